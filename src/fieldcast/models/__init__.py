@@ -1,0 +1,12 @@
+"""Models: what p(x | c) is. torch, numpy and scipy only.
+
+core                   Space, Context, Batch, Model and its two kinds, Solved (closed form) and Trained (gradient steps); build
+draws                  the only randomness: a counter-based generator, keyed by (seed, step, datum, member, call)
+masks                  which cells are observed: one function a pattern
+networks               convolutions that go round the globe, the reports' encoder and decoder, a small U-Net
+vae                    VAE = encoder + decoder + likelihood + prior
+distributions          posteriors and priors of latents
+stepped, corrected     wrappers: a base plus a network
+climatology, interpolation, kriging, optimal_interpolation, gappy_pca     the classical models
+crps                   the exactly fair CRPS, as a loss
+"""

@@ -1,0 +1,221 @@
+"""The few concepts that every model, loop and pipeline shares: a model is a distribution p(x | c).
+
+All tensors are standardised. Letters of shapes: B data, M members, L past states, V variables, Y x X cells (an image:
+V = 1, L = 0). Three choices of the context c are the three tasks: what was observed (`reconstruct`), the past
+(`forecast`), nothing (`sample`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from fieldcast.errors import InputError
+from fieldcast.models.draws import Draws
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Where states live: one for fields and for images. Stands in every checkpoint."""
+
+    variables: tuple[str, ...]
+    wraps: bool  # longitude goes round the globe
+    area: Float[Tensor, "y x"]  # mean 1 over existing cells
+    exists: Bool[Tensor, "y x"]  # False where there is never a value (land in an SST field)
+    points: Float[Tensor, "y x 3"]  # on the unit sphere
+    static: Float[Tensor, "s y x"]  # orography, latitude ..., standardised
+    tendency: Float[Tensor, " variable"]  # standard deviation of one-step differences
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.area.shape[0], self.area.shape[1]
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """Shape (V, Y, X) of one state."""
+        return len(self.variables), *self.shape
+
+    def to(self, device: torch.device | str) -> Space:
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name not in ("variables", "wraps")}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """c of p(x | c); an absent part is None."""
+
+    rows: int
+    past: Float[Tensor, "batch past variable y x"] | None = None  # oldest first
+    observed: Float[Tensor, "batch variable y x"] | None = None  # m * y
+    mask: Bool[Tensor, "batch variable y x"] | None = None  # m
+    day: Float[Tensor, " batch"] | None = None  # fraction of the year of the state sought
+    noise: float = 0.0  # standard deviation of the error of the observations
+
+    def base(self) -> Float[Tensor, "batch variable y x"]:
+        """What a stepped model starts from: the last state, else the sparse field."""
+        base = self.past[:, -1] if self.past is not None else self.observed
+        if base is None:
+            raise ValueError("a context without past or observations has no base")
+        return base
+
+    def fraction(self, space: Space) -> Float[Tensor, " batch"]:
+        """k: the observed share of the cells that exist."""
+        if self.mask is None:
+            raise ValueError("a context without a mask has no observed fraction")
+        return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())
+
+    def channels(self, space: Space) -> Float[Tensor, "batch channel y x"]:
+        """Past, observed, mask, season and static fields: the one way into a network."""
+        parts = []
+        if self.past is not None:
+            parts.append(self.past.flatten(1, 2))
+        if self.observed is not None and self.mask is not None:
+            parts += [self.observed, self.mask.float()]
+        if self.day is not None:
+            angle = 2 * math.pi * self.day
+            season = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
+            parts.append(season[:, :, None, None].expand(-1, -1, *space.shape))
+        parts.append(space.static.expand(self.rows, -1, -1, -1))
+        return torch.cat(parts, dim=1)
+
+    def at(self, x: Float[Tensor, "batch variable y x"]) -> Context:
+        """The same context with its base replaced by x: a stage of a Runge-Kutta step."""
+        if self.past is not None:
+            return replace(self, past=torch.cat([self.past[:, :-1], x[:, None]], dim=1))
+        return replace(self, observed=x)
+
+    def advance(self, x: Float[Tensor, "batch variable y x"], dt: float) -> Context:
+        """The context of the next step: the past shifted by x, the day moved by dt (fraction of a year)."""
+        past = None if self.past is None else torch.cat([self.past[:, 1:], x[:, None]], dim=1)
+        return replace(self, past=past, day=None if self.day is None else (self.day + dt) % 1)
+
+    def repeat(self, members: int) -> Context:
+        """B rows to B * M rows, the members of a datum next to each other."""
+        parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
+        repeated = {k: None if v is None else v.repeat_interleave(members, dim=0) for k, v in parts.items()}
+        return Context(self.rows * members, **repeated, noise=self.noise)
+
+    def __getitem__(self, rows: Int[Tensor, " chosen"] | slice) -> Context:
+        """The context of some of the data."""
+        parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
+        chosen = {k: None if v is None else v[rows] for k, v in parts.items()}
+        count = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
+        return Context(count, **chosen, noise=self.noise)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """States and their contexts."""
+
+    x: Tensor  # (B, V, Y, X), or (B, T, V, Y, X) for a loss over a rollout
+    context: Context
+    known: Tensor | None = None  # (B, V, Y, X) bool: where x is truth, for training data with gaps; None: everywhere
+    index: Tensor | None = None  # (B,): place in the training set; None: unseen data
+    label: Tensor | None = None  # (B,)
+
+
+class Terms(NamedTuple):
+    """A loss and the parts it is made of."""
+
+    total: Float[Tensor, ""]
+    parts: Mapping[str, Tensor]
+
+
+class Model(nn.Module, ABC):
+    """p(x | c). Its state is buffers and parameters only: configuration, Space and state_dict rebuild it."""
+
+    history: int = 0  # the l that context.past must hold
+    deterministic: bool = False  # every draw is the same: one member says all
+
+    def __init__(self, space: Space):
+        super().__init__()
+        self.space = space
+
+    @abstractmethod
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        """M draws of x for each context."""
+
+
+class Trained(Model):
+    """Fitted by gradient steps."""
+
+    shares_mask: bool = False  # one mask serves all data of a training batch
+
+    def groups(self) -> Int[Tensor, " training"] | None:
+        """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""
+        return None
+
+    @abstractmethod
+    def loss(self, batch: Batch, draws: Draws) -> Terms:
+        """What is minimised, averaged over the batch."""
+
+
+class Solved(Model):
+    """Fitted in closed form; what is tuned on the validation split is chosen by the loop among `choices`.
+
+    Tuned values are buffers, named by the keys of `choices`, so they are stored in the checkpoint.
+    """
+
+    choices: ClassVar[Mapping[str, Sequence[float]]] = {}
+
+    @abstractmethod
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Take what is needed from the training states."""
+
+    def choose(self, **values: float) -> None:
+        """Set tuned values."""
+        for name, value in values.items():
+            getattr(self, name).fill_(value)
+
+    def chosen(self) -> dict[str, float]:
+        """The tuned values in force."""
+        return {name: float(getattr(self, name)) for name in self.choices}
+
+
+def resolve(kind: str, key: str) -> type:
+    """The class `module.Class` of `fieldcast.models`: a closed world, so that a configuration can run nothing else."""
+    module_name, _, class_name = kind.rpartition(".")
+    try:
+        module = importlib.import_module(f"fieldcast.models.{module_name}")
+        return vars(module)[class_name]
+    except (ImportError, KeyError, ValueError):
+        raise InputError(f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE.") from None
+
+
+def build(config: Mapping[str, Any], space: Space, key: str = "model") -> Any:
+    """The object that `{type: module.Class, keyword: value ...}` describes; parts are described the same way.
+
+    A class whose first parameter is `space` receives it.
+
+    Raises
+    ------
+    InputError
+        For an unknown type or keyword, naming the nearest valid one.
+    """
+    kind = resolve(str(config.get("type", "")), key)
+    parameters = inspect.signature(kind).parameters
+    keywords = {}
+    for name, value in config.items():
+        if name == "type":
+            continue
+        if name not in parameters or name == "space":
+            near = get_close_matches(name, [p for p in parameters if p != "space"], n=1, cutoff=0)
+            hint = f"; did you mean '{near[0]}'?" if near else ", which takes no options."
+            raise InputError(f"{key}.{name}: unknown option of {config['type']}{hint}")
+        keywords[name] = build(value, space, f"{key}.{name}") if isinstance(value, Mapping) and "type" in value else value
+    if "space" in parameters:
+        keywords["space"] = space
+    try:
+        return kind(**keywords)
+    except TypeError as error:
+        raise InputError(f"{key}: {config['type']} cannot be built: {error}.") from None

@@ -1,0 +1,96 @@
+"""Draws: random numbers that are a function of (seed, step, datum, member, call, place) and of nothing else.
+
+Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.2): ten rounds of
+
+    (L, R) -> (mulhi(R, M) xor k xor L', mullo(R, M)),    k -> k + W,
+
+turn a counter of four words and a key of two into four random words. The counter is (place, call, member, datum), the
+key is (seed, step). So a draw does not depend on how data are batched, nothing has to be saved for a restart, and
+torch's global generator is never touched.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+WORD = 0xFFFFFFFF
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # M of the two halves, Salmon et al. 2011, table 2
+WEYL = 0x9E3779B9, 0xBB67AE85  # W: golden ratio and sqrt(3) - 1, in 32 bits
+ROUNDS = 10
+
+Words = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def philox(counter: Words, key: tuple[int, int]) -> Words:
+    """Four random words (int64 tensors holding 32 bits) of four counter words, which broadcast against each other."""
+    a, b, c, d = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # modulo 2^64: the sign bit is a bit like any other
+        a, b, c, d = ((q >> 32) & WORD) ^ b ^ k0, q & WORD, ((p >> 32) & WORD) ^ d ^ k1, p & WORD
+        k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
+    return a, b, c, d
+
+
+@dataclass
+class Draws:
+    """Random tensors (B, M, *shape) for B data and M members each.
+
+    Every call of `normal` or `uniform` takes the next number of `call`, so that two calls are independent; `held`
+    gives the same numbers again and again, for the four evaluations of one Runge-Kutta step.
+    """
+
+    seed: int
+    datum: Int[Tensor, " batch"]
+    members: int = 1
+    step: int = 0
+    call: int = field(default=0, kw_only=True)
+    first: int = field(default=0, kw_only=True)  # number of the first member: an ensemble may be drawn in pieces
+    hold: bool = field(default=False, kw_only=True)
+
+    def _words(self, shape: tuple[int, ...]) -> Tensor:
+        """Words (B, M, 4 * ceil(size / 4)) of this call."""
+        size, device = math.prod(shape), self.datum.device
+        place = torch.arange(-(-size // 4), device=device)
+        member = torch.arange(self.first, self.first + self.members, device=device)[:, None]
+        datum = (self.datum & WORD)[:, None, None]
+        call = torch.tensor(self.call, device=device)
+        words = philox((place, call, member, datum), (self.seed & WORD, self.step & WORD))
+        if not self.hold:
+            self.call += 1
+        return torch.stack(words, dim=-1).flatten(-2)
+
+    def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
+        """Uniform on (0, 1), never 0 or 1: 24 bits and a half."""
+        words = self._words(shape)[..., : math.prod(shape)]
+        return (((words >> 8).float() + 0.5) * 2**-24).reshape(*words.shape[:2], *shape)
+
+    def normal(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
+        """Standard normal, by Box and Muller (1958): sqrt(-2 log u) times cos and sin of 2 pi v."""
+        size = math.prod(shape)
+        words = self._words((2 * -(-size // 2),)).float()  # 32 bits of u: a tail to 6.6 standard deviations
+        u, v = (words + 0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24).unflatten(-1, (2, -1)).unbind(-2)
+        radius, angle = torch.sqrt(-2 * torch.log(u)), 2 * math.pi * v
+        z = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1)
+        return z[..., :size].reshape(*z.shape[:2], *shape)
+
+    def integers(self, high: int, *shape: int) -> Int[Tensor, "batch members *shape"]:
+        """Uniform on 0 .. high - 1; the bias, of at most high / 2^24, is far below any sampling error here."""
+        return (self.uniform(*shape) * high).long().clamp_(max=high - 1)
+
+    def held(self) -> Draws:
+        """The same draws at each use from here on."""
+        return replace(self, hold=True)
+
+    def fork(self, stream: int) -> Draws:
+        """An independent stream: what one part draws does not shift the numbers of another."""
+        return replace(self, call=(stream + 1) << 16)
+
+    def alone(self) -> Draws:
+        """One member a datum: for what all members share, such as the mask."""
+        return replace(self, members=1, first=0)
