@@ -14,7 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -132,10 +133,15 @@ class Terms(NamedTuple):
 
 
 class Model(nn.Module, ABC):
-    """p(x | c). Its state is buffers and parameters only: configuration, Space and state_dict rebuild it."""
+    """p(x | c). Its state is buffers and parameters only: configuration, Space and state_dict rebuild it.
+
+    What is tuned on the validation split is chosen by the loop among `choices`; the values in force are 0-dim buffers
+    named by the keys of `choices`, so they are stored in the checkpoint.
+    """
 
     history: int = 0  # the l that context.past must hold
     deterministic: bool = False  # every draw is the same: one member says all
+    choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 
     def __init__(self, space: Space):
         super().__init__()
@@ -144,6 +150,15 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         """M draws of x for each context."""
+
+    def choose(self, **values: float) -> None:
+        """Set tuned values."""
+        for name, value in values.items():
+            self.get_buffer(name).fill_(value)
+
+    def chosen(self) -> dict[str, float]:
+        """The tuned values in force."""
+        return {name: float(self.get_buffer(name)) for name in self.choices}
 
 
 class Trained(Model):
@@ -161,25 +176,19 @@ class Trained(Model):
 
 
 class Solved(Model):
-    """Fitted in closed form; what is tuned on the validation split is chosen by the loop among `choices`.
-
-    Tuned values are buffers, named by the keys of `choices`, so they are stored in the checkpoint.
-    """
-
-    choices: ClassVar[Mapping[str, Sequence[float]]] = {}
+    """Fitted in closed form, in one pass over the training states."""
 
     @abstractmethod
     def solve(self, training: Iterable[Batch]) -> None:
         """Take what is needed from the training states."""
 
-    def choose(self, **values: float) -> None:
-        """Set tuned values."""
-        for name, value in values.items():
-            getattr(self, name).fill_(value)
 
-    def chosen(self) -> dict[str, float]:
-        """The tuned values in force."""
-        return {name: float(getattr(self, name)) for name in self.choices}
+def place(model: Model, device: torch.device | str) -> Model:
+    """Move a model, and the Space of each of its parts, to a device."""
+    for part in model.modules():
+        if isinstance(part, Model):
+            part.space = part.space.to(device)
+    return model.to(device)
 
 
 def resolve(kind: str, key: str) -> type:

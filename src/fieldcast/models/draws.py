@@ -52,6 +52,7 @@ class Draws:
     call: int = field(default=0, kw_only=True)
     first: int = field(default=0, kw_only=True)  # number of the first member: an ensemble may be drawn in pieces
     hold: bool = field(default=False, kw_only=True)
+    flat: bool = field(default=False, kw_only=True)  # (B * M, 1, *shape): a row a member
 
     def _words(self, shape: tuple[int, ...]) -> Tensor:
         """Words (B, M, 4 * ceil(size / 4)) of this call."""
@@ -63,7 +64,8 @@ class Draws:
         words = philox((place, call, member, datum), (self.seed & WORD, self.step & WORD))
         if not self.hold:
             self.call += 1
-        return torch.stack(words, dim=-1).flatten(-2)
+        drawn = torch.stack(words, dim=-1).flatten(-2)
+        return drawn.flatten(0, 1)[:, None] if self.flat else drawn
 
     def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Uniform on (0, 1), never 0 or 1: 24 bits and a half."""
@@ -86,6 +88,10 @@ class Draws:
     def held(self) -> Draws:
         """The same draws at each use from here on."""
         return replace(self, hold=True)
+
+    def per_row(self) -> Draws:
+        """The same numbers as (B * M, 1, *shape), for a context of which every member has a row of its own."""
+        return replace(self, flat=True)
 
     def fork(self, stream: int) -> Draws:
         """An independent stream: what one part draws does not shift the numbers of another."""

@@ -1,0 +1,161 @@
+"""Networks on a grid that may go round the globe and whose sizes need not be even.
+
+GridConv pads longitude with its own other side where it wraps, and repeats the edge elsewhere; everything else here is
+built of it. ConvEncoder and ConvDecoder are the reports' networks; UNet is a small one of three levels with residual blocks,
+one dense mixing layer at the coarsest level, learned position channels and, if asked, noise by FiLM (Perez et al. 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def pad(x: Float[Tensor, "batch c y x"], width: int, wraps: bool) -> Float[Tensor, "batch c y2 x2"]:
+    """Pad by `width` cells a side: longitude circularly where it wraps, all else by the nearest value."""
+    if width == 0:
+        return x
+    sides = (width, width, 0, 0)
+    x = F.pad(x, sides, mode="circular" if wraps else "replicate")
+    return F.pad(x, (0, 0, width, width), mode="replicate")
+
+
+class GridConv(nn.Module):
+    """A convolution whose output has the size ceil(input / stride) of its input."""
+
+    def __init__(self, inputs: int, outputs: int, wraps: bool, kernel: int = 3, stride: int = 1):
+        super().__init__()
+        self.wraps, self.width = wraps, kernel // 2
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(pad(x, self.width, self.wraps))
+
+
+def halved(shape: tuple[int, int], times: int) -> tuple[int, int]:
+    """Size after `times` convolutions of stride 2."""
+    for _ in range(times):
+        shape = (-(-shape[0] // 2), -(-shape[1] // 2))
+    return shape
+
+
+class ConvEncoder(nn.Module):
+    """Two convolutions (32 and 64 channels, stride 2): the reports' encoder, up to its linear heads."""
+
+    def __init__(self, inputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (32, 64)):
+        super().__init__()
+        sizes = [inputs, *channels]
+        self.layers = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in zip(sizes, sizes[1:], strict=False))
+        y, x = halved(shape, len(channels))
+        self.features = channels[-1] * y * x
+
+    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch features"]:
+        for layer in self.layers:
+            x = F.relu(layer(x))
+        return x.flatten(1)
+
+
+class ConvDecoder(nn.Module):
+    """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the reports' decoder.
+
+    The transposed convolutions double a size; what exceeds an odd one is cropped.
+    """
+
+    def __init__(self, inputs: int, outputs: int, shape: tuple[int, int], channels: Sequence[int] = (64, 32)):
+        super().__init__()
+        self.shape, self.coarse = shape, (channels[0], *halved(shape, len(channels)))
+        self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
+        sizes = [*channels, outputs]
+        self.layers = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, kernel_size=4, stride=2, padding=1) for i, o in zip(sizes, sizes[1:], strict=False)
+        )
+
+    def forward(self, z: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs y x"]:
+        x = F.relu(self.linear(z)).unflatten(1, self.coarse)
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)[..., : self.shape[0], : self.shape[1]]
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(film(norm(conv(silu(norm(x))))))): the second normalisation is scaled and shifted by the noise."""
+
+    def __init__(self, inputs: int, outputs: int, wraps: bool, noise: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(min(8, inputs), inputs), nn.GroupNorm(8, outputs)
+        self.conv1, self.conv2 = GridConv(inputs, outputs, wraps), GridConv(outputs, outputs, wraps)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.film = nn.Linear(noise, 2 * outputs) if noise else None
+        nn.init.zeros_(self.conv2.convolution.weight)
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        h = self.norm2(self.conv1(F.silu(self.norm1(x))))
+        if self.film is not None and noise is not None:
+            scale, shift = self.film(noise)[:, :, None, None].chunk(2, dim=1)
+            h = h * (1 + scale) + shift
+        return self.skip(x) + self.conv2(F.silu(h))
+
+
+class Mixing(nn.Module):
+    """One dense layer over all cells of the coarsest level, the same for every channel: what is far apart meets."""
+
+    def __init__(self, channels: int, cells: int):
+        super().__init__()
+        self.norm, self.dense = nn.GroupNorm(8, channels), nn.Linear(cells, cells)
+        nn.init.zeros_(self.dense.weight)
+        nn.init.zeros_(self.dense.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.dense(self.norm(x).flatten(2)).unflatten(2, x.shape[2:])
+
+
+class UNet(nn.Module):
+    """A U-Net (Ronneberger et al. 2015) of as many levels as `channels` names, on any size of grid.
+
+    The last layer starts at zero, so that a correction starts as none.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, shape: tuple[int, int], wraps: bool,
+        channels: Sequence[int] = (32, 64, 128), noise: int = 0, positions: int = 4,
+    ):  # fmt: skip
+        super().__init__()
+        self.noise = noise
+        self.position = nn.Parameter(torch.zeros(positions, *shape))
+        self.embed = nn.Sequential(nn.Linear(noise, 64), nn.SiLU(), nn.Linear(64, 64)) if noise else None
+        film = 64 if noise else 0
+        self.first = GridConv(inputs + positions, channels[0], wraps)
+        self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
+        self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in zip(channels, channels[1:], strict=False))
+        y, x = halved(shape, len(channels) - 1)
+        self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1], wraps, film) for _ in range(2))
+        self.mixing = Mixing(channels[-1], y * x)
+        self.up = nn.ModuleList(
+            ResidualBlock(i + o, o, wraps, film) for i, o in zip(channels[:0:-1], channels[-2::-1], strict=True)
+        )
+        self.last = nn.Sequential(nn.GroupNorm(8, channels[0]), nn.SiLU(), GridConv(channels[0], outputs, wraps))
+        final = self.last[2]
+        if isinstance(final, GridConv):
+            nn.init.zeros_(final.convolution.weight)
+            nn.init.zeros_(final.convolution.bias)
+
+    def forward(
+        self, x: Float[Tensor, "batch c y x"], noise: Float[Tensor, "batch noise"] | None = None
+    ) -> Float[Tensor, "batch outputs y x"]:
+        film = self.embed(noise) if self.embed is not None and noise is not None else None
+        x = self.first(torch.cat([x, self.position.expand(len(x), -1, -1, -1)], dim=1))
+        kept = []
+        for block, shrink in zip(self.down, self.shrink, strict=True):
+            x = block(x, film)
+            kept.append(x)
+            x = shrink(x)
+        x = self.middle[1](self.mixing(self.middle[0](x, film)), film)
+        for block in self.up:
+            fine = kept.pop()
+            x = F.interpolate(x, size=fine.shape[-2:], mode="nearest")
+            x = block(torch.cat([x, fine], dim=1), film)
+        return self.last(x)
