@@ -1,0 +1,1 @@
+"""Gridded weather as labelled arrays: grids, climatology, normalisation, windows, contracts, the simulated planet."""

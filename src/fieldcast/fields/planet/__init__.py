@@ -1,0 +1,14 @@
+"""A simulated planet: quasi-geostrophic weather with seasons, the data that come with the package.
+
+`sphere`     spherical harmonics,
+`geography`  mountains and heat sources,
+`dynamics`   the model: `Parameters`, `Planet` (its state q, tendency, steps, `run`),
+`weather`    what is seen of it: `PlanetOptions`, `simulate` (a dataset),
+             `simulation` (the same day by day, with the state q).
+
+An ensemble of a perfect model starts again from stored states:
+
+    planet = Planet(options)
+    for day, q in planet.run(q + perturbations, day):  # any leading axes of q are a batch
+        fields = weather(planet, grid, q)
+"""

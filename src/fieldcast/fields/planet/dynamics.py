@@ -1,0 +1,242 @@
+"""Quasi-geostrophic weather on three levels of a sphere, with seasons.
+
+The model of Marshall and Molteni (1993, J. Atmos. Sci. 50, 1792-1818), at 200, 500 and 800 hPa (i = 1, 2, 3):
+
+    dq_i/dt = -J(psi_i, q_i) - (S (psi - psi*(t)))_i / tau_R - d_i3 lap psi_3 / tau_E
+              - (n (n + 1) / (T (T + 1)))^4 (q_i - p_i) / tau_H,
+    q_i = lap psi_i + (S psi)_i + p_i,    p_i = f (1 + d_i3 h / H0),
+
+where d_i3 is 1 at 800 hPa, 0 above, psi* the equilibrium of the day of the year, and S psi the stretching by
+the two interfaces, of deformation radii R1 and R2:
+
+    S = [[-R1^-2,  R1^-2,         0     ],
+         [ R1^-2, -R1^-2 - R2^-2, R2^-2 ],
+         [ 0,      R2^-2,        -R2^-2 ]].
+
+All but J is linear and acts on each (m, n) alone. The state is one array, q: coefficients of the shape
+(..., m, part, level, n), as in `sphere`. SI units; days are counted from a 1 January, in years of 365.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from fieldcast.errors import InputError
+from fieldcast.fields.planet.geography import HEAT_SOURCES, MOUNTAINS, Bump, relief
+from fieldcast.fields.planet.sphere import Real, Sphere
+
+RADIUS = 6.371e6  # a [m]
+OMEGA = 7.292e-5  # rotation rate [s-1]
+GAS_CONSTANT = 287.05  # R, of dry air [J kg-1 K-1]
+DAY = 86400.0  # [s]
+YEAR = 365  # [days]
+F45 = 2 * OMEGA * math.sin(math.radians(45))  # f at 45 degrees [s-1]
+PRESSURES = 200, 500, 800  # of the levels [hPa]
+
+State = Float[np.ndarray, "*batch m 2 3 n"]
+Positive = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Parameters:
+    """Parameters of the planet: times in days, lengths in metres, latitudes in degrees."""
+
+    truncation: Annotated[int, Field(ge=4)] = 21  # T
+    step: Positive = 1.5 / 24  # dt, of which a whole number makes a day
+    radius_upper: Positive = 700e3  # R1, between 200 and 500 hPa
+    radius_lower: Positive = 450e3  # R2, between 500 and 800 hPa
+    relaxation: Positive = 30.0  # tau_R
+    drag: Positive = 2.5  # tau_E
+    diffusion: Positive = 3.0  # tau_H
+    scale_height: Positive = 3.5e3  # H0
+    jet_winter: float = 60.0  # u1* at the core of the winter jet, where u3* = 0 [m s-1]
+    jet_summer: float = 42.0  # the same of the summer jet
+    latitude_winter: float = 37.0  # of those cores
+    latitude_summer: float = 45.0
+    jet_width: Positive = 14.0  # half-width of the Gaussian jets
+    midwinter: float = 15.0  # day of the year when the equilibrium is January's
+    heating: float = 3.0  # Q, of the air by a warm current in winter [K day-1]
+
+    @field_validator("step")
+    @classmethod
+    def _divides_a_day(cls, step: float) -> float:
+        if abs(round(1 / step) * step - 1) > 1e-9:
+            raise ValueError(f"a whole number of steps must make a day, as 0.0625 does, not {step}")
+        return step
+
+
+class Moment(NamedTuple):
+    """The state q at a day."""
+
+    day: int
+    q: State
+
+
+def over_levels(matrices: Float[np.ndarray, "n out level"]) -> Float[np.ndarray, "level_n out_n"]:
+    """The matrices of each n as one, to multiply rows (level, n) from the right.
+
+    Mostly zeros; still, one dense product is a few times faster than T + 1 tiny ones.
+    """
+    n, out, level = matrices.shape
+    dense = np.zeros((level, n, out, n))
+    index = np.arange(n)
+    dense[:, index, :, index] = matrices.swapaxes(1, 2)
+    return dense.reshape(level * n, out * n)
+
+
+class Planet:
+    """The model: its state, its tendency and its steps.
+
+    What becomes of a state is the same to the last bit however many others advance in the same batch, given
+    the same numpy, BLAS and processor. Between those, rounding differs, and chaos makes other weather of it.
+
+    Parameters
+    ----------
+    parameters
+        Those of the planet.
+    dtype
+        Real type of the computation. The rounding of single precision is far below the growth of any error in
+        chaotic flow, hence the default, at half the cost.
+    """
+
+    def __init__(self, parameters: Parameters | None = None, dtype: Real = np.float32):
+        self.parameters = par = parameters or Parameters()
+        self.dtype = dtype
+        self.sphere = Sphere.gaussian(par.truncation, dtype)
+        self._exact = Sphere.gaussian(
+            par.truncation, np.float64
+        )  # what is made once is made in double precision
+        self.orography = self._exact.analysis(self._relief(MOUNTAINS))
+        above_ground = self._exact.synthesis(self.orography) / par.scale_height
+        f = 2 * OMEGA * self._exact.mu
+        p = self._exact.analysis(f * (1 + np.array([0, 0, 1])[:, None] * above_ground))
+        january, july = self._equilibrium(july=False), self._equilibrium(july=True)
+        self._operators(p, january, july)
+        self.planetary, self.january, self.july = p.astype(dtype), january.astype(dtype), july.astype(dtype)
+
+    def _relief(self, bumps: dict[str, Bump]) -> Float[np.ndarray, "longitude 1 latitude"]:
+        return relief(bumps, self._exact.longitude, self._exact.latitude)[:, None]
+
+    def _operators(self, p: State, january: State, july: State) -> None:
+        """The linear part of the model: matrices for rows (level, n), and what they make of p and psi*."""
+        par, rows = self.parameters, (p.shape[0] * 2, -1)
+        n = np.arange(par.truncation + 1)
+        identity = np.broadcast_to(np.eye(3), (n.size, 3, 3))
+        laplacian = (-n * (n + 1) / RADIUS**2)[:, None, None]
+        upper, lower = par.radius_upper**-2, par.radius_lower**-2
+        stretching = np.array([[-upper, upper, 0], [upper, -upper - lower, lower], [0, lower, -lower]])
+        to_q = laplacian * identity + stretching
+        to_psi = np.linalg.pinv(to_q, rcond=1e-12)  # psi_00 of mean 0
+        relaxation = stretching / (par.relaxation * DAY)
+        ekman = laplacian * np.diag([0, 0, 1]) / (par.drag * DAY)
+        smoothing = (laplacian / laplacian[-1]) ** 4 / (par.diffusion * DAY)
+        linear = over_levels(-(relaxation + ekman) @ to_psi - smoothing * identity)
+        pair = over_levels(np.concatenate([to_psi / RADIUS**2, identity], axis=1))  # psi / a^2, then q
+        self._to_q, self._to_psi, self._linear, self._pair = (
+            matrix.astype(self.dtype) for matrix in (over_levels(to_q), over_levels(to_psi), linear, pair)
+        )
+        of_p = p.reshape(rows) @ pair
+        of_p[:, of_p.shape[1] // 2 :] = 0  # psi is of q - p, q is of q
+        self._pair_of_p = of_p.astype(self.dtype)
+        # the constant part of the tendency, as its mean over the year and its swing from there to midwinter
+        relax = over_levels(relaxation @ identity)
+        mean, swing = (january + july) / 2, (january - july) / 2
+        forcing = mean.reshape(rows) @ relax - p.reshape(rows) @ linear
+        self._forcing_mean = forcing.reshape(p.shape).astype(self.dtype)
+        self._forcing_swing = (swing.reshape(rows) @ relax).reshape(p.shape).astype(self.dtype)
+
+    def _equilibrium(self, july: bool) -> State:
+        """psi* at midwinter or midsummer.
+
+        u1* is a Gaussian jet in each hemisphere, u2* half of it, u3* = 0. From
+        u cos(latitude) = -(1 - mu^2) / a dpsi/dmu, lap psi is integrated by parts:
+
+            (lap psi)_n = 1/(2 a) int u cos(latitude) dP_n/dmu dmu.
+
+        To it the heating Q is added, as the thickness that relaxation turns into Q,
+
+            f45 (psi_i - psi_j)* = R ln(p_j / p_i) tau_R Q.
+        """
+        par, sphere = self.parameters, self._exact
+        winter = (sphere.latitude > 0) != july
+        speed = np.where(winter, par.jet_winter, par.jet_summer)
+        centre = np.where(winter, par.latitude_winter, par.latitude_summer)
+        jet = speed * np.exp(-(((abs(sphere.latitude) - centre) / par.jet_width) ** 2))
+        zonal = (sphere.weights / 2 * np.sqrt(1 - sphere.mu**2) * jet) @ sphere.dp[0] / RADIUS
+        n = np.arange(1, par.truncation + 1)
+        zonal[1:] /= -n * (n + 1) / RADIUS**2
+        sources = self._relief(HEAT_SOURCES)
+        excess = par.relaxation * par.heating * winter * (sources - sources.mean(axis=0))
+        thickness = GAS_CONSTANT / F45 * np.log(PRESSURES[2] / np.array(PRESSURES))[:, None]
+        psi = sphere.analysis(np.sign(sphere.mu) * excess * thickness)
+        psi[0, 0] += np.array([1, 0.5, 0])[:, None] * zonal
+        return psi
+
+    def vorticity(self, psi: State) -> State:
+        """Potential vorticity q [s-1] of psi [m2 s-1]."""
+        return (psi.reshape(*psi.shape[:-2], -1) @ self._to_q).reshape(psi.shape) + self.planetary
+
+    def streamfunction(self, q: State) -> State:
+        """The inverse: psi [m2 s-1], of global mean 0, of q [s-1]."""
+        return ((q - self.planetary).reshape(*q.shape[:-2], -1) @ self._to_psi).reshape(q.shape)
+
+    def tendency(self, q: State, day: float) -> State:
+        """dq/dt [s-2] at a day."""
+        *batch, size, _, _, _ = q.shape
+        rows = q.reshape(*batch, 2 * size, 3 * size)
+        pair = (rows @ self._pair - self._pair_of_p).reshape(*batch, size, 2, 6, size)
+        slopes = self.sphere.gradient(pair)
+        east, north = slopes[..., 0, :, :, :], slopes[..., 1, :, :, :]
+        # -J(psi, q) = dpsi/dmu dq/dlambda - dpsi/dlambda dq/dmu
+        product = north[..., :3, :] * east[..., 3:, :]
+        product -= east[..., :3, :] * north[..., 3:, :]
+        rate = self.sphere.analysis(product)
+        rate += (rows @ self._linear).reshape(q.shape)
+        season = math.cos(2 * math.pi * (day - self.parameters.midwinter) / YEAR)
+        rate += self._forcing_mean + season * self._forcing_swing
+        return rate
+
+    def advance(self, q: State, day: float) -> State:
+        """One step of the classical Runge-Kutta method."""
+        step = self.parameters.step
+        dt = step * DAY
+        k1 = self.tendency(q, day)
+        k2 = self.tendency(q + dt / 2 * k1, day + step / 2)
+        k3 = self.tendency(q + dt / 2 * k2, day + step / 2)
+        k4 = self.tendency(q + dt * k3, day + step)
+        return q + dt / 6 * (k1 + 2 * (k2 + k3) + k4)
+
+    def start(self, seed: int) -> State:
+        """q at the January equilibrium, disturbed by white noise of 1e-6 s-1, about f / 100."""
+        shape = self.sphere.longitude.size, 3, self.sphere.latitude.size
+        noise = self._exact.analysis(np.random.default_rng([seed]).normal(0, 1e-6, shape))
+        noise[0, 0, :, 0] = 0
+        return self.vorticity(self.january) + noise.astype(self.dtype)
+
+    def run(self, q: State, day: int = 0) -> Iterator[Moment]:
+        """Yield the state at `day` and at every day from then on, without end.
+
+        Any state that it yields starts it again: what follows is the same to the last bit.
+
+        Raises
+        ------
+        InputError
+            When the flow has become unstable.
+        """
+        steps = round(1 / self.parameters.step)
+        while True:
+            if not np.isfinite(q).all():
+                raise InputError(
+                    f"the simulated planet became unstable before day {day}: make its step smaller than "
+                    f"{self.parameters.step} days, or bring its other parameters nearer to their defaults"
+                )
+            yield Moment(day, q)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for k in range(steps):
+                    q = self.advance(q, day + k / steps)
+            day += 1

@@ -1,0 +1,170 @@
+"""What is seen of the planet: heights, temperatures and winds on a regular grid, as a CF dataset.
+
+Height follows from psi by linear balance, g lap z = div(f grad psi), temperature from heights by the
+hypsometric equation. The dynamics leave the global means of height free: they are constants here.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pydantic
+import xarray as xr
+from jaxtyping import Float
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from fieldcast.fields.planet.dynamics import (
+    GAS_CONSTANT,
+    OMEGA,
+    PRESSURES,
+    RADIUS,
+    YEAR,
+    Parameters,
+    Planet,
+    State,
+)
+from fieldcast.fields.planet.sphere import Coefficients, Real, Sphere, couplings, equiangular_latitudes
+
+GRAVITY = 9.80665  # g [m s-2]
+MEAN_Z500 = 5650.0  # global mean height of 500 hPa [m]
+MEAN_T650 = 268.0  # global mean temperature between 800 and 500 hPa [K]
+
+Map = Float[np.ndarray, "*batch latitude longitude"]
+Count = Annotated[int, pydantic.Field(ge=2)]
+
+# name: CF standard name, long name, units
+VARIABLES = {
+    "z500": ("geopotential_height", "geopotential height at 500 hPa", "m"),
+    "t650": ("air_temperature", "mean temperature between 800 and 500 hPa", "K"),
+    "u200": ("eastward_wind", "eastward wind at 200 hPa", "m s-1"),
+    "ws800": ("wind_speed", "wind speed at 800 hPa", "m s-1"),
+}
+OROGRAPHY = ("surface_altitude", "height of the ground, as the model sees it", "m")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class PlanetOptions(Parameters):
+    """A simulation: the planet's parameters, its length, and the grid on which it is seen.
+
+    The defaults are those of WeatherBench's 5.625 degree grid.
+    """
+
+    years: Annotated[float, pydantic.Field(gt=0)] = 12.0  # of 365 days, daily from a 1 January on
+    spin_up: Annotated[int, pydantic.Field(ge=0)] = (
+        YEAR  # days before, run and discarded (after 180, u200 still drifts)
+    )
+    n_longitude: Count = 64
+    n_latitude: Count = 32
+
+    def grid(self, dtype: Real = np.float32) -> Sphere:
+        """The grid of the output: longitudes from 0, latitudes of the centres of equal cells."""
+        return Sphere(self.truncation, self.n_longitude, equiangular_latitudes(self.n_latitude), dtype=dtype)
+
+    @property
+    def days(self) -> int:
+        """Number of days of output."""
+        return max(1, round(YEAR * self.years))
+
+
+class Snapshot(NamedTuple):
+    """The weather of a day, each variable (latitude, longitude), and the state q it was seen of."""
+
+    day: int
+    q: State
+    fields: dict[str, Map]
+
+
+def height(psi: Coefficients) -> Coefficients:
+    """Geopotential height [m] off its global mean, of psi [m2 s-1] by linear balance.
+
+    g lap z = div(f grad psi) couples neighbouring n only: with e_mn of `couplings`, and n > 0,
+
+        z_n = 2 Omega / g ((n - 1) / n e_n psi_{n-1} + (n + 2) / (n + 1) e_{n+1} psi_{n+1}).
+    """
+    truncation = psi.shape[-1] - 1
+    n = np.arange(1, truncation + 1)
+    e = couplings(truncation)[:, None, None] * 2 * OMEGA / GRAVITY
+    below = ((n - 1) / n * e[..., 1:-1]).astype(psi.dtype)
+    above = ((n[:-1] + 2) / (n[:-1] + 1) * e[..., 2:-1]).astype(psi.dtype)
+    z = np.zeros_like(psi)
+    z[..., 1:] = below * psi[..., :-1]
+    z[..., 1:-1] += above * psi[..., 2:]
+    return z
+
+
+def weather(planet: Planet, grid: Sphere, q: State) -> dict[str, Map]:
+    """The variables of `VARIABLES` on a grid; z500, t650 and u200 determine q nearly completely."""
+    psi = planet.streamfunction(q)
+    z = height(psi[..., 1:, :])
+    balanced = grid.synthesis(np.stack([z[..., 0, :], z[..., 0, :] - z[..., 1, :]], axis=-2)).swapaxes(-1, -3)
+    slopes = grid.gradient(psi[..., ::2, :]).swapaxes(-1, -3) / np.array(RADIUS, psi.dtype)
+    cosine = np.sqrt(1 - grid.mu**2)[:, None].astype(psi.dtype)
+    east, north = slopes[..., 0, :, :, :], slopes[..., 1, :, :, :]  # (..., latitude, level, longitude)
+    per_kelvin = GRAVITY / GAS_CONSTANT / math.log(PRESSURES[2] / PRESSURES[1])
+    return {
+        "z500": MEAN_Z500 + balanced[..., 0, :],
+        "t650": MEAN_T650 + per_kelvin * balanced[..., 1, :],
+        "u200": -cosine * north[..., 0, :],
+        "ws800": np.hypot(east[..., 1, :] / cosine, north[..., 1, :] * cosine),
+    }
+
+
+def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iterator[Snapshot]:
+    """Yield the weather of one realisation, day by day, after its spin-up; a terminal shows the progress.
+
+    Raises
+    ------
+    InputError
+        When the flow becomes unstable.
+    """
+    np.empty(2**24, np.uint8)  # freed at once: glibc then keeps such blocks
+    planet, grid = Planet(options), options.grid()
+    moments = planet.run(planet.start(seed), -options.spin_up)
+    days = range(-options.spin_up, options.days)
+    shown = tqdm(days, "planet", unit="d", disable=None if progress else True)
+    for _, (day, q) in zip(shown, moments, strict=False):
+        if day >= 0:
+            yield Snapshot(day, q, weather(planet, grid, q))
+
+
+def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dataset:
+    """The weather of one realisation, float32 (time, latitude, longitude), and its orography, as CF has it.
+
+    Time is daily, of the calendar without leap days, and begins at 0001-01-01. The same options and seed give
+    the same bits (`Planet` says where). `simulation` gives the states, too.
+
+    Raises
+    ------
+    InputError
+        When the flow becomes unstable.
+    """
+    shape = options.days, options.n_latitude, options.n_longitude
+    data = {name: np.empty(shape, np.float32) for name in VARIABLES}
+    for day, _, fields in simulation(options, seed, progress):
+        for name, values in fields.items():
+            data[name][day] = values
+    dataset = xr.Dataset({name: (("time", "latitude", "longitude"), values) for name, values in data.items()})
+    return _described(dataset, options)
+
+
+def _described(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dataset:
+    """With orography, coordinates and attributes."""
+    grid = options.grid()
+    ground = grid.synthesis(Planet(options).orography.astype(np.float32))
+    dataset["orography"] = ("latitude", "longitude"), ground[:, 0].T.copy()
+    dataset = dataset.assign_coords(
+        time=xr.date_range("0001-01-01", periods=options.days, freq="D", calendar="noleap", use_cftime=True),
+        latitude=grid.latitude,
+        longitude=grid.longitude,
+    )
+    for name, (standard, long, units) in {**VARIABLES, "orography": OROGRAPHY}.items():
+        dataset[name].attrs = {"standard_name": standard, "long_name": long, "units": units}
+    for name, units in {"latitude": "degrees_north", "longitude": "degrees_east"}.items():
+        dataset[name].attrs = {"standard_name": name, "long_name": name, "units": units}
+    dataset["time"].attrs = {"standard_name": "time", "long_name": "time"}
+    dataset["time"].encoding = {"units": "days since 0001-01-01", "calendar": "noleap", "dtype": "int64"}
+    dataset.attrs = {"Conventions": "CF-1.11", "title": "Simulated planet"}
+    return dataset
