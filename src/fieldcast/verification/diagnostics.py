@@ -1,0 +1,111 @@
+"""Rank histograms and spectra of one experiment, gathered case by case."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Integer
+
+from . import bootstrap, spectra
+from .statistics import COVERAGE, coverage_interval
+from .table import iso_times
+
+
+class Diagnostics:
+    """Gathers what figures need and a table cannot hold.
+
+    rank_histogram, rank_low, rank_high (case, variable, rank): how often, by area, the truth has this rank
+    among the members over unobserved cells, with the 95 % interval of a block bootstrap of times; flat is
+    1/(M + 1). spectrum_truth (variable, wavenumber); spectrum_members (mean over members, never of their
+    mean) and spectrum_error (of the member mean) (case, variable, wavenumber): zonal power averaged over
+    time and the latitudes of `spectra.band`, in unit² · metre. effective_resolution (case, variable) in km.
+    """
+
+    def __init__(self, truth: xr.Dataset, observations: xr.Dataset, members: int) -> None:
+        self.truth, self.observations, self.members = truth, observations, members
+        self.wraps = bool(truth.attrs["wraps"])
+        self.y = [values.to_numpy() for values in truth.data_vars.values()]
+        latitude, longitude = truth.latitude.to_numpy(), truth.longitude.to_numpy()
+        complete = np.all([np.isfinite(y).all((0, 2)) for y in self.y], axis=0)
+        self.rows = spectra.band(latitude.astype(float), complete)
+        self.length = spectra.row_length(latitude[self.rows].astype(float), longitude.astype(float))
+        self.spectrum_truth = np.stack([self.spectrum(y) for y in self.y])
+        cases = (observations.sizes["case"], len(self.y))
+        self.histogram = np.full((*cases, truth.sizes["time"], members + 1), np.nan)
+        self.spectrum_members = np.full((*cases, self.spectrum_truth.shape[-1]), np.nan)
+        self.spectrum_error = np.full_like(self.spectrum_members, np.nan)
+
+    def spectrum(self, x: Float[np.ndarray, "*batch latitude longitude"]) -> Float[np.ndarray, " wavenumber"]:
+        """Power of x, averaged over everything but the wavenumber; NaN where no row of the grid is
+        complete."""
+        if not self.rows.any():
+            return np.full(x.shape[-1] // 2 + 1, np.nan)
+        power = spectra.zonal_spectrum(x[..., self.rows, :], self.length, self.wraps)
+        return power.mean(axis=tuple(range(power.ndim - 1)), dtype=float)
+
+    def add(
+        self,
+        case: int,
+        variable: int,
+        x: Float[np.ndarray, "member time latitude longitude"],
+        rank: Integer[np.ndarray, "time latitude longitude"],
+        weights: Float[np.ndarray, "time latitude longitude"],
+    ) -> None:
+        """Take in one variable of one case; `weights` are those of the unobserved cells."""
+        bins = self.members + 1
+        place = rank + bins * np.arange(len(rank))[:, None, None]
+        counts = np.bincount(place.ravel(), weights.ravel(), minlength=bins * len(rank))
+        self.histogram[case, variable] = counts.reshape(len(rank), bins)
+        self.spectrum_members[case, variable] = self.spectrum(x)
+        self.spectrum_error[case, variable] = self.spectrum(x.mean(0) - self.y[variable])
+
+    def dataset(self) -> xr.Dataset:
+        """All of it, with its coordinates."""
+        times = iso_times(self.truth.time).astype("datetime64[s]")
+        weights = bootstrap.block_weights(len(times), bootstrap.block_length(times))
+        by_time = np.moveaxis(self.histogram, 2, 0)
+        low, high = bootstrap.interval(bootstrap.resampled_means(by_time, weights))
+        wavelength = spectra.wavelengths(self.length, self.truth.sizes["longitude"])
+        resolution = np.apply_along_axis(
+            lambda both: spectra.effective_resolution(*np.split(both, 2), wavelength),
+            -1,
+            np.concatenate(np.broadcast_arrays(self.spectrum_error, self.spectrum_truth), -1),
+        )
+        ranked, waves = ("case", "variable", "rank"), ("case", "variable", "wavenumber")
+        found = xr.Dataset(
+            {
+                "rank_histogram": (ranked, by_time.mean(0)),
+                "rank_low": (ranked, low),
+                "rank_high": (ranked, high),
+                "spectrum_truth": (waves[1:], self.spectrum_truth),
+                "spectrum_members": (waves, self.spectrum_members),
+                "spectrum_error": (waves, self.spectrum_error),
+                "effective_resolution": (waves[:2], resolution, {"units": "km"}),
+            },
+            coords={
+                "pattern": ("case", self.observations["pattern"].to_numpy().astype(str)),
+                "k": ("case", self.observations["k"].to_numpy().astype(float)),
+                "variable": [str(name) for name in self.truth.data_vars],
+                "rank": np.arange(self.members + 1),
+                "wavenumber": np.arange(len(wavelength)),
+                "wavelength_km": ("wavenumber", wavelength),
+            },
+            attrs={
+                "members": self.members,
+                "spectrum": "global" if self.wraps else "regional: detrended, windowed",
+            },
+        )
+        found.attrs["latitudes"] = self.which_rows()
+        for name, nominal in COVERAGE.items():
+            found.attrs[f"{name}_interval"] = str(
+                coverage_interval(self.members, nominal) or "too few members"
+            )
+        return found
+
+    def which_rows(self) -> str:
+        """The rows that spectra are averaged over, in words."""
+        latitude = self.truth.latitude.to_numpy()[self.rows]
+        if not len(latitude):
+            return "none: no row without missing cells"
+        away = np.abs(latitude)
+        return f"{len(latitude)} rows at {away.min():g} to {away.max():g} degrees from the equator"

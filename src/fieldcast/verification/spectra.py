@@ -1,0 +1,80 @@
+"""Power along longitude: how much structure of each size a field has, and down to which size an estimate is
+right."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.fft import rfft
+from scipy.signal import detrend
+from scipy.signal.windows import hann
+
+EARTH_RADIUS = 6.371e6  # metres
+NEGLIGIBLE = 1e-8  # of the power of all waves: rounding in float32 lies below, real waves above
+
+
+def row_length(
+    latitude: Float[np.ndarray, " latitude"], longitude: Float[np.ndarray, " longitude"]
+) -> Float[np.ndarray, " latitude"]:
+    """C = R cos φ · n Δλ in metres, the length of a row of n cells: 2πR cos φ where the grid goes round the
+    globe."""
+    width = np.deg2rad(np.median(np.diff(longitude))) * len(longitude)
+    return EARTH_RADIUS * np.cos(np.deg2rad(latitude)) * width
+
+
+def zonal_spectrum(
+    x: Float[np.ndarray, "*batch latitude longitude"], length: Float[np.ndarray, " latitude"], wraps: bool
+) -> Float[np.ndarray, "*batch latitude wavenumber"]:
+    """S_0 = C |F_0|², S_k = 2 C |F_k|², with F = rfft(x)/n along longitude, in unit² · metre (WeatherBench
+    2).
+
+    The Nyquist wave, its own mirror image, counts once, so that Σ_k S_k = C · mean(x²). On a region each
+    row loses its linear trend and is multiplied by a Hann window of mean square 1; k then counts waves
+    across the region, and the smallest of them say little.
+    """
+    n = x.shape[-1]
+    if not wraps:
+        window = hann(n, sym=False)
+        x = detrend(x, axis=-1) * (window / np.sqrt(np.mean(window**2)))
+    power = np.abs(rfft(x, norm="forward")) ** 2
+    power[..., 1 : (n + 1) // 2] *= 2
+    return power * length[:, None]
+
+
+def band(
+    latitude: Float[np.ndarray, " latitude"], complete: Bool[np.ndarray, " latitude"]
+) -> Bool[np.ndarray, " latitude"]:
+    """Rows to average spectra over: latitudes 30 to 60 of both hemispheres, where most weather waves are;
+    all rows where the grid has none of those. Only rows without missing cells (`complete`)."""
+    middle = complete & (np.abs(latitude) >= 30) & (np.abs(latitude) <= 60)
+    return middle if middle.any() else complete
+
+
+def wavelengths(length: Float[np.ndarray, " latitude"], cells: int) -> Float[np.ndarray, " wavenumber"]:
+    """Mean wavelength in km over rows of `length` metres and `cells` cells, for wavenumbers 0 (infinite) to
+    cells/2."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return length.mean() / 1000 / np.arange(cells // 2 + 1)
+
+
+def effective_resolution(
+    error: Float[np.ndarray, " wavenumber"],
+    truth: Float[np.ndarray, " wavenumber"],
+    wavelength: Float[np.ndarray, " wavenumber"],
+) -> float:
+    """Smallest wavelength at which 1 - PSD(error)/PSD(truth) crosses 0.5, in the units of `wavelength`.
+
+    Between wavenumbers it is interpolated linearly in log wavelength. Resolved to the end: the smallest
+    wavelength on the grid; nowhere: NaN. Waves that the truth hardly has (`NEGLIGIBLE`) are not asked for.
+    """
+    asked = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
+    score = 1 - error[asked] / truth[asked]
+    resolved = np.flatnonzero(score >= 0.5)
+    if not len(resolved):
+        return float("nan")
+    last = resolved[-1]
+    if last == len(asked) - 1:
+        return float(wavelength[asked[last]])
+    here, there = np.log(wavelength[asked[last]]), np.log(wavelength[asked[last + 1]])
+    part = (score[last] - 0.5) / (score[last] - score[last + 1])
+    return float(np.exp(here + part * (there - here)))

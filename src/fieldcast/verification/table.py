@@ -1,0 +1,97 @@
+"""The scores table: one row is the area mean of one statistic at one time. What is stored, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Shaped
+
+from .statistics import POWER
+
+CELLS = ("unobserved", "all")
+STAMP = ("experiment", "seed", "data", "scored")
+
+
+def iso_times(time: xr.DataArray) -> Shaped[np.ndarray, " time"]:
+    """Times as text, "2001-02-28T00:00:00", whatever the calendar."""
+    if time.dtype.kind == "M":
+        return np.datetime_as_string(time.to_numpy(), unit="s")
+    return np.array([moment.isoformat() for moment in time.to_numpy()])
+
+
+def tidy(
+    values: Float[np.ndarray, "case variable cells statistic time"],
+    variables: list[str],
+    observations: xr.Dataset,
+) -> pd.DataFrame:
+    """The table of `reconstruction_statistics`, one row a value.
+
+    The statistic of observed cells stands under cells "all" only: among the unobserved ones it has no row.
+    """
+    index = dict(
+        zip(("case", "variable", "cells", "statistic", "time"), np.indices(values.shape), strict=True)
+    )
+    index = {name: place.ravel() for name, place in index.items()}
+    table = pd.DataFrame(
+        {
+            "pattern": observations["pattern"].to_numpy().astype(str)[index["case"]],
+            "k": observations["k"].to_numpy().astype(float).round(6)[index["case"]],
+            "mask": observations["mask"].to_numpy()[index["time"]],
+            "cells": np.array(CELLS)[index["cells"]],
+            "variable": np.array(variables)[index["variable"]],
+            "statistic": np.array(list(POWER))[index["statistic"]],
+            "time": iso_times(observations["time"])[index["time"]],
+            "value": values.ravel(),
+        }
+    )
+    void = (table["cells"] == "unobserved") & (table["statistic"] == "observed_squared_error")
+    return table[~void].reset_index(drop=True)
+
+
+def stamp(scores: pd.DataFrame, experiment: str, seed: int, data: str, scored: str) -> pd.DataFrame:
+    """Say in every row whose statistics these are, of which data, and of what: digests `data` and
+    `scored`."""
+    return scores.assign(experiment=experiment, seed=seed, data=data, scored=scored)[
+        [*STAMP, *scores.columns]
+    ]
+
+
+def scored_digest(observations: xr.Dataset, members: int) -> str:
+    """12 hexadecimal digits of what is scored: times, cases, masks, variables with their units, number of
+    members.
+
+    `members` is the number asked of stochastic models in this run, not what a deterministic one has. Only
+    statistics with the same digest may stand in one table.
+    """
+    found = hashlib.sha256()
+    for name in ("pattern", "k", "mask"):
+        found.update(str(observations[name].to_numpy().tolist()).encode())
+    found.update("".join(iso_times(observations["time"])).encode())
+    for name, values in observations.data_vars.items():
+        found.update(f"{name} {values.attrs.get('units', '')}".encode())
+        for case in range(values.sizes["case"]):
+            found.update(np.packbits(np.isfinite(values.isel(case=case).to_numpy())).tobytes())
+    found.update(f"{observations.attrs.get('digest', '')} {members}".encode())
+    return found.hexdigest()[:12]
+
+
+def error_over_time(
+    scores: pd.DataFrame, variable: str = "all", cells: str = "unobserved", pattern: str | None = None
+) -> pd.DataFrame:
+    """Root-mean-square error of the member mean at each time (rows), for each k (columns), or (pattern, k).
+
+    Units of the variable; for "all" anomaly standard deviations. These roots are to be looked at, not to be
+    averaged.
+    """
+    chosen = scores[
+        (scores["variable"] == variable)
+        & (scores["cells"] == cells)
+        & (scores["statistic"] == "squared_error")
+    ]
+    if pattern is not None:
+        chosen = chosen[chosen["pattern"] == pattern]
+    columns = ["k"] if pattern is not None else ["pattern", "k"]
+    return np.sqrt(chosen.pivot(index="time", columns=columns, values="value"))
