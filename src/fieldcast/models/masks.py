@@ -1,0 +1,223 @@
+"""Masks: m(b, v, y, x), which of the cells that exist are observed.
+
+    m = 1 where priority(cell) is among the n lowest,    n = max(1, round(k * cells that exist)).
+
+A pattern is a function that gives every cell a priority; one rule then takes the n lowest, so k holds exactly
+for every pattern. The same code draws the masks of training (on the device) and those stored for the test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.models.core import Space
+from fieldcast.models.draws import Draws
+
+LOWEST, HIGHEST = 0.005, 1.0  # of k
+CALLS = 4  # of `Draws` that a pattern may take; all are used up, so the next draw is blind to the pattern
+NETWORK = -1  # the datum of the fixed network: no field has this number
+WAVES = 32  # of a smooth random field
+CLOUD = 0.25  # its correlation length, as a share of the radius of the domain
+UNEVEN = 1.5  # standard deviation of the logarithm of the density of stations
+INCLINATION = math.radians(80)  # of the ground tracks
+HALF_WIDTH = 1.5  # of a swath, in rows of the grid: three cells are seen at once
+
+Count = Int[Tensor, " batch"]  # n
+Priority = Float[Tensor, "batch layer y x"]  # one layer for all variables, or one each
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def random(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+    """Every cell with the same probability."""
+    return draws.uniform(layers, *space.shape)[:, 0]
+
+
+def regular(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+    """A lattice of r rows and c columns with a random phase, r c as near to n as can be and r / c to Y / X.
+
+    Every Y / r-th row and X / c-th column, rounded: a cell is a node where y + phase passes a multiple of
+    Y / r, and so for x. Y and X are whole numbers of periods, so the lattice closes round the globe. Nodes in
+    excess of n are left out at random, and what is missing is added at random.
+    """
+    rows, columns = space.shape
+    cells = n * (rows * columns / space.exists.sum())  # of a lattice that has n nodes where cells exist
+    r = (rows * torch.sqrt(cells / (rows * columns))).round().clamp(1, rows)
+    c = (cells / r).round().clamp(1, columns)
+    phase = draws.uniform(layers, 2)[:, 0]
+
+    def node(size: int, count: Tensor, phase: Tensor) -> Tensor:
+        period = (size / count)[:, None, None]
+        return (torch.arange(size, device=n.device) + phase[..., None] * period) % period < 1
+
+    nodes = node(rows, r, phase[..., 0])[..., :, None] & node(columns, c, phase[..., 1])[..., None, :]
+    return (~nodes).float() + draws.uniform(layers, rows, columns)[:, 0]
+
+
+def stations(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+    """A fixed network, dense here and thin there, a function of the seed alone; small ones are part of large.
+
+    Drawing without replacement with weight w: the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
+    the area of the cell times the exponential of a smooth random field.
+    """
+    fixed = Draws(draws.seed, torch.full_like(draws.datum[:1], NETWORK))
+    weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth(fixed, space, layers))
+    waiting = -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
+    return waiting.expand(len(n), -1, -1, -1)
+
+
+def swaths(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+    """What a satellite has seen first: the priority of a cell is the time of the first pass over it.
+
+    A pass is half a great circle, from one turning point to the other, inclined to the equator; it goes north
+    and south in turn. Its place moves by the golden ratio of the width of the domain, so that any number of
+    passes is spread evenly. With a the node and m the normal of its plane, cell p is under it where p . a > 0
+    and |p . m| < half width. Cells that no pass meets come last, the nearest to a track first. The first pass
+    begins anywhere, so that a small n is seen anywhere.
+    """
+    x, y, z = space.points.unbind(-1)
+    reach = HALF_WIDTH * (space.points[1:] - space.points[:-1]).norm(dim=-1).median()
+    west, width, parallel = _domain(space)
+    passes = math.ceil(width / (2 * float(reach)))
+    phase, begin, turn = draws.uniform(3, layers, 1, 1)[:, 0].unbind(1)
+    upward = torch.where(turn < 0.5, 1.0, -1.0)
+    latitude = z.clamp(-1, 1).asin()
+    along = (latitude - latitude.min()) / (latitude.max() - latitude.min()).clamp(min=1e-6)
+    seen = torch.full((len(n), layers, *space.shape), math.inf, device=z.device)
+    gap = seen.clone()
+    for j in range(passes):
+        way = upward * (-1) ** j
+        lead = torch.asin((way * math.tan(parallel) / math.tan(INCLINATION)).clamp(-1, 1))  # node to parallel
+        node = west + width * ((phase + j * GOLDEN) % 1) - lead
+        cos, sin = torch.cos(node), torch.sin(node)
+        off = (math.cos(INCLINATION) * way * z - math.sin(INCLINATION) * (y * cos - x * sin)).abs()
+        off = torch.where(x * cos + y * sin > 0, off, 2.0)
+        time = j - begin + torch.where(way > 0, along, 1 - along)
+        time = time + off / (2 * reach * len(z))  # of a row, the middle of the swath first
+        seen = torch.where((off < reach) & (time >= 0), torch.minimum(seen, time), seen)
+        gap = torch.minimum(gap, off)
+    return torch.where(seen.isinf(), passes + 1 + gap, seen)
+
+
+def blocks(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+    """Clouds hide whole areas: the cells where a smooth random field is lowest are clear."""
+    return smooth(draws, space, layers)
+
+
+Pattern = Callable[[Draws, Space, Count, int], Priority]
+PATTERNS: Mapping[str, Pattern] = {f.__name__: f for f in (random, regular, stations, swaths, blocks)}
+
+
+def smooth(draws: Draws, space: Space, layers: int) -> Priority:
+    """A random field of mean 0 and variance 1, isotropic on the sphere: sqrt(2 / W) sum_j cos(w_j . p + a_j).
+
+    With w ~ N(0, I / l^2) its covariance is exp(-d^2 / (2 l^2)) in the chord distance d (Rahimi and Recht
+    2007, algorithm 1); l is a share of the radius of the domain, which is 1 for the sphere.
+    """
+    share = space.area * space.exists / (space.area * space.exists).sum()
+    centre = (share[..., None] * space.points).sum((0, 1))
+    radius = (share * ((space.points - centre) ** 2).sum(-1)).sum().sqrt()
+    w = draws.normal(layers, WAVES, 3)[:, 0] / (CLOUD * radius)
+    phase = 2 * math.pi * draws.uniform(layers, WAVES)[:, 0]
+    x, y, z = space.points.unbind(-1)
+    field = torch.zeros(*phase.shape[:2], *space.shape, device=x.device)
+    for wave, angle in zip(w.unbind(2), phase.unbind(2), strict=True):  # memory of one field, not of W
+        a, b, c = wave[..., None, None].unbind(2)
+        field += torch.cos(a * x + b * y + c * z + angle[..., None, None])
+    return field * math.sqrt(2 / WAVES)
+
+
+def check(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
+    """Refuse a share of observed cells that no method could be judged at.
+
+    Raises
+    ------
+    InputError
+        When k is outside 0.005 .. 1, or its range is the wrong way round.
+    """
+    low, high = (float(k.min()), float(k.max())) if isinstance(k, Tensor) else k
+    slack = 1e-6  # 0.005 is a little less in single precision
+    if not LOWEST - slack <= low <= high <= HIGHEST + slack:
+        raise InputError(
+            f"sparsification.k: {low:g} to {high:g} is not a range of shares of observed cells; "
+            f"give values between {LOWEST:g} (0.5 %) and {HIGHEST:g} (100 %), the lower one first."
+        )
+
+
+def choose(priority: Priority, n: Count) -> Bool[Tensor, "batch layer y x"]:
+    """The n cells of lowest priority."""
+    order = priority.flatten(2).argsort(dim=-1, stable=True)
+    taken = torch.arange(order.shape[-1], device=n.device) < n[:, None, None]
+    mask = torch.zeros_like(order, dtype=torch.bool)
+    return mask.scatter_(2, order, taken.expand_as(order)).view(priority.shape)
+
+
+def draw(
+    patterns: tuple[str, ...],
+    k: tuple[float, float] | Float[Tensor, " batch"],
+    draws: Draws,
+    space: Space,
+    per_variable: bool = False,
+) -> Bool[Tensor, "batch variable y x"]:
+    """A mask for each datum: its pattern uniform among `patterns`, its k log-uniform in a range or as given.
+
+    One mask serves all variables, or each has one of the same pattern and k. A mask is a function of the
+    seed, step and datum of `draws`; the places of `stations` are a function of the seed alone.
+
+    Raises
+    ------
+    InputError
+        For an unknown pattern, naming the nearest, or a k outside 0.005 .. 1.
+    """
+    for name in patterns:
+        if name not in PATTERNS:
+            near = get_close_matches(name, PATTERNS, n=1, cutoff=0)[0]
+            raise InputError(f"sparsification.patterns: there is no pattern '{name}'; did you mean '{near}'?")
+    check(k)
+    own = replace(draws.alone(), hold=False)
+    share = own.uniform()[:, 0]
+    if not isinstance(k, Tensor):
+        k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
+    n = (k * space.exists.sum()).round().long().clamp(min=1)
+    which = own.integers(len(patterns))[:, 0]
+    layers = len(space.variables) if per_variable else 1
+    priority = torch.empty(len(n), layers, *space.shape, device=n.device)
+    for number, name in enumerate(patterns):
+        rows = (which == number).nonzero()[:, 0]
+        if len(rows):
+            priority[rows] = PATTERNS[name](replace(own, datum=own.datum[rows]), space, n[rows], layers)
+    if not draws.hold:
+        draws.call = own.call + CALLS
+    mask = choose(priority.masked_fill(~space.exists, math.inf), n)
+    return mask.expand(-1, len(space.variables), -1, -1)
+
+
+def observe(
+    x: Float[Tensor, "batch variable y x"],
+    mask: Bool[Tensor, "batch variable y x"],
+    noise: float,
+    draws: Draws,
+) -> Float[Tensor, "batch variable y x"]:
+    """m (x + noise * eps), eps standard normal: zero where nothing is observed (x may be NaN there)."""
+    own = draws.alone()
+    eps = own.normal(*x.shape[1:])[:, 0]
+    draws.call = own.call
+    return torch.where(mask, x + noise * eps, 0.0)
+
+
+def _domain(space: Space) -> tuple[float, float, float]:
+    """West edge and width of the parallel where passes are spread evenly, and its latitude, in radians."""
+    middle = space.points[space.shape[0] // 2]
+    if space.wraps:
+        return 0.0, 2 * math.pi, 0.0
+    longitude = torch.atan2(middle[:, 1], middle[:, 0])
+    centre = longitude[len(longitude) // 2]
+    offset = (longitude - centre + math.pi) % (2 * math.pi) - math.pi  # a region may lie across the date line
+    return float(centre + offset.min()), float(offset.max() - offset.min()), float(middle[0, 2].asin())
