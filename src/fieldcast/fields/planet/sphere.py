@@ -8,11 +8,11 @@ with 1/2 int P_mn^2 dmu = 1, so that the global mean of A^2 is the sum of |A_mn|
 
 Coefficients are real arrays (..., m, part, k, n): only m >= 0 is kept, `part` is 0 for the real and 1 for the
 imaginary part of A_mn, k counts fields that are transformed together, and entries with n < m are zero. Fields
-on a grid have the shape (..., longitude, k, latitude). Leading axes are a batch. In this order both halves of a
-transform, the Legendre sum of each m and the Fourier sum, are matrix products without a copy between them; at
-the truncations meant here (a few tens) the Fourier matrix is faster than an FFT of as many short rows. A batch
-is a loop over products of the same sizes, so what comes out for one element does not depend, to the last bit,
-on how many others are transformed with it.
+on a grid have the shape (..., longitude, k, latitude). Leading axes are a batch. In this order both halves of
+a transform, the Legendre sum of each m and the Fourier sum, are matrix products without a copy between them;
+at the truncations meant here (a few tens) the Fourier matrix is faster than an FFT of as many short rows.
+A batch is a loop over products of the same sizes, so what comes out for one element does not depend, to the
+last bit, on how many others are transformed with it.
 """
 
 import numpy as np

@@ -1,0 +1,165 @@
+"""The model against its invariants, an exact wave, its own equation, and itself."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from fieldcast.errors import InputError
+from fieldcast.fields.planet.dynamics import DAY, OMEGA, RADIUS, YEAR, Parameters, Planet
+
+NEVER = {"relaxation": 1e30, "drag": 1e30, "diffusion": 1e30, "heating": 0.0}
+FLAT = {"scale_height": 1e30}
+
+
+def exact_planet(**changes: float) -> Planet:
+    return Planet(Parameters(**changes), np.float64)
+
+
+def mean_product(a: np.ndarray, b: np.ndarray) -> float:
+    """Global mean of the product of two real fields."""
+    return float(2 * np.sum(a * b) - np.sum(a[0] * b[0]))
+
+
+@pytest.fixture(scope="module")
+def turbulent() -> np.ndarray:
+    """q of developed weather, in double precision."""
+    planet = Planet()
+    return next(islice(planet.run(planet.start(0), 0), 25, None)).q.astype(np.float64)
+
+
+def invariants(planet: Planet, q: np.ndarray) -> np.ndarray:
+    """Energy, and the potential enstrophy of each level."""
+    energy = -mean_product(planet.streamfunction(q), q - planet.planetary) / 2
+    return np.array([energy, *(mean_product(q[:, :, i], q[:, :, i]) / 2 for i in range(3))])
+
+
+def test_unforced_tendencies_conserve_energy_and_potential_enstrophy(turbulent: np.ndarray) -> None:
+    planet = exact_planet(**NEVER)
+    rate, psi = planet.tendency(turbulent, 0.0), planet.streamfunction(turbulent)
+    rates = [-mean_product(psi, rate)]
+    rates += [mean_product(turbulent[:, :, i], rate[:, :, i]) for i in range(3)]
+    assert abs(np.array(rates) * DAY / invariants(planet, turbulent)).max() < 1e-14
+    assert mean_product(rate, rate) ** 0.5 * DAY > 1e-6  # and yet it moves
+
+
+def test_what_the_steps_lose_is_of_fifth_order(turbulent: np.ndarray) -> None:
+    drift = []
+    for steps in (16, 32):
+        planet, q = exact_planet(**NEVER, step=1 / steps), turbulent
+        for _ in range(steps // 4):
+            q = planet.advance(q, 0.0)
+        drift.append(abs(invariants(planet, q) / invariants(planet, turbulent) - 1))
+    assert drift[0].max() < 1e-5
+    assert (np.log2(drift[0] / drift[1]) > 4.3).all()
+
+
+def test_rossby_haurwitz_wave_travels_at_its_speed(m: int = 4, n: int = 5, days: int = 2) -> None:
+    """psi = A Y_mn + solid rotation w, the same on all levels, turns by w - 2 (Omega + w) / (n (n + 1)).
+
+    An exact solution of any amplitude (Haurwitz 1940).
+    """
+    planet, w = exact_planet(**NEVER, **FLAT), 20 / RADIUS
+    psi = np.zeros((22, 2, 3, 22))
+    psi[m, 0, :, n] = 1e7
+    psi[0, 0, :, 1] = -w * RADIUS**2 / np.sqrt(3)
+    q = planet.vorticity(psi)
+    for _ in range(16 * days):
+        q = planet.advance(q, 0.0)
+    after = planet.streamfunction(q)
+    turned = -np.arctan2(after[m, 1, :, n], after[m, 0, :, n]) / m
+    np.testing.assert_allclose(turned / (days * DAY), w - 2 * (OMEGA + w) / (n * (n + 1)), rtol=1e-6)
+    np.testing.assert_allclose(np.hypot(after[m, 1, :, n], after[m, 0, :, n]), 1e7, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("day", "winter"), [(15.0, True), (15.0 + YEAR, True), (15.0 + YEAR / 2, False)])
+def test_zonal_flow_feels_relaxation_drag_and_diffusion(day: float, winter: bool) -> None:
+    """Of zonal flow J is zero, and what is left of the equation is written here n by n."""
+    planet = exact_planet(heating=0.0, **FLAT)
+    par, upper, lower = planet.parameters, 700e3**-2, 450e3**-2
+    psi = np.zeros((22, 2, 3, 22))
+    psi[0, 0] = np.random.default_rng(0).normal(0, 1e6, (3, 22))
+    psi[0, 0, :, 0] = 0
+    rate = planet.tendency(planet.vorticity(psi), day)
+    psi, off = psi[0, 0], psi[0, 0] - (planet.january if winter else planet.july)[0, 0]
+    for n in range(1, 22):
+        laplacian = -n * (n + 1) / RADIUS**2
+
+        def stretched(p: np.ndarray) -> np.ndarray:
+            upward, downward = upper * (p[1] - p[0]), lower * (p[2] - p[1])
+            return np.array([upward, downward - upward, -downward])
+
+        expected = -stretched(off[:, n]) / (par.relaxation * DAY)
+        expected[2] -= laplacian * psi[2, n] / (par.drag * DAY)
+        smoothing = (n * (n + 1) / (21 * 22)) ** 4 / (par.diffusion * DAY)
+        expected -= smoothing * (laplacian * psi[:, n] + stretched(psi[:, n]))
+        np.testing.assert_allclose(rate[0, 0, :, n], expected, rtol=1e-9)
+    assert abs(rate[1:]).max() < 1e-12 * abs(rate).max()
+
+
+@pytest.mark.parametrize(("july", "speeds"), [(False, (60, 42)), (True, (42, 60))])
+def test_the_equilibrium_has_its_jets(july: bool, speeds: tuple[float, float]) -> None:
+    planet = exact_planet(heating=0.0)
+    psi, sphere = (planet.july if july else planet.january), planet.sphere
+    u = -np.sqrt(1 - sphere.mu**2) / RADIUS * sphere.gradient(psi)[1].mean(axis=0)
+    north = sphere.latitude > 0
+    assert u[0, north].max() == pytest.approx(speeds[0], abs=2)
+    assert u[0, ~north].max() == pytest.approx(speeds[1], abs=2)
+    np.testing.assert_allclose(u[1], u[0] / 2)
+    np.testing.assert_allclose(u[2], 0, atol=1e-9)
+
+
+def test_streamfunction_inverts_vorticity() -> None:
+    planet, psi = exact_planet(), np.random.default_rng(0).normal(0, 1e7, (22, 2, 3, 22))
+    psi[..., 0] = 0  # n = 0: a global mean has no part in the flow
+    np.testing.assert_allclose(planet.streamfunction(planet.vorticity(psi)), psi, atol=1e-4)
+
+
+def test_single_precision_agrees_with_double_for_a_day(turbulent: np.ndarray) -> None:
+    after = []
+    for planet in (Planet(), exact_planet()):
+        moments = islice(planet.run(turbulent.astype(planet.dtype), 25), 2)
+        after.append(list(moments)[1].q)
+    single, double = after
+    assert single.dtype == np.float32
+    assert mean_product(single - double, single - double) < 1e-8 * mean_product(double, double)
+
+
+def test_a_restart_is_exact() -> None:
+    planet = Planet()
+    whole = list(islice(planet.run(planet.start(3), 40), 5))
+    assert [moment.day for moment in whole] == [40, 41, 42, 43, 44]
+    again = islice(Planet().run(whole[2].q.copy(), whole[2].day), 3)
+    for (day, q), (day_again, q_again) in zip(whole[2:], again, strict=True):
+        assert day == day_again
+        assert np.array_equal(q, q_again)
+
+
+def test_a_member_does_not_depend_on_the_others() -> None:
+    planet = Planet()
+    states = np.stack([planet.start(seed) for seed in range(3)])
+    together = list(islice(planet.run(states, 0), 3))[-1].q
+    for start, after in zip(states, together, strict=True):
+        alone = list(islice(planet.run(start, 0), 3))[-1].q
+        assert np.array_equal(alone, after)
+
+
+def test_seeds() -> None:
+    planet = Planet()
+    assert np.array_equal(planet.start(1), Planet().start(1))
+    assert not np.array_equal(planet.start(1), planet.start(2))
+
+
+def test_an_unstable_step_is_refused_in_one_sentence() -> None:
+    planet = Planet(Parameters(step=1.0))
+    with pytest.raises(InputError, match=r"unstable before day .* step smaller than 1\.0") as refusal:
+        for _ in islice(planet.run(planet.start(0), 0), 60):
+            pass
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("wrong", [{"step": 0.3}, {"drags": 2.0}, {"truncation": 0}, {"drag": -1.0}])
+def test_wrong_parameters_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        Parameters(**wrong)
