@@ -1,0 +1,26 @@
+"""Data in blocks of time, so that memory stays small however long the record is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+BYTES = 64 * 2**20
+
+
+def blocks(array: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
+    """(slice of time, values) one after the other; lazily opened data by their own chunks, each read once."""
+    array = array.transpose("time", ...)
+    if array.chunks is not None:
+        lengths = list(array.chunks[0])
+    else:
+        per_time = max(1, array.dtype.itemsize * array[:1].size)
+        length = max(1, BYTES // per_time)
+        lengths = [min(length, array.sizes["time"] - i) for i in range(0, array.sizes["time"], length)]
+    start = 0
+    for length in lengths:
+        span = slice(start, start + length)
+        yield span, np.asarray(array.isel(time=span).values)
+        start += length

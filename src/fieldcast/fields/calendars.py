@@ -1,0 +1,78 @@
+"""Times of any calendar: day of the year, fraction of the year, ISO text, hours. `datetime64` and `cftime` alike.
+
+Every year has 365 days here: 29 February counts as 28 February, so that a day means the same season in every year.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cftime
+import numpy as np
+from jaxtyping import Float, Int
+
+# days before each month in a year without 29 February
+_BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
+
+
+def values(times: Any) -> np.ndarray:
+    """Times (DataArray, index, list or one time) as a one-dimensional array of datetime64 or cftime."""
+    return np.atleast_1d(np.asarray(getattr(times, "values", times)))
+
+
+def is_dates(times: Any) -> bool:
+    """Whether these are dates at all (datetime64 or cftime)."""
+    array = values(times)
+    return array.dtype.kind == "M" or (
+        array.dtype == object and array.size > 0 and isinstance(array.flat[0], cftime.datetime)
+    )
+
+
+def iso(times: Any) -> np.ndarray:
+    """ISO text to the second, `YYYY-MM-DDTHH:MM:SS`; its alphabetical order is the order of time."""
+    array = values(times)
+    if array.dtype.kind == "M":
+        return np.datetime_as_string(array, unit="s")
+    return np.array([time.isoformat()[:19] for time in array], dtype=str)
+
+
+def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
+    """Day of the year, 1 to 365; 29 February is 28 February."""
+    array = values(times)
+    if array.dtype.kind == "M":
+        months = array.astype("M8[M]")
+        month = months.astype(int) % 12
+        day = (array.astype("M8[D]") - months.astype("M8[D]")).astype(int) + 1
+    else:
+        month = np.array([time.month - 1 for time in array], dtype=int)
+        day = np.array([time.day for time in array], dtype=int)
+    day = np.where((month == 1) & (day == 29), 28, day)
+    return _BEFORE[month] + day
+
+
+def fraction_of_year(times: Any) -> Float[np.ndarray, " time"]:
+    """(dayofyear - 1 + hour / 24) / 365, in [0, 1)."""
+    array = values(times)
+    if array.dtype.kind == "M":
+        hour = (array - array.astype("M8[D]")) / np.timedelta64(1, "h")
+    else:
+        hour = np.array([time.hour + time.minute / 60 + time.second / 3600 for time in array])
+    return (day_of_year(array) - 1 + hour / 24) / 365
+
+
+def hours(times: Any) -> Float[np.ndarray, " time"]:
+    """Hours since the first time."""
+    array = values(times)
+    if array.dtype.kind == "M":
+        return (array - array[0]) / np.timedelta64(1, "h")
+    since = cftime.date2num(array, "seconds since 2000-01-01", calendar=array[0].calendar)
+    return (since - since[0]) / 3600.0
+
+
+def step_hours(times: Any) -> float:
+    """The most common step between one time and the next [hours]; 0 for a single time."""
+    steps = np.round(np.diff(hours(times)), 6)
+    if not steps.size:
+        return 0.0
+    step, count = np.unique(steps, return_counts=True)
+    return float(step[np.argmax(count)])

@@ -1,0 +1,95 @@
+"""Day-of-year climatology of the training times.
+
+c(D) = Σ_d w(D − d) x̄_d / Σ_d w(D − d) over the days d that have data, x̄_d the mean of all times of that day, and
+w(j) = 1 − |j| / H for |j| < H, on the circle of 365 days, H = (window − 1) / 2 (WeatherBench 2, Rasp et al. 2024).
+Taking daily means first keeps days that more years cover from weighing more. A harmonic of angular frequency θ per day
+is damped by (sin(H θ / 2) / (H sin(θ / 2)))².
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast.fields import calendars
+from fieldcast.fields.blocks import blocks
+from fieldcast.fields.layout import KEPT, time_varying
+
+DAYS = 365
+FEWEST_YEARS = 2
+
+
+def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
+    """Each time-varying variable on (dayofyear, latitude, longitude), in its units; attrs `kind`.
+
+    With less than two years of training times it is their mean, the same on every day: kind "training mean".
+    Days without data within the window (of a seasonal record) take the mean of all days.
+    """
+    span = training.sizes["time"] * calendars.step_hours(training["time"]) / 24
+    by_day = span >= FEWEST_YEARS * DAYS
+    weights = _window(window)
+    found = {}
+    for name in time_varying(training):
+        array = training[name]
+        sums, counts = _daily_sums(array)
+        if by_day:
+            values = _smoothed(sums, counts, weights)
+        else:
+            values = np.broadcast_to(sums.sum(axis=0) / counts.sum(), sums.shape)
+        attrs = {key: array.attrs[key] for key in KEPT if key in array.attrs}
+        found[name] = (("dayofyear", "latitude", "longitude"), values.astype(np.float32), attrs)
+    coords = {
+        "dayofyear": ("dayofyear", np.arange(1, DAYS + 1), {"long_name": "day of the year, 29 February = 28 February"}),
+        "latitude": training["latitude"],
+        "longitude": training["longitude"],
+    }
+    kind = "day of year" if by_day else "training mean"
+    return xr.Dataset(found, coords, {"kind": kind, "window": window, "Conventions": "CF-1.11"})
+
+
+def at(climatology: xr.Dataset, times: Any) -> xr.Dataset:
+    """The climatology on the days of these times: dims (time, latitude, longitude)."""
+    values = calendars.values(times)
+    days = xr.DataArray(calendars.day_of_year(values) - 1, dims="time", coords={"time": values})
+    return climatology.isel(dayofyear=days).drop_vars("dayofyear")
+
+
+def anomaly(fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
+    """x − c(day) of the time-varying variables, in their units; lazy where the fields are."""
+    names = time_varying(fields)
+    # the climatology is gathered chunk by chunk where the fields are chunked
+    if fields.chunks:
+        climatology = climatology.chunk()
+    with xr.set_options(keep_attrs=True):
+        return fields[names] - at(climatology[names], fields["time"])
+
+
+def _window(window: int) -> Float[np.ndarray, "365 365"]:
+    """w(D − d): linearly decaying with the distance of two days on the circle."""
+    day = np.arange(DAYS)
+    apart = np.abs(day[:, None] - day[None, :])
+    return np.clip(1 - np.minimum(apart, DAYS - apart) / ((window - 1) / 2), 0.0, None)
+
+
+def _daily_sums(array: xr.DataArray) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365"]]:
+    """Sum and number of the fields of each day of the year; NaN only in cells that never exist."""
+    days = calendars.day_of_year(array["time"]) - 1
+    sums = np.zeros((DAYS, array.sizes["latitude"], array.sizes["longitude"]))
+    for span, x in blocks(array):
+        for day in np.unique(days[span]):
+            sums[day] += x[days[span] == day].sum(axis=0, dtype=np.float64)
+    return sums, np.bincount(days, minlength=DAYS).astype(float)
+
+
+def _smoothed(
+    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365"], weights: Float[np.ndarray, "365 365"]
+) -> Float[np.ndarray, "365 y x"]:
+    has = counts > 0
+    means = sums[has] / counts[has][:, None, None]
+    total = weights[:, has].sum(axis=1)
+    smooth = np.tensordot(weights[:, has], means, axes=1) / np.where(total > 0, total, 1.0)[:, None, None]
+    smooth[total == 0] = means.mean(axis=0)
+    return smooth

@@ -1,0 +1,127 @@
+"""What the catalog holds its data sets to; each a class with `validate(data)`, for an entry's `validator:`."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.fields.blocks import blocks
+from fieldcast.fields.layout import DIMS, static, time_varying
+
+FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
+
+
+class Fields:
+    """`fields`: regular grid and time, units, float32, no missing values but cells that never exist.
+
+    Values of lazily opened data are not read: ingestion inspected them before they were saved.
+    """
+
+    def validate(self, data: xr.Dataset) -> xr.Dataset:
+        """The data as they are; raises InputError with one sentence for the first rule that is broken."""
+        _check_coordinates(data, DIMS)
+        _check_times(data)
+        if not time_varying(data):
+            raise InputError("fields hold no variable on (time, latitude, longitude): ingest them again")
+        for name, array in data.data_vars.items():
+            if array.dims not in (DIMS, DIMS[1:]):
+                raise InputError(f"variable '{name}' has dimensions {_tuple(array.dims)}, not {_tuple(DIMS)}")
+            _check_variable(array)
+            if array.chunks is None:
+                _check_values(array)
+        for key in FIELD_ATTRS:
+            if key not in data.attrs:
+                raise InputError(f"fields have no attribute '{key}': ingest them again")
+        return data
+
+
+class Observations:
+    """`observations`: (case, time, latitude, longitude), NaN where not observed, numbered masks."""
+
+    dims = ("case", "time", "latitude", "longitude")
+    coordinates = ("pattern", "k", "mask")
+    attributes = ("digest", "noise", "seed")
+
+    def validate(self, data: xr.Dataset) -> xr.Dataset:
+        """The data as they are; raises InputError with one sentence for the first rule that is broken."""
+        kind = type(self).__name__.lower()
+        _check_coordinates(data, self.dims)
+        for name in self.coordinates:
+            if name not in data.coords:
+                raise InputError(f"{kind} have no coordinate '{name}': make them again")
+        k = data["k"].values
+        if not np.all((k > 0) & (k <= 1)):
+            raise InputError(f"{kind} have a fraction k outside 0 to 1: make them again")
+        for name, array in data.data_vars.items():
+            if array.dims != self.dims:
+                raise InputError(f"variable '{name}' of {kind} has dimensions {_tuple(array.dims)}, not {_tuple(self.dims)}")
+            _check_variable(array)
+        for key in self.attributes:
+            if key not in data.attrs:
+                raise InputError(f"{kind} have no attribute '{key}': make them again")
+        return data
+
+
+class Reconstructions(Observations):
+    """`reconstructions`: (case, time, member, latitude, longitude) in physical units."""
+
+    dims = ("case", "time", "member", "latitude", "longitude")
+    attributes = ()
+
+
+def _tuple(dims: tuple) -> str:
+    return f"({', '.join(map(str, dims))})"
+
+
+def _check_coordinates(data: xr.Dataset, dims: tuple[str, ...]) -> None:
+    if not isinstance(data, xr.Dataset):
+        raise InputError(f"a Dataset was expected, not {type(data).__name__}")
+    for name in dims:
+        if name not in data.dims:
+            raise InputError(f"there is no dimension '{name}': {_tuple(dims)} are needed")
+    for name, units in (("latitude", "degrees_north"), ("longitude", "degrees_east")):
+        if name not in data.coords or not np.all(np.diff(data[name].values) > 0):
+            raise InputError(f"the coordinate '{name}' does not ascend strictly: ingest the fields again")
+        if data[name].attrs.get("units") != units:
+            raise InputError(f"the coordinate '{name}' has not the units '{units}': ingest the fields again")
+    if not calendars.is_dates(data["time"]):
+        raise InputError("the coordinate 'time' holds no dates: ingest the fields again")
+
+
+def _check_times(data: xr.Dataset) -> None:
+    hours = calendars.hours(data["time"])
+    if np.any(np.diff(hours) <= 0):
+        at = calendars.iso(data["time"])[1:][np.diff(hours) <= 0][0]
+        raise InputError(f"times do not ascend, or repeat, at {at}: ingest the fields again")
+    segment = data.coords.get("segment")
+    if segment is None or segment.dims != ("time",) or segment.dtype != np.int32:
+        raise InputError("the coordinate 'segment' (time, int32) is missing: ingest the fields again")
+    within = np.diff(segment.values) == 0
+    steps = np.diff(hours)[within]
+    step = float(data.attrs.get("step_hours", calendars.step_hours(data["time"])))
+    if steps.size and np.any(np.abs(steps - step) > 1e-6):
+        at = calendars.iso(data["time"])[1:][within][np.abs(steps - step) > 1e-6][0]
+        raise InputError(f"the time step within a segment is not {step:g} hours at {at}: ingest the fields again")
+
+
+def _check_variable(array: xr.DataArray) -> None:
+    if array.dtype != np.float32:
+        raise InputError(f"variable '{array.name}' is {array.dtype}, not float32")
+    if not str(array.attrs.get("units", "")).strip():
+        raise InputError(f"variable '{array.name}' has no units")
+
+
+def _check_values(array: xr.DataArray) -> None:
+    if "time" not in array.dims:
+        if not np.isfinite(array.values).all():
+            raise InputError(f"static variable '{array.name}' has missing or infinite values")
+        return
+    missing: np.ndarray | int = 0
+    for _, x in blocks(array):
+        if np.isinf(x).any():
+            raise InputError(f"variable '{array.name}' has infinite values")
+        missing = missing + np.isnan(x).sum(axis=0)
+    if np.any((missing > 0) & (missing < array.sizes["time"])):
+        raise InputError(f"variable '{array.name}' has cells that miss values at some times, but not at all")

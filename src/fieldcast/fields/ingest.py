@@ -1,0 +1,81 @@
+"""Ingestion: from any data set to `fields`, with what was found on the way."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields import grid, quality
+from fieldcast.fields.blocks import blocks
+from fieldcast.fields.layout import KEPT, static, time_varying, to_contract
+from fieldcast.fields.mending import Gaps, mend
+from fieldcast.fields.sources import Source, open_source
+
+IN_MEMORY = 2**30  # bytes; larger data are read block by block, several times
+
+
+def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
+    """`fields` and the quality table of a user's file, store or address."""
+    return ingest(open_source(source), source.where, source.gaps)
+
+
+def ingest(
+    dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse"
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """`fields` as the contract has them, and the quality table (check, variable, where, count, action, sentence).
+
+    Raises InputError: one sentence saying what is wrong, where (`where`: file or store), and what to do.
+    """
+    fields = to_contract(dataset, where)
+    if not time_varying(fields):
+        raise InputError(f"{where} holds no variable on (time, latitude, longitude): give another file")
+    try:
+        if fields.nbytes <= IN_MEMORY:
+            fields = fields.load()
+        fields, findings = mend(fields, where, gaps)
+        fields, more = quality.inspect(fields, where)
+        fields = _described(fields, where)
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{where} cannot be read to its end ({_line(error)}): copy or download it again") from error
+    return fields, quality.table(findings + more)
+
+
+def digest(fields: xr.Dataset) -> str:
+    """12 hex digits of the SHA-256 over names, coordinates and values; attributes do not count."""
+    sha = hashlib.sha256()
+    for name in ("time", "latitude", "longitude", "segment"):
+        values = fields[name].values
+        text = values.astype("M8[s]").astype(str) if values.dtype.kind == "M" else values.astype(str)
+        sha.update(f"{name}:{','.join(text.tolist())};".encode())
+    for name in time_varying(fields):
+        sha.update(f"{name}:".encode())
+        for _, x in blocks(fields[name]):
+            sha.update(np.ascontiguousarray(x, dtype="<f4").tobytes())
+    for name in static(fields):
+        sha.update(f"{name}:".encode() + np.ascontiguousarray(fields[name].values, dtype="<f4").tobytes())
+    return sha.hexdigest()[:12]
+
+
+def _described(fields: xr.Dataset, where: str) -> xr.Dataset:
+    """With the attributes of the contract."""
+    for name in fields.data_vars:
+        attrs = fields[name].attrs
+        fields[name].attrs = {"long_name": str(name), **{key: attrs[key] for key in KEPT if key in attrs}}
+    told = fields.attrs.get("source") or fields.attrs.get("title") or where
+    return fields.assign_attrs(
+        digest=digest(fields),
+        source=_line(told),
+        wraps=int(grid.wraps(fields["longitude"])),
+        Conventions="CF-1.11",
+    )
+
+
+def _line(text: object) -> str:
+    """The first line of a text, at most 200 characters."""
+    return (str(text).strip().splitlines() or [""])[0][:200]

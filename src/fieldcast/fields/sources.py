@@ -1,0 +1,195 @@
+"""A user's source: NetCDF or Zarr, one file or many, here or in the cloud; opened lazily, brought to the contract's shape."""
+
+import glob
+import os
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import xarray as xr
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.fields.layout import select_variables, time_varying, to_contract
+from fieldcast.fields.periods import within
+
+_MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "netcdf", b"CDF\x02": "netcdf", b"CDF\x05": "netcdf"}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Source:
+    """What to read.
+
+    path: NetCDF file, glob, Zarr store, address (gs://...), or a list of them.
+    variables: names in the file or short names (z500, t2m); all on (time, latitude, longitude) by default.
+    period: [first, last] as ISO dates, whole or in part (2001, 2001-05), both inclusive.
+    levels: of level variables [hPa, or the level's own unit]; all by default.
+    step_hours: every how many hours a field is taken (not averaged); all by default.
+    gaps: what missing dates do: "refuse", or "segment" (each regular stretch of time is one segment).
+    """
+
+    path: str | list[str]
+    variables: list[str] | None = None
+    period: tuple[str | int | date, str | int | date] | None = None
+    levels: list[float] | None = None
+    step_hours: float | None = None
+    gaps: Literal["refuse", "segment"] = "refuse"
+
+    @property
+    def where(self) -> str:
+        """How sentences call it."""
+        return f"'{self.path}'" if isinstance(self.path, str) else f"'{self.path[0]}' and others"
+
+
+def open_source(source: Source) -> xr.Dataset:
+    """The chosen variables, period and step, lazily (dask), on (time, latitude, longitude) in float32.
+
+    Raises InputError for a file that is missing, truncated, empty or of another format, a store that cannot be
+    reached, a variable or period that is not there.
+    """
+    parts = []
+    for path in _paths(source.path):
+        opened = _open(path)
+        part = to_contract(opened, f"'{path}'", source.variables, source.levels).chunk("auto")
+        if part.data_vars:
+            parts.append((path, part))
+    dataset = _joined(parts)
+    if source.variables is not None:
+        names = dataset if parts else to_contract(opened, source.where)
+        dataset = select_variables(names, source.variables, source.where)
+    if not time_varying(dataset):
+        raise InputError(f"{source.where} holds no variable on (time, latitude, longitude): give another file")
+    if source.period is not None:
+        inside = within(dataset["time"], source.period, "ingestion.period", source.where)
+        dataset = dataset.isel(time=np.flatnonzero(inside))
+    if source.step_hours is not None:
+        dataset = _every(dataset, source.step_hours, source.where)
+    for name in dataset.data_vars:
+        dataset[name].attrs.pop("aliases", None)
+    return dataset
+
+
+def _paths(path: str | Sequence[str]) -> list[str]:
+    """All files and stores meant, in order of name."""
+    paths: list[str] = []
+    for one in [path] if isinstance(path, str) else path:
+        local = not urlsplit(one).scheme
+        found = sorted(glob.glob(os.path.expanduser(one))) if local and glob.has_magic(one) else [one]
+        if not found:
+            raise InputError(f"no file matches '{one}': check ingestion.path")
+        paths += found
+    if not paths:
+        raise InputError("ingestion.path names no file: give a NetCDF file, a Zarr store, or a glob")
+    return paths
+
+
+def _open(path: str) -> xr.Dataset:
+    """One file or store, values unread."""
+    if urlsplit(path).scheme:
+        return _open_remote(path)
+    path = os.path.expanduser(path)
+    if not os.path.exists(path):
+        raise InputError(f"'{path}' does not exist: check ingestion.path")
+    kind = _kind(path)
+    try:
+        if kind == "zarr":
+            return xr.open_zarr(path, chunks=None, decode_timedelta=False)
+        return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
+    except Exception as error:
+        raise InputError(_unreadable(path, kind, error)) from error
+
+
+def _kind(path: str) -> str:
+    """`netcdf` or `zarr`, by what is in the file."""
+    if os.path.isdir(path):
+        if any(os.path.exists(os.path.join(path, name)) for name in ("zarr.json", ".zgroup", ".zmetadata")):
+            return "zarr"
+        raise InputError(f"'{path}' is a folder, not a Zarr store: give a file, a store, or a glob such as '{path}/*.nc'")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read ({error.strerror}): check its permissions") from error
+    if not head:
+        raise InputError(f"'{path}' is empty (0 bytes): copy or download it again")
+    if head not in _MAGIC:
+        hint = "convert the GRIB file to NetCDF first" if head == b"GRIB" else "give a NetCDF file or Zarr store"
+        raise InputError(f"'{path}' is not NetCDF: {hint}")
+    return _MAGIC[head]
+
+
+def _unreadable(path: str, kind: str, error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    if "decode" in line and "time" in line:
+        return f"the times of '{path}' cannot be understood ({line}): give units such as 'days since 2001-01-01'"
+    form = "Zarr store" if kind == "zarr" else "NetCDF file"
+    return f"'{path}' is a damaged or truncated {form} ({line}): copy or download it again"
+
+
+def _open_remote(path: str) -> xr.Dataset:
+    """A Zarr store at an address, read anonymously."""
+    options = {"gs": {"token": "anon"}, "gcs": {"token": "anon"}, "s3": {"anon": True}}
+    try:
+        return xr.open_zarr(
+            path, chunks=None, decode_timedelta=False, storage_options=options.get(urlsplit(path).scheme, {})
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"there is no Zarr store at '{path}': check ingestion.path") from error
+    except Exception as error:
+        raise InputError(
+            f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give ingestion.path a "
+            "copy of the store on this machine"
+        ) from error
+
+
+def _joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
+    """Files of the same variables one after the other in time, files of other variables side by side."""
+    if not parts:
+        return xr.Dataset()
+    groups: dict[tuple[str, ...], list[tuple[str, xr.Dataset]]] = {}
+    for path, part in parts:
+        _fits(part, parts[0][1], path, parts[0][0])
+        groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append((path, part))
+    along = [_in_time(group) for group in groups.values()]
+    for (path, _), one in zip((group[0] for group in groups.values()), along, strict=True):
+        if "time" in along[0].dims and not np.array_equal(one["time"].values, along[0]["time"].values):
+            raise InputError(f"'{path}' has other times than '{parts[0][0]}': give files of the same period")
+    return xr.merge(along, join="exact", compat="override", combine_attrs="override")
+
+
+def _in_time(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
+    path, first = group[0]
+    for other, part in group[1:]:
+        for name in part.data_vars:
+            units = [dataset[name].attrs.get("units") for dataset in (first, part)]
+            if units[0] != units[1]:
+                raise InputError(f"'{name}' is in {units[0]} in '{path}' and in {units[1]} in '{other}': convert one")
+    if len(group) == 1:
+        return first
+    return xr.concat(
+        [part for _, part in group], dim="time", data_vars="minimal", coords="minimal", compat="override",
+        join="override", combine_attrs="override",
+    )  # fmt: skip
+
+
+def _fits(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
+    for axis in ("latitude", "longitude"):
+        if part.sizes[axis] != first.sizes[axis] or not np.allclose(part[axis], first[axis], atol=1e-4):
+            raise InputError(f"'{path}' is on another grid than '{first_path}' ({axis}): give files of one grid")
+
+
+def _every(dataset: xr.Dataset, step_hours: float, where: str) -> xr.Dataset:
+    """Fields whose hours since the first are a multiple of the step."""
+    native = calendars.step_hours(dataset["time"])
+    if step_hours <= 0 or (native and abs(step_hours / native - round(step_hours / native)) > 1e-6) or step_hours < native:
+        raise InputError(
+            f"ingestion.step_hours is {step_hours:g}, and {where} has a step of {native:g} hours: give a multiple of it"
+        )
+    hours = calendars.hours(dataset["time"])
+    return dataset.isel(time=np.flatnonzero(np.abs(np.remainder(hours + 1e-6, step_hours)) < 1e-3))
+
+

@@ -1,0 +1,73 @@
+"""Training, validation and test periods: by date when given, else the first 70, next 10 and last 20 % of the times."""
+
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.fields.periods import within
+
+NAMES = ("train", "validation", "test")
+_FRACTIONS = (0.7, 0.8)
+
+Period = tuple[str | int | date, str | int | date]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Splits:
+    """[first, last] of each split: ISO dates, whole or in part (2001, 2001-05), both inclusive."""
+
+    train: Period
+    validation: Period
+    test: Period
+
+
+def make(times: Any, chosen: Splits | None = None) -> dict[str, list[str]]:
+    """First and last time of each split, as `YYYY-MM-DDTHH:MM:SS`, both inclusive; `times` ascend.
+
+    Raises InputError, naming the key, for periods that are empty, overlap, or reach beyond the data.
+    """
+    iso = calendars.iso(times)
+    if chosen is None:
+        cuts = [0, *(round(fraction * iso.size) for fraction in _FRACTIONS), iso.size]
+        if any(first >= end for first, end in pairwise(cuts)):
+            raise InputError(f"{iso.size} times are too few to split into train, validation and test: give more")
+        return {name: _ends(iso[first:end]) for name, (first, end) in zip(NAMES, pairwise(cuts), strict=True)}
+    splits = {}
+    for name in NAMES:
+        inside = within(times, getattr(chosen, name), f"ingestion.splits.{name}")
+        splits[name] = _ends(iso[inside])
+    _check_apart(splits)
+    return splits
+
+
+def select(fields: xr.Dataset, splits: dict[str, list[str]], name: str) -> xr.Dataset:
+    """The fields of one split; static variables stay."""
+    first, last = splits[name]
+    iso = calendars.iso(fields["time"])
+    return fields.isel(time=_stretch(np.flatnonzero((iso >= first) & (iso <= last))))
+
+
+def _stretch(index: np.ndarray) -> slice:
+    """Ascending times make a split one stretch; as a slice it stays a view."""
+    return slice(int(index[0]), int(index[-1]) + 1) if index.size else slice(0, 0)
+
+
+def _ends(iso: np.ndarray) -> list[str]:
+    return [str(iso[0]), str(iso[-1])]
+
+
+def _check_apart(splits: dict[str, list[str]]) -> None:
+    ordered = sorted(splits, key=lambda name: splits[name])
+    for before, after in pairwise(ordered):
+        if splits[after][0] <= splits[before][1]:
+            raise InputError(
+                f"ingestion.splits.{before} and ingestion.splits.{after} overlap from {splits[after][0]}: "
+                "let the one end before the other begins"
+            )
