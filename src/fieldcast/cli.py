@@ -1,0 +1,53 @@
+"""Kedro's own commands, with errors as sentences; Kedro finds this module by its name."""
+
+import copy
+import functools
+import os
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
+from fieldcast.sentences import sentence
+
+
+def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print an error that a user can mend as its sentence, any other with its traceback."""
+    said = None if os.environ.get("FIELDCAST_TRACEBACK") else sentence(error)
+    if said is None:
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        click.secho(f"fieldcast: {said}", err=True, fg="red")
+
+
+def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, ending on Ctrl-C with a sentence and the exit code 130 that shells expect."""
+
+    @functools.wraps(command)
+    def run_or_stop(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.secho(
+                "fieldcast: stopped; the same command goes on from what has been saved.",
+                err=True,
+                fg="yellow",
+            )
+            raise click.exceptions.Exit(130) from None
+
+    return run_or_stop
+
+
+@click.group(name="fieldcast")
+def cli() -> None:
+    """Fill, forecast and sample gridded weather."""
+
+
+run: click.Command = copy.copy(kedro_run)
+run.callback = interruptible(kedro_run.callback)
+cli.add_command(run)
+sys.excepthook = show

@@ -1,0 +1,27 @@
+"""Kedro's settings of this project, and silence: nothing is reported to Kedro's or MLflow's makers."""
+
+import os
+
+# before Kedro's plugins look for them and before mlflow is imported; MLflow wants exactly the word "true"
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+from kedro.config import OmegaConfigLoader
+
+from fieldcast.hooks import Tracking
+from fieldcast.sentences import Sentences
+
+CONF_SOURCE = os.environ.get(
+    "FIELDCAST_CONF", "conf"
+)  # set it where the package is installed without its project
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
+}
+HOOKS = (
+    Tracking(),
+    Sentences(),
+)  # Kedro calls the last one first: what is wrong is said before it is tracked
