@@ -151,6 +151,16 @@ class Model(nn.Module, ABC):
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         """M draws of x for each context."""
 
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """A buffer with a row for each training datum takes the number of rows that is loaded."""
+        for name, buffer in self._buffers.items():
+            stored = state.get(prefix + name)
+            if buffer is None or stored is None or stored.shape == buffer.shape or stored.ndim != buffer.ndim:
+                continue
+            if stored.shape[1:] == buffer.shape[1:]:
+                setattr(self, name, buffer.new_empty(stored.shape))
+        super()._load_from_state_dict(state, prefix, *rest)
+
     def choose(self, **values: float) -> None:
         """Set tuned values."""
         for name, value in values.items():

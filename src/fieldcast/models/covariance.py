@@ -1,0 +1,83 @@
+"""Correlations on the sphere that are positive definite: exponential, Matérn and a taper of compact support.
+
+Distances are chords |p - q| of the unit sphere times the Earth's radius (km): a function that is positive
+definite in three dimensions is so on the sphere when it is given the chord. The great-circle distance does
+not have this property: the Gaspari-Cohn taper in it stops being positive definite when it reaches beyond the
+antipode. The exponential is the exception used here (Gneiting 2013, "Strictly and non-strictly positive
+definite functions on spheres", table 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+EARTH = 6371.0088  # mean radius, km
+TABLE = 4096  # up to so many places a correlation between all pairs of them is kept (64 MB)
+
+
+def gaspari_cohn(chord: Float[Tensor, "*shape"], support: float) -> Float[Tensor, "*shape"]:
+    """Gaspari and Cohn (1999, eq. 4.10): a correlation, zero from `support` (km of chord) on."""
+    r = 2 / support * chord
+    near = (((-r / 4 + 1 / 2) * r + 5 / 8) * r - 5 / 3) * r * r + 1
+    z = r.clamp(1, 2)
+    far = ((((z / 12 - 1 / 2) * z + 5 / 8) * z + 5 / 3) * z - 5) * z + 4 - 2 / (3 * z)
+    return torch.where(r <= 1, near, far)
+
+
+def exponential(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*shape"]:
+    """exp(-d / length), d the great-circle distance in km."""
+    return torch.exp(torch.asin((chord / (2 * EARTH)).clamp(max=1)) * (-2 * EARTH / length))
+
+
+def matern32(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*shape"]:
+    """Matérn, nu = 3/2: (1 + r) exp(-r), r = sqrt(3) chord / length (Rasmussen and Williams 2006, 4.17)."""
+    r = chord * (3**0.5 / length)
+    return (1 + r) * torch.exp(-r)
+
+
+def matern52(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*shape"]:
+    """Matérn, nu = 5/2: (1 + r + r^2 / 3) exp(-r), r = sqrt(5) chord / length (the same, 4.17)."""
+    r = chord * (5**0.5 / length)
+    return (1 + r + r.square() / 3) * torch.exp(-r)
+
+
+CORRELATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "exponential": exponential,
+    "matern32": matern32,
+    "matern52": matern52,
+}
+
+
+def chord(p: Float[Tensor, "p 3"], q: Float[Tensor, "q 3"]) -> Float[Tensor, "p q"]:
+    """Straight distances in km between points of the unit sphere, in their own precision."""
+    return torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist").mul_(EARTH)
+
+
+class Kernel:
+    """A correlation between points: a table of all pairs where there are few, else made when asked for."""
+
+    def __init__(
+        self, function: Callable[[Tensor, float], Tensor], length: float, points: Float[Tensor, "p 3"]
+    ):
+        self.function, self.length, self.points = function, length, points
+        self.table = function(chord(points, points), length) if len(points) <= TABLE else None
+
+    def block(
+        self, rows: Int[Tensor, " rows"], columns: Int[Tensor, " columns"]
+    ) -> Float[Tensor, "rows columns"]:
+        """Correlations between the points of two lists of numbers; a copy."""
+        if self.table is not None:
+            return self.table[rows[:, None], columns]
+        p, i = torch.unique(rows, return_inverse=True)  # variables share places: each pair is worked out once
+        q, j = torch.unique(columns, return_inverse=True)
+        return self.function(chord(self.points[p], self.points[q]), self.length)[i[:, None], j]
+
+    def rows(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows p"]:
+        """Correlations of some points with all; a copy."""
+        if self.table is not None:
+            return self.table[rows]
+        return self.function(chord(self.points[rows], self.points), self.length)

@@ -1,0 +1,251 @@
+"""Optimal interpolation with the covariance of the training days across all variables.
+
+    m = b + K (y - H b),    d_j = b + e_j + K (y + eps_j - H (b + e_j)),    K = C H^T (H C H^T + R)^-1,
+    C = w T o S + (1 - w) D (Q (x) rho) D,
+
+an update of a background b by observations y = H x + eps, eps ~ N(0, R), R = noise^2 + nugget D^2. As a model
+of a day alone b is 0, the climatology, and the errors e_j are training days of the season: conditioning by
+kriging (Matheron's rule; Chiles and Delfiner 2012, section 7.3.1), which draws without factorising a
+posterior.
+
+In C, S is the second moment of the training anomalies, T a taper (Gaspari-Cohn in chord distance, the same
+for all pairs of variables), o the product by elements; D holds the standard deviation of each variable at
+each place, Q the correlations between variables (mean over the planet), rho a parametric correlation in
+space. Each term is positive semi-definite, and so is C (Schur's product theorem).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.covariance import CORRELATIONS, Kernel, gaspari_cohn
+from fieldcast.models.draws import Draws
+from fieldcast.models.gain import Gain, Moments, Parametric, Part, Tapered
+from fieldcast.models.places import Observations, Places, observations
+
+FOLDS = 5
+SEASON = 45 / 365  # training days this near in season to the day sought are its pool
+FEWEST = 30  # days in a pool: below, the season is left aside
+SPREAD_POOL = 200  # training days of which the spread is the root mean square: a sampling error of 5 %
+SPREAD_SEED = 20  # of their observation errors, the same for all data
+DENSE_BYTES = 1.7e9  # second moments of all folds are kept when they are smaller than this
+DOUBLE_VALUES = 2500  # up to here everything is in double precision: a second moment takes 50 MB
+ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error
+SMALLEST = 1e-12  # of a standard deviation: where nothing varies there is no correlation
+
+
+def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Years since the first of some times in order, from fractions of the year; gaps are under a year."""
+    return torch.cat([days.new_zeros(1), (days.diff() % 1).cumsum(0)])
+
+
+def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Fold 0 .. 4 of each time: its calendar year modulo 5, or fifths of a record under five years."""
+    year = torch.cat([days.new_zeros(1), (days.diff() < 0).to(days.dtype).cumsum(0)]).long()
+    if elapsed(days)[-1] >= FOLDS - 0.1:
+        return year % FOLDS
+    return torch.arange(len(days), device=days.device) * FOLDS // len(days)
+
+
+class OptimalInterpolation(Solved):
+    """Optimal interpolation; see the module for the equations.
+
+    Parameters
+    ----------
+    correlation
+        rho: `exponential`, `matern32` or `matern52`.
+
+    Tuned: `weight` w; `taper`, the chord in km from which T is zero (0: no taper); `length` of rho in km;
+    `nugget`, the error of an observation as a share of the local variance.
+    """
+
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {
+            "weight": (0.5, 0.8, 0.95, 1.0),
+            "taper": (0.0, 28000.0, 18000.0, 10000.0, 5000.0),
+            "length": (500.0, 1000.0, 2000.0, 4000.0),
+            "nugget": (0.0, 1e-5, 1e-4, 1e-3, 1e-2),
+        }
+    )
+
+    def __init__(self, space: Space, correlation: str = "matern32"):
+        super().__init__(space)
+        if correlation not in CORRELATIONS:
+            raise TypeError(f"correlation '{correlation}' is none of {', '.join(CORRELATIONS)}")
+        self.correlation = correlation
+        self.places = Places(space)
+        self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))
+        self.register_buffer("days", torch.empty(0))
+        for name, value in {"weight": 0.95, "taper": 28000.0, "length": 1000.0, "nugget": 1e-5}.items():
+            self.register_buffer(name, torch.tensor(value))
+        self._made: dict[Any, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": {}}  # what can be made again is not copied
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Keep the training anomalies and their days, in the order of `Batch.index` where it is given.
+
+        Years and fifths are told apart by this order, so it must be that of time.
+        """
+        states, days, index = [], [], []
+        for batch in training:
+            states.append(self.places.gather(batch.x).float())
+            unknown = batch.x.new_full((len(batch.x),), torch.nan)
+            days.append(unknown if batch.context.day is None else batch.context.day)
+            index.append(unknown if batch.index is None else batch.index)
+        order = torch.argsort(torch.cat(index), stable=True)
+        self.anomalies, self.days = torch.cat(states)[order], torch.cat(days).float()[order]
+        self._made.clear()
+
+    def folds(self) -> Int[Tensor, " training"]:
+        """Fold of each training day, for `moments`."""
+        return cross_fitting_folds(torch.nan_to_num(self.days))
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        background = torch.zeros_like(c.base())
+        return self.update(c, draws, background, self.season(c, draws))[2]
+
+    def moments(
+        self, c: Context, draws: Draws, fold: int | None = None
+    ) -> tuple[
+        Float[Tensor, "batch variable y x"],
+        Float[Tensor, "batch variable y x"],
+        Float[Tensor, "batch members variable y x"],
+    ]:
+        """Mean m, spread s and draws d, by the training days outside `fold`.
+
+        s is the root mean square of up to 200 deviations e + K (eps - H e), e training days evenly spaced in
+        the whole record: it depends on mask, noise and fold only.
+        """
+        errors = self.season(c, draws, fold)
+        pool = self._spread_pool(fold)
+        m, s, d = self.update(c, draws, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
+        return m, s, d
+
+    def season(
+        self, c: Context, draws: Draws, fold: int | None = None
+    ) -> Float[Tensor, "batch members variable y x"]:
+        """Training days outside `fold` drawn within 45 days of the season of each datum.
+
+        Any day where the record is under a year, days are not known, or fewer than 30 days are that near.
+        """
+        allowed = self._kept(fold).expand(c.rows, -1)
+        known = c.day is not None and not self.days.isnan().any()
+        if known and elapsed(self.days.double())[-1] >= 1 - SEASON:
+            away = (self.days - c.day[:, None] + 0.5) % 1 - 0.5
+            near = allowed & (away.abs() <= SEASON)
+            allowed = torch.where(near.sum(1, keepdim=True) >= FEWEST, near, allowed)
+        rank = (draws.uniform(1)[..., 0] * allowed.sum(1, keepdim=True)).long() + 1  # (B, M)
+        chosen = torch.searchsorted(allowed.long().cumsum(1), rank).clamp(max=len(self.days) - 1)
+        return self.places.scatter(self.anomalies[chosen])
+
+    def update(
+        self,
+        c: Context,
+        draws: Draws,
+        background: Float[Tensor, "batch variable y x"],
+        errors: Float[Tensor, "batch members variable y x"],
+        *,
+        pool: Float[Tensor, "pool variable y x"] | None = None,
+        fold: int | None = None,
+    ) -> tuple[
+        Float[Tensor, "batch variable y x"],
+        Float[Tensor, "batch variable y x"] | None,
+        Float[Tensor, "batch members variable y x"],
+    ]:
+        """Mean, spread and members of a background with errors, after the observations of c.
+
+        The spread is that of the errors in `pool`, moved by the same gain; None without a pool.
+        """
+        state = self.anomalies.shape[1:]
+        b, e = self._flat(background), self._flat(errors)  # (B, N), (B, M, N)
+        known = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
+        numbers = torch.arange(len(known), device=b.device)
+        m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
+        for seen in observations(self.places, c.observed, c.mask):
+            gain, rows, o = self._gain(seen, c.noise, fold), seen.rows, seen.index
+            eps = replace(draws, datum=draws.datum[rows]).normal(len(o)) * gain.error  # (R, M, O)
+            errors_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * gain.error
+            parts = [
+                seen.y - b[rows][:, o],
+                (eps - e[rows][..., o]).flatten(0, 1),
+                errors_of_pool - known[:, o],
+            ]
+            moved = gain(torch.cat(parts)).split([len(part) for part in parts])
+            m[rows] = b[rows] + moved[0]
+            d[rows] = m[rows][:, None] + e[rows] + moved[1].unflatten(0, eps.shape[:2])
+            s[rows] = (known + moved[2]).square().mean(0).sqrt()
+        if not draws.hold:
+            draws.call += 1  # the errors above, drawn group by group with one and the same number
+        m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in (m, s, d))
+        return m, None if pool is None else s, d
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """Values at places (..., V * P), in the precision that the covariance has."""
+        z = self.places.gather(x).flatten(-2)
+        return z.double() if z.shape[-1] <= DOUBLE_VALUES else z
+
+    def _kept(self, fold: int | None) -> Tensor:
+        """(n,) bool: the days outside the fold."""
+        return torch.ones_like(self.days, dtype=torch.bool) if fold is None else self.folds() != fold
+
+    def _spread_pool(self, fold: int | None) -> Tensor:
+        kept = self._kept(fold).nonzero()[:, 0]
+        chosen = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
+        return self.places.scatter(self.anomalies[kept[chosen.to(kept.device)]])
+
+    def _keep(self, key: tuple, make: Any) -> Any:
+        """Made once for these anomalies: another tensor, device or version of them is another key."""
+        stamp = (self.anomalies.data_ptr(), self.anomalies._version, self.anomalies.device)
+        if self._made.get("stamp") != stamp:
+            self._made = {"stamp": stamp}
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _training(self, fold: int | None) -> tuple[Moments, Tensor, Tensor]:
+        """S, D and Q of the days outside the fold."""
+        values = self.anomalies[0].numel()
+        anomalies = self.anomalies
+        if values <= DOUBLE_VALUES:
+            anomalies = self._keep(("double",), self.anomalies.double)
+        kept = self._kept(fold)
+        moments = Moments(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
+        if FOLDS * values**2 * 4 <= DENSE_BYTES:
+            moments = moments.densified()
+        a = anomalies[kept]
+        deviation = a.square().mean(0).sqrt()  # (V, P)
+        area = (self.places.area / self.places.area.sum() / len(a)).sqrt().to(a)
+        standard = (a / deviation.clamp(min=SMALLEST) * area).transpose(0, 1).flatten(1)
+        between = standard @ standard.T
+        scale = between.diagonal().sqrt().clamp(min=SMALLEST)
+        return moments, deviation.flatten(), between / scale[:, None] / scale
+
+    def _kernel(
+        self, function: Callable[[Tensor, float], Tensor], length: float, dtype: torch.dtype
+    ) -> Kernel:
+        points = self.places.points.to(self.anomalies.device, dtype)
+        return self._keep((function, length), lambda: Kernel(function, length, points))
+
+    def _gain(self, seen: Observations, noise: float, fold: int | None) -> Gain:
+        moments, deviation, between = self._keep(("training", fold), lambda: self._training(fold))
+        dtype, w = deviation.dtype, float(self.weight)
+        parts: list[Part] = []
+        if w > 0:
+            taper = self._kernel(gaspari_cohn, float(self.taper), dtype) if self.taper > 0 else None
+            parts.append(Tapered(w, moments, taper, len(self.places)))
+        if w < 1:
+            rho = self._kernel(CORRELATIONS[self.correlation], float(self.length), dtype)
+            parts.append(Parametric(1 - w, deviation, between, rho))
+        rounding = ROUNDING * torch.finfo(dtype).eps
+        local = (float(self.nugget) + rounding) * deviation[seen.index].double().square()
+        return Gain(parts, seen.index, noise**2 / seen.count + local, deviation, len(deviation))

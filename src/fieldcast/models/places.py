@@ -1,0 +1,96 @@
+"""Places: the distinct points of a grid, and what was observed at them.
+
+The 144 cells of a row at a pole are one point. Counted as many they would make every covariance singular.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldcast.models.core import Space
+
+SAME = 1e-5  # chord, in radii (64 m), within which two cells are one place
+
+
+class Places:
+    """The distinct points where values exist; coincident cells, such as a row at a pole, are one place.
+
+    A state (V, Y, X) becomes (V, P): the mean over the cells of each place; going back repeats the value.
+    Cells that do not exist become 0.
+    """
+
+    def __init__(self, space: Space):
+        self.shape = space.shape
+        self.cells = space.exists.flatten().nonzero()[:, 0]  # (E,)
+        every = space.points.flatten(0, 1)[self.cells].double()
+        key = (every / SAME).round().long().cpu()
+        _, group = torch.unique(key, dim=0, return_inverse=True)
+        first = torch.full((int(group.max()) + 1,), len(group)).scatter_reduce_(
+            0, group, torch.arange(len(group)), reduce="amin"
+        )
+        order = torch.argsort(first)  # places in the order of their first cell
+        self.place = torch.argsort(order)[group].to(self.cells.device)  # (E,)
+        points = every[first[order].to(every.device)]
+        self.points = points / points.norm(dim=1, keepdim=True)  # (P, 3)
+        self.size = torch.bincount(self.place).double()  # cells of each place
+        self.area = torch.zeros_like(self.size).index_add_(
+            0, self.place, space.area.flatten()[self.cells].double()
+        )
+        self.whole = len(self.points) == space.area.numel()  # nothing merged, nothing missing
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def total(self, x: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead p"]:
+        """Sums over the cells of each place."""
+        flat = x.flatten(-2)
+        if self.whole:
+            return flat
+        flat = flat[..., self.cells]
+        if len(self) == len(self.cells):
+            return flat
+        return flat.new_zeros(*flat.shape[:-1], len(self)).index_add_(-1, self.place, flat)
+
+    def gather(self, x: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead p"]:
+        """Means over the cells of each place."""
+        return self.total(x) / self.size.to(x.dtype)
+
+    def scatter(self, z: Float[Tensor, "*lead p"]) -> Float[Tensor, "*lead y x"]:
+        """Values of places written to their cells."""
+        if self.whole:
+            return z.unflatten(-1, self.shape)
+        flat = z.new_zeros(*z.shape[:-1], self.shape[0] * self.shape[1])
+        flat[..., self.cells] = z[..., self.place]
+        return flat.unflatten(-1, self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Rows of a batch that share a mask: at a place seen through several cells, their mean is observed."""
+
+    rows: Int[Tensor, " rows"]  # places in the batch
+    index: Int[Tensor, " observed"]  # into (V, P) flattened; the variables of a place next to each other
+    y: Float[Tensor, "rows observed"]
+    count: Float[
+        Tensor, " observed"
+    ]  # cells seen: the error variance of their mean is that of one divided by it
+
+
+def observations(
+    places: Places, observed: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "batch variable y x"]
+) -> list[Observations]:
+    """The batch split into groups of one mask each, which share a factorisation."""
+    distinct, inverse = torch.unique(mask.flatten(1), dim=0, return_inverse=True)
+    groups = []
+    for number, pattern in enumerate(distinct):
+        rows = (inverse == number).nonzero()[:, 0]
+        count = places.total(pattern.unflatten(0, mask.shape[1:]).double()).flatten()
+        p, v = count.unflatten(0, (-1, len(places))).T.nonzero().unbind(1)
+        index = v * len(places) + p
+        y = places.total((observed[rows] * mask[rows]).double()).flatten(1)[:, index] / count[index]
+        groups.append(Observations(rows, index, y, count[index]))
+    return groups
