@@ -1,4 +1,4 @@
-"""Experiments are files, `conf/base/parameters/experiments/<task>/<name>.yml`: {task: {name: {model: ...}}}."""
+"""Experiments are files, `conf/base/parameters/experiments/<task>/<name>.yml`: `{task: {name: ...}}`."""
 
 import difflib
 from collections.abc import Mapping

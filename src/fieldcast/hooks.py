@@ -2,8 +2,8 @@
 
 What is recorded stands in the catalog (`metadata: {mlflow: metrics | history | figure | artifact | data}`).
 Everything is told to a thread beside the run, so that neither making a database nor a server that does not
-answer holds it up. Only what mlflow-skinny has is used: `MlflowClient` with the ids of runs, and no active run,
-which MLflow would call FINISHED at exit whatever has happened.
+answer holds it up. Only what mlflow-skinny has is used: `MlflowClient` with the ids of runs, and no active
+run, which MLflow would call FINISHED at exit whatever has happened.
 """
 
 import atexit

@@ -1,7 +1,8 @@
 """Which pipelines there are: stages, tasks, experiments, `demo`, and the user's `fill`.
 
 A stage is a pipeline, an experiment is a namespace `<task>.<name>` found by listing the configuration;
-nothing is edited here to add one. Inside a namespace names are dotted; what crosses its border has underscores.
+nothing is edited here to add one. Inside a namespace names are dotted; what crosses its border has
+underscores.
 """
 
 import importlib

@@ -12,16 +12,13 @@ from kedro.config import OmegaConfigLoader
 from fieldcast.hooks import Tracking
 from fieldcast.sentences import Sentences
 
-CONF_SOURCE = os.environ.get(
-    "FIELDCAST_CONF", "conf"
-)  # set it where the package is installed without its project
+# set FIELDCAST_CONF where the package is installed without its project
+CONF_SOURCE = os.environ.get("FIELDCAST_CONF", "conf")
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
 }
-HOOKS = (
-    Tracking(),
-    Sentences(),
-)  # Kedro calls the last one first: what is wrong is said before it is tracked
+# Kedro calls the last one first: what is wrong is said before it is tracked
+HOOKS = (Tracking(), Sentences())

@@ -1,0 +1,72 @@
+# `make run` and `make test` are all that a newcomer needs; each installs into .venv what is missing, once.
+#
+#   make run ARGS="--params data_root=elsewhere"     options of kedro run
+#   make test ARGS="tests/models -x"                 options of pytest
+#   make run PYTHON=python3.12                       another Python, 3.11 or newer
+#
+# On Linux pip takes the CUDA build of torch; PIP_EXTRA_INDEX_URL with an index of CPU builds takes the smaller one.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format viz mlflow constraints clean clean-data
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+COMMA := ,
+EXTRAS ?= dev$(if $(shell command -v nvidia-smi),$(COMMA)gpu)
+MLFLOW_VIEW := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
+export DO_NOT_TRACK := true
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Fieldcast needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo 'installing into .venv (some minutes, once)'
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+install: $(INSTALLED) ## .venv with everything in it
+
+run: $(INSTALLED) ## the demo, from weather data to a report
+	@$(BIN)/kedro run --env demo --pipelines demo $(ARGS)
+	@echo
+	@echo 'report     data/08_reporting/report.html'
+	@echo 'history    make mlflow    then $(MLFLOW_VIEW)'
+	@echo 'the graph  make viz'
+
+test: $(INSTALLED) ## all tests and checks
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## style, import directions, types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+format: $(INSTALLED) ## put the code in order
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+viz: $(INSTALLED) ## the graph of pipelines in the browser
+	@$(BIN)/kedro viz run
+
+mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
+	@echo 'open $(MLFLOW_VIEW)    (Ctrl-C ends)'
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1
+
+constraints: ## constraints.txt anew, with the newest versions that fit (needs uv)
+	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dev --extra gpu \
+		--no-annotate --upgrade pyproject.toml -o constraints.txt
+
+clean: ## caches and builds; no data, no trained model
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+clean-data: ## everything that runs have made: data, trained models, reports, history
+	find data -type f ! -name .gitkeep -delete
+	find data -mindepth 2 -type d -empty -delete
+	rm -rf mlflow.db mlartifacts
