@@ -48,12 +48,12 @@ def block_weights(
 def resampled_means(
     values: Float[np.ndarray, " time *shape"], weights: Float[np.ndarray, "resample time"]
 ) -> Float[np.ndarray, " resample *shape"]:
-    """Mean over times of each resample; times without a value (NaN) are left out, as in the mean itself."""
-    known = np.isfinite(values)
-    if known.all():
-        return np.tensordot(weights, values, 1)
+    """Mean over times of each resample. A time without a value (NaN) is left out; an infinite one is not."""
+    known = ~np.isnan(values)
     total = np.tensordot(weights, known.astype(float), 1)
-    return np.tensordot(weights, np.where(known, values, 0.0), 1) / np.where(total > 0, total, np.nan)
+    with np.errstate(invalid="ignore"):  # 0 times infinity: an interval that does not exist
+        mean = np.tensordot(weights, np.where(known, values, 0.0), 1)
+    return mean / np.where(total > 0, total, np.nan)
 
 
 def interval(
@@ -63,5 +63,6 @@ def interval(
     if not len(samples):
         none = np.full(samples.shape[1:], np.nan)
         return none, none.copy()
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    with np.errstate(invalid="ignore"):  # infinite samples: an interval that does not exist
+        low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

@@ -25,10 +25,10 @@ class Diagnostics:
         self.truth, self.observations, self.members = truth, observations, members
         self.wraps = bool(truth.attrs["wraps"])
         self.y = [values.to_numpy() for values in truth.data_vars.values()]
-        latitude, longitude = truth.latitude.to_numpy(), truth.longitude.to_numpy()
+        latitude, longitude = (truth[name].to_numpy().astype(float) for name in ("latitude", "longitude"))
         complete = np.all([np.isfinite(y).all((0, 2)) for y in self.y], axis=0)
-        self.rows = spectra.band(latitude.astype(float), complete)
-        self.length = spectra.row_length(latitude[self.rows].astype(float), longitude.astype(float))
+        self.rows = spectra.band(latitude, complete)
+        self.length = spectra.row_length(latitude, longitude)
         self.spectrum_truth = np.stack([self.spectrum(y) for y in self.y])
         cases = (observations.sizes["case"], len(self.y))
         self.histogram = np.full((*cases, truth.sizes["time"], members + 1), np.nan)
@@ -40,7 +40,7 @@ class Diagnostics:
         complete."""
         if not self.rows.any():
             return np.full(x.shape[-1] // 2 + 1, np.nan)
-        power = spectra.zonal_spectrum(x[..., self.rows, :], self.length, self.wraps)
+        power = spectra.zonal_spectrum(x[..., self.rows, :], self.length[self.rows], self.wraps)
         return power.mean(axis=tuple(range(power.ndim - 1)), dtype=float)
 
     def add(
@@ -65,7 +65,7 @@ class Diagnostics:
         weights = bootstrap.block_weights(len(times), bootstrap.block_length(times))
         by_time = np.moveaxis(self.histogram, 2, 0)
         low, high = bootstrap.interval(bootstrap.resampled_means(by_time, weights))
-        wavelength = spectra.wavelengths(self.length, self.truth.sizes["longitude"])
+        wavelength = spectra.wavelengths(self.length[self.rows], self.truth.sizes["longitude"])
         resolution = np.apply_along_axis(
             lambda both: spectra.effective_resolution(*np.split(both, 2), wavelength),
             -1,

@@ -94,7 +94,11 @@ def current(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> tuple
 
 def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """Rows (statistic, what a row is of, variable), columns the times in order."""
-    return table.pivot(index=["statistic", *layout.by, "variable"], columns="time", values="value")
+    # a fraction read from text may differ from itself in its last digit
+    rounded = {name: table[name].round(6) for name in layout.by if table[name].dtype.kind == "f"}
+    return table.assign(**rounded).pivot(
+        index=["statistic", *layout.by, "variable"], columns="time", values="value"
+    )
 
 
 def difference(statistics: pd.DataFrame, reference: pd.DataFrame, layout: Layout) -> pd.DataFrame:

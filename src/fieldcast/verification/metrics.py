@@ -30,7 +30,8 @@ def unbiased_spread_skill_ratio(variance: Means, debiased_squared_error: Means) 
     The name is WeatherBench-X's (`UnbiasedSpreadSkillRatio`).
     """
     denominator = np.where(debiased_squared_error > 0, debiased_squared_error, np.nan)
-    return np.sqrt(variance / denominator)
+    with np.errstate(invalid="ignore"):  # a model that blew up: infinity over infinity
+        return np.sqrt(variance / denominator)
 
 
 METRICS: dict[str, Metric] = {

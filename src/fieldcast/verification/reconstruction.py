@@ -21,7 +21,6 @@ from .table import CELLS, tidy
 GRID = ("latitude", "longitude")
 
 
-# A model that blew up is scored as infinite or NaN; it must not stop the others.
 @np.errstate(invalid="ignore", over="ignore")
 def reconstruction_statistics(
     reconstructions: xr.Dataset,
@@ -127,7 +126,9 @@ class Scorer:
         )
         seen = weighted_mean(of_draws[None], weights[2:], self.exists)
         nothing = np.full_like(seen, np.nan)
-        return np.concatenate([means, np.concatenate([nothing, seen])], axis=1)
+        means = np.concatenate([means, np.concatenate([nothing, seen])], axis=1)
+        means[..., ~np.isfinite(np.where(self.exists, x, 0.0)).all(axis=(0, 2, 3))] = np.inf
+        return means
 
 
 def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variables: list[str]) -> None:
@@ -135,14 +136,14 @@ def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variable
     absent = [name for name in variables if name not in reconstructions]
     if absent:
         raise InputError(
-            f"The reconstructions lack the variable {absent[0]} of the observations: make them again with all "
-            f"of {', '.join(variables)}."
+            f"The reconstructions lack the variable {absent[0]} of the observations: make them again with "
+            f"all of {', '.join(variables)}."
         )
     for name in ("pattern", "k", "time", *GRID):
         mine, theirs = reconstructions[name].to_numpy(), observations[name].to_numpy()
         same = mine.shape == theirs.shape
         if not (same and (np.allclose(mine, theirs) if mine.dtype.kind == "f" else (mine == theirs).all())):
             raise InputError(
-                f"The reconstructions have another {name} than the observations they are scored against: make "
-                f"them again from the stored observations."
+                f"The reconstructions have another {name} than the observations they are scored against: "
+                f"make them again from the stored observations."
             )

@@ -52,9 +52,10 @@ def band(
 
 def wavelengths(length: Float[np.ndarray, " latitude"], cells: int) -> Float[np.ndarray, " wavenumber"]:
     """Mean wavelength in km over rows of `length` metres and `cells` cells, for wavenumbers 0 (infinite) to
-    cells/2."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return length.mean() / 1000 / np.arange(cells // 2 + 1)
+    cells/2; NaN without rows."""
+    mean = length.mean() if len(length) else np.nan
+    with np.errstate(divide="ignore"):
+        return mean / 1000 / np.arange(cells // 2 + 1)
 
 
 def effective_resolution(

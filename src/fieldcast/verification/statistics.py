@@ -64,14 +64,18 @@ def fair_crps(
 
     CRPS = mean_i |x_i - y| - 1/(2 M (M - 1)) Σ_ij |x_i - x_j|, the double sum as 2 Σ_r (2r - M - 1) x_(r):
     M log M operations. Its mean over ensembles is the score of the distribution that the members come from,
-    whatever M. One member: |x - y|.
+    whatever M. One member: |x - y|. A NaN member makes it NaN.
+
+    `scores.probability.crps_for_ensemble` is the same score in three times the time and four times the memory
+    (benchmarks/crps.py); it leaves NaN members out, which would forgive a model that blew up.
     """
     d = x - y
     members = len(d)
     skill = np.abs(d).mean(0)
     if members == 1:
         return skill
-    ordered = np.sort(np.moveaxis(d, 0, -1), axis=-1)  # NaN goes last and stays NaN in the product
+    ordered = np.ascontiguousarray(np.moveaxis(d, 0, -1))  # a sort along strides takes twice as long
+    ordered.sort(axis=-1)  # NaN goes last and stays NaN in the product
     weight = (2 * np.arange(1, members + 1) - members - 1) / (members * (members - 1))
     return skill - ordered @ weight.astype(d.dtype)
 

@@ -1,0 +1,91 @@
+"""A calibrated ensemble: truth and members are draws about the same centre, so every score is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import xarray as xr
+
+ANOMALY_STD = {"z": 50.0, "t": 2.0}
+SPREAD = 0.5  # of members about the centre, in anomaly standard deviations
+
+
+class Scene(NamedTuple):
+    """Arguments of `reconstruction_statistics`."""
+
+    reconstructions: xr.Dataset
+    observations: xr.Dataset
+    truth: xr.Dataset
+    climatology: xr.Dataset
+    normalisation: xr.Dataset
+    area: xr.DataArray
+
+    def score(self, seed: int = 0) -> tuple:
+        from fieldcast.verification.reconstruction import reconstruction_statistics
+
+        first, second, third, *others = self
+        names = ("climatology", "normalisation", "area")
+        return reconstruction_statistics(
+            first, second, third, **dict(zip(names, others, strict=True)), seed=seed
+        )
+
+
+def make_scene(
+    *,
+    members: int = 19,
+    times: int = 40,
+    shape: tuple[int, int] = (10, 16),
+    levels: tuple[float, ...] = (0.1, 0.3),
+    hours: int = 24 * 13,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> Scene:
+    rng = np.random.default_rng([7, seed])
+    spacing = 180 / shape[0]
+    grid = {
+        "latitude": -90 + spacing / 2 + spacing * np.arange(shape[0]),
+        "longitude": np.arange(shape[1]) * 360 / shape[1],
+    }
+    time = np.datetime64("2001-01-01", "ns") + np.arange(times) * np.timedelta64(hours, "h")
+    masks = rng.random((len(levels), 8, *shape)) < np.array(levels)[:, None, None, None]
+    mask = np.arange(times) % 8
+    case = {"pattern": ("case", ["random"] * len(levels)), "k": ("case", list(levels))}
+    parts: dict[str, dict] = {
+        name: {} for name in ("reconstructions", "observations", "truth", "climatology")
+    }
+    for v, (name, scale) in enumerate(ANOMALY_STD.items()):
+        level = 1000.0 * (v + 1) + 3 * scale * np.cos(np.deg2rad(grid["latitude"]))[:, None] * np.ones(shape)
+        draws = rng.standard_normal((len(levels), times, members + 1, *shape))
+        centre = level + scale * rng.standard_normal((times, *shape))
+        # one truth for all cases: each case has its own centre, from which truth and members differ alike
+        truth = (centre + SPREAD * scale * draws[0, :, 0]).astype("f4")
+        own = truth[None] - SPREAD * scale * draws[:, :, 0]
+        ensemble = (own[:, :, None] + SPREAD * scale * draws[:, :, 1:]).astype("f4")
+        seen = truth + noise * scale * rng.standard_normal((len(levels), times, *shape))
+        observed = np.where(masks[:, mask], seen, np.nan).astype("f4")
+        dims = ("time", "latitude", "longitude")
+        units = {"units": "m" if name == "z" else "K"}
+        parts["reconstructions"][name] = (("case", "time", "member", *dims[1:]), ensemble, units)
+        parts["observations"][name] = (("case", *dims), observed, units)
+        parts["truth"][name] = (dims, truth, units)
+        parts["climatology"][name] = (("dayofyear", *dims[1:]), level[None].repeat(2, 0), units)
+    with_time = {**grid, "time": time}
+    stored = {**with_time, **case}
+    return Scene(
+        xr.Dataset(parts["reconstructions"], stored),
+        xr.Dataset(parts["observations"], {**stored, "mask": ("time", mask)}, {"digest": "o" * 12}),
+        xr.Dataset(parts["truth"], with_time, {"wraps": 1, "digest": "d" * 12}),
+        xr.Dataset(parts["climatology"], grid),
+        xr.Dataset(
+            {"anomaly_std": ("variable", list(ANOMALY_STD.values()))}, {"variable": list(ANOMALY_STD)}
+        ),
+        xr.DataArray(np.cos(np.deg2rad(grid["latitude"])), {"latitude": grid["latitude"]}, ("latitude",)),
+    )
+
+
+@pytest.fixture(scope="session")
+def scene() -> Callable[..., Scene]:
+    return make_scene

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import cftime
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from fieldcast.verification.statistics import POWER
+from fieldcast.verification.table import error_over_time, iso_times, scored_digest, stamp
+
+
+def test_times_are_text_whatever_the_calendar() -> None:
+    moments = [cftime.DatetimeNoLeap(2001, 2, 28, 18), cftime.DatetimeNoLeap(2001, 3, 1)]
+    expected = ["2001-02-28T18:00:00", "2001-03-01T00:00:00"]
+    assert iso_times(xr.DataArray(moments, dims="time")).tolist() == expected
+    standard = xr.DataArray(np.array(expected, "datetime64[ns]"), dims="time")
+    assert iso_times(standard).tolist() == expected
+
+
+def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
+    it = scene(times=9)
+    scores = stamp(it.score()[0], "nearest", 3, "d" * 12, "s" * 12)
+    rows = (
+        2 * 3 * 9 * (2 * len(POWER) - 1)
+    )  # cases, variables and "all", times; one statistic has one kind of cells
+    assert len(scores) == rows
+    key = ["pattern", "k", "cells", "variable", "statistic", "time"]
+    assert not scores.duplicated(key).any()
+    assert list(scores)[:4] == ["experiment", "seed", "data", "scored"]
+    assert (scores.groupby("time")["mask"].first().to_numpy() == it.observations.mask.to_numpy()).all()
+    text = scores.to_csv(index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), scores, check_dtype=False)
+
+
+def changed_mask(data: xr.Dataset) -> xr.Dataset:
+    data = data.copy(deep=True)
+    data["z"][0, 0, 0, 0] = 1.0 if np.isnan(data["z"][0, 0, 0, 0]) else np.nan
+    return data
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed_mask,
+        lambda data: data.isel(time=slice(1, None)),
+        lambda data: data.isel(case=[0]),
+        lambda data: data.assign_attrs(digest="another"),
+        lambda data: data.assign(z=data["z"].assign_attrs(units="km")),
+        lambda data: data.assign_coords(time=data.time + np.timedelta64(6, "h")),
+    ],
+)
+def test_the_digest_tells_other_selections(scene: Callable, change: Callable) -> None:
+    observations = scene(times=9).observations
+    before = scored_digest(observations, 19)
+    assert before == scored_digest(observations.copy(deep=True).chunk(), 19)
+    assert len(before) == 12
+    assert scored_digest(change(observations), 19) != before
+    assert scored_digest(observations, 10) != before
+
+
+def test_error_over_time_is_the_root_of_each_time(scene: Callable) -> None:
+    it = scene(times=9)
+    scores, _ = it.score()
+    found = error_over_time(scores, variable="z", cells="all", pattern="random")
+    error = (it.reconstructions.z.mean("member") - it.truth.z) ** 2
+    expected = np.sqrt(error.weighted(it.area).mean(("latitude", "longitude")))
+    np.testing.assert_allclose(found[0.3], expected.isel(case=1), rtol=1e-5)
+    assert list(error_over_time(scores)) == [("random", 0.1), ("random", 0.3)]
