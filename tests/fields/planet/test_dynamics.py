@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.dynamics import DAY, OMEGA, RADIUS, YEAR, Parameters, Planet
+from fieldcast.fields.planet.sphere import Sphere
 
 NEVER = {"relaxation": 1e30, "drag": 1e30, "diffusion": 1e30, "heating": 0.0}
 FLAT = {"scale_height": 1e30}
@@ -108,6 +109,44 @@ def test_the_equilibrium_has_its_jets(july: bool, speeds: tuple[float, float]) -
     assert u[0, ~north].max() == pytest.approx(speeds[1], abs=2)
     np.testing.assert_allclose(u[1], u[0] / 2)
     np.testing.assert_allclose(u[2], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("july", "latitude", "longitude", "strength"),
+    [(False, 40, 155, 1.0), (True, -45, 50, 0.6), (False, 55, 255, -0.7)],
+)
+def test_heating_warms_the_air_in_winter(july: bool, latitude: int, longitude: int, strength: float) -> None:
+    """f45 (psi_i - psi_j)* = R ln(p_j / p_i) tau_R Q, with the sign of f: psi rises with height over warm air."""
+    heated, unheated = exact_planet(heating=3.0), exact_planet(heating=0.0)
+    place = Sphere(21, 360, np.array([float(latitude)]))
+    january = place.synthesis(heated.january - unheated.january)[longitude, :, 0]
+    midyear = place.synthesis(heated.july - unheated.july)[longitude, :, 0]
+    winter, summer = (midyear, january) if july else (january, midyear)
+    full = 287.05 * np.log(800 / 200) * 30 * 3 * strength / (2 * OMEGA * np.sin(np.radians(45)))
+    assert 0.5 < np.sign(latitude) * (winter[0] - winter[2]) / full < 1.1  # the zonal mean is taken out
+    np.testing.assert_allclose((winter[0] - winter[2]) / (winter[1] - winter[2]), np.log(4) / np.log(1.6))
+    assert abs(summer).max() < 0.1 * abs(full)
+
+
+def test_mountains_are_felt_by_the_lowest_level_only() -> None:
+    """p_3 = f (1 + h / H0) over Tibet, within what the truncation smooths; f elsewhere."""
+    planet = exact_planet()
+    p = Sphere(21, 360, np.array([38.0])).synthesis(planet.planetary)[:, :, 0] / (
+        2 * OMEGA * np.sin(np.radians(38))
+    )
+    np.testing.assert_allclose(p[:, :2], 1, rtol=1e-9)
+    assert p[95, 2] == pytest.approx(1 + 4000 / 3500, abs=0.1)
+    assert p[340, 2] == pytest.approx(1, abs=0.1)
+
+
+def test_seasons_pass_while_it_runs() -> None:
+    planet = exact_planet()
+    q = planet.start(0)
+    one_day = list(islice(planet.run(q, 100), 2))[-1].q
+    for k in range(16):
+        q = planet.advance(q, 100 + k / 16)
+    assert np.array_equal(one_day, q)
+    assert not np.array_equal(one_day, list(islice(planet.run(planet.start(0), 101), 2))[-1].q)
 
 
 def test_streamfunction_inverts_vorticity() -> None:

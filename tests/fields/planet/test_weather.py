@@ -46,6 +46,16 @@ def test_weather_of_solid_rotation() -> None:
     np.testing.assert_allclose(fields["t650"], MEAN_T650 + warmth * np.ones(64), rtol=1e-9)
 
 
+def test_speed_of_rotation_about_an_equatorial_axis() -> None:
+    """psi = -w a^2 cos(latitude) cos(longitude) is solid rotation that crosses the poles."""
+    planet, grid = Planet(PlanetOptions(), np.float64), PlanetOptions().grid(np.float64)
+    psi = np.zeros((22, 2, 3, 22))
+    psi[1, 0, 2, 1] = -20 * RADIUS / np.sqrt(6)
+    along_axis = np.cos(np.radians(grid.latitude))[:, None] * np.cos(np.radians(grid.longitude))
+    speed = weather(planet, grid, planet.vorticity(psi))["ws800"]
+    np.testing.assert_allclose(speed, 20 * np.sqrt(1 - along_axis**2), rtol=1e-9)
+
+
 def balance_by_differences(psi: np.ndarray, n_latitude: int) -> float:
     """Relative error of g lap z = div(f grad psi) by second-order differences on a grid, poles left out."""
     grid = Sphere(7, 2 * n_latitude, equiangular_latitudes(n_latitude))
