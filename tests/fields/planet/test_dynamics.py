@@ -116,7 +116,7 @@ def test_the_equilibrium_has_its_jets(july: bool, speeds: tuple[float, float]) -
     [(False, 40, 155, 1.0), (True, -45, 50, 0.6), (False, 55, 255, -0.7)],
 )
 def test_heating_warms_the_air_in_winter(july: bool, latitude: int, longitude: int, strength: float) -> None:
-    """f45 (psi_i - psi_j)* = R ln(p_j / p_i) tau_R Q, with the sign of f: psi rises with height over warm air."""
+    """f45 (psi_i - psi_j)* = R ln(p_j / p_i) tau_R Q, with the sign of f: over warm air psi rises."""
     heated, unheated = exact_planet(heating=3.0), exact_planet(heating=0.0)
     place = Sphere(21, 360, np.array([float(latitude)]))
     january = place.synthesis(heated.january - unheated.january)[longitude, :, 0]
