@@ -48,6 +48,6 @@ def cli() -> None:
 
 
 run: click.Command = copy.copy(kedro_run)
-run.callback = interruptible(kedro_run.callback)
+run.callback = interruptible(kedro_run.callback or kedro_run)
 cli.add_command(run)
 sys.excepthook = show

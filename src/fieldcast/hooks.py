@@ -314,7 +314,8 @@ class Tracking:
         if not self._record:
             return
         for name in sorted(self._files):
-            path = getattr(self._catalog.get(name), "_filepath", None)
+            dataset = self._catalog.get(name)
+            path = getattr(dataset, "_filepath", getattr(dataset, "_path", None))  # Kedro's data sets, ours
             if path is not None:
                 self._record.tell(self._record.artifact, self._owner.get(name, PARENT), Path(str(path)))
         self._files.clear()

@@ -30,13 +30,8 @@ LIFE = {  # once for each experiment of the task
 COLLECTION = "reporting"  # once, from the scores of all experiments
 STANDALONE = ("fill", "predict", "tables")  # on a user's file, with what has been trained
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
-PUBLIC = (
-    "scores",
-    "costs",
-    "figures",
-    "summary",
-    "examples",
-)  # <task>_<name>_scores ...: what the report reads
+# of an experiment but read by the report, as <task>_<name>_scores
+PUBLIC = ("scores", "costs", "history", "diagnostics", "examples")
 
 STAGES = tuple(dict.fromkeys(name for names in LIFE.values() for name in names))
 
@@ -48,7 +43,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     conf = configuration()
     known = experiments(conf)
     preparation = {name: stage(name) for name in PREPARATION}
-    shared = {_base(output) for one in preparation.values() for output in one.outputs()}
+    shared = {_base(output) for one in preparation.values() for output in one.all_outputs()}
     lives = {address: life(one, shared) for address, one in known.items()}
     collection = {COLLECTION: stage(COLLECTION, experiments=_by_task(known))}
 
@@ -98,13 +93,11 @@ def stage(name: str, **keywords: Any) -> Pipeline:
 
 def life(experiment: Experiment, shared: set[str]) -> dict[str, Pipeline]:
     """The stages of one experiment by name, without those that are not there."""
-    names = LIFE.get(experiment.task)
-    if names is None:
+    if experiment.task not in LIFE:
         raise InputError(
             f"{experiment.address}: '{experiment.task}' is no task; the tasks are {', '.join(LIFE)}."
         )
-    if experiment.weights:
-        names = tuple(name for name in names if name != "training")
+    names = [name for name in LIFE[experiment.task] if name != "training" or not experiment.weights]
     stages = {name: stage(name, task=experiment.task, base=bool(experiment.base)) for name in names}
     return {name: stamp(one, experiment, shared) for name, one in stages.items() if one.nodes}
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines, settings
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.validation.exceptions import ParameterValidationError
@@ -32,10 +33,16 @@ UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 class Sentences:
-    """Refuses, before the first node, what cannot end well; counts the nodes as they go by."""
+    """Refuses, before the first node, what cannot end well; counts the nodes; prints what is to be read.
+
+    In the catalog, `metadata: {optional: true}` marks what may be missing, `{print: true}` what is printed at the
+    end of a run.
+    """
 
     def __init__(self) -> None:
         self._done = self._total = 0
+        self._catalog: CatalogProtocol | None = None
+        self._to_read: dict[str, str] = {}
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -58,12 +65,11 @@ class Sentences:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Check that what the pipeline takes from disk is there."""
         self._done, self._total = 0, len(pipeline.nodes)
+        self._catalog, self._to_read = catalog, {}
         for name in sorted(pipeline.inputs()):
             if name == "parameters" or name.startswith("params:") or name not in catalog:
                 continue
-            dataset = catalog.get(name)
-            optional = (getattr(dataset, "metadata", None) or {}).get("optional")
-            if not optional and not dataset.exists():
+            if not _metadata(catalog, name).get("optional") and not catalog.exists(name):
                 raise InputError(f"'{name}' is not there yet: {_how_to_make(name)}.")
 
     @hook_impl
@@ -71,6 +77,18 @@ class Sentences:
         """One short line for each node."""
         self._done += 1
         logger.info("%*d/%d  %s", len(str(self._total)), self._done, self._total, node.name)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Keep what is to be read."""
+        if self._catalog and _metadata(self._catalog, dataset_name).get("print"):
+            self._to_read[dataset_name] = str(data)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Print it."""
+        for text in self._to_read.values():
+            click.echo(text)
 
 
 def check_keys(given: Mapping[str, Any], parameters: Mapping[str, Any], conf: Path) -> None:
@@ -87,6 +105,11 @@ def check_keys(given: Mapping[str, Any], parameters: Mapping[str, Any], conf: Pa
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(known))}")
 
 
+def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
+    found = getattr(catalog.get(name), "metadata", None)
+    return found if isinstance(found, Mapping) else {}
+
+
 def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of a nested mapping by dotted name; an empty mapping is a value."""
     for key, value in nested.items():
@@ -101,6 +124,9 @@ def sentence(error: BaseException) -> str | None:
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, InputError):
+            return str(one)
+    for one in reversed(chain):
+        if isinstance(one, DatasetError) and "\n" not in str(one):
             return str(one)
     for one in chain:
         for translate in (_parameter, _configuration, _name, _disk, _memory):
