@@ -1,7 +1,7 @@
 """Kedro data sets that are whole or absent: Zarr stores with xarray, tables, JSON, text and bytes.
 
-What is saved is written beside its place as `<name>.partial` and renamed when whole, so that `exists()` means complete
-and an interrupted or failed write harms nothing that was there. Paths may be local or remote (fsspec).
+What is saved is written beside its place as `<name>.partial` and renamed when whole, so that `exists()` means
+complete, and an interrupted or failed write harms nothing that was there. Paths may be local or remote (fsspec).
 """
 
 import errno
@@ -104,23 +104,27 @@ class ZarrDataset(_Located):
       save_args: {chunks: {time: 64}}       # chunks on disk; by default whole fields, about 8 MiB
     ```
 
-    Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how many there
-    will be). Piece 0 starts anew, the last one publishes; until then `exists()` and `load()` know only what was
-    there before. The two attributes are not stored. A save without them is a whole store.
+    Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how many
+    there will be). Piece 0 starts anew, the last one publishes; until then `exists()` and `load()` know only what
+    was there before. The two attributes are not stored. A save without them is a whole store.
 
-    Saving over a store that is still open lazily in this process leaves its readers what they opened: the old store is
-    moved aside, they are pointed there, and it is removed when the last of them is gone.
+    Saving over a store that is still open lazily in this process leaves its readers what they opened: the old
+    store is moved aside, they are pointed there, and it is removed when the last of them is gone.
     """
 
-    def __init__(self, *, append: str | None = None, **settings: Any) -> None:
-        """append: the dimension along which pieces are added; settings: as of every data set here."""
+    def __init__(
+        self, *, append: str | None = None, missing: Literal["error", "none"] = "error", **settings: Any
+    ) -> None:
+        """append: the dimension along which pieces are added; missing: "none" loads None when there is no store."""
         super().__init__(**settings)
-        self._append = append
+        self._append, self._if_missing = append, missing
 
-    def load(self) -> xr.Dataset:
+    def load(self) -> xr.Dataset | None:
         """The stored data set: in memory, or lazy if asked."""
         self._recover()
         if not self._exists():
+            if self._if_missing == "none":
+                return None
             raise self._missing()
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
@@ -182,16 +186,18 @@ class ZarrDataset(_Located):
             self._fs.makedirs(str(self._path.parent), exist_ok=True)
             how: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}
         elif self._append is None:
-            raise DatasetError(f"'{self._path}' got piece {piece} of a stream: give its catalog entry 'append'")
+            raise DatasetError(f"'{self._path}' is given a stream: its catalog entry needs 'append'")
         elif not self._fs.exists(partial):
-            raise DatasetError(f"'{self._path}' got piece {piece} of a stream before piece 0: run its node again")
+            raise DatasetError(
+                f"'{self._path}' is given piece {piece} of a stream without piece 0: run it again"
+            )
         else:
             # variables without the dimension are those of the first piece
             how = {"mode": "a-", "append_dim": self._append}
         _evenly_chunked(data).to_zarr(self._store(partial), consolidated=False, zarr_format=2, **how)
 
     def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
-        """Chunks on disk, and whole seconds for times where they are exact: pieces of a stream share one unit."""
+        """Chunks on disk; times in whole seconds where exact, so that the pieces of a stream share one unit."""
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
             encoding[name] = {}
@@ -238,7 +244,7 @@ class ZarrDataset(_Located):
 
 
 def _remove_after(path: str, readers: list[LocalStore]) -> None:
-    """Removes a folder when the last reader is gone: at once if there is none, at the latest when Python ends."""
+    """Removes a folder when its last reader is gone, at the latest when Python ends."""
     if not os.path.exists(path):
         return
     if not readers:
@@ -402,7 +408,8 @@ class JSONDataset(_FileDataset):
         return json.loads(content)
 
     def _encode(self, data: Any) -> bytes:
-        return (json.dumps(data, **{"indent": 1, "ensure_ascii": False, **self._save_args}) + "\n").encode("utf-8")
+        options = {"indent": 1, "ensure_ascii": False, **self._save_args}
+        return f"{json.dumps(data, **options)}\n".encode()
 
     def preview(self) -> JSONPreview:
         """The content, for kedro-viz."""
@@ -419,14 +426,14 @@ class TableDataset(_FileDataset):
         """missing: "error", or "empty"."""
         super().__init__(missing=missing, **settings)
         if self._path.suffix not in (".csv", ".parquet"):
-            raise DatasetError(f"'{self._path}' is neither .csv nor .parquet: give the table one of these suffixes")
+            raise DatasetError(f"'{self._path}' is neither .csv nor .parquet: choose one of the two")
 
     def _decode(self, content: bytes) -> pd.DataFrame:
         if self._path.suffix == ".parquet":
             return pd.read_parquet(io.BytesIO(content), **self._load_args)
         if not content.strip():
             return pd.DataFrame()
-        return pd.read_csv(io.BytesIO(content), **{"float_precision": "round_trip", **self._load_args})
+        return pd.read_csv(io.BytesIO(content), **self._load_args)
 
     def _encode(self, data: pd.DataFrame) -> bytes:
         if self._path.suffix == ".parquet":

@@ -36,6 +36,11 @@ def iso(times: Any) -> np.ndarray:
     return np.array([time.isoformat()[:19] for time in array], dtype=str)
 
 
+def date(time: Any) -> str:
+    """The ISO text of one time, or of the first of several."""
+    return str(iso(time)[0])
+
+
 def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
     """Day of the year, 1 to 365; 29 February is 28 February."""
     array = values(times)

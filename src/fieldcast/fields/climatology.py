@@ -42,7 +42,11 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
         attrs = {key: array.attrs[key] for key in KEPT if key in array.attrs}
         found[name] = (("dayofyear", "latitude", "longitude"), values.astype(np.float32), attrs)
     coords = {
-        "dayofyear": ("dayofyear", np.arange(1, DAYS + 1), {"long_name": "day of the year, 29 February = 28 February"}),
+        "dayofyear": (
+            "dayofyear",
+            np.arange(1, DAYS + 1),
+            {"long_name": "day of the year, 29 February = 28 February"},
+        ),
         "latitude": training["latitude"],
         "longitude": training["longitude"],
     }
@@ -74,7 +78,7 @@ def _window(window: int) -> Float[np.ndarray, "365 365"]:
     return np.clip(1 - np.minimum(apart, DAYS - apart) / ((window - 1) / 2), 0.0, None)
 
 
-def _daily_sums(array: xr.DataArray) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365"]]:
+def _daily_sums(array: xr.DataArray) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, 365]]:
     """Sum and number of the fields of each day of the year; NaN only in cells that never exist."""
     days = calendars.day_of_year(array["time"]) - 1
     sums = np.zeros((DAYS, array.sizes["latitude"], array.sizes["longitude"]))
@@ -85,7 +89,7 @@ def _daily_sums(array: xr.DataArray) -> tuple[Float[np.ndarray, "365 y x"], Floa
 
 
 def _smoothed(
-    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365"], weights: Float[np.ndarray, "365 365"]
+    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, 365], weights: Float[np.ndarray, "365 365"]
 ) -> Float[np.ndarray, "365 y x"]:
     has = counts > 0
     means = sums[has] / counts[has][:, None, None]

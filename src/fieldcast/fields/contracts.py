@@ -8,7 +8,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.blocks import blocks
-from fieldcast.fields.layout import DIMS, static, time_varying
+from fieldcast.fields.layout import DIMS, time_varying
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 
@@ -56,7 +56,9 @@ class Observations:
             raise InputError(f"{kind} have a fraction k outside 0 to 1: make them again")
         for name, array in data.data_vars.items():
             if array.dims != self.dims:
-                raise InputError(f"variable '{name}' of {kind} has dimensions {_tuple(array.dims)}, not {_tuple(self.dims)}")
+                raise InputError(
+                    f"variable '{name}' of {kind} has dimensions {_tuple(array.dims)}, not {_tuple(self.dims)}"
+                )
             _check_variable(array)
         for key in self.attributes:
             if key not in data.attrs:
@@ -103,7 +105,9 @@ def _check_times(data: xr.Dataset) -> None:
     step = float(data.attrs.get("step_hours", calendars.step_hours(data["time"])))
     if steps.size and np.any(np.abs(steps - step) > 1e-6):
         at = calendars.iso(data["time"])[1:][within][np.abs(steps - step) > 1e-6][0]
-        raise InputError(f"the time step within a segment is not {step:g} hours at {at}: ingest the fields again")
+        raise InputError(
+            f"the time step within a segment is not {step:g} hours at {at}: ingest the fields again"
+        )
 
 
 def _check_variable(array: xr.DataArray) -> None:

@@ -42,7 +42,9 @@ def ingest(
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{where} cannot be read to its end ({_line(error)}): copy or download it again") from error
+        raise InputError(
+            f"{where} cannot be read to its end ({_line(error)}): copy or download it again"
+        ) from error
     return fields, quality.table(findings + more)
 
 

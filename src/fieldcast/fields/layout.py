@@ -7,6 +7,7 @@ one; a level dimension, whose levels become variables (z500). Out comes float32 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from functools import reduce
 
 import numpy as np
@@ -27,7 +28,17 @@ _DEGREES = {
     "latitude": {"degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"},
     "longitude": {"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"},
 }
-_LEVELS = {"level", "lev", "plev", "pressure_level", "isobaricinhpa", "pressure", "depth", "height", "altitude"}
+_LEVELS = {
+    "level",
+    "lev",
+    "plev",
+    "pressure_level",
+    "isobaricinhpa",
+    "pressure",
+    "depth",
+    "height",
+    "altitude",
+}
 
 
 def time_varying(fields: xr.Dataset) -> list[str]:
@@ -68,14 +79,12 @@ def select_variables(dataset: xr.Dataset, wanted: Collection[str], where: str) -
 
     Raises InputError for one that is not there, naming the nearest.
     """
-    import difflib
-
-    available = [str(name) for name in dataset.data_vars]
+    known_as = {str(new): {str(new), *array.attrs.get("aliases", "").split()} for new, array in dataset.items()}
     chosen: list[str] = []
     for name in wanted:
-        hits = [new for new in available if name in dataset[new].attrs.get("aliases", "").split() or name == new]
+        hits = [new for new, names in known_as.items() if name in names]
         if not hits:
-            near = difflib.get_close_matches(name, available, n=1, cutoff=0.0)
+            near = get_close_matches(name, sorted(set().union(*known_as.values())), n=1, cutoff=0.0)
             known = f"the nearest is '{near[0]}'" if near else "there is none on (time, latitude, longitude)"
             raise InputError(f"variable '{name}' is not in {where}: {known}, see ingestion.variables")
         chosen += [hit for hit in hits if hit not in chosen]
@@ -87,14 +96,18 @@ def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
     found = {axis: _find(dataset, axis) for axis in DIMS}
     for axis in ("latitude", "longitude"):
         if found[axis] is None:
-            raise InputError(f"{where} has no {axis}: it needs a coordinate with CF units, such as degrees_north")
+            raise InputError(
+                f"{where} has no {axis}: it needs a coordinate with CF units, such as degrees_north"
+            )
         if dataset[found[axis]].ndim == 2:
             raise InputError(
                 f"{where} is on a curvilinear grid ('{found[axis]}' has two dimensions): "
                 "interpolate it to a regular latitude-longitude grid first"
             )
     if found["latitude"] and dataset[found["latitude"]].dims == dataset[found["longitude"]].dims:
-        raise InputError(f"{where} is a list of points, not a latitude-longitude grid: put it on a grid first")
+        raise InputError(
+            f"{where} is a list of points, not a latitude-longitude grid: put it on a grid first"
+        )
     if found["time"] is None:
         raise InputError(f"{where} has no time axis: it needs a time coordinate with units 'days since ...'")
     for axis, name in found.items():
@@ -123,7 +136,9 @@ def _find(dataset: xr.Dataset, axis: str) -> str | None:
 def _is_axis(array: xr.DataArray, axis: str) -> bool:
     """Whether the attributes (CF: standard_name, units) or the type say so."""
     if axis == "time":
-        dates = array.dtype.kind == "M" or (array.dtype == object and calendars.is_dates(array.values.ravel()))
+        dates = array.dtype.kind == "M" or (
+            array.dtype == object and calendars.is_dates(array.values.ravel())
+        )
         return dates and array.attrs.get("standard_name", "time") == "time"
     units = str(array.attrs.get("units", "")).lower()
     standard = array.attrs.get("standard_name", axis if units in _DEGREES[axis] else "")
@@ -147,7 +162,9 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
             f"the time axis of {where} holds no dates: give it units such as 'days since 2001-01-01'"
         )
     if time.isnull().any():
-        raise InputError(f"{int(time.isnull().sum())} dates are missing on the time axis of {where}: fill them in")
+        raise InputError(
+            f"{int(time.isnull().sum())} dates are missing on the time axis of {where}: fill them in"
+        )
     calendar = time.dt.calendar
     if calendar not in {"standard", "gregorian", "proleptic_gregorian", "noleap", "365_day"}:
         raise InputError(

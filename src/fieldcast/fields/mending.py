@@ -53,7 +53,9 @@ def _oriented(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding
     findings = []
     y = dataset["latitude"].values
     if y.size < 2 or dataset.sizes["longitude"] < 2:
-        raise InputError(f"{where} has a grid of {y.size} x {dataset.sizes['longitude']}: it needs 2 x 2 or more")
+        raise InputError(
+            f"{where} has a grid of {y.size} x {dataset.sizes['longitude']}: it needs 2 x 2 or more"
+        )
     if not np.all(np.abs(y) <= 90.001):
         raise InputError(f"{where} has latitudes outside -90 to 90 degrees: mend its latitude coordinate")
     if np.all(np.diff(y) < 0):
@@ -92,7 +94,7 @@ def _sorted_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]
     late = np.flatnonzero(np.diff(hours) < 0)
     if not late.size:
         return dataset, Finding("order of times", "", "", 0, "fine", "Times are in order.")
-    first = calendars.iso(dataset["time"][late[0] + 1])[0]
+    first = calendars.date(dataset["time"][late[0] + 1])
     dataset = dataset.isel(time=np.argsort(hours, kind="stable"))
     sentence = f"{late.size} times stood before an earlier one, first at {first}: sorted."
     return dataset, Finding("order of times", "", first, int(late.size), "mended", sentence)
@@ -107,12 +109,12 @@ def _once_each(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
         kept, repeated = (dataset[name].isel(time=index).values for index in (again - 1, again))
         differ = ~np.all((kept == repeated) | (np.isnan(kept) & np.isnan(repeated)), axis=(1, 2))
         if differ.any():
-            date = calendars.iso(dataset["time"][again[differ][0]])[0]
+            date = calendars.date(dataset["time"][again[differ][0]])
             raise InputError(
                 f"{where} gives '{name}' twice at {date}, with different values ({differ.sum()} such times): "
                 "keep one of them"
             )
-    first = calendars.iso(dataset["time"][again[0]])[0]
+    first = calendars.date(dataset["time"][again[0]])
     sentence = f"{again.size} times were given twice with the same values, first {first}: one kept."
     dataset = dataset.isel(time=np.delete(np.arange(dataset.sizes["time"]), again))
     return dataset, Finding("duplicate times", "", first, int(again.size), "mended", sentence)
@@ -127,7 +129,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     whole = np.abs(steps / step - np.round(steps / step)) < 1e-6
     irregular = short | ~whole
     if short.any() or irregular.sum() > 0.1 * steps.size or (irregular.any() and gaps == "refuse"):
-        date = calendars.iso(time[np.flatnonzero(irregular)[0] + 1])[0]
+        date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
         raise InputError(
             f"the time step of {where} is irregular: most often {step:g} hours, but not at {date} "
             f"({irregular.sum()} such steps): bring it to one step"
@@ -135,7 +137,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     border = np.flatnonzero(steps > step + 1e-6)
     if border.size and gaps == "refuse":
         missing = int(np.sum(np.round(steps[border] / step) - 1))
-        date = calendars.iso(time[border[0]])[0]
+        date = calendars.date(time[border[0]])
         raise InputError(
             f"{missing} dates are missing in {where}, the first after {date} (step {step:g} hours): "
             "fill them in, or set ingestion.gaps=segment"
@@ -154,14 +156,18 @@ def _cumulated(number: Int[np.ndarray, " time"]) -> Int[np.ndarray, " time"]:
 def _gap_finding(time: xr.DataArray, border: np.ndarray, steps: np.ndarray, step: float) -> Finding:
     if not border.size:
         return Finding("gaps", "", "", 0, "fine", "No date is missing.")
-    first = calendars.iso(time[border[0]])[0]
+    first = calendars.date(time[border[0]])
     missing = int(np.sum(np.round(steps[border] / step) - 1))
-    sentence = f"{missing} dates are missing in {border.size} gaps, the first after {first}: a gap starts a segment."
+    sentence = (
+        f"{missing} dates are missing in {border.size} gaps, the first after {first}: a gap starts a segment."
+    )
     return Finding("gaps", "", first, missing, "allowed", sentence)
 
 
 def _step_finding(step: float, irregular: int) -> Finding:
     if not irregular:
         return Finding("time step", "", "", 0, "fine", f"The time step is {step:g} hours.")
-    sentence = f"The time step is {step:g} hours; {irregular} gaps are no multiple of it, and start a segment."
+    sentence = (
+        f"The time step is {step:g} hours; {irregular} gaps are no multiple of it, and start a segment."
+    )
     return Finding("time step", "", "", irregular, "allowed", sentence)

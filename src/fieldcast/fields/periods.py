@@ -25,7 +25,7 @@ def within(times: Any, period: Sequence[Any], key: str, where: str = "the data")
     n = min(len(first), len(last))
     if first[:n] > last[:n]:
         raise InputError(f"{key} ends ({last}) before it begins ({first}): exchange the two")
-    begin, end = (str(bound) for bound in (iso.min(), iso.max()))
+    begin, end = (str(bound) for bound in np.sort(iso)[[0, -1]])
     if first > end[: len(first)] or first < begin[: len(first)] or last > end[: len(last)]:
         raise InputError(
             f"{key} [{first}, {last}] reaches beyond the data: {where} runs from {begin} to {end}, choose within"
@@ -39,7 +39,9 @@ def within(times: Any, period: Sequence[Any], key: str, where: str = "the data")
 def _token(date: Any, key: str) -> str:
     text = str(date).strip().replace(" ", "T")
     if not _ISO.fullmatch(text):
-        raise InputError(f"'{date}' in {key} is not a date: write it as 2001, 2001-05, 2001-05-17 or 2001-05-17T06:00")
+        raise InputError(
+            f"'{date}' in {key} is not a date: write it as 2001, 2001-05, 2001-05-17 or 2001-05-17T06:00"
+        )
     return text
 
 

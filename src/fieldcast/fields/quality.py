@@ -27,11 +27,11 @@ class Survey:
     """What one pass over a variable tells."""
 
     missing: Int[np.ndarray, "y x"]  # how often a cell has no value
-    first_missing: int  # the first time at which a cell that has values at other times has none
+    varies: Bool[np.ndarray, "y x"]  # whether the cell changes in time
     infinite: Int[np.ndarray, " time"]  # Inf or huge values at each time
+    flat: Bool[np.ndarray, " time"]  # whether all cells have one value
     mean: Float[np.ndarray, " time"]  # area mean
     spread: Float[np.ndarray, " time"]  # area standard deviation
-    varies: Bool[np.ndarray, "y x"]  # whether the cell changes in time
 
 
 def table(findings: list[Finding]) -> pd.DataFrame:
@@ -48,8 +48,8 @@ def inspect(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]
     for name in time_varying(dataset):
         _check_units(dataset[name], where)
         survey = _survey(dataset[name])
-        findings += _check(dataset[name], survey, where)
-        findings.append(_check_jumps(dataset[name], survey, where))
+        for check in (_check_finite, _check_missing, _check_constant, _check_jumps):
+            findings.append(check(dataset[name], survey, where))
     for name in static(dataset):
         values = dataset[name].values
         if not np.all(np.abs(values) < HUGE) or not dataset[name].attrs.get("units"):
@@ -70,24 +70,16 @@ def _survey(array: xr.DataArray) -> Survey:
     shape = (array.sizes["latitude"], array.sizes["longitude"])
     area = grid.cell_areas(array["latitude"], array["longitude"])
     missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
-    gaps, infinite, mean, spread = [], [], [], []
+    by_time: list[tuple[np.ndarray, ...]] = []
     for _, x in blocks(array):
-        nan = np.isnan(x)
-        huge = np.abs(x) >= HUGE
-        missing += nan.sum(axis=0)
-        gaps.append(nan.reshape(len(x), -1).sum(axis=1))
-        infinite.append(huge.sum(axis=(1, 2)))
+        nan, huge = np.isnan(x), np.abs(x) >= HUGE
         known = ~(nan | huge)
-        low = np.minimum(low, np.where(known, x, np.inf).min(axis=0))
-        high = np.maximum(high, np.where(known, x, -np.inf).max(axis=0))
-        m, s = _area_statistics(x, known, area)
-        mean.append(m)
-        spread.append(s)
-    count = np.concatenate(gaps)
-    scattered = np.flatnonzero(count != count.min())
-    first = int(np.flatnonzero(count > count.min())[0]) if scattered.size else -1
-    joined = [np.concatenate(parts) for parts in (infinite, mean, spread)]
-    return Survey(missing, first, *joined, varies=high > low)
+        below, above = np.where(known, x, np.inf), np.where(known, x, -np.inf)
+        missing += nan.sum(axis=0)
+        low, high = np.minimum(low, below.min(axis=0)), np.maximum(high, above.max(axis=0))
+        flat = below.min(axis=(1, 2)) == above.max(axis=(1, 2))
+        by_time.append((huge.sum(axis=(1, 2)), flat, *_area_statistics(x, known, area)))
+    return Survey(missing, high > low, *(np.concatenate(parts) for parts in zip(*by_time, strict=True)))
 
 
 def _area_statistics(
@@ -103,48 +95,52 @@ def _area_statistics(
     return mean, np.sqrt(square)
 
 
-def _check(array: xr.DataArray, survey: Survey, where: str) -> list[Finding]:
-    """Inf, NaN and constant fields."""
-    name, times, n = str(array.name), array["time"], array.sizes["time"]
-    if survey.infinite.any():
-        first = int(np.flatnonzero(survey.infinite)[0])
-        raise InputError(
-            f"variable '{name}' of {where} holds {survey.infinite.sum()} infinite or undeclared fill values, first "
-            f"at {_place(array, first, np.abs(array.isel(time=first).values) >= HUGE)}: mask or replace them"
-        )
-    never = survey.missing == n
+def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
+    name = str(array.name)
+    if not survey.infinite.any():
+        return Finding("infinite values", name, "", 0, "fine", "No value is infinite.")
+    first = int(np.flatnonzero(survey.infinite)[0])
+    place = _place(array, first, np.abs(array.isel(time=first).values) >= HUGE)
+    raise InputError(
+        f"variable '{name}' of {where} holds {survey.infinite.sum()} infinite or undeclared fill values, "
+        f"first at {place}: mask or replace them"
+    )
+
+
+def _check_missing(array: xr.DataArray, survey: Survey, where: str) -> Finding:
+    name, never = str(array.name), survey.missing == array.sizes["time"]
     if never.all():
-        raise InputError(f"variable '{name}' of {where} has no value at all: leave it out of ingestion.variables")
+        raise InputError(f"variable '{name}' of {where} has no value at all: choose other ingestion.variables")
     scattered = (survey.missing > 0) & ~never
     if scattered.any():
-        first = _first_scattered(array, scattered)
         raise InputError(
-            f"{survey.missing[scattered].sum()} values of '{name}' in {where} are missing, first at {first}: fill "
-            "them in or choose another ingestion.period (only cells that never have a value may be missing)"
+            f"{survey.missing[scattered].sum()} values of '{name}' in {where} are missing, first at "
+            f"{_first_scattered(array, scattered)}: fill them in or choose another ingestion.period "
+            "(only cells that never have a value may be missing)"
         )
-    if not survey.varies[~never].any():
-        how = "is constant" if np.nanmax(survey.spread) == 0 else "does not change in time"
-        raise InputError(f"variable '{name}' of {where} {how}: leave it out of ingestion.variables")
-    findings = [Finding("infinite values", name, "", 0, "fine", "No value is infinite.")]
-    if never.any():
-        sentence = f"{never.sum()} cells of {never.size} never have a value: they do not exist, and are left out."
-        findings.append(Finding("missing values", name, "", int(never.sum()), "allowed", sentence))
-    else:
-        findings.append(Finding("missing values", name, "", 0, "fine", "No value is missing."))
-    flat = np.flatnonzero(survey.spread == 0)
-    if flat.size:
-        first = calendars.iso(times[flat[0]])[0]
-        sentence = f"{flat.size} fields have one value in all cells, first at {first}: kept, look at them."
-        findings.append(Finding("constant fields", name, first, int(flat.size), "allowed", sentence))
-    else:
-        findings.append(Finding("constant fields", name, "", 0, "fine", "No field is constant."))
-    return findings
+    if not never.any():
+        return Finding("missing values", name, "", 0, "fine", "No value is missing.")
+    sentence = f"{never.sum()} cells of {never.size} never have a value: they do not exist, and are left out."
+    return Finding("missing values", name, "", int(never.sum()), "allowed", sentence)
+
+
+def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
+    name = str(array.name)
+    if not survey.varies.any():
+        how = "is constant" if survey.flat.all() else "does not change in time"
+        raise InputError(f"variable '{name}' of {where} {how}: leave it out by ingestion.variables")
+    flat = np.flatnonzero(survey.flat)
+    if not flat.size:
+        return Finding("constant fields", name, "", 0, "fine", "No field is constant.")
+    first = calendars.date(array["time"][flat[0]])
+    sentence = f"{flat.size} fields have one value in all cells, first at {first}: kept, look at them."
+    return Finding("constant fields", name, first, int(flat.size), "allowed", sentence)
 
 
 def _place(array: xr.DataArray, time: int, bad: Bool[np.ndarray, "y x"]) -> str:
     """Date and place of the first bad cell."""
     y, x = (int(index[0]) for index in np.nonzero(bad))
-    date = calendars.iso(array["time"][time])[0]
+    date = calendars.date(array["time"][time])
     return f"{date}, latitude {float(array['latitude'][y]):g}, longitude {float(array['longitude'][x]):g}"
 
 
@@ -158,28 +154,40 @@ def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) ->
 
 
 def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
-    """Refuses a change of units midway: one step of the area mean, or of the log of the area spread, unlike all others.
+    """Refuses a change of units midway: a step of the area mean, or of the log of the area spread, unlike all others.
 
     A step stands out when it is ten times (of the log spread five times) the fifth largest, so that up to four
-    changes there and back are seen, and large: a whole area spread, or a factor of five. Steps over the border
-    of a segment do not count.
+    changes are seen; when it is large, a whole area spread or a factor of five; and when it stays, up to ten
+    times on either side lying apart by half of it. Steps over the border of a segment do not count.
     """
-    name, inside = str(array.name), np.diff(array["segment"].values) == 0
+    name, segment = str(array.name), array["segment"].values
     typical = float(np.median(survey.spread))
-    offset = np.abs(np.diff(survey.mean)) * inside
-    at = _outstanding(offset, 10.0, typical)
-    if at is None and survey.spread.min() > 0:
-        at = _outstanding(np.abs(np.diff(np.log(survey.spread))) * inside, 5.0, np.log(5.0))
+    sound = survey.spread > 1e-6 * typical
+    logs = np.log(np.where(sound, survey.spread, 1.0))
+    inside = np.diff(segment) == 0
+    at = _lasting_step(survey.mean, inside, 10.0, typical)
+    if at is None:
+        at = _lasting_step(logs, inside & sound[1:] & sound[:-1], 5.0, float(np.log(5.0)))
     if at is None:
         return Finding("unit jumps", name, "", 0, "fine", "Mean and spread have no sudden step.")
-    date = calendars.iso(array["time"][at + 1])[0]
+    date = calendars.date(array["time"][at + 1])
+    mean, spread = survey.mean[at : at + 2], survey.spread[at : at + 2]
     raise InputError(
-        f"variable '{name}' of {where} seems to change its units at {date}: its mean steps from "
-        f"{survey.mean[at]:.4g} to {survey.mean[at + 1]:.4g} and its spread from {survey.spread[at]:.3g} to "
-        f"{survey.spread[at + 1]:.3g} ({array.attrs['units']}): convert one part, or choose another ingestion.period"
+        f"variable '{name}' of {where} seems to change its units at {date}: its mean steps from {mean[0]:.4g} to "
+        f"{mean[1]:.4g} and its spread from {spread[0]:.3g} to {spread[1]:.3g} ({array.attrs['units']}): "
+        "convert one part, or choose another ingestion.period"
     )
 
 
-def _outstanding(steps: Float[np.ndarray, " steps"], ratio: float, least: float) -> int | None:
-    ranked = np.sort(steps)[::-1]
-    return int(np.argmax(steps)) if ranked[0] > max(ratio * ranked[4], least) else None
+def _lasting_step(
+    series: Float[np.ndarray, " time"], inside: Bool[np.ndarray, " steps"], ratio: float, least: float
+) -> int | None:
+    """The index before a step that stands out and stays; None if there is none."""
+    steps = np.abs(np.diff(series)) * inside
+    threshold = max(ratio * np.sort(steps)[-5], least)
+    for at in np.flatnonzero(steps > threshold):
+        before, after = series[max(at - 9, 0) : at + 1], series[at + 1 : at + 11]
+        apart = max(before.min() - after.max(), after.min() - before.max())
+        if min(before.size, after.size) >= 3 and apart > 0.5 * steps[at]:
+            return int(at)
+    return None

@@ -1,11 +1,13 @@
-"""A user's source: NetCDF or Zarr, one file or many, here or in the cloud; opened lazily, brought to the contract's shape."""
+"""A user's source: NetCDF or Zarr, one file or many, here or in the cloud; opened lazily, in the contract's shape."""
 
 import glob
 import os
 from collections.abc import Sequence
 from datetime import date
 from typing import Literal
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import xarray as xr
@@ -18,6 +20,9 @@ from fieldcast.fields.layout import select_variables, time_varying, to_contract
 from fieldcast.fields.periods import within
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "netcdf", b"CDF\x02": "netcdf", b"CDF\x05": "netcdf"}
+
+_HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
+_ANONYMOUS = {"gs": {"token": "anon"}, "gcs": {"token": "anon"}, "s3": {"anon": True}}
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -62,7 +67,9 @@ def open_source(source: Source) -> xr.Dataset:
         names = dataset if parts else to_contract(opened, source.where)
         dataset = select_variables(names, source.variables, source.where)
     if not time_varying(dataset):
-        raise InputError(f"{source.where} holds no variable on (time, latitude, longitude): give another file")
+        raise InputError(
+            f"{source.where} holds no variable on (time, latitude, longitude): give another file"
+        )
     if source.period is not None:
         inside = within(dataset["time"], source.period, "ingestion.period", source.where)
         dataset = dataset.isel(time=np.flatnonzero(inside))
@@ -108,7 +115,9 @@ def _kind(path: str) -> str:
     if os.path.isdir(path):
         if any(os.path.exists(os.path.join(path, name)) for name in ("zarr.json", ".zgroup", ".zmetadata")):
             return "zarr"
-        raise InputError(f"'{path}' is a folder, not a Zarr store: give a file, a store, or a glob such as '{path}/*.nc'")
+        raise InputError(
+            f"'{path}' is a folder, not a Zarr store: give a file, or a glob such as '{path}/*.nc'"
+        )
     try:
         with open(path, "rb") as file:
             head = file.read(4)
@@ -117,7 +126,9 @@ def _kind(path: str) -> str:
     if not head:
         raise InputError(f"'{path}' is empty (0 bytes): copy or download it again")
     if head not in _MAGIC:
-        hint = "convert the GRIB file to NetCDF first" if head == b"GRIB" else "give a NetCDF file or Zarr store"
+        hint = (
+            "convert the GRIB file to NetCDF first" if head == b"GRIB" else "give a NetCDF file or Zarr store"
+        )
         raise InputError(f"'{path}' is not NetCDF: {hint}")
     return _MAGIC[head]
 
@@ -125,18 +136,21 @@ def _kind(path: str) -> str:
 def _unreadable(path: str, kind: str, error: Exception) -> str:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
     if "decode" in line and "time" in line:
-        return f"the times of '{path}' cannot be understood ({line}): give units such as 'days since 2001-01-01'"
+        return (
+            f"the times of '{path}' cannot be understood ({line}): give units such as 'days since 2001-01-01'"
+        )
     form = "Zarr store" if kind == "zarr" else "NetCDF file"
     return f"'{path}' is a damaged or truncated {form} ({line}): copy or download it again"
 
 
 def _open_remote(path: str) -> xr.Dataset:
     """A Zarr store at an address, read anonymously."""
-    options = {"gs": {"token": "anon"}, "gcs": {"token": "anon"}, "s3": {"anon": True}}
+    address = urlsplit(path)
     try:
-        return xr.open_zarr(
-            path, chunks=None, decode_timedelta=False, storage_options=options.get(urlsplit(path).scheme, {})
-        )
+        if address.scheme in _HOSTS:
+            _reach(_HOSTS[address.scheme])
+        options = _ANONYMOUS.get(address.scheme, {})
+        return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=options)
     except FileNotFoundError as error:
         raise InputError(f"there is no Zarr store at '{path}': check ingestion.path") from error
     except Exception as error:
@@ -144,6 +158,14 @@ def _open_remote(path: str) -> xr.Dataset:
             f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give ingestion.path a "
             "copy of the store on this machine"
         ) from error
+
+
+def _reach(host: str) -> None:
+    """Fails within seconds where the network is missing; the cloud's own client tries for a minute."""
+    try:
+        urlopen(host, timeout=10).close()
+    except HTTPError:
+        return  # an answer, though not a page
 
 
 def _joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
@@ -165,9 +187,9 @@ def _in_time(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     path, first = group[0]
     for other, part in group[1:]:
         for name in part.data_vars:
-            units = [dataset[name].attrs.get("units") for dataset in (first, part)]
-            if units[0] != units[1]:
-                raise InputError(f"'{name}' is in {units[0]} in '{path}' and in {units[1]} in '{other}': convert one")
+            one, two = (dataset[name].attrs.get("units") for dataset in (first, part))
+            if one != two:
+                raise InputError(f"'{name}' is in {one} in '{path}' and in {two} in '{other}': convert one")
     if len(group) == 1:
         return first
     return xr.concat(
@@ -179,17 +201,19 @@ def _in_time(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
 def _fits(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
     for axis in ("latitude", "longitude"):
         if part.sizes[axis] != first.sizes[axis] or not np.allclose(part[axis], first[axis], atol=1e-4):
-            raise InputError(f"'{path}' is on another grid than '{first_path}' ({axis}): give files of one grid")
+            raise InputError(
+                f"'{path}' is on another grid than '{first_path}' ({axis}): give files of one grid"
+            )
 
 
 def _every(dataset: xr.Dataset, step_hours: float, where: str) -> xr.Dataset:
     """Fields whose hours since the first are a multiple of the step."""
     native = calendars.step_hours(dataset["time"])
-    if step_hours <= 0 or (native and abs(step_hours / native - round(step_hours / native)) > 1e-6) or step_hours < native:
+    multiple = step_hours / native if native else 1.0
+    if multiple < 1 - 1e-6 or abs(multiple - round(multiple)) > 1e-6:
         raise InputError(
-            f"ingestion.step_hours is {step_hours:g}, and {where} has a step of {native:g} hours: give a multiple of it"
+            f"ingestion.step_hours is {step_hours:g}, and {where} has a step of {native:g} hours: "
+            "give a multiple of it"
         )
     hours = calendars.hours(dataset["time"])
     return dataset.isel(time=np.flatnonzero(np.abs(np.remainder(hours + 1e-6, step_hours)) < 1e-3))
-
-

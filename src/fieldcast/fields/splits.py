@@ -1,4 +1,4 @@
-"""Training, validation and test periods: by date when given, else the first 70, next 10 and last 20 % of the times."""
+"""Training, validation and test: by date when given, else the first 70, next 10 and last 20 % of the times."""
 
 from datetime import date
 from itertools import pairwise
@@ -37,7 +37,7 @@ def make(times: Any, chosen: Splits | None = None) -> dict[str, list[str]]:
     if chosen is None:
         cuts = [0, *(round(fraction * iso.size) for fraction in _FRACTIONS), iso.size]
         if any(first >= end for first, end in pairwise(cuts)):
-            raise InputError(f"{iso.size} times are too few to split into train, validation and test: give more")
+            raise InputError(f"{iso.size} times are too few for train, validation and test: give more")
         return {name: _ends(iso[first:end]) for name, (first, end) in zip(NAMES, pairwise(cuts), strict=True)}
     splits = {}
     for name in NAMES:

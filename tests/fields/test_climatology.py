@@ -1,0 +1,87 @@
+"""The window's closed-form damping of a harmonic, unbiased uneven coverage, and the training mean of short records."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.fields import calendars, climatology
+
+Make = Callable[..., xr.Dataset]
+
+
+def harmonic(fields: xr.Dataset, k: int = 1) -> xr.Dataset:
+    """5 cos(2π k day / 365) in every cell."""
+    phase = 2 * np.pi * k * calendars.day_of_year(fields["time"]) / 365
+    wave = xr.DataArray(5 * np.cos(phase), dims="time")
+    return fields.assign(t2m=(fields["t2m"] * 0 + wave).astype(np.float32))[["t2m"]]
+
+
+def damping(k: int, half: int = 30) -> float:
+    """Fejér's kernel: the triangle's answer to a harmonic."""
+    θ = 2 * np.pi * k / 365
+    return float((np.sin(half * θ / 2) / (half * np.sin(θ / 2))) ** 2)
+
+
+@pytest.mark.parametrize("calendar", ["standard", "noleap"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_harmonic_is_damped_as_the_closed_form_says(make_weather: Make, calendar: str, k: int) -> None:
+    fields = harmonic(make_weather(times=4 * 365 + 1, calendar=calendar), k)
+    found = climatology.fit(fields)
+    exact = damping(k) * 5 * np.cos(2 * np.pi * k * np.arange(1, 366) / 365)
+    assert found.attrs["kind"] == "day of year"
+    assert np.allclose(found["t2m"][:, 2, 3], exact, atol=2e-5)
+
+
+def test_days_that_more_years_cover_do_not_weigh_more(make_weather: Make) -> None:
+    fields = harmonic(make_weather(times=5 * 365, calendar="noleap"))
+    uneven = fields.isel(time=np.r_[0:500, 730 : 5 * 365])  # a year and a bit is missing
+    assert np.allclose(climatology.fit(uneven)["t2m"], climatology.fit(fields)["t2m"], atol=1e-5)
+
+
+def test_the_window_is_a_triangle_on_the_circle(make_weather: Make) -> None:
+    fields = make_weather(times=730, calendar="noleap")
+    pulse = np.zeros(730)
+    pulse[[0, 365]] = 30.0  # 1 January
+    fields = fields.assign(t2m=fields["t2m"] * 0 + xr.DataArray(pulse, dims="time"))
+    found = climatology.fit(fields)["t2m"][:, 0, 0].values
+    apart = np.minimum(np.arange(365), 365 - np.arange(365))
+    assert np.allclose(found, np.clip(1 - apart / 30, 0, None), atol=1e-6)
+
+
+def test_under_two_years_it_is_the_training_mean(make_weather: Make) -> None:
+    fields = make_weather(times=729)
+    found = climatology.fit(fields)
+    assert found.attrs["kind"] == "training mean" and found.sizes["dayofyear"] == 365
+    assert np.allclose(found["msl"], fields["msl"].astype(np.float64).mean("time"), rtol=1e-7)
+    assert climatology.fit(make_weather(times=730)).attrs["kind"] == "day of year"
+
+
+def test_a_seasonal_record_has_a_value_on_every_day(make_weather: Make) -> None:
+    fields = make_weather(times=12 * 365, calendar="noleap")
+    winter = fields.isel(time=calendars.day_of_year(fields["time"]) <= 90)
+    found = climatology.fit(winter)
+    assert found.attrs["kind"] == "day of year" and bool(found["t2m"].notnull().all())
+
+
+def test_anomaly_and_its_day(make_weather: Make) -> None:
+    fields = make_weather(times=3 * 365)
+    normal = climatology.fit(fields)
+    feb29 = climatology.at(normal, np.array(["2004-02-28", "2004-02-29"], dtype="M8[ns]"))
+    assert np.array_equal(feb29["t2m"][0], feb29["t2m"][1])
+    anomaly = climatology.anomaly(fields, normal)
+    assert anomaly["t2m"].dims == ("time", "latitude", "longitude") and "dayofyear" not in anomaly.coords
+    assert np.allclose(anomaly["t2m"][40], fields["t2m"][40] - normal["t2m"][40], atol=1e-4)
+    lazy = climatology.anomaly(fields.chunk(time=100), normal)
+    assert lazy["t2m"].chunks is not None
+    assert np.array_equal(lazy["t2m"].compute(), anomaly["t2m"])
+    assert anomaly["t2m"].attrs["units"] == "K"
+
+
+def test_blocks_do_not_matter_and_missing_cells_stay_missing(make_weather: Make) -> None:
+    fields = make_weather(times=800)
+    fields["t2m"][:, 1, 1] = np.nan
+    found, lazy = climatology.fit(fields), climatology.fit(fields.chunk(time=70))
+    assert np.allclose(found["t2m"], lazy["t2m"], equal_nan=True, atol=1e-4)
+    assert int(found["t2m"].isnull().sum()) == 365

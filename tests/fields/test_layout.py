@@ -1,0 +1,141 @@
+"""The variety of real files: each is the same weather in another dress, and each comes out the same."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields.layout import select_variables, static, time_varying, to_contract
+
+Make = Callable[..., xr.Dataset]
+DIMS = ("time", "latitude", "longitude")
+
+
+def with_levels(data: xr.Dataset, name: str = "level", scale: float = 1.0) -> xr.Dataset:
+    levels = xr.concat([data["msl"], 2 * data["msl"]], dim=name).assign_coords({name: [500 * scale, 850 * scale]})
+    if scale != 1:
+        levels[name].attrs["units"] = "Pa"
+    return levels.rename("geopotential").assign_attrs(long_name="Geopotential").to_dataset()
+
+
+DRESSES: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "valid_time": lambda d: d.rename(time="valid_time"),
+    "lat and lon": lambda d: d.rename(latitude="lat", longitude="lon"),
+    "names only by attributes": lambda d: d.rename(latitude="rows", longitude="columns", time="epoch"),
+    "names without attributes": lambda d: d.rename(latitude="lat", longitude="lon").drop_attrs(deep=False).assign_coords(
+        lat=d["latitude"].values, lon=d["longitude"].values
+    ),
+    "other order": lambda d: d.transpose("longitude", "time", "latitude"),
+    "float64": lambda d: d.astype(np.float64),
+    "number of one": lambda d: d.expand_dims(number=[0]),
+    "expver coordinate": lambda d: d.assign_coords(expver=("time", ["0001"] * d.sizes["time"]), number=0),
+    "expver dimension": lambda d: xr.concat(
+        [d.where(d["time"] < d["time"][20]), d.where(d["time"] >= d["time"][20])], dim="expver"
+    ).assign_coords(expver=[1, 5]),
+    "coordinates apart from dimensions": lambda d: d.rename(
+        latitude="y", longitude="x", time="t"
+    ).reset_index(["y", "x", "t"]).rename(y="lat", x="lon", t="date"),
+    "bounds": lambda d: d.assign(
+        time_bnds=(("time", "bnds"), np.stack([d["time"].values] * 2, axis=1)),
+        lat_bnds=(("latitude", "bnds"), np.zeros((d.sizes["latitude"], 2))),
+    ),
+    "cfgrib": lambda d: d.assign_coords(valid_time=("time", d["time"].values), step=pd.Timedelta(0)),
+}
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+def test_the_same_weather_in_another_dress(make_weather: Make, dress: str) -> None:
+    data = make_weather(times=40)
+    found = to_contract(DRESSES[dress](data).chunk())
+    for name in ("t2m", "msl"):
+        assert found[name].dims == DIMS and found[name].dtype == np.float32 and found[name].chunks is not None
+        assert np.array_equal(found[name], data[name])
+        assert found[name].attrs["units"] == data[name].attrs["units"]
+    assert set(found.coords) == set(DIMS) and set(found.data_vars) == {"t2m", "msl"}
+    assert all(np.array_equal(found[dim], data[dim]) for dim in DIMS)
+    assert found["latitude"].attrs["units"] == "degrees_north"
+
+
+@pytest.mark.parametrize(("name", "scale"), [("level", 1.0), ("pressure_level", 1.0), ("plev", 100.0)])
+def test_levels_become_variables(make_weather: Make, name: str, scale: float) -> None:
+    data = make_weather(times=40)
+    found = to_contract(with_levels(data, name, scale))
+    assert list(found.data_vars) == ["z500", "z850"]
+    assert np.array_equal(found["z850"], 2 * data["msl"]) and found["z500"].attrs["long_name"] == "Geopotential at 500"
+    assert list(to_contract(with_levels(data), levels=[850.0]).data_vars) == ["z850"]
+
+
+def test_variables_are_found_by_any_of_their_names(make_weather: Make) -> None:
+    data = xr.merge([with_levels(make_weather()), make_weather().rename(t2m="2m_temperature")])
+    for wanted, names in {
+        "z500": ["z500"], "geopotential500": ["z500"], "geopotential": ["z500", "z850"], "z": ["z500", "z850"],
+        "2m_temperature": ["t2m"], "t2m": ["t2m"], "msl": ["msl"],
+    }.items():  # fmt: skip
+        found = to_contract(data, wanted=[wanted])
+        assert list(select_variables(found, [wanted], "it").data_vars) == names
+    ordered = to_contract(data, wanted=["t2m", "z850"])
+    assert list(select_variables(ordered, ["t2m", "z850"], "it").data_vars) == ["t2m", "z850"]
+    with pytest.raises(InputError, match="variable '2m_temperatur' is not in it: the nearest is '2m_temp"):
+        select_variables(to_contract(data), ["2m_temperatur"], "it")
+
+
+def test_static_variables_stay(make_weather: Make) -> None:
+    data = make_weather()
+    data["orography"] = data["t2m"][0].drop_vars("time").assign_attrs(units="m")
+    found = to_contract(data)
+    assert static(found) == ["orography"] and time_varying(found) == ["t2m", "msl"]
+
+
+def test_one_time_a_file(make_weather: Make) -> None:
+    found = to_contract(make_weather().isel(time=3))
+    assert found.sizes["time"] == 1 and found["t2m"].dims == DIMS
+
+
+def curvilinear(data: xr.Dataset) -> xr.Dataset:
+    y, x = xr.broadcast(data["latitude"], data["longitude"])
+    renamed = data.drop_vars(["latitude", "longitude"]).rename(latitude="y", longitude="x")
+    return renamed.assign_coords(lat=(("y", "x"), y.values, {"units": "degrees_north"}),
+                                 lon=(("y", "x"), x.values, {"units": "degrees_east"}))  # fmt: skip
+
+
+def points(data: xr.Dataset) -> xr.Dataset:
+    stacked = data.stack(cell=["latitude", "longitude"]).reset_index("cell")
+    return stacked.reset_coords().set_coords(["latitude", "longitude"])
+
+
+REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
+    "curvilinear": (curvilinear, "curvilinear grid ('lat' has two dimensions): interpolate"),
+    "points": (points, "list of points"),
+    "no time": (lambda d: d.isel(time=0, drop=True), "no time axis"),
+    "no latitude": (lambda d: d.isel(latitude=0, drop=True), "no latitude"),
+    "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "holds no dates"),
+    "missing date": (
+        lambda d: d.assign_coords(time=d["time"].where(d["time"] != d["time"][5])), "1 dates are missing"
+    ),
+    "calendar": (lambda d: d.convert_calendar("360_day", align_on="date"), "calendar of it is '360_day': convert"),
+    "members": (lambda d: xr.concat([d, d], dim="number"), "further dimension 'number' of 2: choose one"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_refused_in_one_sentence(make_weather: Make, family: str) -> None:
+    spoil, words = REFUSED[family]
+    with pytest.raises(InputError) as caught:
+        to_contract(spoil(make_weather()), "it")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_members_of_a_variable_nobody_asked_for_do_no_harm(make_weather: Make) -> None:
+    data = make_weather()
+    data["spare"] = xr.concat([data["t2m"]] * 3, dim="number")
+    assert list(to_contract(data, wanted=["msl"]).data_vars) == ["msl"]
+
+
+def test_cftime_of_the_standard_calendar_becomes_datetime64(make_weather: Make) -> None:
+    data = make_weather()
+    data["time"] = data["time"].convert_calendar("standard", use_cftime=True)["time"]
+    assert data["time"].dtype == object
+    assert to_contract(data)["time"].dtype.kind == "M"

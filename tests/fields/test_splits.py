@@ -1,0 +1,65 @@
+"""Splits by default and by date; every time in one split at most; one sentence naming the key that is wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fieldcast.errors import InputError
+from fieldcast.fields.splits import Splits, make, select
+
+TIMES = pd.date_range("2001-01-01", "2010-12-31")
+FIELDS = xr.Dataset({"z": ("time", np.arange(TIMES.size)), "h": 1.0}, {"time": TIMES})
+
+
+def test_by_default_70_10_20_percent_of_the_times() -> None:
+    splits = make(FIELDS["time"])
+    sizes = [select(FIELDS, splits, name).sizes["time"] for name in ("train", "validation", "test")]
+    assert sizes == [2556, 366, 730]
+    assert splits["test"] == ["2009-01-01T00:00:00", "2010-12-31T00:00:00"]
+
+
+@given(st.integers(10, 400))
+def test_default_splits_hold_every_time_once(n: int) -> None:
+    times = TIMES[:n]
+    fields = xr.Dataset({"z": ("time", np.arange(n))}, {"time": times})
+    splits = make(times)
+    parts = [select(fields, splits, name)["z"].values for name in splits]
+    assert np.array_equal(np.concatenate(parts), np.arange(n)) and all(part.size for part in parts)
+
+
+def test_by_date_in_any_calendar() -> None:
+    chosen = Splits(train=(2001, 2002), validation=("2003-01", "2003-06"), test=("2003-07-01", "2003"))
+    splits = make(TIMES, chosen)
+    assert splits["train"] == ["2001-01-01T00:00:00", "2002-12-31T00:00:00"]
+    assert splits["test"] == ["2003-07-01T00:00:00", "2003-12-31T00:00:00"]
+    noleap = xr.date_range("2001-01-01", periods=1095, calendar="noleap", use_cftime=True)
+    assert make(noleap, chosen) == splits
+    fields = xr.Dataset({"z": ("time", np.arange(1095)), "h": 1.0}, {"time": noleap})
+    assert select(fields, splits, "validation").sizes["time"] == 181 and "h" in select(fields, splits, "test")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        ((2001, 2005), (2011, 2012), "ingestion.splits.test [2011, 2012] reaches beyond the data"),
+        ((2001, 2005), (2009, 2011), "ingestion.splits.test"),
+        ((2001, 2007), (2009, 2010), "ingestion.splits.train and ingestion.splits.validation overlap from 2007-01-01"),
+        ((2005, 2001), (2009, 2010), "ingestion.splits.train ends (2001) before it begins"),
+        (("2001-01-01T01", "2001-01-01T02"), (2009, 2010), "ingestion.splits.train [2001-01-01T01, 2001-01-01T02] holds no time"),
+    ],
+)
+def test_wrong_splits(train: tuple, test: tuple, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        make(TIMES, Splits(train=train, validation=(2007, 2008), test=test))
+    assert words in str(caught.value)
+
+
+def test_too_few_times_and_misspelt_keys() -> None:
+    with pytest.raises(InputError, match="2 times are too few"):
+        make(TIMES[:2])
+    with pytest.raises(ValidationError, match="tests"):
+        Splits(train=(2001, 2002), validation=(2003, 2004), tests=(2005, 2006))  # type: ignore[call-arg]
