@@ -1,0 +1,56 @@
+"""What a user can set of ingestion, checked before anything runs."""
+
+import glob
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from datetime import date
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from fieldcast.errors import InputError
+from fieldcast.fields.planet.weather import PlanetOptions
+from fieldcast.fields.sources import Source
+from fieldcast.fields.splits import Splits
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Ingestion:
+    """Where the fields come from: the simulated planet, or `path` as `fields.sources.Source` describes it."""
+
+    source: Literal["planet", "file"] = "planet"
+    seed: int = 0
+    planet: PlanetOptions = Field(default_factory=PlanetOptions)
+    path: str | list[str] | None = None
+    variables: list[str] | None = None
+    period: tuple[str | int | date, str | int | date] | None = None
+    levels: list[float] | None = None
+    step_hours: float | None = None
+    gaps: Literal["refuse", "segment"] = "refuse"
+    splits: Splits | None = None
+
+    def file(self) -> Source:
+        """The user's source.
+
+        Raises
+        ------
+        InputError
+            Without a path.
+        """
+        if self.path is None:
+            raise InputError("ingestion.path is not set: say which file, with --params ingestion.path=FILE.")
+        return Source(self.path, self.variables, self.period, self.levels, self.step_hours, self.gaps)
+
+    def fingerprint(self) -> str:
+        """12 hex digits of all that the fields depend on; of local files size and time of change, not the content."""
+        known = asdict(self)
+        known.pop("splits")
+        if self.source == "planet":
+            known = {"planet": known["planet"], "seed": known["seed"]}
+        paths = [self.path] if isinstance(self.path, str) else self.path or []
+        files = sorted(name for path in paths for name in glob.glob(path)) if self.source == "file" else []
+        known["files"] = [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in files]
+        return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -1,0 +1,103 @@
+"""A checkpoint: one safetensors file from which a trained model can be rebuilt and used alone.
+
+Tensors: the model's state, the Space, climatology and normalisation. Header: JSON text, with the model's type and
+keywords, options, costs, versions, and a digest of all else, so that a damaged file is known as one. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.loops.codec import FieldCodec
+from fieldcast.models.core import Model, Space, build
+
+FORMAT = 1
+SPACE = ("area", "exists", "points", "static", "tendency")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model, the codec that brings data to it, and what is known of its making."""
+
+    model: Model
+    codec: FieldCodec
+    header: Mapping[str, Any]
+
+
+def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+    """A safetensors file with a JSON header and a digest of both."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    text = json.dumps(header, sort_keys=True)
+    return save_tensors(whole, {"fieldcast": text, "digest": digest(whole, text)})
+
+
+def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header.
+
+    Raises
+    ------
+    InputError
+        If the file is truncated, was changed, or is no file of this project.
+    """
+    try:
+        tensors = load_tensors(data)
+        size = int.from_bytes(data[:8], "little")
+        stored = json.loads(data[8 : 8 + size])["__metadata__"]
+        text, expected = stored["fieldcast"], stored["digest"]
+    except (SafetensorError, ValueError, KeyError):
+        raise InputError(f"{where} is damaged or is not a checkpoint of Fieldcast: train the experiment again.") from None
+    if digest(tensors, text) != expected:
+        raise InputError(f"{where} was changed after it was written (its digest differs): train the experiment again.")
+    return tensors, json.loads(text)
+
+
+def digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 over names, types, shapes and values, and over the header's text."""
+    total = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy().tobytes())
+    return total.hexdigest()
+
+
+def pack(model: Model, codec: FieldCodec, header: Mapping[str, Any]) -> bytes:
+    """The checkpoint of a model; `header` holds at least `model`, its configuration."""
+    space = model.space
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"space.{name}": getattr(space, name) for name in SPACE}
+    arrays = {"climatology": codec.climatology, "deviation": codec.deviation}
+    arrays |= {"latitude": codec.latitude, "longitude": codec.longitude}
+    tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    place = {"variables": list(space.variables), "wraps": space.wraps, "attrs": {k: dict(v) for k, v in codec.attrs.items()}}
+    return pack_bytes(tensors, {**header, **place, "format": FORMAT})
+
+
+def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
+    """The model that `pack` wrote; `model`: another configuration of the same weights (another sampler of them)."""
+    tensors, header = unpack_bytes(data, where)
+    if header.get("format") != FORMAT or "model" not in header:
+        raise InputError(f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again.")
+    variables = tuple(header["variables"])
+    space = Space(variables, header["wraps"], *(tensors[f"space.{name}"] for name in SPACE))
+    built = build(model or header["model"], space)
+    try:
+        built.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    except RuntimeError:
+        raise InputError(f"{where} holds the weights of {header['model']['type']}, which are not those of the model asked for.") from None
+    arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
+    codec = FieldCodec(
+        variables, arrays["climatology"], arrays["deviation"], arrays["latitude"], arrays["longitude"], header["attrs"]
+    )
+    return Checkpoint(built.eval(), codec, header)

@@ -1,0 +1,102 @@
+"""The bridge between data sets in physical units and standardised tensors.
+
+    x = (field - climatology(day of year)) / anomaly standard deviation,
+
+so that 0 is the climatology. Tensors are (..., V, Y, X), in the order of `Space.variables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.fields import calendars, grid, layout
+from fieldcast.models.core import Space
+
+GRID = ("latitude", "longitude")
+
+
+@dataclass(frozen=True, eq=False)
+class FieldCodec:
+    """Standardises fields by what was fitted on the training split, and brings draws back to physical units.
+
+    climatology (365, V, Y, X) and deviation (V,) are in physical units; attrs are the variables' CF attributes.
+    """
+
+    variables: tuple[str, ...]
+    climatology: Float[np.ndarray, "365 variable y x"]
+    deviation: Float[np.ndarray, " variable"]
+    latitude: Float[np.ndarray, " y"]
+    longitude: Float[np.ndarray, " x"]
+    attrs: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> FieldCodec:
+        variables = tuple(layout.time_varying(fields))
+        clim = np.stack([climatology[v].transpose("dayofyear", *GRID).values for v in variables], axis=1)
+        deviation = normalisation["anomaly_std"].sel(variable=list(variables)).values
+        attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
+        latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
+        return cls(variables, clim.astype(np.float32), deviation.astype(np.float32), latitude, longitude, attrs)
+
+    def encode(self, data: xr.Dataset) -> Float[Tensor, "*lead time variable y x"]:
+        """Standardised anomalies of a data set with time as its last dimension before the grid; NaN stays NaN."""
+        lead = [d for d in data[self.variables[0]].dims if d not in ("time", *GRID)]
+        arrays = [data[v].transpose(*lead, "time", *GRID).values for v in self.variables]
+        x = np.stack(arrays, axis=-3).astype(np.float32)
+        x -= self.climatology[calendars.day_of_year(data["time"]) - 1]
+        x /= self.deviation[:, None, None]
+        return torch.from_numpy(x)
+
+    def days(self, times: Any) -> Float[Tensor, " time"]:
+        """Fraction of the year."""
+        return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
+
+    def decode(
+        self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray, coords: Mapping[Hashable, Any] | None = None
+    ) -> xr.Dataset:
+        """Draws in physical units, each variable (time, member, latitude, longitude)."""
+        values = x.cpu().numpy() * self.deviation[:, None, None]
+        values += self.climatology[calendars.day_of_year(times) - 1][:, None]
+        dims = ("time", "member", *GRID)
+        data = {v: (dims, np.ascontiguousarray(values[:, :, i]), dict(self.attrs[v])) for i, v in enumerate(self.variables)}
+        place = {
+            "latitude": ("latitude", self.latitude, {"units": "degrees_north", "standard_name": "latitude"}),
+            "longitude": ("longitude", self.longitude, {"units": "degrees_east", "standard_name": "longitude"}),
+        }
+        return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place, **(coords or {})})
+
+
+def space_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Space:
+    """The Space of some fields: exact cell areas, points on the sphere, what exists, standardised static fields."""
+    variables = tuple(layout.time_varying(fields))
+    latitude, longitude = fields["latitude"].values, fields["longitude"].values
+    exists = grid.exists(fields).sel(variable=list(variables)).all("variable").values
+    tendency = normalisation["tendency"].sel(variable=list(variables)).values
+    return Space(
+        variables=variables,
+        wraps=bool(grid.wraps(longitude)),
+        area=torch.from_numpy(grid.cell_areas(latitude, longitude, exists).astype(np.float32)),
+        exists=torch.from_numpy(np.ascontiguousarray(exists)),
+        points=torch.from_numpy(grid.unit_points(latitude, longitude).astype(np.float32)),
+        static=torch.from_numpy(static_fields(fields, layout.static(fields))),
+        tendency=torch.from_numpy(tendency.astype(np.float32)),
+    )
+
+
+def static_fields(fields: xr.Dataset, names: Sequence[str]) -> Float[np.ndarray, "s y x"]:
+    """sin and cos of latitude, and each static variable with mean 0 and standard deviation 1; missing cells are 0."""
+    radians = np.radians(fields["latitude"].values)[:, None] * np.ones(fields.sizes["longitude"])
+    rows = [np.sin(radians), np.cos(radians)]
+    for name in names:
+        values = fields[name].transpose(*GRID).values.astype(np.float64)
+        spread = np.nanstd(values)
+        rows.append(np.nan_to_num((values - np.nanmean(values)) / (spread if spread > 0 else 1.0)))
+    return np.stack(rows).astype(np.float32)

@@ -1,0 +1,193 @@
+"""Fitting as a generator: it yields what is to be saved, and may be interrupted at any moment.
+
+The batch of step t, its masks and its draws are functions of (seed, t) alone; the training state holds the weights,
+their moving average, the best average so far, the optimiser's moments and the history. So a run that was killed and is
+started again goes on to bit for bit the weights of a run that was not, on the same machine's processor.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm import tqdm
+
+from fieldcast.loops import costs
+from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
+from fieldcast.loops.options import Fit
+from fieldcast.loops.tasks import Task
+from fieldcast.loops.training import Training, Weights, batch_index, copied, learned, weights_of
+from fieldcast.loops.tune import tune
+from fieldcast.models.core import Model, Solved, Trained
+from fieldcast.models.draws import Draws
+
+LOG = logging.getLogger(__name__)
+VALIDATION = 2**31 - 1  # the step of draws that no training step uses
+
+
+class Saved(NamedTuple):
+    """What is saved at each yield: the state first, for the rest follows from it."""
+
+    state: bytes
+    checkpoint: bytes
+    history: pd.DataFrame
+
+
+Pack = Callable[[Mapping[str, Any]], bytes]  # header entries of the fit -> checkpoint
+
+
+@torch.no_grad()
+def validation_loss(model: Trained, task: Task, options: Fit, seed: int) -> float:
+    """The loss of evenly spaced validation states, under masks and draws that are always the same."""
+    index = evenly(len(task), options.validation).to(model.space.area.device)
+    total = 0.0
+    for number, rows in enumerate(index.split(options.batch)):
+        draws = Draws(seed, rows, options.members, VALIDATION - number)
+        batch = replace(task.batch(rows, draws, shared_mask=model.shares_mask), index=None)  # not trained on
+        total += float(model.loss(batch, draws).total) * len(rows)
+    return total / len(index)
+
+
+def evenly(length: int, count: int) -> Int[Tensor, " chosen"]:
+    """At most `count` evenly spaced places among `length`."""
+    return torch.from_numpy(np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64)))
+
+
+def fit(
+    model: Model, training: Task, validation: Task, options: Fit, seed: int,
+    pack: Pack, previous: bytes | None, fingerprint: str,
+) -> Iterator[Saved]:  # fmt: skip
+    """Fit a model and yield what is to be saved: now and then, and at the end.
+
+    A `previous` state of the same fingerprint is gone on from; a finished one is only unpacked.
+    """
+    tensors, header = earlier(previous, fingerprint, options.restart)
+    costs.reset_peak(training.space.area.device)
+    if isinstance(model, Solved):
+        yield solved(model, training, validation, options, seed, pack, tensors, header, fingerprint)
+    elif isinstance(model, Trained):
+        yield from train(model, training, validation, options, seed, pack, tensors, header, fingerprint)
+    else:
+        raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
+
+
+def earlier(previous: bytes | None, fingerprint: str, restart: bool) -> tuple[Weights, dict[str, Any]]:
+    """Tensors and header of a state to go on from; both empty where there is none."""
+    if previous is None or restart:
+        return {}, {}
+    try:
+        tensors, header = unpack_bytes(previous, "The training state")
+    except ValueError as error:
+        LOG.warning("%s It is trained afresh.", error)
+        return {}, {}
+    if header["fingerprint"] != fingerprint:
+        LOG.warning("The configuration or the data changed since the last training: it is trained afresh.")
+        return {}, {}
+    return tensors, header
+
+
+def solve(model: Solved, training: Task, validation: Task, options: Fit, seed: int) -> list[dict[str, Any]]:
+    """The closed-form solution, tuned on validation data; returns the trials."""
+    model.solve([training.states()])
+    return tune(model, validation, options, seed)
+
+
+def solved(
+    model: Solved, training: Task, validation: Task, options: Fit, seed: int,
+    pack: Pack, tensors: Weights, header: Mapping[str, Any], fingerprint: str,
+) -> Saved:  # fmt: skip
+    """State, checkpoint and trials of a closed-form solution."""
+    if header:
+        LOG.info("Fitted before, and nothing changed since.")
+        model.load_state_dict(tensors)
+        history, seconds = header["history"], header["seconds"]
+    else:
+        begin = time.perf_counter()
+        history = solve(model, training, validation, options, seed)
+        seconds = round(time.perf_counter() - begin, 2)
+    state = pack_bytes(model.state_dict(), {"history": history, "seconds": seconds, "fingerprint": fingerprint})
+    spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
+    known = {"costs": spent, "tuned": model.chosen(), "finished": True, "fingerprint": fingerprint}
+    return Saved(state, pack(known), pd.DataFrame(history))
+
+
+def train(
+    model: Trained, training: Task, validation: Task, options: Fit, seed: int,
+    pack: Pack, tensors: Weights, header: Mapping[str, Any], fingerprint: str,
+) -> Iterator[Saved]:  # fmt: skip
+    """Gradient steps."""
+    run = Training(model, options, seed)
+    if header:
+        run.resume(tensors, header)
+        LOG.info("Trained to step %d before: %s.", run.step, "nothing to do" if run.finished else "going on")
+    if run.finished:
+        yield saved(run, pack, fingerprint)
+        return
+    last = time.monotonic()
+    with tqdm(total=options.steps, initial=run.step, unit="step", disable=None, leave=False) as bar:
+        for _ in stretches(run, training, validation, bar):
+            if run.finished:
+                model.load_state_dict(run.best, strict=False)
+                if model.choices:
+                    tune(model, validation, options, seed)
+                run.best = copied(learned(model))
+            if run.finished or time.monotonic() - last >= options.save_every:
+                yield saved(run, pack, fingerprint)
+                last = time.monotonic()
+
+
+def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Iterator[None]:
+    """Train, and yield after each row of the history."""
+    model, options, device = run.model, run.options, run.parameters[0].device
+    groups, lossy = model.groups(), half_precision(options, device)
+    loss = torch.compile(model.loss) if options.compile else model.loss
+    while not run.finished:
+        begin, sums, count = time.perf_counter(), {}, 0
+        model.train()
+        while count == 0 or (run.step % options.report_every and run.step < options.steps):
+            index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)
+            draws = Draws(run.seed, index, options.members, run.step)
+            batch = training.batch(index, draws, shared_mask=model.shares_mask)
+            with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
+                terms = loss(batch, draws)
+            run.update(terms.total)
+            for name, value in {"loss": terms.total, **terms.parts}.items():
+                sums[name] = sums.get(name, 0.0) + value.detach()
+            count += 1
+            bar.update()
+        model.eval()
+        with weights_of(model, run.average):
+            score = validation_loss(model, validation, options, run.seed)
+        run.seconds += time.perf_counter() - begin
+        run.record({name: float(value) / count for name, value in sums.items()}, score)
+        bar.set_postfix(validation=f"{score:.4f}")
+        yield
+
+
+def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
+    """State, the checkpoint of the best weights so far, and the history."""
+    model, device = run.model, run.parameters[0].device
+    spent = {
+        "train_seconds": round(run.seconds, 2),
+        "step_ms": round(1000 * run.seconds / max(run.step, 1), 3),
+        "peak_mb": costs.peak_mb(device),
+    }
+    known = {"costs": spent, "step": run.step, "best_step": run.best_step, "finished": run.finished}
+    with weights_of(model, run.best):
+        checkpoint = pack({**known, "tuned": model.chosen(), "fingerprint": fingerprint})
+    return Saved(run.state(fingerprint), checkpoint, pd.DataFrame(run.history))
+
+
+def half_precision(options: Fit, device: torch.device) -> bool:
+    """bfloat16 where asked for, or where a GPU has it and nothing was said."""
+    if options.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return options.precision == "bfloat16"

@@ -1,0 +1,153 @@
+"""A trained model alone: `fieldcast.load(path).fill(dataset)`. xarray in, xarray out; no Kedro.
+
+The data set may come in any CF-like shape that ingestion takes (names and order of dimensions, latitudes either way);
+what goes out has its names, its order, its coordinates and its attributes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields import layout
+from fieldcast.loops.checkpoint import Checkpoint, unpack
+from fieldcast.loops.codec import GRID, FieldCodec
+from fieldcast.loops.draw import context_of, draw
+from fieldcast.models.core import place
+
+TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
+
+
+def load(path: str | Path, device: str = "auto") -> TrainedModel:
+    """The model of a checkpoint file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or no checkpoint of Fieldcast.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): name a checkpoint.safetensors of a trained experiment.") from None
+    return TrainedModel(unpack(data, str(path))).to(device)
+
+
+def choose_device(name: str) -> torch.device:
+    """"auto" is the GPU where there is one.
+
+    Raises
+    ------
+    InputError
+        For a device that torch does not know or that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):
+        raise InputError(f"device: '{name}' is not to be had here; write auto, cpu or cuda.") from None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """p(x | c) with what brings data to it and back."""
+
+    checkpoint: Checkpoint
+
+    def to(self, device: str) -> TrainedModel:
+        model = place(self.checkpoint.model, choose_device(device))
+        return TrainedModel(replace(self.checkpoint, model=model))
+
+    def fill(self, dataset: xr.Dataset, members: int = 19, noise: float = 0.0, seed: int = 0) -> xr.Dataset:
+        """Members of x given the values of a data set that are not NaN, with their mean and spread.
+
+        Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in v's units.
+        Observed cells keep their values, unless `noise`, the standard deviation of their error in anomaly standard
+        deviations, is above zero.
+
+        Raises
+        ------
+        InputError
+            If grid, variables or units differ from those the model was trained on.
+        """
+        task = self.checkpoint.header.get("task", "reconstruct")
+        if task != "reconstruct":
+            raise InputError(f"this checkpoint is of the task '{task}': fill needs an experiment of reconstruct.")
+        if members < 1 or noise < 0:
+            raise InputError(f"fill needs at least one member and no negative noise, not {members} and {noise}.")
+        model, codec = self.checkpoint.model, self.checkpoint.codec
+        data = fitting(dataset, codec)
+        x = draw(model, context_of(data, codec, model.space, noise), members, seed)
+        filled = codec.decode(x, data["time"])
+        if noise == 0:
+            filled = filled.map(lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims))
+        return as_before(dataset, with_moments(filled, codec), codec)
+
+
+def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """The model's variables of a data set, on its grid and in its units; one sentence for what differs."""
+    data = layout.to_contract(dataset, "the data set to fill")
+    for v in codec.variables:
+        if v not in data or "time" not in data[v].dims:
+            there = ", ".join(layout.time_varying(data)) or "none"
+            raise InputError(f"the data set has no variable '{v}' that changes in time, which the model needs; it has {there}.")
+        units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
+        if units != expected:
+            raise InputError(f"variable '{v}' is in '{units}', the model was trained on '{expected}': convert it first.")
+    data = data[list(codec.variables)].sortby("latitude")
+    data = data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude") if around(data, codec) else data
+    for axis in GRID:
+        mine, theirs = getattr(codec, axis), data[axis].values
+        if len(mine) != len(theirs) or not np.allclose(mine, theirs, atol=TOLERANCE):
+            raise InputError(
+                f"the {axis}s differ: the data set has {describe(theirs)}, the model was trained on {describe(mine)}; "
+                "interpolate the data set to the model's grid, or train on this grid."
+            )
+    if not data.sizes["time"]:
+        raise InputError("the data set to fill holds no times.")
+    return data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
+
+
+def around(data: xr.Dataset, codec: FieldCodec) -> bool:
+    """Whether only the convention of the longitudes differs: -180 to 180 against 0 to 360."""
+    return bool(data["longitude"].min() < 0 <= codec.longitude.min() and codec.longitude.max() > 180)
+
+
+def describe(values: np.ndarray) -> str:
+    return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
+
+
+def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """Members, and their mean and spread beside them."""
+    result = filled.copy()
+    for v in codec.variables:
+        name = codec.attrs[v].get("long_name", v)
+        parts = {"mean": filled[v].mean("member")}
+        if filled.sizes["member"] > 1:
+            parts["spread"] = filled[v].std("member", ddof=1)
+        for part, values in parts.items():
+            units = codec.attrs[v].get("units", "1")
+            result[f"{v}_{part}"] = values.astype(np.float32).assign_attrs(units=units, long_name=f"{part} of {name}")
+    result["member"].attrs = {"standard_name": "realization", "units": "1"}
+    return result
+
+
+def as_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """Names, order and attributes of the axes as the user's data set has them."""
+    names = layout.axes(dataset)
+    filled = filled.rename({ours: theirs for ours, theirs in names.items() if ours != theirs})
+    longitude = dataset[names["longitude"]]
+    if float(longitude.min()) < 0 <= codec.longitude.min():
+        east = filled[names["longitude"]]
+        filled = filled.assign_coords({names["longitude"]: (east + 180) % 360 - 180})
+    for name in (names["latitude"], names["longitude"]):
+        filled = filled.sel({name: dataset[name]}, method="nearest").assign_coords({name: dataset[name]})
+    filled = filled.assign_coords({names["time"]: dataset[names["time"]]})
+    filled.attrs = {**dataset.attrs, "Conventions": "CF-1.10", "history": "filled by fieldcast"}
+    return filled

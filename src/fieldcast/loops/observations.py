@@ -1,0 +1,62 @@
+"""The stored observations of the test: the same masks for every method, and the values seen through them.
+
+A (pattern, k) is a *case*; each has `masks` masks, cycled over the scored times, so that a factorisation is shared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fieldcast.fields import calendars
+from fieldcast.loops.codec import GRID, FieldCodec
+from fieldcast.loops.options import Limits, Sparsification
+from fieldcast.models import masks
+from fieldcast.models.core import Space
+from fieldcast.models.draws import Draws
+
+TEST = 0  # the step of the masks' draws: training steps count from one
+
+
+def sparsify(test: xr.Dataset, codec: FieldCodec, space: Space, options: Sparsification, limits: Limits) -> xr.Dataset:
+    """Observations (case, time, latitude, longitude) of evenly spaced test times, NaN where nothing was observed.
+
+    An observation is truth + noise * anomaly standard deviation * eps, in physical units.
+    """
+    count = min(limits.cap("T", options.times), test.sizes["time"])
+    chosen = test.isel(time=np.unique(np.linspace(0, test.sizes["time"] - 1, count).round().astype(int)))
+    x = torch.nan_to_num(codec.encode(chosen))
+    number = torch.arange(len(x)) % options.masks
+    cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
+    values = np.stack([observed(x, number, space, options, case, i) for i, case in enumerate(cases)])
+    values = values * codec.deviation[:, None, None] + codec.climatology[calendars.day_of_year(chosen["time"]) - 1]
+    dims = ("case", "time", *GRID)
+    data = {v: (dims, values[:, :, i].astype(np.float32), chosen[v].attrs) for i, v in enumerate(codec.variables)}
+    coords = {
+        "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
+        "mask": ("time", number.numpy().astype(np.int32)), "time": chosen["time"], **{c: chosen[c] for c in GRID},
+    }  # fmt: skip
+    result = xr.Dataset(data, coords)
+    known = {"fields": test.attrs["digest"], "options": asdict(options), "times": list(calendars.iso(chosen["time"]))}
+    result.attrs = {
+        "digest": hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12],
+        "data": test.attrs["digest"], "noise": options.noise, "seed": options.seed,
+    }  # fmt: skip
+    return result
+
+
+def observed(
+    x: torch.Tensor, number: torch.Tensor, space: Space, options: Sparsification, case: tuple[str, float], stream: int
+) -> np.ndarray:
+    """Standardised observations of one case; NaN where not observed."""
+    pattern, k = case
+    draws = Draws(options.seed, torch.arange(options.masks), step=TEST)
+    drawn = masks.draw((pattern,), (k, k), draws, space, options.per_variable)[number]
+    errors = Draws(options.seed, torch.arange(len(x)), step=TEST).fork(1 + stream)
+    values = masks.observe(x, drawn, options.noise, errors)
+    return values.masked_fill(~drawn, torch.nan).numpy()

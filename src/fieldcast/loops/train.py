@@ -1,0 +1,118 @@
+"""Training from data sets: what a recipe and some fields become, as files to be saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields.splits import select
+from fieldcast.loops import provenance
+from fieldcast.loops.checkpoint import pack, unpack
+from fieldcast.loops.codec import FieldCodec, space_of
+from fieldcast.loops.fit import Saved, fit, solve
+from fieldcast.loops.load import choose_device
+from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.tasks import Reconstruct
+from fieldcast.models.core import Model, Solved, Space, build, place
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what a fitted model is, beside the data."""
+
+    task: str
+    model: Mapping[str, Any]
+    fit: Fit
+    sparsification: Sparsification
+    seed: int
+    limits: Limits
+    device: str
+
+    def fingerprint(self, data: str, base: str) -> str:
+        """12 hex digits of the recipe, the data and the base; how often it is saved, and where, does not count."""
+        known = asdict(self)
+        for name in ("save_every", "restart"):
+            known["fit"].pop(name)
+        for name in ("cases", "times", "masks"):  # of the test
+            known["sparsification"].pop(name)
+        known["limits"] = {"steps": self.limits.steps}
+        known |= {"device": choose_device(self.device).type, "data": data, "base": base}
+        return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    def options(self) -> Fit:
+        """The fit's options under the limits."""
+        steps, few = self.limits.cap("steps", self.fit.steps), self.limits.cap("T", self.fit.validation)
+        every = min(self.fit.report_every, steps)
+        return replace(self.fit, steps=steps, validation=few, tuning=self.limits.cap("T", self.fit.tuning), report_every=every)
+
+
+def train(
+    recipe: Recipe, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset,
+    splits: Mapping[str, Any], earlier: bytes | None, base: bytes | None = None,
+) -> Iterator[Saved]:  # fmt: skip
+    """Fit the model of a recipe to the training split; `base` is the checkpoint of its closed-form part.
+
+    Raises
+    ------
+    InputError
+        For a model that cannot be built, a device that is not there, a base of another model.
+    """
+    codec = FieldCodec.of(fields, climatology, normalisation)
+    space = space_of(fields, normalisation).to(choose_device(recipe.device))
+    training, validation = (task(select(fields, splits, name), codec, space, recipe) for name in ("train", "validation"))
+    model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
+    options = recipe.options()
+    for part in closed_form_parts(model):
+        if base is None:
+            solve(part, training, validation, options, recipe.seed)
+        else:
+            take(part, base)
+    header = {
+        "task": recipe.task, "model": dict(recipe.model), "fit": asdict(options), "seed": recipe.seed,
+        "data": fields.attrs["digest"], "source": fields.attrs["source"], **provenance.code(),
+    }  # fmt: skip
+    data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
+    fingerprint = recipe.fingerprint(data, "" if base is None else hashlib.sha256(base).hexdigest())
+    yield from fit(
+        model, training, validation, options, recipe.seed,
+        lambda known: pack(model, codec, {**header, **known}), earlier, fingerprint,
+    )  # fmt: skip
+
+
+def task(fields: xr.Dataset, codec: FieldCodec, space: Space, recipe: Recipe) -> Reconstruct:
+    """A split as the task sees it, on the device; cells that never exist are at the climatology."""
+    x = torch.nan_to_num(codec.encode(fields)).to(space.area.device)
+    return Reconstruct(x, codec.days(fields["time"]).to(space.area.device), space, recipe.sparsification)
+
+
+def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
+    """A model whose first weights are a function of the seed; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(config, space)
+    if not isinstance(model, Model):
+        raise InputError(f"model.type: '{config['type']}' is a part of a model, not a model.")
+    return model
+
+
+def closed_form_parts(model: Model) -> list[Solved]:
+    """What a trained model holds that is solved beforehand, such as the base of a correction."""
+    return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
+
+
+def take(part: Solved, base: bytes) -> None:
+    """The state of another experiment's model."""
+    found = unpack(base, "the checkpoint named by 'base'").model
+    if type(found) is not type(part):
+        raise InputError(f"base: holds a {type(found).__name__}, but the model is built on a {type(part).__name__}.")
+    part.load_state_dict(found.state_dict())

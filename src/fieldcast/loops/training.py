@@ -1,0 +1,125 @@
+"""A model on its way through training: everything that a training state holds, and one step of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from fieldcast.loops.checkpoint import pack_bytes
+from fieldcast.loops.options import Fit
+from fieldcast.models.core import Solved, Trained
+
+Weights = dict[str, Tensor]
+
+
+def learned(model: Trained) -> Weights:
+    """The state of a model without its closed-form parts, which are as they were before training."""
+    solved = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, Solved))
+    return {k: v for k, v in model.state_dict().items() if not k.startswith(solved)}
+
+
+def copied(weights: Weights) -> Weights:
+    """Weights that do not follow the model."""
+    return {name: value.clone() for name, value in weights.items()}
+
+
+@contextmanager
+def weights_of(model: Trained, weights: Weights) -> Iterator[None]:
+    """The model with other weights for a while."""
+    own = copied(learned(model))
+    model.load_state_dict(weights, strict=False)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own, strict=False)
+
+
+class Training:
+    """A model on its way: everything that a training state holds."""
+
+    def __init__(self, model: Trained, options: Fit, seed: int):
+        self.model, self.options, self.seed = model, options, seed
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+        )
+        self.average = copied(learned(model))
+        self.best, self.best_loss, self.best_step = copied(self.average), math.inf, 0
+        self.step, self.seconds, self.finished = 0, 0.0, False
+        self.history: list[dict[str, float]] = []
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
+        warm = self.options.warm_up * self.options.steps
+        if self.step < warm:
+            return self.options.learning_rate * (self.step + 1) / warm
+        part = (self.step - warm) / max(1.0, self.options.steps - warm)
+        return self.options.learning_rate * (1 + math.cos(math.pi * part)) / 2
+
+    def update(self, loss: Tensor) -> None:
+        """One step of AdamW, and of the average: its decay grows with the step, so that the start is soon forgotten."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(self.options.average, (1 + self.step) / (10 + self.step))
+        for name, value in learned(self.model).items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def record(self, parts: Mapping[str, float], loss: float) -> None:
+        """A row of the history; the average of the weights is kept where the validation is the best so far."""
+        self.history.append({"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss})
+        if loss < self.best_loss:
+            self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
+        waited = self.step - self.best_step
+        self.finished = self.step >= self.options.steps or waited >= self.options.patience * self.options.report_every
+
+    def state(self, fingerprint: str) -> bytes:
+        """One file with everything."""
+        tensors = {f"model.{k}": v for k, v in learned(self.model).items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for number, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        header = {name: getattr(self, name) for name in ("best_step", "step", "seconds", "finished", "history")}
+        best_loss = self.best_loss if math.isfinite(self.best_loss) else None
+        return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
+
+    def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        parts: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            part, _, key = name.partition(".")
+            parts[part][key] = tensor.to(self.parameters[0].device)
+        self.model.load_state_dict(parts["model"], strict=False)
+        self.average, self.best = parts["average"], parts["best"]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in parts["optimiser"].items():
+            number, _, key = name.partition(".")
+            moments.setdefault(int(number), {})[key] = tensor.cpu() if key == "step" else tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
+        self.best_step, self.history = header["best_step"], list(header["history"])
+        self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]
+
+
+def batch_index(step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int) -> Tensor:
+    """The data of step t: drawn without replacement, of one group where there are groups."""
+    generator = torch.Generator().manual_seed((seed << 32) + step)
+    if groups is None:
+        return torch.randperm(length, generator=generator)[:size]
+    first = torch.randint(length, (), generator=generator)
+    mates = torch.nonzero(groups == groups[first])[:, 0]
+    return mates[torch.randperm(len(mates), generator=generator)[:size]]

@@ -1,0 +1,18 @@
+"""source -> fields, quality -> splits -> climatology, normalisation."""
+
+from kedro.pipeline import Pipeline, node
+
+from fieldcast.pipelines.ingestion import nodes
+
+
+BEFORE = ["fields_before", "quality_before"]
+
+
+def create_pipeline() -> Pipeline:
+    return Pipeline(
+        [
+            node(nodes.make_fields, ["params:ingestion", *BEFORE], ["fields", "quality"], name="make_fields"),
+            node(nodes.split, ["fields", "params:ingestion"], "splits", name="split"),
+            node(nodes.fit_statistics, ["fields", "splits"], ["climatology", "normalisation"], name="fit_statistics"),
+        ]
+    )

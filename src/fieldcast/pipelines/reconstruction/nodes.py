@@ -1,0 +1,26 @@
+"""Reconstruction: the fields that fit the stored observations, as an ensemble."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.loops.checkpoint import unpack
+from fieldcast.loops.draw import reconstruct
+from fieldcast.loops.load import choose_device
+from fieldcast.loops.options import Evaluation, Limits
+from fieldcast.models.core import place
+
+
+def draw(
+    checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset,
+    evaluation: Evaluation, seed: int, limits: Limits, device: str,
+) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
+    """Reconstructions case by case, and what drawing and training cost."""
+    made = unpack(checkpoint, model=model)
+    members = limits.cap("members", evaluation.members)
+    parameters = sum(p.numel() for p in made.model.parameters())
+    known = {"parameters": parameters, **made.header["costs"]}
+    for piece, sample_ms in reconstruct(place(made.model, choose_device(device)), made.codec, observations, members, seed):
+        yield piece, pd.DataFrame([{**known, "sample_ms": sample_ms}])

@@ -1,0 +1,19 @@
+"""Sparsification: what would have been observed of the test split."""
+
+from typing import Any
+
+import xarray as xr
+
+from fieldcast.fields.splits import select
+from fieldcast.loops.codec import FieldCodec, space_of
+from fieldcast.loops.observations import sparsify
+from fieldcast.loops.options import Limits, Sparsification
+
+
+def observe(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
+    sparsification: Sparsification, limits: Limits,
+) -> xr.Dataset:  # fmt: skip
+    """The same masked and noisy values for every method."""
+    codec, space = FieldCodec.of(fields, climatology, normalisation), space_of(fields, normalisation)
+    return sparsify(select(fields, splits, "test"), codec, space, sparsification, limits)

@@ -1,0 +1,27 @@
+"""Training: one model, fitted to the training split of its task."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.train import Recipe, train
+from fieldcast.verification.plots.losses import loss_curve
+
+
+def fit(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
+    earlier: bytes | None, model: dict[str, Any], fit: Fit, sparsification: Sparsification,
+    seed: int, limits: Limits, device: str, base: bytes | None = None,
+) -> Iterator[tuple[bytes, bytes, pd.DataFrame]]:  # fmt: skip
+    """Training state, checkpoint and history, again and again until the end."""
+    recipe = Recipe("reconstruct", model, fit, sparsification, seed, limits, device)
+    yield from train(recipe, fields, climatology, normalisation, splits, earlier, base)
+
+
+def plot_history(history: pd.DataFrame) -> Figure:
+    """Training and validation loss against the step; of a model solved in closed form the scores of its trials."""
+    return loss_curve(history if "loss" in history else history.assign(loss=history["validation"]))
