@@ -1,0 +1,1 @@
+"""Speed and skill against peers, one command each: `python -m benchmarks.<name>`."""
