@@ -216,7 +216,7 @@ class ZarrDataset(_Located):
             self._copy_last_last(partial)
             self._remove(partial)
             return
-        old = self._beside(f"old-{uuid.uuid4().hex[:8]}")
+        old = self._beside(f"old-{os.getpid()}-{uuid.uuid4().hex[:8]}")
         readers = [reader for known in _READERS.pop(path, []) if (reader := known()) is not None]
         if os.path.exists(path):
             os.rename(path, old)
@@ -224,6 +224,7 @@ class ZarrDataset(_Located):
         for reader in readers:
             reader.root = Path(old)
         _remove_after(old, readers)
+        _sweep(self._path)
 
     def _copy_last_last(self, partial: str) -> None:
         """Object stores cannot rename: all is copied, the object that means completeness at the end."""
@@ -250,21 +251,34 @@ def _remove_after(path: str, readers: list[LocalStore]) -> None:
     if not readers:
         shutil.rmtree(path)
         return
-    left = {id(reader) for reader in readers}
+    left, owner = {id(reader) for reader in readers}, os.getpid()
 
     def gone(one: int) -> None:
         left.discard(one)
-        if not left:
+        if not left and os.getpid() == owner:  # not in a forked child, whose parent may read on
             shutil.rmtree(path, ignore_errors=True)
 
     for reader in readers:
         weakref.finalize(reader, gone, id(reader))
 
 
+def _sweep(path: PurePosixPath) -> None:
+    """Removes what processes that were killed have left behind."""
+    for old in Path(path.parent).glob(f"{path.name}.old-*"):
+        try:
+            os.kill(int(old.name.split("-")[-2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(old, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # another user's living process, or no store of ours
+
+
 def _in_order(data: xr.Dataset) -> xr.Dataset:
     """Variables in the order in which they were saved."""
     order = data.attrs.pop(_ORDER, None)
-    return data[order] if order and set(order) == set(data.data_vars) else data
+    if not order or set(order) != set(data.data_vars):
+        return data
+    return data.drop_vars(order).assign({name: data[name] for name in order})
 
 
 def _whole_seconds(times: np.ndarray) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -19,7 +21,7 @@ class Fields:
     Values of lazily opened data are not read: ingestion inspected them before they were saved.
     """
 
-    def validate(self, data: xr.Dataset) -> xr.Dataset:
+    def validate(self, data: Any) -> xr.Dataset:
         """The data as they are; raises InputError with one sentence for the first rule that is broken."""
         _check_coordinates(data, DIMS)
         _check_times(data)
@@ -44,7 +46,7 @@ class Observations:
     coordinates = ("pattern", "k", "mask")
     attributes = ("digest", "noise", "seed")
 
-    def validate(self, data: xr.Dataset) -> xr.Dataset:
+    def validate(self, data: Any) -> xr.Dataset:
         """The data as they are; raises InputError with one sentence for the first rule that is broken."""
         kind = type(self).__name__.lower()
         _check_coordinates(data, self.dims)
@@ -77,7 +79,7 @@ def _tuple(dims: tuple) -> str:
     return f"({', '.join(map(str, dims))})"
 
 
-def _check_coordinates(data: xr.Dataset, dims: tuple[str, ...]) -> None:
+def _check_coordinates(data: Any, dims: tuple[str, ...]) -> None:
     if not isinstance(data, xr.Dataset):
         raise InputError(f"a Dataset was expected, not {type(data).__name__}")
     for name in dims:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -33,19 +35,26 @@ def ingest(
     fields = to_contract(dataset, where)
     if not time_varying(fields):
         raise InputError(f"{where} holds no variable on (time, latitude, longitude): give another file")
-    try:
-        if fields.nbytes <= IN_MEMORY:
+    if fields.nbytes <= IN_MEMORY:
+        with _reading(where, Exception):
             fields = fields.load()
+    with _reading(where, OSError, RuntimeError):
         fields, findings = mend(fields, where, gaps)
         fields, more = quality.inspect(fields, where)
         fields = _described(fields, where)
+    return fields, quality.table(findings + more)
+
+
+@contextmanager
+def _reading(where: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Opening reads no values: damage inside a file, or a network that breaks off, shows only here."""
+    try:
+        yield
     except InputError:
         raise
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{where} cannot be read to its end ({_line(error)}): copy or download it again"
-        ) from error
-    return fields, quality.table(findings + more)
+    except kinds as error:
+        todo = "try again, or copy the store to this machine" if "://" in where else "copy or download it again"
+        raise InputError(f"{where} cannot be read to its end ({_line(error)}): {todo}") from error
 
 
 def digest(fields: xr.Dataset) -> str:

@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Sequence
 from datetime import date
+from math import prod
 from typing import Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from fieldcast.fields.periods import within
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "netcdf", b"CDF\x02": "netcdf", b"CDF\x05": "netcdf"}
 
+LEAST = 2**20  # bytes of one read
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
 _ANONYMOUS = {"gs": {"token": "anon"}, "gcs": {"token": "anon"}, "s3": {"anon": True}}
 
@@ -59,7 +61,7 @@ def open_source(source: Source) -> xr.Dataset:
     parts = []
     for path in _paths(source.path):
         opened = _open(path)
-        part = to_contract(opened, f"'{path}'", source.variables, source.levels).chunk("auto")
+        part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
         if part.data_vars:
             parts.append((path, part))
     dataset = _joined(parts)
@@ -166,6 +168,19 @@ def _reach(host: str) -> None:
         urlopen(host, timeout=10).close()
     except HTTPError:
         return  # an answer, though not a page
+
+
+def _chunked(opened: xr.Dataset) -> xr.Dataset:
+    """Numbers as dask arrays, in chunks of the file, so many at once that a read is worth its while."""
+    lazy = {}
+    for name, array in opened.data_vars.items():
+        if array.ndim and array.dtype.kind in "fiu":
+            chunk = dict(array.encoding.get("preferred_chunks") or {**array.sizes, array.dims[0]: 1})
+            size = array.dtype.itemsize * prod(chunk.values())
+            first = array.dims[0]
+            chunk[first] = min(array.sizes[first], chunk[first] * max(1, LEAST // size))
+            lazy[name] = array.chunk(chunk)
+    return opened.assign(lazy)
 
 
 def _joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:

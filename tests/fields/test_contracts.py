@@ -1,0 +1,119 @@
+"""A failing example for each rule of each contract, and sound data that pass."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields.contracts import Fields, Observations, Reconstructions
+from fieldcast.fields.ingest import ingest
+
+Make = Callable[..., xr.Dataset]
+
+
+def time_twice(d: xr.Dataset) -> xr.Dataset:
+    return d.isel(time=np.r_[0:10, 9:59])
+
+
+def dropped(d: xr.Dataset, key: str) -> xr.Dataset:
+    d.attrs.pop(key)
+    return d
+
+
+def without_units(d: xr.Dataset, name: str) -> xr.Dataset:
+    d[name].attrs.pop("units")
+    return d
+
+
+def holed(d: xr.Dataset, value: float) -> xr.Dataset:
+    d["t2m"][5, 2, 2] = value
+    return d
+
+
+FIELDS: dict[str, tuple[Callable, str]] = {
+    "not a dataset": (lambda d: d["t2m"], "a Dataset was expected, not DataArray"),
+    "no time": (lambda d: d.isel(time=0), "no dimension 'time'"),
+    "other names": (lambda d: d.rename(latitude="lat"), "no dimension 'latitude'"),
+    "southward": (lambda d: d.isel(latitude=slice(None, None, -1)), "'latitude' does not ascend"),
+    "eastward": (lambda d: d.isel(longitude=[1, 0, 2, 3, 4, 5]), "'longitude' does not ascend"),
+    "latitude without units": (lambda d: without_units(d, "latitude"), "'latitude' has not the units 'degrees_north'"),
+    "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "'time' holds no dates"),
+    "twice": (time_twice, "times do not ascend, or repeat, at 2001-01-10"),
+    "unsorted": (lambda d: d.isel(time=np.r_[0:10, 30:60, 10:30]), "times do not ascend"),
+    "no segment": (lambda d: d.drop_vars("segment"), "'segment' (time, int32) is missing"),
+    "float segment": (lambda d: d.assign_coords(segment=d["segment"].astype(float)), "'segment' (time, int32)"),
+    "irregular": (lambda d: d.isel(time=np.delete(np.arange(60), 7)), "is not 24 hours at 2001-01-09"),
+    "no variable": (lambda d: d.drop_vars(["t2m", "msl"]), "hold no variable"),
+    "order": (lambda d: d.transpose("latitude", "time", "longitude"), "dimensions (latitude, time, longitude), not (time"),
+    "further dimension": (lambda d: d.expand_dims(number=2), "has dimensions (number, time"),
+    "float64": (lambda d: d.astype(float), "'t2m' is float64, not float32"),
+    "no units": (lambda d: without_units(d, "t2m"), "'t2m' has no units"),
+    "scattered": (lambda d: holed(d, np.nan), "'t2m' has cells that miss values at some times"),
+    "infinite": (lambda d: holed(d, np.inf), "'t2m' has infinite values"),
+    "static": (
+        lambda d: d.assign(h=d["t2m"][0].drop_vars(["time", "segment"]).where(d["latitude"] > 0).assign_attrs(units="m")),
+        "static variable 'h' has missing",
+    ),
+    **{f"no {key}": (lambda d, key=key: dropped(d, key), f"no attribute '{key}'")
+       for key in ("digest", "source", "wraps", "Conventions", "step_hours")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", FIELDS)
+def test_each_rule_of_fields(make_weather: Make, rule: str) -> None:
+    spoil, words = FIELDS[rule]
+    fields, _ = ingest(make_weather())
+    assert Fields().validate(fields) is fields
+    with pytest.raises(InputError) as caught:
+        with xr.set_options(keep_attrs=True):
+            Fields().validate(spoil(fields))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_cells_that_never_exist_and_lazy_data_pass(make_weather: Make) -> None:
+    data = make_weather()
+    data["t2m"][:, 2, 2] = np.nan
+    fields, _ = ingest(data)
+    Fields().validate(fields)
+    Fields().validate(fields.chunk(time=10))
+
+
+def observed(fields: xr.Dataset) -> xr.Dataset:
+    cases = fields[["t2m", "msl"]].drop_vars("segment").expand_dims(case=2)
+    cases = cases.assign_coords(
+        pattern=("case", ["random", "stations"]), k=("case", [0.1, 0.2]), mask=("time", np.arange(60) % 8)
+    )
+    return cases.where(cases["longitude"] > 100).assign_attrs(digest="0" * 12, noise=0.1, seed=0)
+
+
+CASES: dict[str, tuple[Callable, str]] = {
+    "no case": (lambda d: d.isel(case=0), "no dimension 'case'"),
+    "no k": (lambda d: d.drop_vars("k"), "have no coordinate 'k'"),
+    "k in percent": (lambda d: d.assign_coords(k=("case", [10.0, 20.0])), "k outside 0 to 1"),
+    "order": (lambda d: d.transpose("time", "case", ...), "has dimensions (time, case"),
+    "no units": (lambda d: without_units(d, "msl"), "'msl' has no units"),
+    "float64": (lambda d: d.astype(float), "is float64"),
+}
+
+
+@pytest.mark.parametrize("rule", CASES)
+@pytest.mark.parametrize("contract", [Observations(), Reconstructions()])
+def test_each_rule_of_cases(make_weather: Make, rule: str, contract: Observations) -> None:
+    spoil, words = CASES[rule]
+    data = observed(ingest(make_weather())[0])
+    if isinstance(contract, Reconstructions):
+        data = data.expand_dims(member=3, axis=2)
+    assert contract.validate(data) is data
+    with pytest.raises(InputError) as caught:
+        with xr.set_options(keep_attrs=True):
+            contract.validate(spoil(data))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_observations_say_whence_they_are(make_weather: Make) -> None:
+    data = observed(ingest(make_weather())[0])
+    for key in ("digest", "noise", "seed"):
+        with pytest.raises(InputError, match=f"observations have no attribute '{key}'"):
+            Observations().validate(dropped(data.copy(), key))

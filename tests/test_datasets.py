@@ -1,0 +1,377 @@
+"""What is saved comes back, whole or not at all: round trips, streams, readers left open, kills and full disks."""
+
+import ast
+import errno
+import gc
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from kedro.io import DataCatalog
+from kedro.io.core import DatasetError
+from kedro.pipeline import Pipeline, node
+from kedro.runner import SequentialRunner
+
+from fieldcast.datasets import BytesDataset, JSONDataset, TableDataset, TextDataset, ZarrDataset
+
+
+def weather(n: int = 12, calendar: str = "noleap") -> xr.Dataset:
+    rng = np.random.default_rng(n)
+    return xr.Dataset(
+        {
+            "z": (("time", "y", "x"), rng.standard_normal((n, 4, 5)).astype(np.float32), {"units": "m"}),
+            "a": (("variable",), [1.5, -2.0]),
+        },
+        {
+            "time": xr.date_range("2001-01-01", periods=n, calendar=calendar, use_cftime=calendar == "noleap"),
+            "variable": ["t650", "z"],
+            "pattern": ("y", ["random", "blocks", "ø", ""]),
+        },
+        {"digest": "0123456789ab", "step_hours": 24.0, "wraps": 1},
+    )
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if ".partial" in name or ".old" in name)
+
+
+# --- Zarr: round trips
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> xr.Dataset:
+    """Variables of several types on shared dimensions, with attributes and coordinates of dates and words."""
+    sizes = {dim: draw(st.integers(1, 5)) for dim in ("time", "y", "x")}
+    words = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+    found: dict[str, Any] = {}
+    for name in draw(st.lists(st.sampled_from(["z500", "t2m", "Überschuss", "q"]), min_size=1, unique=True)):
+        dims = draw(st.lists(st.sampled_from(sorted(sizes)), unique=True))
+        dtype = draw(st.sampled_from(["f4", "f8", "i4", "i8", "bool"]))
+        values = draw(hnp.arrays(dtype, tuple(sizes[dim] for dim in dims)))
+        found[name] = (dims, values, draw(st.dictionaries(st.sampled_from(["units", "long_name"]), words)))
+    calendar = draw(st.sampled_from(["noleap", "standard"]))
+    start = draw(st.sampled_from(["1979-02-27", "2004-02-28T06:30:15"]))
+    freq = draw(st.sampled_from(["D", "6h", "1s"]))
+    times = xr.date_range(start, periods=sizes["time"], freq=freq, calendar=calendar, use_cftime=calendar == "noleap")
+    coords = {"time": times, "label": ("y", draw(st.lists(words, min_size=sizes["y"], max_size=sizes["y"])))}
+    attrs = draw(st.dictionaries(st.sampled_from("abc"), st.one_of(words, st.integers(-9, 9), st.floats(-1, 1))))
+    return xr.Dataset(found, coords, attrs)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(datasets())
+def test_zarr_round_trip(tmp_path: Path, data: xr.Dataset) -> None:
+    stored = ZarrDataset(filepath=str(tmp_path / "any.zarr"))
+    stored.save(data)
+    loaded = stored.load()
+    xr.testing.assert_identical(loaded, data)
+    assert list(loaded.data_vars) == list(data.data_vars)
+    for name in data.variables:
+        assert loaded[name].dtype.kind == data[name].dtype.kind
+    assert leftovers(tmp_path) == []
+
+
+def test_lazily_loaded_and_chunked_as_asked(tmp_path: Path) -> None:
+    path, data = str(tmp_path / "a.zarr"), weather(100)
+    ZarrDataset(filepath=path, save_args={"chunks": {"time": 16}}).save(data)
+    lazy = ZarrDataset(filepath=path, load_args={"lazy": True}).load()
+    assert lazy["z"].chunks == ((16,) * 6 + (4,), (4,), (5,))
+    assert ZarrDataset(filepath=path, load_args={"chunks": {"time": 48}}).load()["z"].chunks[0] == (48, 48, 4)
+    assert ZarrDataset(filepath=path).load()["z"].chunks is None
+    xr.testing.assert_identical(lazy.compute(), data)
+
+
+def test_lazy_data_of_uneven_chunks_and_packed_sources_are_saved_as_they_are(tmp_path: Path) -> None:
+    data = weather(10)
+    data["z"].encoding = {"dtype": "int16", "scale_factor": 100.0, "_FillValue": -1}
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"))
+    stored.save(data.chunk(time=(3, 3, 1, 3)))
+    xr.testing.assert_identical(stored.load(), data)
+
+
+def test_remote_filesystems(tmp_path: Path) -> None:
+    stored = ZarrDataset(filepath="memory://somewhere/a.zarr")
+    assert not stored.exists()
+    for n in (12, 5):
+        stored.save(weather(n))
+        xr.testing.assert_identical(stored.load(), weather(n))
+    assert stored.exists() and not any("partial" in name for name in stored._fs.find("/"))
+
+
+def test_pickles_previews_and_describes_itself(tmp_path: Path) -> None:
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="time")
+    stored.save(weather())
+    xr.testing.assert_identical(pickle.loads(pickle.dumps(stored)).load(), weather())
+    preview = stored.preview()
+    assert ZarrDataset.preview.__annotations__["return"].__name__ == "JSONPreview"
+    assert '"z": "float32 (time: 12, y: 4, x: 5) m"' in preview and "2001-01-01" in preview
+    assert "append='time'" in str(stored)
+
+
+def test_a_missing_store_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"a.zarr' does not exist: run the stage that writes it first"):
+        ZarrDataset(filepath=str(tmp_path / "a.zarr")).load()
+
+
+# --- Zarr: streams
+
+
+def pieces(full: xr.Dataset, cuts: list[int]) -> Iterator[xr.Dataset]:
+    bounds = [0, *cuts, full.sizes["lead"]]
+    for i in range(len(bounds) - 1):
+        yield full.isel(lead=slice(bounds[i], bounds[i + 1])).assign_attrs(piece=i, pieces=len(bounds) - 1)
+
+
+def forecasts() -> xr.Dataset:
+    start = np.array(["2001-01-01", "2002-03-04T06"], dtype="M8[ns]")
+    lead = np.arange(9) * 7
+    return xr.Dataset(
+        {"z": (("start", "lead", "x"), np.random.default_rng(0).random((2, 9, 3), dtype=np.float32)), "h": ("x", [1.0, 2, 3])},
+        {"start": start, "lead": lead, "valid": (("start", "lead"), start[:, None] + lead * np.timedelta64(1, "h"))},
+        {"digest": "x"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["memory://streams", None])
+@pytest.mark.parametrize("cuts", [[3, 6], [4], [1, 2, 8], []])
+def test_a_stream_is_its_pieces_put_together(tmp_path: Path, cuts: list[int], place: str | None) -> None:
+    stored = ZarrDataset(filepath=f"{place or tmp_path}/{len(cuts)}.zarr", append="lead")
+    full = forecasts()
+    for part in pieces(full, cuts):
+        assert not stored.exists()
+        stored.save(part)
+    xr.testing.assert_identical(stored.load(), full)
+
+
+def test_a_broken_stream_leaves_what_was_there_and_starts_afresh(tmp_path: Path) -> None:
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
+    full = forecasts()
+    stored.save(full)
+    for part in list(pieces(full * 2, [3, 6]))[:2]:
+        stored.save(part)
+    xr.testing.assert_identical(stored.load(), full)
+    with xr.set_options(keep_attrs=True):
+        for part in pieces(full * 3, [5]):
+            stored.save(part)
+        xr.testing.assert_identical(stored.load(), full * 3)
+    assert leftovers(tmp_path) == []
+
+
+def test_pieces_out_of_place_are_refused(tmp_path: Path) -> None:
+    second = list(pieces(forecasts(), [3]))[1]
+    with pytest.raises(DatasetError, match="is given piece 1 of a stream without piece 0"):
+        ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead").save(second)
+    with pytest.raises(DatasetError, match="its catalog entry needs 'append'"):
+        ZarrDataset(filepath=str(tmp_path / "b.zarr")).save(second)
+
+
+def test_a_generator_node_streams_through_the_catalog(tmp_path: Path) -> None:
+    full = forecasts()
+
+    def roll() -> Iterator[xr.Dataset]:
+        yield from pieces(full, [2, 5])
+
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
+    SequentialRunner().run(Pipeline([node(roll, None, "forecasts")]), DataCatalog({"forecasts": stored}))
+    xr.testing.assert_identical(stored.load(), full)
+
+
+# --- Zarr: readers, kills, full disks
+
+
+def test_readers_keep_what_they_opened(tmp_path: Path) -> None:
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"), load_args={"lazy": True})
+    stored.save(weather())
+    first = stored.load()
+    stored.save(weather(3))
+    second = stored.load()
+    stored.save(weather(7))
+    xr.testing.assert_identical(first.compute(), weather())
+    xr.testing.assert_identical(second.compute(), weather(3))
+    xr.testing.assert_identical(stored.load().compute(), weather(7))
+    del first, second
+    gc.collect()
+    assert leftovers(tmp_path) == []
+
+
+def test_a_store_may_be_saved_over_from_itself(tmp_path: Path) -> None:
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"), load_args={"lazy": True})
+    stored.save(weather())
+    lazy = stored.load()
+    stored.save(lazy.assign(z=lazy["z"] + 1))
+    assert np.array_equal(stored.load()["z"], weather()["z"] + 1)
+    assert np.array_equal(lazy["z"], weather()["z"])
+
+
+WRITER = """
+import sys, numpy as np, xarray as xr
+from fieldcast.datasets import ZarrDataset
+stored = ZarrDataset(filepath=sys.argv[1], save_args={"chunks": {"t": 1}})
+for i in range(1000):
+    stored.save(xr.Dataset({"x": ("t", np.full(40, i))}))
+    print(i, flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_store(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.zarr")
+    stored = ZarrDataset(filepath=path)
+    rng = np.random.default_rng(0)
+    process = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    for kill in range(3):
+        saved = int(process.stdout.readline())
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGSTOP)  # a kill, as far as the disk can tell; the process is used again
+        values = copied(tmp_path, kill).load()["x"].values
+        assert np.all(values == values[0]) and values.size == 40 and values[0] >= saved
+        process.send_signal(signal.SIGCONT)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    (tmp_path / f"a.zarr.old-{process.pid}-0123").mkdir()
+    stored.save(stored.load())
+    assert leftovers(tmp_path) == []
+    assert np.unique(stored.load()["x"].values).size == 1
+
+
+def copied(folder: Path, number: int) -> ZarrDataset:
+    """The folder as it is at this moment, elsewhere: what a restart after a kill would find."""
+    there = folder.parent / f"{folder.name}-{number}"
+    shutil.copytree(folder, there)
+    return ZarrDataset(filepath=str(there / "a.zarr"))
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_kill_between_the_renames_brings_the_old_store_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"))
+    stored.save(weather())
+    rename, calls = os.rename, iter(range(9))
+
+    def killed(*paths: str) -> None:
+        if next(calls) == broken:
+            raise KeyboardInterrupt
+        rename(*paths)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        stored.save(weather(3))
+    monkeypatch.undo()
+    assert stored.exists()
+    xr.testing.assert_identical(stored.load(), weather())
+    stored.save(weather(3))
+    xr.testing.assert_identical(stored.load(), weather(3))
+    assert leftovers(tmp_path) == []
+
+
+def full_disk(*args: Any, **kwargs: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_one_sentence_and_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zarr, table = ZarrDataset(filepath=str(tmp_path / "a.zarr")), TableDataset(filepath=str(tmp_path / "a.csv"))
+    old = pd.DataFrame({"a": [1]})
+    zarr.save(weather())
+    table.save(old)
+    monkeypatch.setattr(xr.Dataset, "to_zarr", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
+    for stored, new in ((zarr, weather(3)), (table, pd.DataFrame({"a": [2]}))):
+        with pytest.raises(DatasetError) as caught:
+            stored.save(new)
+        sentence = str(caught.value)
+        assert "could not be written (No space left on device): free some space" in sentence and "\n" not in sentence
+    xr.testing.assert_identical(zarr.load(), weather())
+    pd.testing.assert_frame_equal(table.load(), old)
+    assert leftovers(tmp_path) == []
+
+
+# --- files
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.floats(allow_nan=False), st.integers(-(2**53), 2**53), st.text("abcé ,\"'", min_size=1))))
+def test_tables_round_trip(tmp_path: Path, rows: list) -> None:
+    data = pd.DataFrame(rows, columns=["value", "count", "word"]).astype({"value": float, "count": int, "word": str})
+    for name in ("a.csv", "a.parquet"):
+        stored = TableDataset(filepath=str(tmp_path / name))
+        stored.save(data)
+        loaded = stored.load()
+        assert list(loaded.columns) == list(data.columns)
+        assert loaded["value"].to_list() == data["value"].to_list() and loaded["count"].to_list() == data["count"].to_list()
+        if name == "a.parquet":
+            pd.testing.assert_frame_equal(loaded, data)
+
+
+def test_empty_tables_and_missing_files(tmp_path: Path) -> None:
+    table = TableDataset(filepath=str(tmp_path / "deep" / "a.csv"), missing="empty")
+    assert table.load().empty and not table.exists()
+    table.save(pd.DataFrame())
+    assert table.load().empty and table.exists()
+    assert BytesDataset(filepath=str(tmp_path / "a"), missing="none").load() is None
+    assert JSONDataset(filepath=str(tmp_path / "a"), missing="none").load() is None
+    for kind in (BytesDataset, JSONDataset, TextDataset):
+        with pytest.raises(DatasetError, match="does not exist: run the stage"):
+            kind(filepath=str(tmp_path / "a")).load()
+    with pytest.raises(DatasetError, match=r"neither .csv nor .parquet"):
+        TableDataset(filepath=str(tmp_path / "a.xls"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [(BytesDataset, b"\0\xff"), (TextDataset, "<p>Grüße\r\n</p>"), (JSONDataset, {"a": [1, None, "é"], "b": 0.1})],
+)
+@pytest.mark.parametrize("place", ["memory://files", None])
+def test_files_round_trip(tmp_path: Path, kind: Callable, data: Any, place: str | None) -> None:
+    stored = kind(filepath=f"{place or tmp_path}/x/a")
+    stored.save(data)
+    assert stored.exists() and stored.load() == data
+    assert pickle.loads(pickle.dumps(stored)).load() == data
+
+
+def test_previews_of_tables_and_json(tmp_path: Path) -> None:
+    table = TableDataset(filepath=str(tmp_path / "a.csv"))
+    table.save(pd.DataFrame({"k": np.arange(50), "v": np.nan}))
+    assert table.preview(nrows=2) == {"columns": ["k", "v"], "index": [0, 1], "data": [[0, None], [1, None]]}
+    assert TableDataset.preview.__annotations__["return"].__name__ == "TablePreview"
+    saved = JSONDataset(filepath=str(tmp_path / "a.json"))
+    saved.save({"a": 1})
+    assert saved.preview() == '{"a": 1}'
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = BytesDataset(filepath=str(tmp_path / "a"))
+    stored.save(b"old")
+
+    def killed(*paths: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        stored.save(b"new")
+    monkeypatch.undo()
+    assert stored.load() == b"old"
+    stored.save(b"new")
+    assert stored.load() == b"new" and leftovers(tmp_path) == []
+
+
+def test_nothing_of_the_package_is_imported() -> None:
+    tree = ast.parse(Path(str(sys.modules[ZarrDataset.__module__].__file__)).read_text())
+    names = [alias.name for item in ast.walk(tree) if isinstance(item, ast.Import) for alias in item.names]
+    names += [f"{'.' * item.level}{item.module}" for item in ast.walk(tree) if isinstance(item, ast.ImportFrom)]
+    assert "kedro.io.core" in names and not [name for name in names if name.startswith((".", "fieldcast"))]
