@@ -58,7 +58,7 @@ def statistics(field: xr.DataArray) -> dict[str, float]:
     latitude, anomaly = field.latitude.values, anomalies(field.values)
     weight = np.cos(np.radians(latitude)) * ((abs(latitude) > 30) & (abs(latitude) < 65))
     hemispheres = {"NH": weight * (latitude > 0), "SH": weight * (latitude < 0)}
-    found = {}
+    found: dict[str, float] = {}
     for season, chosen in seasons(len(anomaly)).items():
         std = anomaly[chosen].std(axis=0).mean(axis=1)
         found |= {f"std {season}, {name}": np.average(std, weights=w) for name, w in hemispheres.items()}
@@ -115,9 +115,8 @@ def main() -> None:
     data = simulate(options, arguments.seed)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     years = options.years + options.spin_up / 365
-    print(
-        f"a machine of {os.cpu_count()} cores; one realisation, {options.years:g} years after one of spin-up"
-    )
+    load = os.getloadavg()[0]
+    print(f"a machine of {os.cpu_count()} cores, load average {load:.1f} (1 of it is this run)")
     print(f"{cpu:.1f} s of CPU, {wall:.1f} s of wall time, for {years:g} simulated years of one realisation")
     print(f"{10 * cpu / years:.1f} s of CPU, {10 * wall / years:.1f} s of wall time, per simulated decade")
     print(f"\n{SOURCE}")

@@ -120,7 +120,6 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
     InputError
         When the flow becomes unstable.
     """
-    np.empty(2**24, np.uint8)  # freed at once: glibc then keeps such blocks
     planet, grid = Planet(options), options.grid()
     moments = planet.run(planet.start(seed), -options.spin_up)
     days = range(-options.spin_up, options.days)
