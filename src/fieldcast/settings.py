@@ -9,8 +9,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from kedro.config import OmegaConfigLoader
 
+from fieldcast.checks import Checks
 from fieldcast.hooks import Tracking
-from fieldcast.sentences import Sentences
 
 # set FIELDCAST_CONF where the package is installed without its project
 CONF_SOURCE = os.environ.get("FIELDCAST_CONF", "conf")
@@ -21,4 +21,4 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
 }
 # Kedro calls the last one first: what is wrong is said before it is tracked
-HOOKS = (Tracking(), Sentences())
+HOOKS = (Tracking(), Checks())

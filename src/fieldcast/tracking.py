@@ -117,9 +117,12 @@ def about(run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def title(run: Mapping[str, Any]) -> str:
-    """A name for the parent run: its pipelines, and its namespaces where there are any."""
-    names = run.get("pipeline_names") or ["everything"]
-    return " ".join([", ".join(names), *(run.get("namespaces") or ())])
+    """A name for the parent run: what was asked for."""
+    asked = {"env": [run["env"]] if run.get("env") else (), "pipelines": run.get("pipeline_names") or ()}
+    asked["namespaces"] = run.get("namespaces") or ()
+    return " ".join(
+        ["kedro run", *(f"--{key} {','.join(sorted(names))}" for key, names in asked.items() if names)]
+    )
 
 
 def commit(project: Path) -> dict[str, str]:

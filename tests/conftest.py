@@ -1,0 +1,165 @@
+"""A small Kedro project on this package's frame, for tests of the frame in this process or in a real one."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+FILES = {
+    "pyproject.toml": """
+        [tool.kedro]
+        package_name = "toy"
+        project_name = "Toy"
+        kedro_init_version = "1.7.0"
+    """,
+    ".telemetry": "consent: false",
+    "src/toy/__init__.py": "",
+    "src/toy/settings.py": "from fieldcast.settings import *",
+    "src/toy/cli.py": "from fieldcast.cli import cli, run",
+    "src/toy/nodes.py": """
+        import os, signal, time
+        from pathlib import Path
+        from typing import Literal
+        import pandas as pd
+        from matplotlib.figure import Figure
+        from pydantic import ConfigDict
+        from pydantic.dataclasses import dataclass
+        from fieldcast.errors import InputError
+
+        @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+        class Rate:
+            start: float = 1e-3
+
+        @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+        class Fit:
+            steps: int = 3
+            rate: Rate = Rate()
+            end: Literal["well", "refused", "broken", "interrupted", "endless", "full"] = "well"
+
+        def make():
+            table = pd.DataFrame({"t": [1.0, 2.0]})
+            table.attrs = {"digest": "0123456789ab", "source": "a toy"}
+            return table, [1]
+
+        def fit(fields, stored, fit: Fit):
+            for last in range(1, fit.steps + 1):
+                steps = range(1, last + 1)
+                loss = [1 / step for step in steps]
+                yield {"step": last}, pd.DataFrame({"step": steps, "seconds": 1.0, "loss": loss})
+            if fit.end == "refused":
+                raise InputError("the toy is refused: give it a name.")
+            if fit.end == "broken":
+                raise RuntimeError("a fault")
+            if fit.end == "interrupted":
+                raise KeyboardInterrupt
+            if fit.end == "full":
+                raise OSError(28, "No space left on device", "toy.json")
+            if fit.end == "endless":
+                Path("waiting").touch()
+                time.sleep(60)
+
+        def plot(history):
+            figure = Figure()
+            figure.subplots().plot(history["step"], history["loss"])
+            return figure
+
+        def score(checkpoint):
+            rows = [
+                ("crps", "random", 0.1, "all", "unobserved", 0.5),
+                ("crps", "random", 0.1, "t2m", "unobserved", 9.0),
+                ("crps", "random", 0.1, "all", "all", 8.0),
+                ("ssr", "blocks", 0.005, "all", "unobserved", 0.9),
+            ]
+            return pd.DataFrame(rows, columns=["score", "pattern", "k", "variable", "cells", "value"])
+
+        def collect(*scores):
+            return "two toys, compared"
+    """,
+    "src/toy/pipeline_registry.py": """
+        from kedro.pipeline import Pipeline, node
+        from fieldcast.experiments import Experiment
+        from fieldcast.pipeline_registry import stamp, together
+        from toy import nodes
+
+        def register_pipelines():
+            ingestion = Pipeline([node(nodes.make, None, ["fields", "stored"], name="make")])
+            training = Pipeline([
+                node(nodes.fit, ["fields", "stored", "params:fit"], ["checkpoint", "history"], name="fit"),
+                node(nodes.plot, "history", "loss_curve", name="plot"),
+            ])
+            evaluation = Pipeline([node(nodes.score, "checkpoint", "scores", name="score")])
+            scores = ["sample_a_scores", "sample_b_scores"]
+            reporting = Pipeline([node(nodes.collect, scores, "summary", name="collect")])
+            both = [Experiment("sample", "a"), Experiment("sample", "b")]
+            shared = {"fields", "stored"}
+            trainings = together(stamp(training, one, shared) for one in both)
+            lives = [stamp(part, one, shared) for one in both for part in (training, evaluation)]
+            whole = together([ingestion, *lives, reporting])
+            a = together([ingestion, *lives[:2]])
+            return {"ingestion": ingestion, "training": trainings, "sample.a": a, "__default__": whole}
+    """,
+    "conf/base/catalog.yml": """
+        fields: {type: MemoryDataset, metadata: {mlflow: data}}
+        stored: {type: json.JSONDataset, filepath: "${runtime_params:data_root,data}/stored.json"}
+        "{task}.{name}.checkpoint":
+          {type: json.JSONDataset, filepath: "data/{task}/{name}/checkpoint.json", metadata: {mlflow: artifact}}
+        "{task}_{name}_history":
+          {type: pandas.CSVDataset, filepath: "data/{task}/{name}/history.csv", metadata: {mlflow: history}}
+        "{task}.{name}.loss_curve":
+          {type: matplotlib.MatplotlibDataset, filepath: "data/{task}/{name}/loss.png", metadata: {mlflow: figure}}
+        "{task}_{name}_scores":
+          {type: pandas.CSVDataset, filepath: "data/{task}/{name}/scores.csv", metadata: {mlflow: metrics}}
+        summary: {type: MemoryDataset, metadata: {print: true}}
+    """,
+    "conf/base/mlflow.yml": "tracking: false",
+    "conf/base/parameters.yml": "seed: 7",
+    "conf/base/parameters/experiments/sample/a.yml": "sample: {a: {model: {latent: 3}, fit: {steps: 4}}}",
+    "conf/base/parameters/experiments/sample/b.yml": "sample: {b: {model: {latent: 5}}}",
+    "conf/local/README.md": "",
+}
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """The folder of the small project: experiments sample.a and sample.b, tracking off."""
+    for name, text in FILES.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text).strip() + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def session(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run pipelines of the small project in this process, by name."""
+    monkeypatch.chdir(toy)
+    monkeypatch.syspath_prepend(str(toy / "src"))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "toy"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    def run(*names: str, parameters: dict[str, Any] | None = None, **options: Any) -> Any:
+        bootstrap_project(toy)
+        with KedroSession.create(toy, runtime_params=parameters) as one:
+            return one.run(pipeline_names=list(names) or None, **options)
+
+    return run
+
+
+@pytest.fixture
+def kedro(toy: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a real `kedro` in the small project."""
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "kedro", *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=toy, env=environment, text=True, stdout=pipe, stderr=pipe)
+
+    return start
