@@ -1,0 +1,30 @@
+"""A figure as a picture."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+
+def png(figure: Figure, dpi: int = 130) -> bytes:
+    """The figure as PNG of 256 colours, a quarter of the size of one of all colours.
+
+    The same figure gives the same bytes: no date and no name of a program is inside.
+    """
+    canvas = FigureCanvasAgg(figure)
+    before = figure.dpi
+    figure.set_dpi(dpi)
+    canvas.draw()
+    pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    figure.set_dpi(before)
+    few = pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = np.array(few.getpalette())
+    palette[palette > 249] = 255  # or white is not quite white beside the page
+    few.putpalette(palette.tolist())
+    buffer = io.BytesIO()
+    few.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,126 @@
+"""Many maps of one grid on one sheet: longitude against latitude, no coastline.
+
+All maps lie in ONE axes, moved to their places: axes are what costs time to draw, not maps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .style import INK, NORMAL, SMALL, WIDTH, plain
+
+UNSEEN = "#e4e7ea"  # a cell that was not observed; one that never exists is white
+GAP = 0.055  # between maps; lengths are in widths of a map
+Map = Float[np.ndarray, "latitude longitude"]
+
+
+class Sheet:
+    """Columns by rows of maps of one grid, rows from the top.
+
+    Room beside the maps, in widths of a map: `left` and `top` of all, `aside` after the first column,
+    `between` rows.
+    """
+
+    def __init__(
+        self,
+        latitude: Shaped[np.ndarray, " y"],
+        longitude: Shaped[np.ndarray, " x"],
+        columns: int,
+        rows: int,
+        *,
+        left: float = 0.0,
+        top: float = 0.0,
+        aside: float = 0.0,
+        between: float = GAP,
+    ) -> None:
+        tall, wide = np.abs(np.diff(edges(latitude)[[0, -1]]))[0], np.diff(edges(longitude)[[0, -1]])[0]
+        self.height = float(np.clip(tall / wide, 0.4, 1.1))
+        self.aside, self.between = aside, between
+        self.x = (edges(longitude) - edges(longitude)[0]) / wide
+        self.y = (edges(latitude) - edges(latitude).min()) / tall * self.height
+        width = left + columns + (columns - 1) * GAP + aside
+        height = top + rows * self.height + (rows - 1) * between
+        self.scale = min(WIDTH / width, 2.6)  # inches
+        self.figure = Figure(figsize=(width * self.scale, height * self.scale), facecolor="white")
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set_axis_off()
+        self.axes.set_xlim(-left - 0.01, width - left + 0.01)
+        self.axes.set_ylim(top - height - 0.01, top + 0.01)
+
+    def corner(self, column: int, row: int) -> tuple[float, float]:
+        """Left and bottom of a place."""
+        return column * (1 + GAP) + (self.aside if column else 0), -row * (
+            self.height + self.between
+        ) - self.height
+
+    def draw(
+        self, place: tuple[int, int], values: Map, colours: ScalarMappable, missing: str = "white"
+    ) -> None:
+        """A map at (column, row); where it is NaN, `missing` shows."""
+        left, bottom = self.corner(*place)
+        frame = Rectangle(
+            (left, bottom), 1, self.height, facecolor=missing, edgecolor="#b0b6bc", linewidth=0.6
+        )
+        self.axes.add_patch(frame)
+        values = np.ma.masked_invalid(values)
+        x, y = left + self.x, bottom + self.y
+        self.axes.pcolormesh(x, y, values, cmap=colours.get_cmap(), norm=colours.norm, zorder=2)
+
+    def blank(self, place: tuple[int, int], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
+        """White where no cell exists."""
+        if not exists.all():
+            self.draw(place, np.where(exists, np.nan, 1.0), shades("Greys", 1.0, 2.0), missing="none")
+
+    def contours(self, place: tuple[int, int], values: Map, levels: Float[np.ndarray, " level"]) -> None:
+        """Thin lines at `levels`."""
+        inside = (levels > np.nanmin(values)) & (levels < np.nanmax(values))
+        if inside.any():
+            left, bottom = self.corner(*place)
+            x, y = left + (self.x[1:] + self.x[:-1]) / 2, bottom + (self.y[1:] + self.y[:-1]) / 2
+            levels = levels[inside]
+            self.axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.7, zorder=3)
+
+    def title(self, place: tuple[int, int], text: str) -> None:
+        """Above a map."""
+        left, bottom = self.corner(*place)
+        where = (left + 0.5, bottom + self.height + 0.03)
+        self.axes.text(*where, text, ha="center", va="bottom", fontsize=NORMAL, color=INK)
+
+    def side(self, place: tuple[int, int], text: str) -> None:
+        """Upright, left of a map."""
+        left, bottom = self.corner(*place)
+        where = (left - 0.025, bottom + self.height / 2)
+        self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL, color=INK)
+
+    def note(self, place: tuple[int, int], text: str) -> None:
+        """In the room of a map that there is not."""
+        left, bottom = self.corner(*place)
+        where = (left + 0.5, bottom + self.height / 2)
+        self.axes.text(*where, text, ha="center", va="center", fontsize=SMALL, color="#777777")
+
+    def bar(self, left: float, bottom: float, colours: ScalarMappable, label: str) -> None:
+        """A colour bar of 0.9 map widths, its label above."""
+        x, y = self.axes.transLimits.transform((left + 0.05, bottom))
+        wide, high = self.axes.transLimits.transform((left + 0.95, bottom + 0.045)) - (x, y)
+        room = self.figure.add_axes((x, y, wide, high))
+        self.figure.colorbar(colours, cax=room, orientation="horizontal")
+        room.tick_params(labelsize=SMALL - 1, width=0.5, length=2)
+        room.locator_params(axis="x", nbins=4)
+        room.set_title(plain(label), fontsize=SMALL, color=INK, pad=3)
+
+
+def edges(centres: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " n_edges"]:
+    """Borders of cells: half way between centres, half a cell beyond the ends."""
+    c = centres.astype(float)
+    between = (c[1:] + c[:-1]) / 2
+    return np.concatenate([[c[0] - (c[1] - c[0]) / 2], between, [c[-1] + (c[-1] - c[-2]) / 2]])
+
+
+def shades(colours: str, low: float, high: float) -> ScalarMappable:
+    """Colours from `low` to `high`."""
+    return ScalarMappable(Normalize(low, high), colours)

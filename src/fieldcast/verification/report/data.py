@@ -1,0 +1,128 @@
+"""The data in a few facts, and their quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..table import iso_times
+from .html import Cell, Markup, folded, missing, paragraph, table
+
+TRAINING_MEAN = "training mean"
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the data are: rows of (name, text), rows of (variable, units, long name, kind), checks of
+    quality."""
+
+    facts: Sequence[tuple[str, str]] = ()
+    variables: Sequence[tuple[str, str, str, str]] = ()
+    quality: pd.DataFrame = field(default_factory=pd.DataFrame)
+    climatology: str = ""
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Of each variable."""
+        return {name: units for name, units, *_ in self.variables}
+
+
+def describe(
+    fields: xr.Dataset,
+    splits: Mapping[str, Sequence[str]],
+    climatology: xr.Dataset | None = None,
+    quality: pd.DataFrame | None = None,
+) -> DataSummary:
+    """The summary of `fields`, of which only coordinates and attributes are read, so they may be lazy."""
+    when = iso_times(fields["time"])
+    segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
+    every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
+    pieces = f", in {segments} stretches without gaps" if segments > 1 else ""
+    kind = "" if climatology is None else str(climatology.attrs.get("kind", ""))
+    facts = [
+        ("Source", str(fields.attrs.get("source", "not stated"))),
+        ("Digest of the data", str(fields.attrs.get("digest", "not stated"))),
+        ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),
+        ("Grid", grid_in_words(fields)),
+        *((f"Split: {name}", split_in_words(when, span)) for name, span in splits.items()),
+    ]
+    if kind:
+        facts.append(("Climatology", climatology_in_words(kind)))
+    return DataSummary(
+        facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality, kind
+    )
+
+
+def short(moment: str) -> str:
+    """A time without its seconds, and without midnight."""
+    return moment.removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
+
+
+def split_in_words(when: np.ndarray, span: Sequence[str]) -> str:
+    """First and last time of a split, and how many there are."""
+    inside = int(((when >= str(span[0])) & (when <= str(span[1]))).sum())
+    return f"{short(str(span[0]))} to {short(str(span[1]))}: {inside} times"
+
+
+def grid_in_words(fields: xr.Dataset) -> str:
+    """Rows, columns, and what they span."""
+    latitude, longitude = (fields[name].to_numpy() for name in ("latitude", "longitude"))
+    around = "round the globe" if fields.attrs.get("wraps") else f"{longitude[0]:g} to {longitude[-1]:g} °E"
+    rows = f"{len(latitude)} latitudes ({latitude[0]:g} to {latitude[-1]:g} °N)"
+    return f"{rows} × {len(longitude)} longitudes ({around})".replace("-", "−")
+
+
+def climatology_in_words(kind: str) -> str:
+    """What the climatology is, and why where it is not the usual one."""
+    if kind == TRAINING_MEAN:
+        return (
+            "training mean: the data hold less than two training years, so no annual cycle could be "
+            "estimated and anomalies are departures from the mean of the training times"
+        )
+    return f"{kind}, from the training split only"
+
+
+def variables_in_words(fields: xr.Dataset) -> list[tuple[str, str, str, str]]:
+    """Name, units, long name, and whether it changes in time."""
+    return [
+        (
+            str(name),
+            str(values.attrs.get("units", "")),
+            str(values.attrs.get("long_name", "")),
+            "changes in time" if "time" in values.dims else "static",
+        )
+        for name, values in fields.data_vars.items()
+    ]
+
+
+def quality_table(quality: pd.DataFrame) -> Markup:
+    """What the checks found: what was not simply fine is shown, the rest folded."""
+    if quality.empty:
+        return missing("No quality report: the stage ingestion was not part of what this page was made from.")
+    noted = quality[quality["action"] != "fine"]
+    fine = quality[quality["action"] == "fine"]
+    found = (
+        [rows_of(noted)]
+        if len(noted)
+        else [paragraph("Nothing had to be mended, and nothing unusual was allowed.")]
+    )
+    if len(fine):
+        found.append(folded(f"Checks that found nothing ({len(fine)})", rows_of(fine)))
+    return Markup("".join(found))
+
+
+def rows_of(quality: pd.DataFrame) -> Markup:
+    """The checks as a table."""
+    names = ("check", "variable", "where", "count", "action", "sentence")
+    rows = [
+        [
+            Cell("" if pd.isna(row[name]) else str(row[name]), float(row[name]) if name == "count" else None)
+            for name in names
+        ]
+        for _, row in quality.iterrows()
+    ]
+    return table([*names[:-1], "in words"], rows, kind="texts")

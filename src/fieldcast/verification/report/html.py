@@ -1,0 +1,130 @@
+"""Elements of a page. A text is escaped unless it is Markup, so no name in the data can become an element."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from ..plots.images import png
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with an entry in the table of contents."""
+
+    anchor: str
+    title: str
+    body: Markup
+
+
+class Cell(NamedTuple):
+    """Of a table: what it shows, what it is sorted by (a number, else the text), and its CSS class."""
+
+    text: str
+    order: float | None = None
+    kind: str = ""
+
+
+def escaped(text: object) -> Markup:
+    """Markup as it is; anything else with &, <, > and quotes made harmless."""
+    return text if isinstance(text, Markup) else Markup(html.escape(str(text)))
+
+
+def join(parts: Iterable[object], between: str = "") -> Markup:
+    """Parts one after the other, each escaped."""
+    return Markup(between.join(escaped(part) for part in parts))
+
+
+def tag(name: str, *content: object, **attributes: object) -> Markup:
+    """`<name key="value">content</name>`; `class_` is class, an attribute of None is left out."""
+    known = {
+        key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None
+    }
+    written = "".join(f' {key}="{html.escape(str(value))}"' for key, value in known.items())
+    return Markup(f"<{name}{written}>{join(content)}</{name}>")
+
+
+def paragraph(*content: object, kind: str | None = None) -> Markup:
+    """A paragraph."""
+    return tag("p", *content, class_=kind)
+
+
+def missing(sentence: str) -> Markup:
+    """Where a part of the page would be that the run did not make."""
+    return paragraph(sentence, kind="missing")
+
+
+def folded(title: object, *content: object) -> Markup:
+    """Content behind its title; opened by a click, and on paper."""
+    return tag("details", tag("summary", title), tag("div", *content))
+
+
+def picture(figure: Figure, title: str, caption: object = "") -> Markup:
+    """A figure inside the page; `title` says in words what it shows to those who cannot see it."""
+    width = round(float(figure.get_size_inches()[0]) * 96)
+    source = f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
+    image = Markup(f'<img alt="{html.escape(title)}" style="width:{width}px" src="{source}">')
+    return tag("figure", image, tag("figcaption", caption) if caption else "")
+
+
+def table(
+    head: Sequence[object], rows: Sequence[Sequence[Cell | str]], caption: object = "", kind: str = ""
+) -> Markup:
+    """A table that a click on a heading sorts; the first column is that of names."""
+    title = tag("caption", caption) if caption else ""
+    headings = join(tag("th", tag("button", name, type="button"), scope="col") for name in head)
+    body = join(tag("tr", *[_cell(cell, place) for place, cell in enumerate(row)]) for row in rows)
+    whole = tag(
+        "table",
+        title,
+        tag("thead", tag("tr", headings)),
+        tag("tbody", body),
+        class_=f"sortable {kind}".strip(),
+    )
+    return tag("div", whole, class_="wide")
+
+
+def _cell(cell: Cell | str, place: int) -> Markup:
+    if not isinstance(cell, Cell):
+        cell = Cell(cell)
+    order = None if cell.order is None or math.isnan(cell.order) else repr(float(cell.order))
+    attributes = {"data_order": order, "class_": cell.kind or None}
+    return tag("td" if place else "th", cell.text, scope=None if place else "row", **attributes)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits and no exponent; a dash for NaN."""
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(decimals, 8)}f}".replace("-", "−")
+
+
+def numbers(values: Sequence[float], digits: int = 3) -> list[str]:
+    """Numbers with equally many decimals: those that give the largest of them so many significant digits."""
+    finite = [abs(value) for value in values if math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    decimals = max(0, digits - 1 - math.floor(math.log10(largest))) if largest else 0
+    return [
+        f"{value:.{min(decimals, 8)}f}".replace("-", "−") if math.isfinite(value) else "–" for value in values
+    ]
+
+
+def anchor(*names: str) -> str:
+    """An identifier inside the page."""
+    return "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names)

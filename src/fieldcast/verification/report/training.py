@@ -1,0 +1,101 @@
+"""What training cost, and the values that were tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+
+import pandas as pd
+
+from .html import Cell, Markup, folded, join, missing, significant, table, tag
+
+COSTS = {
+    "parameters": "parameters",
+    "train_seconds": "training, s",
+    "step_ms": "training step, ms",
+    "sample_ms": "one draw, ms",
+    "peak_mb": "peak memory, MB",
+}
+
+
+def trained(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Histories of a loss."""
+    return {name: found for name, found in histories.items() if len(found) and "loss" in found}
+
+
+def tuned(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Histories of choices tried on validation data."""
+    return {
+        name: found
+        for name, found in histories.items()
+        if len(found) and "loss" not in found and choices(found)
+    }
+
+
+def choices(history: pd.DataFrame) -> list[str]:
+    """Columns that were tuned."""
+    return [str(name) for name in history.columns if name not in ("step", "seconds", "validation")]
+
+
+def tuning_table(histories: Mapping[str, pd.DataFrame]) -> Markup:
+    """The values with the lowest validation score of each experiment, and, folded, all that were tried."""
+    found = tuned(histories)
+    if not found:
+        return missing(
+            "No tuned values: no baseline with something to tune has run, or its history was not stored."
+        )
+    rows, every = [], []
+    for name, history in found.items():
+        names = choices(history)
+        best = (
+            history.loc[history["validation"].idxmin()]
+            if history["validation"].notna().any()
+            else history.iloc[-1]
+        )
+        values = ", ".join(f"{choice} = {value_in_words(best[choice])}" for choice in names)
+        score = float(best["validation"])
+        rows.append(
+            [Cell(tag("code", name)), Cell(values), Cell(significant(score, 4), score), str(len(history))]
+        )
+        body = [
+            [
+                Cell(str(row["step"]), float(row["step"])),
+                *(Cell(value_in_words(row[choice])) for choice in names),
+                Cell(significant(float(row["validation"]), 4), float(row["validation"])),
+            ]
+            for _, row in history.iterrows()
+        ]
+        every.append(
+            folded(f"{name}: all {len(body)} that were tried", table(["trial", *names, "fair CRPS"], body))
+        )
+    chosen = table(
+        ["experiment", "chosen", "fair CRPS on validation data", "tried"],
+        rows,
+        "Chosen for the lowest fair CRPS on unobserved cells of the validation split, in anomaly standard "
+        "deviations.",
+        kind="texts",
+    )
+    return join([chosen, *every])
+
+
+def value_in_words(value: object) -> str:
+    """A number without needless digits."""
+    return f"{value:g}" if isinstance(value, Real) else str(value)
+
+
+def costs_table(costs: Mapping[str, pd.DataFrame], experiments: list[str]) -> Markup:
+    """Parameters, seconds and memory of each experiment."""
+    found = {name: costs[name].iloc[0] for name in experiments if name in costs and len(costs[name])}
+    if not found:
+        return missing("No costs were stored.")
+    names = [name for name in COSTS if any(name in row and pd.notna(row[name]) for row in found.values())]
+    rows = [[Cell(tag("code", key)), *(cost(row.get(name)) for name in names)] for key, row in found.items()]
+    return table(["experiment", *(COSTS[name] for name in names)], rows)
+
+
+def cost(value: object) -> Cell:
+    """A number with thousands apart, three significant digits when small."""
+    if not isinstance(value, Real) or pd.isna(value):
+        return Cell("–")
+    text = f"{value:,.0f}".replace(",", " ") if abs(value) >= 100 else significant(float(value))
+    return Cell(text, float(value))
