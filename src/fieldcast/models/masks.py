@@ -196,7 +196,7 @@ def draw(
     if not draws.hold:
         draws.call = own.call + CALLS
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
-    return mask.expand(-1, len(space.variables), -1, -1)
+    return mask.expand(-1, len(space.variables), -1, -1).contiguous()
 
 
 def observe(

@@ -1,0 +1,97 @@
+"""Gappy PCA: a field is a sum of the leading modes of the training data, fitted to what was observed.
+
+    x = F a,    a = argmin |y - F_o a|^2 + r |a|^2 = (F_o^T F_o + r I)^-1 F_o^T y,    r = ridge + noise^2
+
+F: the modes (empirical orthogonal functions across all variables), each times the standard deviation of its
+coefficient in the training data, so that a ~ N(0, I) beforehand and r is the variance of what observations
+have of error and of what the modes leave out. F_o: the observed rows of F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.draws import Draws
+
+RANK = 1e-6  # modes of less variance than this share of the first are rounding
+
+
+def modes(
+    x: Float[Tensor, "time cell"], area: Float[Tensor, " cell"], count: int
+) -> Float[Tensor, "mode cell"]:
+    """F^T: the leading modes of x, orthogonal under `area`, times the deviations of their coefficients.
+
+    F F^T is as near to the covariance x^T x / T as `count` modes can be, cells weighted by area. From the
+    smaller of the two Gram matrices; nothing is divided by the area, which is next to nothing at a pole.
+    """
+    times, cells = x.shape
+    root = area.sqrt()
+    weighted = x * root
+    if times <= cells:
+        variance, u = torch.linalg.eigh((weighted @ weighted.T).double() / times)
+        keep = slice(max(times - count, 0), None)
+        f = (u[:, keep] / times**0.5).T.to(x) @ x
+    else:
+        variance, v = torch.linalg.eigh((weighted.T @ weighted).double() / times)
+        keep = slice(max(cells - count, 0), None)
+        score = weighted @ (v[:, keep] / variance[keep].clamp(min=1e-30).sqrt()).to(x)
+        f = score.T @ x / times
+    return f[variance[keep] > RANK * variance[-1]].flip(0)
+
+
+class GappyPCA(Solved):
+    """x = F (F_o^T F_o + r I)^-1 F_o^T y.
+
+    Everson and Sirovich (1995, "Karhunen-Loeve procedure for gappy data") have r = 0, which amplifies noise
+    once there are as many modes as observations. The number of modes and the ridge are tuned; one system of
+    modes x modes is factorised for each distinct mask.
+    """
+
+    deterministic = True
+    modes: Tensor
+    ridge: Tensor
+    features: Tensor
+    choices = MappingProxyType(
+        {
+            "modes": (10.0, 20.0, 50.0, 100.0, 200.0, 400.0),
+            "ridge": (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+        }
+    )
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        self.register_buffer("modes", torch.tensor(50.0))
+        self.register_buffer("ridge", torch.tensor(0.1))
+        self.register_buffer(
+            "features", torch.zeros(0, *space.state)
+        )  # F^T, all that the choices may ask for
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """The modes of the training states, of those cells that exist."""
+        exists = self.space.exists
+        states = [torch.where(exists, b.x if b.known is None else b.x * b.known, 0.0) for b in training]
+        x = torch.cat(states).flatten(1)
+        area = (self.space.area * exists).expand(self.space.state).flatten()
+        self.features = modes(x, area, int(max(self.choices["modes"]))).unflatten(1, self.space.state)
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""
+        if c.observed is None or c.mask is None:
+            raise ValueError("gappy PCA needs observations")
+        f = self.features[: int(self.modes)].flatten(1).double()
+        y = c.observed.flatten(1).double()
+        a = y.new_zeros(c.rows, len(f))
+        distinct, inverse = torch.unique(c.mask.flatten(1), dim=0, return_inverse=True)
+        ridge = (float(self.ridge) + c.noise**2) * torch.eye(len(f), dtype=f.dtype, device=f.device)
+        for number, mask in enumerate(distinct):
+            rows, seen = (inverse == number).nonzero()[:, 0], f[:, mask]
+            factor = torch.linalg.cholesky(seen @ seen.T + ridge)
+            a[rows] = torch.cholesky_solve(seen @ y[rows][:, mask].T, factor).T
+        x = (a @ f).unflatten(1, self.space.state).to(c.observed)
+        return x[:, None].expand(-1, draws.members, -1, -1, -1)

@@ -1,0 +1,185 @@
+"""Interpolation of what was observed, variable by variable and day by day: it knows no training data.
+
+    x(p) = sum_i w_i(p) y_i
+
+The weights w depend on where was observed and not on what, so rows and variables of one mask are solved
+together. Coincident cells, such as a row at a pole, are one place. All is computed on the CPU, in double
+precision.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.interpolate import LinearNDInterpolator
+from scipy.spatial import Delaunay, QhullError, cKDTree
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.draws import Draws
+from fieldcast.models.places import Places, observations
+
+NUGGET = 0.01  # variance within a cell, of anomalies of variance 1
+VALID = 1.56  # the least c
+DENSE = 2500  # observations up to which a spline is solved whole
+NEIGHBOURS = 64  # observations of each local spline beyond that
+CHUNK = 128  # places at a time: what they need stays in the processor's cache
+
+
+class Interpolation(Solved):
+    """What interpolations share: the observations of each mask become values at all places."""
+
+    deterministic = True
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        self.places = Places(space.to("cpu"))
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Nothing: the weights follow from the places of the observations."""
+
+    @abstractmethod
+    def interpolate(
+        self,
+        index: Int[Tensor, " observed"],
+        y: Float[Tensor, "rows observed"],
+        error: Float[Tensor, " observed"],
+    ) -> Float[Tensor, "rows place"]:
+        """Values at all places, of observations y with variance `error` at the places `index`."""
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        """The interpolated field, the same for every member; the climatology, 0, if nothing is observed."""
+        if c.observed is None or c.mask is None:
+            raise ValueError("a context without observations cannot be interpolated")
+        y, mask = (part.cpu().flatten(0, 1)[:, None] for part in (c.observed, c.mask))  # a variable is a row
+        field = torch.zeros(len(y), len(self.places), dtype=torch.float64)
+        for group in observations(self.places, y, mask):
+            if len(group.index):
+                field[group.rows] = self.interpolate(group.index, group.y, c.noise**2 / group.count)
+        x = self.places.scatter(field).unflatten(0, (c.rows, -1)).to(c.observed)
+        return x[:, None].expand(-1, draws.members, -1, -1, -1)
+
+
+class Nearest(Interpolation):
+    """x(p) = y_i, i = argmin_i |p - p_i|, the distance on the sphere."""
+
+    def interpolate(
+        self,
+        index: Int[Tensor, " observed"],
+        y: Float[Tensor, "rows observed"],
+        error: Float[Tensor, " observed"],
+    ) -> Float[Tensor, "rows place"]:
+        points = self.places.points.numpy()
+        _, nearest = cKDTree(points[index.numpy()]).query(points)
+        return y[:, torch.from_numpy(nearest)]
+
+
+class Linear(Nearest):
+    """Linear on the Delaunay triangles of the observations in longitude and latitude, nearest outside them.
+
+    Where the globe wraps, the plane of longitude and latitude is continued by half a turn on both sides. A
+    pole that is observed is so at each of its cells, or the triangles beside it would reach for a corner of
+    the plane.
+    """
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        x, y, z = space.points.cpu().double().unbind(-1)
+        latitude = torch.atan2(z, torch.hypot(x, y)).mean(1)
+        middle = len(latitude) // 2  # a row where longitude is defined
+        longitude = torch.atan2(y[middle], x[middle])
+        longitude = (longitude - longitude[0]) % (2 * math.pi)
+        grid = torch.stack(torch.meshgrid(longitude, latitude, indexing="xy"), dim=-1)
+        self.plane = grid.flatten(0, 1)[self.places.cells].numpy()  # of each cell that exists
+        self.first = np.unique(self.places.place.numpy(), return_index=True)[1]  # a cell of each place
+
+    def interpolate(
+        self,
+        index: Int[Tensor, " observed"],
+        y: Float[Tensor, "rows observed"],
+        error: Float[Tensor, " observed"],
+    ) -> Float[Tensor, "rows place"]:
+        number = torch.full((len(self.places),), -1)
+        number[index] = torch.arange(len(index))
+        source = number[self.places.place].numpy()  # of each cell: the observation of its place, or -1
+        (cells,) = np.nonzero(source >= 0)
+        corners, source = self.plane[cells], source[cells]
+        if self.space.wraps:
+            turns = (-2 * math.pi, 0.0, 2 * math.pi)
+            corners = np.concatenate([corners + np.array([turn, 0.0]) for turn in turns])
+            near = (corners[:, 0] >= -math.pi) & (corners[:, 0] <= 3 * math.pi)
+            corners, source = corners[near], np.tile(source, 3)[near]
+        nearest = super().interpolate(index, y, error)
+        try:
+            triangles = Delaunay(corners)
+        except (QhullError, ValueError):  # fewer than three observations, or all on one line
+            return nearest
+        linear = LinearNDInterpolator(triangles, y.T.numpy()[source])(self.plane[self.first])
+        linear = torch.from_numpy(linear).T
+        return torch.where(linear.isnan(), nearest, linear)
+
+
+class ThinPlate(Interpolation):
+    """The smoothing thin-plate spline, restricted to the sphere (Duchon 1977; Wahba 1990, section 2.4).
+
+        x(p) = sum_i w_i S(p, p_i),    (S + diag(e)) w = y
+        S(p, q) = r^2 log r + c (1 + p . q),    r = |p - q|
+
+    e is `smoothing` times the variance of an observation's error and of what varies within a cell. The
+    chord r has no seam at the date line and no pole; longitude and latitude with periodic copies have both.
+    r^2 log r alone leaves a constant and a trend (1, p) without penalty, which few observations, or those
+    of one parallel, do not determine; here both have a prior variance, through c. On the sphere S is
+    positive definite for c > 1.56 (where the coefficient of its first Legendre polynomial changes sign),
+    and c -> infinity is the classical spline. Many observations are solved locally, by the nearest ones of
+    each place.
+    """
+
+    smoothing: Tensor
+    choices = MappingProxyType({"smoothing": (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)})
+
+    def __init__(self, space: Space, trend: float = 2.0):
+        """trend: c."""
+        super().__init__(space)
+        if trend < VALID:
+            raise InputError(
+                f"trend: a spline with {trend:g} is not positive definite; give {VALID} or more."
+            )
+        self.trend = trend
+        centre = self.places.points.mean(0)
+        self.scale = (self.places.points - centre).square().sum(1).mean()  # of r^2: 1, or less for a region
+        self.register_buffer("smoothing", torch.tensor(0.1))
+
+    def kernel(
+        self, p: Float[Tensor, "*lead p 3"], q: Float[Tensor, "*lead q 3"]
+    ) -> Float[Tensor, "*lead p q"]:
+        """S(p, q)."""
+        cosine = p @ q.mT
+        square = (2 - 2 * cosine).clamp(min=1e-30)  # r^2, with 0 log 0 = 0
+        return square.log().mul_(square / 2).add_(cosine, alpha=self.trend).add_(self.trend)
+
+    def interpolate(
+        self,
+        index: Int[Tensor, " observed"],
+        y: Float[Tensor, "rows observed"],
+        error: Float[Tensor, " observed"],
+    ) -> Float[Tensor, "rows place"]:
+        points, p = self.places.points, self.places.points[index]
+        e = float(self.smoothing) * self.scale * (NUGGET + error) + 1e-12 * self.trend
+        if len(index) <= DENSE:
+            factor = torch.linalg.cholesky(self.kernel(p, p) + torch.diag(e))
+            w = torch.cholesky_solve(y.T, factor)
+            return torch.cat([self.kernel(some, p) @ w for some in points.split(CHUNK)]).T
+        near = torch.from_numpy(cKDTree(p.numpy()).query(points.numpy(), k=NEIGHBOURS)[1])
+        parts = []
+        for some, i in zip(points.split(CHUNK), near.split(CHUNK), strict=True):
+            factor = torch.linalg.cholesky(self.kernel(p[i], p[i]) + torch.diag_embed(e[i]))
+            weight = torch.cholesky_solve(self.kernel(p[i], some[:, None]), factor)[..., 0]
+            parts.append(torch.stack([(weight * row[i]).sum(1) for row in y]))
+        return torch.cat(parts, dim=1)

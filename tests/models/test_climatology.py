@@ -1,0 +1,22 @@
+"""Climatology: zero anomalies whatever is known."""
+
+import torch
+
+from fieldcast.models.climatology import Climatology
+from fieldcast.models.core import Context, Space
+from fieldcast.models.draws import Draws
+
+
+def test_it_is_zero_for_every_context_and_member():
+    points = torch.nn.functional.normalize(torch.arange(18.0).reshape(2, 3, 3), dim=-1)
+    ones = torch.ones(2, 3)
+    space = Space(("a", "b"), True, ones, ones.bool(), points, torch.zeros(0, 2, 3), torch.ones(2))
+    model = Climatology(space)
+    model.solve([])
+    state = torch.ones(4, 2, 2, 3)
+    for c in (Context(4), Context(4, observed=state, mask=state.bool()), Context(4, past=state[:, None])):
+        x = model.sample(c, Draws(0, torch.arange(4), members=3))
+        assert x.shape == (4, 3, 2, 2, 3)
+        assert (x == 0).all()
+    assert model.deterministic
+    assert model.state_dict() == {}
