@@ -8,9 +8,9 @@ few columns of weights. V variables at P places are V * P values, flattened.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -26,12 +26,14 @@ def chunks(index: Int[Tensor, " observed"]) -> Iterator[slice]:
     return (slice(i, min(i + CHUNK, len(index))) for i in range(0, len(index), CHUNK))
 
 
-class Part(Protocol):
+class Part(ABC):
     """One term of a covariance between values."""
 
+    @abstractmethod
     def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
         """Add the lower triangle of the block of the observed values."""
 
+    @abstractmethod
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
     ) -> None:
@@ -72,7 +74,7 @@ class Moments:
 
 
 @dataclass(frozen=True, eq=False)
-class Tapered:
+class Tapered(Part):
     """weight * T o S: the taper is the same for all pairs of variables."""
 
     weight: float
@@ -100,7 +102,7 @@ class Tapered:
 
 
 @dataclass(frozen=True, eq=False)
-class Parametric:
+class Parametric(Part):
     """weight * D (Q x rho) D: correlations Q between variables times rho in space, a Kronecker product."""
 
     weight: float

@@ -71,7 +71,7 @@ class OptimalInterpolation(Solved):
         {
             "weight": (0.5, 0.8, 0.95, 1.0),
             "taper": (0.0, 28000.0, 18000.0, 10000.0, 5000.0),
-            "length": (500.0, 1000.0, 2000.0, 4000.0),
+            "length": (500.0, 1000.0, 1400.0, 2000.0, 2800.0),
             "nugget": (0.0, 1e-5, 1e-4, 1e-3, 1e-2),
         }
     )
@@ -84,7 +84,7 @@ class OptimalInterpolation(Solved):
         self.places = Places(space)
         self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))
         self.register_buffer("days", torch.empty(0))
-        for name, value in {"weight": 0.95, "taper": 28000.0, "length": 1000.0, "nugget": 1e-5}.items():
+        for name, value in {"weight": 0.95, "taper": 28000.0, "length": 1400.0, "nugget": 1e-5}.items():
             self.register_buffer(name, torch.tensor(value))
         self._made: dict[Any, Any] = {}
 
@@ -173,7 +173,8 @@ class OptimalInterpolation(Solved):
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
         for seen in observations(self.places, c.observed, c.mask):
             gain, rows, o = self._gain(seen, c.noise, fold), seen.rows, seen.index
-            eps = replace(draws, datum=draws.datum[rows]).normal(len(o)) * gain.error  # (R, M, O)
+            stream = replace(draws, datum=draws.datum[rows], call=draws.call + (1 << 16))
+            eps = stream.normal(len(o)) * gain.error  # (R, M, O), independent of what else `draws` gives
             errors_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * gain.error
             parts = [
                 seen.y - b[rows][:, o],
@@ -184,8 +185,6 @@ class OptimalInterpolation(Solved):
             m[rows] = b[rows] + moved[0]
             d[rows] = m[rows][:, None] + e[rows] + moved[1].unflatten(0, eps.shape[:2])
             s[rows] = (known + moved[2]).square().mean(0).sqrt()
-        if not draws.hold:
-            draws.call += 1  # the errors above, drawn group by group with one and the same number
         m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in (m, s, d))
         return m, None if pool is None else s, d
 

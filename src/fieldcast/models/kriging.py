@@ -1,0 +1,159 @@
+"""Simple kriging: a Gaussian posterior from a parametric covariance, each variable by itself.
+
+    x ~ N(0, D rho D),    y = H x + eps,    eps ~ N(0, R),    R = noise^2 + nugget D^2,
+    d_j = u_j + K (y + eps_j - H u_j),    K = C H^T (H C H^T + R)^-1,    u_j ~ N(0, C)
+
+D is the standard deviation of the training anomalies at each place, rho a correlation in space. Moving
+unconditional draws u_j by the gain gives exact draws of the posterior (Chiles and Delfiner 2012,
+"Geostatistics", 7.3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.special import eval_legendre, sph_legendre_p_all
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.covariance import CORRELATIONS, EARTH, Kernel
+from fieldcast.models.draws import Draws
+from fieldcast.models.gain import Gain, Parametric, cholesky
+from fieldcast.models.places import Places, observations
+
+EXACT = 4000  # up to so many places the prior is drawn by a Cholesky factor: 130 MB while it is made
+DEGREE = 80  # of spherical harmonics where there are more: half a wave is 250 km
+NODES = 512  # of the quadrature for their variances
+POINTS = 512  # places whose harmonics are worked out at once
+DOUBLE = 2500  # places up to which everything is in double precision
+ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error
+
+
+def harmonics(points: Float[Tensor, "p 3"], degree: int) -> Float[Tensor, "p terms"]:
+    """Y_lm, real and orthonormal, of points of the unit sphere: (degree + 1)^2 terms, ordered by l."""
+    found = []
+    orders = np.arange(1, degree + 1)
+    for part in points.double().cpu().split(POINTS):
+        polar = np.arccos(part[:, 2].clamp(-1, 1).numpy())
+        angle = orders[:, None] * np.arctan2(part[:, 1].numpy(), part[:, 0].numpy())
+        legendre = sph_legendre_p_all(degree, degree, polar)[0]  # (l, m, p)
+        waves = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)])
+        rows = []
+        for n in range(degree + 1):
+            rows += [legendre[n, :1], *(legendre[n, 1 : n + 1] * waves[:, :n])]
+        found.append(torch.from_numpy(np.concatenate(rows)).T.float())
+    return torch.cat(found).to(points.device)
+
+
+def variances(kernel: Kernel, degree: int) -> Float[Tensor, " degrees"]:
+    """b_l of rho(angle) = sum_l b_l P_l(cos angle): the variance that a random field has at each degree."""
+    x, weight = np.polynomial.legendre.leggauss(NODES)
+    rho = kernel.function(torch.from_numpy(EARTH * np.sqrt(2 - 2 * x)), kernel.length).numpy()
+    b = [(2 * n + 1) / 2 * np.sum(weight * rho * eval_legendre(n, x)) for n in range(degree + 1)]
+    return torch.tensor(np.maximum(b, 0))
+
+
+class Prior:
+    """A square root of rho: standard normal numbers to fields with that correlation.
+
+    By Cholesky up to 4000 places. Beyond, sum_lm sqrt(4 pi b_l / (2 l + 1)) Y_lm z_lm up to degree 80 (the
+    expansion of an isotropic field: Marinucci and Peccati 2011, "Random Fields on the Sphere", section 5.2),
+    with the variance of the degrees that are left out put into white noise.
+    """
+
+    def __init__(self, kernel: Kernel):
+        count, dtype = len(kernel.points), kernel.points.dtype
+        if count <= EXACT:
+            every = torch.arange(count, device=kernel.points.device)
+            self.root, self.rest = cholesky(kernel.rows(every).double()).to(dtype), 0.0
+        else:
+            b = variances(kernel, DEGREE)
+            scale = (4 * np.pi * b / (2 * torch.arange(DEGREE + 1) + 1)).sqrt()
+            self.root = harmonics(kernel.points, DEGREE).to(dtype)
+            self.root *= scale.repeat_interleave(2 * torch.arange(DEGREE + 1) + 1).to(self.root)
+            self.rest = float((1 - b.sum()).clamp(min=0).sqrt())
+
+    def draw(self, draws: Draws, variables: int) -> Float[Tensor, "batch members variable p"]:
+        places, terms = self.root.shape
+        u = draws.normal(variables, terms).to(self.root) @ self.root.T
+        return u if self.rest == 0 else u + self.rest * draws.normal(variables, places).to(u)
+
+
+class Kriging(Solved):
+    """Simple kriging of standardised anomalies; see the module for the equations.
+
+    Parameters
+    ----------
+    correlation
+        rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
+
+    Tuned: `length` of rho in km; `nugget`, the error of an observation as a share of the local variance.
+    """
+
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {
+            "length": (300.0, 500.0, 700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0),
+            "nugget": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
+        }
+    )
+
+    def __init__(self, space: Space, correlation: str = "matern32"):
+        super().__init__(space)
+        if correlation not in CORRELATIONS:
+            raise TypeError(f"correlation '{correlation}' is none of {', '.join(CORRELATIONS)}")
+        self.correlation = correlation
+        self.places = Places(space)
+        self.register_buffer("deviation", torch.ones(len(space.variables), len(self.places)))  # D
+        self.register_buffer("length", torch.tensor(1000.0))
+        self.register_buffer("nugget", torch.tensor(0.0))
+        self._made: dict[Any, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": {}}  # what can be made again is not copied
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        count, total = 0, torch.zeros_like(self.deviation, dtype=torch.float64)
+        for batch in training:
+            total += self.places.gather(batch.x).double().square().sum(0)
+            count += len(batch.x)
+        self.deviation.copy_((total / count).sqrt())
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        kernel, prior = self._prior()
+        deviation = self.deviation.to(kernel.points.dtype)
+        u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)
+        for v in range(len(deviation)):
+            for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
+                gain = self.gain(v, seen.index, c.noise**2 / seen.count)
+                rows, o = seen.rows, seen.index
+                stream = replace(draws, datum=draws.datum[rows], call=draws.call + (v + 1 << 16))
+                eps = stream.normal(len(o)) * gain.error  # independent of u, and between variables
+                free = u[rows, :, v]
+                innovation = (seen.y[:, None] + eps - free[..., o]).flatten(0, 1)
+                u[rows, :, v] = free + gain(innovation).unflatten(0, free.shape[:2])
+        return self.places.scatter(u.float())
+
+    def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
+        """K of one variable: `index` holds the places observed, `error` their variances without the nugget."""
+        kernel, _ = self._prior()
+        deviation = self.deviation[variable].to(kernel.points.dtype)
+        rounding = ROUNDING * torch.finfo(deviation.dtype).eps
+        variance = error + (float(self.nugget) + rounding) * deviation[index].double().square()
+        part = Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)
+        return Gain([part], index, variance, deviation, len(deviation))
+
+    def _prior(self) -> tuple[Kernel, Prior]:
+        """Correlation and square root of the length in force; the last ones are kept."""
+        key = (float(self.length), self.deviation.device)
+        if key not in self._made:
+            dtype = torch.float64 if len(self.places) <= DOUBLE else torch.float32
+            points = self.places.points.to(self.deviation.device, dtype)
+            kernel = Kernel(CORRELATIONS[self.correlation], key[0], points)
+            self._made = {key: (kernel, Prior(kernel))}
+        return self._made[key]

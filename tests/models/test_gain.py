@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from fieldcast.models import gain as module
+from fieldcast.models.covariance import Kernel, chord, gaspari_cohn, matern32
+from fieldcast.models.gain import Gain, Moments, Parametric, Tapered, cholesky
+
+PLACES, VARIABLES, DAYS = 30, 2, 50
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """The terms of a covariance, and the same as one matrix, written out."""
+    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr(module, "BLOCK", 16)
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(PLACES, 3))
+    points = torch.from_numpy(points / np.linalg.norm(points, axis=1, keepdims=True))
+    mixing = rng.normal(size=(VARIABLES * PLACES, VARIABLES * PLACES))
+    a = torch.from_numpy(rng.normal(size=(DAYS, VARIABLES * PLACES)) @ mixing)
+    share = torch.from_numpy(rng.random(DAYS) < 0.7).double() / DAYS
+    between = torch.tensor([[1, 0.4], [0.4, 1]], dtype=torch.float64)
+    deviation = torch.from_numpy(rng.random(VARIABLES * PLACES) + 0.5)
+    taper, rho = Kernel(gaspari_cohn, 9000.0, points), Kernel(matern32, 3000.0, points)
+    distance = chord(points, points)
+    ones = torch.ones(VARIABLES, VARIABLES, dtype=torch.float64)
+    whole = 0.7 * torch.kron(ones, gaspari_cohn(distance, 9000.0)) * (a.T @ torch.diag(share) @ a)
+    whole += 0.3 * torch.kron(between, matern32(distance, 3000.0)) * torch.outer(deviation, deviation)
+    moments = Moments(a, share)
+    return moments, [Tapered(0.7, moments, taper, PLACES), Parametric(0.3, deviation, between, rho)], whole
+
+
+def test_second_moments_are_the_same_formed_or_not(parts):
+    moments = parts[0]
+    expected = moments.anomalies.T @ torch.diag(moments.share) @ moments.anomalies
+    index, other = torch.tensor([40, 3, 3, 17]), torch.tensor([5, 59])
+    for form in (moments, moments.densified()):
+        assert torch.allclose(form.rows(index), expected[index])
+        assert torch.allclose(form.block(index, other), expected[index][:, other])
+
+
+def test_days_without_share_are_not_seen(parts):
+    moments = parts[0]
+    changed = moments.anomalies.clone()
+    changed[moments.share == 0] = 1e6
+    assert torch.equal(Moments(changed, moments.share).densified().dense, moments.densified().dense)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_gain_is_that_of_the_whole_matrix(parts, dense):
+    moments, (tapered, parametric), whole = parts
+    if dense:
+        tapered = Tapered(tapered.weight, moments.densified(), tapered.taper, PLACES)
+    index = torch.from_numpy(np.random.default_rng(1).permutation(VARIABLES * PLACES)[:25])
+    variance = torch.linspace(0.1, 0.5, 25, dtype=torch.float64)
+    gain = Gain([tapered, parametric], index, variance, whole, len(whole))
+    expected = whole[:, index] @ torch.linalg.inv(whole[index][:, index] + torch.diag(variance))
+    assert torch.allclose(gain(torch.eye(25, dtype=torch.float64)).T, expected, atol=1e-10)
+    assert torch.allclose(gain.error.square(), variance)
+
+
+def test_nothing_observed_moves_nothing(parts):
+    none = torch.zeros(0, dtype=torch.long)
+    gain = Gain(parts[1], none, torch.zeros(0, dtype=torch.float64), parts[2], len(parts[2]))
+    assert torch.equal(gain(torch.zeros(3, 0)), torch.zeros(3, len(parts[2]), dtype=torch.float64))
+
+
+def test_a_singular_matrix_is_factorised_and_an_indefinite_one_refused():
+    ones = torch.ones(4, 4, dtype=torch.float64)
+    factor = cholesky(ones.clone())
+    assert torch.allclose(factor @ factor.T, ones, atol=1e-6)
+    with pytest.raises(torch.linalg.LinAlgError):
+        cholesky(torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64))

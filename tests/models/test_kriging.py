@@ -1,0 +1,193 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern
+
+from fieldcast.models import kriging as module
+from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.covariance import EARTH, Kernel, exponential, matern32
+from fieldcast.models.draws import Draws
+from fieldcast.models.kriging import Kriging, Prior, harmonics
+
+
+def globe(rows: int, columns: int, variables: int = 1, poles: bool = False) -> Space:
+    edge = math.pi / 2 if poles else math.pi / 2 * (1 - 1 / rows)
+    up, around = torch.meshgrid(
+        torch.linspace(-edge, edge, rows), torch.arange(columns) * 2 * math.pi / columns, indexing="ij"
+    )
+    points = torch.stack([up.cos() * around.cos(), up.cos() * around.sin(), up.sin()], dim=-1)
+    area = up.cos() + 0.01
+    exists = torch.ones(rows, columns, dtype=torch.bool)
+    names = tuple(f"v{i}" for i in range(variables))
+    return Space(
+        names, True, area / area.mean(), exists, points, torch.zeros(0, rows, columns), torch.ones(variables)
+    )
+
+
+def solved(space: Space, length: float, nugget: float = 0.0, seed: int = 0) -> Kriging:
+    """Kriging whose deviation varies from place to place."""
+    model = Kriging(space)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(50, *space.state, generator=generator) * (
+        1 + torch.rand(*space.state, generator=generator)
+    )
+    model.solve([Batch(x[:20], Context(20)), Batch(x[20:], Context(30))])
+    model.choose(length=length, nugget=nugget)
+    return model
+
+
+def context(x: torch.Tensor, mask: torch.Tensor, noise: float = 0.0) -> Context:
+    return Context(len(x), observed=x * mask, mask=mask.expand_as(x), noise=noise)
+
+
+@pytest.fixture
+def one():
+    """A small globe, its kriging, and a third of the cells of two variables, each with its own mask."""
+    space = globe(7, 12, variables=2)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(4, *space.state, generator=generator)
+    mask = torch.rand(1, *space.state, generator=generator) < 0.3
+    return space, solved(space, 2500.0, 0.02), x, mask
+
+
+def test_mean_and_deviation_agree_with_scikit_learn(one):
+    _space, model, x, mask = one
+    points, noise = model.places.points.numpy(), 0.2
+    for v in range(2):
+        o = mask[0, v].flatten().nonzero()[:, 0]
+        deviation = model.deviation[v].double().numpy()
+        alpha = (noise**2 / deviation**2 + float(model.nugget))[o]
+        reference = GaussianProcessRegressor(Matern(2500 / EARTH, nu=1.5), alpha=alpha, optimizer=None)
+        reference.fit(points[o], x[0, v].flatten()[o].double().numpy() / deviation[o])
+        mean, sd = reference.predict(points, return_std=True)
+        gain = model.gain(v, o, torch.full((len(o),), noise**2, dtype=torch.float64))
+        k = gain(torch.eye(len(o), dtype=torch.float64))
+        c = matern32(torch.cdist(model.places.points, model.places.points) * EARTH, 2500.0)
+        c *= torch.outer(*[torch.from_numpy(deviation)] * 2)
+        ours = gain(x[0, v].flatten()[o][None].double())[0]
+        np.testing.assert_allclose(ours.numpy(), mean * deviation, atol=1e-6)
+        left = (c.diagonal() - (k * c[o]).sum(0)).sqrt()
+        np.testing.assert_allclose(left.numpy(), sd * deviation, atol=1e-6)
+
+
+def test_draws_have_the_mean_and_covariance_of_the_posterior(one):
+    _space, model, x, mask = one
+    members, noise, v = 6000, 0.3, 1
+    d = (
+        model.sample(context(x[:1], mask, noise), Draws(5, torch.tensor([3]), members))[0, :, v]
+        .flatten(1)
+        .double()
+    )
+    o = mask[0, v].flatten().nonzero()[:, 0]
+    c = model.deviation[v].double()
+    c = matern32(torch.cdist(model.places.points, model.places.points) * EARTH, 2500.0) * torch.outer(c, c)
+    r = torch.diag(noise**2 + float(model.nugget) * c.diagonal()[o])
+    k = c[:, o] @ torch.linalg.inv(c[o][:, o] + r)
+    mean, posterior = k @ x[0, v].flatten()[o].double(), c - k @ c[o]
+    error = (d.mean(0) - mean) / (posterior.diagonal() / members).sqrt()
+    assert error.abs().max() < 4.5
+    sd = posterior.diagonal().sqrt()
+    difference = (torch.cov(d.T) - posterior) / torch.outer(sd, sd) * math.sqrt(members)
+    assert difference.abs().max() < 8  # of a sampling deviation of 1 to sqrt(2)
+    assert difference.square().mean() < 2
+
+
+def test_the_truth_is_one_of_the_draws():
+    """Fields of the prior, observed: error and spread agree, and the truth ranks anywhere."""
+    space = globe(6, 10)
+    model = solved(space, 3000.0)
+    count, members, noise = 300, 9, 0.2
+    truth = model.sample(
+        context(torch.zeros(1, 1, 6, 10), torch.zeros(1, 1, 6, 10, dtype=torch.bool)),
+        Draws(8, torch.tensor([0]), count),
+    )[0]
+    generator = torch.Generator().manual_seed(2)
+    mask = (torch.rand(3, 1, 6, 10, generator=generator) < 0.2)[torch.arange(count) % 3]
+    seen = truth + noise * torch.randn(truth.shape, generator=generator)
+    d = model.sample(context(seen, mask, noise), Draws(9, torch.arange(count), members))
+    hidden = ~mask
+    error = (d.mean(1) - truth).square()[hidden].mean()
+    spread = d.var(1)[hidden].mean() * (1 + 1 / members)
+    assert (spread / error).sqrt() == pytest.approx(1, abs=0.04)
+    rank = (d < truth[:, None]).sum(1)[hidden]
+    share = torch.bincount(rank, minlength=members + 1) / len(rank)
+    assert (share - 0.1).abs().max() < 0.025
+
+
+def test_exact_at_observations_without_nugget_and_noise(one):
+    _, model, x, mask = one
+    model.choose(nugget=0.0)
+    d = model.sample(context(x, mask), Draws(0, torch.arange(4), 3))
+    assert ((d - x[:, None]) * mask).abs().max() < 1e-5
+
+
+def test_nothing_observed_gives_the_prior(one):
+    _space, model, x, mask = one
+    d = model.sample(context(x[:1], mask & False), Draws(0, torch.tensor([0]), 4000))[0]
+    assert torch.allclose(d.std(0).flatten(1), model.deviation, rtol=0.06)
+
+
+def test_members_do_not_know_the_batch_nor_the_global_random_state(one):
+    space, model, x, _ = one
+    mask = torch.rand(4, *space.state, generator=torch.Generator().manual_seed(5)) < 0.4
+    torch.manual_seed(0)
+    whole = model.sample(context(x, mask, 0.1), Draws(3, torch.arange(4), 5))
+    torch.manual_seed(99)
+    part = model.sample(context(x[2:3], mask[2:3], 0.1), Draws(3, torch.tensor([2]), 5))
+    assert torch.allclose(whole[2:3], part, atol=1e-5)
+    other = model.sample(context(x[2:3], mask[2:3], 0.1), Draws(4, torch.tensor([2]), 5))
+    assert not torch.allclose(part, other, atol=0.1)
+
+
+def test_poles_of_coincident_cells_do_no_harm():
+    space = globe(9, 12, poles=True)
+    model = solved(space, 3000.0)
+    x = torch.ones(1, 1, 9, 12)
+    d = model.sample(context(x, torch.ones(1, 1, 9, 12, dtype=torch.bool)), Draws(0, torch.tensor([0]), 2))
+    assert torch.allclose(d, torch.ones_like(d), atol=1e-4)
+
+
+def test_harmonics_are_orthonormal():
+    x, weight = np.polynomial.legendre.leggauss(12)
+    around = np.arange(24) * 2 * np.pi / 24
+    sine = np.sqrt(1 - x**2)[:, None]
+    points = np.stack(
+        [sine * np.cos(around), sine * np.sin(around), np.broadcast_to(x[:, None], (12, 24))], -1
+    )
+    y = harmonics(torch.from_numpy(points.reshape(-1, 3)), 8).double()
+    weights = torch.from_numpy(np.repeat(weight * 2 * np.pi / 24, 24))
+    assert torch.allclose((y * weights[:, None]).T @ y, torch.eye(81, dtype=torch.float64), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "length", "allowed"), [(matern32, 2000.0, 2e-3), (exponential, 3000.0, 0.07)]
+)
+def test_the_spectral_square_root_gives_the_correlation(monkeypatch, function, length, allowed):
+    points = Kriging(globe(8, 12)).places.points
+    kernel = Kernel(function, length, points)
+    expected = kernel.rows(torch.arange(len(points)))
+    exact = Prior(kernel).root
+    assert torch.allclose(exact @ exact.T, expected, atol=1e-9)
+    monkeypatch.setattr(module, "EXACT", 10)
+    prior = Prior(kernel)
+    found = prior.root @ prior.root.T
+    assert (found - expected).abs().max() < allowed  # what lies beyond degree 80 is white
+    whole = found.diagonal() + prior.rest**2
+    assert torch.allclose(whole, torch.ones_like(whole), atol=1e-3)
+
+
+def test_a_loaded_model_draws_the_same(one):
+    space, model, x, mask = one
+    loaded = Kriging(space)
+    loaded.load_state_dict(model.state_dict())
+    assert loaded.chosen() == model.chosen()
+    c, draws = context(x, mask), Draws(0, torch.arange(4), 2)
+    assert torch.equal(loaded.sample(c, draws.held()), model.sample(c, draws.held()))
+
+
+def test_an_unknown_correlation_is_refused():
+    with pytest.raises(TypeError, match="gaussian"):
+        Kriging(globe(3, 4), correlation="gaussian")
