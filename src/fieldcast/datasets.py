@@ -1,7 +1,8 @@
 """Kedro data sets that are whole or absent: Zarr stores with xarray, tables, JSON, text and bytes.
 
-What is saved is written beside its place as `<name>.partial` and renamed when whole, so that `exists()` means
-complete, and an interrupted or failed write harms nothing that was there. Paths may be local or remote (fsspec).
+What is saved is written beside its place as `<name>.partial` and renamed when whole: `exists()` means
+complete, and an interrupted or failed write harms nothing that was there. Paths may be local or remote
+(fsspec).
 """
 
 import errno
@@ -104,9 +105,10 @@ class ZarrDataset(_Located):
       save_args: {chunks: {time: 64}}       # chunks on disk; by default whole fields, about 8 MiB
     ```
 
-    Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how many
-    there will be). Piece 0 starts anew, the last one publishes; until then `exists()` and `load()` know only what
-    was there before. The two attributes are not stored. A save without them is a whole store.
+    Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
+    many there will be). Piece 0 starts anew, the last one publishes; until then `exists()` and `load()`
+    know only what was there before. The two attributes are not stored. A save without them is a whole
+    store.
 
     Saving over a store that is still open lazily in this process leaves its readers what they opened: the old
     store is moved aside, they are pointed there, and it is removed when the last of them is gone.
@@ -115,7 +117,7 @@ class ZarrDataset(_Located):
     def __init__(
         self, *, append: str | None = None, missing: Literal["error", "none"] = "error", **settings: Any
     ) -> None:
-        """append: the dimension along which pieces are added; missing: "none" loads None when there is no store."""
+        """append: the dimension along which pieces are added; missing: "error", or "none" to load None."""
         super().__init__(**settings)
         self._append, self._if_missing = append, missing
 
@@ -129,13 +131,13 @@ class ZarrDataset(_Located):
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
         if lazy:
-            return _in_order(xr.open_zarr(self._reader(), **{"chunks": {}, **options}))
-        return _in_order(xr.open_zarr(self._store(self._path), **{"chunks": None, **options})).load()
+            return _as_saved(xr.open_zarr(self._reader(), **{"chunks": {}, **options}))
+        return _as_saved(xr.open_zarr(self._store(self._path), **{"chunks": None, **options})).load()
 
     def save(self, data: xr.Dataset) -> None:
         """Writes all of it, or the next piece of a stream."""
         piece, pieces = int(data.attrs.get("piece", 0)), int(data.attrs.get("pieces", 1))
-        data = data.drop_encoding()
+        data = _with_words(data.drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
         data.attrs[_ORDER] = [str(name) for name in data.data_vars]
         self._recover()
@@ -160,7 +162,7 @@ class ZarrDataset(_Located):
         return JSONPreview(json.dumps(text))
 
     def _describe(self) -> dict[str, Any]:
-        return {**super()._describe(), "append": self._append}
+        return {**super()._describe(), "append": self._append, "missing": self._if_missing}
 
     def _exists(self) -> bool:
         self._recover()
@@ -189,7 +191,7 @@ class ZarrDataset(_Located):
             raise DatasetError(f"'{self._path}' is given a stream: its catalog entry needs 'append'")
         elif not self._fs.exists(partial):
             raise DatasetError(
-                f"'{self._path}' is given piece {piece} of a stream without piece 0: run it again"
+                f"'{self._path}' is given piece {piece} of a stream without its start: run it again"
             )
         else:
             # variables without the dimension are those of the first piece
@@ -197,7 +199,7 @@ class ZarrDataset(_Located):
         _evenly_chunked(data).to_zarr(self._store(partial), consolidated=False, zarr_format=2, **how)
 
     def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
-        """Chunks on disk; times in whole seconds where exact, so that the pieces of a stream share one unit."""
+        """Chunks on disk; times in whole seconds where exact: the pieces of a stream share one unit."""
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
             encoding[name] = {}
@@ -273,12 +275,25 @@ def _sweep(path: PurePosixPath) -> None:
             continue  # another user's living process, or no store of ours
 
 
-def _in_order(data: xr.Dataset) -> xr.Dataset:
-    """Variables in the order in which they were saved."""
+def _as_saved(data: xr.Dataset) -> xr.Dataset:
+    """Variables in the order in which they were saved, words as numpy has them."""
+    data = _with_words(data, str)
     order = data.attrs.pop(_ORDER, None)
     if not order or set(order) != set(data.data_vars):
         return data
     return data.drop_vars(order).assign({name: data[name] for name in order})
+
+
+def _with_words(data: xr.Dataset, kind: type) -> xr.Dataset:
+    """Text as this kind: `object` in the store, as a later piece may hold longer words; `str` here."""
+    words: dict[Hashable, Any] = {
+        name: (array.dims, np.array(array.values.tolist(), dtype=kind).reshape(array.shape), array.attrs)
+        for name, array in data.variables.items()
+        if array.dtype.kind in "UT"
+    }
+    return data.assign_coords({name: words[name] for name in words if name in data.coords}).assign(
+        {name: words[name] for name in words if name in data.data_vars}
+    )
 
 
 def _whole_seconds(times: np.ndarray) -> bool:

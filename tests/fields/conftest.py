@@ -10,6 +10,7 @@ import xarray as xr
 
 def weather(
     times: int = 60,
+    *,
     latitude: np.ndarray | None = None,
     longitude: np.ndarray | None = None,
     calendar: str = "standard",

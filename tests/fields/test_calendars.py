@@ -34,7 +34,10 @@ def test_fraction_of_year(calendar: str) -> None:
 
 
 def test_iso_sorts_as_time_and_is_the_same_in_both_kinds() -> None:
-    kinds = [xr.date_range("0099-12-30", periods=5, calendar="noleap", use_cftime=True), pd.date_range("1999-12-30", periods=5)]
+    kinds = [
+        xr.date_range("0099-12-30", periods=5, calendar="noleap", use_cftime=True),
+        pd.date_range("1999-12-30", periods=5),
+    ]
     early, late = (calendars.iso(kind) for kind in kinds)
     assert list(early) == sorted(early) and list(late) == sorted(late)
     assert early[2] == "0100-01-01T00:00:00" and late[2] == "2000-01-01T00:00:00"

@@ -1,4 +1,4 @@
-"""The window's closed-form damping of a harmonic, unbiased uneven coverage, and the training mean of short records."""
+"""The closed-form damping of a harmonic, uneven coverage without bias, the mean of short records."""
 
 from collections.abc import Callable
 
@@ -20,8 +20,8 @@ def harmonic(fields: xr.Dataset, k: int = 1) -> xr.Dataset:
 
 def damping(k: int, half: int = 30) -> float:
     """Fejér's kernel: the triangle's answer to a harmonic."""
-    θ = 2 * np.pi * k / 365
-    return float((np.sin(half * θ / 2) / (half * np.sin(θ / 2))) ** 2)
+    theta = 2 * np.pi * k / 365
+    return float((np.sin(half * theta / 2) / (half * np.sin(theta / 2))) ** 2)
 
 
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])

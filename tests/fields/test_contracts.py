@@ -38,27 +38,40 @@ FIELDS: dict[str, tuple[Callable, str]] = {
     "other names": (lambda d: d.rename(latitude="lat"), "no dimension 'latitude'"),
     "southward": (lambda d: d.isel(latitude=slice(None, None, -1)), "'latitude' does not ascend"),
     "eastward": (lambda d: d.isel(longitude=[1, 0, 2, 3, 4, 5]), "'longitude' does not ascend"),
-    "latitude without units": (lambda d: without_units(d, "latitude"), "'latitude' has not the units 'degrees_north'"),
+    "latitude without units": (
+        lambda d: without_units(d, "latitude"),
+        "'latitude' has not the units 'degrees_north'",
+    ),
     "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "'time' holds no dates"),
     "twice": (time_twice, "times do not ascend, or repeat, at 2001-01-10"),
     "unsorted": (lambda d: d.isel(time=np.r_[0:10, 30:60, 10:30]), "times do not ascend"),
     "no segment": (lambda d: d.drop_vars("segment"), "'segment' (time, int32) is missing"),
-    "float segment": (lambda d: d.assign_coords(segment=d["segment"].astype(float)), "'segment' (time, int32)"),
+    "float segment": (
+        lambda d: d.assign_coords(segment=d["segment"].astype(float)),
+        "'segment' (time, int32)",
+    ),
     "irregular": (lambda d: d.isel(time=np.delete(np.arange(60), 7)), "is not 24 hours at 2001-01-09"),
     "no variable": (lambda d: d.drop_vars(["t2m", "msl"]), "hold no variable"),
-    "order": (lambda d: d.transpose("latitude", "time", "longitude"), "dimensions (latitude, time, longitude), not (time"),
+    "order": (
+        lambda d: d.transpose("latitude", "time", "longitude"),
+        "dimensions (latitude, time, longitude), not (time",
+    ),
     "further dimension": (lambda d: d.expand_dims(number=2), "has dimensions (number, time"),
     "float64": (lambda d: d.astype(float), "'t2m' is float64, not float32"),
     "no units": (lambda d: without_units(d, "t2m"), "'t2m' has no units"),
     "scattered": (lambda d: holed(d, np.nan), "'t2m' has cells that miss values at some times"),
     "infinite": (lambda d: holed(d, np.inf), "'t2m' has infinite values"),
     "static": (
-        lambda d: d.assign(h=d["t2m"][0].drop_vars(["time", "segment"]).where(d["latitude"] > 0).assign_attrs(units="m")),
+        lambda d: d.assign(
+            h=d["t2m"][0].drop_vars(["time", "segment"]).where(d["latitude"] > 0).assign_attrs(units="m")
+        ),
         "static variable 'h' has missing",
     ),
-    **{f"no {key}": (lambda d, key=key: dropped(d, key), f"no attribute '{key}'")
-       for key in ("digest", "source", "wraps", "Conventions", "step_hours")},
-}  # fmt: skip
+    **{
+        f"no {key}": (lambda d, key=key: dropped(d, key), f"no attribute '{key}'")
+        for key in ("digest", "source", "wraps", "Conventions", "step_hours")
+    },
+}
 
 
 @pytest.mark.parametrize("rule", FIELDS)
@@ -66,9 +79,8 @@ def test_each_rule_of_fields(make_weather: Make, rule: str) -> None:
     spoil, words = FIELDS[rule]
     fields, _ = ingest(make_weather())
     assert Fields().validate(fields) is fields
-    with pytest.raises(InputError) as caught:
-        with xr.set_options(keep_attrs=True):
-            Fields().validate(spoil(fields))
+    with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
+        Fields().validate(spoil(fields))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -106,9 +118,8 @@ def test_each_rule_of_cases(make_weather: Make, rule: str, contract: Observation
     if isinstance(contract, Reconstructions):
         data = data.expand_dims(member=3, axis=2)
     assert contract.validate(data) is data
-    with pytest.raises(InputError) as caught:
-        with xr.set_options(keep_attrs=True):
-            contract.validate(spoil(data))
+    with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
+        contract.validate(spoil(data))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""Areas against closed forms: the sphere's total, a crop as part of the globe, Gaussian latitudes as a quadrature."""
+"""Areas against closed forms: poles, a crop as part of the globe, Gaussian latitudes as a quadrature."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,9 @@ def test_inner_rows_go_as_the_cosine(turn: int) -> None:
     latitude = np.arange(-87.1875, 90, 5.625)[::turn]
     area = grid.cell_areas(latitude, GLOBE)
     # sin(b) - sin(a) = 2 cos((a + b) / 2) sin((b - a) / 2): exact for cells of one width
-    assert np.allclose(area[:, 0] / area[16, 0], np.cos(np.deg2rad(latitude)) / np.cos(np.deg2rad(latitude[16])))
+    assert np.allclose(
+        area[:, 0] / area[16, 0], np.cos(np.deg2rad(latitude)) / np.cos(np.deg2rad(latitude[16]))
+    )
 
 
 def test_a_crop_weighs_its_cells_as_the_globe_does() -> None:
@@ -66,8 +68,8 @@ def test_unequal_longitudes_and_cells_that_do_not_exist() -> None:
 def test_points_have_the_great_circle_distance_of_the_haversine() -> None:
     points = grid.unit_points([-30.0, 45.0], [0.0, 100.0, 350.0])
     assert np.allclose(np.linalg.norm(points, axis=-1), 1.0)
-    φ, λ = np.deg2rad([-30.0, 45.0]), np.deg2rad(100.0)
-    haversine = np.sin((φ[1] - φ[0]) / 2) ** 2 + np.cos(φ[0]) * np.cos(φ[1]) * np.sin(λ / 2) ** 2
+    phi, lam = np.deg2rad([-30.0, 45.0]), np.deg2rad(100.0)
+    haversine = np.sin((phi[1] - phi[0]) / 2) ** 2 + np.cos(phi[0]) * np.cos(phi[1]) * np.sin(lam / 2) ** 2
     assert np.isclose(np.arccos(points[0, 0] @ points[1, 1]), 2 * np.arcsin(np.sqrt(haversine)))
 
 
@@ -75,7 +77,9 @@ def test_exists_is_by_variable() -> None:
     values = np.ones((3, 2, 2), dtype=np.float32)
     values[:, 0, 1] = np.nan
     dims = ("time", "latitude", "longitude")
-    fields = xr.Dataset({"sst": (dims, values), "t2m": (dims, np.ones_like(values)), "h": (dims[1:], values[0])})
+    fields = xr.Dataset(
+        {"sst": (dims, values), "t2m": (dims, np.ones_like(values)), "h": (dims[1:], values[0])}
+    )
     exists = grid.exists(fields)
     assert exists.dims == ("variable", "latitude", "longitude") and list(exists["variable"]) == ["sst", "t2m"]
     assert exists.sum("variable").values.tolist() == [[2, 1], [2, 2]]

@@ -1,4 +1,4 @@
-"""The whole chain: what the contract asks for comes out, the digest knows the data, and damage is found in reading."""
+"""The whole chain: the contract is met, the digest knows the data, damage is found in reading."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +18,18 @@ Write = Callable[..., str]
 
 
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])
-@pytest.mark.parametrize("latitude", [np.linspace(90, -90, 7), np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(6)[0]))])
+@pytest.mark.parametrize(
+    "latitude", [np.linspace(90, -90, 7), np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(6)[0]))]
+)
 def test_the_contract_is_met(make_weather: Make, write: Write, calendar: str, latitude: np.ndarray) -> None:
     data = make_weather(times=400, start="2003-12-01", calendar=calendar, latitude=latitude)
     data["orography"] = data["t2m"][0].drop_vars("time").assign_attrs(units="m")
     data.attrs["source"] = "a test\nof ours"
     fields, quality = ingest_source(Source(path=write(data)))
     assert Fields().validate(fields) is fields
-    assert fields.attrs["source"] == "a test" and fields.attrs["wraps"] == 1 and fields.attrs["step_hours"] == 24
+    assert (
+        fields.attrs["source"] == "a test" and fields.attrs["wraps"] == 1 and fields.attrs["step_hours"] == 24
+    )
     assert len(quality) >= 12 and set(quality["action"]) <= {"fine", "mended"}
     xr.testing.assert_equal(fields.drop_vars("segment"), data.sortby("latitude"))
 
@@ -37,7 +41,9 @@ def test_data_in_memory_need_no_file(make_weather: Make) -> None:
     assert "segment" not in data.coords and "digest" not in data.attrs  # the given data are left alone
 
 
-def test_digest_is_of_names_coordinates_and_values(make_weather: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_is_of_names_coordinates_and_values(
+    make_weather: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = ingest(make_weather())[0]
     assert one.attrs["digest"] == ingest(make_weather())[0].attrs["digest"] == digest(one.chunk(time=7))
     assert len(one.attrs["digest"]) == 12
@@ -51,7 +57,9 @@ def test_digest_is_of_names_coordinates_and_values(make_weather: Make, monkeypat
     assert digest(one) == one.attrs["digest"]
 
 
-def test_larger_data_stay_lazy_and_come_out_the_same(make_weather: Make, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_larger_data_stay_lazy_and_come_out_the_same(
+    make_weather: Make, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = Source(path=write(make_weather(times=100)))
     inside, table = ingest_source(source)
     monkeypatch.setattr(chain, "IN_MEMORY", 0)
@@ -67,7 +75,9 @@ def test_damage_inside_a_file_is_found_in_reading(make_weather: Make, write: Wri
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 4000] = b"\0" * 4000
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"weather.nc' cannot be read to its end .*: copy or download it again"):
+    with pytest.raises(
+        InputError, match=r"weather.nc' cannot be read to its end .*: copy or download it again"
+    ):
         ingest_source(Source(path=str(path)))
 
 

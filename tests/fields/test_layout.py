@@ -15,7 +15,9 @@ DIMS = ("time", "latitude", "longitude")
 
 
 def with_levels(data: xr.Dataset, name: str = "level", scale: float = 1.0) -> xr.Dataset:
-    levels = xr.concat([data["msl"], 2 * data["msl"]], dim=name).assign_coords({name: [500 * scale, 850 * scale]})
+    levels = xr.concat([data["msl"], 2 * data["msl"]], dim=name).assign_coords(
+        {name: [500 * scale, 850 * scale]}
+    )
     if scale != 1:
         levels[name].attrs["units"] = "Pa"
     return levels.rename("geopotential").assign_attrs(long_name="Geopotential").to_dataset()
@@ -25,8 +27,10 @@ DRESSES: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "valid_time": lambda d: d.rename(time="valid_time"),
     "lat and lon": lambda d: d.rename(latitude="lat", longitude="lon"),
     "names only by attributes": lambda d: d.rename(latitude="rows", longitude="columns", time="epoch"),
-    "names without attributes": lambda d: d.rename(latitude="lat", longitude="lon").drop_attrs(deep=False).assign_coords(
-        lat=d["latitude"].values, lon=d["longitude"].values
+    "names without attributes": lambda d: (
+        d.rename(latitude="lat", longitude="lon")
+        .drop_attrs(deep=False)
+        .assign_coords(lat=d["latitude"].values, lon=d["longitude"].values)
     ),
     "other order": lambda d: d.transpose("longitude", "time", "latitude"),
     "float64": lambda d: d.astype(np.float64),
@@ -35,9 +39,11 @@ DRESSES: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "expver dimension": lambda d: xr.concat(
         [d.where(d["time"] < d["time"][20]), d.where(d["time"] >= d["time"][20])], dim="expver"
     ).assign_coords(expver=[1, 5]),
-    "coordinates apart from dimensions": lambda d: d.rename(
-        latitude="y", longitude="x", time="t"
-    ).reset_index(["y", "x", "t"]).rename(y="lat", x="lon", t="date"),
+    "coordinates apart from dimensions": lambda d: (
+        d.rename(latitude="y", longitude="x", time="t")
+        .reset_index(["y", "x", "t"])
+        .rename(y="lat", x="lon", t="date")
+    ),
     "bounds": lambda d: d.assign(
         time_bnds=(("time", "bnds"), np.stack([d["time"].values] * 2, axis=1)),
         lat_bnds=(("latitude", "bnds"), np.zeros((d.sizes["latitude"], 2))),
@@ -64,14 +70,18 @@ def test_levels_become_variables(make_weather: Make, name: str, scale: float) ->
     data = make_weather(times=40)
     found = to_contract(with_levels(data, name, scale))
     assert list(found.data_vars) == ["z500", "z850"]
-    assert np.array_equal(found["z850"], 2 * data["msl"]) and found["z500"].attrs["long_name"] == "Geopotential at 500"
+    assert (
+        np.array_equal(found["z850"], 2 * data["msl"])
+        and found["z500"].attrs["long_name"] == "Geopotential at 500"
+    )
     assert list(to_contract(with_levels(data), levels=[850.0]).data_vars) == ["z850"]
 
 
 def test_variables_are_found_by_any_of_their_names(make_weather: Make) -> None:
     data = xr.merge([with_levels(make_weather()), make_weather().rename(t2m="2m_temperature")])
     for wanted, names in {
-        "z500": ["z500"], "geopotential500": ["z500"], "geopotential": ["z500", "z850"], "z": ["z500", "z850"],
+        "z500": ["z500"], "geopotential500": ["z500"], "geopotential": ["z500", "z850"],
+        "z": ["z500", "z850"],
         "2m_temperature": ["t2m"], "t2m": ["t2m"], "msl": ["msl"],
     }.items():  # fmt: skip
         found = to_contract(data, wanted=[wanted])
@@ -113,11 +123,15 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "no latitude": (lambda d: d.isel(latitude=0, drop=True), "no latitude"),
     "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "holds no dates"),
     "missing date": (
-        lambda d: d.assign_coords(time=d["time"].where(d["time"] != d["time"][5])), "1 dates are missing"
+        lambda d: d.assign_coords(time=d["time"].where(d["time"] != d["time"][5])),
+        "1 dates are missing",
     ),
-    "calendar": (lambda d: d.convert_calendar("360_day", align_on="date"), "calendar of it is '360_day': convert"),
+    "calendar": (
+        lambda d: d.convert_calendar("360_day", align_on="date"),
+        "calendar of it is '360_day': convert",
+    ),
     "members": (lambda d: xr.concat([d, d], dim="number"), "further dimension 'number' of 2: choose one"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("family", REFUSED)

@@ -1,4 +1,4 @@
-"""What is mended comes out as if it had never been spoilt; what would be guessed is refused in one sentence."""
+"""What is mended comes out as if never spoilt; what would be guessed is refused in one sentence."""
 
 from collections.abc import Callable
 
@@ -95,9 +95,15 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "differing": (differing, "it gives 'msl' twice at 2001-01-10T00:00:00, with different values"),
     "too few": (lambda d: d.isel(time=slice(29)), "it holds 29 times, and 30 are the fewest"),
     "irregular": (shifted, "irregular: most often 24 hours, but not at 2001-01-21T05:00:00"),
-    "monthly": (lambda d: d.assign_coords(time=xr.date_range("2001-01-01", periods=60, freq="MS")), "irregular"),
+    "monthly": (
+        lambda d: d.assign_coords(time=xr.date_range("2001-01-01", periods=60, freq="MS")),
+        "irregular",
+    ),
     "unordered latitudes": (lambda d: d.isel(latitude=[0, 2, 1, 3, 4]), "latitudes of it are not in order"),
-    "unordered longitudes": (lambda d: d.isel(longitude=[0, 3, 1, 4, 2, 5]), "longitudes of it are not in order"),
+    "unordered longitudes": (
+        lambda d: d.isel(longitude=[0, 3, 1, 4, 2, 5]),
+        "longitudes of it are not in order",
+    ),
     "one row": (lambda d: d.isel(latitude=[0]), "grid of 1 x 6"),
     "latitudes in metres": (lambda d: d.assign_coords(latitude=d["latitude"] * 1000), "outside -90 to 90"),
 }

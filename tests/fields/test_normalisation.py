@@ -16,7 +16,9 @@ Make = Callable[..., xr.Dataset]
 
 def noisy(make_weather: Make, times: int, rho: float) -> xr.Dataset:
     """7 + 3 a, a an autoregressive process of unit variance and lag-one correlation rho."""
-    fields, _ = ingest(make_weather(times=times, latitude=np.linspace(-70, 70, 9), longitude=np.arange(0, 360, 30.0)))
+    fields, _ = ingest(
+        make_weather(times=times, latitude=np.linspace(-70, 70, 9), longitude=np.arange(0, 360, 30.0))
+    )
     rng = np.random.default_rng(5)
     a = rng.standard_normal(fields["t2m"].shape)
     for i in range(1, times):
@@ -29,7 +31,9 @@ def test_known_variance(make_weather: Make) -> None:
     found = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
     assert found["mean"] == pytest.approx(7, abs=0.05) and found["std"] == pytest.approx(3, rel=0.01)
     assert found["anomaly_std"] == pytest.approx(3, rel=0.01)
-    assert found["tendency"] == pytest.approx(np.sqrt(2 * (1 - 0.5)), rel=0.01)  # Var(a_t - a_s) = 2 (1 - rho)
+    assert found["tendency"] == pytest.approx(
+        np.sqrt(2 * (1 - 0.5)), rel=0.01
+    )  # Var(a_t - a_s) = 2 (1 - rho)
     assert found["units"] == "K"
 
 
@@ -38,7 +42,9 @@ def test_area_weights_against_numpy(make_weather: Make) -> None:
     fields["t2m"] = fields["t2m"] * np.cos(np.deg2rad(fields["latitude"])).astype(np.float32)
     fields["t2m"][:, 2, 3] = np.nan
     exists = np.isfinite(fields["t2m"][0].values)
-    weight = np.broadcast_to(grid.cell_areas(fields["latitude"], fields["longitude"], exists), fields["t2m"].shape)
+    weight = np.broadcast_to(
+        grid.cell_areas(fields["latitude"], fields["longitude"], exists), fields["t2m"].shape
+    )
     x = np.nan_to_num(fields["t2m"].values.astype(np.float64))
     mean = np.average(x, weights=weight)
     found = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
@@ -73,7 +79,9 @@ def test_changed_test_years_leave_every_fitted_number_the_same(make_weather: Mak
     fields, _ = ingest(make_weather(times=4 * 365))
     splits = make(fields["time"])
     changed = fields.copy(deep=True)
-    later = int(np.flatnonzero(changed["time"].values > select(fields, splits, "train")["time"].values[-1])[0])
+    later = int(
+        np.flatnonzero(changed["time"].values > select(fields, splits, "train")["time"].values[-1])[0]
+    )
     for name in ("t2m", "msl"):
         changed[name][later:] = changed[name][later:] * 3 - 40
     assert make(changed["time"]) == splits

@@ -13,7 +13,12 @@ TIMES = pd.date_range("2001-03-01", "2004-06-30", freq="12h")
 
 @pytest.mark.parametrize(
     "period",
-    [("2001", "2002"), ("2001-05", "2001-05"), ("2002-02-03", "2003"), ("2002-02-03T12:00", "2002-02-03T12:00:00")],
+    [
+        ("2001", "2002"),
+        ("2001-05", "2001-05"),
+        ("2002-02-03", "2003"),
+        ("2002-02-03T12:00", "2002-02-03T12:00:00"),
+    ],
 )
 def test_agrees_with_pandas(period: tuple[str, str]) -> None:
     series = pd.Series(np.arange(TIMES.size), TIMES)

@@ -1,4 +1,4 @@
-"""Each fault of the values is found where it is; natural weather, gusts and dry spells included, raises no alarm."""
+"""Each fault of the values is found where it is; natural weather, dry spells included, raises no alarm."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,9 @@ def test_sound_data_have_a_row_for_each_check(make_weather: Make) -> None:
     assert list(rows.columns) == ["check", "variable", "where", "count", "action", "sentence"]
     assert set(rows["action"]) == {"fine"}
     checks = {"infinite values", "missing values", "constant fields", "unit jumps"}
-    assert set(zip(rows["check"], rows["variable"], strict=True)) == {(c, v) for c in checks for v in ("t2m", "msl")}
+    assert set(zip(rows["check"], rows["variable"], strict=True)) == {
+        (c, v) for c in checks for v in ("t2m", "msl")
+    }
 
 
 def change(name: str, index: tuple, value: Callable) -> Callable[[xr.Dataset], None]:
@@ -46,16 +48,37 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], None], str]] = {
     ),
     "a missing field": (change("msl", (30,), lambda x: x * np.nan), "30 values of 'msl' in it are missing"),
     "all missing": (change("msl", (...,), lambda x: x * np.nan), "'msl' of it has no value at all"),
-    "inf": (change("t2m", (5, 0, 1), lambda x: np.inf), "holds 1 infinite or undeclared fill values, first at 2001-01-06"),
-    "fill": (change("t2m", (slice(5, 7), 0, 1), lambda x: 9.97e36), "holds 2 infinite or undeclared fill values"),
+    "inf": (
+        change("t2m", (5, 0, 1), lambda x: np.inf),
+        "holds 1 infinite or undeclared fill values, first at 2001-01-06",
+    ),
+    "fill": (
+        change("t2m", (slice(5, 7), 0, 1), lambda x: 9.97e36),
+        "holds 2 infinite or undeclared fill values",
+    ),
     "constant": (change("t2m", (...,), lambda x: 280.0), "'t2m' of it is constant"),
-    "constant in time": (change("t2m", (...,), lambda x: x[:1].values), "'t2m' of it does not change in time"),
+    "constant in time": (
+        change("t2m", (...,), lambda x: x[:1].values),
+        "'t2m' of it does not change in time",
+    ),
     "no units": (no_units, "'msl' of it has no units: add the attribute"),
-    "kelvin to celsius": (change("t2m", (slice(25, None),), lambda x: x - 273.15), "units at 2001-01-26T00:00:00"),
-    "pascal to hectopascal": (change("msl", (slice(40, None),), lambda x: x / 100), "'msl' of it seems to change its units at 2001-02-10"),
-    "a month in hectopascal": (change("msl", (slice(20, 50),), lambda x: x / 100), "seems to change its units at 2001-"),
-    "anomalies": (change("msl", (slice(40, None),), lambda x: (x - 1e5) / 100 + 1e5), "seems to change its units"),
-}  # fmt: skip
+    "kelvin to celsius": (
+        change("t2m", (slice(25, None),), lambda x: x - 273.15),
+        "units at 2001-01-26T00:00:00",
+    ),
+    "pascal to hectopascal": (
+        change("msl", (slice(40, None),), lambda x: x / 100),
+        "'msl' of it seems to change its units at 2001-02-10",
+    ),
+    "a month in hectopascal": (
+        change("msl", (slice(20, 50),), lambda x: x / 100),
+        "seems to change its units at 2001-",
+    ),
+    "anomalies": (
+        change("msl", (slice(40, None),), lambda x: (x - 1e5) / 100 + 1e5),
+        "seems to change its units",
+    ),
+}
 
 
 @pytest.mark.parametrize("family", REFUSED)
@@ -102,8 +125,10 @@ def test_useless_static_variables_are_left_out(make_weather: Make) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), times=st.integers(30, 400), kind=st.sampled_from(["white", "red", "rain", "step", "vorticity"])
-)  # fmt: skip
+    seed=st.integers(0, 10**6),
+    times=st.integers(30, 400),
+    kind=st.sampled_from(["white", "red", "rain", "step", "vorticity"]),
+)
 def test_natural_weather_raises_no_alarm(seed: int, times: int, kind: str) -> None:
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((times, 4, 6))
@@ -111,8 +136,11 @@ def test_natural_weather_raises_no_alarm(seed: int, times: int, kind: str) -> No
     values = {
         "white": 280 + 5 * noise,
         "red": 280 + 20 * season + np.cumsum(noise, axis=0) * 0.3,
-        "rain": np.clip(np.exp(2 * noise + 2 * rng.standard_normal((times, 1, 1))) - 5, 0, None) + 1e-3 * noise**2,
-        "step": 280 + 3 * noise + 4.0 * (np.arange(times) > times // 2)[:, None, None],  # a cold front that stays
+        "rain": np.clip(np.exp(2 * noise + 2 * rng.standard_normal((times, 1, 1))) - 5, 0, None)
+        + 1e-3 * noise**2,
+        "step": 280
+        + 3 * noise
+        + 4.0 * (np.arange(times) > times // 2)[:, None, None],  # a cold front that stays
         "vorticity": 1e-5 * noise * np.exp(0.3 * rng.standard_normal((times, 1, 1))),
     }[kind]
     time = xr.date_range("2001-01-01", periods=times)

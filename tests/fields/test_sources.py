@@ -36,8 +36,12 @@ def test_choice_of_variables_period_and_step(make_weather: Make, write: Write) -
 
 def weatherbench(make_weather: Make, path: Path) -> str:
     """A store laid out like WeatherBench 2: (time, level, longitude, latitude), long names, Zarr format 2."""
-    data = make_weather(times=400, freq="6h", latitude=np.arange(-87.1875, 90, 22.5), longitude=np.arange(0, 360, 45.0))
-    levels = xr.concat([data["msl"], 2 * data["msl"], 3 * data["msl"]], dim="level").assign_coords(level=[500, 700, 850])
+    data = make_weather(
+        times=400, freq="6h", latitude=np.arange(-87.1875, 90, 22.5), longitude=np.arange(0, 360, 45.0)
+    )
+    levels = xr.concat([data["msl"], 2 * data["msl"], 3 * data["msl"]], dim="level").assign_coords(
+        level=[500, 700, 850]
+    )
     store = xr.Dataset(
         {
             "geopotential": levels.assign_attrs(units="m**2 s**-2"),
@@ -55,9 +59,17 @@ def test_a_store_laid_out_like_weatherbench(make_weather: Make, tmp_path: Path) 
                     period=("2001-01", "2001-03"))  # fmt: skip
     found = open_source(chosen)
     assert list(found.data_vars) == ["z500", "t2m", "lsm"] and found.sizes["time"] == 90
-    assert found["z500"].dims == ("time", "latitude", "longitude") and found["z500"].attrs["units"] == "m**2 s**-2"
+    assert (
+        found["z500"].dims == ("time", "latitude", "longitude")
+        and found["z500"].attrs["units"] == "m**2 s**-2"
+    )
     with xr.open_zarr(path) as store:
-        same = store["geopotential"].sel(level=500).isel(time=slice(0, 360, 4)).transpose("time", "latitude", ...)
+        same = (
+            store["geopotential"]
+            .sel(level=500)
+            .isel(time=slice(0, 360, 4))
+            .transpose("time", "latitude", ...)
+        )
         assert np.array_equal(found["z500"], same)
     assert set(open_source(Source(path=path, levels=[850])).data_vars) == {"z850", "t2m", "lsm"}
 
@@ -103,24 +115,40 @@ FILES: dict[str, tuple[Callable, str]] = {
     "empty": (lambda tmp, make, write: broken(tmp / "a.nc", b""), "a.nc' is empty (0 bytes): copy"),
     "text": (lambda tmp, make, write: broken(tmp / "a.nc", b"time,t2m\n"), "a.nc' is not NetCDF: give"),
     "grib": (lambda tmp, make, write: broken(tmp / "a.grib", b"GRIB...."), "convert the GRIB file"),
-    "damaged": (lambda tmp, make, write: broken(tmp / "a.nc", b"\x89HDF\r\n\x1a\n junk"), "damaged or truncated NetCDF"),
-    "truncated": (lambda tmp, make, write: truncated(make, write), "weather.nc' is a damaged or truncated NetCDF"),
+    "damaged": (
+        lambda tmp, make, write: broken(tmp / "a.nc", b"\x89HDF\r\n\x1a\n junk"),
+        "damaged or truncated NetCDF",
+    ),
+    "truncated": (
+        lambda tmp, make, write: truncated(make, write),
+        "weather.nc' is a damaged or truncated NetCDF",
+    ),
     "folder": (lambda tmp, make, write: str(tmp), "is a folder, not a Zarr store"),
     "no grid": (
-        lambda tmp, make, write: write(make().mean(["latitude", "longitude"])), "weather.nc' has no latitude"
+        lambda tmp, make, write: write(make().mean(["latitude", "longitude"])),
+        "weather.nc' has no latitude",
     ),
-    "no variable": (lambda tmp, make, write: write(make().drop_vars(["t2m", "msl"])), "holds no variable on (time, latitude, longitude)"),
+    "no variable": (
+        lambda tmp, make, write: write(make().drop_vars(["t2m", "msl"])),
+        "holds no variable on (time, latitude, longitude)",
+    ),
     "odd time units": (
-        lambda tmp, make, write: write(make().assign_coords(time=("time", np.arange(60), {"units": "fortnights since 2001"}))),
+        lambda tmp, make, write: write(
+            make().assign_coords(time=("time", np.arange(60), {"units": "fortnights since 2001"}))
+        ),
         "time",
     ),
     "other grid": (
-        lambda tmp, make, write: [write(make(), "a.nc"), write(make(latitude=np.linspace(-50, 60, 5)), "b.nc")],
+        lambda tmp, make, write: [
+            write(make(), "a.nc"),
+            write(make(latitude=np.linspace(-50, 60, 5)), "b.nc"),
+        ],
         "b.nc' is on another grid than",
     ),
     "other units": (
         lambda tmp, make, write: [
-            write(make(), "a.nc"), write(make().assign(t2m=make()["t2m"].assign_attrs(units="degC")), "b.nc")
+            write(make(), "a.nc"),
+            write(make().assign(t2m=make()["t2m"].assign_attrs(units="degC")), "b.nc"),
         ],
         "'t2m' is in K in",
     ),
@@ -128,7 +156,7 @@ FILES: dict[str, tuple[Callable, str]] = {
         lambda tmp, make, write: [write(make()[["t2m"]], "a.nc"), write(make(times=50)[["msl"]], "b.nc")],
         "b.nc' has other times than",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("family", FILES)
@@ -163,7 +191,7 @@ def test_misspelt_options_and_wrong_types() -> None:
 
 def test_a_missing_network_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sources._HOSTS, "gs", "http://localhost:9")
-    with pytest.raises(InputError, match="'gs://era5/x.zarr' cannot be reached .*: check the network"):
+    with pytest.raises(InputError, match=r"'gs://era5/x.zarr' cannot be reached .*: check the network"):
         open_source(Source(path="gs://era5/x.zarr"))
-    with pytest.raises(InputError, match="there is no Zarr store at 'memory://nowhere.zarr'"):
+    with pytest.raises(InputError, match=r"there is no Zarr store at 'memory://nowhere\.zarr'"):
         open_source(Source(path="memory://nowhere.zarr"))

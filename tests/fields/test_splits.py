@@ -1,4 +1,4 @@
-"""Splits by default and by date; every time in one split at most; one sentence naming the key that is wrong."""
+"""Splits by default and by date; every time in one at most; a sentence names the key that is wrong."""
 
 import numpy as np
 import pandas as pd
@@ -47,9 +47,17 @@ def test_by_date_in_any_calendar() -> None:
     [
         ((2001, 2005), (2011, 2012), "ingestion.splits.test [2011, 2012] reaches beyond the data"),
         ((2001, 2005), (2009, 2011), "ingestion.splits.test"),
-        ((2001, 2007), (2009, 2010), "ingestion.splits.train and ingestion.splits.validation overlap from 2007-01-01"),
+        (
+            (2001, 2007),
+            (2009, 2010),
+            "ingestion.splits.train and ingestion.splits.validation overlap from 2007-01-01",
+        ),
         ((2005, 2001), (2009, 2010), "ingestion.splits.train ends (2001) before it begins"),
-        (("2001-01-01T01", "2001-01-01T02"), (2009, 2010), "ingestion.splits.train [2001-01-01T01, 2001-01-01T02] holds no time"),
+        (
+            ("2001-01-01T01", "2001-01-01T02"),
+            (2009, 2010),
+            "ingestion.splits.train [2001-01-01T01, 2001-01-01T02] holds no time",
+        ),
     ],
 )
 def test_wrong_splits(train: tuple, test: tuple, words: str) -> None:

@@ -1,6 +1,7 @@
-"""Times of any calendar: day of the year, fraction of the year, ISO text, hours. `datetime64` and `cftime` alike.
+"""Times of any calendar, `datetime64` and `cftime` alike: day and fraction of the year, ISO text, hours.
 
-Every year has 365 days here: 29 February counts as 28 February, so that a day means the same season in every year.
+Every year has 365 days here: 29 February counts as 28 February, so that a day means the same season every
+year.
 """
 
 from __future__ import annotations

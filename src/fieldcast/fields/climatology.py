@@ -1,9 +1,9 @@
 """Day-of-year climatology of the training times.
 
-c(D) = Σ_d w(D − d) x̄_d / Σ_d w(D − d) over the days d that have data, x̄_d the mean of all times of that day, and
-w(j) = 1 − |j| / H for |j| < H, on the circle of 365 days, H = (window − 1) / 2 (WeatherBench 2, Rasp et al. 2024).
-Taking daily means first keeps days that more years cover from weighing more. A harmonic of angular frequency θ per day
-is damped by (sin(H θ / 2) / (H sin(θ / 2)))².
+c(D) = Σ_d w(D − d) x̄_d / Σ_d w(D − d) over the days d that have data, x̄_d the mean of all times of that
+day, w(j) = 1 − |j| / H for |j| < H on the circle of 365 days, H = (window − 1) / 2 (WeatherBench 2, Rasp et
+al. 2024). Taking daily means first keeps days that more years cover from weighing more. A harmonic of
+angular frequency θ per day is damped by (sin(H θ / 2) / (H sin(θ / 2)))².
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the catalog holds its data sets to; each a class with `validate(data)`, for an entry's `validator:`."""
+"""What the catalog holds its data to: each a class with `validate(data)`, for an entry's `validator:`."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Fields:
 class Observations:
     """`observations`: (case, time, latitude, longitude), NaN where not observed, numbered masks."""
 
-    dims = ("case", "time", "latitude", "longitude")
+    dims: tuple[str, ...] = ("case", "time", "latitude", "longitude")
     coordinates = ("pattern", "k", "mask")
-    attributes = ("digest", "noise", "seed")
+    attributes: tuple[str, ...] = ("digest", "noise", "seed")
 
     def validate(self, data: Any) -> xr.Dataset:
         """The data as they are; raises InputError with one sentence for the first rule that is broken."""
@@ -58,9 +58,8 @@ class Observations:
             raise InputError(f"{kind} have a fraction k outside 0 to 1: make them again")
         for name, array in data.data_vars.items():
             if array.dims != self.dims:
-                raise InputError(
-                    f"variable '{name}' of {kind} has dimensions {_tuple(array.dims)}, not {_tuple(self.dims)}"
-                )
+                found, due = _tuple(array.dims), _tuple(self.dims)
+                raise InputError(f"variable '{name}' of {kind} has dimensions {found}, not {due}")
             _check_variable(array)
         for key in self.attributes:
             if key not in data.attrs:

@@ -1,4 +1,4 @@
-"""The latitude-longitude grid: whether it goes round, how large its cells are, where they lie on the unit sphere."""
+"""The latitude-longitude grid: whether it wraps, the areas of its cells, their points on the sphere."""
 
 from __future__ import annotations
 
@@ -50,9 +50,11 @@ def _edges(centres: Float[np.ndarray, " n"]) -> Float[np.ndarray, " edges"]:
 
 def unit_points(latitude: Any, longitude: Any) -> Float[np.ndarray, "y x 3"]:
     """Cell centres on the unit sphere: (cos φ cos λ, cos φ sin λ, sin φ)."""
-    φ = np.deg2rad(np.asarray(latitude, dtype=float))[:, None]
-    λ = np.deg2rad(np.asarray(longitude, dtype=float))[None, :]
-    return np.stack([np.cos(φ) * np.cos(λ), np.cos(φ) * np.sin(λ), np.sin(φ) * np.ones_like(λ)], axis=-1)
+    phi = np.deg2rad(np.asarray(latitude, dtype=float))[:, None]
+    lam = np.deg2rad(np.asarray(longitude, dtype=float))[None, :]
+    return np.stack(
+        [np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi) * np.ones_like(lam)], axis=-1
+    )
 
 
 def exists(fields: xr.Dataset) -> xr.DataArray:

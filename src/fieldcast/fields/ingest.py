@@ -28,7 +28,7 @@ def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
 def ingest(
     dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse"
 ) -> tuple[xr.Dataset, pd.DataFrame]:
-    """`fields` as the contract has them, and the quality table (check, variable, where, count, action, sentence).
+    """`fields` as the contract has them, and the quality table (`quality.COLUMNS`).
 
     Raises InputError: one sentence saying what is wrong, where (`where`: file or store), and what to do.
     """
@@ -53,7 +53,9 @@ def _reading(where: str, *kinds: type[Exception]) -> Iterator[None]:
     except InputError:
         raise
     except kinds as error:
-        todo = "try again, or copy the store to this machine" if "://" in where else "copy or download it again"
+        todo = (
+            "try again, or copy the store to this machine" if "://" in where else "copy or download it again"
+        )
         raise InputError(f"{where} cannot be read to its end ({_line(error)}): {todo}") from error
 
 

@@ -1,7 +1,8 @@
-"""Brings one opened data set to the names, dimensions, order and type of the `fields` contract; nothing is read.
+"""Brings one opened data set to the names, dimensions, order and type of the `fields` contract, unread.
 
-Any CF-like file goes in: coordinates found by their attributes, else by common names; leftover dimensions of size
-one; a level dimension, whose levels become variables (z500). Out comes float32 (time, latitude, longitude).
+Any CF-like file goes in: coordinates found by their attributes, else by common names; leftover dimensions
+of size one; a level dimension, whose levels become variables (z500). Out comes float32 (time, latitude,
+longitude).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def to_contract(
 ) -> xr.Dataset:
     """The variables on (time, latitude, longitude) and (latitude, longitude), renamed and lazily reshaped.
 
-    `wanted`: names to keep (the file's, or short ones); absent ones are left for `select_variables` to refuse.
+    `wanted`: names to keep (the file's, or short ones); `select_variables` refuses those that are absent.
     Raises InputError for a missing axis, dates that are none, a curvilinear grid, a further dimension.
     """
     names = None if wanted is None else frozenset(wanted)
@@ -79,7 +80,9 @@ def select_variables(dataset: xr.Dataset, wanted: Collection[str], where: str) -
 
     Raises InputError for one that is not there, naming the nearest.
     """
-    known_as = {str(new): {str(new), *array.attrs.get("aliases", "").split()} for new, array in dataset.items()}
+    known_as = {
+        str(new): {str(new), *array.attrs.get("aliases", "").split()} for new, array in dataset.items()
+    }
     chosen: list[str] = []
     for name in wanted:
         hits = [new for new, names in known_as.items() if name in names]
@@ -117,7 +120,7 @@ def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
 
 
 def _find(dataset: xr.Dataset, axis: str) -> str | None:
-    """The coordinate of an axis: by its attributes first, then by its name; dimensions before other variables."""
+    """The coordinate of an axis: by its attributes first, then its name; dimensions before others."""
 
     def rank(name: str) -> int | None:
         array = dataset[name]

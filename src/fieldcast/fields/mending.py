@@ -1,4 +1,4 @@
-"""What is mended in the coordinates: order, turned latitudes, repeated times and longitudes; and what is refused.
+"""What is mended in the coordinates (order, direction, repeated times and longitudes), and what is refused.
 
 `docs/data.md` holds the table of both.
 """
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 
 def mend(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.Dataset, list[Finding]]:
-    """Ascending coordinates, times sorted and once each, and `segment` numbering the regular stretches of time.
+    """Ascending coordinates, times sorted and once each, and `segment`, numbering regular stretches of time.
 
     Raises InputError where mending would have to guess.
     """
@@ -49,7 +49,7 @@ def mend(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.Dat
 
 
 def _oriented(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
-    """Latitudes and longitudes strictly ascending; longitudes on either side of the date line made one stretch."""
+    """Latitudes and longitudes strictly ascending; longitudes across the date line in one stretch."""
     findings = []
     y = dataset["latitude"].values
     if y.size < 2 or dataset.sizes["longitude"] < 2:
@@ -121,7 +121,7 @@ def _once_each(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
 
 
 def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, list[Finding]]:
-    """Numbers the regular stretches; refuses gaps unless they may start a new segment, and steps of no order."""
+    """Numbers the regular stretches; refuses gaps unless they may start a segment, and steps of no order."""
     time = dataset["time"]
     step = calendars.step_hours(time)
     steps = np.diff(calendars.hours(time))

@@ -1,7 +1,7 @@
 """What standardises a field: area-weighted statistics of the training split.
 
-mean, std: of the field; anomaly_std: of a = x − c(day); tendency: of (a_t − a_{t−1}) / anomaly_std within a segment.
-Cells that never exist weigh nothing.
+mean, std: of the field; anomaly_std: of a = x − c(day); tendency: of (a_t − a_{t−1}) / anomaly_std, within a
+segment. Cells that never exist weigh nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _statistics(array: xr.DataArray, climatology: xr.DataArray) -> tuple[float, 
         last, last_segment = a[-1:], segment[span.stop - 1]
     if anomalies.std == 0 or steps.n == 0 or steps.std == 0:
         raise InputError(
-            f"variable '{array.name}' does not vary in the training split: leave it out of ingestion.variables, or "
-            "choose another ingestion.splits.train"
+            f"variable '{array.name}' does not vary in the training split: leave it out, by "
+            "ingestion.variables, or choose another ingestion.splits.train"
         )
     return field.mean, field.std, anomalies.std, steps.std / anomalies.std

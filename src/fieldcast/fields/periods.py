@@ -1,4 +1,4 @@
-"""Periods between two ISO dates, whole or in part ("2001", "2001-05"), both ends inclusive, in any calendar."""
+"""Periods between two ISO dates, whole or in part ("2001", "2001-05"), both inclusive, in any calendar."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def within(times: Any, period: Sequence[Any], key: str, where: str = "the data")
     begin, end = (str(bound) for bound in np.sort(iso)[[0, -1]])
     if first > end[: len(first)] or first < begin[: len(first)] or last > end[: len(last)]:
         raise InputError(
-            f"{key} [{first}, {last}] reaches beyond the data: {where} runs from {begin} to {end}, choose within"
+            f"{key} [{first}, {last}] reaches beyond the data: {where} runs from {begin} to {end}, "
+            "choose within"
         )
     inside = (_cut(iso, len(first)) >= first) & (_cut(iso, len(last)) <= last)
     if not inside.any():

@@ -1,6 +1,7 @@
 """Quality control of values: one pass over each variable, then what is refused, allowed, or fine.
 
-Looks for NaN (at some times or at all), Inf, constant fields, and units that change midway. `docs/data.md` holds the table.
+Looks for NaN (at some times or at all), Inf, constant fields, and units that change midway; `docs/data.md`
+holds the table.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _survey(array: xr.DataArray) -> Survey:
 def _area_statistics(
     x: Float[np.ndarray, "time y x"], known: Bool[np.ndarray, "time y x"], area: Float[np.ndarray, "y x"]
 ) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]:
-    """Mean and standard deviation over the known cells at each time, in double precision; NaN where there is none."""
+    """Mean and standard deviation over the known cells at each time, in double precision; NaN without any."""
     weight = np.where(known, area, 0.0)
     total = weight.sum(axis=(1, 2))
     total = np.where(total > 0, total, np.nan)
@@ -110,7 +111,9 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
 def _check_missing(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     name, never = str(array.name), survey.missing == array.sizes["time"]
     if never.all():
-        raise InputError(f"variable '{name}' of {where} has no value at all: choose other ingestion.variables")
+        raise InputError(
+            f"variable '{name}' of {where} has no value at all: choose other ingestion.variables"
+        )
     scattered = (survey.missing > 0) & ~never
     if scattered.any():
         raise InputError(
@@ -154,11 +157,11 @@ def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) ->
 
 
 def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
-    """Refuses a change of units midway: a step of the area mean, or of the log of the area spread, unlike all others.
+    """Refuses a change of units midway: a step of the area mean, or of the log area spread, like no other.
 
-    A step stands out when it is ten times (of the log spread five times) the fifth largest, so that up to four
-    changes are seen; when it is large, a whole area spread or a factor of five; and when it stays, up to ten
-    times on either side lying apart by half of it. Steps over the border of a segment do not count.
+    A step is ten times (of the log spread five times) the fifth largest, so that up to four changes are
+    seen; it is large, a whole area spread or a factor of five; and it stays: up to ten times on either side
+    lie apart by half of it. Steps over the border of a segment do not count.
     """
     name, segment = str(array.name), array["segment"].values
     typical = float(np.median(survey.spread))
@@ -173,9 +176,9 @@ def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     date = calendars.date(array["time"][at + 1])
     mean, spread = survey.mean[at : at + 2], survey.spread[at : at + 2]
     raise InputError(
-        f"variable '{name}' of {where} seems to change its units at {date}: its mean steps from {mean[0]:.4g} to "
-        f"{mean[1]:.4g} and its spread from {spread[0]:.3g} to {spread[1]:.3g} ({array.attrs['units']}): "
-        "convert one part, or choose another ingestion.period"
+        f"variable '{name}' of {where} seems to change its units at {date}: its mean steps from "
+        f"{mean[0]:.4g} to {mean[1]:.4g} and its spread from {spread[0]:.3g} to {spread[1]:.3g} "
+        f"({array.attrs['units']}): convert one part, or choose another ingestion.period"
     )
 
 

@@ -1,4 +1,4 @@
-"""A user's source: NetCDF or Zarr, one file or many, here or in the cloud; opened lazily, in the contract's shape."""
+"""A user's source: NetCDF or Zarr, one or many, here or remote; opened lazily, in the contract's shape."""
 
 import glob
 import os
@@ -55,8 +55,8 @@ class Source:
 def open_source(source: Source) -> xr.Dataset:
     """The chosen variables, period and step, lazily (dask), on (time, latitude, longitude) in float32.
 
-    Raises InputError for a file that is missing, truncated, empty or of another format, a store that cannot be
-    reached, a variable or period that is not there.
+    Raises InputError for a file that is missing, truncated, empty or of another format, a store that cannot
+    be reached, a variable or period that is not there.
     """
     parts = []
     for path in _paths(source.path):
@@ -157,8 +157,8 @@ def _open_remote(path: str) -> xr.Dataset:
         raise InputError(f"there is no Zarr store at '{path}': check ingestion.path") from error
     except Exception as error:
         raise InputError(
-            f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give ingestion.path a "
-            "copy of the store on this machine"
+            f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give ingestion.path "
+            "a copy of the store on this machine"
         ) from error
 
 

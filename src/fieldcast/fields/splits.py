@@ -1,4 +1,4 @@
-"""Training, validation and test: by date when given, else the first 70, next 10 and last 20 % of the times."""
+"""Training, validation and test: by date, or the first 70, next 10 and last 20 % of the times."""
 
 from datetime import date
 from itertools import pairwise
