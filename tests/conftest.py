@@ -1,6 +1,7 @@
 """A small Kedro project on this package's frame, for tests of the frame in this process or in a real one."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -109,11 +110,13 @@ FILES = {
         fields: {type: MemoryDataset, metadata: {mlflow: data}}
         stored: {type: json.JSONDataset, filepath: "${runtime_params:data_root,data}/stored.json"}
         "{task}.{name}.checkpoint":
-          {type: json.JSONDataset, filepath: "data/{task}/{name}/checkpoint.json", metadata: {mlflow: artifact}}
+          {type: json.JSONDataset, filepath: "data/{task}/{name}/state.json", metadata: {mlflow: artifact}}
         "{task}_{name}_history":
           {type: pandas.CSVDataset, filepath: "data/{task}/{name}/history.csv", metadata: {mlflow: history}}
         "{task}.{name}.loss_curve":
-          {type: matplotlib.MatplotlibDataset, filepath: "data/{task}/{name}/loss.png", metadata: {mlflow: figure}}
+          type: matplotlib.MatplotlibDataset
+          filepath: data/{task}/{name}/loss.png
+          metadata: {mlflow: figure}
         "{task}_{name}_scores":
           {type: pandas.CSVDataset, filepath: "data/{task}/{name}/scores.csv", metadata: {mlflow: metrics}}
         summary: {type: MemoryDataset, metadata: {print: true}}
@@ -133,6 +136,7 @@ def toy(tmp_path: Path) -> Path:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(textwrap.dedent(text).strip() + "\n")
+    shutil.copy(Path(__file__).parents[1] / "conf/logging.yml", tmp_path / "conf")
     return tmp_path
 
 

@@ -60,7 +60,7 @@ def test_a_run_is_a_parent_with_a_child_for_each_experiment(toy: Path, session: 
     assert {run.data.tags["data.digest"] for run in runs.values()} == {"0123456789ab"}
     assert parent.data.tags["version.kedro"].startswith("1.")
     client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
-    assert {one.path for one in client.list_artifacts(a.info.run_id)} == {"checkpoint.json", "loss.png"}
+    assert {one.path for one in client.list_artifacts(a.info.run_id)} == {"state.json", "loss.png"}
     assert {one.path for one in client.list_artifacts(parent.info.run_id)} == {"packages.txt"}
 
 

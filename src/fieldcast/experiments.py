@@ -87,7 +87,7 @@ def demo(conf: Path, known: Mapping[str, Experiment]) -> list[Experiment]:
 
 def nearest(word: str, words: Mapping[str, Any] | list[str]) -> str:
     """The end of a sentence about an unknown word: '; did you mean this or that?', or a full stop."""
-    close = difflib.get_close_matches(word, list(words), n=3, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(words), n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(close)}?" if close else "."
 
 

@@ -1,4 +1,4 @@
-"""MLflow, in a thread beside the run: neither making a database nor a server that does not answer holds it up.
+"""MLflow in a thread beside the run: neither making a database nor a server that does not answer holds it up.
 
 Only what mlflow-skinny has is used: `MlflowClient` with the ids of runs, and no active run, which MLflow
 would call FINISHED at exit whatever has happened.
@@ -74,6 +74,7 @@ class Record(threading.Thread):
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
         )  # a server that is down is soon given up
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         from mlflow import MlflowClient
 
         self._client = MlflowClient(self._uri)

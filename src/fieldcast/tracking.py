@@ -8,11 +8,10 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from fieldcast.errors import InputError
@@ -82,15 +81,12 @@ def scores(data: Any, now: int) -> list[Value]:
             if column in data.columns:
                 data = data[data[column] == chosen]
         places = [column for column in ("score", "pattern", "k", "lead") if column in data.columns]
-        named = {
-            "/".join(_written(part) for part in row[:-1] if not pd.isna(part)): row[-1]
-            for row in data[[*places, "value"]].itertuples(index=False)
-        }
+        named = {_path(row[:-1]): row[-1] for row in data[[*places, "value"]].itertuples(index=False)}
     return [(key, float(value), now, 0) for key, value in named.items() if math.isfinite(value)]
 
 
-def history(data: pd.DataFrame, after: float, now: int) -> tuple[list[Value], float]:
-    """The rows of a training's history above the step `after` as metrics, and the last step that it holds."""
+def history(data: Any, after: float, now: int) -> tuple[list[Value], float]:
+    """The rows of a training's history (a table) above the step `after` as metrics, and its last step."""
     fresh = data[data["step"] > after]
     columns = [name for name in fresh.select_dtypes("number").columns if name != "step"]
     values = [
@@ -150,10 +146,13 @@ def alive(process: int) -> bool:
     return True
 
 
-def _written(part: Any) -> str:
-    if not isinstance(part, float):
-        return str(part)
-    return f"{part:.2f}" if part >= 0.01 and math.isclose(part, round(part, 2)) else f"{part:g}"
+def _path(parts: Iterable[Any]) -> str:
+    """Parts that are there, with a slash between them; fractions with two places where that is exact."""
+    written = [
+        f"{part:.2f}" if isinstance(part, float) and part >= 0.01 and round(part, 2) == part else f"{part}"
+        for part in parts
+    ]
+    return "/".join(part for part in written if part not in ("nan", "None", ""))
 
 
 def _user() -> str:

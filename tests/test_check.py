@@ -1,0 +1,69 @@
+"""`make check` is green, and each contract on imports can be red."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+# for each contract: the file in which a forbidden import is planted, and the import
+FORBIDDEN = {
+    "stages > loops > models | fields | verification > errors": (
+        "models/core.py",
+        "import fieldcast.fields.grid",
+    ),
+    "models are torch, numpy and scipy": ("models/core.py", "import xarray"),
+    "fields and verification know no torch": ("fields/grid.py", "import torch"),
+    "only the frame imports kedro, and nodes are no part of it": (
+        "pipelines/training/nodes.py",
+        "import kedro.io",
+    ),
+    "only record.py imports mlflow": ("hooks.py", "from mlflow import MlflowClient"),
+    "data sets are fit to leave: they import nothing of the package": (
+        "datasets.py",
+        "import fieldcast.errors",
+    ),
+}
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "lint-imports", "mypy"])
+def test_make_check(command: str) -> None:
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What import-linter says of a copy of the package in which each contract is broken once."""
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "src/fieldcast", copy / "fieldcast", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for file, statement in FORBIDDEN.values():
+        path = copy / "fieldcast" / file
+        path.write_text(path.read_text() + f"\n{statement}\n")
+    done = run("lint-imports", "--no-cache", cwd=copy)
+    assert done.returncode == 1
+    return done.stdout
+
+
+@pytest.mark.parametrize("contract", FORBIDDEN)
+def test_each_contract_can_fail(broken: str, contract: str) -> None:
+    assert re.search(rf"{re.escape(contract)} BROKEN", broken), broken
+
+
+def test_each_contract_is_tested() -> None:
+    names = re.findall(
+        r'^name = "(.*)"$', (ROOT / "pyproject.toml").read_text().partition("[tool.importlinter]")[2], re.M
+    )
+    assert set(names) == set(FORBIDDEN)

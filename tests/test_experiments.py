@@ -1,0 +1,81 @@
+"""Experiments are what the listing says, and a file that is wrong is named."""
+
+from pathlib import Path
+
+import pytest
+
+from fieldcast.errors import InputError
+from fieldcast.experiments import demo, experiments, nearest, requirements
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    folder = tmp_path / "conf"
+    for name in ("b", "a"):
+        write(folder, "forecast", name, f"forecast: {{{name}: {{model: {{type: vae.VAE}}}}}}")
+    return folder
+
+
+def write(conf: Path, task: str, name: str, text: str) -> None:
+    file = conf / "base" / "parameters" / "experiments" / task / f"{name}.yml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def test_a_listing_in_order(conf: Path) -> None:
+    assert list(experiments(conf)) == ["forecast.a", "forecast.b"]
+    write(conf, "sample", "c", "sample: {c: {weights: forecast.b}}")
+    found = experiments(conf)
+    assert found["sample.c"].needs == ("forecast.b",)
+
+
+def test_what_an_experiment_leans_on_comes_first_and_once(conf: Path) -> None:
+    write(conf, "forecast", "c", "forecast: {c: {base: forecast.b, weights: forecast.a}}")
+    write(conf, "forecast", "d", "forecast: {d: {base: forecast.c, weights: forecast.a}}")
+    known = experiments(conf)
+    order = [one.name for one in requirements(known["forecast.d"], known)]
+    assert order == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text", "message"),
+    [
+        ("forecast", "c", "forecast: {d: {}}", "must hold the experiment that its path names"),
+        ("forecast", "c", "forecast: {c: 3}", "must hold the experiment that its path names"),
+        ("forecast", "c", "sample: {c: {}}", "must hold the experiment that its path names"),
+        ("forecast", "c", "", "is empty"),
+        ("forecast", "c", "forecast: {c: {modle: 1}}", "no key 'modle'; did you mean model?"),
+        ("forecast", "c", "forecast: {c: [}", "line 1 is not valid YAML"),
+        (
+            "forecast",
+            "c",
+            "forecast: {c: {weights: forecast.aa}}",
+            "leans on 'forecast.aa', which is no experiment",
+        ),
+        ("forecast", "c", "forecast: {c: {base: forecast.c}}", "in a circle: forecast.c -> forecast.c"),
+        ("fore_cast", "c", "fore_cast: {c: {}}", "holds no underscore"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(conf: Path, task: str, name: str, text: str, message: str) -> None:
+    write(conf, task, name, text)
+    with pytest.raises(InputError) as caught:
+        experiments(conf)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_demo_is_a_choice(conf: Path) -> None:
+    known = experiments(conf)
+    assert demo(conf, known) == []
+    file = conf / "base" / "parameters" / "demo.yml"
+    file.write_text("demo: [forecast.b]")
+    assert [one.address for one in demo(conf, known)] == ["forecast.b"]
+    file.write_text("demo: [forecast.bb]")
+    with pytest.raises(
+        InputError, match=r"lists 'forecast.bb', which is no experiment; did you mean forecast.b"
+    ):
+        demo(conf, known)
+
+
+def test_the_nearest_word_is_offered_only_if_it_is_near() -> None:
+    assert nearest("stpes", ["steps", "rate"]) == "; did you mean steps?"
+    assert nearest("colour", ["steps", "rate"]) == "."

@@ -1,0 +1,120 @@
+"""What is registered follows the configuration; what is stamped has the right names."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from kedro.framework.project import configure_project
+from kedro.pipeline import Pipeline, node
+
+from fieldcast import pipeline_registry
+from fieldcast.errors import InputError
+from fieldcast.experiments import Experiment
+from fieldcast.pipeline_registry import register_pipelines, stage, stamp
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of this project's configuration, with the package as it is."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline_registry, "CONTEXT", pipeline_registry.ContextVar("CONTEXT", default=None))
+    configure_project("fieldcast")
+    return tmp_path
+
+
+def write(project: Path, address: str, text: str) -> None:
+    task, _, name = address.partition(".")
+    file = project / "conf/base/parameters/experiments" / task / f"{name}.yml"
+    file.write_text(f"{task}:\n  {name}:\n    {text}\n")
+
+
+def nodes(pipeline: Pipeline) -> set[str]:
+    return {one.name for one in pipeline.nodes}
+
+
+def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
+    found = register_pipelines()
+    listed = {
+        f"reconstruct.{file.stem}" for file in project.glob("conf/base/parameters/experiments/reconstruct/*")
+    }
+    stages = {"ingestion", "sparsification", "training", "reconstruction", "evaluation", "reporting"}
+    assert listed and found.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
+    assert nodes(found["reconstruct"]) <= nodes(found["__default__"])
+    for address in listed:
+        assert nodes(found[address]) >= nodes(found["ingestion"]) | nodes(found["reporting"])
+        assert {one.namespace for one in found[address].nodes} >= {None, address}
+
+
+def test_an_experiment_is_one_file(project: Path) -> None:
+    before = register_pipelines()
+    write(project, "reconstruct.mine", "model: {type: climatology.Climatology}")
+    after = register_pipelines()
+    assert after.keys() - before.keys() == {"reconstruct.mine"}
+    new = nodes(after["__default__"]) - nodes(before["__default__"])
+    assert new and all(name.startswith("reconstruct.mine.") for name in new)
+    (board,) = [one for one in after["reporting"].nodes if "leaderboard_reconstruct" in one.outputs]
+    assert "reconstruct_mine_scores" in board.inputs
+
+
+def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> None:
+    write(project, "reconstruct.lender", "model: {type: vae.VAE}")
+    write(project, "reconstruct.borrower", "{model: {type: vae.VAE}, weights: reconstruct.lender}")
+    write(project, "reconstruct.pupil", "{model: {type: vae.VAE}, base: reconstruct.lender}")
+    found = register_pipelines()
+    borrower = found["reconstruct.borrower"]
+    assert not [name for name in nodes(found["training"]) if name.startswith("reconstruct.borrower.")]
+    assert nodes(borrower) >= {name for name in nodes(found["training"]) if ".lender." in name}
+    assert "reconstruct.borrower.checkpoint" not in borrower.datasets()
+    pupil = [one for one in found["training"].nodes if one.namespace == "reconstruct.pupil"]
+    assert any("reconstruct.lender.checkpoint" in one.inputs for one in pupil)
+
+
+def test_unknown_tasks_are_refused(project: Path) -> None:
+    (project / "conf/base/parameters/experiments/recon").mkdir()
+    write(project, "recon.mine", "model: {}")
+    with pytest.raises(InputError, match="'recon' is no task; the tasks are reconstruct, forecast, sample"):
+        register_pipelines()
+
+
+def test_without_configuration_there_is_a_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(project / "conf")
+    with pytest.raises(InputError, match="there is no configuration in"):
+        register_pipelines()
+
+
+def test_every_data_set_of_every_pipeline_is_in_the_catalog(project: Path) -> None:
+    """Nothing falls to memory by a misspelt name."""
+    from kedro.framework.session import KedroSession
+
+    with KedroSession.create(project) as session:
+        catalog = session.load_context().catalog
+    missing = {name for name in register_pipelines()["__default__"].datasets() if name not in catalog}
+    assert missing == set()
+    assert "reconstruct.linear.chekpoint" not in catalog
+
+
+def test_a_stage_that_is_not_there_is_empty() -> None:
+    assert not stage("nothing").nodes
+
+
+def test_stamping() -> None:
+    def function(*_: object) -> tuple[int, int]:
+        return 1, 2
+
+    inputs = ["fields@lazy", "checkpoint", "params:fit", "params:model.latent", "params:seed", "parameters"]
+    one = Pipeline([node(function, inputs, ["reconstructions", "scores"], name="draw")])
+    (made,) = stamp(one, Experiment("forecast", "vae_rk4", weights="forecast.vae"), {"fields"}).nodes
+    assert made.name == "forecast.vae_rk4.draw"
+    assert made.inputs == [
+        "fields@lazy",
+        "forecast.vae.checkpoint",
+        "params:forecast.vae_rk4.fit",
+        "params:forecast.vae_rk4.model.latent",
+        "params:seed",
+        "parameters",
+    ]
+    assert made.outputs == ["forecast.vae_rk4.reconstructions", "forecast_vae_rk4_scores"]

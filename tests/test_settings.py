@@ -1,0 +1,59 @@
+"""Nothing is sent anywhere; environments hold differences; outputs go where `data_root` says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+ROOT = Path(__file__).parents[1]
+SWITCHES = ("DO_NOT_TRACK", "KEDRO_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY")
+
+
+def test_telemetry_is_off_before_kedro_or_mlflow_looks() -> None:
+    code = "import os, sys, fieldcast.cli; print(*map(os.environ.get, sys.argv[1:]), 'mlflow' in sys.modules)"
+    environment = {key: value for key, value in os.environ.items() if key not in SWITCHES}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "['true', 'true', 'true'] False"
+    assert (ROOT / ".telemetry").read_text() == "consent: false\n"
+
+
+def test_an_environment_changes_what_it_names_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    bootstrap_project(ROOT)
+    parameters = {}
+    for env in ("base", "test"):
+        with KedroSession.create(ROOT, env=env) as session:
+            parameters[env] = session.load_context().config_loader["parameters"]
+    base, test = parameters["base"], parameters["test"]
+    assert base["limits"] == {} and test["limits"]["steps"] == 2
+    assert base.keys() == test.keys() and base["evaluation"] == test["evaluation"]
+
+
+@pytest.mark.parametrize("env", ["base", "test"])
+def test_data_root_moves_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: str) -> None:
+    monkeypatch.chdir(ROOT)
+    bootstrap_project(ROOT)
+    with KedroSession.create(ROOT, env=env, runtime_params={"data_root": str(tmp_path)}) as session:
+        catalog = session.load_context().config_loader["catalog"]
+    paths = [entry["filepath"] for entry in catalog.values() if "filepath" in entry]
+    assert paths and all(path.startswith(str(tmp_path)) for path in paths)
+
+
+def test_logging_is_short_lines_on_stderr(toy: Path) -> None:
+    command = [sys.executable, "-m", "toy", "--pipelines", "ingestion"]
+    (toy / "src/toy/__main__.py").write_text(
+        (ROOT / "src/fieldcast/__main__.py").read_text().replace('"fieldcast"', '"toy"')
+    )
+    environment = {**os.environ, "PYTHONPATH": str(toy / "src")}
+    run = subprocess.run(command, cwd=toy, env=environment, capture_output=True, text=True, check=True)
+    (line,) = run.stderr.splitlines()
+    assert line.endswith("1/1  make") and len(line) < 30
+    assert run.stdout == ""
