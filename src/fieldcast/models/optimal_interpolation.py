@@ -172,7 +172,7 @@ class OptimalInterpolation(Solved):
         numbers = torch.arange(len(known), device=b.device)
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
         for seen in observations(self.places, c.observed, c.mask):
-            gain, rows, o = self._gain(seen, c.noise, fold), seen.rows, seen.index
+            gain, rows, o = self.gain(seen, c.noise, fold), seen.rows, seen.index
             stream = replace(draws, datum=draws.datum[rows], call=draws.call + (1 << 16))
             eps = stream.normal(len(o)) * gain.error  # (R, M, O), independent of what else `draws` gives
             errors_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * gain.error
@@ -235,7 +235,7 @@ class OptimalInterpolation(Solved):
         points = self.places.points.to(self.anomalies.device, dtype)
         return self._keep((function, length), lambda: Kernel(function, length, points))
 
-    def _gain(self, seen: Observations, noise: float, fold: int | None) -> Gain:
+    def gain(self, seen: Observations, noise: float, fold: int | None = None) -> Gain:
         moments, deviation, between = self._keep(("training", fold), lambda: self._training(fold))
         dtype, w = deviation.dtype, float(self.weight)
         parts: list[Part] = []

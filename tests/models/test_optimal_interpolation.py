@@ -1,0 +1,332 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Kernel
+
+from fieldcast.models import optimal_interpolation as module
+from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.covariance import EARTH, gaspari_cohn, matern32
+from fieldcast.models.draws import Draws
+from fieldcast.models.optimal_interpolation import OptimalInterpolation, cross_fitting_folds
+from fieldcast.models.places import observations
+
+ROWS, COLUMNS, VARIABLES, YEARS, EVERY = 6, 10, 2, 6, 5
+N = VARIABLES * ROWS * COLUMNS
+
+
+def globe(rows: int = ROWS, poles: bool = False) -> Space:
+    edge = math.pi / 2 if poles else math.pi / 2 * (1 - 1 / rows)
+    longitude = torch.arange(COLUMNS) * 2 * math.pi / COLUMNS
+    up, around = torch.meshgrid(torch.linspace(-edge, edge, rows), longitude, indexing="ij")
+    points = torch.stack([up.cos() * around.cos(), up.cos() * around.sin(), up.sin()], dim=-1)
+    area = up.cos() + 0.01
+    return Space(
+        variables=tuple(f"v{i}" for i in range(VARIABLES)),
+        wraps=True,
+        area=area / area.mean(),
+        exists=torch.ones(rows, COLUMNS, dtype=torch.bool),
+        points=points,
+        static=torch.zeros(0, rows, COLUMNS),
+        tendency=torch.ones(VARIABLES),
+    )
+
+
+def covariance_of_truth(space: Space) -> torch.Tensor:
+    points = space.points.flatten(0, 1).double()
+    rho = matern32(torch.cdist(points, points) * EARTH, 3000.0)
+    return torch.kron(torch.tensor([[1.0, 0.7], [0.7, 2.0]], dtype=torch.float64), rho)
+
+
+def truth(space: Space, count: int, seed: int) -> torch.Tensor:
+    """Independent fields of a known Gaussian: correlated in space and between two variables."""
+    root = torch.linalg.cholesky(covariance_of_truth(space))
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, len(root), generator=generator, dtype=torch.float64)
+    return (z @ root.T).float().unflatten(1, space.state)
+
+
+def calendar(years: int) -> torch.Tensor:
+    return torch.arange(0, 365, EVERY).repeat(years) / 365
+
+
+def solved(space: Space, x: torch.Tensor, days: torch.Tensor | None, **values: float) -> OptimalInterpolation:
+    model = OptimalInterpolation(space)
+    half = len(x) // 2
+    parts = [slice(half), slice(half, None)]
+    model.solve(Batch(x[p], Context(len(x[p]), day=None if days is None else days[p])) for p in parts)
+    model.choose(**values)
+    return model
+
+
+@pytest.fixture(scope="module")
+def training():
+    return truth(globe(), YEARS * len(calendar(1)), 0), calendar(YEARS)
+
+
+@pytest.fixture
+def model(training):
+    return solved(globe(), *training, weight=0.8, taper=20000.0, length=2500.0, nugget=0.01)
+
+
+@pytest.fixture
+def context():
+    """Four fields seen through two masks that differ between the variables."""
+    x = truth(globe(), 4, 1)
+    masks = torch.rand(2, *x.shape[1:], generator=torch.Generator().manual_seed(3)) < 0.25
+    mask = masks[torch.tensor([0, 1, 1, 0])]
+    return Context(4, observed=x * mask, mask=mask, day=torch.tensor([0.1, 0.4, 0.6, 0.99]), noise=0.2)
+
+
+def covariance(x: torch.Tensor, w: float, taper: float, length: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """C and the local standard deviation, written out for whole matrices."""
+    a = x.flatten(1).double()
+    points = globe().points.flatten(0, 1).double()
+    distance = torch.cdist(points, points) * EARTH
+    sd = a.square().mean(0).sqrt()
+    area = globe().area.flatten().double()
+    standard = (a / sd).unflatten(1, (VARIABLES, -1))
+    q = torch.einsum("nvp, nwp, p -> vw", standard, standard, area / area.sum()) / len(a)
+    ones = torch.ones(VARIABLES, VARIABLES, dtype=torch.float64)
+    t = torch.kron(ones, gaspari_cohn(distance, taper)) if taper else 1.0
+    c = w * t * (a.T @ a) / len(a)
+    return c + (1 - w) * torch.kron(q, matern32(distance, length)) * torch.outer(sd, sd), sd
+
+
+class Given(Kernel):
+    """A covariance matrix as a kernel of scikit-learn; inputs are the numbers of the values."""
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def __call__(self, x, y=None, eval_gradient=False):
+        return self.matrix[np.ix_(x[:, 0].astype(int), (x if y is None else y)[:, 0].astype(int))]
+
+    def diag(self, x):
+        return np.diag(self.matrix)[x[:, 0].astype(int)]
+
+    def is_stationary(self):
+        return False
+
+
+@pytest.mark.parametrize("values", [(0.8, 20000.0, 2500.0), (1.0, 0.0, 1000.0), (0.0, 0.0, 1500.0)])
+def test_mean_and_deviation_agree_with_scikit_learn(model, training, context, values):
+    w, taper, length = values
+    model.choose(weight=w, taper=taper, length=length)
+    c, sd = covariance(training[0], w, taper, length)
+    every = np.arange(N)[:, None]
+    m, _, _ = model.moments(context, Draws(0, torch.arange(4), 1))
+    for row in range(2):
+        o = context.mask[row].flatten().nonzero()[:, 0].numpy()
+        alpha = (0.2**2 + 0.01 * sd.numpy() ** 2)[o]
+        reference = GaussianProcessRegressor(Given(c.numpy()), alpha=alpha, optimizer=None)
+        reference.fit(every[o], context.observed[row].flatten()[o].double().numpy())
+        mean, deviation = reference.predict(every, return_std=True)
+        np.testing.assert_allclose(m[row].flatten().numpy(), mean, atol=1e-6)
+        (seen,) = observations(model.places, context.observed[row : row + 1], context.mask[row : row + 1])
+        k = model.gain(seen, 0.2)(torch.eye(len(o), dtype=torch.float64))
+        left = (c.diagonal() - (k * c[seen.index]).sum(0)).sqrt()
+        np.testing.assert_allclose(left.numpy(), deviation, atol=1e-6)
+
+
+def test_exact_at_observations_without_nugget_and_noise(model, context):
+    model.choose(nugget=0.0)
+    c = Context(4, observed=context.observed, mask=context.mask, day=context.day)
+    m, s, d = model.moments(c, Draws(0, torch.arange(4), 3))
+    assert ((m - c.observed) * c.mask).abs().max() < 1e-5
+    assert (s * c.mask).max() < 1e-5
+    assert ((d - c.observed[:, None]) * c.mask[:, None]).abs().max() < 1e-5
+
+
+def test_draws_have_the_mean_and_covariance_of_the_posterior():
+    """With many training days C is known: draws match the closed form."""
+    space, members = globe(), 4000
+    x = truth(space, 20000, 4)
+    model = solved(space, x, None, weight=1.0, taper=0.0, nugget=0.0)
+    c = covariance(x, 1.0, 0.0, 1.0)[0]
+    mask = torch.rand(1, *space.state, generator=torch.Generator().manual_seed(3)) < 0.25
+    seen = Context(1, observed=x[:1] * mask, mask=mask, noise=0.3)
+    m, s, d = model.moments(seen, Draws(5, torch.tensor([0]), members))
+    o = mask.flatten().nonzero()[:, 0]
+    k = c[:, o] @ torch.linalg.inv(c[o][:, o] + 0.3**2 * torch.eye(len(o)))
+    posterior = c - k @ c[o]
+    sd = posterior.diagonal().sqrt()
+    d = d[0].flatten(1).double()
+    assert ((d.mean(0) - m.flatten()) / sd * math.sqrt(members)).abs().max() < 4.5
+    difference = (torch.cov(d.T) - posterior) / torch.outer(sd, sd) * math.sqrt(members)
+    assert difference.abs().max() < 8
+    assert difference.square().mean() < 2.5
+    assert (s.flatten() / sd - 1).square().mean().sqrt() < 0.07  # 200 draws: a sampling error of 5 %
+
+
+def test_the_spread_is_the_error(training):
+    """Observations of new fields: spread-skill near 1, of draws and of s, and an error near the least."""
+    space, count, members = globe(), 240, 9
+    model = solved(space, *training, weight=0.8, taper=20000.0, length=3000.0, nugget=0.0)
+    x = truth(space, count, 7)
+    generator = torch.Generator().manual_seed(2)
+    mask = (torch.rand(3, *space.state, generator=generator) < 0.2)[torch.arange(count) % 3]
+    y = x + 0.2 * torch.randn(x.shape, generator=generator)
+    c = Context(count, observed=y * mask, mask=mask, day=torch.rand(count, generator=generator), noise=0.2)
+    m, s, d = model.moments(c, Draws(9, torch.arange(count), members))
+    error = (m - x)[~mask].square().mean()
+    assert (d.var(1)[~mask].mean() / error).sqrt() == pytest.approx(1, abs=0.08)
+    assert (s.square()[~mask].mean() / error).sqrt() == pytest.approx(1, abs=0.08)
+    c = covariance_of_truth(space)
+    best = []
+    for pattern in mask[:3].flatten(1):
+        o, hidden = pattern.nonzero()[:, 0], (~pattern).nonzero()[:, 0]
+        k = c[:, o] @ torch.linalg.inv(c[o][:, o] + 0.2**2 * torch.eye(len(o)))
+        best.append((c - k @ c[o]).diagonal()[hidden])
+    assert float(error) == pytest.approx(float(torch.cat(best).mean()), rel=0.1)
+
+
+def test_the_fold_left_out_is_not_seen(training, context):
+    x, days = training
+    values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0}
+    model = solved(globe(), x, days, **values)
+    changed = x.clone()
+    changed[model.folds() == 2] = 1e3
+    other = solved(globe(), changed, days, **values)
+    draws = Draws(0, torch.arange(4), 6)
+    for ours, theirs in zip(
+        model.moments(context, draws.held(), 2), other.moments(context, draws.held(), 2), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(
+        model.moments(context, draws.held(), 1), other.moments(context, draws.held(), 1), strict=True
+    ):
+        assert not torch.allclose(ours, theirs, atol=0.1)
+
+
+def test_folds_are_calendar_years_or_fifths():
+    days = calendar(7)
+    assert torch.equal(cross_fitting_folds(days), torch.arange(len(days)) // 73 % 5)
+    short = torch.cat([torch.linspace(0.9, 0.99, 10), torch.linspace(0.0, 0.1, 10)])
+    assert torch.equal(cross_fitting_folds(short), torch.arange(20) // 4)
+    assert torch.equal(cross_fitting_folds(torch.zeros(10)), torch.arange(10) // 2)
+
+
+def test_the_pool_is_of_the_season(model, training):
+    c = Context(2, day=torch.tensor([0.02, 0.5]))
+    pool = model.season(c, Draws(0, torch.arange(2), 400))
+    x, days = training
+    which = (pool[..., 0, 0, 0][..., None] == x[:, 0, 0, 0]).float().argmax(-1)
+    for row, day in enumerate(c.day):
+        away = (days[which[row]] - day + 0.5) % 1 - 0.5
+        assert away.abs().max() <= 45 / 365 + 1e-6
+        assert len(which[row].unique()) > 60
+    folds = model.folds()
+    pool = model.season(c, Draws(0, torch.arange(2), 400), fold=3)
+    which = (pool[..., 0, 0, 0][..., None] == x[:, 0, 0, 0]).float().argmax(-1)
+    assert not (folds[which] == 3).any()
+
+
+@pytest.mark.parametrize("days", [None, torch.linspace(0.4, 0.6, 60)])
+def test_without_a_year_of_days_the_pool_is_all(days):
+    x = truth(globe(), 60, 0)
+    model = solved(globe(), x, days)
+    pool = model.season(Context(1, day=torch.tensor([0.0])), Draws(0, torch.arange(1), 2000))
+    assert len(pool[0, :, 0, 0, 0].unique()) == 60
+
+
+def test_members_do_not_know_the_batch_nor_the_global_random_state(model, context):
+    torch.manual_seed(0)
+    whole = model.moments(context, Draws(3, torch.arange(4), 5))
+    torch.manual_seed(99)
+    part = model.moments(context[2:3], Draws(3, torch.tensor([2]), 5))
+    for ours, theirs in zip(whole, part, strict=True):
+        assert torch.allclose(ours[2:3], theirs, atol=1e-5)
+    d = model.sample(context, Draws(3, torch.arange(4), 5))
+    assert torch.allclose(d, whole[2], atol=1e-5)
+    assert not torch.allclose(model.sample(context, Draws(4, torch.arange(4), 5)), d, atol=0.1)
+    assert torch.allclose(model.sample(context, Draws(3, torch.arange(4), 2, first=3)), d[:, 3:], atol=1e-5)
+
+
+def test_an_update_moves_a_background(model, context):
+    """m - b and d - b are those of the observations of x - b."""
+    b = truth(globe(), 4, 11)
+    errors = truth(globe(), 12, 12).unflatten(0, (4, 3))
+    draws = Draws(0, torch.arange(4), 3).held()
+    m, s, d = model.update(context, draws, b, errors)
+    relative = Context(4, observed=context.observed - b * context.mask, mask=context.mask, noise=0.2)
+    m0, _, d0 = model.update(relative, draws, torch.zeros_like(b), errors)
+    assert s is None
+    assert torch.allclose(m, b + m0, atol=1e-5)
+    assert torch.allclose(d, b[:, None] + d0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["DENSE_BYTES", "DOUBLE_VALUES"])
+@pytest.mark.parametrize("fold", [None, 1])
+def test_large_grids_take_another_way_to_the_same_numbers(training, context, name, fold):
+    """Without a matrix of all values, and in single precision."""
+    values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0, "nugget": 0.01}
+    draws = Draws(0, torch.arange(4), 3).held()
+    expected = solved(globe(), *training, **values).moments(context, draws, fold)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, 0)
+        found = solved(globe(), *training, **values).moments(context, draws, fold)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-4)
+
+
+def test_poles_of_coincident_cells_do_no_harm():
+    space = globe(9, poles=True)
+    x = torch.randn(80, *space.state, generator=torch.Generator().manual_seed(0))
+    x[..., 0, :], x[..., -1, :] = x[..., 0, :1], x[..., -1, :1]
+    model = solved(space, x, None, nugget=0.0)
+    mask = torch.ones(1, *space.state, dtype=torch.bool)
+    m, s, d = model.moments(Context(1, observed=x[:1], mask=mask), Draws(0, torch.tensor([0]), 2))
+    assert torch.allclose(m, x[:1], atol=1e-3)
+    assert torch.allclose(d, x[None, :1].expand_as(d), atol=1e-3)
+    assert s.isfinite().all()
+
+
+def test_cells_that_never_exist_stay_zero_and_nothing_observed_gives_the_season(training):
+    space = globe()
+    exists = space.exists.clone()
+    exists[2, 3:6] = False
+    space = Space(space.variables, True, space.area, exists, space.points, space.static, space.tendency)
+    model = solved(space, training[0] * exists, training[1])
+    mask = torch.zeros(1, *space.state, dtype=torch.bool)
+    c = Context(1, observed=mask.float(), mask=mask, day=torch.tensor([0.3]))
+    m, s, d = model.moments(c, Draws(0, torch.tensor([0]), 3))
+    assert not m.any()
+    assert not d[..., ~exists].any()
+    assert torch.allclose(d, model.season(c, Draws(0, torch.tensor([0]), 3)))
+    assert (s[..., exists] > 0.5).all()
+
+
+def test_a_loaded_model_draws_the_same(model, context):
+    loaded = OptimalInterpolation(globe())
+    loaded.load_state_dict(model.state_dict())
+    draws = Draws(0, torch.arange(4), 2).held()
+    assert loaded.chosen() == model.chosen()
+    assert torch.equal(loaded.sample(context, draws), model.sample(context, draws))
+    loaded.load_state_dict(
+        {**model.state_dict(), "anomalies": 2 * model.anomalies}
+    )  # what was made is not kept
+    assert not torch.equal(loaded.sample(context, draws), model.sample(context, draws))
+
+
+def test_the_state_is_training_anomalies_days_and_choices(model, context):
+    model.moments(context, Draws(0, torch.arange(4), 2), 1)
+    assert set(model.state_dict()) == {"anomalies", "days", *model.choices}
+    assert not copy.deepcopy(model)._made
+
+
+def test_order_of_the_training_set_follows_index(training):
+    x, days = training
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    model = OptimalInterpolation(globe())
+    model.solve([Batch(x[order], Context(len(x), day=days[order]), index=order)])
+    assert torch.equal(model.anomalies, x.flatten(2))
+    assert torch.equal(model.days, days)
+
+
+def test_an_unknown_correlation_is_refused():
+    with pytest.raises(TypeError, match="gaussian"):
+        OptimalInterpolation(globe(), correlation="gaussian")
