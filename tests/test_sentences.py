@@ -1,4 +1,4 @@
-"""What a user can cause ends with one sentence that names the place; a program's fault keeps its traceback."""
+"""What a user can cause ends with a sentence that names the place; a program fault keeps its traceback."""
 
 import errno
 import os
