@@ -57,9 +57,13 @@ def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, 
         stored = json.loads(data[8 : 8 + size])["__metadata__"]
         text, expected = stored["fieldcast"], stored["digest"]
     except (SafetensorError, ValueError, KeyError):
-        raise InputError(f"{where} is damaged or is not a checkpoint of Fieldcast: train the experiment again.") from None
+        raise InputError(
+            f"{where} is damaged or is not a checkpoint of Fieldcast: train the experiment again."
+        ) from None
     if digest(tensors, text) != expected:
-        raise InputError(f"{where} was changed after it was written (its digest differs): train the experiment again.")
+        raise InputError(
+            f"{where} was changed after it was written (its digest differs): train the experiment again."
+        )
     return tensors, json.loads(text)
 
 
@@ -68,7 +72,9 @@ def digest(tensors: Mapping[str, Tensor], text: str) -> str:
     total = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy().tobytes())
+        total.update(
+            tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy().tobytes()
+        )
     return total.hexdigest()
 
 
@@ -80,7 +86,11 @@ def pack(model: Model, codec: FieldCodec, header: Mapping[str, Any]) -> bytes:
     arrays = {"climatology": codec.climatology, "deviation": codec.deviation}
     arrays |= {"latitude": codec.latitude, "longitude": codec.longitude}
     tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-    place = {"variables": list(space.variables), "wraps": space.wraps, "attrs": {k: dict(v) for k, v in codec.attrs.items()}}
+    place = {
+        "variables": list(space.variables),
+        "wraps": space.wraps,
+        "attrs": {k: dict(v) for k, v in codec.attrs.items()},
+    }
     return pack_bytes(tensors, {**header, **place, "format": FORMAT})
 
 
@@ -88,16 +98,27 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
     """The model that `pack` wrote; `model`: another configuration of the same weights (another sampler of them)."""
     tensors, header = unpack_bytes(data, where)
     if header.get("format") != FORMAT or "model" not in header:
-        raise InputError(f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again.")
+        raise InputError(
+            f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
+        )
     variables = tuple(header["variables"])
     space = Space(variables, header["wraps"], *(tensors[f"space.{name}"] for name in SPACE))
     built = build(model or header["model"], space)
     try:
-        built.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        built.load_state_dict(
+            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        )
     except RuntimeError:
-        raise InputError(f"{where} holds the weights of {header['model']['type']}, which are not those of the model asked for.") from None
+        raise InputError(
+            f"{where} holds the weights of {header['model']['type']}, which are not those of the model asked for."
+        ) from None
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
     codec = FieldCodec(
-        variables, arrays["climatology"], arrays["deviation"], arrays["latitude"], arrays["longitude"], header["attrs"]
+        variables,
+        arrays["climatology"],
+        arrays["deviation"],
+        arrays["latitude"],
+        arrays["longitude"],
+        header["attrs"],
     )
     return Checkpoint(built.eval(), codec, header)

@@ -44,7 +44,9 @@ class FieldCodec:
         deviation = normalisation["anomaly_std"].sel(variable=list(variables)).values
         attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
         latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
-        return cls(variables, clim.astype(np.float32), deviation.astype(np.float32), latitude, longitude, attrs)
+        return cls(
+            variables, clim.astype(np.float32), deviation.astype(np.float32), latitude, longitude, attrs
+        )
 
     def encode(self, data: xr.Dataset) -> Float[Tensor, "*lead time variable y x"]:
         """Standardised anomalies of a data set with time as its last dimension before the grid; NaN stays NaN."""
@@ -60,16 +62,26 @@ class FieldCodec:
         return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
 
     def decode(
-        self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray, coords: Mapping[Hashable, Any] | None = None
+        self,
+        x: Float[Tensor, "time members variable y x"],
+        times: xr.DataArray,
+        coords: Mapping[Hashable, Any] | None = None,
     ) -> xr.Dataset:
         """Draws in physical units, each variable (time, member, latitude, longitude)."""
         values = x.cpu().numpy() * self.deviation[:, None, None]
         values += self.climatology[calendars.day_of_year(times) - 1][:, None]
         dims = ("time", "member", *GRID)
-        data = {v: (dims, np.ascontiguousarray(values[:, :, i]), dict(self.attrs[v])) for i, v in enumerate(self.variables)}
+        data = {
+            v: (dims, np.ascontiguousarray(values[:, :, i]), dict(self.attrs[v]))
+            for i, v in enumerate(self.variables)
+        }
         place = {
             "latitude": ("latitude", self.latitude, {"units": "degrees_north", "standard_name": "latitude"}),
-            "longitude": ("longitude", self.longitude, {"units": "degrees_east", "standard_name": "longitude"}),
+            "longitude": (
+                "longitude",
+                self.longitude,
+                {"units": "degrees_east", "standard_name": "longitude"},
+            ),
         }
         return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place, **(coords or {})})
 

@@ -57,6 +57,8 @@ def reconstruct(
         x = draw(model, context_of(case, codec, model.space, noise), members, seed, number, order)
         milliseconds = 1000 * (time.perf_counter() - begin) / (x.shape[0] * x.shape[1])
         result = codec.decode(x, observations["time"]).expand_dims("case")
-        result = result.assign_coords(mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")})
+        result = result.assign_coords(
+            mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
+        )
         result.attrs = {"observations": observations.attrs["digest"], "piece": number, "pieces": cases}
         yield result, milliseconds

@@ -58,7 +58,9 @@ def validation_loss(model: Trained, task: Task, options: Fit, seed: int) -> floa
 
 def evenly(length: int, count: int) -> Int[Tensor, " chosen"]:
     """At most `count` evenly spaced places among `length`."""
-    return torch.from_numpy(np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64)))
+    return torch.from_numpy(
+        np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
+    )
 
 
 def fit(
@@ -113,7 +115,9 @@ def solved(
         begin = time.perf_counter()
         history = solve(model, training, validation, options, seed)
         seconds = round(time.perf_counter() - begin, 2)
-    state = pack_bytes(model.state_dict(), {"history": history, "seconds": seconds, "fingerprint": fingerprint})
+    state = pack_bytes(
+        model.state_dict(), {"history": history, "seconds": seconds, "fingerprint": fingerprint}
+    )
     spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
     known = {"costs": spent, "tuned": model.chosen(), "finished": True, "fingerprint": fingerprint}
     return Saved(state, pack(known), pd.DataFrame(history))

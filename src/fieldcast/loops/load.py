@@ -34,12 +34,14 @@ def load(path: str | Path, device: str = "auto") -> TrainedModel:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): name a checkpoint.safetensors of a trained experiment.") from None
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): name a checkpoint.safetensors of a trained experiment."
+        ) from None
     return TrainedModel(unpack(data, str(path))).to(device)
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" is the GPU where there is one.
+    """ "auto" is the GPU where there is one.
 
     Raises
     ------
@@ -78,15 +80,21 @@ class TrainedModel:
         """
         task = self.checkpoint.header.get("task", "reconstruct")
         if task != "reconstruct":
-            raise InputError(f"this checkpoint is of the task '{task}': fill needs an experiment of reconstruct.")
+            raise InputError(
+                f"this checkpoint is of the task '{task}': fill needs an experiment of reconstruct."
+            )
         if members < 1 or noise < 0:
-            raise InputError(f"fill needs at least one member and no negative noise, not {members} and {noise}.")
+            raise InputError(
+                f"fill needs at least one member and no negative noise, not {members} and {noise}."
+            )
         model, codec = self.checkpoint.model, self.checkpoint.codec
         data = fitting(dataset, codec)
         x = draw(model, context_of(data, codec, model.space, noise), members, seed)
         filled = codec.decode(x, data["time"])
         if noise == 0:
-            filled = filled.map(lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims))
+            filled = filled.map(
+                lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims)
+            )
         return as_before(dataset, with_moments(filled, codec), codec)
 
 
@@ -96,12 +104,20 @@ def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     for v in codec.variables:
         if v not in data or "time" not in data[v].dims:
             there = ", ".join(layout.time_varying(data)) or "none"
-            raise InputError(f"the data set has no variable '{v}' that changes in time, which the model needs; it has {there}.")
+            raise InputError(
+                f"the data set has no variable '{v}' that changes in time, which the model needs; it has {there}."
+            )
         units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
         if units != expected:
-            raise InputError(f"variable '{v}' is in '{units}', the model was trained on '{expected}': convert it first.")
+            raise InputError(
+                f"variable '{v}' is in '{units}', the model was trained on '{expected}': convert it first."
+            )
     data = data[list(codec.variables)].sortby("latitude")
-    data = data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude") if around(data, codec) else data
+    data = (
+        data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude")
+        if around(data, codec)
+        else data
+    )
     for axis in GRID:
         mine, theirs = getattr(codec, axis), data[axis].values
         if len(mine) != len(theirs) or not np.allclose(mine, theirs, atol=TOLERANCE):
@@ -133,7 +149,9 @@ def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
             parts["spread"] = filled[v].std("member", ddof=1)
         for part, values in parts.items():
             units = codec.attrs[v].get("units", "1")
-            result[f"{v}_{part}"] = values.astype(np.float32).assign_attrs(units=units, long_name=f"{part} of {name}")
+            result[f"{v}_{part}"] = values.astype(np.float32).assign_attrs(
+                units=units, long_name=f"{part} of {name}"
+            )
     result["member"].attrs = {"standard_name": "realization", "units": "1"}
     return result
 

@@ -23,7 +23,9 @@ from fieldcast.models.draws import Draws
 TEST = 0  # the step of the masks' draws: training steps count from one
 
 
-def sparsify(test: xr.Dataset, codec: FieldCodec, space: Space, options: Sparsification, limits: Limits) -> xr.Dataset:
+def sparsify(
+    test: xr.Dataset, codec: FieldCodec, space: Space, options: Sparsification, limits: Limits
+) -> xr.Dataset:
     """Observations (case, time, latitude, longitude) of evenly spaced test times, NaN where nothing was observed.
 
     An observation is truth + noise * anomaly standard deviation * eps, in physical units.
@@ -34,15 +36,23 @@ def sparsify(test: xr.Dataset, codec: FieldCodec, space: Space, options: Sparsif
     number = torch.arange(len(x)) % options.masks
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
     values = np.stack([observed(x, number, space, options, case, i) for i, case in enumerate(cases)])
-    values = values * codec.deviation[:, None, None] + codec.climatology[calendars.day_of_year(chosen["time"]) - 1]
+    values = (
+        values * codec.deviation[:, None, None] + codec.climatology[calendars.day_of_year(chosen["time"]) - 1]
+    )
     dims = ("case", "time", *GRID)
-    data = {v: (dims, values[:, :, i].astype(np.float32), chosen[v].attrs) for i, v in enumerate(codec.variables)}
+    data = {
+        v: (dims, values[:, :, i].astype(np.float32), chosen[v].attrs) for i, v in enumerate(codec.variables)
+    }
     coords = {
         "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
         "mask": ("time", number.numpy().astype(np.int32)), "time": chosen["time"], **{c: chosen[c] for c in GRID},
     }  # fmt: skip
     result = xr.Dataset(data, coords)
-    known = {"fields": test.attrs["digest"], "options": asdict(options), "times": list(calendars.iso(chosen["time"]))}
+    known = {
+        "fields": test.attrs["digest"],
+        "options": asdict(options),
+        "times": list(calendars.iso(chosen["time"])),
+    }
     result.attrs = {
         "digest": hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12],
         "data": test.attrs["digest"], "noise": options.noise, "seed": options.seed,
@@ -51,7 +61,12 @@ def sparsify(test: xr.Dataset, codec: FieldCodec, space: Space, options: Sparsif
 
 
 def observed(
-    x: torch.Tensor, number: torch.Tensor, space: Space, options: Sparsification, case: tuple[str, float], stream: int
+    x: torch.Tensor,
+    number: torch.Tensor,
+    space: Space,
+    options: Sparsification,
+    case: tuple[str, float],
+    stream: int,
 ) -> np.ndarray:
     """Standardised observations of one case; NaN where not observed."""
     pattern, k = case

@@ -21,7 +21,9 @@ class Fit:
     batch: int = Field(16, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
-    warm_up: float = Field(0.05, ge=0, lt=1)  # share of the steps over which the learning rate rises; then cosine
+    warm_up: float = Field(
+        0.05, ge=0, lt=1
+    )  # share of the steps over which the learning rate rises; then cosine
     clip: float = Field(1.0, gt=0)  # largest norm of the gradient
     average: float = Field(0.999, ge=0, lt=1)  # decay of the moving average of the weights
     members: int = Field(2, ge=2)  # draws a datum of a loss that scores an ensemble
@@ -51,11 +53,15 @@ class Sparsification:
     """How fields become observations: in training, and in the stored test observations, the same for every method."""
 
     seed: int = 0
-    noise: float = Field(0.0, ge=0)  # standard deviation of the error of an observation, in anomaly standard deviations
+    noise: float = Field(
+        0.0, ge=0
+    )  # standard deviation of the error of an observation, in anomaly standard deviations
     per_variable: bool = False  # each variable its own mask
     times: int = Field(64, ge=1)  # test times scored, evenly spaced
     masks: int = Field(8, ge=1)  # masks a case, cycled over the times
-    cases: dict[Pattern, list[float]] = Field(default_factory=lambda: {"random": [0.1]})  # pattern: fractions k
+    cases: dict[Pattern, list[float]] = Field(
+        default_factory=lambda: {"random": [0.1]}
+    )  # pattern: fractions k
     training: TrainingMasks = Field(default_factory=TrainingMasks)
 
     def __post_init__(self) -> None:
@@ -87,4 +93,6 @@ def check_fractions(key: str, fractions: list[float] | tuple[float, ...]) -> Non
     """Raise an InputError for a fraction k outside its range."""
     for k in fractions:
         if not SMALLEST_K <= k <= 1:
-            raise InputError(f"{key}: the observed fraction {k:g} is outside {SMALLEST_K} to 1; write 0.1 for 10 %.")
+            raise InputError(
+                f"{key}: the observed fraction {k:g} is outside {SMALLEST_K} to 1; write 0.1 for 10 %."
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +18,7 @@ NOISE_STREAM = 2  # the noise of the observations does not shift what else is dr
 RUNS = 1_000_003  # steps between the masks of one seed and of the next
 
 
+@runtime_checkable
 class Task(Protocol):
     """A split seen through a task."""
 
@@ -59,5 +60,7 @@ class Reconstruct:
         mask = masks.draw(training.patterns, fractions, drawn, self.space, self.options.per_variable)
         mask = mask.expand(len(index), -1, -1, -1)
         observed = masks.observe(x, mask, self.options.noise, draws.alone().fork(NOISE_STREAM))
-        context = Context(len(index), observed=observed, mask=mask, day=self.day[index], noise=self.options.noise)
+        context = Context(
+            len(index), observed=observed, mask=mask, day=self.day[index], noise=self.options.noise
+        )
         return Batch(x, context, index=index)

@@ -53,7 +53,13 @@ class Recipe:
         """The fit's options under the limits."""
         steps, few = self.limits.cap("steps", self.fit.steps), self.limits.cap("T", self.fit.validation)
         every = min(self.fit.report_every, steps)
-        return replace(self.fit, steps=steps, validation=few, tuning=self.limits.cap("T", self.fit.tuning), report_every=every)
+        return replace(
+            self.fit,
+            steps=steps,
+            validation=few,
+            tuning=self.limits.cap("T", self.fit.tuning),
+            report_every=every,
+        )
 
 
 def train(
@@ -69,7 +75,9 @@ def train(
     """
     codec = FieldCodec.of(fields, climatology, normalisation)
     space = space_of(fields, normalisation).to(choose_device(recipe.device))
-    training, validation = (task(select(fields, splits, name), codec, space, recipe) for name in ("train", "validation"))
+    training, validation = (
+        task(select(fields, splits, name), codec, space, recipe) for name in ("train", "validation")
+    )
     model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
     options = recipe.options()
     for part in closed_form_parts(model):
@@ -114,5 +122,7 @@ def take(part: Solved, base: bytes) -> None:
     """The state of another experiment's model."""
     found = unpack(base, "the checkpoint named by 'base'").model
     if type(found) is not type(part):
-        raise InputError(f"base: holds a {type(found).__name__}, but the model is built on a {type(part).__name__}.")
+        raise InputError(
+            f"base: holds a {type(found).__name__}, but the model is built on a {type(part).__name__}."
+        )
     part.load_state_dict(found.state_dict())

@@ -80,11 +80,15 @@ class Training:
 
     def record(self, parts: Mapping[str, float], loss: float) -> None:
         """A row of the history; the average of the weights is kept where the validation is the best so far."""
-        self.history.append({"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss})
+        self.history.append(
+            {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss}
+        )
         if loss < self.best_loss:
             self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
         waited = self.step - self.best_step
-        self.finished = self.step >= self.options.steps or waited >= self.options.patience * self.options.report_every
+        self.finished = (
+            self.step >= self.options.steps or waited >= self.options.patience * self.options.report_every
+        )
 
     def state(self, fingerprint: str) -> bytes:
         """One file with everything."""
@@ -93,7 +97,9 @@ class Training:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-        header = {name: getattr(self, name) for name in ("best_step", "step", "seconds", "finished", "history")}
+        header = {
+            name: getattr(self, name) for name in ("best_step", "step", "seconds", "finished", "history")
+        }
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
 
@@ -115,7 +121,9 @@ class Training:
         self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]
 
 
-def batch_index(step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int) -> Tensor:
+def batch_index(
+    step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int
+) -> Tensor:
     """The data of step t: drawn without replacement, of one group where there are groups."""
     generator = torch.Generator().manual_seed((seed << 32) + step)
     if groups is None:

@@ -58,7 +58,9 @@ def tune(model: Model, task: Task, options: Fit, seed: int) -> list[dict[str, An
 def validation_batches(task: Task, options: Fit, seed: int) -> list[tuple[Batch, Draws]]:
     """Evenly spaced validation states, shared out among the fractions; one mask a fraction."""
     device, size = task.space.area.device, max(1, options.tuning // len(FRACTIONS))
-    index = np.unique(np.linspace(0, len(task) - 1, min(size * len(FRACTIONS), len(task))).round().astype(np.int64))
+    index = np.unique(
+        np.linspace(0, len(task) - 1, min(size * len(FRACTIONS), len(task))).round().astype(np.int64)
+    )
     batches = []
     for number, k in enumerate(FRACTIONS):
         rows = torch.from_numpy(index[number :: len(FRACTIONS)]).to(device)

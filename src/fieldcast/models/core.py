@@ -47,7 +47,11 @@ class Space:
         return len(self.variables), *self.shape
 
     def to(self, device: torch.device | str) -> Space:
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name not in ("variables", "wraps")}
+        moved = {
+            f.name: getattr(self, f.name).to(device)
+            for f in fields(self)
+            if f.name not in ("variables", "wraps")
+        }
         return replace(self, **moved)
 
 
@@ -120,7 +124,9 @@ class Batch:
 
     x: Tensor  # (B, V, Y, X), or (B, T, V, Y, X) for a loss over a rollout
     context: Context
-    known: Tensor | None = None  # (B, V, Y, X) bool: where x is truth, for training data with gaps; None: everywhere
+    known: Tensor | None = (
+        None  # (B, V, Y, X) bool: where x is truth, for training data with gaps; None: everywhere
+    )
     index: Tensor | None = None  # (B,): place in the training set; None: unseen data
     label: Tensor | None = None  # (B,)
 
@@ -208,7 +214,9 @@ def resolve(kind: str, key: str) -> type:
         module = importlib.import_module(f"fieldcast.models.{module_name}")
         return vars(module)[class_name]
     except (ImportError, KeyError, ValueError):
-        raise InputError(f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE.") from None
+        raise InputError(
+            f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE."
+        ) from None
 
 
 def build(config: Mapping[str, Any], space: Space, key: str = "model") -> Any:
@@ -231,7 +239,9 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model") -> Any:
             near = get_close_matches(name, [p for p in parameters if p != "space"], n=1, cutoff=0)
             hint = f"; did you mean '{near[0]}'?" if near else ", which takes no options."
             raise InputError(f"{key}.{name}: unknown option of {config['type']}{hint}")
-        keywords[name] = build(value, space, f"{key}.{name}") if isinstance(value, Mapping) and "type" in value else value
+        keywords[name] = (
+            build(value, space, f"{key}.{name}") if isinstance(value, Mapping) and "type" in value else value
+        )
     if "space" in parameters:
         keywords["space"] = space
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,7 @@ from fieldcast.models.networks import UNet
 SMALLEST_SPREAD = 1e-3  # of an anomaly's: below it (d - m) / s would be rounding
 
 
+@runtime_checkable
 class Base(Protocol):
     """What a base must tell beside its draws: see `optimal_interpolation`."""
 
@@ -39,7 +40,9 @@ class Corrected(Trained):
     """
 
     shares_mask = True
-    choices: Mapping[str, Sequence[float]] = MappingProxyType({"spread": (0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)})
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {"spread": (0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)}
+    )
 
     def __init__(self, space: Space, base: Solved, channels: Sequence[int] = (32, 64, 128)):
         super().__init__(space)
@@ -52,13 +55,17 @@ class Corrected(Trained):
     def groups(self) -> Int[Tensor, " training"]:
         return self.base.folds()
 
-    def correct(self, c: Context, m: Tensor, s: Tensor, d: Tensor) -> Float[Tensor, "batch members variable y x"]:
+    def correct(
+        self, c: Context, m: Tensor, s: Tensor, d: Tensor
+    ) -> Float[Tensor, "batch members variable y x"]:
         """x of the draws d."""
         members = d.shape[1]
         s = s.clamp(min=SMALLEST_SPREAD)
         known = torch.cat([m, s, c.channels(self.space)], dim=1).repeat_interleave(members, dim=0)
         deviation = ((d - m[:, None]) / s[:, None]).flatten(0, 1)
-        g, shift = self.network(torch.cat([known, deviation], dim=1)).unflatten(0, (len(m), members)).chunk(2, dim=2)
+        g, shift = (
+            self.network(torch.cat([known, deviation], dim=1)).unflatten(0, (len(m), members)).chunk(2, dim=2)
+        )
         return m[:, None] + self.spread * (d - m[:, None]) * torch.exp(g.clamp(-2, 2)) + s[:, None] * shift
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:

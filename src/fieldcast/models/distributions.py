@@ -5,7 +5,7 @@ Every member of a datum gets its own draw; z has the shape (B, M, latent).
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch.distributions import Normal as TorchNormal
 from fieldcast.models.draws import Draws
 
 
+@runtime_checkable
 class Posterior(Protocol):
     """q(z | .) of B data."""
 
@@ -24,6 +25,7 @@ class Posterior(Protocol):
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None: ...
 
 
+@runtime_checkable
 class Prior(Protocol):
     """p(z), the same for all data."""
 

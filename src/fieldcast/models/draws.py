@@ -50,7 +50,9 @@ class Draws:
     members: int = 1
     step: int = 0
     call: int = field(default=0, kw_only=True)
-    first: int = field(default=0, kw_only=True)  # number of the first member: an ensemble may be drawn in pieces
+    first: int = field(
+        default=0, kw_only=True
+    )  # number of the first member: an ensemble may be drawn in pieces
     hold: bool = field(default=False, kw_only=True)
     flat: bool = field(default=False, kw_only=True)  # (B * M, 1, *shape): a row a member
 

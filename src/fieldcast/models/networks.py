@@ -49,7 +49,9 @@ class ConvEncoder(nn.Module):
     def __init__(self, inputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (32, 64)):
         super().__init__()
         sizes = [inputs, *channels]
-        self.layers = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(
+            GridConv(i, o, wraps, stride=2) for i, o in zip(sizes, sizes[1:], strict=False)
+        )
         y, x = halved(shape, len(channels))
         self.features = channels[-1] * y * x
 
@@ -71,7 +73,8 @@ class ConvDecoder(nn.Module):
         self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
         sizes = [*channels, outputs]
         self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, kernel_size=4, stride=2, padding=1) for i, o in zip(sizes, sizes[1:], strict=False)
+            nn.ConvTranspose2d(i, o, kernel_size=4, stride=2, padding=1)
+            for i, o in zip(sizes, sizes[1:], strict=False)
         )
 
     def forward(self, z: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs y x"]:
@@ -130,14 +133,19 @@ class UNet(nn.Module):
         film = 64 if noise else 0
         self.first = GridConv(inputs + positions, channels[0], wraps)
         self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
-        self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in zip(channels, channels[1:], strict=False))
+        self.shrink = nn.ModuleList(
+            GridConv(i, o, wraps, stride=2) for i, o in zip(channels, channels[1:], strict=False)
+        )
         y, x = halved(shape, len(channels) - 1)
         self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1], wraps, film) for _ in range(2))
         self.mixing = Mixing(channels[-1], y * x)
         self.up = nn.ModuleList(
-            ResidualBlock(i + o, o, wraps, film) for i, o in zip(channels[:0:-1], channels[-2::-1], strict=True)
+            ResidualBlock(i + o, o, wraps, film)
+            for i, o in zip(channels[:0:-1], channels[-2::-1], strict=True)
         )
-        self.last = nn.Sequential(nn.GroupNorm(8, channels[0]), nn.SiLU(), GridConv(channels[0], outputs, wraps))
+        self.last = nn.Sequential(
+            nn.GroupNorm(8, channels[0]), nn.SiLU(), GridConv(channels[0], outputs, wraps)
+        )
         final = self.last[2]
         if isinstance(final, GridConv):
             nn.init.zeros_(final.convolution.weight)

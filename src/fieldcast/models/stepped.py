@@ -6,7 +6,6 @@ The base is the last state of a forecast, or the sparse field of a reconstructio
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -30,7 +29,7 @@ class Stepped(Trained):
     """
 
     def __init__(
-        self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler", scale: str | float = "tendency"
+        self, space: Space, model: Trained, scheme: str = "euler", scale: str | float | int = "tendency"
     ):
         super().__init__(space)
         if scheme not in ("euler", "rk4"):
@@ -49,7 +48,9 @@ class Stepped(Trained):
         return x.unflatten(0, (c.rows, draws.members))
 
 
-def step(model: Model, c: Context, draws: Draws, scale: Tensor, scheme: str) -> Float[Tensor, "rows variable y x"]:
+def step(
+    model: Model, c: Context, draws: Draws, scale: Tensor, scheme: str
+) -> Float[Tensor, "rows variable y x"]:
     """One step from c.base(), a row a member."""
     base = c.base()
 

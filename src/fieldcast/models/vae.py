@@ -8,7 +8,7 @@ A VAE holds four parts, an encoder, a decoder, a likelihood and a prior; models 
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,12 +20,14 @@ from fieldcast.models.draws import Draws
 from fieldcast.models.networks import ConvDecoder, ConvEncoder
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """q(z | c): a network that reads the context."""
 
     def __call__(self, c: Context) -> Posterior: ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """The mean of p(x | z, c); z has a row a member, c a row a datum."""
 
@@ -73,7 +75,10 @@ class Gaussian(nn.Module):
         self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma)), requires_grad=learned)
 
     def misfit(
-        self, x: Float[Tensor, "batch variable y x"], mean: Float[Tensor, "batch variable y x"], exists: Tensor
+        self,
+        x: Float[Tensor, "batch variable y x"],
+        mean: Float[Tensor, "batch variable y x"],
+        exists: Tensor,
     ) -> Float[Tensor, " batch"]:
         """sum_cells (x - mean)^2 / (2 sigma^2) + log sigma, over the cells that exist."""
         per_cell = (x - mean) ** 2 / (2 * torch.exp(2 * self.log_sigma)) + self.log_sigma

@@ -18,7 +18,13 @@ def score(
     areas = grid.cell_areas(fields["latitude"].values, fields["longitude"].values)
     area = xr.DataArray(areas, {c: fields[c] for c in ("latitude", "longitude")})
     scores, diagnostics = reconstruction_statistics(
-        reconstructions, observations, fields, climatology=climatology, normalisation=normalisation, area=area, seed=seed
+        reconstructions,
+        observations,
+        fields,
+        climatology=climatology,
+        normalisation=normalisation,
+        area=area,
+        seed=seed,
     )
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
     return stamp(scores, "", seed, observations.attrs["data"], scored), diagnostics

@@ -4,7 +4,6 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.ingestion import nodes
 
-
 BEFORE = ["fields_before", "quality_before"]
 
 
@@ -13,6 +12,11 @@ def create_pipeline() -> Pipeline:
         [
             node(nodes.make_fields, ["params:ingestion", *BEFORE], ["fields", "quality"], name="make_fields"),
             node(nodes.split, ["fields", "params:ingestion"], "splits", name="split"),
-            node(nodes.fit_statistics, ["fields", "splits"], ["climatology", "normalisation"], name="fit_statistics"),
+            node(
+                nodes.fit_statistics,
+                ["fields", "splits"],
+                ["climatology", "normalisation"],
+                name="fit_statistics",
+            ),
         ]
     )

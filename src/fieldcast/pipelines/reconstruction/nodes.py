@@ -22,5 +22,7 @@ def draw(
     members = limits.cap("members", evaluation.members)
     parameters = sum(p.numel() for p in made.model.parameters())
     known = {"parameters": parameters, **made.header["costs"]}
-    for piece, sample_ms in reconstruct(place(made.model, choose_device(device)), made.codec, observations, members, seed):
+    for piece, sample_ms in reconstruct(
+        place(made.model, choose_device(device)), made.codec, observations, members, seed
+    ):
         yield piece, pd.DataFrame([{**known, "sample_ms": sample_ms}])

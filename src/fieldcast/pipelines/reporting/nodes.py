@@ -47,6 +47,11 @@ def write_page(
 ) -> str:  # fmt: skip
     """One self-contained page."""
     code = provenance.code()
-    made = {"made": provenance.now(), "commit": code["commit"], "seed": parameters["seed"], "versions": code["versions"]}
+    made = {
+        "made": provenance.now(),
+        "commit": code["commit"],
+        "seed": parameters["seed"],
+        "versions": code["versions"],
+    }
     data = describe(fields, splits, climatology, quality)
     return report({"reconstruct": task}, data, made, parameters, {"reconstruct": figures})

@@ -20,7 +20,12 @@ def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
     page = [*DATA, "gathered_reconstruct", "figures_reconstruct"]
     return Pipeline(
         [
-            node(nodes.rank, {**shared, **PARAMETERS, **scores}, ["leaderboard_reconstruct", "summary_reconstruct"], name="rank"),
+            node(
+                nodes.rank,
+                {**shared, **PARAMETERS, **scores},
+                ["leaderboard_reconstruct", "summary_reconstruct"],
+                name="rank",
+            ),
             node(nodes.gather, gathered, ["gathered_reconstruct", "figures_reconstruct"], name="gather"),
             node(nodes.write_page, page, "report", name="write_page"),
         ]

@@ -8,4 +8,13 @@ FITTED = ["fields", "climatology", "normalisation", "splits"]
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([node(nodes.observe, [*FITTED, "params:sparsification", "params:limits"], "observations", name="observe")])
+    return Pipeline(
+        [
+            node(
+                nodes.observe,
+                [*FITTED, "params:sparsification", "params:limits"],
+                "observations",
+                name="observe",
+            )
+        ]
+    )

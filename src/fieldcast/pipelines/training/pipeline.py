@@ -10,7 +10,12 @@ PARAMETERS = ["model", "fit", "sparsification", "seed", "limits", "device"]
 
 def create_pipeline(base: bool = False) -> Pipeline:
     """`base`: training starts from another experiment's checkpoint."""
-    inputs = [*FITTED, "state_before", *(f"params:{name}" for name in PARAMETERS), *(["base"] if base else [])]
+    inputs = [
+        *FITTED,
+        "state_before",
+        *(f"params:{name}" for name in PARAMETERS),
+        *(["base"] if base else []),
+    ]
     return Pipeline(
         [
             node(nodes.fit, inputs, ["training_state", "checkpoint", "history"], name="fit"),

@@ -1,0 +1,34 @@
+"""A small Space for tests of models."""
+
+import math
+
+import pytest
+import torch
+
+from fieldcast.models.core import Space
+
+
+def make_space(variables: int = 2, rows: int = 9, columns: int = 16, wraps: bool = True) -> Space:
+    """The globe, or a region of it, with odd numbers of rows allowed."""
+    latitude = torch.linspace(-80, 80, rows) * math.pi / 180
+    longitude = torch.arange(columns) * (2 * math.pi / columns if wraps else 0.05)
+    cos = torch.cos(latitude)[:, None]
+    points = torch.stack(
+        [
+            cos * torch.cos(longitude),
+            cos * torch.sin(longitude),
+            torch.sin(latitude)[:, None].expand(rows, columns),
+        ],
+        dim=-1,
+    )
+    area = cos.expand(rows, columns) / cos.mean()
+    return Space(
+        variables=tuple(f"v{i}" for i in range(variables)), wraps=wraps, area=area,
+        exists=torch.ones(rows, columns, dtype=torch.bool), points=points,
+        static=torch.sin(latitude)[None, :, None].expand(1, rows, columns), tendency=torch.linspace(0.5, 1, variables),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def space() -> Space:
+    return make_space()

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from fieldcast.errors import InputError
+from fieldcast.models.core import Context, build
+from fieldcast.models.stepped import Stepped
+
+
+def context(space, rows=3, past=2):
+    x = torch.randn(rows, past, *space.state, generator=torch.Generator().manual_seed(0))
+    return Context(rows, past=x, day=torch.linspace(0, 0.9, rows))
+
+
+def test_a_rollout_shifts_the_past_and_moves_the_day(space):
+    c, x = context(space), torch.ones(3, *space.state)
+    ahead = c.advance(x, 0.25)
+    assert torch.equal(ahead.past[:, 0], c.past[:, 1])
+    assert torch.equal(ahead.base(), x)
+    assert torch.allclose(ahead.day, torch.tensor([0.25, 0.70, 0.15]))
+
+
+def test_a_stage_replaces_the_base_only(space):
+    c = context(space).at(torch.zeros(3, *space.state))
+    assert torch.equal(c.past[:, 0], context(space).past[:, 0])
+    assert not c.base().any()
+
+
+def test_the_fraction_counts_cells_that_exist(space):
+    exists = space.exists.clone()
+    exists[:, :8] = False
+    from dataclasses import replace
+
+    half = replace(space, exists=exists)
+    mask = torch.zeros(1, *space.state, dtype=torch.bool)
+    mask[..., 8:10] = True
+    assert float(Context(1, observed=mask.float(), mask=mask).fraction(half)) == pytest.approx(2 / 8)
+
+
+def test_members_of_a_datum_lie_next_to_each_other(space):
+    c = context(space).repeat(2)
+    assert c.rows == 6
+    assert torch.equal(c.day[:4], torch.tensor([0.0, 0.0, 0.45, 0.45]))
+    assert torch.equal(context(space)[torch.tensor([2])].past, context(space).past[2:])
+
+
+def test_channels_hold_season_and_static_fields(space):
+    channels = context(space).channels(space)
+    assert channels.shape == (3, 2 * 2 + 2 + 1, 9, 16)
+    assert torch.allclose(channels[:, 4] ** 2 + channels[:, 5] ** 2, torch.ones(()))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"type": "vae.VEA"}, ("model.type", "vae.VEA")),
+        ({"type": "os.system"}, ("model.type", "os.system")),
+        ({"type": "vae.VAE", "latnt": 3}, ("model.latnt", "'latent'")),
+        (
+            {"type": "stepped.Stepped", "scheme": "euler", "model": {"type": "vae.VAE", "kl": 3}},
+            ("model.model.kl", "kl_weight"),
+        ),
+        (
+            {"type": "stepped.Stepped", "scheme": "leapfrog", "model": {"type": "vae.VAE"}},
+            ("scheme", "leapfrog"),
+        ),
+        ({"latent": 3}, ("model.type",)),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence_that_names_the_key(space, config, words):
+    with pytest.raises(InputError) as raised:
+        build(config, space)
+    assert all(word in str(raised.value) for word in words)
+    assert "\n" not in str(raised.value)
+
+
+def test_parts_are_built_as_models_are(space):
+    model = build(
+        {"type": "stepped.Stepped", "scheme": "rk4", "model": {"type": "vae.VAE", "latent": 3}}, space
+    )
+    assert isinstance(model, Stepped)
+    assert model.model.prior.latent == 3

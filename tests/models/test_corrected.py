@@ -1,0 +1,84 @@
+import pytest
+import torch
+
+from fieldcast.models.core import Batch, Context, Solved
+from fieldcast.models.corrected import Corrected
+from fieldcast.models.crps import fair_crps
+from fieldcast.models.draws import Draws
+
+
+class Rough(Solved):
+    """Draws of N(0, spread^2) whatever was observed; remembers the folds it was asked for."""
+
+    def __init__(self, space, spread):
+        super().__init__(space)
+        self.spread, self.asked = spread, []
+
+    def solve(self, training): ...
+
+    def folds(self):
+        return torch.tensor([0, 0, 1, 1, 2])
+
+    def moments(self, c, draws, fold=None):
+        self.asked.append(fold)
+        m = torch.zeros(c.rows, *self.space.state)
+        d = self.spread * draws.normal(*self.space.state)
+        return m, torch.full_like(m, self.spread), d
+
+    def sample(self, c, draws):
+        return self.moments(c, draws)[2]
+
+
+def problem(space, rows=16, seed=0):
+    """Truth N(0.8, 0.5^2)."""
+    x = 0.8 + 0.5 * torch.randn(rows, *space.state, generator=torch.Generator().manual_seed(seed))
+    mask = torch.zeros(rows, *space.state, dtype=torch.bool)
+    return Batch(x, Context(rows, observed=x * mask, mask=mask, day=torch.zeros(rows)))
+
+
+def make(space, spread=1.5):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Corrected(space, Rough(space, spread), channels=(8, 16))
+
+
+def test_it_starts_as_its_base(space):
+    model, c, draws = make(space), problem(space).context, Draws(0, torch.arange(16), 3)
+    assert torch.allclose(model.sample(c, draws), model.base.sample(c, Draws(0, torch.arange(16), 3)))
+
+
+def test_it_finds_bias_and_spread(space):
+    """The optimum of the fair CRPS is the true N(0.8, 0.5^2), from a base of N(0, 1.5^2)."""
+    model = make(space)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(120):
+        optimiser.zero_grad()
+        model.loss(problem(space, seed=step), Draws(0, torch.arange(16), 2, step)).total.backward()
+        optimiser.step()
+    x = model.sample(problem(space).context, Draws(1, torch.arange(16), 20)).detach()
+    assert float(x.mean()) == pytest.approx(0.8, abs=0.1)
+    assert float(x.std(dim=1).mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_training_data_are_drawn_without_their_own_fold_and_unseen_data_with_all(space):
+    model, batch = make(space), problem(space, 2)
+    model.loss(Batch(batch.x, batch.context, index=torch.tensor([3, 2])), Draws(0, torch.arange(2), 2))
+    model.loss(batch, Draws(0, torch.arange(2), 2))
+    assert model.base.asked == [1, None]
+
+
+def test_the_loss_is_the_area_weighted_fair_crps(space):
+    model, batch = make(space), problem(space)
+    total, parts = model.loss(batch, Draws(0, torch.arange(16), 4))
+    d = model.base.sample(batch.context, Draws(0, torch.arange(16), 4))
+    expected = (fair_crps(d, batch.x) * space.area).mean()
+    assert float(total) == pytest.approx(float(expected), rel=1e-5)
+    assert float(parts["crps_of_base"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_spread_chosen_on_validation_scales_the_deviations(space):
+    model, c = make(space), problem(space).context
+    before = model.sample(c, Draws(0, torch.arange(16), 3))
+    model.choose(spread=1.2)
+    assert torch.allclose(model.sample(c, Draws(0, torch.arange(16), 3)), 1.2 * before)
+    assert model.chosen() == {"spread": pytest.approx(1.2)}

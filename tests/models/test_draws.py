@@ -1,0 +1,61 @@
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from fieldcast.models.draws import Draws, philox
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (0xFFFFFFFF, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ],
+)
+def test_the_generator_gives_the_published_words(word, expected):
+    """Known answers of the authors' reference implementation, Random123."""
+    counter = tuple(torch.tensor([word]) for _ in range(4))
+    assert tuple(int(w) for w in philox(counter, (word, word))) == expected
+
+
+def test_draws_do_not_depend_on_batching_nor_on_how_many_members_are_drawn_at_once():
+    whole = Draws(3, torch.arange(10), 19, 5).normal(4, 7)
+    piece = Draws(3, torch.tensor([6, 2]), 3, 5, first=11).normal(4, 7)
+    assert torch.equal(piece, whole[[6, 2]][:, 11:14])
+
+
+def test_rows_hold_the_same_numbers_as_members():
+    draws = Draws(0, torch.arange(3), 4)
+    assert torch.equal(draws.per_row().normal(5)[:, 0].unflatten(0, (3, 4)), draws.normal(5))
+
+
+def test_every_part_of_the_key_changes_the_numbers_and_the_global_state_does_not():
+    def draw(seed=1, datum=2, step=3, fork=None):
+        draws = Draws(seed, torch.tensor([datum]), 1, step)
+        return (draws if fork is None else draws.fork(fork)).uniform(8)
+
+    torch.manual_seed(1)
+    first = draw()
+    torch.manual_seed(2)
+    torch.rand(100)
+    assert torch.equal(draw(), first)
+    for other in (draw(seed=2), draw(datum=3), draw(step=4), draw(fork=0)):
+        assert not torch.isclose(other, first).any()
+
+
+def test_calls_are_independent_and_held_draws_are_the_same():
+    draws = Draws(0, torch.arange(2000))
+    a, b = draws.normal(1).flatten(), draws.normal(1).flatten()
+    assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 4 / math.sqrt(2000)
+    held = draws.held()
+    assert torch.equal(held.normal(3), held.normal(3))
+
+
+def test_distributions():
+    draws = Draws(7, torch.arange(100), 10)
+    assert stats.kstest(draws.normal(101).flatten().numpy(), "norm").pvalue > 1e-3
+    assert stats.kstest(draws.uniform(101).flatten().numpy(), "uniform").pvalue > 1e-3
+    counts = torch.bincount(draws.integers(5, 100).flatten(), minlength=5)
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3

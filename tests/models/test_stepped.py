@@ -1,0 +1,84 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from fieldcast.models.core import Batch, Context, Terms, Trained
+from fieldcast.models.draws import Draws
+from fieldcast.models.stepped import Stepped, step
+
+
+class Decay(Trained):
+    """dx/dt = -rate x (1 + noise)."""
+
+    def __init__(self, space, rate=1.0, noisy=False):
+        super().__init__(space)
+        self.rate, self.noisy = nn.Parameter(torch.tensor(rate)), noisy
+
+    def loss(self, batch, draws):
+        error = (batch.x + self.rate * batch.context.base()).square().mean()
+        return Terms(error, {"error": error})
+
+    def sample(self, c, draws):
+        noise = draws.normal(1, 1, 1) if self.noisy else torch.zeros(c.rows, 1, 1, 1, 1)
+        return -self.rate * c.base()[:, None] * (1 + noise)
+
+
+def past(space, rows=2):
+    return Context(rows, past=torch.ones(rows, 1, *space.state))
+
+
+@pytest.mark.parametrize(("scheme", "order"), [("euler", 1), ("rk4", 4)])
+def test_order_of_convergence(space, scheme, order):
+    """exp(-1) by 4 and by 8 steps: the error falls by 2 ** order."""
+
+    def error(steps):
+        c, scale = past(space, 1), torch.full((2, 1, 1), 1 / steps, dtype=torch.float64)
+        c = Context(1, past=c.past.double())
+        model = Decay(space).double()
+        for _ in range(steps):
+            c = c.advance(
+                step(model, c, Draws(0, torch.zeros(1, dtype=torch.long)).per_row(), scale, scheme), 0.0
+            )
+        return abs(float(c.base().flatten()[0]) - math.exp(-1))
+
+    assert math.log2(error(4) / error(8)) == pytest.approx(order, abs=0.25)
+
+
+def test_runge_kutta_holds_one_draw_over_its_four_evaluations(space):
+    """With the noise held the step is the one of a constant rate: 1 - r + r^2/2 - r^3/6 + r^4/24."""
+    model = Stepped(space, Decay(space, 0.5, noisy=True), "rk4", scale=1)
+    x = model.sample(past(space), Draws(0, torch.arange(2), 3))[:, :, 0, 0, 0]
+    r = 0.5 * (1 + Draws(0, torch.arange(2), 3).normal(1)[..., 0])
+    assert torch.allclose(x, 1 - r + r**2 / 2 - r**3 / 6 + r**4 / 24, atol=1e-6)
+    assert x.flatten().unique().numel() == 6
+
+
+def test_the_tendency_scales_the_step_and_the_loss(space):
+    model = Stepped(space, Decay(space), "euler")
+    x = model.sample(past(space), Draws(0, torch.arange(2)))
+    assert torch.allclose(x[0, 0, :, 0, 0], 1 - space.tendency)
+    right = past(space).base() * (1 - space.tendency[:, None, None])
+    assert float(model.loss(Batch(right, past(space)), Draws(0, torch.arange(2))).total) == pytest.approx(
+        0, abs=1e-10
+    )
+
+
+def test_one_step_differences_of_a_flow_are_exact_by_euler_and_not_by_runge_kutta(space):
+    """Trained on x(1) - x(0) of dx/dt = -x the network is (exp(-1) - 1) x: an Euler step is exact."""
+    rate = 1 - math.exp(-1)
+    by = {
+        s: Stepped(space, Decay(space, rate), s, scale=1).sample(past(space), Draws(0, torch.arange(2)))
+        for s in ("euler", "rk4")
+    }
+    assert float(by["euler"].flatten()[0]) == pytest.approx(math.exp(-1), abs=1e-6)
+    assert abs(float(by["rk4"].flatten()[0]) - math.exp(-1)) > 0.1
+
+
+def test_the_base_of_a_reconstruction_is_the_sparse_field(space):
+    observed = torch.zeros(2, *space.state)
+    observed[:, :, 3] = 2.0
+    c = Context(2, observed=observed, mask=observed != 0)
+    x = Stepped(space, Decay(space), "euler", scale=1).sample(c, Draws(0, torch.arange(2)))
+    assert torch.allclose(x[:, 0], observed - observed)
