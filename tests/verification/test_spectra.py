@@ -80,7 +80,9 @@ def test_effective_resolution_at_its_ends() -> None:
     wavelength, truth = wavelengths(np.array([2.0e7]), 64), np.ones(33)
     assert effective_resolution(0 * truth, truth, wavelength) == pytest.approx(wavelength[32])
     assert np.isnan(effective_resolution(0.6 * truth, truth, wavelength))
+    step = effective_resolution(np.where(np.arange(33) <= 10, 0.0, 0.53), truth, wavelength)
+    assert wavelength[11] < step < wavelength[10]
     # a truth without waves beyond 21 is not asked for them
     truth[22:] = 1e-14
-    error = np.where(np.arange(33) < 22, 0.1, 1.0)
+    error = np.where(np.arange(33) < 22, 0.1, 1e-16)
     assert effective_resolution(error, truth, wavelength) == pytest.approx(wavelength[21])

@@ -66,11 +66,13 @@ class Diagnostics:
         by_time = np.moveaxis(self.histogram, 2, 0)
         low, high = bootstrap.interval(bootstrap.resampled_means(by_time, weights))
         wavelength = spectra.wavelengths(self.length[self.rows], self.truth.sizes["longitude"])
-        resolution = np.apply_along_axis(
-            lambda both: spectra.effective_resolution(*np.split(both, 2), wavelength),
-            -1,
-            np.concatenate(np.broadcast_arrays(self.spectrum_error, self.spectrum_truth), -1),
-        )
+        resolution = [
+            [
+                spectra.effective_resolution(error, truth, wavelength)
+                for error, truth in zip(case, self.spectrum_truth, strict=True)
+            ]
+            for case in self.spectrum_error
+        ]
         ranked, waves = ("case", "variable", "rank"), ("case", "variable", "wavenumber")
         found = xr.Dataset(
             {

@@ -103,7 +103,7 @@ class Scorer:
     ) -> Float[np.ndarray, "kind time latitude longitude"]:
         """Weights of the cells of each kind of `CELLS`, and of the observed ones; `observed` is NaN where
         not."""
-        seen = np.isfinite(observed) & self.exists
+        seen = np.isfinite(observed)
         everywhere = np.broadcast_to(self.exists, seen.shape)
         return cell_weights(self.area, np.stack([self.exists & ~seen, everywhere, seen]))
 
