@@ -21,7 +21,7 @@ from .table import CELLS, tidy
 GRID = ("latitude", "longitude")
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
 def reconstruction_statistics(
     reconstructions: xr.Dataset,
     observations: xr.Dataset,
@@ -40,9 +40,12 @@ def reconstruction_statistics(
 
     The table is tidy: pattern, k, mask, cells ("unobserved" or "all"), variable, statistic, time, value. A
     variable is in physical units; variable "all" is the mean over variables in units of their anomaly
-    standard deviation: every statistic is one of deviations x - y, so the climatology cancels and value /
-    anomaly_std ** power is left. `observed_squared_error` is of each draw against the observed value, noise
-    and all, over the cells of "all" that were observed. The diagnostics are those of `Diagnostics`.
+    standard deviation: the errors are of deviations x - y, from which the climatology cancels, so that is
+    value / anomaly_std ** power. `ssim` is of the member mean. `observed_squared_error` is of each draw
+    against the observed value, noise and all, over the cells of "all" that were observed. A value is NaN
+    where there are no such cells, or one member has no such statistic; at a time when a draw is not finite
+    everywhere it is infinite: a model that blew up neither stops the others nor is forgiven that time. The
+    diagnostics are those of `Diagnostics`.
 
     Raises InputError where the reconstructions are not of the cases, times, grid or variables of the
     observations.
