@@ -1,7 +1,6 @@
 """What a user can cause ends with a sentence that names the place; a program fault keeps its traceback."""
 
 import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from kedro.io import DatasetError
 
+from fieldcast.cli import show
 from fieldcast.errors import InputError
 from fieldcast.sentences import sentence
 
@@ -146,16 +146,22 @@ def test_the_command_line_shows_it(kedro: Any) -> None:
     assert output == ""
 
 
-def test_a_missing_environment(kedro: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    process = kedro("run", "--env", "bse")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert errors.splitlines() == ["fieldcast: there is no environment 'bse'; there are base."]
+def test_a_missing_environment(said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEDRO_ENV", "bse")
+    assert said("ingestion") == "there is no environment 'bse'; there are base."
 
 
-def test_who_wants_a_traceback_gets_it(kedro: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "FIELDCAST_TRACEBACK", "1")
-    process = kedro("run", "--pipelines", "sample.a", "--params", "sample.a.fit.end=refused")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "Traceback" in errors and "the toy is refused" in errors
+def test_who_wants_a_traceback_gets_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = InputError("a.nc is no file.")
+    show(InputError, error, None)
+    assert capsys.readouterr() == ("", "fieldcast: a.nc is no file.\n")
+    monkeypatch.setenv("FIELDCAST_TRACEBACK", "1")
+    show(InputError, error, None)
+    assert "fieldcast.errors.InputError: a.nc is no file." in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_has_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    show(KeyError, KeyError("x"), None)
+    assert "KeyError: 'x'" in capsys.readouterr().err
