@@ -26,5 +26,5 @@ def png(figure: Figure, dpi: int = 130) -> bytes:
     palette[palette > 249] = 255  # or white is not quite white beside the page
     few.putpalette(palette.tolist())
     buffer = io.BytesIO()
-    few.save(buffer, format="PNG", optimize=True)
+    few.save(buffer, format="PNG")
     return buffer.getvalue()

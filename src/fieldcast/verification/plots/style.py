@@ -16,7 +16,7 @@ WIDTH = 11.0  # inches: the width of a report's column
 SMALL, NORMAL = 8.0, 9.0  # points
 INK, FAINT = "#30353a", "#d8dce0"
 
-Dash = str | tuple[float, tuple[float, ...]]
+Dash = str | tuple[int, tuple[float | int, ...]]
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def looks(experiments: Iterable[str]) -> dict[str, Look]:
 
 
 def chosen(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:
-    """The looks that were given, or else those that `looks` gives these experiments."""
+    """The looks that were given, in their order, of these experiments; without any, those of `looks`."""
     names = list(experiments)
-    return looks(names) if given is None else {name: given[name] for name in names}
+    return looks(names) if given is None else {name: look for name, look in given.items() if name in names}
 
 
 def plain(text: object) -> str:

@@ -2,7 +2,7 @@
 
 =============  ==========================================================================================
 `page`         `report`: the page, from the sections of the tasks that ran and of the data
-`reconstruct`  results of the task `reconstruct`; `reconstruct_figures` draws, `reconstruct_sections` writes
+`reconstruct`  the task `reconstruct`: `reconstruct_results`, `reconstruct_figures`, `reconstruct_sections`
 `data`         the data in a few facts, and their quality
 `answer`       what a leaderboard says, in a few sentences
 `scores`       tables of a leaderboard

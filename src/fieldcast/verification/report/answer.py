@@ -41,7 +41,7 @@ def compared(board: Board, cases: Sequence[Case], reference: str) -> list[Markup
         if "better" in found:
             gains = [relative(board, name, case, reference) for case in found["better"]]
             start = [tag("code", name), " is better than ", tag("code", reference)]
-            where = [" at ", listed(found["better"], len(cases)), f" ({span(gains)} % of its CRPS)"]
+            where = [" at ", listed(found["better"], len(cases)), f" (CRPS lower by {span(gains)} %)"]
             rest = [
                 f"; {word} at {listed(found[word])}" for word in ("not separated", "worse") if word in found
             ]

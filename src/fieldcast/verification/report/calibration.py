@@ -12,8 +12,8 @@ from .html import Cell, Markup, folded, join, missing, paragraph, picture, signi
 from .scores import Board, cell
 
 UNDERSPREAD = (
-    "The VAEs' spread is too small, as expected: squared error + KL has no reason to spread the decoder's "
-    "mean."
+    "Expect the VAEs to spread too little: squared error + KL gives the decoder's mean no reason to spread, "
+    "so this is their result and not a fault of this run."
 )
 RANKS = (
     "Where the truth lies among the members, on unobserved cells, averaged over variables: how often each "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from matplotlib.figure import Figure
 
@@ -13,6 +13,7 @@ from .html import Cell, Markup, Section, anchor, folded, join, missing, paragrap
 from .template import PAGE
 
 
+@runtime_checkable
 class Task(Protocol):
     """What a task shows on the page."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,7 @@ from ..plots.spectra import relative_spectra
 from ..plots.style import Look
 from ..table import error_over_time
 from . import training
-
-if TYPE_CHECKING:
-    from .reconstruct import Reconstruct
+from .reconstruct_results import Results
 
 COLUMNS = 6  # experiments side by side on a map
 
@@ -37,10 +36,12 @@ class MapName(NamedTuple):
 
     def __str__(self) -> str:
         percents = f"{100 * self.k:g}".replace(".", "p")
-        return f"maps_{self.pattern}_{percents}_{self.variable}_{self.time}_{self.part}"
+        more = (f"_time{self.time + 1}" if self.time else "") + (f"_part{self.part + 1}" if self.part else "")
+        # a name of a file, whatever the variable is called
+        return re.sub(r"[^\w-]+", "-", f"maps_{self.pattern}_{percents}_{self.variable}{more}")
 
 
-def draw(results: Reconstruct) -> dict[str, Figure]:
+def draw(results: Results) -> dict[str, Figure]:
     """Every figure for which there is something to draw."""
     looks = results.looks
     found: dict[str, Figure] = {}
@@ -73,7 +74,7 @@ def errors_over_time(
     return {name: frame for name, frame in found.items() if frame.size}
 
 
-def of_diagnostics(results: Reconstruct, looks: Mapping[str, Look], pattern: str) -> dict[str, Figure]:
+def of_diagnostics(results: Results, looks: Mapping[str, Look], pattern: str) -> dict[str, Figure]:
     """Rank histograms and spectra."""
     stored = {name: results.diagnostics[name] for name in results.order if name in results.diagnostics}
     if not stored:
@@ -102,7 +103,7 @@ def middle(levels: Sequence[float]) -> float:
     return levels[len(levels) // 2]
 
 
-def map_parts(results: Reconstruct) -> list[list[str]]:
+def map_parts(results: Results) -> list[list[str]]:
     """Experiments for maps, at most six a figure: the reference and the learned ones first, then
     baselines."""
     names = [name for name in results.order if name in results.examples]
@@ -112,7 +113,7 @@ def map_parts(results: Reconstruct) -> list[list[str]]:
     return [[name for name in results.order if name in part] for part in parts]
 
 
-def map_names(results: Reconstruct) -> Iterator[MapName]:
+def map_names(results: Results) -> Iterator[MapName]:
     """Which maps to draw: the first variable in every case, then other baselines, variables and a second
     time."""
     parts = map_parts(results)

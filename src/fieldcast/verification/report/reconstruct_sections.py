@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -13,10 +12,8 @@ from .answer import short_answer
 from .calibration import calibration, spectra
 from .html import Markup, Section, anchor, folded, join, missing, paragraph, picture, tag
 from .reconstruct_figures import MapName, map_names
+from .reconstruct_results import Results
 from .scores import Board
-
-if TYPE_CHECKING:
-    from .reconstruct import Reconstruct
 
 OVERALL = "Mean over variables in anomaly standard deviations, with 95 % intervals; the lowest is bold."
 RK4 = (
@@ -30,7 +27,7 @@ MAPS = (
 )
 
 
-def write(results: Reconstruct, figures: Mapping[str, Figure]) -> list[Section]:
+def write(results: Results, figures: Mapping[str, Figure]) -> list[Section]:
     """All sections; each says what is missing where a run did not make it."""
     board = Board(results.leaderboard) if len(results.leaderboard) else None
     parts = (
@@ -48,7 +45,7 @@ def write(results: Reconstruct, figures: Mapping[str, Figure]) -> list[Section]:
     return [Section(anchor("reconstruct", title), title, body) for title, body in parts]
 
 
-def answer(results: Reconstruct, board: Board | None) -> Markup:
+def answer(results: Results, board: Board | None) -> Markup:
     """Who is best in a few sentences, then tables of random masks, then of the other patterns."""
     notes = [missing(f"Not run: {', '.join(results.not_run)}.")] if results.not_run else []
     notes += [missing(sentence) for sentence in results.leaderboard.attrs.get("dropped", [])]
@@ -86,7 +83,7 @@ def tables(board: Board, reference: str, random: bool) -> Iterable[Markup]:
     yield whole if random else folded("RMSE of the ensemble mean", whole)
 
 
-def curves(results: Reconstruct, figures: Mapping[str, Figure]) -> Markup:
+def curves(results: Results, figures: Mapping[str, Figure]) -> Markup:
     """Scores against k, overall and by variable."""
     if "scores_against_k" not in figures:
         return missing("No curves: no experiment has been scored yet.")
@@ -108,7 +105,7 @@ def curves(results: Reconstruct, figures: Mapping[str, Figure]) -> Markup:
     return join(parts)
 
 
-def maps(results: Reconstruct, figures: Mapping[str, Figure]) -> Markup:
+def maps(results: Results, figures: Mapping[str, Figure]) -> Markup:
     """Truth, observations, reconstructions: the main pattern open, everything else folded."""
     names = [name for name in map_names(results) if str(name) in figures]
     if not names:
@@ -143,11 +140,13 @@ def over_time(figures: Mapping[str, Figure]) -> Markup:
     return picture(figures["error_over_time"], "Error over time", caption)
 
 
-def losses(results: Reconstruct, figures: Mapping[str, Figure]) -> Markup:
+def losses(results: Results, figures: Mapping[str, Figure]) -> Markup:
     """Loss curves and tuned values."""
     if "losses" in figures:
         shown = picture(
-            figures["losses"], "Loss curves", "Loss of each trained experiment; dotted: the step kept."
+            figures["losses"],
+            "Loss curves",
+            "Loss of each trained experiment; dotted: the step of the best validation.",
         )
     else:
         shown = missing("No loss curves: no experiment was trained, or its history was not stored.")
@@ -164,7 +163,7 @@ def masks(figures: Mapping[str, Figure]) -> Markup:
     return picture(figures["masks"], "Masks of each pattern", caption)
 
 
-def all_scores(results: Reconstruct) -> Markup:
+def all_scores(results: Results) -> Markup:
     """Folded tables of every score: overall and by variable, on unobserved and on all cells."""
     board = results.leaderboard
     if not len(board):

@@ -33,7 +33,7 @@ caption { text-align: left; color: var(--soft); padding: 0 0 5px; max-width: 110
 th, td { padding: 3px 12px 3px 8px; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top; white-space: nowrap; }
 thead th { border-bottom: 1.5px solid #9aa4ad; vertical-align: bottom; white-space: normal; }
-th:first-child, .texts td { text-align: left; } .texts td { white-space: normal; max-width: 60ch; }
+th:first-child, .texts td, .texts th { text-align: left; } .texts td { white-space: normal; max-width: 60ch; }
 tbody th { font-weight: 500; } tbody tr:hover { background: var(--shade); }
 thead button { all: unset; cursor: pointer; font-weight: 600; }
 thead button:focus-visible { outline: 2px solid var(--link); }

@@ -1,0 +1,38 @@
+"""Elements are escaped, and keep what a table is sorted by."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from fieldcast.verification.report.html import Cell, Markup, anchor, escaped, join, numbers, table, tag
+
+
+def test_only_markup_is_markup():
+    assert escaped("<a & 'b'>") == "&lt;a &amp; &#x27;b&#x27;&gt;"
+    assert tag("p", Markup("<br>"), "<br>", title='"<') == '<p title="&quot;&lt;"><br>&lt;br&gt;</p>'
+    assert join([Markup("<b>"), "<b>"], " < ") == "<b> < &lt;b&gt;"
+
+
+def test_cells_are_sorted_by_their_number():
+    shown = table(["name", "value"], [["a", Cell("1 000", 1000.0)], ["b", Cell("–", math.nan)]])
+    assert '<td data-order="1000.0">1 000</td>' in shown
+    assert "<td>–</td>" in shown
+    assert '<th scope="row">a</th>' in shown
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((-0.0091, -0.0123, -0.00594), ["−0.0091", "−0.0123", "−0.0059"]),
+        ((123.4, 99.0, math.nan), ["123", "99", "–"]),
+        ((0.0, 0.0, 0.0), ["0", "0", "0"]),
+    ],
+)
+def test_a_value_and_its_interval_have_the_same_decimals(values, shown):
+    assert numbers(values) == shown
+
+
+def test_anchors_are_plain():
+    assert anchor("Reconstruct", "Scores & <k>") == "reconstruct-scores-k"

@@ -1,0 +1,32 @@
+"""Tuned values and costs."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from fieldcast.verification.report.training import costs_table, trained, tuned, tuning_table
+
+
+def text(markup: str) -> list[str]:
+    return [part for part in re.split("<.*?>", markup) if part.strip()]
+
+
+def test_the_chosen_value_has_the_lowest_validation_score(results):
+    shown = text(tuning_table(results.history))
+    assert "nugget&lt;i&gt; = 0.5" in shown
+    assert "0.2875" in shown
+    assert "optimal_interpolation: all 2 that were tried" in shown
+
+
+def test_a_history_is_of_training_or_of_tuning(results):
+    assert list(trained(results.history)) == ["denoising_vae"]
+    assert list(tuned(results.history)) == ["optimal_interpolation"]
+    assert tuned({"climatology": pd.DataFrame({"step": [0], "validation": [0.5]})}) == {}
+
+
+def test_costs_are_shown_where_they_were_measured(results):
+    shown = text(costs_table(results.costs, ["mine", "linear"]))
+    assert shown == ["experiment", "parameters", "training, s", "mine", "1 234 567", "52.1"]
+    assert "No costs" in costs_table({}, ["mine"])
