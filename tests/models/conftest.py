@@ -22,10 +22,11 @@ def make_space(variables: int = 2, rows: int = 9, columns: int = 16, wraps: bool
         dim=-1,
     )
     area = cos.expand(rows, columns) / cos.mean()
+    static = torch.sin(latitude)[None, :, None].expand(1, rows, columns)
     return Space(
         variables=tuple(f"v{i}" for i in range(variables)), wraps=wraps, area=area,
         exists=torch.ones(rows, columns, dtype=torch.bool), points=points,
-        static=torch.sin(latitude)[None, :, None].expand(1, rows, columns), tendency=torch.linspace(0.5, 1, variables),
+        static=static, tendency=torch.linspace(0.5, 1, variables),
     )  # fmt: skip
 
 

@@ -29,8 +29,8 @@ def rank(
 
 def gather(
     leaderboard: pd.DataFrame, observations: xr.Dataset, **parts: Any
-) -> tuple[Reconstruct, dict[str, Figure]]:
-    """What the page says of the task, and its figures; `parts` are named <experiment>__<part>."""
+) -> tuple[Reconstruct, dict[str, Figure], dict[str, Figure]]:
+    """What the page says of the task, and its figures for it and for the disk; `parts` are <experiment>__<part>."""
     by_part: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
     for name, value in parts.items():
         experiment, _, part = name.rpartition("__")
@@ -38,7 +38,8 @@ def gather(
             by_part[part][experiment] = value
     experiments = sorted({name.rpartition("__")[0] for name in parts})
     task = Reconstruct(leaderboard=leaderboard, observations=observations, experiments=experiments, **by_part)
-    return task, task.figures()
+    figures = task.figures()
+    return task, figures, {f"{name}.png": figure for name, figure in figures.items()}
 
 
 def write_page(

@@ -17,7 +17,7 @@ def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
     parts = {f"{name}__{part}": f"reconstruct_{name}_{part}" for name in names for part in nodes.PARTS}
     shared = {"observations": "observations"}
     gathered = {"leaderboard": "leaderboard_reconstruct", **shared, **parts}
-    page = [*DATA, "gathered_reconstruct", "figures_reconstruct"]
+    page = [*DATA, "gathered_reconstruct", "drawn_reconstruct"]
     return Pipeline(
         [
             node(
@@ -26,7 +26,7 @@ def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
                 ["leaderboard_reconstruct", "summary_reconstruct"],
                 name="rank",
             ),
-            node(nodes.gather, gathered, ["gathered_reconstruct", "figures_reconstruct"], name="gather"),
+            node(nodes.gather, gathered, ["gathered_reconstruct", "drawn_reconstruct", "figures_reconstruct"], name="gather"),
             node(nodes.write_page, page, "report", name="write_page"),
         ]
     )

@@ -23,5 +23,5 @@ def fit(
 
 
 def plot_history(history: pd.DataFrame) -> Figure:
-    """Training and validation loss against the step; of a model solved in closed form the scores of its trials."""
+    """Training and validation loss against the step; of a closed-form model the scores of its trials."""
     return loss_curve(history if "loss" in history else history.assign(loss=history["validation"]))
