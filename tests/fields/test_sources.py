@@ -103,9 +103,9 @@ def broken(path: Path, head: bytes) -> str:
     return str(path)
 
 
-def truncated(make_weather: Make, write: Write) -> str:
-    path = Path(write(make_weather()))
-    path.write_bytes(path.read_bytes()[:3000])
+def truncated(make_weather: Make, write: Write, form: str = "NETCDF4") -> str:
+    path = Path(write(make_weather(), format=form))
+    path.write_bytes(path.read_bytes()[:-1000])
     return str(path)
 
 
@@ -121,6 +121,10 @@ FILES: dict[str, tuple[Callable, str]] = {
     ),
     "truncated": (
         lambda tmp, make, write: truncated(make, write),
+        "weather.nc' is a damaged or truncated NetCDF",
+    ),
+    "truncated NetCDF 3": (
+        lambda tmp, make, write: truncated(make, write, "NETCDF3_64BIT"),
         "weather.nc' is a damaged or truncated NetCDF",
     ),
     "folder": (lambda tmp, make, write: str(tmp), "is a folder, not a Zarr store"),

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import warnings
 from collections.abc import Sequence
 from datetime import date
 from math import prod
@@ -14,13 +15,14 @@ import numpy as np
 import xarray as xr
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+from scipy.io import netcdf_file
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.layout import select_variables, time_varying, to_contract
 from fieldcast.fields.periods import within
 
-_MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "netcdf", b"CDF\x02": "netcdf", b"CDF\x05": "netcdf"}
+_MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "netcdf"}
 
 LEAST = 2**20  # bytes of one read
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
@@ -107,13 +109,15 @@ def _open(path: str) -> xr.Dataset:
     try:
         if kind == "zarr":
             return xr.open_zarr(path, chunks=None, decode_timedelta=False)
+        if kind == "classic" and not _is_whole(path):
+            raise OSError("it ends too early")
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
     except Exception as error:
         raise InputError(_unreadable(path, kind, error)) from error
 
 
 def _kind(path: str) -> str:
-    """`netcdf` or `zarr`, by what is in the file."""
+    """`netcdf`, `classic` (NetCDF 3) or `zarr`, by what is in the file."""
     if os.path.isdir(path):
         if any(os.path.exists(os.path.join(path, name)) for name in ("zarr.json", ".zgroup", ".zmetadata")):
             return "zarr"
@@ -135,8 +139,20 @@ def _kind(path: str) -> str:
     return _MAGIC[head]
 
 
+def _is_whole(path: str) -> bool:
+    """Whether a NetCDF 3 file is as long as its header says; the C library reads zeros beyond the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of arrays left open where mapping them fails
+        try:
+            netcdf_file(path, "r", mmap=True).close()
+        except Exception:  # it has no error of its own
+            return False
+    return True
+
+
 def _unreadable(path: str, kind: str, error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    said = error.strerror if isinstance(error, OSError) and error.strerror else error
+    line = (str(said).strip().splitlines() or [type(error).__name__])[0][:160]
     if "decode" in line and "time" in line:
         return (
             f"the times of '{path}' cannot be understood ({line}): give units such as 'days since 2001-01-01'"
