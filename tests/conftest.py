@@ -29,7 +29,6 @@ FILES = {
         from pathlib import Path
         from typing import Literal
         import pandas as pd
-        from matplotlib.figure import Figure
         from pydantic import ConfigDict
         from pydantic.dataclasses import dataclass
         from fieldcast.errors import InputError
@@ -67,6 +66,8 @@ FILES = {
                 time.sleep(60)
 
         def plot(history):
+            from matplotlib.figure import Figure
+
             figure = Figure()
             figure.subplots().plot(history["step"], history["loss"])
             return figure
