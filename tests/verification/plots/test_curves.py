@@ -63,6 +63,11 @@ def test_every_line_is_the_leaderboards(board):
         assert [label.get_text() for label in axes.get_xticklabels()] == ["5 %", "10 %", "20 %"]
 
 
+def test_a_score_that_nobody_has_gets_no_panel(board):
+    figure = against_k(board[board["experiment"] == "mine"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["fair CRPS", "RMSE of the mean"]
+
+
 def test_the_shade_is_the_interval(board):
     figure = against_k(board, scores=("crps",))
     shade = figure.axes[0].collections[0].get_paths()[0].vertices

@@ -36,3 +36,9 @@ def test_better_everywhere(results):
     board = results.leaderboard.query("k < 0.2")
     found = plain(short_answer(Board(board), "optimal_interpolation"))
     assert "better than optimal_interpolation at every k" in found[1]
+
+
+def test_without_the_reference_there_is_no_gain_in_per_cent(results):
+    board = results.leaderboard.query("experiment == 'mine' and k < 0.2")
+    found = plain(short_answer(Board(board), "optimal_interpolation"))
+    assert found[1] == "mine is better than optimal_interpolation at every k."

@@ -23,15 +23,17 @@ def test_cells_are_sorted_by_their_number():
 
 
 @pytest.mark.parametrize(
-    ("values", "shown"),
+    ("values", "digits", "shown"),
     [
-        ((-0.0091, -0.0123, -0.00594), ["−0.0091", "−0.0123", "−0.0059"]),
-        ((123.4, 99.0, math.nan), ["123", "99", "–"]),
-        ((0.0, 0.0, 0.0), ["0", "0", "0"]),
+        ((-0.0091, -0.0123, -0.00594), 2, ["−0.0091", "−0.0123", "−0.0059"]),
+        ((-0.0001, -0.0041, 0.0042), 2, ["−0.0001", "−0.0041", "0.0042"]),
+        ((0.989, 0.9764, 1.0044), 3, ["0.989", "0.976", "1.004"]),
+        ((123.4, math.nan, math.nan), 3, ["123", "–", "–"]),
+        ((0.0, 0.0, 0.0), 3, ["0", "0", "0"]),
     ],
 )
-def test_a_value_and_its_interval_have_the_same_decimals(values, shown):
-    assert numbers(values) == shown
+def test_a_value_and_its_interval_have_the_same_decimals(values, digits, shown):
+    assert numbers(*values, digits=digits) == shown
 
 
 def test_anchors_are_plain():

@@ -135,6 +135,7 @@ def test_one_experiment_alone_gives_a_shorter_page(results, page):
     shorter = report({"reconstruct": alone})
     text = Elements(shorter).text
     assert "Not run: optimal_interpolation, denoising_vae, climatology, kriging." in text
+    assert "Nowhere better" not in text
     assert "No paired differences: optimal_interpolation has not run." in text
     assert len(shorter) < len(page) / 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
+import pandas as pd
 import pytest
 
 from fieldcast.verification.report import Reconstruct
@@ -37,7 +38,7 @@ def test_values_and_intervals_are_the_leaderboards(tables, results, place, score
     assert len(tables[place]) == len(rows)
     for row in rows.itertuples():
         head = f"{100 * row.k:g} %" if row.pattern == "random" else f"{row.pattern}, {100 * row.k:g} %"
-        value, low, high = numbers((row.value, row.low, row.high))
+        value, low, high = numbers(row.value, row.low, row.high)
         shown = tables[place][row.experiment, head]
         assert shown[:2] == [value, f"{low} to {high}"]
         assert float(shown[0]) == pytest.approx(row.value, rel=0.01)
@@ -49,8 +50,8 @@ def test_the_paired_difference_is_said_in_words(tables):
     assert crps["mine", "20 %"][2] == "not separated"
     assert crps["denoising_vae", "10 %"][2] == "worse by 0.10"
     assert crps["optimal_interpolation", "5 %"][2] == "reference"
-    assert difference["mine", "5 %"] == ["−0.0100", "−0.0200 to −0.0050", "better"]
-    assert difference["climatology", "20 %"] == ["+0.270", "0.200 to 0.300", "worse"]
+    assert difference["mine", "5 %"] == ["−0.010", "−0.020 to −0.005", "better"]
+    assert difference["climatology", "20 %"] == ["+0.27", "0.20 to 0.30", "worse"]
     assert ("optimal_interpolation", "5 %") not in difference
 
 
@@ -85,3 +86,15 @@ def test_results_know_what_there_is(results):
 def test_significant_digits():
     shown = [significant(value) for value in (0.01534, 1.0345, 0.335, 123.4, -0.5, 0.0, float("nan"))]
     assert shown == ["0.0153", "1.03", "0.335", "123", "−0.500", "0", "–"]
+
+
+def test_what_is_none_or_empty_is_not_there(results):
+    given = Reconstruct(
+        scores={"mine": pd.DataFrame()},
+        examples={"mine": None},
+        diagnostics={"mine": None},
+        history={"mine": pd.DataFrame()},
+        costs={"mine": pd.DataFrame()},
+    )
+    assert given.order == []
+    assert given.figures() == {}

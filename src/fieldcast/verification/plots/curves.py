@@ -12,7 +12,7 @@ from matplotlib.dates import AutoDateLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from .style import SMALL, Look, calm, chosen, key, new_figure, percent, plain
+from .style import SMALL, WIDTH, Look, calm, chosen, key, new_figure, percent, plain
 
 NAMES = {"crps": "fair CRPS", "rmse": "RMSE of the mean", "ssr": "spread-skill ratio"}
 DECADE = 5.0  # positive values that differ by more are drawn on a logarithmic axis
@@ -26,9 +26,12 @@ def against_k(
     pattern: str = "random",
     cells: str = "unobserved",
 ) -> Figure:
-    """One panel a score, overall (variable "all", in anomaly standard deviations), with 95 % intervals."""
+    """One panel a score that anybody has, overall (variable "all", in anomaly standard deviations), with 95 %
+    intervals."""
     rows = leaderboard.query("variable == 'all' and pattern == @pattern and cells == @cells")
-    figure = new_figure(3.7)
+    measured = set(rows.loc[rows["value"].notna(), "score"])
+    scores = [score for score in scores if score in measured] or scores[:1]
+    figure = new_figure(3.7, WIDTH if len(scores) > 2 else 8.0)
     panels = figure.subplots(1, len(scores), squeeze=False)[0]
     for axes, score in zip(panels, scores, strict=True):
         unit = "" if score == "ssr" else "anomaly standard deviations"

@@ -54,7 +54,7 @@ def examples(
         parts[str(name)] = part.drop_vars(["mask", "segment"], errors="ignore")
     found = xr.Dataset(parts).assign_coords(
         kind=list(KINDS),
-        pattern=("case", observed["pattern"].to_numpy()),
+        pattern=("case", observed["pattern"].to_numpy().astype(str)),
         k=("case", observed["k"].to_numpy()),
     )
     attributes = {"digest": truth.attrs.get("digest", ""), "members": reconstructions.sizes["member"]}

@@ -129,4 +129,4 @@ def key(figure: Figure, axes: Axes, **options: object) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         outside = {"loc": "outside right upper", "fontsize": SMALL, "frameon": False, "handlelength": 3.2}
-        figure.legend(handles, labels, **(outside | options))  # type: ignore[arg-type]
+        figure.legend(handles, labels, **(outside | options))

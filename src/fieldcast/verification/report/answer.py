@@ -39,9 +39,12 @@ def compared(board: Board, cases: Sequence[Case], reference: str) -> list[Markup
             if (name, case, DIFFERENCE) in board.scores:
                 found.setdefault(board.scores[name, case, DIFFERENCE].verdict, []).append(case)
         if "better" in found:
-            gains = [relative(board, name, case, reference) for case in found["better"]]
             start = [tag("code", name), " is better than ", tag("code", reference)]
-            where = [" at ", listed(found["better"], len(cases)), f" (CRPS lower by {span(gains)} %)"]
+            where = [
+                " at ",
+                listed(found["better"], len(cases)),
+                gain(board, name, found["better"], reference),
+            ]
             rest = [
                 f"; {word} at {listed(found[word])}" for word in ("not separated", "worse") if word in found
             ]
@@ -53,15 +56,16 @@ def compared(board: Board, cases: Sequence[Case], reference: str) -> list[Markup
     return sentences
 
 
-def span(gains: Sequence[float]) -> str:
-    """Smallest to largest, or the one there is."""
-    ends = [significant(end, 2) for end in (min(gains), max(gains))]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-
-
-def relative(board: Board, name: str, case: Case, reference: str) -> float:
-    """How much lower the CRPS is, in per cent of the reference's."""
-    return -100 * board.scores[name, case, DIFFERENCE].value / board.scores[reference, case, "crps"].value
+def gain(board: Board, name: str, cases: Sequence[Case], reference: str) -> str:
+    """How much lower the CRPS is, smallest to largest, in per cent of the reference's."""
+    if any((reference, case, "crps") not in board.scores for case in cases):
+        return ""
+    parts = [
+        -100 * board.scores[name, case, DIFFERENCE].value / board.scores[reference, case, "crps"].value
+        for case in cases
+    ]
+    ends = dict.fromkeys(significant(end, 2) for end in (min(parts), max(parts)))
+    return f" (CRPS lower by {' to '.join(ends)} %)"
 
 
 def listed(cases: Sequence[Case], of: int = 0) -> str:

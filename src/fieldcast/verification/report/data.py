@@ -45,7 +45,7 @@ def describe(
     kind = "" if climatology is None else str(climatology.attrs.get("kind", ""))
     facts = [
         ("Source", str(fields.attrs.get("source", "not stated"))),
-        ("Digest of the data", str(fields.attrs.get("digest", "not stated"))),
+        ("Digest", str(fields.attrs.get("digest", "not stated"))),
         ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),
         ("Grid", grid_in_words(fields)),
         *((f"Split: {name}", split_in_words(when, span)) for name, span in splits.items()),

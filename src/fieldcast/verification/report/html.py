@@ -115,13 +115,17 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{min(decimals, 8)}f}".replace("-", "−")
 
 
-def numbers(values: Sequence[float], digits: int = 3) -> list[str]:
-    """Numbers with equally many decimals: those that give the largest of them so many significant digits."""
-    finite = [abs(value) for value in values if math.isfinite(value)]
-    largest = max(finite, default=0.0)
-    decimals = max(0, digits - 1 - math.floor(math.log10(largest))) if largest else 0
+def numbers(value: float, low: float, high: float, digits: int = 3) -> list[str]:
+    """A value and its interval with equally many decimals.
+
+    As many as give the larger of the value and half the interval so many significant digits: more than the
+    interval leaves certain say nothing.
+    """
+    size = max((abs(one) for one in (value, (high - low) / 2) if math.isfinite(one)), default=0.0)
+    decimals = max(0, digits - 1 - math.floor(math.log10(size))) if size else 0
     return [
-        f"{value:.{min(decimals, 8)}f}".replace("-", "−") if math.isfinite(value) else "–" for value in values
+        f"{one:.{min(decimals, 8)}f}".replace("-", "−") if math.isfinite(one) else "–"
+        for one in (value, low, high)
     ]
 
 

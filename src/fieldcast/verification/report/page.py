@@ -49,8 +49,10 @@ def report(
     groups.append(("Background", [how_to_read(), about_data(data)]))
     body = [tag("h1", "Fieldcast report"), paragraph(subtitle(tasks, data), kind="lead")]
     for title, sections in groups:
-        body.append(tag("h2", title))
-        body += [tag("section", tag("h3", one.title), one.body, id=one.anchor) for one in sections]
+        alone = len(sections) == 1
+        body.append(tag("h2", sections[0].title if alone else title))
+        for one in sections:
+            body.append(tag("section", "" if alone else tag("h3", one.title), one.body, id=one.anchor))
     contents = join(
         join([tag("b", title), *(tag("a", one.title, href=f"#{one.anchor}") for one in sections)])
         for title, sections in groups

@@ -33,12 +33,19 @@ class Results:
     experiments: Sequence[str] = ()
     reference: str = "optimal_interpolation"
 
+    def __post_init__(self) -> None:
+        """What is None or empty is as good as not there."""
+        for name in ("scores", "diagnostics", "examples", "history", "costs"):
+            given = getattr(self, name)
+            kept = {key: found for key, found in given.items() if found is not None and len(found)}
+            object.__setattr__(self, name, kept)
+
     @cached_property
     def order(self) -> list[str]:
         """All experiments that left something: by their CRPS, then those without a score."""
         ranked = Board(self.leaderboard).order if len(self.leaderboard) else []
         stored = (self.scores, self.diagnostics, self.examples, self.history, self.costs)
-        others = {name for one in stored for name, found in one.items() if found is not None and len(found)}
+        others = {name for one in stored for name in one}
         return [*ranked, *sorted(others - set(ranked))]
 
     @cached_property

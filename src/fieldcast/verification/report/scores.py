@@ -121,7 +121,7 @@ def cell(found: Score | None, extra: str = "", kind: str = "", sign: bool = Fals
     """Value, interval and a word below one another; a dash where there is nothing."""
     if found is None:
         return Cell("–")
-    value, low, high = numbers(found, 3)
+    value, low, high = numbers(*found, digits=2 if sign else 3)
     plus = "+" if sign and found.value > 0 else ""
     inside = "" if math.isnan(found.low) else tag("small", f"{low} to {high}")
     return Cell(join([tag("span", plus + value), inside, extra]), found.value, kind)

@@ -44,7 +44,8 @@ def tuning_table(histories: Mapping[str, pd.DataFrame]) -> Markup:
         return missing(
             "No tuned values: no baseline with something to tune has run, or its history was not stored."
         )
-    rows, every = [], []
+    rows: list[list[Cell | str]] = []
+    every = []
     for name, history in found.items():
         names = choices(history)
         best = (
@@ -97,5 +98,6 @@ def cost(value: object) -> Cell:
     """A number with thousands apart, three significant digits when small."""
     if not isinstance(value, Real) or pd.isna(value):
         return Cell("–")
-    text = f"{value:,.0f}".replace(",", " ") if abs(value) >= 100 else significant(float(value))
-    return Cell(text, float(value))
+    number = float(value)
+    text = f"{number:,.0f}".replace(",", " ") if abs(number) >= 100 else significant(number)
+    return Cell(text, number)
