@@ -11,7 +11,7 @@ from fieldcast.models import optimal_interpolation as module
 from fieldcast.models.core import Batch, Context, Space
 from fieldcast.models.covariance import EARTH, gaspari_cohn, matern32
 from fieldcast.models.draws import Draws
-from fieldcast.models.optimal_interpolation import OptimalInterpolation, cross_fitting_folds
+from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.places import observations
 
 ROWS, COLUMNS, VARIABLES, YEARS, EVERY = 6, 10, 2, 6, 5
@@ -202,14 +202,6 @@ def test_the_fold_left_out_is_not_seen(training, context):
         assert not torch.allclose(ours, theirs, atol=0.1)
 
 
-def test_folds_are_calendar_years_or_fifths():
-    days = calendar(7)
-    assert torch.equal(cross_fitting_folds(days), torch.arange(len(days)) // 73 % 5)
-    short = torch.cat([torch.linspace(0.9, 0.99, 10), torch.linspace(0.0, 0.1, 10)])
-    assert torch.equal(cross_fitting_folds(short), torch.arange(20) // 4)
-    assert torch.equal(cross_fitting_folds(torch.zeros(10)), torch.arange(10) // 2)
-
-
 def test_the_pool_is_of_the_season(model, training):
     c = Context(2, day=torch.tensor([0.02, 0.5]))
     pool = model.season(c, Draws(0, torch.arange(2), 400))
@@ -223,14 +215,6 @@ def test_the_pool_is_of_the_season(model, training):
     pool = model.season(c, Draws(0, torch.arange(2), 400), fold=3)
     which = (pool[..., 0, 0, 0][..., None] == x[:, 0, 0, 0]).float().argmax(-1)
     assert not (folds[which] == 3).any()
-
-
-@pytest.mark.parametrize("days", [None, torch.linspace(0.4, 0.6, 60)])
-def test_without_a_year_of_days_the_pool_is_all(days):
-    x = truth(globe(), 60, 0)
-    model = solved(globe(), x, days)
-    pool = model.season(Context(1, day=torch.tensor([0.0])), Draws(0, torch.arange(1), 2000))
-    assert len(pool[0, :, 0, 0, 0].unique()) == 60
 
 
 def test_members_do_not_know_the_batch_nor_the_global_random_state(model, context):

@@ -125,6 +125,8 @@ class Kriging(Solved):
         self.deviation.copy_((total / count).sqrt())
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        if c.observed is None or c.mask is None:
+            raise ValueError("kriging needs observations and their mask")
         kernel, prior = self._prior()
         deviation = self.deviation.to(kernel.points.dtype)
         u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)

@@ -30,29 +30,14 @@ from fieldcast.models.covariance import CORRELATIONS, Kernel, gaspari_cohn
 from fieldcast.models.draws import Draws
 from fieldcast.models.gain import Gain, Moments, Parametric, Part, Tapered
 from fieldcast.models.places import Observations, Places, observations
+from fieldcast.models.seasons import FOLDS, cross_fitting_folds, within_season
 
-FOLDS = 5
-SEASON = 45 / 365  # training days this near in season to the day sought are its pool
-FEWEST = 30  # days in a pool: below, the season is left aside
 SPREAD_POOL = 200  # training days of which the spread is the root mean square: a sampling error of 5 %
 SPREAD_SEED = 20  # of their observation errors, the same for all data
 DENSE_BYTES = 1.7e9  # second moments of all folds are kept when they are smaller than this
 DOUBLE_VALUES = 2500  # up to here everything is in double precision: a second moment takes 50 MB
 ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error
 SMALLEST = 1e-12  # of a standard deviation: where nothing varies there is no correlation
-
-
-def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Years since the first of some times in order, from fractions of the year; gaps are under a year."""
-    return torch.cat([days.new_zeros(1), (days.diff() % 1).cumsum(0)])
-
-
-def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Fold 0 .. 4 of each time: its calendar year modulo 5, or fifths of a record under five years."""
-    year = torch.cat([days.new_zeros(1), (days.diff() < 0).to(days.dtype).cumsum(0)]).long()
-    if elapsed(days)[-1] >= FOLDS - 0.1:
-        return year % FOLDS
-    return torch.arange(len(days), device=days.device) * FOLDS // len(days)
 
 
 class OptimalInterpolation(Solved):
@@ -108,7 +93,7 @@ class OptimalInterpolation(Solved):
 
     def folds(self) -> Int[Tensor, " training"]:
         """Fold of each training day, for `moments`."""
-        return cross_fitting_folds(torch.nan_to_num(self.days))
+        return cross_fitting_folds(self.days)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         background = torch.zeros_like(c.base())
@@ -134,16 +119,10 @@ class OptimalInterpolation(Solved):
     def season(
         self, c: Context, draws: Draws, fold: int | None = None
     ) -> Float[Tensor, "batch members variable y x"]:
-        """Training days outside `fold` drawn within 45 days of the season of each datum.
-
-        Any day where the record is under a year, days are not known, or fewer than 30 days are that near.
-        """
+        """Training days outside `fold`, drawn within 45 days of the season of each datum."""
         allowed = self._kept(fold).expand(c.rows, -1)
-        known = c.day is not None and not self.days.isnan().any()
-        if known and elapsed(self.days.double())[-1] >= 1 - SEASON:
-            away = (self.days - c.day[:, None] + 0.5) % 1 - 0.5
-            near = allowed & (away.abs() <= SEASON)
-            allowed = torch.where(near.sum(1, keepdim=True) >= FEWEST, near, allowed)
+        if c.day is not None:
+            allowed = within_season(self.days, c.day, allowed)
         rank = (draws.uniform(1)[..., 0] * allowed.sum(1, keepdim=True)).long() + 1  # (B, M)
         chosen = torch.searchsorted(allowed.long().cumsum(1), rank).clamp(max=len(self.days) - 1)
         return self.places.scatter(self.anomalies[chosen])
@@ -203,10 +182,10 @@ class OptimalInterpolation(Solved):
         return self.places.scatter(self.anomalies[kept[chosen.to(kept.device)]])
 
     def _keep(self, key: tuple, make: Any) -> Any:
-        """Made once for these anomalies: another tensor, device or version of them is another key."""
-        stamp = (self.anomalies.data_ptr(), self.anomalies._version, self.anomalies.device)
-        if self._made.get("stamp") != stamp:
-            self._made = {"stamp": stamp}
+        """Made once for these anomalies: with others, or on another device, all is made again."""
+        anomalies, version = self._made.get("of", (None, 0))
+        if anomalies is not self.anomalies or version != anomalies._version:
+            self._made = {"of": (self.anomalies, self.anomalies._version)}
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
@@ -236,6 +215,7 @@ class OptimalInterpolation(Solved):
         return self._keep((function, length), lambda: Kernel(function, length, points))
 
     def gain(self, seen: Observations, noise: float, fold: int | None = None) -> Gain:
+        """K of one mask, with the tuned values in force."""
         moments, deviation, between = self._keep(("training", fold), lambda: self._training(fold))
         dtype, w = deviation.dtype, float(self.weight)
         parts: list[Part] = []

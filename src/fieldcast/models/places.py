@@ -9,38 +9,39 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from fieldcast.models.core import Space
 
 SAME = 1e-5  # chord, in radii (64 m), within which two cells are one place
 
 
-class Places:
+class Places(nn.Module):
     """The distinct points where values exist; coincident cells, such as a row at a pole, are one place.
 
     A state (V, Y, X) becomes (V, P): the mean over the cells of each place; going back repeats the value.
-    Cells that do not exist become 0.
+    Cells that do not exist become 0. A module only to move with the model that holds it: it has no state.
     """
 
     def __init__(self, space: Space):
+        super().__init__()
         self.shape = space.shape
-        self.cells = space.exists.flatten().nonzero()[:, 0]  # (E,)
-        every = space.points.flatten(0, 1)[self.cells].double()
-        key = (every / SAME).round().long().cpu()
-        _, group = torch.unique(key, dim=0, return_inverse=True)
-        first = torch.full((int(group.max()) + 1,), len(group)).scatter_reduce_(
-            0, group, torch.arange(len(group)), reduce="amin"
-        )
+        cells = space.exists.flatten().nonzero()[:, 0]  # (E,)
+        every = space.points.flatten(0, 1)[cells].double()
+        _, group = torch.unique((every / SAME).round().long(), dim=0, return_inverse=True)
+        count = int(group.max()) + 1
+        numbers = torch.arange(len(group), device=group.device)
+        first = torch.full_like(numbers[:count], len(group)).scatter_reduce_(0, group, numbers, reduce="amin")
         order = torch.argsort(first)  # places in the order of their first cell
-        self.place = torch.argsort(order)[group].to(self.cells.device)  # (E,)
-        points = every[first[order].to(every.device)]
-        self.points = points / points.norm(dim=1, keepdim=True)  # (P, 3)
-        self.size = torch.bincount(self.place).double()  # cells of each place
-        self.area = torch.zeros_like(self.size).index_add_(
-            0, self.place, space.area.flatten()[self.cells].double()
-        )
-        self.whole = len(self.points) == space.area.numel()  # nothing merged, nothing missing
+        place = torch.argsort(order)[group]  # (E,)
+        points = every[first[order]]
+        area = every.new_zeros(count).index_add_(0, place, space.area.flatten()[cells].double())
+        self.register_buffer("cells", cells, persistent=False)
+        self.register_buffer("place", place, persistent=False)
+        self.register_buffer("points", points / points.norm(dim=1, keepdim=True), persistent=False)  # (P, 3)
+        self.register_buffer("size", torch.bincount(place).double(), persistent=False)  # cells of each place
+        self.register_buffer("area", area, persistent=False)  # summed over them
+        self.whole = count == space.area.numel()  # nothing merged, nothing missing
 
     def __len__(self) -> int:
         return len(self.points)

@@ -1,0 +1,40 @@
+"""Training times in order, known by their fractions of the year: their span, years and seasons."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+FOLDS = 5
+WINDOW = 45 / 365  # times this near in season stand for a day
+FEWEST = 30  # of them: below, the season is left aside
+
+
+def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Years since the first time; no gap may be of a year."""
+    return torch.cat([days.new_zeros(1), (days.diff() % 1).cumsum(0)])
+
+
+def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Fold 0 .. 4 of each time: its calendar year modulo 5, or fifths of a record under five years.
+
+    Neighbours in time are alike: whole years or fifths are left out, never single days. Unknown days are NaN.
+    """
+    if len(days) and not days.isnan().any() and elapsed(days.double())[-1] >= FOLDS - 0.1:
+        return torch.cat([days.new_zeros(1), (days.diff() < 0).to(days.dtype).cumsum(0)]).long() % FOLDS
+    return torch.arange(len(days), device=days.device) * FOLDS // max(len(days), 1)
+
+
+def within_season(
+    days: Float[Tensor, " n"], sought: Float[Tensor, " batch"], allowed: Bool[Tensor, "batch n"]
+) -> Bool[Tensor, "batch n"]:
+    """The allowed times within 45 days of the season of each day sought.
+
+    All that are allowed where the record is under a year, days are unknown, or fewer than 30 are that near.
+    """
+    if days.isnan().any() or elapsed(days.double())[-1] < 1 - WINDOW:
+        return allowed
+    away = (days - sought[:, None] + 0.5) % 1 - 0.5
+    near = allowed & (away.abs() <= WINDOW)
+    return torch.where(near.sum(1, keepdim=True) >= FEWEST, near, allowed)
