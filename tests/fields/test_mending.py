@@ -86,7 +86,7 @@ def shifted(d: xr.Dataset) -> xr.Dataset:
 
 def differing(d: xr.Dataset) -> xr.Dataset:
     twice = d.isel(time=np.r_[0:10, 9:60]).copy(deep=True)
-    twice["msl"][10] += 1
+    twice["msl"][10, 2, 3] += 1
     return twice
 
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields import climatology, grid, normalisation
+from fieldcast.fields import calendars, climatology, grid, normalisation
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.splits import make, select
 
@@ -35,6 +35,16 @@ def test_known_variance(make_weather: Make) -> None:
         np.sqrt(2 * (1 - 0.5)), rel=0.01
     )  # Var(a_t - a_s) = 2 (1 - rho)
     assert found["units"] == "K"
+
+
+def test_the_anomaly_is_from_the_climatology(make_weather: Make) -> None:
+    fields = noisy(make_weather, 6 * 365, rho=0.5)
+    day = calendars.day_of_year(fields["time"])
+    fields["t2m"] += xr.DataArray(9 * np.cos(2 * np.pi * day / 365).astype(np.float32), dims="time")
+    found = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
+    assert found["std"] == pytest.approx(np.sqrt(9 + 81 / 2), rel=0.01)
+    assert found["anomaly_std"] == pytest.approx(3, rel=0.02)
+    assert found["tendency"] == pytest.approx(1, rel=0.02)
 
 
 def test_area_weights_against_numpy(make_weather: Make) -> None:

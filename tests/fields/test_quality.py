@@ -140,7 +140,7 @@ def test_natural_weather_raises_no_alarm(seed: int, times: int, kind: str) -> No
         + 1e-3 * noise**2,
         "step": 280
         + 3 * noise
-        + 4.0 * (np.arange(times) > times // 2)[:, None, None],  # a cold front that stays
+        + 6.0 * (np.arange(times) > times // 2)[:, None, None],  # a cold front that stays
         "vorticity": 1e-5 * noise * np.exp(0.3 * rng.standard_normal((times, 1, 1))),
     }[kind]
     time = xr.date_range("2001-01-01", periods=times)
