@@ -127,8 +127,10 @@ def _how_to_make(name: str) -> str:
         if stage in pipelines and base in {
             output.partition("@")[0] for output in pipelines[stage].all_outputs()
         }:
+            context = pipeline_registry.CONTEXT.get()
+            env = f" --env {context.env}" if context and context.env else ""
             only = f" --namespaces {address}" if address else ""
-            return f"run `kedro run --pipelines {stage}{only}` first"
+            return f"run `kedro run{env} --pipelines {stage}{only}` first"
     return "nothing makes it; look for its name in conf/base/catalog.yml"
 
 
