@@ -142,7 +142,7 @@ class Kriging(Solved):
         return self.places.scatter(u.float())
 
     def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
-        """K of one variable: `index` holds the places observed, `error` their variances without the nugget."""
+        """K of one variable: `index`: places observed, `error`: their error variances without the nugget."""
         kernel, _ = self._prior()
         deviation = self.deviation[variable].to(kernel.points.dtype)
         rounding = ROUNDING * torch.finfo(deviation.dtype).eps
