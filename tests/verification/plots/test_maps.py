@@ -41,6 +41,9 @@ def test_panels_are_truth_observations_and_the_kinds_of_each_experiment(stored):
     ]
     for values, mesh in zip([truth, *expected], [shown[0], *shown[3:]], strict=True):
         np.testing.assert_allclose(mesh, values, rtol=1e-6)
+    heights = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    heading = "z, 2001-02-09 00:00; pattern random, 30 % observed"
+    assert heights[heading] > heights["kriging"] > meshes[0].get_coordinates()[..., 1].max()
     assert meshes[0].norm is meshes[1].norm is meshes[3].norm is meshes[7].norm
     assert meshes[4].norm is meshes[8].norm
 

@@ -28,6 +28,10 @@ def test_a_map_fills_its_place_and_keeps_its_values():
     np.testing.assert_allclose([frame.x0, frame.y0], corners[0, 0])
     left = sheet.corner(1, 0)[0]
     assert left > 1.5  # the room after the first column
+    assert sheet.corner(0, 1)[1] + sheet.height < sheet.corner(0, 0)[1]  # rows go down
+    low, high = sheet.axes.get_ylim()
+    assert low < corners[..., 1].min() < corners[..., 1].max() < high
+    assert corners[..., 0].max() < sheet.axes.get_xlim()[1]
 
 
 def test_north_is_up_whichever_way_latitudes_run():

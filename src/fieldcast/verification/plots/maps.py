@@ -36,7 +36,8 @@ def reconstruction_maps(
     }
     scales = common_scales(truth, fields)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
-    sheet = Sheet(*grid, len(shown) + 1, len(ROWS), left=0.12, top=0.38, aside=0.08)
+    top = max(0.22, 0.055 * (len(shown) + 1))  # two lines of text, however wide a map is
+    sheet = Sheet(*grid, len(shown) + 1, len(ROWS), left=0.12, top=top, aside=0.08)
     draw_truth(sheet, truth, first.sel(kind="observed").to_numpy(), scales["field"])
     for column, (name, maps) in enumerate(fields.items(), start=1):
         sheet.title((column, 0), wrapped(name))
@@ -45,12 +46,12 @@ def reconstruction_maps(
         sheet.side((1, row), label)
     unit = first.attrs.get("units", "")
     for place, (label, colours) in enumerate(scales.items()):
-        _, top = sheet.corner(0, 1)
+        _, free = sheet.corner(0, 1)
         room = 2 * (sheet.height + sheet.between) / len(scales)
-        sheet.bar(0.0, top - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label)
+        sheet.bar(0.0, free - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label)
     moment = iso_times(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
     heading = plain(f"{variable}, {moment}; pattern {pattern}, {percent(k)} observed")
-    sheet.axes.text(-0.1, 0.37, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    sheet.axes.text(-0.1, top, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
     return sheet.figure
 
 
