@@ -55,7 +55,7 @@ class OptimalInterpolation(Solved):
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             "weight": (0.5, 0.8, 0.95, 1.0),
-            "taper": (0.0, 28000.0, 18000.0, 10000.0, 5000.0),
+            "taper": (0.0, 28000.0, 18000.0, 14000.0, 10000.0, 5000.0),
             "length": (500.0, 1000.0, 1400.0, 2000.0, 2800.0),
             "nugget": (0.0, 1e-5, 1e-4, 1e-3, 1e-2),
         }
@@ -69,7 +69,7 @@ class OptimalInterpolation(Solved):
         self.places = Places(space)
         self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))
         self.register_buffer("days", torch.empty(0))
-        for name, value in {"weight": 0.95, "taper": 28000.0, "length": 1400.0, "nugget": 1e-5}.items():
+        for name, value in {"weight": 0.95, "taper": 18000.0, "length": 1400.0, "nugget": 1e-5}.items():
             self.register_buffer(name, torch.tensor(value))
         self._made: dict[Any, Any] = {}
 
