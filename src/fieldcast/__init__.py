@@ -1,0 +1,25 @@
+"""Fill, forecast and sample gridded weather with generative models.
+
+    import fieldcast
+    model = fieldcast.load("data/06_models/reconstruct/corrected_interpolation/checkpoint.safetensors")
+    filled = model.fill(dataset, members=19)        # xarray in, xarray out; NaN is what was not observed
+
+Packages: `models` (what p(x | c) is), `fields` (data), `verification` (scores, figures, report), `loops` (training and
+drawing: the bridge between the three), `pipelines` (the Kedro stages, thin).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fieldcast.loops.load import TrainedModel
+
+
+def load(path: str | Path, device: str = "auto") -> TrainedModel:
+    """The trained model of a checkpoint file; see `fieldcast.loops.load.load`."""
+    from fieldcast.loops.load import load as load_checkpoint  # here: torch takes a second to import
+
+    return load_checkpoint(path, device)

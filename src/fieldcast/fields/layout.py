@@ -52,6 +52,11 @@ def static(fields: xr.Dataset) -> list[str]:
     return [str(name) for name, array in fields.data_vars.items() if array.dims == DIMS[1:]]
 
 
+def axes(dataset: xr.Dataset) -> dict[str, str]:
+    """The names that time, latitude and longitude have in a data set of any layout."""
+    return {axis: found for axis in DIMS if (found := _find(dataset, axis)) is not None}
+
+
 def to_contract(
     dataset: xr.Dataset,
     where: str = "the data",
@@ -132,8 +137,8 @@ def _find(dataset: xr.Dataset, axis: str) -> str | None:
         return 4 * (name in dataset.dims) + 2 * told + named
 
     ranks = {str(name): rank(str(name)) for name in dataset.variables}
-    names = [name for name, value in ranks.items() if value is not None]
-    return max(names, key=lambda name: ranks[name]) if names else None
+    known = {name: value for name, value in ranks.items() if value is not None}
+    return max(known, key=known.__getitem__) if known else None
 
 
 def _is_axis(array: xr.DataArray, axis: str) -> bool:

@@ -25,7 +25,7 @@ class Finding(NamedTuple):
     check: str
     variable: str
     where: str
-    count: int
+    count: int  # type: ignore[assignment]  # the column's name; tuple.count is not used
     action: Literal["mended", "allowed", "fine"]
     sentence: str
 

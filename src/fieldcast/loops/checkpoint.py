@@ -1,7 +1,7 @@
 """A checkpoint: one safetensors file from which a trained model can be rebuilt and used alone.
 
 Tensors: the model's state, the Space, climatology and normalisation. Header: JSON text, with the model's type and
-keywords, options, costs, versions, and a digest of all else, so that a damaged file is known as one. Nothing is pickled.
+keywords, options, costs, versions, and a digest of all else, so that a damaged file is known. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Checkpoint:
 def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """A safetensors file with a JSON header and a digest of both."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    text = json.dumps(header, sort_keys=True)
+    text = json.dumps(header)
     return save_tensors(whole, {"fieldcast": text, "digest": digest(whole, text)})
 
 

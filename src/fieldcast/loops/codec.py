@@ -7,7 +7,7 @@ so that 0 is the climatology. Tensors are (..., V, Y, X), in the order of `Space
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +61,7 @@ class FieldCodec:
         """Fraction of the year."""
         return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
 
-    def decode(
-        self,
-        x: Float[Tensor, "time members variable y x"],
-        times: xr.DataArray,
-        coords: Mapping[Hashable, Any] | None = None,
-    ) -> xr.Dataset:
+    def decode(self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray) -> xr.Dataset:
         """Draws in physical units, each variable (time, member, latitude, longitude)."""
         values = x.cpu().numpy() * self.deviation[:, None, None]
         values += self.climatology[calendars.day_of_year(times) - 1][:, None]
@@ -76,14 +71,10 @@ class FieldCodec:
             for i, v in enumerate(self.variables)
         }
         place = {
-            "latitude": ("latitude", self.latitude, {"units": "degrees_north", "standard_name": "latitude"}),
-            "longitude": (
-                "longitude",
-                self.longitude,
-                {"units": "degrees_east", "standard_name": "longitude"},
-            ),
+            axis: (axis, getattr(self, axis), {"units": units, "standard_name": axis})
+            for axis, units in zip(GRID, ("degrees_north", "degrees_east"), strict=True)
         }
-        return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place, **(coords or {})})
+        return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place})
 
 
 def space_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Space:

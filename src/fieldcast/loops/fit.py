@@ -154,7 +154,8 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
     groups, lossy = model.groups(), half_precision(options, device)
     loss = torch.compile(model.loss) if options.compile else model.loss
     while not run.finished:
-        begin, sums, count = time.perf_counter(), {}, 0
+        begin, count = time.perf_counter(), 0
+        sums: dict[str, Tensor | float] = {}
         model.train()
         while count == 0 or (run.step % options.report_every and run.step < options.steps):
             index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)

@@ -160,12 +160,15 @@ def as_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.
     """Names, order and attributes of the axes as the user's data set has them."""
     names = layout.axes(dataset)
     filled = filled.rename({ours: theirs for ours, theirs in names.items() if ours != theirs})
-    longitude = dataset[names["longitude"]]
-    if float(longitude.min()) < 0 <= codec.longitude.min():
-        east = filled[names["longitude"]]
-        filled = filled.assign_coords({names["longitude"]: (east + 180) % 360 - 180})
-    for name in (names["latitude"], names["longitude"]):
-        filled = filled.sel({name: dataset[name]}, method="nearest").assign_coords({name: dataset[name]})
+    for axis in GRID:
+        theirs = dataset[names[axis]]
+        values = (
+            theirs.values % 360
+            if axis == "longitude" and theirs.min() < 0 <= codec.longitude.min()
+            else theirs.values
+        )
+        rank = np.argsort(np.argsort(values))  # the model's axes ascend
+        filled = filled.isel({names[axis]: rank}).assign_coords({names[axis]: theirs})
     filled = filled.assign_coords({names["time"]: dataset[names["time"]]})
     filled.attrs = {**dataset.attrs, "Conventions": "CF-1.10", "history": "filled by fieldcast"}
     return filled

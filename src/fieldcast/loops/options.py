@@ -1,6 +1,7 @@
 """What a user can set of training and of sparsification, checked before anything runs."""
 
-from typing import Literal
+from dataclasses import field
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -17,21 +18,23 @@ SMALLEST_K = 0.005
 class Fit:
     """How a model is fitted. A model solved in closed form uses `tuning` and `restart` alone."""
 
-    steps: int = Field(2000, ge=1)
-    batch: int = Field(16, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    warm_up: float = Field(
-        0.05, ge=0, lt=1
-    )  # share of the steps over which the learning rate rises; then cosine
-    clip: float = Field(1.0, gt=0)  # largest norm of the gradient
-    average: float = Field(0.999, ge=0, lt=1)  # decay of the moving average of the weights
-    members: int = Field(2, ge=2)  # draws a datum of a loss that scores an ensemble
-    report_every: int = Field(100, ge=1)  # steps between two rows of the history, each with a validation
-    patience: int = Field(10, ge=1)  # validations without improvement before training stops
-    validation: int = Field(64, ge=1)  # states scored at each validation
-    save_every: float = Field(30.0, ge=0)  # seconds between two saves of the training state
-    tuning: int = Field(48, ge=1)  # validation states on which choices are tuned
+    steps: Annotated[int, Field(ge=1)] = 2000
+    batch: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = (
+        0.05  # share of the steps; the learning rate rises, then a cosine
+    )
+    clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the moving average of the weights
+    members: Annotated[int, Field(ge=2)] = 2  # draws a datum of a loss that scores an ensemble
+    report_every: Annotated[int, Field(ge=1)] = (
+        100  # steps between two rows of the history, each with a validation
+    )
+    patience: Annotated[int, Field(ge=1)] = 10  # validations without improvement before training stops
+    validation: Annotated[int, Field(ge=1)] = 64  # states scored at each validation
+    save_every: Annotated[float, Field(ge=0)] = 30.0  # seconds between two saves of the training state
+    tuning: Annotated[int, Field(ge=1)] = 48  # validation states on which choices are tuned
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     restart: bool = False  # forget an earlier training state
@@ -53,16 +56,14 @@ class Sparsification:
     """How fields become observations: in training, and in the stored test observations, the same for every method."""
 
     seed: int = 0
-    noise: float = Field(
-        0.0, ge=0
-    )  # standard deviation of the error of an observation, in anomaly standard deviations
+    noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
     per_variable: bool = False  # each variable its own mask
-    times: int = Field(64, ge=1)  # test times scored, evenly spaced
-    masks: int = Field(8, ge=1)  # masks a case, cycled over the times
-    cases: dict[Pattern, list[float]] = Field(
+    times: Annotated[int, Field(ge=1)] = 64  # test times scored, evenly spaced
+    masks: Annotated[int, Field(ge=1)] = 8  # masks a case, cycled over the times
+    cases: dict[Pattern, list[float]] = field(
         default_factory=lambda: {"random": [0.1]}
     )  # pattern: fractions k
-    training: TrainingMasks = Field(default_factory=TrainingMasks)
+    training: TrainingMasks = field(default_factory=TrainingMasks)
 
     def __post_init__(self) -> None:
         for pattern, fractions in self.cases.items():
@@ -73,7 +74,7 @@ class Sparsification:
 class Evaluation:
     """How many draws are scored: 19 members make the coverage of 50 % and 90 % by ranks exact."""
 
-    members: int = Field(19, ge=1)
+    members: Annotated[int, Field(ge=1)] = 19
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -22,8 +22,8 @@ RUNS = 1_000_003  # steps between the masks of one seed and of the next
 class Task(Protocol):
     """A split seen through a task."""
 
-    space: Space
-
+    @property
+    def space(self) -> Space: ...
     def __len__(self) -> int: ...
     def states(self) -> Batch: ...
     def batch(

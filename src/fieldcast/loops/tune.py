@@ -74,6 +74,8 @@ def score(model: Model, batch: Batch, draws: Draws) -> float:
     """log of the area-weighted fair CRPS on unobserved cells."""
     members = 1 if model.deterministic else draws.members
     x = model.sample(batch.context, Draws(draws.seed, draws.datum, members, draws.step))
+    if batch.context.mask is None:
+        raise ValueError("a model is tuned on what was observed")
     weight = model.space.area * (model.space.exists & ~batch.context.mask)
     crps = fair_crps(x, batch.x)
     return float(torch.log((crps * weight).sum() / weight.sum()))

@@ -1,6 +1,6 @@
 """Models: what p(x | c) is. torch, numpy and scipy only.
 
-core                   Space, Context, Batch, Model and its two kinds, Solved (closed form) and Trained (gradient steps); build
+core                   Space, Context, Batch, Model: Solved (closed form) or Trained (gradient steps); build
 draws                  the only randomness: a counter-based generator, keyed by (seed, step, datum, member, call)
 masks                  which cells are observed: one function a pattern
 networks               convolutions that go round the globe, the reports' encoder and decoder, a small U-Net

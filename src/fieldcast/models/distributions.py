@@ -34,7 +34,7 @@ class Prior(Protocol):
 
 
 class Normal:
-    """q = N(mean, exp(log_variance)), independent over the latent; z = mean + sd * eps (Kingma and Welling 2014, sec. 2.4)."""
+    """q = N(mean, exp(log_variance)), independent; z = mean + sd * eps (Kingma and Welling 2014, section 2.4)."""
 
     def __init__(self, mean: Float[Tensor, "batch latent"], log_variance: Float[Tensor, "batch latent"]):
         self.mean, self.deviation = mean, torch.exp(log_variance / 2)

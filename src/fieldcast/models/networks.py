@@ -1,13 +1,14 @@
 """Networks on a grid that may go round the globe and whose sizes need not be even.
 
-GridConv pads longitude with its own other side where it wraps, and repeats the edge elsewhere; everything else here is
-built of it. ConvEncoder and ConvDecoder are the reports' networks; UNet is a small one of three levels with residual blocks,
-one dense mixing layer at the coarsest level, learned position channels and, if asked, noise by FiLM (Perez et al. 2018).
+GridConv pads longitude with its own other side where it wraps, and repeats the edge elsewhere; everything else is built
+of it. ConvEncoder and ConvDecoder are the reports' networks; UNet is a small one with residual blocks, a dense
+mixing layer at the coarsest level, learned position channels and, if asked, noise by FiLM (Perez et al. 2018).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -49,9 +50,7 @@ class ConvEncoder(nn.Module):
     def __init__(self, inputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (32, 64)):
         super().__init__()
         sizes = [inputs, *channels]
-        self.layers = nn.ModuleList(
-            GridConv(i, o, wraps, stride=2) for i, o in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(sizes))
         y, x = halved(shape, len(channels))
         self.features = channels[-1] * y * x
 
@@ -73,8 +72,7 @@ class ConvDecoder(nn.Module):
         self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
         sizes = [*channels, outputs]
         self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, kernel_size=4, stride=2, padding=1)
-            for i, o in zip(sizes, sizes[1:], strict=False)
+            nn.ConvTranspose2d(i, o, kernel_size=4, stride=2, padding=1) for i, o in pairwise(sizes)
         )
 
     def forward(self, z: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs y x"]:
@@ -133,9 +131,7 @@ class UNet(nn.Module):
         film = 64 if noise else 0
         self.first = GridConv(inputs + positions, channels[0], wraps)
         self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
-        self.shrink = nn.ModuleList(
-            GridConv(i, o, wraps, stride=2) for i, o in zip(channels, channels[1:], strict=False)
-        )
+        self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(channels))
         y, x = halved(shape, len(channels) - 1)
         self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1], wraps, film) for _ in range(2))
         self.mixing = Mixing(channels[-1], y * x)

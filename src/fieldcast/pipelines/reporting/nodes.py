@@ -31,7 +31,7 @@ def gather(
     leaderboard: pd.DataFrame, observations: xr.Dataset, **parts: Any
 ) -> tuple[Reconstruct, dict[str, Figure], dict[str, Figure]]:
     """What the page says of the task, and its figures for it and for the disk; `parts` are <experiment>__<part>."""
-    by_part: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+    by_part: dict[str, Any] = {part: {} for part in PARTS}
     for name, value in parts.items():
         experiment, _, part = name.rpartition("__")
         if value is not None and len(value):

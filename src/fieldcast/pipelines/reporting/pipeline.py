@@ -26,7 +26,12 @@ def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
                 ["leaderboard_reconstruct", "summary_reconstruct"],
                 name="rank",
             ),
-            node(nodes.gather, gathered, ["gathered_reconstruct", "drawn_reconstruct", "figures_reconstruct"], name="gather"),
+            node(
+                nodes.gather,
+                gathered,
+                ["gathered_reconstruct", "drawn_reconstruct", "figures_reconstruct"],
+                name="gather",
+            ),
             node(nodes.write_page, page, "report", name="write_page"),
         ]
     )

@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from fieldcast.errors import InputError
+from fieldcast.loops.checkpoint import pack, unpack
+from fieldcast.models.core import Context, build
+from fieldcast.models.draws import Draws
+
+CONFIG = {"type": "vae.VAE", "latent": 4}
+
+
+@pytest.fixture
+def made(world):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build(CONFIG, world.space)
+    return model, pack(model, world.codec, {"model": CONFIG, "note": "a test"})
+
+
+def context(space):
+    observed = torch.ones(2, *space.state)
+    return Context(2, observed=observed, mask=observed > 0, day=torch.zeros(2))
+
+
+def test_a_model_rebuilt_from_its_file_draws_the_same(world, made):
+    model, data = made
+    found = unpack(data)
+    a, b = (m.sample(context(world.space), Draws(0, torch.arange(2), 3)) for m in (model, found.model))
+    assert torch.equal(a, b)
+    assert found.header["note"] == "a test"
+    assert found.codec.attrs == world.codec.attrs
+    assert (found.codec.climatology == world.codec.climatology).all()
+
+
+def test_the_weights_may_be_drawn_from_in_another_way(world, made):
+    noisy = unpack(made[1], model={**CONFIG, "likelihood_noise": True}).model
+    assert noisy.likelihood_noise
+    with pytest.raises(InputError, match="not those of the model asked for"):
+        unpack(made[1], model={**CONFIG, "latent": 5})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:100],
+        lambda data: b"",
+        lambda data: b"not a checkpoint at all",
+        lambda data: data[:-5] + bytes([data[-5] ^ 1]) + data[-4:],  # one bit of a weight
+        lambda data: data.replace(b"a test", b"a text"),  # a word of the header
+    ],
+)
+def test_a_damaged_file_is_one_sentence(made, spoil):
+    with pytest.raises(InputError) as raised:
+        unpack(spoil(made[1]), "x/checkpoint.safetensors")
+    assert "x/checkpoint.safetensors" in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,170 @@
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fieldcast.loops.checkpoint import unpack_bytes
+from fieldcast.loops.fit import evenly
+from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.train import Recipe, initialised, task, train
+from fieldcast.loops.training import Training, batch_index
+
+OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
+VAE = {"type": "vae.VAE", "latent": 4}
+
+
+def recipe(model=VAE, options=OPTIONS, seed=0, **limits) -> Recipe:
+    return Recipe("reconstruct", model, options, Sparsification(noise=0.1), seed, Limits(**limits), "cpu")
+
+
+def run(world, recipe, earlier=None, base=None):
+    """All that is saved, one after the other."""
+    data = (world.fields, world.climatology, world.normalisation, world.splits)
+    return list(train(recipe, *data, earlier, base))
+
+
+def weights(checkpoint: bytes) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in unpack_bytes(checkpoint, "")[0].items() if k.startswith("model.")}
+
+
+def same(a: bytes, b: bytes) -> bool:
+    a, b = weights(a), weights(b)
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_resumed_from_any_save_it_ends_with_the_same_weights(world):
+    whole = run(world, recipe())
+    assert [len(s.history) for s in whole] == [1, 2, 3, 4]
+    for part in whole[:-1]:
+        torch.rand(7)  # the global generator is somewhere else
+        rest = run(world, recipe(), part.state)
+        assert same(rest[-1].checkpoint, whole[-1].checkpoint)
+        assert rest[-1].history.drop(columns="seconds").equals(whole[-1].history.drop(columns="seconds"))
+
+
+def test_another_seed_is_another_run(world):
+    assert not same(run(world, recipe())[-1].checkpoint, run(world, recipe(seed=1))[-1].checkpoint)
+
+
+def test_a_finished_unchanged_experiment_trains_no_step(world, monkeypatch):
+    whole = run(world, recipe())
+    monkeypatch.setattr(Training, "update", lambda *_: pytest.fail("a step was trained"))
+    again = run(world, recipe(options=replace(OPTIONS, save_every=5.0)), whole[-1].state)
+    assert len(again) == 1
+    assert same(again[0].checkpoint, whole[-1].checkpoint)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        recipe(options=replace(OPTIONS, learning_rate=1e-3)),
+        recipe(model={**VAE, "kl_weight": 2.0}),
+        recipe(options=replace(OPTIONS, restart=True)),
+    ],
+)
+def test_a_changed_recipe_starts_afresh(world, changed, caplog):
+    before = run(world, recipe())[-1]
+    with caplog.at_level(logging.WARNING):
+        after = run(world, changed, before.state)
+    assert len(after) == 4
+    assert ("trained afresh" in caplog.text) is not changed.fit.restart
+
+
+def test_changed_data_start_afresh_and_a_damaged_state_says_so(world, caplog):
+    state = run(world, recipe())[-1].state
+    other = world.fields.assign_attrs(digest="0123456789ab")
+    data = (other, world.climatology, world.normalisation, world.splits)
+    assert len(list(train(recipe(), *data, state))) == 4
+    assert len(run(world, recipe(), state[:1000])) == 4
+    assert "damaged" in caplog.text
+
+
+def test_training_lowers_the_loss_and_keeps_the_best(world):
+    model = {**VAE, "kl_weight": 0.01}
+    saved = run(world, recipe(model, replace(OPTIONS, steps=240, report_every=40, batch=16)))[-1]
+    history = saved.history
+    assert history["validation"].iloc[-1] < 0.95 * history["validation"].iloc[0]
+    header = unpack_bytes(saved.checkpoint, "")[1]
+    assert header["best_step"] == history["step"][history["validation"].idxmin()]
+
+
+def test_it_stops_early_when_nothing_improves(world):
+    options = replace(OPTIONS, steps=300, report_every=3, patience=2, learning_rate=1e-12)
+    assert len(run(world, recipe(options=options))[-1].history) < 20
+
+
+def test_the_learning_rate_rises_then_falls_to_zero(world):
+    run_ = Training(initialised(VAE, world.space, 0), Fit(steps=100, warm_up=0.1, learning_rate=1.0), 0)
+    rates = []
+    for run_.step in (0, 9, 10, 55, 100):
+        rates.append(run_.learning_rate())
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
+
+
+def test_the_batch_of_a_step_is_a_function_of_seed_and_step():
+    assert torch.equal(batch_index(3, 1, None, 100, 8), batch_index(3, 1, None, 100, 8))
+    assert not torch.equal(batch_index(3, 1, None, 100, 8), batch_index(4, 1, None, 100, 8))
+    groups = torch.arange(100) % 3
+    for step in range(5):
+        index = batch_index(step, 0, groups, 100, 8)
+        assert groups[index].unique().numel() == 1
+        assert index.unique().numel() == 8
+
+
+def test_even_places():
+    assert evenly(10, 4).tolist() == [0, 3, 6, 9]
+    assert evenly(3, 10).tolist() == [0, 1, 2]
+
+
+def test_a_closed_form_model_is_tuned_stored_and_not_solved_again(world, monkeypatch):
+    config = {"type": "gappy_pca.GappyPCA"}
+    first = run(world, recipe(config))
+    header = unpack_bytes(first[0].checkpoint, "")[1]
+    best = first[0].history.loc[first[0].history["validation"].idxmin()]
+    assert header["tuned"] == pytest.approx({name: best[name] for name in header["tuned"]})
+    from fieldcast.models.gappy_pca import GappyPCA
+
+    monkeypatch.setattr(GappyPCA, "solve", lambda *_: pytest.fail("solved again"))
+    assert same(run(world, recipe(config), first[0].state)[0].checkpoint, first[0].checkpoint)
+
+
+def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it(world):
+    oi = {"type": "optimal_interpolation.OptimalInterpolation"}
+    base = run(world, recipe(oi, T=6))[0].checkpoint
+    config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
+    saved = run(world, recipe(config, steps=2, T=6), base=base)
+    ours, theirs = weights(saved[-1].checkpoint), weights(base)
+    for name, value in theirs.items():
+        assert torch.equal(ours[name.replace("model.", "model.base.")], value)
+    assert not any("base" in name for name in unpack_bytes(saved[-1].state, "")[0])
+
+
+def test_nothing_of_the_test_split_reaches_training(world):
+    """Other test years, the same fitted numbers to the last bit."""
+    first, _ = world.splits["test"]
+    late = world.fields["time"] >= world.fields["time"].sel(time=first)
+    other = world.fields.map(lambda v: v.where(~late, 3 * v + 7) if "time" in v.dims else v).assign_attrs(
+        world.fields.attrs
+    )
+    data = (world.climatology, world.normalisation, world.splits)
+    for config in (VAE, {"type": "kriging.Kriging"}):
+        a, b = (list(train(recipe(config, T=6), f, *data, None))[-1] for f in (world.fields, other))
+        assert same(a.checkpoint, b.checkpoint)
+        assert a.history.drop(columns="seconds", errors="ignore").equals(
+            b.history.drop(columns="seconds", errors="ignore")
+        )
+
+
+def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
+    reconstruct = task(world.split("train"), world.codec, world.space, recipe())
+    from fieldcast.models.draws import Draws
+
+    index = torch.arange(6)
+    own = reconstruct.batch(index, Draws(0, index, 2, 5)).context
+    one = reconstruct.batch(index, Draws(0, index, 2, 5), shared_mask=True).context
+    assert own.mask.flatten(1).unique(dim=0).shape[0] == 6
+    assert one.mask.flatten(1).unique(dim=0).shape[0] == 1
+    assert torch.equal(
+        reconstruct.batch(index[2:4], Draws(0, index[2:4], 2, 5)).context.observed, own.observed[2:4]
+    )

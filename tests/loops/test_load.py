@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+import fieldcast
+from fieldcast.errors import InputError
+from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.train import Recipe, train
+
+
+@pytest.fixture(scope="module")
+def checkpoint(world, tmp_path_factory):
+    """Optimal interpolation, trained on noise-free observations."""
+    model = {"type": "optimal_interpolation.OptimalInterpolation"}
+    recipe = Recipe("reconstruct", model, Fit(), Sparsification(), 0, Limits(T=6), "cpu")
+    data = (world.fields, world.climatology, world.normalisation, world.splits)
+    path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
+    path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+    return path
+
+
+@pytest.fixture
+def gappy(world):
+    """Three test days of which 60 % is missing."""
+    truth = world.split("test").isel(time=slice(10, 13))
+    holes = np.random.default_rng(0).uniform(size=truth["t"].shape) < 0.6
+    data = truth[["t", "z"]].where(xr.DataArray(~holes, dims=truth["t"].dims))
+    data.attrs = {"title": "mine"}
+    return data, truth
+
+
+def test_filling_is_close_to_the_truth_and_keeps_what_was_observed(checkpoint, gappy):
+    data, truth = gappy
+    filled = fieldcast.load(checkpoint).fill(data, members=9)
+    assert filled.sizes["member"] == 9
+    for v in ("t", "z"):
+        assert np.isfinite(filled[v]).all()
+        seen = np.isfinite(data[v])
+        assert bool((filled[v] == data[v]).where(seen, True).all())
+        error = (filled[f"{v}_mean"] - truth[v]).where(~seen)
+        assert float(np.sqrt((error**2).mean())) < 0.5 * float((truth[v] - truth[v].mean()).std())
+        np.testing.assert_allclose(
+            filled[f"{v}_spread"], filled[v].std("member", ddof=1), rtol=1e-3, atol=1e-3
+        )
+        assert float(filled[f"{v}_spread"].where(seen).max()) < 1e-3
+        assert filled[v].attrs["units"] == filled[f"{v}_mean"].attrs["units"] == data[v].attrs["units"]
+    assert filled.attrs["title"] == "mine"
+
+
+def test_with_noise_observed_cells_are_weighed_and_not_kept(checkpoint, gappy):
+    data, _ = gappy
+    filled = fieldcast.load(checkpoint).fill(data, members=5, noise=0.3)
+    assert float(abs(filled["t"] - data["t"]).max()) > 0.05
+
+
+def test_members_are_a_function_of_the_seed(checkpoint, gappy):
+    model, data = fieldcast.load(checkpoint), gappy[0]
+    xr.testing.assert_equal(model.fill(data, members=3, seed=1), model.fill(data, members=3, seed=1))
+    assert not model.fill(data, members=3, seed=1)["t"].equals(model.fill(data, members=3, seed=2)["t"])
+
+
+def test_what_goes_out_is_laid_out_as_what_came_in(checkpoint, gappy):
+    """Other names, north first, longitudes -180 to 180, another order: the same numbers in the same places."""
+    data = gappy[0]
+    plain = fieldcast.load(checkpoint).fill(data, members=3)
+    dressed = data.assign_coords(longitude=(data["longitude"] + 180) % 360 - 180).sortby("longitude")
+    dressed = dressed.isel(latitude=slice(None, None, -1)).rename(
+        latitude="lat", longitude="lon", time="valid_time"
+    )
+    filled = fieldcast.load(checkpoint).fill(dressed.transpose("lon", "valid_time", "lat"), members=3)
+    for name in ("lat", "lon", "valid_time"):
+        assert filled[name].equals(dressed[name])
+    back = filled.rename(lat="latitude", lon="longitude", valid_time="time")
+    back = back.assign_coords(longitude=back["longitude"] % 360).sortby("longitude").sortby("latitude")
+    np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: d.drop_vars("z"), ("'z'", "which the model needs")),
+        (lambda d: d.assign(t=d["t"].assign_attrs(units="degC")), ("'t'", "'degC'", "'K'")),
+        (lambda d: d.isel(latitude=slice(1, None)), ("latitudes differ", "6 from", "7 from")),
+        (lambda d: d.assign_coords(longitude=d["longitude"] + 5), ("longitudes differ",)),
+        (lambda d: d.isel(time=slice(0, 0)), ("no time",)),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(checkpoint, gappy, spoil, words):
+    with pytest.raises(InputError) as raised:
+        fieldcast.load(checkpoint).fill(spoil(gappy[0]))
+    assert all(word in str(raised.value) for word in words), str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_or_a_device_that_is_not(tmp_path, checkpoint):
+    with pytest.raises(InputError, match=r"nothing\.safetensors"):
+        fieldcast.load(tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match="device: 'abacus'"):
+        fieldcast.load(checkpoint, device="abacus")
