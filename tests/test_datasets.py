@@ -26,7 +26,15 @@ from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 
-from fieldcast.datasets import BytesDataset, JSONDataset, TableDataset, TextDataset, ZarrDataset
+from fieldcast.datasets import (
+    BytesDataset,
+    FolderDataset,
+    JSONDataset,
+    NetCDFDataset,
+    TableDataset,
+    TextDataset,
+    ZarrDataset,
+)
 
 
 def weather(n: int = 12, calendar: str = "noleap") -> xr.Dataset:
@@ -420,3 +428,48 @@ def test_nothing_of_the_package_is_imported() -> None:
         f"{'.' * item.level}{item.module}" for item in ast.walk(tree) if isinstance(item, ast.ImportFrom)
     ]
     assert "kedro.io.core" in names and not [name for name in names if name.startswith((".", "fieldcast"))]
+
+
+# --- NetCDF and folders
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "standard"])
+@pytest.mark.parametrize("place", [None, "memory://netcdf/a.nc"])
+def test_netcdf_round_trip(tmp_path: Path, calendar: str, place: str | None) -> None:
+    stored = NetCDFDataset(filepath=place or str(tmp_path / "new/a.nc"))
+    data = weather(4, calendar)
+    data["time"].encoding = {"units": "hours since 1990-01-01 12:00:00", "calendar": calendar}
+    stored.save(data)
+    xr.testing.assert_identical(stored.load(), data)
+    assert stored.load()["time"].encoding["units"] == "hours since 1990-01-01T12:00:00"
+    assert stored.load()["time"].encoding["calendar"] in (calendar, "proleptic_gregorian")
+
+
+def test_coordinates_in_netcdf_have_no_fill_value(tmp_path: Path) -> None:
+    data = weather(2)[["z"]].assign_coords(y=[0.5, 1.5, 2.5, 3.5])
+    NetCDFDataset(filepath=str(tmp_path / "a.nc")).save(data)
+    stored = xr.open_dataset(tmp_path / "a.nc", decode_cf=False)
+    assert "_FillValue" not in stored["y"].attrs and "_FillValue" in stored["z"].attrs
+
+
+def test_a_full_disk_leaves_the_old_netcdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = NetCDFDataset(filepath=str(tmp_path / "a.nc"))
+    stored.save(weather(2))
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(DatasetError, match=r"a\.nc' could not be written .No space left on device.: free"):
+        stored.save(weather(3))
+    xr.testing.assert_identical(stored.load(), weather(2))
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", [None, "memory:///folder"])
+def test_a_folder_knows_its_files_and_reads_them_when_asked(tmp_path: Path, place: str | None) -> None:
+    root = place or str(tmp_path / "models")
+    folder = FolderDataset(filepath=root, name="a.bin")
+    assert folder.load() == {} and not folder.exists()
+    for path in ("x/y/a.bin", "x/z/a.bin", "x/z/other-a.bin", "x/z/a.bin.partial"):
+        BytesDataset(filepath=f"{root}/{path}").save(path.encode())
+    found = folder.load()
+    assert {name: read() for name, read in found.items()} == {"x/y": b"x/y/a.bin", "x/z": b"x/z/a.bin"}
+    with pytest.raises(DatasetError, match="read only"):
+        folder.save(b"")

@@ -30,7 +30,7 @@ class Checks:
     """Refuses, before the first node, what cannot end well; counts the nodes; prints what is to be read.
 
     In the catalog, `metadata: {optional: true}` marks what may be missing, `{print: true}` what is printed at
-    the end of a run.
+    the end of a run, `{print: path}` what is to be found then.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,13 @@ class Checks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Keep what is to be read."""
-        if self._catalog and _metadata(self._catalog, dataset_name).get("print"):
+        if not self._catalog:
+            return
+        what = _metadata(self._catalog, dataset_name).get("print")
+        if what == "path":
+            path = getattr(self._catalog.get(dataset_name), "_path", "")
+            self._to_read[dataset_name] = f"{dataset_name}: {path}"
+        elif what:
             self._to_read[dataset_name] = str(data)
 
     @hook_impl

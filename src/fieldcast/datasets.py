@@ -1,4 +1,4 @@
-"""Kedro data sets that are whole or absent: Zarr stores with xarray, tables, JSON, text and bytes.
+"""Kedro data sets that are whole or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes.
 
 What is saved is written beside its place as `<name>.partial` and renamed when whole: `exists()` means
 complete, and an interrupted or failed write harms nothing that was there. Paths may be local or remote
@@ -13,8 +13,9 @@ import shutil
 import uuid
 import weakref
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -414,6 +415,51 @@ class BytesDataset(_FileDataset):
 
     def _encode(self, data: bytes) -> bytes:
         return bytes(data)
+
+
+class FolderDataset(_Located):
+    """Files of one name under a folder: {path of each file's folder: function that reads its bytes}.
+
+    Nothing is read before it is asked for; a folder that is not there holds none. Other data sets write.
+    """
+
+    def __init__(self, *, name: str, **settings: Any) -> None:
+        """name: of the files."""
+        super().__init__(**settings)
+        self._name = name
+
+    def load(self) -> dict[str, Callable[[], bytes]]:
+        """How each file is read, by the path from the folder to the file's own."""
+        root, end = self._fs._strip_protocol(str(self._path)), f"/{self._name}"
+        files = self._fs.find(root) if self._fs.isdir(root) else []
+        return {
+            file[len(root) :].removesuffix(end).strip("/"): partial(self._fs.cat_file, file)
+            for file in files
+            if file.endswith(end)
+        }
+
+    def save(self, data: Any) -> None:
+        """Never."""
+        raise DatasetError(f"'{self._path}' is read only here: its files are written one by one")
+
+    def _exists(self) -> bool:
+        return bool(self._fs.isdir(str(self._path)))
+
+    def _describe(self) -> dict[str, Any]:
+        return {**super()._describe(), "name": self._name}
+
+
+class NetCDFDataset(_FileDataset):
+    """An `xarray.Dataset` in a NetCDF file, made whole in memory; coordinates have no fill value, as CF asks."""
+
+    def _decode(self, content: bytes) -> xr.Dataset:
+        return xr.load_dataset(content, engine="netcdf4", **self._load_args)
+
+    def _encode(self, data: xr.Dataset) -> bytes:
+        data = data.copy()
+        for name in data.coords:
+            data[name].encoding["_FillValue"] = None
+        return bytes(data.to_netcdf(engine="netcdf4", **self._save_args))
 
 
 class TextDataset(_FileDataset):

@@ -4,6 +4,7 @@ import xarray as xr
 
 import fieldcast
 from fieldcast.errors import InputError
+from fieldcast.loops.load import trained
 from fieldcast.loops.options import Fit, Limits, Sparsification
 from fieldcast.loops.train import Recipe, train
 
@@ -97,3 +98,35 @@ def test_a_file_that_is_not_there_or_a_device_that_is_not(tmp_path, checkpoint):
         fieldcast.load(tmp_path / "nothing.safetensors")
     with pytest.raises(InputError, match="device: 'abacus'"):
         fieldcast.load(checkpoint, device="abacus")
+
+
+def test_inf_is_no_gap(checkpoint, gappy):
+    data = gappy[0].copy(deep=True)
+    data["z"][1, 2, 3] = np.inf
+    with pytest.raises(InputError, match=r"'z' of the data set holds Inf .* on 2004-04-26T"):
+        fieldcast.load(checkpoint).fill(data)
+
+
+def test_an_experiment_is_found_by_its_address(checkpoint, gappy):
+    read = checkpoint.read_bytes
+    parameters = {"reconstruct": {"mine": {"model": {}}, "other": {"model": {}}}, "seed": 0}
+    made = trained("reconstruct.mine", parameters, {"reconstruct/mine": read})
+    xr.testing.assert_equal(made.fill(gappy[0], 2), fieldcast.load(checkpoint).fill(gappy[0], 2))
+    with pytest.raises(
+        InputError, match=r"'reconstruct\.other' has not been trained yet .*reconstruct\.mine"
+    ):
+        trained("reconstruct.other", parameters, {"reconstruct/mine": read})
+    for unknown in ("reconstruct.nothing", "mine", "seed.x", ""):
+        with pytest.raises(InputError, match=f"there is no experiment '{unknown}'"):
+            trained(unknown, parameters, {})
+
+
+def test_borrowed_weights_are_drawn_from_as_the_borrower_says(checkpoint, gappy):
+    model = {"type": "optimal_interpolation.OptimalInterpolation", "correlation": "exponential"}
+    parameters = {"reconstruct": {"heir": {"model": model, "weights": "reconstruct.mine"}}}
+    made = trained("reconstruct.heir", parameters, {"reconstruct/mine": checkpoint.read_bytes})
+    own = fieldcast.load(checkpoint)
+    assert (made.checkpoint.model.correlation, own.checkpoint.model.correlation) == (
+        "exponential",
+        "matern32",
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,7 @@ from fieldcast.fields import grid, quality
 from fieldcast.fields.blocks import blocks
 from fieldcast.fields.layout import KEPT, static, time_varying, to_contract
 from fieldcast.fields.mending import Gaps, mend
-from fieldcast.fields.sources import Source, open_source
+from fieldcast.fields.sources import Source, line, open_source, reading
 
 IN_MEMORY = 2**30  # bytes; larger data are read block by block, several times
 
@@ -36,27 +34,13 @@ def ingest(
     if not time_varying(fields):
         raise InputError(f"{where} holds no variable on (time, latitude, longitude): give another file")
     if fields.nbytes <= IN_MEMORY:
-        with _reading(where, Exception):
+        with reading(where, Exception):
             fields = fields.load()
-    with _reading(where, OSError, RuntimeError):
+    with reading(where, OSError, RuntimeError):
         fields, findings = mend(fields, where, gaps)
         fields, more = quality.inspect(fields, where)
         fields = _described(fields, where)
     return fields, quality.table(findings + more)
-
-
-@contextmanager
-def _reading(where: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Opening reads no values: damage inside a file, or a network that breaks off, shows only here."""
-    try:
-        yield
-    except InputError:
-        raise
-    except kinds as error:
-        todo = (
-            "try again, or copy the store to this machine" if "://" in where else "copy or download it again"
-        )
-        raise InputError(f"{where} cannot be read to its end ({_line(error)}): {todo}") from error
 
 
 def digest(fields: xr.Dataset) -> str:
@@ -83,12 +67,7 @@ def _described(fields: xr.Dataset, where: str) -> xr.Dataset:
     told = fields.attrs.get("source") or fields.attrs.get("title") or where
     return fields.assign_attrs(
         digest=digest(fields),
-        source=_line(told),
+        source=line(told),
         wraps=int(grid.wraps(fields["longitude"])),
         Conventions="CF-1.11",
     )
-
-
-def _line(text: object) -> str:
-    """The first line of a text, at most 200 characters."""
-    return (str(text).strip().splitlines() or [""])[0][:200]

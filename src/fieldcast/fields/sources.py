@@ -3,7 +3,8 @@
 import glob
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from math import prod
 from typing import Literal
@@ -84,6 +85,35 @@ def open_source(source: Source) -> xr.Dataset:
     return dataset
 
 
+def read_file(path: str, key: str) -> xr.Dataset:
+    """One NetCDF file or Zarr store as it is, values read; `key` is the option that named it.
+
+    Raises InputError for a file that is missing, truncated, empty or of another format.
+    """
+    opened = _open(path, key)
+    with opened, reading(f"'{path}'", Exception):
+        return opened.load()
+
+
+@contextmanager
+def reading(where: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Opening reads no values: damage inside a file, or a network that breaks off, shows only here."""
+    try:
+        yield
+    except InputError:
+        raise
+    except kinds as error:
+        todo = (
+            "try again, or copy the store to this machine" if "://" in where else "copy or download it again"
+        )
+        raise InputError(f"{where} cannot be read to its end ({line(error)}): {todo}") from error
+
+
+def line(text: object) -> str:
+    """The first line of a text, at most 200 characters."""
+    return (str(text).strip().splitlines() or [""])[0][:200]
+
+
 def _paths(path: str | Sequence[str]) -> list[str]:
     """All files and stores meant, in order of name."""
     paths: list[str] = []
@@ -98,13 +128,13 @@ def _paths(path: str | Sequence[str]) -> list[str]:
     return paths
 
 
-def _open(path: str) -> xr.Dataset:
-    """One file or store, values unread."""
+def _open(path: str, key: str = "ingestion.path") -> xr.Dataset:
+    """One file or store, values unread; `key` is the option that named it."""
     if urlsplit(path).scheme:
-        return _open_remote(path)
+        return _open_remote(path, key)
     path = os.path.expanduser(path)
     if not os.path.exists(path):
-        raise InputError(f"'{path}' does not exist: check ingestion.path")
+        raise InputError(f"'{path}' does not exist: check {key}")
     kind = _kind(path)
     try:
         if kind == "zarr":
@@ -161,7 +191,7 @@ def _unreadable(path: str, kind: str, error: Exception) -> str:
     return f"'{path}' is a damaged or truncated {form} ({line}): copy or download it again"
 
 
-def _open_remote(path: str) -> xr.Dataset:
+def _open_remote(path: str, key: str) -> xr.Dataset:
     """A Zarr store at an address, read anonymously."""
     address = urlsplit(path)
     try:
@@ -170,10 +200,10 @@ def _open_remote(path: str) -> xr.Dataset:
         options = _ANONYMOUS.get(address.scheme, {})
         return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=options)
     except FileNotFoundError as error:
-        raise InputError(f"there is no Zarr store at '{path}': check ingestion.path") from error
+        raise InputError(f"there is no Zarr store at '{path}': check {key}") from error
     except Exception as error:
         raise InputError(
-            f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give ingestion.path "
+            f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give {key} "
             "a copy of the store on this machine"
         ) from error
 

@@ -6,15 +6,19 @@ what goes out has its names, its order, its coordinates and its attributes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields import layout
+from fieldcast.fields import calendars, layout
+from fieldcast.fields.quality import HUGE
+from fieldcast.loops.as_before import as_before
 from fieldcast.loops.checkpoint import Checkpoint, unpack
 from fieldcast.loops.codec import GRID, FieldCodec
 from fieldcast.loops.draw import context_of, draw
@@ -38,6 +42,34 @@ def load(path: str | Path, device: str = "auto") -> TrainedModel:
             f"{path} cannot be read ({error.strerror}): name a checkpoint.safetensors of a trained experiment."
         ) from None
     return TrainedModel(unpack(data, str(path))).to(device)
+
+
+def trained(
+    experiment: str, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]]
+) -> TrainedModel:
+    """The model of an experiment `<task>.<name>`; `checkpoints`, by <task>/<name>, give the files' bytes.
+
+    Raises
+    ------
+    InputError
+        If there is no such experiment or it has not been trained, with the command that trains it.
+    """
+    task, _, name = experiment.partition(".")
+    settings = (parameters.get(task) or {}).get(name) if name else None
+    if not isinstance(settings, Mapping) or "model" not in settings:
+        raise InputError(
+            f"there is no experiment '{experiment}'; write <task>.<name>, such as reconstruct.linear."
+        )
+    lender = settings.get("weights")
+    address = (lender or experiment).replace(".", "/")
+    if address not in checkpoints:
+        there = ", ".join(sorted(one.replace("/", ".") for one in checkpoints)) or "none"
+        raise InputError(
+            f"'{experiment}' has not been trained yet here (trained: {there}): "
+            f"run `kedro run --pipelines {experiment}` first, with the same data_root and --env."
+        )
+    where = f"the checkpoint of '{lender or experiment}'"
+    return TrainedModel(unpack(checkpoints[address](), where, settings["model"] if lender else None))
 
 
 def choose_device(name: str) -> torch.device:
@@ -127,7 +159,15 @@ def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
             )
     if not data.sizes["time"]:
         raise InputError("the data set to fill holds no times.")
-    return data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
+    data = data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
+    for v in codec.variables:
+        odd = (np.abs(data[v]) >= HUGE).any(GRID).values
+        if odd.any():
+            raise InputError(
+                f"variable '{v}' of the data set holds Inf or an undeclared fill value on "
+                f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
+            )
+    return data
 
 
 def around(data: xr.Dataset, codec: FieldCodec) -> bool:
@@ -154,21 +194,3 @@ def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
             )
     result["member"].attrs = {"standard_name": "realization", "units": "1"}
     return result
-
-
-def as_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """Names, order and attributes of the axes as the user's data set has them."""
-    names = layout.axes(dataset)
-    filled = filled.rename({ours: theirs for ours, theirs in names.items() if ours != theirs})
-    for axis in GRID:
-        theirs = dataset[names[axis]]
-        values = (
-            theirs.values % 360
-            if axis == "longitude" and theirs.min() < 0 <= codec.longitude.min()
-            else theirs.values
-        )
-        rank = np.argsort(np.argsort(values))  # the model's axes ascend
-        filled = filled.isel({names[axis]: rank}).assign_coords({names[axis]: theirs})
-    filled = filled.assign_coords({names["time"]: dataset[names["time"]]})
-    filled.attrs = {**dataset.attrs, "Conventions": "CF-1.10", "history": "filled by fieldcast"}
-    return filled

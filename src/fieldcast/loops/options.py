@@ -1,5 +1,6 @@
-"""What a user can set of training and of sparsification, checked before anything runs."""
+"""What a user can set of training, sparsification, evaluation and filling, checked before anything runs."""
 
+import os
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -75,6 +76,35 @@ class Evaluation:
     """How many draws are scored: 19 members make the coverage of 50 % and 90 % by ranks exact."""
 
     members: Annotated[int, Field(ge=1)] = 19
+
+
+@dataclass(frozen=True, config=STRICT)
+class Fill:
+    """Which file is filled, by which experiment, and how."""
+
+    observations: str | None = None
+    experiment: str = "reconstruct.optimal_interpolation"
+    members: Annotated[int, Field(ge=1)] = 19
+    noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
+    output: str | None = None  # read by the catalog, from the command line
+
+    def file(self) -> str:
+        """The user's file.
+
+        Raises
+        ------
+        InputError
+            Without one, or where the result would take its place.
+        """
+        if self.observations is None:
+            raise InputError(
+                "fill.observations is not set: say which file, with --params fill.observations=FILE."
+            )
+        if self.output and os.path.realpath(self.output) == os.path.realpath(self.observations):
+            raise InputError(
+                f"fill.output is fill.observations itself, '{self.output}': choose another file."
+            )
+        return self.observations
 
 
 @dataclass(frozen=True, config=STRICT)

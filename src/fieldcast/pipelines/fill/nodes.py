@@ -1,0 +1,20 @@
+"""Fill: a user's file with gaps, as members, mean and spread."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import xarray as xr
+
+from fieldcast.fields.sources import read_file
+from fieldcast.loops.load import trained
+from fieldcast.loops.options import Fill, Limits
+
+
+def fill(
+    fill: Fill, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]],
+    seed: int, limits: Limits, device: str,
+) -> xr.Dataset:  # fmt: skip
+    """What a trained experiment says of the values that are missing in the file."""
+    observations = read_file(fill.file(), "fill.observations")
+    model = trained(fill.experiment, parameters, checkpoints).to(device)
+    return model.fill(observations, limits.cap("members", fill.members), fill.noise, seed)
