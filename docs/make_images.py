@@ -1,0 +1,306 @@
+"""The pictures of README and docs, from a finished run: `python docs/make_images.py [--data FOLDER] [--env NAME]`.
+
+Copies the figure of record, and photographs the report, kedro-viz and MLflow with a headless Chromium. Both servers
+listen on localhost only, and end with this program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import itertools
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from websockets.sync.client import connect  # comes with kedro-viz's server
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+IMAGES = ROOT / "docs" / "images"
+FIGURE = "maps_random_10_z500.png"  # of record; another variable's where there is no z500
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LARGEST = 400_000  # bytes of a picture
+PATIENCE = 120.0  # seconds for a server or a page
+LOG = logging.getLogger("make_images")
+
+# what kedro-viz remembers of a visitor: the tour is over; a light background, neither side panel nor small map
+VIZ = {"showFeatureHints": False, "theme": "light", "visible": {"sidebar": False, "miniMap": False}}
+# what MLflow remembers: charts of losses and scores, no assistant
+CHARTS = {
+    "runsHiddenMode": "CUSTOM", "lifecycleFilter": "Active", "startTime": "ALL", "modelVersionFilter": "All Runs",
+    "orderByKey": "attributes.start_time", "orderByAsc": False, "searchFilter": "", "groupBy": None,
+    "hideEmptyCharts": True, "chartsSearchFilter": "^loss|^validation|^(crps|rmse|ssr)/random/0.[12]0",
+    "selectedColumns": [], "datasetsFilter": [], "columnOrder": [], "columnWidths": {}, "runsPinned": [],
+    "runsHidden": [], "groupsExpanded": {},
+}  # fmt: skip
+NO_ASSISTANT = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True, "mlflow.assistant.panelOpen_v1": False}
+
+
+class Browser:
+    """A headless Chromium with one page, told what to do in its DevTools protocol."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        options = ["--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        place = [f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
+        self.process = start([program, *options, *sandbox, *place])
+        port_file = profile / "DevToolsActivePort"
+        wait(lambda: port_file.exists() and len(port_file.read_text().split()) == 2, program)
+        port = port_file.read_text().split()[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
+            (page,) = (one for one in json.load(answer) if one["type"] == "page")
+        self._wire = connect(page["webSocketDebuggerUrl"], max_size=None, proxy=None, legacy=True)
+        self._number = itertools.count()
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The result of a command."""
+        number = next(self._number)
+        self._wire.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(self._wire.recv(timeout=PATIENCE))
+            if answer.get("id") == number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                return answer["result"]
+
+    def value(self, script: str) -> Any:
+        """What a JavaScript expression is on the page."""
+        found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        return found["result"].get("value")
+
+    def visit(
+        self, url: str, size: tuple[int, int], until: str, memory: Mapping[str, Any] | None = None
+    ) -> None:
+        """Open a page in a window of a size, with something in its memory, and wait until an expression is true."""
+        width, height = size
+        self.ask("Page.enable")
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        script = "".join(
+            f"localStorage.setItem({json.dumps(key)}, {json.dumps(json.dumps(value))});"
+            for key, value in (memory or {}).items()
+        )
+        told = (
+            self.ask("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"] if script else None
+        )
+        self.ask("Page.navigate", url="about:blank")
+        self.ask("Page.navigate", url=url)
+        wait(lambda: self.value(f"document.readyState === 'complete' && !!({until})"), url)
+        if told:
+            self.ask("Page.removeScriptToEvaluateOnNewDocument", identifier=told)
+        time.sleep(2)  # what moves comes to rest
+
+    def photograph(self, name: str, scale: float = 1.0) -> None:
+        """Save what the window shows."""
+        box = self.value("({x: scrollX, y: scrollY, width: innerWidth, height: innerHeight})")
+        clip = {**box, "scale": scale}
+        data = base64.b64decode(self.ask("Page.captureScreenshot", format="png", clip=clip)["data"])
+        with Image.open(io.BytesIO(data)) as picture:
+            save(picture, name)
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """Save with a palette, of so many colours that the file is small enough."""
+    IMAGES.mkdir(exist_ok=True)
+    for colours in (256, 128, 64, 32):
+        few = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+        few.save(IMAGES / name, optimize=True)
+        if (IMAGES / name).stat().st_size < LARGEST:
+            break
+    LOG.info("%s, %d kB", (IMAGES / name).relative_to(ROOT), (IMAGES / name).stat().st_size // 1000)
+
+
+def start(command: Sequence[str], **environment: str) -> subprocess.Popen[bytes]:
+    """A quiet process at the head of a group of its own."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, start_new_session=True, **quiet
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those that it started."""
+    for word in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, word)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+
+
+def wait(ready: Callable[[], Any], what: str) -> None:
+    """Wait until something is so."""
+    last = time.monotonic() + PATIENCE
+    while not ready():
+        if time.monotonic() > last:
+            raise TimeoutError(f"{what} was not ready within {PATIENCE:.0f} seconds")
+        time.sleep(0.3)
+
+
+def answers(url: str) -> bool:
+    """Whether a server has started."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # refused, or too slow
+        return False
+
+
+def fetch(url: str, body: Mapping[str, Any] | None = None) -> Any:
+    """What a server says, as JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return json.load(answer)
+
+
+@contextmanager
+def server(*command: str, **environment: str) -> Iterator[str]:
+    """The address of a server that runs meanwhile; `{port}` in the command is a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    process = start([word.format(port=port) for word in command], **environment)
+    try:
+        wait(lambda: process.poll() is not None or answers(address), command[0])
+        if process.returncode is not None:
+            raise RuntimeError(f"`{' '.join(command)}` ended at once")
+        yield address
+    finally:
+        end(process)
+
+
+def copy_figure(figures: Path) -> None:
+    """The figure of record: a field, what was seen of it, and what the models made of that."""
+    found = sorted(figures.glob("maps_random_10_*.png"))
+    if not found:
+        sys.exit(f"There is no figure maps_random_10_*.png in {figures}: run `make run` first.")
+    with Image.open(next((file for file in found if file.name == FIGURE), found[0])) as picture:
+        save(picture, "reconstruction.png")
+
+
+def show_report(browser: Browser, report: Path) -> None:
+    """The short answer, and the figures below it."""
+    for section, name in (
+        ("the-short-answer", "report.png"),
+        ("scores-against-the-fraction", "report_curves.png"),
+    ):
+        browser.visit(report.as_uri(), (1366, 900), "document.body")
+        browser.value(f"document.querySelector('section[id*={section}], [id*={section}]').scrollIntoView()")
+        time.sleep(1)
+        browser.photograph(name)
+
+
+def show_graph(browser: Browser, data: Path, env: str) -> None:
+    """The demo's pipeline: shared stages above and below, the experiments side by side, in layers."""
+    command = (BIN / "kedro", "viz", "run", "--no-browser", "--port", "{port}", "--env", env)
+    with server(*map(str, command), f"--params=data_root={data.resolve()}") as address:
+        graph = fetch(f"{address}/api/pipelines/demo")
+        names = {address.partition(".")[2] for address in graph["modular_pipelines"]}
+        hidden = {one["id"]: True for one in graph["nodes"] if aside(one, names)}
+        memory = {"KedroViz": {**VIZ, "node": {"disabled": hidden}}}
+        browser.visit(
+            f"{address}/?pid=demo", (1100, 1000), "document.querySelector('.pipeline-node')", memory
+        )
+        browser.value(
+            "[...document.querySelectorAll('.pipeline-node')].filter(node => node.textContent.trim() === 'reconstruct')"
+            ".forEach(node => node.dispatchEvent(new MouseEvent('click', {bubbles: true})))"
+        )
+        time.sleep(4)
+        browser.value(
+            "[...document.querySelectorAll('button')].find(one => one.textContent === 'Dismiss')?.click()"
+        )
+        time.sleep(2)
+        browser.photograph("graph.png", scale=1.8)
+
+
+def aside(node: Mapping[str, Any], experiments: set[str]) -> bool:
+    """Whether a node would hide the shape of the whole: of the pipeline's experiments only the scores are shown."""
+    task, _, rest = node["name"].partition("_")
+    if node["type"] != "data" or node["name"].startswith(("leaderboard_", "summary_", "figures_")):
+        return False
+    mine = node["name"].startswith("reconstruct.") or task in ("reconstruct", "drawn", "gathered")
+    score = task == "reconstruct" and rest.removesuffix("_scores") in experiments
+    return node["name"].endswith("_before") or (
+        mine and not score and not node["name"].endswith(".checkpoint")
+    )
+
+
+def show_history(browser: Browser) -> None:
+    """The newest run's experiments, compared."""
+    store = f"sqlite:///{ROOT / 'mlflow.db'}"
+    command = (BIN / "mlflow", "ui", "--backend-store-uri", store, "--workers", "1", "--port", "{port}")
+    with server(*map(str, command), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false") as address:
+        folder = fetch(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name=fieldcast")
+        number = folder["experiment"]["experiment_id"]
+        asked = {"experiment_ids": [number], "order_by": ["attributes.start_time DESC"]}
+        runs = fetch(f"{address}/api/2.0/mlflow/runs/search", asked)["runs"]
+        parent = next(one["info"]["run_id"] for one in runs if not nested(one))
+        charts = {**CHARTS, "runsExpanded": {parent: True}, "runsVisibilityMap": {parent: False}}
+        memory = {
+            f'MLflowLocalStorage-1.1-ExperimentPage-["{number}"]-ReactComponentState': charts,
+            **NO_ASSISTANT,
+        }
+        page = f"{address}/#/experiments/{number}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+        browser.visit(page, (1600, 1000), "document.body.innerText.includes('reconstruct.')", memory)
+        tools = ".modebar {display: none !important}"
+        browser.value(f"document.head.appendChild(document.createElement('style')).textContent = '{tools}'")
+        browser.value(
+            "document.elementFromPoint(innerWidth - 38, innerHeight - 35)?.closest('button')?.remove()"
+        )
+        time.sleep(4)
+        browser.photograph("history.png")
+
+
+def nested(run: Mapping[str, Any]) -> bool:
+    """Whether an MLflow run is an experiment's, within another."""
+    return any(tag["key"] == "mlflow.parentRunId" for tag in run["data"]["tags"])
+
+
+def main() -> None:
+    """Make all pictures."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="the run's data_root")
+    parser.add_argument("--env", default="demo", help="the run's environment")
+    asked = parser.parse_args()
+    reporting = asked.data.resolve() / "08_reporting"
+    if not (reporting / "report.html").exists():
+        sys.exit(
+            f"There is no report in {reporting}: run `make run` first, or name the run's folder with --data."
+        )
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        sys.exit(f"The pictures need one of {', '.join(PROGRAMS)}, and none is installed.")
+    copy_figure(reporting / "figures" / "reconstruct")
+    with tempfile.TemporaryDirectory() as profile:
+        browser = Browser(program, Path(profile))
+        try:
+            show_report(browser, reporting / "report.html")
+            show_graph(browser, asked.data, asked.env)
+            show_history(browser)
+        finally:
+            end(browser.process)
+
+
+if __name__ == "__main__":
+    main()
