@@ -1,0 +1,177 @@
+"""The documents say what is there: every option, every command, every link."""
+
+import dataclasses
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.framework.startup import bootstrap_project
+
+from fieldcast import checks, experiments, pipeline_registry, settings, tracking
+from fieldcast.fields.options import Ingestion
+from fieldcast.fields.planet.weather import PlanetOptions
+from fieldcast.fields.splits import Splits
+from fieldcast.loops.options import Evaluation, Fill, Fit, Limits, Sparsification, TrainingMasks
+from fieldcast.models.core import Context, Space
+from fieldcast.models.draws import Draws
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "conf/local/README.md"]
+OPTIONS = (Ingestion, PlanetOptions, Splits, Sparsification, TrainingMasks, Evaluation, Fill, Fit, Limits)
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+FENCED = re.compile(r"```[a-z]*\n(.*?)```", re.S)
+TO_BE_ADDED = "reconstruct.inverse_distance"  # the example of CONTRIBUTING
+
+
+def code(text: str) -> str:
+    """What stands in backticks within the text."""
+    return "\n".join(re.findall(r"`([^`\n]+)`", FENCED.sub("", text)))
+
+
+def keys() -> Iterator[tuple[str, str]]:
+    """Every key that a user can set, and where it is from."""
+    for one in OPTIONS:
+        yield from ((one.__name__, field.name) for field in dataclasses.fields(one))
+    yield from (("tracking", name) for name in tracking.OPTIONS)
+    yield from (("experiments", name) for name in experiments.KEYS)
+    for file in [*ROOT.glob("conf/base/parameters/*.yml"), ROOT / "conf/base/globals.yml"]:
+        for name in dict(checks.leaves(yaml.safe_load(file.read_text()))):
+            yield from ((file.name, part) for part in name.split("."))
+
+
+@pytest.mark.parametrize(("where", "key"), sorted(set(keys())))
+def test_every_key_is_explained(where: str, key: str) -> None:
+    assert re.search(rf"(?<![\w-]){key}(?![\w-])", code(CONFIGURATION)), f"{key} of {where}"
+
+
+def test_defaults_of_fit_are_those_of_the_code() -> None:
+    table = CONFIGURATION.partition("### Fit")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| `?([\w.]+)`? \|$", table, re.M)
+    assert {key: yaml.safe_load(value) for key, value in rows} == dataclasses.asdict(Fit())
+
+
+def test_every_environment_is_explained() -> None:
+    folders = {folder.name for folder in (ROOT / "conf").iterdir() if folder.is_dir()}
+    assert folders <= set(code(CONFIGURATION).split())
+
+
+def test_every_experiment_is_in_the_readme() -> None:
+    table = (ROOT / "README.md").read_text().partition("## The experiments")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `(\w+)` \|", table, re.M))
+    assert listed == {file.stem for file in ROOT.glob("conf/base/parameters/experiments/reconstruct/*.yml")}
+
+
+def commands(program: str) -> list[str]:
+    """The commands in the documents that begin with a word, in blocks or in the text."""
+    found = set()
+    for document in DOCUMENTS:
+        text = document.read_text()
+        lines = [line for block in FENCED.findall(text) for line in block.splitlines()]
+        lines += code(text).splitlines()
+        found |= {line.strip() for line in lines if re.match(rf"{program}\b", line.strip())}
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[dict[str, Any]]:
+    """Names of the pipelines, and the parameters."""
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        bootstrap_project(ROOT)
+        loader = OmegaConfigLoader(str(ROOT / "conf"), **settings.CONFIG_LOADER_ARGS)
+        yield {
+            "pipelines": {*pipeline_registry.register_pipelines(), TO_BE_ADDED},
+            "parameters": loader["parameters"],
+        }
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.parametrize("command", commands("kedro run"))
+def test_kedro_commands_can_be_given(command: str, project: dict[str, Any]) -> None:
+    words = shlex.split(command, comments=True)[2:]
+    asked = dict(zip(words[::2], words[1::2], strict=True))
+    assert set(asked) <= {"--pipelines", "--env", "--params", "--namespaces"}
+    assert set(asked.get("--pipelines", "__default__").split(",")) <= project["pipelines"]
+    assert set(asked.get("--namespaces", "reconstruct.linear").split(",")) <= project["pipelines"]
+    env = asked.get("--env", "base")
+    assert env == "<name>" or (ROOT / "conf" / env).is_dir()
+    given = dict(pair.split("=", 1) for pair in asked.get("--params", "seed=0").split(","))
+    checks.check_keys(given, project["parameters"], ROOT / "conf")
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_make_commands_can_be_given(command: str) -> None:
+    words = [word for word in shlex.split(command, comments=True)[1:] if "=" not in word]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    assert set(words) <= set(targets)
+
+
+def anchors(text: str) -> set[str]:
+    """Names that headings get in a link."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (document.parent / path) if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_that_are_named_are_there(document: Path) -> None:
+    named = re.findall(
+        r"`((?:src|conf|docs|tests|benchmarks)/[\w./-]+\.(?:py|yml|md|txt))`", document.read_text()
+    )
+    own = "inverse_distance", "conf/local/"  # to be written by the reader
+    assert [
+        name for name in named if not any(one in name for one in own) and not (ROOT / name).exists()
+    ] == []
+
+
+@pytest.mark.parametrize("file", [*DOCUMENTS, *ROOT.glob("docs/*.py"), *ROOT.glob("conf/**/*.yml")], ids=str)
+def test_no_machine_is_named(file: Path) -> None:
+    paths = re.findall(r"(?<![\w.:/}>*)-])/[a-z]\w*/\w+", file.read_text())
+    assert [path for path in paths if not path.startswith("/path/to")] == []
+
+
+def test_the_version_is_one() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_example_of_a_model_works() -> None:
+    """A constant comes back constant, and an observed cell keeps its value."""
+    (source,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.S)
+    names: dict[str, Any] = {"__name__": "inverse_distance"}
+    exec(compile(source, "inverse_distance.py", "exec"), names)
+    latitude, longitude = torch.meshgrid(
+        torch.linspace(-1.2, 1.2, 6), torch.arange(8) * torch.pi / 4, indexing="ij"
+    )
+    x, y = torch.cos(latitude) * torch.cos(longitude), torch.cos(latitude) * torch.sin(longitude)
+    points, ones = torch.stack([x, y, torch.sin(latitude)], dim=-1), torch.ones(6, 8)
+    space = Space(("t",), True, ones, ones.bool(), points, torch.zeros(0, 6, 8), torch.ones(1))
+    model = names["InverseDistance"](space)
+    mask = torch.zeros(2, 1, 6, 8, dtype=torch.bool)
+    mask[..., 1::2, ::3] = True
+    truth = torch.stack([torch.full((1, 6, 8), 3.0), latitude[None]])
+    draw = model.sample(Context(2, observed=truth * mask, mask=mask), Draws(0, torch.arange(2), 1, 0))[:, 0]
+    torch.testing.assert_close(draw[0], truth[0])
+    torch.testing.assert_close(draw[1][mask[1]], truth[1][mask[1]])
