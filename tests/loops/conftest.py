@@ -44,7 +44,7 @@ class World:
         self.climatology = climatologies.fit(training)
         self.normalisation = normalisations.fit(training, self.climatology)
         self.codec = FieldCodec.of(self.fields, self.climatology, self.normalisation)
-        self.space = space_of(self.fields, self.normalisation)
+        self.space = space_of(self.fields, self.climatology, self.normalisation)
 
     def split(self, name: str) -> xr.Dataset:
         return select(self.fields, self.splits, name)

@@ -7,7 +7,7 @@ so that 0 is the climatology. Tensors are (..., V, Y, X), in the order of `Space
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,29 +77,43 @@ class FieldCodec:
         return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place})
 
 
-def space_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Space:
+def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:
     """The Space of some fields: exact cell areas, points on the sphere, what exists, standardised static fields."""
-    variables = tuple(layout.time_varying(fields))
+    variables = list(layout.time_varying(fields))
     latitude, longitude = fields["latitude"].values, fields["longitude"].values
-    exists = grid.exists(fields).sel(variable=list(variables)).all("variable").values
-    tendency = normalisation["tendency"].sel(variable=list(variables)).values
+    exists = grid.exists(fields).sel(variable=variables).all("variable").values
+    tendency = normalisation["tendency"].sel(variable=variables).values
     return Space(
-        variables=variables,
+        variables=tuple(variables),
         wraps=bool(grid.wraps(longitude)),
         area=torch.from_numpy(grid.cell_areas(latitude, longitude, exists).astype(np.float32)),
         exists=torch.from_numpy(np.ascontiguousarray(exists)),
         points=torch.from_numpy(grid.unit_points(latitude, longitude).astype(np.float32)),
-        static=torch.from_numpy(static_fields(fields, layout.static(fields))),
+        static=torch.from_numpy(static_fields(fields, climatology[variables])),
         tendency=torch.from_numpy(tendency.astype(np.float32)),
     )
 
 
-def static_fields(fields: xr.Dataset, names: Sequence[str]) -> Float[np.ndarray, "s y x"]:
-    """sin and cos of latitude, and each static variable with mean 0 and standard deviation 1; missing cells are 0."""
+def static_fields(fields: xr.Dataset, climatology: xr.Dataset) -> Float[np.ndarray, "s y x"]:
+    """Where a cell lies and what is usual there, each with mean 0 and standard deviation 1; missing cells are 0.
+
+    Sine and cosine of latitude, the static variables, and of each variable's climatology the mean over the year and
+    its first harmonic: anomalies of a wind speed, say, mean another thing in a jet than beside it.
+    """
     radians = np.radians(fields["latitude"].values)[:, None] * np.ones(fields.sizes["longitude"])
     rows = [np.sin(radians), np.cos(radians)]
-    for name in names:
-        values = fields[name].transpose(*GRID).values.astype(np.float64)
-        spread = np.nanstd(values)
-        rows.append(np.nan_to_num((values - np.nanmean(values)) / (spread if spread > 0 else 1.0)))
+    rows += [standard(fields[name].transpose(*GRID).values) for name in layout.static(fields)]
+    angle = 2 * np.pi * (climatology["dayofyear"].values - 1) / 365
+    for name in climatology.data_vars:
+        usual = climatology[name].transpose("dayofyear", *GRID).values
+        harmonics = (np.ones_like(angle), np.cos(angle), np.sin(angle))
+        rows += [standard(np.tensordot(h, usual, axes=1) / len(angle)) for h in harmonics]
     return np.stack(rows).astype(np.float32)
+
+
+def standard(values: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
+    """Mean 0 and standard deviation 1; of what is the same everywhere, 0."""
+    anomaly = values.astype(np.float64) - np.nanmean(values, dtype=np.float64)
+    spread = np.nanstd(anomaly)
+    rounding = 1e-6 * np.nanmax(np.abs(values), initial=0.0)
+    return np.nan_to_num(anomaly / spread) if spread > rounding else np.zeros_like(anomaly)

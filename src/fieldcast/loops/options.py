@@ -20,6 +20,9 @@ class Fit:
     """How a model is fitted. A model solved in closed form uses `tuning` and `restart` alone."""
 
     steps: Annotated[int, Field(ge=1)] = 2000
+    minutes: Annotated[float, Field(gt=0)] | None = (
+        None  # of training; where they end it, the result depends on the machine's speed
+    )
     batch: Annotated[int, Field(ge=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
@@ -35,7 +38,7 @@ class Fit:
     patience: Annotated[int, Field(ge=1)] = 10  # validations without improvement before training stops
     validation: Annotated[int, Field(ge=1)] = 64  # states scored at each validation
     save_every: Annotated[float, Field(ge=0)] = 30.0  # seconds between two saves of the training state
-    tuning: Annotated[int, Field(ge=1)] = 48  # validation states on which choices are tuned
+    tuning: Annotated[int, Field(ge=1)] = 32  # validation states on which choices are tuned
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     restart: bool = False  # forget an earlier training state

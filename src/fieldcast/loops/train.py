@@ -74,7 +74,7 @@ def train(
         For a model that cannot be built, a device that is not there, a base of another model.
     """
     codec = FieldCodec.of(fields, climatology, normalisation)
-    space = space_of(fields, normalisation).to(choose_device(recipe.device))
+    space = space_of(fields, climatology, normalisation).to(choose_device(recipe.device))
     training, validation = (
         task(select(fields, splits, name), codec, space, recipe) for name in ("train", "validation")
     )

@@ -85,10 +85,10 @@ class Training:
         )
         if loss < self.best_loss:
             self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
-        waited = self.step - self.best_step
-        self.finished = (
-            self.step >= self.options.steps or waited >= self.options.patience * self.options.report_every
-        )
+        options = self.options
+        idle = self.step - self.best_step >= options.patience * options.report_every
+        late = options.minutes is not None and self.seconds >= 60 * options.minutes
+        self.finished = self.step >= options.steps or idle or late
 
     def state(self, fingerprint: str) -> bytes:
         """One file with everything."""

@@ -19,8 +19,7 @@ from fieldcast.models.crps import fair_crps
 from fieldcast.models.draws import Draws
 
 MEMBERS = 8
-FRACTIONS = 0.01, 0.02, 0.05, 0.1, 0.2, 0.4
-ROUNDS = 2
+FRACTIONS = 0.02, 0.05, 0.1, 0.2
 STEP = 2**30  # of the draws: no training or validation step has this number
 
 
@@ -42,16 +41,12 @@ def tune(model: Model, task: Task, options: Fit, seed: int) -> list[dict[str, An
         return trials[values]
 
     trial()
-    for _ in range(ROUNDS):
-        before = model.chosen()
-        for name, values in model.choices.items():
-            results = []
-            for value in values:
-                model.choose(**{name: value})
-                results.append(trial())
-            model.choose(**{name: values[int(np.argmin(results))]})
-        if model.chosen() == before:
-            break
+    for name, values in model.choices.items():
+        results = []
+        for value in values:
+            model.choose(**{name: value})
+            results.append(trial())
+        model.choose(**{name: values[int(np.argmin(results))]})
     return rows
 
 

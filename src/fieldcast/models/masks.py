@@ -126,12 +126,8 @@ def smooth(draws: Draws, space: Space, layers: int) -> Priority:
     radius = (share * ((space.points - centre) ** 2).sum(-1)).sum().sqrt()
     w = draws.normal(layers, WAVES, 3)[:, 0] / (CLOUD * radius)
     phase = 2 * math.pi * draws.uniform(layers, WAVES)[:, 0]
-    x, y, z = space.points.unbind(-1)
-    field = torch.zeros(*phase.shape[:2], *space.shape, device=x.device)
-    for wave, angle in zip(w.unbind(2), phase.unbind(2), strict=True):  # memory of one field, not of W
-        a, b, c = wave[..., None, None].unbind(2)
-        field += torch.cos(a * x + b * y + c * z + angle[..., None, None])
-    return field * math.sqrt(2 / WAVES)
+    angle = w @ space.points.flatten(0, 1).T + phase[..., None]  # (B, layer, W, cells)
+    return angle.cos_().sum(2).unflatten(-1, space.shape) * math.sqrt(2 / WAVES)
 
 
 def check(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:

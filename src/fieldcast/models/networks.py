@@ -126,7 +126,7 @@ class UNet(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.noise = noise
-        self.position = nn.Parameter(torch.zeros(positions, *shape))
+        self.position = nn.Parameter(0.1 * torch.randn(positions, *shape))
         self.embed = nn.Sequential(nn.Linear(noise, 64), nn.SiLU(), nn.Linear(64, 64)) if noise else None
         film = 64 if noise else 0
         self.first = GridConv(inputs + positions, channels[0], wraps)

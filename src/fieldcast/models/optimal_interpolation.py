@@ -54,10 +54,16 @@ class OptimalInterpolation(Solved):
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
+            "taper": (
+                0.0,
+                28000.0,
+                18000.0,
+                10000.0,
+                5000.0,
+            ),  # first: it matters most where the record is short
             "weight": (0.5, 0.8, 0.95, 1.0),
-            "taper": (0.0, 28000.0, 18000.0, 14000.0, 10000.0, 5000.0),
-            "length": (500.0, 1000.0, 1400.0, 2000.0, 2800.0),
-            "nugget": (0.0, 1e-5, 1e-4, 1e-3, 1e-2),
+            "length": (500.0, 1000.0, 1400.0, 2000.0),
+            "nugget": (1e-5, 1e-3, 1e-2),
         }
     )
 

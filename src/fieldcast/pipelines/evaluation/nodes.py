@@ -5,6 +5,7 @@ import xarray as xr
 
 from fieldcast.fields import grid
 from fieldcast.loops.options import Evaluation, Limits
+from fieldcast.verification.leaderboard import leaderboard
 from fieldcast.verification.plots.examples import examples
 from fieldcast.verification.reconstruction import reconstruction_statistics
 from fieldcast.verification.table import scored_digest, stamp
@@ -28,6 +29,13 @@ def score(
     )
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
     return stamp(scores, "", seed, observations.attrs["data"], scored), diagnostics
+
+
+def summarise(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The scores over all variables at unobserved cells, for each pattern and k."""
+    data, scored = scores.iloc[0][["data", "scored"]]
+    table = leaderboard({"": scores}, data, scored, seed=seed)
+    return table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
 
 
 def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:

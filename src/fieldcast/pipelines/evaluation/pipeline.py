@@ -13,6 +13,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(nodes.score, inputs, ["scores", "diagnostics"], name="score"),
+            node(nodes.summarise, ["scores", "params:seed"], "metrics", name="summarise"),
             node(nodes.show, SCORED, "examples", name="show"),
         ]
     )

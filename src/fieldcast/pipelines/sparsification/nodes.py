@@ -15,5 +15,8 @@ def observe(
     sparsification: Sparsification, limits: Limits,
 ) -> xr.Dataset:  # fmt: skip
     """The same masked and noisy values for every method."""
-    codec, space = FieldCodec.of(fields, climatology, normalisation), space_of(fields, normalisation)
+    codec, space = (
+        FieldCodec.of(fields, climatology, normalisation),
+        space_of(fields, climatology, normalisation),
+    )
     return sparsify(select(fields, splits, "test"), codec, space, sparsification, limits)
