@@ -1,4 +1,4 @@
-"""A small Kedro project on this package's frame, for tests of the frame in this process or in a real one."""
+"""A small Kedro project on this package's frame, and this project itself; each in this process or in a real one."""
 
 import os
 import shutil
@@ -168,3 +168,34 @@ def kedro(toy: Path) -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(command, cwd=toy, env=environment, text=True, stdout=pipe, stderr=pipe)
 
     return start
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def project() -> Callable[..., Any]:
+    """Run pipelines of this project in this process, with the environment `test`, by name."""
+
+    def run(
+        *names: str,
+        data_root: Path,
+        parameters: dict[str, Any] | None = None,
+        conf: Path = ROOT / "conf",
+        env: str = "test",
+        **options: Any,
+    ) -> Any:
+        bootstrap_project(ROOT)
+        given = {"data_root": str(data_root), **(parameters or {})}
+        with KedroSession.create(ROOT, env=env, conf_source=str(conf), runtime_params=given) as one:
+            return one.run(pipeline_names=list(names), **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data root after the whole task `reconstruct`, made once; tests may add to it, and change nothing."""
+    data_root = tmp_path_factory.mktemp("finished")
+    project("reconstruct", data_root=data_root)
+    return data_root

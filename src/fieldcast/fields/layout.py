@@ -165,6 +165,8 @@ def _as_dimension(dataset: xr.Dataset, name: str, axis: str) -> xr.Dataset:
 
 
 def _check_dates(time: xr.DataArray, where: str) -> None:
+    if not time.size:
+        raise InputError(f"{where} holds no times: give another file")
     if not calendars.is_dates(time):
         raise InputError(
             f"the time axis of {where} holds no dates: give it units such as 'days since 2001-01-01'"

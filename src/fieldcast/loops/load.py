@@ -16,15 +16,12 @@ import torch
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, layout
-from fieldcast.fields.quality import HUGE
 from fieldcast.loops.as_before import as_before
 from fieldcast.loops.checkpoint import Checkpoint, unpack
-from fieldcast.loops.codec import GRID, FieldCodec
+from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.draw import context_of, draw
+from fieldcast.loops.fitting import fitting
 from fieldcast.models.core import place
-
-TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 
 
 def load(path: str | Path, device: str = "auto") -> TrainedModel:
@@ -130,63 +127,15 @@ class TrainedModel:
         return as_before(dataset, with_moments(filled, codec), codec)
 
 
-def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """The model's variables of a data set, on its grid and in its units; one sentence for what differs."""
-    data = layout.to_contract(dataset, "the data set to fill")
-    for v in codec.variables:
-        if v not in data or "time" not in data[v].dims:
-            there = ", ".join(layout.time_varying(data)) or "none"
-            raise InputError(
-                f"the data set has no variable '{v}' that changes in time, which the model needs; it has {there}."
-            )
-        units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
-        if units != expected:
-            raise InputError(
-                f"variable '{v}' is in '{units}', the model was trained on '{expected}': convert it first."
-            )
-    data = data[list(codec.variables)].sortby("latitude")
-    data = (
-        data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude")
-        if around(data, codec)
-        else data
-    )
-    for axis in GRID:
-        mine, theirs = getattr(codec, axis), data[axis].values
-        if len(mine) != len(theirs) or not np.allclose(mine, theirs, atol=TOLERANCE):
-            raise InputError(
-                f"the {axis}s differ: the data set has {describe(theirs)}, the model was trained on {describe(mine)}; "
-                "interpolate the data set to the model's grid, or train on this grid."
-            )
-    if not data.sizes["time"]:
-        raise InputError("the data set to fill holds no times.")
-    data = data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
-    for v in codec.variables:
-        odd = (np.abs(data[v]) >= HUGE).any(GRID).values
-        if odd.any():
-            raise InputError(
-                f"variable '{v}' of the data set holds Inf or an undeclared fill value on "
-                f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
-            )
-    return data
-
-
-def around(data: xr.Dataset, codec: FieldCodec) -> bool:
-    """Whether only the convention of the longitudes differs: -180 to 180 against 0 to 360."""
-    return bool(data["longitude"].min() < 0 <= codec.longitude.min() and codec.longitude.max() > 180)
-
-
-def describe(values: np.ndarray) -> str:
-    return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
-
-
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     """Members, and their mean and spread beside them."""
     result = filled.copy()
     for v in codec.variables:
         name = codec.attrs[v].get("long_name", v)
-        parts = {"mean": filled[v].mean("member")}
+        members = filled[v].astype(np.float64)  # no spread of rounding where all agree
+        parts = {"mean": members.mean("member")}
         if filled.sizes["member"] > 1:
-            parts["spread"] = filled[v].std("member", ddof=1)
+            parts["spread"] = members.std("member", ddof=1)
         for part, values in parts.items():
             units = codec.attrs[v].get("units", "1")
             result[f"{v}_{part}"] = values.astype(np.float32).assign_attrs(

@@ -8,6 +8,7 @@ import xarray as xr
 
 from fieldcast.loops.checkpoint import unpack
 from fieldcast.loops.draw import reconstruct
+from fieldcast.loops.fitting import check_observations
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.options import Evaluation, Limits
 from fieldcast.models.core import place
@@ -19,6 +20,7 @@ def draw(
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
     """Reconstructions case by case, and what drawing and training cost."""
     made = unpack(checkpoint, model=model)
+    check_observations(observations, made.codec)
     members = limits.cap("members", evaluation.members)
     parameters = sum(p.numel() for p in made.model.parameters())
     known = {"parameters": parameters, **made.header["costs"]}

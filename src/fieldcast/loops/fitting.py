@@ -1,0 +1,76 @@
+"""Whether data fit a trained model: its variables, its units, its grid; what differs is one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars, layout
+from fieldcast.fields.quality import HUGE
+from fieldcast.loops.codec import GRID, FieldCodec
+
+TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
+
+
+def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """The model's variables of a data set, on its grid and in its units; one sentence for what differs."""
+    data = layout.to_contract(dataset, "the data set to fill")
+    for v in codec.variables:
+        if v not in data or "time" not in data[v].dims:
+            there = ", ".join(layout.time_varying(data)) or "none"
+            raise InputError(
+                f"the data set has no variable '{v}' that changes in time, which the model needs; it has {there}."
+            )
+        units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
+        if units != expected:
+            raise InputError(
+                f"variable '{v}' is in '{units}', the model was trained on '{expected}': convert it first."
+            )
+    data = data[list(codec.variables)].sortby("latitude")
+    data = (
+        data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude")
+        if around(data, codec)
+        else data
+    )
+    same_grid(data, codec, "the data set")
+    data = data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
+    for v in codec.variables:
+        odd = (np.abs(data[v]) >= HUGE).any(GRID).values
+        if odd.any():
+            raise InputError(
+                f"variable '{v}' of the data set holds Inf or an undeclared fill value on "
+                f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
+            )
+    return data
+
+
+def around(data: xr.Dataset, codec: FieldCodec) -> bool:
+    """Whether only the convention of the longitudes differs: -180 to 180 against 0 to 360."""
+    return bool(data["longitude"].min() < 0 <= codec.longitude.min() and codec.longitude.max() > 180)
+
+
+def describe(values: np.ndarray) -> str:
+    return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
+
+
+def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
+    """One sentence if the latitudes or longitudes of `what` are not those of the model."""
+    for axis in GRID:
+        mine, theirs = getattr(codec, axis), data[axis].values
+        if len(mine) != len(theirs) or not np.allclose(mine, theirs, atol=TOLERANCE):
+            raise InputError(
+                f"the {axis}s differ: {what} has {describe(theirs)}, the model was trained on {describe(mine)}; "
+                f"interpolate {what} to the model's grid, or train on this grid."
+            )
+
+
+def check_observations(observations: xr.Dataset, codec: FieldCodec) -> None:
+    """One sentence if stored observations are not of the variables and the grid of a checkpoint."""
+    theirs = tuple(layout.time_varying(observations))
+    if set(theirs) != set(codec.variables):
+        raise InputError(
+            f"the observations are of {', '.join(theirs)}, the checkpoint of {', '.join(codec.variables)}: "
+            "train the experiment again, on these data."
+        )
+    same_grid(observations, codec, "the data set")

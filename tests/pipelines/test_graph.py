@@ -1,0 +1,157 @@
+"""The whole graph on a tiny planet: what comes out is complete, nothing is done twice, nothing is misspelt."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Pipeline, node
+from safetensors.torch import load
+
+ROOT = Path(__file__).parents[2]
+COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "score", "value", "low", "high"]
+SCORES = {"rmse", "mae", "bias", "ssim", "crps", "crps_minus_oi", "ssr", "coverage50", "coverage90"}
+CASES = {("random", k) for k in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)} | {
+    (pattern, 0.1) for pattern in ("regular", "stations", "swaths", "blocks")
+}
+VARIABLES = {"all", "z500", "t650", "u200", "ws800"}
+
+
+def listed(conf: Path = ROOT / "conf") -> set[str]:
+    return {file.stem for file in (conf / "base/parameters/experiments/reconstruct").glob("*.yml")}
+
+
+@pytest.fixture(scope="module")
+def board(finished: Path) -> pd.DataFrame:
+    return pd.read_csv(finished / "08_reporting/leaderboard_reconstruct.csv")
+
+
+def test_the_leaderboard_has_every_score_of_every_case_once(board: pd.DataFrame) -> None:
+    assert list(board.columns) == COLUMNS
+    keys = ["experiment", "pattern", "k", "cells", "variable", "score"]
+    assert not board.duplicated(keys).any()
+    expected = {
+        (name, *case, cells, variable, score)
+        for name in listed()
+        for case in CASES
+        for variable in VARIABLES
+        for cells in ("unobserved", "all")
+        for score in SCORES - ({"crps_minus_oi"} if name == "optimal_interpolation" else set())
+    }
+    # raw draws against what was observed: of all cells alone
+    expected |= {
+        (name, *case, "all", variable, "consistency")
+        for name in listed()
+        for case in CASES
+        for variable in VARIABLES
+    }
+    assert set(board[keys].itertuples(index=False, name=None)) == expected
+
+
+def test_scores_are_numbers_within_their_intervals(board: pd.DataFrame) -> None:
+    certain = board[board["score"].isin(["rmse", "mae", "crps", "ssim", "consistency", "crps_minus_oi"])]
+    assert certain[["value", "low", "high"]].notna().all(axis=None)
+    assert ((certain["low"] <= certain["value"]) & (certain["value"] <= certain["high"])).mean() > 0.99
+    positive = board[board["score"].isin(["rmse", "mae", "consistency"])]
+    assert (positive["value"] >= 0).all()
+    assert board["seed"].eq(0).all() and board["data"].nunique() == 1
+
+
+def test_the_difference_is_that_of_the_two_scores(board: pd.DataFrame) -> None:
+    keys = ["pattern", "k", "cells", "variable"]
+    wide = board.pivot_table(index=["experiment", *keys], columns="score", values="value")
+    reference = wide.loc["optimal_interpolation", "crps"]
+    for name in listed() - {"optimal_interpolation"}:
+        difference = wide.loc[name, "crps"] - reference
+        pd.testing.assert_series_equal(
+            wide.loc[name, "crps_minus_oi"], difference, check_names=False, rtol=1e-4, atol=1e-6
+        )
+
+
+def test_the_report_stands_alone(finished: Path) -> None:
+    page = (finished / "08_reporting/report.html").read_text(encoding="utf-8")
+    sources = re.findall(r"""(?:src|href|action|data)\s*=\s*["']([^"']*)""", page)
+    assert len(sources) > 10 and all(one.startswith(("data:", "#")) for one in sources)
+    assert not re.search(r"@import|url\((?!['\"]?(data:|#))|<script[^>]+src|fetch\(", page)
+    assert not re.search(r"https?://(?!www\.w3\.org)[^\s\"'<]*\.(js|css|png|woff2?)", page)
+    assert {name for name in listed() if name not in page} == set()
+
+
+def test_what_is_finished_trains_no_step(
+    project: Callable[..., Any], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: Any, **__: Any) -> None:
+        raise AssertionError("a step was trained")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    address, folder = "reconstruct.denoising_vae", finished / "06_models/reconstruct/denoising_vae"
+    before = contents(folder)
+    assert len(before) > 50
+    project("training", data_root=finished, namespaces=[address])
+    assert contents(folder) == before
+    with pytest.raises(AssertionError, match="a step was trained"):  # the step is where it would be seen
+        restart = {"reconstruct": {"denoising_vae": {"fit": {"restart": True}}}}
+        project("training", data_root=finished, namespaces=[address], parameters=restart)
+    assert contents(folder) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The values of all tensors that training has stored."""
+    return {
+        f"{file.name}:{name}": tensor.numpy().tobytes()
+        for file in folder.glob("*.safetensors")
+        for name, tensor in load(file.read_bytes()).items()
+    }
+
+
+def undeclared() -> set[str]:
+    """Data sets of any pipeline that no entry of the catalog describes."""
+    bootstrap_project(ROOT)
+    with KedroSession.create(ROOT, env="test") as session:
+        catalog = session.load_context().catalog
+    names = {name for one in pipelines.values() for name in one.datasets()}
+    assert len(names) > 10 * len(listed())
+    return {name for name in names if name not in catalog}
+
+
+def test_every_data_set_of_every_pipeline_is_declared() -> None:
+    assert undeclared() == set()
+
+
+def test_a_misspelt_name_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fieldcast.pipelines.fill import pipeline
+
+    def misspelt() -> Pipeline:
+        return Pipeline([node(lambda x: x, "chekpoints", "filed", name="fill")])
+
+    monkeypatch.setattr(pipeline, "create_pipeline", misspelt)
+    assert undeclared() == {"chekpoints", "filed"}
+
+
+def test_a_new_experiment_is_one_file(
+    project: Callable[..., Any], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf, data_root = tmp_path / "conf", tmp_path / "data"
+    shutil.copytree(ROOT / "conf", conf)
+    for folder in ("01_raw", "03_primary", "04_feature"):
+        shutil.copytree(finished / folder, data_root / folder)
+    text = "reconstruct: {mine: {model: {type: interpolation.Nearest}}}"
+    (conf / "base/parameters/experiments/reconstruct/mine.yml").write_text(text)
+    project("reconstruct.mine", data_root=data_root, conf=conf)
+    board = pd.read_csv(data_root / "08_reporting/leaderboard_reconstruct.csv")
+    assert set(board["experiment"]) == {"mine"}
+    assert "mine" in capsys.readouterr().out
+    theirs = pd.read_csv(finished / "08_reporting/leaderboard_reconstruct.csv").query(
+        "experiment == 'nearest'"
+    )
+    keys = ["pattern", "k", "cells", "variable", "score"]
+    both = board.merge(theirs, on=keys, suffixes=("", "_theirs")).query("score == 'rmse'")
+    assert len(both) == len(CASES) * len(VARIABLES) * 2
+    pd.testing.assert_series_equal(both["value"], both["value_theirs"], check_names=False)

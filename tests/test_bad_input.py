@@ -1,0 +1,463 @@
+"""Whatever a user gets wrong ends with one sentence that says where and what to do, and harms nothing on disk."""
+
+import builtins
+import errno
+import hashlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.sentences import sentence
+
+ROOT = Path(__file__).parents[1]
+TIMES = 60
+Spoil = Callable[[xr.Dataset], xr.Dataset]
+
+
+def weather(times: int = TIMES, longitudes: int = 6) -> xr.Dataset:
+    """Two variables of slow noise about a mean: a file as it should be."""
+    rng = np.random.default_rng([2, times])
+    red = rng.standard_normal((times, 5, longitudes)).astype(np.float32)
+    for i in range(1, times):
+        red[i] += 0.8 * red[i - 1]
+    dims = ("time", "latitude", "longitude")
+    return xr.Dataset(
+        {"t2m": (dims, 288 + 3 * red, {"units": "K"}), "msl": (dims, 1e5 + 800 * red[::-1], {"units": "Pa"})},
+        {
+            "time": xr.date_range("2001-01-01", periods=times),
+            "latitude": ("latitude", np.linspace(-60, 60, 5), {"units": "degrees_north"}),
+            "longitude": ("longitude", np.arange(longitudes) * 360.0 / longitudes, {"units": "degrees_east"}),
+        },
+    )
+
+
+def curvilinear(d: xr.Dataset) -> xr.Dataset:
+    lat, lon = np.meshgrid(d["latitude"], d["longitude"], indexing="ij")
+    d = d.rename_dims(latitude="y", longitude="x").drop_vars(["latitude", "longitude"])
+    units = ({"units": "degrees_north"}, {"units": "degrees_east"})
+    return d.assign_coords(lat=(("y", "x"), lat, units[0]), lon=(("y", "x"), lon, units[1]))
+
+
+def set_to(value: float) -> Spoil:
+    return lambda d: d.assign(t2m=d["t2m"].where((d["time"] != d["time"][7]) | (d["latitude"] > -60), value))
+
+
+def repeated(d: xr.Dataset) -> xr.Dataset:
+    return xr.concat([d.isel(time=slice(0, 8)), d.isel(time=[7]) + 1, d.isel(time=slice(8, None))], "time")
+
+
+CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
+    "no time axis": (lambda d: d.isel(time=0, drop=True), ("has no time axis", "days since")),
+    "missing dates": (lambda d: d.isel(time=[*range(9), *range(12, 60)]), ("2001-01-09", "gaps")),
+    "duplicate times": (repeated, ("2001-01-08",)),
+    "scattered NaN": (set_to(np.nan), ("'t2m'", "2001-01-08", "missing", "fill them in")),
+    "Inf": (set_to(np.inf), ("'t2m'", "2001-01-08", "infinite", "mask")),
+    "constant variable": (lambda d: d.assign(msl=d["msl"] * 0 + 1), ("'msl'", "constant")),
+    "missing units": (lambda d: d.assign(msl=d["msl"].drop_attrs()), ("'msl'", "units")),
+    "curvilinear grid": (curvilinear, ("curvilinear", "interpolate")),
+    "fewer than 30 times": (lambda d: d.isel(time=slice(0, 29)), ("29", "30")),
+}
+FILES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "missing": (lambda file: file.unlink(), ("does not exist", "check ingestion.path")),
+    "truncated": (
+        lambda file: file.write_bytes(file.read_bytes()[:-2000]),
+        ("damaged or truncated", "again"),
+    ),
+    "not NetCDF": (lambda file: file.write_text("time,t2m\n2001-01-01,288\n"), ("is not NetCDF", "give")),
+    "empty": (lambda file: file.write_bytes(b""), ("is empty (0 bytes)", "again")),
+}
+PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "misspelt key": ({"sparsification": {"nois": 0.1}}, ("sparsification.nois", "did you mean noise?")),
+    "misspelt key of an experiment": (
+        {"reconstruct": {"denoising_vae": {"fit": {"step": 3}}}},
+        ("reconstruct.denoising_vae.fit.step", "did you mean steps?"),
+    ),
+    "misspelt key of the planet": (
+        {"ingestion": {"planet": {"yaers": 3}}},
+        ("ingestion.planet.yaers", "years"),
+    ),
+    "misspelt name": ({"devise": "cpu"}, ("devise", "did you mean device?")),
+    "wrong type": (
+        {"reconstruct": {"denoising_vae": {"fit": {"steps": "many"}}}},
+        ("reconstruct.denoising_vae.fit.steps = 'many'", "integer"),
+    ),
+    "k too large": (
+        {"sparsification": {"cases": {"random": [10.0]}}},
+        ("sparsification", "random", "10", "write 0.1 for 10 %"),
+    ),
+    "k of no pattern": (
+        {"sparsification": {"cases": {"randm": [0.1]}}},
+        ("sparsification.cases", "'random'"),
+    ),
+    "k of training": (
+        {"sparsification": {"training": {"k": [0.0, 0.5]}}},
+        ("sparsification.training", "0.005"),
+    ),
+    "test period outside the data": (
+        {
+            "ingestion": {
+                "splits": {
+                    "train": ["0001", "0002"],
+                    "validation": ["0003", "0003"],
+                    "test": ["0030", "0031"],
+                }
+            }
+        },
+        ("ingestion.splits.test", "0030"),
+    ),
+    "unknown model option": (
+        {"reconstruct": {"denoising_vae": {"model": {"latnet": 20}}}},
+        ("model.latnet", "did you mean 'latent'?"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def root(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with results, of which nothing may change: all but the bulk of the finished one."""
+    folder = tmp_path_factory.mktemp("root") / "data"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("07_model_output", "figures"))
+    drawn = "07_model_output/reconstruct/climatology"
+    shutil.copytree(finished / drawn, folder / drawn)
+    return folder
+
+
+def state(folder: Path) -> dict[str, str]:
+    """Digest of every file under a folder."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture
+def unharmed(root: Path) -> Iterator[Path]:
+    """The data root, found at the end as it was at the beginning."""
+    before = state(root)
+    assert len(before) > 100
+    yield root
+    assert state(root) == before
+
+
+@pytest.fixture
+def said(project: Callable[..., Any], unharmed: Path) -> Callable[..., str]:
+    """The sentence with which a run in this process ends."""
+
+    def run(*names: str, parameters: dict[str, Any] | None = None, **options: Any) -> str:
+        with pytest.raises(Exception) as caught:
+            project(*names, data_root=unharmed, parameters=parameters, **options)
+        text = sentence(caught.value)
+        assert text is not None and "\n" not in text and "Traceback" not in text
+        return text
+
+    return run
+
+
+@pytest.fixture
+def kedro() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A real `kedro run --env test`."""
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "kedro", "run", "--env", "test", *words]
+        known = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        return subprocess.run(
+            command, cwd=ROOT, env=known, text=True, capture_output=True, timeout=300, check=False
+        )
+
+    return run
+
+
+def only_a_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 1, and nothing but progress and one sentence with these words."""
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line[:2].isdigit()]  # not the clock's
+    assert len(lines) == 1 and lines[0].startswith("fieldcast: "), done.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert done.stdout == ""
+
+
+def ingest(file: Path) -> dict[str, Any]:
+    return {"ingestion": {"source": "file", "path": str(file)}}
+
+
+# --- the input file
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A sound file."""
+    path = tmp_path / "weather.nc"
+    weather().to_netcdf(path)
+    return path
+
+
+@pytest.mark.parametrize("family", CONTENTS)
+def test_content_of_the_input_file(said: Any, tmp_path: Path, family: str) -> None:
+    spoil, words = CONTENTS[family]
+    file = tmp_path / "weather.nc"
+    spoil(weather()).to_netcdf(file)
+    text = said("ingestion", parameters=ingest(file))
+    assert all(word in text for word in (str(file), *words)), text
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_the_input_file_itself(said: Any, file: Path, family: str) -> None:
+    harm, words = FILES[family]
+    harm(file)
+    text = said("ingestion", parameters=ingest(file))
+    assert all(word in text for word in (str(file), *words)), text
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_the_file_to_fill_itself(said: Any, file: Path, family: str) -> None:
+    harm, words = FILES[family]
+    harm(file)
+    text = said("fill", parameters={"fill": {"observations": str(file)}})
+    assert all(word.replace("ingestion.path", "fill.observations") in text for word in (str(file), *words)), (
+        text
+    )
+
+
+def test_a_sound_file_is_not_refused(project: Any, file: Path, tmp_path: Path) -> None:
+    project("ingestion", data_root=tmp_path / "new", parameters=ingest(file))
+    assert (tmp_path / "new/03_primary/fields.zarr/.zmetadata").exists()
+
+
+def test_an_input_file_in_a_real_process(kedro: Any, unharmed: Path, file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-2000])
+    done = kedro("--params", f"data_root={unharmed},ingestion.source=file,ingestion.path={file}")
+    only_a_sentence(done, str(file), "damaged or truncated NetCDF file", "copy or download it again")
+
+
+# --- the configuration
+
+
+@pytest.mark.parametrize("family", PARAMETERS)
+def test_parameters(said: Any, family: str) -> None:
+    parameters, words = PARAMETERS[family]
+    text = said("reconstruct.denoising_vae", parameters=parameters)
+    assert all(word in text for word in words), text
+
+
+def test_an_unknown_experiment(said: Any) -> None:
+    assert "'reconstruct.krigging'; did you mean reconstruct.kriging" in said("reconstruct.krigging")
+    fill = {"fill": {"observations": "x.nc", "experiment": "reconstruct.krigging"}}
+    assert "x.nc" in said("fill", parameters=fill)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("reconstruct: {mine: {modle: {}}}", ("mine.yml", "modle", "did you mean model?")),
+        ("reconstruct: {mine: {model: [}}", ("mine.yml",)),
+        ("reconstruct: {yours: {model: {}}}", ("mine.yml",)),
+        ("reconstruct: {mine: {model: {type: vae.VEA}}}", ("vae.VEA",)),
+        ("reconstruct: {mine: {weights: reconstruct.liner, model: {type: vae.VAE}}}", ("liner", "linear")),
+    ],
+)
+def test_an_experiments_file(said: Any, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    (conf / "base/parameters/experiments/reconstruct/mine.yml").write_text(text)
+    shown = said("reconstruct.mine", conf=conf)
+    assert all(word in shown for word in words), shown
+
+
+def test_a_configuration_in_a_real_process(kedro: Any, unharmed: Path) -> None:
+    address = "reconstruct.denoising_vae"
+    done = kedro("--pipelines", address, "--params", f"data_root={unharmed},{address}.fit.learning_rat=0.1")
+    only_a_sentence(done, f"{address}.fit.learning_rat", "did you mean learning_rate?")
+
+
+# --- the machine
+
+STAND_IN = """
+import builtins, io, os
+
+opened, folder, number = io.open, {folder!r}, {number}
+
+def refuse(file, mode="r", *args, **kwargs):
+    if set(mode) & set("wax+") and str(file).startswith(folder):
+        raise OSError(number, os.strerror(number), str(file))
+    return opened(file, mode, *args, **kwargs)
+
+io.open = builtins.open = refuse
+"""
+MOUNTS = {
+    errno.ENOSPC: "mount -t tmpfs -o size=1m tmpfs {folder} && cp -r {folder}.before/. {folder}",
+    errno.EROFS: "cp -r {folder}.before/. {folder} && mount --bind {folder} {folder} && "
+    "mount -o remount,ro,bind {folder}",
+}
+
+
+def on_a_bad_disk(
+    number: int, folder: Path, words: list[str]
+) -> tuple[subprocess.CompletedProcess[str], str]:
+    """A real command whose data folder is full or read-only, and the listing of that folder afterwards.
+
+    A mount of a namespace of its own, which ends with it; where that is forbidden, an `open` that says the same.
+    """
+    folder.mkdir()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = " ".join([sys.executable, "-m", "kedro", "run", "--env", "test", *words])
+    listing = f"find {folder} -type f | sort | xargs sha256sum > {folder}.after"
+    begin = MOUNTS[number].format(folder=folder)
+    shell: list[str] = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*shell, begin], check=False).returncode:
+        site = folder.with_suffix(".site")
+        site.mkdir()
+        (site / "sitecustomize.py").write_text(STAND_IN.format(folder=str(folder), number=number))
+        environment["PYTHONPATH"] = str(site)
+        shell, begin = ["sh", "-c"], f"cp -r {folder}.before/. {folder}"
+    whole = f"{begin} && {{ {command}; code=$?; {listing}; exit $code; }}"
+    done = subprocess.run(
+        [*shell, whole], cwd=ROOT, env=environment, text=True, capture_output=True, timeout=300, check=False
+    )
+    return done, Path(f"{folder}.after").read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, ("No space left on device", "free some space", "data_root")),
+        (errno.EROFS, ("Read-only file system", "check the folder", "data_root")),
+    ],
+)
+def test_a_full_disk_and_a_read_only_folder(tmp_path: Path, number: int, words: tuple[str, ...]) -> None:
+    """In a real process: what was there before is all that is there afterwards."""
+    folder, before = tmp_path / "data", tmp_path / "data.before"
+    (before / "03_primary").mkdir(parents=True)
+    (before / "03_primary/splits.json").write_text('{"train": ["older", "data"]}')
+    done, after = on_a_bad_disk(
+        number, folder, ["--pipelines", "ingestion", "--params", f"data_root={folder}"]
+    )
+    only_a_sentence(done, str(folder), *words)
+    digest = hashlib.sha256((before / "03_primary/splits.json").read_bytes()).hexdigest()
+    assert after.split() == [digest, str(folder / "03_primary/splits.json")]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("pipeline", ["training", "reconstruction", "evaluation", "reporting"])
+def test_each_stage_on_a_bad_disk(
+    said: Any, unharmed: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, number: int
+) -> None:
+    """The operating system refuses every file that a stage begins to write."""
+    opened = io.open
+
+    def refuse(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        if set(mode) & set("wax+") and str(file).startswith(str(unharmed)):
+            raise OSError(number, os.strerror(number), str(file))
+        return opened(file, mode, *args, **kwargs)
+
+    monkeypatch.setattr(io, "open", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
+    chosen = {} if pipeline == "reporting" else {"namespaces": ["reconstruct.climatology"]}
+    text = said(pipeline, **chosen)
+    assert str(unharmed) in text and "data_root" in text, text
+
+
+# --- checkpoints
+
+
+@pytest.fixture
+def models(finished: Path, tmp_path: Path) -> Path:
+    """A data root with all that reconstruction needs of one experiment."""
+    for part in ("03_primary", "04_feature", "06_models/reconstruct/climatology"):
+        shutil.copytree(finished / part, tmp_path / "data" / part)
+    return tmp_path / "data"
+
+
+def change_a_weight(data: bytes) -> bytes:
+    return data[:-7] + bytes([data[-7] ^ 1]) + data[-6:]
+
+
+CHECKPOINTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "truncated": (lambda data: data[: len(data) // 2], "is damaged or is not a checkpoint"),
+    "empty": (lambda data: b"", "is damaged or is not a checkpoint"),
+    "tampered": (change_a_weight, "was changed after it was written"),
+    "another file": (lambda data: b"not a checkpoint at all", "is damaged or is not a checkpoint"),
+}
+
+
+@pytest.mark.parametrize("family", CHECKPOINTS)
+def test_checkpoints(project: Any, models: Path, file: Path, family: str) -> None:
+    harm, words = CHECKPOINTS[family]
+    checkpoint = models / "06_models/reconstruct/climatology/checkpoint.safetensors"
+    checkpoint.write_bytes(harm(checkpoint.read_bytes()))
+    before = state(models)
+    address = "reconstruct.climatology"
+    fill = {"fill": {"observations": str(file), "experiment": address}}
+    for pipeline, options in (("fill", {"parameters": fill}), ("reconstruction", {"namespaces": [address]})):
+        with pytest.raises(Exception) as caught:
+            project(pipeline, data_root=models, **options)
+        text = sentence(caught.value) or ""
+        assert words in text and "train the experiment again" in text and "\n" not in text, text
+    assert state(models) == before
+
+
+@pytest.mark.parametrize(("longitudes", "words"), [(6, "train the experiment again"), (16, "t2m, msl")])
+def test_a_checkpoint_of_other_data(
+    project: Any, finished: Path, tmp_path: Path, longitudes: int, words: str
+) -> None:
+    """Trained on the planet, while the data root now holds another file."""
+    path, data_root = tmp_path / "other.nc", tmp_path / "data"
+    weather(120, longitudes).to_netcdf(path)
+    project("ingestion", "sparsification", data_root=data_root, parameters=ingest(path))
+    shutil.copytree(
+        finished / "06_models/reconstruct/climatology", data_root / "06_models/reconstruct/climatology"
+    )
+    before = state(data_root)
+    with pytest.raises(Exception) as caught:
+        project("reconstruction", data_root=data_root, namespaces=["reconstruct.climatology"])
+    text = sentence(caught.value) or ""
+    assert words in text and "the checkpoint of z500" in text and "\n" not in text, text
+    assert state(data_root) == before
+
+
+def test_a_checkpoint_of_another_grid(project: Any, finished: Path, tmp_path: Path) -> None:
+    data_root = tmp_path / "data"
+    planet = {"ingestion": {"planet": {"n_longitude": 12, "years": 1}}}
+    project("ingestion", "sparsification", data_root=data_root, parameters=planet)
+    shutil.copytree(
+        finished / "06_models/reconstruct/climatology", data_root / "06_models/reconstruct/climatology"
+    )
+    with pytest.raises(Exception) as caught:
+        project("reconstruction", data_root=data_root, namespaces=["reconstruct.climatology"])
+    assert "the longitudes differ: the data set has 12 from 0 to 330" in (sentence(caught.value) or "")
+
+
+def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
+    checkpoint = models / "06_models/reconstruct/climatology/checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    before = state(models)
+    words = ["--pipelines", "reconstruction", "--namespaces", "reconstruct.climatology"]
+    done = kedro(*words, "--params", f"data_root={models}")
+    only_a_sentence(done, "checkpoint", "is damaged", "train the experiment again")
+    assert state(models) == before
+
+
+# --- the tracking server
+
+
+def test_a_server_that_is_down_is_told_and_the_run_goes_on(kedro: Any, file: Path, tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    (conf / "test/mlflow.yml").write_text("tracking: true\n")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        server = f"http://127.0.0.1:{one.getsockname()[1]}"  # bound, and nobody listens
+        parameters = f"data_root={tmp_path / 'data'},ingestion.source=file,ingestion.path={file}"
+        words = ["--conf-source", str(conf), "--pipelines", "ingestion", "--params", parameters]
+        done = kedro(*words, MLFLOW_TRACKING_URI=server)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count(f"tracking at {server} failed, the run goes on without it") == 1, done.stderr
+    assert (tmp_path / "data/03_primary/splits.json").exists()
