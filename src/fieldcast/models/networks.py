@@ -83,18 +83,21 @@ class ConvDecoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(silu(film(norm(conv(silu(norm(x))))))): the second normalisation is scaled and shifted by the noise."""
+    """skip(x) + conv(silu(film(conv(silu(x))))): the inner features are scaled and shifted by the noise.
+
+    There is no normalisation: how large an anomaly is must reach the output. The second convolution starts at zero, so
+    that a deep network starts as a shallow one (Zhang et al. 2019, "Fixup").
+    """
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, noise: int):
         super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(min(8, inputs), inputs), nn.GroupNorm(8, outputs)
         self.conv1, self.conv2 = GridConv(inputs, outputs, wraps), GridConv(outputs, outputs, wraps)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.film = nn.Linear(noise, 2 * outputs) if noise else None
         nn.init.zeros_(self.conv2.convolution.weight)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        h = self.norm2(self.conv1(F.silu(self.norm1(x))))
+        h = self.conv1(F.silu(x))
         if self.film is not None and noise is not None:
             scale, shift = self.film(noise)[:, :, None, None].chunk(2, dim=1)
             h = h * (1 + scale) + shift
@@ -106,12 +109,12 @@ class Mixing(nn.Module):
 
     def __init__(self, channels: int, cells: int):
         super().__init__()
-        self.norm, self.dense = nn.GroupNorm(8, channels), nn.Linear(cells, cells)
+        self.dense = nn.Linear(cells, cells)
         nn.init.zeros_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.dense(self.norm(x).flatten(2)).unflatten(2, x.shape[2:])
+        return x + self.dense(x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 class UNet(nn.Module):
@@ -139,13 +142,9 @@ class UNet(nn.Module):
             ResidualBlock(i + o, o, wraps, film)
             for i, o in zip(channels[:0:-1], channels[-2::-1], strict=True)
         )
-        self.last = nn.Sequential(
-            nn.GroupNorm(8, channels[0]), nn.SiLU(), GridConv(channels[0], outputs, wraps)
-        )
-        final = self.last[2]
-        if isinstance(final, GridConv):
-            nn.init.zeros_(final.convolution.weight)
-            nn.init.zeros_(final.convolution.bias)
+        self.last = GridConv(channels[0], outputs, wraps)
+        nn.init.zeros_(self.last.convolution.weight)
+        nn.init.zeros_(self.last.convolution.bias)
 
     def forward(
         self, x: Float[Tensor, "batch c y x"], noise: Float[Tensor, "batch noise"] | None = None
@@ -162,4 +161,4 @@ class UNet(nn.Module):
             fine = kept.pop()
             x = F.interpolate(x, size=fine.shape[-2:], mode="nearest")
             x = block(torch.cat([x, fine], dim=1), film)
-        return self.last(x)
+        return self.last(F.silu(x))

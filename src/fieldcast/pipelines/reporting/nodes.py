@@ -49,10 +49,10 @@ def write_page(
     """One self-contained page."""
     code = provenance.code()
     made = {
-        "made": provenance.now(),
-        "commit": code["commit"],
-        "seed": parameters["seed"],
-        "versions": code["versions"],
+        "Made": provenance.now(),
+        "Commit": code["commit"],
+        "Seed": parameters["seed"],
+        "Versions": code["versions"],
     }
     data = describe(fields, splits, climatology, quality)
     return report({"reconstruct": task}, data, made, parameters, {"reconstruct": figures})

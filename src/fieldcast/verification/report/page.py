@@ -43,10 +43,10 @@ def report(
     `provenance` is shown as it is, in its order; a mapping in it (versions) becomes a list of name and value.
     """
     drawn = figures or {}
-    groups: list[tuple[str, list[Section]]] = [("This run", [what_ran(data, provenance, parameters)])]
+    groups: list[tuple[str, list[Section]]] = []
     for name, task in tasks.items():
         groups.append((task.title, task.sections(drawn[name] if name in drawn else task.figures())))
-    groups.append(("Background", [how_to_read(), about_data(data)]))
+    groups.append(("Background", [how_to_read(), what_ran(data, provenance, parameters), about_data(data)]))
     body = [tag("h1", "Fieldcast report"), paragraph(subtitle(tasks, data), kind="lead")]
     for title, sections in groups:
         alone = len(sections) == 1
