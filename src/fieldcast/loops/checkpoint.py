@@ -40,7 +40,8 @@ def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> byte
     """A safetensors file with a JSON header and a digest of both."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     text = json.dumps(header)
-    return save_tensors(whole, {"fieldcast": text, "digest": digest(whole, text)})
+    # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
+    return save_tensors(whole, {"fieldcast": json.dumps([digest(whole, text), text])})
 
 
 def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -53,18 +54,39 @@ def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, 
     """
     try:
         tensors = load_tensors(data)
-        size = int.from_bytes(data[:8], "little")
-        stored = json.loads(data[8 : 8 + size])["__metadata__"]
-        text, expected = stored["fieldcast"], stored["digest"]
+        expected, text = stored(data)
     except (SafetensorError, ValueError, KeyError):
-        raise InputError(
-            f"{where} is damaged or is not a checkpoint of Fieldcast: train the experiment again."
-        ) from None
+        raise InputError(damaged(where)) from None
     if digest(tensors, text) != expected:
         raise InputError(
             f"{where} was changed after it was written (its digest differs): train the experiment again."
         )
     return tensors, json.loads(text)
+
+
+def read_header(data: bytes, where: str) -> dict[str, Any]:
+    """The header alone, without reading tensors; whether they are whole is not checked.
+
+    Raises
+    ------
+    InputError
+        If the file is no checkpoint.
+    """
+    try:
+        return dict(json.loads(stored(data)[1]))
+    except (ValueError, KeyError, TypeError):
+        raise InputError(damaged(where)) from None
+
+
+def stored(data: bytes) -> tuple[str, str]:
+    """Digest and text of the header, from where the format keeps text: after eight bytes of its length."""
+    size = int.from_bytes(data[:8], "little")
+    expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
+    return expected, text
+
+
+def damaged(where: str) -> str:
+    return f"{where} is damaged or is not a checkpoint of Fieldcast: train the experiment again."
 
 
 def digest(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -110,15 +110,13 @@ def solved(
     if header:
         LOG.info("Fitted before, and nothing changed since.")
         model.load_state_dict(tensors)
-        history, seconds = header["history"], header["seconds"]
+        history, spent = header["history"], header["costs"]
     else:
         begin = time.perf_counter()
         history = solve(model, training, validation, options, seed)
         seconds = round(time.perf_counter() - begin, 2)
-    state = pack_bytes(
-        model.state_dict(), {"history": history, "seconds": seconds, "fingerprint": fingerprint}
-    )
-    spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
+        spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
+    state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "fingerprint": fingerprint})
     known = {"costs": spent, "tuned": model.chosen(), "finished": True, "fingerprint": fingerprint}
     return Saved(state, pack(known), pd.DataFrame(history))
 
@@ -172,6 +170,7 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
         with weights_of(model, run.average):
             score = validation_loss(model, validation, options, run.seed)
         run.seconds += time.perf_counter() - begin
+        run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
         run.record({name: float(value) / count for name, value in sums.items()}, score)
         bar.set_postfix(validation=f"{score:.4f}")
         yield
@@ -179,11 +178,11 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
 
 def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
     """State, the checkpoint of the best weights so far, and the history."""
-    model, device = run.model, run.parameters[0].device
+    model = run.model
     spent = {
         "train_seconds": round(run.seconds, 2),
         "step_ms": round(1000 * run.seconds / max(run.step, 1), 3),
-        "peak_mb": costs.peak_mb(device),
+        "peak_mb": run.peak_mb,
     }
     known = {"costs": spent, "step": run.step, "best_step": run.best_step, "finished": run.finished}
     with weights_of(model, run.best):

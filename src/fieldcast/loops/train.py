@@ -15,7 +15,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.loops import provenance
-from fieldcast.loops.checkpoint import pack, unpack
+from fieldcast.loops.checkpoint import pack, read_header, unpack
 from fieldcast.loops.codec import FieldCodec, space_of
 from fieldcast.loops.fit import Saved, fit, solve
 from fieldcast.loops.load import choose_device
@@ -90,7 +90,8 @@ def train(
         "data": fields.attrs["digest"], "source": fields.attrs["source"], **provenance.code(),
     }  # fmt: skip
     data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
-    fingerprint = recipe.fingerprint(data, "" if base is None else hashlib.sha256(base).hexdigest())
+    known = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]
+    fingerprint = recipe.fingerprint(data, known)
     yield from fit(
         model, training, validation, options, recipe.seed,
         lambda known: pack(model, codec, {**header, **known}), earlier, fingerprint,

@@ -51,7 +51,7 @@ class Training:
         )
         self.average = copied(learned(model))
         self.best, self.best_loss, self.best_step = copied(self.average), math.inf, 0
-        self.step, self.seconds, self.finished = 0, 0.0, False
+        self.step, self.seconds, self.peak_mb, self.finished = 0, 0.0, 0.0, False
         self.history: list[dict[str, float]] = []
 
     def learning_rate(self) -> float:
@@ -98,7 +98,8 @@ class Training:
         for number, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         header = {
-            name: getattr(self, name) for name in ("best_step", "step", "seconds", "finished", "history")
+            name: getattr(self, name)
+            for name in ("best_step", "step", "seconds", "peak_mb", "finished", "history")
         }
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
@@ -117,6 +118,7 @@ class Training:
             moments.setdefault(int(number), {})[key] = tensor.cpu() if key == "step" else tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
+        self.peak_mb = header["peak_mb"]
         self.best_step, self.history = header["best_step"], list(header["history"])
         self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]
 
