@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import unpack_bytes
 from fieldcast.loops.fit import evenly
 from fieldcast.loops.options import Fit, Limits, Sparsification
@@ -175,3 +176,24 @@ def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
     assert torch.equal(
         reconstruct.batch(index[2:4], Draws(0, index[2:4], 2, 5)).context.observed, own.observed[2:4]
     )
+
+
+def test_limits_that_change_a_fit_are_part_of_its_fingerprint():
+    assert recipe().fingerprint("", "") != recipe(T=2).fingerprint("", "")
+    assert recipe().fingerprint("", "") != recipe(steps=2).fingerprint("", "")
+    assert recipe().fingerprint("", "") == recipe(members=2).fingerprint("", "")
+
+
+def test_a_training_that_diverges_says_so_or_keeps_the_best(world):
+    with pytest.raises(InputError, match=r"diverged.*fit\.learning_rate"):
+        run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, clip=1e18, warm_up=0.0)))
+    training = Training(initialised(VAE, world.space, 0), OPTIONS, 0)
+    training.record({}, 1.0)
+    training.record({}, float("nan"))
+    assert training.finished
+    assert training.best_loss == 1.0
+
+
+def test_a_seed_out_of_range_is_one_sentence():
+    with pytest.raises(InputError, match="seed: -1"):
+        recipe(seed=-1)

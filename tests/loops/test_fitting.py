@@ -4,8 +4,10 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
+from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.fitting import check_observations, fitting
+from fieldcast.models.climatology import Climatology
 
 
 @pytest.fixture
@@ -15,11 +17,17 @@ def codec(world):
 
 @pytest.fixture
 def data(world, codec):
-    return world.fields[list(codec.variables)].isel(time=slice(0, 3))
+    return world.fields[list(codec.variables)].isel(time=slice(0, 3)).assign_attrs(data="abc")
 
 
-def test_the_data_a_model_was_trained_on_fit_it(codec, data):
-    check_observations(data, codec)
+@pytest.fixture
+def made(world, codec):
+    header = {"data": "abc", "seed": 0, "finished": True}
+    return Checkpoint(Climatology(world.space), codec, header)
+
+
+def test_the_data_a_model_was_trained_on_fit_it(codec, data, made):
+    check_observations(data, made, 0)
     xr.testing.assert_equal(fitting(data, codec), data.drop_vars("segment", errors="ignore"))
 
 
@@ -38,9 +46,21 @@ def test_coordinates_in_single_precision_fit(codec, data):
             lambda d: d.assign_coords(longitude=d["longitude"] + 1),
             "the longitudes differ: the data set has 12",
         ),
+        (
+            lambda d: d.assign_attrs(data="xyz"),
+            "the checkpoint was trained with data abc, this run has xyz: train",
+        ),
     ],
 )
-def test_other_observations_are_one_sentence(codec, data, spoil, words):
+def test_other_observations_are_one_sentence(data, made, spoil, words):
     with pytest.raises(InputError) as caught:
-        check_observations(spoil(data), codec)
+        check_observations(spoil(data), made, 0)
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_seed_or_not_finished_is_refused(data, made):
+    with pytest.raises(InputError, match="trained with seed 0, this run has 1"):
+        check_observations(data, made, 1)
+    half = Checkpoint(made.model, made.codec, {**made.header, "finished": False})
+    with pytest.raises(InputError, match="not finished"):
+        check_observations(data, half, 0)

@@ -72,3 +72,21 @@ def test_a_fraction_out_of_range_names_its_key(k):
         Sparsification(cases={"random": [k]})
     with pytest.raises(ValidationError, match=r"sparsification\.training\.k"):
         TrainingMasks(k=(k, 0.5))
+
+
+def test_no_case_no_pattern_or_an_odd_seed_is_refused():
+    with pytest.raises(ValidationError, match=r"sparsification\.cases"):
+        Sparsification(cases={"random": []})
+    for wrong in ({"seed": -1}, {"training": {"patterns": []}}):
+        with pytest.raises(ValidationError):
+            Sparsification(**wrong)
+
+
+def test_other_splits_or_statistics_are_other_observations(world):
+    """What is observed depends on the statistics of training; so does the digest."""
+    from dataclasses import replace
+
+    codec = replace(world.codec, deviation=2 * world.codec.deviation)
+    options = Sparsification(cases={"random": [0.1]}, noise=0.1, times=3)
+    a, b = (sparsify(world.split("test"), c, world.space, options, Limits()) for c in (world.codec, codec))
+    assert a.attrs["digest"] != b.attrs["digest"]

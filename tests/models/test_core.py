@@ -64,6 +64,12 @@ def test_channels_hold_season_and_static_fields(space):
             ("scheme", "leapfrog"),
         ),
         ({"latent": 3}, ("model.type",)),
+        ({"type": "core.importlib"}, ("model.type", "core.importlib")),
+        ({"type": "interpolation.cKDTree"}, ("model.type", "cKDTree")),
+        (
+            {"type": "vae.VAE", "likelihood": {"type": "vae.Gaussian", "sigma": 0.0}},
+            ("model.likelihood", "vae.Gaussian"),
+        ),
     ],
 )
 def test_a_wrong_configuration_is_one_sentence_that_names_the_key(space, config, words):

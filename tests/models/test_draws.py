@@ -59,3 +59,11 @@ def test_distributions():
     assert stats.kstest(draws.uniform(101).flatten().numpy(), "uniform").pvalue > 1e-3
     counts = torch.bincount(draws.integers(5, 100).flatten(), minlength=5)
     assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+
+
+def test_uniform_draws_never_reach_one(monkeypatch):
+    """The largest word, which single precision would round up to one."""
+    largest = torch.full((1, 1, 4), 0xFFFFFFFF)
+    monkeypatch.setattr(Draws, "_words", lambda *_: largest)
+    assert float(Draws(0, torch.zeros(1, dtype=torch.long)).uniform(1)) < 1
+    assert int(Draws(0, torch.zeros(1, dtype=torch.long)).integers(7)) == 6

@@ -114,3 +114,9 @@ def test_a_linear_gaussian_problem_is_learned(space):
     b, draws = batch(1000)
     error = (model.sample(b.context, draws)[:, 0] - b.x).square().mean() / b.x.square().mean()
     assert float(error) < 0.1
+
+
+def test_a_day_on_which_nothing_was_seen_is_no_fault(space):
+    nothing = torch.zeros(2, *space.state)
+    c = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
+    assert torch.isfinite(make(space).sample(c, Draws(0, torch.arange(2), 3))).all()

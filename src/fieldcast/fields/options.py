@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -22,7 +22,7 @@ class Ingestion:
     """Where the fields come from: the simulated planet, or `path` as `fields.sources.Source` describes it."""
 
     source: Literal["planet", "file"] = "planet"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
     path: str | list[str] | None = None
     variables: list[str] | None = None

@@ -55,7 +55,7 @@ def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, 
     try:
         tensors = load_tensors(data)
         expected, text = stored(data)
-    except (SafetensorError, ValueError, KeyError):
+    except (SafetensorError, ValueError, KeyError, TypeError):
         raise InputError(damaged(where)) from None
     if digest(tensors, text) != expected:
         raise InputError(

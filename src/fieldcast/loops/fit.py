@@ -166,6 +166,7 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
                 sums[name] = sums.get(name, 0.0) + value.detach()
             count += 1
             bar.update()
+        run.stepping += time.perf_counter() - begin
         model.eval()
         with weights_of(model, run.average):
             score = validation_loss(model, validation, options, run.seed)
@@ -181,7 +182,7 @@ def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
     model = run.model
     spent = {
         "train_seconds": round(run.seconds, 2),
-        "step_ms": round(1000 * run.seconds / max(run.step, 1), 3),
+        "step_ms": round(1000 * run.stepping / max(run.step, 1), 3),
         "peak_mb": run.peak_mb,
     }
     known = {"costs": spent, "step": run.step, "best_step": run.best_step, "finished": run.finished}

@@ -8,6 +8,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
 from fieldcast.fields.quality import HUGE
+from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.codec import GRID, FieldCodec
 
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
@@ -65,8 +66,9 @@ def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
             )
 
 
-def check_observations(observations: xr.Dataset, codec: FieldCodec) -> None:
-    """One sentence if stored observations are not of the variables and the grid of a checkpoint."""
+def check_observations(observations: xr.Dataset, made: Checkpoint, seed: int) -> None:
+    """One sentence if a checkpoint is not of these observations' variables, grid and data, of this seed, and whole."""
+    codec, header = made.codec, made.header
     theirs = tuple(layout.time_varying(observations))
     if set(theirs) != set(codec.variables):
         raise InputError(
@@ -74,3 +76,13 @@ def check_observations(observations: xr.Dataset, codec: FieldCodec) -> None:
             "train the experiment again, on these data."
         )
     same_grid(observations, codec, "the data set")
+    known = {"data": (header.get("data"), observations.attrs.get("data")), "seed": (header.get("seed"), seed)}
+    for name, (trained, present) in known.items():
+        if trained != present:
+            raise InputError(
+                f"the checkpoint was trained with {name} {trained}, this run has {present}: train the experiment again."
+            )
+    if not header.get("finished"):
+        raise InputError(
+            "the training of the checkpoint is not finished: run it again, it goes on where it stopped."
+        )

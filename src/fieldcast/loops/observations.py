@@ -54,7 +54,7 @@ def sparsify(
         "times": list(calendars.iso(chosen["time"])),
     }
     result.attrs = {
-        "digest": hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12],
+        "digest": hashlib.sha256(json.dumps(known, sort_keys=True).encode() + values.tobytes()).hexdigest()[:12],
         "data": test.attrs["digest"], "noise": options.noise, "seed": options.seed,
     }  # fmt: skip
     return result

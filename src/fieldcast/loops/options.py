@@ -48,7 +48,9 @@ class Fit:
 class TrainingMasks:
     """Masks drawn while training: every datum its own pattern and its own k, log-uniform between two fractions."""
 
-    patterns: tuple[Pattern, ...] = PATTERNS  # a pattern named twice is drawn twice as often
+    patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)] = (
+        PATTERNS  # a pattern named twice is drawn twice as often
+    )
     k: tuple[float, float] = (0.005, 0.5)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,7 @@ class TrainingMasks:
 class Sparsification:
     """How fields become observations: in training, and in the stored test observations, the same for every method."""
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
     per_variable: bool = False  # each variable its own mask
     times: Annotated[int, Field(ge=1)] = 64  # test times scored, evenly spaced
@@ -70,6 +72,8 @@ class Sparsification:
     training: TrainingMasks = field(default_factory=TrainingMasks)
 
     def __post_init__(self) -> None:
+        if not any(self.cases.values()):
+            raise InputError("sparsification.cases names no fraction: write, for example, {random: [0.1]}.")
         for pattern, fractions in self.cases.items():
             check_fractions(f"sparsification.cases.{pattern}", fractions)
 
@@ -114,9 +118,9 @@ class Fill:
 class Limits:
     """Caps on everything at once, for a quick look and for the tests; None leaves it as it is."""
 
-    steps: int | None = None
-    members: int | None = None
-    T: int | None = None  # scored times
+    steps: Annotated[int, Field(ge=1)] | None = None
+    members: Annotated[int, Field(ge=1)] | None = None
+    T: Annotated[int, Field(ge=1)] | None = None  # scored times
 
     def cap(self, name: str, value: int) -> int:
         limit = getattr(self, name)

@@ -38,14 +38,18 @@ class Recipe:
     limits: Limits
     device: str
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
+
     def fingerprint(self, data: str, base: str) -> str:
         """12 hex digits of the recipe, the data and the base; how often it is saved, and where, does not count."""
-        known = asdict(self)
+        known = {**asdict(self), "fit": asdict(self.options())}
         for name in ("save_every", "restart"):
             known["fit"].pop(name)
         for name in ("cases", "times", "masks"):  # of the test
             known["sparsification"].pop(name)
-        known["limits"] = {"steps": self.limits.steps}
+        known.pop("limits")  # the fit's options are under them already
         known |= {"device": choose_device(self.device).type, "data": data, "base": base}
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
@@ -84,7 +88,7 @@ def train(
         if base is None:
             solve(part, training, validation, options, recipe.seed)
         else:
-            take(part, base)
+            take(part, base, recipe.model.get("base"))
     header = {
         "task": recipe.task, "model": dict(recipe.model), "fit": asdict(options), "seed": recipe.seed,
         "data": fields.attrs["digest"], "source": fields.attrs["source"], **provenance.code(),
@@ -107,7 +111,7 @@ def task(fields: xr.Dataset, codec: FieldCodec, space: Space, recipe: Recipe) ->
 def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
     """A model whose first weights are a function of the seed; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # weights are made on the processor
         model = build(config, space)
     if not isinstance(model, Model):
         raise InputError(f"model.type: '{config['type']}' is a part of a model, not a model.")
@@ -119,11 +123,11 @@ def closed_form_parts(model: Model) -> list[Solved]:
     return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
 
 
-def take(part: Solved, base: bytes) -> None:
-    """The state of another experiment's model."""
-    found = unpack(base, "the checkpoint named by 'base'").model
-    if type(found) is not type(part):
+def take(part: Solved, base: bytes, config: Any) -> None:
+    """The state of another experiment's model, which must be the one that the recipe is built on."""
+    found = unpack(base, "the checkpoint named by 'base'")
+    if found.header["model"] != config:
         raise InputError(
-            f"base: holds a {type(found).__name__}, but the model is built on a {type(part).__name__}."
+            f"base: holds the model {found.header['model']}, but model.base is {config}: make them the same."
         )
-    part.load_state_dict(found.state_dict())
+    part.load_state_dict(found.model.state_dict())

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import pack_bytes
 from fieldcast.loops.options import Fit
 from fieldcast.models.core import Solved, Trained
@@ -51,7 +52,7 @@ class Training:
         )
         self.average = copied(learned(model))
         self.best, self.best_loss, self.best_step = copied(self.average), math.inf, 0
-        self.step, self.seconds, self.peak_mb, self.finished = 0, 0.0, 0.0, False
+        self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False
         self.history: list[dict[str, float]] = []
 
     def learning_rate(self) -> float:
@@ -83,12 +84,15 @@ class Training:
         self.history.append(
             {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss}
         )
+        if not math.isfinite(loss) and not math.isfinite(self.best_loss):
+            raise InputError("the training diverged before its first validation: lower fit.learning_rate.")
         if loss < self.best_loss:
             self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
         options = self.options
         idle = self.step - self.best_step >= options.patience * options.report_every
+        lost = not math.isfinite(loss)  # the best weights so far are kept
         late = options.minutes is not None and self.seconds >= 60 * options.minutes
-        self.finished = self.step >= options.steps or idle or late
+        self.finished = self.step >= options.steps or idle or late or lost
 
     def state(self, fingerprint: str) -> bytes:
         """One file with everything."""
@@ -99,7 +103,7 @@ class Training:
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         header = {
             name: getattr(self, name)
-            for name in ("best_step", "step", "seconds", "peak_mb", "finished", "history")
+            for name in ("best_step", "step", "seconds", "stepping", "peak_mb", "finished", "history")
         }
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
@@ -118,7 +122,7 @@ class Training:
             moments.setdefault(int(number), {})[key] = tensor.cpu() if key == "step" else tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
-        self.peak_mb = header["peak_mb"]
+        self.peak_mb, self.stepping = header["peak_mb"], header["stepping"]
         self.best_step, self.history = header["best_step"], list(header["history"])
         self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]
 

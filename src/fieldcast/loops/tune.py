@@ -46,7 +46,7 @@ def tune(model: Model, task: Task, options: Fit, seed: int) -> list[dict[str, An
         for value in values:
             model.choose(**{name: value})
             results.append(trial())
-        model.choose(**{name: values[int(np.argmin(results))]})
+        model.choose(**{name: values[int(np.argmin(np.nan_to_num(results, nan=np.inf)))]})
     return rows
 
 

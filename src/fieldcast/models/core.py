@@ -212,7 +212,10 @@ def resolve(kind: str, key: str) -> type:
     module_name, _, class_name = kind.rpartition(".")
     try:
         module = importlib.import_module(f"fieldcast.models.{module_name}")
-        return vars(module)[class_name]
+        found = vars(module)[class_name]
+        if not isinstance(found, type) or found.__module__ != module.__name__:
+            raise KeyError(class_name)  # what a module imports is not of this world
+        return found
     except (ImportError, KeyError, ValueError):
         raise InputError(
             f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE."
@@ -246,5 +249,7 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model") -> Any:
         keywords["space"] = space
     try:
         return kind(**keywords)
-    except TypeError as error:
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{key}: {config['type']} cannot be built: {error}.") from None

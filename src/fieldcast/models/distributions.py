@@ -1,6 +1,7 @@
 """Posteriors q(z | .) and priors p(z) of a latent: what they draw, and how dense they are.
 
-Every member of a datum gets its own draw; z has the shape (B, M, latent).
+Every member of a datum gets its own draw; z has the shape (B, M, latent). Arguments are not validated: a training that
+diverges is told by its loss, in one sentence.
 """
 
 from __future__ import annotations
@@ -43,14 +44,16 @@ class Normal:
         return self.mean[:, None] + self.deviation[:, None] * draws.normal(self.mean.shape[1])
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
-        return Independent(TorchNormal(self.mean[:, None], self.deviation[:, None]), 1).log_prob(z)
+        return Independent(
+            TorchNormal(self.mean[:, None], self.deviation[:, None], validate_args=False), 1
+        ).log_prob(z)
 
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
         """KL(q || prior) where it is known in closed form, else None."""
         if not isinstance(prior, StandardNormal):
             return None
         standard = TorchNormal(torch.zeros_like(self.mean), torch.ones_like(self.mean))
-        return kl_divergence(TorchNormal(self.mean, self.deviation), standard).sum(dim=1)
+        return kl_divergence(TorchNormal(self.mean, self.deviation, validate_args=False), standard).sum(dim=1)
 
 
 class StandardNormal(nn.Module):

@@ -72,7 +72,9 @@ class Draws:
     def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Uniform on (0, 1), never 0 or 1: 24 bits and a half."""
         words = self._words(shape)[..., : math.prod(shape)]
-        return (((words >> 8).float() + 0.5) * 2**-24).reshape(*words.shape[:2], *shape)
+        return (
+            (((words >> 8).float() + 0.5) * 2**-24).clamp_(max=1 - 2**-24).reshape(*words.shape[:2], *shape)
+        )
 
     def normal(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Standard normal, by Box and Muller (1958): sqrt(-2 log u) times cos and sin of 2 pi v."""

@@ -62,7 +62,10 @@ class FieldDecoder(nn.Module):
         self, z: Float[Tensor, "batch members latent"], c: Context
     ) -> Float[Tensor, "batch members variable y x"]:
         if self.conditioned:
-            k = torch.log(c.fraction(self.space))[:, None, None].expand(-1, z.shape[1], 1)
+            least = 1 / (
+                len(self.space.variables) * self.space.exists.sum()
+            )  # of a day on which nothing was seen
+            k = torch.log(c.fraction(self.space).clamp(min=least))[:, None, None].expand(-1, z.shape[1], 1)
             z = torch.cat([z, k], dim=2)
         return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
 

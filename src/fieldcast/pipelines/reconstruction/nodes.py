@@ -20,11 +20,13 @@ def draw(
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
     """Reconstructions case by case, and what drawing and training cost."""
     made = unpack(checkpoint, model=model)
-    check_observations(observations, made.codec)
+    check_observations(observations, made, seed)
     members = limits.cap("members", evaluation.members)
     parameters = sum(p.numel() for p in made.model.parameters())
     known = {"parameters": parameters, **made.header["costs"]}
+    times: list[float] = []
     for piece, sample_ms in reconstruct(
         place(made.model, choose_device(device)), made.codec, observations, members, seed
     ):
-        yield piece, pd.DataFrame([{**known, "sample_ms": sample_ms}])
+        times.append(sample_ms)
+        yield piece, pd.DataFrame([{**known, "sample_ms": sum(times) / len(times)}])
