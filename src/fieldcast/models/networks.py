@@ -83,21 +83,22 @@ class ConvDecoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """skip(x) + conv(silu(film(conv(silu(x))))): the inner features are scaled and shifted by the noise.
+    """skip(x) + conv(silu(film(conv(silu(norm(x)))))): the inner features are scaled and shifted by the noise.
 
-    There is no normalisation: how large an anomaly is must reach the output. The second convolution starts at zero, so
-    that a deep network starts as a shallow one (Zhang et al. 2019, "Fixup").
+    Only the branch is normalised, which keeps training stable; what is skipped is not, for how large an anomaly is must
+    reach the output. The second convolution starts at zero, so that a deep network starts as a shallow one.
     """
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, noise: int):
         super().__init__()
+        self.norm = nn.GroupNorm(8, inputs)
         self.conv1, self.conv2 = GridConv(inputs, outputs, wraps), GridConv(outputs, outputs, wraps)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.film = nn.Linear(noise, 2 * outputs) if noise else None
         nn.init.zeros_(self.conv2.convolution.weight)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        h = self.conv1(F.silu(x))
+        h = self.conv1(F.silu(self.norm(x)))
         if self.film is not None and noise is not None:
             scale, shift = self.film(noise)[:, :, None, None].chunk(2, dim=1)
             h = h * (1 + scale) + shift
@@ -109,12 +110,12 @@ class Mixing(nn.Module):
 
     def __init__(self, channels: int, cells: int):
         super().__init__()
-        self.dense = nn.Linear(cells, cells)
+        self.norm, self.dense = nn.GroupNorm(8, channels), nn.Linear(cells, cells)
         nn.init.zeros_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.dense(x.flatten(2)).unflatten(2, x.shape[2:])
+        return x + self.dense(self.norm(x).flatten(2)).unflatten(2, x.shape[2:])
 
 
 class UNet(nn.Module):
