@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -157,6 +158,11 @@ def session(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run
 
 
+def heed_interrupts() -> None:
+    """As in a terminal: behind tests in the background the shell ignores interrupts, and children inherit it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def kedro(toy: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start a real `kedro` in the small project."""
@@ -165,7 +171,15 @@ def kedro(toy: Path) -> Callable[..., subprocess.Popen[str]]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "kedro", *words]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=toy, env=environment, text=True, stdout=pipe, stderr=pipe)
+        return subprocess.Popen(
+            command,
+            cwd=toy,
+            env=environment,
+            text=True,
+            stdout=pipe,
+            stderr=pipe,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509  # it takes no lock
+        )
 
     return start
 
