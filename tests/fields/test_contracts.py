@@ -88,8 +88,10 @@ def test_cells_that_never_exist_and_lazy_data_pass(make_weather: Make) -> None:
     data = make_weather()
     data["t2m"][:, 2, 2] = np.nan
     fields, _ = ingest(data)
-    Fields().validate(fields)
-    Fields().validate(fields.chunk(time=10))
+    assert np.isnan(fields["t2m"][:, 2, 2]).all()
+    lazy = fields.chunk(time=10)
+    assert Fields().validate(fields) is fields
+    assert Fields().validate(lazy) is lazy
 
 
 def observed(fields: xr.Dataset) -> xr.Dataset:
