@@ -1,6 +1,6 @@
 """A classical ensemble corrected by a network.
 
-    x = m + (d - m) exp(g) + s M,    (g, M) = network(m, s, (d - m) / s, c),
+    x = m + (d - m) exp(g) + s M,    (g, M) = network(m, s, c),
 
 with d a draw of the base model, m and s its mean and spread. Where the network is zero, x is the draw of the base.
 """
@@ -20,7 +20,7 @@ from fieldcast.models.crps import fair_crps
 from fieldcast.models.draws import Draws
 from fieldcast.models.networks import UNet
 
-SMALLEST_SPREAD = 1e-3  # of an anomaly's: below it (d - m) / s would be rounding
+SMALLEST_SPREAD = 1e-3  # of an anomaly's: what is observed exactly may still be moved a little
 
 
 @runtime_checkable
@@ -46,13 +46,12 @@ class Corrected(Trained):
         {"spread": (0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)}
     )
 
-    def __init__(self, space: Space, base: Solved, channels: Sequence[int] = (32, 64, 128)):
+    def __init__(self, space: Space, base: Solved, channels: Sequence[int] = (64, 128)):
         super().__init__(space)
         self.base = base
         variables = len(space.variables)
-        # m, s, (d - m) / s, and d, though it follows from them: what is nonlinear in a state, such as a wind speed, is
-        # learned much sooner from the state itself; then observed and mask, season, static
-        inputs = 6 * variables + 2 + len(space.static)
+        # m, s; then observed and mask, season, static
+        inputs = 4 * variables + 2 + len(space.static)
         self.network = UNet(inputs, 2 * variables, space.shape, space.wraps, channels)
         self.register_buffer("spread", torch.ones(()))
 
@@ -62,13 +61,10 @@ class Corrected(Trained):
     def correct(
         self, c: Context, m: Tensor, s: Tensor, d: Tensor
     ) -> Float[Tensor, "batch members variable y x"]:
-        """x of the draws d."""
-        members = d.shape[1]
+        """x of the draws d; the network sees what all members share, once."""
         s = s.clamp(min=SMALLEST_SPREAD)
-        known = torch.cat([m, s, c.channels(self.space)], dim=1).repeat_interleave(members, dim=0)
-        drawn = torch.cat([(d - m[:, None]) / s[:, None], d], dim=2).flatten(0, 1)
-        out = self.network(torch.cat([known, drawn], dim=1))
-        g, shift = out.unflatten(0, (len(m), members)).chunk(2, dim=2)
+        out = self.network(torch.cat([m, s, c.channels(self.space)], dim=1))
+        g, shift = out[:, None].chunk(2, dim=2)
         return m[:, None] + self.spread * (d - m[:, None]) * torch.exp(g.clamp(-2, 2)) + s[:, None] * shift
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:

@@ -121,19 +121,21 @@ class Mixing(nn.Module):
 class UNet(nn.Module):
     """A U-Net (Ronneberger et al. 2015) of as many levels as `channels` names, on any size of grid.
 
-    The last layer starts at zero, so that a correction starts as none.
+    It works on patches of `patch` x `patch` cells, whose values are channels: weather is smooth between neighbouring
+    cells, and the finest level is what costs. The last layer starts at zero, so that a correction starts as none.
     """
 
     def __init__(
         self, inputs: int, outputs: int, shape: tuple[int, int], wraps: bool,
-        channels: Sequence[int] = (32, 64, 128), noise: int = 0, positions: int = 4,
+        channels: Sequence[int] = (64, 128), noise: int = 0, positions: int = 4, patch: int = 2,
     ):  # fmt: skip
         super().__init__()
-        self.noise = noise
+        self.noise, self.patch, self.wraps = noise, patch, wraps
+        shape = (-(-shape[0] // patch), -(-shape[1] // patch))
         self.position = nn.Parameter(0.1 * torch.randn(positions, *shape))
         self.embed = nn.Sequential(nn.Linear(noise, 64), nn.SiLU(), nn.Linear(64, 64)) if noise else None
         film = 64 if noise else 0
-        self.first = GridConv(inputs + positions, channels[0], wraps)
+        self.first = GridConv(inputs * patch**2 + positions, channels[0], wraps)
         self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
         self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(channels))
         y, x = halved(shape, len(channels) - 1)
@@ -143,7 +145,7 @@ class UNet(nn.Module):
             ResidualBlock(i + o, o, wraps, film)
             for i, o in zip(channels[:0:-1], channels[-2::-1], strict=True)
         )
-        self.last = GridConv(channels[0], outputs, wraps)
+        self.last = GridConv(channels[0], outputs * patch**2, wraps)
         nn.init.zeros_(self.last.convolution.weight)
         nn.init.zeros_(self.last.convolution.bias)
 
@@ -151,6 +153,9 @@ class UNet(nn.Module):
         self, x: Float[Tensor, "batch c y x"], noise: Float[Tensor, "batch noise"] | None = None
     ) -> Float[Tensor, "batch outputs y x"]:
         film = self.embed(noise) if self.embed is not None and noise is not None else None
+        y_size, x_size = x.shape[-2:]
+        whole = (0, -x_size % self.patch, 0, -y_size % self.patch)
+        x = F.pixel_unshuffle(F.pad(x, whole, mode="replicate"), self.patch)
         x = self.first(torch.cat([x, self.position.expand(len(x), -1, -1, -1)], dim=1))
         kept = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
@@ -162,4 +167,4 @@ class UNet(nn.Module):
             fine = kept.pop()
             x = F.interpolate(x, size=fine.shape[-2:], mode="nearest")
             x = block(torch.cat([x, fine], dim=1), film)
-        return self.last(F.silu(x))
+        return F.pixel_shuffle(self.last(F.silu(x)), self.patch)[..., :y_size, :x_size]
