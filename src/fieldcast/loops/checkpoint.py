@@ -23,7 +23,7 @@ from fieldcast.errors import InputError
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.models.core import Model, Space, build
 
-FORMAT = 1
+FORMAT = 2
 SPACE = ("area", "exists", "points", "static", "tendency")
 
 
@@ -111,6 +111,7 @@ def pack(model: Model, codec: FieldCodec, header: Mapping[str, Any]) -> bytes:
     place = {
         "variables": list(space.variables),
         "wraps": space.wraps,
+        "step_hours": space.step,
         "attrs": {k: dict(v) for k, v in codec.attrs.items()},
     }
     return pack_bytes(tensors, {**header, **place, "format": FORMAT})
@@ -124,7 +125,8 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
             f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
         )
     variables = tuple(header["variables"])
-    space = Space(variables, header["wraps"], *(tensors[f"space.{name}"] for name in SPACE))
+    fixed = (tensors[f"space.{name}"] for name in SPACE)
+    space = Space(variables, header["wraps"], *fixed, step=header["step_hours"])
     built = build(model or header["model"], space)
     try:
         built.load_state_dict(

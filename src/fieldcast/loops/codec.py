@@ -91,6 +91,7 @@ def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Data
         points=torch.from_numpy(grid.unit_points(latitude, longitude).astype(np.float32)),
         static=torch.from_numpy(static_fields(fields, climatology[variables])),
         tendency=torch.from_numpy(tendency.astype(np.float32)),
+        step=float(fields.attrs.get("step_hours", calendars.step_hours(fields["time"]))),
     )
 
 

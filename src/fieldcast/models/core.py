@@ -36,6 +36,12 @@ class Space:
     points: Float[Tensor, "y x 3"]  # on the unit sphere
     static: Float[Tensor, "s y x"]  # orography, latitude ..., standardised
     tendency: Float[Tensor, " variable"]  # standard deviation of one-step differences
+    step: float = 0.0  # hours between two states; 0 where it is not known, as of images
+
+    @property
+    def year(self) -> float:
+        """A step as a fraction of the year of 365 days."""
+        return self.step / (365 * 24)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,7 +56,7 @@ class Space:
         moved = {
             f.name: getattr(self, f.name).to(device)
             for f in fields(self)
-            if f.name not in ("variables", "wraps")
+            if f.name not in ("variables", "wraps", "step")
         }
         return replace(self, **moved)
 
@@ -181,6 +187,7 @@ class Trained(Model):
     """Fitted by gradient steps."""
 
     shares_mask: bool = False  # one mask serves all data of a training batch
+    ensemble: bool = False  # its loss scores several draws of a datum together
 
     def groups(self) -> Int[Tensor, " training"] | None:
         """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""
@@ -189,6 +196,16 @@ class Trained(Model):
     @abstractmethod
     def loss(self, batch: Batch, draws: Draws) -> Terms:
         """What is minimised, averaged over the batch."""
+
+    def compare(
+        self,
+        x: Float[Tensor, "batch variable y x"],
+        drawn: Float[Tensor, "batch members variable y x"],
+        c: Context,
+        draws: Draws,
+    ) -> Terms:
+        """The same loss of draws that something round the model has made of it, such as a Runge-Kutta step."""
+        raise TypeError(f"{type(self).__name__} cannot be trained through steps or rollouts")
 
 
 class Solved(Model):

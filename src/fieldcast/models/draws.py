@@ -99,7 +99,7 @@ class Draws:
 
     def fork(self, stream: int) -> Draws:
         """An independent stream: what one part draws does not shift the numbers of another."""
-        return replace(self, call=(stream + 1) << 16)
+        return replace(self, call=self.call + ((stream + 1) << 16))
 
     def alone(self) -> Draws:
         """One member a datum: for what all members share, such as the mask."""

@@ -52,31 +52,41 @@ class ConvEncoder(nn.Module):
         sizes = [inputs, *channels]
         self.layers = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(sizes))
         y, x = halved(shape, len(channels))
-        self.features = channels[-1] * y * x
+        self.channels, self.features = channels[-1], channels[-1] * y * x
 
-    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch features"]:
+    def features_of(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
         for layer in self.layers:
             x = F.relu(layer(x))
-        return x.flatten(1)
+        return x
+
+    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch features"]:
+        return self.features_of(x).flatten(1)
 
 
 class ConvDecoder(nn.Module):
     """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the reports' decoder.
 
-    The transposed convolutions double a size; what exceeds an odd one is cropped.
+    The transposed convolutions double a size; what exceeds an odd one is cropped. They may see so many channels of a
+    coarse field `beside` those of the linear layer.
     """
 
-    def __init__(self, inputs: int, outputs: int, shape: tuple[int, int], channels: Sequence[int] = (64, 32)):
+    def __init__(
+        self, inputs: int, outputs: int, shape: tuple[int, int], channels: Sequence[int] = (64, 32), beside: int = 0
+    ):  # fmt: skip
         super().__init__()
         self.shape, self.coarse = shape, (channels[0], *halved(shape, len(channels)))
         self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
-        sizes = [*channels, outputs]
+        sizes = [channels[0] + beside, *channels[1:], outputs]
         self.layers = nn.ModuleList(
             nn.ConvTranspose2d(i, o, kernel_size=4, stride=2, padding=1) for i, o in pairwise(sizes)
         )
 
-    def forward(self, z: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs y x"]:
+    def forward(
+        self, z: Float[Tensor, "batch inputs"], coarse: Float[Tensor, "batch c y2 x2"] | None = None
+    ) -> Float[Tensor, "batch outputs y x"]:
         x = F.relu(self.linear(z)).unflatten(1, self.coarse)
+        if coarse is not None:
+            x = torch.cat([x, coarse], dim=1)
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         return self.layers[-1](x)[..., : self.shape[0], : self.shape[1]]

@@ -22,25 +22,48 @@ class Stepped(Trained):
     k1 = f(base), k2 = f(base + k1 / 2), k3 = f(base + k2 / 2), k4 = f(base + k3),    f(x) = scale * model(c at x).
 
     The network is trained on one-step differences, (x - base) / scale, whatever the scheme that draws. Its weights
-    are then those of an Euler step: a network that is exact in it, drawn from by RK4, integrates another flow. A draw
-    of a stochastic model is held over the four evaluations of a step.
+    are then those of an Euler step: a network that is exact in it, drawn from by RK4, integrates another flow; with
+    `through` it is trained through the scheme itself, and is the dx/dt that the scheme needs. A draw of a stochastic
+    model is held over the four evaluations of a step.
+
+    A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over the T steps, each from the draws before it.
 
     scale: "tendency" (the standard deviation of one-step differences) or a number.
     """
 
     def __init__(
-        self, space: Space, model: Trained, scheme: str = "euler", scale: str | float | int = "tendency"
-    ):
+        self, space: Space, model: Trained, scheme: str = "euler", scale: str | float | int = "tendency",
+        through: bool = False,
+    ):  # fmt: skip
         super().__init__(space)
         if scheme not in ("euler", "rk4"):
             raise TypeError(f"scheme is 'euler' or 'rk4', not '{scheme}'")
-        self.model, self.scheme, self.history = model, scheme, model.history
+        self.model, self.scheme, self.through = model, scheme, through
+        self.history, self.ensemble = model.history, model.ensemble
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
+        if batch.x.ndim == 5:
+            return self.rolled(batch.x, batch.context, draws)
+        if self.through:
+            return self.rolled(batch.x[:, None], batch.context, draws)
         difference = (batch.x - batch.context.base()) / self.scale
         return self.model.loss(replace(batch, x=difference), draws)
+
+    def rolled(self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: Draws) -> Terms:
+        """Mean of the model's loss over steps, in units of `scale`; members go on from their own states."""
+        draws = draws if self.ensemble else draws.alone()
+        rows, found = c.repeat(draws.members), []
+        for t, truth in enumerate(x.unbind(1)):
+            lead = draws.fork(t)
+            drawn = step(self.model, rows, lead.per_row().held(), self.scale, self.scheme)
+            members = drawn.unflatten(0, (c.rows, draws.members))
+            found.append(self.model.compare(truth / self.scale, members / self.scale, c, lead))
+            rows, c = rows.advance(drawn, self.space.year), c.advance(truth, self.space.year)
+        total = torch.stack([one.total for one in found]).mean()
+        parts = {name: torch.stack([one.parts[name] for one in found]).mean() for name in found[0].parts}
+        return Terms(total, parts)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         rows, noise = c.repeat(draws.members), draws.per_row().held()

@@ -19,6 +19,8 @@ from fieldcast.models.distributions import Normal, Posterior, Prior, StandardNor
 from fieldcast.models.draws import Draws
 from fieldcast.models.networks import ConvDecoder, ConvEncoder
 
+RANDOM_STREAM = 1000  # of the numbers beside z: no step of a rollout has this number
+
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -34,13 +36,16 @@ class Decoder(Protocol):
     def __call__(self, z: Tensor, c: Context) -> Tensor: ...
 
 
-class SparseEncoder(nn.Module):
-    """q(z | c) = N(mu, sd^2): the reports' encoder on the sparse field, its mask and what else the context holds."""
+class ContextEncoder(nn.Module):
+    """q(z | c) = N(mu, sd^2): the reports' encoder of all that the context holds, in its order.
 
-    def __init__(self, space: Space, latent: int = 200):
+    That is the last `history` states, or without any the sparse field and its mask; season and static fields.
+    """
+
+    def __init__(self, space: Space, latent: int = 200, history: int = 0):
         super().__init__()
         self.space = space
-        channels = 2 * len(space.variables) + 2 + len(space.static)  # observed and mask, season, static
+        channels = (history or 2) * len(space.variables) + 2 + len(space.static)
         self.network = ConvEncoder(channels, space.shape, space.wraps)
         self.mean = nn.Linear(self.network.features, latent)
         self.log_variance = nn.Linear(self.network.features, latent)
@@ -48,6 +53,18 @@ class SparseEncoder(nn.Module):
     def forward(self, c: Context) -> Normal:
         h = self.network(c.channels(self.space))
         return Normal(self.mean(h), self.log_variance(h).clamp(-12, 12))
+
+
+class PriorEncoder(nn.Module):
+    """q(z | c) = N(0, I), whatever the context: all that is left of the VAE is a decoder fed with noise."""
+
+    def __init__(self, latent: int = 1000):
+        super().__init__()
+        self.latent = latent
+
+    def forward(self, c: Context) -> Normal:
+        zeros = c.base().new_zeros(c.rows, self.latent)
+        return Normal(zeros, zeros)
 
 
 class FieldDecoder(nn.Module):
@@ -68,6 +85,24 @@ class FieldDecoder(nn.Module):
             k = torch.log(c.fraction(self.space).clamp(min=least))[:, None, None].expand(-1, z.shape[1], 1)
             z = torch.cat([z, k], dim=2)
         return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+
+
+class PastDecoder(nn.Module):
+    """The reports' decoder beside the last `history` states, which reach its coarse level by two convolutions."""
+
+    def __init__(self, space: Space, latent: int, history: int):
+        super().__init__()
+        self.space = space
+        channels = history * len(space.variables) + 2 + len(space.static)
+        self.past = ConvEncoder(channels, space.shape, space.wraps)
+        beside = self.past.channels
+        self.network = ConvDecoder(latent, len(space.variables), space.shape, beside=beside)
+
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        past = self.past.features_of(c.channels(self.space)).repeat_interleave(z.shape[1], dim=0)
+        return self.network(z.flatten(0, 1), past).unflatten(0, z.shape[:2])
 
 
 class Gaussian(nn.Module):
@@ -96,26 +131,43 @@ class VAE(Trained):
 
     Loss per cell: (sum_cells (x - decoder)^2 / (2 sigma^2) + log sigma + kl_weight * KL(q || p)) / cells.
     `sample` draws z and returns the decoder's mean; `likelihood_noise` adds sigma * eps.
+
+    With `history` the context is the last states; the decoder then sees them too, and beside z so many normal
+    numbers as `random` says, which no encoder has a hand in.
     """
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
-        likelihood: Gaussian | None = None, prior: Any = None,
-        latent: int = 200, kl_weight: float = 1.0, likelihood_noise: bool = False,
+        likelihood: Gaussian | None = None, prior: Any = None, latent: int = 200, history: int = 0,
+        random: int = 0, kl_weight: float = 1.0, likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space)
-        self.encoder = encoder or SparseEncoder(space, latent)
-        self.decoder = decoder or FieldDecoder(space, latent)
+        self.history, self.random = history, random
+        past = PastDecoder(space, latent + random, history) if history else None
+        self.encoder = encoder or ContextEncoder(space, latent, history)
+        self.decoder = decoder or past or FieldDecoder(space, latent)
         self.likelihood = likelihood or Gaussian()
         self.prior: Prior = prior or StandardNormal(latent)
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
 
+    def decode(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        if self.random:
+            z = torch.cat([z, draws.fork(RANDOM_STREAM).normal(self.random)], dim=2)
+        return self.decoder(z, c)
+
     def loss(self, batch: Batch, draws: Draws) -> Terms:
-        q = self.encoder(batch.context)
-        z = q.draw(draws.alone())
-        mean = self.decoder(z, batch.context)[:, 0]
+        q, one = self.encoder(batch.context), draws.alone()
+        z = q.draw(one)
+        return self.terms(batch.x, self.decode(z, batch.context, one), q, z)
+
+    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: Draws) -> Terms:
+        q = self.encoder(c)
+        return self.terms(x, drawn, q, q.draw(draws.alone()))
+
+    def terms(self, x: Tensor, drawn: Tensor, q: Posterior, z: Tensor) -> Terms:
+        """Both parts of the negative ELBO, per cell."""
         cells = len(self.space.variables) * self.space.exists.sum()
-        reconstruction = self.likelihood.misfit(batch.x, mean, self.space.exists).mean() / cells
+        reconstruction = self.likelihood.misfit(x, drawn[:, 0], self.space.exists).mean() / cells
         kl = self.divergence(q, z).mean() / cells
         return Terms(reconstruction + self.kl_weight * kl, {"reconstruction": reconstruction, "kl": kl})
 
@@ -125,5 +177,5 @@ class VAE(Trained):
         return closed if closed is not None else (q.log_prob(z) - self.prior.log_prob(z)).mean(dim=1)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
-        mean = self.decoder(self.encoder(c).draw(draws), c)
+        mean = self.decode(self.encoder(c).draw(draws), c, draws)
         return self.likelihood.noise(mean, draws) if self.likelihood_noise else mean

@@ -1,0 +1,56 @@
+"""An ensemble network: x = network(c, e), e ~ N(0, I), trained by the score that its draws are judged by.
+
+    loss = mean over cells of CRPS(x^1 .. x^M; x),
+
+the exactly fair CRPS of two or more of its own draws (Gneiting and Raftery 2007, eq. 21; Ferro 2014, eq. 8). No
+likelihood is assumed: the noise becomes whatever spread lowers the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Space, Terms, Trained
+from fieldcast.models.crps import fair_crps
+from fieldcast.models.draws import Draws
+from fieldcast.models.networks import UNet
+
+
+class Ensemble(Trained):
+    """A U-Net that is fed `noise` normal numbers by FiLM and sees the last `history` states, season and static fields.
+
+    Members share nothing but the context; the numbers act on every cell, so that a draw is one coherent field.
+    """
+
+    ensemble = True
+
+    def __init__(
+        self, space: Space, history: int = 2, noise: int = 32, channels: Sequence[int] = (64, 128),
+        patch: int = 2,
+    ):  # fmt: skip
+        super().__init__(space)
+        self.history, self.noise = history, noise
+        inputs = history * len(space.variables) + 2 + len(space.static)
+        self.network = UNet(
+            inputs, len(space.variables), space.shape, space.wraps, channels, noise=noise, patch=patch
+        )
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        noise = draws.normal(self.noise)  # (B, M, noise)
+        known = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
+        return self.network(known, noise.flatten(0, 1)).unflatten(0, noise.shape[:2])
+
+    def loss(self, batch: Batch, draws: Draws) -> Terms:
+        return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
+
+    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: Draws) -> Terms:
+        """Area-weighted mean of the fair CRPS over cells and variables."""
+        weight = self.space.area * self.space.exists / self.space.exists.sum()
+        crps = (fair_crps(drawn, x) * weight).sum(dim=(2, 3)).mean()
+        with torch.no_grad():
+            spread = (drawn.var(dim=1) * weight).sum(dim=(2, 3)).mean().sqrt()
+        return Terms(crps, {"crps": crps, "spread": spread})
