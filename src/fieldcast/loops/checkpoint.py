@@ -125,8 +125,8 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
             f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
         )
     variables = tuple(header["variables"])
-    fixed = (tensors[f"space.{name}"] for name in SPACE)
-    space = Space(variables, header["wraps"], *fixed, step=header["step_hours"])
+    fixed = {name: tensors[f"space.{name}"] for name in SPACE}
+    space = Space(variables, header["wraps"], step=header["step_hours"], **fixed)
     built = build(model or header["model"], space)
     try:
         built.load_state_dict(

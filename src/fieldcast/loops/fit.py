@@ -13,17 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
 from fieldcast.loops import costs
 from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.loops.options import Fit
-from fieldcast.loops.tasks import Task
+from fieldcast.loops.tasks import Task, evenly
 from fieldcast.loops.training import Training, Weights, batch_index, copied, learned, weights_of
 from fieldcast.loops.tune import tune
 from fieldcast.models.core import Model, Solved, Trained
@@ -51,16 +49,10 @@ def validation_loss(model: Trained, task: Task, options: Fit, seed: int) -> floa
     total = 0.0
     for number, rows in enumerate(index.split(options.batch)):
         draws = Draws(seed, rows, options.members, VALIDATION - number)
-        batch = replace(task.batch(rows, draws, shared_mask=model.shares_mask), index=None)  # not trained on
+        found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=options.rollout)
+        batch = replace(found, index=None)  # not trained on
         total += float(model.loss(batch, draws).total) * len(rows)
     return total / len(index)
-
-
-def evenly(length: int, count: int) -> Int[Tensor, " chosen"]:
-    """At most `count` evenly spaced places among `length`."""
-    return torch.from_numpy(
-        np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
-    )
 
 
 def fit(
@@ -98,7 +90,7 @@ def earlier(previous: bytes | None, fingerprint: str, restart: bool) -> tuple[We
 
 def solve(model: Solved, training: Task, validation: Task, options: Fit, seed: int) -> list[dict[str, Any]]:
     """The closed-form solution, tuned on validation data; returns the trials."""
-    model.solve([training.states()])
+    model.solve(training.states())
     return tune(model, validation, options, seed)
 
 
@@ -158,7 +150,7 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
         while count == 0 or (run.step % options.report_every and run.step < options.steps):
             index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)
             draws = Draws(run.seed, index, options.members, run.step)
-            batch = training.batch(index, draws, shared_mask=model.shares_mask)
+            batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=run.rollout)
             with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
                 terms = loss(batch, draws)
             run.update(terms.total)

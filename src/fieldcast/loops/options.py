@@ -1,4 +1,4 @@
-"""What a user can set of training, sparsification, evaluation and filling, checked before anything runs."""
+"""What a user can set of training, sparsification, rollout, evaluation and filling, checked before anything runs."""
 
 import os
 from dataclasses import field
@@ -32,6 +32,8 @@ class Fit:
     clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the moving average of the weights
     members: Annotated[int, Field(ge=2)] = 2  # draws a datum of a loss that scores an ensemble
+    rollout: Annotated[int, Field(ge=1)] = 1  # steps that a forecast is trained over at the end ...
+    rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # ... which is this share of the training
     report_every: Annotated[int, Field(ge=1)] = (
         100  # steps between two rows of the history, each with a validation
     )
@@ -76,6 +78,46 @@ class Sparsification:
             raise InputError("sparsification.cases names no fraction: write, for example, {random: [0.1]}.")
         for pattern, fractions in self.cases.items():
             check_fractions(f"sparsification.cases.{pattern}", fractions)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Stability:
+    """A long rollout: does it stay finite, and does its climate stay?"""
+
+    starts: Annotated[int, Field(ge=1)] = 2
+    steps: Annotated[int, Field(ge=1)] = 500
+    members: Annotated[int, Field(ge=1)] = 10
+
+
+@dataclass(frozen=True, config=STRICT)
+class PerfectModel:
+    """The simulated planet started again: how well its state is known."""
+
+    initial_error: Annotated[float, Field(ge=0)] = 0.05  # in standard deviations of the weather
+
+
+@dataclass(frozen=True, config=STRICT)
+class Rollout:
+    """From where forecasts start, how far they go, and with how many members."""
+
+    starts: Annotated[int, Field(ge=1)] = 64  # in the test split, evenly spaced
+    steps: Annotated[int, Field(ge=1)] = 15  # leads that are scored
+    members: Annotated[int, Field(ge=1)] = 10
+    stability: Stability = field(default_factory=Stability)
+    perfect_model: PerfectModel = field(default_factory=PerfectModel)
+
+
+@dataclass(frozen=True, config=STRICT)
+class File:
+    """The model of an experiment that was made elsewhere: a data set of this run, or a user's file."""
+
+    type: Literal["File"]
+    dataset: Literal["perfect_model"] | None = None
+    path: str | None = None  # NetCDF file or Zarr store
+
+    def __post_init__(self) -> None:
+        if (self.dataset is None) == (self.path is None):
+            raise InputError("a model of type File has either a path (a file of forecasts) or a dataset.")
 
 
 @dataclass(frozen=True, config=STRICT)

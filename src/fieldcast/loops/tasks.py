@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,6 +18,11 @@ from fieldcast.models.draws import Draws
 
 NOISE_STREAM = 2  # the noise of the observations does not shift what else is drawn
 RUNS = 1_000_003  # steps between the masks of one seed and of the next
+MEMBERS = 8  # of a trial
+TRIALS = 2**30  # step of the draws of trials: no training or validation step has this number
+FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
+LEADS = 5  # steps of the trials of a forecast
+CHUNK = 512  # windows at once
 
 
 @runtime_checkable
@@ -25,10 +32,23 @@ class Task(Protocol):
     @property
     def space(self) -> Space: ...
     def __len__(self) -> int: ...
-    def states(self) -> Batch: ...
+    def states(self) -> Iterator[Batch]:
+        """All of it, in order of time: what a closed-form solution starts from."""
+        ...
+
     def batch(
-        self, index: Int[Tensor, " batch"], draws: Draws, shared_mask: bool = False, k: float | None = None
+        self, index: Int[Tensor, " batch"], draws: Draws, shared_mask: bool = False, steps: int = 1
     ) -> Batch: ...
+    def trials(self, count: int, seed: int) -> list[tuple[Batch, Draws]]:
+        """Evenly spaced data on which choices are tuned."""
+        ...
+
+
+def evenly(length: int, count: int) -> Int[Tensor, " chosen"]:
+    """At most `count` evenly spaced places among `length`."""
+    return torch.from_numpy(
+        np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +63,14 @@ class Reconstruct:
     def __len__(self) -> int:
         return len(self.x)
 
-    def states(self) -> Batch:
-        """All states, in order of time, observed nowhere: what a closed-form solution starts from."""
+    def states(self) -> Iterator[Batch]:
         index = torch.arange(len(self.x), device=self.x.device)
-        return Batch(self.x, Context(len(self.x), day=self.day), index=index)
+        yield Batch(self.x, Context(len(self.x), day=self.day), index=index)
 
     def batch(
-        self, index: Int[Tensor, " batch"], draws: Draws, shared_mask: bool = False, k: float | None = None
-    ) -> Batch:
+        self, index: Int[Tensor, " batch"], draws: Draws, shared_mask: bool = False, steps: int = 1,
+        k: float | None = None,
+    ) -> Batch:  # fmt: skip
         """The states `index` under masks drawn by `draws`, whose data are the same ones."""
         training, x = self.options.training, self.x[index]
         # a network of stations is a function of the seed: the one of the options, in training as in the test
@@ -64,3 +84,63 @@ class Reconstruct:
             len(index), observed=observed, mask=mask, day=self.day[index], noise=self.options.noise
         )
         return Batch(x, context, index=index)
+
+    def trials(self, count: int, seed: int) -> list[tuple[Batch, Draws]]:
+        """Shared out among fractions k; one mask a fraction."""
+        places = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS)).to(self.x.device)
+        found = []
+        for number, k in enumerate(FRACTIONS):
+            rows = places[number :: len(FRACTIONS)]
+            if len(rows):
+                draws = Draws(seed, rows, MEMBERS, TRIALS + number)
+                found.append((self.batch(rows, draws, shared_mask=True, k=k), draws))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """c = (the last l states, day of the state sought); a window never crosses the border of a segment.
+
+    A batch of several steps is a rollout: x (B, T, V, Y, X).
+    """
+
+    x: Float[Tensor, "time variable y x"]
+    day: Float[Tensor, " time"]
+    segment: Int[Tensor, " time"]
+    space: Space
+    history: int
+    steps: int = 1  # the longest rollout that is trained over
+
+    @property
+    def last(self) -> Int[Tensor, " window"]:
+        """Place of the last known state of each window."""
+        places = torch.arange(max(self.history, 1) - 1, len(self.x) - self.steps, device=self.x.device)
+        whole = self.segment[places - max(self.history, 1) + 1] == self.segment[places + self.steps]
+        return places[whole]
+
+    def __len__(self) -> int:
+        return len(self.last)
+
+    def states(self) -> Iterator[Batch]:
+        one = Forecast(self.x, self.day, self.segment, self.space, self.history)
+        for last in one.last.split(CHUNK):
+            yield one.window(last, 1)
+
+    def batch(
+        self, index: Int[Tensor, " batch"], draws: Draws, shared_mask: bool = False, steps: int = 1
+    ) -> Batch:
+        return self.window(self.last[index], steps)
+
+    def trials(self, count: int, seed: int) -> list[tuple[Batch, Draws]]:
+        longer = Forecast(self.x, self.day, self.segment, self.space, self.history, LEADS)
+        index = evenly(len(longer), count).to(self.x.device)
+        return [(longer.window(longer.last[index], LEADS), Draws(seed, index, MEMBERS, TRIALS))]
+
+    def window(self, last: Int[Tensor, " batch"], steps: int) -> Batch:
+        """The states before and after `last`; the index of a window is the place of the first state sought."""
+        before = torch.arange(1 - self.history, 1, device=last.device)
+        after = torch.arange(1, steps + 1, device=last.device)
+        past = self.x[last[:, None] + before] if self.history else None
+        x = self.x[last[:, None] + after]
+        context = Context(len(last), past=past, day=self.day[last + 1])
+        return Batch(x if steps > 1 else x[:, 0], context, index=last + 1)

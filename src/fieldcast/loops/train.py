@@ -20,7 +20,7 @@ from fieldcast.loops.codec import FieldCodec, space_of
 from fieldcast.loops.fit import Saved, fit, solve
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.options import Fit, Limits, Sparsification
-from fieldcast.loops.tasks import Reconstruct
+from fieldcast.loops.tasks import Forecast, Reconstruct, Task
 from fieldcast.models.core import Model, Solved, Space, build, place
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class Recipe:
         for name in ("cases", "times", "masks"):  # of the test
             known["sparsification"].pop(name)
         known.pop("limits")  # the fit's options are under them already
+        if self.task != "reconstruct":
+            known.pop("sparsification")
         known |= {"device": choose_device(self.device).type, "data": data, "base": base}
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
@@ -79,11 +81,12 @@ def train(
     """
     codec = FieldCodec.of(fields, climatology, normalisation)
     space = space_of(fields, climatology, normalisation).to(choose_device(recipe.device))
-    training, validation = (
-        task(select(fields, splits, name), codec, space, recipe) for name in ("train", "validation")
-    )
     model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
     options = recipe.options()
+    training, validation = (
+        task(select(fields, splits, name), codec, space, recipe, model.history)
+        for name in ("train", "validation")
+    )
     for part in closed_form_parts(model):
         if base is None:
             solve(part, training, validation, options, recipe.seed)
@@ -102,10 +105,28 @@ def train(
     )  # fmt: skip
 
 
-def task(fields: xr.Dataset, codec: FieldCodec, space: Space, recipe: Recipe) -> Reconstruct:
-    """A split as the task sees it, on the device; cells that never exist are at the climatology."""
-    x = torch.nan_to_num(codec.encode(fields)).to(space.area.device)
-    return Reconstruct(x, codec.days(fields["time"]).to(space.area.device), space, recipe.sparsification)
+def task(
+    fields: xr.Dataset, codec: FieldCodec, space: Space, recipe: Recipe, history: int = 0
+) -> Task:  # fmt: skip
+    """A split as the task sees it, on the device; cells that never exist are at the climatology.
+
+    Raises
+    ------
+    InputError
+        For a split that does not hold one window of a forecast.
+    """
+    device = space.area.device
+    x, day = torch.nan_to_num(codec.encode(fields)).to(device), codec.days(fields["time"]).to(device)
+    if recipe.task == "reconstruct":
+        return Reconstruct(x, day, space, recipe.sparsification)
+    segment = torch.from_numpy(fields["segment"].values).to(device)
+    windows = Forecast(x, day, segment, space, history, recipe.options().rollout)
+    if not len(windows):
+        raise InputError(
+            f"a forecast from {history} states over {windows.steps} steps needs a stretch of more times "
+            f"than the split from {fields['time'].values[0]} has: give it more, or set fit.rollout lower."
+        )
+    return windows
 
 
 def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:

@@ -63,6 +63,12 @@ class Training:
         part = (self.step - warm) / max(1.0, self.options.steps - warm)
         return self.options.learning_rate * (1 + math.cos(math.pi * part)) / 2
 
+    @property
+    def rollout(self) -> int:
+        """Steps that the loss of this step is over."""
+        late = self.step >= (1 - self.options.rollout_share) * self.options.steps
+        return self.options.rollout if late else 1
+
     def update(self, loss: Tensor) -> None:
         """One step of AdamW, and of the average: its decay grows with the step, so that the start is soon forgotten."""
         for group in self.optimiser.param_groups:

@@ -1,7 +1,7 @@
 """Choices made on the validation split: coordinate search over a model's `choices`.
 
-The score is the mean over fractions k of the logarithm of the fair CRPS on unobserved cells: a gain of one per cent
-counts the same where little and where much is observed.
+The score is the mean, over fractions k or over lead times, of the logarithm of the fair CRPS on unobserved cells: a gain
+of one per cent counts the same where little and where much is known.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ import numpy as np
 import torch
 
 from fieldcast.loops.options import Fit
+from fieldcast.loops.rollout import rollout
 from fieldcast.loops.tasks import Task
 from fieldcast.models.core import Batch, Model
 from fieldcast.models.crps import fair_crps
 from fieldcast.models.draws import Draws
-
-MEMBERS = 8
-FRACTIONS = 0.02, 0.05, 0.1, 0.2
-STEP = 2**30  # of the draws: no training or validation step has this number
 
 
 @torch.no_grad()
@@ -29,7 +26,7 @@ def tune(model: Model, task: Task, options: Fit, seed: int) -> list[dict[str, An
 
     A model without choices is scored as it is.
     """
-    batches = validation_batches(task, options, seed)
+    batches = task.trials(options.tuning, seed)
     trials: dict[tuple[float, ...], float] = {}
     rows: list[dict[str, Any]] = []
 
@@ -50,27 +47,21 @@ def tune(model: Model, task: Task, options: Fit, seed: int) -> list[dict[str, An
     return rows
 
 
-def validation_batches(task: Task, options: Fit, seed: int) -> list[tuple[Batch, Draws]]:
-    """Evenly spaced validation states, shared out among the fractions; one mask a fraction."""
-    device, size = task.space.area.device, max(1, options.tuning // len(FRACTIONS))
-    index = np.unique(
-        np.linspace(0, len(task) - 1, min(size * len(FRACTIONS), len(task))).round().astype(np.int64)
-    )
-    batches = []
-    for number, k in enumerate(FRACTIONS):
-        rows = torch.from_numpy(index[number :: len(FRACTIONS)]).to(device)
-        if len(rows):
-            draws = Draws(seed, rows, MEMBERS, STEP + number)
-            batches.append((task.batch(rows, draws, shared_mask=True, k=k), draws))
-    return batches
-
-
 def score(model: Model, batch: Batch, draws: Draws) -> float:
-    """log of the area-weighted fair CRPS on unobserved cells."""
+    """log of the area-weighted fair CRPS: on unobserved cells, or the mean over the steps of a rollout."""
     members = 1 if model.deterministic else draws.members
-    x = model.sample(batch.context, Draws(draws.seed, draws.datum, members, draws.step))
-    if batch.context.mask is None:
-        raise ValueError("a model is tuned on what was observed")
-    weight = model.space.area * (model.space.exists & ~batch.context.mask)
-    crps = fair_crps(x, batch.x)
-    return float(torch.log((crps * weight).sum() / weight.sum()))
+    own = Draws(draws.seed, draws.datum, members, draws.step)
+    weight = model.space.area * model.space.exists
+    if batch.x.ndim == 5:
+        rows = batch.context.repeat(members)
+        steps = rollout(model, rows, own, batch.x.shape[1])
+        pairs = [(x, truth) for (x, _), truth in zip(steps, batch.x.unbind(1), strict=True)]
+    else:
+        pairs = [(model.sample(batch.context, own), batch.x)]
+        if batch.context.mask is not None:
+            weight = weight * ~batch.context.mask
+    logs = []
+    for x, truth in pairs:
+        crps = fair_crps(x, truth)
+        logs.append(torch.log((crps * weight).sum() / weight.expand_as(crps).sum()))
+    return float(torch.stack(logs).mean())
