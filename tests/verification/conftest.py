@@ -1,4 +1,4 @@
-"""A calibrated ensemble: truth and members are draws about the same centre, so every score is known."""
+"""Calibrated ensembles: truth and members are draws about the same centre, so every score is known."""
 
 from __future__ import annotations
 
@@ -89,3 +89,79 @@ def make_scene(
 @pytest.fixture(scope="session")
 def scene() -> Callable[..., Scene]:
     return make_scene
+
+
+class Season(NamedTuple):
+    """Arguments of `forecast_statistics`."""
+
+    forecasts: xr.Dataset
+    truth: xr.Dataset
+    climatology: xr.Dataset
+    normalisation: xr.Dataset
+    area: xr.DataArray
+
+    def score(self, **options: object) -> tuple:
+        from fieldcast.verification.forecasts import forecast_statistics
+
+        forecasts, truth, *others = self
+        names = ("climatology", "normalisation", "area")
+        return forecast_statistics(forecasts, truth, **dict(zip(names, others, strict=True)), **options)
+
+
+def make_season(
+    *,
+    members: int = 10,
+    starts: int = 40,
+    leads: int = 3,
+    shape: tuple[int, int] = (18, 16),
+    cftime: bool = False,
+    seed: int = 0,
+) -> Season:
+    """Calibrated forecasts, a start every 13 days, whose spread grows with the lead: error of the centre
+    SPREAD * sqrt(lead in days), and members about it as the truth is."""
+    rng = np.random.default_rng([11, seed])
+    spacing = 180 / shape[0]
+    grid = {
+        "latitude": -90 + spacing / 2 + spacing * np.arange(shape[0]),
+        "longitude": np.arange(shape[1]) * 360 / shape[1],
+    }
+    days = 13 * starts + leads + 1
+    calendar = {"calendar": "noleap"} if cftime else {}
+    time = xr.date_range("2003-12-20", periods=days, freq="D", use_cftime=cftime, **calendar)
+    first = 13 * np.arange(starts)
+    parts: dict[str, dict] = {name: {} for name in ("forecasts", "truth", "climatology")}
+    dims = ("latitude", "longitude")
+    for v, (name, scale) in enumerate(ANOMALY_STD.items()):
+        units = {"units": "m" if name == "z" else "K"}
+        year = scale * np.cos(2 * np.pi * np.arange(365) / 365)[:, None, None]
+        normal = (1000.0 * (v + 1) + year + scale * np.cos(np.deg2rad(grid["latitude"]))[:, None]) * np.ones(
+            shape
+        )
+        day = np.minimum(np.array([int(moment.strftime("%j")) for moment in time]), 365) - 1
+        truth = (normal[day] + scale * rng.standard_normal((days, *shape))).astype("f4")
+        ensemble = np.empty((leads, starts, members, *shape), "f4")
+        for lead in range(leads):
+            spread = SPREAD * scale * np.sqrt(lead + 1)
+            y = truth[first + lead + 1]
+            centre = y - spread * rng.standard_normal(y.shape)
+            draws = rng.standard_normal((starts, members, *shape))
+            ensemble[lead] = centre[:, None] + spread * draws
+        parts["forecasts"][name] = (("lead", "start", "member", *dims), ensemble, units)
+        parts["truth"][name] = (("time", *dims), truth, units)
+        parts["climatology"][name] = (("dayofyear", *dims), normal.astype("f4"), units)
+    parts["truth"]["orography"] = (dims, np.zeros(shape, "f4"))
+    coords = {"lead": 24.0 * np.arange(1, leads + 1), "start": time[first], "member": np.arange(members)}
+    return Season(
+        xr.Dataset(parts["forecasts"], {**coords, **grid}),
+        xr.Dataset(parts["truth"], {"time": time, **grid}, {"wraps": 1, "digest": "d" * 12}),
+        xr.Dataset(parts["climatology"], grid | {"dayofyear": np.arange(1, 366)}),
+        xr.Dataset(
+            {"anomaly_std": ("variable", list(ANOMALY_STD.values()))}, {"variable": list(ANOMALY_STD)}
+        ),
+        xr.DataArray(np.cos(np.deg2rad(grid["latitude"])), {"latitude": grid["latitude"]}, ("latitude",)),
+    )
+
+
+@pytest.fixture(scope="session")
+def season() -> Callable[..., Season]:
+    return make_season

@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fieldcast.verification.metrics import METRICS, unbiased_spread_skill_ratio
+from fieldcast.verification.metrics import METRICS, skill, unbiased_spread_skill_ratio
+from fieldcast.verification.scoring import STATISTICS
 from fieldcast.verification.statistics import POWER, cell_statistics, ranks
 
 
 def test_every_statistic_that_a_metric_needs_exists() -> None:
     for metric in METRICS.values():
-        assert set(metric.statistics) <= set(POWER)
+        assert set(metric.statistics) <= {*POWER, *STATISTICS}
 
 
 @pytest.mark.parametrize("members", [2, 10, 19])
@@ -32,3 +33,9 @@ def test_spread_without_error_has_no_ratio() -> None:
 
 def test_roots_are_of_means() -> None:
     assert METRICS["rmse"].of_means(np.array([4.0, 9.0]).mean()) == pytest.approx(np.sqrt(6.5))
+
+
+def test_skill_is_one_at_best_and_zero_for_the_reference() -> None:
+    own, reference = np.array([0.0, 1.0, 2.0, np.inf]), np.array([2.0, 2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(skill(own, reference), [1.0, 0.5, 0.0, -np.inf])
+    assert np.isnan(skill(np.array([1.0]), np.array([0.0]))).all()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fieldcast.verification.short_table import short_table
+from fieldcast.verification.short_table import forecast_short_table, short_table
 
 
 def row(experiment: str, k: float, score: str, *numbers: float, **other: str) -> dict:
@@ -50,3 +50,51 @@ def test_the_table_reads_as_written() -> None:
 def test_nothing_scored_is_said() -> None:
     empty = pd.DataFrame(columns=["experiment", "pattern", "k", "cells", "variable", "score", "value"])
     assert short_table(empty) == "No experiment has been scored yet."
+
+
+def forecast_row(experiment: str, days: float, score: str, *numbers: float, **other: str) -> dict:
+    values = dict(zip(("value", "low", "high"), numbers, strict=True))
+    where = {"region": "globe", "variable": "all"} | other
+    return where | values | {"experiment": experiment, "lead_hours": 24 * days, "score": score}
+
+
+def test_forecasts_are_shown_by_lead() -> None:
+    board = pd.DataFrame(
+        [
+            forecast_row("persistence", 1, "crps", 0.6, 0.5, 0.7),
+            forecast_row("persistence", 3, "crps", 0.75, 0.5, 0.8),
+            forecast_row("mine", 1, "crps", 0.25, 0.2, 0.3),
+            forecast_row("mine", 3, "crps", float("inf"), 0.1, float("nan")),
+            forecast_row("mine", 1, "ssr", 0.9, 0.8, 1.0),
+            forecast_row("mine", 3, "rmse", 12345678.0, 0.1, 0.2),
+            forecast_row("mine", 1, "crps_minus_lim", -0.25, -0.3, -0.125),
+            # none of these is shown
+            forecast_row("mine", 4, "crps", 9.0, 9.0, 9.0),
+            forecast_row("mine", 1, "crps", 9.0, 9.0, 9.0, region="tropics"),
+            forecast_row("mine", 1, "crps", 9.0, 9.0, 9.0, variable="z"),
+            forecast_row("persistence", 1, "ssr", float("nan"), 9.0, 9.0),
+        ]
+    )
+    assert [line.rstrip() for line in forecast_short_table(board).splitlines()] == [
+        "Forecasts, all variables, globe; anomaly standard deviations",
+        "",
+        "fair CRPS",
+        "lead               1 d      3 d",
+        "persistence     0.600    0.750",
+        "mine            0.250      inf",
+        "",
+        "RMSE of the ensemble mean",
+        "lead               1 d      3 d",
+        "mine                   1.2e+07",
+        "",
+        "spread-skill ratio (1: the ensemble knows its error)",
+        "lead               1 d      3 d",
+        "mine            0.900",
+        "",
+        "CRPS minus that of the linear inverse model (* its 95 % interval leaves out 0)",
+        "lead               1 d      3 d",
+        "mine           -0.250*",
+    ]
+    hourly = board.assign(lead_hours=board["lead_hours"] / 4, region="domain")
+    assert "0.25 d" in forecast_short_table(hourly)
+    assert forecast_short_table(board.iloc[:0]) == "No experiment has been scored yet."

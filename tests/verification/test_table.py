@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.verification.statistics import POWER
-from fieldcast.verification.table import error_over_time, iso_times, scored_digest, stamp
+from fieldcast.verification.table import error_over_time, iso_times, scored_digest, scored_starts, stamp
 
 
 def test_times_are_text_whatever_the_calendar() -> None:
@@ -70,3 +70,27 @@ def test_error_over_time_is_the_root_of_each_time(scene: Callable) -> None:
     expected = np.sqrt(error.weighted(it.area).mean(("latitude", "longitude")))
     np.testing.assert_allclose(found[0.3], expected.isel(case=1), rtol=1e-5)
     assert list(error_over_time(scores)) == [("random", 0.1), ("random", 0.3)]
+
+
+def test_the_digest_of_forecasts_tells_what_is_scored_apart() -> None:
+    starts = {
+        "data": "d",
+        "step_hours": 24.0,
+        "scored": ["2001-01-01T00:00:00"],
+        "leads": 15,
+        "stability": [],
+    }
+    units = {"z": "m", "t": "K"}
+    digest = scored_starts(starts, units, 10)
+    assert len(digest) == 12
+    assert digest == scored_starts(
+        {**starts, "stability": ["2001-01-01T00:00:00"]}, dict(reversed(units.items())), 10
+    )
+    others = [
+        scored_starts({**starts, "scored": ["2001-01-02T00:00:00"]}, units, 10),
+        scored_starts({**starts, "leads": 14}, units, 10),
+        scored_starts({**starts, "data": "e"}, units, 10),
+        scored_starts(starts, {**units, "z": "km"}, 10),
+        scored_starts(starts, units, 9),
+    ]
+    assert len({digest, *others}) == 6

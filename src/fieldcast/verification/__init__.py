@@ -1,18 +1,23 @@
 """How good is a draw: statistic at a time, then weighted mean, then metric; roots and ratios come last.
 
-=================  =======================================================================================
-`statistics`       per cell: errors of the member mean, fair CRPS, variance, ranks, coverage by ranks
-`ssim`             per cell: structural similarity of two maps on a grid that may wrap and may have holes
-`averaging`        area-weighted means of per-cell statistics over chosen cells, one number a time
-`metrics`          the scores as functions of time means: root mean square error, spread-skill ratio ...
-`bootstrap`        block resampling of times, and the intervals that follow
-`spectra`          zonal spectra, effective resolution
-`reconstruction`   what the evaluation of one experiment of the task `reconstruct` stores
-`diagnostics`      rank histograms and spectra of one experiment, for figures
-`table`            the scores table: its rows, its digest
-`leaderboard`      scores, intervals and paired differences of many experiments, from stored tables
-`short_table`      the few lines that a run ends with
-=================  =======================================================================================
+======================  ==================================================================================
+`statistics`            per cell: errors of the member mean, fair CRPS, variance, ranks, coverage by ranks
+`energy`                of whole maps: the energy score
+`ssim`                  per cell: structural similarity of two maps on a grid that may wrap and have holes
+`averaging`             area-weighted means of per-cell statistics over chosen cells, one number a time
+`regions`               bands of latitude that scores are averaged over
+`metrics`               the scores as functions of time means: root mean square error, skill ...
+`bootstrap`             block resampling of times, and the intervals that follow
+`spectra`               zonal spectra, effective resolution
+`reconstruction`        what the evaluation of one experiment of the task `reconstruct` stores
+`forecasts`             the same of the task `forecast`: `verifying` finds the truth, `scoring` compares
+`diagnostics`           rank histograms and spectra of one experiment, for figures; `forecast_diagnostics`
+`stability`             a long rollout step by step: drift, structure, blow-up
+`table`                 the scores table: its rows, its digest
+`layout`                what the leaderboard of each task holds
+`leaderboard`           scores, intervals, paired comparisons of many experiments, from stored tables
+`short_table`           the few lines that a run ends with
+======================  ==================================================================================
 
 An evaluation stores statistics, not scores: root mean squares, intervals and differences between
 experiments that were evaluated on different days then need no field, and averages cannot be taken in the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Shaped
 
 from . import bootstrap, spectra
 from .statistics import COVERAGE, coverage_interval
@@ -23,25 +23,14 @@ class Diagnostics:
 
     def __init__(self, truth: xr.Dataset, observations: xr.Dataset, members: int) -> None:
         self.truth, self.observations, self.members = truth, observations, members
-        self.wraps = bool(truth.attrs["wraps"])
         self.y = [values.to_numpy() for values in truth.data_vars.values()]
-        latitude, longitude = (truth[name].to_numpy().astype(float) for name in ("latitude", "longitude"))
         complete = np.all([np.isfinite(y).all((0, 2)) for y in self.y], axis=0)
-        self.rows = spectra.band(latitude, complete)
-        self.length = spectra.row_length(latitude, longitude)
-        self.spectrum_truth = np.stack([self.spectrum(y) for y in self.y])
+        self.rows = spectra.Rows.of(truth, complete)
+        self.spectrum_truth = np.stack([self.rows.spectrum(y) for y in self.y])
         cases = (observations.sizes["case"], len(self.y))
         self.histogram = np.full((*cases, truth.sizes["time"], members + 1), np.nan)
         self.spectrum_members = np.full((*cases, self.spectrum_truth.shape[-1]), np.nan)
         self.spectrum_error = np.full_like(self.spectrum_members, np.nan)
-
-    def spectrum(self, x: Float[np.ndarray, "*batch latitude longitude"]) -> Float[np.ndarray, " wavenumber"]:
-        """Power of x, averaged over everything but the wavenumber; NaN where no row of the grid is
-        complete."""
-        if not self.rows.any():
-            return np.full(x.shape[-1] // 2 + 1, np.nan)
-        power = spectra.zonal_spectrum(x[..., self.rows, :], self.length[self.rows], self.wraps)
-        return power.mean(axis=tuple(range(power.ndim - 1)), dtype=float)
 
     def add(
         self,
@@ -52,20 +41,14 @@ class Diagnostics:
         weights: Float[np.ndarray, "time latitude longitude"],
     ) -> None:
         """Take in one variable of one case; `weights` are those of the unobserved cells."""
-        bins = self.members + 1
-        place = rank + bins * np.arange(len(rank))[:, None, None]
-        counts = np.bincount(place.ravel(), weights.ravel(), minlength=bins * len(rank))
-        self.histogram[case, variable] = counts.reshape(len(rank), bins)
-        self.spectrum_members[case, variable] = self.spectrum(x)
-        self.spectrum_error[case, variable] = self.spectrum(x.mean(0) - self.y[variable])
+        self.histogram[case, variable] = rank_shares(rank, weights, self.members)
+        self.spectrum_members[case, variable] = self.rows.spectrum(x)
+        self.spectrum_error[case, variable] = self.rows.spectrum(x.mean(0) - self.y[variable])
 
     def dataset(self) -> xr.Dataset:
         """All of it, with its coordinates."""
-        times = iso_times(self.truth.time).astype("datetime64[s]")
-        weights = bootstrap.block_weights(len(times), bootstrap.block_length(times))
-        by_time = np.moveaxis(self.histogram, 2, 0)
-        low, high = bootstrap.interval(bootstrap.resampled_means(by_time, weights))
-        wavelength = spectra.wavelengths(self.length[self.rows], self.truth.sizes["longitude"])
+        wavelength = self.rows.wavelengths
+        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), iso_times(self.truth.time))
         resolution = [
             [
                 spectra.effective_resolution(error, truth, wavelength)
@@ -76,7 +59,7 @@ class Diagnostics:
         ranked, waves = ("case", "variable", "rank"), ("case", "variable", "wavenumber")
         found = xr.Dataset(
             {
-                "rank_histogram": (ranked, by_time.mean(0)),
+                "rank_histogram": (ranked, mean),
                 "rank_low": (ranked, low),
                 "rank_high": (ranked, high),
                 "spectrum_truth": (waves[1:], self.spectrum_truth),
@@ -92,22 +75,33 @@ class Diagnostics:
                 "wavenumber": np.arange(len(wavelength)),
                 "wavelength_km": ("wavenumber", wavelength),
             },
-            attrs={
-                "members": self.members,
-                "spectrum": "global" if self.wraps else "regional: detrended, windowed",
-            },
+            attrs={"members": self.members, **self.rows.in_words},
         )
-        found.attrs["latitudes"] = self.which_rows()
         for name, nominal in COVERAGE.items():
             found.attrs[f"{name}_interval"] = str(
                 coverage_interval(self.members, nominal) or "too few members"
             )
         return found
 
-    def which_rows(self) -> str:
-        """The rows that spectra are averaged over, in words."""
-        latitude = self.truth.latitude.to_numpy()[self.rows]
-        if not len(latitude):
-            return "none: no row without missing cells"
-        away = np.abs(latitude)
-        return f"{len(latitude)} rows at {away.min():g} to {away.max():g} degrees from the equator"
+
+def rank_shares(
+    rank: Integer[np.ndarray, "time latitude longitude"],
+    weights: Float[np.ndarray, "time latitude longitude"],
+    members: int,
+) -> Float[np.ndarray, "time rank"]:
+    """The weight of the cells where the truth has each rank 0..M."""
+    bins = members + 1
+    place = rank + bins * np.arange(len(rank))[:, None, None]
+    counts = np.bincount(place.ravel(), weights.ravel(), minlength=bins * len(rank))
+    return counts.reshape(len(rank), bins).astype(float)  # of no time they are integers
+
+
+def over_times(
+    values: Float[np.ndarray, "time *shape"], times: Shaped[np.ndarray, " time"]
+) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    """Mean over times (texts) that have a value, and its 95 % interval by a block bootstrap."""
+    moments = times.astype("datetime64[s]")
+    weights = bootstrap.block_weights(len(times), bootstrap.block_length(moments))
+    plain = np.full((1, len(times)), 1 / len(times))
+    means = bootstrap.resampled_means(values, np.concatenate([plain, weights]))
+    return (means[0], *bootstrap.interval(means[1:]))

@@ -5,37 +5,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from . import bootstrap
-from .metrics import METRICS, Metric, unchanged
+from .layout import RECONSTRUCT, Comparison, Layout, pair
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the leaderboard of a task has: what a row is of, its scores, and whose score others are compared
-    with."""
-
-    by: tuple[str, ...]
-    scores: tuple[str, ...]
-    difference: str  # the score that is a paired difference of a statistic from the reference's ...
-    statistic: str  # ... of this statistic
-
-
-RECONSTRUCT = Layout(
-    by=("pattern", "k", "cells"),
-    scores=(
-        *("rmse", "mae", "bias", "ssim", "crps", "crps_minus_oi"),
-        *("ssr", "coverage50", "coverage90", "consistency"),
-    ),
-    difference="crps_minus_oi",
-    statistic="crps",
-)
 
 
 def leaderboard(
@@ -43,18 +21,17 @@ def leaderboard(
     data: str,
     scored: str,
     *,
-    reference: str = "optimal_interpolation",
     seed: int = 0,
     layout: Layout = RECONSTRUCT,
 ) -> pd.DataFrame:
-    """One row a score: experiment, seed, data, pattern, k, cells, variable, score, value, low, high.
+    """One row a score: experiment, seed, data, what a row is of (`layout.by`), variable, score, value, low, high.
 
     `scores` are stamped scores tables; an empty one is an experiment that has not run. Rows of other data
     or of another selection than `data` and `scored` say are left out; that is logged, and stands in
     attrs["dropped"]. Statistics are averaged over times, scores are functions of these means, and low..high
-    is the 95 % interval of a block bootstrap of times (NaN where the times are too few for one). The paired
-    difference is taken time by time from the reference of the same seed; the reference itself has none.
-    Units as in the scores table.
+    is the 95 % interval of a block bootstrap of times (NaN where the times are too few for one). Comparisons
+    are with the reference of the same seed, over the times that both have, with the same resamples: they are
+    paired. Units as in the scores table.
     """
     kept, dropped = current(scores, data, scored)
     for sentence in dropped:
@@ -63,8 +40,11 @@ def leaderboard(
     wide = {key: by_time(part, layout) for key, part in kept.groupby(["experiment", "seed"], sort=False)}
     parts = []
     for (experiment, run_seed), own in wide.items():
-        other = wide.get((reference, run_seed))
-        paired = [] if other is None or experiment == reference else [difference(own, other, layout)]
+        paired = [
+            compared(own, wide[one.reference, run_seed], score, one)
+            for score, one in layout.comparisons.items()
+            if (one.reference, run_seed) in wide and (one.of_itself or experiment != one.reference)
+        ]
         part = experiment_scores(pd.concat([own, *paired]), layout, seed)
         parts.append(part.assign(experiment=experiment, seed=run_seed, data=data)[columns])
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -83,7 +63,7 @@ def current(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> tuple
         kept.append(table[fits])
         if not fits.all():
             part = "" if not fits.any() else f"{(~fits).sum()} rows of "
-            other = "other data" if (table["data"] != data).any() else "other times, masks, members or units"
+            other = "other data" if (table["data"] != data).any() else "other times, cases, members or units"
             dropped.append(
                 f"Left out of the leaderboard: {part}{table['experiment'].iloc[0]}, scored on {other} than "
                 f"this run has; run that experiment again to have it back."
@@ -101,15 +81,18 @@ def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     )
 
 
-def difference(statistics: pd.DataFrame, reference: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """The layout's statistic minus the reference's, at each time both have, as a statistic of its own."""
-    mine, theirs = (
-        table[table.index.get_level_values("statistic") == layout.statistic]
-        for table in (statistics, reference)
-    )
+def compared(own: pd.DataFrame, reference: pd.DataFrame, score: str, comparison: Comparison) -> pd.DataFrame:
+    """A statistic of an experiment and of a reference, where and when both have it, as two of their own."""
+    mine, theirs = (table.loc[[comparison.statistic]] for table in (own, reference))
     shared = mine.index.intersection(theirs.index)
-    paired = mine.loc[shared] - theirs.loc[shared]
-    return paired.rename(index={layout.statistic: layout.difference}, level="statistic")
+    mine, theirs = mine.loc[shared], theirs.reindex(columns=own.columns).loc[shared]
+    known = mine.notna() & theirs.notna()
+    return pd.concat(
+        [
+            table.where(known).rename(index={comparison.statistic: name}, level="statistic")
+            for table, name in zip((mine, theirs), pair(score), strict=True)
+        ]
+    )
 
 
 def experiment_scores(statistics: pd.DataFrame, layout: Layout, seed: int) -> pd.DataFrame:
@@ -127,7 +110,7 @@ def experiment_scores(statistics: pd.DataFrame, layout: Layout, seed: int) -> pd
     place = pd.Series(np.arange(len(statistics)), index=statistics.index)
     parts = []
     for score in layout.scores:
-        metric = Metric((layout.difference,), unchanged) if score == layout.difference else METRICS[score]
+        metric = layout.metrics[score]
         if not set(metric.statistics) <= set(place.index.unique("statistic")):
             continue
         needed = pd.concat([place.xs(name, level="statistic") for name in metric.statistics], axis=1).dropna()
@@ -136,3 +119,30 @@ def experiment_scores(statistics: pd.DataFrame, layout: Layout, seed: int) -> pd
         part = needed.index.to_frame(index=False)
         parts.append(part.assign(score=score, value=found[0], low=low, high=high))
     return pd.concat(parts, ignore_index=True)
+
+
+def skill_horizon(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    """The lead [hours] at which skill crosses zero: experiment, seed, region, variable, lead_hours.
+
+    Linear between leads. Infinity: positive to the last lead; 0: not positive at the first.
+    """
+    columns = ["experiment", "seed", "region", "variable"]
+    rows = leaderboard[(leaderboard["score"] == "skill") & leaderboard["value"].notna()]
+    found = [
+        (*key, crossing(own.sort_values("lead_hours")[["lead_hours", "value"]].to_numpy(dtype=float)))
+        for key, own in rows.groupby(columns, sort=False)
+    ]
+    return pd.DataFrame(found, columns=[*columns, "lead_hours"])
+
+
+def crossing(skill_by_lead: Float[np.ndarray, "lead 2"]) -> float:
+    """Where the second column, against the first, first comes to zero from above."""
+    lead, value = skill_by_lead.T
+    lost = np.flatnonzero(value <= 0)
+    if not len(lost):
+        return float("inf")
+    after = lost[0]
+    if after == 0:
+        return 0.0
+    part = value[after - 1] / (value[after - 1] - value[after])  # 0 where the value after is -infinity
+    return float(lead[after - 1] + part * (lead[after] - lead[after - 1]))

@@ -23,6 +23,18 @@ def unchanged(mean: Means) -> Means:
     return mean
 
 
+def difference(own: Means, reference: Means) -> Means:
+    """How much larger an experiment's mean is than the reference's."""
+    with np.errstate(invalid="ignore"):  # both blew up
+        return own - reference
+
+
+def skill(own: Means, reference: Means) -> Means:
+    """1 - own/reference of a score that is 0 at best: 1 is perfect, 0 is the reference, below is worse."""
+    with np.errstate(invalid="ignore"):
+        return 1 - own / np.where(reference > 0, reference, np.nan)
+
+
 def unbiased_spread_skill_ratio(variance: Means, debiased_squared_error: Means) -> Means:
     """√(⟨s²⟩ / ⟨(x̄ - y)² - s²/M⟩): 1 for a calibrated ensemble of any size; NaN where the denominator is
     not positive.
@@ -43,5 +55,7 @@ METRICS: dict[str, Metric] = {
     "ssr": Metric(("variance", "debiased_squared_error"), unbiased_spread_skill_ratio),
     "coverage50": Metric(("coverage50",), unchanged),
     "coverage90": Metric(("coverage90",), unchanged),
+    "acc": Metric(("acc",), unchanged),
+    "energy": Metric(("energy",), unchanged),
     "consistency": Metric(("observed_squared_error",), np.sqrt),
 }

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
-TITLES = {
+from .regions import WHOLE
+
+RECONSTRUCT = {
     "crps": "fair CRPS",
     "rmse": "RMSE",
     "crps_minus_oi": "CRPS minus that of optimal interpolation (* its 95 % interval leaves out 0)",
 }
+FORECAST = {
+    "crps": "fair CRPS",
+    "rmse": "RMSE of the ensemble mean",
+    "ssr": "spread-skill ratio (1: the ensemble knows its error)",
+    "crps_minus_lim": "CRPS minus that of the linear inverse model (* its 95 % interval leaves out 0)",
+}
+DAYS = (1, 2, 3, 5, 10)  # leads to show, where they exist
+NONE = "No experiment has been scored yet."
 
 
 def short_table(leaderboard: pd.DataFrame) -> str:
@@ -19,34 +31,60 @@ def short_table(leaderboard: pd.DataFrame) -> str:
     """
     chosen = leaderboard[(leaderboard["variable"] == "all") & (leaderboard["cells"] == "unobserved")]
     if chosen.empty:
-        return "No experiment has been scored yet."
+        return NONE
     patterns = list(chosen["pattern"].unique())
     pattern = "random" if "random" in patterns else patterns[0]
     chosen = chosen[chosen["pattern"] == pattern]
-    crps = chosen[chosen["score"] == "crps"].groupby("experiment")["value"].mean()
-    order = list(crps.sort_values().index)
-    levels = sorted(chosen["k"].unique())
-    lines = [
+    levels = {k: f"{100 * k:>7.4g} %" for k in map(float, sorted(chosen["k"].unique()))}
+    title = (
         f"Unobserved cells, all variables, pattern {pattern}; anomaly standard deviations, lower is better"
-    ]
-    wide = max(len(name) for name in order) + 2
-    for score, title in TITLES.items():
-        rows = chosen[chosen["score"] == score]
-        if rows.empty:
+    )
+    return "\n".join([title, *blocks(chosen, "k", levels, RECONSTRUCT)])
+
+
+def forecast_short_table(leaderboard: pd.DataFrame) -> str:
+    """Plain text: experiments by lead, mean over variables in anomaly standard deviations, over the whole grid.
+
+    At 1, 2, 3, 5 and 10 days where these were scored, else at the first five leads.
+    """
+    chosen = leaderboard[(leaderboard["variable"] == "all") & leaderboard["region"].isin(WHOLE)]
+    if chosen.empty:
+        return NONE
+    leads = sorted(float(lead) for lead in chosen["lead_hours"].unique())
+    shown = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
+    levels = {lead: f"{lead / 24:>7.4g} d" for lead in shown}
+    title = f"Forecasts, all variables, {chosen['region'].iloc[0]}; anomaly standard deviations"
+    return "\n".join([title, *blocks(chosen, "lead_hours", levels, FORECAST)])
+
+
+def blocks(
+    rows: pd.DataFrame, column: str, levels: Mapping[float, str], titles: Mapping[str, str]
+) -> Sequence[str]:
+    """A table for each score: experiments in order of their CRPS, by the levels of `column`."""
+    rows = rows[rows[column].isin(list(levels))]
+    crps = rows[rows["score"] == "crps"].groupby("experiment")["value"].mean()
+    order = list(crps.sort_values().index)
+    wide = max((len(name) for name in order), default=0) + 2
+    head = {"lead_hours": "lead"}.get(column, column)
+    lines = []
+    for score, title in titles.items():
+        own = rows[(rows["score"] == score) & rows["value"].notna()]
+        if own.empty:
             continue
-        lines += ["", title, f"{'k':<{wide}}" + "".join(f"{100 * k:>7.4g} %" for k in levels)]
-        for name in (name for name in order if name in set(rows["experiment"])):
-            cells = rows[rows["experiment"] == name].groupby("k")[["value", "low", "high"]].mean()
-            lines.append(f"{name:<{wide}}" + "".join(_cell(cells, k, score) for k in levels))
-    return "\n".join(lines)
+        lines += ["", title, f"{head:<{wide}}" + "".join(levels.values())]
+        for name in (name for name in order if name in set(own["experiment"])):
+            cells = own[own["experiment"] == name].groupby(column)[["value", "low", "high"]].mean()
+            lines.append(f"{name:<{wide}}" + "".join(_cell(cells, level, score) for level in levels))
+    return lines
 
 
-def _cell(cells: pd.DataFrame, k: float, score: str) -> str:
+def _cell(cells: pd.DataFrame, level: float, score: str) -> str:
     """Nine characters: the value, with a star where a difference is significant."""
-    if k not in cells.index:
+    if level not in cells.index:
         return " " * 9
-    row = cells.loc[k]
-    if score in ("crps", "rmse"):
-        return f"{row['value']:>8.3f} "
+    row = cells.loc[level]
+    if "_minus_" not in score:
+        style = ">8.3f" if abs(row["value"]) < 1000 else ">8.2g"  # on its way to blow up
+        return f"{row['value']:{style}} "
     star = "*" if row["low"] > 0 or row["high"] < 0 else " "
     return f"{row['value']:>+8.3f}{star}"

@@ -3,7 +3,10 @@ right."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import xarray as xr
 from jaxtyping import Bool, Float
 from scipy.fft import rfft
 from scipy.signal import detrend
@@ -56,6 +59,46 @@ def wavelengths(length: Float[np.ndarray, " latitude"], cells: int) -> Float[np.
     mean = length.mean() if len(length) else np.nan
     with np.errstate(divide="ignore"):
         return mean / 1000 / np.arange(cells // 2 + 1)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a grid that spectra are averaged over, and their lengths in metres."""
+
+    chosen: Bool[np.ndarray, " latitude"]
+    length: Float[np.ndarray, " chosen"]
+    away: Float[np.ndarray, " chosen"]  # degrees from the equator
+    cells: int
+    wraps: bool
+
+    @classmethod
+    def of(cls, grid: xr.Dataset, complete: Bool[np.ndarray, " latitude"]) -> Rows:
+        """Those of `band`; `grid` has latitude, longitude and the attribute `wraps`."""
+        latitude, longitude = (grid[name].to_numpy().astype(float) for name in ("latitude", "longitude"))
+        chosen = band(latitude, complete)
+        length = row_length(latitude, longitude)[chosen]
+        return cls(chosen, length, np.abs(latitude[chosen]), len(longitude), bool(grid.attrs["wraps"]))
+
+    def spectrum(self, x: Float[np.ndarray, "*batch latitude longitude"]) -> Float[np.ndarray, " wavenumber"]:
+        """Power of x, averaged over everything but the wavenumber; NaN without rows, or without maps."""
+        if not self.chosen.any() or not x.size:
+            return np.full(self.cells // 2 + 1, np.nan)
+        power = zonal_spectrum(x[..., self.chosen, :], self.length, self.wraps)
+        return power.mean(axis=tuple(range(power.ndim - 1)), dtype=float)
+
+    @property
+    def wavelengths(self) -> Float[np.ndarray, " wavenumber"]:
+        """Mean wavelength in km of each wavenumber."""
+        return wavelengths(self.length, self.cells)
+
+    @property
+    def in_words(self) -> dict[str, str]:
+        """Attributes of a stored spectrum: of what kind it is, and which rows it is of."""
+        rows = "none: no row without missing cells"
+        if len(self.away):
+            ends = f"{self.away.min():g} to {self.away.max():g}"
+            rows = f"{len(self.away)} rows at {ends} degrees from the equator"
+        return {"spectrum": "global" if self.wraps else "regional: detrended, windowed", "latitudes": rows}
 
 
 def effective_resolution(

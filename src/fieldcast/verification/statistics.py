@@ -104,14 +104,14 @@ def coverage(rank: Integer[np.ndarray, "*cell"], members: int, nominal: float) -
 def cell_statistics(
     x: Float[np.ndarray, " member *cell"],
     y: Float[np.ndarray, "*cell"],
-    rank: Shaped[np.ndarray, "*cell"],
+    rank: Shaped[np.ndarray, "*cell"] | None = None,
 ) -> dict[str, Float[np.ndarray, "*cell"]]:
     """Every statistic of an ensemble against the truth; the names and powers are those of `POWER`.
 
     error x̄ - y, absolute_error |x̄ - y|, squared_error (x̄ - y)², crps (fair), variance s²,
     debiased_squared_error (x̄ - y)² - s²/M (the squared error that infinitely many members would have, on
-    average), coverage by ranks. NaN where one member has none (variance, coverage) and where a member is
-    NaN.
+    average), coverage by ranks where these are given. NaN where one member has none (variance, coverage)
+    and where a member is NaN.
     """
     members = len(x)
     d = x - y
@@ -124,6 +124,6 @@ def cell_statistics(
         "variance": d.var(0, ddof=1) if members > 1 else np.full_like(error, np.nan),
     }
     found["debiased_squared_error"] = found["squared_error"] - found["variance"] / members
-    for name, nominal in COVERAGE.items():
+    for name, nominal in COVERAGE.items() if rank is not None else ():
         found[name] = np.where(np.isnan(error), np.nan, coverage(rank, members, nominal))
     return found

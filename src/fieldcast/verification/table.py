@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +25,17 @@ def iso_times(time: xr.DataArray) -> Shaped[np.ndarray, " time"]:
     return np.array([moment.isoformat() for moment in time.to_numpy()])
 
 
+def rows(values: Float[np.ndarray, "..."], *axes: Mapping[str, Shaped[np.ndarray, " _"]]) -> pd.DataFrame:
+    """One row a value; the place along each axis is told by columns, whose labels `axes` give."""
+    places = np.indices(values.shape)
+    columns = {
+        name: labels[place.ravel()]
+        for axis, place in zip(axes, places, strict=True)
+        for name, labels in axis.items()
+    }
+    return pd.DataFrame(columns | {"value": values.ravel()})
+
+
 def tidy(
     values: Float[np.ndarray, "case variable cells statistic time"],
     variables: list[str],
@@ -31,24 +45,20 @@ def tidy(
 
     The statistic of observed cells stands under cells "all" only: among the unobserved ones it has no row.
     """
-    index = dict(
-        zip(("case", "variable", "cells", "statistic", "time"), np.indices(values.shape), strict=True)
-    )
-    index = {name: place.ravel() for name, place in index.items()}
-    table = pd.DataFrame(
+    table = rows(
+        values,
         {
-            "pattern": observations["pattern"].to_numpy().astype(str)[index["case"]],
-            "k": observations["k"].to_numpy().astype(float).round(6)[index["case"]],
-            "mask": observations["mask"].to_numpy()[index["time"]],
-            "cells": np.array(CELLS)[index["cells"]],
-            "variable": np.array(variables)[index["variable"]],
-            "statistic": np.array(list(POWER))[index["statistic"]],
-            "time": iso_times(observations["time"])[index["time"]],
-            "value": values.ravel(),
-        }
+            "pattern": observations["pattern"].to_numpy().astype(str),
+            "k": observations["k"].to_numpy().astype(float).round(6),
+        },
+        {"variable": np.array(variables)},
+        {"cells": np.array(CELLS)},
+        {"statistic": np.array(list(POWER))},
+        {"mask": observations["mask"].to_numpy(), "time": iso_times(observations["time"])},
     )
+    columns = ["pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
     void = (table["cells"] == "unobserved") & (table["statistic"] == "observed_squared_error")
-    return table[~void].reset_index(drop=True)
+    return table.loc[~void, columns].reset_index(drop=True)
 
 
 def stamp(scores: pd.DataFrame, experiment: str, seed: int, data: str, scored: str) -> pd.DataFrame:
@@ -76,6 +86,13 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
             found.update(np.packbits(np.isfinite(values.isel(case=case).to_numpy())).tobytes())
     found.update(f"{observations.attrs.get('digest', '')} {members}".encode())
     return found.hexdigest()[:12]
+
+
+def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: int) -> str:
+    """`scored_digest` of forecasts: data, starts and leads of the mapping `starts`, the units of the variables,
+    number of members."""
+    what = [starts[name] for name in ("data", "step_hours", "scored", "leads")]
+    return hashlib.sha256(json.dumps([what, dict(units), members], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def error_over_time(

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def test_ranks_of_a_calibrated_ensemble_are_flat(season: Callable) -> None:
+    _, found = season().score()
+    assert found.rank_histogram.sizes == {"lead": 3, "variable": 2, "rank": 11}
+    np.testing.assert_allclose(found.rank_histogram.sum("rank"), 1)
+    np.testing.assert_allclose(found.rank_histogram, 1 / 11, atol=0.012)
+    inside = (found.rank_low <= 1 / 11) & (found.rank_high >= 1 / 11)
+    assert 0.8 <= float(inside.mean()) <= 1
+
+
+def test_the_mean_has_less_power_than_its_members_and_the_members_as_much_as_the_truth(
+    season: Callable,
+) -> None:
+    """White noise: members have variance (truth) 1 + 2 · 0.25 lead; their mean all but 0.9 of a member's own."""
+    _, found = season(starts=60).score()
+    power = found.isel(wavenumber=slice(1, None)).sum("wavenumber")
+    spread = 0.25 * found["lead"].to_numpy()[:, None] / 24
+    np.testing.assert_allclose(
+        power.spectrum_members / power.spectrum_truth, (1 + 2 * spread) * np.ones((3, 2)), rtol=0.06
+    )
+    np.testing.assert_allclose(
+        power.spectrum_mean / power.spectrum_truth, (1 + 1.1 * spread) * np.ones((3, 2)), rtol=0.06
+    )
+
+
+def test_all_starts_blown_up_leaves_nothing_and_stops_nothing(season: Callable) -> None:
+    it = season(starts=4)
+    _, found = it._replace(forecasts=it.forecasts * np.nan).score()
+    assert found.rank_histogram.isnull().all()
+    assert found.spectrum_members.isnull().all()
+    assert found.spectrum_truth.isnull().all()
