@@ -6,6 +6,7 @@ year.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import cftime
@@ -35,6 +36,12 @@ def iso(times: Any) -> np.ndarray:
     if array.dtype.kind == "M":
         return np.datetime_as_string(array, unit="s")
     return np.array([time.isoformat()[:19] for time in array], dtype=str)
+
+
+def positions(times: Any, wanted: Any) -> Int[np.ndarray, " wanted"]:
+    """Where each time (ISO text to the second) stands among `times`; -1 where it does not."""
+    places = {text: place for place, text in enumerate(iso(times).tolist())}
+    return np.array([places.get(str(text), -1) for text in wanted], dtype=int)
 
 
 def date(time: Any) -> str:
@@ -73,6 +80,14 @@ def hours(times: Any) -> Float[np.ndarray, " time"]:
         return (array - array[0]) / np.timedelta64(1, "h")
     since = cftime.date2num(array, "seconds since 2000-01-01", calendar=array[0].calendar)
     return (since - since[0]) / 3600.0
+
+
+def later(times: Any, hours: float) -> np.ndarray:
+    """Each time so many hours on."""
+    array, seconds = values(times), round(hours * 3600)
+    if array.dtype.kind == "M":
+        return array + np.timedelta64(seconds, "s")
+    return array + timedelta(seconds=seconds)
 
 
 def step_hours(times: Any) -> float:

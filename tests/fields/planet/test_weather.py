@@ -1,5 +1,6 @@
 """The diagnosed variables against closed forms and finite differences; the dataset against its contract."""
 
+import json
 from itertools import islice
 from pathlib import Path
 
@@ -88,14 +89,14 @@ def test_height_is_in_linear_balance() -> None:
 
 def test_the_dataset_keeps_the_conventions(dataset: xr.Dataset) -> None:
     units = {"z500": "m", "t650": "K", "u200": "m s-1", "ws800": "m s-1", "orography": "m"}
-    assert {name: dataset[name].attrs["units"] for name in dataset} == units
+    assert {name: dataset[name].attrs["units"] for name in dataset} == units | {"q": "s-1"}
     for name in units:
         dims = ("latitude", "longitude") if name == "orography" else ("time", "latitude", "longitude")
         assert dataset[name].dims == dims
         assert dataset[name].dtype == np.float32
         assert np.isfinite(dataset[name]).all()
         assert set(dataset[name].attrs) == {"units", "standard_name", "long_name"}
-    assert dict(dataset.sizes) == {"time": 36, "latitude": 8, "longitude": 16}
+    assert dict(dataset["z500"].sizes) == {"time": 36, "latitude": 8, "longitude": 16}
     assert (np.diff(dataset.latitude) > 0).all() and dataset.latitude.units == "degrees_north"
     assert (np.diff(dataset.longitude) > 0).all() and dataset.longitude.units == "degrees_east"
     assert dataset.indexes["time"][0] == cftime.DatetimeNoLeap(1, 1, 1)
@@ -126,16 +127,23 @@ def test_seeds(dataset: xr.Dataset) -> None:
 
 def test_stored_states_start_the_weather_again(dataset: xr.Dataset) -> None:
     """Of a batch, the undisturbed member follows the truth to the last bit; the disturbed one leaves it."""
-    snapshots = {snapshot.day: snapshot for snapshot in simulation(TINY, seed=0)}
-    assert list(snapshots) == list(range(36))
     planet, grid = Planet(TINY), TINY.grid()
-    q = snapshots[10].q
+    q = dataset["q"].values[10]
     members = np.stack([q, np.float32(1.01) * q])
     for day, states in islice(planet.run(members, 10), 6):
         fields = weather(planet, grid, states)
         for name, values in fields.items():
             assert np.array_equal(values[0], dataset[name][day])
             assert not np.array_equal(values[1], dataset[name][day])
+
+
+def test_states_are_those_of_the_simulation(dataset: xr.Dataset) -> None:
+    snapshots = list(simulation(TINY, seed=0))
+    assert [snapshot.day for snapshot in snapshots] == list(range(36))
+    states = dataset["q"]
+    assert states.dims == ("time", "m", "part", "level", "n") and states.dtype == Planet(TINY).dtype
+    assert np.array_equal(states, np.stack([snapshot.q for snapshot in snapshots]))
+    assert PlanetOptions(**json.loads(states.attrs["planet"])) == TINY
 
 
 def test_the_default_planet_has_weather() -> None:

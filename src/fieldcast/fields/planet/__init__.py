@@ -3,10 +3,11 @@
 `sphere`     spherical harmonics,
 `geography`  mountains and heat sources,
 `dynamics`   the model: `Parameters`, `Planet` (its state q, tendency, steps, `run`),
-`weather`    what is seen of it: `PlanetOptions`, `simulate` (a dataset),
-             `simulation` (the same day by day, with the state q).
+`weather`    what is seen of it: `PlanetOptions`, `simulate` (a dataset, with its states q),
+             `simulation` (the same day by day),
+`perfect`    the ensemble of the perfect model, started again from stored states.
 
-An ensemble of a perfect model starts again from stored states:
+Any state starts it again:
 
     planet = Planet(options)
     for day, q in planet.run(q + perturbations, day):  # any leading axes of q are a batch

@@ -4,8 +4,10 @@ Height follows from psi by linear balance, g lap z = div(f grad psi), temperatur
 hypsometric equation. The dynamics leave the global means of height free: they are constants here.
 """
 
+import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -43,6 +45,8 @@ VARIABLES = {
     "ws800": ("wind_speed", "wind speed at 800 hPa", "m s-1"),
 }
 OROGRAPHY = ("surface_altitude", "height of the ground, as the model sees it", "m")
+STATE = {"long_name": "potential vorticity, coefficients of spherical harmonics", "units": "s-1"}
+STATE_DIMS = ("time", "m", "part", "level", "n")  # as in `sphere`
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -130,26 +134,30 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
 
 
 def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dataset:
-    """The weather of one realisation, float32 (time, latitude, longitude), and its orography, as CF has it.
+    """The weather of one realisation, float32 (time, latitude, longitude), its orography and its states, as CF has it.
 
     Time is daily, of the calendar without leap days, and begins at 0001-01-01. The same options and seed give
-    the same bits (`Planet` says where). `simulation` gives the states, too.
+    the same bits (`Planet` says where). The states are `q`, exact, and say in their attribute `planet` (JSON)
+    of which planet they are: `perfect` starts the weather from them again.
 
     Raises
     ------
     InputError
         When the flow becomes unstable.
     """
-    shape = options.days, options.n_latitude, options.n_longitude
+    shape, like = (options.days, options.n_latitude, options.n_longitude), Planet(options).planetary
     data = {name: np.empty(shape, np.float32) for name in VARIABLES}
-    for day, _, fields in simulation(options, seed, progress):
+    states = np.empty((options.days, *like.shape), like.dtype)
+    for day, q, fields in simulation(options, seed, progress):
+        states[day] = q
         for name, values in fields.items():
             data[name][day] = values
     dataset = xr.Dataset({name: (("time", "latitude", "longitude"), values) for name, values in data.items()})
-    return _described(dataset, options)
+    dataset["q"] = STATE_DIMS, states, {**STATE, "planet": json.dumps(asdict(options))}
+    return _with_time_and_ground(dataset, options)
 
 
-def _described(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dataset:
+def _with_time_and_ground(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dataset:
     """With orography, coordinates and attributes."""
     grid = options.grid()
     ground = grid.synthesis(Planet(options).orography.astype(np.float32))
@@ -159,11 +167,17 @@ def _described(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dataset:
         latitude=grid.latitude,
         longitude=grid.longitude,
     )
-    for name, (standard, long, units) in {**VARIABLES, "orography": OROGRAPHY}.items():
-        dataset[name].attrs = {"standard_name": standard, "long_name": long, "units": units}
-    for name, units in {"latitude": "degrees_north", "longitude": "degrees_east"}.items():
-        dataset[name].attrs = {"standard_name": name, "long_name": name, "units": units}
     dataset["time"].attrs = {"standard_name": "time", "long_name": "time"}
     dataset["time"].encoding = {"units": "days since 0001-01-01", "calendar": "noleap", "dtype": "int64"}
     dataset.attrs = {"Conventions": "CF-1.11", "title": "Simulated planet"}
+    return described(dataset)
+
+
+def described(dataset: xr.Dataset) -> xr.Dataset:
+    """With the attributes of its variables and of its grid."""
+    for name, (standard, long, units) in {**VARIABLES, "orography": OROGRAPHY}.items():
+        if name in dataset:
+            dataset[name].attrs = {"standard_name": standard, "long_name": long, "units": units}
+    for name, units in {"latitude": "degrees_north", "longitude": "degrees_east"}.items():
+        dataset[name].attrs = {"standard_name": name, "long_name": name, "units": units}
     return dataset

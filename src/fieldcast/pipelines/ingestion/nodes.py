@@ -17,20 +17,30 @@ LOG = logging.getLogger(__name__)
 
 
 def make_fields(
-    ingestion: Ingestion, earlier: xr.Dataset | None, earlier_quality: pd.DataFrame
-) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Fields and their quality; those on disk where they were made from the same source and options."""
-    fingerprint = ingestion.fingerprint()
-    if earlier is not None and earlier.attrs.get("fingerprint") == fingerprint and len(earlier_quality):
+    ingestion: Ingestion,
+    earlier: xr.Dataset | None,
+    earlier_quality: pd.DataFrame,
+    earlier_states: xr.Dataset | None,
+) -> tuple[xr.Dataset, pd.DataFrame, xr.Dataset]:
+    """Fields, their quality and, of the planet, its states; those on disk where source and options are the same.
+
+    Of other sources the data set of states is empty: it takes the place of an earlier planet's.
+    """
+    mark = {"fingerprint": ingestion.fingerprint()}
+    planet, states = ingestion.source == "planet", xr.Dataset(attrs=mark)
+    if earlier_states is not None and mark.items() <= earlier_states.attrs.items():
+        states = earlier_states
+    whole = len(earlier_quality) > 0 and (not planet or len(states.data_vars) > 0)
+    if whole and earlier is not None and mark.items() <= earlier.attrs.items():
         LOG.info("The fields are there already: %s.", earlier.attrs["source"])
-        return earlier, earlier_quality
-    if ingestion.source == "planet":
-        planet = simulate(ingestion.planet, ingestion.seed)
-        planet.attrs["source"] = f"simulated planet, {ingestion.planet.years:g} years, seed {ingestion.seed}"
-        fields, quality = ingest(planet, "the simulated planet")
-    else:
+        return earlier, earlier_quality, states
+    if not planet:
         fields, quality = ingest_source(ingestion.file())
-    return fields.assign_attrs(fingerprint=fingerprint), quality
+        return fields.assign_attrs(mark), quality, states
+    simulated = simulate(ingestion.planet, ingestion.seed)
+    simulated.attrs["source"] = f"simulated planet, {ingestion.planet.years:g} years, seed {ingestion.seed}"
+    fields, quality = ingest(simulated, "the simulated planet")
+    return fields.assign_attrs(mark), quality, simulated[["q"]].assign_attrs(mark)
 
 
 def split(fields: xr.Dataset, ingestion: Ingestion) -> dict[str, Any]:

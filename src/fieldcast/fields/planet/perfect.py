@@ -1,0 +1,125 @@
+"""The perfect model: the planet itself, started again from its stored states with a stated initial error.
+
+At a start the truth has the state q. An analysis misses it by e_0, member m misses the analysis by e_m:
+
+    q_a = q + e_0,    q_m = q_a + e_m,    e = error (q_i - q_j) / sqrt(2),
+
+where i and j are days of the training split within 15 days of the start's day of the year. So e has mean 0, is
+as likely as -e, and has the covariance of the weather's departures from its climate, times error^2. Truth and
+members are draws of one distribution round the analysis, and stay exchangeable as one and the same model carries
+them on: the ensemble is calibrated by construction, and no forecast made from this analysis can do better. This
+holds for errors that are small beside the weather: nobody pulls the analysis towards the climate, so members
+have 1 + 2 error^2 times its variance, 0.5 % more for an error of 0.05. With an error of 0 each member is the
+truth, to the last bit.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+
+from fieldcast.fields import calendars
+from fieldcast.fields.planet.dynamics import YEAR, Planet
+from fieldcast.fields.planet.sphere import Sphere
+from fieldcast.fields.planet.weather import PlanetOptions, described, weather
+
+WINDOW = 15  # days of the year to either side, as of the climatological ensemble
+
+Ensemble = Float[np.ndarray, "start member m 2 3 n"]
+
+
+def perfect_model(
+    states: xr.Dataset, starts: Mapping[str, Any], training: Sequence[str], error: float, seed: int
+) -> Iterator[xr.Dataset]:
+    """Yield the forecasts lead by lead, each variable (lead, start, member, latitude, longitude), in its units.
+
+    Parameters
+    ----------
+    states
+        `q` of every day, as `weather.simulate` gives it.
+    starts
+        Times of the starts `scored`, the numbers of `leads` (days) and `members`, and the `digest` of it all.
+    training
+        First and last time of the training split.
+    error
+        Of the analysis and of each member round it, in standard deviations of the weather.
+    seed
+        A member's error depends on it, on the start and on the member's number, and on nothing else.
+    """
+    options = PlanetOptions(**json.loads(states["q"].attrs["planet"]))
+    planet, grid = Planet(options, states["q"].dtype.type), options.grid()
+    iso = calendars.iso(states["time"])
+    pool = np.flatnonzero((iso >= training[0]) & (iso <= training[1]))
+    days = calendars.positions(states["time"], starts["scored"])
+    day_of_year = calendars.day_of_year(states["time"])
+    pairs = np.stack([draw_pairs(day, pool, day_of_year, starts["members"], seed) for day in days.tolist()])
+    ensemble = initial_states(states["q"], days, pairs, error)
+    runs = [planet.run(q, day) for q, day in zip(ensemble, days.tolist(), strict=True)]
+    for run in runs:
+        next(run)  # the start itself
+    about = {"starts": starts["digest"], "fingerprint": fingerprint(states, starts, training, error, seed)}
+    about |= {"initial_error": error, "seed": seed, "source": "perfect model"}
+    for lead in range(1, starts["leads"] + 1):
+        seen = [weather(planet, grid, next(run).q) for run in runs]
+        values = {name: np.stack([one[name] for one in seen])[None].astype(np.float32) for name in seen[0]}
+        yield laid_out(values, lead, states["time"].values[days], grid).assign_attrs(
+            about, piece=lead - 1, pieces=starts["leads"]
+        )
+
+
+def fingerprint(
+    states: xr.Dataset, starts: Mapping[str, Any], training: Sequence[str], error: float, seed: int
+) -> str:
+    """12 hex digits of all that the forecasts depend on."""
+    known = [states.attrs["fingerprint"], starts["digest"], list(training), error, seed]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+
+
+def draw_pairs(
+    day: int, pool: Int[np.ndarray, " day"], day_of_year: Int[np.ndarray, " time"], members: int, seed: int
+) -> Int[np.ndarray, "members_plus_1 2"]:
+    """i != j of e_0, e_1, ... of one start; any days of the pool where it has less than two of the season."""
+    apart = np.abs((day_of_year[pool] - day_of_year[day] + YEAR // 2) % YEAR - YEAR // 2)
+    near = pool[apart <= WINDOW]
+    near = near if near.size > 1 else pool
+    rng = np.random.default_rng([seed, day])
+    i, further = rng.integers([0, 1], near.size, (1 + members, 2)).T
+    return np.stack([near[i], near[(i + further) % near.size]], axis=1)
+
+
+def initial_states(
+    q: xr.DataArray,
+    days: Int[np.ndarray, " start"],
+    pairs: Int[np.ndarray, "start members_plus_1 2"],
+    error: float,
+) -> Ensemble:
+    """q_m of each start; only the days that are needed are read."""
+    wanted = np.concatenate([days[:, None], pairs.reshape(len(days), -1)], axis=1)
+    needed, place = np.unique(wanted, return_inverse=True)
+    known, place = q.isel(time=needed).values, place.reshape(wanted.shape)
+    e = error / math.sqrt(2) * (known[place[:, 1::2]] - known[place[:, 2::2]])
+    return known[place[:, 0]][:, None] + e[:, :1] + e[:, 1:]
+
+
+def laid_out(
+    values: Mapping[str, Float[np.ndarray, "1 start member latitude longitude"]],
+    lead: int,
+    times: np.ndarray,
+    grid: Sphere,
+) -> xr.Dataset:
+    """One lead [days] of all starts, with coordinates and attributes."""
+    dims = ("lead", "start", "member", "latitude", "longitude")
+    members = next(iter(values.values())).shape[2]
+    coords = {
+        "lead": ("lead", [24.0 * lead], {"standard_name": "forecast_period", "units": "hours"}),
+        "start": ("start", times, {"standard_name": "forecast_reference_time"}),
+        "member": ("member", np.arange(members), {"standard_name": "realization", "units": "1"}),
+        "latitude": grid.latitude,
+        "longitude": grid.longitude,
+    }
+    return described(xr.Dataset({name: (dims, one) for name, one in values.items()}, coords))

@@ -1,0 +1,148 @@
+"""Without an error the truth to the last bit; with one, an ensemble that nobody can tell from the truth."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.fields.calendars import iso
+from fieldcast.fields.planet.perfect import draw_pairs, fingerprint, initial_states, perfect_model
+from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
+
+TINY = PlanetOptions(years=3, spin_up=60, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
+STARTS = (800, 911, 1032)  # days
+
+
+@pytest.fixture(scope="module")
+def planet() -> xr.Dataset:
+    return simulate(TINY, seed=0)
+
+
+@pytest.fixture(scope="module")
+def states(planet: xr.Dataset) -> xr.Dataset:
+    return planet[["q"]].assign_attrs(fingerprint="0")
+
+
+@pytest.fixture(scope="module")
+def training(planet: xr.Dataset) -> list[str]:
+    return iso(planet["time"])[[0, 729]].tolist()
+
+
+def asked(planet: xr.Dataset, days: Any = STARTS, leads: int = 4, members: int = 3) -> dict[str, Any]:
+    return {
+        "scored": iso(planet["time"])[list(days)].tolist(), "leads": leads, "members": members, "digest": "d",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_without_an_error_the_truth_comes_back_to_the_last_bit(
+    planet: xr.Dataset, states: xr.Dataset, training: list[str], members: int
+) -> None:
+    pieces = list(perfect_model(states, asked(planet, members=members), training, 0.0, seed=0))
+    assert len(pieces) == 4
+    for lead, piece in enumerate(pieces, start=1):
+        assert piece["lead"].values.tolist() == [24.0 * lead]
+        assert piece.attrs["piece"] == lead - 1 and piece.attrs["pieces"] == 4
+        for name in VARIABLES:
+            truth = planet[name].values[np.array(STARTS) + lead]
+            assert piece[name].dims == ("lead", "start", "member", "latitude", "longitude")
+            assert piece[name].dtype == np.float32 and piece[name].attrs == planet[name].attrs
+            for member in range(members):
+                assert np.array_equal(piece[name].values[0, :, member], truth)
+
+
+def test_states_of_double_precision_start_as_exactly() -> None:
+    """Whatever the planet computes in, what is stored is what goes on."""
+    from itertools import islice
+
+    from fieldcast.fields.planet.dynamics import Planet
+    from fieldcast.fields.planet.weather import weather
+
+    exact = Planet(TINY, np.float64)
+    moments = list(islice(exact.run(exact.start(0)), 8))
+    about = {"planet": json.dumps(asdict(TINY))}
+    time = xr.date_range("0001-01-01", periods=8, calendar="noleap", use_cftime=True)
+    q = ("time", "m", "part", "level", "n"), np.stack([moment.q for moment in moments]), about
+    data = xr.Dataset({"q": q}, {"time": time}, {"fingerprint": "0"})
+    assert data["q"].dtype == np.float64
+    (piece,) = perfect_model(
+        data, asked(data, [6], leads=1, members=1), iso(time)[[0, 5]].tolist(), 0.0, seed=0
+    )
+    for name, values in weather(exact, TINY.grid(), moments[7].q).items():
+        assert np.array_equal(piece[name].values[0, 0, 0], values.astype(np.float32))
+
+
+def test_truth_and_members_cannot_be_told_apart(planet: xr.Dataset, states: xr.Dataset) -> None:
+    """Ranks of the truth are uniform, and the spread is the error of the mean: after days of chaos too."""
+    days = np.arange(700, 1090, 4)
+    training = iso(planet["time"])[[0, 699]].tolist()
+    starts = asked(planet, days, leads=6, members=4)
+    ranks, errors, spreads = [], [], []
+    for lead, piece in enumerate(perfect_model(states, starts, training, 0.1, seed=1), start=1):
+        if lead in (1, 6):
+            for name in VARIABLES:
+                truth, x = planet[name].values[days + lead], piece[name].values[0].astype(np.float64)
+                ranks.append([((x < truth[:, None]).sum(axis=1) == k).mean() for k in range(5)])
+                variance = x.var(axis=1, ddof=1)
+                errors.append(((x.mean(axis=1) - truth) ** 2 - variance / 4).mean())
+                spreads.append(variance.mean())
+    np.testing.assert_allclose(ranks, 0.2, atol=0.04)
+    np.testing.assert_allclose(np.sqrt(np.divide(spreads, errors)), 1, atol=0.15)
+
+
+def test_the_error_has_the_covariance_of_the_weather() -> None:
+    """Of white noise as states: members lie round the analysis, the truth too, each with variance error^2."""
+    rng = np.random.default_rng(0)
+    q = xr.DataArray(rng.normal(size=(2000, 2, 2, 3, 2)), dims=("time", "m", "part", "level", "n"))
+    day_of_year = np.arange(2000) % 365 + 1
+    days = np.arange(1500, 2000)
+    pairs = np.stack([draw_pairs(day, np.arange(1500), day_of_year, 5, seed=0) for day in days.tolist()])
+    departure = initial_states(q, days, pairs, 0.1) - q.values[days][:, None]
+    between = departure[:, 1:] - departure[:, :-1]
+    assert departure.std() == pytest.approx(0.1 * np.sqrt(2), rel=0.02)
+    assert between.std() == pytest.approx(0.1 * np.sqrt(2), rel=0.02)
+
+
+def test_errors_are_of_the_season_and_of_training_days() -> None:
+    day_of_year = np.arange(4 * 365) % 365 + 1
+    pool = np.arange(3 * 365)
+    for day in (3 * 365, 3 * 365 + 200, 4 * 365 - 1):
+        pairs = draw_pairs(day, pool, day_of_year, 500, seed=0)
+        apart = np.abs(day_of_year[pairs] - day_of_year[day])
+        assert (np.minimum(apart, 365 - apart) <= 15).all() and np.isin(pairs, pool).all()
+        assert (pairs[:, 0] != pairs[:, 1]).all()
+        assert np.unique(pairs).size == 3 * 31
+    few = draw_pairs(300, np.arange(100, 110), day_of_year, 50, seed=0)
+    assert set(np.unique(few)) == set(range(100, 110))
+
+
+def test_a_member_depends_on_seed_start_and_number_alone(
+    planet: xr.Dataset, states: xr.Dataset, training: list[str]
+) -> None:
+    def first(days: Any, members: int, seed: int = 0, lazy: bool = False) -> np.ndarray:
+        starts = asked(planet, days, leads=1, members=members)
+        (piece,) = perfect_model(states.chunk(time=100) if lazy else states, starts, training, 0.05, seed)
+        return piece["u200"].values[0]
+
+    whole = first(STARTS, 5)
+    assert np.array_equal(whole[1:2, :2], first(STARTS[1:2], 2))
+    assert np.array_equal(whole, first(STARTS, 5, lazy=True))
+    assert not np.isclose(whole, first(STARTS, 5, seed=1)).all()
+    assert not np.isclose(whole[:, :1], whole[:, 1:]).all()
+
+
+def test_the_fingerprint_knows_all_that_counts(planet: xr.Dataset, states: xr.Dataset) -> None:
+    starts = asked(planet)
+    known = (states, starts, ["a", "b"], 0.05, 0)
+    others = [
+        (states.assign_attrs(fingerprint="1"), *known[1:]),
+        (states, {**starts, "digest": "e"}, *known[2:]),
+        (*known[:2], ["a", "c"], 0.05, 0),
+        (*known[:3], 0.1, 0),
+        (*known[:4], 1),
+    ]
+    assert fingerprint(*known) == fingerprint(*known)
+    assert len({fingerprint(*one) for one in [known, *others]}) == 6

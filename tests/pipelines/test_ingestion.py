@@ -1,0 +1,97 @@
+"""Fields and states are made once, together; what is there and fits is not made again."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from fieldcast.datasets import ZarrDataset
+from fieldcast.fields.ingest import ingest
+from fieldcast.fields.options import Ingestion
+from fieldcast.fields.planet.weather import PlanetOptions
+from fieldcast.pipelines.ingestion import nodes
+from fieldcast.pipelines.ingestion.nodes import make_fields
+
+TINY = PlanetOptions(years=0.5, spin_up=20, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
+PLANET = Ingestion(planet=TINY)
+Made = tuple[xr.Dataset, pd.DataFrame, xr.Dataset]
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return make_fields(PLANET, None, pd.DataFrame(), None)
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Seeds of the planets that are simulated."""
+    seeds: list[int] = []
+    simulate = nodes.simulate
+
+    def counted(options: PlanetOptions, seed: int) -> xr.Dataset:
+        seeds.append(seed)
+        return simulate(options, seed, progress=False)
+
+    monkeypatch.setattr(nodes, "simulate", counted)
+    return seeds
+
+
+def test_states_and_fields_are_of_the_same_days_and_of_one_mark(made: Made) -> None:
+    fields, _, states = made
+    assert fields.attrs["fingerprint"] == states.attrs["fingerprint"] == PLANET.fingerprint()
+    assert list(states) == ["q"] and "q" not in fields
+    assert np.array_equal(states["time"], fields["time"])
+
+
+def test_states_change_nothing_of_the_fields(made: Made) -> None:
+    alone, _ = ingest(nodes.simulate(TINY, 0, progress=False).drop_dims(("m", "part", "level", "n")))
+    assert alone.attrs["digest"] == made[0].attrs["digest"]
+    xr.testing.assert_equal(alone, made[0])
+
+
+def test_what_is_there_is_not_made_again(made: Made, simulated: list[int]) -> None:
+    again = make_fields(PLANET, *made)
+    assert simulated == []
+    assert all(one is other for one, other in zip(again, made, strict=True))
+
+
+def test_fields_of_before_states_were_stored_are_made_again_and_the_same(
+    made: Made, simulated: list[int]
+) -> None:
+    fields, quality, states = make_fields(PLANET, made[0], made[1], None)
+    assert simulated == [0]
+    assert fields.attrs["digest"] == made[0].attrs["digest"] and quality.equals(made[1])
+    xr.testing.assert_identical(states, made[2])
+
+
+def test_states_of_another_planet_do_not_count(made: Made, simulated: list[int]) -> None:
+    other = made[2].assign_attrs(fingerprint="0" * 12)
+    assert make_fields(PLANET, made[0], made[1], other)[2].identical(made[2])
+    assert simulated == [0]
+
+
+def test_of_a_file_there_are_no_states_and_it_is_read_once(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made[0].drop_vars("segment").to_netcdf(tmp_path / "mine.nc")
+    file = Ingestion(source="file", path=str(tmp_path / "mine.nc"))
+    fields, quality, states = make_fields(file, *made)
+    assert not states.data_vars and states.attrs == {"fingerprint": file.fingerprint()}
+    monkeypatch.setattr(nodes, "ingest_source", None)
+    for earlier in (None, states, made[2]):
+        again = make_fields(file, fields, quality, earlier)
+        assert again[0] is fields and not again[2].data_vars
+
+
+def test_states_come_back_from_the_disk_as_they_were(made: Made, tmp_path: Path) -> None:
+    """Also when what was read lazily is saved again where it lies, and when there are none."""
+    stored = ZarrDataset(filepath=str(tmp_path / "planet_states.zarr"), load_args={"lazy": True})
+    stored.save(made[2])
+    stored.save(make_fields(PLANET, made[0], made[1], stored.load())[2])
+    found = stored.load()
+    assert found["q"].chunks is not None
+    xr.testing.assert_identical(found.load(), made[2])
+    stored.save(xr.Dataset(attrs={"fingerprint": "0"}))
+    assert not stored.load().data_vars and stored.load().attrs == {"fingerprint": "0"}
