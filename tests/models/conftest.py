@@ -1,6 +1,7 @@
 """A small Space for tests of models."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -33,3 +34,9 @@ def make_space(variables: int = 2, rows: int = 9, columns: int = 16, wraps: bool
 @pytest.fixture
 def space() -> Space:
     return make_space()
+
+
+@pytest.fixture
+def sized() -> Callable[..., Space]:
+    """Spaces of other sizes."""
+    return make_space

@@ -1,29 +1,38 @@
-"""Posteriors q(z | .) and priors p(z) of a latent: what they draw, and how dense they are.
+"""Posteriors q(z | .) and the standard prior p(z) of a latent: what they draw, and how dense they are.
 
-Every member of a datum gets its own draw; z has the shape (B, M, latent). Arguments are not validated: a training that
-diverges is told by its loss, in one sentence.
+Every member of a datum gets its own draw; z has the shape (B, M, latent). Densities and divergences are those of
+torch.distributions, draws are ours. Arguments are not validated: a training that diverges is told by its loss, in one
+sentence. Learnt priors are in `priors`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+import math
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Laplace as TorchLaplace
 from torch.distributions import Normal as TorchNormal
+from torch.distributions import Uniform as TorchUniform
+from torch.distributions import kl_divergence
 
 from fieldcast.models.draws import Draws
+
+Family = Literal["normal", "uniform", "laplace", "point"]
 
 
 @runtime_checkable
 class Posterior(Protocol):
     """q(z | .) of B data."""
 
+    @property
+    def mean(self) -> Float[Tensor, "batch latent"]: ...
     def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]: ...
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]: ...
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None: ...
+    def rows(self, index: Int[Tensor, " rows"]) -> Posterior: ...
 
 
 @runtime_checkable
@@ -34,26 +43,127 @@ class Prior(Protocol):
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]: ...
 
 
+def posterior(
+    family: Family, location: Float[Tensor, "batch latent"], log_scale: Float[Tensor, "batch latent"]
+) -> Posterior:
+    """The distribution of a family with this mean, and exp(log_scale) for its standard deviation."""
+    if family == "normal":
+        return Normal(location, 2 * log_scale)
+    if family == "uniform":
+        half = math.sqrt(3) * torch.exp(log_scale)
+        return Uniform(location - half, location + half)
+    if family == "laplace":
+        return Laplace(location, torch.exp(log_scale) / math.sqrt(2))
+    if family == "point":
+        return Point(location)
+    raise TypeError(f"a posterior is normal, uniform, laplace or point, not '{family}'")
+
+
 class Normal:
     """q = N(mean, exp(log_variance)), independent; z = mean + sd * eps (Kingma and Welling 2014, section 2.4)."""
 
     def __init__(self, mean: Float[Tensor, "batch latent"], log_variance: Float[Tensor, "batch latent"]):
-        self.mean, self.deviation = mean, torch.exp(log_variance / 2)
+        self.mean, self.log_variance = mean, log_variance
+        self.deviation = torch.exp(log_variance / 2)
+        self.each = TorchNormal(mean[:, None], self.deviation[:, None], validate_args=False)
 
     def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
         return self.mean[:, None] + self.deviation[:, None] * draws.normal(self.mean.shape[1])
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
-        return Independent(
-            TorchNormal(self.mean[:, None], self.deviation[:, None], validate_args=False), 1
-        ).log_prob(z)
+        return self.each.log_prob(z).sum(dim=2)
 
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
         """KL(q || prior) where it is known in closed form, else None."""
-        if not isinstance(prior, StandardNormal):
-            return None
-        standard = TorchNormal(torch.zeros_like(self.mean), torch.ones_like(self.mean))
-        return kl_divergence(TorchNormal(self.mean, self.deviation, validate_args=False), standard).sum(dim=1)
+        return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
+
+    def rows(self, index: Int[Tensor, " rows"]) -> Normal:
+        """Of some of the data, one of them perhaps several times."""
+        return Normal(self.mean[index], self.log_variance[index])
+
+
+class Uniform:
+    """q = U[a, b], independent; z = a + (b - a) u.
+
+    KL(q || N(0, 1)) = -log(b - a) + log(2 pi) / 2 + (a^2 + a b + b^2) / 6 for each component.
+    """
+
+    def __init__(self, low: Float[Tensor, "batch latent"], high: Float[Tensor, "batch latent"]):
+        self.low, self.high = low, high
+        self.each = TorchUniform(low[:, None], high[:, None], validate_args=False)
+
+    @property
+    def mean(self) -> Float[Tensor, "batch latent"]:
+        return (self.low + self.high) / 2
+
+    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+        return self.low[:, None] + (self.high - self.low)[:, None] * draws.uniform(self.low.shape[1])
+
+    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
+        return self.each.log_prob(z).sum(dim=2)
+
+    def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
+        """KL(q || prior) where it is known in closed form, else None."""
+        return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
+
+    def rows(self, index: Int[Tensor, " rows"]) -> Uniform:
+        """Of some of the data, one of them perhaps several times."""
+        return Uniform(self.low[index], self.high[index])
+
+
+class Laplace:
+    """q = exp(-|z - mean| / b) / (2 b), independent; z = mean - b sgn(v) log(1 - 2 |v|), v = u - 1/2.
+
+    KL(q || N(0, 1)) = -log(2 b) - 1 + log(2 pi) / 2 + mean^2 / 2 + b^2 for each component.
+    """
+
+    def __init__(self, mean: Float[Tensor, "batch latent"], scale: Float[Tensor, "batch latent"]):
+        self.mean, self.scale = mean, scale
+        self.each = TorchLaplace(mean[:, None], scale[:, None], validate_args=False)
+
+    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+        v = draws.uniform(self.mean.shape[1]) - 0.5
+        unit = -v.sign() * torch.log((1 - 2 * v.abs()).clamp(min=2**-24))
+        return self.mean[:, None] + self.scale[:, None] * unit
+
+    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
+        return self.each.log_prob(z).sum(dim=2)
+
+    def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
+        """KL(q || prior) where it is known in closed form, else None."""
+        return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
+
+    def rows(self, index: Int[Tensor, " rows"]) -> Laplace:
+        """Of some of the data, one of them perhaps several times."""
+        return Laplace(self.mean[index], self.scale[index])
+
+
+class Point:
+    """q = delta(z - mean): a code, or what a deterministic encoder says. It has no density and no divergence."""
+
+    def __init__(self, mean: Float[Tensor, "batch latent"]):
+        self.mean = mean
+
+    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+        count = 1 if draws.flat else draws.members
+        return self.mean[:, None].expand(-1, count, -1)
+
+    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
+        raise ValueError("a point has no density: a model of deterministic codes has no ELBO")
+
+    def kl(self, prior: Prior) -> Float[Tensor, " batch"]:
+        """Zero: what is left is the reconstruction."""
+        return self.mean.new_zeros(len(self.mean))
+
+    def rows(self, index: Int[Tensor, " rows"]) -> Point:
+        """Of some of the data, one of them perhaps several times."""
+        return Point(self.mean[index])
+
+
+def kl_to_standard(each: TorchNormal | TorchUniform | TorchLaplace) -> Float[Tensor, " batch"]:
+    """KL to N(0, I) of independent components (B, 1, latent)."""
+    zero = torch.zeros_like(each.mean)
+    return kl_divergence(each, TorchNormal(zero, torch.ones_like(zero), validate_args=False)).sum(dim=(1, 2))
 
 
 class StandardNormal(nn.Module):
@@ -67,4 +177,6 @@ class StandardNormal(nn.Module):
         return draws.normal(self.latent)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
-        return Independent(TorchNormal(torch.zeros_like(z), torch.ones_like(z)), 1).log_prob(z)
+        return (
+            TorchNormal(torch.zeros_like(z), torch.ones_like(z), validate_args=False).log_prob(z).sum(dim=2)
+        )

@@ -1,0 +1,97 @@
+import math
+
+import pytest
+import torch
+from scipy import integrate, stats
+
+from fieldcast.models.distributions import Laplace, Normal, Point, StandardNormal, Uniform, posterior
+from fieldcast.models.draws import Draws
+
+FAMILIES = {
+    "normal": (Normal(torch.tensor([[0.5, -1.0]]), torch.tensor([[0.4, -0.8]])), stats.norm),
+    "uniform": (Uniform(torch.tensor([[-0.5, 0.2]]), torch.tensor([[1.5, 0.9]])), stats.uniform),
+    "laplace": (Laplace(torch.tensor([[0.3, -0.7]]), torch.tensor([[0.6, 1.4]])), stats.laplace),
+}
+
+
+def frozen(name, component):
+    """The same distribution of scipy."""
+    q, family = FAMILIES[name]
+    if name == "uniform":
+        low, high = float(q.low[0, component]), float(q.high[0, component])
+        return family(low, high - low)
+    scale = q.deviation if name == "normal" else q.scale
+    return family(float(q.mean[0, component]), float(scale[0, component]))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_draws_and_densities_are_those_of_an_independent_library(name):
+    q = FAMILIES[name][0]
+    z = q.draw(Draws(0, torch.zeros(1, dtype=torch.long), 20_000))
+    assert z.shape == (1, 20_000, 2)
+    each = [frozen(name, component) for component in range(2)]
+    for component, one in enumerate(each):
+        assert stats.kstest(z[0, :, component].numpy(), one.cdf).pvalue > 1e-3
+    expected = sum(one.logpdf(z[0, :, i].double().numpy()) for i, one in enumerate(each))
+    assert torch.allclose(q.log_prob(z)[0], torch.as_tensor(expected).float(), atol=1e-4)
+    assert torch.allclose(q.mean[0], torch.tensor([one.mean() for one in each]).float(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_divergences_are_the_integral_of_their_definition(name):
+    q = FAMILIES[name][0]
+    expected = 0.0
+    for component in range(2):
+        one = frozen(name, component)
+        low, high = (float(end) for end in one.support())
+        ends = (max(low, -40), max(min(low, 0), float(one.mean())), min(high, 40))
+        for a, b in (ends[:2], ends[1:]):
+            expected += integrate.quad(
+                lambda z, one=one: one.pdf(z) * (one.logpdf(z) - stats.norm.logpdf(z)), a, b
+            )[0]
+    assert float(q.kl(StandardNormal(2))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_divergences_are_the_closed_forms():
+    """Of the report's two: a uniform code and a Laplace code against the standard normal prior."""
+    a, b = torch.tensor([[-0.5, 0.2]]), torch.tensor([[1.5, 0.9]])
+    half = math.log(2 * math.pi) / 2
+    expected = (-torch.log(b - a) + half + (a**2 + a * b + b**2) / 6).sum()
+    assert float(Uniform(a, b).kl(StandardNormal(2))) == pytest.approx(float(expected), rel=1e-5)
+    mean, scale = torch.tensor([[0.3, -0.7]]), torch.tensor([[0.6, 1.4]])
+    expected = (-torch.log(2 * scale) - 1 + half + mean**2 / 2 + scale**2).sum()
+    assert float(Laplace(mean, scale).kl(StandardNormal(2))) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("family", ["normal", "uniform", "laplace"])
+def test_a_family_is_given_by_mean_and_standard_deviation(family):
+    location, scale = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 3.0]])
+    q = posterior(family, location, scale.log())
+    z = q.draw(Draws(1, torch.zeros(1, dtype=torch.long), 100_000))
+    assert torch.allclose(q.mean, location, atol=1e-6)
+    assert torch.allclose(z.std(dim=1), scale, rtol=0.02)
+
+
+@pytest.mark.parametrize("family", ["normal", "uniform", "laplace", "point"])
+def test_rows_may_repeat_and_draws_let_gradients_through(family):
+    location = torch.tensor([[2.0], [-1.0]], requires_grad=True)
+    q = posterior(family, location, torch.zeros(2, 1)).rows(torch.tensor([1, 1, 0]))
+    assert q.mean.flatten().tolist() == [-1, -1, 2]
+    z = q.draw(Draws(0, torch.arange(3), 4))
+    assert z.shape == (3, 4, 1)
+    z.sum().backward()
+    assert location.grad.flatten().tolist() == [4, 8]
+
+
+def test_a_point_is_where_it_is_and_has_no_density():
+    q = Point(torch.tensor([[1.0, 2.0]]))
+    z = q.draw(Draws(0, torch.zeros(1, dtype=torch.long), 3))
+    assert torch.equal(z, torch.tensor([[[1.0, 2.0]] * 3]))
+    assert float(q.kl(StandardNormal(2))) == 0
+    with pytest.raises(ValueError, match="no density"):
+        q.log_prob(z)
+
+
+def test_other_families_are_named():
+    with pytest.raises(Exception, match="cauchy"):
+        posterior("cauchy", torch.zeros(1, 1), torch.zeros(1, 1))
