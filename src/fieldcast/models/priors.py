@@ -1,0 +1,120 @@
+"""Learnt priors p(z): a mixture of Gaussians, one of posteriors (VampPrior), and a flow.
+
+A VAE asks its prior once a batch what it is, `given` the encoder; only the VampPrior looks at it. So no prior holds
+the encoder, whose weights are stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Normal as TorchNormal
+
+from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.coupling import Coupling, Dense, checkerboard
+from fieldcast.models.distributions import Normal, Posterior, Prior
+from fieldcast.models.draws import Draws
+
+PART_STREAM = 2000  # of the draw from a part of a mixture
+
+
+class Mixed:
+    """p(z) = sum_k w_k q_k(z), with q_k the rows of a posterior and w = softmax(logits)."""
+
+    def __init__(self, parts: Posterior, logits: Float[Tensor, " parts"]):
+        self.parts, self.log_weights = parts, torch.log_softmax(logits, dim=0)
+
+    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+        edges = self.log_weights.detach().exp().cumsum(0)
+        k = torch.searchsorted(edges, draws.uniform()).clamp(max=len(edges) - 1)  # (B, M)
+        each = self.parts.rows(k.flatten()).draw(draws.fork(PART_STREAM).per_row())
+        return each[:, 0].unflatten(0, k.shape)
+
+    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
+        every = z.flatten(0, 1).expand(len(self.log_weights), -1, -1)  # (K, B * M, latent)
+        joint = self.log_weights[:, None] + self.parts.log_prob(every)
+        return torch.logsumexp(joint, dim=0).unflatten(0, z.shape[:2])
+
+
+class Mixture(nn.Module):
+    """p(z) = sum_k w_k N(z; mu_k, diag sd_k^2), all learnt."""
+
+    def __init__(self, latent: int, components: int = 16):
+        super().__init__()
+        self.means = nn.Parameter(torch.randn(components, latent))
+        self.log_variances = nn.Parameter(torch.zeros(components, latent))
+        self.logits = nn.Parameter(torch.zeros(components))
+
+    def mixed(self) -> Mixed:
+        return Mixed(Normal(self.means, self.log_variances.clamp(-12, 12)), self.logits)
+
+    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+        return self.mixed().draw(draws)
+
+    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
+        return self.mixed().log_prob(z)
+
+
+class Vamp(nn.Module):
+    """p(z) = sum_k w_k q(z | u_k): posteriors of learnt pseudo-inputs u_k (Tomczak and Welling 2018, eq. 9).
+
+    Weights are learnt too. Pseudo-inputs start at training states (`prepare`) and stay within `bounds`, those of
+    the data: (0, 1) for images, None for fields.
+    """
+
+    def __init__(self, space: Space, components: int = 16, bounds: Sequence[float | int] | None = None):
+        super().__init__()
+        self.bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
+        low, high = self.bounds or (-1.0, 1.0)
+        self.inputs = nn.Parameter(low + (high - low) * torch.rand(components, *space.state))
+        self.logits = nn.Parameter(torch.zeros(components))
+
+    @torch.no_grad()
+    def prepare(self, training: Batch, draws: Draws) -> None:
+        """Start the pseudo-inputs at training states."""
+        order = draws.alone().uniform(1).flatten().argsort()[: len(self.inputs)]
+        self.inputs[: len(order)] = training.x[order]
+
+    def given(self, encoder: Callable[[Batch], Posterior]) -> Mixed:
+        u = self.inputs if self.bounds is None else self.inputs.clamp(*self.bounds)
+        return Mixed(encoder(Batch(u, Context(len(u)))), self.logits)
+
+
+class CouplingPrior(nn.Module):
+    """z = f^-1(e), e ~ N(0, I), with f of coupling layers: log p(z) = log N(f(z)) + log |df/dz|."""
+
+    def __init__(self, latent: int, layers: int = 10, hidden: int = 8):
+        super().__init__()
+        if latent < 2:
+            raise TypeError("a coupling flow needs a latent of two or more components")
+        self.latent, everywhere = latent, torch.ones(latent, dtype=torch.bool)
+        self.layers = nn.ModuleList(
+            Coupling(Dense((latent,), hidden), checkerboard((latent,), bool(i % 2)), everywhere)
+            for i in range(layers)
+        )
+
+    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+        e = draws.normal(self.latent)
+        z = e.flatten(0, 1)
+        for layer in reversed(self.layers):
+            z = layer.inverse(z)
+        return z.unflatten(0, e.shape[:2])
+
+    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
+        e, log_det = z.flatten(0, 1), z.new_zeros(z.shape[:2].numel())
+        for layer in self.layers:
+            e, change = layer(e)
+            log_det = log_det + change
+        dense = (
+            TorchNormal(torch.zeros_like(e), torch.ones_like(e), validate_args=False).log_prob(e).sum(dim=1)
+        )
+        return (dense + log_det).unflatten(0, z.shape[:2])
+
+
+def given(prior: Any, encoder: Any) -> Prior:
+    """The prior itself, or what it is beside this encoder."""
+    return prior.given(encoder) if isinstance(prior, Vamp) else prior
