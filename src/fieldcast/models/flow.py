@@ -1,0 +1,122 @@
+"""A normalising flow: x = f^-1(e), e ~ N(0, I), of affine coupling layers (Dinh, Sohl-Dickstein and Bengio 2017).
+
+    log p(x) = log N(f(x); 0, I) + log |df/dx|,    f = coupling_20 o ... o coupling_1 o scale o logit
+
+The density is exact. Data of whole numbers must come dequantised, or it grows without bound (Theis et al. 2016, 3.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fieldcast.models.core import Batch, Context, Space, Terms, Trained
+from fieldcast.models.coupling import Convolutions, Coupling, Dense, checkerboard
+from fieldcast.models.draws import Draws
+
+EDGE = 0.05  # of the interval, kept from the ends before the logit (Dinh et al. 2017, section 4.1)
+
+MOST = 4096  # states at whose mean and standard deviation cells start
+
+
+class Logit(nn.Module):
+    """y = logit(a + (1 - 2 a) r), r = (x - low) / (high - low): data of an interval onto the whole line.
+
+    dy/dx = (1 - 2 a) / ((high - low) s (1 - s)), with s what the logit is taken of.
+    """
+
+    def __init__(self, low: float, high: float):
+        super().__init__()
+        self.low, self.size = low, high - low
+
+    def forward(self, x: Float[Tensor, "batch *state"]) -> tuple[Tensor, Tensor]:
+        """y, and log dy/dx of each cell; no farther than the ends of the interval."""
+        s = EDGE + (1 - 2 * EDGE) * ((x - self.low) / self.size).clamp(0, 1)
+        y = torch.log(s) - torch.log1p(-s)
+        return y, F.softplus(-y) + F.softplus(y) + math.log((1 - 2 * EDGE) / self.size)
+
+    def inverse(self, y: Float[Tensor, "batch *state"]) -> Float[Tensor, "batch *state"]:
+        r = (torch.sigmoid(y) - EDGE) / (1 - 2 * EDGE)
+        return self.low + self.size * r
+
+
+class Flow(Trained):
+    """Alternating checkerboard masks; s and t by `network`.
+
+    "dense": one hidden layer of so many units over all cells, as in the report; "convolution": 3 x 3 convolutions, for
+    fields, where dense layers would not fit. `interval`: where the data lie, (0, 1) of images; None: on the whole line.
+    Each cell is first scaled by its own mean and standard deviation, which start at those of the training states, so
+    that convolutions, which do not know where they are, need not learn the mean field.
+    Loss: -log p(x) per cell that exists, in nats of x as it comes.
+    """
+
+    def __init__(
+        self, space: Space, layers: int = 20, hidden: int = 256, network: str = "convolution",
+        interval: Sequence[float | int] | None = None,
+    ):  # fmt: skip
+        super().__init__(space)
+        if network not in ("dense", "convolution"):
+            raise TypeError(f"network is 'dense' or 'convolution', not '{network}'")
+        self.logit = None if interval is None else Logit(float(interval[0]), float(interval[1]))
+        self.shift = nn.Parameter(torch.zeros(space.state))
+        self.log_scale = nn.Parameter(torch.zeros(space.state))
+        exists = space.exists.expand(space.state)
+        self.layers = nn.ModuleList(
+            Coupling(
+                Dense(space.state, hidden) if network == "dense" else Convolutions(space, hidden),
+                checkerboard(space.state, bool(i % 2)), exists,
+            )
+            for i in range(layers)
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def prepare(self, training: Batch, draws: Draws) -> None:
+        """Start each cell's shift and scale at its mean and standard deviation."""
+        x = training.x[:: -(-len(training.x) // MOST)]
+        y = x if self.logit is None else self.logit(x)[0]
+        self.shift.copy_(y.mean(dim=0))
+        self.log_scale.copy_(y.std(dim=0).clamp(min=1e-2 * float(y.std()) + 1e-6).log())
+
+    def encode(self, x: Float[Tensor, "batch variable y x"]) -> tuple[Tensor, Float[Tensor, " batch"]]:
+        """f(x) and log |df/dx|; both zero where nothing exists."""
+        exists, change = self.space.exists, torch.zeros_like(x)
+        if self.logit is not None:
+            x, change = self.logit(x)
+        e = (x - self.shift) * torch.exp(-self.log_scale) * exists
+        log_det = ((change - self.log_scale) * exists).flatten(1).sum(dim=1)
+        for layer in self.layers:
+            e, change = layer(e)
+            log_det = log_det + change
+        return e, log_det
+
+    def decode(self, e: Float[Tensor, "batch variable y x"]) -> Float[Tensor, "batch variable y x"]:
+        """f^-1(e)."""
+        x = e * self.space.exists
+        for layer in reversed(self.layers):
+            x = layer.inverse(x)
+        x = x * torch.exp(self.log_scale) + self.shift
+        return (x if self.logit is None else self.logit.inverse(x)) * self.space.exists
+
+    def log_prob(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, " batch"]:
+        """log p(x), exact, in nats."""
+        e, log_det = self.encode(x)
+        dense = -(e**2 + math.log(2 * math.pi)) / 2 * self.space.exists
+        return dense.flatten(1).sum(dim=1) + log_det
+
+    def loss(self, batch: Batch, draws: Draws) -> Terms:
+        cells = len(self.space.variables) * self.space.exists.sum()
+        total = -self.log_prob(batch.x).mean() / cells
+        return Terms(total, {"bits_per_dim": total.detach() / math.log(2)})
+
+    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+        """log p(x): the same for every draw."""
+        return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        e = draws.normal(*self.space.state)
+        return self.decode(e.flatten(0, 1)).unflatten(0, e.shape[:2])
