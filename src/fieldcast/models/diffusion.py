@@ -1,0 +1,187 @@
+"""Denoising diffusion (Ho, Jain and Abbeel 2020): the forward chain of `schedule`, gone back step by step.
+
+    x_T ~ N(0, I),    x_{t-1} = sqrt(abar_{t-1}) x0 + sqrt(1 - abar_{t-1} - v) eps + s n,    n ~ N(0, I),
+
+with eps = network(x_t, t, c) and x0 = (x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t), what is expected of the data.
+The first two terms are the mean of q(x_{t-1} | x_t, x_0) at x_0 = x0 for v its variance.
+
+The network is trained on the noise, E |eps - network(sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, t)|^2 (eq. 14).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from fieldcast.models.core import Batch, Context, Space, Terms, Trained
+from fieldcast.models.draws import Draws
+from fieldcast.models.networks import UNet
+from fieldcast.models.schedule import Schedule, along
+
+NOISE_STREAM = 4000  # of the noise beside the time
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """eps of x_t; t counts from zero, a row has its own."""
+
+    def __call__(self, x: Tensor, t: Tensor, c: Context) -> Tensor: ...
+
+
+class TimedUNet(nn.Module):
+    """A U-Net of as many levels as `channels` names, told the time by FiLM and what the context holds as channels."""
+
+    def __init__(
+        self, space: Space, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1, embedding: int = 64,
+        conditions: int | None = None,
+    ):  # fmt: skip
+        """`conditions`: channels of the context; by default those of one that holds nothing, the static fields."""
+        super().__init__()
+        self.space, self.embedding = space, embedding
+        variables = len(space.variables)
+        inputs = variables + (len(space.static) if conditions is None else conditions)
+        self.network = UNet(
+            inputs, variables, space.shape, space.wraps, channels, noise=embedding, patch=patch
+        )
+
+    def forward(self, x: Tensor, t: Tensor, c: Context) -> Float[Tensor, "rows variable y x"]:
+        seen = torch.cat([x, c.channels(self.space)], dim=1)
+        return self.network(seen, sinusoids(t, self.embedding)).float()
+
+
+def sinusoids(t: Int[Tensor, " rows"], size: int) -> Float[Tensor, "rows size"]:
+    """sin and cos of t / 10000^(i / n), i = 0 .. n - 1, n = size / 2 (Vaswani et al. 2017, section 3.5)."""
+    rate = torch.exp(-math.log(10_000) * torch.arange(size // 2, device=t.device) / (size // 2))
+    angle = t[:, None] * rate
+    return torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
+
+
+class Diffusion(Trained):
+    """T = `steps` of a linear schedule from 1e-4 to 0.02.
+
+    sampler: "ancestral" goes through all T steps and adds noise of variance beta_t at each but the last (Ho et al.
+    2020, algorithm 2); "ddim" goes through `jumps` of them, evenly spaced, with v = eta^2 times the variance of
+    q(x_s | x_t, x_0) (Song, Meng and Ermon 2021, eq. 12 and 16): eta = 0 adds no noise but the first.
+    clip: the largest |x0|, 1 for images in [-1, 1].
+    """
+
+    def __init__(
+        self, space: Space, network: Noise | None = None, steps: int = 1000, sampler: str = "ancestral",
+        jumps: int = 50, eta: float = 0.0, clip: float | None = None,
+        channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
+    ):  # fmt: skip
+        super().__init__(space)
+        if sampler not in ("ancestral", "ddim"):
+            raise TypeError(f"sampler is 'ancestral' or 'ddim', not '{sampler}'")
+        self.network = network or TimedUNet(space, channels, patch)
+        self.schedule = Schedule(steps)
+        self.sampler, self.eta, self.clip = sampler, eta, clip
+        self.jumps = steps if sampler == "ancestral" else min(jumps, steps)
+
+    def loss(self, batch: Batch, draws: Draws) -> Terms:
+        """Mean square error of the noise, over the cells that exist."""
+        one = draws.alone()
+        t = one.integers(len(self.schedule))[:, 0]
+        error = self.error(batch, t, one.fork(NOISE_STREAM))
+        cells = len(self.space.variables) * self.space.exists.sum()
+        return Terms(error.mean() / cells, {})
+
+    def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: Draws) -> Float[Tensor, " batch"]:
+        """|eps - network(x_t, t, c)|^2 at one time a datum."""
+        eps = draws.normal(*self.space.state)[:, 0] * self.space.exists
+        found = self.network(self.schedule.noised(batch.x, t, eps), t, batch.context)
+        return ((found - eps) ** 2 * self.space.exists).flatten(1).sum(dim=1)
+
+    def denoise(
+        self, x: Float[Tensor, "rows variable y x"], t: Int[Tensor, " rows"], c: Context
+    ) -> Float[Tensor, "rows variable y x"]:
+        """E[x_0 | x_t]."""
+        abar = along(self.schedule.abar(t), x)
+        x0 = (x - (1 - abar).sqrt() * self.network(x, t, c)) / abar.sqrt()
+        return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
+
+    def times(self) -> list[int]:
+        """The times gone through, from T - 1 down to 0."""
+        return torch.linspace(len(self.schedule) - 1, 0, self.jumps).round().long().unique().flip(0).tolist()
+
+    def back(
+        self, x: Float[Tensor, "rows variable y x"], t: int, before: int, c: Context, n: Tensor
+    ) -> Float[Tensor, "rows variable y x"]:
+        """x at the time `before` (-1: the data) from x at t and the standard normal n, which the data get none of."""
+        now = torch.full((len(x),), t, device=x.device)
+        x0 = self.denoise(x, now, c)
+        abar, then = (along(self.schedule.abar(one), x) for one in (now, torch.full_like(now, before)))
+        variance = along(self.schedule.posterior(now, torch.full_like(now, before))[2], x)
+        if self.sampler == "ddim":
+            variance = spread = self.eta**2 * variance
+        else:
+            spread = 1 - abar / then  # beta_t
+        eps = (x - abar.sqrt() * x0) / (1 - abar).sqrt()
+        mean = then.sqrt() * x0 + (1 - then - variance).clamp(min=0).sqrt() * eps
+        return mean if before < 0 else mean + spread.sqrt() * n
+
+    @torch.no_grad()
+    def trajectory(
+        self, c: Context, draws: Draws
+    ) -> Iterator[tuple[int, Float[Tensor, "rows variable y x"]]]:
+        """(t, x) after each step, a row a member; x at t = 0 is the draw."""
+        exists, rows, noise = self.space.exists, c.repeat(draws.members), draws.per_row()
+        x = noise.normal(*self.space.state)[:, 0] * exists
+        times = self.times()
+        for t, before in zip(times, [*times[1:], -1], strict=True):
+            x = self.back(x, t, before, rows, noise.normal(*self.space.state)[:, 0]) * exists
+            yield t, x
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        for _, x in self.trajectory(c, draws):
+            last = x
+        return last.unflatten(0, (c.rows, draws.members))
+
+    def snapshots(
+        self, c: Context, draws: Draws, at: Sequence[int] = (200, 100, 50, 20, 10, 0)
+    ) -> dict[int, Float[Tensor, "batch members variable y x"]]:
+        """x at some times of a draw; of a draw that jumps, at the nearest times that it goes through."""
+        times = self.times()
+        near = {min(times, key=lambda t: abs(t - wanted)): wanted for wanted in at}
+        shape = (c.rows, draws.members)
+        return {near[t]: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
+
+    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+        """Estimates of the variational bound on log p(x), in nats of x as it comes; their mean is the bound (eq. 5).
+
+        -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),
+        p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum by one t, one member each part of 1 .. T.
+        Images must be dequantised.
+        """
+        members, last = draws.members, len(self.schedule)
+        u = draws.uniform()
+        part = torch.arange(members, device=u.device)
+        t = ((part + u) / members * last).long().clamp(max=last - 1).flatten()
+        rows = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
+        error = self.error(rows, t, draws.fork(NOISE_STREAM).per_row()).double()
+        cells = len(self.space.variables) * self.space.exists.sum()
+        lost = last * self.term(t, error, cells) + self.ending(rows.x, cells)
+        return -lost.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
+
+    def term(
+        self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"], cells: Tensor
+    ) -> Float[Tensor, " rows"]:
+        """The KL of step t, beta^2 / (2 s^2 alpha (1 - abar)) |eps - network|^2 + that of the variances; s^2 = beta.
+
+        At t = 0 it is -log p(x_0 | x_1).
+        """
+        beta, abar = self.schedule.beta[t], self.schedule.abar(t)
+        ratio = torch.where(t > 0, self.schedule.posterior(t)[2] / beta, 1.0)
+        spread = torch.where(t > 0, ratio - 1 - ratio.log(), torch.log(2 * math.pi * beta)) / 2
+        return beta / (2 * (1 - beta) * (1 - abar)) * error + cells * spread
+
+    def ending(self, x: Float[Tensor, "rows variable y x"], cells: Tensor) -> Float[Tensor, " rows"]:
+        """KL(q(x_T | x_0) || N(0, I))."""
+        square = (x.double() ** 2 * self.space.exists).flatten(1).sum(dim=1) / cells
+        last = torch.full((len(x),), len(self.schedule) - 1, device=x.device)
+        return cells * self.schedule.kl_to_standard(last, square)

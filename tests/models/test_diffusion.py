@@ -1,0 +1,212 @@
+import math
+
+import pytest
+import torch
+
+from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.diffusion import Diffusion, sinusoids
+from fieldcast.models.draws import Draws
+from fieldcast.models.schedule import Schedule
+
+
+class Exact(torch.nn.Module):
+    """The noise that is expected for x_0 ~ N(mean, covariance): sqrt(1 - abar) C_t^-1 (x_t - sqrt(abar) mean)."""
+
+    def __init__(self, schedule, mean, covariance):
+        super().__init__()
+        self.schedule, self.mean = schedule, mean.double()
+        self.size, self.axes = torch.linalg.eigh(covariance.double())
+
+    def forward(self, x, t, c):
+        abar = self.schedule.abar(t)[:, None]
+        away = x.double().flatten(1) - abar.sqrt() * self.mean
+        scaled = away @ self.axes / (abar * self.size + 1 - abar)
+        return ((1 - abar).sqrt() * scaled @ self.axes.T).view_as(x).to(x.dtype)
+
+
+def gaussian(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    root = 0.6 * torch.randn(4, 4, generator=generator)
+    return torch.randn(4, generator=generator), root @ root.T + 0.05 * torch.eye(4)
+
+
+@pytest.fixture
+def exact(sized):
+    def make(mean, covariance, **keywords):
+        model = Diffusion(sized(1, 2, 2, wraps=False), network=torch.nn.Identity(), **keywords)
+        model.network = Exact(model.schedule, mean, covariance)
+        return model
+
+    return make
+
+
+def make(space, **keywords):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build({"type": "diffusion.Diffusion", "channels": [8, 16], **keywords}, space)
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [{}, {"sampler": "ddim", "jumps": 100}, {"sampler": "ddim", "jumps": 500, "eta": 1.0}],
+)
+def test_of_gaussian_data_the_exact_network_draws_their_mean_and_covariance(exact, keywords):
+    mean, covariance = gaussian()
+    model = exact(mean, covariance, **keywords)
+    x = model.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 8000))[0].flatten(1)
+    size = covariance.diagonal().max()
+    assert torch.allclose(x.mean(0), mean, atol=0.05 * float(size.sqrt()))
+    assert torch.allclose(torch.cov(x.T), covariance, atol=0.06 * float(size))
+
+
+def test_the_sampler_adds_noise_at_every_step_but_the_last(exact):
+    """Of one point the exact network knows x0: a step back is q(x_{t-1} | x_t, x_0) with variance beta_t."""
+    model = exact(torch.zeros(4), torch.zeros(4, 4), steps=20)
+    draws = Draws(0, torch.zeros(1, dtype=torch.long), 20_000)
+    states = dict(model.trajectory(Context(1), draws))
+    assert list(states) == list(range(19, -1, -1))
+    assert states[0].abs().max() < 1e-4
+    spread = 1.0
+    for t in range(19, 0, -1):  # the variance of x after the step at t, from that before it
+        spread = float(model.schedule.posterior(torch.tensor([t]))[1]) ** 2 * spread + float(
+            model.schedule.beta[t]
+        )
+        assert float(states[t].var()) == pytest.approx(spread, rel=0.03)
+
+
+def test_ddim_without_noise_is_a_function_of_its_start(exact):
+    mean, covariance = gaussian()
+    model = exact(mean, covariance, sampler="ddim", jumps=10)
+    n, c = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)), Context(3)
+    a, b = (model.back(n, 500, 400, c, other) for other in (torch.zeros_like(n), torch.ones_like(n)))
+    assert torch.equal(a, b)
+    assert len(model.times()) == 10
+    assert model.times()[0] == 999
+    assert model.times()[-1] == 0
+
+
+def test_a_jump_over_one_step_with_eta_one_has_the_mean_of_an_ancestral_step(exact):
+    mean, covariance = gaussian()
+    n, zero = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 1, 2, 2)
+    models = [exact(mean, covariance), exact(mean, covariance, sampler="ddim", jumps=1000, eta=1.0)]
+    a, b = (model.back(n, 300, 299, Context(3), zero) for model in models)
+    assert torch.allclose(a, b, atol=1e-6)
+    x0 = models[0].denoise(n, torch.full((3,), 300), Context(3))
+    first, second, _ = models[0].schedule.posterior(torch.tensor([300]))
+    assert torch.allclose(a, (first * x0 + second * n).float(), atol=1e-5)
+
+
+def test_the_bound_is_the_density_where_the_steps_back_are_exact(exact):
+    """Of N(0, I) data q(x_{t-1} | x_t) is Gaussian with variance beta_t: the bound is log p(x) for every x."""
+    model = exact(torch.zeros(4), torch.eye(4))
+    x = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    found = model.log_weights(Batch(x, Context(4)), Draws(0, torch.arange(4), 40_000))
+    expected = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(dim=(1, 2, 3))
+    error = found.std(dim=1) / math.sqrt(40_000)
+    assert ((found.mean(dim=1) - expected).abs() < 4 * error + 1e-3).all()
+
+
+def test_the_bound_of_other_gaussians_lies_below_their_density_and_near_it(exact):
+    mean, covariance = gaussian()
+    model = exact(mean, covariance)
+    p = torch.distributions.MultivariateNormal(mean, covariance)
+    x = (
+        p.mean
+        + torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+        @ torch.linalg.cholesky(covariance).T
+    )
+    found = model.log_weights(
+        Batch(x.view(-1, 1, 2, 2), Context(200)), Draws(0, torch.arange(200), 500)
+    ).mean()
+    best = p.log_prob(x).mean()
+    assert best - 0.6 < found < best
+
+
+def test_each_term_of_the_bound_is_the_divergence_of_its_two_gaussians(exact):
+    """KL(q(x_{t-1} | x_t, x_0) || p) = beta^2 / (2 s^2 alpha (1 - abar)) |eps - eps'|^2 + const."""
+    model = exact(torch.zeros(4), torch.eye(4))
+    t, error, cells = torch.tensor([1, 500, 999]), torch.tensor([0.3, 1.0, 2.0]).double(), torch.tensor(4)
+    a, _, variance = model.schedule.posterior(t)
+    beta, abar = model.schedule.beta[t], model.schedule.abar(t)
+    apart = a * ((1 - abar) / abar * error).sqrt()  # of the means: x_0 and x0 differ by that of the noise
+    normal = torch.distributions.Normal
+    both = normal(apart / 2, variance.sqrt()), normal(torch.zeros_like(apart), beta.sqrt())
+    same = normal(torch.zeros_like(apart), variance.sqrt())
+    kl = torch.distributions.kl_divergence
+    expected = 4 * kl(same, both[1]) + apart**2 / (2 * beta)
+    assert torch.allclose(model.term(t, error, cells), expected, rtol=1e-9)
+    wanted = beta**2 / (2 * beta * (1 - beta) * (1 - abar)) * error
+    assert torch.allclose(apart**2 / (2 * beta), wanted, rtol=1e-9)
+
+
+def test_the_loss_of_a_network_that_says_nothing_is_the_variance_of_the_noise(space):
+    model = make(space)  # starts at zero
+    batch = Batch(torch.zeros(64, *space.state), Context(64))
+    assert float(model.loss(batch, Draws(0, torch.arange(64))).total.detach()) == pytest.approx(1, abs=0.03)
+
+
+def test_a_network_learns_the_noise_and_draws_the_data(sized):
+    """Data are two fields, opposite each other: so are draws, half of each."""
+    space = sized(1, 8, 8)
+    generator = torch.Generator().manual_seed(0)
+    pattern = torch.randn(*space.state, generator=generator)
+    pattern = pattern / pattern.square().mean().sqrt()
+    model = make(space, steps=100, channels=[16, 32])
+    model.schedule = Schedule(100, 1e-3, 0.2)
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for step in range(250):
+        x = torch.randn(32, 1, 1, 1, generator=generator).sign() * pattern
+        optimiser.zero_grad()
+        model.loss(Batch(x, Context(32)), Draws(0, torch.arange(32), step=step)).total.backward()
+        optimiser.step()
+    x = model.eval().sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 300))[0]
+    along = (x * pattern).mean(dim=(1, 2, 3))
+    assert float((along > 0).float().mean()) == pytest.approx(0.5, abs=0.25)
+    assert float((along.abs() - 1).abs().median()) < 0.15
+    rest = x - along.sign()[:, None, None, None] * pattern
+    assert float(rest.square().mean(dim=(1, 2, 3)).median()) < 0.1
+
+
+def test_snapshots_are_states_on_the_way(space):
+    model = make(space, steps=30)
+    draws = Draws(0, torch.arange(2), 3)
+    shots = model.snapshots(Context(2), Draws(0, torch.arange(2), 3), at=(20, 10, 0))
+    assert list(shots) == [20, 10, 0]
+    assert torch.equal(shots[0], model.sample(Context(2), draws))
+    jumping = make(space, sampler="ddim", jumps=5)
+    assert list(jumping.snapshots(Context(1), Draws(0, torch.arange(1)), at=(200, 0))) == [200, 0]
+
+
+def test_ddim_takes_the_weights_of_ddpm(space):
+    model, other = make(space), make(space, sampler="ddim", jumps=3, clip=1.0)
+    other.load_state_dict(model.state_dict())
+    assert other.sample(Context(2), Draws(0, torch.arange(2))).abs().max() <= 1
+
+
+def test_four_levels_on_images_of_28(sized):
+    image = sized(1, 28, 28, wraps=False)
+    with torch.random.fork_rng():
+        model = build({"type": "diffusion.Diffusion"}, image)
+    assert len(model.network.network.down) == 3
+    assert model.network.network.mixing.dense.in_features == 16
+    assert model.network(torch.zeros(2, 1, 28, 28), torch.zeros(2).long(), Context(2)).shape == (2, 1, 28, 28)
+
+
+def test_times_have_their_own_embedding():
+    e = sinusoids(torch.arange(1000), 64)
+    assert e.shape == (1000, 64)
+    assert torch.cdist(e, e).fill_diagonal_(9).min() > 0.1
+
+
+def test_draws_do_not_depend_on_batching(space):
+    model = make(space, steps=5)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.05, generator=torch.Generator().manual_seed(0))
+    whole = model.sample(Context(4), Draws(0, torch.arange(4), 3))
+    piece = model.sample(Context(1), Draws(0, torch.tensor([2]), 2, first=1))
+    assert torch.allclose(piece, whole[[2]][:, 1:], atol=1e-5)
+
+
+def test_another_sampler_is_named(space):
+    with pytest.raises(ValueError, match="euler"):
+        make(space, sampler="euler")
