@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fieldcast.models.seasons import cross_fitting_folds, elapsed, within_season
+from fieldcast.models.seasons import cross_fitting_folds, elapsed, pick, within_season
 
 
 def calendar(years: int) -> torch.Tensor:
@@ -41,3 +41,22 @@ def test_all_are_allowed_where_a_season_cannot_be_told(days):
     allowed = torch.ones(1, len(days), dtype=torch.bool)
     allowed[0, 3] = False
     assert torch.equal(within_season(days, torch.tensor([0.5]), allowed), allowed)
+
+
+def test_a_narrower_window_of_a_longer_record():
+    days, sought = torch.arange(365).repeat(2) / 365, torch.tensor([0.5, 0.99])
+    allowed = torch.ones(2, len(days), dtype=torch.bool)
+    near = within_season(days, sought, allowed, window=15 / 365, years=2)
+    assert near.sum(1).tolist() == [60, 60]  # 0.5 and 0.99 lie between two days
+    away = (days - sought[:, None]).abs()
+    assert torch.minimum(away, 1 - away)[near].max() <= 15 / 365
+    shorter = within_season(days[:690], sought, allowed[:, :690], window=15 / 365, years=2)
+    assert torch.equal(shorter, allowed[:, :690])  # under two years
+
+
+def test_every_allowed_time_is_picked_as_often():
+    allowed = torch.tensor([[False, True, True, False, True], [True, False, False, False, False]])
+    u = ((torch.arange(300) + 0.5) / 300).expand(2, -1)
+    chosen = pick(allowed, u)
+    assert torch.bincount(chosen[0]).tolist() == [0, 100, 100, 0, 100]
+    assert not chosen[1].any()

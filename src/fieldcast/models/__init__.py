@@ -7,6 +7,8 @@ networks               convolutions that go round the globe, the reports' encode
 vae                    VAE = encoder + decoder + likelihood + prior
 distributions          posteriors and priors of latents
 stepped, corrected     wrappers: a base plus a network
-climatology, interpolation, kriging, optimal_interpolation, gappy_pca     the classical models
+climatology, interpolation, kriging, optimal_interpolation, gappy_pca     the classical models of reconstruction
+climatology, climatological_ensemble, persistence, analogue, linear_inverse_model     and of forecasts
+series                 training windows put together again
 crps                   the exactly fair CRPS, as a loss
 """

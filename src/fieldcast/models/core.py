@@ -164,12 +164,16 @@ class Model(nn.Module, ABC):
         """M draws of x for each context."""
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """A buffer with a row for each training datum takes the number of rows that is loaded."""
+        """A buffer with a row for each training datum takes the number of rows that is loaded.
+
+        So does any other dimension that is empty before.
+        """
         for name, buffer in self._buffers.items():
             stored = state.get(prefix + name)
             if buffer is None or stored is None or stored.shape == buffer.shape or stored.ndim != buffer.ndim:
                 continue
-            if stored.shape[1:] == buffer.shape[1:]:
+            pairs = zip(buffer.shape[1:], stored.shape[1:], strict=True)
+            if all(mine in (0, theirs) for mine, theirs in pairs):
                 setattr(self, name, buffer.new_empty(stored.shape))
         super()._load_from_state_dict(state, prefix, *rest)
 

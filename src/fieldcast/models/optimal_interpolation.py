@@ -30,7 +30,7 @@ from fieldcast.models.covariance import CORRELATIONS, Kernel, gaspari_cohn
 from fieldcast.models.draws import Draws
 from fieldcast.models.gain import Gain, Moments, Parametric, Part, Tapered
 from fieldcast.models.places import Observations, Places, observations
-from fieldcast.models.seasons import FOLDS, cross_fitting_folds, within_season
+from fieldcast.models.seasons import FOLDS, cross_fitting_folds, pick, within_season
 
 SPREAD_POOL = 200  # training days of which the spread is the root mean square: a sampling error of 5 %
 SPREAD_SEED = 20  # of their observation errors, the same for all data
@@ -129,9 +129,7 @@ class OptimalInterpolation(Solved):
         allowed = self._kept(fold).expand(c.rows, -1)
         if c.day is not None:
             allowed = within_season(self.days, c.day, allowed)
-        rank = (draws.uniform(1)[..., 0] * allowed.sum(1, keepdim=True)).long() + 1  # (B, M)
-        chosen = torch.searchsorted(allowed.long().cumsum(1), rank).clamp(max=len(self.days) - 1)
-        return self.places.scatter(self.anomalies[chosen])
+        return self.places.scatter(self.anomalies[pick(allowed, draws.uniform(1)[..., 0])])
 
     def update(
         self,

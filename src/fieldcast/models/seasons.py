@@ -27,14 +27,24 @@ def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
 
 
 def within_season(
-    days: Float[Tensor, " n"], sought: Float[Tensor, " batch"], allowed: Bool[Tensor, "batch n"]
+    days: Float[Tensor, " n"],
+    sought: Float[Tensor, " batch"],
+    allowed: Bool[Tensor, "batch n"],
+    window: float = WINDOW,
+    years: int = 1,
 ) -> Bool[Tensor, "batch n"]:
-    """The allowed times within 45 days of the season of each day sought.
+    """The allowed times within `window` (45 days) of the season of each day sought.
 
-    All that are allowed where the record is under a year, days are unknown, or fewer than 30 are that near.
+    All that are allowed where the record is under so many `years`, days are unknown, or fewer than 30 are that near.
     """
-    if days.isnan().any() or elapsed(days.double())[-1] < 1 - WINDOW:
+    if days.isnan().any() or elapsed(days.double())[-1] < years - window:
         return allowed
     away = (days - sought[:, None] + 0.5) % 1 - 0.5
-    near = allowed & (away.abs() <= WINDOW)
+    near = allowed & (away.abs() <= window)
     return torch.where(near.sum(1, keepdim=True) >= FEWEST, near, allowed)
+
+
+def pick(allowed: Bool[Tensor, "batch n"], u: Float[Tensor, "batch members"]) -> Int[Tensor, "batch members"]:
+    """The allowed time that each u in (0, 1) stands for: all are as likely where u is uniform."""
+    rank = (u * allowed.sum(1, keepdim=True)).long() + 1
+    return torch.searchsorted(allowed.long().cumsum(1), rank).clamp(max=allowed.shape[1] - 1)

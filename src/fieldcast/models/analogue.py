@@ -1,0 +1,86 @@
+"""Analogues: what followed when the weather was last like this.
+
+    x = s_{j+1},    j one of the nearest training states to x_t,    |x_t - s_j|^2 = sum over variables and area,
+
+Lorenz (1969), "Atmospheric predictability as revealed by naturally occurring analogues". With records of years and not
+of ages no analogue of a whole planet is near, so this scores between the climatology and the linear models; but each
+member is a state that has been, whatever the lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.draws import Draws
+from fieldcast.models.persistence import last
+from fieldcast.models.seasons import within_season
+from fieldcast.models.series import series
+
+SAME = 1e-4  # mean square difference below which two states are one, stored and read again
+
+
+class Analogue(Solved):
+    """Each member follows the successor of one of the `neighbours` (tuned) nearest training states of the season.
+
+    In a rollout a member soon is a training state itself. Such a state is followed on to its own successor, without
+    another draw, so that a member is a stretch of history; at the end of a stretch it goes over to a neighbour. A start
+    that is a training state is followed likewise, by all members: analogues say nothing about their own training data.
+    Only states with a successor in their stretch are neighbours; their successors are within 45 days of the season
+    sought.
+    """
+
+    history = 1
+    states: Tensor
+    norms: Tensor
+    candidates: Tensor
+    days: Tensor
+    neighbours: Tensor
+    choices = MappingProxyType({"neighbours": (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)})
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        self.register_buffer("states", torch.empty(0, *space.state))
+        self.register_buffer("norms", torch.empty(0))
+        self.register_buffer("candidates", torch.empty(0, dtype=torch.long))  # states with a successor
+        self.register_buffer("days", torch.empty(0))  # of the successors
+        self.register_buffer("neighbours", torch.tensor(50.0))
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Keep the training states, and which of them are followed by the next and on which day."""
+        known = series(training, self.space.exists)
+        self.states = known.states
+        self.norms = torch.cat(
+            [(part.square() * self._weight()).sum((1, 2, 3)) for part in known.states.split(256)]
+        )
+        self.candidates = known.followed().nonzero()[:, 0]
+        self.days = known.days[self.candidates + 1]
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        distance = self.distance(last(c))[:, self.candidates]
+        nearest = distance.min(dim=1, keepdim=True)
+        near = torch.ones_like(distance, dtype=torch.bool)
+        if c.day is not None:
+            near = within_season(self.days, c.day, near)
+        count = near.sum(1, keepdim=True).clamp(max=int(self.neighbours))  # (B, 1)
+        ranked = distance.masked_fill(~near, torch.inf).topk(int(count.max()), largest=False).indices
+        chosen = ranked.gather(1, (draws.uniform(1)[..., 0] * count).long())  # (B, M)
+        chosen = torch.where(nearest.values < SAME, nearest.indices, chosen)
+        return self.states[self.candidates[chosen] + 1]
+
+    def distance(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, "batch time"]:
+        """Mean square difference from each training state: |x|^2 - 2 x s + |s|^2."""
+        x = torch.where(self.space.exists, x, 0.0)
+        weighted = (x * self._weight()).flatten(1)
+        own = (weighted * x.flatten(1)).sum(1, keepdim=True)
+        return own - 2 * weighted @ self.states.flatten(1).T + self.norms
+
+    def _weight(self) -> Float[Tensor, "y x"]:
+        """Area, of sum 1 over all variables."""
+        area = self.space.area * self.space.exists
+        return area / (area.sum() * len(self.space.variables))

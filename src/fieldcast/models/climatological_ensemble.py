@@ -1,0 +1,49 @@
+"""The climatological ensemble: what is known of a day when nothing is known but its season.
+
+Its members are training states, so their spread, their correlations and their extremes are those of the season: the
+reference of the skill of every ensemble (Hamill and Juras 2006, "Measuring forecast skill: is it real skill or is it
+the varying climatology?").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.draws import Draws
+from fieldcast.models.seasons import pick, within_season
+from fieldcast.models.series import series
+
+NEAR = 15.01 / 365  # of a year, to either side of the day sought: rounding shuts out no fifteenth day
+YEARS = 2  # a shorter record has too few states of a season
+
+
+class ClimatologicalEnsemble(Solved):
+    """Members are training states within 15 days of the day of year sought, each drawn anew at each step.
+
+    Any training state where the record is under two years.
+    """
+
+    history = 0
+    anomalies: Tensor
+    days: Tensor
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        self.register_buffer("anomalies", torch.empty(0, *space.state))
+        self.register_buffer("days", torch.empty(0))
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Keep the training states and their days."""
+        known = series(training, self.space.exists)
+        self.anomalies, self.days = known.states, known.days
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        allowed = torch.ones(c.rows, len(self.days), dtype=torch.bool, device=self.days.device)
+        if c.day is not None:
+            allowed = within_season(self.days, c.day, allowed, NEAR, YEARS)
+        return self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]

@@ -1,0 +1,66 @@
+"""Persistence: tomorrow is as today, wholly or in part. With the climatology, what any forecast must beat.
+
+x = x_t,        x = rho x_t,    rho = <x_{t+1} x_t> / <x_t^2>, for each variable and cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.draws import Draws
+
+
+def last(c: Context) -> Float[Tensor, "batch variable y x"]:
+    """x_t, the newest state of the past."""
+    if c.past is None:
+        raise ValueError("a forecast needs a past")
+    return c.past[:, -1]
+
+
+class Persistence(Solved):
+    """x = x_t."""
+
+    deterministic = True
+    history = 1
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Nothing: there is nothing to know."""
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        """The last state, the same for every member."""
+        return last(c)[:, None].expand(-1, draws.members, -1, -1, -1)
+
+
+class DampedPersistence(Solved):
+    """x = rho x_t: an autoregression of order one in each cell, by least squares over the training windows.
+
+    States are anomalies, so there is no intercept; after n steps it is rho^n x_t, and fades to the climatology.
+    """
+
+    deterministic = True
+    history = 1
+    rho: Tensor
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        self.register_buffer("rho", torch.zeros(space.state))
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """The slope through the origin of x_{t+1} on x_t; 0 where nothing ever varies."""
+        products = self.rho.new_zeros(self.rho.shape, dtype=torch.double)
+        squares = torch.zeros_like(products)
+        for batch in training:
+            before = last(batch.context)
+            products += (batch.x * before).sum(0, dtype=torch.double)
+            squares += before.square().sum(0, dtype=torch.double)
+        rho = torch.where(squares > 0, products / squares, 0.0)  # false, too, where missing values are NaN
+        self.rho = rho.float()
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        """The damped last state, the same for every member."""
+        return (self.rho * last(c))[:, None].expand(-1, draws.members, -1, -1, -1)

@@ -1,0 +1,54 @@
+"""Training windows put together again: each state once, in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldcast.models.core import Batch
+
+
+class Series(NamedTuple):
+    """States in order of time; those of a stretch follow each other by one step."""
+
+    states: Float[Tensor, "time variable y x"]
+    days: Float[Tensor, " time"]  # NaN where a state was never sought: before the first window of a stretch
+    stretch: Int[Tensor, " time"]
+
+    def followed(self, steps: int = 1) -> Bool[Tensor, " time"]:
+        """Where the state so many steps later is of the same stretch."""
+        later = torch.full_like(self.stretch, -1)
+        later[: max(len(later) - steps, 0)] = self.stretch[steps:]
+        return self.stretch == later
+
+
+def series(training: Iterable[Batch], exists: Bool[Tensor, "y x"]) -> Series:
+    """The states that windows in order of time were cut from; 0 where there is never a value.
+
+    A window whose `index` is not the next number begins a stretch, and brings its past.
+    """
+    parts = []
+    previous, stretches = torch.tensor([-2]), torch.tensor(0)
+    for batch in training:
+        if batch.index is None:
+            raise ValueError("windows without an index have no order")
+        index, past, day = batch.index, batch.context.past, batch.context.day
+        begins = index.diff(prepend=previous.to(index)) != 1
+        stretch = begins.cumsum(0) + stretches.to(index)
+        previous, stretches = index[-1:], stretch[-1]
+        parts.append(
+            (batch.x, torch.full_like(batch.x[:, 0, 0, 0], torch.nan) if day is None else day, stretch, index)
+        )
+        if past is not None and begins.any():
+            length = past.shape[1]
+            numbers = index[begins][:, None] + torch.arange(-length, 0, device=index.device)
+            unknown = past.new_full((numbers.numel(),), torch.nan)
+            before = past[begins].flatten(0, 1)
+            parts.append((before, unknown, stretch[begins].repeat_interleave(length), numbers.flatten()))
+    states, days, stretch, number = (torch.cat(part) for part in zip(*parts, strict=True))
+    order = torch.argsort(number)
+    return Series(torch.where(exists, states[order], 0.0), days[order].float(), stretch[order])
