@@ -37,9 +37,21 @@ def test_what_an_experiment_leans_on_comes_first_and_once(conf: Path) -> None:
     assert order == ["a", "b", "c", "d"]
 
 
+def test_what_was_made_elsewhere_is_known_by_its_type(conf: Path) -> None:
+    write(conf, "forecast", "c", "forecast: {c: {model: {type: File, path: mine.nc}}}")
+    found = experiments(conf)
+    assert found["forecast.c"].file and not found["forecast.a"].file
+
+
 @pytest.mark.parametrize(
     ("task", "name", "text", "message"),
     [
+        (
+            "forecast",
+            "c",
+            "forecast: {c: {model: {type: File}, weights: forecast.a}}",
+            "made elsewhere: it has no weights and no base",
+        ),
         ("forecast", "c", "forecast: {d: {}}", "must hold the experiment that its path names"),
         ("forecast", "c", "forecast: {c: 3}", "must hold the experiment that its path names"),
         ("forecast", "c", "sample: {c: {}}", "must hold the experiment that its path names"),
@@ -61,6 +73,13 @@ def test_what_is_wrong_is_one_sentence(conf: Path, task: str, name: str, text: s
     with pytest.raises(InputError) as caught:
         experiments(conf)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_nothing_leans_on_a_file(conf: Path) -> None:
+    write(conf, "forecast", "c", "forecast: {c: {model: {type: File, path: mine.nc}}}")
+    write(conf, "forecast", "d", "forecast: {d: {weights: forecast.c}}")
+    with pytest.raises(InputError, match=r"forecast.d leans on 'forecast.c', which is of type File"):
+        experiments(conf)
 
 
 def test_the_demo_is_a_choice(conf: Path) -> None:

@@ -10,7 +10,8 @@ import yaml
 
 from fieldcast.errors import InputError
 
-KEYS = ("model", "fit", "options", "weights", "base")
+LEANING = ("weights", "base")
+KEYS = ("model", "fit", "options", *LEANING)
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Experiment:
     name: str
     weights: str | None = None  # address of the experiment whose checkpoint it draws from: it trains nothing
     base: str | None = None  # address of the experiment whose checkpoint its training starts from
+    file: bool = False  # its draws were made elsewhere: it trains nothing and has no checkpoint
 
     @property
     def address(self) -> str:
@@ -46,6 +48,10 @@ def experiments(conf: Path) -> dict[str, Experiment]:
                 raise InputError(
                     f"{experiment.address} leans on '{address}', "
                     f"which is no experiment{nearest(address, by_address)}"
+                )
+            if by_address[address].file:
+                raise InputError(
+                    f"{experiment.address} leans on '{address}', which is of type File: it has no checkpoint."
                 )
         requirements(experiment, by_address)
     return by_address
@@ -106,7 +112,13 @@ def _read(file: Path, conf: Path) -> Experiment:
         raise InputError(
             f"{where}: a task's name holds no underscore, or '{task}_{name}_scores' could be read two ways."
         )
-    return Experiment(task, name, body.get("weights"), body.get("base"))
+    model = body.get("model")
+    elsewhere = isinstance(model, Mapping) and model.get("type") == "File"
+    if elsewhere and any(key in body for key in LEANING):
+        raise InputError(
+            f"{where}: an experiment of type File is made elsewhere: it has no weights and no base."
+        )
+    return Experiment(task, name, body.get("weights"), body.get("base"), elsewhere)
 
 
 def _yaml(file: Path, conf: Path) -> dict[str, Any]:

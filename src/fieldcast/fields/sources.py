@@ -63,7 +63,7 @@ def open_source(source: Source) -> xr.Dataset:
     """
     parts = []
     for path in _paths(source.path):
-        opened = _open(path)
+        opened = open_file(path)
         part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
         if part.data_vars:
             parts.append((path, part))
@@ -90,7 +90,7 @@ def read_file(path: str, key: str) -> xr.Dataset:
 
     Raises InputError for a file that is missing, truncated, empty or of another format.
     """
-    opened = _open(path, key)
+    opened = open_file(path, key)
     with opened, reading(f"'{path}'", Exception):
         return opened.load()
 
@@ -128,8 +128,11 @@ def _paths(path: str | Sequence[str]) -> list[str]:
     return paths
 
 
-def _open(path: str, key: str = "ingestion.path") -> xr.Dataset:
-    """One file or store, values unread; `key` is the option that named it."""
+def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
+    """One file or store as it is, values unread; `key` is the option that named it.
+
+    Raises InputError for a file that is missing, truncated, empty or of another format.
+    """
     if urlsplit(path).scheme:
         return _open_remote(path, key)
     path = os.path.expanduser(path)

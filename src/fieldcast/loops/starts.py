@@ -1,0 +1,80 @@
+"""From where forecasts start: the same times for every method.
+
+A start is the time of the last known state; what is forecast is valid at start + lead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Int
+
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.loops.options import Limits, Rollout
+
+HISTORY = 5  # states before a start that a model may look at
+
+
+def starts(test: xr.Dataset, options: Rollout, limits: Limits) -> dict[str, Any]:
+    """Times of the scored starts, evenly spaced, and of those of the long rollout; leads, members and a digest.
+
+    All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
+    rollout may run past their end, where there is no truth.
+
+    Raises
+    ------
+    InputError
+        If the test split is too short for any.
+    """
+    leads, long = limits.cap("T", options.steps), limits.cap("T", options.stability.steps)
+    iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)
+    scored = np.flatnonzero((before >= HISTORY) & (after >= leads))
+    if not scored.size:
+        raise InputError(
+            f"the test split, {len(iso)} times from {iso[0]} to {iso[-1]}, has no start with {HISTORY} states before "
+            f"it and {leads} after it: ask for fewer rollout.steps, or for a longer ingestion.splits.test."
+        )
+    known = {
+        "data": test.attrs["digest"],
+        "step_hours": float(test.attrs["step_hours"]),
+        "scored": iso[spaced(scored, limits.cap("T", options.starts))].tolist(),
+        "leads": leads,
+        "members": limits.cap("members", options.members),
+        "stability": iso[
+            long_starts(before, after, long, limits.cap("T", options.stability.starts))
+        ].tolist(),
+        "stability_steps": long,
+        "stability_members": limits.cap("members", options.stability.members),
+    }
+    text = json.dumps(known, sort_keys=True)
+    return {**known, "digest": hashlib.sha256(text.encode()).hexdigest()[:12]}
+
+
+def room(segment: Int[np.ndarray, " time"]) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:
+    """How many states of the same segment come before each, and after it."""
+    place = np.arange(segment.size)
+    _, first, size = np.unique(segment, return_index=True, return_counts=True)
+    begin, end = np.repeat(first, size), np.repeat(first + size - 1, size)
+    return place - begin, end - place
+
+
+def long_starts(
+    before: Int[np.ndarray, " time"], after: Int[np.ndarray, " time"], steps: int, count: int
+) -> Int[np.ndarray, " start"]:
+    """Starts with the truth of all steps after them; where those are too few, with half of what the best has."""
+    possible = np.flatnonzero(before >= HISTORY)
+    whole = possible[after[possible] >= steps]
+    if whole.size < count:
+        whole = possible[after[possible] >= after[possible].max() // 2]
+    return spaced(whole, count)
+
+
+def spaced(places: Int[np.ndarray, " place"], count: int) -> Int[np.ndarray, " start"]:
+    """At most so many of the places, evenly spaced."""
+    chosen = np.linspace(0, places.size - 1, min(count, places.size)).round().astype(int)
+    return places[chosen]

@@ -1,0 +1,128 @@
+"""What comes from a file is what is in it, at the scored starts and leads; what is missing is named."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from pydantic import ValidationError
+
+from fieldcast.errors import InputError
+from fieldcast.fields.calendars import positions
+from fieldcast.fields.forecasts import DIMS
+from fieldcast.loops.adopt import adopt, selected
+from fieldcast.loops.options import File, Limits, Rollout
+from fieldcast.loops.starts import starts as choose
+
+NOTHING = xr.Dataset()
+
+
+@pytest.fixture(scope="module")
+def starts(world: Any) -> dict[str, Any]:
+    return choose(world.split("test"), Rollout(starts=5, steps=3, members=4), Limits())
+
+
+@pytest.fixture(scope="module")
+def made(world: Any, starts: dict[str, Any]) -> xr.Dataset:
+    """The truth from every start of the test split to more leads than are scored; m is added to member m."""
+    test = world.split("test")
+    count, steps = test.sizes["time"], 6
+    at = np.minimum(np.arange(count) + np.arange(1, steps + 1)[:, None], count - 1)
+    offset = np.arange(6.0)[:, None, None]
+    data = {
+        v: (DIMS, test[v].values[at][:, :, None] + offset.astype(np.float32), test[v].attrs)
+        for v in ("z", "t")
+    }
+    coords = {
+        "lead": 24.0 * np.arange(1, steps + 1), "start": test["time"].values[:count], "member": np.arange(6),
+        "latitude": test["latitude"], "longitude": test["longitude"],
+    }  # fmt: skip
+    return xr.Dataset(data, coords)
+
+
+def whole(pieces: Any) -> xr.Dataset:
+    return xr.concat(list(pieces), "lead", data_vars="minimal", combine_attrs="drop_conflicts")
+
+
+def test_the_scored_starts_and_leads_are_chosen(world: Any, starts: dict[str, Any], made: xr.Dataset) -> None:
+    pieces = list(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))
+    assert [(piece.attrs["piece"], piece.attrs["pieces"]) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
+    found, fields = whole(pieces), world.fields
+    assert found.attrs["starts"] == starts["digest"]
+    assert list(found) == ["t", "z"] and found["t"].dims == DIMS and found["t"].attrs == fields["t"].attrs
+    assert found["lead"].values.tolist() == [24.0, 48.0, 72.0] and found.sizes["member"] == 4
+    at = positions(fields["time"], starts["scored"])
+    assert np.array_equal(found["start"], fields["time"].values[at])
+    for lead in (1, 2, 3):
+        for member in range(4):
+            truth = fields["z"].values[at + lead] + np.float32(member)
+            assert np.array_equal(found["z"].values[lead - 1, :, member], truth)
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_a_users_file_in_another_shape(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path, suffix: str
+) -> None:
+    """Longitudes from -180, latitudes from the north, as WeatherBench names things, with fewer members."""
+    theirs = made.isel(latitude=slice(None, None, -1), member=slice(2))
+    theirs = theirs.assign_coords(longitude=(theirs["longitude"] + 180) % 360 - 180).sortby("longitude")
+    theirs = theirs.assign_coords(lead=(theirs["lead"].values * 3600e9).astype("m8[ns]"))
+    theirs = theirs.rename(lead="prediction_timedelta", start="time", member="number")
+    theirs = theirs.transpose("time", "number", "prediction_timedelta", "longitude", "latitude")
+    theirs = theirs.assign_attrs(units_of="others").astype(np.float64)
+    path = str(tmp_path / f"mine.{suffix}")
+    if suffix == "nc":
+        theirs.to_netcdf(path)
+    else:
+        theirs.to_zarr(path, zarr_format=2)
+    found = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
+    straight = whole(selected(made, starts, world.fields, "it"))
+    xr.testing.assert_equal(found, straight.isel(member=slice(2)))
+    assert found["t"].dtype == np.float32 and found.attrs["source"] == f"'{path}'"
+
+
+def test_without_a_perfect_model_its_experiment_is_skipped(
+    world: Any, starts: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    (found,) = adopt(File("File", dataset="perfect_model"), NOTHING, starts, world.fields)
+    assert not found.data_vars and found.attrs["starts"] == starts["digest"]
+    assert [found.attrs["skipped"]] == [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: data.drop_vars("t"), "mine.nc has no variable 't': it has z."),
+        (lambda data: data.assign(t=data["t"].assign_attrs(units="C")), "'t' of mine.nc is in 'C', .* in 'K': convert"),
+        (lambda data: data.assign(t=data["t"].drop_attrs()), "'t' of mine.nc is in 'None'"),
+        (lambda data: data.isel(lead=[0, 2]), r"no lead of 48 hours \(1 of the 3 scored leads are missing\)"),
+        (lambda data: data.isel(start=slice(9, None)), r"no forecast from \S+T00:00:00 \(1 of the 5 scored starts"),
+        (lambda data: data.isel(latitude=slice(1, None)), "latitudes of mine.nc are 6 .* those of the fields 7"),
+        (lambda data: data.assign_coords(longitude=data["longitude"] + 1), "longitudes of mine.nc are 12 from 1 to"),
+        (lambda data: data.convert_calendar("noleap", dim="start"), "calendar of mine.nc is 'noleap'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_sentence(
+    world: Any,
+    starts: dict[str, Any],
+    made: xr.Dataset,
+    spoil: Callable[[xr.Dataset], xr.Dataset],
+    message: str,
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        list(selected(spoil(made), starts, world.fields, "mine.nc"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(world: Any, starts: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.nc' does not exist: check model\.path"):
+        list(adopt(File("File", path=str(tmp_path / "nothing.nc")), NOTHING, starts, world.fields))
+
+
+@pytest.mark.parametrize("wrong", [{}, {"path": "a.nc", "dataset": "perfect_model"}, {"dataset": "other"}])
+def test_a_model_of_type_file_has_one_source(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        File("File", **wrong)
