@@ -145,9 +145,10 @@ class LinearInverseModel(Solved):
         return (x * self._area()) @ f.T / self._variances()[:count]
 
     def operators(self) -> Operators:
-        """G, Q and what is drawn with them, for the tuned values in force."""
-        if self._made.get("of") != (id(self.features), self.features._version):
-            self._made = {"of": (id(self.features), self.features._version)}
+        """G, Q and what is drawn with them, made once for each choice of values and each solution."""
+        features, version = self._made.get("of", (None, 0))
+        if features is not self.features or version != features._version:
+            self._made = {"of": (self.features, self.features._version)}
         key = float(self.states), float(self.truncation), float(self.ridge)
         if key not in self._made:
             self._made[key] = self._operators()
