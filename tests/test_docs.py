@@ -19,13 +19,27 @@ from fieldcast import checks, experiments, pipeline_registry, settings, tracking
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet.weather import PlanetOptions
 from fieldcast.fields.splits import Splits
-from fieldcast.loops.options import Evaluation, Fill, Fit, Limits, Sparsification, TrainingMasks
+from fieldcast.loops.options import (
+    Evaluation,
+    File,
+    Fill,
+    Fit,
+    Limits,
+    PerfectModel,
+    Rollout,
+    Sparsification,
+    Stability,
+    TrainingMasks,
+)
 from fieldcast.models.core import Context, Space
 from fieldcast.models.draws import Draws
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "conf/local/README.md"]
-OPTIONS = (Ingestion, PlanetOptions, Splits, Sparsification, TrainingMasks, Evaluation, Fill, Fit, Limits)
+OPTIONS = (
+    Ingestion, PlanetOptions, Splits, Sparsification, TrainingMasks, Rollout, Stability, PerfectModel, File,
+    Evaluation, Fill, Fit, Limits,
+)  # fmt: skip
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 FENCED = re.compile(r"```[a-z]*\n(.*?)```", re.S)
@@ -155,6 +169,12 @@ def test_the_version_is_one() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_example_of_a_file_is_an_experiment() -> None:
+    section = (ROOT / "docs/data.md").read_text().partition("## Forecasts made elsewhere")[2]
+    (example,) = re.findall(r"```yaml\n(.*?)```", section, re.S)
+    assert File(**yaml.safe_load(example)["forecast"]["my_forecasts"]["model"]).path == "my_forecasts.nc"
 
 
 def test_the_example_of_a_model_works() -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
+from tqdm import tqdm
 
 from fieldcast.fields import calendars
 from fieldcast.fields.planet.dynamics import YEAR, Planet
@@ -64,7 +65,8 @@ def perfect_model(
         next(run)  # the start itself
     about = {"starts": starts["digest"], "fingerprint": fingerprint(states, starts, training, error, seed)}
     about |= {"initial_error": error, "seed": seed, "source": "perfect model"}
-    for lead in range(1, starts["leads"] + 1):
+    leads = range(1, starts["leads"] + 1)
+    for lead in tqdm(leads, "perfect model", unit="lead", disable=None):
         seen = [weather(planet, grid, next(run).q) for run in runs]
         values = {name: np.stack([one[name] for one in seen])[None].astype(np.float32) for name in seen[0]}
         yield laid_out(values, lead, states["time"].values[days], grid).assign_attrs(
