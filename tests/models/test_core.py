@@ -67,8 +67,8 @@ def test_channels_hold_season_and_static_fields(space):
         ({"type": "core.importlib"}, ("model.type", "core.importlib")),
         ({"type": "interpolation.cKDTree"}, ("model.type", "cKDTree")),
         (
-            {"type": "vae.VAE", "likelihood": {"type": "vae.Gaussian", "sigma": 0.0}},
-            ("model.likelihood", "vae.Gaussian"),
+            {"type": "vae.VAE", "likelihood": {"type": "likelihoods.Gaussian", "sigma": 0.0}},
+            ("model.likelihood", "likelihoods.Gaussian"),
         ),
     ],
 )

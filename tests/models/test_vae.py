@@ -2,13 +2,15 @@ import math
 
 import pytest
 import torch
+from torch.distributions import MultivariateNormal, kl_divergence
 from torch.distributions import Normal as TorchNormal
-from torch.distributions import kl_divergence
 
 from fieldcast.models.core import Batch, Context, build
 from fieldcast.models.distributions import Normal, StandardNormal
 from fieldcast.models.draws import Draws
-from fieldcast.models.vae import Gaussian
+from fieldcast.models.encoders import StateEncoder
+from fieldcast.models.likelihoods import Gaussian
+from fieldcast.models.priors import given
 
 
 def observed(space, rows=4, k=0.3):
@@ -39,7 +41,7 @@ def test_the_divergence_is_the_closed_form_and_its_estimate_by_draws_agrees():
 
 def test_the_loss_is_the_stated_one(space):
     model, batch = (
-        make(space, kl_weight=3.0, likelihood={"type": "vae.Gaussian", "sigma": 0.5}),
+        make(space, kl_weight=3.0, likelihood={"type": "likelihoods.Gaussian", "sigma": 0.5}),
         observed(space),
     )
     draws = Draws(0, torch.arange(4))
@@ -77,7 +79,7 @@ def test_a_learned_sigma_finds_the_size_of_the_misfit(space):
 
 def test_a_draw_is_the_decoders_mean_and_the_likelihood_adds_its_noise(space):
     batch, plain = observed(space), make(space)
-    noisy = make(space, likelihood_noise=True, likelihood={"type": "vae.Gaussian", "sigma": 2.0})
+    noisy = make(space, likelihood_noise=True, likelihood={"type": "likelihoods.Gaussian", "sigma": 2.0})
     a, b = (model.sample(batch.context, Draws(0, torch.arange(4), 50)) for model in (plain, noisy))
     assert float((b - a).std()) == pytest.approx(2.0, rel=0.02)
 
@@ -120,3 +122,138 @@ def test_a_day_on_which_nothing_was_seen_is_no_fault(space):
     nothing = torch.zeros(2, *space.state)
     c = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
     assert torch.isfinite(make(space).sample(c, Draws(0, torch.arange(2), 3))).all()
+
+
+class Readout(torch.nn.Module):
+    """x = A z: with Gaussian noise, the one VAE whose evidence is known."""
+
+    def __init__(self, space, latent):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.matrix = 0.3 * torch.randn(*space.state, latent, generator=generator)
+
+    def forward(self, z, c):
+        return torch.einsum("vyxl,bml->bmvyx", self.matrix, z)
+
+
+class Inverse(StateEncoder):
+    """q(z | x) of x = A z + sigma eps: a Gaussian at the exact mean, its standard deviation times `wide`."""
+
+    def __init__(self, decoder, sigma, wide=1.0):
+        super().__init__()
+        a = decoder.matrix.flatten(0, 2)
+        self.precision = torch.eye(a.shape[1]) + a.T @ a / sigma**2
+        self.gain, self.wide = torch.linalg.solve(self.precision, a.T / sigma**2), wide
+
+    def forward(self, batch):
+        mean = batch.x.flatten(1) @ self.gain.T
+        return Normal(mean, (self.wide**2 / self.precision.diagonal()).log().expand_as(mean))
+
+    def infer(self, batch, vae, draws):
+        return self(batch)
+
+
+def linear(space, latent, wide=1.0, sigma=0.5):
+    """A linear-Gaussian VAE, data of it, and their exact evidence."""
+    model = make(space, likelihood={"type": "likelihoods.Gaussian", "sigma": sigma}, latent=latent)
+    model.decoder = Readout(space, latent)
+    model.encoder = Inverse(model.decoder, sigma, wide)
+    a = model.decoder.matrix.flatten(0, 2)
+    evidence = MultivariateNormal(torch.zeros(len(a)), a @ a.T + sigma**2 * torch.eye(len(a)))
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(6, latent, generator=generator) @ a.T + sigma * torch.randn(
+        6, len(a), generator=generator
+    )
+    return model, Batch(x.unflatten(1, space.state), Context(6)), evidence.log_prob(x)
+
+
+def test_with_the_exact_posterior_every_weight_is_the_evidence(sized):
+    model, batch, evidence = linear(sized(1, 4, 5), latent=1)
+    weights = model.log_weights(batch, Draws(0, torch.arange(6), 5))
+    assert torch.allclose(weights, evidence[:, None].expand(6, 5), atol=1e-3)
+
+
+def test_the_elbo_lies_below_iwae_which_rises_to_the_exact_evidence(sized):
+    """ELBO = evidence - KL(q || exact posterior); IWAE_K rises in K (Burda et al. 2016, theorem 1)."""
+    model, batch, evidence = linear(sized(1, 4, 5), latent=2, wide=1.6)
+    weights = model.log_weights(batch, Draws(0, torch.arange(6), 20_000))
+    q, exact = model.encoder(batch), torch.linalg.inv(model.encoder.precision)
+    gap = torch.distributions.kl_divergence(
+        MultivariateNormal(q.mean, torch.diag_embed(q.deviation**2)), MultivariateNormal(q.mean, exact)
+    )
+    assert torch.allclose(weights.mean(1), evidence - gap, atol=0.05)
+    bounds = [
+        (torch.logsumexp(weights.unflatten(1, (-1, k)), dim=2) - math.log(k)).mean()
+        for k in (1, 5, 50, 20_000)
+    ]
+    assert bounds == sorted(bounds)
+    assert float(bounds[-1]) == pytest.approx(float(evidence.mean()), abs=0.02)
+
+
+def test_both_terms_of_the_elbo_are_told_apart(sized):
+    model, batch, _ = linear(sized(1, 4, 5), latent=2, wide=1.6)
+    draws = Draws(0, torch.arange(6), 4000)
+    reconstruction, ratio = model.log_parts(batch, draws)
+    q = model.encoder(batch)
+    assert torch.allclose(-ratio.mean(1), q.kl(model.prior), atol=0.1)
+    constant = 20 * math.log(2 * math.pi) / 2
+    one = model.cost(batch, q, Draws(0, torch.arange(6), 1)) - q.kl(model.prior)
+    assert torch.allclose(reconstruction[:, 0], -one - constant, atol=1e-3)
+
+
+@pytest.mark.parametrize("prior", ["Mixture", "Vamp", "CouplingPrior"])
+def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
+    keywords = {} if prior == "Vamp" else {"latent": 5}
+    parts = {
+        "encoder": {"type": "encoders.Network", "latent": 5},
+        "prior": {"type": f"priors.{prior}", **keywords},
+    }
+    model = make(space, decoder={"type": "decoders.DenseDecoder", "latent": 5}, **parts)
+    x = torch.randn(4, *space.state, generator=torch.Generator().manual_seed(0))
+    batch = Batch(x, Context(4))
+    q = model.posterior(batch, Draws(0, torch.arange(4)))
+    z = q.draw(Draws(0, torch.arange(4)))
+    expected = (q.log_prob(z) - given(model.prior, model.encoder).log_prob(z))[:, 0]
+    assert torch.allclose(model.divergence(q, z), expected)
+    terms = model.loss(batch, Draws(0, torch.arange(4)))
+    assert float(terms.parts["kl"].detach()) == pytest.approx(
+        float(expected.mean().detach()) / math.prod(space.state), rel=1e-4
+    )
+    terms.total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.prior.parameters())
+    assert model.sample(Context(2), Draws(0, torch.arange(2), 3)).shape == (2, 3, *space.state)
+    assert not any(name.startswith("prior.encoder") for name in model.state_dict())
+
+
+def test_a_draw_from_the_prior_and_the_noise_beside_it_are_independent(space):
+    model = make(
+        space, latent=5, likelihood_noise=True,
+        encoder={"type": "encoders.Network", "latent": 5}, prior={"type": "priors.Mixture", "latent": 5},
+    )  # fmt: skip
+    model.decoder = Readout(space, 5)
+    model.decoder.matrix = torch.ones(*space.state, 5)
+    with torch.no_grad():
+        model.prior.means.zero_()
+        x = model.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 20_000))
+    assert torch.allclose(x.var(dim=1), torch.tensor(6.0), rtol=0.06)
+
+
+def test_what_a_bernoulli_draws_is_its_mean_unless_noise_is_asked_for(space):
+    for noise in (False, True):
+        model = make(
+            space, latent=2, likelihood={"type": "likelihoods.Bernoulli"}, likelihood_noise=noise,
+            encoder={"type": "encoders.Network", "latent": 2}, decoder={"type": "decoders.DenseDecoder", "latent": 2},
+        )  # fmt: skip
+        x = model.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 8))
+        assert (set(x.unique().tolist()) == {0.0, 1.0}) is noise
+
+
+def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
+    model = make(
+        space, latent=2, encoder={"type": "encoders.Network", "latent": 2, "family": "point"},
+        decoder={"type": "decoders.DenseDecoder", "latent": 2},
+    )  # fmt: skip
+    batch = Batch(torch.zeros(2, *space.state), Context(2))
+    assert not model.loss(batch, Draws(0, torch.arange(2))).parts["kl"].any()
+    with pytest.raises(ValueError, match="no density"):
+        model.log_weights(batch, Draws(0, torch.arange(2)))

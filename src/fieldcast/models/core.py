@@ -197,6 +197,9 @@ class Trained(Model):
         """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""
         return None
 
+    def prepare(self, training: Batch, draws: Draws) -> None:
+        """Take what is needed of the training states before the first step: how many they are, where to start."""
+
     @abstractmethod
     def loss(self, batch: Batch, draws: Draws) -> Terms:
         """What is minimised, averaged over the batch."""

@@ -1,13 +1,12 @@
-"""Variational autoencoders (Kingma and Welling 2014): x = decoder(z, c) + sigma * eps, z ~ p(z), q(z | .) = encoder.
+"""Variational autoencoders (Kingma and Welling 2014): x ~ p(x | decoder(z, c)), z ~ p(z), q(z | .) = encoder.
 
-    -log p(x | c) <= E_q[ sum_cells (x - decoder(z, c))^2 / (2 sigma^2) + N log sigma ] + KL(q(z | .) || p(z)) + const.
+    -log p(x | c) <= E_q[ -log p(x | decoder(z, c)) ] + KL(q(z | .) || p(z))
 
 A VAE holds four parts, an encoder, a decoder, a likelihood and a prior; models differ by the parts they hold.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,9 +14,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
-from fieldcast.models.distributions import Normal, Posterior, Prior, StandardNormal
+from fieldcast.models.distributions import Normal, Posterior, StandardNormal
 from fieldcast.models.draws import Draws
+from fieldcast.models.encoders import StateEncoder
+from fieldcast.models.likelihoods import Gaussian, Likelihood
 from fieldcast.models.networks import ConvDecoder, ConvEncoder
+from fieldcast.models.priors import Vamp, given
 
 RANDOM_STREAM = 1000  # of the numbers beside z: no step of a rollout has this number
 
@@ -105,32 +107,11 @@ class PastDecoder(nn.Module):
         return self.network(z.flatten(0, 1), past).unflatten(0, z.shape[:2])
 
 
-class Gaussian(nn.Module):
-    """p(x | z) = N(decoder, sigma^2) in each cell; sigma is fixed, or one number learned with the network."""
-
-    def __init__(self, sigma: float = 1.0, learned: bool = False):
-        super().__init__()
-        self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma)), requires_grad=learned)
-
-    def misfit(
-        self,
-        x: Float[Tensor, "batch variable y x"],
-        mean: Float[Tensor, "batch variable y x"],
-        exists: Tensor,
-    ) -> Float[Tensor, " batch"]:
-        """sum_cells (x - mean)^2 / (2 sigma^2) + log sigma, over the cells that exist."""
-        per_cell = (x - mean) ** 2 / (2 * torch.exp(2 * self.log_sigma)) + self.log_sigma
-        return (per_cell * exists).sum(dim=(1, 2, 3))
-
-    def noise(self, mean: Tensor, draws: Draws) -> Tensor:
-        return mean + torch.exp(self.log_sigma) * draws.normal(*mean.shape[2:])
-
-
 class VAE(Trained):
-    """x = decoder(z, c), z ~ encoder(c).
+    """x = decoder(z, c), z ~ encoder(c); or, with an encoder of the state itself (`StateEncoder`), z ~ prior.
 
-    Loss per cell: (sum_cells (x - decoder)^2 / (2 sigma^2) + log sigma + kl_weight * KL(q || p)) / cells.
-    `sample` draws z and returns the decoder's mean; `likelihood_noise` adds sigma * eps.
+    Loss per cell: (misfit(x, decoder) + kl_weight * KL(q || p)) / cells, the misfit being -log p(x | z) without
+    constants. `sample` returns the mean of p(x | z); `likelihood_noise` draws from it.
 
     With `history` the context is the last states; the decoder then sees them too, and beside z so many normal
     numbers as `random` says, which no encoder has a hand in.
@@ -138,7 +119,7 @@ class VAE(Trained):
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
-        likelihood: Gaussian | None = None, prior: Any = None, latent: int = 200, history: int = 0,
+        likelihood: Likelihood | None = None, prior: Any = None, latent: int = 200, history: int = 0,
         random: int = 0, kl_weight: float = 1.0, likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space)
@@ -147,8 +128,20 @@ class VAE(Trained):
         self.encoder = encoder or ContextEncoder(space, latent, history)
         self.decoder = decoder or past or FieldDecoder(space, latent)
         self.likelihood = likelihood or Gaussian()
-        self.prior: Prior = prior or StandardNormal(latent)
+        self.prior = prior or StandardNormal(latent)
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
+
+    def prepare(self, training: Batch, draws: Draws) -> None:
+        """A row for each datum in a table of codes, pseudo-inputs at training states."""
+        for part in (self.encoder, self.prior):
+            if isinstance(part, (StateEncoder, Vamp)):
+                part.prepare(training, draws)
+
+    def posterior(self, batch: Batch, draws: Draws) -> Posterior:
+        """q(z | c), or q(z | x): of a training datum as it was learnt, of another (without index) inferred."""
+        if not isinstance(self.encoder, StateEncoder):
+            return self.encoder(batch.context)
+        return self.encoder(batch) if batch.index is not None else self.encoder.infer(batch, self, draws)
 
     def decode(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         if self.random:
@@ -156,7 +149,8 @@ class VAE(Trained):
         return self.decoder(z, c)
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
-        q, one = self.encoder(batch.context), draws.alone()
+        one = draws.alone()
+        q = self.posterior(batch, one)
         z = q.draw(one)
         return self.terms(batch.x, self.decode(z, batch.context, one), q, z)
 
@@ -171,11 +165,47 @@ class VAE(Trained):
         kl = self.divergence(q, z).mean() / cells
         return Terms(reconstruction + self.kl_weight * kl, {"reconstruction": reconstruction, "kl": kl})
 
+    def cost(self, batch: Batch, q: Posterior, draws: Draws) -> Float[Tensor, " batch"]:
+        """The loss of each datum under a posterior, not divided by cells: what inference of codes descends on."""
+        z = q.draw(draws)
+        output = self.decode(z, batch.context, draws)[:, 0]
+        return self.likelihood.misfit(batch.x, output, self.space.exists) + self.kl_weight * self.divergence(
+            q, z
+        )
+
     def divergence(self, q: Posterior, z: Tensor) -> Float[Tensor, " batch"]:
         """KL(q || p): in closed form where it exists, else log q(z) - log p(z) at the draw z."""
-        closed = q.kl(self.prior)
-        return closed if closed is not None else (q.log_prob(z) - self.prior.log_prob(z)).mean(dim=1)
+        p = given(self.prior, self.encoder)
+        closed = q.kl(p)
+        return closed if closed is not None else (q.log_prob(z) - p.log_prob(z)).mean(dim=1)
+
+    def log_parts(
+        self, batch: Batch, draws: Draws, q: Posterior | None = None
+    ) -> tuple[Float[Tensor, "batch members"], Float[Tensor, "batch members"]]:
+        """log p(x | z_k) and log p(z_k) - log q(z_k | .), z_k ~ q: their means are the two terms of the ELBO.
+
+        Raises
+        ------
+        ValueError
+            For a posterior of points, which has no density.
+        """
+        q = q or self.posterior(batch, draws.alone())
+        z = q.draw(draws)
+        output = self.decode(z, batch.context, draws)
+        likelihood = self.likelihood.log_prob(batch.x[:, None], output, self.space.exists)
+        return likelihood, given(self.prior, self.encoder).log_prob(z) - q.log_prob(z)
+
+    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+        """log p(x, z_k) - log q(z_k | .): the mean is the ELBO, the log-mean-exp of K of them IWAE_K.
+
+        Burda, Grosse and Salakhutdinov (2016), eq. 8.
+        """
+        likelihood, ratio = self.log_parts(batch, draws)
+        return likelihood + ratio
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
-        mean = self.decode(self.encoder(c).draw(draws), c, draws)
-        return self.likelihood.noise(mean, draws) if self.likelihood_noise else mean
+        """Draws of x, a row a datum."""
+        of_state = isinstance(self.encoder, StateEncoder)
+        z = (given(self.prior, self.encoder) if of_state else self.encoder(c)).draw(draws)
+        output = self.decode(z, c, draws)
+        return self.likelihood.noise(output, draws) if self.likelihood_noise else self.likelihood.mean(output)

@@ -1,0 +1,84 @@
+"""Decoders without a context: what a likelihood needs to know of x, from z alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fieldcast.models.core import Context, Space
+from fieldcast.models.networks import ConvDecoder, halved
+
+
+class DenseDecoder(nn.Module):
+    """Hidden layers of these sizes with ReLU (two of 512 in the report), and a linear one."""
+
+    def __init__(self, space: Space, latent: int, hidden: Sequence[int] = (512, 512)):
+        super().__init__()
+        self.state = space.state
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise((latent, *hidden)))
+        self.last = nn.Linear(hidden[-1], math.prod(space.state))
+
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        h = z
+        for layer in self.layers:
+            h = F.relu(layer(h))
+        return self.last(h).float().unflatten(-1, self.state)
+
+
+class ConvolutionDecoder(nn.Module):
+    """A linear layer and two transposed convolutions of stride 2, the mirror of the reports' encoder."""
+
+    def __init__(self, space: Space, latent: int, channels: Sequence[int] = (64, 32)):
+        super().__init__()
+        self.network = ConvDecoder(latent, len(space.variables), space.shape, channels)
+
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        return self.network(z.flatten(0, 1)).float().unflatten(0, z.shape[:2])
+
+
+class TransposedDecoder(nn.Module):
+    """The report's decoder of codes, for any size of state.
+
+    Transposed convolutions z (1 x 1) -> 128 channels (7 x 7) -> 64 (4 x 4, stride 2, padding 1) -> V (same), with batch
+    norm and ReLU between and a sigmoid after; then Linear(784 -> 784) of each variable. On other sizes the first
+    convolution makes a quarter of the state in each direction, and what exceeds it at the end is cropped.
+    A state of more than `largest` cells has a scale and a shift of each cell for the last layer, which would not fit.
+    """
+
+    def __init__(
+        self, space: Space, latent: int = 100, channels: Sequence[int] = (128, 64), largest: int = 4096
+    ):
+        super().__init__()
+        variables, first, second = len(space.variables), *channels
+        self.shape, cells = space.shape, space.area.numel()
+        self.convolutions = nn.Sequential(
+            nn.ConvTranspose2d(latent, first, halved(space.shape, 2), bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            nn.ConvTranspose2d(first, second, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(second),
+            nn.ReLU(),
+            nn.ConvTranspose2d(second, variables, 4, stride=2, padding=1),
+            nn.Sigmoid(),
+        )
+        self.linear = nn.Linear(cells, cells) if cells <= largest else None
+        self.scale = nn.Parameter(torch.ones(variables, cells)) if self.linear is None else None
+        self.shift = nn.Parameter(torch.zeros(variables, cells)) if self.linear is None else None
+
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        x = self.convolutions(z.flatten(0, 1)[..., None, None])
+        x = x[..., : self.shape[0], : self.shape[1]].flatten(2)
+        x = self.linear(x) if self.linear is not None else x * self.scale + self.shift
+        return x.float().unflatten(2, self.shape).unflatten(0, z.shape[:2])

@@ -1,0 +1,86 @@
+"""Encoders q(z | x) that read the state itself: networks, which serve any state.
+
+Draws of a model with such an encoder start at its prior, for where there is nothing to read there is no x.
+A table of codes (`codes`) is an encoder of this kind too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fieldcast.models.core import Batch, Space
+from fieldcast.models.distributions import Family, Posterior, posterior
+from fieldcast.models.draws import Draws
+from fieldcast.models.networks import ConvEncoder
+
+LARGEST = 6.0  # |log sd| of a posterior
+
+
+class StateEncoder(nn.Module, ABC):
+    """q(z | x)."""
+
+    def prepare(self, training: Batch, draws: Draws) -> None:
+        """Take what is needed from the training states before the first step."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Posterior:
+        """q(z | x) of data; a table knows those that it was trained on."""
+
+    @abstractmethod
+    def infer(self, batch: Batch, vae: Any, draws: Draws) -> Posterior:
+        """q(z | x) of data whether seen in training or not; `vae` tells how well a code explains x."""
+
+
+class Network(StateEncoder):
+    """q(z | x) = a distribution of `family` whose mean and log standard deviation are linear in features of x.
+
+    `kind` "dense" has hidden layers of these sizes with ReLU (two of 512 in the report), "convolution" the reports'
+    two convolutions of 32 and 64 channels and stride 2. Family "point" makes it a plain autoencoder's.
+    """
+
+    def __init__(
+        self, space: Space, latent: int, kind: str = "dense", hidden: Sequence[int] = (512, 512),
+        family: Family = "normal",
+    ):  # fmt: skip
+        super().__init__()
+        self.family = family
+        if kind == "dense":
+            self.features: nn.Module = DenseFeatures(space, hidden)
+            size = hidden[-1]
+        elif kind == "convolution":
+            self.features = ConvEncoder(len(space.variables), space.shape, space.wraps)
+            size = self.features.features
+        else:
+            raise TypeError(f"kind is 'dense' or 'convolution', not '{kind}'")
+        self.mean = nn.Linear(size, latent)
+        self.log_scale = nn.Linear(size, latent)
+
+    def forward(self, batch: Batch) -> Posterior:
+        h = self.features(batch.x)
+        log_scale = self.log_scale(h).float().clamp(-LARGEST, LARGEST)
+        return posterior(self.family, self.mean(h).float(), log_scale)
+
+    def infer(self, batch: Batch, vae: Any, draws: Draws) -> Posterior:
+        return self(batch)
+
+
+class DenseFeatures(nn.Module):
+    """Linear layers with ReLU after each, of all cells."""
+
+    def __init__(self, space: Space, hidden: Sequence[int]):
+        super().__init__()
+        cells = len(space.variables) * space.area.numel()
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise((cells, *hidden)))
+
+    def forward(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, "batch features"]:
+        h = x.flatten(1)
+        for layer in self.layers:
+            h = F.relu(layer(h))
+        return h
