@@ -140,7 +140,7 @@ def test_a_new_experiment_is_one_file(
 ) -> None:
     conf, data_root = tmp_path / "conf", tmp_path / "data"
     shutil.copytree(ROOT / "conf", conf)
-    for folder in ("01_raw", "03_primary", "04_feature"):
+    for folder in ("01_raw", "02_intermediate", "03_primary", "04_feature"):
         shutil.copytree(finished / folder, data_root / folder)
     text = "reconstruct: {mine: {model: {type: interpolation.Nearest}}}"
     (conf / "base/parameters/experiments/reconstruct/mine.yml").write_text(text)
