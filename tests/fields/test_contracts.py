@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.contracts import Fields, Observations, Reconstructions
+from fieldcast.fields.contracts import Fields, Images, Observations, Reconstructions
+from fieldcast.fields.images import ImageSource, open_images
 from fieldcast.fields.ingest import ingest
 
 Make = Callable[..., xr.Dataset]
@@ -81,6 +82,31 @@ def test_each_rule_of_fields(make_weather: Make, rule: str) -> None:
     assert Fields().validate(fields) is fields
     with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
         Fields().validate(spoil(fields))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+IMAGES: dict[str, tuple[Callable, str]] = {
+    "other name": (lambda d: d.rename(image="picture"), "of one variable, 'image'"),
+    "order": (lambda d: d.transpose("y", "x", "sample"), "dimensions (y, x, sample), not (sample, y, x)"),
+    "float64": (lambda d: d.astype(float), "'image' is float64"),
+    "no units": (lambda d: without_units(d, "image"), "'image' has no units"),
+    "too bright": (lambda d: d + 1, "from 1 to 17, not 0 to 16"),
+    "missing": (lambda d: d.where(d["y"] > 0), "from nan to nan"),
+    "labels": (lambda d: d.assign_coords(label=d["label"] / 2), "'label' is not (sample) and whole"),
+    **{
+        f"no {key}": (lambda d, key=key: dropped(d, key), f"no attribute '{key}'")
+        for key in ("digest", "source", "levels")
+    },
+}
+
+
+@pytest.mark.parametrize("rule", IMAGES)
+def test_each_rule_of_images(rule: str) -> None:
+    spoil, words = IMAGES[rule]
+    images, _ = open_images(ImageSource("digits"))
+    assert Fields().validate(images) is Images().validate(images) is images
+    with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
+        Images().validate(spoil(images))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -140,7 +140,7 @@ def test_without_a_network_the_folder_is_asked_for(monkeypatch):
     def unreachable(*args, **keywords):
         raise ConnectionRefusedError(111, "Connection refused")
 
-    monkeypatch.setattr(images, "fetch_openml", unreachable)
+    monkeypatch.setattr(datasets, "fetch_openml", unreachable)
     with pytest.raises(InputError, match=r"fashion_mnist cannot be fetched .* ingestion\.path=FOLDER"):
         open_images(ImageSource("fashion_mnist"))
 
@@ -149,7 +149,7 @@ def test_openml_has_the_order_of_the_files(monkeypatch):
     bundle = datasets.load_digits()
     bundle.data = np.arange(70_000)[:, None] % 251 * np.ones(784, np.uint8)
     bundle.target = np.array(["7"]).repeat(70_000)
-    monkeypatch.setattr(images, "fetch_openml", lambda name, **keywords: bundle)
+    monkeypatch.setattr(datasets, "fetch_openml", lambda name, **keywords: bundle)
     data = open_images(ImageSource("mnist", train=6, test=3))[0]
     assert data["image"][6:, 0, 0].values.tolist() == [60_000 % 251, 60_001 % 251, 60_002 % 251]
     assert data["label"].dtype == np.int64

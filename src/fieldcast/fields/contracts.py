@@ -13,6 +13,8 @@ from fieldcast.fields.blocks import blocks
 from fieldcast.fields.layout import DIMS, time_varying
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
+IMAGE_DIMS = ("sample", "y", "x")
+IMAGE_ATTRS = ("digest", "source", "levels")
 
 
 class Fields:
@@ -23,6 +25,8 @@ class Fields:
 
     def validate(self, data: Any) -> xr.Dataset:
         """The data as they are; raises InputError with one sentence for the first rule that is broken."""
+        if isinstance(data, xr.Dataset) and "sample" in data.dims:
+            return Images().validate(data)
         _check_coordinates(data, DIMS)
         _check_times(data)
         if not time_varying(data):
@@ -36,6 +40,34 @@ class Fields:
         for key in FIELD_ATTRS:
             if key not in data.attrs:
                 raise InputError(f"fields have no attribute '{key}': ingest them again")
+        return data
+
+
+class Images:
+    """`fields` that are images: `image` (sample, y, x), grey values 0 .. levels - 1; perhaps `label` (sample)."""
+
+    def validate(self, data: Any) -> xr.Dataset:
+        """The data as they are; raises InputError with one sentence for the first rule that is broken."""
+        if not isinstance(data, xr.Dataset) or list(data.data_vars) != ["image"]:
+            raise InputError("images are a Dataset of one variable, 'image': ingest them again")
+        image = data["image"]
+        if image.dims != IMAGE_DIMS:
+            raise InputError(
+                f"variable 'image' has dimensions {_tuple(image.dims)}, not {_tuple(IMAGE_DIMS)}"
+            )
+        _check_variable(image)
+        for key in IMAGE_ATTRS:
+            if key not in data.attrs:
+                raise InputError(f"images have no attribute '{key}': ingest them again")
+        if image.chunks is None:
+            low, high = float(image.min(skipna=False)), float(image.max(skipna=False))
+            if not 0 <= low <= high <= data.attrs["levels"] - 1:
+                raise InputError(
+                    f"variable 'image' has values from {low:g} to {high:g}, not 0 to {data.attrs['levels'] - 1}: "
+                    "ingest the images again"
+                )
+        if "label" in data.coords and (data["label"].dims != ("sample",) or data["label"].dtype.kind != "i"):
+            raise InputError("the coordinate 'label' is not (sample) and whole: ingest the images again")
         return data
 
 

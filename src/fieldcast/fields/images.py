@@ -1,8 +1,8 @@
 """Images: sets of grey pictures as one data set, from IDX files, scikit-learn's OpenML, or its bundled digits.
 
 `image` (sample, y, x) holds grey values 0 .. levels - 1, as float32; the coordinate `label` (sample) is there if the
-labels are. Samples are in the order of the source, training set first. What a model sees of them (binarised, dequantised ...)
-is chosen later, in `models.pixels`.
+labels are. Samples are in the order of the source, training set first. What a model sees of them (binarised,
+dequantised ...) is chosen later, in `models.pixels`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import xarray as xr
 from jaxtyping import Shaped, UInt8
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from sklearn.datasets import fetch_openml, load_digits
 
 from fieldcast.errors import InputError
 
@@ -164,6 +163,8 @@ def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
 
 def digits() -> dict[str, Pictures]:
     """Scikit-learn's digits, 8 x 8 of 17 levels; the last 297 are for testing."""
+    from sklearn.datasets import load_digits  # slow to import, and needed here alone
+
     bundle = load_digits()
     x, labels = bundle.images.astype(np.uint8), bundle.target.astype(np.int64)
     return {"train": (x[:1500], labels[:1500]), "test": (x[1500:], labels[1500:])}
@@ -171,6 +172,8 @@ def digits() -> dict[str, Pictures]:
 
 def from_openml(name: str) -> dict[str, Pictures]:
     """MNIST or Fashion-MNIST by scikit-learn, which keeps a copy in its own folder."""
+    from sklearn.datasets import fetch_openml
+
     try:
         bundle = fetch_openml(OPENML[name], version=1, as_frame=False)
     except (OSError, ValueError) as error:  # no network, or no such data there any more
