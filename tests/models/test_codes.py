@@ -57,7 +57,7 @@ def test_codes_of_a_linear_decoder_are_recovered_for_unseen_data(space):
 def test_a_normal_code_is_recovered_as_the_exact_posterior(space):
     """Of x = A z + sigma eps, z ~ N(0, I): precision I + A'A / sigma^2; its independent approximation has the same mean
     and the inverse of the diagonal of the precision (Bishop 2006, section 10.1.2)."""
-    model = make(space, "normal", steps=2000, rate=0.05)
+    model = make(space, "normal", steps=700, rate=0.05)
     model.likelihood.log_sigma.data = torch.tensor(3.0).log()
     _, batch = data(space, model)
     a = model.decoder.matrix.detach().flatten(0, 2)

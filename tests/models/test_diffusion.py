@@ -210,3 +210,15 @@ def test_draws_do_not_depend_on_batching(space):
 def test_another_sampler_is_named(space):
     with pytest.raises(ValueError, match="euler"):
         make(space, sampler="euler")
+
+
+def test_the_global_generator_is_neither_read_nor_moved(space):
+    model, batch = make(space, steps=5), Batch(torch.zeros(2, *space.state), Context(2))
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        loss = model.loss(batch, Draws(0, torch.arange(2))).total
+        found.append(torch.cat([loss.view(1), model.sample(Context(2), Draws(0, torch.arange(2))).flatten()]))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*found)

@@ -116,3 +116,15 @@ def test_the_density_is_the_weight_of_every_draw(space):
 def test_another_network_is_named(space):
     with pytest.raises(ValueError, match="attention"):
         make(space, network="attention")
+
+
+def test_the_global_generator_is_neither_read_nor_moved(space):
+    model, batch = make(space), Batch(torch.zeros(2, *space.state), Context(2))
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        loss = model.loss(batch, Draws(0, torch.arange(2))).total
+        found.append(torch.cat([loss.view(1), model.sample(Context(2), Draws(0, torch.arange(2))).flatten()]))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*found)

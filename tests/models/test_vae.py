@@ -257,3 +257,19 @@ def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
     assert not model.loss(batch, Draws(0, torch.arange(2))).parts["kl"].any()
     with pytest.raises(ValueError, match="no density"):
         model.log_weights(batch, Draws(0, torch.arange(2)))
+
+
+@pytest.mark.parametrize("family", ["normal", "uniform", "laplace", "point"])
+def test_the_global_generator_is_neither_read_nor_moved(space, family):
+    model = make(
+        space, encoder={"type": "codes.Codes", "latent": 5, "family": family, "steps": 3},
+        decoder={"type": "decoders.DenseDecoder", "latent": 5}, prior={"type": "priors.Mixture", "latent": 5},
+    )  # fmt: skip
+    batch, found = Batch(torch.zeros(2, *space.state), Context(2)), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        loss = model.loss(batch, Draws(0, torch.arange(2))).total
+        found.append(torch.cat([loss.view(1), model.sample(Context(2), Draws(0, torch.arange(2))).flatten()]))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*found)

@@ -27,6 +27,7 @@ class Coupling(nn.Module):
         super().__init__()
         self.network = network
         self.bound = nn.Parameter(torch.ones(mask.shape))
+        mask = mask.to(moves.device)
         self.register_buffer("kept", (mask & moves).float(), persistent=False)
         self.register_buffer("moved", (~mask & moves).float(), persistent=False)
 
