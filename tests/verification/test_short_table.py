@@ -95,6 +95,6 @@ def test_forecasts_are_shown_by_lead() -> None:
         "lead               1 d      3 d",
         "mine           -0.250*",
     ]
-    hourly = board.assign(lead_hours=board["lead_hours"] / 4, region="domain")
-    assert "0.25 d" in forecast_short_table(hourly)
+    hourly = board.assign(lead_hours=board["lead_hours"] / 8, region="domain")
+    assert "0.375 d" in forecast_short_table(hourly)
     assert forecast_short_table(board.iloc[:0]) == "No experiment has been scored yet."

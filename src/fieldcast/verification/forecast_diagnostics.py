@@ -61,5 +61,9 @@ class ForecastDiagnostics:
                 "wavenumber": np.arange(len(wavelength)),
                 "wavelength_km": ("wavenumber", wavelength),
             },
-            attrs={"members": self.members, **self.rows.in_words},
+            attrs={
+                "members": self.members,
+                "feed": str(self.it.forecasts.attrs.get("feed", "members")),
+                **self.rows.in_words,
+            },
         )

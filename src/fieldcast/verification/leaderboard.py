@@ -11,7 +11,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from . import bootstrap
-from .layout import RECONSTRUCT, Comparison, Layout, pair
+from .layout import FORECAST, RECONSTRUCT, Comparison, Layout, pair
+
+__all__ = ["FORECAST", "RECONSTRUCT", "leaderboard", "skill_horizon"]
 
 logger = logging.getLogger(__name__)
 

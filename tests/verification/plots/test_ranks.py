@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from matplotlib.patches import StepPatch
 
-from fieldcast.verification.plots.ranks import bins, rank_histograms
+from fieldcast.verification.plots.ranks import bins, lead_bins, lead_rank_histograms, rank_histograms
 
 
 def diagnostics(members: int, seed: int) -> xr.Dataset:
@@ -43,3 +43,18 @@ def test_one_variable_and_a_case_that_was_not_scored():
     np.testing.assert_allclose(value, 5 * found["rank_histogram"].isel(case=1, variable=1))
     assert value.mean() == pytest.approx(1.0)
     assert bins(found, "blocks", 0.1, None) is None
+
+
+def test_forecasts_have_a_row_a_lead():
+    found = (
+        diagnostics(4, 0).rename(case="lead").drop_vars(["pattern", "k"]).assign_coords(lead=[24.0, 120.0])
+    )
+    found["rank_histogram"][1] = np.nan  # every start blew up
+    figure = lead_rank_histograms({"vae": found}, [24.0, 120.0])
+    first, second = figure.axes
+    (steps,) = [one for one in first.patches if isinstance(one, StepPatch)]
+    np.testing.assert_allclose(
+        steps.get_data().values, 5 * found["rank_histogram"].isel(lead=0).mean("variable")
+    )
+    assert not second.patches
+    assert lead_bins(found, 48.0, None) is None

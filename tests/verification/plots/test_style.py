@@ -6,7 +6,16 @@ import itertools
 
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
-from fieldcast.verification.plots.style import KNOWN, chosen, looks, percent, plain, wrapped
+from fieldcast.verification.plots.style import (
+    FORECAST,
+    KNOWN,
+    RECONSTRUCT,
+    chosen,
+    looks,
+    percent,
+    plain,
+    wrapped,
+)
 
 
 def test_baselines_are_grey_and_dashed_and_learned_models_coloured_and_solid():
@@ -17,9 +26,10 @@ def test_baselines_are_grey_and_dashed_and_learned_models_coloured_and_solid():
 
 
 def test_no_two_experiments_look_alike():
-    every = looks([*KNOWN, "a", "b", "c", "d", "e", "f", "g"])
-    for one, other in itertools.combinations(every.values(), 2):
-        assert (one.colour, one.dash) != (other.colour, other.dash)
+    for task in (RECONSTRUCT, FORECAST):
+        every = looks([*task, "a", "b", "c", "d", "e", "f", "g"])
+        for one, other in itertools.combinations(every.values(), 2):
+            assert (one.colour, one.dash) != (other.colour, other.dash)
 
 
 def test_the_look_of_a_newcomer_does_not_hang_on_the_order_of_experiments():

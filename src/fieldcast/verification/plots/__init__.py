@@ -1,15 +1,17 @@
 """Figures: functions of xarray and pandas that return a matplotlib Figure and touch no global state.
 
-==========  =====================================================================================
-`style`     one look an experiment, the same in every figure; sizes, axes, text
-`examples`  the few fields that an evaluation keeps to be looked at
-`curves`    scores against the fraction observed; errors over time
-`sheet`     many maps of one grid
-`maps`      truth, observations and reconstructions side by side
-`masks`     what was observed, one picture a pattern
-`ranks`     rank histograms
-`spectra`   power of members and of errors, relative to the truth
-`losses`    loss while training
-`images`    a figure as PNG
-==========  =====================================================================================
+===================  ============================================================================
+`style`              one look an experiment, the same in every figure; sizes, axes, text
+`examples`           the few fields that an evaluation keeps to be looked at; `forecast_examples`
+`curves`             scores against the fraction observed or the lead (`leads`); errors over time
+`sheet`              many maps of one grid
+`maps`               truth, observations and reconstructions side by side
+`forecast_maps`      the first steps of a forecast, snapshots of a long one; `animation`: as a film
+`masks`              what was observed, one picture a pattern
+`ranks`              rank histograms
+`spectra`            power of members and of errors, relative to the truth; `lead_spectra`: of forecasts
+`long_run`           a long rollout step by step
+`losses`             loss while training
+`images`             a figure as PNG
+===================  ============================================================================
 """

@@ -1,8 +1,9 @@
-"""Scores against the fraction observed, and errors over time."""
+"""Scores against the fraction observed or another column, and errors over time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,34 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from .style import SMALL, WIDTH, Look, calm, chosen, key, new_figure, percent, plain
 
-NAMES = {"crps": "fair CRPS", "rmse": "RMSE of the mean", "ssr": "spread-skill ratio"}
+NAMES = {
+    "crps": "fair CRPS",
+    "rmse": "RMSE of the mean",
+    "ssr": "spread-skill ratio",
+    "acc": "anomaly correlation",
+    "skill": "skill (CRPS)",
+}
+PLAIN = ("ssr", "acc", "skill")  # without a unit
 DECADE = 5.0  # positive values that differ by more are drawn on a logarithmic axis
+
+
+class Against(NamedTuple):
+    """What scores are drawn against: a column of the leaderboard."""
+
+    column: str
+    label: str
+    ticks: Callable[[Axes, Sequence[float]], None]
+    ground: Callable[[Axes, pd.DataFrame, str], None] | None = None  # drawn below the lines of a score
+
+
+def fraction_ticks(axes: Axes, levels: Sequence[float]) -> None:
+    """Fractions observed on a logarithmic axis."""
+    axes.set_xscale("log")
+    axes.set_xticks(levels, [percent(k) for k in levels], rotation=45 if len(levels) > 4 else 0)
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+FRACTION = Against("k", "fraction observed", fraction_ticks)
 
 
 def against_k(
@@ -26,19 +53,9 @@ def against_k(
     pattern: str = "random",
     cells: str = "unobserved",
 ) -> Figure:
-    """One panel a score that anybody has, overall (variable "all", in anomaly standard deviations), with 95 %
-    intervals."""
+    """`score_panels` of one pattern, overall."""
     rows = leaderboard.query("variable == 'all' and pattern == @pattern and cells == @cells")
-    measured = set(rows.loc[rows["value"].notna(), "score"])
-    scores = [score for score in scores if score in measured] or scores[:1]
-    figure = new_figure(3.7, WIDTH if len(scores) > 2 else 8.0)
-    panels = figure.subplots(1, len(scores), squeeze=False)[0]
-    for axes, score in zip(panels, scores, strict=True):
-        unit = "" if score == "ssr" else "anomaly standard deviations"
-        draw_score(axes, rows, score, chosen(rows["experiment"].unique(), looks))
-        calm(axes, NAMES.get(score, score), "fraction observed", unit)
-    key(figure, panels[0])
-    return figure
+    return score_panels(rows, looks, scores, FRACTION)
 
 
 def variables_against_k(
@@ -50,8 +67,35 @@ def variables_against_k(
     pattern: str = "random",
     cells: str = "unobserved",
 ) -> Figure:
-    """Rows are scores, columns are variables, in the order of `units` and each in its own."""
+    """`variable_panels` of one pattern."""
     rows = leaderboard.query("variable != 'all' and pattern == @pattern and cells == @cells")
+    return variable_panels(rows, units, looks, scores, FRACTION)
+
+
+def score_panels(
+    rows: pd.DataFrame, looks: Mapping[str, Look] | None, scores: Sequence[str], against: Against
+) -> Figure:
+    """One panel a score that anybody has, overall (in anomaly standard deviations), with 95 % intervals."""
+    measured = set(rows.loc[rows["value"].notna(), "score"])
+    scores = [score for score in scores if score in measured] or scores[:1]
+    figure = new_figure(3.7, WIDTH if len(scores) > 2 else 8.0)
+    panels = figure.subplots(1, len(scores), squeeze=False)[0]
+    appearance = chosen(rows["experiment"].unique(), looks)
+    for axes, score in zip(panels, scores, strict=True):
+        draw_score(axes, rows, score, appearance, against)
+        calm(axes, NAMES.get(score, score), against.label, unit_of(score, "anomaly standard deviations"))
+    key(figure, *panels)
+    return figure
+
+
+def variable_panels(
+    rows: pd.DataFrame,
+    units: Mapping[str, str],
+    looks: Mapping[str, Look] | None,
+    scores: Sequence[str],
+    against: Against,
+) -> Figure:
+    """Rows are scores, columns are variables, in the order of `units` and each in its own."""
     known = list(rows["variable"].unique())
     variables = [name for name in units if name in known] + [name for name in known if name not in units]
     figure = new_figure(0.6 + 2.5 * len(scores))
@@ -59,31 +103,39 @@ def variables_against_k(
     appearance = chosen(rows["experiment"].unique(), looks)
     for line, score in zip(panels, scores, strict=True):
         for axes, variable in zip(line, variables, strict=False):
-            draw_score(axes, rows[rows["variable"] == variable], score, appearance)
+            draw_score(axes, rows[rows["variable"] == variable], score, appearance, against)
             title = f"{variable}: {NAMES.get(score, score)}"
-            calm(axes, title, "fraction observed" if score == scores[-1] else "", units.get(variable, ""))
-    key(figure, panels[0, 0])
+            below = against.label if score == scores[-1] else ""
+            calm(axes, title, below, unit_of(score, units.get(variable, "")))
+    key(figure, *panels.ravel())
     return figure
 
 
-def draw_score(axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look]) -> None:
-    """A line for each experiment against k, its interval shaded; an ideal of 1 where the score has one."""
-    rows = rows[(rows["score"] == score) & rows["value"].notna()]
+def unit_of(score: str, unit: str) -> str:
+    """Of a score of something in `unit`; ratios and correlations have none."""
+    return "" if score in PLAIN else unit
+
+
+def draw_score(
+    axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look], against: Against = FRACTION
+) -> None:
+    """A line for each experiment, its interval shaded; an ideal of 1 where the score has one."""
+    rows = rows[(rows["score"] == score) & np.isfinite(rows["value"])]
     if score == "ssr":
         axes.axhline(1.0, color="black", linewidth=0.8, zorder=1)
     for experiment, look in looks.items():
-        own = rows[rows["experiment"] == experiment].groupby("k")[["value", "low", "high"]].mean()
+        own = rows[rows["experiment"] == experiment].groupby(against.column)[["value", "low", "high"]].mean()
         if own.empty:
             continue
         axes.plot(own.index, own["value"], label=plain(experiment), zorder=3, **look.line)
         axes.fill_between(own.index, own["low"], own["high"], color=look.colour, alpha=0.18, linewidth=0)
-    levels = sorted(rows["k"].unique())
+    if against.ground:
+        against.ground(axes, rows, score)
+    levels = sorted(rows[against.column].unique())
     if levels:
-        axes.set_xscale("log")
-        axes.set_xticks(levels, [percent(k) for k in levels], rotation=45 if len(levels) > 4 else 0)
-        axes.xaxis.set_minor_locator(NullLocator())
+        against.ticks(axes, levels)
     values = rows["value"].to_numpy(dtype=float)
-    if len(values) and values.min() > 0 and values.max() > DECADE * values.min():
+    if against is FRACTION and len(values) and values.min() > 0 and values.max() > DECADE * values.min():
         plain_logarithmic(axes)
 
 

@@ -22,8 +22,8 @@ Map = Float[np.ndarray, "latitude longitude"]
 class Sheet:
     """Columns by rows of maps of one grid, rows from the top.
 
-    Room beside the maps, in widths of a map: `left` and `top` of all, `aside` after the first column,
-    `between` rows.
+    A row may lie between two others, as 4.4 does. Room beside the maps, in widths of a map: `left` and `top`
+    of all, `aside` after the first column, `between` rows.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Sheet:
         latitude: Shaped[np.ndarray, " y"],
         longitude: Shaped[np.ndarray, " x"],
         columns: int,
-        rows: int,
+        rows: int | float,
         *,
         left: float = 0.0,
         top: float = 0.0,
@@ -52,14 +52,14 @@ class Sheet:
         self.axes.set_xlim(-left - 0.01, width - left + 0.01)
         self.axes.set_ylim(top - height - 0.01, top + 0.01)
 
-    def corner(self, column: int, row: int) -> tuple[float, float]:
+    def corner(self, column: int, row: int | float) -> tuple[float, float]:
         """Left and bottom of a place."""
         return column * (1 + GAP) + (self.aside if column else 0), -row * (
             self.height + self.between
         ) - self.height
 
     def draw(
-        self, place: tuple[int, int], values: Map, colours: ScalarMappable, missing: str = "white"
+        self, place: tuple[int, int | float], values: Map, colours: ScalarMappable, missing: str = "white"
     ) -> None:
         """A map at (column, row); where it is NaN, `missing` shows."""
         left, bottom = self.corner(*place)
@@ -71,12 +71,14 @@ class Sheet:
         x, y = left + self.x, bottom + self.y
         self.axes.pcolormesh(x, y, values, cmap=colours.get_cmap(), norm=colours.norm, zorder=2)
 
-    def blank(self, place: tuple[int, int], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
+    def blank(self, place: tuple[int, int | float], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
         """White where no cell exists."""
         if not exists.all():
             self.draw(place, np.where(exists, np.nan, 1.0), shades("Greys", 1.0, 2.0), missing="none")
 
-    def contours(self, place: tuple[int, int], values: Map, levels: Float[np.ndarray, " level"]) -> None:
+    def contours(
+        self, place: tuple[int, int | float], values: Map, levels: Float[np.ndarray, " level"]
+    ) -> None:
         """Thin lines at `levels`."""
         inside = (levels > np.nanmin(values)) & (levels < np.nanmax(values))
         if inside.any():
@@ -85,19 +87,19 @@ class Sheet:
             levels = levels[inside]
             self.axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.7, zorder=3)
 
-    def title(self, place: tuple[int, int], text: str) -> None:
+    def title(self, place: tuple[int, int | float], text: str) -> None:
         """Above a map."""
         left, bottom = self.corner(*place)
         where = (left + 0.5, bottom + self.height + 0.03)
         self.axes.text(*where, text, ha="center", va="bottom", fontsize=NORMAL, color=INK)
 
-    def side(self, place: tuple[int, int], text: str) -> None:
+    def side(self, place: tuple[int, int | float], text: str) -> None:
         """Upright, left of a map."""
         left, bottom = self.corner(*place)
         where = (left - 0.025, bottom + self.height / 2)
         self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL, color=INK)
 
-    def note(self, place: tuple[int, int], text: str) -> None:
+    def note(self, place: tuple[int, int | float], text: str) -> None:
         """In the room of a map that there is not."""
         left, bottom = self.corner(*place)
         where = (left + 0.5, bottom + self.height / 2)

@@ -45,14 +45,7 @@ def relative_spectra(
         calm(panels[1, column], "", "wavelength, km", "" if column else "power of error / truth")
         panels[0, column].axhline(1.0, color="black", linewidth=0.8)
         panels[1, column].axhline(0.5, color="black", linewidth=0.8)
-    for axes in panels.ravel():
-        axes.set_xscale("log")
-    for axes in panels[1]:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.tick_params(axis="x", labelrotation=45)
-        axes.invert_xaxis()
+    wavelength_axes(panels)
     for line, (lowest, highest) in zip(panels, LIMITS, strict=True):
         plain_logarithmic(line[0])
         low, high = line[0].get_ylim()
@@ -60,6 +53,18 @@ def relative_spectra(
     figure.suptitle(plain(f"{pattern}, {percent(k)} observed"), fontsize=9, x=0.01, ha="left")
     key(figure, panels[0, 0])
     return figure
+
+
+def wavelength_axes(panels: np.ndarray) -> None:
+    """Long waves on the left; numbers below the last row only, whose axes the others share by column."""
+    for axes in panels.ravel():
+        axes.set_xscale("log")
+    for axes in panels[-1]:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.tick_params(axis="x", labelrotation=45)
+        axes.xaxis.set_inverted(True)  # axes may be shared: not once each
 
 
 def ratio_to_truth(
@@ -72,8 +77,13 @@ def ratio_to_truth(
         return None
     one = diagnostics.isel(case=int(place[0])).sel(variable=variable)
     truth = one["spectrum_truth"].to_numpy()
-    asked = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
+    asked = waves_of(truth)
     members, error = (
         one[name].to_numpy()[asked] / truth[asked] for name in ("spectrum_members", "spectrum_error")
     )
     return one["wavelength_km"].to_numpy()[asked], members, error
+
+
+def waves_of(truth: np.ndarray) -> np.ndarray:
+    """Wavenumbers that the truth has more than rounding of."""
+    return np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1

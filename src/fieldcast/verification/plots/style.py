@@ -45,8 +45,9 @@ def _baseline(colour: str, dash: Dash, marker: str) -> Look:
     return Look(colour, dash, marker, learned=False)
 
 
-KNOWN: dict[str, Look] = {
-    "climatology": _baseline("#a8a8a8", (0, (1, 1.5)), ""),
+CLIMATOLOGY = {"climatology": _baseline("#a8a8a8", (0, (1, 1.5)), "")}
+RECONSTRUCT: dict[str, Look] = {
+    **CLIMATOLOGY,
     "nearest": _baseline("#9c9c9c", (0, (1, 1)), "x"),
     "linear": _baseline("#8a8a8a", (0, (6, 2)), "+"),
     "thin_plate": _baseline("#7c7c7c", (0, (4, 1.5, 1, 1.5)), "1"),
@@ -59,6 +60,25 @@ KNOWN: dict[str, Look] = {
     "denoising_vae_residual_rk4": Look("#D55E00", marker="v"),
     "corrected_interpolation": Look("#009E73", marker="D"),
 }
+FORECAST: dict[str, Look] = {
+    **CLIMATOLOGY,
+    "climatological_ensemble": _baseline("#8a8a8a", (0, (6, 2)), "+"),
+    "persistence": _baseline("#7c7c7c", (0, (4, 1.5, 1, 1.5)), "1"),
+    "damped_persistence": _baseline("#9c9c9c", (0, (1, 1)), "x"),
+    "analogue": _baseline("#8f8577", (0, (5, 1, 1, 1, 1, 1)), "^"),
+    "linear_inverse_model": _baseline("#000000", (0, (5, 1.5)), "o"),
+    "perfect_model": _baseline("#4f5f6e", (0, (2, 1)), "*"),
+    "crps_ensemble": Look("#009E73", marker="D"),
+    "vae": Look("#0072B2", marker="o"),
+    "vae_rk4": Look("#D55E00", marker="v"),
+    "vae_rk4_trained": Look("#E69F00", marker="^"),
+    "vae_direct": Look("#56B4E9", marker="s"),
+    "vae_mean": Look("#C2408F", marker="P"),
+    "decoder_l1": Look("#7A3E9D", marker="X"),
+    "decoder_l2": Look("#A00044", marker="<"),
+    "decoder_l5": Look("#B5A300", marker=">"),
+}
+KNOWN = RECONSTRUCT | FORECAST
 SPARE = ("#CC79A7", "#7A3E9D", "#8C564B", "#B5A300", "#1A7F8E", "#A00044")
 MARKERS = "PX*<>h"
 
@@ -70,10 +90,12 @@ def looks(experiments: Iterable[str]) -> dict[str, Look]:
     """
     names = list(experiments)
     found = {}
+    taken = {KNOWN[name].colour for name in names if name in KNOWN}
+    spare = [colour for colour in SPARE if colour not in taken]
     for place, name in enumerate(sorted(set(names) - set(KNOWN))):
-        turn, colour = divmod(place, len(SPARE))
+        turn, colour = divmod(place, len(spare))
         dash: Dash = "-" if not turn else (0, (8, 1 + turn))
-        found[name] = Look(SPARE[colour], dash, MARKERS[place % len(MARKERS)])
+        found[name] = Look(spare[colour], dash, MARKERS[place % len(MARKERS)])
     return {name: KNOWN.get(name) or found[name] for name in names}
 
 
@@ -124,9 +146,13 @@ def calm(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     return axes
 
 
-def key(figure: Figure, axes: Axes, **options: object) -> None:
-    """The legend of `axes`, to the right of the whole figure."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
+def key(figure: Figure, *panels: Axes, **options: object) -> None:
+    """The legend of everything in the panels, to the right of the whole figure."""
+    found: dict[str, object] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        labels, handles = list(found), list(found.values())
         outside = {"loc": "outside right upper", "fontsize": SMALL, "frameon": False, "handlelength": 3.2}
         figure.legend(handles, labels, **(outside | options))

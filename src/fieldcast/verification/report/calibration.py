@@ -8,8 +8,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ..plots.style import percent
+from .board import Board
 from .html import Cell, Markup, folded, join, missing, paragraph, picture, significant, table, tag
-from .scores import Board, cell
+from .scores import cell
 
 UNDERSPREAD = (
     "Expect the VAEs to spread too little: squared error + KL gives the decoder's mean no reason to spread, "

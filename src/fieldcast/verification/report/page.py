@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 from matplotlib.figure import Figure
 
 from .data import DataSummary, quality_table
-from .guide import GUIDE
+from .guide import guide
 from .html import Cell, Markup, Section, anchor, folded, join, missing, paragraph, table, tag
 from .template import PAGE
 
@@ -46,7 +46,9 @@ def report(
     groups: list[tuple[str, list[Section]]] = []
     for name, task in tasks.items():
         groups.append((task.title, task.sections(drawn[name] if name in drawn else task.figures())))
-    groups.append(("Background", [how_to_read(), what_ran(data, provenance, parameters), about_data(data)]))
+    groups.append(
+        ("Background", [how_to_read(tasks.keys()), what_ran(data, provenance, parameters), about_data(data)])
+    )
     body = [tag("h1", "Fieldcast report"), paragraph(subtitle(tasks, data), kind="lead")]
     for title, sections in groups:
         alone = len(sections) == 1
@@ -107,9 +109,9 @@ def lines(parameters: Mapping[str, object], indent: int = 0) -> list[str]:
     return found
 
 
-def how_to_read() -> Section:
-    """Every score in plain words."""
-    return Section("how-to-read", "How to read this", listed(GUIDE))
+def how_to_read(tasks: Collection[str]) -> Section:
+    """Every score of the tasks in plain words."""
+    return Section("how-to-read", "How to read this", listed(guide(tasks)))
 
 
 def about_data(data: DataSummary | None) -> Section:

@@ -2,62 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-import pandas as pd
 import xarray as xr
 
-from ..plots.style import Look, looks
-from .scores import Board
+from . import results
+from .board import Board
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results:
-    """Results by experiment (its name without the task). Each may be empty or lack experiments.
+class Results(results.Results):
+    """Those of every task, the observations, and the experiment that others are compared with."""
 
-    `leaderboard` is that of `leaderboard()`, `scores` are stamped scores tables, `diagnostics` and `examples`
-    what the evaluation stored, `history` what training stored (with a column `loss`, or of tuning: without),
-    `costs` frames of one row. `experiments` are all there could be; those without scores are listed as not
-    run.
-    """
-
-    leaderboard: pd.DataFrame = field(default_factory=pd.DataFrame)
-    scores: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    diagnostics: Mapping[str, xr.Dataset] = field(default_factory=dict)
-    examples: Mapping[str, xr.Dataset] = field(default_factory=dict)
-    history: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    costs: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     observations: xr.Dataset | None = None
-    experiments: Sequence[str] = ()
     reference: str = "optimal_interpolation"
 
-    def __post_init__(self) -> None:
-        """What is None or empty is as good as not there."""
-        for name in ("scores", "diagnostics", "examples", "history", "costs"):
-            given = getattr(self, name)
-            kept = {key: found for key, found in given.items() if found is not None and len(found)}
-            object.__setattr__(self, name, kept)
-
     @cached_property
-    def order(self) -> list[str]:
-        """All experiments that left something: by their CRPS, then those without a score."""
-        ranked = Board(self.leaderboard).order if len(self.leaderboard) else []
-        stored = (self.scores, self.diagnostics, self.examples, self.history, self.costs)
-        others = {name for one in stored for name in one}
-        return [*ranked, *sorted(others - set(ranked))]
-
-    @cached_property
-    def not_run(self) -> list[str]:
-        """Experiments that the leaderboard lacks."""
-        there = set(self.leaderboard["experiment"]) if len(self.leaderboard) else set()
-        return [name for name in self.experiments if name not in there]
-
-    @cached_property
-    def looks(self) -> dict[str, Look]:
-        """One look an experiment; the same whether or not all have run."""
-        return looks(dict.fromkeys([*self.order, *self.experiments]))
+    def board(self) -> Board | None:
+        """On unobserved cells."""
+        return Board(self.leaderboard) if len(self.leaderboard) else None
 
     @cached_property
     def main_pattern(self) -> str:

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from ..plots.style import percent
 from . import scores, training
 from .answer import short_answer
+from .board import Board
 from .calibration import calibration, spectra
 from .html import Markup, Section, anchor, folded, join, missing, paragraph, picture, tag
 from .reconstruct_figures import MapName, map_names
 from .reconstruct_results import Results
-from .scores import Board
 
 OVERALL = "Mean over variables in anomaly standard deviations, with 95 % intervals; the lowest is bold."
 RK4 = (
@@ -29,7 +29,7 @@ MAPS = (
 
 def write(results: Results, figures: Mapping[str, Figure]) -> list[Section]:
     """All sections; each says what is missing where a run did not make it."""
-    board = Board(results.leaderboard) if len(results.leaderboard) else None
+    board = results.board
     parts = (
         ("The short answer", answer(results, board)),
         ("Scores against the fraction observed", curves(results, figures)),

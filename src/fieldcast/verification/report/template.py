@@ -45,6 +45,9 @@ td small.better { color: #00664a; font-weight: 600; } td small.worse { color: #a
 tr.reference { background: #f0f3f6; }
 figure { margin: 10px 0 16px; } figure img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: 13px; max-width: 110ch; margin-top: 4px; }
+.film img[hidden] { display: none; }
+.film .controls { display: flex; gap: 12px; align-items: center; margin: 6px 0; font-size: 13px; }
+.film input { width: min(420px, 50vw); } .film output { color: var(--soft); }
 details { margin: 6px 0; border: 1px solid var(--line); border-radius: 4px; }
 summary { cursor: pointer; padding: 5px 10px; font-size: 13.5px; background: var(--shade); }
 details > div { padding: 4px 12px 8px; }
@@ -59,7 +62,7 @@ dt { color: var(--soft); } dd { margin: 0; max-width: 88ch; overflow-wrap: anywh
   nav { position: static; height: auto; border: 0; padding: 0; background: none; columns: 2; }
   main { padding: 0; max-width: none; } figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; } table { font-size: 8pt; } th, td { padding: 1px 5px; }
-  .wide { overflow: visible; } }
+  .wide { overflow: visible; } .film .controls { display: none; } }
 """
 
 SCRIPT = """
@@ -79,6 +82,19 @@ function sort(button) {
 }
 document.querySelectorAll("table.sortable thead button").forEach(button =>
   button.addEventListener("click", () => sort(button)));
+function film(figure) {
+  const pictures = figure.querySelectorAll("img"), labels = figure.dataset.labels.split("|");
+  const [button, slider, output] = ["button", "input", "output"].map(name => figure.querySelector(name));
+  let clock = null;
+  const show = () => { pictures.forEach((one, place) => { one.hidden = place !== Number(slider.value); });
+    output.textContent = labels[slider.value]; };
+  const stop = () => { clearInterval(clock); clock = null; button.textContent = "Play"; };
+  const step = () => { slider.value = (Number(slider.value) + 1) % pictures.length; show(); };
+  button.addEventListener("click", () => { if (clock) return stop();
+    clock = setInterval(step, Number(figure.dataset.pause)); button.textContent = "Pause"; step(); });
+  slider.addEventListener("input", () => { stop(); show(); });
+}
+document.querySelectorAll("figure.film").forEach(film);
 let closed = [];
 addEventListener("beforeprint", () => { closed = [...document.querySelectorAll("details:not([open])")];
   closed.forEach(part => { part.open = true; }); });

@@ -14,6 +14,7 @@ COSTS = {
     "train_seconds": "training, s",
     "step_ms": "training step, ms",
     "sample_ms": "one draw, ms",
+    "evaluations": "network evaluations a step",
     "peak_mb": "peak memory, MB",
 }
 
@@ -37,7 +38,12 @@ def choices(history: pd.DataFrame) -> list[str]:
     return [str(name) for name in history.columns if name not in ("step", "seconds", "validation")]
 
 
-def tuning_table(histories: Mapping[str, pd.DataFrame]) -> Markup:
+CHOSEN = "Chosen for the lowest fair CRPS on unobserved cells of the validation split, in anomaly standard deviations."
+
+
+def tuning_table(
+    histories: Mapping[str, pd.DataFrame], caption: str = CHOSEN, score_name: str = "fair CRPS"
+) -> Markup:
     """The values with the lowest validation score of each experiment, and, folded, all that were tried."""
     found = tuned(histories)
     if not found:
@@ -67,13 +73,12 @@ def tuning_table(histories: Mapping[str, pd.DataFrame]) -> Markup:
             for _, row in history.iterrows()
         ]
         every.append(
-            folded(f"{name}: all {len(body)} that were tried", table(["trial", *names, "fair CRPS"], body))
+            folded(f"{name}: all {len(body)} that were tried", table(["trial", *names, score_name], body))
         )
     chosen = table(
-        ["experiment", "chosen", "fair CRPS on validation data", "tried"],
+        ["experiment", "chosen", f"{score_name} on validation data", "tried"],
         rows,
-        "Chosen for the lowest fair CRPS on unobserved cells of the validation split, in anomaly standard "
-        "deviations.",
+        caption,
         kind="texts",
     )
     return join([chosen, *every])
@@ -99,5 +104,6 @@ def cost(value: object) -> Cell:
     if not isinstance(value, Real) or pd.isna(value):
         return Cell("–")
     number = float(value)
-    text = f"{number:,.0f}".replace(",", " ") if abs(number) >= 100 else significant(number)
+    whole = abs(number) >= 100 or number.is_integer()
+    text = f"{number:,.0f}".replace(",", " ") if whole else significant(number)
     return Cell(text, number)

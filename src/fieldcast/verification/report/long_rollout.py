@@ -1,0 +1,83 @@
+"""The section on the long rollout: what stays weather, what fades, what blows up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..stability import stability_horizons
+from .forecast_results import Results
+from .html import Cell, Markup, join, missing, paragraph, picture, significant, table, tag
+
+CURVES = (
+    "Anomaly standard deviations over all cells, variables, members and starts. A forecast that has forgotten its "
+    "start, but is still weather, has an MSE of the ensemble mean a little above the climatology's, standard "
+    "deviation 1, mean 0 and the truth's power at short waves (the shortest third of the zonal wavelengths that the "
+    "truth has). Fading: standard deviation or power falls. A cross: a value was no longer finite."
+)
+SPECTRA = "Power of two members at each snapshot over the power of the scored truth; 1 is the right amount."
+MAPS = "One member of one start; colours of the first map for all."
+HEAD = (
+    *("experiment", "MSE below 1 until step", "passes the climatology at step", "blew up at step"),
+    *("standard deviation at the end", "mean at the end", "power at short waves / truth"),
+)
+
+
+def long_rollout(results: Results, figures: Mapping[str, Figure]) -> Markup:
+    """Sentences, the table of steps, curves, spectra and maps."""
+    if not results.stability:
+        return missing("No long rollout: no experiment has made one.")
+    found = stability_horizons(results.ordered("stability"))
+    parts = [blown_up(found), steps_table(found)]
+    shown = {
+        "stability": ("The long rollout, step by step", CURVES),
+        "stability_spectra": ("Spectra along the long rollout", SPECTRA),
+        "snapshots": ("Snapshots of the long rollout", MAPS),
+    }
+    parts += [picture(figures[name], *words) for name, words in shown.items() if name in figures]
+    return join(parts)
+
+
+def blown_up(found: pd.DataFrame) -> Markup:
+    """Which did, and when; or that none did."""
+    lost = found[found["blow_up"].notna()]
+    steps = int(found["steps"].max())
+    if lost.empty:
+        return paragraph(f"All {len(found)} experiments stayed finite over {steps} steps.")
+    parts = [join([tag("code", one.experiment), f" at step {one.blow_up:.0f}"]) for one in lost.itertuples()]
+    return paragraph(
+        "Blew up: ",
+        join(parts, ", "),
+        f"; the other {len(found) - len(lost)} stayed finite over {steps} steps.",
+    )
+
+
+def steps_table(found: pd.DataFrame) -> Markup:
+    """A row an experiment."""
+    rows = [
+        [
+            Cell(tag("code", one.experiment)),
+            *(step(value) for value in (one.below_one, one.passes_climatology, one.blow_up)),
+            *(Cell(of_any_size(value), value) for value in (one.std, one.mean, one.spectrum_ratio)),
+        ]
+        for one in found.itertuples()
+    ]
+    caption = (
+        "Of the ensemble mean, in steps of the model. The climatology's error is that of knowing the day of the year "
+        "alone. The end is the last finite step."
+    )
+    return table(list(HEAD), rows, caption)
+
+
+def of_any_size(value: float) -> str:
+    """Three digits; of what faded away or is blowing up the power of ten."""
+    ordinary = value == 0 or 1e-3 <= abs(value) < 1e4 or not math.isfinite(value)
+    return significant(value) if ordinary else f"{value:.0e}".replace("-", "−")
+
+
+def step(value: float) -> Cell:
+    """A number of steps; a dash where that did not happen."""
+    return Cell("–") if pd.isna(value) else Cell(f"{value:.0f}", float(value))

@@ -1,0 +1,167 @@
+"""The comparison of the reports: which choice of a model made which difference, from the numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..layout import FORECAST, Comparison, Layout
+from ..leaderboard import leaderboard
+from ..metrics import difference
+from ..stability import short_waves
+from .board import Score
+from .forecast_results import Lead, LeadBoard, Results, few
+from .html import Markup, join, missing, paragraph, significant, tag
+from .training import cost
+from .variant_costs import at_equal_cost, number, variants_table
+
+VARIANTS = (
+    *("vae", "vae_rk4", "vae_rk4_trained", "vae_direct", "vae_mean"),
+    *("decoder_l1", "decoder_l2", "decoder_l5"),
+)
+
+
+SAME_COST = 0.15  # measured times differ by so much of themselves from run to run
+
+
+class Question(NamedTuple):
+    """What differs between two experiments."""
+
+    words: str
+    own: str
+    reference: str
+
+
+QUESTIONS = (
+    Question("Stepping by RK4 with the weights trained for an Euler step", "vae_rk4", "vae"),
+    Question("Training through RK4", "vae_rk4_trained", "vae"),
+    Question("Training through RK4 rather than only stepping by it", "vae_rk4_trained", "vae_rk4"),
+    Question("Predicting the next state rather than its tendency", "vae_direct", "vae"),
+    Question("Going on from the ensemble mean rather than from each member", "vae_mean", "vae"),
+    Question("Leaving out the encoder", "decoder_l1", "vae"),
+    Question("Showing the decoder two states rather than one", "decoder_l2", "decoder_l1"),
+    Question("Showing the decoder five states rather than one", "decoder_l5", "decoder_l1"),
+)
+INTRODUCTION = (
+    "Same data, same starts, same training budget. Differences of fair CRPS are paired start by start, with 95 % "
+    "intervals; a step of RK4 asks the network four times, so it is fair to look at the cost beside the score."
+)
+
+
+def comparison(results: Results) -> Markup:
+    """A sentence for each question that can be answered, then the variants with their costs."""
+    board = results.board
+    names = [name for name in VARIANTS if board and name in board.order]
+    if board is None or len(names) < 2:
+        return missing("No comparison of variants: fewer than two of them have run.")
+    sentences = [sentence for one in QUESTIONS if (sentence := answered(results, board, one))]
+    sentences += of_the_mean(results)
+    sentences += at_equal_cost(results, board, names)
+    listed = tag("ul", *(tag("li", sentence) for sentence in sentences)) if sentences else Markup("")
+    absent = [name for name in VARIANTS if name not in names]
+    notes = [missing(f"Not run: {', '.join(absent)}.")] if absent else []
+    return join([paragraph(INTRODUCTION, kind="note"), listed, variants_table(results, board, names), *notes])
+
+
+def answered(results: Results, board: LeadBoard, question: Question) -> Markup | None:
+    """The CRPS of both at a short, a middle and a long lead, and how they compare; None where one is missing."""
+    tables = [results.scores.get(name) for name in (question.own, question.reference)]
+    if any(one is None for one in tables):
+        return None
+    leads = few(board.shown)
+    paired = differences(tables, question, results.region, leads)
+    parts = []
+    for lead in leads:
+        own, other = (board.scores.get((name, lead, "crps")) for name in (question.own, question.reference))
+        if own is None or other is None:
+            continue
+        both = f"{number(own.value)} against {number(other.value)}"
+        parts.append(
+            join([f"at {lead} {both}", verdict(paired.scores.get((question.own, lead, "crps_minus")))])
+        )
+    if not parts:
+        return None
+    named = [" (", tag("code", question.own), " against ", tag("code", question.reference), "): fair CRPS "]
+    return join([question.words, *named, join(parts, "; "), costs_against(results, question), "."])
+
+
+def differences(
+    tables: Sequence[pd.DataFrame], question: Question, region: str, leads: Sequence[Lead]
+) -> LeadBoard:
+    """The paired differences between two experiments."""
+    layout = Layout(
+        FORECAST.by,
+        ("crps", "crps_minus"),
+        {"crps_minus": Comparison("crps", question.reference, difference)},
+    )
+    hours = [lead.hours for lead in leads]
+    cut = {
+        name: one[
+            (one["region"] == region)
+            & (one["variable"] == "all")
+            & (one["statistic"] == "crps")
+            & one["lead_hours"].isin(hours)
+        ].assign(experiment=name)
+        for name, one in zip((question.own, question.reference), tables, strict=True)
+    }
+    data, scored = cut[question.reference].iloc[0][["data", "scored"]]
+    return LeadBoard(leaderboard(cut, data, scored, layout=layout), region=region)
+
+
+def verdict(found: Score | None) -> str:
+    """In brackets."""
+    if found is None or found.verdict == "no interval":
+        return ""
+    by = f" by {significant(abs(found.value), 2)}" if found.verdict in ("better", "worse") else ""
+    return f" ({found.verdict}{by})"
+
+
+def costs_against(results: Results, question: Question) -> str:
+    """What a step costs, of both, where that differs."""
+    rows = [results.costs.get(name) for name in (question.own, question.reference)]
+    said = []
+    for column, words in (("evaluations", "network evaluations a step"), ("sample_ms", "ms a draw")):
+        values = [
+            float("nan") if row is None else float(row.iloc[0].get(column, float("nan"))) for row in rows
+        ]
+        if not any(map(pd.isna, values)) and abs(values[0] / values[1] - 1) > SAME_COST:
+            said.append(f"{cost(values[0]).text} against {cost(values[1]).text} {words}")
+    return f" – {', '.join(said)}" if said else ""
+
+
+def of_the_mean(results: Results) -> list[Markup]:
+    """What going on from the mean does to the spectrum."""
+    fed, free = (results.diagnostics.get(name) for name in ("vae_mean", "vae"))
+    if fed is None or free is None:
+        return []
+    lead = few([Lead(float(hours)) for hours in fed["lead"].to_numpy()])[-1]
+    mean, members = ends(fed, lead, "mean"), ends(free, lead, "members")
+    if not (mean and members):
+        return []
+    start = ["What going on from the mean does to the spectrum (", tag("code", "vae_mean"), "): "]
+    text = (
+        f"{lead} ahead, the mean that goes on has {mean} of the truth’s power at the shortest third of the "
+    )
+    return [join([*start, text, "wavelengths, members of ", tag("code", "vae"), f" {members}."])]
+
+
+def ends(diagnostics: xr.Dataset, lead: Lead, kind: str) -> str:
+    """The least and the largest ratio of powers at short waves, over variables, in per cent."""
+    place = np.flatnonzero(np.isclose(diagnostics["lead"], lead.hours))
+    if not len(place):
+        return ""
+    one = diagnostics.isel(lead=int(place[0]))
+    ratios = [
+        100 * short_waves(power, truth)
+        for power, truth in zip(
+            one[f"spectrum_{kind}"].to_numpy(), one["spectrum_truth"].to_numpy(), strict=True
+        )
+    ]
+    if not np.isfinite(ratios).all():
+        return ""
+    low, high = (significant(value, 2) for value in (min(ratios), max(ratios)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
