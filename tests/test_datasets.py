@@ -473,3 +473,32 @@ def test_a_folder_knows_its_files_and_reads_them_when_asked(tmp_path: Path, plac
     assert {name: read() for name, read in found.items()} == {"x/y": b"x/y/a.bin", "x/z": b"x/z/a.bin"}
     with pytest.raises(DatasetError, match="read only"):
         folder.save(b"")
+
+
+# --- Zarr: streams that were interrupted
+
+
+def piece(number: int, value: float, pieces: int = 4) -> xr.Dataset:
+    data = xr.Dataset({"z": (("lead", "x"), np.full((1, 3), value, "f4"))}, {"lead": [float(number)]})
+    return data.assign_attrs(piece=number, pieces=pieces)
+
+
+def test_an_interrupted_stream_is_gone_on_from_any_of_its_pieces(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.zarr")
+    stream = ZarrDataset(filepath=path, append="lead")
+    unfinished = ZarrDataset(filepath=path, append="lead", partial=True)
+    assert unfinished.load() is None
+    for number in range(3):
+        stream.save(piece(number, number))
+    assert unfinished.load()["lead"].values.tolist() == [0, 1, 2] and not stream.exists()
+    for number in (1, 2, 3):
+        stream.save(piece(number, 10 * number))
+    assert stream.load()["z"].values[:, 0].tolist() == [0, 10, 20, 30]
+    assert stream.load()["lead"].values.tolist() == [0, 1, 2, 3] and unfinished.load() is None
+
+
+def test_a_piece_after_a_missing_one_is_refused(tmp_path: Path) -> None:
+    stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
+    stream.save(piece(0, 0))
+    with pytest.raises(DatasetError, match="lacks a piece"):
+        stream.save(piece(2, 0))

@@ -41,11 +41,20 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
     listed = {
         f"reconstruct.{file.stem}" for file in project.glob("conf/base/parameters/experiments/reconstruct/*")
     }
-    stages = {"ingestion", "sparsification", "training", "reconstruction", "evaluation", "reporting"}
+    stages = {
+        "ingestion",
+        "sparsification",
+        "initialisation",
+        "training",
+        "reconstruction",
+        "evaluation",
+        "reporting",
+    }
     assert listed and found.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
     assert nodes(found["reconstruct"]) <= nodes(found["__default__"])
     for address in listed:
-        assert nodes(found[address]) >= nodes(found["ingestion"]) | nodes(found["reporting"])
+        assert nodes(found[address]) >= nodes(found["ingestion"]) | {"rank", "gather", "write_page"}
+        assert nodes(found["reporting"]) >= {"rank", "gather", "write_page"}
         assert {one.namespace for one in found[address].nodes} >= {None, address}
 
 
@@ -71,6 +80,39 @@ def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> No
     assert "reconstruct.borrower.checkpoint" not in borrower.datasets()
     pupil = [one for one in found["training"].nodes if one.namespace == "reconstruct.pupil"]
     assert any("reconstruct.lender.checkpoint" in one.inputs for one in pupil)
+
+
+def test_a_task_has_the_preparation_that_it_needs(project: Path) -> None:
+    write(project, "forecast.mine", "model: {type: climatology.Climatology}")
+    found = register_pipelines()
+    ingestion, sparsification = nodes(found["ingestion"]), nodes(found["sparsification"])
+    initialisation = nodes(found["initialisation"])
+    assert ingestion and sparsification and initialisation
+    for name in ("reconstruct", "reconstruct.linear"):
+        assert nodes(found[name]) >= ingestion | sparsification
+        assert not nodes(found[name]) & initialisation
+    for name in ("forecast", "forecast.mine"):
+        assert nodes(found[name]) >= ingestion | initialisation
+        assert not nodes(found[name]) & sparsification
+    assert nodes(found["__default__"]) >= ingestion | sparsification | initialisation
+
+
+def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> None:
+    write(project, "forecast.mine", "model: {type: File, path: mine.nc}")
+    found = register_pipelines()
+    own = {one.name.rpartition(".")[2]: one for one in found["forecast.mine"].nodes if one.namespace}
+    assert not {"fit", "plot_history", "roll", "stabilise"} & set(own)
+    assert "forecast.mine.checkpoint" not in found["forecast.mine"].datasets()
+    assert own["adopt"].inputs == ["params:forecast.mine.model", "perfect_model", "starts", "fields"]
+    assert own["adopt"].outputs == ["forecast.mine.forecasts"]
+
+
+def test_only_forecasts_are_adopted(project: Path) -> None:
+    write(project, "reconstruct.mine", "model: {type: File, path: mine.nc}")
+    with pytest.raises(
+        InputError, match=r"reconstruct.mine: only experiments of forecast can be of type File"
+    ):
+        register_pipelines()
 
 
 def test_unknown_tasks_are_refused(project: Path) -> None:

@@ -81,7 +81,7 @@ class Checks:
         if what == "path":
             path = getattr(self._catalog.get(dataset_name), "_path", "")
             self._to_read[dataset_name] = f"{dataset_name}: {path}"
-        elif what:
+        elif what and data:
             self._to_read[dataset_name] = str(data)
 
     @hook_impl
@@ -129,7 +129,7 @@ def _how_to_make(name: str) -> str:
     """The command that makes a data set."""
     base = name.partition("@")[0]
     address = base.rpartition(".")[0]
-    for stage in (*pipeline_registry.PREPARATION, *pipeline_registry.STAGES):
+    for stage in pipeline_registry.STAGES:
         if stage in pipelines and base in {
             output.partition("@")[0] for output in pipelines[stage].all_outputs()
         }:

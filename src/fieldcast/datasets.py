@@ -109,21 +109,28 @@ class ZarrDataset(_Located):
     Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
     many there will be). Piece 0 starts anew, the last one publishes; until then `exists()` and `load()`
     know only what was there before. The two attributes are not stored. A save without them is a whole
-    store.
+    store. A stream that was interrupted is gone on from at any of its pieces, which replaces those from there
+    on; what is there of it is loaded by an entry of the same path with `partial: true`.
 
     Saving over a store that is still open lazily in this process leaves its readers what they opened: the old
     store is moved aside, they are pointed there, and it is removed when the last of them is gone.
     """
 
     def __init__(
-        self, *, append: str | None = None, missing: Literal["error", "none"] = "error", **settings: Any
-    ) -> None:
-        """append: the dimension along which pieces are added; missing: "error", or "none" to load None."""
+        self, *, append: str | None = None, missing: Literal["error", "none"] = "error", partial: bool = False,
+        **settings: Any,
+    ) -> None:  # fmt: skip
+        """append: the dimension along which pieces are added; missing: "error", or "none" to load None.
+
+        partial: load the pieces of a stream that has not ended.
+        """
         super().__init__(**settings)
-        self._append, self._if_missing = append, missing
+        self._append, self._if_missing, self._partial = append, missing, partial
 
     def load(self) -> xr.Dataset | None:
         """The stored data set: in memory, or lazy if asked."""
+        if self._partial:
+            return self._unfinished()
         self._recover()
         if not self._exists():
             if self._if_missing == "none":
@@ -134,6 +141,13 @@ class ZarrDataset(_Located):
         if lazy:
             return _as_saved(xr.open_zarr(self._reader(), **{"chunks": {}, **options}))
         return _as_saved(xr.open_zarr(self._store(self._path), **{"chunks": None, **options})).load()
+
+    def _unfinished(self) -> xr.Dataset | None:
+        """What is there of a stream, lazily; None without any, or if its first piece is not whole."""
+        try:
+            return xr.open_zarr(self._store(self._beside("partial")), chunks=None, consolidated=False)
+        except (OSError, KeyError, ValueError):
+            return None
 
     def save(self, data: xr.Dataset) -> None:
         """Writes all of it, or the next piece of a stream."""
@@ -197,7 +211,21 @@ class ZarrDataset(_Located):
         else:
             # variables without the dimension are those of the first piece
             how = {"mode": "a-", "append_dim": self._append}
+            self._cut(partial, piece * data.sizes[self._append])
         _evenly_chunked(data).to_zarr(self._store(partial), consolidated=False, zarr_format=2, **how)
+
+    def _cut(self, partial: str, length: int) -> None:
+        """Drops what an interrupted stream wrote from this piece on."""
+        for _, array in zarr.open_group(self._store(partial), mode="r+").arrays():
+            dims = array.attrs["_ARRAY_DIMENSIONS"]
+            if self._append in dims:
+                along = dims.index(self._append)
+                if array.shape[along] < length:
+                    raise DatasetError(
+                        f"'{self._path}' lacks a piece of its stream: run it again from its start"
+                    )
+                if array.shape[along] > length:
+                    array.resize((*array.shape[:along], length, *array.shape[along + 1 :]))
 
     def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
         """Chunks on disk; times in whole seconds where exact: the pieces of a stream share one unit."""

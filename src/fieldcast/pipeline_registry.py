@@ -21,7 +21,11 @@ from kedro.utils import find_kedro_project
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
 
-PREPARATION = ("ingestion", "sparsification")  # once for all experiments
+PREPARATION = {  # once for all experiments of the task
+    "reconstruct": ("ingestion", "sparsification"),
+    "forecast": ("ingestion", "initialisation"),
+    "sample": ("ingestion",),
+}
 LIFE = {  # once for each experiment of the task
     "reconstruct": ("training", "reconstruction", "evaluation"),
     "forecast": ("training", "rollout", "evaluation"),
@@ -31,9 +35,9 @@ COLLECTION = "reporting"  # once, from the scores of all experiments
 STANDALONE = ("fill", "predict", "tables")  # on a user's file, with what has been trained
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
 # of an experiment but read by the report, as <task>_<name>_scores
-PUBLIC = ("scores", "costs", "history", "diagnostics", "examples")
+PUBLIC = ("scores", "costs", "history", "diagnostics", "examples", "stability", "snapshots")
 
-STAGES = tuple(dict.fromkeys(name for names in LIFE.values() for name in names))
+STAGES = tuple(dict.fromkeys(name for names in (*PREPARATION.values(), *LIFE.values()) for name in names))
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force
 
@@ -42,25 +46,27 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Every pipeline by name; a stage whose package is not there is left out."""
     conf = configuration()
     known = experiments(conf)
-    preparation = {name: stage(name) for name in PREPARATION}
+    preparation = {name: stage(name) for names in PREPARATION.values() for name in names}
     shared = {_base(output) for one in preparation.values() for output in one.all_outputs()}
     lives = {address: life(one, shared) for address, one in known.items()}
-    collection = {COLLECTION: stage(COLLECTION, experiments=_by_task(known))}
+    by_task = _by_task(known)
+    collection = {COLLECTION: stage(COLLECTION, experiments=by_task)}
 
-    def whole(chosen: Iterable[Experiment]) -> Pipeline:
-        needed = {need.address for one in chosen for need in requirements(one, known)}
+    def whole(chosen: list[Experiment]) -> Pipeline:
+        needed = {need.address: need for one in chosen for need in requirements(one, known)}
+        before = {name for need in needed.values() for name in PREPARATION[need.task]}
         stages = (part for address in needed for part in lives[address].values())
-        return together([*preparation.values(), *stages, *collection.values()])
+        return together([*(preparation[name] for name in before), *stages, *collection.values()])
 
     pipelines = {name: one for name, one in {**preparation, **collection}.items() if one.nodes}
     for name in {name for stages in lives.values() for name in stages}:
         pipelines[name] = together(stages[name] for stages in lives.values() if name in stages)
-    for task in _by_task(known):
-        pipelines[task] = whole(one for one in known.values() if one.task == task)
+    for task in by_task:
+        pipelines[task] = whole([one for one in known.values() if one.task == task])
     pipelines |= {address: whole([one]) for address, one in known.items()}
     pipelines |= {name: one for name in STANDALONE if (one := stage(name)).nodes}
     chosen = demo(conf, known)
-    return pipelines | ({"demo": whole(chosen)} if chosen else {}) | {"__default__": whole(known.values())}
+    return pipelines | ({"demo": whole(chosen)} if chosen else {}) | {"__default__": whole(list(known.values()))}
 
 
 def together(parts: Iterable[Pipeline]) -> Pipeline:
@@ -97,8 +103,12 @@ def life(experiment: Experiment, shared: set[str]) -> dict[str, Pipeline]:
         raise InputError(
             f"{experiment.address}: '{experiment.task}' is no task; the tasks are {', '.join(LIFE)}."
         )
-    names = [name for name in LIFE[experiment.task] if name != "training" or not experiment.weights]
-    stages = {name: stage(name, task=experiment.task, base=bool(experiment.base)) for name in names}
+    if experiment.file and experiment.task != "forecast":
+        raise InputError(f"{experiment.address}: only experiments of forecast can be of type File.")
+    trains = not (experiment.weights or experiment.file)
+    names = [name for name in LIFE[experiment.task] if name != "training" or trains]
+    keywords = {"task": experiment.task, "base": bool(experiment.base), "file": experiment.file}
+    stages = {name: stage(name, **keywords) for name in names}
     return {name: stamp(one, experiment, shared) for name, one in stages.items() if one.nodes}
 
 

@@ -6,8 +6,8 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import unpack_bytes
-from fieldcast.loops.tasks import evenly
 from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.tasks import evenly
 from fieldcast.loops.train import Recipe, initialised, task, train
 from fieldcast.loops.training import Training, batch_index
 

@@ -82,3 +82,62 @@ def test_the_base_of_a_reconstruction_is_the_sparse_field(space):
     c = Context(2, observed=observed, mask=observed != 0)
     x = Stepped(space, Decay(space), "euler", scale=1).sample(c, Draws(0, torch.arange(2)))
     assert torch.allclose(x[:, 0], observed - observed)
+
+
+class Constant(Trained):
+    """x = shift: draws do not depend on the context."""
+
+    ensemble = True
+
+    def __init__(self, space):
+        super().__init__(space)
+        self.shift = nn.Parameter(torch.tensor(0.5))
+
+    def loss(self, batch, draws):
+        return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
+
+    def compare(self, x, drawn, c, draws):
+        error = (drawn - x[:, None]).square().mean()
+        return Terms(error, {"error": error})
+
+    def sample(self, c, draws):
+        return self.shift + 0 * draws.normal(1, 1, 1) + torch.zeros_like(c.base())[:, None]
+
+
+def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(space):
+    """dx/dt = -x takes 1 to exp(-1): rate 1 is exact up to RK4's own error, the rate of an Euler step is not."""
+
+    class Compared(Decay):
+        def compare(self, x, drawn, c, draws):
+            error = (drawn[:, 0] - x).square().mean()
+            return Terms(error, {"error": error})
+
+    truth = torch.full((2, *space.state), math.exp(-1))
+    loss = {
+        rate: Stepped(space, Compared(space, rate), "rk4", scale=1, through=True).loss(
+            Batch(truth, past(space)), Draws(0, torch.arange(2))
+        )
+        for rate in (1.0, 1 - math.exp(-1))
+    }
+    exact, of_euler = (float(one.total.detach()) for one in loss.values())
+    assert exact < 1e-4
+    assert of_euler > 1e-2
+
+
+def test_a_rollout_goes_on_from_its_own_draws(space):
+    """x grows by shift * scale a step: after t steps it is off by t times what one step is off."""
+    model = Stepped(space, Constant(space), scale=2)
+    base = torch.ones(2, 1, *space.state)
+    truth = base.expand(-1, 3, -1, -1, -1)  # stays at one
+    terms = model.loss(Batch(truth, Context(2, past=base)), Draws(0, torch.arange(2), 3))
+    assert float(terms.total.detach()) == pytest.approx(sum((0.5 * t) ** 2 for t in (1, 2, 3)) / 3)
+    terms.total.backward()
+    assert model.model.shift.grad is not None
+
+
+def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
+    model = Stepped(space, Constant(space), scale=2)
+    truth, c = torch.randn(2, *space.state), past(space)
+    one = model.loss(Batch(truth, c), Draws(0, torch.arange(2), 3)).total
+    rolled = model.loss(Batch(truth[:, None], c), Draws(0, torch.arange(2), 3)).total
+    assert float(one.detach()) == pytest.approx(float(rolled.detach()), rel=1e-5)

@@ -66,17 +66,34 @@ def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
             )
 
 
+def check_fields(fields: xr.Dataset, made: Checkpoint, seed: int) -> None:
+    """One sentence if a checkpoint is not of these fields and this seed, and whole."""
+    of_variables(fields, made.codec, "the fields are")
+    same_grid(fields, made.codec, "the data set")
+    whole(made, fields.attrs.get("digest"), seed)
+
+
 def check_observations(observations: xr.Dataset, made: Checkpoint, seed: int) -> None:
     """One sentence if a checkpoint is not of these observations' variables, grid and data, of this seed, and whole."""
-    codec, header = made.codec, made.header
-    theirs = tuple(layout.time_varying(observations))
+    of_variables(observations, made.codec, "the observations are")
+    same_grid(observations, made.codec, "the data set")
+    whole(made, observations.attrs.get("data"), seed)
+
+
+def of_variables(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
+    """One sentence if the variables are not those of the checkpoint."""
+    theirs = tuple(layout.time_varying(data))
     if set(theirs) != set(codec.variables):
         raise InputError(
-            f"the observations are of {', '.join(theirs)}, the checkpoint of {', '.join(codec.variables)}: "
+            f"{what} of {', '.join(theirs)}, the checkpoint of {', '.join(codec.variables)}: "
             "train the experiment again, on these data."
         )
-    same_grid(observations, codec, "the data set")
-    known = {"data": (header.get("data"), observations.attrs.get("data")), "seed": (header.get("seed"), seed)}
+
+
+def whole(made: Checkpoint, data: str | None, seed: int) -> None:
+    """One sentence if the checkpoint is of other data, of another seed, or not finished."""
+    header = made.header
+    known = {"data": (header.get("data"), data), "seed": (header.get("seed"), seed)}
     for name, (trained, present) in known.items():
         if trained != present:
             raise InputError(

@@ -108,6 +108,14 @@ class Rollout:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Drawing:
+    """How one experiment's forecasts are drawn."""
+
+    feed: Literal["members", "mean"] = "members"  # what the next step starts from
+    members: Annotated[int, Field(ge=1)] | None = None  # other than rollout.members
+
+
+@dataclass(frozen=True, config=STRICT)
 class File:
     """The model of an experiment that was made elsewhere: a data set of this run, or a user's file."""
 

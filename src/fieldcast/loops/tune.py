@@ -1,7 +1,7 @@
 """Choices made on the validation split: coordinate search over a model's `choices`.
 
-The score is the mean, over fractions k or over lead times, of the logarithm of the fair CRPS on unobserved cells: a gain
-of one per cent counts the same where little and where much is known.
+The score is the mean, over fractions k or over lead times, of the logarithm of the fair CRPS on unobserved cells: a
+gain of one per cent counts the same where little and where much is known.
 """
 
 from __future__ import annotations

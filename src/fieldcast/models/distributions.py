@@ -145,7 +145,7 @@ class Point:
         self.mean = mean
 
     def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
-        count = 1 if draws.flat else draws.members
+        count = draws.members
         return self.mean[:, None].expand(-1, count, -1)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:

@@ -54,20 +54,21 @@ class Draws:
         default=0, kw_only=True
     )  # number of the first member: an ensemble may be drawn in pieces
     hold: bool = field(default=False, kw_only=True)
-    flat: bool = field(default=False, kw_only=True)  # (B * M, 1, *shape): a row a member
+    number: Int[Tensor, " batch"] | None = field(default=None, kw_only=True)  # of the one member of each row
 
     def _words(self, shape: tuple[int, ...]) -> Tensor:
         """Words (B, M, 4 * ceil(size / 4)) of this call."""
         size, device = math.prod(shape), self.datum.device
         place = torch.arange(-(-size // 4), device=device)
         member = torch.arange(self.first, self.first + self.members, device=device)[:, None]
+        if self.number is not None:
+            member = self.number[:, None, None]
         datum = (self.datum & WORD)[:, None, None]
         call = torch.tensor(self.call, device=device)
         words = philox((place, call, member, datum), (self.seed & WORD, self.step & WORD))
         if not self.hold:
             self.call += 1
-        drawn = torch.stack(words, dim=-1).flatten(-2)
-        return drawn.flatten(0, 1)[:, None] if self.flat else drawn
+        return torch.stack(words, dim=-1).flatten(-2)
 
     def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Uniform on (0, 1), never 0 or 1: 24 bits and a half."""
@@ -95,7 +96,11 @@ class Draws:
 
     def per_row(self) -> Draws:
         """The same numbers as (B * M, 1, *shape), for a context of which every member has a row of its own."""
-        return replace(self, flat=True)
+        if self.number is not None:
+            return self
+        numbers = torch.arange(self.first, self.first + self.members, device=self.datum.device)
+        rows = self.datum.repeat_interleave(self.members)
+        return replace(self, datum=rows, members=1, first=0, number=numbers.repeat(len(self.datum)))
 
     def fork(self, stream: int) -> Draws:
         """An independent stream: what one part draws does not shift the numbers of another."""
@@ -103,4 +108,4 @@ class Draws:
 
     def alone(self) -> Draws:
         """One member a datum: for what all members share, such as the mask."""
-        return replace(self, members=1, first=0)
+        return replace(self, members=1, first=0, number=None)

@@ -1,14 +1,19 @@
 """Evaluation: one experiment's draws against the truth."""
 
+from typing import Any
+
 import pandas as pd
 import xarray as xr
 
 from fieldcast.fields import grid
 from fieldcast.loops.options import Evaluation, Limits
-from fieldcast.verification.leaderboard import leaderboard
+from fieldcast.verification.forecasts import forecast_statistics
+from fieldcast.verification.leaderboard import FORECAST, leaderboard
 from fieldcast.verification.plots.examples import examples
+from fieldcast.verification.plots.forecast_examples import forecast_examples
 from fieldcast.verification.reconstruction import reconstruction_statistics
-from fieldcast.verification.table import scored_digest, stamp
+from fieldcast.verification.regions import WHOLE
+from fieldcast.verification.table import scored_digest, scored_starts, stamp
 
 
 def score(
@@ -16,15 +21,13 @@ def score(
     normalisation: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
-    areas = grid.cell_areas(fields["latitude"].values, fields["longitude"].values)
-    area = xr.DataArray(areas, {c: fields[c] for c in ("latitude", "longitude")})
     scores, diagnostics = reconstruction_statistics(
         reconstructions,
         observations,
         fields,
         climatology=climatology,
         normalisation=normalisation,
-        area=area,
+        area=area(fields),
         seed=seed,
     )
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
@@ -41,3 +44,52 @@ def summarise(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     """A few fields to look at."""
     return examples(reconstructions, observations, fields)
+
+
+def score_forecasts(
+    forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
+    normalisation: xr.Dataset, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra.
+
+    Nothing of forecasts that are not to be had for these data.
+    """
+    if not forecasts.data_vars:
+        return pd.DataFrame(), xr.Dataset()
+    scores, diagnostics = forecast_statistics(
+        forecasts,
+        fields,
+        climatology=climatology,
+        normalisation=normalisation,
+        area=area(fields),
+        seed=seed,
+        starts=starts,
+    )
+    return stamp(
+        scores, "", seed, starts["data"], scored_starts(starts, units(forecasts), starts["members"])
+    ), diagnostics
+
+
+def summarise_forecasts(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The scores over all variables and cells, lead by lead."""
+    if scores.empty:
+        return scores
+    data, scored = scores.iloc[0][["data", "scored"]]
+    table = leaderboard({"": scores}, data, scored, seed=seed, layout=FORECAST)
+    return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
+
+
+def show_forecasts(forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset) -> xr.Dataset:
+    """One forecast to look at."""
+    return forecast_examples(forecasts, fields) if forecasts.data_vars else xr.Dataset()
+
+
+def units(data: xr.Dataset) -> dict[str, str]:
+    """Units of each variable."""
+    return {str(name): str(values.attrs["units"]) for name, values in data.data_vars.items()}
+
+
+def area(fields: xr.Dataset) -> xr.DataArray:
+    """Areas of the cells."""
+    areas = grid.cell_areas(fields["latitude"].values, fields["longitude"].values)
+    return xr.DataArray(areas, {c: fields[c] for c in ("latitude", "longitude")})

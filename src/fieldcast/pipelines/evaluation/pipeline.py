@@ -1,19 +1,28 @@
-"""reconstructions, observations, fields -> scores, diagnostics, examples."""
+"""draws, fields -> scores, diagnostics, examples."""
 
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.evaluation import nodes
 
-SCORED = ["reconstructions", "observations", "fields"]
-PARAMETERS = ["params:evaluation", "params:limits", "params:seed"]
+DRAWN = {"reconstruct": ["reconstructions", "observations"], "forecast": ["forecasts", "starts"]}
+SCORE = {"reconstruct": nodes.score, "forecast": nodes.score_forecasts}
+SUMMARISE = {"reconstruct": nodes.summarise, "forecast": nodes.summarise_forecasts}
+SHOW = {"reconstruct": nodes.show, "forecast": nodes.show_forecasts}
+PARAMETERS = {
+    "reconstruct": ["params:evaluation", "params:limits", "params:seed"],
+    "forecast": ["params:seed"],
+}
 
 
-def create_pipeline() -> Pipeline:
-    inputs = [*SCORED, "climatology", "normalisation", *PARAMETERS]
+def create_pipeline(task: str) -> Pipeline:
+    if task not in DRAWN:
+        return Pipeline([])
+    scored = [*DRAWN[task], "fields"]
+    inputs = [*scored, "climatology", "normalisation", *PARAMETERS[task]]
     return Pipeline(
         [
-            node(nodes.score, inputs, ["scores", "diagnostics"], name="score"),
-            node(nodes.summarise, ["scores", "params:seed"], "metrics", name="summarise"),
-            node(nodes.show, SCORED, "examples", name="show"),
+            node(SCORE[task], inputs, ["scores", "diagnostics"], name="score"),
+            node(SUMMARISE[task], ["scores", "params:seed"], "metrics", name="summarise"),
+            node(SHOW[task], scored, "examples", name="show"),
         ]
     )

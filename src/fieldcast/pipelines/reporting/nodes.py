@@ -1,5 +1,6 @@
 """Reporting: all experiments of a task in one table, all tasks in one page."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,44 +10,63 @@ from matplotlib.figure import Figure
 
 from fieldcast.loops import provenance
 from fieldcast.loops.options import Evaluation, Limits
-from fieldcast.verification.leaderboard import leaderboard
-from fieldcast.verification.report import Reconstruct, describe, report
-from fieldcast.verification.short_table import short_table
-from fieldcast.verification.table import scored_digest
+from fieldcast.pipelines.evaluation.nodes import units
+from fieldcast.verification.leaderboard import FORECAST, leaderboard
+from fieldcast.verification.report import Forecast, Reconstruct, describe, report
+from fieldcast.verification.short_table import forecast_short_table, short_table
+from fieldcast.verification.stability import stability_table
+from fieldcast.verification.table import scored_digest, scored_starts
 
-PARTS = ("scores", "diagnostics", "examples", "history", "costs")
+Drawn = tuple[dict[str, Figure], dict[str, Figure]]  # for the page, and for the disk
 
 
 def rank(
-    observations: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int, **scores: pd.DataFrame
+    observations: xr.Dataset | None, evaluation: Evaluation, limits: Limits, seed: int, **scores: pd.DataFrame
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored on these observations, and its short form."""
+    if observations is None:
+        return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
-    named = {name: table.assign(experiment=name) for name, table in scores.items()}
-    table = leaderboard(named, observations.attrs["data"], scored, seed=seed)
+    table = leaderboard(named(scores), observations.attrs["data"], scored, seed=seed)
     return table, short_table(table)
 
 
+def rank_forecasts(
+    starts: dict[str, Any] | None, fields: xr.Dataset, seed: int, **scores: pd.DataFrame
+) -> tuple[pd.DataFrame, str]:
+    """The leaderboard of the experiments that have been scored from these starts, and its short form."""
+    if starts is None:
+        return pd.DataFrame(), ""
+    scored = scored_starts(starts, units(time_varying(fields)), starts["members"])
+    table = leaderboard(named(scores), starts["data"], scored, seed=seed, layout=FORECAST)
+    return table, forecast_short_table(table)
+
+
 def gather(
-    leaderboard: pd.DataFrame, observations: xr.Dataset, **parts: Any
-) -> tuple[Reconstruct, dict[str, Figure], dict[str, Figure]]:
-    """What the page says of the task, and its figures for it and for the disk; `parts` are <experiment>__<part>."""
-    by_part: dict[str, Any] = {part: {} for part in PARTS}
-    for name, value in parts.items():
-        experiment, _, part = name.rpartition("__")
-        if value is not None and len(value):
-            by_part[part][experiment] = value
-    experiments = sorted({name.rpartition("__")[0] for name in parts})
-    task = Reconstruct(leaderboard=leaderboard, observations=observations, experiments=experiments, **by_part)
-    figures = task.figures()
-    return task, figures, {f"{name}.png": figure for name, figure in figures.items()}
+    leaderboard: pd.DataFrame, observations: xr.Dataset | None, **parts: Any
+) -> tuple[dict[str, Reconstruct], dict[str, Figure], dict[str, Figure]]:
+    """What the page says of the task, if it has been scored, and its figures for it and for the disk; `parts` are <experiment>__<part>."""
+    if observations is None or leaderboard.empty:
+        return {}, {}, {}
+    task = Reconstruct(leaderboard=leaderboard, observations=observations, **by_part(parts))
+    return {"reconstruct": task}, *drawn(task)
+
+
+def gather_forecasts(
+    leaderboard: pd.DataFrame, starts: dict[str, Any] | None, **parts: Any
+) -> tuple[dict[str, Forecast], dict[str, Figure], dict[str, Figure], bytes, pd.DataFrame]:
+    """The same of forecasts, with their animation and the table of all long rollouts."""
+    if starts is None or leaderboard.empty:
+        return {}, {}, {}, b"", pd.DataFrame()
+    task = Forecast(leaderboard=leaderboard, starts=starts, **by_part(parts))
+    return {"forecast": task}, *drawn(task), task.animation() or b"", stability_table(task.stability)
 
 
 def write_page(
     fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, quality: pd.DataFrame,
-    parameters: Mapping[str, Any], task: Reconstruct, figures: dict[str, Figure],
+    parameters: Mapping[str, Any], **gathered: Any,
 ) -> str:  # fmt: skip
-    """One self-contained page."""
+    """One self-contained page; `gathered` are <task> and <task>_figures, empty where nothing has been scored."""
     code = provenance.code()
     made = {
         "Made": provenance.now(),
@@ -55,4 +75,31 @@ def write_page(
         "Versions": code["versions"],
     }
     data = describe(fields, splits, climatology, quality)
-    return report({"reconstruct": task}, data, made, parameters, {"reconstruct": figures})
+    tasks = {name: found[name] for name, found in gathered.items() if name in found}
+    return report(tasks, data, made, parameters, {name: gathered[f"{name}_figures"] for name in tasks})
+
+
+def named(scores: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Scores that say whose they are."""
+    return {name: table.assign(experiment=name) for name, table in scores.items()}
+
+
+def by_part(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """`<experiment>__<part>` as {part: {experiment: value}}, without what is empty; all experiments by name."""
+    found: dict[str, Any] = defaultdict(dict)
+    for name, value in parts.items():
+        experiment, _, part = name.rpartition("__")
+        if value is not None and len(value):
+            found[part][experiment] = value
+    return {**found, "experiments": sorted({name.rpartition("__")[0] for name in parts})}
+
+
+def drawn(task: Reconstruct | Forecast) -> Drawn:
+    """Figures by name, and by file."""
+    figures = task.figures()
+    return figures, {f"{name}.png": figure for name, figure in figures.items()}
+
+
+def time_varying(fields: xr.Dataset) -> xr.Dataset:
+    """The fields without what is static."""
+    return fields[[name for name in fields.data_vars if "time" in fields[name].dims]]

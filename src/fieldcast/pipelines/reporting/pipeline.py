@@ -6,32 +6,73 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.reporting import nodes
 
-PARAMETERS = {name: f"params:{name}" for name in ("evaluation", "limits", "seed")}
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
+COMMON = ("scores", "diagnostics", "examples", "history", "costs")
 
 
 def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
     """`experiments`: the names of each task; those that have not been scored load as empty tables."""
-    names = experiments.get("reconstruct", ())
-    scores = {name: f"reconstruct_{name}_scores" for name in names}
-    parts = {f"{name}__{part}": f"reconstruct_{name}_{part}" for name in names for part in nodes.PARTS}
-    shared = {"observations": "observations"}
-    gathered = {"leaderboard": "leaderboard_reconstruct", **shared, **parts}
-    page = [*DATA, "gathered_reconstruct", "drawn_reconstruct"]
+    found = Pipeline([])
+    if "reconstruct" in experiments:
+        found += reconstruction(experiments["reconstruct"])
+    if "forecast" in experiments:
+        found += forecasts(experiments["forecast"])
+    tasks = [task for task in ("reconstruct", "forecast") if task in experiments]
+    page = {name: name for name in DATA}
+    page |= {task: f"gathered_{task}" for task in tasks} | {
+        f"{task}_figures": f"drawn_{task}" for task in tasks
+    }
+    return found + Pipeline([node(nodes.write_page, page, "report", name="write_page")])
+
+
+def reconstruction(names: Sequence[str]) -> Pipeline:
+    options = {name: f"params:{name}" for name in ("evaluation", "limits", "seed")}
+    inputs = {"observations": "observations_stored", **options, **scores("reconstruct", names)}
+    gathered = {"leaderboard": "leaderboard_reconstruct", "observations": "observations_stored"}
     return Pipeline(
         [
-            node(
-                nodes.rank,
-                {**shared, **PARAMETERS, **scores},
-                ["leaderboard_reconstruct", "summary_reconstruct"],
-                name="rank",
-            ),
+            node(nodes.rank, inputs, ["leaderboard_reconstruct", "summary_reconstruct"], name="rank"),
             node(
                 nodes.gather,
-                gathered,
+                gathered | parts("reconstruct", names, COMMON),
                 ["gathered_reconstruct", "drawn_reconstruct", "figures_reconstruct"],
                 name="gather",
             ),
-            node(nodes.write_page, page, "report", name="write_page"),
         ]
     )
+
+
+def forecasts(names: Sequence[str]) -> Pipeline:
+    inputs = {
+        "starts": "starts_stored",
+        "fields": "fields",
+        "seed": "params:seed",
+        **scores("forecast", names),
+    }
+    gathered = {"leaderboard": "leaderboard_forecast", "starts": "starts_stored"}
+    drawn = ["gathered_forecast", "drawn_forecast", "figures_forecast", "animation_forecast", "stability"]
+    return Pipeline(
+        [
+            node(
+                nodes.rank_forecasts,
+                inputs,
+                ["leaderboard_forecast", "summary_forecast"],
+                name="rank_forecasts",
+            ),
+            node(
+                nodes.gather_forecasts,
+                gathered | parts("forecast", names, (*COMMON, "stability", "snapshots")),
+                drawn,
+                name="gather_forecasts",
+            ),
+        ]
+    )
+
+
+def scores(task: str, names: Sequence[str]) -> dict[str, str]:
+    return {name: f"{task}_{name}_scores" for name in names}
+
+
+def parts(task: str, names: Sequence[str], kinds: Sequence[str]) -> dict[str, str]:
+    """What the report reads of each experiment, as <experiment>__<part>."""
+    return {f"{name}__{part}": f"{task}_{name}_{part}" for name in names for part in kinds}

@@ -12,14 +12,23 @@ from fieldcast.loops.train import Recipe, train
 from fieldcast.verification.plots.losses import loss_curve
 
 
-def fit(
+def fit_reconstruction(
     fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
-    earlier: bytes | None, model: dict[str, Any], fit: Fit, sparsification: Sparsification,
-    seed: int, limits: Limits, device: str, base: bytes | None = None,
+    earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
+    sparsification: Sparsification, base: bytes | None = None,
 ) -> Iterator[tuple[bytes, bytes, pd.DataFrame]]:  # fmt: skip
     """Training state, checkpoint and history, again and again until the end."""
     recipe = Recipe("reconstruct", model, fit, sparsification, seed, limits, device)
     yield from train(recipe, fields, climatology, normalisation, splits, earlier, base)
+
+
+def fit_forecast(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
+    earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
+) -> Iterator[tuple[bytes, bytes, pd.DataFrame]]:  # fmt: skip
+    """The same of a model of the next state."""
+    recipe = Recipe("forecast", model, fit, Sparsification(), seed, limits, device)
+    yield from train(recipe, fields, climatology, normalisation, splits, earlier)
 
 
 def plot_history(history: pd.DataFrame) -> Figure:

@@ -5,20 +5,22 @@ from kedro.pipeline import Pipeline, node
 from fieldcast.pipelines.training import nodes
 
 FITTED = ["fields", "climatology", "normalisation", "splits"]
-PARAMETERS = ["model", "fit", "sparsification", "seed", "limits", "device"]
+PARAMETERS = [f"params:{name}" for name in ("model", "fit", "seed", "limits", "device")]
+FIT = {
+    "reconstruct": (nodes.fit_reconstruction, ["params:sparsification"]),
+    "forecast": (nodes.fit_forecast, []),
+}
 
 
-def create_pipeline(base: bool = False) -> Pipeline:
+def create_pipeline(task: str, base: bool = False) -> Pipeline:
     """`base`: training starts from another experiment's checkpoint."""
-    inputs = [
-        *FITTED,
-        "state_before",
-        *(f"params:{name}" for name in PARAMETERS),
-        *(["base"] if base else []),
-    ]
+    if task not in FIT:
+        return Pipeline([])
+    fit, further = FIT[task]
+    inputs = [*FITTED, "state_before", *PARAMETERS, *further, *(["base"] if base else [])]
     return Pipeline(
         [
-            node(nodes.fit, inputs, ["training_state", "checkpoint", "history"], name="fit"),
+            node(fit, inputs, ["training_state", "checkpoint", "history"], name="fit"),
             node(nodes.plot_history, "history", "loss_curve", name="plot_history"),
         ]
     )

@@ -1,0 +1,62 @@
+"""Rollout: forecasts from the stored starts, lead by lead, and a long rollout of which statistics are kept."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.loops import adopt as adopting
+from fieldcast.loops.checkpoint import unpack
+from fieldcast.loops.fitting import check_fields
+from fieldcast.loops.forecasts import Forecaster, forecast
+from fieldcast.loops.load import choose_device
+from fieldcast.loops.options import Drawing, File
+from fieldcast.loops.stability import stability
+from fieldcast.models.core import place
+
+Costs = pd.DataFrame
+
+
+def roll(
+    checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
+    seed: int, device: str, earlier: bytes | None, on_disk: xr.Dataset | None,
+) -> Iterator[tuple[xr.Dataset, bytes, Costs]]:  # fmt: skip
+    """Forecasts lead by lead, what the rollout is gone on from, and what drawing and training cost."""
+    forecaster, header = made(
+        checkpoint, model, options, fields, starts["scored"], starts["members"], seed, device
+    )
+    known = {"parameters": sum(p.numel() for p in forecaster.model.parameters()), **header["costs"]}
+    leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
+    for piece in forecast(forecaster, starts, earlier if leads else None, header["fingerprint"], leads):
+        costs = {**known, "evaluations": forecaster.evaluations, "sample_ms": piece.sample_ms}
+        yield piece.forecasts, piece.state, pd.DataFrame([costs])
+
+
+def stabilise(
+    checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
+    seed: int, device: str, earlier: bytes | None,
+) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
+    """Statistics of each step of the long rollout, and some of its fields."""
+    times, members = starts["stability"], starts["stability_members"]
+    forecaster, header = made(checkpoint, model, options, fields, times, members, seed, device)
+    yield from stability(forecaster, starts, fields, earlier, header["fingerprint"])
+
+
+def adopt(
+    model: File, perfect_model: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset
+) -> Iterator[xr.Dataset]:
+    """Forecasts that were made elsewhere."""
+    yield from adopting.adopt(model, perfect_model, starts, fields)
+
+
+def made(
+    checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, times: list[str],
+    members: int, seed: int, device: str,
+) -> tuple[Forecaster, dict[str, Any]]:  # fmt: skip
+    """The trained model at its starts, and the header of its checkpoint."""
+    found = unpack(checkpoint, model=model)
+    check_fields(fields, found, seed)
+    one = place(found.model, choose_device(device))
+    members = members if options.members is None else options.members
+    return Forecaster(one, found.codec, fields, times, members, seed, options.feed), dict(found.header)

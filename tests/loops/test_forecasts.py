@@ -1,0 +1,105 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fieldcast.loops.forecasts import Forecaster, forecast
+from fieldcast.loops.options import Limits, Rollout, Stability
+from fieldcast.loops.stability import stability
+from fieldcast.loops.starts import starts
+from fieldcast.loops.train import initialised
+from fieldcast.models.core import Solved
+
+OPTIONS = Rollout(starts=9, steps=4, members=3, stability=Stability(starts=2, steps=12, members=3))
+NETWORK = {"type": "vae.VAE", "history": 2, "latent": 4, "random": 1}
+
+
+class Persistence(Solved):
+    history, deterministic = 1, True
+
+    def solve(self, training):
+        pass
+
+    def sample(self, c, draws):
+        return c.base()[:, None]
+
+
+@pytest.fixture(scope="module")
+def chosen(world):
+    return starts(world.split("test"), OPTIONS, Limits())
+
+
+def made(world, chosen, model=None, times="scored", **options):
+    model = model or initialised(NETWORK, world.space, 0).eval()
+    return Forecaster(model, world.codec, world.fields, chosen[times], 3, 0, **options)
+
+
+def test_persistence_is_the_last_anomaly_on_the_climatology_of_the_valid_day(world, chosen):
+    piece = list(forecast(made(world, chosen, Persistence(world.space)), chosen, None, ""))[2].forecasts
+    assert piece["t"].dims == ("lead", "start", "member", "latitude", "longitude")
+    assert piece["lead"].item() == 72 and piece.sizes["member"] == 1
+    begin = pd.DatetimeIndex(piece["start"].values)
+    anomaly = {}
+    for name, days in (("start", begin), ("valid", begin + pd.Timedelta("3D"))):
+        usual = world.climatology["t"].sel(dayofyear=xr_days(days)).values
+        field = world.fields["t"].sel(time=begin).values if name == "start" else piece["t"].values[0, :, 0]
+        anomaly[name] = field - usual
+    assert np.allclose(anomaly["start"], anomaly["valid"], atol=1e-3)
+
+
+def xr_days(days):
+    return [min(d.dayofyear - (d.is_leap_year and d.dayofyear > 59), 365) for d in days]
+
+
+def test_an_interrupted_rollout_goes_on_to_the_same_bits(world, chosen):
+    whole = list(forecast(made(world, chosen), chosen, None, "f"))
+    for on_disk in (2, 3):  # the second: killed between the lead and its state
+        rest = list(forecast(made(world, chosen), chosen, whole[1].state, "f", on_disk))
+        assert [p.forecasts.attrs["piece"] for p in rest] == [2, 3]
+        assert all(a.forecasts.identical(b.forecasts) for a, b in zip(rest, whole[2:], strict=True))
+
+
+@pytest.mark.parametrize(("fingerprint", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
+def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, fingerprint, on_disk):
+    state = next(forecast(made(world, chosen), chosen, None, "f")).state
+    begun = next(forecast(made(world, chosen), chosen, state, fingerprint, on_disk))
+    assert begun.forecasts.attrs["piece"] == 0
+
+
+def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, chosen, monkeypatch):
+    at_once = next(forecast(made(world, chosen), chosen, None, ""))
+    monkeypatch.setattr("fieldcast.loops.forecasts.ROWS", 4)
+    one_by_one = next(forecast(made(world, chosen), chosen, None, ""))
+    assert np.allclose(at_once.forecasts["t"], one_by_one.forecasts["t"], rtol=1e-5)
+
+
+def test_a_long_rollout_of_persistence_keeps_its_states(world, chosen):
+    forecaster = made(world, chosen, Persistence(world.space), "stability")
+    found = list(stability(forecaster, chosen, world.fields, None, ""))[-1]
+    assert found.table["step"].tolist() == list(range(1, 13))
+    assert found.table["finite"].all() and found.table["std"].nunique() == 1
+    assert list(found.snapshots["step"].values) == [1, 10]
+
+
+def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch):
+    monkeypatch.setattr("fieldcast.loops.stability.SAVE_EVERY", 0.0)
+    whole = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))
+    rest = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[4].state, "f"))
+    assert len(whole) == 12 and len(rest) == 7
+    pd.testing.assert_frame_equal(rest[-1].table, whole[-1].table)
+    assert rest[-1].snapshots.identical(whole[-1].snapshots)
+    done = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f"))
+    pd.testing.assert_frame_equal(done[0].table, whole[-1].table)
+
+
+def test_a_model_that_blows_up_is_told_with_its_step(world, chosen):
+    class Explosive(Persistence):
+        def sample(self, c, draws):
+            return 1e20 * c.base()[:, None]
+
+    found = list(
+        stability(made(world, chosen, Explosive(world.space), "stability"), chosen, world.fields, None, "")
+    )
+    table = found[-1].table
+    assert len(table) == 12 and table["finite"].iloc[0] and not table["finite"].iloc[-1]
+    assert torch.isfinite(torch.tensor(table["step"].to_numpy())).all()

@@ -1,0 +1,69 @@
+import pytest
+import torch
+import xarray as xr
+from scores.probability import crps_for_ensemble
+
+from fieldcast.models.core import Batch, Context
+from fieldcast.models.draws import Draws
+from fieldcast.models.ensemble import Ensemble
+
+
+def network(space):
+    """With no layer that is zero: as built, every draw is."""
+    torch.manual_seed(0)
+    model = Ensemble(space, history=2, noise=8, channels=(16, 32)).eval()
+    for weight in model.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.1)
+    return model
+
+
+def context(space, rows=3):
+    generator = torch.Generator().manual_seed(1)
+    past = torch.randn(rows, 2, *space.state, generator=generator)
+    return Context(rows, past=past, day=torch.linspace(0, 1, rows))
+
+
+def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch(space):
+    model, c = network(space), context(space)
+    x = model.sample(c, Draws(0, torch.arange(3), 4))
+    alone = model.sample(c[torch.tensor([2])], Draws(0, torch.tensor([2]), 4))
+    assert torch.allclose(x[2:], alone, atol=1e-6)
+    rows = model.sample(c.repeat(4), Draws(0, torch.arange(3), 4).per_row())
+    assert torch.allclose(rows[:, 0].unflatten(0, (3, 4)), x, atol=1e-6)
+    assert x.std(dim=1).min() > 0
+
+
+def test_the_loss_is_the_area_weighted_fair_crps(space):
+    model, c = network(space), context(space)
+    truth, draws = torch.randn(3, *space.state), Draws(0, torch.arange(3), 3)
+    x = model.sample(c, draws).detach()
+    dims = ("batch", "member", "v", "y", "x")
+    score = crps_for_ensemble(
+        xr.DataArray(x.numpy(), dims=dims),
+        xr.DataArray(truth.numpy(), dims=("batch", "v", "y", "x")),
+        "member",
+        method="fair",
+        preserve_dims="all",
+    )
+    expected = (score * xr.DataArray(space.area.numpy(), dims=("y", "x"))).mean()
+    total = model.loss(Batch(truth, c), Draws(0, torch.arange(3), 3)).total.detach()
+    assert float(total) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_one_normal_distribution_is_recovered(sized):
+    """x ~ N(1, 0.5^2) in every cell, whatever the context: mean and spread are found."""
+    space = sized(variables=1, rows=4, columns=8)
+    model = Ensemble(space, history=1, noise=4, channels=(8, 8), patch=2)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(0)
+    for i in range(300):
+        truth = 1 + 0.5 * torch.randn(32, 1, 1, 1, generator=generator).expand(-1, *space.state)
+        c = Context(32, past=torch.zeros(32, 1, *space.state), day=torch.zeros(32))
+        optimiser.zero_grad()
+        model.loss(Batch(truth, c), Draws(0, torch.arange(32), 4, i)).total.backward()
+        optimiser.step()
+    c = Context(1, past=torch.zeros(1, 1, *space.state), day=torch.zeros(1))
+    x = model.sample(c, Draws(1, torch.arange(1), 500)).detach()
+    assert float(x.mean()) == pytest.approx(1, abs=0.1)
+    assert float(x.std(dim=1).mean()) == pytest.approx(0.5, abs=0.1)
