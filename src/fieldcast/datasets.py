@@ -31,6 +31,8 @@ from zarr.storage import LocalStore
 CHUNK_BYTES = 8 * 2**20
 # the last object that a store gets: consolidated metadata of Zarr format 2
 _LAST = ".zmetadata"
+# how long a stream is after each of its pieces
+_LENGTHS = ".pieces"
 # the attribute that keeps the order of variables, which a Zarr group does not
 _ORDER = "_variables"
 # lazily opened local stores of this process, by path
@@ -197,7 +199,7 @@ class ZarrDataset(_Located):
 
     def _write(self, data: xr.Dataset, piece: int) -> None:
         """To the partial store: afresh for the first piece, else appended."""
-        partial = self._beside("partial")
+        partial, before = self._beside("partial"), []
         if piece == 0:
             self._remove(partial)
             self._fs.makedirs(str(self._path.parent), exist_ok=True)
@@ -211,21 +213,24 @@ class ZarrDataset(_Located):
         else:
             # variables without the dimension are those of the first piece
             how = {"mode": "a-", "append_dim": self._append}
-            self._cut(partial, piece * data.sizes[self._append])
+            before = self._cut(partial, piece)
         _evenly_chunked(data).to_zarr(self._store(partial), consolidated=False, zarr_format=2, **how)
+        if self._append is not None:
+            lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
+            self._fs.pipe_file(f"{partial}/{_LENGTHS}", json.dumps(lengths).encode())
 
-    def _cut(self, partial: str, length: int) -> None:
-        """Drops what an interrupted stream wrote from this piece on."""
+    def _cut(self, partial: str, piece: int) -> list[int]:
+        """Drops what an interrupted stream wrote from this piece on; how long it was after each one before."""
+        lengths: list[int] = json.loads(self._fs.cat_file(f"{partial}/{_LENGTHS}"))[:piece]
+        if len(lengths) < piece:
+            raise DatasetError(f"'{self._path}' lacks a piece of its stream: run it again from its start")
         for _, array in zarr.open_group(self._store(partial), mode="r+").arrays():
             dims = array.attrs["_ARRAY_DIMENSIONS"]
             if self._append in dims:
                 along = dims.index(self._append)
-                if array.shape[along] < length:
-                    raise DatasetError(
-                        f"'{self._path}' lacks a piece of its stream: run it again from its start"
-                    )
-                if array.shape[along] > length:
-                    array.resize((*array.shape[:along], length, *array.shape[along + 1 :]))
+                if array.shape[along] > lengths[-1]:
+                    array.resize((*array.shape[:along], lengths[-1], *array.shape[along + 1 :]))
+        return lengths
 
     def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
         """Chunks on disk; times in whole seconds where exact: the pieces of a stream share one unit."""
@@ -241,6 +246,8 @@ class ZarrDataset(_Located):
     def _publish(self) -> None:
         """Makes the partial store the store."""
         partial, path = self._beside("partial"), str(self._path)
+        if self._append is not None:
+            self._fs.rm_file(f"{partial}/{_LENGTHS}")
         zarr.consolidate_metadata(self._store(partial), zarr_format=2)
         if not self._local:
             self._remove(path)
