@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,7 +41,7 @@ def board() -> pd.DataFrame:
                     scores |= {"ssr": (0.9, 0.8, 1.0), "coverage50": (0.41, 0.4, 0.42)}
                 for score, numbers in scores.items():
                     rows.append((experiment, 0, "d", pattern, k, cells, variable, score, *numbers))
-    names = (
+    names = [
         "experiment",
         "seed",
         "data",
@@ -51,8 +53,8 @@ def board() -> pd.DataFrame:
         "value",
         "low",
         "high",
-    )
-    return pd.DataFrame(rows, columns=list(names))
+    ]
+    return pd.DataFrame(rows, columns=names)
 
 
 def scores(experiment: str) -> pd.DataFrame:
@@ -115,6 +117,41 @@ def stored_examples(members: int) -> xr.Dataset:
             "time": np.array(["2001-01-11"], "datetime64[ns]"),
         },
     )
+
+
+VOID = {"meta", "link", "img", "input"}
+
+
+class Elements(HTMLParser):
+    """Counts elements, gathers attributes and texts, and holds that every element is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def attributes(self, name: str) -> list[str]:
+        return [known[name] for _, known in self.found if known.get(name) is not None]
+
+
+@pytest.fixture(scope="session")
+def elements() -> type[Elements]:
+    """Of a page."""
+    return Elements
 
 
 @pytest.fixture(scope="session")

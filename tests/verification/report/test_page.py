@@ -6,42 +6,12 @@ import base64
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 from fieldcast.verification.report import Reconstruct, report
-
-VOID = {"meta", "link", "img"}
-
-
-class Elements(HTMLParser):
-    """Counts elements, gathers attributes and texts, and holds that every element is closed."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def attributes(self, name: str) -> list[str]:
-        return [known[name] for _, known in self.found if known.get(name) is not None]
-
 
 PROVENANCE = {"Commit": "abc<1>", "Versions": {"numpy": "2.4"}, "Seed": 0}
 PARAMETERS = {"reconstruct": {"mine": {"fit": {"steps": 1500, "note": "</code><b>"}}}}
@@ -52,37 +22,37 @@ def page(results, summary) -> str:
     return report({"reconstruct": results}, summary, PROVENANCE, PARAMETERS)
 
 
-def test_nothing_is_fetched_from_anywhere(page):
-    elements = Elements(page)
+def test_nothing_is_fetched_from_anywhere(page, elements):
+    found = elements(page)
     assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
-    assert all(source.startswith("data:") for source in elements.attributes("src"))
-    assert all(link.startswith(("#", "data:")) for link in elements.attributes("href"))
-    pictures = [known["src"] for tag, known in elements.found if tag == "img"]
+    assert all(source.startswith("data:") for source in found.attributes("src"))
+    assert all(link.startswith(("#", "data:")) for link in found.attributes("href"))
+    pictures = [known["src"] for tag, known in found.found if tag == "img"]
     assert len(pictures) >= 9
     for source in pictures:
         Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).verify()
 
 
-def test_the_table_of_contents_leads_to_every_section(page):
-    elements = Elements(page)
-    targets = [link[1:] for link in elements.attributes("href") if link.startswith("#")]
-    ids = elements.attributes("id")
+def test_the_table_of_contents_leads_to_every_section(page, elements):
+    found = elements(page)
+    targets = [link[1:] for link in found.attributes("href") if link.startswith("#")]
+    ids = found.attributes("id")
     assert targets == ids
     assert len(ids) == len(set(ids)) == 13
 
 
-def test_names_cannot_become_elements(page):
-    elements = Elements(page)
-    tags = {tag for tag, _ in elements.found}
+def test_names_cannot_become_elements(page, elements):
+    found = elements(page)
+    tags = {tag for tag, _ in found.found}
     assert not tags & {"i", "u", "sup"}
-    assert sum(tag == "script" for tag, _ in elements.found) == 1
-    assert sum(tag == "b" for tag, _ in elements.found) == 2  # the groups of the table of contents
+    assert sum(tag == "script" for tag, _ in found.found) == 1
+    assert sum(tag == "b" for tag, _ in found.found) == 2  # the groups of the table of contents
     for text in ("<b>t</b>&$", "K<sup>", "nugget<i>", "alert(1)", "abc<1>", "</code><b>"):
-        assert text in elements.text
+        assert text in found.text
 
 
-def test_what_ran_says_what_ran(page):
-    text = Elements(page).text
+def test_what_ran_says_what_ran(page, elements):
+    text = elements(page).text
     for words in (
         *(
             "0123456789ab",
@@ -105,8 +75,8 @@ def test_the_same_run_gives_the_same_page(results, summary, page):
     assert report({"reconstruct": fresh}, summary, PROVENANCE, PARAMETERS, figures) == page
 
 
-def test_a_run_of_nothing_says_so():
-    text = Elements(report({"reconstruct": Reconstruct(experiments=["mine", "kriging"])})).text
+def test_a_run_of_nothing_says_so(elements):
+    text = elements(report({"reconstruct": Reconstruct(experiments=["mine", "kriging"])})).text
     for words in (
         *(
             "Not run: mine, kriging.",
@@ -124,16 +94,16 @@ def test_a_run_of_nothing_says_so():
         ),
     ):
         assert words in text
-    assert "No description of the data" in Elements(report({})).text
+    assert "No description of the data" in elements(report({})).text
 
 
-def test_one_experiment_alone_gives_a_shorter_page(results, page):
+def test_one_experiment_alone_gives_a_shorter_page(results, page, elements):
     mine = results.leaderboard.query("experiment == 'mine' and score != 'crps_minus_oi'").reset_index(
         drop=True
     )
     alone = Reconstruct(leaderboard=mine, experiments=results.experiments)
     shorter = report({"reconstruct": alone})
-    text = Elements(shorter).text
+    text = elements(shorter).text
     assert "Not run: optimal_interpolation, denoising_vae, climatology, kriging." in text
     assert "Nowhere better" not in text
     assert "No paired differences: optimal_interpolation has not run." in text
@@ -146,8 +116,8 @@ def test_sentences_on_rows_that_were_dropped_are_shown(results):
     assert "kriging, scored on other data." in report({"reconstruct": Reconstruct(leaderboard=board)})
 
 
-def test_only_other_patterns_were_scored(results):
+def test_only_other_patterns_were_scored(results, elements):
     board = results.leaderboard.query("pattern == 'swaths'").reset_index(drop=True)
-    text = Elements(report({"reconstruct": Reconstruct(leaderboard=pd.DataFrame(board))})).text
+    text = elements(report({"reconstruct": Reconstruct(leaderboard=pd.DataFrame(board))})).text
     assert "swaths, 10 %" in text
     assert "Pattern swaths" in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,11 +69,16 @@ def comparison(results: Results) -> Markup:
 
 def answered(results: Results, board: LeadBoard, question: Question) -> Markup | None:
     """The CRPS of both at a short, a middle and a long lead, and how they compare; None where one is missing."""
-    tables = [results.scores.get(name) for name in (question.own, question.reference)]
-    if any(one is None for one in tables):
-        return None
     leads = few(board.shown)
-    paired = differences(tables, question, results.region, leads)
+    given = {name: results.scores.get(name) for name in (question.own, question.reference)}
+    tables = {
+        name: overall(one, results.region, leads).assign(experiment=name)
+        for name, one in given.items()
+        if one is not None
+    }
+    if len(tables) < 2 or any(one.empty for one in tables.values()):
+        return None
+    paired = differences(tables, question.reference, results.region)
     parts = []
     for lead in leads:
         own, other = (board.scores.get((name, lead, "crps")) for name in (question.own, question.reference))
@@ -89,27 +94,18 @@ def answered(results: Results, board: LeadBoard, question: Question) -> Markup |
     return join([question.words, *named, join(parts, "; "), costs_against(results, question), "."])
 
 
-def differences(
-    tables: Sequence[pd.DataFrame], question: Question, region: str, leads: Sequence[Lead]
-) -> LeadBoard:
-    """The paired differences between two experiments."""
-    layout = Layout(
-        FORECAST.by,
-        ("crps", "crps_minus"),
-        {"crps_minus": Comparison("crps", question.reference, difference)},
-    )
-    hours = [lead.hours for lead in leads]
-    cut = {
-        name: one[
-            (one["region"] == region)
-            & (one["variable"] == "all")
-            & (one["statistic"] == "crps")
-            & one["lead_hours"].isin(hours)
-        ].assign(experiment=name)
-        for name, one in zip((question.own, question.reference), tables, strict=True)
-    }
-    data, scored = cut[question.reference].iloc[0][["data", "scored"]]
-    return LeadBoard(leaderboard(cut, data, scored, layout=layout), region=region)
+def overall(scores: pd.DataFrame, region: str, leads: Sequence[Lead]) -> pd.DataFrame:
+    """The rows of a scores table that hold the CRPS over all variables."""
+    chosen = (scores["region"] == region) & (scores["variable"] == "all") & (scores["statistic"] == "crps")
+    return scores[chosen & scores["lead_hours"].isin([lead.hours for lead in leads])]
+
+
+def differences(tables: Mapping[str, pd.DataFrame], reference: str, region: str) -> LeadBoard:
+    """The paired differences of CRPS from that of one of the experiments."""
+    comparisons = {"crps_minus": Comparison("crps", reference, difference)}
+    layout = Layout(FORECAST.by, ("crps", "crps_minus"), comparisons)
+    data, scored = tables[reference].iloc[0][["data", "scored"]]
+    return LeadBoard(leaderboard(tables, data, scored, layout=layout), region=region)
 
 
 def verdict(found: Score | None) -> str:
