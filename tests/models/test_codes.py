@@ -81,6 +81,17 @@ def test_inference_of_a_datum_does_not_depend_on_the_others_and_leaves_the_decod
     assert model.decoder.matrix.grad is None
 
 
+def test_batch_norm_stands_still_while_codes_are_inferred(space):
+    model = make(space, steps=5)
+    model.decoder = build({"type": "decoders.TransposedDecoder", "latent": 3}, space)
+    x = torch.randn(4, *space.state, generator=torch.Generator().manual_seed(0))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    whole = model.posterior(Batch(x, Context(4)), draws(4)).mean
+    alone = model.posterior(Batch(x[:1], Context(1)), draws(1)).mean
+    assert torch.allclose(alone, whole[:1], atol=1e-4)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_fits_the_codes_of_the_data_it_sees(space, family):
     model = make(space, family, start=0.01)

@@ -125,6 +125,12 @@ def test_other_priors_do_not_look_at_the_encoder():
     assert given(prior, None) is prior
 
 
+def test_what_is_drawn_after_a_mixture_is_not_what_its_part_drew():
+    draws = Draws(0, torch.arange(4), 6)
+    z = Mixed(Normal(torch.zeros(1, 3), torch.zeros(1, 3)), torch.zeros(1)).draw(draws)
+    assert not torch.isclose(z, draws.normal(3)).any()
+
+
 def test_draws_from_a_mixture_do_not_depend_on_rows_or_members():
     parts = Normal(torch.randn(5, 3), torch.zeros(5, 3))
     mixed = Mixed(parts, torch.randn(5))
