@@ -225,9 +225,9 @@ class ZarrDataset(_Located):
         if len(lengths) < piece:
             raise DatasetError(f"'{self._path}' lacks a piece of its stream: run it again from its start")
         for _, array in zarr.open_group(self._store(partial), mode="r+").arrays():
-            dims = array.attrs["_ARRAY_DIMENSIONS"]
+            dims = [str(dim) for dim in np.ravel(array.attrs["_ARRAY_DIMENSIONS"])]
             if self._append in dims:
-                along = dims.index(self._append)
+                along = dims.index(str(self._append))
                 if array.shape[along] > lengths[-1]:
                     array.resize((*array.shape[:along], lengths[-1], *array.shape[along + 1 :]))
         return lengths

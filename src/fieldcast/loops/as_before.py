@@ -15,10 +15,15 @@ PARTS = ("", "_mean", "_spread")
 RANGE = re.compile("^(valid_|actual_range)")  # of the packed or of the observed values; no longer true
 
 
-def as_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """Draws of the model's variables and their moments, laid out as `dataset`; members follow time."""
+def as_before(
+    dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec, how: str = "filled"
+) -> xr.Dataset:  # fmt: skip
+    """Draws of the model's variables and their moments, laid out as `dataset`; members follow time.
+
+    Dimensions that the data set has not come first. `how` is told in the history.
+    """
     filled = variables_before(dataset, axes_before(dataset, filled, codec), codec)
-    history = [line for line in ("filled by fieldcast", dataset.attrs.get("history")) if line]
+    history = [line for line in (f"{how} by fieldcast", dataset.attrs.get("history")) if line]
     filled.attrs = {**dataset.attrs, "Conventions": "CF-1.11", "history": "\n".join(history)}
     return filled
 
@@ -36,7 +41,7 @@ def axes_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> x
         filled = filled.squeeze("time")
     dims = {axis: str(one.dims[0]) for axis, one in coordinates.items() if one.ndim}
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
-    known = {*filled.dims} - {"member"}
+    known = {*filled.dims} - {"member", "lead"}
     return filled.assign_coords(
         {name: one.variable for name, one in dataset.coords.items() if {*one.dims} <= known}
     )
@@ -53,7 +58,8 @@ def variables_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec)
         order.insert(1 + order.index(str(time[0])) if time else 0, "member")
         for part in (part for part in PARTS if v + part in filled):
             values = filled[v + part]
-            result[name + part] = values.transpose(*(d for d in order if d in values.dims))
+            new = [d for d in values.dims if d not in order]
+            result[name + part] = values.transpose(*new, *(d for d in order if d in values.dims))
         result[name].attrs |= {key: a for key, a in like.attrs.items() if not RANGE.search(str(key))}
     return result
 

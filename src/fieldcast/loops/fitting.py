@@ -10,13 +10,15 @@ from fieldcast.fields import calendars, layout
 from fieldcast.fields.quality import HUGE
 from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.codec import GRID, FieldCodec
+from fieldcast.models.core import Space
 
+STEP_TOLERANCE = 1e-3  # hours
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 
 
 def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     """The model's variables of a data set, on its grid and in its units; one sentence for what differs."""
-    data = layout.to_contract(dataset, "the data set to fill")
+    data = layout.to_contract(dataset, "the data set")
     for v in codec.variables:
         if v not in data or "time" not in data[v].dims:
             there = ", ".join(layout.time_varying(data)) or "none"
@@ -42,6 +44,38 @@ def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
             raise InputError(
                 f"variable '{v}' of the data set holds Inf or an undeclared fill value on "
                 f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
+            )
+    return data
+
+
+def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: int) -> xr.Dataset:
+    """The states a forecast starts from: the last `history` of a data set, whole and a step apart.
+
+    Raises
+    ------
+    InputError
+        Too few, with missing values, or of another time step; and as `fitting` does.
+    """
+    data, needed = fitting(dataset, codec).sortby("time"), max(history, 1)
+    there = data.sizes["time"]
+    if there < needed:
+        raise InputError(f"the data set has {there} states, the model needs the last {needed}: give it more.")
+    data = data.isel(time=slice(there - needed, there))
+    steps = np.diff(calendars.hours(data["time"]))
+    if np.any(np.abs(steps - space.step) > STEP_TOLERANCE):
+        found = ", ".join(f"{step:g}" for step in steps)
+        raise InputError(
+            f"the last states of the data set are {found} hours apart, the model was trained on steps of "
+            f"{space.step:g} hours: give the last {needed} at that step."
+        )
+    exists = space.exists.cpu().numpy()
+    for v in codec.variables:
+        missing = (np.isnan(data[v].transpose("time", *GRID).values) & exists).any(axis=(1, 2))
+        if missing.any():
+            day = calendars.iso(data["time"])[missing.argmax()]
+            raise InputError(
+                f"variable '{v}' of the data set has missing values on {day}: a forecast "
+                "starts from whole states; fill them first."
             )
     return data
 

@@ -16,11 +16,14 @@ import torch
 import xarray as xr
 
 from fieldcast.errors import InputError
+from fieldcast.fields import calendars, layout
 from fieldcast.loops.as_before import as_before
 from fieldcast.loops.checkpoint import Checkpoint, unpack
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.draw import context_of, draw
-from fieldcast.loops.fitting import fitting
+from fieldcast.loops.fitting import fitting, last_states
+from fieldcast.loops.forecasts import LEAD, START, Forecaster, physical
+from fieldcast.loops.rollout import Feed
 from fieldcast.models.core import place
 
 
@@ -66,7 +69,8 @@ def trained(
             f"run `kedro run --pipelines {experiment}` first, with the same data_root and --env."
         )
     where = f"the checkpoint of '{lender or experiment}'"
-    return TrainedModel(unpack(checkpoints[address](), where, settings["model"] if lender else None))
+    checkpoint = unpack(checkpoints[address](), where, settings["model"] if lender else None)
+    return TrainedModel(checkpoint, (settings.get("options") or {}).get("feed", "members"))
 
 
 def choose_device(name: str) -> torch.device:
@@ -90,10 +94,17 @@ class TrainedModel:
     """p(x | c) with what brings data to it and back."""
 
     checkpoint: Checkpoint
+    feed: Feed = "members"  # what each step of a forecast starts from
 
     def to(self, device: str) -> TrainedModel:
         model = place(self.checkpoint.model, choose_device(device))
-        return TrainedModel(replace(self.checkpoint, model=model))
+        return replace(self, checkpoint=replace(self.checkpoint, model=model))
+
+    def check_task(self, task: str, what: str) -> None:
+        """One sentence if the checkpoint is of another task."""
+        own = self.checkpoint.header.get("task", "reconstruct")
+        if own != task:
+            raise InputError(f"this checkpoint is of the task '{own}': {what} needs an experiment of {task}.")
 
     def fill(self, dataset: xr.Dataset, members: int = 19, noise: float = 0.0, seed: int = 0) -> xr.Dataset:
         """Members of x given the values of a data set that are not NaN, with their mean and spread.
@@ -107,11 +118,7 @@ class TrainedModel:
         InputError
             If grid, variables or units differ from those the model was trained on.
         """
-        task = self.checkpoint.header.get("task", "reconstruct")
-        if task != "reconstruct":
-            raise InputError(
-                f"this checkpoint is of the task '{task}': fill needs an experiment of reconstruct."
-            )
+        self.check_task("reconstruct", "fill")
         if members < 1 or noise < 0:
             raise InputError(
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
@@ -125,6 +132,37 @@ class TrainedModel:
                 lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims)
             )
         return as_before(dataset, with_moments(filled, codec), codec)
+
+    def forecast(self, dataset: xr.Dataset, steps: int, members: int = 10, seed: int = 0) -> xr.Dataset:
+        """Members of the states that follow the last ones of a data set, with their mean and spread.
+
+        Each variable v becomes v (lead, member, ...), v_mean and v_spread (lead, ...), in v's units. `lead` is in
+        hours after the scalar `forecast_reference_time`, the last time of the data set; `time` (lead) is what it is
+        valid at.
+
+        Raises
+        ------
+        InputError
+            If grid, variables, units or time step differ from those the model was trained on, if states are too few
+            or have missing values.
+        """
+        self.check_task("forecast", "forecast")
+        if members < 1 or steps < 1:
+            raise InputError(f"forecast needs at least one step and one member, not {steps} and {members}.")
+        model, codec = self.checkpoint.model, self.checkpoint.codec
+        data = last_states(dataset, codec, model.space, model.history)
+        last = data["time"].values[-1:]
+        forecaster = Forecaster(model, codec, data, list(calendars.iso(last)), members, seed, self.feed)
+        pieces = [physical(forecaster, ensemble) for ensemble in forecaster.run(steps)]
+        found = with_moments(xr.concat(pieces, "lead").rename(start="time"), codec)
+        time = layout.axes(dataset)["time"]
+        template = dataset.isel({dim: -1 for dim in dataset[time].dims})
+        result = as_before(template, found, codec, "forecast").drop_vars(time)
+        valid = np.concatenate([forecaster.valid(number) for number in range(1, steps + 1)])
+        return result.assign_coords(
+            forecast_reference_time=((), last[0], START), lead=("lead", found["lead"].values, LEAD),
+            time=("lead", valid, {"standard_name": "time"}),
+        )  # fmt: skip
 
 
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:

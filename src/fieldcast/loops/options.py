@@ -153,15 +153,28 @@ class Fill:
         InputError
             Without one, or where the result would take its place.
         """
-        if self.observations is None:
-            raise InputError(
-                "fill.observations is not set: say which file, with --params fill.observations=FILE."
-            )
-        if self.output and os.path.realpath(self.output) == os.path.realpath(self.observations):
-            raise InputError(
-                f"fill.output is fill.observations itself, '{self.output}': choose another file."
-            )
-        return self.observations
+        return file_of(self.observations, self.output, "fill.observations", "fill.output")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Predict:
+    """From which file the future is forecast, by which experiment, and how far."""
+
+    states: str | None = None
+    experiment: str = "forecast.crps_ensemble"
+    steps: Annotated[int, Field(ge=1)] = 10
+    members: Annotated[int, Field(ge=1)] = 10
+    output: str | None = None  # read by the catalog, from the command line
+
+    def file(self) -> str:
+        """The user's file.
+
+        Raises
+        ------
+        InputError
+            Without one, or where the result would take its place.
+        """
+        return file_of(self.states, self.output, "predict.states", "predict.output")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -175,6 +188,15 @@ class Limits:
     def cap(self, name: str, value: int) -> int:
         limit = getattr(self, name)
         return value if limit is None else min(value, limit)
+
+
+def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:
+    """A path that is set and is not that of the result."""
+    if path is None:
+        raise InputError(f"{key} is not set: say which file, with --params {key}=FILE.")
+    if output and os.path.realpath(output) == os.path.realpath(path):
+        raise InputError(f"{output_key} is {key} itself, '{output}': choose another file.")
+    return path
 
 
 def check_fractions(key: str, fractions: list[float] | tuple[float, ...]) -> None:

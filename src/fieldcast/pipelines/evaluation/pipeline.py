@@ -1,13 +1,16 @@
 """draws, fields -> scores, diagnostics, examples."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.evaluation import nodes
 
 DRAWN = {"reconstruct": ["reconstructions", "observations"], "forecast": ["forecasts", "starts"]}
-SCORE = {"reconstruct": nodes.score, "forecast": nodes.score_forecasts}
+SCORE: dict[str, Callable[..., Any]] = {"reconstruct": nodes.score, "forecast": nodes.score_forecasts}
 SUMMARISE = {"reconstruct": nodes.summarise, "forecast": nodes.summarise_forecasts}
-SHOW = {"reconstruct": nodes.show, "forecast": nodes.show_forecasts}
+SHOW: dict[str, Callable[..., Any]] = {"reconstruct": nodes.show, "forecast": nodes.show_forecasts}
 PARAMETERS = {
     "reconstruct": ["params:evaluation", "params:limits", "params:seed"],
     "forecast": ["params:seed"],

@@ -45,7 +45,10 @@ def rank_forecasts(
 def gather(
     leaderboard: pd.DataFrame, observations: xr.Dataset | None, **parts: Any
 ) -> tuple[dict[str, Reconstruct], dict[str, Figure], dict[str, Figure]]:
-    """What the page says of the task, if it has been scored, and its figures for it and for the disk; `parts` are <experiment>__<part>."""
+    """What the page says of the task, and its figures for it and for the disk; empty if nothing has been scored.
+
+    `parts` are <experiment>__<part>.
+    """
     if observations is None or leaderboard.empty:
         return {}, {}, {}
     task = Reconstruct(leaderboard=leaderboard, observations=observations, **by_part(parts))

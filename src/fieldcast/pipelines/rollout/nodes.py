@@ -15,13 +15,11 @@ from fieldcast.loops.options import Drawing, File
 from fieldcast.loops.stability import stability
 from fieldcast.models.core import place
 
-Costs = pd.DataFrame
-
 
 def roll(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
     seed: int, device: str, earlier: bytes | None, on_disk: xr.Dataset | None,
-) -> Iterator[tuple[xr.Dataset, bytes, Costs]]:  # fmt: skip
+) -> Iterator[tuple[xr.Dataset, bytes, pd.DataFrame]]:  # fmt: skip
     """Forecasts lead by lead, what the rollout is gone on from, and what drawing and training cost."""
     forecaster, header = made(
         checkpoint, model, options, fields, starts["scored"], starts["members"], seed, device

@@ -1,12 +1,15 @@
 """fields, statistics -> training state, checkpoint, history, loss curve."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.training import nodes
 
 FITTED = ["fields", "climatology", "normalisation", "splits"]
 PARAMETERS = [f"params:{name}" for name in ("model", "fit", "seed", "limits", "device")]
-FIT = {
+FIT: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "reconstruct": (nodes.fit_reconstruction, ["params:sparsification"]),
     "forecast": (nodes.fit_forecast, []),
 }

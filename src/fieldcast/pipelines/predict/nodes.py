@@ -1,0 +1,20 @@
+"""Predict: what follows the last states of a user's file, as members, mean and spread."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import xarray as xr
+
+from fieldcast.fields.sources import read_file
+from fieldcast.loops.load import trained
+from fieldcast.loops.options import Limits, Predict
+
+
+def predict(
+    predict: Predict, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]],
+    seed: int, limits: Limits, device: str,
+) -> xr.Dataset:  # fmt: skip
+    """What a trained experiment forecasts from the states of the file."""
+    states = read_file(predict.file(), "predict.states")
+    model = trained(predict.experiment, parameters, checkpoints).to(device)
+    return model.forecast(states, predict.steps, limits.cap("members", predict.members), seed)
