@@ -6,6 +6,7 @@ import pytest
 
 import fieldcast
 from fieldcast.errors import InputError
+from fieldcast.fields.calendars import day_of_year
 from fieldcast.loops.options import Fit, Limits, Sparsification
 from fieldcast.loops.train import Recipe, train
 
@@ -53,13 +54,13 @@ def test_persistence_of_anomalies_in_the_users_layout(world, persistence, mine):
     assert found["lead"].values.tolist() == [24, 48, 72]
 
     def anomaly(field, day):
-        usual = world.climatology["t"].isel(dayofyear=day.dayofyear - 1)
+        usual = world.climatology["t"].sel(dayofyear=int(day_of_year(day.to_datetime64())[0]))
         return field - usual.values[::-1]
 
     expected = anomaly(mine["t"].isel(time=-1).values, last)
     for number in range(3):
         got = anomaly(found["t"].values[number, 0], last + pd.Timedelta(days=number + 1))
-        assert np.allclose(got, expected, atol=1e-2)
+        assert np.allclose(got, expected, atol=2e-3)
 
 
 def test_members_have_a_mean_and_a_spread_and_follow_the_seed(network, mine):
