@@ -35,11 +35,11 @@ def test_moments_are_those_of_a_loop_over_cells() -> None:
 
 
 def test_the_ratio_is_of_the_shortest_third_of_the_waves_that_the_truth_has() -> None:
-    """Waves 1 to 3 of six: the third is wave 3, of which members have twice the amplitude; 4 to 6 do not count."""
+    """Waves 1 to 4 of six: the third is wave 4, of which members have twice the amplitude; 5 and 6 do not count."""
     angle = np.arange(12) * 2 * np.pi / 12
     wave = {k: np.cos(k * angle) for k in range(1, 6)}
-    y = np.broadcast_to(wave[1] + 0.5 * wave[2] + 0.1 * wave[3], (2, 2, 6, 12))
-    x = np.broadcast_to(3 * wave[1] + 0.2 * wave[3] + 7 * wave[5], SHAPE)
+    y = np.broadcast_to(wave[1] + 0.5 * wave[2] + 0.3 * wave[3] + 0.1 * wave[4], (2, 2, 6, 12))
+    x = np.broadcast_to(3 * wave[1] + 0.9 * wave[3] + 0.2 * wave[4] + 7 * wave[5], SHAPE)
     assert step_statistics(x, y, AREA)["spectrum_ratio"] == pytest.approx(4)
     reference = zonal_power(2 * y, AREA)
     assert step_statistics(x, None, AREA, reference=reference)["spectrum_ratio"] == pytest.approx(1)

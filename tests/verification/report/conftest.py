@@ -41,19 +41,8 @@ def board() -> pd.DataFrame:
                     scores |= {"ssr": (0.9, 0.8, 1.0), "coverage50": (0.41, 0.4, 0.42)}
                 for score, numbers in scores.items():
                     rows.append((experiment, 0, "d", pattern, k, cells, variable, score, *numbers))
-    names = [
-        "experiment",
-        "seed",
-        "data",
-        "pattern",
-        "k",
-        "cells",
-        "variable",
-        "score",
-        "value",
-        "low",
-        "high",
-    ]
+    case = ["pattern", "k", "cells", "variable", "score"]
+    names = ["experiment", "seed", "data", *case, "value", "low", "high"]
     return pd.DataFrame(rows, columns=names)
 
 
