@@ -3,6 +3,8 @@
     import fieldcast
     model = fieldcast.load("data/06_models/reconstruct/corrected_interpolation/checkpoint.safetensors")
     filled = model.fill(dataset, members=19)        # xarray in, xarray out; NaN is what was not observed
+    model = fieldcast.load("data/06_models/forecast/crps_ensemble/checkpoint.safetensors")
+    future = model.forecast(dataset, steps=10)      # from the last states of the data set
 
 Packages: `models` (what p(x | c) is), `fields` (data), `verification` (scores, figures, report), `loops` (training and
 drawing: the bridge between the three), `pipelines` (the Kedro stages, thin).
@@ -10,7 +12,12 @@ drawing: the bridge between the three), `pipelines` (the Kedro stages, thin).
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+# before torch is imported: its waiting threads would spin, and beside any other busy process a step takes six times as
+# long
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -66,7 +66,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     pipelines |= {address: whole([one]) for address, one in known.items()}
     pipelines |= {name: one for name in STANDALONE if (one := stage(name)).nodes}
     chosen = demo(conf, known)
-    return pipelines | ({"demo": whole(chosen)} if chosen else {}) | {"__default__": whole(list(known.values()))}
+    return (
+        pipelines | ({"demo": whole(chosen)} if chosen else {}) | {"__default__": whole(list(known.values()))}
+    )
 
 
 def together(parts: Iterable[Pipeline]) -> Pipeline:

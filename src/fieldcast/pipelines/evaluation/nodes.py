@@ -79,9 +79,11 @@ def summarise_forecasts(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
 
 
-def show_forecasts(forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset) -> xr.Dataset:
+def show_forecasts(forecasts: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     """One forecast to look at."""
-    return forecast_examples(forecasts, fields) if forecasts.data_vars else xr.Dataset()
+    if not forecasts.data_vars:
+        return xr.Dataset()
+    return forecast_examples(forecasts, fields, climatology=climatology)
 
 
 def units(data: xr.Dataset) -> dict[str, str]:

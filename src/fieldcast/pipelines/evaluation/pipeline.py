@@ -11,6 +11,10 @@ DRAWN = {"reconstruct": ["reconstructions", "observations"], "forecast": ["forec
 SCORE: dict[str, Callable[..., Any]] = {"reconstruct": nodes.score, "forecast": nodes.score_forecasts}
 SUMMARISE = {"reconstruct": nodes.summarise, "forecast": nodes.summarise_forecasts}
 SHOW: dict[str, Callable[..., Any]] = {"reconstruct": nodes.show, "forecast": nodes.show_forecasts}
+SHOWN = {
+    "reconstruct": ["reconstructions", "observations", "fields"],
+    "forecast": ["forecasts", "fields", "climatology"],
+}
 PARAMETERS = {
     "reconstruct": ["params:evaluation", "params:limits", "params:seed"],
     "forecast": ["params:seed"],
@@ -26,6 +30,6 @@ def create_pipeline(task: str) -> Pipeline:
         [
             node(SCORE[task], inputs, ["scores", "diagnostics"], name="score"),
             node(SUMMARISE[task], ["scores", "params:seed"], "metrics", name="summarise"),
-            node(SHOW[task], scored, "examples", name="show"),
+            node(SHOW[task], SHOWN[task], "examples", name="show"),
         ]
     )
