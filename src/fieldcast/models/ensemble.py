@@ -17,7 +17,9 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
 from fieldcast.models.crps import fair_crps
 from fieldcast.models.draws import Draws
-from fieldcast.models.networks import UNet
+from fieldcast.models.networks import ResidualBlock, UNet
+
+WEAK = 0.1  # of the noise at the start: too large a spread takes longer to unlearn than too small a one to learn
 
 
 class Ensemble(Trained):
@@ -38,6 +40,10 @@ class Ensemble(Trained):
         self.network = UNet(
             inputs, len(space.variables), space.shape, space.wraps, channels, noise=noise, patch=patch
         )
+        for block in self.network.modules():
+            if isinstance(block, ResidualBlock) and block.film is not None:
+                for weight in block.film.parameters():
+                    weight.data.mul_(WEAK)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         noise = draws.normal(self.noise)  # (B, M, noise)
