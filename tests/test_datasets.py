@@ -497,6 +497,20 @@ def test_an_interrupted_stream_is_gone_on_from_any_of_its_pieces(tmp_path: Path)
     assert stream.load()["lead"].values.tolist() == [0, 1, 2, 3] and unfinished.load() is None
 
 
+def test_how_long_a_stream_was_is_forgotten_at_its_end(tmp_path: Path) -> None:
+    stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
+    for number in range(4):
+        stream.save(piece(number, number))
+    assert leftovers(tmp_path) == [] and [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_no_bytes_are_no_file(tmp_path: Path) -> None:
+    stored = BytesDataset(filepath=str(tmp_path / "a"), missing="none")
+    stored.save(b"x")
+    stored.save(b"")
+    assert stored.load() is None and not stored.exists()
+
+
 def test_a_piece_after_a_missing_one_is_refused(tmp_path: Path) -> None:
     stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
     stream.save(piece(0, 0))

@@ -31,8 +31,6 @@ from zarr.storage import LocalStore
 CHUNK_BYTES = 8 * 2**20
 # the last object that a store gets: consolidated metadata of Zarr format 2
 _LAST = ".zmetadata"
-# how long a stream is after each of its pieces
-_LENGTHS = ".pieces"
 # the attribute that keeps the order of variables, which a Zarr group does not
 _ORDER = "_variables"
 # lazily opened local stores of this process, by path
@@ -217,11 +215,11 @@ class ZarrDataset(_Located):
         _evenly_chunked(data).to_zarr(self._store(partial), consolidated=False, zarr_format=2, **how)
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
-            self._fs.pipe_file(f"{partial}/{_LENGTHS}", json.dumps(lengths).encode())
+            self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
 
     def _cut(self, partial: str, piece: int) -> list[int]:
         """Drops what an interrupted stream wrote from this piece on; how long it was after each one before."""
-        lengths: list[int] = json.loads(self._fs.cat_file(f"{partial}/{_LENGTHS}"))[:piece]
+        lengths: list[int] = json.loads(self._fs.cat_file(self._beside("pieces")))[:piece]
         if len(lengths) < piece:
             raise DatasetError(f"'{self._path}' lacks a piece of its stream: run it again from its start")
         for _, array in zarr.open_group(self._store(partial), mode="r+").arrays():
@@ -247,7 +245,7 @@ class ZarrDataset(_Located):
         """Makes the partial store the store."""
         partial, path = self._beside("partial"), str(self._path)
         if self._append is not None:
-            self._fs.rm_file(f"{partial}/{_LENGTHS}")
+            self._remove(self._beside("pieces"))
         zarr.consolidate_metadata(self._store(partial), zarr_format=2)
         if not self._local:
             self._remove(path)
@@ -439,11 +437,18 @@ def _replace(path: str, partial: str, content: bytes) -> None:
 
 
 class BytesDataset(_FileDataset):
-    """Bytes as they are; `missing: none` loads None when there is no file."""
+    """Bytes as they are; `missing: none` loads None when there is no file, and no bytes are no file."""
 
     def __init__(self, *, missing: Literal["error", "none"] = "error", **settings: Any) -> None:
         """missing: "error", or "none"."""
         super().__init__(missing=missing, **settings)
+
+    def save(self, data: bytes) -> None:
+        """Replaces the file, or takes it away."""
+        if data:
+            super().save(data)
+        elif self._exists():
+            self._fs.rm_file(str(self._path))
 
     def _decode(self, content: bytes) -> bytes:
         return content

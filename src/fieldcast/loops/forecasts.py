@@ -148,7 +148,12 @@ def forecast(
         spent += time.perf_counter() - begin
         draws = len(forecaster.times) * forecaster.members * ensemble.number
         piece = physical(forecaster, ensemble)
-        piece.attrs = {"starts": starts["digest"], "feed": forecaster.feed, "piece": ensemble.number - 1, "pieces": leads}
+        piece.attrs = {
+            "starts": starts["digest"],
+            "feed": forecaster.feed,
+            "piece": ensemble.number - 1,
+            "pieces": leads,
+        }
         state = forecaster.state(ensemble, known, spent=spent)
         yield Piece(piece, state, 1000 * spent / draws)
         begin = time.perf_counter()

@@ -19,7 +19,9 @@ from fieldcast.models.crps import fair_crps
 from fieldcast.models.draws import Draws
 from fieldcast.models.networks import ResidualBlock, UNet
 
-WEAK = 0.1  # of the noise at the start: too large a spread takes longer to unlearn than too small a one to learn
+WEAK = (
+    0.1  # of the noise at the start: too large a spread takes longer to unlearn than too small a one to learn
+)
 
 
 class Ensemble(Trained):
