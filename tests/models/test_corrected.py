@@ -51,7 +51,7 @@ def test_it_finds_bias_and_spread(space):
     """The optimum of the fair CRPS is the true N(0.8, 0.5^2), from a base of N(0, 1.5^2)."""
     model = make(space)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for step in range(120):
+    for step in range(200):
         optimiser.zero_grad()
         model.loss(problem(space, seed=step), Draws(0, torch.arange(16), 2, step)).total.backward()
         optimiser.step()
