@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from .board import Board
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results:
+class Results(ABC):
     """Results by experiment (its name without the task). Each may be empty or lack experiments.
 
     `leaderboard` is that of `leaderboard()`, `scores` are stamped scores tables, `diagnostics` and `examples`
@@ -42,9 +43,9 @@ class Results:
             object.__setattr__(self, name, kept)
 
     @property
+    @abstractmethod
     def board(self) -> Board | None:
         """Scores over all variables; None where there are none."""
-        raise NotImplementedError
 
     @cached_property
     def order(self) -> list[str]:
