@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+
+settings.register_profile("repeatable", derandomize=True)  # the same examples at every run
+settings.load_profile("repeatable")
 
 FILES = {
     "pyproject.toml": """
