@@ -103,7 +103,7 @@ IMAGES: dict[str, tuple[Callable, str]] = {
 @pytest.mark.parametrize("rule", IMAGES)
 def test_each_rule_of_images(rule: str) -> None:
     spoil, words = IMAGES[rule]
-    images, _ = open_images(ImageSource("digits"))
+    images = open_images(ImageSource("digits"))
     assert Fields().validate(images) is Images().validate(images) is images
     with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
         Images().validate(spoil(images))

@@ -3,11 +3,12 @@ import struct
 
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn import datasets
 
 from fieldcast.errors import InputError
 from fieldcast.fields import images
-from fieldcast.fields.images import ImageSource, open_images, read_idx
+from fieldcast.fields.images import ImageSource, inspect, open_images, read_idx
 
 
 def idx(array, kind=8):
@@ -25,36 +26,37 @@ def folder(tmp_path):
     return tmp_path
 
 
-def source(folder, **keywords):
-    return ImageSource("mnist", path=str(folder), **keywords)
+def opened(folder, **keywords):
+    return open_images(ImageSource("mnist", **keywords), str(folder))
 
 
 def test_idx_files_become_one_data_set_in_their_order(folder):
-    data, splits = open_images(source(folder))
+    data = opened(folder)
     with gzip.open(folder / "t10k-images-idx3-ubyte.gz") as file:
         test = np.frombuffer(file.read()[16:], np.uint8).reshape(4, 3, 2)
     assert data["image"].dims == ("sample", "y", "x")
     assert data["image"].dtype == np.float32
     assert np.array_equal(data["image"][12:], test)
     assert data["label"].values.tolist() == [*range(10), 0, 1, 0, 1, 2, 3]
-    assert splits == {"train": [0, 9], "validation": [10, 11], "test": [12, 15]}
+    assert images.split(data) == {"train": [0, 9], "validation": [10, 11], "test": [12, 15]}
     assert data.attrs["levels"] == 256
 
 
 def test_the_digest_is_of_the_values(folder):
-    first = open_images(source(folder))[0].attrs["digest"]
-    assert open_images(source(folder))[0].attrs["digest"] == first
-    assert open_images(source(folder, test=3))[0].attrs["digest"] != first
+    first = opened(folder).attrs["digest"]
+    assert opened(folder).attrs["digest"] == first
+    assert opened(folder, test=3).attrs["digest"] != first
 
 
 def test_only_the_first_of_each_set(folder):
-    data, splits = open_images(source(folder, train=6, test=2))
+    data = opened(folder, train=6, test=2)
     assert data.sizes["sample"] == 8
-    assert splits["test"] == [6, 7]
+    assert images.split(data)["test"] == [6, 7]
 
 
 def test_of_60000_the_last_10000_are_for_validation():
-    assert images.split(60_000, 10_000) == {
+    whole = xr.Dataset({"image": ("sample", np.zeros(70_000))}, attrs={"train": 60_000})
+    assert images.split(whole) == {
         "train": [0, 49_999],
         "validation": [50_000, 59_999],
         "test": [60_000, 69_999],
@@ -63,7 +65,7 @@ def test_of_60000_the_last_10000_are_for_validation():
 
 def test_labels_may_be_missing(folder):
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    assert "label" not in open_images(source(folder))[0].coords
+    assert "label" not in opened(folder).coords
 
 
 def break_it(folder, how):
@@ -113,14 +115,14 @@ def break_it(folder, how):
 def test_what_is_wrong_with_files_is_one_sentence(folder, how, words):
     break_it(folder, how)
     with pytest.raises(InputError) as raised:
-        open_images(source(folder))
+        opened(folder)
     assert all(word in str(raised.value) for word in words)
     assert "\n" not in str(raised.value)
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
-        open_images(source(tmp_path / "elsewhere"))
+        opened(tmp_path / "elsewhere")
 
 
 def test_labels_are_no_images(folder):
@@ -129,11 +131,22 @@ def test_labels_are_no_images(folder):
 
 
 def test_the_embedded_digits():
-    data, splits = open_images(ImageSource("digits"))
+    data = open_images(ImageSource("digits"))
     assert data.sizes == {"sample": 1797, "y": 8, "x": 8}
     assert np.array_equal(data["image"], datasets.load_digits().images)
     assert data["image"].max() == data.attrs["levels"] - 1
-    assert splits["validation"] == [1250, 1499]
+    assert images.split(data)["validation"] == [1250, 1499]
+
+
+def test_test_images_that_stand_in_the_training_set_too_are_counted():
+    data = open_images(ImageSource("digits"))
+    assert [one.count for one in inspect(data)] == [0, 0, 0]
+    values = data["image"].values.copy()
+    values[1500], values[1501:1503], values[0] = values[7], values[8], 3.0
+    spoilt = data.assign(image=(data["image"].dims, values)).drop_vars("label")
+    assert [(one.check, one.count, one.action) for one in inspect(spoilt)] == [
+        ("labels", 1, "allowed"), ("constant", 1, "allowed"), ("twins", 3, "allowed"),
+    ]  # fmt: skip
 
 
 def test_without_a_network_the_folder_is_asked_for(monkeypatch):
@@ -150,6 +163,6 @@ def test_openml_has_the_order_of_the_files(monkeypatch):
     bundle.data = np.arange(70_000)[:, None] % 251 * np.ones(784, np.uint8)
     bundle.target = np.array(["7"]).repeat(70_000)
     monkeypatch.setattr(datasets, "fetch_openml", lambda name, **keywords: bundle)
-    data = open_images(ImageSource("mnist", train=6, test=3))[0]
+    data = open_images(ImageSource("mnist", train=6, test=3))
     assert data["image"][6:, 0, 0].values.tolist() == [60_000 % 251, 60_001 % 251, 60_002 % 251]
     assert data["label"].dtype == np.int64

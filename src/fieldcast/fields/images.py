@@ -22,6 +22,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
+from fieldcast.fields.mending import Finding
 
 FILES = {"train": "train", "test": "t10k"}
 OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
@@ -35,39 +36,58 @@ Pictures = tuple[UInt8[np.ndarray, "_ _ _"], Shaped[np.ndarray, " _"] | None]  #
 class ImageSource:
     """Which images.
 
-    name: "mnist" or "fashion_mnist", from OpenML where no path is given; "digits", 1797 of 8 x 8 that come with
-    scikit-learn. path: a folder of four IDX files, gzipped or not. train, test: only the first so many of each.
+    name: "mnist" or "fashion_mnist", from OpenML where no folder is given; "digits", 1797 of 8 x 8 that come with
+    scikit-learn. train, test: only the first so many of each.
     """
 
     name: Literal["mnist", "fashion_mnist", "digits"] = "digits"
-    path: str | None = None
     train: Annotated[int, Field(ge=6)] | None = None
     test: Annotated[int, Field(ge=1)] | None = None
 
 
-def open_images(source: ImageSource) -> tuple[xr.Dataset, dict[str, list[int]]]:
-    """The images, and the first and last sample of each split: the training set's last sixth is for validation.
+def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
+    """The images of both sets, the training set first; `folder` holds four IDX files, gzipped or not.
 
     Raises
     ------
     InputError
         For files that are missing, damaged or do not belong together, and without a network where one is needed.
     """
-    if source.path is not None:
-        sets, levels = read_folder(source.path), 256
+    if folder is not None:
+        sets, levels = read_folder(folder), 256
     elif source.name == "digits":
         sets, levels = digits(), 17
     else:
         sets, levels = from_openml(source.name), 256
     train, test = first(sets["train"], source.train), first(sets["test"], source.test)
-    told = source.name if source.path is None else f"{source.name} of '{source.path}'"
-    return together(train, test, levels, told), split(len(train[0]), len(test[0]))
+    told = source.name if folder is None else f"{source.name} of '{folder}'"
+    return together(train, test, levels, told)
 
 
-def split(train: int, test: int) -> dict[str, list[int]]:
-    """First and last sample of each split."""
+def split(images: xr.Dataset) -> dict[str, list[int]]:
+    """First and last sample of each split: the last sixth of the training set is for validation."""
+    train, test = images.attrs["train"], images.sizes["sample"] - images.attrs["train"]
     edge = train - max(1, round(train * VALIDATION))
     return {"train": [0, edge - 1], "validation": [edge, train - 1], "test": [train, train + test - 1]}
+
+
+def inspect(images: xr.Dataset) -> list[Finding]:
+    """What there is to know of the images: labels, blank ones, and test images that stand in the training set too."""
+    grey, train = images["image"].values.reshape(images.sizes["sample"], -1), images.attrs["train"]
+    blank = int((grey == grey[:, :1]).all(axis=1).sum())
+    rows = [row.tobytes() for row in grey.astype(np.uint8)]
+    seen = set(rows[:train])
+    twins = sum(row in seen for row in rows[train:])
+    labelled = "label" in images.coords
+    told = [
+        ("labels", not labelled, "There are no labels: what needs classes is left out."),
+        ("constant", blank, f"{blank} images have one grey value everywhere."),
+        ("twins", twins, f"{twins} test images stand in the training set too."),
+    ]
+    return [
+        Finding(check, "image", "", int(count), "allowed" if count else "fine", sentence if count else "")
+        for check, count, sentence in told
+    ]
 
 
 def first(pictures: Pictures, count: int | None) -> Pictures:
@@ -88,6 +108,7 @@ def together(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Da
         {"sample": np.arange(len(grey)), "y": np.arange(grey.shape[1]), "x": np.arange(grey.shape[2])},
         {
             "levels": levels,
+            "train": len(train[0]),
             "source": source,
             "digest": hashlib.sha256(np.ascontiguousarray(grey)).hexdigest()[:12],
         },

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
+from fieldcast.fields.images import ImageSource
 from fieldcast.fields.planet.weather import PlanetOptions
 from fieldcast.fields.sources import Source
 from fieldcast.fields.splits import Splits
@@ -19,11 +20,15 @@ from fieldcast.fields.splits import Splits
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Ingestion:
-    """Where the fields come from: the simulated planet, or `path` as `fields.sources.Source` describes it."""
+    """Where the fields come from: the simulated planet, or `path` as `fields.sources.Source` describes it.
 
-    source: Literal["planet", "file"] = "planet"
+    Or they are images, which only the task `sample` takes: `path` is then the folder of their IDX files.
+    """
+
+    source: Literal["planet", "file", "images"] = "planet"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
+    images: ImageSource = Field(default_factory=ImageSource)
     path: str | list[str] | None = None
     variables: list[str] | None = None
     period: tuple[str | int | date, str | int | date] | None = None
@@ -44,13 +49,29 @@ class Ingestion:
             raise InputError("ingestion.path is not set: say which file, with --params ingestion.path=FILE.")
         return Source(self.path, self.variables, self.period, self.levels, self.step_hours, self.gaps)
 
+    def folder(self) -> str | None:
+        """Of the images, where they are not fetched.
+
+        Raises
+        ------
+        InputError
+            For more than one.
+        """
+        if isinstance(self.path, list):
+            raise InputError("ingestion.path: images lie in one folder, not in a list of files: give that folder.")
+        return self.path
+
     def fingerprint(self) -> str:
         """12 hex digits of all that the fields depend on; of local files size and time of change, not the content."""
         known = asdict(self)
         known.pop("splits")
         if self.source == "planet":
             known = {"planet": known["planet"], "seed": known["seed"]}
+        else:
+            known.pop("images" if self.source == "file" else "planet")
         paths = [self.path] if isinstance(self.path, str) else self.path or []
-        files = sorted(name for path in paths for name in glob.glob(path)) if self.source == "file" else []
+        if self.source == "images":
+            paths = [os.path.join(path, "*-ubyte*") for path in paths]
+        files = sorted(name for path in paths for name in glob.glob(path)) if self.source != "planet" else []
         known["files"] = [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in files]
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]

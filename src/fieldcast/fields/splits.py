@@ -1,5 +1,9 @@
-"""Training, validation and test: by date, or the first 70, next 10 and last 20 % of the times."""
+"""Training, validation and test: by date, or the first 70, next 10 and last 20 % of the times.
 
+Of images a split is the first and the last of their numbers (`images.split`).
+"""
+
+from collections.abc import Mapping
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -47,9 +51,11 @@ def make(times: Any, chosen: Splits | None = None) -> dict[str, list[str]]:
     return splits
 
 
-def select(fields: xr.Dataset, splits: dict[str, list[str]], name: str) -> xr.Dataset:
+def select(fields: xr.Dataset, splits: Mapping[str, Any], name: str) -> xr.Dataset:
     """The fields of one split; static variables stay."""
     first, last = splits[name]
+    if "sample" in fields.dims:
+        return fields.isel(sample=slice(first, last + 1))
     iso = calendars.iso(fields["time"])
     return fields.isel(time=_stretch(np.flatnonzero((iso >= first) & (iso <= last))))
 

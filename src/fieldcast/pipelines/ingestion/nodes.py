@@ -1,16 +1,19 @@
 """Ingestion: fields of any source, and what is fitted to their training split."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from fieldcast.fields import climatology as climatologies
+from fieldcast.fields import images
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet.weather import simulate
+from fieldcast.fields.quality import table
 from fieldcast.fields.splits import make, select
 
 LOG = logging.getLogger(__name__)
@@ -34,6 +37,9 @@ def make_fields(
     if whole and earlier is not None and mark.items() <= earlier.attrs.items():
         LOG.info("The fields are there already: %s.", earlier.attrs["source"])
         return earlier, earlier_quality, states
+    if ingestion.source == "images":
+        pictures = images.open_images(ingestion.images, ingestion.folder())
+        return pictures.assign_attrs(mark), table(images.inspect(pictures)), states
     if not planet:
         fields, quality = ingest_source(ingestion.file())
         return fields.assign_attrs(mark), quality, states
@@ -43,13 +49,17 @@ def make_fields(
     return fields.assign_attrs(mark), quality, simulated[["q"]].assign_attrs(mark)
 
 
-def split(fields: xr.Dataset, ingestion: Ingestion) -> dict[str, Any]:
-    """First and last time of the training, validation and test splits."""
+def split(fields: xr.Dataset, ingestion: Ingestion) -> Mapping[str, Any]:
+    """First and last time of the training, validation and test splits; of images first and last number."""
+    if "sample" in fields.dims:
+        return images.split(fields)
     return make(fields["time"], ingestion.splits)
 
 
 def fit_statistics(fields: xr.Dataset, splits: dict[str, Any]) -> tuple[xr.Dataset, xr.Dataset]:
-    """Climatology and normalisation of the training split."""
+    """Climatology and normalisation of the training split; images, which have no year, have neither."""
+    if "sample" in fields.dims:
+        return xr.Dataset(), xr.Dataset()
     training = select(fields, splits, "train")
     climatology = climatologies.fit(training)
     return climatology, normalisations.fit(training, climatology)
