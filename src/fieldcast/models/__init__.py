@@ -9,6 +9,7 @@ distributions          posteriors and priors of latents
 stepped, corrected     wrappers: a base plus a network
 climatology, interpolation, kriging, optimal_interpolation, gappy_pca     the classical models of reconstruction
 climatology, climatological_ensemble, persistence, analogue, linear_inverse_model     and of forecasts
+probabilistic_pca      the Gaussian of the training states, with an exact density: a floor for `sample`
 series                 training windows put together again
 crps                   the exactly fair CRPS, as a loss
 """

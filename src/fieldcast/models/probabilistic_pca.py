@@ -1,0 +1,144 @@
+"""Probabilistic PCA: a Gaussian in a subspace, and noise of one size everywhere (Tipping and Bishop 1999).
+
+    x = mean + W z + e,    z ~ N(0, I),    e ~ N(0, s^2 I),    so that    x ~ N(mean, C),    C = W W^T + s^2 I
+
+It is the linear VAE whose evidence, posterior and best parameters are all known in closed form: a floor for learned
+models, with an exact density. d: cells that exist, over all variables; q: columns of W.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import scipy.linalg
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.draws import Draws
+
+RANK = 1e-10  # axes of less variance than this share of the first are rounding
+NOISE_STREAM = 6000  # of e beside z
+PIECE = 256  # rows or columns of the training states that are held in double precision at a time
+
+
+class ProbabilisticPCA(Solved):
+    """Of the eigenvalues l_1 >= l_2 ... of the covariance of the training states (divided by their number), and axes U:
+
+        s^2 = (l_{q+1} + ... + l_d) / (d - q),    W = U_q (L_q - s^2 I)^(1/2)                              (eq. 7, 8)
+
+    which maximises the likelihood. q = `components`, or fewer where the states span no more than so many dimensions:
+    one at least is left to the noise. Cells count alike, whatever their area: this is the density of a whole state.
+    """
+
+    mean: Tensor
+    weights: Tensor
+    variance: Tensor
+
+    def __init__(self, space: Space, components: int = 64):
+        super().__init__(space)
+        if components < 0:
+            raise TypeError(f"components is a number of axes, not {components}")
+        self.components = components
+        self.register_buffer("mean", torch.zeros(space.state))
+        self.register_buffer("weights", torch.zeros(0, *space.state))  # W^T; zero where nothing exists
+        self.register_buffer("variance", torch.tensor(1.0))  # s^2
+
+    def cells(self, x: Float[Tensor, "*lead variable y x"]) -> Float[Tensor, "*lead cell"]:
+        """The cells that exist."""
+        return x[..., self.space.exists].flatten(-2)
+
+    def state(self, cells: Float[Tensor, "*lead cell"]) -> Float[Tensor, "*lead variable y x"]:
+        """Cells in their places, zero elsewhere."""
+        x = cells.new_zeros(*cells.shape[:-1], *self.space.state)
+        x[..., self.space.exists] = cells.unflatten(-1, (len(self.space.variables), -1))
+        return x
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Mean, axes and noise of the training states.
+
+        Raises
+        ------
+        InputError
+            If all states are the same: their density is without bound.
+        """
+        x = torch.cat([self.cells(batch.x) for batch in training])
+        mean = torch.cat([x[:, columns].double().mean(dim=0) for columns in pieces(x.shape[1])])
+        axes, size, total = principal(x, mean, self.components)
+        if total <= 0:
+            raise InputError("the training states are all the same: there is no density to fit to them.")
+        variance = (total - size.sum()) / (x.shape[1] - len(size))
+        self.mean, self.variance = self.state(mean.to(x)), variance.to(x)
+        self.weights = self.state((axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(x))
+
+    def log_prob(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, " batch"]:
+        """log p(x), exact, in nats of x as it comes. Data of whole numbers must come dequantised.
+
+        With r = x - mean and M = W^T W + s^2 I = F F^T, of q x q,
+        r^T C^-1 r = (|r|^2 - |F^-1 W^T r|^2) / s^2 and log |C| = log |M| + (d - q) log s^2 (matrix inversion lemma).
+        """
+        r = self.cells(x).double() - self.cells(self.mean)
+        w, variance = self.cells(self.weights).double(), self.variance.double()
+        factor = torch.linalg.cholesky(w @ w.T + variance * torch.eye(len(w), dtype=w.dtype, device=w.device))
+        explained = torch.linalg.solve_triangular(factor, w @ r.T, upper=False)
+        square = ((r**2).sum(dim=1) - (explained**2).sum(dim=0)) / variance
+        log_det = 2 * factor.diagonal().log().sum() + (w.shape[1] - len(w)) * variance.log()
+        return (-(square + log_det + w.shape[1] * math.log(2 * math.pi)) / 2).to(x)
+
+    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+        """log p(x): the same for every draw."""
+        return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
+
+    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        """mean + W z + s e, where something exists."""
+        e = draws.fork(NOISE_STREAM).normal(*self.space.state) * self.space.exists
+        x = self.mean + self.variance.sqrt() * e
+        if not len(self.weights):
+            return x
+        z = draws.normal(len(self.weights))
+        return x + (z @ self.weights.flatten(1)).unflatten(2, self.space.state)
+
+
+def principal(
+    x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"], count: int
+) -> tuple[Float[Tensor, "axis cell"], Float[Tensor, " axis"], Float[Tensor, ""]]:
+    """Orthonormal axes of the most variance, the variance along each, falling, and the whole variance.
+
+    At most `count`, and one fewer than the states span. Of the smaller of the two Gram matrices, in double precision.
+    """
+    times, cells = x.shape
+    of_cells = cells < times
+    if of_cells:
+        gram = product(lambda rows: x[rows].double() - mean, times) / times
+    else:
+        gram = product(lambda columns: (x[:, columns].double() - mean[columns]).T, cells) / times
+    total, size = gram.trace(), len(gram)
+    first = max(size - count - 1, 0)  # one more than is asked for, to see whether anything is left
+    found = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[first, size - 1], overwrite_a=True)
+    variance, vectors = (torch.from_numpy(part).to(mean).flip(-1) for part in found)
+    kept = min(count, max(int((variance > RANK * variance[0]).sum()) - 1, 0))
+    variance, vectors = variance[:kept], vectors[:, :kept]
+    if of_cells:
+        return vectors.T, variance, total
+    axes = [vectors.T @ (x[:, columns].double() - mean[columns]) for columns in pieces(cells)]
+    return torch.cat(axes, dim=1) / (times * variance).sqrt()[:, None], variance, total
+
+
+def pieces(length: int) -> list[slice]:
+    """Slices that make up `length`."""
+    return [slice(start, start + PIECE) for start in range(0, length, PIECE)]
+
+
+def product(
+    rows: Callable[[slice], Float[Tensor, "row column"]], length: int
+) -> Float[Tensor, "column column"]:
+    """A^T A of a matrix of which some rows are held at a time."""
+    parts = (rows(piece) for piece in pieces(length))
+    first = next(parts)
+    gram = first.T @ first
+    for part in parts:
+        gram.addmm_(part.T, part)
+    return gram
