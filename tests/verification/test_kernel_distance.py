@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from fieldcast.verification.kernel_distance import kernel_distance, unbiased_mmd2
+
+
+def slowly(x: np.ndarray, y: np.ndarray) -> float:
+    def k(a: np.ndarray, b: np.ndarray) -> float:
+        return float((a @ b / len(a) + 1) ** 3)
+
+    m = len(x)
+    pairs = [(i, j) for i in range(m) for j in range(m) if i != j]
+    within = sum(k(x[i], x[j]) + k(y[i], y[j]) for i, j in pairs) / (m * (m - 1))
+    return within - 2 / m**2 * sum(k(a, b) for a in x for b in y)
+
+
+def test_it_is_the_double_loop() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 9, 4))
+    assert unbiased_mmd2(x, y + 0.5) == pytest.approx(slowly(x, y + 0.5), rel=1e-10)
+
+
+def test_the_kernel_is_scikit_learns() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((2, 20, 3))
+    k = [polynomial_kernel(a, b, degree=3, coef0=1) for a, b in ((x, x), (y, y), (x, y))]  # gamma is 1/d
+    within = sum((one.sum() - np.trace(one)) / (20 * 19) for one in k[:2])
+    assert unbiased_mmd2(x, y) == pytest.approx(within - 2 * k[2].mean(), rel=1e-10)
+
+
+def test_of_one_law_it_is_zero_on_average_and_may_be_negative() -> None:
+    rng = np.random.default_rng(2)
+    found = [unbiased_mmd2(*rng.standard_normal((2, 12, 5))) for _ in range(1000)]
+    error = np.std(found) / np.sqrt(len(found))
+    assert abs(np.mean(found)) < 3 * error
+    assert min(found) < -5 * error  # so that a bias as large as one pair's share would be seen
+
+
+def test_of_a_shift_it_is_the_closed_form() -> None:
+    """One feature, x ~ N(0, 1), y ~ N(δ, 1): E k over independent pairs needs the first three moments alone."""
+    delta = 1.5
+
+    def mean_kernel(a: list[float], b: list[float]) -> float:  # E (XY + 1)³
+        return a[2] * b[2] + 3 * a[1] * b[1] + 3 * a[0] * b[0] + 1
+
+    first, second = [0.0, 1.0, 0.0], [delta, 1 + delta**2, delta**3 + 3 * delta]
+    expected = mean_kernel(first, first) + mean_kernel(second, second) - 2 * mean_kernel(first, second)
+    rng = np.random.default_rng(3)
+    found = [
+        unbiased_mmd2(rng.standard_normal((30, 1)), delta + rng.standard_normal((30, 1))) for _ in range(600)
+    ]
+    assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(len(found)))
+
+
+def test_subsets_are_quarters_of_small_sets_and_seeded() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((80, 3)), rng.standard_normal((200, 3)) + 1
+    found = kernel_distance(x, y, seed=5)
+    assert found.size == 20
+    assert kernel_distance(x, y, size=10).size == 10
+    assert found == kernel_distance(x, y, seed=5)
+    assert found != kernel_distance(x, y, seed=6)
+    assert found.sd > 0
+    # subsets are drawn without repetition: a repeated row would count its own k(x, x) as a pair
+    assert found.mean == pytest.approx(unbiased_mmd2(x, y[:80]), rel=0.5)
+
+
+def test_its_interval_is_as_wide_as_its_values_scatter() -> None:
+    rng = np.random.default_rng(6)
+    found = [
+        kernel_distance(rng.standard_normal((100, 4)), rng.standard_normal((100, 4)) + 0.5, subsets=30)
+        for _ in range(60)
+    ]
+    scatter = np.std([one.mean for one in found])
+    width = np.mean([np.diff(one.interval) for one in found])
+    assert width / (2 * 1.96 * scatter) == pytest.approx(1.15, abs=0.3)
+
+
+def test_what_cannot_be_had() -> None:
+    x = np.random.default_rng(7).standard_normal((8, 2))
+    blown_up = kernel_distance(np.full((8, 2), np.inf), x)
+    assert blown_up.mean == np.inf
+    assert np.isnan(blown_up.interval).all()
+    assert np.isnan(kernel_distance(x[:1], x).mean)
+    pair = kernel_distance(x[:2], x)
+    assert pair.size == 2
+    assert np.isnan(pair.interval).all()
