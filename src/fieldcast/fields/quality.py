@@ -160,15 +160,15 @@ def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     """Refuses a change of units midway: a step of the area mean, or of the log area spread, like no other.
 
     A step is ten times (of the log spread five times) the fifth largest, so that up to four changes are
-    seen; it is large, a whole area spread or a factor of five; and it stays: up to ten times on either side
-    lie apart by half of it. Steps over the border of a segment do not count.
+    seen; it is large, three area spreads (a front over a small region comes to two) or a factor of five; and it
+    stays: up to ten times on either side lie apart by half of it. Steps over the border of a segment do not count.
     """
     name, segment = str(array.name), array["segment"].values
     typical = float(np.median(survey.spread))
     sound = survey.spread > 1e-6 * typical
     logs = np.log(np.where(sound, survey.spread, 1.0))
     inside = np.diff(segment) == 0
-    at = _lasting_step(survey.mean, inside, 10.0, typical)
+    at = _lasting_step(survey.mean, inside, 10.0, 3 * typical)
     if at is None:
         at = _lasting_step(logs, inside & sound[1:] & sound[:-1], 5.0, float(np.log(5.0)))
     if at is None:
