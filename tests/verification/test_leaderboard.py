@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.verification.leaderboard import leaderboard
+from fieldcast.verification.leaderboard import leaderboard, sample_leaderboard
 from fieldcast.verification.table import stamp
 
 DATA, SCORED = "d" * 12, "s" * 12
@@ -163,3 +163,28 @@ def test_a_model_that_blew_up_once_is_not_forgiven(tables: dict) -> None:
     assert np.isinf(pick(board, "crps", experiment="corrected")["value"])
     assert np.isinf(pick(board, "rmse", experiment="corrected")["value"])
     assert np.isfinite(pick(board, "crps")["value"])
+
+
+def sampled(experiment: str, **other: object) -> pd.DataFrame:
+    scores = pd.DataFrame({"score": ["fid", "elbo"], "value": [1.0, -90.0], "low": np.nan, "high": np.nan})
+    return stamp(scores, experiment, 0, DATA, SCORED).assign(**other)
+
+
+def test_samples_of_all_experiments_are_one_table(caplog: pytest.LogCaptureFixture) -> None:
+    scores = {
+        "a": sampled("vae"),
+        "b": sampled("flow", value=[2.0, -80.0]),
+        "c": sampled("ddpm", scored="old"),
+        "d": pd.DataFrame(),
+    }
+    board = sample_leaderboard(scores, DATA, SCORED)
+    assert list(board) == ["experiment", "seed", "data", "score", "value", "low", "high"]
+    assert board["experiment"].tolist() == ["vae", "vae", "flow", "flow"]
+    assert board["value"].tolist() == [1.0, -90.0, 2.0, -80.0]
+    (sentence,) = board.attrs["dropped"]
+    assert sentence in caplog.text
+    assert "ddpm" in sentence
+    assert "other numbers of samples or data, K or features" in sentence
+    nothing = sample_leaderboard({"d": pd.DataFrame()}, DATA, SCORED)
+    assert list(nothing) == list(board)
+    assert nothing.empty

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fieldcast.verification.short_table import forecast_short_table, short_table
+from fieldcast.verification.short_table import forecast_short_table, sample_short_table, short_table
 
 
 def row(experiment: str, k: float, score: str, *numbers: float, **other: str) -> dict:
@@ -98,3 +98,43 @@ def test_forecasts_are_shown_by_lead() -> None:
     hourly = board.assign(lead_hours=board["lead_hours"] / 8, region="domain")
     assert "0.375 d" in forecast_short_table(hourly)
     assert forecast_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+
+
+def test_samples_have_a_line_each() -> None:
+    nan = float("nan")
+    values = {
+        "vae": {
+            "fid": 4.168,
+            "kid": 0.189,
+            "c2st": 0.98,
+            "elbo": -134.93,
+            "iwae": -131.2,
+            "test_loss": 0.0254,
+        },
+        "ddpm": {"fid": 0.018, "kid": -0.0005, "c2st": 0.513, "bits_per_dim": 3.031, "elbo": nan},
+        "broken": {"fid": float("inf"), "kid": float("inf"), "c2st": 1.0},
+        "autodecoder": {"fid": nan, "test_loss": 0.1186},
+    }
+    floors = {"fid_floor": 0.0123, "kid_floor": 0.0}
+    board = pd.DataFrame(
+        [
+            {"experiment": name, "seed": seed, "score": score, "value": value * (1 + sign * 0.01)}
+            for name, scores in values.items()
+            for score, value in (scores | floors).items()
+            for seed, sign in ((0, 1), (1, -1))  # the mean of seeds is shown
+        ]
+    )
+    assert sample_short_table(board).splitlines() == [
+        "Samples beside test states: FID, KID and C2ST (a classifier's accuracy; 0.5: not told apart) low is good;",
+        "ELBO and IWAE in nats, high is good; bits/dim and loss (mean squared error of reconstructions) low",
+        "",
+        "                      FID       KID      C2ST      ELBO      IWAE  bits/dim      loss",
+        "(real states)      0.0123         0",
+        "ddpm                0.018   -0.0005     0.513                         3.031",
+        "vae                 4.168     0.189     0.980   -134.93    -131.2              0.0254",
+        "broken                inf       inf     1.000",
+        "autodecoder                                                                     0.119",
+    ]
+    assert "(real states)" not in sample_short_table(board[~board["score"].str.endswith("_floor")])
+    assert sample_short_table(board[board["score"] == "test_loss"]).splitlines()[-1].startswith("vae")
+    assert sample_short_table(board.iloc[:0]) == "No experiment has been scored yet."

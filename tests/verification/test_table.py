@@ -10,7 +10,14 @@ import pytest
 import xarray as xr
 
 from fieldcast.verification.statistics import POWER
-from fieldcast.verification.table import error_over_time, iso_times, scored_digest, scored_starts, stamp
+from fieldcast.verification.table import (
+    error_over_time,
+    iso_times,
+    scored_digest,
+    scored_samples,
+    scored_starts,
+    stamp,
+)
 
 
 def test_times_are_text_whatever_the_calendar() -> None:
@@ -94,3 +101,18 @@ def test_the_digest_of_forecasts_tells_what_is_scored_apart() -> None:
         scored_starts(starts, units, 9),
     ]
     assert len({digest, *others}) == 6
+
+
+def test_the_digest_of_samples_tells_what_is_scored_apart() -> None:
+    digest = scored_samples("d", 256, 128, 64, "w")
+    assert len(digest) == 12
+    assert digest == scored_samples("d", 256, 128, 64, "w")
+    others = [
+        scored_samples("e", 256, 128, 64, "w"),
+        scored_samples("d", 25, 128, 64, "w"),
+        scored_samples("d", 256, 12, 64, "w"),
+        scored_samples("d", 256, 128, 6, "w"),
+        scored_samples("d", 256, 128, 64, "v"),
+        scored_samples("d", 128, 256, 64, "w"),
+    ]
+    assert len({digest, *others}) == 7

@@ -13,6 +13,13 @@
 `forecasts`             the same of the task `forecast`: `verifying` finds the truth, `scoring` compares
 `diagnostics`           rank histograms and spectra of one experiment, for figures; `forecast_diagnostics`
 `stability`             a long rollout step by step: drift, structure, blow-up
+`samples`               the same of the task `sample`; `sample_diagnostics`: spectra, cells, neighbours
+`sets`                  samples beside real states, with what a perfect model and noise would score
+`frechet`               the Fréchet distance of two sets of features, FID; `kernel_distance`, KID
+`two_sample`            how well a classifier tells two sets of features apart
+`field_features`        the features of weather fields: principal components and local statistics
+`wasserstein`           how far two laws of single cells are apart
+`neighbours`            the nearest training state of each state
 `table`                 the scores table: its rows, its digest
 `layout`                what the leaderboard of each task holds
 `leaderboard`           scores, intervals, paired comparisons of many experiments, from stored tables
@@ -21,5 +28,5 @@
 
 An evaluation stores statistics, not scores: root mean squares, intervals and differences between
 experiments that were evaluated on different days then need no field, and averages cannot be taken in the
-wrong order.
+wrong order. Of samples it stores scores: how far two sets are apart is no mean over times.
 """

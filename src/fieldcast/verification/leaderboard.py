@@ -13,7 +13,7 @@ from jaxtyping import Float
 from . import bootstrap
 from .layout import FORECAST, RECONSTRUCT, Comparison, Layout, pair
 
-__all__ = ["FORECAST", "RECONSTRUCT", "leaderboard", "skill_horizon"]
+__all__ = ["FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,29 @@ def leaderboard(
     return table
 
 
-def current(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that were scored on these data and this selection, and a sentence on each experiment that
-    was not."""
+def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:
+    """The scores of `sample_statistics` of all experiments: experiment, seed, data, score, value, low, high.
+
+    `scores` are stamped; an empty one is an experiment that has not run. Rows of other data, or of other numbers
+    of samples, than `data` and `scored` say are left out as in `leaderboard`.
+    """
+    kept, dropped = current(scores, data, scored, "numbers of samples or data, K or features")
+    for sentence in dropped:
+        logger.warning(sentence)
+    columns = ["experiment", "seed", "data", "score", "value", "low", "high"]
+    table = kept.reindex(columns=columns)
+    table.attrs["dropped"] = dropped
+    return table
+
+
+def current(
+    scores: Mapping[str, pd.DataFrame],
+    data: str,
+    scored: str,
+    selection: str = "times, cases, members or units",
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that were scored on these data and this selection (in words), and a sentence on each experiment
+    that was not."""
     kept, dropped = [], []
     for table in scores.values():
         if table.empty:
@@ -65,7 +85,7 @@ def current(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> tuple
         kept.append(table[fits])
         if not fits.all():
             part = "" if not fits.any() else f"{(~fits).sum()} rows of "
-            other = "other data" if (table["data"] != data).any() else "other times, cases, members or units"
+            other = "other data" if (table["data"] != data).any() else f"other {selection}"
             dropped.append(
                 f"Left out of the leaderboard: {part}{table['experiment'].iloc[0]}, scored on {other} than "
                 f"this run has; run that experiment again to have it back."

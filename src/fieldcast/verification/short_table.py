@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan, nan
 
 import pandas as pd
 
@@ -21,6 +22,16 @@ FORECAST = {
 }
 DAYS = (1, 2, 3, 5, 10)  # leads to show, where they exist
 NONE = "No experiment has been scored yet."
+SAMPLE = {  # by score: its heading, and how a value is written
+    "fid": ("FID", ".4g"),
+    "kid": ("KID", ".3g"),
+    "c2st": ("C2ST", ".3f"),
+    "elbo": ("ELBO", ".5g"),
+    "iwae": ("IWAE", ".5g"),
+    "bits_per_dim": ("bits/dim", ".4g"),
+    "test_loss": ("loss", ".3g"),
+}
+REAL = "(real states)"
 
 
 def short_table(leaderboard: pd.DataFrame) -> str:
@@ -55,6 +66,36 @@ def forecast_short_table(leaderboard: pd.DataFrame) -> str:
     levels = {lead: f"{lead / 24:>7.4g} d" for lead in shown}
     title = f"Forecasts, all variables, {chosen['region'].iloc[0]}; anomaly standard deviations"
     return "\n".join([title, *blocks(chosen, "lead_hours", levels, FORECAST)])
+
+
+def sample_short_table(leaderboard: pd.DataFrame) -> str:
+    """Plain text: a line an experiment, nearest to real states first; a column for each score that one of them has.
+
+    The first line is what training states score in the place of samples: no model can be expected below it.
+    """
+    scores = leaderboard.groupby(["experiment", "score"])["value"].mean().unstack("score")
+    if scores.empty:
+        return NONE
+    shown = [name for name in SAMPLE if name in scores and scores[name].notna().any()]
+    order = scores["fid"].sort_values().index if "fid" in scores else scores.index
+    wide = max(len(name) for name in (*order, REAL)) + 2
+    lines = [
+        "Samples beside test states: FID, KID and C2ST (a classifier's accuracy; 0.5: not told apart) low is good;",
+        "ELBO and IWAE in nats, high is good; bits/dim and loss (mean squared error of reconstructions) low",
+        "",
+        " " * wide + "".join(f"{SAMPLE[name][0]:>10}" for name in shown),
+    ]
+    floors = {name: float(scores[f"{name}_floor"].mean()) for name in shown if f"{name}_floor" in scores}
+    rows = ({REAL: floors} if floors else {}) | {str(name): dict(scores.loc[name]) for name in order}
+    for name, values in rows.items():
+        cells = (_sample_cell(values.get(score, nan), SAMPLE[score][1]) for score in shown)
+        lines.append(f"{name:<{wide}}{''.join(cells)}".rstrip())
+    return "\n".join(lines)
+
+
+def _sample_cell(value: float, style: str) -> str:
+    """Ten characters; blank where there is no value."""
+    return f"{'' if isnan(value) else format(value, style):>10}"
 
 
 def blocks(

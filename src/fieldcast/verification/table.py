@@ -95,6 +95,13 @@ def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: 
     return hashlib.sha256(json.dumps([what, dict(units), members], sort_keys=True).encode()).hexdigest()[:12]
 
 
+def scored_samples(data: str, samples: int, likelihood: int, members: int, features: str = "") -> str:
+    """`scored_digest` of samples: digest of the data, numbers of samples, of data whose likelihood is found and of
+    members of IWAE (K), and the hash of the features' weights: distances by other features are not comparable."""
+    what = json.dumps([data, samples, likelihood, members, features])
+    return hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
 def error_over_time(
     scores: pd.DataFrame, variable: str = "all", cells: str = "unobserved", pattern: str | None = None
 ) -> pd.DataFrame:

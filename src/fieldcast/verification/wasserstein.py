@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from jaxtyping import Float
 
-CELLS = 4096  # in memory at a time
+CELLS = 1024  # in memory at a time
 
 
 def cell_wasserstein(
