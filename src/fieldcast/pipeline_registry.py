@@ -24,7 +24,7 @@ from fieldcast.experiments import Experiment, demo, experiments, requirements
 PREPARATION = {  # once for all experiments of the task
     "reconstruct": ("ingestion", "sparsification"),
     "forecast": ("ingestion", "initialisation"),
-    "sample": ("ingestion",),
+    "sample": ("ingestion", "features"),
 }
 LIFE = {  # once for each experiment of the task
     "reconstruct": ("training", "reconstruction", "evaluation"),
@@ -35,7 +35,7 @@ COLLECTION = "reporting"  # once, from the scores of all experiments
 STANDALONE = ("fill", "predict", "tables")  # on a user's file, with what has been trained
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
 # of an experiment but read by the report, as <task>_<name>_scores
-PUBLIC = ("scores", "costs", "history", "diagnostics", "examples", "stability", "snapshots")
+PUBLIC = ("scores", "costs", "history", "diagnostics", "examples", "stability", "snapshots", "latents")
 
 STAGES = tuple(dict.fromkeys(name for names in (*PREPARATION.values(), *LIFE.values()) for name in names))
 

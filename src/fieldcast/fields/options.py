@@ -58,7 +58,9 @@ class Ingestion:
             For more than one.
         """
         if isinstance(self.path, list):
-            raise InputError("ingestion.path: images lie in one folder, not in a list of files: give that folder.")
+            raise InputError(
+                "ingestion.path: images lie in one folder, not in a list of files: give that folder."
+            )
         return self.path
 
     def fingerprint(self) -> str:

@@ -21,9 +21,11 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.loops.codec import FieldCodec
+from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec
 from fieldcast.models.core import Model, Space, build
 
 FORMAT = 2
+Codec = FieldCodec | AnyDayCodec | ImageCodec
 SPACE = ("area", "exists", "points", "static", "tendency")
 
 
@@ -32,8 +34,36 @@ class Checkpoint:
     """A model, the codec that brings data to it, and what is known of its making."""
 
     model: Model
-    codec: FieldCodec
+    codec: Codec
     header: Mapping[str, Any]
+
+    @property
+    def by_day(self) -> FieldCodec:
+        """The codec of a model of fields at a day of the year.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is of the task `sample`.
+        """
+        if not isinstance(self.codec, FieldCodec):
+            raise InputError(
+                "this checkpoint is of the task 'sample', which knows no day: name an experiment of another task."
+            )
+        return self.codec
+
+    @property
+    def state_codec(self) -> AnyDayCodec | ImageCodec:
+        """The codec of a model of states.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is of another task than `sample`.
+        """
+        if isinstance(self.codec, FieldCodec):
+            raise InputError("this checkpoint is not of the task 'sample': name an experiment of sample.")
+        return self.codec
 
 
 def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
@@ -100,21 +130,15 @@ def digest(tensors: Mapping[str, Tensor], text: str) -> str:
     return total.hexdigest()
 
 
-def pack(model: Model, codec: FieldCodec, header: Mapping[str, Any]) -> bytes:
+def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
     """The checkpoint of a model; `header` holds at least `model`, its configuration."""
     space = model.space
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"space.{name}": getattr(space, name) for name in SPACE}
-    arrays = {"climatology": codec.climatology, "deviation": codec.deviation}
-    arrays |= {"latitude": codec.latitude, "longitude": codec.longitude}
+    arrays = codec.arrays()
     tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-    place = {
-        "variables": list(space.variables),
-        "wraps": space.wraps,
-        "step_hours": space.step,
-        "attrs": {k: dict(v) for k, v in codec.attrs.items()},
-    }
-    return pack_bytes(tensors, {**header, **place, "format": FORMAT})
+    place = {"variables": list(space.variables), "wraps": space.wraps, "step_hours": space.step}
+    return pack_bytes(tensors, {**header, **place, **codec.header(), "format": FORMAT})
 
 
 def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -137,12 +161,13 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
             f"{where} holds the weights of {header['model']['type']}, which are not those of the model asked for."
         ) from None
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
-    codec = FieldCodec(
-        variables,
-        arrays["climatology"],
-        arrays["deviation"],
-        arrays["latitude"],
-        arrays["longitude"],
-        header["attrs"],
-    )
-    return Checkpoint(built.eval(), codec, header)
+    return Checkpoint(built.eval(), restored(arrays, header), header)
+
+
+def restored(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Codec:
+    """The codec of a checkpoint."""
+    kind = header.get("codec", "field")
+    if kind == "image":
+        return ImageCodec(header["treatment"], header["levels"])
+    cls = FieldCodec if kind == "field" else AnyDayCodec
+    return cls(variables=tuple(header["variables"]), attrs=header["attrs"], **arrays)

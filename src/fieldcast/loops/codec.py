@@ -17,6 +17,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.fields import calendars, grid, layout
 from fieldcast.models.core import Space
 
@@ -39,6 +40,18 @@ class FieldCodec:
 
     @classmethod
     def of(cls, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> FieldCodec:
+        """The bridge of some fields.
+
+        Raises
+        ------
+        InputError
+            For images.
+        """
+        if "sample" in fields.dims:
+            raise InputError(
+                "the data are images, which have no time: only the task sample takes them; "
+                "run `kedro run --pipelines sample` with the same --env."
+            )
         variables = tuple(layout.time_varying(fields))
         clim = np.stack([climatology[v].transpose("dayofyear", *GRID).values for v in variables], axis=1)
         deviation = normalisation["anomaly_std"].sel(variable=list(variables)).values
@@ -75,6 +88,14 @@ class FieldCodec:
             for axis, units in zip(GRID, ("degrees_north", "degrees_east"), strict=True)
         }
         return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a checkpoint."""
+        return {name: getattr(self, name) for name in ("climatology", "deviation", *GRID)}
+
+    def header(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"codec": "field", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
 
 
 def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:

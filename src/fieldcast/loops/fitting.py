@@ -102,15 +102,15 @@ def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
 
 def check_fields(fields: xr.Dataset, made: Checkpoint, seed: int) -> None:
     """One sentence if a checkpoint is not of these fields and this seed, and whole."""
-    of_variables(fields, made.codec, "the fields are")
-    same_grid(fields, made.codec, "the data set")
+    of_variables(fields, made.by_day, "the fields are")
+    same_grid(fields, made.by_day, "the data set")
     whole(made, fields.attrs.get("digest"), seed)
 
 
 def check_observations(observations: xr.Dataset, made: Checkpoint, seed: int) -> None:
     """One sentence if a checkpoint is not of these observations' variables, grid and data, of this seed, and whole."""
-    of_variables(observations, made.codec, "the observations are")
-    same_grid(observations, made.codec, "the data set")
+    of_variables(observations, made.by_day, "the observations are")
+    same_grid(observations, made.by_day, "the data set")
     whole(made, observations.attrs.get("data"), seed)
 
 

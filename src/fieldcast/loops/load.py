@@ -1,4 +1,4 @@
-"""A trained model alone: `fieldcast.load(path).fill(dataset)`. xarray in, xarray out; no Kedro.
+"""A trained model alone: `fieldcast.load(path).fill(dataset)`, .forecast, .sample. xarray in, xarray out; no Kedro.
 
 The data set may come in any CF-like shape that ingestion takes (names and order of dimensions, latitudes either way);
 what goes out has its names, its order, its coordinates and its attributes.
@@ -24,6 +24,8 @@ from fieldcast.loops.draw import context_of, draw
 from fieldcast.loops.fitting import fitting, last_states
 from fieldcast.loops.forecasts import LEAD, START, Forecaster, physical
 from fieldcast.loops.rollout import Feed
+from fieldcast.loops.sampling import draw_states
+from fieldcast.loops.sampling import physical as physical_states
 from fieldcast.models.core import place
 
 
@@ -123,7 +125,7 @@ class TrainedModel:
             raise InputError(
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
             )
-        model, codec = self.checkpoint.model, self.checkpoint.codec
+        model, codec = self.checkpoint.model, self.checkpoint.by_day
         data = fitting(dataset, codec)
         x = draw(model, context_of(data, codec, model.space, noise), members, seed)
         filled = codec.decode(x, data["time"])
@@ -149,7 +151,7 @@ class TrainedModel:
         self.check_task("forecast", "forecast")
         if members < 1 or steps < 1:
             raise InputError(f"forecast needs at least one step and one member, not {steps} and {members}.")
-        model, codec = self.checkpoint.model, self.checkpoint.codec
+        model, codec = self.checkpoint.model, self.checkpoint.by_day
         data = last_states(dataset, codec, model.space, model.history)
         last = data["time"].values[-1:]
         forecaster = Forecaster(model, codec, data, list(calendars.iso(last)), members, seed, self.feed)
@@ -163,6 +165,20 @@ class TrainedModel:
             forecast_reference_time=((), last[0], START), lead=("lead", found["lead"].values, LEAD),
             time=("lead", valid, {"standard_name": "time"}),
         )  # fmt: skip
+
+    def sample(self, count: int, seed: int = 0) -> xr.Dataset:
+        """So many states that could be real, (sample, ...): fields in their units, or images in grey values.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is of another task, or nothing is asked for.
+        """
+        self.check_task("sample", "sample")
+        if count < 1:
+            raise InputError(f"sample needs a number of samples of at least one, not {count}.")
+        model = self.checkpoint.model
+        return physical_states(model, self.checkpoint.state_codec, draw_states(model, count, seed))
 
 
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:

@@ -8,11 +8,13 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
+from fieldcast.models.pixels import Treatment
 
 STRICT = ConfigDict(extra="forbid")
 Pattern = Literal["random", "regular", "stations", "swaths", "blocks"]
 PATTERNS: tuple[Pattern, ...] = ("random", "regular", "stations", "swaths", "blocks")
 SMALLEST_K = 0.005
+FEWEST_SAMPLES = 16  # that sets can be compared by
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -126,6 +128,32 @@ class File:
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.path is None):
             raise InputError("a model of type File has either a path (a file of forecasts) or a dataset.")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pixels:
+    """What one model sees of images (see models/pixels.py); of fields it has no meaning."""
+
+    treatment: Treatment = "threshold"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sampling:
+    """How much is drawn and scored of models of states."""
+
+    samples: Annotated[int, Field(ge=FEWEST_SAMPLES)] = 256  # drawn of each model
+    data: Annotated[int, Field(ge=1)] = (
+        256  # of the test split, and of the training split, whose likelihood is found
+    )
+    draws: Annotated[int, Field(ge=1)] = 128  # K of IWAE_K; of the bound of a diffusion: times of the chain
+
+    def capped(self, limits: "Limits") -> dict[str, int]:
+        """The numbers in force under the limits."""
+        return {
+            "samples": max(FEWEST_SAMPLES, limits.cap("T", self.samples)),
+            "likelihood": limits.cap("T", self.data),
+            "members": limits.cap("members", self.draws),
+        }
 
 
 @dataclass(frozen=True, config=STRICT)

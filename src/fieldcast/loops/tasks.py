@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldcast.loops.options import Sparsification
-from fieldcast.models import masks
+from fieldcast.loops.state_codecs import StateCodec
+from fieldcast.models import masks, pixels
 from fieldcast.models.core import Batch, Context, Space
 from fieldcast.models.draws import Draws
 
@@ -144,3 +145,37 @@ class Forecast:
         x = self.x[last[:, None] + after]
         context = Context(len(last), past=past, day=self.day[last + 1])
         return Batch(x if steps > 1 else x[:, 0], context, index=last + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """c = (): states as they are. Of images each step sees its own binarisation or dequantisation.
+
+    `scored`: data that are not trained on see always the same one.
+    """
+
+    values: Float[Tensor, "datum variable y x"]
+    label: Int[Tensor, " datum"] | None
+    space: Space
+    codec: StateCodec
+    scored: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def states(self) -> Iterator[Batch]:
+        """One batch of all."""
+        index = torch.arange(len(self), device=self.values.device)
+        yield self.batch(index, Draws(pixels.TEST_SEED, index))
+
+    def batch(
+        self, index: Int[Tensor, " batch"], draws: Draws, shared_mask: bool = False, steps: int = 1
+    ) -> Batch:
+        x = self.codec.seen(self.values[index], pixels.fixed(draws) if self.scored else draws)
+        label = None if self.label is None else self.label[index]
+        return Batch(x, Context(len(index)), index=index, label=label)
+
+    def trials(self, count: int, seed: int) -> list[tuple[Batch, Draws]]:
+        index = evenly(len(self), count).to(self.values.device)
+        draws = Draws(seed, index, MEMBERS, TRIALS)
+        return [(self.batch(index, draws), draws)]

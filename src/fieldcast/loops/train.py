@@ -15,13 +15,16 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.loops import provenance
-from fieldcast.loops.checkpoint import pack, read_header, unpack
+from fieldcast.loops.checkpoint import Codec, pack, read_header, unpack
 from fieldcast.loops.codec import FieldCodec, space_of
 from fieldcast.loops.fit import Saved, fit, solve
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.options import Fit, Limits, Sparsification
-from fieldcast.loops.tasks import Forecast, Reconstruct, Task
-from fieldcast.models.core import Model, Solved, Space, build, place
+from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec, space_of_images
+from fieldcast.loops.tasks import Forecast, Reconstruct, Sample, Task
+from fieldcast.models.core import Model, Solved, Space, Trained, build, place
+from fieldcast.models.draws import Draws
+from fieldcast.models.pixels import Treatment
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Recipe:
     seed: int
     limits: Limits
     device: str
+    treatment: Treatment = "threshold"  # of images
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
@@ -52,6 +56,8 @@ class Recipe:
         known.pop("limits")  # the fit's options are under them already
         if self.task != "reconstruct":
             known.pop("sparsification")
+        if self.task != "sample":
+            known.pop("treatment")
         known |= {"device": choose_device(self.device).type, "data": data, "base": base}
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
@@ -79,14 +85,17 @@ def train(
     InputError
         For a model that cannot be built, a device that is not there, a base of another model.
     """
-    codec = FieldCodec.of(fields, climatology, normalisation)
-    space = space_of(fields, climatology, normalisation).to(choose_device(recipe.device))
+    codec, space = bridge(recipe, fields, climatology, normalisation)
+    space = space.to(choose_device(recipe.device))
     model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
     options = recipe.options()
     training, validation = (
-        task(select(fields, splits, name), codec, space, recipe, model.history)
+        task(select(fields, splits, name), codec, space, recipe, model.history, name)
         for name in ("train", "validation")
     )
+    if isinstance(model, Trained) and isinstance(training, Sample):
+        states = next(training.states())
+        model.prepare(states, Draws(recipe.seed, states.index))
     for part in closed_form_parts(model):
         if base is None:
             solve(part, training, validation, options, recipe.seed)
@@ -105,8 +114,26 @@ def train(
     )  # fmt: skip
 
 
+def bridge(
+    recipe: Recipe, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
+) -> tuple[Codec, Space]:
+    """What brings the data to the model of a task, and where states live.
+
+    Raises
+    ------
+    InputError
+        For images, of any task but `sample`.
+    """
+    if recipe.task != "sample":
+        codec = FieldCodec.of(fields, climatology, normalisation)
+        return codec, space_of(fields, climatology, normalisation)
+    if "sample" in fields.dims:
+        return ImageCodec(recipe.treatment, fields.attrs["levels"]), space_of_images(fields)
+    return AnyDayCodec.of(fields, normalisation), space_of(fields, climatology, normalisation)
+
+
 def task(
-    fields: xr.Dataset, codec: FieldCodec, space: Space, recipe: Recipe, history: int = 0
+    fields: xr.Dataset, codec: Codec, space: Space, recipe: Recipe, history: int, split: str
 ) -> Task:  # fmt: skip
     """A split as the task sees it, on the device; cells that never exist are at the climatology.
 
@@ -116,6 +143,9 @@ def task(
         For a split that does not hold one window of a forecast.
     """
     device = space.area.device
+    if not isinstance(codec, FieldCodec):
+        label = torch.from_numpy(fields["label"].values).to(device) if "label" in fields.coords else None
+        return Sample(codec.encode(fields).to(device), label, space, codec, split != "train")
     x, day = torch.nan_to_num(codec.encode(fields)).to(device), codec.days(fields["time"]).to(device)
     if recipe.task == "reconstruct":
         return Reconstruct(x, day, space, recipe.sparsification)

@@ -76,6 +76,13 @@ class Gaussian(Likelihood):
         return output + torch.exp(self.log_sigma) * draws.normal(*output.shape[2:])
 
 
+class LearnedGaussian(Gaussian):
+    """The same with sigma learned, from 0.5 on."""
+
+    def __init__(self) -> None:
+        super().__init__(0.5, learned=True)
+
+
 class Bernoulli(Likelihood):
     """p(x | z) = m^x (1 - m)^(1 - x), m = sigmoid(decoder). Only where x is 0 or 1 is it a likelihood."""
 

@@ -6,14 +6,17 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.fields import grid
-from fieldcast.loops.options import Evaluation, Limits
+from fieldcast.loops.compare import compare
+from fieldcast.loops.options import Evaluation, Limits, Sampling
 from fieldcast.verification.forecasts import forecast_statistics
 from fieldcast.verification.leaderboard import FORECAST, leaderboard
 from fieldcast.verification.plots.examples import examples
 from fieldcast.verification.plots.forecast_examples import forecast_examples
+from fieldcast.verification.plots.sample_examples import sample_examples, with_pictures
 from fieldcast.verification.reconstruction import reconstruction_statistics
 from fieldcast.verification.regions import WHOLE
-from fieldcast.verification.table import scored_digest, scored_starts, stamp
+from fieldcast.verification.samples import sample_statistics
+from fieldcast.verification.table import scored_digest, scored_samples, scored_starts, stamp
 
 
 def score(
@@ -84,6 +87,41 @@ def show_forecasts(forecasts: xr.Dataset, fields: xr.Dataset, climatology: xr.Da
     if not forecasts.data_vars:
         return xr.Dataset()
     return forecast_examples(forecasts, fields, climatology=climatology)
+
+
+def score_samples(
+    samples: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, fields: xr.Dataset,
+    normalisation: xr.Dataset, splits: dict[str, Any], extractor: bytes, sampling: Sampling, limits: Limits,
+    seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
+    """Scores under the digest of what was scored, diagnostics; and real and nearest training states to be shown."""
+    known = compare(samples, fields, normalisation, splits, extractor, seed)
+    scores, diagnostics = sample_statistics(
+        samples,
+        known.real,
+        densities,
+        xr.Dataset() if latents is None else latents,
+        features=known.features,
+        states=known.states,
+        extractor=known.known,
+        noise=known.noise,
+        seed=seed,
+    )
+    asked = sampling.capped(limits)
+    scored = scored_samples(fields.attrs["digest"], **asked, features=known.known["weights"])
+    diagnostics = diagnostics.assign_attrs(treatment=samples.attrs["treatment"])
+    real = sample_examples(samples, known.real, known.training, diagnostics["nearest"].values)
+    return stamp(scores, "", seed, fields.attrs["digest"], scored), diagnostics, real
+
+
+def summarise_samples(scores: pd.DataFrame) -> pd.DataFrame:
+    """All scores."""
+    return scores
+
+
+def show_samples(pictures: xr.Dataset, shown: xr.Dataset) -> xr.Dataset:
+    """A few states to look at."""
+    return with_pictures(shown, pictures)
 
 
 def units(data: xr.Dataset) -> dict[str, str]:

@@ -21,7 +21,13 @@ PARAMETERS = {
 }
 
 
+SAMPLED = ["samples", "densities", "latents", "fields", "normalisation", "splits", "extractor"]
+OPTIONS = [f"params:{name}" for name in ("sampling", "limits", "seed")]
+
+
 def create_pipeline(task: str) -> Pipeline:
+    if task == "sample":
+        return samples()
     if task not in DRAWN:
         return Pipeline([])
     scored = [*DRAWN[task], "fields"]
@@ -31,5 +37,16 @@ def create_pipeline(task: str) -> Pipeline:
             node(SCORE[task], inputs, ["scores", "diagnostics"], name="score"),
             node(SUMMARISE[task], ["scores", "params:seed"], "metrics", name="summarise"),
             node(SHOW[task], SHOWN[task], "examples", name="show"),
+        ]
+    )
+
+
+def samples() -> Pipeline:
+    """Of states drawn from nothing: against the test split as a whole."""
+    return Pipeline(
+        [
+            node(nodes.score_samples, [*SAMPLED, *OPTIONS], ["scores", "diagnostics", "shown"], name="score"),
+            node(nodes.summarise_samples, "scores", "metrics", name="summarise"),
+            node(nodes.show_samples, ["pictures", "shown"], "examples", name="show"),
         ]
     )

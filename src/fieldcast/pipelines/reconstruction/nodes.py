@@ -26,7 +26,7 @@ def draw(
     known = {"parameters": parameters, **made.header["costs"]}
     times: list[float] = []
     for piece, sample_ms in reconstruct(
-        place(made.model, choose_device(device)), made.codec, observations, members, seed
+        place(made.model, choose_device(device)), made.by_day, observations, members, seed
     ):
         times.append(sample_ms)
         yield piece, pd.DataFrame([{**known, "sample_ms": sum(times) / len(times)}])

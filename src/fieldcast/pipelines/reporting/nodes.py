@@ -9,13 +9,14 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.loops import provenance
-from fieldcast.loops.options import Evaluation, Limits
+from fieldcast.loops.features import load_features
+from fieldcast.loops.options import Evaluation, Limits, Sampling
 from fieldcast.pipelines.evaluation.nodes import units
-from fieldcast.verification.leaderboard import FORECAST, leaderboard
-from fieldcast.verification.report import Forecast, Reconstruct, describe, report
-from fieldcast.verification.short_table import forecast_short_table, short_table
+from fieldcast.verification.leaderboard import FORECAST, leaderboard, sample_leaderboard
+from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, report
+from fieldcast.verification.short_table import forecast_short_table, sample_short_table, short_table
 from fieldcast.verification.stability import stability_table
-from fieldcast.verification.table import scored_digest, scored_starts
+from fieldcast.verification.table import scored_digest, scored_samples, scored_starts
 
 Drawn = tuple[dict[str, Figure], dict[str, Figure]]  # for the page, and for the disk
 
@@ -42,6 +43,18 @@ def rank_forecasts(
     return table, forecast_short_table(table)
 
 
+def rank_samples(
+    extractor: bytes | None, fields: xr.Dataset, sampling: Sampling, limits: Limits, **scores: pd.DataFrame
+) -> tuple[pd.DataFrame, str]:
+    """The leaderboard of the experiments whose samples have been scored in these features, and its short form."""
+    if extractor is None:
+        return pd.DataFrame(), ""
+    weights = load_features(extractor).known["weights"]
+    scored = scored_samples(fields.attrs["digest"], **sampling.capped(limits), features=weights)
+    table = sample_leaderboard(named(scores), fields.attrs["digest"], scored)
+    return table, sample_short_table(table)
+
+
 def gather(
     leaderboard: pd.DataFrame, observations: xr.Dataset | None, **parts: Any
 ) -> tuple[dict[str, Reconstruct], dict[str, Figure], dict[str, Figure]]:
@@ -63,6 +76,16 @@ def gather_forecasts(
         return {}, {}, {}, b"", pd.DataFrame()
     task = Forecast(leaderboard=leaderboard, starts=starts, **by_part(parts))
     return {"forecast": task}, *drawn(task), task.animation() or b"", stability_table(task.stability)
+
+
+def gather_samples(
+    leaderboard: pd.DataFrame, **parts: Any
+) -> tuple[dict[str, Sample], dict[str, Figure], dict[str, Figure]]:
+    """The same of samples."""
+    if leaderboard.empty:
+        return {}, {}, {}
+    task = Sample(leaderboard=leaderboard, **by_part(parts))
+    return {"sample": task}, *drawn(task)
 
 
 def write_page(
@@ -97,7 +120,7 @@ def by_part(parts: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "experiments": sorted({name.rpartition("__")[0] for name in parts})}
 
 
-def drawn(task: Reconstruct | Forecast) -> Drawn:
+def drawn(task: Reconstruct | Forecast | Sample) -> Drawn:
     """Figures by name, and by file."""
     figures = task.figures()
     return figures, {f"{name}.png": figure for name, figure in figures.items()}

@@ -17,7 +17,9 @@ def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
         found += reconstruction(experiments["reconstruct"])
     if "forecast" in experiments:
         found += forecasts(experiments["forecast"])
-    tasks = [task for task in ("reconstruct", "forecast") if task in experiments]
+    if "sample" in experiments:
+        found += samples(experiments["sample"])
+    tasks = [task for task in ("reconstruct", "forecast", "sample") if task in experiments]
     page = {name: name for name in DATA}
     page |= {task: f"gathered_{task}" for task in tasks} | {
         f"{task}_figures": f"drawn_{task}" for task in tasks
@@ -64,6 +66,23 @@ def forecasts(names: Sequence[str]) -> Pipeline:
                 gathered | parts("forecast", names, (*COMMON, "stability", "snapshots")),
                 drawn,
                 name="gather_forecasts",
+            ),
+        ]
+    )
+
+
+def samples(names: Sequence[str]) -> Pipeline:
+    options = {name: f"params:{name}" for name in ("sampling", "limits")}
+    inputs = {"extractor": "extractor_stored", "fields": "fields", **options, **scores("sample", names)}
+    gathered = {"leaderboard": "leaderboard_sample"} | parts("sample", names, (*COMMON, "latents"))
+    return Pipeline(
+        [
+            node(nodes.rank_samples, inputs, ["leaderboard_sample", "summary_sample"], name="rank_samples"),
+            node(
+                nodes.gather_samples,
+                gathered,
+                ["gathered_sample", "drawn_sample", "figures_sample"],
+                name="gather_samples",
             ),
         ]
     )

@@ -57,4 +57,4 @@ def made(
     check_fields(fields, found, seed)
     one = place(found.model, choose_device(device))
     members = members if options.members is None else options.members
-    return Forecaster(one, found.codec, fields, times, members, seed, options.feed), dict(found.header)
+    return Forecaster(one, found.by_day, fields, times, members, seed, options.feed), dict(found.header)

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.options import Fit, Limits, Pixels, Sparsification
 from fieldcast.loops.train import Recipe, train
 from fieldcast.verification.plots.losses import loss_curve
 
@@ -28,6 +28,16 @@ def fit_forecast(
 ) -> Iterator[tuple[bytes, bytes, pd.DataFrame]]:  # fmt: skip
     """The same of a model of the next state."""
     recipe = Recipe("forecast", model, fit, Sparsification(), seed, limits, device)
+    yield from train(recipe, fields, climatology, normalisation, splits, earlier)
+
+
+def fit_sampler(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
+    earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
+    options: Pixels,
+) -> Iterator[tuple[bytes, bytes, pd.DataFrame]]:  # fmt: skip
+    """The same of a model of states."""
+    recipe = Recipe("sample", model, fit, Sparsification(), seed, limits, device, options.treatment)
     yield from train(recipe, fields, climatology, normalisation, splits, earlier)
 
 

@@ -12,6 +12,7 @@ PARAMETERS = [f"params:{name}" for name in ("model", "fit", "seed", "limits", "d
 FIT: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "reconstruct": (nodes.fit_reconstruction, ["params:sparsification"]),
     "forecast": (nodes.fit_forecast, []),
+    "sample": (nodes.fit_sampler, ["params:options"]),
 }
 
 

@@ -1,0 +1,186 @@
+"""What sets of states are compared in by FID, KID and classifiers: made once for some data, with a seed of its own.
+
+Of images with labels the last hidden layer of a classifier trained on the training split; of fields, and of images
+without labels, principal components and local statistics. Values of other features are not comparable, so the weights'
+hash stands beside every score.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from tqdm import tqdm
+
+from fieldcast.fields import grid
+from fieldcast.fields.splits import select
+from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
+from fieldcast.loops.state_codecs import AnyDayCodec
+from fieldcast.loops.tasks import evenly
+from fieldcast.loops.training import batch_index
+from fieldcast.models.classifier import Classifier
+from fieldcast.verification.field_features import FieldFeatures
+
+SEED = 0  # of the features, whatever the seed of a run
+EPOCHS, LEAST, BATCH, RATE = 4, 600, 128, 1e-3  # LEAST: steps, of few images
+FITTED = 4096  # states that principal components are of
+PIECE = 1024  # images at once
+
+Rows = Float[np.ndarray, "state feature"]
+
+
+@runtime_checkable
+class Features(Protocol):
+    """Of a data set of states, in physical units or grey values."""
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """extractor, features (how many), accuracy (of a classifier on the test split), weights (their hash)."""
+        ...
+
+    def __call__(self, states: xr.Dataset) -> Rows: ...
+
+
+@dataclass(frozen=True, eq=False)
+class OfImages:
+    """The last hidden layer of a classifier."""
+
+    network: Classifier
+    levels: int
+    known: dict[str, Any]
+
+    @torch.no_grad()
+    def __call__(self, states: xr.Dataset) -> Rows:
+        x = shares(states, self.levels)
+        return (
+            torch.cat([self.network.features(piece) for piece in x.split(PIECE)]).numpy().astype(np.float64)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class OfFields:
+    """Principal components and local statistics of standardised states."""
+
+    features: FieldFeatures
+    mean: Float[np.ndarray, " variable"]
+    deviation: Float[np.ndarray, " variable"]
+    known: dict[str, Any]
+
+    def __call__(self, states: xr.Dataset) -> Rows:
+        return self.features(standardised(states, self.mean, self.deviation))
+
+
+def fit_features(
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], earlier: bytes | None
+) -> bytes:
+    """The features of some data; `earlier` ones of the same data are kept."""
+    mark = {"data": fields.attrs["digest"], "train": list(map(str, splits["train"]))}
+    if earlier is not None:
+        header = unpack_bytes(earlier, "the file of the features")[1]
+        if mark.items() <= header.items():
+            return earlier
+    if "label" in fields.coords:
+        return of_images(fields, splits, mark)
+    return of_fields(fields, normalisation, splits, mark)
+
+
+def of_images(fields: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, Any]) -> bytes:
+    """A classifier trained on the training split."""
+    levels, training, test = (
+        fields.attrs["levels"],
+        select(fields, splits, "train"),
+        select(fields, splits, "test"),
+    )
+    x, label = shares(training, levels), torch.from_numpy(training["label"].values)
+    classes = int(fields["label"].max()) + 1
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(SEED)
+        network = Classifier(tuple(x.shape[2:]), classes)
+    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    steps = max(LEAST, EPOCHS * -(-len(x) // BATCH))
+    for step in tqdm(range(steps), unit="step", disable=None, leave=False):
+        rows = batch_index(step, SEED, None, len(x), BATCH)
+        optimiser.zero_grad(set_to_none=True)
+        network.loss(x[rows], label[rows]).backward()
+        optimiser.step()
+    with torch.no_grad():
+        guess = torch.cat([network(piece).argmax(dim=1) for piece in shares(test, levels).split(PIECE)])
+    accuracy = float((guess.numpy() == test["label"].values).mean())
+    state = network.state_dict()
+    header = {
+        **mark, "kind": "images", "levels": levels, "classes": classes, "shape": list(x.shape[2:]),
+        "accuracy": accuracy, "weights": digest({k: v.numpy() for k, v in state.items()}),
+    }  # fmt: skip
+    return pack_bytes(state, header)
+
+
+def of_fields(
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, Any]
+) -> bytes:
+    """Principal components and local statistics of the training split."""
+    training = select(fields, splits, "train")
+    dim = "sample" if "sample" in fields.dims else "time"
+    training = training.isel({dim: evenly(training.sizes[dim], FITTED).numpy()})
+    if dim == "sample":
+        values = training["image"].values
+        mean, deviation = np.array([values.mean()]), np.array([values.std()])
+        area, wraps = np.ones(values.shape[1:]), False
+    else:
+        codec = AnyDayCodec.of(fields, normalisation)
+        mean, deviation = codec.mean, codec.deviation
+        area, wraps = areas(fields), bool(fields.attrs["wraps"])
+    x = standardised(training, mean, deviation)
+    arrays = {**FieldFeatures.fit(x, area, wraps).arrays(), "state_mean": mean, "state_deviation": deviation}
+    header = {**mark, "kind": "fields", "wraps": wraps, "weights": digest(arrays)}
+    return pack_bytes({k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}, header)
+
+
+def load_features(data: bytes) -> Features:
+    """What `fit_features` made."""
+    tensors, header = unpack_bytes(data, "the file of the features")
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    if header["kind"] == "images":
+        network = Classifier(tuple(header["shape"]), header["classes"])
+        network.load_state_dict(tensors)
+        known = {"extractor": "classifier", "features": network.hidden.out_features}
+        known |= {"accuracy": header["accuracy"], "weights": header["weights"]}
+        return OfImages(network.eval(), header["levels"], known)
+    mean, deviation = arrays.pop("state_mean"), arrays.pop("state_deviation")
+    features = FieldFeatures(**arrays, wraps=header["wraps"])
+    known = {"extractor": "principal components and local statistics", "weights": header["weights"]}
+    return OfFields(
+        features, mean, deviation, {**known, "features": features.count, "accuracy": float("nan")}
+    )
+
+
+def shares(images: xr.Dataset, levels: int) -> Float[torch.Tensor, "state 1 y x"]:
+    """Grey values as shares of white."""
+    return torch.from_numpy(images["image"].values.astype(np.float32) / (levels - 1))[:, None]
+
+
+def standardised(
+    states: xr.Dataset, mean: Float[np.ndarray, " variable"], deviation: Float[np.ndarray, " variable"]
+) -> Float[np.ndarray, "state variable y x"]:
+    """States in standard deviations of their variable."""
+    arrays = [values.values for values in states.data_vars.values() if values.ndim == 3]
+    return (np.stack(arrays, axis=1) - mean[:, None, None]) / deviation[:, None, None]
+
+
+def areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
+    """Of the cells that exist; 0 elsewhere."""
+    exists = grid.exists(fields).all("variable").values
+    return grid.cell_areas(fields["latitude"].values, fields["longitude"].values, exists)
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """12 hexadecimal digits of the values."""
+    total = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        total.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return total.hexdigest()[:12]

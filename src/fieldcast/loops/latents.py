@@ -1,0 +1,113 @@
+"""What a model of states has inside, to be looked at: its codes and its prior; decoded grids, a diffusion on its way."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from fieldcast.loops.sampling import Examined, Split, physical
+from fieldcast.loops.state_codecs import StateCodec
+from fieldcast.models.core import Context, Model
+from fieldcast.models.diffusion import Diffusion
+from fieldcast.models.draws import Draws
+from fieldcast.models.encoders import StateEncoder
+from fieldcast.models.priors import given
+from fieldcast.models.vae import VAE
+
+LOOK = 2  # the step of draws that are looked at
+SIDE = 10  # of the decoded grid
+REACH = 2.5  # its edge, in standard deviations of a standard normal
+DENSITY_SIDE, DENSITY_REACH = 101, 4.0
+RESTORED = 10  # data shown beside their reconstructions
+SNAPSHOTS = 200, 100, 50, 20, 10, 0
+SNAPPED = 4  # draws shown on their way
+
+
+@torch.no_grad()
+def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dataset:
+    """mean, drawn (datum, latent), prior (draw, latent), log_density (v, u) of two components; nothing without codes."""
+    if not isinstance(model, VAE) or examined.mean is None or examined.drawn is None:
+        return xr.Dataset()
+    prior = given(model.prior, model.encoder)
+    device, count = model.space.area.device, len(examined.mean)
+    drawn = prior.draw(Draws(seed, torch.arange(count, device=device), step=LOOK))[:, 0].cpu()
+    found = xr.Dataset(
+        {
+            "mean": (("datum", "latent"), examined.mean.numpy()),
+            "drawn": (("datum", "latent"), examined.drawn.numpy()),
+            "prior": (("draw", "latent"), drawn.numpy()),
+        }
+    )
+    if split.batch.label is not None:
+        found = found.assign_coords(label=("datum", split.batch.label.cpu().numpy()))
+    if drawn.shape[1] == 2:
+        axis = torch.linspace(-DENSITY_REACH, DENSITY_REACH, DENSITY_SIDE, device=device)
+        v, u = torch.meshgrid(axis, axis, indexing="ij")
+        log_p = prior.log_prob(torch.stack([u, v], dim=-1).flatten(0, 1)[None])[0].reshape(v.shape)
+        places = {"v": axis.cpu().numpy(), "u": axis.cpu().numpy()}
+        found = found.assign_coords(places).assign(log_density=(("v", "u"), log_p.cpu().numpy()))
+    return found
+
+
+@torch.no_grad()
+def pictures(model: Model, codec: StateCodec, split: Split, seed: int) -> xr.Dataset:
+    """States to look at, (picture, ...), with the coordinates kind, number and t; nothing of a model without any."""
+    parts = []
+    if isinstance(model, VAE) and isinstance(model.encoder, StateEncoder):
+        parts = [decoded_grid(model, codec), *restored(model, codec, split, seed)]
+    elif isinstance(model, Diffusion):
+        parts = [snapshots(model, codec, seed)]
+    return xr.concat(parts, "picture") if parts else xr.Dataset()
+
+
+def decoded_grid(model: VAE, codec: StateCodec) -> xr.Dataset:
+    """x of z_0 rising along a row and z_1 falling from row to row, the other components 0."""
+    device = model.space.area.device
+    axis = torch.linspace(-REACH, REACH, SIDE, device=device)
+    v, u = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    latent = components(model)
+    z = torch.zeros(SIDE * SIDE, 1, latent, device=device)
+    z[:, 0, 0] = u.flatten()
+    if latent > 1:
+        z[:, 0, 1] = v.flatten()
+    draws = Draws(0, torch.arange(len(z), device=device), step=LOOK)
+    output = model.decode(z, Context(len(z)), draws)[:, 0]
+    return of_kind(model, codec, model.likelihood.mean(output), "grid")
+
+
+def components(model: VAE) -> int:
+    """How many a code has."""
+    one = Draws(0, torch.zeros(1, dtype=torch.long, device=model.space.area.device))
+    return given(model.prior, model.encoder).draw(one).shape[-1]
+
+
+def restored(model: VAE, codec: StateCodec, split: Split, seed: int) -> list[xr.Dataset]:
+    """Some data, and what decoding the means of their posteriors gives."""
+    batch = split.batch
+    few = torch.arange(min(RESTORED, len(batch.x)), device=batch.x.device)
+    some = type(batch)(batch.x[few], batch.context[few])
+    one = Draws(seed, few, step=LOOK)
+    q = model.posterior(some, one)
+    back = model.likelihood.mean(model.decode(q.mean[:, None], some.context, one))[:, 0]
+    return [of_kind(model, codec, some.x, "truth"), of_kind(model, codec, back, "reconstruction")]
+
+
+def snapshots(model: Diffusion, codec: StateCodec, seed: int) -> xr.Dataset:
+    """x_t of some draws on their way from noise."""
+    rows = torch.arange(SNAPPED, device=model.space.area.device)
+    found = model.snapshots(Context(len(rows)), Draws(seed, rows, step=LOOK), SNAPSHOTS)
+    parts = [of_kind(model, codec, x[:, 0], "snapshot", t) for t, x in sorted(found.items(), reverse=True)]
+    return xr.concat(parts, "picture")
+
+
+def of_kind(model: Model, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:
+    """States to look at that say what they are."""
+    data = physical(model, codec, x).drop_vars("sample").rename(sample="picture")
+    numbers = np.arange(len(x))
+    return data.assign_coords(
+        kind=("picture", np.full(len(x), kind)),
+        number=("picture", numbers),
+        t=("picture", np.full(len(x), t)),
+    )

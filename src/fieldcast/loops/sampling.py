@@ -1,0 +1,179 @@
+"""Draws of states, and what a model of states says of data: their codes, their likelihood, how well they come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from fieldcast.fields import calendars
+from fieldcast.fields.splits import select
+from fieldcast.loops.state_codecs import StateCodec
+from fieldcast.loops.tasks import Sample, evenly
+from fieldcast.models import pixels
+from fieldcast.models.core import Batch, Context, Model
+from fieldcast.models.diffusion import Diffusion
+from fieldcast.models.distributions import Point
+from fieldcast.models.draws import Draws
+from fieldcast.models.flow import Flow
+from fieldcast.models.vae import VAE
+
+ROWS = 64  # data at once
+DECODED = 512  # states decoded at once: bounds the memory
+LIKELIHOOD = 1  # the step of draws that no drawn state has
+
+Values = Mapping[str, Float[np.ndarray, " datum"]]
+
+
+@torch.no_grad()
+def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw variable y x"]:
+    """So many draws of x; they do not depend on how many are drawn at once."""
+    x = torch.empty(count, *model.space.state)
+    for rows in tqdm(
+        torch.arange(count, device=model.space.area.device).split(ROWS),
+        unit="batch",
+        disable=None,
+        leave=False,
+    ):
+        x[rows.cpu()] = model.sample(Context(len(rows)), Draws(seed, rows))[:, 0].float().cpu()
+    return x
+
+
+def physical(model: Model, codec: StateCodec, x: Float[Tensor, "draw variable y x"]) -> xr.Dataset:
+    """States in physical units or grey values; cells that never exist are NaN."""
+    return codec.decode(x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan))
+
+
+class Split(NamedTuple):
+    """Evenly spaced data of a split, as a model sees them that was not trained on them."""
+
+    batch: Batch  # without index
+    datum: Int[Tensor, " datum"]  # place in the split
+    time: list[str]  # of fields; of images empty texts
+
+
+def split_of(
+    fields: xr.Dataset, splits: Mapping[str, Any], name: str, count: int, codec: StateCodec, model: Model
+) -> Split:
+    """At most `count` data of a split."""
+    part = select(fields, splits, name)
+    dim = "sample" if "sample" in part.dims else "time"
+    datum = evenly(part.sizes[dim], count)
+    chosen = part.isel({dim: datum.numpy()})
+    device = model.space.area.device
+    label = torch.from_numpy(chosen["label"].values).to(device) if "label" in chosen.coords else None
+    # the chance of a binarisation is that of the datum, so the whole split's numbers are its
+    values = codec.encode(chosen).to(device)
+    x = codec.seen(values, pixels.fixed(Draws(0, datum.to(device))))
+    times = list(calendars.iso(chosen["time"])) if dim == "time" else [""] * len(datum)
+    return Split(Batch(x, Context(len(x)), label=label), datum, times)
+
+
+class Examined(NamedTuple):
+    """What is known of some data."""
+
+    values: Values  # by statistic
+    mean: Float[Tensor, "datum latent"] | None = None  # of their posteriors
+    drawn: Float[Tensor, "datum latent"] | None = None
+
+
+@torch.no_grad()
+def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: int) -> Examined:
+    """Likelihood and reconstruction of each datum, and its code.
+
+    A VAE: elbo = reconstruction - kl and iwae (K = `members`) [nats]; loss, the mean square error a cell of
+    decoding the mean of the posterior. Points have the loss alone. Other densities: elbo, which of a flow is log p
+    itself and of a diffusion the bound of `members` times, and bits_per_dim.
+    """
+    device, count = model.space.area.device, len(split.datum)
+    pieces = []
+    for rows in tqdm(torch.arange(count, device=device).split(ROWS), unit="batch", disable=None, leave=False):
+        known = split.batch
+        batch = Batch(
+            known.x[rows], known.context[rows], label=None if known.label is None else known.label[rows]
+        )
+        draws = Draws(seed, split.datum.to(device)[rows], members, LIKELIHOOD)
+        pieces.append(
+            of_codes(model, batch, draws)
+            if isinstance(model, VAE)
+            else of_density(model, batch, draws, codec)
+        )
+    values = {name: np.concatenate([one.values[name] for one in pieces]) for name in pieces[0].values}
+    codes = [
+        torch.cat(parts) if parts[0] is not None else None
+        for parts in zip(*(one[1:] for one in pieces), strict=True)
+    ]
+    return Examined(values, *codes)
+
+
+def of_codes(model: VAE, batch: Batch, draws: Draws) -> Examined:
+    """What a model with codes knows of a batch."""
+    one = draws.alone()
+    q = model.posterior(batch, one)
+    exists = model.space.exists
+    back = model.likelihood.mean(model.decode(q.mean[:, None], batch.context, one))[:, 0]
+    loss = ((back - batch.x) ** 2 * exists).flatten(1).sum(dim=1) / (
+        len(exists.nonzero()) * len(model.space.variables)
+    )
+    found = {"loss": loss}
+    if not isinstance(q, Point):
+        parts = [
+            model.log_parts(batch, some, q) for some in in_pieces(draws, max(1, DECODED // len(batch.x)))
+        ]
+        likelihood, ratio = (torch.cat(part, dim=1).double() for part in zip(*parts, strict=True))
+        weights = likelihood + ratio
+        found |= {
+            "elbo": weights.mean(dim=1),
+            "reconstruction": likelihood.mean(dim=1),
+            "kl": -ratio.mean(dim=1),
+            "iwae": torch.logsumexp(weights, dim=1) - np.log(weights.shape[1]),
+        }
+    return Examined(as_arrays(found), q.mean.cpu(), q.draw(one.fork(0))[:, 0].cpu())
+
+
+def of_density(model: Any, batch: Batch, draws: Draws, codec: StateCodec) -> Examined:
+    """What a model with a density, exact or bounded, knows of a batch; of another model nothing."""
+    if not hasattr(model, "log_weights"):
+        return Examined({})
+    # exact densities are the same for every draw
+    asked = (
+        in_pieces(draws, max(1, DECODED // len(batch.x))) if isinstance(model, Diffusion) else [draws.alone()]
+    )
+    log_p = torch.cat([model.log_weights(batch, some) for some in asked], dim=1).double().mean(dim=1)
+    cells = len(model.space.exists.nonzero()) * len(model.space.variables)
+    bits = -(log_p / cells + codec.log_jacobian()) / np.log(2)
+    return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}))
+
+
+def in_pieces(draws: Draws, size: int) -> Iterator[Draws]:
+    """The members of some draws, so many at once."""
+    for first in range(0, draws.members, size):
+        yield replace(draws, first=first, members=min(size, draws.members - first))
+
+
+def as_arrays(found: Mapping[str, Tensor]) -> Values:
+    return {name: value.double().cpu().numpy() for name, value in found.items()}
+
+
+def density_table(parts: Mapping[str, tuple[Split, Examined]], members: int) -> pd.DataFrame:
+    """split, datum, time, statistic, members (K, of what depends on it, else 0), value."""
+    frames = [
+        pd.DataFrame(
+            {
+                "split": name, "datum": split.datum.numpy(), "time": split.time, "statistic": statistic,
+                "members": members if statistic == "iwae" else 0, "value": values,
+            }
+        )
+        for name, (split, examined) in parts.items()
+        for statistic, values in examined.values.items()
+    ]  # fmt: skip
+    columns = ["split", "datum", "time", "statistic", "members", "value"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

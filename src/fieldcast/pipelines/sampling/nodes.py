@@ -1,0 +1,69 @@
+"""Sampling: states drawn from nothing, and what the model says of states that are real."""
+
+import time
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.loops import latents as insides
+from fieldcast.loops.checkpoint import Checkpoint, unpack
+from fieldcast.loops.fitting import whole
+from fieldcast.loops.load import choose_device
+from fieldcast.loops.options import Limits, Pixels, Sampling
+from fieldcast.loops.sampling import density_table, draw_states, examine, physical, split_of
+from fieldcast.loops.state_codecs import StateCodec
+from fieldcast.models.core import Model, place
+
+
+def draw(
+    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
+    sampling: Sampling, seed: int, limits: Limits, device: str,
+) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
+    """Samples in physical units or grey values, and what drawing and training cost."""
+    made, one, codec = trained(checkpoint, model, options, fields, seed, device)
+    begin = time.perf_counter()
+    x = draw_states(one, sampling.capped(limits)["samples"], seed)
+    milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
+    samples = physical(one, codec, x).assign_attrs(data=fields.attrs["digest"], treatment=codec.treatment)
+    parameters = sum(p.numel() for p in one.parameters())
+    costs = {"parameters": parameters, **made.header["costs"], "sample_ms": milliseconds}
+    return samples, pd.DataFrame([costs])
+
+
+def look_inside(
+    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
+    sampling: Sampling, seed: int, limits: Limits, device: str,
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
+    """Likelihoods and reconstructions of test and training data, codes and prior, pictures."""
+    _, one, codec = trained(checkpoint, model, options, fields, seed, device)
+    asked = sampling.capped(limits)
+    parts = {}
+    for name in ("test", "train"):
+        split = split_of(fields, splits, name, asked["likelihood"], codec, one)
+        parts[name] = split, examine(one, split, asked["members"] if name == "test" else 1, codec, seed)
+    split, examined = parts["test"]
+    inside = insides.latents(one, examined, split, seed)
+    return density_table(parts, asked["members"]), inside, insides.pictures(one, codec, split, seed)
+
+
+def trained(
+    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, seed: int, device: str
+) -> tuple[Checkpoint, Model, StateCodec]:
+    """The checkpoint, its model and its codec.
+
+    Raises
+    ------
+    InputError
+        If it is of other data, of another seed, of another treatment of images, or not finished.
+    """
+    made = unpack(checkpoint, model=model)
+    whole(made, fields.attrs["digest"], seed)
+    codec = made.state_codec
+    if "sample" in fields.dims and codec.treatment != options.treatment:
+        raise InputError(
+            f"the checkpoint was trained on images by treatment {codec.treatment}, the options say "
+            f"{options.treatment}: give both experiments the same."
+        )
+    return made, place(made.model, choose_device(device)), codec
