@@ -10,6 +10,7 @@ from fieldcast.verification.plots.style import (
     FORECAST,
     KNOWN,
     RECONSTRUCT,
+    SAMPLE,
     chosen,
     looks,
     percent,
@@ -26,7 +27,7 @@ def test_baselines_are_grey_and_dashed_and_learned_models_coloured_and_solid():
 
 
 def test_no_two_experiments_look_alike():
-    for task in (RECONSTRUCT, FORECAST):
+    for task in (RECONSTRUCT, FORECAST, SAMPLE):
         every = looks([*task, "a", "b", "c", "d", "e", "f", "g"])
         for one, other in itertools.combinations(every.values(), 2):
             assert (one.colour, one.dash) != (other.colour, other.dash)

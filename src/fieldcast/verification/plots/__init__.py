@@ -10,6 +10,12 @@
 `masks`              what was observed, one picture a pattern
 `ranks`              rank histograms
 `spectra`            power of members and of errors, relative to the truth; `lead_spectra`: of forecasts
+`sample_examples`    the few states that an evaluation of samples keeps; `samples`: beside real data
+`pictures`           rows of grey images, or of maps of one variable
+`decoded`            test data, reconstructions and samples; `latent_grid`: decoded grids of codes
+`denoising`          a diffusion step by step; `nearest`: samples and their nearest training states
+`embedding`          test data among the codes; `prior`: whether the prior is where they are
+`sample_scores`      FID, KID, accuracy of a classifier; `sample_spectra`, `wasserstein`: of fields
 `long_run`           a long rollout step by step
 `losses`             loss while training
 `images`             a figure as PNG

@@ -23,7 +23,7 @@ def png(figure: Figure, dpi: int = 130) -> bytes:
     figure.set_dpi(before)
     few = pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette = np.array(few.getpalette())
-    palette[palette > 249] = 255  # or white is not quite white beside the page
+    palette[palette > 245] = 255  # or white is not quite white beside the page
     few.putpalette(palette.tolist())
     buffer = io.BytesIO()
     few.save(buffer, format="PNG")

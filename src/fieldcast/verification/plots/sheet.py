@@ -23,7 +23,7 @@ class Sheet:
     """Columns by rows of maps of one grid, rows from the top.
 
     A row may lie between two others, as 4.4 does. Room beside the maps, in widths of a map: `left` and `top`
-    of all, `aside` after the first column, `between` rows.
+    of all, `aside` after the first column, `between` rows. No map is wider than `largest`, in inches.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Sheet:
         top: float = 0.0,
         aside: float = 0.0,
         between: float = GAP,
+        largest: float = 2.6,
     ) -> None:
         tall, wide = np.abs(np.diff(edges(latitude)[[0, -1]]))[0], np.diff(edges(longitude)[[0, -1]])[0]
         self.height = float(np.clip(tall / wide, 0.4, 1.1))
@@ -45,12 +46,13 @@ class Sheet:
         self.y = (edges(latitude) - edges(latitude).min()) / tall * self.height
         width = left + columns + (columns - 1) * GAP + aside
         height = top + rows * self.height + (rows - 1) * between
-        self.scale = min(WIDTH / width, 2.6)  # inches
+        self.scale = min(WIDTH / width, largest)  # inches
         self.figure = Figure(figsize=(width * self.scale, height * self.scale), facecolor="white")
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
-        self.axes.set_xlim(-left - 0.01, width - left + 0.01)
-        self.axes.set_ylim(top - height - 0.01, top + 0.01)
+        border = max(0.01, 0.02 / self.scale)  # or the frames of small maps are cut
+        self.axes.set_xlim(-left - border, width - left + border)
+        self.axes.set_ylim(top - height - border, top + border)
 
     def corner(self, column: int, row: int | float) -> tuple[float, float]:
         """Left and bottom of a place."""
@@ -63,13 +65,13 @@ class Sheet:
     ) -> None:
         """A map at (column, row); where it is NaN, `missing` shows."""
         left, bottom = self.corner(*place)
-        frame = Rectangle(
-            (left, bottom), 1, self.height, facecolor=missing, edgecolor="#b0b6bc", linewidth=0.6
-        )
-        self.axes.add_patch(frame)
+        size = {"width": 1, "height": self.height}
+        self.axes.add_patch(Rectangle((left, bottom), **size, facecolor=missing, edgecolor="none"))
         values = np.ma.masked_invalid(values)
         x, y = left + self.x, bottom + self.y
         self.axes.pcolormesh(x, y, values, cmap=colours.get_cmap(), norm=colours.norm, zorder=2)
+        line = {"edgecolor": "#b0b6bc", "linewidth": 0.6, "zorder": 4}
+        self.axes.add_patch(Rectangle((left, bottom), **size, facecolor="none", **line))
 
     def blank(self, place: tuple[int, int | float], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
         """White where no cell exists."""
@@ -99,17 +101,23 @@ class Sheet:
         where = (left - 0.025, bottom + self.height / 2)
         self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL, color=INK)
 
+    def row(self, row: int | float, text: str) -> None:
+        """The name of a row, level, left of its first map."""
+        left, bottom = self.corner(0, row)
+        where = (left - 0.045, bottom + self.height / 2)
+        self.axes.text(*where, text, ha="right", va="center", fontsize=SMALL, color=INK)
+
     def note(self, place: tuple[int, int | float], text: str) -> None:
         """In the room of a map that there is not."""
         left, bottom = self.corner(*place)
         where = (left + 0.5, bottom + self.height / 2)
         self.axes.text(*where, text, ha="center", va="center", fontsize=SMALL, color="#777777")
 
-    def bar(self, left: float, bottom: float, colours: ScalarMappable, label: str) -> None:
-        """A colour bar of 0.9 map widths, its label above."""
+    def bar(self, left: float, bottom: float, colours: ScalarMappable, label: str, wide: float = 0.9) -> None:
+        """A colour bar, by default of 0.9 map widths, its label above."""
         x, y = self.axes.transLimits.transform((left + 0.05, bottom))
-        wide, high = self.axes.transLimits.transform((left + 0.95, bottom + 0.045)) - (x, y)
-        room = self.figure.add_axes((x, y, wide, high))
+        right, upper = self.axes.transLimits.transform((left + 0.05 + wide, bottom + wide / 20))
+        room = self.figure.add_axes((x, y, right - x, upper - y))
         self.figure.colorbar(colours, cax=room, orientation="horizontal")
         room.tick_params(labelsize=SMALL - 1, width=0.5, length=2)
         room.locator_params(axis="x", nbins=4)

@@ -78,7 +78,24 @@ FORECAST: dict[str, Look] = {
     "decoder_l2": Look("#A00044", marker="<"),
     "decoder_l5": Look("#B5A300", marker=">"),
 }
-KNOWN = RECONSTRUCT | FORECAST
+SAMPLE: dict[str, Look] = {
+    "probabilistic_pca": _baseline("#000000", (0, (5, 1.5)), "o"),
+    "vae": FORECAST["vae"],
+    "vae_mixture": Look("#56B4E9", marker="s"),
+    "vae_vamp": Look("#1B3A93", marker="^"),
+    "vae_flow": Look("#00A3A3", marker="D"),
+    "vae_kl0": Look("#6F8CFF", marker="v"),
+    "vae_kl30": Look("#5C7A00", marker="P"),
+    "autoencoder": Look("#E69F00", marker="o"),
+    "autodecoder": Look("#D55E00", marker="s"),
+    "variational_autodecoder": Look("#A00044", marker="^"),
+    "variational_autodecoder_uniform": Look("#C2408F", marker="v"),
+    "variational_autodecoder_laplace": Look("#FF6F61", marker="D"),
+    "flow": Look("#009E73", marker="P"),
+    "ddpm": Look("#7A3E9D", marker="X"),
+    "ddim": Look("#B36AE2", marker="*"),
+}
+KNOWN = RECONSTRUCT | FORECAST | SAMPLE
 SPARE = ("#CC79A7", "#7A3E9D", "#8C564B", "#B5A300", "#1A7F8E", "#A00044")
 MARKERS = "PX*<>h"
 

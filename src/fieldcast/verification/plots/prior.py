@@ -1,0 +1,72 @@
+"""The prior of a model, and where its encoder puts the data: they should be the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .style import calm, new_figure
+
+DENSITY, DARKEST = "Blues", 1.5  # of a density of at most 1: darker than the dots can be seen on
+POINTS = 2000
+FINEST = 40  # bins along an axis of a histogram
+DOTS = "#c0392b"
+
+
+def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
+    """A panel an experiment: the density of the prior in blue, a draw from the posterior of each test datum as a dot.
+
+    Of two components the density is exact; of more, it is a histogram of draws in the two components in which
+    the posterior means vary most. Dots where the prior is empty are data that no sample resembles; blue
+    without dots are samples that no datum resembles.
+    """
+    columns = min(4, max(2, len(latents)))
+    lines = -(-max(1, len(latents)) // columns)
+    figure = new_figure(2.75 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for axes in panels.ravel()[len(latents) :]:
+        axes.set_visible(False)
+    for axes, (name, found) in zip(panels.ravel(), latents.items(), strict=False):
+        draw_prior(axes, found)
+        first, second = most_active(found)
+        calm(axes, name, f"z_{first}", f"z_{second}")
+        axes.grid(False)
+    return figure
+
+
+def can_be_shown(latents: xr.Dataset) -> bool:
+    """Whether there are two components, draws from posteriors, and a prior."""
+    return {"drawn", "prior"} <= set(latents.data_vars) and latents.sizes["latent"] >= 2
+
+
+def most_active(latents: xr.Dataset) -> tuple[int, int]:
+    """The two components whose posterior means vary most, in their order; of two components both."""
+    spread = latents["mean" if "mean" in latents else "drawn"].var("datum").to_numpy()
+    first, second = sorted(np.argsort(-spread, kind="stable")[:2].tolist())
+    return first, second
+
+
+def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
+    """Density and dots, in limits that hold nearly all of both."""
+    pair = list(most_active(latents))
+    drawn = latents["drawn"].isel(latent=pair).to_numpy().astype(float)[:POINTS]
+    prior = latents["prior"].isel(latent=pair).to_numpy().astype(float)
+    both = np.concatenate([drawn, prior])
+    low, high = np.quantile(both[np.isfinite(both).all(1)], [0.002, 0.998], axis=0)
+    room = 0.06 * (high - low)
+    limits = np.stack([low - room, high + room])
+    if "log_density" in latents:
+        log_density = latents["log_density"].transpose("v", "u").to_numpy().astype(float)
+        density = np.exp(log_density - np.nanmax(log_density))
+        axes.pcolormesh(latents["u"], latents["v"], density, cmap=DENSITY, shading="nearest", vmax=DARKEST)
+    else:
+        bins = int(np.clip(np.sqrt(len(prior)) / 1.6, 4, FINEST))
+        counts, *borders = np.histogram2d(*prior.T, bins, range=limits.T.tolist())
+        axes.pcolormesh(*borders, counts.T / counts.max(initial=1.0), cmap=DENSITY, vmin=0.0, vmax=DARKEST)
+    axes.scatter(*drawn.T, s=2.5, color=DOTS, alpha=0.5, linewidths=0)
+    axes.set_xlim(*limits[:, 0])
+    axes.set_ylim(*limits[:, 1])
