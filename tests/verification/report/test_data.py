@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fieldcast.verification.report import Forecast, Reconstruct, Sample, report
 from fieldcast.verification.report.data import describe, quality_table, short
 
 
@@ -55,3 +56,27 @@ def test_what_was_mended_is_open_and_what_was_fine_is_folded():
 def test_midnight_needs_no_hour():
     assert short("2001-01-01T00:00:00") == "2001-01-01"
     assert short("2001-01-01T12:30:00") == "2001-01-01 12:30"
+
+
+def test_images_are_described_without_reading_them():
+    def refuse(block):
+        raise AssertionError("the images were read")
+
+    lazy = dask.array.zeros((6, 8, 7)).map_blocks(refuse, dtype="f4", meta=np.zeros((0, 0, 0), "f4"))
+    images = xr.Dataset(
+        {"image": (("sample", "y", "x"), lazy, {"units": "1", "long_name": "grey value"})},
+        {"label": ("sample", [0, 1, 2, 0, 1, 2])},
+        {"source": "digits", "digest": "0123456789ab", "levels": 17},
+    )
+    splits = {"train": [0, 2], "validation": [3, 3], "test": [4, 5]}
+    found = describe(images, splits, xr.Dataset())
+    known = dict(found.facts)
+    assert known["Images"] == "6 images of 8 × 7 cells, 17 grey values, 3 labels"
+    assert known["Split: train"] == "3 images, 0 to 2"
+    assert known["Split: test"] == "2 images, 4 to 5"
+    assert found.variables == [("image", "1", "grey value", "images")]
+    assert found.climatology == ""
+    bare = describe(images.drop_vars("label").assign_attrs({}), {})
+    assert "without labels" in dict(bare.facts)["Images"]
+    page = report({"sample": Sample(), "forecast": Forecast(), "reconstruct": Reconstruct()}, found)
+    assert "Sampling, forecasts and reconstruction; digits; 6 images of 8 × 7 cells" in page

@@ -5,6 +5,7 @@
 `results`        what every task has
 `reconstruct`    the task `reconstruct`: `reconstruct_results`, `reconstruct_figures`, `reconstruct_sections`
 `forecast`       the task `forecast`: `forecast_results`, `_figures`, `_sections`, `_answer`; `lead_tables`
+`sample`         the task `sample`: `sample_results`, `_figures`, `_sections`, `_answer`, `_tables`
 `variants`       the comparison of the reports, from the numbers; `variant_costs`
 `long_rollout`   what 500 steps come to
 `film`           a forecast step by step, played in the page
@@ -27,5 +28,6 @@ from .forecast import Forecast
 from .html import Section
 from .page import Task, report
 from .reconstruct import Reconstruct
+from .sample import Sample
 
-__all__ = ["DataSummary", "Forecast", "Reconstruct", "Section", "Task", "describe", "report"]
+__all__ = ["DataSummary", "Forecast", "Reconstruct", "Sample", "Section", "Task", "describe", "report"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,28 +34,53 @@ class DataSummary:
 
 def describe(
     fields: xr.Dataset,
-    splits: Mapping[str, Sequence[str]],
+    splits: Mapping[str, Sequence[Any]],
     climatology: xr.Dataset | None = None,
     quality: pd.DataFrame | None = None,
 ) -> DataSummary:
-    """The summary of `fields`, of which only coordinates and attributes are read, so they may be lazy."""
-    when = iso_times(fields["time"])
-    segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
-    every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
-    pieces = f", in {segments} stretches without gaps" if segments > 1 else ""
+    """The summary of `fields`, of which only coordinates and attributes are read, so they may be lazy.
+
+    They may be images: then `splits` are first and last samples, and the climatology is empty.
+    """
     kind = "" if climatology is None else str(climatology.attrs.get("kind", ""))
     facts = [
         ("Source", str(fields.attrs.get("source", "not stated"))),
         ("Digest", str(fields.attrs.get("digest", "not stated"))),
-        ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),
-        ("Grid", grid_in_words(fields)),
-        *((f"Split: {name}", split_in_words(when, span)) for name, span in splits.items()),
+        *(about_images(fields, splits) if "sample" in fields.dims else about_fields(fields, splits)),
     ]
     if kind:
         facts.append(("Climatology", climatology_in_words(kind)))
     return DataSummary(
         facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality, kind
     )
+
+
+def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """When, where, and how they are split."""
+    when = iso_times(fields["time"])
+    segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
+    every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
+    pieces = f", in {segments} stretches without gaps" if segments > 1 else ""
+    return [
+        ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),
+        ("Grid", grid_in_words(fields)),
+        *((f"Split: {name}", split_in_words(when, span)) for name, span in splits.items()),
+    ]
+
+
+def about_images(images: xr.Dataset, splits: Mapping[str, Sequence[int]]) -> list[tuple[str, str]]:
+    """How many, of what size, and how they are split."""
+    rows, columns = images.sizes["y"], images.sizes["x"]
+    levels = f", {images.attrs['levels']:g} grey values" if "levels" in images.attrs else ""
+    labels = np.unique(images["label"].to_numpy()) if "label" in images.coords else np.array([])
+    labelled = f", {len(labels)} labels" if len(labels) else ", without labels"
+    return [
+        ("Images", f"{images.sizes['sample']} images of {rows} × {columns} cells{levels}{labelled}"),
+        *(
+            (f"Split: {name}", f"{last - first + 1} images, {first} to {last}")
+            for name, (first, last) in splits.items()
+        ),
+    ]
 
 
 def short(moment: str) -> str:
@@ -93,10 +119,15 @@ def variables_in_words(fields: xr.Dataset) -> list[tuple[str, str, str, str]]:
             str(name),
             str(values.attrs.get("units", "")),
             str(values.attrs.get("long_name", "")),
-            "changes in time" if "time" in values.dims else "static",
+            kind_in_words(values),
         )
         for name, values in fields.data_vars.items()
     ]
+
+
+def kind_in_words(values: xr.DataArray) -> str:
+    """Whether there is one at each time, or one an image, or one for all."""
+    return "changes in time" if "time" in values.dims else "images" if "sample" in values.dims else "static"
 
 
 def quality_table(quality: pd.DataFrame) -> Markup:

@@ -111,8 +111,3 @@ class Results(results.Results):
         """Whether the grid goes round the globe."""
         kinds = [str(one.attrs.get("spectrum", "")) for one in self.diagnostics.values()]
         return not any(kind.startswith("regional") for kind in kinds)
-
-    def ordered(self, part: str) -> dict[str, Any]:
-        """One part of the results in the order of the experiments."""
-        found = getattr(self, part)
-        return {name: found[name] for name in self.order if name in found}

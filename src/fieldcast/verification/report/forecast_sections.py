@@ -12,7 +12,7 @@ from .film import player
 from .forecast_answer import answer
 from .forecast_figures import StepsName, filmed, steps_names
 from .forecast_results import Lead, LeadBoard, Results
-from .html import Markup, Section, anchor, folded, join, missing, paragraph, picture, tag
+from .html import Markup, Section, anchor, folded, join, missing, paragraph, picture, shown, tag
 from .lead_tables import IN_UNITS, by_lead, horizons, regions, wide_table
 from .long_rollout import long_rollout
 from .variants import comparison
@@ -138,23 +138,10 @@ def ranks(results: Results, figures: Mapping[str, Figure]) -> Markup:
     return join([body, paragraph(UNDERSPREAD, kind="note") if vae else ""])
 
 
-def shown(figures: Mapping[str, Figure], name: str, title: str, caption: str, otherwise: str) -> Markup:
-    """A figure, or that there is none."""
-    if name in figures:
-        return picture(figures[name], title, caption)
-    return missing(f"{otherwise}: no experiment left what they need.")
-
-
 def losses(results: Results, figures: Mapping[str, Figure]) -> Markup:
     """Loss curves and tuned values."""
-    caption = "Loss of each trained experiment; dotted: the step of the best validation."
-    curves_shown = (
-        picture(figures["losses"], "Loss curves", caption)
-        if "losses" in figures
-        else missing("No loss curves: no experiment was trained, or its history was not stored.")
-    )
     tuned = training.tuning_table(results.history, TUNED, "score")
-    return join([tag("h4", "Loss curves"), curves_shown, tag("h4", "Tuned values"), tuned])
+    return join([tag("h4", "Loss curves"), training.losses_shown(figures), tag("h4", "Tuned values"), tuned])
 
 
 def all_scores(results: Results, board: LeadBoard | None) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 TASKS = ("reconstruct", "forecast")
+SAMPLE = ("sample",)
 
 GUIDE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
@@ -69,6 +70,69 @@ GUIDE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Energy score",
         "the fair CRPS of whole maps: distances are between maps, so a member must be right everywhere at once.",
         ("forecast",),
+    ),
+    (
+        "FID",
+        "Fréchet distance: how far the mean and the covariance of features of samples are from those of real data, "
+        "each taken as one Gaussian. Lower is better. The features are this project’s own, so no value may be set "
+        "beside one by Inception features, nor beside one of other data. It is biased upwards, the more the fewer "
+        "samples there are: only values of equally many compare.",
+        SAMPLE,
+    ),
+    (
+        "KID",
+        "kernel distance: by the same features, without the bias and without the Gaussian. 0 on average for samples "
+        "of the very law of the data, and so now and then below it.",
+        SAMPLE,
+    ),
+    (
+        "Real data and noise",
+        "the floor and the ceiling of FID and KID: what other real data have against the same test data, which no "
+        "model can be expected to pass, and what noise has.",
+        SAMPLE,
+    ),
+    (
+        "Accuracy of a classifier",
+        "a classifier learns to tell samples from real data by their features and is asked about others of both "
+        "(a two-sample test, C2ST). 50 %: they cannot be told apart; 100 %: always.",
+        SAMPLE,
+    ),
+    (
+        "ELBO, reconstruction, KL",
+        "a lower bound of the log-likelihood of a datum, in nats: how likely the datum is given its code, less what "
+        "the code says beyond the prior. Higher is better. Only models that see the data alike (binarised, "
+        "dequantised, standardised …) may be compared.",
+        SAMPLE,
+    ),
+    (
+        "IWAE",
+        "a tighter bound of the same, from K draws of the code; it rises with K, to the log-likelihood itself. It "
+        "lies above the ELBO by what the posterior misses: a few nats, as a rule.",
+        SAMPLE,
+    ),
+    (
+        "Bits a cell",
+        "the density of a flow (exact) or of a diffusion (a bound), as the bits that it takes to store one cell of a "
+        "datum: a grey value of an image, a standardised value of a field, which may be below 0. Fewer are better.",
+        SAMPLE,
+    ),
+    (
+        "Active units",
+        "components of the code whose posterior mean varies over test data by more than 0.01 in variance: the "
+        "others are noise that the decoder has learned to leave alone.",
+        SAMPLE,
+    ),
+    (
+        "Very near samples",
+        "the share of samples that are nearer to a training state than 95 % of test data are. Far above 5 %, with "
+        "pictures that look alike, they are copies; blurred samples are near to many states and copies of none.",
+        SAMPLE,
+    ),
+    (
+        "Wasserstein distance",
+        "how far the values of samples in one cell must be moved, on average, to be distributed as those of real "
+        "states; in standard deviations of that cell.",
+        SAMPLE,
     ),
     (
         "Blew up",

@@ -6,7 +6,7 @@ import base64
 import html
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,6 +78,13 @@ def picture(figure: Figure, title: str, caption: object = "") -> Markup:
     source = f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
     image = Markup(f'<img alt="{html.escape(title)}" style="width:{width}px" src="{source}">')
     return tag("figure", image, tag("figcaption", caption) if caption else "")
+
+
+def shown(figures: Mapping[str, Figure], name: str, title: str, caption: str, otherwise: str) -> Markup:
+    """A figure, or that there is none."""
+    if name in figures:
+        return picture(figures[name], title, caption)
+    return missing(f"{otherwise}: no experiment left what they need.")
 
 
 def table(

@@ -64,9 +64,11 @@ def report(
 
 def subtitle(tasks: Mapping[str, Task], data: DataSummary | None) -> str:
     """The tasks, and the first facts of the data."""
-    titles = " and ".join(task.title.lower() for task in tasks.values()) or "no task"
+    *others, last = [task.title.lower() for task in tasks.values()] or ["no task"]
+    titles = f"{', '.join(others)} and {last}" if others else last
     known = dict(data.facts) if data else {}
-    return "; ".join([titles.capitalize(), *(known[name] for name in ("Source", "Period") if name in known)])
+    facts = (known[name] for name in ("Source", "Period", "Images") if name in known)
+    return "; ".join([titles.capitalize(), *facts])
 
 
 def what_ran(

@@ -142,17 +142,8 @@ def over_time(figures: Mapping[str, Figure]) -> Markup:
 
 def losses(results: Results, figures: Mapping[str, Figure]) -> Markup:
     """Loss curves and tuned values."""
-    if "losses" in figures:
-        shown = picture(
-            figures["losses"],
-            "Loss curves",
-            "Loss of each trained experiment; dotted: the step of the best validation.",
-        )
-    else:
-        shown = missing("No loss curves: no experiment was trained, or its history was not stored.")
-    return join(
-        [tag("h4", "Loss curves"), shown, tag("h4", "Tuned values"), training.tuning_table(results.history)]
-    )
+    tuned = training.tuning_table(results.history)
+    return join([tag("h4", "Loss curves"), training.losses_shown(figures), tag("h4", "Tuned values"), tuned])
 
 
 def masks(figures: Mapping[str, Figure]) -> Markup:

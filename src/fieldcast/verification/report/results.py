@@ -6,13 +6,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pandas as pd
 import xarray as xr
 
 from ..plots.style import Look, looks
-from .board import Board
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """What orders experiments."""
+
+    @property
+    def order(self) -> list[str]:
+        """The best first."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +53,20 @@ class Results(ABC):
 
     @property
     @abstractmethod
-    def board(self) -> Board | None:
-        """Scores over all variables; None where there are none."""
+    def board(self) -> Ranked | None:
+        """Scores of the experiments; None where there are none."""
 
     @cached_property
     def order(self) -> list[str]:
-        """All experiments that left something: by their CRPS, then those without a score."""
+        """All experiments that left something: the best first, then those without a score."""
         ranked = self.board.order if self.board else []
         others = {name for part in self.parts for name in getattr(self, part)}
         return [*ranked, *sorted(others - set(ranked))]
+
+    def ordered(self, part: str) -> dict[str, Any]:
+        """One part of the results in the order of the experiments."""
+        found = getattr(self, part)
+        return {name: found[name] for name in self.order if name in found}
 
     @cached_property
     def not_run(self) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from numbers import Real
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from .html import Cell, Markup, folded, join, missing, significant, table, tag
+from .html import Cell, Markup, folded, join, missing, picture, significant, table, tag
 
 COSTS = {
     "parameters": "parameters",
@@ -22,6 +23,14 @@ COSTS = {
 def trained(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Histories of a loss."""
     return {name: found for name, found in histories.items() if len(found) and "loss" in found}
+
+
+def losses_shown(figures: Mapping[str, Figure]) -> Markup:
+    """The loss curves."""
+    if "losses" in figures:
+        caption = "Loss of each trained experiment; dotted: the step of the best validation."
+        return picture(figures["losses"], "Loss curves", caption)
+    return missing("No loss curves: no experiment was trained, or its history was not stored.")
 
 
 def tuned(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -1,0 +1,113 @@
+"""Tables of samples: one row an experiment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from .html import Cell, Markup, missing, significant, table, tag
+from .sample_results import Results, SampleBoard
+from .scores import cell
+
+HEADS = {
+    "fid": "FID",
+    "kid": "KID",
+    "c2st": "accuracy of a classifier",
+    "elbo": "ELBO, nats",
+    "reconstruction": "reconstruction, nats",
+    "kl": "KL, nats",
+    "iwae": "IWAE, nats",
+    "bits_per_dim": "bits a cell",
+    "active_units": "active units",
+    "test_loss": "MSE of test data",
+    "train_loss": "MSE of training data",
+    "fid_floor": "FID of real data",
+    "kid_floor": "KID of real data",
+}
+DISTANCES = ("fid", "kid", "c2st")
+LIKELIHOODS = ("elbo", "reconstruction", "kl", "iwae", "bits_per_dim", "active_units")
+LOSSES = ("test_loss", "train_loss")
+BEST: Mapping[str, Callable[[Iterable[float]], float]] = {
+    "fid": min,
+    "kid": min,
+    "c2st": lambda values: min(values, key=lambda one: abs(one - 0.5)),
+    "elbo": max,
+    "iwae": max,
+    "bits_per_dim": min,
+    "test_loss": min,
+}
+
+
+def score_table(results: Results, board: SampleBoard, scores: Sequence[str], caption: str) -> Markup:
+    """Experiments by scores, with intervals and, of FID and KID, what real data have; the best is bold."""
+    shown = [score for score in scores if board.having(score)]
+    if not shown:
+        return missing("No experiment has any of these scores.")
+    seen = results.treatments
+    rows = []
+    for name in board.having(*shown):
+        line: list[Cell | str] = [Cell(tag("code", name))]
+        line += [seen.get(name, "–")] if seen else []
+        line += [score_cell(board, seen, name, score) for score in shown]
+        rows.append(line)
+    head = ["experiment", *(["sees"] if seen else []), *(HEADS.get(score, score) for score in shown)]
+    return table(head, rows, caption)
+
+
+def score_cell(board: SampleBoard, seen: Mapping[str, str], name: str, score: str) -> Cell:
+    """A value, its interval, and below it what real data have."""
+    if score == "active_units":
+        return number(board.value(name, score), whole=True)
+    floor = board.scores.get((name, f"{score}_floor"))
+    extra = "" if floor is None else tag("small", f"real data {significant(floor.value, 2)}")
+    return cell(board.scores.get((name, score)), extra, "best" if is_best(board, seen, name, score) else "")
+
+
+def is_best(board: SampleBoard, seen: Mapping[str, str], name: str, score: str) -> bool:
+    """Whether no other is better that sees the data alike (distances are compared whatever a model sees); one alone
+    is not the best."""
+    alike = [one for one in board.having(score) if score in DISTANCES or seen.get(one) == seen.get(name)]
+    values = [board.value(one, score) for one in alike]
+    return score in BEST and len(values) > 1 and board.value(name, score) == BEST[score](values)
+
+
+def near_table(results: Results) -> Markup:
+    """Distances to the nearest training state, of samples and of test data."""
+    if not results.near:
+        return missing("No distances to training states were stored.")
+    rows: list[list[Cell | str]] = [
+        [
+            Cell(tag("code", name)),
+            Cell(significant(drawn), drawn),
+            Cell(significant(test), test),
+            Cell(f"{100 * share:.0f} %", share),
+        ]
+        for name, (drawn, test, share) in results.near.items()
+    ]
+    caption = (
+        "Median distance to the nearest training state, root-mean-square over standardised cells; and the share of "
+        "samples that are nearer to one than 95 % of test data are: 5 % is what test data have."
+    )
+    return table(["experiment", "samples", "test data", "very near samples"], rows, caption)
+
+
+def wide_table(board: SampleBoard) -> Markup:
+    """Every score of every experiment, without intervals."""
+    found = dict.fromkeys(score for _, score in board.scores)
+    known = [score for score in HEADS if score in found]
+    names = [*known, *(score for score in found if score not in HEADS)]
+    rows: list[list[Cell | str]] = []
+    for name in board.order:
+        values = [board.value(name, score) for score in names]
+        if any(math.isfinite(value) for value in values):
+            rows.append([Cell(tag("code", name)), *(number(value) for value in values)])
+    return table(["experiment", *names], rows)
+
+
+def number(value: float, whole: bool = False) -> Cell:
+    """Three digits, or (of several seeds) as few as a count needs; a dash where there is none."""
+    if math.isinf(value):
+        return Cell("∞" if value > 0 else "−∞", value)
+    if math.isnan(value):
+        return Cell("–")
+    return Cell(f"{value:.3g}" if whole else significant(value), value)
