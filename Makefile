@@ -2,13 +2,14 @@
 #
 #   make run ARGS="--params data_root=elsewhere"     options of kedro run
 #   make test ARGS="tests/models -x"                 options of pytest
+#   make tables MNIST=folder FASHION_MNIST=folder    of IDX files, else they are fetched
 #   make run PYTHON=python3.12                       another Python, 3.11 or newer
 #
 # On Linux pip takes the CUDA build of torch; PIP_EXTRA_INDEX_URL with an index of CPU builds takes the smaller one.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format viz mlflow constraints clean clean-data
+.PHONY: help install run test tables check format viz mlflow constraints clean clean-data
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := .venv/bin
@@ -40,6 +41,11 @@ run: $(INSTALLED) ## the demo, from weather data to a report
 
 test: $(INSTALLED) ## all tests and checks
 	@$(BIN)/python -m pytest $(ARGS)
+
+SETTING ?= reduced
+tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be cut; SETTING=reduced or full
+	@$(BIN)/python docs/make_tables.py $(SETTING) \
+		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 
 check: $(INSTALLED) ## style, import directions, types
 	@$(BIN)/ruff check
