@@ -87,9 +87,9 @@ TABLES = (
             Row("vae_vamp", report="-134.00 ± .29 / -28.83 ± 1.76"),
             Row("vae_flow", report="-134.88 ± .66 / -27.27 ± 2.71"),
         ),
-        "The report's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above the ELBO. It "
-        "used 10 runs of 20 epochs, batches of 128; here the same two hidden layers of 512, batch and epochs, with the "
-        "moving average of the weights and a learning rate that falls.",
+        "The report's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above the "
+        "ELBO. It used 10 runs of 20 epochs, batches of 128; here the same two hidden layers of 512, batch and "
+        "epochs, with the moving average of the weights and a learning rate that falls.",
     ),
     Table(
         "quality", "mnist", "Samples of three kinds of model, MNIST dequantised",
@@ -99,9 +99,9 @@ TABLES = (
             Row("flow", report=".452 / .158 ± .010"),
             Row("ddim", report=".018 / .012 ± .004 (DDPM)"),
         ),
-        "The report's columns are FID / KID in features of its own, 256 against 256 images: the order is the result, not the "
-        "values. FID and KID here are in features of our own classifier, never to be compared with Inception figures, and "
-        "biased by the number of samples; the floor is what training images have.",
+        "The report's columns are FID / KID in features of its own, 256 against 256 images: the order is the result, "
+        "not the values. FID and KID here are in features of our own classifier, never to be compared with Inception "
+        "figures, and biased by the number of samples; the floor is what training images have.",
     ),
     Table(
         "codes", "fashion_mnist", "Autodecoders, Fashion-MNIST, latent 100: mean squared error of a pixel",
@@ -112,8 +112,8 @@ TABLES = (
             Row("variational_autodecoder_uniform", report=".1457 / .1644"),
             Row("variational_autodecoder_laplace", report=".0204 / .1118"),
         ),
-        "The report's columns are train / test; it does not define its loss. Here the codes of both are fitted afresh, by "
-        "gradient descent with the decoder as it is.",
+        "The report's columns are train / test; it does not define its loss. Here the codes of both are fitted "
+        "afresh, by gradient descent with the decoder as it is.",
     ),
     Table(
         "kl_weight", "mnist", "The weight of the KL divergence, MNIST binarised at 1/2",
@@ -135,8 +135,8 @@ TABLES = (
                 report="-82.43 ± 0.06",
             ),
         ),
-        f"Beside it {LATENT}, after up to 2000 epochs with early stopping and two gated layers of 300; here two layers of 512 with ReLU and the "
-        "budget of the setting.",
+        f"Beside it {LATENT}, after up to 2000 epochs with early stopping and two gated layers of 300; here two "
+        "layers of 512 with ReLU and the budget of the setting.",
     ),
 )  # fmt: skip
 FASHION = {"ingestion.images.train": 12_000, "ingestion.images.test": 2_000}
@@ -151,9 +151,9 @@ SETTINGS = {
                 "sampling.data": 256, "sampling.draws": 64, "sample.flow.fit.minutes": 5, "sample.ddpm.fit.minutes": 5,
             },
         },
-        "reduced, for a processor: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID and KID are biased by "
-        "that number); the flow and the DDPM have five minutes, sampled by DDIM in 50 steps; autodecoders on 10 000 + 2000 "
-        "images, two-part losses on 256 of each",
+        "reduced, for a processor: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID and KID are "
+        "biased by that number); the flow and the DDPM have five minutes, sampled by DDIM in 50 steps; autodecoders "
+        "on 10 000 + 2000 images, two-part losses on 256 of each",
     ),
     "full": Setting(
         10,
@@ -182,7 +182,7 @@ def main() -> int:
     if not given.print_only:
         for job in tqdm(missing(given.setting, tables), unit="row", disable=None):
             run(given.setting, *job, folders)
-            print(*(text(given.setting, table) for table in tables), sep="\n\n", flush=True)
+            sys.stdout.write("\n\n".join(text(given.setting, table) for table in tables) + "\n")
     write("\n\n".join([heading(given.setting), *(text(given.setting, table) for table in TABLES)]))
     return 0
 

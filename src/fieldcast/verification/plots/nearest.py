@@ -34,7 +34,7 @@ def nearest_distances(
 ) -> Figure:
     """A panel an experiment: distances to the nearest training state, of samples (filled) and of test data (line).
 
-    Root-mean-square over standardised cells. Samples that lie left of all test data are copies.
+    Root-mean-square over cells, of fields standardised. Samples that lie left of all test data are copies.
     """
     appearance = chosen(diagnostics, looks)
     columns = min(4, max(2, len(diagnostics)))
@@ -55,6 +55,8 @@ def nearest_distances(
         calm(axes, name)
         axes.set_yticks([])
         axes.tick_params(labelbottom=True)
-    figure.supxlabel("distance to the nearest training state (standardised)", fontsize=SMALL, color=INK)
+    figure.supxlabel(
+        "distance to the nearest training state, root-mean-square over cells", fontsize=SMALL, color=INK
+    )
     key(figure, panels[0, 0])
     return figure

@@ -27,8 +27,9 @@ def distance_dots(
 ) -> Figure:
     """A panel a score, a row an experiment: a dot with its 95 % interval; less is better.
 
-    Upright lines are what other real data have (`<score>_floor` of the leaderboard; of the classifier 0.5)
-    and what noise has. Horizontal axes are logarithmic, but for the classifier's.
+    Upright lines are what real data have in the place of samples (`<score>_floor` of the leaderboard, shaded from
+    low to high; of the classifier 0.5) and what noise has. Horizontal axes are logarithmic, but for the
+    classifier's.
     """
     rows = leaderboard.groupby(["experiment", "score"], sort=False)[["value", "low", "high"]].mean()
     known = rows[np.isfinite(rows["value"])].index  # a model that blew up has no dot
@@ -41,6 +42,7 @@ def distance_dots(
         for place, (name, look) in enumerate(appearance.items()):
             limits = bounds(rows, ceilings or {}, name, score)
             draw_bounds(axes, place, limits)
+            reached += draw_range(axes, place, rows, (name, f"{score}_floor"))
             reached += list(limits)
             if (name, score) in known:
                 value, low, high = rows.loc[(name, score)]
@@ -69,6 +71,14 @@ def draw_bounds(axes: Axes, place: int, limits: tuple[float, float]) -> None:
         if np.isfinite(value):
             dash = "-" if label == "real data" else "--"
             axes.plot([value] * 2, [place - 0.5, place + 0.5], dash, color=colour, linewidth=1.4, label=label)
+
+
+def draw_range(axes: Axes, place: int, rows: pd.DataFrame, floor: tuple[str, str]) -> list[float]:
+    """Where 95 % of sets of real data lie, shaded; its ends."""
+    ends = rows.loc[floor, ["low", "high"]].tolist() if floor in rows.index else []
+    if ends and np.isfinite(ends).all():
+        axes.fill_betweenx([place - 0.5, place + 0.5], *ends, color=REAL, alpha=0.2, linewidth=0)
+    return ends
 
 
 def draw_dot(axes: Axes, place: int, value: float, low: float, high: float, look: Look) -> None:

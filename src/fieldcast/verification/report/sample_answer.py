@@ -10,33 +10,37 @@ from .html import Markup, join, numbers, significant, tag
 from .sample_results import NEAR, Results, SampleBoard
 
 EXACT = ("flow", "probabilistic_pca")  # whose log p is no bound
+BINARY = ("threshold", "bernoulli")  # treatments of images that leave black and white
 APART = 0.95  # a classifier's accuracy from which samples are told from real data nearly always
 CROWDED = 2 * NEAR  # share of very near samples that is worth a word
 
 
 def sentences(results: Results, board: SampleBoard) -> list[Markup]:
     """Who is nearest to the data; who can be told from them; what the likelihoods say; whether there are copies."""
-    found = [lowest(board, "fid", "FID"), lowest(board, "kid", "KID"), told_apart(board)]
+    found = [*lowest(results, board, "fid", "FID"), *lowest(results, board, "kid", "KID"), told_apart(board)]
     found += [with_likelihood(board), *highest(results, board), fewest_bits(board)]
-    found += [*restored(results, board), copies(results)]
+    found += [*restored(results, board), copies(results), not_finite(results)]
     return [sentence for sentence in found if sentence]
 
 
-def lowest(board: SampleBoard, score: str, name: str) -> Markup:
-    """The lowest FID or KID, against what real data have among themselves, and the next."""
-    ranked = sorted(board.having(score), key=lambda one: board.value(one, score))
-    if not ranked:
-        return Markup("")
-    best = ranked[0]
-    floor = board.value(best, f"{score}_floor")
-    parts = [f"Lowest {name}: ", code([best]), " ", in_words(board.scores[best, score])]
-    if not math.isnan(floor):
-        parts.append(f", where other real data have {significant(floor, 2)}")
-        parts.append(above(board.scores[best, score], floor))
-    if len(ranked) > 1:
-        second = ranked[1]
-        parts += ["; then ", code([second]), f" {significant(board.value(second, score))}"]
-    return join([*parts, "."])
+def lowest(results: Results, board: SampleBoard, score: str, name: str) -> list[Markup]:
+    """The lowest FID or KID, against what real data have in the samples' place, and the next."""
+    found = []
+    for seen, own in results.alike(board.having(score), score).items():
+        ranked = sorted(own, key=lambda one: board.value(one, score))
+        best, floor = ranked[0], results.floor(ranked[0], score)
+        where = (
+            f", {seen},".replace("grey values", "of grey values") if seen in ("grey values", *BINARY) else ""
+        )
+        parts = [f"Lowest {name}{where}: ", code([best]), " ", in_words(board.scores[best, score])]
+        if floor is not None:
+            parts.append(
+                f", where real data have {in_words(floor)}: {above(board.scores[best, score], floor)}"
+            )
+        if len(ranked) > 1:
+            parts += ["; then ", code([ranked[1]]), f" {significant(board.value(ranked[1], score))}"]
+        found.append(join([*parts, "."]))
+    return found
 
 
 def in_words(found: Score) -> str:
@@ -45,11 +49,14 @@ def in_words(found: Score) -> str:
     return value if math.isnan(found.low) else f"{value} ({low} to {high})"
 
 
-def above(found: Score, floor: float) -> str:
-    """Whether a distance is separated from what real data have."""
-    if math.isnan(found.low):
-        return ""
-    return " (not separated from it)" if found.low <= floor else " (above it, beyond its interval)"
+def above(found: Score, floor: Score) -> str:
+    """Whether a distance is beyond what sets of real data have."""
+    low = found.value if math.isnan(found.low) else found.low
+    return (
+        "not separated from it"
+        if low <= (floor.value if math.isnan(floor.high) else floor.high)
+        else "above it"
+    )
 
 
 def told_apart(board: SampleBoard) -> Markup:
@@ -93,7 +100,9 @@ def with_likelihood(board: SampleBoard) -> Markup:
 def highest(results: Results, board: SampleBoard) -> list[Markup]:
     """The highest log-likelihood of test data, among experiments that see them alike."""
     found = []
-    for where, ranked in groups(results, board.having("elbo", "iwae"), lambda name: -tightest(board, name)):
+    for where, ranked in groups(
+        results, board.having("elbo", "iwae"), "elbo", lambda name: -tightest(board, name)
+    ):
         ends = [
             join([code([name]), f" {significant(tightest(board, name), 4)}"])
             for name in (ranked[0], ranked[-1])
@@ -104,10 +113,10 @@ def highest(results: Results, board: SampleBoard) -> list[Markup]:
 
 
 def groups(
-    results: Results, names: Sequence[str], worth: Callable[[str], float]
+    results: Results, names: Sequence[str], score: str, worth: Callable[[str], float]
 ) -> Iterator[tuple[str, list[str]]]:
     """Experiments that see the data alike, the lowest `worth` first, with words for it; none that is alone."""
-    found = results.alike(names)
+    found = results.alike(names, score)
     for seen, own in found.items():
         if len(own) > 1:
             yield (f" seen as {seen}" if seen and len(found) > 1 else ""), sorted(own, key=worth)
@@ -159,6 +168,16 @@ def copies(results: Results) -> Markup:
     each = join((join([code([name]), f" {100 * near[name]:.0f} %"]) for name in ranked), ", ")
     words = " of samples, where 5 % are expected. Blurred samples are near to many training states and copies of none."
     return join(["Nearer to a training state than 95 % of test data are: ", each, words])
+
+
+def not_finite(results: Results) -> Markup:
+    """Whose samples have blown up."""
+    found = []
+    for name, one in results.ordered("diagnostics").items():
+        drawn, finite = (one.attrs.get(key) for key in ("samples", "finite"))
+        if drawn is not None and finite is not None and int(finite) < int(drawn):
+            found.append(join([code([name]), f" {int(drawn) - int(finite)} of {int(drawn)}"]))
+    return join(["Samples that are not finite: ", join(found, ", "), "."]) if found else Markup("")
 
 
 def code(names: Sequence[str]) -> Markup:

@@ -16,6 +16,8 @@ from ..plots.pictures import are_images, has
 from . import results
 from .board import Score
 
+GREY = ("grey", "dequantised", "symmetric")  # treatments of images that leave their grey values
+ANY_GREY = ("fid", "kid", "c2st", "bits_per_dim")
 NEAR = 0.05  # the share of test data that are "very near" to a training state
 
 
@@ -82,11 +84,28 @@ class Results(results.Results):
             if name in found and "treatment" in found[name].attrs
         }
 
-    def alike(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """Experiments by what they see of the data: only these are comparable in likelihood and in errors of x."""
+    def seen(self, name: str, score: str) -> str:
+        """What must be the same of two experiments for a score to compare: what they see of the data.
+
+        Distances, and bits of a grey value, are the same things for all that see grey values, whichever interval
+        these are brought to.
+        """
+        treatment = self.treatments.get(name, "")
+        return "grey values" if score in ANY_GREY and treatment in GREY else treatment
+
+    def alike(self, names: Iterable[str], score: str) -> dict[str, list[str]]:
+        """Experiments by what must be the same for the score to compare."""
         found: dict[str, list[str]] = {}
         for name in names:
-            found.setdefault(self.treatments.get(name, ""), []).append(name)
+            found.setdefault(self.seen(name, score), []).append(name)
+        return found
+
+    def floor(self, name: str, score: str) -> Score | None:
+        """What real data have in the place of an experiment's samples."""
+        found = self.board.scores.get((name, f"{score}_floor")) if self.board else None
+        if found is None and name in self.diagnostics:
+            value = self.diagnostics[name].attrs.get(f"{score}_floor")
+            found = Score(float(value), math.nan, math.nan) if known(value) else None
         return found
 
     def pictured(self, *kinds: str) -> dict[str, xr.Dataset]:

@@ -39,7 +39,10 @@ BEST: Mapping[str, Callable[[Iterable[float]], float]] = {
 
 
 def score_table(results: Results, board: SampleBoard, scores: Sequence[str], caption: str) -> Markup:
-    """Experiments by scores, with intervals and, of FID and KID, what real data have; the best is bold."""
+    """Experiments by scores, with intervals and, of distances, what real data have.
+
+    The best is bold, among those that see the data alike: others are not comparable.
+    """
     shown = [score for score in scores if board.having(score)]
     if not shown:
         return missing("No experiment has any of these scores.")
@@ -48,25 +51,26 @@ def score_table(results: Results, board: SampleBoard, scores: Sequence[str], cap
     for name in board.having(*shown):
         line: list[Cell | str] = [Cell(tag("code", name))]
         line += [seen.get(name, "–")] if seen else []
-        line += [score_cell(board, seen, name, score) for score in shown]
+        line += [score_cell(results, board, name, score) for score in shown]
         rows.append(line)
     head = ["experiment", *(["sees"] if seen else []), *(HEADS.get(score, score) for score in shown)]
     return table(head, rows, caption)
 
 
-def score_cell(board: SampleBoard, seen: Mapping[str, str], name: str, score: str) -> Cell:
+def score_cell(results: Results, board: SampleBoard, name: str, score: str) -> Cell:
     """A value, its interval, and below it what real data have."""
     if score == "active_units":
         return number(board.value(name, score), whole=True)
-    floor = board.scores.get((name, f"{score}_floor"))
+    floor = results.floor(name, score)
     extra = "" if floor is None else tag("small", f"real data {significant(floor.value, 2)}")
-    return cell(board.scores.get((name, score)), extra, "best" if is_best(board, seen, name, score) else "")
+    return cell(
+        board.scores.get((name, score)), extra, "best" if is_best(results, board, name, score) else ""
+    )
 
 
-def is_best(board: SampleBoard, seen: Mapping[str, str], name: str, score: str) -> bool:
-    """Whether no other is better that sees the data alike (distances are compared whatever a model sees); one alone
-    is not the best."""
-    alike = [one for one in board.having(score) if score in DISTANCES or seen.get(one) == seen.get(name)]
+def is_best(results: Results, board: SampleBoard, name: str, score: str) -> bool:
+    """Whether no other is better that sees the data alike; one alone is not the best."""
+    alike = results.alike(board.having(score), score).get(results.seen(name, score), [])
     values = [board.value(one, score) for one in alike]
     return score in BEST and len(values) > 1 and board.value(name, score) == BEST[score](values)
 
@@ -85,10 +89,25 @@ def near_table(results: Results) -> Markup:
         for name, (drawn, test, share) in results.near.items()
     ]
     caption = (
-        "Median distance to the nearest training state, root-mean-square over standardised cells; and the share of "
-        "samples that are nearer to one than 95 % of test data are: 5 % is what test data have."
+        "Median distance to the nearest training state, root-mean-square over cells (of fields standardised, of images "
+        "shares of white); and the share of samples that are nearer to one than 95 % of test data are: 5 % is what test "
+        "data have."
     )
     return table(["experiment", "samples", "test data", "very near samples"], rows, caption)
+
+
+def cells_table(results: Results) -> Markup:
+    """Mean Wasserstein distance of a cell, beside what real data have; nothing where it was not stored."""
+    rows = []
+    for name, found in results.ordered("diagnostics").items():
+        values = [float(found.attrs.get(f"wasserstein_{part}", math.nan)) for part in ("mean", "floor")]
+        if not math.isnan(values[0]):
+            rows.append([Cell(tag("code", name)), *(number(value) for value in values)])
+    head = ["experiment", "samples", "real data"]
+    words = (
+        "Mean Wasserstein distance of a cell over all variables, of samples and of as many training states."
+    )
+    return table(head, rows, words) if rows else Markup("")
 
 
 def wide_table(board: SampleBoard) -> Markup:
