@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from fieldcast.verification.kernel_distance import kernel_distance, unbiased_mmd2
+from fieldcast.verification import kernel_distance as module
+from fieldcast.verification.kernel_distance import jackknife_error, kernel_distance, unbiased_mmd2
 
 
 def slowly(x: np.ndarray, y: np.ndarray) -> float:
@@ -63,24 +64,46 @@ def test_subsets_are_quarters_of_small_sets_and_seeded() -> None:
     assert kernel_distance(x, y, size=10).size == 10
     assert found == kernel_distance(x, y, seed=5)
     assert found != kernel_distance(x, y, seed=6)
-    assert found.sd > 0
-    # subsets are drawn without repetition: a repeated row would count its own k(x, x) as a pair
-    assert found.mean == pytest.approx(unbiased_mmd2(x, y[:80]), rel=0.5)
+    assert found.sd > found.error > 0
 
 
-def test_its_interval_is_as_wide_as_its_values_scatter() -> None:
+def test_a_subset_has_no_row_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or its k(x, x) would count as that of a pair; a subset of all rows is the set."""
+    monkeypatch.setattr(module, "SHARE", 1)
+    x, y = np.random.default_rng(5).standard_normal((2, 30, 3))
+    assert kernel_distance(x, y, subsets=3).mean == pytest.approx(unbiased_mmd2(x, y), rel=1e-9)
+
+
+def test_the_error_is_that_of_leaving_out_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SIZE", 4)
     rng = np.random.default_rng(6)
+    x, y = rng.standard_normal((9, 3)), rng.standard_normal((9, 3)) + 1
+
+    def theta(x: np.ndarray, y: np.ndarray) -> float:
+        k = [polynomial_kernel(a, b, degree=3, coef0=1) for a, b in ((x, x), (y, y), (x, y))]
+        within = [(one.sum() - np.trace(one)) / (len(one) * (len(one) - 1)) for one in k[:2]]
+        return sum(within) - 2 * k[2].mean()
+
+    without = [
+        [theta(np.delete(x, i, 0), y) for i in range(9)],
+        [theta(x, np.delete(y, i, 0)) for i in range(9)],
+    ]
+    assert jackknife_error(x, y) == pytest.approx(np.sqrt(8 * np.var(without, axis=1).sum()), rel=1e-9)
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0.5, 1.0), (0.0, 1.3)])
+def test_the_error_is_the_scatter_of_values(shift: float, expected: float) -> None:
+    rng = np.random.default_rng(7)
     found = [
-        kernel_distance(rng.standard_normal((100, 4)), rng.standard_normal((100, 4)) + 0.5, subsets=30)
+        kernel_distance(rng.standard_normal((100, 4)), rng.standard_normal((150, 4)) + shift, subsets=40)
         for _ in range(60)
     ]
     scatter = np.std([one.mean for one in found])
-    width = np.mean([np.diff(one.interval) for one in found])
-    assert width / (2 * 1.96 * scatter) == pytest.approx(1.15, abs=0.3)
+    assert np.mean([one.error for one in found]) / scatter == pytest.approx(expected, abs=0.25)
 
 
 def test_what_cannot_be_had() -> None:
-    x = np.random.default_rng(7).standard_normal((8, 2))
+    x = np.random.default_rng(8).standard_normal((8, 2))
     blown_up = kernel_distance(np.full((8, 2), np.inf), x)
     assert blown_up.mean == np.inf
     assert np.isnan(blown_up.interval).all()

@@ -68,6 +68,7 @@ def test_the_design_effect_is_the_size_of_blocks_that_agree() -> None:
     right = np.repeat(np.random.default_rng(4).random(500) < 0.7, 4)
     assert design_effect(right, np.repeat(np.arange(500), 4)) == pytest.approx(4)
     assert design_effect(right, np.arange(2000)) == pytest.approx(1)
+    assert independent_rows(right, np.repeat(np.arange(500), 4), 5) == pytest.approx(500 / 2.25)
     assert independent_rows(right, np.arange(2000), 5) == pytest.approx(2000 / 2.25)
     assert design_effect(np.ones(4, dtype=bool), np.zeros(4, dtype=int)) == 1
 

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from .averaging import cell_weights
 
 COMPONENTS = 64
-STATES_A_COMPONENT = 10  # with fewer, a component is the noise of the states that it was fitted on
+STATES_A_COMPONENT = 25  # with fewer, a component is the noise of the states that it was fitted on
 AT_A_TIME = 256  # states
 LARGEST = 1e15  # beyond, a state is as good as infinite
 
@@ -50,7 +50,7 @@ class FieldFeatures:
         """Of standardised training states, all in memory: a few thousand, spread over the split, are enough.
 
         Cells of area 0 do not exist, nor do those without a value in all training states; what they hold is not
-        looked at. There are at most `components` principal components, and one for every ten states. A statistic
+        looked at. There are at most `components` principal components, and one for every 25 states. A statistic
         that does not vary in training has no unit and keeps its own.
         """
         exists = np.isfinite(training).all(0) & (area > 0)

@@ -38,7 +38,11 @@ def set_scores(
     blocks: Integer[np.ndarray, " m"] | None,
     seed: int,
 ) -> Iterator[tuple[str, Score]]:
-    """fid, kid, c2st, their floors, ceilings, and kid_sd, the standard deviation over subsets."""
+    """fid, kid, c2st, their floors, ceilings, and kid_sd, the standard deviation over subsets.
+
+    Floors set so many training states in the place of samples: they hold what the years of training and test differ
+    in, and a little of what the features know of the very states they were fitted on.
+    """
     samples, test, training = features
     yield "fid", Score(frechet_distance(samples, test))
     kernel = kernel_distance(samples, test, seed=seed)
