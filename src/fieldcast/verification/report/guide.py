@@ -87,8 +87,8 @@ GUIDE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Real data and noise",
-        "the floor and the ceiling of FID and KID: what other real data have against the same test data, which no "
-        "model can be expected to pass, and what noise has.",
+        "the floor and the ceiling of FID and KID: what as many training data have in the place of samples, which no "
+        "model can be expected to pass, and what noise has, whose cells are each right and know nothing of another.",
         SAMPLE,
     ),
     (
@@ -120,6 +120,12 @@ GUIDE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Active units",
         "components of the code whose posterior mean varies over test data by more than 0.01 in variance: the "
         "others are noise that the decoder has learned to leave alone.",
+        SAMPLE,
+    ),
+    (
+        "Intervals of sampling",
+        "95 %: of likelihoods and errors, how much they would vary with other test data; of KID, with other subsets; "
+        "of the classifier, with as many other states. FID has none: the range of real data says how far it wanders.",
         SAMPLE,
     ),
     (

@@ -11,12 +11,13 @@ from .html import Markup, Section, anchor, folded, join, missing, paragraph, pic
 from .sample_answer import sample_sizes, sentences, spread
 from .sample_figures import KL_WEIGHTS, decoded_parts, file_name, kl_weights, nearest_parts
 from .sample_results import Results, SampleBoard
-from .sample_tables import DISTANCES, LIKELIHOODS, LOSSES, near_table, score_table, wide_table
+from .sample_tables import DISTANCES, LIKELIHOODS, LOSSES, cells_table, near_table, score_table, wide_table
 
 OWN = (
     "FID and KID by features of this project: never comparable with values by Inception features. FID is biased "
     "upwards, the more the fewer samples, so that only values of equally many are comparable; “real data” is what "
-    "other real data have."
+    "as many training data have in the samples’ place. All are set against test data as the experiment sees them, and "
+    "the best of those that see them alike is bold."
 )
 NATS = (
     "Mean over test data, with 95 % intervals; nats a datum. ELBO = reconstruction − KL; of a flow and of "
@@ -27,7 +28,10 @@ LOSS = (
     "Mean squared error a cell of what comes back from a code, on x as the model sees it. Codes of test data and of "
     "training data are inferred alike, from scratch, where there is no encoder."
 )
-DOTS = "Dots with 95 % intervals, farther left is better. Solid: what real data have among themselves; dashed: noise."
+DOTS = (
+    "Dots with 95 % intervals, farther left is better. Solid: what as many training data have in the samples’ place, "
+    "shaded where 95 % of such sets lie (for the classifier: guessing); dashed: noise, each cell on its own."
+)
 PRIORS = (
     "Blue: the prior. Dots: a draw from the posterior of each test datum. Dots where there is no blue are data that "
     "no sample resembles; blue without dots gives samples that no datum resembles. Of two components the density is "
@@ -74,7 +78,7 @@ def answer(results: Results, board: SampleBoard | None) -> Markup:
     if board is None:
         return join([missing("No experiment has been scored yet."), *notes])
     said = tag("ul", *(tag("li", sentence) for sentence in sentences(results, board)))
-    caption = f"With 95 % intervals; the best is bold. {OWN}"
+    caption = f"With 95 % intervals. {OWN}"
     return join(
         [
             paragraph(sample_sizes(results), kind="note"),
@@ -100,7 +104,7 @@ def likelihood(results: Results, board: SampleBoard | None) -> Markup:
     """ELBO and its parts, IWAE, bits, active units."""
     if board is None or not board.having(*LIKELIHOODS):
         return missing("No likelihoods: no experiment that has one has been scored.")
-    draws = spread(results.told("K"))
+    draws = spread([value for value in results.told("K") if value])  # 0 of models without a bound
     of_iwae = f" IWAE with K = {draws} draws from the posterior, a bound that rises with K." if draws else ""
     return score_table(results, board, LIKELIHOODS, NATS + of_iwae)
 
@@ -205,7 +209,7 @@ def structure(results: Results, figures: Mapping[str, Figure]) -> Markup:
     parts.append(
         shown(figures, "wasserstein", "Wasserstein distance of each cell", CELLS, "No maps of distances")
     )
-    return join(parts)
+    return join([*parts, cells_table(results)])
 
 
 def several(figures: Mapping[str, Figure], parts: Mapping[str, list[str]], title: str) -> Iterable[Markup]:

@@ -90,8 +90,8 @@ def near_table(results: Results) -> Markup:
     ]
     caption = (
         "Median distance to the nearest training state, root-mean-square over cells (of fields standardised, of images "
-        "shares of white); and the share of samples that are nearer to one than 95 % of test data are: 5 % is what test "
-        "data have."
+        "shares of white); and the share of samples that are nearer to one than 95 % of test data are: of test data it "
+        "is 5 %."
     )
     return table(["experiment", "samples", "test data", "very near samples"], rows, caption)
 
