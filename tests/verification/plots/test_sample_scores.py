@@ -38,3 +38,12 @@ def test_a_model_that_blew_up_and_scores_that_are_missing_are_no_fault(sampled):
     (axes,) = distance_dots(pd.DataFrame(board)).axes
     assert np.isfinite(axes.get_xlim()).all()
     assert len([line for line in axes.lines if len(line.get_xdata()) == 1]) == 4
+
+
+def test_who_is_much_farther_than_noise_is_an_arrow(sampled):
+    board = sampled()["leaderboard"].query("score == 'fid'").reset_index(drop=True)
+    board.loc[board["experiment"] == "vae_kl0", ["value", "low", "high"]] = 1e12, 1e11, 1e13
+    (axes,) = distance_dots(pd.DataFrame(board), {"vae": {"fid": 90.0}, "flow": {"fid": 80.0}}).axes
+    arrows = [line for line in axes.lines if line.get_marker() == ">"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in arrows] == [(900.0, 1)]
+    assert axes.get_xlim()[1] < 1e4

@@ -24,6 +24,13 @@ def test_maps_show_each_variable_of_each_experiment(sampled):
     ]
 
 
+def test_a_model_that_is_far_off_does_not_take_the_colours_of_the_others(sampled):
+    stored = {name: sampled(images=False)["diagnostics"][name] for name in ("vae", "ddpm")}
+    stored["ddpm"]["wasserstein"][:] = 4000.0
+    meshes = [one for one in wasserstein_maps(stored).axes[0].collections if isinstance(one, QuadMesh)]
+    assert all(mesh.norm.vmax == 1.0 for mesh in meshes)
+
+
 def test_the_mean_is_by_area_of_the_cells_that_exist():
     values = np.array([[1.0, np.nan], [3.0, 3.0]])
     assert area_mean(values, np.array([60.0, 0.0])) == pytest.approx((0.5 * 1 + 3 + 3) / 2.5)

@@ -30,6 +30,7 @@ def test_cells_are_sorted_by_their_number():
         ((0.989, 0.9764, 1.0044), 3, ["0.989", "0.976", "1.004"]),
         ((123.4, math.nan, math.nan), 3, ["123", "–", "–"]),
         ((0.0, 0.0, 0.0), 3, ["0", "0", "0"]),
+        ((4.064e23, -2.5e8, 5.5e23), 3, ["4.06 × 10²³", "−2.50 × 10⁸", "5.50 × 10²³"]),
     ],
 )
 def test_a_value_and_its_interval_have_the_same_decimals(values, digits, shown):

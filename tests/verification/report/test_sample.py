@@ -150,6 +150,15 @@ def test_the_best_is_bold_among_those_that_see_the_data_alike(task):
     assert bold("Reconstructions and samples") == ["autoencoder"]
 
 
+def test_a_tie_is_nobodys_best(sampled):
+    board = sampled()["leaderboard"]
+    told = board["score"].eq("c2st")
+    board.loc[told, "value"] = 1.0
+    section = body(Sample(leaderboard=board), "The short answer")
+    rows = re.findall(r"<tr>(.*?)</tr>", re.findall(r"<table.*?</table>", section)[0])
+    assert not any('class="best"' in row.split("<td")[-1] for row in rows)
+
+
 def test_nearest_distances_are_the_diagnostics(task):
     near = cells(body(task, "Are they copies?"))
     stored = task.diagnostics["ddpm"]

@@ -26,7 +26,7 @@ def decoded_pictures(
     first = examples[groups[0][0]]
     columns = len(of_kind(first, variable, "truth"))
     rows = sum(1 + len(group) * (2 + GAP) + GAP for group in groups) - GAP
-    heading = "test data, their reconstructions, and samples that have nothing to do with them"
+    heading = "test data, reconstructions, samples"
     gallery = Gallery(first, variable, reference(first, variable), columns, rows, heading=heading)
     row = 0.0
     for group in groups:

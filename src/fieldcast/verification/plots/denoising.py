@@ -6,12 +6,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from .pictures import Gallery, reference
+from .pictures import Gallery, kinds_of, reference
 
 
 def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figure:
     """A row a draw, t falling to 0 from left to right; colours of real states, so early noise leaves them."""
-    found = examples.isel(picture=np.flatnonzero(examples["kind"].to_numpy().astype(str) == "snapshot"))
+    found = examples.isel(picture=np.flatnonzero(kinds_of(examples) == "snapshot"))
     times = sorted(set(found["t"].to_numpy().tolist()), reverse=True)
     draws = sorted(set(found["number"].to_numpy().tolist()))
     gallery = Gallery(

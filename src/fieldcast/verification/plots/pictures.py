@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
@@ -17,6 +17,7 @@ from .style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
 GREY = "gray_r"  # 0 is the paper
 IMAGE, MAP = 0.72, 1.7  # inches: no image and no map is wider
 NAMES, LETTERS = 1.5, 24  # inches and letters: room for the names of rows
+FEWEST = 4  # columns of maps: there is a heading above them
 HEADING, TITLES = 0.3, 0.2  # inches: room above the first row
 
 Stack = Float[np.ndarray, "picture y x"]
@@ -24,14 +25,19 @@ Stack = Float[np.ndarray, "picture y x"]
 
 def of_kind(pictures: xr.Dataset, variable: str, kind: str) -> Stack:
     """Those of one kind, by their number; none where there is no such kind."""
-    own = np.flatnonzero(pictures["kind"].to_numpy().astype(str) == kind)
+    own = np.flatnonzero(kinds_of(pictures) == kind)
     order = own[np.argsort(pictures["number"].to_numpy()[own], kind="stable")]
     return pictures[variable].isel(picture=order).to_numpy().astype(float)
 
 
 def has(pictures: xr.Dataset, *kinds: str) -> bool:
     """Whether there are pictures of all these kinds."""
-    return set(kinds) <= set(pictures["kind"].to_numpy().astype(str).tolist())
+    return set(kinds) <= set(kinds_of(pictures).tolist())
+
+
+def kinds_of(pictures: xr.Dataset) -> Shaped[np.ndarray, " picture"]:
+    """The kind of each, as text whatever it was stored as."""
+    return np.array([str(kind) for kind in pictures["kind"].to_numpy()])
 
 
 def reference(pictures: xr.Dataset, variable: str) -> Stack:
@@ -71,6 +77,7 @@ class Gallery:
         between: float = GAP,
     ) -> None:
         images = are_images(pictures)
+        columns = columns if images else max(columns, FEWEST)
         top = HEADING + TITLES * titles
         size = min(IMAGE if images else MAP, (WIDTH - names) / (columns + (columns - 1) * GAP))  # inches
         beside = {"left": names / size, "top": top / size, "between": between, "largest": size}

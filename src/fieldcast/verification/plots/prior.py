@@ -67,6 +67,7 @@ def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
         bins = int(np.clip(np.sqrt(len(prior)) / 1.6, 4, FINEST))
         counts, *borders = np.histogram2d(*prior.T, bins, range=limits.T.tolist())
         axes.pcolormesh(*borders, counts.T / counts.max(initial=1.0), cmap=DENSITY, vmin=0.0, vmax=DARKEST)
-    axes.scatter(*drawn.T, s=2.5, color=DOTS, alpha=0.5, linewidths=0)
+    size = float(np.clip(POINTS / max(1, len(drawn)), 2.5, 15.0))
+    axes.scatter(*drawn.T, s=size, color=DOTS, alpha=0.5, linewidths=0)
     axes.set_xlim(*limits[:, 0])
     axes.set_ylim(*limits[:, 1])

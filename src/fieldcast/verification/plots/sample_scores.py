@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullLocator, SymmetricalLogLocator
 
 from .style import SMALL, Look, calm, chosen, key, new_figure, plain
 
 NAMES = {"fid": "FID", "kid": "KID", "c2st": "accuracy of a classifier"}
 CHANCE = 0.5
+BEYOND = 10.0  # times noise
 REAL, NOISE = "#4f7f63", "#a35c4f"
 
 Ceilings = Mapping[str, Mapping[str, float]]  # by experiment and score
@@ -45,9 +47,9 @@ def distance_dots(
             reached += draw_range(axes, place, rows, (name, f"{score}_floor"))
             reached += list(limits)
             if (name, score) in known:
-                value, low, high = rows.loc[(name, score)]
-                draw_dot(axes, place, value, low, high, look)
-                reached += [value, low, high]
+                numbers = rows.loc[(name, score)].to_numpy(dtype=float)
+                draw_dot(axes, place, numbers, look, farthest(ceilings or {}, score))
+                reached += np.minimum(numbers, farthest(ceilings or {}, score)).tolist()
         calm(axes, NAMES.get(score, score)).grid(False, axis="y")
         horizontal(axes, score, np.array(reached))
     panels[0].set_yticks(range(len(appearance)), [plain(name) for name in appearance])
@@ -81,11 +83,19 @@ def draw_range(axes: Axes, place: int, rows: pd.DataFrame, floor: tuple[str, str
     return ends
 
 
-def draw_dot(axes: Axes, place: int, value: float, low: float, high: float, look: Look) -> None:
-    """A value and its interval."""
+def farthest(ceilings: Ceilings, score: str) -> float:
+    """What is farther from the data than `BEYOND` times noise is shown as being out there."""
+    known = [one[score] for one in ceilings.values() if np.isfinite(one.get(score, np.nan))]
+    return BEYOND * max(known) if known else float("inf")
+
+
+def draw_dot(axes: Axes, place: int, numbers: Float[np.ndarray, " three"], look: Look, limit: float) -> None:
+    """A value and its interval, given as value, low, high; beyond the limit an arrow."""
+    value, low, high = np.minimum(numbers, limit)
     if np.isfinite([low, high]).all():
         axes.hlines(place, low, high, color=look.colour, linewidth=2.2, alpha=0.6)
-    axes.plot([value], [place], look.marker or "o", color=look.colour, markersize=6)
+    marker = ">" if value == limit else look.marker or "o"
+    axes.plot([value], [place], marker, color=look.colour, markersize=6)
 
 
 def horizontal(axes: Axes, score: str, reached: np.ndarray) -> None:
@@ -101,5 +111,9 @@ def horizontal(axes: Axes, score: str, reached: np.ndarray) -> None:
     else:
         positive = reached[reached > 0]
         small = max(-reached.min(), positive.min() if len(positive) else 0.0)
-        axes.set_xscale("symlog", linthresh=10.0 ** np.ceil(np.log10(small)) if small else 1.0)
+        threshold = 10.0 ** np.ceil(np.log10(small)) if small else 1.0
+        axes.set_xscale("symlog", linthresh=threshold)
+        locator = SymmetricalLogLocator(base=10, linthresh=threshold)
+        locator.set_params(numticks=6)
+        axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

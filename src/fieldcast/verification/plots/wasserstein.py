@@ -14,6 +14,7 @@ from .sheet import GAP, Map, Sheet, shades
 from .style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
 
 LARGEST = 1.8  # inches: no map is wider
+DARKEST = 1.0  # standard deviations at most: how much farther a model is off is of no interest
 TOP = 0.5  # inches above the maps
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
 
@@ -30,7 +31,7 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
         for name, one in diagnostics.items()
     }
     every = np.concatenate([values[np.isfinite(values)] for values in found.values()])
-    colours = shades(SPREAD, 0.0, float(np.quantile(every, 0.99)) if len(every) else 1.0)
+    colours = shades(SPREAD, 0.0, min(DARKEST, np.quantile(every, 0.99)) if len(every) else DARKEST)
     columns = max(2, len(variables))
     size = min(LARGEST, (WIDTH - NAMES) / (columns + (columns - 1) * GAP))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()

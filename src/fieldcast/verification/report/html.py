@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 
 from ..plots.images import png
 
+HUGE = 1e7  # a number that nobody reads digit by digit: a model that blew up
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
 
 class Markup(str):
     """Text that is HTML already."""
@@ -113,13 +116,21 @@ def _cell(cell: Cell | str, place: int) -> Markup:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits and no exponent; a dash for NaN."""
+    """A number with so many significant digits, huge ones with a power of ten; a dash for NaN."""
     if not math.isfinite(value):
         return "–"
+    if abs(value) >= HUGE:
+        return scientific(value, digits)
     if value == 0:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{min(decimals, 8)}f}".replace("-", "−")
+
+
+def scientific(value: float, digits: int) -> str:
+    """A number with a power of ten: 4.06 × 10²³."""
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa} × 10{str(int(power)).translate(RAISED)}".replace("-", "−")
 
 
 def numbers(value: float, low: float, high: float, digits: int = 3) -> list[str]:
@@ -129,6 +140,8 @@ def numbers(value: float, low: float, high: float, digits: int = 3) -> list[str]
     interval leaves certain say nothing.
     """
     size = max((abs(one) for one in (value, (high - low) / 2) if math.isfinite(one)), default=0.0)
+    if size >= HUGE:
+        return [scientific(one, digits) if math.isfinite(one) else "–" for one in (value, low, high)]
     decimals = max(0, digits - 1 - math.floor(math.log10(size))) if size else 0
     return [
         f"{one:.{min(decimals, 8)}f}".replace("-", "−") if math.isfinite(one) else "–"

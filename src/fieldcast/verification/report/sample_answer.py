@@ -68,7 +68,8 @@ def told_apart(board: SampleBoard) -> Markup:
     parts.append("50 % is guessing")
     always = [name for name in names[1:] if board.value(name, "c2st") >= APART]
     if always:
-        parts += [f"; nearly always (from {100 * APART:.0f} %) about ", code(always)]
+        whom = "all others" if 3 < len(always) == len(names) - 1 else code(always)
+        parts += [f"; nearly always (from {100 * APART:.0f} %) about ", whom]
     return join([*parts, "."])
 
 

@@ -30,7 +30,8 @@ LOSS = (
 )
 DOTS = (
     "Dots with 95 % intervals, farther left is better. Solid: what as many training data have in the samples’ place, "
-    "shaded where 95 % of such sets lie (for the classifier: guessing); dashed: noise, each cell on its own."
+    "shaded where 95 % of such sets lie (for the classifier: guessing); dashed: noise, each cell on its own. An arrow: "
+    "farther than ten times noise."
 )
 PRIORS = (
     "Blue: the prior. Dots: a draw from the posterior of each test datum. Dots where there is no blue are data that "

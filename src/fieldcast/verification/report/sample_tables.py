@@ -69,10 +69,12 @@ def score_cell(results: Results, board: SampleBoard, name: str, score: str) -> C
 
 
 def is_best(results: Results, board: SampleBoard, name: str, score: str) -> bool:
-    """Whether no other is better that sees the data alike; one alone is not the best."""
+    """Whether no other is better that sees the data alike; one alone, or one of
+    several, is not the best."""
     alike = results.alike(board.having(score), score).get(results.seen(name, score), [])
     values = [board.value(one, score) for one in alike]
-    return score in BEST and len(values) > 1 and board.value(name, score) == BEST[score](values)
+    best = BEST[score](values) if score in BEST and len(values) > 1 else math.nan
+    return board.value(name, score) == best and values.count(best) == 1
 
 
 def near_table(results: Results) -> Markup:
