@@ -84,7 +84,7 @@ EXPERIMENTS = "conf/base/parameters/experiments/*/*.yml"
 def test_every_experiment_is_in_the_readme() -> None:
     table = (ROOT / "README.md").read_text().partition("## The experiments")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", table, re.M))))
-    assert listed - {"reconstruct", "forecast"} == {file.stem for file in ROOT.glob(EXPERIMENTS)}
+    assert listed - {"reconstruct", "forecast", "sample"} == {file.stem for file in ROOT.glob(EXPERIMENTS)}
 
 
 def commands(program: str) -> list[str]:
