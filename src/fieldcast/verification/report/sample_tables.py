@@ -46,7 +46,7 @@ def score_table(results: Results, board: SampleBoard, scores: Sequence[str], cap
     shown = [score for score in scores if board.having(score)]
     if not shown:
         return missing("No experiment has any of these scores.")
-    seen = results.treatments
+    seen = results.treatments if len(set(results.treatments.values())) > 1 else {}
     rows = []
     for name in board.having(*shown):
         line: list[Cell | str] = [Cell(tag("code", name))]
