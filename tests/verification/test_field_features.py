@@ -99,6 +99,9 @@ def test_cells_that_do_not_exist_are_not_looked_at() -> None:
         found.append(features(np.where(hole, filled, states)))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
     assert np.isfinite(found[0]).all()
+    # 5 above the mean everywhere: no difference, unless to a cell that does not exist
+    raw = (features(features.mean[None] + 5) * features.scale + features.centre)[0, 4:]
+    np.testing.assert_allclose(raw[:12], 0, atol=1e-9)
 
 
 def test_arrays_are_all_there_is_to_store(fitted: FieldFeatures) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fieldcast.verification.frechet import frechet_distance
 from fieldcast.verification.sets import Score, Sets, over_sets, set_scores
 
 
@@ -37,6 +38,7 @@ def test_a_shifted_model_lies_between_floor_and_noise(found: dict) -> None:
     assert scores["kid_floor"].high < scores["kid"].low
     assert scores["kid"].value < scores["kid_ceiling"].value
     assert scores["c2st"].low > scores["c2st_floor"].value
+    assert scores["fid_ceiling"].value == frechet_distance(3 * law(500, 4)[:100], law(150, 0))
     # (3 - 1)² in each of 6 directions, and the bias of as many noise states as there are samples
     assert scores["fid_ceiling"].value == pytest.approx(24, rel=0.2)
 

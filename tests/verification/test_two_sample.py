@@ -41,6 +41,8 @@ def test_classes_are_balanced_and_the_seed_is_the_only_randomness() -> None:
     x, y = gaussians(2, 300, 6)
     found = two_sample(x[:60], y, seed=1)
     assert found == two_sample(x[:60], y, seed=1)
+    more_samples = two_sample(x, y[:60], seed=1)
+    assert more_samples.high - more_samples.low == pytest.approx(found.high - found.low, rel=0.1)
     # always saying "real" would be right in 5 of 6 cases
     assert found.accuracy < 0.7
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.5 * 1.5 / np.sqrt(120), rel=0.1)
