@@ -170,5 +170,5 @@ def test_a_diffusion_is_shown_on_its_way(images: xr.Dataset, space: Space) -> No
     model = built({**DIFFUSION, "steps": 300}, space)
     part = split_of(images, split(images), "test", 2, GREY, model)
     found = pictures(model, GREY, part, 0)
-    assert found["t"].values.tolist() == [t for t in (200, 100, 50, 20, 10, 0) for _ in range(4)]
+    assert found["chain_time"].values.tolist() == [t for t in (200, 100, 50, 20, 10, 0) for _ in range(4)]
     assert found["number"].values[:8].tolist() == [0, 1, 2, 3] * 2

@@ -193,7 +193,7 @@ def picture_rows(values: np.ndarray) -> dict:
         same = np.isin(kind, ("truth", "real"))  # data are the same for all; what a model makes is its own
         own = np.random.default_rng([3, SAMPLED.index(experiment)]).permutation(len(values))
         picked = np.where(same, number + 40 * (kind == "real"), own[np.arange(len(kind)) % len(own)])
-        found[experiment] = (values[picked], {"kind": kind, "number": number, "t": t})
+        found[experiment] = (values[picked], {"kind": kind, "number": number, "chain_time": t})
     return found
 
 

@@ -47,11 +47,7 @@ class FieldCodec:
         InputError
             For images.
         """
-        if "sample" in fields.dims:
-            raise InputError(
-                "the data are images, which have no time: only the task sample takes them; "
-                "run `kedro run --pipelines sample` with the same --env."
-            )
+        refuse_images(fields)
         variables = tuple(layout.time_varying(fields))
         clim = np.stack([climatology[v].transpose("dayofyear", *GRID).values for v in variables], axis=1)
         deviation = normalisation["anomaly_std"].sel(variable=list(variables)).values
@@ -96,6 +92,15 @@ class FieldCodec:
     def header(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {"codec": "field", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
+
+
+def refuse_images(fields: xr.Dataset) -> None:
+    """One sentence for data without a time axis."""
+    if "sample" in fields.dims:
+        raise InputError(
+            "the data are images, which have no time: only the task sample takes them; "
+            "run `kedro run --pipelines sample` with the same --env."
+        )
 
 
 def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:

@@ -53,7 +53,7 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
 
 @torch.no_grad()
 def pictures(model: Model, codec: StateCodec, split: Split, seed: int) -> xr.Dataset:
-    """States to look at, (picture, ...), with the coordinates kind, number and t; nothing of a model without any."""
+    """States to look at, (picture, ...), with the coordinates kind, number and chain_time; nothing of a model without any."""
     parts = []
     if isinstance(model, VAE) and isinstance(model.encoder, StateEncoder):
         parts = [decoded_grid(model, codec), *restored(model, codec, split, seed)]
@@ -109,5 +109,5 @@ def of_kind(model: Model, codec: StateCodec, x: Tensor, kind: str, t: int = -1) 
     return data.assign_coords(
         kind=("picture", np.full(len(x), kind)),
         number=("picture", numbers),
-        t=("picture", np.full(len(x), t)),
+        chain_time=("picture", np.full(len(x), t)),
     )

@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
+from fieldcast.loops.codec import refuse_images
 from fieldcast.loops.options import Limits, Rollout
 
 HISTORY = 5  # states before a start that a model may look at
@@ -29,8 +30,9 @@ def starts(test: xr.Dataset, options: Rollout, limits: Limits) -> dict[str, Any]
     Raises
     ------
     InputError
-        If the test split is too short for any.
+        If the test split is too short for any, or holds images.
     """
+    refuse_images(test)
     leads, long = limits.cap("T", options.steps), limits.cap("T", options.stability.steps)
     iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)
     scored = np.flatnonzero((before >= HISTORY) & (after >= leads))

@@ -76,7 +76,7 @@ class Recipe:
 
 def train(
     recipe: Recipe, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset,
-    splits: dict[str, list[str]], earlier: bytes | None, base: bytes | None = None,
+    splits: Mapping[str, Any], earlier: bytes | None, base: bytes | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit the model of a recipe to the training split; `base` is the checkpoint of its closed-form part.
 

@@ -11,7 +11,7 @@ from fieldcast.verification.plots.denoising import denoising
 def test_each_place_shows_its_draw_at_its_time(sampled):
     stored = sampled(images=False)["examples"]["ddpm"]
     figure = denoising(stored, "z", "ddpm")
-    kind, number, t = (stored[name].to_numpy() for name in ("kind", "number", "t"))
+    kind, number, t = (stored[name].to_numpy() for name in ("kind", "number", "chain_time"))
     real = stored["z"].to_numpy()[kind == "real"].astype(float)
     meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
     assert len(meshes) == 24

@@ -1,0 +1,147 @@
+"""The task `sample` from data to table, on the planet and on images."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from kedro.config import OmegaConfigLoader
+
+import fieldcast
+from fieldcast.experiments import experiments
+from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.loops.checkpoint import unpack
+from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.state_codecs import space_of_images
+from fieldcast.loops.train import Recipe, train
+from fieldcast.models.core import Context, Model, build
+from fieldcast.models.draws import Draws
+from fieldcast.sentences import sentence
+from fieldcast.settings import CONFIG_LOADER_ARGS
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = {name.removeprefix("sample.") for name in experiments(ROOT / "conf") if name.startswith("sample.")}
+CODED = {name for name in SAMPLE if "vae" in name or "coder" in name}
+POINTS = {"autoencoder", "autodecoder"}
+
+
+@pytest.fixture(scope="module")
+def sampled(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data root after the whole task."""
+    data_root = tmp_path_factory.mktemp("sampled")
+    project("sample", data_root=data_root)
+    return data_root
+
+
+@pytest.fixture(scope="module")
+def board(sampled: Path) -> pd.DataFrame:
+    return pd.read_csv(sampled / "08_reporting/leaderboard_sample.csv")
+
+
+def test_the_leaderboard_has_every_score_that_a_model_has(board: pd.DataFrame) -> None:
+    assert list(board) == ["experiment", "seed", "data", "score", "value", "low", "high"]
+    having = {score: set(part["experiment"]) for score, part in board.groupby("score")}
+    everything = ("fid", "kid", "fid_floor", "kid_floor", "c2st")
+    assert all(having[score] == SAMPLE for score in everything)
+    assert having["test_loss"] == having["train_loss"] == having["active_units"] == CODED
+    assert having["iwae"] == having["kl"] == having["reconstruction"] == CODED - POINTS
+    assert having["bits_per_dim"] == SAMPLE - CODED
+    assert having["elbo"] == SAMPLE - POINTS
+    assert not board.duplicated(["experiment", "score"]).any()
+
+
+def test_the_elbo_is_its_two_terms_and_below_the_iwae(board: pd.DataFrame) -> None:
+    wide = board.pivot(index="experiment", columns="score", values="value").loc[sorted(CODED - POINTS)]
+    assert np.allclose(wide["elbo"], wide["reconstruction"] - wide["kl"])
+    assert (wide["iwae"] >= wide["elbo"]).all()
+
+
+def test_the_report_has_the_task(sampled: Path) -> None:
+    page = (sampled / "08_reporting/report.html").read_text(encoding="utf-8")
+    assert "Sampling" in page and "FID" in page
+    figures = sampled / "08_reporting/figures/sample"
+    assert len(list(figures.glob("*.png"))) > 5
+
+
+def test_a_trained_model_samples_alone(sampled: Path) -> None:
+    model = fieldcast.load(sampled / "06_models/sample/vae/checkpoint.safetensors")
+    fields = xr.open_zarr(sampled / "03_primary/fields.zarr")
+    drawn, stored = (
+        model.sample(3),
+        xr.open_zarr(sampled / "07_model_output/sample/vae/samples.zarr"),
+    )
+    for name, values in drawn.data_vars.items():
+        assert values.dims == ("sample", "latitude", "longitude")
+        assert values.attrs["units"] == fields[name].attrs["units"]
+        assert np.allclose(values, stored[name][:3], rtol=1e-5)
+    with pytest.raises(Exception, match="of the task 'sample'"):
+        model.fill(fields)
+
+
+def of_images(env: str) -> dict[str, Any]:
+    """The experiments as an environment of images has them."""
+    loader = OmegaConfigLoader(str(ROOT / "conf"), env=env, **CONFIG_LOADER_ARGS)
+    return dict(loader["parameters"]["sample"])
+
+
+@pytest.mark.parametrize("env", ["digits", "mnist", "fashion_mnist"])
+def test_every_model_of_the_image_environments_draws_images(env: str) -> None:
+    space = space_of_images(open_images(ImageSource("digits", train=6, test=1)))
+    for name, experiment in of_images(env).items():
+        assert "fit" not in experiment or Fit(**experiment["fit"])
+        model = build(experiment["model"], space).eval()
+        assert isinstance(model, Model)
+        quick = name in ("vae", "vae_vamp", "vae_flow", "autodecoder", "flow", "ddim")
+        if quick and env == "digits":
+            with torch.no_grad():
+                assert model.sample(Context(2), Draws(0, torch.arange(2))).shape == (2, 1, 1, 8, 8)
+
+
+def test_a_table_of_codes_goes_on_to_the_same_weights() -> None:
+    images = open_images(ImageSource("digits", train=60, test=10))
+    model = {
+        "type": "vae.VAE", "latent": 3, "encoder": {"type": "codes.Codes", "latent": 3, "family": "normal", "steps": 2},
+        "decoder": {"type": "decoders.DenseDecoder", "latent": 3, "hidden": [8]},
+    }  # fmt: skip
+    fit = Fit(steps=6, batch=8, report_every=2, validation=4, save_every=0)
+    recipe = Recipe("sample", model, fit, Sparsification(), 0, Limits(), "cpu", "grey")
+    given = (recipe, images, xr.Dataset(), xr.Dataset(), split(images))
+    whole = list(train(*given, None))
+    resumed = list(train(*given, whole[0].state))
+    assert len(resumed) < len(whole)
+
+    def weights(saved: Any) -> dict[str, torch.Tensor]:
+        return dict(unpack(saved.checkpoint).model.state_dict())
+
+    one, other = weights(whole[-1]), weights(resumed[-1])
+    assert one["encoder.location"].shape == (50, 3)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_codes_that_start_by_class_need_labels() -> None:
+    images = open_images(ImageSource("digits", train=60, test=10))
+    model = {
+        "type": "vae.VAE", "latent": 3, "decoder": {"type": "decoders.DenseDecoder", "latent": 3},
+        "encoder": {"type": "codes.Codes", "latent": 3, "by_class": True, "steps": 2},
+    }  # fmt: skip
+    fit = Fit(steps=1, batch=8, validation=4)
+    recipe = Recipe("sample", model, fit, Sparsification(), 0, Limits(), "cpu", "grey")
+    for data, refused in ((images, False), (images.drop_vars("label"), True)):
+        run = train(recipe, data, xr.Dataset(), xr.Dataset(), split(data), None)
+        if refused:
+            with pytest.raises(Exception, match="need labels"):
+                next(run)
+        else:
+            next(run)
+
+
+@pytest.mark.parametrize("task", ["reconstruct.climatology", "forecast.climatology"])
+def test_only_sample_takes_images(project: Any, tmp_path: Path, task: str) -> None:
+    parameters = {"ingestion": {"source": "images", "images": {"train": 60, "test": 20}}}
+    with pytest.raises(Exception) as caught:
+        project(task, data_root=tmp_path / "data", parameters=parameters)
+    told = sentence(caught.value) or ""
+    assert "only the task sample takes them" in told and "\n" not in told
