@@ -80,7 +80,8 @@ def scores(data: Any, now: int) -> list[Value]:
         for column, chosen in (("variable", "all"), ("cells", "unobserved")):
             if column in data.columns:
                 data = data[data[column] == chosen]
-        places = [column for column in ("score", "pattern", "k", "lead_hours", "region") if column in data.columns]
+        names = ("score", "pattern", "k", "lead_hours", "region")
+        places = [name for name in names if name in data.columns]
         named = {_path(row[:-1]): row[-1] for row in data[[*places, "value"]].itertuples(index=False)}
     return [(key, float(value), now, 0) for key, value in named.items() if math.isfinite(value)]
 

@@ -1,4 +1,4 @@
-"""What a model of states has inside, to be looked at: its codes and its prior; decoded grids, a diffusion on its way."""
+"""What a model of states has inside, to be looked at: its codes, its prior, decoded grids, a diffusion on its way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SNAPPED = 4  # draws shown on their way
 
 @torch.no_grad()
 def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dataset:
-    """mean, drawn (datum, latent), prior (draw, latent), log_density (v, u) of two components; nothing without codes."""
+    """mean, drawn (datum, latent), prior (draw, latent), log_density (v, u) of two components."""
     if not isinstance(model, VAE) or examined.mean is None or examined.drawn is None:
         return xr.Dataset()
     prior = given(model.prior, model.encoder)
@@ -53,7 +53,7 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
 
 @torch.no_grad()
 def pictures(model: Model, codec: StateCodec, split: Split, seed: int) -> xr.Dataset:
-    """States to look at, (picture, ...), with the coordinates kind, number and chain_time; nothing of a model without any."""
+    """States to look at, (picture, ...), with the coordinates kind, number and chain_time."""
     parts = []
     if isinstance(model, VAE) and isinstance(model.encoder, StateEncoder):
         parts = [decoded_grid(model, codec), *restored(model, codec, split, seed)]

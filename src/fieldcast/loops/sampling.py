@@ -17,13 +17,12 @@ from tqdm import tqdm
 from fieldcast.fields import calendars
 from fieldcast.fields.splits import select
 from fieldcast.loops.state_codecs import StateCodec
-from fieldcast.loops.tasks import Sample, evenly
+from fieldcast.loops.tasks import evenly
 from fieldcast.models import pixels
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.diffusion import Diffusion
 from fieldcast.models.distributions import Point
 from fieldcast.models.draws import Draws
-from fieldcast.models.flow import Flow
 from fieldcast.models.vae import VAE
 
 ROWS = 64  # data at once

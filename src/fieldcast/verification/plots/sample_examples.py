@@ -18,8 +18,8 @@ def sample_examples(
 ) -> xr.Dataset:
     """Of the kinds "sample" and "real" 36 each, of "nearest" the training states nearest to the first ten samples.
 
-    Dims (picture, ...), with the coordinates kind, number and chain_time. `real` and `training` are data sets of states on
-    `sample` or `time`, `nearest` the place of each sample's nearest training state; -1 of one that is not finite.
+    Dims (picture, ...), with the coordinates kind, number and chain_time. `real` and `training` are data sets of states
+    on `sample` or `time`, `nearest` the place of each sample's nearest training state; -1 of one that is not finite.
     """
     even = np.unique(np.linspace(0, len_of(real) - 1, min(SHOWN, len_of(real))).round().astype(int))
     parts = [
