@@ -1,0 +1,250 @@
+"""A VAE and a diffusion model beside public implementations, on the processor: `python -m benchmarks.sampling`.
+
+Peers, for this alone: `pip install -c constraints.txt pythae denoising-diffusion-pytorch` (written for 0.1.2 and
+2.3.4; torchvision must be built for the installed torch). Stretches of ours and theirs alternate in one run, the first
+a warm-up; the ratios are those of the medians. The goal: faster than both. Images are random, 28 x 28.
+
+VAE, an epoch and the loss of 64 other images: two hidden layers of 512, latent 2, Bernoulli. Ours is the training loop
+as it is: a threshold at half of the grey values in every step, counter-based random numbers, fused AdamW with a
+schedule and clipping, the moving average of the weights, the history. pythae is the two methods of its trainer that
+`train` calls every epoch, on images that went through the threshold before, with the Adam it makes by default, which
+is not fused and does not clip. Its checkpoints, copy of the best model, progress bars and logs are left out.
+
+DDPM, a training step and a step of the ancestral chain: the U-Net of the environment `mnist`, 1000 times, a linear
+schedule, learning the noise, float32. Ours dequantises in every step. Theirs holds our U-Net; its training step is
+that of its `Trainer`: clipping, Adam (not fused), a moving average every ten steps. Left out: reading images from
+files in processes of their own, flipping them at random. In its chain the variance is that of q(x_{t-1} | x_t, x_0),
+in ours beta_t: other numbers at the same cost. Both clip x0.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import islice
+
+import torch
+import xarray as xr
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from fieldcast.loops.fit import stretches
+from fieldcast.loops.options import Fit
+from fieldcast.loops.state_codecs import ImageCodec, space_of_images
+from fieldcast.loops.tasks import Sample
+from fieldcast.loops.train import initialised
+from fieldcast.loops.training import Training, batch_index
+from fieldcast.models.core import Context
+from fieldcast.models.diffusion import Diffusion, TimedUNet
+from fieldcast.models.draws import Draws
+from fieldcast.models.pixels import Treatment
+
+try:
+    from denoising_diffusion_pytorch import GaussianDiffusion
+    from ema_pytorch import EMA
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    from pythae.trainers.training_callbacks import CallbackHandler, TrainingCallback
+except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that was built for another torch
+    raise SystemExit(
+        f"the packages to compare with cannot be imported ({str(error).splitlines()[0]}): pip install pythae"
+        " denoising-diffusion-pytorch, with the torchvision that belongs to the installed torch."
+    ) from None
+
+SIDE, LEVELS = 28, 256
+LATENT, HIDDEN, RATE = 2, 512, 1e-3
+VAE_BATCH, BATCHES, SCORED, VAE_STRETCHES = 128, 78, 64, 7  # 9984 images: every batch is whole
+DDPM_BATCH, DDPM_IMAGES, TIMES, STEPS, CHAIN, DDPM_STRETCHES = 64, 1000, 1000, 5, 10, 7
+LAYERS = {"latent": LATENT, "hidden": [HIDDEN, HIDDEN]}
+VAE_CONFIG = {
+    "type": "vae.VAE", "latent": LATENT, "likelihood": {"type": "likelihoods.Bernoulli"},
+    "encoder": {"type": "encoders.Network", **LAYERS}, "decoder": {"type": "decoders.DenseDecoder", **LAYERS},
+}  # fmt: skip
+DDPM_CONFIG = {
+    "type": "diffusion.Diffusion", "steps": TIMES, "channels": [32, 64, 128, 128], "patch": 2, "clip": 1.0
+}  # fmt: skip
+
+
+def images(count: int, treatment: Treatment, seed: int, scored: bool = False) -> Sample:
+    """Random images, dark for the most part as digits are: a sixth of the cells is above half."""
+    generator = torch.Generator().manual_seed(seed)
+    grey = (LEVELS * torch.rand(count, 1, SIDE, SIDE, generator=generator) ** 4).floor()
+    space = space_of_images(xr.Dataset(coords={"y": range(SIDE), "x": range(SIDE)}))
+    return Sample(grey, None, space, ImageCodec(treatment, LEVELS), scored)
+
+
+def weights(ours: nn.Module, theirs: nn.Module) -> int:
+    """How many weights are learnt, which must be the same for both."""
+    mine, other = (sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (ours, theirs))
+    assert mine == other, f"ours has {mine} weights, theirs {other}"
+    return mine
+
+
+class TheirEncoder(BaseEncoder):
+    """q(z | x) as pythae wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(SIDE**2, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()
+        )
+        self.mean, self.log_variance = nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        h = self.layers(x)
+        return ModelOutput(embedding=self.mean(h), log_covariance=self.log_variance(h))
+
+
+class TheirDecoder(BaseDecoder):
+    """The probabilities of p(x | z) as pythae wants them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(),
+            nn.Linear(HIDDEN, SIDE**2), nn.Sigmoid(), nn.Unflatten(1, (1, SIDE, SIDE)),
+        )  # fmt: skip
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        return ModelOutput(reconstruction=self.layers(z))
+
+
+def pythae_trainer(training: Sample, validation: Sample) -> BaseTrainer:
+    """pythae's trainer on the same images, ready for its first epoch."""
+    logging.disable(logging.INFO)  # its modules print what they do
+    datasets = (BaseDataset(next(one.states()).x, torch.zeros(len(one))) for one in (training, validation))
+    config = VAEConfig(input_dim=(1, SIDE, SIDE), latent_dim=LATENT, reconstruction_loss="bce")
+    model = VAE(config, encoder=TheirEncoder(), decoder=TheirDecoder())
+    sizes = {"per_device_train_batch_size": VAE_BATCH, "per_device_eval_batch_size": SCORED}
+    trainer = BaseTrainer(model, *datasets, BaseTrainerConfig(**sizes, learning_rate=RATE, no_cuda=True))
+    trainer.set_optimizer()
+    trainer.callback_handler = CallbackHandler([TrainingCallback()], model)  # its own have progress bars
+    return trainer
+
+
+def vae() -> None:
+    """Compare an epoch."""
+    training = images(BATCHES * VAE_BATCH, "threshold", seed=0)
+    validation = images(SCORED, "threshold", seed=1, scored=True)
+    epochs = VAE_STRETCHES + 1
+    every = {"report_every": BATCHES, "patience": epochs, "validation": SCORED}
+    options = Fit(steps=epochs * BATCHES, batch=VAE_BATCH, learning_rate=RATE, **every)
+    run = Training(initialised(VAE_CONFIG, training.space, 0), options, 0)
+    loop = stretches(run, training, validation, tqdm(disable=True))
+    trainer = pythae_trainer(training, validation)
+    count = weights(run.model, trainer.model)
+    losses = []
+
+    def theirs() -> None:
+        losses.append(trainer.train_step(epoch=len(losses) + 1))
+        trainer.eval_step(epoch=len(losses))
+
+    times = alternate({"ours": lambda: next(loop), "pythae": theirs}, VAE_STRETCHES)
+    report(f"VAE of {count} weights, {len(training)} images, batch {VAE_BATCH}", "an epoch", times)
+    mine = run.history[-1]["loss"] * SIDE**2
+    print(f"loss of the last epoch: ours {mine:.1f}, pythae {losses[-1]:.1f} nats an image")
+
+
+class TheirNetwork(nn.Module):
+    """Our U-Net as a GaussianDiffusion wants it."""
+
+    channels = out_dim = 1
+    self_condition = False
+
+    def __init__(self, network: TimedUNet):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor, condition: None) -> Tensor:
+        return self.network(x, t, Context(len(x)))
+
+
+def our_training(run: Training, task: Sample) -> None:
+    for _ in range(STEPS):
+        index = batch_index(run.step, run.seed, None, len(task), run.options.batch)
+        draws = Draws(run.seed, index, run.options.members, run.step)
+        run.update(run.model.loss(task.batch(index, draws), draws).total)
+
+
+def their_training(model: GaussianDiffusion, optimiser: torch.optim.Adam, average: EMA, x: Tensor) -> None:
+    for _ in range(STEPS):
+        loss = model(x[torch.randperm(len(x))[:DDPM_BATCH]])
+        loss.item()  # its trainer reports every step
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        average.update()
+
+
+def our_chain(model: Diffusion) -> None:
+    list(islice(model.trajectory(Context(DDPM_BATCH), Draws(0, torch.arange(DDPM_BATCH))), CHAIN))
+
+
+def their_chain(model: GaussianDiffusion) -> None:
+    x = torch.randn(DDPM_BATCH, 1, SIDE, SIDE)
+    for t in range(TIMES - 1, TIMES - 1 - CHAIN, -1):
+        x, _ = model.p_sample(x, t)
+
+
+def ddpm() -> None:
+    """Compare a training step and a step of the chain."""
+    task = images(DDPM_IMAGES, "symmetric", seed=0)
+    ours, same = (initialised(DDPM_CONFIG, task.space, 0) for _ in range(2))
+    keywords = {"timesteps": TIMES, "objective": "pred_noise", "beta_schedule": "linear"}
+    theirs = GaussianDiffusion(TheirNetwork(same.network), image_size=SIDE, **keywords)
+    torch.testing.assert_close(theirs.alphas_cumprod, ours.schedule.kept.float())
+    count = weights(ours, theirs)
+    run = Training(ours, Fit(steps=(DDPM_STRETCHES + 1) * STEPS, batch=DDPM_BATCH), 0)
+    optimiser = torch.optim.Adam(theirs.parameters(), lr=RATE, betas=(0.9, 0.99))
+    average, x = EMA(theirs, beta=0.995, update_every=10), task.values / (LEVELS - 1)
+    training = {
+        "ours": lambda: our_training(run, task),
+        "theirs": lambda: their_training(theirs, optimiser, average, x),
+    }
+    chain = {"ours": lambda: our_chain(ours), "theirs": lambda: their_chain(theirs)}
+    for name, works, steps in (("training", training, STEPS), ("ancestral chain", chain, CHAIN)):
+        times = alternate(works, DDPM_STRETCHES, steps)
+        report(f"DDPM of {count} weights, batch {DDPM_BATCH}, {name}", "a step", times)
+
+
+def alternate(works: dict[str, Callable[[], object]], count: int, steps: int = 1) -> dict[str, list[float]]:
+    """Seconds a step of each in so many stretches, one after the other; the first stretch is a warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for stretch in range(count + 1):
+        for name, work in works.items():
+            begin = time.perf_counter()
+            work()
+            if stretch:
+                times[name].append((time.perf_counter() - begin) / steps)
+    return times
+
+
+def report(title: str, unit: str, times: dict[str, list[float]]) -> None:
+    """Medians, ranges, and their ratio."""
+    print(f"\n{title}")
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    for name, median in medians.items():
+        low, high = 1000 * min(times[name]), 1000 * max(times[name])
+        print(f"{name:6} {1000 * median:8.1f} ms {unit}   ({low:.1f} to {high:.1f})")
+    ours, theirs = medians
+    print(f"speed of {ours} relative to {theirs}: {medians[theirs] / medians[ours]:.2f}", flush=True)
+
+
+def main() -> None:
+    torch.manual_seed(0)  # theirs draw from torch's global generator
+    print(", ".join(f"{name} {version(name)}" for name in ("torch", "pythae", "denoising-diffusion-pytorch")))
+    print(f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
+    vae()
+    ddpm()
+
+
+if __name__ == "__main__":
+    main()
