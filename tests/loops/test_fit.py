@@ -165,7 +165,7 @@ def test_nothing_of_the_test_split_reaches_training(world):
 
 
 def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
-    reconstruct = task(world.split("train"), world.codec, world.space, recipe())
+    reconstruct = task(world.split("train"), world.codec, world.space, recipe(), 0, "train")
     from fieldcast.models.draws import Draws
 
     index = torch.arange(6)

@@ -54,10 +54,12 @@ def test_the_loss_is_the_area_weighted_fair_crps(space):
 def test_one_normal_distribution_is_recovered(sized):
     """x ~ N(1, 0.5^2) in every cell, whatever the context: mean and spread are found."""
     space = sized(variables=1, rows=4, columns=8)
+    torch.manual_seed(0)
     model = Ensemble(space, history=1, noise=4, channels=(8, 8), patch=2)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(0)
     for i in range(300):
+        optimiser.param_groups[0]["lr"] = 1e-2 * (1 - i / 300)
         truth = 1 + 0.5 * torch.randn(32, 1, 1, 1, generator=generator).expand(-1, *space.state)
         c = Context(32, past=torch.zeros(32, 1, *space.state), day=torch.zeros(32))
         optimiser.zero_grad()
