@@ -237,6 +237,47 @@ def test_an_input_file_in_a_real_process(kedro: Any, unharmed: Path, file: Path)
     only_a_sentence(done, str(file), "damaged or truncated NetCDF file", "copy or download it again")
 
 
+# --- images
+
+
+@pytest.fixture
+def idx(tmp_path: Path) -> Path:
+    """A sound folder of twelve and four images."""
+    for prefix, count in (("train", 12), ("t10k", 4)):
+        image = bytes([0, 0, 8, 3, *(b for n in (count, 4, 4) for b in n.to_bytes(4, "big"))])
+        (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(image + bytes(range(count * 16)))
+        label = bytes([0, 0, 8, 1, *count.to_bytes(4, "big")])
+        (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(label + bytes(i % 3 for i in range(count)))
+    return tmp_path
+
+
+IDX: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "truncated": (lambda file: file.write_bytes(file.read_bytes()[:-1]), ("12 x 4 x 4", "191, not 192")),
+    "wrong magic number": (
+        lambda file: file.write_bytes(b"\x89PNG" + file.read_bytes()[4:]),
+        ("magic number 89504e47", "give another file"),
+    ),
+    "missing": (
+        lambda file: file.unlink(),
+        ("holds no train-images-idx3-ubyte", "give the folder that does"),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", IDX)
+def test_image_files(said: Any, idx: Path, family: str) -> None:
+    spoil, words = IDX[family]
+    spoil(idx / "train-images-idx3-ubyte")
+    text = said("sample.vae", parameters={"ingestion": {"source": "images", "path": str(idx)}})
+    assert all(word in text for word in words), text
+
+
+def test_images_in_a_real_process(kedro: Any, unharmed: Path, idx: Path) -> None:
+    (idx / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 1, 1]))
+    done = kedro("--params", f"data_root={unharmed},ingestion.source=images,ingestion.path={idx}")
+    only_a_sentence(done, "holds 12 images", "2 labels", "give files of one set")
+
+
 # --- the configuration
 
 
