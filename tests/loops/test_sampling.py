@@ -9,6 +9,7 @@ import xarray as xr
 from scipy import stats
 
 from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.loops import sampling
 from fieldcast.loops.latents import latents, pictures
 from fieldcast.loops.sampling import (
     Split,
@@ -134,10 +135,22 @@ def test_bits_of_a_flow_are_of_grey_values(images: xr.Dataset, space: Space) -> 
     assert np.allclose(found["bits_per_dim"], -(log_p / 64 - math.log(17)) / math.log(2))
 
 
+def test_the_bound_of_a_diffusion_does_not_depend_on_how_many_are_found_at_once(
+    images: xr.Dataset, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built(DIFFUSION, space)
+    part = split_of(images, split(images), "test", 6, GREY, model)
+    whole = examine(model, part, 30, GREY, 0)
+    monkeypatch.setattr(sampling, "DECODED", 60)
+    assert np.allclose(examine(model, part, 30, GREY, 0).values["elbo"], whole.values["elbo"], rtol=1e-5)
+    table = density_table({"test": (part, whole)})
+    assert table["members"].eq(30).all()
+
+
 def test_the_table_says_of_which_datum(images: xr.Dataset, space: Space) -> None:
     model = built(CODED, space)
     part = split_of(images, split(images), "test", 4, GREY, model)
-    table = density_table({"test": (part, examine(model, part, 5, GREY, 0))}, 5)
+    table = density_table({"test": (part, examine(model, part, 5, GREY, 0))})
     assert set(table["statistic"]) == {"loss", "elbo", "reconstruction", "kl", "iwae"}
     assert table.loc[table["statistic"] == "iwae", "members"].eq(5).all()
     assert table.loc[table["statistic"] == "loss", "datum"].tolist() == [0, 10, 19, 29]

@@ -80,6 +80,7 @@ class Examined(NamedTuple):
     """What is known of some data."""
 
     values: Values  # by statistic
+    members: int = 0  # draws that those of them that depend on draws are of: K
     mean: Float[Tensor, "datum latent"] | None = None  # of their posteriors
     drawn: Float[Tensor, "datum latent"] | None = None
 
@@ -108,9 +109,9 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     values = {name: np.concatenate([one.values[name] for one in pieces]) for name in pieces[0].values}
     codes = [
         torch.cat(parts) if parts[0] is not None else None
-        for parts in zip(*(one[1:] for one in pieces), strict=True)
+        for parts in zip(*(one[2:] for one in pieces), strict=True)
     ]
-    return Examined(values, *codes)
+    return Examined(values, pieces[0].members, *codes)
 
 
 def of_codes(model: VAE, batch: Batch, draws: Draws) -> Examined:
@@ -135,21 +136,25 @@ def of_codes(model: VAE, batch: Batch, draws: Draws) -> Examined:
             "kl": -ratio.mean(dim=1),
             "iwae": torch.logsumexp(weights, dim=1) - np.log(weights.shape[1]),
         }
-    return Examined(as_arrays(found), q.mean.cpu(), q.draw(one.fork(0))[:, 0].cpu())
+    drawn = q.draw(one.fork(0))[:, 0].cpu()
+    return Examined(as_arrays(found), draws.members, q.mean.cpu(), drawn)
 
 
 def of_density(model: Any, batch: Batch, draws: Draws, codec: StateCodec) -> Examined:
     """What a model with a density, exact or bounded, knows of a batch; of another model nothing."""
     if not hasattr(model, "log_weights"):
         return Examined({})
-    # exact densities are the same for every draw
-    asked = (
-        in_pieces(draws, max(1, DECODED // len(batch.x))) if isinstance(model, Diffusion) else [draws.alone()]
-    )
-    log_p = torch.cat([model.log_weights(batch, some) for some in asked], dim=1).double().mean(dim=1)
+    # exact densities are the same for every draw; the times of a diffusion's bound are spread over all members
+    asked = draws if isinstance(model, Diffusion) else draws.alone()
+    rows = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // asked.members))
+    weights = [
+        model.log_weights(Batch(batch.x[some], batch.context[some]), replace(asked, datum=asked.datum[some]))
+        for some in rows
+    ]
+    log_p = torch.cat(weights).double().mean(dim=1)
     cells = len(model.space.exists.nonzero()) * len(model.space.variables)
     bits = -(log_p / cells + codec.log_jacobian()) / np.log(2)
-    return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}))
+    return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}), asked.members)
 
 
 def in_pieces(draws: Draws, size: int) -> Iterator[Draws]:
@@ -162,13 +167,13 @@ def as_arrays(found: Mapping[str, Tensor]) -> Values:
     return {name: value.double().cpu().numpy() for name, value in found.items()}
 
 
-def density_table(parts: Mapping[str, tuple[Split, Examined]], members: int) -> pd.DataFrame:
+def density_table(parts: Mapping[str, tuple[Split, Examined]]) -> pd.DataFrame:
     """split, datum, time, statistic, members (K, of what depends on it, else 0), value."""
     frames = [
         pd.DataFrame(
             {
                 "split": name, "datum": split.datum.numpy(), "time": split.time, "statistic": statistic,
-                "members": members if statistic == "iwae" else 0, "value": values,
+                "members": 0 if statistic == "loss" else examined.members, "value": values,
             }
         )
         for name, (split, examined) in parts.items()

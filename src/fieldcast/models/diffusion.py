@@ -145,11 +145,11 @@ class Diffusion(Trained):
     def snapshots(
         self, c: Context, draws: Draws, at: Sequence[int] = (200, 100, 50, 20, 10, 0)
     ) -> dict[int, Float[Tensor, "batch members variable y x"]]:
-        """x at some times of a draw; of a draw that jumps, at the nearest times that it goes through."""
+        """x at some times of a draw, by the time; of a draw that jumps at the nearest times that it goes through."""
         times = self.times()
-        near = {min(times, key=lambda t: abs(t - wanted)): wanted for wanted in at}
+        near = {min(times, key=lambda t: abs(t - wanted)) for wanted in at}
         shape = (c.rows, draws.members)
-        return {near[t]: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
+        return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
 
     def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
         """Estimates of the variational bound on log p(x), in nats of x as it comes; their mean is the bound (eq. 5).
