@@ -55,7 +55,8 @@ def built(config: dict, space: Space) -> Model:
 
 def test_draws_do_not_depend_on_how_many_there_are(space: Space) -> None:
     model = built(CODED, space)
-    assert torch.equal(draw_states(model, 70, 3)[:5], draw_states(model, 5, 3))
+    # sums of a batch of another size are rounded otherwise
+    assert torch.allclose(draw_states(model, 70, 3)[:5], draw_states(model, 5, 3), atol=1e-5)
     assert not torch.equal(draw_states(model, 5, 4), draw_states(model, 5, 3))
 
 

@@ -120,9 +120,7 @@ def of_codes(model: VAE, batch: Batch, draws: Draws) -> Examined:
     q = model.posterior(batch, one)
     exists = model.space.exists
     back = model.likelihood.mean(model.decode(q.mean[:, None], batch.context, one))[:, 0]
-    loss = ((back - batch.x) ** 2 * exists).flatten(1).sum(dim=1) / (
-        len(exists.nonzero()) * len(model.space.variables)
-    )
+    loss = ((back - batch.x) ** 2 * exists).flatten(1).sum(dim=1) / cells_of(model)
     found = {"loss": loss}
     if not isinstance(q, Point):
         parts = [
@@ -152,9 +150,13 @@ def of_density(model: Any, batch: Batch, draws: Draws, codec: StateCodec) -> Exa
         for some in rows
     ]
     log_p = torch.cat(weights).double().mean(dim=1)
-    cells = len(model.space.exists.nonzero()) * len(model.space.variables)
-    bits = -(log_p / cells + codec.log_jacobian()) / np.log(2)
+    bits = codec.bits_per_dim(log_p, cells_of(model))
     return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}), asked.members)
+
+
+def cells_of(model: Model) -> int:
+    """How many values a state has where cells exist."""
+    return int(model.space.exists.sum()) * len(model.space.variables)
 
 
 def in_pieces(draws: Draws, size: int) -> Iterator[Draws]:

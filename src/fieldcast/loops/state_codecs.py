@@ -8,6 +8,7 @@ Tensors are (N, V, Y, X); data sets have the dimension `sample` in place of `tim
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -48,8 +49,8 @@ class StateCodec(Protocol):
         """States in physical units, or grey values."""
         ...
 
-    def log_jacobian(self) -> float:
-        """log dx/dv of a cell [nats], v being what bits per dimension are of."""
+    def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
+        """Of log p(x) in nats: of fields a standardised cell's, of images a grey value's."""
         ...
 
 
@@ -96,8 +97,8 @@ class AnyDayCodec:
         place = {c: (c, getattr(self, c), {"units": units[c], "standard_name": c}) for c in GRID}
         return xr.Dataset(data, {"sample": np.arange(len(x)), **place})
 
-    def log_jacobian(self) -> float:
-        return 0.0
+    def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
+        return -log_prob / cells / math.log(2)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a checkpoint."""
@@ -130,8 +131,8 @@ class ImageCodec:
         attrs = {"units": "1", "long_name": "grey value"}
         return xr.Dataset({"image": (("sample", "y", "x"), grey, attrs)}, {"sample": np.arange(len(x))})
 
-    def log_jacobian(self) -> float:
-        return pixels.log_jacobian(self.treatment, self.levels)
+    def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
+        return pixels.bits_per_dim(log_prob, cells, self.treatment, self.levels)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a checkpoint."""
