@@ -217,3 +217,19 @@ def finished(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFacto
     data_root = tmp_path_factory.mktemp("finished")
     project("reconstruct", data_root=data_root)
     return data_root
+
+
+FORECASTS = (  # some learned ones, and what they are held against
+    *("climatological_ensemble", "linear_inverse_model", "perfect_model"),
+    *("vae", "vae_rk4", "crps_ensemble"),
+)
+
+
+@pytest.fixture(scope="session")
+def forecasted(project: Callable[..., Any], finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data root after some forecast experiments, made once; tests may add to it, and change nothing."""
+    data_root = tmp_path_factory.mktemp("forecasted")
+    for layer in ("01_raw", "02_intermediate", "03_primary"):  # the same planet
+        shutil.copytree(finished / layer, data_root / layer)
+    project(*(f"forecast.{name}" for name in FORECASTS), data_root=data_root)
+    return data_root

@@ -19,7 +19,7 @@ def code(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def test_there_are_some() -> None:
-    assert {"fill_a_field.ipynb", "read_the_results.ipynb"} <= set(NOTEBOOKS)
+    assert {"fill_a_field.ipynb", "read_the_results.ipynb", "read_forecasts.ipynb"} <= set(NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -36,8 +36,11 @@ def test_notebooks_only_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebooks_run_and_show_figures(name: str, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FIELDCAST_DATA", str(finished))
+def test_notebooks_run_and_show_figures(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = request.getfixturevalue("forecasted" if name == "read_forecasts.ipynb" else "finished")
+    monkeypatch.setenv("FIELDCAST_DATA", str(results))
     notebook = nbformat.read(FOLDER / name, as_version=4)
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": FOLDER}}

@@ -1,0 +1,69 @@
+"""The task `forecast` from data to tables, on the tiny planet."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import fieldcast
+from fieldcast.verification.layout import FORECAST
+
+KEYS = ["experiment", "lead_hours", "region", "variable", "score"]
+ALONE = {
+    "climatological_ensemble",
+    "linear_inverse_model",
+    "crps_ensemble",
+}  # `vae` and `vae_rk4` share weights
+
+
+@pytest.fixture(scope="module")
+def board(forecasted: Path) -> pd.DataFrame:
+    return pd.read_csv(forecasted / "08_reporting/leaderboard_forecast.csv")
+
+
+def test_the_leaderboard_has_every_score_once(board: pd.DataFrame) -> None:
+    assert list(board) == ["experiment", "seed", "data", *KEYS[1:], "value", "low", "high"]
+    assert not board.duplicated(KEYS).any()
+    names = ALONE | {"perfect_model", "vae", "vae_rk4"}
+    expected = {(name, score) for name in names for score in FORECAST.scores}
+    missing = {("linear_inverse_model", "crps_minus_lim")}  # it is the reference
+    assert set(board[["experiment", "score"]].itertuples(index=False, name=None)) == expected - missing
+    assert set(board["variable"]) == {"all", "z500", "t650", "u200", "ws800"}
+
+
+def test_differences_and_skill_are_those_of_the_scores(board: pd.DataFrame) -> None:
+    wide = board.pivot(index=KEYS[:4], columns="score", values="value")
+    for name in ALONE - {"linear_inverse_model"}:
+        own, reference, free = (
+            wide.loc[one] for one in (name, "linear_inverse_model", "climatological_ensemble")
+        )
+        assert np.allclose(own["crps_minus_lim"], own["crps"] - reference["crps"], atol=1e-6)
+        assert np.allclose(own["skill"], 1 - own["crps"] / free["crps"], atol=1e-6)
+
+
+def test_the_long_rollouts_are_one_table(forecasted: Path) -> None:
+    table = pd.read_csv(forecasted / "08_reporting/stability.csv")
+    assert list(table) == ["experiment", "step", "mean", "std", "max_abs", "spectrum_ratio", "finite"]
+    assert set(table["experiment"]) == ALONE | {"vae", "vae_rk4"}  # what is made elsewhere has none
+    assert all(own["step"].tolist() == [1, 2, 3, 4] for _, own in table.groupby("experiment"))
+
+
+@pytest.mark.parametrize("name", sorted(ALONE | {"vae"}))
+def test_a_trained_model_alone_gives_what_is_stored(forecasted: Path, name: str) -> None:
+    """From the first start, with the seed of the run."""
+    fields = xr.open_zarr(forecasted / "03_primary/fields.zarr")
+    stored = xr.open_zarr(forecasted / f"07_model_output/forecast/{name}/forecasts.zarr")
+    known = fields.isel(time=fields["time"].values <= stored["start"].values[0])
+    model = fieldcast.load(forecasted / f"06_models/forecast/{name}/checkpoint.safetensors")
+    found = model.forecast(known, stored.sizes["lead"], stored.sizes["member"])
+    for v in stored.data_vars:
+        spread = float(fields[v].std())
+        assert np.allclose(found[v], stored[v].isel(start=0), rtol=0, atol=1e-4 * spread), v
+
+
+def test_the_report_has_the_task(forecasted: Path) -> None:
+    page = (forecasted / "08_reporting/report.html").read_text(encoding="utf-8")
+    assert "Forecasts" in page and "The long rollout" in page
+    assert (forecasted / "08_reporting/forecast.gif").stat().st_size < 2e6
