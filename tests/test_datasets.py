@@ -421,13 +421,15 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     assert stored.load() == b"new" and leftovers(tmp_path) == []
 
 
-def test_nothing_of_the_package_is_imported() -> None:
-    tree = ast.parse(Path(str(sys.modules[ZarrDataset.__module__].__file__)).read_text())
-    names = [alias.name for item in ast.walk(tree) if isinstance(item, ast.Import) for alias in item.names]
-    names += [
-        f"{'.' * item.level}{item.module}" for item in ast.walk(tree) if isinstance(item, ast.ImportFrom)
-    ]
-    assert "kedro.io.core" in names and not [name for name in names if name.startswith((".", "fieldcast"))]
+def test_nothing_of_the_rest_of_the_package_is_imported() -> None:
+    folder = Path(str(sys.modules[ZarrDataset.__module__].__file__)).parent
+    trees = [ast.parse(file.read_text()) for file in folder.glob("*.py")]
+    walked = [item for tree in trees for item in ast.walk(tree)]
+    names = [alias.name for item in walked if isinstance(item, ast.Import) for alias in item.names]
+    names += [f"{'.' * item.level}{item.module}" for item in walked if isinstance(item, ast.ImportFrom)]
+    own = "fieldcast.datasets"
+    assert "kedro.io.core" in names
+    assert not [name for name in names if name.startswith((".", "fieldcast")) and not name.startswith(own)]
 
 
 # --- NetCDF and folders

@@ -1,0 +1,26 @@
+"""Kedro data sets that are whole or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes.
+
+What is saved is written beside its place as `<name>.partial` and renamed when whole: `exists()` means
+complete, and an interrupted or failed write harms nothing that was there. Paths may be local or remote
+(fsspec).
+"""
+
+from fieldcast.datasets.files import (
+    BytesDataset,
+    FolderDataset,
+    JSONDataset,
+    NetCDFDataset,
+    TableDataset,
+    TextDataset,
+)
+from fieldcast.datasets.zarr_store import ZarrDataset
+
+__all__ = [
+    "BytesDataset",
+    "FolderDataset",
+    "JSONDataset",
+    "NetCDFDataset",
+    "TableDataset",
+    "TextDataset",
+    "ZarrDataset",
+]

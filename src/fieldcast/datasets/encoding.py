@@ -1,0 +1,65 @@
+"""How an `xarray.Dataset` is laid out in a Zarr store: order of variables, words, times, chunks."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+CHUNK_BYTES = 8 * 2**20
+ORDER = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
+
+
+def as_saved(data: xr.Dataset) -> xr.Dataset:
+    """Variables in the order in which they were saved, words as numpy has them."""
+    data = with_words(data, str)
+    order = data.attrs.pop(ORDER, None)
+    if not order or set(order) != set(data.data_vars):
+        return data
+    return data.drop_vars(order).assign({name: data[name] for name in order})
+
+
+def with_words(data: xr.Dataset, kind: type) -> xr.Dataset:
+    """Text as this kind: `object` in the store, as a later piece may hold longer words; `str` here."""
+    words: dict[Hashable, Any] = {
+        name: (array.dims, np.array(array.values.tolist(), dtype=kind).reshape(array.shape), array.attrs)
+        for name, array in data.variables.items()
+        if array.dtype.kind in "UT"
+    }
+    return data.assign_coords({name: words[name] for name in words if name in data.coords}).assign(
+        {name: words[name] for name in words if name in data.data_vars}
+    )
+
+
+def whole_seconds(times: np.ndarray) -> bool:
+    return not np.isnat(times).any() and bool(np.all(times == times.astype("M8[s]")))
+
+
+def chunks_of(array: xr.Variable, wanted: Mapping[str, int]) -> tuple[int, ...]:
+    """As wanted; else whole fields, so many of the leading dimensions that a chunk holds about 8 MiB."""
+    shape = [max(size, 1) for size in array.shape]
+    if any(dim in wanted for dim in array.dims):
+        return tuple(
+            min(wanted.get(str(dim), size), size) for dim, size in zip(array.dims, shape, strict=True)
+        )
+    room = max(1, CHUNK_BYTES // max(array.dtype.itemsize, 1))
+    chunks = []
+    for size in reversed(shape):
+        chunks.append(min(size, max(1, room)))
+        room //= chunks[-1]
+    return tuple(reversed(chunks))
+
+
+def evenly_chunked(data: xr.Dataset) -> xr.Dataset:
+    """Zarr wants chunks of one size: the largest that dask has along each dimension."""
+    chunked = {name: array for name, array in data.variables.items() if array.chunks is not None}
+    if not chunked:
+        return data
+    largest = {
+        name: {dim: max(sizes) for dim, sizes in zip(array.dims, array.chunks or (), strict=True)}
+        for name, array in chunked.items()
+    }
+    even = {str(name): data[name].chunk(sizes) for name, sizes in largest.items()}
+    return data.assign_coords({n: a for n, a in even.items() if n in data.coords}).assign(
+        {n: a for n, a in even.items() if n in data.data_vars}
+    )

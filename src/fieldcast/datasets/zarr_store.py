@@ -1,0 +1,223 @@
+"""Zarr stores with xarray, whole or absent, written at once or piece by piece."""
+
+import json
+import os
+import uuid
+import weakref
+from collections.abc import Hashable
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+import zarr
+from kedro.io.core import DatasetError
+from kedro_datasets._typing import JSONPreview
+from zarr.storage import LocalStore
+
+from fieldcast.datasets.encoding import ORDER, as_saved, chunks_of, evenly_chunked, whole_seconds, with_words
+from fieldcast.datasets.located import Located, one_sentence
+from fieldcast.datasets.replaced import remove_after, sweep
+
+LAST = ".zmetadata"  # the last object that a store gets: consolidated metadata of Zarr format 2
+READERS: dict[
+    str, list["weakref.ref[LocalStore]"]
+] = {}  # lazily opened local stores of this process, by path
+
+
+class ZarrDataset(Located):
+    """An `xarray.Dataset` in a Zarr store.
+
+    ```yaml
+    forecasts:
+      type: fieldcast.datasets.ZarrDataset
+      filepath: data/07_model_output/forecasts.zarr
+      append: lead                          # a stream of pieces along this dimension
+      load_args: {lazy: true}               # dask-backed; {chunks: {time: 100}} likewise; eager by default
+      save_args: {chunks: {time: 64}}       # chunks on disk; by default whole fields, about 8 MiB
+    ```
+
+    Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
+    many there will be). Piece 0 starts anew, the last one publishes; until then `exists()` and `load()`
+    know only what was there before. The two attributes are not stored. A save without them is a whole
+    store. A stream that was interrupted is gone on from at any of its pieces, which replaces those from there
+    on; what is there of it is loaded by an entry of the same path with `partial: true`.
+
+    Saving over a store that is still open lazily in this process leaves its readers what they opened: the old
+    store is moved aside, they are pointed there, and it is removed when the last of them is gone.
+    """
+
+    def __init__(
+        self, *, append: str | None = None, missing: Literal["error", "none"] = "error", partial: bool = False,
+        **settings: Any,
+    ) -> None:  # fmt: skip
+        """append: the dimension along which pieces are added; missing: "error", or "none" to load None.
+
+        partial: load the pieces of a stream that has not ended.
+        """
+        super().__init__(**settings)
+        self._append, self._if_missing, self._partial = append, missing, partial
+
+    def load(self) -> xr.Dataset | None:
+        """The stored data set: in memory, or lazy if asked."""
+        if self._partial:
+            return self._unfinished()
+        self._recover()
+        if not self._exists():
+            if self._if_missing == "none":
+                return None
+            raise self._missing()
+        options = dict(self._load_args)
+        lazy = options.pop("lazy", "chunks" in options)
+        if lazy:
+            return as_saved(xr.open_zarr(self._reader(), **{"chunks": {}, **options}))
+        return as_saved(xr.open_zarr(self._store(self._path), **{"chunks": None, **options})).load()
+
+    def _unfinished(self) -> xr.Dataset | None:
+        """What is there of a stream, lazily; None without any, or if its first piece is not whole."""
+        try:
+            return xr.open_zarr(self._store(self._beside("partial")), chunks=None, consolidated=False)
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def save(self, data: xr.Dataset) -> None:
+        """Writes all of it, or the next piece of a stream."""
+        piece, pieces = int(data.attrs.get("piece", 0)), int(data.attrs.get("pieces", 1))
+        data = with_words(data.drop_encoding(), object)
+        data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
+        data.attrs[ORDER] = [str(name) for name in data.data_vars]
+        self._recover()
+        with one_sentence(str(self._path)):
+            try:
+                self._write(data, piece)
+                if piece == pieces - 1:
+                    self._publish()
+            except OSError:
+                self._remove(self._beside("partial"))
+                raise
+
+    def preview(self) -> JSONPreview:
+        """Dimensions, coordinates, variables with units, and attributes, for kedro-viz."""
+        data = self._copy(_load_args={"lazy": True}).load()
+        text = {
+            "dimensions": {str(dim): size for dim, size in data.sizes.items()},
+            "coordinates": {str(name): ends(data[name]) for name in data.coords},
+            "variables": {str(name): summary(data[name]) for name in data.data_vars},
+            "attributes": {str(key): str(value) for key, value in data.attrs.items()},
+        }
+        return JSONPreview(json.dumps(text))
+
+    def _describe(self) -> dict[str, Any]:
+        return {**super()._describe(), "append": self._append, "missing": self._if_missing}
+
+    def _exists(self) -> bool:
+        self._recover()
+        return bool(self._fs.exists(f"{self._path}/{LAST}"))
+
+    def _reader(self) -> Any:
+        """The store to read lazily; a local one is remembered, to be pointed elsewhere when overwritten."""
+        if not self._local:
+            return self._store(self._path)
+        store = LocalStore(str(self._path), read_only=True)
+        living = [reader for reader in READERS.get(str(self._path), []) if reader() is not None]
+        READERS[str(self._path)] = [*living, weakref.ref(store)]
+        return store
+
+    def _store(self, path: str | PurePosixPath) -> Any:
+        return str(path) if self._local else self._fs.get_mapper(str(path))
+
+    def _write(self, data: xr.Dataset, piece: int) -> None:
+        """To the partial store: afresh for the first piece, else appended."""
+        partial, before = self._beside("partial"), []
+        if piece == 0:
+            self._remove(partial)
+            self._fs.makedirs(str(self._path.parent), exist_ok=True)
+            how: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}
+        elif self._append is None:
+            raise DatasetError(f"'{self._path}' is given a stream: its catalog entry needs 'append'")
+        elif not self._fs.exists(partial):
+            raise DatasetError(
+                f"'{self._path}' is given piece {piece} of a stream without its start: run it again"
+            )
+        else:
+            # variables without the dimension are those of the first piece
+            how = {"mode": "a-", "append_dim": self._append}
+            before = self._cut(partial, piece)
+        evenly_chunked(data).to_zarr(self._store(partial), consolidated=False, zarr_format=2, **how)
+        if self._append is not None:
+            lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
+            self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
+
+    def _cut(self, partial: str, piece: int) -> list[int]:
+        """Drops what an interrupted stream wrote from this piece on; how long it was after each one before."""
+        lengths: list[int] = json.loads(self._fs.cat_file(self._beside("pieces")))[:piece]
+        if len(lengths) < piece:
+            raise DatasetError(f"'{self._path}' lacks a piece of its stream: run it again from its start")
+        for _, array in zarr.open_group(self._store(partial), mode="r+").arrays():
+            dims = [str(dim) for dim in np.ravel(array.attrs["_ARRAY_DIMENSIONS"])]
+            if self._append in dims:
+                along = dims.index(str(self._append))
+                if array.shape[along] > lengths[-1]:
+                    array.resize((*array.shape[:along], lengths[-1], *array.shape[along + 1 :]))
+        return lengths
+
+    def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
+        """Chunks on disk; times in whole seconds where exact: the pieces of a stream share one unit."""
+        encoding: dict[Hashable, dict[str, Any]] = {}
+        for name, array in data.variables.items():
+            encoding[name] = {}
+            if array.ndim and name not in data.indexes and array.chunks is None:
+                encoding[name]["chunks"] = chunks_of(array, self._save_args.get("chunks", {}))
+            if array.dtype.kind == "M" and whole_seconds(array.values):
+                encoding[name] |= {"units": "seconds since 1970-01-01", "dtype": "int64"}
+        return encoding
+
+    def _publish(self) -> None:
+        """Makes the partial store the store."""
+        partial, path = self._beside("partial"), str(self._path)
+        if self._append is not None:
+            self._remove(self._beside("pieces"))
+        zarr.consolidate_metadata(self._store(partial), zarr_format=2)
+        if not self._local:
+            self._remove(path)
+            self._copy_last_last(partial)
+            self._remove(partial)
+            return
+        old = self._beside(f"old-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        readers = [reader for known in READERS.pop(path, []) if (reader := known()) is not None]
+        if os.path.exists(path):
+            os.rename(path, old)
+        os.rename(partial, path)
+        for reader in readers:
+            reader.root = Path(old)
+        remove_after(old, readers)
+        sweep(self._path)
+
+    def _copy_last_last(self, partial: str) -> None:
+        """Object stores cannot rename: all is copied, the object that means completeness at the end."""
+        names = [name for name in self._fs.find(partial) if not name.endswith(f"/{LAST}")]
+        root = self._fs._strip_protocol(partial)
+        for name in [*names, f"{root}/{LAST}"]:
+            self._fs.copy(name, f"{self._path}{name[len(root) :]}")
+
+    def _recover(self) -> None:
+        """Puts the old store back if a kill fell between the two renames."""
+        if self._local and not os.path.exists(str(self._path)):
+            for old in sorted(Path(str(self._path.parent)).glob(f"{self._path.name}.old-*"))[:1]:
+                os.rename(old, str(self._path))
+
+    def _remove(self, path: str) -> None:
+        if self._fs.exists(path):
+            self._fs.rm(path, recursive=True)
+
+
+def ends(coordinate: xr.DataArray) -> str:
+    values = coordinate.values.ravel()
+    if not values.size:
+        return "empty"
+    return f"{values[0]} ... {values[-1]} ({values.size})" if values.size > 1 else str(values[0])
+
+
+def summary(array: xr.DataArray) -> str:
+    dims = ", ".join(f"{dim}: {size}" for dim, size in array.sizes.items())
+    return f"{array.dtype} ({dims}) {array.attrs.get('units', '')}".strip()
