@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.splits import Splits, make, select
+from fieldcast.fields.splits import Splits, along, make, select
 
 TIMES = pd.date_range("2001-01-01", "2010-12-31")
 FIELDS = xr.Dataset({"z": ("time", np.arange(TIMES.size)), "h": 1.0}, {"time": TIMES})
+
+
+def test_states_are_numbered_by_sample_or_by_time() -> None:
+    assert along(FIELDS) == "time"
+    assert along(FIELDS.rename(time="sample")) == "sample"
 
 
 def test_by_default_70_10_20_percent_of_the_times() -> None:

@@ -51,10 +51,15 @@ def make(times: Any, chosen: Splits | None = None) -> dict[str, list[str]]:
     return splits
 
 
+def along(states: xr.Dataset) -> str:
+    """The dimension that numbers states: `sample` of images and of what is drawn, `time` of fields."""
+    return "sample" if "sample" in states.dims else "time"
+
+
 def select(fields: xr.Dataset, splits: Mapping[str, Any], name: str) -> xr.Dataset:
     """The fields of one split; static variables stay."""
     first, last = splits[name]
-    if "sample" in fields.dims:
+    if along(fields) == "sample":
         return fields.isel(sample=slice(first, last + 1))
     iso = calendars.iso(fields["time"])
     return fields.isel(time=_stretch(np.flatnonzero((iso >= first) & (iso <= last))))

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fieldcast.fields import calendars
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import along, select
 from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.loops.tasks import evenly
 from fieldcast.models import pixels
@@ -64,7 +64,7 @@ def split_of(
 ) -> Split:
     """At most `count` data of a split."""
     part = select(fields, splits, name)
-    dim = "sample" if "sample" in part.dims else "time"
+    dim = along(part)
     datum = evenly(part.sizes[dim], count)
     chosen = part.isel({dim: datum.numpy()})
     device = model.space.area.device
