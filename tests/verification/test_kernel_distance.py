@@ -91,6 +91,41 @@ def test_the_error_is_that_of_leaving_out_each_row(monkeypatch: pytest.MonkeyPat
     assert jackknife_error(x, y) == pytest.approx(np.sqrt(8 * np.var(without, axis=1).sum()), rel=1e-9)
 
 
+def test_the_error_of_blocks_is_that_of_leaving_out_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SIZE", 4)
+    rng = np.random.default_rng(9)
+    x, y = rng.standard_normal((7, 3)), rng.standard_normal((11, 3)) + 1
+    blocks = np.array([5, 5, 5, 2, 2, 2, 2, 9, 9, 9, 4])
+
+    def theta(x: np.ndarray, y: np.ndarray) -> float:
+        k = [polynomial_kernel(a, b, degree=3, coef0=1) for a, b in ((x, x), (y, y), (x, y))]
+        within = [(one.sum() - np.trace(one)) / (len(one) * (len(one) - 1)) for one in k[:2]]
+        return sum(within) - 2 * k[2].mean()
+
+    of_x = [theta(np.delete(x, i, 0), y) for i in range(7)]
+    of_y = [theta(x, y[blocks != block]) for block in np.unique(blocks)]
+    expected = np.sqrt(6 * np.var(of_x) + 3 * np.var(of_y))
+    assert jackknife_error(x, y, blocks) == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(jackknife_error(x, y, np.arange(11) // 6))
+
+
+def test_days_that_are_alike_say_less_than_there_are() -> None:
+    """An autoregression that forgets in about 10 of 200 days: by rows the error is far too small, by blocks it is the
+    scatter."""
+    rng = np.random.default_rng(10)
+    found = []
+    for _ in range(30):
+        y = rng.standard_normal((200, 2))
+        for day in range(1, 200):
+            y[day] = 0.8 * y[day - 1] + 0.6 * y[day]
+        x = 0.5 * rng.standard_normal((400, 2)) - 0.5
+        both = (jackknife_error(x, y, blocks) for blocks in (None, np.arange(200) // 20))
+        found.append((kernel_distance(x, y, subsets=40, error=False).mean, *both))
+    values, alone, together = np.array(found).T
+    assert np.mean(alone) < 0.55 * values.std()
+    assert np.mean(together) == pytest.approx(values.std(), rel=0.25)
+
+
 @pytest.mark.parametrize(("shift", "expected"), [(0.5, 1.0), (0.0, 1.3)])
 def test_the_error_is_the_scatter_of_values(shift: float, expected: float) -> None:
     rng = np.random.default_rng(7)

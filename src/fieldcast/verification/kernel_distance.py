@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 SUBSETS = 100
 SIZE = 1000
 SHARE = 4  # a subset is at most a quarter of either set: subsets that are nearly the whole are all equal
+FEWEST_BLOCKS = 3  # that the scatter of a distance can be told from
 INFINITE, NONE = float("inf"), float("nan")
 
 
@@ -24,7 +25,7 @@ class KernelDistance(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean, ± 1.96 errors. Of rows that are alike, as days are, it is too narrow."""
+        """95 % interval of the mean, ± 1.96 errors."""
         return self.mean - 1.96 * self.error, self.mean + 1.96 * self.error
 
 
@@ -35,11 +36,15 @@ def kernel_distance(
     subsets: int = SUBSETS,
     size: int = SIZE,
     seed: int = 0,
+    blocks: Integer[np.ndarray, " m"] | None = None,
+    error: bool = True,
 ) -> KernelDistance:
     """Mean and standard deviation of `unbiased_mmd2` over seeded subsets of both sets, drawn without repetition.
 
     A subset has `size` rows, or a quarter of the smaller set where that is less, and at least 2. May be negative,
-    and is 0 on average for two sets of one law. Infinite where a feature is not finite, NaN of less than 2 rows.
+    and is 0 on average for two sets of one law, of independent rows. Infinite where a feature is not finite, NaN of
+    less than 2 rows. `blocks` says which rows of y are alike, as neighbouring days are; the error, which takes all
+    pairs of rows, can be left out.
     """
     rows = min(len(x), len(y))
     size = max(2, min(size, rows // SHARE))
@@ -56,29 +61,44 @@ def kernel_distance(
         )
         for _ in range(subsets)
     ]
-    return KernelDistance(float(np.mean(found)), float(np.std(found)), jackknife_error(x, y), size)
+    spread = jackknife_error(x, y, blocks) if error else NONE
+    return KernelDistance(float(np.mean(found)), float(np.std(found)), spread, size)
 
 
-def jackknife_error(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m feature"]) -> float:
-    """Standard error of the distance of all rows: √Σ (θ_(-i) - mean θ_(-i))² (n - 1)/n, for x and y together, with
-    θ_(-i) the distance without row i (Efron and Stein 1981, doi:10.1214/aos/1176345462).
+def jackknife_error(
+    x: Float[np.ndarray, "n feature"],
+    y: Float[np.ndarray, "m feature"],
+    blocks: Integer[np.ndarray, " m"] | None = None,
+) -> float:
+    """Standard error of the distance of all rows: √Σ (θ_(-b) - mean θ_(-b))² (B - 1)/B, for x and y together, with
+    θ_(-b) the distance without block b of B (Efron and Stein 1981, doi:10.1214/aos/1176345462; of blocks of rows that
+    are alike, Künsch 1989, doi:10.1214/aos/1176347265). Every row of x is its own block, and of y without `blocks`.
 
     √2 too large where the laws are equal, since the distance then varies with the square of rows alone. NaN of
-    less than 3 rows.
+    less than 3 blocks.
     """
-    n, m = len(x), len(y)
-    if min(n, m) < 3:
-        return NONE
     variance = 0.0
-    for one, other in ((x, y), (y, x)):
-        rows = len(one)
-        within = row_sums(one, one) - ((one**2).mean(1) + 1) ** 3  # without k(x_i, x_i)
-        across = row_sums(one, other)
-        # what depends on the row that is left out
-        theta = (within.sum() - 2 * within) / ((rows - 1) * (rows - 2))
-        theta -= 2 * (across.sum() - across) / ((rows - 1) * len(other))
-        variance += theta.var() * (rows - 1)
+    for one, other, names in ((x, y, None), (y, x, blocks)):
+        block = np.arange(len(one)) if names is None else np.unique(names, return_inverse=True)[1]
+        left = len(one) - np.bincount(block)  # rows without each block
+        if len(left) < FEWEST_BLOCKS:
+            return NONE
+        itself = ((one**2).mean(1) + 1) ** 3
+        within, across = row_sums(one, one) - itself, row_sums(one, other)  # without k(x_i, x_i)
+        both = within_blocks(one, block) - np.bincount(block, itself)
+        # what depends on the block that is left out
+        theta = (within.sum() - 2 * np.bincount(block, within) + both) / (left * (left - 1))
+        theta -= 2 * (across.sum() - np.bincount(block, across)) / (left * len(other))
+        variance += theta.var() * (len(left) - 1)
     return float(np.sqrt(variance))
+
+
+def within_blocks(
+    x: Float[np.ndarray, "n feature"], block: Integer[np.ndarray, " n"]
+) -> Float[np.ndarray, " block"]:
+    """Σ_ij k(x_i, x_j) of the rows of each block, numbered from 0."""
+    rows = np.split(np.argsort(block, kind="stable"), np.cumsum(np.bincount(block))[:-1])
+    return np.array([kernel(x[one], x[one]).sum() for one in rows])
 
 
 def row_sums(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m feature"]) -> Float[np.ndarray, " n"]:
