@@ -53,5 +53,29 @@ def test_without_noise_there_is_no_ceiling() -> None:
     assert names == ["fid", "kid", "kid_sd", "c2st", "fid_floor", "kid_floor", "c2st_floor"]
 
 
+def test_distances_are_of_as_many_samples_as_there_are_training_states() -> None:
+    """Or the floor of FID, which is its bias, would be of other numbers than the score."""
+    samples, test = law(100, 2), law(150, 0)
+    few = dict(set_scores(Sets(samples, test, law(60, 1)), law(100, 4), None, 0))
+    as_many = dict(set_scores(Sets(samples[:60], test, law(2000, 1)), law(100, 4), None, 0))
+    for score in ("fid", "kid", "c2st", "fid_ceiling"):
+        assert few[score] == as_many[score]
+    assert few["fid_floor"].value == pytest.approx(frechet_distance(law(60, 1), test))
+    assert np.isnan(few["fid_floor"].low) and np.isnan(few["kid_floor"].high)
+    broken = samples.copy()
+    broken[90, 3] = np.inf
+    assert dict(set_scores(Sets(broken, test, law(60, 1)), None, None, 0))["fid"].value == np.inf
+
+
+def test_days_that_are_alike_widen_the_interval_of_the_kernel_distance() -> None:
+    """Real states that come five times each know a fifth of what they seem to."""
+    test, samples = np.repeat(law(40, 0, shift=1.0), 5, axis=0), law(300, 2) / 10
+    widths = {}
+    for name, blocks in (("rows", None), ("blocks", np.arange(200) // 5)):
+        kid = dict(set_scores(Sets(samples, test, law(600, 1)), None, blocks, 0))["kid"]
+        widths[name] = kid.high - kid.low
+    assert widths["blocks"] / widths["rows"] == pytest.approx(np.sqrt(5), rel=0.1)
+
+
 def test_over_sets() -> None:
     assert over_sets(list(np.arange(41.0))) == Score(20, 1, 39)

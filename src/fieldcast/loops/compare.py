@@ -1,18 +1,22 @@
-"""Samples beside real states of the same kind: what their evaluation needs of both."""
+"""Samples beside real states of the same kind: what their evaluation needs of both.
+
+The training split is gone through in pieces: beside the data themselves some of its states are held at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from fieldcast.fields import grid
-from fieldcast.fields.splits import select
-from fieldcast.loops.features import load_features
+from fieldcast.fields.splits import along, select
+from fieldcast.loops.features import fresh, load_features
 from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec
 from fieldcast.loops.tasks import evenly
 from fieldcast.models import pixels
@@ -20,13 +24,54 @@ from fieldcast.models.draws import Draws
 from fieldcast.verification.sets import Sets
 
 SETS = 8  # training states whose features are found: so many times the samples
+PIECE = 1024  # states at once
+
+Cells = Callable[[xr.Dataset], Float[np.ndarray, "state cell"]]
+Places = slice | Integer[np.ndarray, " state"]
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """The states of a split as a model is asked to draw them: fields as they are, images as they look after a
+    treatment, which is always the same one. `real[places]` are their standardised cells."""
+
+    part: xr.Dataset
+    codec: ImageCodec | None  # of images
+    cells: Cells
+
+    def __len__(self) -> int:
+        return int(self.part.sizes[along(self.part)])
+
+    def __getitem__(self, places: Places) -> Float[np.ndarray, "state cell"]:
+        return self.cells(self.states(places))
+
+    def states(self, places: Places) -> xr.Dataset:
+        """Some of them, in physical units or grey values."""
+        part = self.part.isel({along(self.part): places})
+        if self.codec is None:
+            return part
+        draws = pixels.fixed(Draws(0, torch.from_numpy(np.arange(len(self))[places])))
+        seen = self.codec.decode(self.codec.seen(self.codec.encode(part), draws))
+        return part.assign(image=(part["image"].dims, seen["image"].values, part["image"].attrs))
+
+    def pieces(self) -> Iterator[xr.Dataset]:
+        """All of them, in order."""
+        for first in range(0, len(self), PIECE):
+            yield self.states(slice(first, first + PIECE))
+
+    def whole(self) -> xr.Dataset:
+        """All of them at once."""
+        if self.codec is None:
+            return self.part
+        image = np.concatenate([piece["image"].values for piece in self.pieces()])
+        return self.part.assign(image=(self.part["image"].dims, image, self.part["image"].attrs))
 
 
 class Compared(NamedTuple):
     """Samples, test and training states, as features and as standardised cells."""
 
     real: xr.Dataset  # the test split, as the model is asked to draw it
-    training: xr.Dataset
+    training: Real
     features: Sets
     states: Sets
     known: dict[str, Any]  # of the features
@@ -37,55 +82,57 @@ def compare(
     samples: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any],
     extractor: bytes, seed: int,
 ) -> Compared:  # fmt: skip
-    """Of images real states are treated as the model's training data were: binarised, if these were."""
-    real, training = (
-        real_states(fields, splits, name, samples.attrs["treatment"]) for name in ("test", "train")
-    )
-    features = load_features(extractor)
-    dim = "sample" if "sample" in training.dims else "time"
-    count = samples.sizes["sample"]
-    some = training.isel({dim: evenly(training.sizes[dim], SETS * count).numpy()})
+    """Of images real states are treated as the model's training data were: binarised, if these were.
+
+    The training states among the features are those that the features were not fitted on, if these are as many as the
+    samples: they stand for a perfect model.
+    """
+    images = along(fields) == "sample"
+    codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
+    cells = cells_of(fields, normalisation)
+    test, training = (Real(select(fields, splits, name), codec, cells) for name in ("test", "train"))
+    real, features, count = test.whole(), load_features(extractor), samples.sizes["sample"]
+    unseen = fresh(features, training.part, count)
+    some = training.states(unseen[evenly(len(unseen), SETS * count).numpy()])
     return Compared(
         real,
         training,
         Sets(features(samples), features(real), features(some)),
-        Sets(*(cells(one, fields, normalisation) for one in (samples, real, training))),
+        Sets(cells(samples), cells(real), training),
         features.known,
         features(noise(training, count, seed)),
     )
 
 
-def real_states(fields: xr.Dataset, splits: Mapping[str, Any], name: str, treatment: str) -> xr.Dataset:
-    """A split: fields as they are, images as they look after a treatment, which is always the same one."""
-    part = select(fields, splits, name)
-    if "sample" not in part.dims:
-        return part
-    codec = ImageCodec(treatment, fields.attrs["levels"])  # type: ignore[arg-type]  # of a checked option
-    draws = pixels.fixed(Draws(0, torch.arange(part.sizes["sample"])))
-    seen = codec.decode(codec.seen(codec.encode(part), draws))
-    return part.assign(image=(part["image"].dims, seen["image"].values, part["image"].attrs))
+def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
+    """What takes from states the cells that exist, standardised; from images shares of white."""
+    if along(fields) == "sample":
+        white = np.float32(fields.attrs["levels"] - 1)
+        return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
+    codec, exists = AnyDayCodec.of(fields, normalisation), grid.exists(fields).all("variable").values
+    return lambda states: codec.encode(states).numpy()[:, :, exists].reshape(states.sizes[along(states)], -1)
 
 
-def cells(
-    states: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset
-) -> Float[np.ndarray, "state cell"]:
-    """The cells that exist of some states, standardised; of images shares of white."""
-    if "sample" in fields.dims:
-        x = states["image"].values
-        return x.reshape(len(x), -1) / np.float32(fields.attrs["levels"] - 1)
-    x = AnyDayCodec.of(fields, normalisation).encode(states).numpy()
-    exists = grid.exists(fields).all("variable").values
-    return x[:, :, exists].reshape(len(x), -1)
-
-
-def noise(training: xr.Dataset, count: int, seed: int) -> xr.Dataset:
+def noise(training: Real, count: int, seed: int) -> xr.Dataset:
     """States whose cells are independent, each normal with the mean and deviation of its training values."""
     rng = np.random.default_rng([seed, count])
-    dim = "sample" if "sample" in training.dims else "time"
     found = {}
-    for name, values in training.data_vars.items():
-        if dim in values.dims:
-            x = values.transpose(dim, ...).values
-            cells = rng.standard_normal((count, *x.shape[1:]), dtype=np.float32)
-            found[name] = (("sample", *values.dims[1:]), x.mean(axis=0) + x.std(axis=0) * cells)
+    for name, (mean, deviation) in laws(training).items():
+        cells = rng.standard_normal((count, *mean.shape), dtype=np.float32)
+        found[name] = (("sample", *mean.dims), mean.values + deviation.values * cells)
     return xr.Dataset(found)
+
+
+def laws(training: Real) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
+    """Mean and standard deviation of each cell of the variables, from sums of departures from the first state."""
+    dim = along(training.part)
+    names = [str(name) for name, values in training.part.data_vars.items() if dim in values.dims]
+    first = training.states(slice(0, 1))[names].isel({dim: 0}, drop=True).astype(float)
+    total, square = xr.zeros_like(first), xr.zeros_like(first)
+    for piece in training.pieces():
+        departure = piece[names] - first
+        total += departure.sum(dim, skipna=False)
+        square += (departure**2).sum(dim, skipna=False)
+    mean = total / len(training)
+    deviation = np.sqrt((square / len(training) - mean**2).clip(min=0))
+    return {name: (first[name] + mean[name], deviation[name]) for name in names}

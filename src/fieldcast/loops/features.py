@@ -1,8 +1,8 @@
 """What sets of states are compared in by FID, KID and classifiers: made once for some data, with a seed of its own.
 
 Of images with labels the last hidden layer of a classifier trained on the training split; of fields, and of images
-without labels, principal components and local statistics. Values of other features are not comparable, so the weights'
-hash stands beside every score.
+without labels, principal components and local statistics of one half of it, so that the other half can stand for a
+perfect model. Values of other features are not comparable, so the weights' hash stands beside every score.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from fieldcast.fields import grid
-from fieldcast.fields.splits import select
+from fieldcast.fields import calendars, grid
+from fieldcast.fields.splits import along, select
 from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.loops.state_codecs import AnyDayCodec
 from fieldcast.loops.tasks import evenly
@@ -46,6 +46,10 @@ class Features(Protocol):
 
     def __call__(self, states: xr.Dataset) -> Rows: ...
 
+    def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
+        """Which states of the training split they were fitted on."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class OfImages:
@@ -62,6 +66,9 @@ class OfImages:
             torch.cat([self.network.features(piece) for piece in x.split(PIECE)]).numpy().astype(np.float64)
         )
 
+    def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
+        return np.ones(training.sizes["sample"], dtype=bool)
+
 
 @dataclass(frozen=True, eq=False)
 class OfFields:
@@ -73,21 +80,50 @@ class OfFields:
     known: dict[str, Any]
 
     def __call__(self, states: xr.Dataset) -> Rows:
-        return self.features(standardised(states, self.mean, self.deviation))
+        dim = along(states)
+        starts = range(0, max(1, states.sizes[dim]), PIECE)
+        parts = (states.isel({dim: slice(first, first + PIECE)}) for first in starts)
+        return np.concatenate([self.features(standardised(x, self.mean, self.deviation)) for x in parts])
+
+    def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
+        return every_other(training)
 
 
 def fit_features(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], earlier: bytes | None
 ) -> bytes:
-    """The features of some data; `earlier` ones of the same data are kept."""
-    mark = {"data": fields.attrs["digest"], "train": list(map(str, splits["train"]))}
+    """The features of some data; `earlier` ones of the same data, labels and training states are kept."""
+    labelled = "label" in fields.coords
+    training = select(fields, splits, "train")
+    fitted = training.sizes["sample"] if labelled else int(every_other(training).sum())
+    mark = {"data": fields.attrs["digest"], "train": list(map(str, splits["train"])), "fitted": fitted}
+    # labels of the test split too, which the accuracy is of
+    mark["labels"] = digest({"label": fields["label"].values}) if labelled else ""
     if earlier is not None:
         header = unpack_bytes(earlier, "the file of the features")[1]
         if mark.items() <= header.items():
             return earlier
-    if "label" in fields.coords:
+    if labelled:
         return of_images(fields, splits, mark)
     return of_fields(fields, normalisation, splits, mark)
+
+
+def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
+    """Of fields the states of every other calendar year, from the first; of images every other one.
+
+    Days of one season are alike, and years hardly: whole years are left for what must not have been seen. Of a single
+    year all.
+    """
+    if along(training) == "sample":
+        return np.arange(training.sizes["sample"]) % 2 == 0
+    year = calendars.iso(training["time"]).astype("U4")
+    return np.isin(year, np.unique(year)[::2])
+
+
+def fresh(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarray, " fresh"]:
+    """Places of the training states that features were not fitted on; of all, where those are fewer than `least`."""
+    unseen = np.flatnonzero(~features.fitted_on(training))
+    return unseen if len(unseen) >= least else np.arange(training.sizes[along(training)])
 
 
 def of_images(fields: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, Any]) -> bytes:
@@ -123,10 +159,10 @@ def of_images(fields: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, 
 def of_fields(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, Any]
 ) -> bytes:
-    """Principal components and local statistics of the training split."""
-    training = select(fields, splits, "train")
-    dim = "sample" if "sample" in fields.dims else "time"
-    training = training.isel({dim: evenly(training.sizes[dim], FITTED).numpy()})
+    """Principal components and local statistics of one half of the training split."""
+    training, dim = select(fields, splits, "train"), along(fields)
+    half = np.flatnonzero(every_other(training))
+    training = training.isel({dim: half[evenly(len(half), FITTED).numpy()]})
     if dim == "sample":
         values = training["image"].values
         mean, deviation = np.array([values.mean()]), np.array([values.std()])

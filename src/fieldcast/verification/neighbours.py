@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 BLOCK = 2048  # states in memory at a time: a table of BLOCK² distances, 16 MB
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Rows that are had some at a time: an array, a map of a file, or what makes them when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(
+        self, places: slice | Integer[np.ndarray, " row"], /
+    ) -> Float[np.ndarray, "row column"]: ...
 
 
 class Neighbours(NamedTuple):
@@ -17,15 +28,13 @@ class Neighbours(NamedTuple):
     index: Integer[np.ndarray, " state"]
 
 
-def neighbours(
-    states: Float[np.ndarray, "state cell"], training: Float[np.ndarray, "training cell"]
-) -> Neighbours:
+def neighbours(states: Float[np.ndarray, "state cell"], training: Store) -> Neighbours:
     """min_j √(mean over cells of (x - t_j)²): 1 is one standard deviation, if the cells are standardised.
 
     Only cells that exist may be given, each as much as the next (multiply both by √area for weights of area).
     Distances are compared through products, ‖t‖² - 2 x·t, and that of the nearest is taken anew from differences:
-    an exact copy is at 0, not at the rounding error of the products. `training` may be a map of a file. Infinite,
-    with index -1, where a state is not finite.
+    an exact copy is at 0, not at the rounding error of the products. Infinite, with index -1, where a state is not
+    finite.
     """
     distance = np.full(len(states), np.inf)
     index = np.full(len(states), -1)
@@ -39,9 +48,7 @@ def neighbours(
     return Neighbours(distance, index)
 
 
-def nearest(
-    x: Float[np.ndarray, "state cell"], training: Float[np.ndarray, "training cell"]
-) -> Integer[np.ndarray, " state"]:
+def nearest(x: Float[np.ndarray, "state cell"], training: Store) -> Integer[np.ndarray, " state"]:
     """Index of the nearest training state, block by block."""
     shortest = np.full(len(x), np.inf)
     index = np.full(len(x), -1)

@@ -27,16 +27,16 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
     """
     rng = np.random.default_rng([seed, len(states.test)])
     datum = np.sort(rng.permutation(len(states.test))[: len(states.samples)])
-    of_samples = neighbours(states.samples, states.training)
-    of_test = neighbours(states.test[datum], states.training)
+    count = len(states.samples)
+    near = neighbours(np.concatenate([states.samples, states.test[datum]]), states.training)
     finite = np.isfinite(states.samples).all(1)
     found = xr.Dataset(
         {
-            "nearest_of_samples": ("sample", of_samples.distance),
-            "nearest": ("sample", of_samples.index),
-            "nearest_of_test": ("datum", of_test.distance),
+            "nearest_of_samples": ("sample", near.distance[:count]),
+            "nearest": ("sample", near.index[:count]),
+            "nearest_of_test": ("datum", near.distance[count:]),
         },
-        coords={"sample": np.arange(len(of_samples.distance)), "datum": datum},
+        coords={"sample": np.arange(count), "datum": datum},
         attrs={"finite": int(finite.sum())},
     )
     if not set(GRID) <= set(real.dims):
@@ -44,7 +44,7 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
     return found.merge(of_fields(samples, real, finite), combine_attrs="drop_conflicts").assign_attrs(
         wasserstein_mean=cells_apart(states.samples[finite], states.test),
         wasserstein_floor=cells_apart(
-            states.training[rng.permutation(len(states.training))[: len(states.samples)]], states.test
+            states.training[rng.permutation(len(states.training))[:count]], states.test
         ),
     )
 

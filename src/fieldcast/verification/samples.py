@@ -13,7 +13,7 @@ from fieldcast.errors import InputError
 
 from . import bootstrap
 from .sample_diagnostics import sample_diagnostics
-from .sets import Score, Sets, set_scores
+from .sets import Score, Sets, rows_scored, set_scores
 from .table import iso_times
 
 SCORES = (
@@ -48,9 +48,10 @@ def sample_statistics(
 
     elbo, reconstruction, kl, iwae [nats a datum] and bits_per_dim are means over test data, test_loss and train_loss
     of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days.
-    fid and kid set samples against test states; their floors set so many training states in the place of the samples,
-    20 times: the mean, and where 95 % of perfect models would lie. c2st: see `two_sample`. A score that a model
-    does not have has no row. The diagnostics are those of `sample_diagnostics`.
+    fid and kid set samples against test states; their floors set as many training states in the place of the samples,
+    20 times: the mean, and where 95 % of perfect models would lie. c2st: see `two_sample`. attrs["samples"] and
+    attrs["real"] are the numbers of both that these distances are of. A score that a model does not have has no row.
+    The diagnostics are those of `sample_diagnostics`.
 
     Raises InputError where samples and real states are not of the same data.
     """
@@ -59,7 +60,7 @@ def sample_statistics(
     if "mean" in latents:
         found["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
     blocks = days_alike(real["time"]) if "time" in real.dims else None
-    known = dict(extractor) | {"samples": len(features.samples), "real": len(features.test)}
+    known = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
     for name, score in set_scores(features, noise, blocks, seed):
         if name in SCORES:
             found[name] = score

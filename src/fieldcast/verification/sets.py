@@ -10,6 +10,7 @@ from jaxtyping import Float, Integer
 
 from .frechet import frechet_distance
 from .kernel_distance import kernel_distance
+from .neighbours import Store
 from .two_sample import two_sample
 
 FLOORS = 20  # sets of training states that stand for a perfect model
@@ -21,7 +22,7 @@ class Sets(NamedTuple):
 
     samples: Float[np.ndarray, "n column"]
     test: Float[np.ndarray, "m column"]
-    training: Float[np.ndarray, "k column"]
+    training: Store  # k rows
 
 
 class Score(NamedTuple):
@@ -40,27 +41,44 @@ def set_scores(
 ) -> Iterator[tuple[str, Score]]:
     """fid, kid, c2st, their floors, ceilings, and kid_sd, the standard deviation over subsets.
 
-    Floors set so many training states in the place of samples: they hold what the years of training and test differ
-    in, and a little of what the features know of the very states they were fitted on.
+    Floors set as many training states in the place of samples: they hold what the years of training and test differ
+    in. FID depends on how many there are: where there are fewer training states than samples, only so many samples are
+    scored (`rows_scored`), and where there are not twice as many, floors have no interval.
     """
-    samples, test, training = features
+    rows = rows_scored(features)
+    samples, test, training = features.samples[:rows], features.test, features.training
     yield "fid", Score(frechet_distance(samples, test))
-    kernel = kernel_distance(samples, test, seed=seed)
+    kernel = kernel_distance(samples, test, seed=seed, blocks=blocks)
     yield "kid", Score(kernel.mean, *kernel.interval)
     yield "kid_sd", Score(kernel.sd)
     yield "c2st", Score(*two_sample(samples, test, blocks=blocks, seed=seed))
     rng = np.random.default_rng([seed, len(training), len(samples)])
-    perfect = [training[rng.permutation(len(training))[: len(samples)]] for _ in range(FLOORS)]
-    yield "fid_floor", over_sets([frechet_distance(one, test) for one in perfect])
-    yield "kid_floor", over_sets([kernel_distance(one, test, seed=seed).mean for one in perfect])
+    perfect = [training[rng.permutation(len(training))[:rows]] for _ in range(FLOORS)]
+    apart = len(training) >= 2 * rows  # else the sets are nearly the same, and so are their scores
+    yield "fid_floor", over_sets([frechet_distance(one, test) for one in perfect], apart)
+    yield "kid_floor", over_sets([kernel_mean(one, test, seed) for one in perfect], apart)
     yield "c2st_floor", Score(two_sample(perfect[0], test, blocks=blocks, seed=seed).accuracy)
     if noise is not None:
-        noise = noise[: len(samples)]
+        noise = noise[:rows]
         yield "fid_ceiling", Score(frechet_distance(noise, test))
-        yield "kid_ceiling", Score(kernel_distance(noise, test, seed=seed).mean)
+        yield "kid_ceiling", Score(kernel_mean(noise, test, seed))
 
 
-def over_sets(values: list[float]) -> Score:
-    """Mean, and the interval in which 95 % lie."""
-    low, high = np.quantile(values, [0.025, 0.975])
+def kernel_mean(x: Float[np.ndarray, "n column"], test: Float[np.ndarray, "m column"], seed: int) -> float:
+    """The kernel distance alone."""
+    return kernel_distance(x, test, seed=seed, error=False).mean
+
+
+def rows_scored(features: Sets) -> int:
+    """N of all distances: as many samples as there are training states to set in their place, at most all.
+
+    All where one is not finite: a model that blew up is not forgiven for where it did.
+    """
+    finite = np.isfinite(features.samples).all()
+    return min(len(features.samples), len(features.training)) if finite else len(features.samples)
+
+
+def over_sets(values: list[float], apart: bool = True) -> Score:
+    """Mean, and the interval in which 95 % lie, if the sets are apart."""
+    low, high = np.quantile(values, [0.025, 0.975]) if apart else (NONE, NONE)
     return Score(float(np.mean(values)), float(low), float(high))

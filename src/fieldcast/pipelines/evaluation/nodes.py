@@ -12,7 +12,7 @@ from fieldcast.verification.forecasts import forecast_statistics
 from fieldcast.verification.leaderboard import FORECAST, leaderboard
 from fieldcast.verification.plots.examples import examples
 from fieldcast.verification.plots.forecast_examples import forecast_examples
-from fieldcast.verification.plots.sample_examples import sample_examples, with_pictures
+from fieldcast.verification.plots.sample_examples import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.verification.reconstruction import reconstruction_statistics
 from fieldcast.verification.regions import WHOLE
 from fieldcast.verification.samples import sample_statistics
@@ -110,8 +110,10 @@ def score_samples(
     asked = sampling.capped(limits)
     scored = scored_samples(fields.attrs["digest"], **asked, features=known.known["weights"])
     diagnostics = diagnostics.assign_attrs(treatment=samples.attrs["treatment"])
-    real = sample_examples(samples, known.real, known.training, diagnostics["nearest"].values)
-    return stamp(scores, "", seed, fields.attrs["digest"], scored), diagnostics, real
+    # -1, of a sample that is not finite, becomes the first
+    near = known.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
+    shown = sample_examples(samples, known.real, near)
+    return stamp(scores, "", seed, fields.attrs["digest"], scored), diagnostics, shown
 
 
 def summarise_samples(scores: pd.DataFrame) -> pd.DataFrame:

@@ -10,22 +10,20 @@ import xarray as xr
 from jaxtyping import Integer
 
 SHOWN = 36
-BESIDE_NEAREST = 10
+BESIDE_NEAREST = 10  # samples that are shown beside their nearest training states
 
 
-def sample_examples(
-    samples: xr.Dataset, real: xr.Dataset, training: xr.Dataset, nearest: Integer[np.ndarray, " sample"]
-) -> xr.Dataset:
-    """Of the kinds "sample" and "real" 36 each, of "nearest" the training states nearest to the first ten samples.
+def sample_examples(samples: xr.Dataset, real: xr.Dataset, nearest: xr.Dataset) -> xr.Dataset:
+    """Of the kinds "sample" and "real" 36 each, of "nearest" all: the training states nearest to the first samples.
 
-    Dims (picture, ...), with the coordinates kind, number and chain_time. `real` and `training` are data sets of states
-    on `sample` or `time`, `nearest` the place of each sample's nearest training state; -1 of one that is not finite.
+    Dims (picture, ...), with the coordinates kind, number and chain_time. All three are data sets of states on `sample`
+    or `time`.
     """
     even = np.unique(np.linspace(0, len_of(real) - 1, min(SHOWN, len_of(real))).round().astype(int))
     parts = [
         of_kind(samples, np.arange(min(SHOWN, len_of(samples))), "sample"),
         of_kind(real, even, "real"),
-        of_kind(training, nearest[:BESIDE_NEAREST].clip(min=0), "nearest"),
+        of_kind(nearest, np.arange(len_of(nearest)), "nearest"),
     ]
     return together(parts, samples.attrs)
 
@@ -55,7 +53,7 @@ def of_kind(states: xr.Dataset, places: Integer[np.ndarray, " picture"], kind: s
 
 
 def along(states: xr.Dataset) -> str:
-    """The dimension that numbers states."""
+    """The dimension that numbers states (of fields and images this package knows nothing but their data sets)."""
     return "sample" if "sample" in states.dims else "time"
 
 
