@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .metrics import METRICS, Means, Metric, difference, skill
 
@@ -20,18 +20,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the leaderboard of a task has: what a row is of, its scores, and which of them are comparisons."""
+    """What the leaderboard of a task has: what a row is of, its scores, which of them are comparisons, and metrics of
+    its own."""
 
     by: tuple[str, ...]
     scores: tuple[str, ...]
     comparisons: Mapping[str, Comparison]
+    own: Mapping[str, Metric] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Metric]:
         """By score; a comparison has two statistics of its own."""
-        return METRICS | {
-            score: Metric(pair(score), comparison.of_means) for score, comparison in self.comparisons.items()
-        }
+        compared = {name: Metric(pair(name), one.of_means) for name, one in self.comparisons.items()}
+        return {**METRICS, **self.own, **compared}
 
 
 def pair(score: str) -> tuple[str, str]:

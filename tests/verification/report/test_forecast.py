@@ -135,8 +135,30 @@ def test_findings_on_variants_are_the_paired_differences(forecast, page, element
     assert float(found[4]) == pytest.approx(abs(gain), rel=0.06)
     assert "4 against 1 network evaluations a step, 8 against 2 ms a draw" in text
     assert "of the truth’s power at the shortest third of the wavelengths" in text
-    assert "At equal inference cost" in text
     assert "Showing the decoder two states" not in text  # it has not run
+
+
+def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elements):
+    text = elements(page).text
+    table = next(one for one in re.findall(r"<table.*?</table>", page) if "members at equal cost" in one)
+    rows = {
+        re.search(r"<code>(.*?)</code>", row).group(1): [
+            unescape(one) for one in re.findall(r"<td[^>]*>(?:<span>)?([^<]*)", row)
+        ]
+        for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]
+    }
+    assert set(rows) == {"vae", "vae_rk4", "decoder_l1"}  # the mean of vae_mean is fed on
+    assert [row[:3] for row in rows.values()] == [["1", "2", "40"], ["4", "8", "10"], ["1", "1", "80"]]
+    board = forecast.leaderboard.query("variable == 'all' and region == 'globe' and lead_hours == 24")
+    wide = board.pivot(index="experiment", columns="score", values="value").loc["vae"]
+    rmse = wide["rmse"] * np.sqrt((1 + wide["ssr"] ** 2 / 40) / (1 + wide["ssr"] ** 2 / 10))
+    assert float(rows["vae"][3]) == pytest.approx(wide["crps"], rel=0.01)
+    assert float(rows["vae"][5]) == pytest.approx(rmse, rel=0.01)
+    assert rows["decoder_l1"][-1] == "∞"
+    assert (
+        "At equal inference cost, the time of 10 members of vae_rk4, the lowest RMSE of the mean: at 1"
+        in text
+    )
 
 
 def test_a_blow_up_is_said_and_drops_nobody(forecast, page, elements):

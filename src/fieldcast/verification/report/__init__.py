@@ -6,7 +6,7 @@
 `reconstruct`    the task `reconstruct`: `reconstruct_results`, `reconstruct_figures`, `reconstruct_sections`
 `forecast`       the task `forecast`: `forecast_results`, `_figures`, `_sections`, `_answer`; `lead_tables`
 `sample`         the task `sample`: `sample_results`, `_figures`, `_sections`, `_answer`, `_tables`
-`variants`       the comparison of the reports, from the numbers; `variant_costs`
+`variants`       the comparison of the reports, from the numbers; `variant_costs`, `equal_cost`
 `long_rollout`   what 500 steps come to
 `film`           a forecast step by step, played in the page
 `data`           the data in a few facts, and their quality

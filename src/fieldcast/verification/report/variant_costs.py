@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
 from .forecast_results import LeadBoard, Results, few
-from .html import Cell, Markup, join, significant, table, tag
+from .html import Cell, Markup, significant, table, tag
 from .scores import cell
 from .training import cost
 
@@ -15,38 +13,6 @@ from .training import cost
 def number(value: float) -> str:
     """Infinite where a model blew up."""
     return "∞" if value == float("inf") else significant(value)
-
-
-def at_equal_cost(results: Results, board: LeadBoard, names: Sequence[str]) -> list[Markup]:
-    """The best variant of each number of network evaluations a step."""
-    asked: dict[float, list[str]] = {}
-    for name in names:
-        row = results.costs.get(name)
-        value = float("nan") if row is None else float(row.iloc[0].get("evaluations", float("nan")))
-        if not pd.isna(value):
-            asked.setdefault(value, []).append(name)
-    if len(asked) < 2:
-        return []
-    lead = few(board.shown)[len(few(board.shown)) // 2]
-    parts = []
-    for evaluations, own in sorted(asked.items()):
-        values = {
-            name: board.scores[name, lead, "crps"].value
-            for name in own
-            if (name, lead, "crps") in board.scores
-        }
-        if values:
-            best = min(values, key=values.__getitem__)
-            parts.append(join([f"{evaluations:.0f}: ", tag("code", best), f" ({number(values[best])})"]))
-    return [
-        join(
-            [
-                f"At equal inference cost, lowest fair CRPS at {lead} by network evaluations a step: ",
-                join(parts, ", "),
-                ".",
-            ]
-        )
-    ]
 
 
 def variants_table(results: Results, board: LeadBoard, names: Sequence[str]) -> Markup:

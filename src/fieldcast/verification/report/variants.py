@@ -14,10 +14,11 @@ from ..leaderboard import leaderboard
 from ..metrics import difference
 from ..stability import short_waves
 from .board import Score
+from .equal_cost import EqualCost
 from .forecast_results import Lead, LeadBoard, Results, few
 from .html import Markup, join, missing, paragraph, significant, tag
 from .training import cost
-from .variant_costs import at_equal_cost, number, variants_table
+from .variant_costs import number, variants_table
 
 VARIANTS = (
     *("vae", "vae_rk4", "vae_rk4_trained", "vae_direct", "vae_mean"),
@@ -60,11 +61,13 @@ def comparison(results: Results) -> Markup:
         return missing("No comparison of variants: fewer than two of them have run.")
     sentences = [sentence for one in QUESTIONS if (sentence := answered(results, board, one))]
     sentences += of_the_mean(results)
-    sentences += at_equal_cost(results, board, names)
+    equal = EqualCost.of(results, names)
+    sentences += [equal.sentence()] if equal else []
     listed = tag("ul", *(tag("li", sentence) for sentence in sentences)) if sentences else Markup("")
     absent = [name for name in VARIANTS if name not in names]
     notes = [missing(f"Not run: {', '.join(absent)}.")] if absent else []
-    return join([paragraph(INTRODUCTION, kind="note"), listed, variants_table(results, board, names), *notes])
+    tables = [variants_table(results, board, names), *([equal.table(names)] if equal else [])]
+    return join([paragraph(INTRODUCTION, kind="note"), listed, *tables, *notes])
 
 
 def answered(results: Results, board: LeadBoard, question: Question) -> Markup | None:
