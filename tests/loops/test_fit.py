@@ -110,6 +110,35 @@ def test_the_learning_rate_rises_then_falls_to_zero(world):
     assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
 
 
+ROLLED = replace(OPTIONS, steps=20, rollout=2, walked=3, rollout_share=0.25)
+STEPPED = {"type": "stepped.Stepped", "model": {"type": "ensemble.Ensemble", "channels": [8, 16], "noise": 4}}
+
+
+def test_rollouts_come_late_and_each_step_walks_a_number_of_its_own(world):
+    def rollouts(seed):
+        at = Training(initialised(STEPPED, world.space, 0), ROLLED, seed)
+        return [at.rollout for at.step in range(20)]
+
+    assert rollouts(0)[:15] == [(1, 0)] * 15
+    assert {scored for scored, _ in rollouts(0)[15:]} == {2}
+    walked = [walked for seed in range(40) for _, walked in rollouts(seed)[15:]]
+    assert set(walked) == {0, 1, 2, 3}
+    assert abs(sum(walked) / len(walked) - 1.5) < 0.3  # four standard errors
+    assert rollouts(1) == rollouts(1) != rollouts(2)
+
+
+def test_rollouts_begin_though_nothing_improves_before(world):
+    options = replace(ROLLED, steps=60, report_every=3, patience=2, learning_rate=1e-12)
+    forecast = replace(recipe(STEPPED, options), task="forecast")
+    assert 45 < run(world, forecast)[-1].history["step"].iloc[-1] < 60
+
+
+def test_a_training_over_rollouts_is_resumed_to_the_same_weights(world):
+    forecast = replace(recipe(STEPPED, ROLLED), task="forecast")
+    whole = run(world, forecast)
+    assert same(run(world, forecast, whole[-2].state)[-1].checkpoint, whole[-1].checkpoint)
+
+
 def test_the_batch_of_a_step_is_a_function_of_seed_and_step():
     assert torch.equal(batch_index(3, 1, None, 100, 8), batch_index(3, 1, None, 100, 8))
     assert not torch.equal(batch_index(3, 1, None, 100, 8), batch_index(4, 1, None, 100, 8))

@@ -141,3 +141,14 @@ def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
     one = model.loss(Batch(truth, c), Draws(0, torch.arange(2), 3)).total
     rolled = model.loss(Batch(truth[:, None], c), Draws(0, torch.arange(2), 3)).total
     assert float(one.detach()) == pytest.approx(float(rolled.detach()), rel=1e-5)
+
+
+def test_walked_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
+    """Two steps are walked, the third is scored: off by 0.5 * 3, and only the last shift moves it."""
+    model = Stepped(space, Constant(space), scale=1)
+    base = torch.ones(2, 1, *space.state)
+    batch = Batch(base.expand(-1, 3, -1, -1, -1), Context(2, past=base), walked=2)
+    terms = model.loss(batch, Draws(0, torch.arange(2), 3))
+    assert float(terms.total.detach()) == pytest.approx((0.5 * 3) ** 2)
+    terms.total.backward()
+    assert float(model.model.shift.grad) == pytest.approx(2 * 0.5 * 3)  # of all three it would be three times that

@@ -49,7 +49,7 @@ def validation_loss(model: Trained, task: Task, options: Fit, seed: int) -> floa
     total = 0.0
     for number, rows in enumerate(index.split(options.batch)):
         draws = Draws(seed, rows, options.members, VALIDATION - number)
-        found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=options.rollout)
+        found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=options.longest)
         batch = replace(found, index=None)  # not trained on
         total += float(model.loss(batch, draws).total) * len(rows)
     return total / len(index)
@@ -150,9 +150,10 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
         while count == 0 or (run.step % options.report_every and run.step < options.steps):
             index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)
             draws = Draws(run.seed, index, options.members, run.step)
-            batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=run.rollout)
+            rollout, walked = run.rollout
+            batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=walked + rollout)
             with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
-                terms = loss(batch, draws)
+                terms = loss(replace(batch, walked=walked), draws)
             run.update(terms.total)
             for name, value in {"loss": terms.total, **terms.parts}.items():
                 sums[name] = sums.get(name, 0.0) + value.detach()

@@ -36,6 +36,7 @@ class Fit:
     members: Annotated[int, Field(ge=2)] = 2  # draws a datum of a loss that scores an ensemble
     rollout: Annotated[int, Field(ge=1)] = 1  # steps that a forecast is trained over at the end ...
     rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # ... which is this share of the training
+    walked: Annotated[int, Field(ge=0)] = 0  # steps before them, at most, without loss and gradient
     report_every: Annotated[int, Field(ge=1)] = (
         100  # steps between two rows of the history, each with a validation
     )
@@ -46,6 +47,11 @@ class Fit:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     restart: bool = False  # forget an earlier training state
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest rollout that is seen."""
+        return self.walked + self.rollout
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -150,11 +150,11 @@ def task(
     if recipe.task == "reconstruct":
         return Reconstruct(x, day, space, recipe.sparsification)
     segment = torch.from_numpy(fields["segment"].values).to(device)
-    windows = Forecast(x, day, segment, space, history, recipe.options().rollout)
+    windows = Forecast(x, day, segment, space, history, recipe.options().longest)
     if not len(windows):
         raise InputError(
             f"a forecast from {history} states over {windows.steps} steps needs a stretch of more times "
-            f"than the split from {fields['time'].values[0]} has: give it more, or set fit.rollout lower."
+            f"than the split from {fields['time'].values[0]} has: give it more, or set fit.rollout and fit.walked lower."
         )
     return windows
 

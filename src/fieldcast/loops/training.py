@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from random import Random
 from typing import Any
 
 import torch
@@ -64,10 +65,18 @@ class Training:
         return self.options.learning_rate * (1 + math.cos(math.pi * part)) / 2
 
     @property
-    def rollout(self) -> int:
-        """Steps that the loss of this step is over."""
-        late = self.step >= (1 - self.options.rollout_share) * self.options.steps
-        return self.options.rollout if late else 1
+    def first_rollout(self) -> int:
+        """The step from which the loss is over rollouts."""
+        options = self.options
+        return math.ceil((1 - options.rollout_share) * options.steps) if options.longest > 1 else 0
+
+    @property
+    def rollout(self) -> tuple[int, int]:
+        """Steps that the loss of this step is over, and how many it walks before: a number of its own each time."""
+        if self.step < self.first_rollout:
+            return 1, 0
+        walked = Random(f"{self.seed} {self.step}").randint(0, self.options.walked)
+        return self.options.rollout, walked
 
     def update(self, loss: Tensor) -> None:
         """One step of AdamW, and of the average: its decay grows with the step, so that the start is soon forgotten."""
@@ -95,7 +104,8 @@ class Training:
         if loss < self.best_loss:
             self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
         options = self.options
-        idle = self.step - self.best_step >= options.patience * options.report_every
+        since = max(self.best_step, self.first_rollout)  # rollouts begin in any case
+        idle = self.step - since >= options.patience * options.report_every
         lost = not math.isfinite(loss)  # the best weights so far are kept
         late = options.minutes is not None and self.seconds >= 60 * options.minutes
         self.finished = self.step >= options.steps or idle or late or lost

@@ -135,6 +135,7 @@ class Batch:
     )
     index: Tensor | None = None  # (B,): place in the training set; None: unseen data
     label: Tensor | None = None  # (B,)
+    walked: int = 0  # first steps of a rollout that a loss leaves out: they lead to where it begins
 
 
 class Terms(NamedTuple):

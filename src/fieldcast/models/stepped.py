@@ -45,21 +45,29 @@ class Stepped(Trained):
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
         if batch.x.ndim == 5:
-            return self.rolled(batch.x, batch.context, draws)
+            return self.rolled(batch.x, batch.context, draws, batch.walked)
         if self.through:
             return self.rolled(batch.x[:, None], batch.context, draws)
         difference = (batch.x - batch.context.base()) / self.scale
         return self.model.loss(replace(batch, x=difference), draws)
 
-    def rolled(self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: Draws) -> Terms:
-        """Mean of the model's loss over steps, in units of `scale`; members go on from their own states."""
+    def rolled(
+        self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: Draws, walked: int = 0
+    ) -> Terms:
+        """Mean of the model's loss over steps, in units of `scale`; members go on from their own states.
+
+        The first `walked` steps have neither loss nor gradient (the pushforward of Brandstetter, Worrall and Welling
+        2022, section 3.1): the model learns from states that it came to by itself, at the cost of a few steps.
+        """
         draws = draws if self.ensemble else draws.alone()
         rows, found = c.repeat(draws.members), []
         for t, truth in enumerate(x.unbind(1)):
             lead = draws.fork(t)
-            drawn = step(self.model, rows, lead.per_row().held(), self.scale, self.scheme)
-            members = drawn.unflatten(0, (c.rows, draws.members))
-            found.append(self.model.compare(truth / self.scale, members / self.scale, c, lead))
+            with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
+                drawn = step(self.model, rows, lead.per_row().held(), self.scale, self.scheme)
+            if t >= walked:
+                members = drawn.unflatten(0, (c.rows, draws.members))
+                found.append(self.model.compare(truth / self.scale, members / self.scale, c, lead))
             rows, c = rows.advance(drawn, self.space.year), c.advance(truth, self.space.year)
         total = torch.stack([one.total for one in found]).mean()
         parts = {name: torch.stack([one.parts[name] for one in found]).mean() for name in found[0].parts}
