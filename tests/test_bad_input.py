@@ -4,6 +4,7 @@ import builtins
 import errno
 import hashlib
 import io
+import json
 import os
 import shutil
 import socket
@@ -17,6 +18,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from fieldcast.datasets import ZarrDataset
+from fieldcast.errors import InputError
+from fieldcast.loops.adopt import adopt
+from fieldcast.loops.options import File, Limits, Predict
+from fieldcast.pipelines.predict.nodes import predict
 from fieldcast.sentences import sentence
 
 ROOT = Path(__file__).parents[1]
@@ -483,6 +489,198 @@ def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
     done = kedro(*words, "--params", f"data_root={models}")
     only_a_sentence(done, "checkpoint", "is damaged", "train the experiment again")
     assert state(models) == before
+
+
+# --- a user's last states
+
+
+@pytest.fixture(scope="module")
+def forecasts(forecasted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with all that `predict`, and forecasts made elsewhere, need."""
+    folder = tmp_path_factory.mktemp("forecasts") / "data"
+    for part in ("03_primary", "04_feature", "06_models/forecast/crps_ensemble"):
+        shutil.copytree(forecasted / part, folder / part)
+    return folder
+
+
+@pytest.fixture
+def whole(forecasts: Path) -> Iterator[Path]:
+    """That data root, found at the end as it was at the beginning."""
+    before = state(forecasts)
+    yield forecasts
+    assert state(forecasts) == before
+
+
+@pytest.fixture(scope="module")
+def days(forecasts: Path) -> xr.Dataset:
+    """The last three states of the planet, as a file of a user's own."""
+    fields = xr.open_zarr(forecasts / "03_primary/fields.zarr").isel(time=slice(-3, None)).load()
+    return fields[["z500", "t650", "u200", "ws800"]].drop_vars("segment", errors="ignore")
+
+
+def with_a_hole(d: xr.Dataset) -> xr.Dataset:
+    return d.assign(t650=d["t650"].where(d["latitude"] < 60))
+
+
+STATES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
+    "too few": (lambda d: d.isel(time=[-1]), ("has 1 states", "the last 2", "give it more")),
+    "another time step": (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "24 hours", "at that step")),
+    "another grid": (lambda d: d.isel(longitude=slice(9)), ("longitudes differ", "9 from 0", "interpolate")),
+    "other variables": (lambda d: d.drop_vars("u200"), ("'u200'", "it has z500, t650, ws800")),
+    "missing values": (with_a_hole, ("'t650'", "missing values on", "fill them first")),
+}
+ASKED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "no states": ({"states": None}, ("predict.states is not set", "--params predict.states=FILE")),
+    "the result in its place": ({"output": "states.nc"}, ("predict.output is predict.states itself", "another file")),
+    "no such experiment": ({"experiment": "forecast.crps"}, ("no experiment 'forecast.crps'", "<task>.<name>")),
+    "not trained": ({"experiment": "forecast.vae"}, ("not been trained", "`kedro run --pipelines forecast.vae`")),
+}  # fmt: skip
+
+
+@pytest.fixture
+def refused(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The sentence with which the node of `predict` ends; its file is states.nc, here."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(**asked: Any) -> str:
+        checkpoint = whole / "06_models/forecast/crps_ensemble/checkpoint.safetensors"
+        parameters = {"forecast": {"crps_ensemble": {"model": {}}, "vae": {"model": {}}}}
+        given = (parameters, {"forecast/crps_ensemble": checkpoint.read_bytes}, 0, Limits(), "cpu")
+        with pytest.raises(InputError) as caught:
+            predict(Predict(**{"states": "states.nc", **asked}), *given)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return run
+
+
+@pytest.mark.parametrize("family", STATES)
+def test_states_that_do_not_fit(refused: Any, days: xr.Dataset, family: str) -> None:
+    spoil, words = STATES[family]
+    spoil(days).to_netcdf("states.nc")
+    text = refused()
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_the_file_of_states_itself(refused: Any, days: xr.Dataset, family: str) -> None:
+    harm, words = FILES[family]
+    days.to_netcdf("states.nc")
+    harm(Path("states.nc"))
+    text = refused()
+    assert all(word.replace("ingestion.path", "predict.states") in text for word in words), text
+
+
+@pytest.mark.parametrize("family", ASKED)
+def test_what_is_asked_of_predict(refused: Any, days: xr.Dataset, family: str) -> None:
+    asked, words = ASKED[family]
+    days.to_netcdf("states.nc")
+    text = refused(**asked)
+    assert all(word in text for word in words), text
+
+
+def test_sound_states_are_forecast(project: Any, whole: Path, days: xr.Dataset, tmp_path: Path) -> None:
+    days.to_netcdf(tmp_path / "states.nc")
+    given = {"states": str(tmp_path / "states.nc"), "output": str(tmp_path / "forecast.nc"), "steps": 2}
+    project("predict", data_root=whole, parameters={"predict": given})
+    found = xr.open_dataset(given["output"], decode_timedelta=False)
+    assert found["z500"].dims == ("lead", "member", "latitude", "longitude") and found.sizes["lead"] == 2
+    assert found["forecast_reference_time"].values == days["time"].values[-1]
+    assert np.isfinite(found["z500"]).all() and found.attrs["Conventions"].startswith("CF-1.")
+
+
+def test_states_in_a_real_process(kedro: Any, whole: Path, days: xr.Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "states.nc"
+    days.isel(time=[-1]).to_netcdf(path)
+    parameters = f"data_root={whole},predict.states={path},predict.output={tmp_path / 'forecast.nc'}"
+    done = kedro("--pipelines", "predict", "--params", parameters)
+    only_a_sentence(done, "has 1 states", "the last 2")
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+# --- a user's own forecasts
+
+
+@pytest.fixture(scope="module")
+def theirs(forecasts: Path) -> xr.Dataset:
+    """Sound forecasts: the perfect model's."""
+    found = xr.open_zarr(forecasts / "04_feature/perfect_model.zarr", decode_timedelta=False).load()
+    return found.drop_encoding()
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+OWN: dict[str, tuple[Spoil, Callable[[Path], Any] | None, tuple[str, ...]]] = {
+    "missing": (lambda d: d, Path.unlink, ("does not exist", "check model.path of the experiment")),
+    "truncated": (lambda d: d, half, ("mine.nc", "damaged or truncated", "again")),
+    "another grid": (
+        lambda d: d.isel(latitude=slice(1, None)),
+        None,
+        ("latitudes of", "are 7 from", "those of the fields 8 from", "interpolate"),
+    ),
+    "without a start": (
+        lambda d: d.isel(start=slice(1, None)),
+        None,
+        ("has no forecast from 0004-", "1 of the 4 scored starts", "`starts` lists them all"),
+    ),
+    "without a lead": (lambda d: d.isel(lead=[0, 2, 3]), None, ("has no lead of 48 hours", "rollout.steps")),
+}
+
+
+@pytest.fixture
+def adopted(forecasts: Path, tmp_path: Path) -> Callable[[Path], Path]:
+    """Take over the forecasts of a file; the store that they are written to, lead by lead."""
+    fields = xr.open_zarr(forecasts / "03_primary/fields.zarr")
+    starts = json.loads((forecasts / "04_feature/starts.json").read_text())
+
+    def run(path: Path) -> Path:
+        place = tmp_path / "forecasts.zarr"
+        store = ZarrDataset(filepath=str(place), append="lead")
+        for piece in adopt(File("File", path=str(path)), xr.Dataset(), starts, fields):
+            store.save(piece)
+        return place
+
+    return run
+
+
+@pytest.mark.parametrize("family", OWN)
+def test_forecasts_made_elsewhere(adopted: Any, theirs: xr.Dataset, tmp_path: Path, family: str) -> None:
+    spoil, harm, words = OWN[family]
+    path = tmp_path / "mine.nc"
+    spoil(theirs).to_netcdf(path)
+    if harm:
+        harm(path)
+    with pytest.raises(InputError) as caught:
+        adopted(path)
+    assert all(word in str(caught.value) for word in (str(path), *words)), str(caught.value)
+
+
+def test_forecasts_that_end_early_leave_those_of_before(
+    adopted: Any, theirs: xr.Dataset, tmp_path: Path
+) -> None:
+    """A damaged last lead is found when the others have been read."""
+    path = tmp_path / "mine.zarr"
+    theirs.chunk(lead=1).to_zarr(path, zarr_format=2)
+    before = state(adopted(path))
+    (path / "z500/3.0.0.0.0").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"mine\.zarr' cannot be read to its end"):
+        adopted(path)
+    assert len(before) > 10 and state(tmp_path / "forecasts.zarr") == before
+
+
+def test_forecasts_made_elsewhere_in_a_real_process(
+    kedro: Any, whole: Path, theirs: xr.Dataset, tmp_path: Path
+) -> None:
+    conf, path = tmp_path / "conf", tmp_path / "mine.nc"
+    shutil.copytree(ROOT / "conf", conf)
+    text = f"forecast: {{mine: {{model: {{type: File, path: {path}}}}}}}"
+    (conf / "base/parameters/experiments/forecast/mine.yml").write_text(text)
+    theirs.isel(start=slice(1, None)).to_netcdf(path)
+    words = ["--conf-source", str(conf), "--pipelines", "rollout", "--namespaces", "forecast.mine"]
+    done = kedro(*words, "--params", f"data_root={whole}")
+    only_a_sentence(done, str(path), "1 of the 4 scored starts", "`starts` lists them all")
 
 
 # --- the tracking server
