@@ -63,7 +63,7 @@ def test_draws_do_not_depend_on_how_many_there_are(space: Space) -> None:
 def test_cells_that_never_exist_are_missing(space: Space) -> None:
     model = built(CODED, space)
     model.space.exists[2, 3] = False
-    data = physical(model, GREY, draw_states(model, 2, 0))
+    data = physical(model.space, GREY, draw_states(model, 2, 0))
     model.space.exists[2, 3] = True
     assert np.isnan(data["image"].values[:, 2, 3]).all()
     assert np.isnan(data["image"].values).sum() == 2
@@ -146,6 +146,34 @@ def test_the_bound_of_a_diffusion_does_not_depend_on_how_many_are_found_at_once(
     assert np.allclose(examine(model, part, 30, GREY, 0).values["elbo"], whole.values["elbo"], rtol=1e-5)
     table = density_table({"test": (part, whole)})
     assert table["members"].eq(30).all()
+
+
+class White(Model):
+    """x ~ N(0, I): a model that no loop has heard of."""
+
+    exact = True
+
+    def sample(self, c: Context, draws: Draws) -> torch.Tensor:
+        return draws.normal(*self.space.state)
+
+    def log_weights(self, batch: Batch, draws: Draws) -> torch.Tensor:
+        assert draws.members == 1  # an exact density is asked once
+        return torch.distributions.Normal(0.0, 1.0).log_prob(batch.x).sum(dim=(1, 2, 3))[:, None]
+
+
+class Mute(Model):
+    """The same without a density."""
+
+    def sample(self, c: Context, draws: Draws) -> torch.Tensor:
+        return draws.normal(*self.space.state)
+
+
+def test_a_new_model_is_asked_for_what_it_can_say(images: xr.Dataset, space: Space) -> None:
+    part = split_of(images, split(images), "test", 6, GREY, White(space))
+    found = examine(White(space), part, 30, GREY, 0)
+    assert np.allclose(found.values["elbo"], stats.norm.logpdf(part.batch.x.numpy()).sum(axis=(1, 2, 3)))
+    assert examine(Mute(space), part, 30, GREY, 0).values == {}
+    assert not latents(White(space), found, part, 0) and not pictures(White(space), GREY, part, 0)
 
 
 def test_the_table_says_of_which_datum(images: xr.Dataset, space: Space) -> None:

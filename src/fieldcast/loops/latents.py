@@ -9,12 +9,9 @@ from torch import Tensor
 
 from fieldcast.loops.sampling import Examined, Split, physical
 from fieldcast.loops.state_codecs import StateCodec
-from fieldcast.models.core import Context, Model
-from fieldcast.models.diffusion import Diffusion
+from fieldcast.models.abilities import Coded, Gradual
+from fieldcast.models.core import Batch, Context, Model, Space
 from fieldcast.models.draws import Draws
-from fieldcast.models.encoders import StateEncoder
-from fieldcast.models.priors import given
-from fieldcast.models.vae import VAE
 
 LOOK = 2  # the step of draws that are looked at
 SIDE = 10  # of the decoded grid
@@ -28,9 +25,9 @@ SNAPPED = 4  # draws shown on their way
 @torch.no_grad()
 def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dataset:
     """mean, drawn (datum, latent), prior (draw, latent), log_density (v, u) of two components."""
-    if not isinstance(model, VAE) or examined.mean is None or examined.drawn is None:
+    if not isinstance(model, Coded) or examined.mean is None or examined.drawn is None:
         return xr.Dataset()
-    prior = given(model.prior, model.encoder)
+    prior = model.codes()
     device, count = model.space.area.device, len(examined.mean)
     drawn = prior.draw(Draws(seed, torch.arange(count, device=device), step=LOOK))[:, 0].cpu()
     found = xr.Dataset(
@@ -55,14 +52,14 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
 def pictures(model: Model, codec: StateCodec, split: Split, seed: int) -> xr.Dataset:
     """States to look at, (picture, ...), with the coordinates kind, number and chain_time."""
     parts = []
-    if isinstance(model, VAE) and isinstance(model.encoder, StateEncoder):
+    if isinstance(model, Coded):
         parts = [decoded_grid(model, codec), *restored(model, codec, split, seed)]
-    elif isinstance(model, Diffusion):
+    elif isinstance(model, Gradual):
         parts = [snapshots(model, codec, seed)]
     return xr.concat(parts, "picture") if parts else xr.Dataset()
 
 
-def decoded_grid(model: VAE, codec: StateCodec) -> xr.Dataset:
+def decoded_grid(model: Coded, codec: StateCodec) -> xr.Dataset:
     """x of z_0 rising along a row and z_1 falling from row to row, the other components 0."""
     device = model.space.area.device
     axis = torch.linspace(-REACH, REACH, SIDE, device=device)
@@ -73,38 +70,39 @@ def decoded_grid(model: VAE, codec: StateCodec) -> xr.Dataset:
     if latent > 1:
         z[:, 0, 1] = v.flatten()
     draws = Draws(0, torch.arange(len(z), device=device), step=LOOK)
-    output = model.decode(z, Context(len(z)), draws)[:, 0]
-    return of_kind(model, codec, model.likelihood.mean(output), "grid")
+    return of_kind(model.space, codec, model.restore(z, Context(len(z)), draws)[:, 0], "grid")
 
 
-def components(model: VAE) -> int:
+def components(model: Coded) -> int:
     """How many a code has."""
     one = Draws(0, torch.zeros(1, dtype=torch.long, device=model.space.area.device))
-    return given(model.prior, model.encoder).draw(one).shape[-1]
+    return model.codes().draw(one).shape[-1]
 
 
-def restored(model: VAE, codec: StateCodec, split: Split, seed: int) -> list[xr.Dataset]:
+def restored(model: Coded, codec: StateCodec, split: Split, seed: int) -> list[xr.Dataset]:
     """Some data, and what decoding the means of their posteriors gives."""
     batch = split.batch
     few = torch.arange(min(RESTORED, len(batch.x)), device=batch.x.device)
-    some = type(batch)(batch.x[few], batch.context[few])
+    some = Batch(batch.x[few], batch.context[few])
     one = Draws(seed, few, step=LOOK)
     q = model.posterior(some, one)
-    back = model.likelihood.mean(model.decode(q.mean[:, None], some.context, one))[:, 0]
-    return [of_kind(model, codec, some.x, "truth"), of_kind(model, codec, back, "reconstruction")]
+    back = model.restore(q.mean[:, None], some.context, one)[:, 0]
+    return [of_kind(model.space, codec, some.x, "truth"), of_kind(model.space, codec, back, "reconstruction")]
 
 
-def snapshots(model: Diffusion, codec: StateCodec, seed: int) -> xr.Dataset:
+def snapshots(model: Gradual, codec: StateCodec, seed: int) -> xr.Dataset:
     """x_t of some draws on their way from noise."""
     rows = torch.arange(SNAPPED, device=model.space.area.device)
     found = model.snapshots(Context(len(rows)), Draws(seed, rows, step=LOOK), SNAPSHOTS)
-    parts = [of_kind(model, codec, x[:, 0], "snapshot", t) for t, x in sorted(found.items(), reverse=True)]
+    parts = [
+        of_kind(model.space, codec, x[:, 0], "snapshot", t) for t, x in sorted(found.items(), reverse=True)
+    ]
     return xr.concat(parts, "picture")
 
 
-def of_kind(model: Model, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:
+def of_kind(space: Space, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:
     """States to look at that say what they are."""
-    data = physical(model, codec, x).drop_vars("sample").rename(sample="picture")
+    data = physical(space, codec, x).drop_vars("sample").rename(sample="picture")
     numbers = np.arange(len(x))
     return data.assign_coords(
         kind=("picture", np.full(len(x), kind)),

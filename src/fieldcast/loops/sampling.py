@@ -19,11 +19,10 @@ from fieldcast.fields.splits import along, select
 from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.loops.tasks import evenly
 from fieldcast.models import pixels
-from fieldcast.models.core import Batch, Context, Model
-from fieldcast.models.diffusion import Diffusion
+from fieldcast.models.abilities import Coded, Dense
+from fieldcast.models.core import Batch, Context, Model, Space
 from fieldcast.models.distributions import Point
 from fieldcast.models.draws import Draws
-from fieldcast.models.vae import VAE
 
 ROWS = 64  # data at once
 DECODED = 512  # states decoded at once: bounds the memory
@@ -46,9 +45,9 @@ def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw vari
     return x
 
 
-def physical(model: Model, codec: StateCodec, x: Float[Tensor, "draw variable y x"]) -> xr.Dataset:
+def physical(space: Space, codec: StateCodec, x: Float[Tensor, "draw variable y x"]) -> xr.Dataset:
     """States in physical units or grey values; cells that never exist are NaN."""
-    return codec.decode(x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan))
+    return codec.decode(x.float().cpu().masked_fill(~space.exists.cpu(), torch.nan))
 
 
 class Split(NamedTuple):
@@ -89,9 +88,9 @@ class Examined(NamedTuple):
 def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: int) -> Examined:
     """Likelihood and reconstruction of each datum, and its code.
 
-    A VAE: elbo = reconstruction - kl and iwae (K = `members`) [nats]; loss, the mean square error a cell of
-    decoding the mean of the posterior. Points have the loss alone. Other densities: elbo, which of a flow is log p
-    itself and of a diffusion the bound of `members` times, and bits_per_dim.
+    Of a model with codes: elbo = reconstruction - kl and iwae (K = `members`) [nats]; loss, the mean square error a
+    cell of decoding the mean of the posterior. Points have the loss alone. Of other densities: elbo, which of a flow is
+    log p itself and of a diffusion the bound of `members` times, and bits_per_dim. Of another model nothing.
     """
     device, count = model.space.area.device, len(split.datum)
     pieces = []
@@ -101,11 +100,12 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
             known.x[rows], known.context[rows], label=None if known.label is None else known.label[rows]
         )
         draws = Draws(seed, split.datum.to(device)[rows], members, LIKELIHOOD)
-        pieces.append(
-            of_codes(model, batch, draws)
-            if isinstance(model, VAE)
-            else of_density(model, batch, draws, codec)
-        )
+        if isinstance(model, Coded):
+            pieces.append(of_codes(model, batch, draws))
+        elif isinstance(model, Dense):
+            pieces.append(of_density(model, batch, draws, codec))
+        else:
+            pieces.append(Examined({}))
     values = {name: np.concatenate([one.values[name] for one in pieces]) for name in pieces[0].values}
     codes = [
         torch.cat(parts) if parts[0] is not None else None
@@ -114,13 +114,12 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     return Examined(values, pieces[0].members, *codes)
 
 
-def of_codes(model: VAE, batch: Batch, draws: Draws) -> Examined:
+def of_codes(model: Coded, batch: Batch, draws: Draws) -> Examined:
     """What a model with codes knows of a batch."""
     one = draws.alone()
     q = model.posterior(batch, one)
-    exists = model.space.exists
-    back = model.likelihood.mean(model.decode(q.mean[:, None], batch.context, one))[:, 0]
-    loss = ((back - batch.x) ** 2 * exists).flatten(1).sum(dim=1) / cells_of(model)
+    back = model.restore(q.mean[:, None], batch.context, one)[:, 0]
+    loss = ((back - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / cells_of(model.space)
     found = {"loss": loss}
     if not isinstance(q, Point):
         parts = [
@@ -138,25 +137,22 @@ def of_codes(model: VAE, batch: Batch, draws: Draws) -> Examined:
     return Examined(as_arrays(found), draws.members, q.mean.cpu(), drawn)
 
 
-def of_density(model: Any, batch: Batch, draws: Draws, codec: StateCodec) -> Examined:
-    """What a model with a density, exact or bounded, knows of a batch; of another model nothing."""
-    if not hasattr(model, "log_weights"):
-        return Examined({})
-    # exact densities are the same for every draw; the times of a diffusion's bound are spread over all members
-    asked = draws if isinstance(model, Diffusion) else draws.alone()
+def of_density(model: Dense, batch: Batch, draws: Draws, codec: StateCodec) -> Examined:
+    """What a model with a density, exact or bounded, knows of a batch."""
+    asked = draws.alone() if model.exact else draws
     rows = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // asked.members))
     weights = [
         model.log_weights(Batch(batch.x[some], batch.context[some]), replace(asked, datum=asked.datum[some]))
         for some in rows
     ]
     log_p = torch.cat(weights).double().mean(dim=1)
-    bits = codec.bits_per_dim(log_p, cells_of(model))
+    bits = codec.bits_per_dim(log_p, cells_of(model.space))
     return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}), asked.members)
 
 
-def cells_of(model: Model) -> int:
+def cells_of(space: Space) -> int:
     """How many values a state has where cells exist."""
-    return int(model.space.exists.sum()) * len(model.space.variables)
+    return int(space.exists.sum()) * len(space.variables)
 
 
 def in_pieces(draws: Draws, size: int) -> Iterator[Draws]:

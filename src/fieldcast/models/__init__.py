@@ -1,6 +1,7 @@
 """Models: what p(x | c) is. torch, numpy and scipy only.
 
 core                   Space, Context, Batch, Model: Solved (closed form) or Trained (gradient steps); build
+abilities              what a model of states can be asked besides draws: densities, codes, a chain on its way
 draws                  the only randomness: a counter-based generator, keyed by (seed, step, datum, member, call)
 masks                  which cells are observed: one function a pattern
 networks               convolutions that go round the globe, the reports' encoder and decoder, a small U-Net

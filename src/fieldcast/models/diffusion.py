@@ -70,6 +70,8 @@ class Diffusion(Trained):
     clip: the largest |x0|, 1 for images in [-1, 1].
     """
 
+    exact = False
+
     def __init__(
         self, space: Space, network: Noise | None = None, steps: int = 1000, sampler: str = "ancestral",
         jumps: int = 50, eta: float = 0.0, clip: float | None = None,

@@ -55,6 +55,8 @@ class Flow(Trained):
     Loss: -log p(x) per cell that exists, in nats of x as it comes.
     """
 
+    exact = True
+
     def __init__(
         self, space: Space, layers: int = 20, hidden: int = 256, network: str = "convolution",
         interval: Sequence[float | int] | None = None,

@@ -34,6 +34,8 @@ class ProbabilisticPCA(Solved):
     one at least is left to the noise. Cells count alike, whatever their area: this is the density of a whole state.
     """
 
+    exact = True
+
     mean: Tensor
     weights: Tensor
     variance: Tensor

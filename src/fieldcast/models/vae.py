@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
-from fieldcast.models.distributions import Normal, Posterior, StandardNormal
+from fieldcast.models.distributions import Normal, Posterior, Prior, StandardNormal
 from fieldcast.models.draws import Draws
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.likelihoods import Gaussian, Likelihood
@@ -143,10 +143,18 @@ class VAE(Trained):
             return self.encoder(batch.context)
         return self.encoder(batch) if batch.index is not None else self.encoder.infer(batch, self, draws)
 
+    def codes(self) -> Prior:
+        """p(z); of a VampPrior it depends on the encoder."""
+        return given(self.prior, self.encoder)
+
     def decode(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         if self.random:
             z = torch.cat([z, draws.fork(RANDOM_STREAM).normal(self.random)], dim=2)
         return self.decoder(z, c)
+
+    def restore(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+        """The mean of p(x | z, c)."""
+        return self.likelihood.mean(self.decode(z, c, draws))
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
         one = draws.alone()
@@ -175,7 +183,7 @@ class VAE(Trained):
 
     def divergence(self, q: Posterior, z: Tensor) -> Float[Tensor, " batch"]:
         """KL(q || p): in closed form where it exists, else log q(z) - log p(z) at the draw z."""
-        p = given(self.prior, self.encoder)
+        p = self.codes()
         closed = q.kl(p)
         return closed if closed is not None else (q.log_prob(z) - p.log_prob(z)).mean(dim=1)
 
@@ -193,7 +201,7 @@ class VAE(Trained):
         z = q.draw(draws)
         output = self.decode(z, batch.context, draws)
         likelihood = self.likelihood.log_prob(batch.x[:, None], output, self.space.exists)
-        return likelihood, given(self.prior, self.encoder).log_prob(z) - q.log_prob(z)
+        return likelihood, self.codes().log_prob(z) - q.log_prob(z)
 
     def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
         """log p(x, z_k) - log q(z_k | .): the mean is the ELBO, the log-mean-exp of K of them IWAE_K.
@@ -206,6 +214,6 @@ class VAE(Trained):
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         """Draws of x, a row a datum."""
         of_state = isinstance(self.encoder, StateEncoder)
-        z = (given(self.prior, self.encoder) if of_state else self.encoder(c)).draw(draws)
+        z = (self.codes() if of_state else self.encoder(c)).draw(draws)
         output = self.decode(z, c, draws)
         return self.likelihood.noise(output, draws) if self.likelihood_noise else self.likelihood.mean(output)

@@ -26,7 +26,9 @@ def draw(
     begin = time.perf_counter()
     x = draw_states(one, sampling.capped(limits)["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
-    samples = physical(one, codec, x).assign_attrs(data=fields.attrs["digest"], treatment=codec.treatment)
+    samples = physical(one.space, codec, x).assign_attrs(
+        data=fields.attrs["digest"], treatment=codec.treatment
+    )
     parameters = sum(p.numel() for p in one.parameters())
     costs = {"parameters": parameters, **made.header["costs"], "sample_ms": milliseconds}
     return samples, pd.DataFrame([costs])
