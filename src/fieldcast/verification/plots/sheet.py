@@ -1,6 +1,7 @@
 """Many maps of one grid on one sheet: longitude against latitude, no coastline.
 
-All maps lie in ONE axes, moved to their places: axes are what costs time to draw, not maps.
+All maps lie in ONE axes, moved to their places: axes are what costs time to draw, not maps. They are added as artists
+alone: the limits are set, and to find what each would make of them takes longer than all else.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -66,12 +68,16 @@ class Sheet:
         """A map at (column, row); where it is NaN, `missing` shows."""
         left, bottom = self.corner(*place)
         size = {"width": 1, "height": self.height}
-        self.axes.add_patch(Rectangle((left, bottom), **size, facecolor=missing, edgecolor="none"))
-        values = np.ma.masked_invalid(values)
-        x, y = left + self.x, bottom + self.y
-        self.axes.pcolormesh(x, y, values, cmap=colours.get_cmap(), norm=colours.norm, zorder=2)
+        masked = np.ma.masked_invalid(values)
+        if np.ma.getmaskarray(masked).any():
+            self.axes.add_artist(Rectangle((left, bottom), **size, facecolor=missing, edgecolor="none"))
+        corners = np.stack(np.meshgrid(left + self.x, bottom + self.y), axis=-1)
+        colour = {"cmap": colours.get_cmap(), "norm": colours.norm}
+        self.axes.add_artist(
+            QuadMesh(corners, antialiased=False, array=masked, snap=True, zorder=2, **colour)
+        )
         line = {"edgecolor": "#b0b6bc", "linewidth": 0.6, "zorder": 4}
-        self.axes.add_patch(Rectangle((left, bottom), **size, facecolor="none", **line))
+        self.axes.add_artist(Rectangle((left, bottom), **size, facecolor="none", **line))
 
     def blank(self, place: tuple[int, int | float], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
         """White where no cell exists."""
