@@ -135,7 +135,9 @@ def _check_times(data: xr.Dataset) -> None:
         raise InputError("the coordinate 'segment' (time, int32) is missing: ingest the fields again")
     within = np.diff(segment.values) == 0
     steps = np.diff(hours)[within]
-    step = float(data.attrs.get("step_hours", calendars.step_hours(data["time"])))
+    step = float(
+        data.attrs["step_hours"] if "step_hours" in data.attrs else calendars.step_hours(data["time"])
+    )
     if steps.size and np.any(np.abs(steps - step) > 1e-6):
         at = calendars.iso(data["time"])[1:][within][np.abs(steps - step) > 1e-6][0]
         raise InputError(

@@ -13,6 +13,7 @@ from fieldcast.loops.features import load_features
 from fieldcast.loops.options import Evaluation, Limits, Sampling
 from fieldcast.pipelines.evaluation.nodes import units
 from fieldcast.verification.leaderboard import FORECAST, leaderboard, sample_leaderboard
+from fieldcast.verification.plots.images import lay_out
 from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, report
 from fieldcast.verification.short_table import forecast_short_table, sample_short_table, short_table
 from fieldcast.verification.stability import stability_table
@@ -122,7 +123,7 @@ def by_part(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def drawn(task: Reconstruct | Forecast | Sample) -> Drawn:
     """Figures by name, and by file."""
-    figures = task.figures()
+    figures = {name: lay_out(figure) for name, figure in task.figures().items()}
     return figures, {f"{name}.png": figure for name, figure in figures.items()}
 
 

@@ -1,4 +1,4 @@
-"""A figure as a picture."""
+"""A figure as a picture, and ready to be drawn several times."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+
+def lay_out(figure: Figure) -> Figure:
+    """The figure with its axes where they belong for good.
+
+    Else each drawing would find their places anew, which takes as long as to draw the rest.
+    """
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure
 
 
 def png(figure: Figure, dpi: int = 130) -> bytes:
