@@ -127,10 +127,15 @@ def test_rollouts_come_late_and_each_step_walks_a_number_of_its_own(world):
     assert rollouts(1) == rollouts(1) != rollouts(2)
 
 
-def test_rollouts_begin_though_nothing_improves_before(world):
+def test_where_nothing_improves_rollouts_begin_at_once(world):
     options = replace(ROLLED, steps=60, report_every=3, patience=2, learning_rate=1e-12)
     forecast = replace(recipe(STEPPED, options), task="forecast")
-    assert 45 < run(world, forecast)[-1].history["step"].iloc[-1] < 60
+    saved = run(world, forecast)
+    steps = saved[-1].history["step"].tolist()
+    assert [step for step in steps if step <= 45] == [3, 6, 9]  # the first is the best
+    assert 45 < steps[3] and steps[-1] < 60
+    assert unpack_bytes(saved[-1].state, "")[1]["skipped"] == 45 - 9
+    assert same(run(world, forecast, saved[2].state)[-1].checkpoint, saved[-1].checkpoint)
 
 
 def test_a_training_over_rollouts_is_resumed_to_the_same_weights(world):

@@ -166,6 +166,7 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
         run.seconds += time.perf_counter() - begin
         run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
         run.record({name: float(value) / count for name, value in sums.items()}, score)
+        bar.n = run.step  # which may have gone on to the rollouts
         bar.set_postfix(validation=f"{score:.4f}")
         yield
 
@@ -175,7 +176,7 @@ def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
     model = run.model
     spent = {
         "train_seconds": round(run.seconds, 2),
-        "step_ms": round(1000 * run.stepping / max(run.step, 1), 3),
+        "step_ms": round(1000 * run.stepping / max(run.step - run.skipped, 1), 3),
         "peak_mb": run.peak_mb,
     }
     known = {"costs": spent, "step": run.step, "best_step": run.best_step, "finished": run.finished}

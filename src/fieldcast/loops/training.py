@@ -54,6 +54,7 @@ class Training:
         self.average = copied(learned(model))
         self.best, self.best_loss, self.best_step = copied(self.average), math.inf, 0
         self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False
+        self.skipped = 0  # steps left out because nothing improved before the rollouts
         self.history: list[dict[str, float]] = []
 
     def learning_rate(self) -> float:
@@ -104,8 +105,11 @@ class Training:
         if loss < self.best_loss:
             self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
         options = self.options
-        since = max(self.best_step, self.first_rollout)  # rollouts begin in any case
-        idle = self.step - since >= options.patience * options.report_every
+        waiting = options.patience * options.report_every
+        if self.step < self.first_rollout and self.step - self.best_step >= waiting:
+            self.skipped = self.first_rollout - self.step
+            self.step = self.first_rollout  # what single steps teach is learned: on to the rollouts
+        idle = self.step - max(self.best_step, self.first_rollout) >= waiting
         lost = not math.isfinite(loss)  # the best weights so far are kept
         late = options.minutes is not None and self.seconds >= 60 * options.minutes
         self.finished = self.step >= options.steps or idle or late or lost
@@ -119,7 +123,7 @@ class Training:
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         header = {
             name: getattr(self, name)
-            for name in ("best_step", "step", "seconds", "stepping", "peak_mb", "finished", "history")
+            for name in ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history")
         }
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
@@ -138,7 +142,7 @@ class Training:
             moments.setdefault(int(number), {})[key] = tensor.cpu() if key == "step" else tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
-        self.peak_mb, self.stepping = header["peak_mb"], header["stepping"]
+        self.peak_mb, self.stepping, self.skipped = header["peak_mb"], header["stepping"], header["skipped"]
         self.best_step, self.history = header["best_step"], list(header["history"])
         self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]
 
