@@ -178,7 +178,7 @@ class TrainedModel:
         if count < 1:
             raise InputError(f"sample needs a number of samples of at least one, not {count}.")
         model = self.checkpoint.model
-        return physical_states(model, self.checkpoint.state_codec, draw_states(model, count, seed))
+        return physical_states(model.space, self.checkpoint.state_codec, draw_states(model, count, seed))
 
 
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
