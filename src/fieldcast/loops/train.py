@@ -154,7 +154,8 @@ def task(
     if not len(windows):
         raise InputError(
             f"a forecast from {history} states over {windows.steps} steps needs a stretch of more times "
-            f"than the split from {fields['time'].values[0]} has: give it more, or set fit.rollout and fit.walked lower."
+            f"than the split from {fields['time'].values[0]} has: give it more, or set fit.rollout and "
+            "fit.walked lower."
         )
     return windows
 

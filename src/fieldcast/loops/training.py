@@ -18,6 +18,7 @@ from fieldcast.loops.options import Fit
 from fieldcast.models.core import Solved, Trained
 
 Weights = dict[str, Tensor]
+KEPT = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history")
 
 
 def learned(model: Trained) -> Weights:
@@ -121,10 +122,7 @@ class Training:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-        header = {
-            name: getattr(self, name)
-            for name in ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history")
-        }
+        header = {name: getattr(self, name) for name in KEPT}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
 
