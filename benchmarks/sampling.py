@@ -34,9 +34,9 @@ from tqdm import tqdm
 
 from fieldcast.loops.fit import stretches
 from fieldcast.loops.options import Fit
+from fieldcast.loops.recipe import initialised
 from fieldcast.loops.state_codecs import ImageCodec, space_of_images
 from fieldcast.loops.tasks import Sample
-from fieldcast.loops.train import initialised
 from fieldcast.loops.training import Training, batch_index
 from fieldcast.models.core import Context
 from fieldcast.models.diffusion import Diffusion, TimedUNet

@@ -13,8 +13,8 @@ import time
 import torch
 
 from fieldcast.loops.options import Fit, Sparsification
+from fieldcast.loops.recipe import initialised
 from fieldcast.loops.tasks import Reconstruct
-from fieldcast.loops.train import initialised
 from fieldcast.loops.training import Training, batch_index
 from fieldcast.models.core import Batch, Context, Space
 from fieldcast.models.draws import Draws

@@ -8,7 +8,7 @@ from fieldcast.fields.contracts import Reconstructions
 from fieldcast.loops.draw import context_of, draw, reconstruct
 from fieldcast.loops.observations import sparsify
 from fieldcast.loops.options import Fit, Limits, Sparsification
-from fieldcast.loops.train import initialised
+from fieldcast.loops.recipe import initialised
 from fieldcast.loops.tune import tune
 from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import Context, Solved

@@ -7,8 +7,8 @@ import torch
 from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import unpack_bytes
 from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.recipe import Recipe, initialised, task, train
 from fieldcast.loops.tasks import evenly
-from fieldcast.loops.train import Recipe, initialised, task, train
 from fieldcast.loops.training import Training, batch_index
 
 OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)

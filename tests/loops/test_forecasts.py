@@ -5,9 +5,9 @@ import torch
 
 from fieldcast.loops.forecasts import Forecaster, forecast
 from fieldcast.loops.options import Limits, Rollout, Stability
+from fieldcast.loops.recipe import initialised
 from fieldcast.loops.stability import stability
 from fieldcast.loops.starts import starts
-from fieldcast.loops.train import initialised
 from fieldcast.models.core import Solved
 
 OPTIONS = Rollout(starts=9, steps=4, members=3, stability=Stability(starts=2, steps=12, members=3))

@@ -6,7 +6,7 @@ import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.loops.load import trained
 from fieldcast.loops.options import Fit, Limits, Sparsification
-from fieldcast.loops.train import Recipe, train
+from fieldcast.loops.recipe import Recipe, train
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.fields.calendars import day_of_year
 from fieldcast.loops.options import Fit, Limits, Sparsification
-from fieldcast.loops.train import Recipe, train
+from fieldcast.loops.recipe import Recipe, train
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fieldcast.loops.recipe import initialised
 from fieldcast.loops.rollout import rollout
-from fieldcast.loops.train import initialised
 from fieldcast.models.core import Context, Trained
 from fieldcast.models.draws import Draws
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fieldcast.datasets import BytesDataset, TableDataset
 from fieldcast.loops.options import Fit, Limits, Sparsification
-from fieldcast.loops.train import Recipe, train
+from fieldcast.loops.recipe import Recipe, train
 
 OPTIONS = Fit(steps=60, batch=4, report_every=4, save_every=0.0, validation=8, learning_rate=3e-3)
 

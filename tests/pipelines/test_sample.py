@@ -15,8 +15,8 @@ from fieldcast.experiments import experiments
 from fieldcast.fields.images import ImageSource, open_images, split
 from fieldcast.loops.checkpoint import unpack
 from fieldcast.loops.options import Fit, Limits, Sparsification
+from fieldcast.loops.recipe import Recipe, train
 from fieldcast.loops.state_codecs import space_of_images
-from fieldcast.loops.train import Recipe, train
 from fieldcast.models.core import Context, Model, build
 from fieldcast.models.draws import Draws
 from fieldcast.sentences import sentence

@@ -18,7 +18,7 @@ from fieldcast.fields import calendars, layout
 from fieldcast.fields.forecasts import DIMS, to_forecasts
 from fieldcast.fields.sources import open_file, reading
 from fieldcast.loops.codec import GRID
-from fieldcast.loops.fitting import TOLERANCE, describe
+from fieldcast.loops.matching import TOLERANCE, describe
 from fieldcast.loops.options import File
 
 LOG = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from fieldcast.loops.as_before import as_before
 from fieldcast.loops.checkpoint import Checkpoint, unpack
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.draw import context_of, draw
-from fieldcast.loops.fitting import fitting, last_states
 from fieldcast.loops.forecasts import LEAD, START, Forecaster, physical
+from fieldcast.loops.matching import last_states, matching
 from fieldcast.loops.rollout import Feed
 from fieldcast.loops.sampling import draw_states
 from fieldcast.loops.sampling import physical as physical_states
@@ -126,7 +126,7 @@ class TrainedModel:
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
             )
         model, codec = self.checkpoint.model, self.checkpoint.by_day
-        data = fitting(dataset, codec)
+        data = matching(dataset, codec)
         x = draw(model, context_of(data, codec, model.space, noise), members, seed)
         filled = codec.decode(x, data["time"])
         if noise == 0:

@@ -8,8 +8,8 @@ import xarray as xr
 
 from fieldcast.loops.checkpoint import unpack
 from fieldcast.loops.draw import reconstruct
-from fieldcast.loops.fitting import check_observations
 from fieldcast.loops.load import choose_device
+from fieldcast.loops.matching import check_observations
 from fieldcast.loops.options import Evaluation, Limits
 from fieldcast.models.core import place
 

@@ -8,9 +8,9 @@ import xarray as xr
 
 from fieldcast.loops import adopt as adopting
 from fieldcast.loops.checkpoint import unpack
-from fieldcast.loops.fitting import check_fields
 from fieldcast.loops.forecasts import Forecaster, forecast
 from fieldcast.loops.load import choose_device
+from fieldcast.loops.matching import check_fields
 from fieldcast.loops.options import Drawing, File
 from fieldcast.loops.stability import stability
 from fieldcast.models.core import place

@@ -9,8 +9,8 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.loops import latents as insides
 from fieldcast.loops.checkpoint import Checkpoint, unpack
-from fieldcast.loops.fitting import whole
 from fieldcast.loops.load import choose_device
+from fieldcast.loops.matching import whole
 from fieldcast.loops.options import Limits, Pixels, Sampling
 from fieldcast.loops.sampling import density_table, draw_states, examine, physical, split_of
 from fieldcast.loops.state_codecs import StateCodec

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.loops.options import Fit, Limits, Pixels, Sparsification
-from fieldcast.loops.train import Recipe, train
+from fieldcast.loops.recipe import Recipe, train
 from fieldcast.verification.plots.losses import loss_curve
 
 

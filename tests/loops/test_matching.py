@@ -6,7 +6,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.codec import FieldCodec
-from fieldcast.loops.fitting import check_observations, fitting
+from fieldcast.loops.matching import check_observations, matching
 from fieldcast.models.climatology import Climatology
 
 
@@ -28,12 +28,12 @@ def made(world, codec):
 
 def test_the_data_a_model_was_trained_on_fit_it(codec, data, made):
     check_observations(data, made, 0)
-    xr.testing.assert_equal(fitting(data, codec), data.drop_vars("segment", errors="ignore"))
+    xr.testing.assert_equal(matching(data, codec), data.drop_vars("segment", errors="ignore"))
 
 
 def test_coordinates_in_single_precision_fit(codec, data):
     single = data.assign_coords({axis: data[axis].astype("float32") for axis in ("latitude", "longitude")})
-    xr.testing.assert_equal(fitting(single, codec)["latitude"], fitting(data, codec)["latitude"])
+    xr.testing.assert_equal(matching(single, codec)["latitude"], matching(data, codec)["latitude"])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ STEP_TOLERANCE = 1e-3  # hours
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 
 
-def fitting(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+def matching(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     """The model's variables of a data set, on its grid and in its units; one sentence for what differs."""
     data = layout.to_contract(dataset, "the data set")
     for v in codec.variables:
@@ -54,9 +54,9 @@ def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: i
     Raises
     ------
     InputError
-        Too few, with missing values, or of another time step; and as `fitting` does.
+        Too few, with missing values, or of another time step; and as `matching` does.
     """
-    data, needed = fitting(dataset, codec).sortby("time"), max(history, 1)
+    data, needed = matching(dataset, codec).sortby("time"), max(history, 1)
     there = data.sizes["time"]
     if there < needed:
         raise InputError(f"the data set has {there} states, the model needs the last {needed}: give it more.")
