@@ -138,6 +138,15 @@ def test_where_nothing_improves_rollouts_begin_at_once(world):
     assert same(run(world, forecast, saved[2].state)[-1].checkpoint, saved[-1].checkpoint)
 
 
+def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
+    """Single steps have the lower loss, and are not compared with rollouts."""
+    saved = run(world, replace(recipe(STEPPED, ROLLED), task="forecast"))[-1]
+    before, after = (saved.history[part] for part in (saved.history.step <= 15, saved.history.step > 15))
+    assert before["validation"].min() < after["validation"].min()
+    best = after["step"][after["validation"].idxmin()]
+    assert unpack_bytes(saved.checkpoint, "")[1]["best_step"] == best
+
+
 def test_a_training_over_rollouts_is_resumed_to_the_same_weights(world):
     forecast = replace(recipe(STEPPED, ROLLED), task="forecast")
     whole = run(world, forecast)

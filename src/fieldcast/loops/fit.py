@@ -43,13 +43,13 @@ Pack = Callable[[Mapping[str, Any]], bytes]  # header entries of the fit -> chec
 
 
 @torch.no_grad()
-def validation_loss(model: Trained, task: Task, options: Fit, seed: int) -> float:
-    """The loss of evenly spaced validation states, under masks and draws that are always the same."""
+def validation_loss(model: Trained, task: Task, options: Fit, seed: int, steps: int = 1) -> float:
+    """The loss of evenly spaced validation states over so many steps, under masks and draws that are always the same."""
     index = evenly(len(task), options.validation).to(model.space.area.device)
     total = 0.0
     for number, rows in enumerate(index.split(options.batch)):
         draws = Draws(seed, rows, options.members, VALIDATION - number)
-        found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=options.longest)
+        found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=steps)
         batch = replace(found, index=None)  # not trained on
         total += float(model.loss(batch, draws).total) * len(rows)
     return total / len(index)
@@ -162,7 +162,7 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
         run.stepping += time.perf_counter() - begin
         model.eval()
         with weights_of(model, run.average):
-            score = validation_loss(model, validation, options, run.seed)
+            score = validation_loss(model, validation, options, run.seed, run.validated)
         run.seconds += time.perf_counter() - begin
         run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
         run.record({name: float(value) / count for name, value in sums.items()}, score)

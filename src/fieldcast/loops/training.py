@@ -80,6 +80,11 @@ class Training:
         walked = Random(f"{self.seed} {self.step}").randint(0, self.options.walked)
         return self.options.rollout, walked
 
+    @property
+    def validated(self) -> int:
+        """Steps that a validation is over: one, until the loss was of rollouts."""
+        return self.options.longest if self.step > self.first_rollout else 1
+
     def update(self, loss: Tensor) -> None:
         """One step of AdamW, and of the average: its decay grows with the step, so that the start is soon forgotten."""
         for group in self.optimiser.param_groups:
@@ -103,6 +108,8 @@ class Training:
         )
         if not math.isfinite(loss) and not math.isfinite(self.best_loss):
             raise InputError("the training diverged before its first validation: lower fit.learning_rate.")
+        if self.best_step <= self.first_rollout < self.step:
+            self.best_loss = math.inf  # so far it was of single steps
         if loss < self.best_loss:
             self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
         options = self.options
