@@ -44,7 +44,7 @@ Pack = Callable[[Mapping[str, Any]], bytes]  # header entries of the fit -> chec
 
 @torch.no_grad()
 def validation_loss(model: Trained, task: Task, options: Fit, seed: int, steps: int = 1) -> float:
-    """The loss of evenly spaced validation states over so many steps, under masks and draws that are always the same."""
+    """The loss of evenly spaced validation states over so many steps, under masks and draws that stay the same."""
     index = evenly(len(task), options.validation).to(model.space.area.device)
     total = 0.0
     for number, rows in enumerate(index.split(options.batch)):
