@@ -1,9 +1,9 @@
 """The tables of samples in docs/tables.md: `make tables SETTING=reduced|full`. Long; goes on where it was cut.
 
 Each row is one experiment of `sample` with one seed, trained, sampled and scored by `kedro run` in a folder of its
-own under data_tables/, named by its parameters, and is not run again once its scores are there: delete the folder
-after a change of code. The tables are printed after every row, and written into the document at the end or by
-`--print-only`.
+own under data_tables/, named by the parameters that it sets, and is not run again once its scores are there: delete
+the folder after a change of code or of conf/. The tables are printed after every row, and written into the document at
+the end or by `--print-only`.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def main() -> int:
     failed = []
     for job in tqdm([] if given.print_only else missing(given.setting, tables), unit="row", disable=None):
         if not run(given.setting, *job, folders):
-            failed.append(scores_of(given.setting, *job).parent.name)
+            failed.append(str(folder_of(given.setting, *job).relative_to(STORE)))
         sys.stdout.write("\n\n".join(text(given.setting, table) for table in tables) + "\n")
     write("\n\n".join([heading(given.setting), *(text(given.setting, table) for table in TABLES)]))
     if failed:
@@ -226,7 +226,7 @@ def with_lender(experiment: str) -> tuple[str, ...]:
 
 
 def digest(params: Parameters) -> str:
-    """Names a folder, so that scores of other parameters are never taken for those asked for."""
+    """Names a folder, so that scores of other parameters set here are never taken for those asked for."""
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
 
 

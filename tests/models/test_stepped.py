@@ -6,6 +6,7 @@ from torch import nn
 
 from fieldcast.models.core import Batch, Context, Terms, Trained
 from fieldcast.models.draws import Draws
+from fieldcast.models.ensemble import Ensemble
 from fieldcast.models.stepped import Stepped, step
 
 
@@ -153,3 +154,23 @@ def test_walked_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
     terms.total.backward()
     last = 2 * 0.5 * 3  # with a gradient of all three it would be three times that
     assert float(model.model.shift.grad) == pytest.approx(last)
+
+
+def test_walking_in_half_precision_leaves_every_weight_its_gradient(space):
+    """Autocast keeps the casts of weights: those of the walk, which have no gradient, must not serve the loss."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Ensemble(space, history=1, noise=4, channels=[8, 16])
+        torch.nn.init.normal_(network.network.last.convolution.weight, std=0.1)
+    model = Stepped(space, network)
+    past = torch.randn(2, 1, *space.state, generator=torch.Generator().manual_seed(0))
+    batch = Batch(past.expand(-1, 3, -1, -1, -1), Context(2, past=past, day=torch.zeros(2)), walked=2)
+    norms = []
+    for half in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            terms = model.loss(batch, Draws(0, torch.arange(2), 2))
+        terms.total.backward()
+        norms.append([float(p.grad.norm()) if p.grad is not None else None for p in model.parameters()])
+    assert None not in norms[0] + norms[1]
+    assert norms[1] == pytest.approx(norms[0], rel=0.2, abs=1e-2)

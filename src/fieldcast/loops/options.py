@@ -40,7 +40,9 @@ class Fit:
     report_every: Annotated[int, Field(ge=1)] = (
         100  # steps between two rows of the history, each with a validation
     )
-    patience: Annotated[int, Field(ge=1)] = 10  # validations without improvement before training stops
+    patience: Annotated[int, Field(ge=1)] = (
+        10  # validations without improvement before training goes on to its rollouts, or stops
+    )
     validation: Annotated[int, Field(ge=1)] = 64  # states scored at each validation
     save_every: Annotated[float, Field(ge=0)] = 30.0  # seconds between two saves of the training state
     tuning: Annotated[int, Field(ge=1)] = 32  # validation states on which choices are tuned

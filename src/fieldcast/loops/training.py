@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import pack_bytes
 from fieldcast.loops.options import Fit
 from fieldcast.models.core import Solved, Trained
+
+LOG = logging.getLogger(__name__)
+TOO_LATE = "fit.minutes: %g minutes ended the training at step %d of %d."
 
 Weights = dict[str, Tensor]
 KEPT = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history")
@@ -103,8 +107,9 @@ class Training:
 
     def record(self, parts: Mapping[str, float], loss: float) -> None:
         """A row of the history; the average of the weights is kept where the validation is the best so far."""
+        over = {"validation_steps": self.validated} if self.options.longest > 1 else {}
         self.history.append(
-            {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss}
+            {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss, **over}
         )
         if not math.isfinite(loss) and not math.isfinite(self.best_loss):
             raise InputError("the training diverged before its first validation: lower fit.learning_rate.")
@@ -120,6 +125,8 @@ class Training:
         idle = self.step - max(self.best_step, self.first_rollout) >= waiting
         lost = not math.isfinite(loss)  # the best weights so far are kept
         late = options.minutes is not None and self.seconds >= 60 * options.minutes
+        if late and self.step < options.steps:
+            LOG.warning(TOO_LATE, options.minutes, self.step, options.steps)
         self.finished = self.step >= options.steps or idle or late or lost
 
     def state(self, fingerprint: str) -> bytes:

@@ -54,10 +54,10 @@ class Stepped(Trained):
     def rolled(
         self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: Draws, walked: int = 0
     ) -> Terms:
-        """Mean of the model's loss over steps, in units of `scale`; members go on from their own states.
+        """1 / (T - w) sum of the model's loss over steps t > w, in units of `scale`, each member from its own states.
 
-        The first `walked` steps have neither loss nor gradient (the pushforward of Brandstetter, Worrall and Welling
-        2022, section 3.1): the model learns from states that it came to by itself, at the cost of a few steps.
+        The first w = `walked` steps have neither loss nor gradient (the pushforward of Brandstetter, Worrall and
+        Welling 2022, section 3.1): the model learns from states that it came to by itself, at the cost of few steps.
         """
         draws = draws if self.ensemble else draws.alone()
         rows, found = c.repeat(draws.members), []

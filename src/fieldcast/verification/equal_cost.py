@@ -1,5 +1,7 @@
 """Ensembles at equal cost: as many members of each model as are drawn in the same time, and what their mean is worth.
 
+Time is taken to grow in proportion to the members, as it does on a processor.
+
 The fair CRPS does not depend on how many members are drawn (on average; Ferro 2014, doi:10.1002/qj.2270), so a cheaper
 model gains none by drawing more. The mean of the members does: of m of M exchangeable members, averaged over which
 ones, it has the squared error

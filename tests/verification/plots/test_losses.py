@@ -37,6 +37,15 @@ def test_loss_validation_and_the_best_step(history):
     assert parts(history) == ["kl"]
 
 
+def test_validations_over_more_steps_are_a_line_of_their_own_and_hold_the_best(history):
+    of_rollouts = history.assign(validation=[0.6, 0.5, 2.0, 1.5], validation_steps=[1, 1, 4, 4])
+    _, single, rolled, best = visible(loss_curve(of_rollouts))[0].lines
+    np.testing.assert_array_equal(single.get_ydata(), [0.6, 0.5])
+    np.testing.assert_array_equal(rolled.get_ydata(), [2.0, 1.5])
+    assert best.get_xdata()[0] == 40
+    assert parts(of_rollouts) == ["kl"]
+
+
 def test_a_loss_without_parts_or_validation_has_one_panel_and_may_be_negative(history):
     plain = history[["step", "loss"]].assign(loss=[1.0, 0.0, -2.0, -50.0])
     (axes,) = visible(loss_curve(plain))

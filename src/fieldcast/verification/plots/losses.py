@@ -12,7 +12,9 @@ from .curves import DECADE, plain_logarithmic
 from .style import SMALL, Look, calm, chosen, new_figure, plain
 
 PARTS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # thin lines: not experiments
-NOT_PARTS = ("step", "seconds", "loss", "validation", "epoch", "lr", "learning_rate")
+NOT_PARTS = (
+    "step", "seconds", "loss", "validation", "validation_steps", "epoch", "lr", "learning_rate",
+)  # fmt: skip
 
 
 def loss_curve(history: pd.DataFrame, experiment: str = "", look: Look | None = None) -> Figure:
@@ -50,22 +52,22 @@ def parts(history: pd.DataFrame) -> list[str]:
 
 
 def draw_loss(axes: Axes, history: pd.DataFrame, look: Look) -> None:
-    """Training loss, its validation where it was measured, and the step of the best validation."""
+    """Training loss, its validation where it was measured, and the step of the best validation.
+
+    Where the loss became one of rollouts, so did the validation: a line of its own, and the best is of them.
+    """
     axes.set_visible(True)
     axes.plot(
         history["step"], history["loss"], color=look.colour, alpha=0.55, linewidth=1.0, label="training"
     )
     if "validation" in history and history["validation"].notna().any():
         measured = history.dropna(subset="validation")
-        axes.plot(
-            measured["step"],
-            measured["validation"],
-            color="black",
-            marker=".",
-            linewidth=1.2,
-            label="validation",
-        )
-        best = measured.loc[measured["validation"].idxmin()]
+        over = measured.get("validation_steps", pd.Series(1, measured.index))
+        for number, (_, own) in enumerate(measured.groupby(over)):
+            label = None if number else "validation"
+            axes.plot(own["step"], own["validation"], color="black", marker=".", linewidth=1.2, label=label)
+        comparable = measured[over == over.max()]
+        best = comparable.loc[comparable["validation"].idxmin()]
         axes.axvline(
             best["step"],
             color="black",

@@ -19,7 +19,8 @@ from .variant_costs import number
 AT_EQUAL_COST = (
     "The fair CRPS does not depend on how many members are drawn, so it is the same at any cost. The mean of more "
     "members is better: RMSE is that of the mean of as many as the time allows, from the stored error and spread. "
-    "Times were measured in this run. What goes on from its mean is left out: its members depend on their number."
+    "Times were measured in this run, and are taken to grow with the members in proportion. What goes on from its "
+    "mean is left out: its members depend on their number."
 )
 
 

@@ -88,8 +88,8 @@ GUIDE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Real data and noise",
         "the floor and the ceiling of FID and KID: what as many training data have in the place of samples (of fields "
-        "days of years that the features were not fitted on), which no model can be expected to pass, and what noise "
-        "has, whose cells are each right and know nothing of another.",
+        "days of years that the features were not fitted on, if there are enough), which no model can be expected to "
+        "pass, and what noise has, whose cells are each right and know nothing of another.",
         SAMPLE,
     ),
     (
