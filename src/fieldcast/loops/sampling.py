@@ -19,7 +19,7 @@ from fieldcast.fields.splits import along, select
 from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.loops.tasks import evenly
 from fieldcast.models import pixels
-from fieldcast.models.abilities import Coded, Dense
+from fieldcast.models.abilities import Coded, WithDensity
 from fieldcast.models.core import Batch, Context, Model, Space
 from fieldcast.models.distributions import Point
 from fieldcast.models.draws import Draws
@@ -102,7 +102,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
         draws = Draws(seed, split.datum.to(device)[rows], members, LIKELIHOOD)
         if isinstance(model, Coded):
             pieces.append(of_codes(model, batch, draws))
-        elif isinstance(model, Dense):
+        elif isinstance(model, WithDensity):
             pieces.append(of_density(model, batch, draws, codec))
         else:
             pieces.append(Examined({}))
@@ -137,7 +137,7 @@ def of_codes(model: Coded, batch: Batch, draws: Draws) -> Examined:
     return Examined(as_arrays(found), draws.members, q.mean.cpu(), drawn)
 
 
-def of_density(model: Dense, batch: Batch, draws: Draws, codec: StateCodec) -> Examined:
+def of_density(model: WithDensity, batch: Batch, draws: Draws, codec: StateCodec) -> Examined:
     """What a model with a density, exact or bounded, knows of a batch."""
     asked = draws.alone() if model.exact else draws
     rows = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // asked.members))

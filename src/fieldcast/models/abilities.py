@@ -14,7 +14,7 @@ from fieldcast.models.draws import Draws
 
 
 @runtime_checkable
-class Dense(Protocol):
+class WithDensity(Protocol):
     """Knows log p(x), or a bound on it."""
 
     space: Space
