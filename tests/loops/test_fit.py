@@ -138,6 +138,21 @@ def test_where_nothing_improves_rollouts_begin_at_once(world):
     assert same(run(world, forecast, saved[2].state)[-1].checkpoint, saved[-1].checkpoint)
 
 
+def test_rollouts_begin_from_the_best_weights(world):
+    at = Training(initialised(STEPPED, world.space, 0), replace(ROLLED, patience=2), 0)
+    weight = at.parameters[0]
+    for at.step, loss in ((3, 1.0), (6, 2.0), (9, 3.0)):
+        with torch.no_grad():
+            weight += 1
+            at.average = {name: value.clone() for name, value in at.model.state_dict().items()}
+        at.record({}, loss)
+        if loss == 1.0:
+            best = weight.detach().clone()
+    assert at.step == at.first_rollout == 15
+    assert torch.equal(weight, best)
+    assert all(torch.equal(at.average[name], at.best[name]) for name in at.best)
+
+
 def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
     """Single steps have the lower loss, and are not compared with rollouts."""
     saved = run(world, replace(recipe(STEPPED, ROLLED), task="forecast"))[-1]

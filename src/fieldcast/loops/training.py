@@ -121,7 +121,11 @@ class Training:
         waiting = options.patience * options.report_every
         if self.step < self.first_rollout and self.step - self.best_step >= waiting:
             self.skipped = self.first_rollout - self.step
-            self.step = self.first_rollout  # what single steps teach is learned: on to the rollouts
+            self.step = (
+                self.first_rollout
+            )  # what single steps teach is learned: on to the rollouts, from the best
+            self.model.load_state_dict(self.best, strict=False)
+            self.average = copied(self.best)
         idle = self.step - max(self.best_step, self.first_rollout) >= waiting
         lost = not math.isfinite(loss)  # the best weights so far are kept
         late = options.minutes is not None and self.seconds >= 60 * options.minutes
