@@ -273,6 +273,8 @@ def kedro(env: str, params: Parameters, stages: str, namespace: str | None = Non
 
 def text(setting: str, table: Table) -> str:
     """A table in Markdown: mean ± standard deviation over the seeds that are there."""
+    if not any(scores_of(setting, table, row, 0).exists() for row in table.rows):
+        return f"### {table.title}\n\nNot run yet."
     lines = [f"### {table.title}", "", f"| {' | '.join(['experiment', *table.scores, 'seeds', 'report'])} |"]
     lines.append("|---" * (len(table.scores) + 3) + "|")
     for row in table.rows:
@@ -308,8 +310,10 @@ def heading(setting: str) -> str:
     """How the tables were made."""
     machine = f"{os.cpu_count()} cores of a {platform.machine()} processor"
     today = datetime.now(UTC).strftime("%Y-%m-%d")
+    left = len(missing(setting, TABLES))
+    so_far = f" Not yet complete: {left} rows are still to be run." if left else ""
     return (
-        f"Setting {SETTINGS[setting].told}. Mean ± standard deviation over training seeds.\n\n"
+        f"Setting {SETTINGS[setting].told}. Mean ± standard deviation over training seeds.{so_far}\n\n"
         f"`make tables SETTING={setting}`, {machine}, {today}."
     )
 
