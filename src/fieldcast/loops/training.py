@@ -120,10 +120,8 @@ class Training:
         options = self.options
         waiting = options.patience * options.report_every
         if self.step < self.first_rollout and self.step - self.best_step >= waiting:
-            self.skipped = self.first_rollout - self.step
-            self.step = (
-                self.first_rollout
-            )  # what single steps teach is learned: on to the rollouts, from the best
+            # what single steps teach is learned: on to the rollouts, from the best weights
+            self.skipped, self.step = self.first_rollout - self.step, self.first_rollout
             self.model.load_state_dict(self.best, strict=False)
             self.average = copied(self.best)
         idle = self.step - max(self.best_step, self.first_rollout) >= waiting
