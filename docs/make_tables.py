@@ -2,8 +2,9 @@
 
 Each row is one experiment of `sample` with one seed, trained, sampled and scored by `kedro run` in a folder of its
 own under data_tables/, named by the parameters that it sets, and is not run again once its scores are there: delete
-the folder after a change of code or of conf/. The tables are printed after every row, and written into the document at
-the end or by `--print-only`.
+the folder after a change of code or of conf/. Rows run side by side, `--jobs` of them, each on its share of the cores;
+what they say goes to run.log in their folders. The tables are printed after every row, and written into the document
+at the end or by `--print-only`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+from sample_tables import LENDERS, SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,154 +34,53 @@ STORE = ROOT / "data_tables"
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # what no seed changes
 BEGIN, END = "<!-- samples: begin -->", "<!-- samples: end -->"
 
-Parameters = Mapping[str, object]
+Folders = Mapping[str, str | None]  # of the IDX files of each environment
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How much is spent: `common` on every row, `of` on the rows of a table."""
+class Job:
+    """A row with one seed, and where it lives."""
 
-    seeds: int
-    common: Parameters
-    of: Mapping[str, Parameters] = field(default_factory=dict)
-    told: str = ""
+    setting: str
+    table: Table
+    row: Row
+    seed: int
 
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """The row's own, after the one whose weights it draws with."""
+        name = self.row.experiment
+        return (LENDERS[name], name) if name in LENDERS else (name,)
 
-@dataclass(frozen=True)
-class Row:
-    """One experiment of one table."""
+    @property
+    def params(self) -> dict[str, object]:
+        """What is asked, but for the seed: only what concerns its experiment."""
+        setting = SETTINGS[self.setting]
+        given = {**setting.common, **setting.of.get(self.table.name, {}), **self.row.params}
+        mine = ("sampling.", "ingestion.", *(f"sample.{name}." for name in self.experiments))
+        return {key: value for key, value in given.items() if key.startswith(mine)}
 
-    experiment: str
-    params: Parameters = field(default_factory=dict)
-    report: str = ""  # what the report that the table is of has for it
+    @property
+    def source(self) -> dict[str, object]:
+        """What its data depend on."""
+        return {key: value for key, value in self.params.items() if key.startswith("ingestion.")}
 
+    @property
+    def place(self) -> Path:
+        return STORE / self.setting / self.table.env
 
-@dataclass(frozen=True)
-class Table:
-    """Rows that stand together, and what is shown of them."""
+    @property
+    def folder(self) -> Path:
+        return self.place / f"{self.row.experiment}_{digest(self.params)}" / f"seed_{self.seed}"
 
-    name: str
-    env: str
-    title: str
-    scores: tuple[str, ...]
-    rows: tuple[Row, ...]
-    notes: str
+    @property
+    def shared(self) -> Path:
+        """Data and features, the same for other rows."""
+        return self.place / f"data_{digest(self.source)}"
 
-
-def z40(experiment: str) -> dict[str, object]:
-    """The literature's protocol (Tomczak and Welling 2018): z = 40, binarised anew at each step."""
-    model = f"sample.{experiment}.model"
-    return {
-        f"{model}.latent": 40, f"{model}.encoder.latent": 40, f"{model}.decoder.latent": 40,
-        f"sample.{experiment}.options.treatment": "bernoulli",
-    }  # fmt: skip
-
-
-CONTINUOUS = {
-    "sample.vae_flow.model.likelihood.type": "likelihoods.ContinuousBernoulli",
-    "sample.vae_flow.options.treatment": "dequantised",
-}
-LENDERS = {"ddim": "ddpm"}  # whose weights it draws with
-LATENT = "the published figures: Exemplar VAE's table, S = 5000"
-TABLES = (
-    Table(
-        "priors", "mnist", "Priors of a VAE with a latent of two components, MNIST binarised at 1/2",
-        ("elbo", "reconstruction", "kl", "iwae", "active_units"),
-        (
-            Row("vae", report="-135.00 ± .40 / -29.40 ± 2.95"),
-            Row("vae_mixture", report="-134.07 ± .41 / -29.12 ± 2.10"),
-            Row("vae_vamp", report="-134.00 ± .29 / -28.83 ± 1.76"),
-            Row("vae_flow", report="-134.88 ± .66 / -27.27 ± 2.71"),
-        ),
-        "The report's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above the "
-        "ELBO. It used 10 runs of 20 epochs, batches of 128; here the same two hidden layers of 512, batch and "
-        "epochs, with the moving average of the weights and a learning rate that falls.",
-    ),
-    Table(
-        "quality", "mnist", "Samples of three kinds of model, MNIST dequantised",
-        ("fid", "fid_floor", "kid", "kid_floor", "c2st", "bits_per_dim"),
-        (
-            Row("vae_flow", CONTINUOUS, report="4.168 / .189 ± .008"),
-            Row("flow", report=".452 / .158 ± .010"),
-            Row("ddim", report=".018 / .012 ± .004 (DDPM)"),
-        ),
-        "The report's columns are FID / KID in features of its own, 256 against 256 images: the order is the result, "
-        "not the values. FID and KID here are in features of our own classifier, never to be compared with Inception "
-        "figures, and biased by the number of samples; the floor is what training images have. A VAE's samples are "
-        "means of pixels. Bits of `ddim` are the bound of the chain of 1000 steps that its weights were trained for.",
-    ),
-    Table(
-        "codes", "fashion_mnist", "Autodecoders, Fashion-MNIST, latent 100: mean squared error of a pixel",
-        ("train_loss", "test_loss", "elbo"),
-        (
-            Row("autodecoder", report=".0252 / .1186"),
-            Row("variational_autodecoder", report=".0186 / .1112"),
-            Row("variational_autodecoder_uniform", report=".1457 / .1644"),
-            Row("variational_autodecoder_laplace", report=".0204 / .1118"),
-        ),
-        "The report's columns are train / test; it does not define its loss. Here the codes of both are fitted "
-        "afresh, by gradient descent with the decoder as it is.",
-    ),
-    Table(
-        "kl_weight", "mnist", "The weight of the KL divergence, MNIST binarised at 1/2",
-        ("reconstruction", "kl", "iwae", "fid", "active_units"),
-        (
-            Row("vae_kl0", report="sharp reconstructions, no sampling"),
-            Row("vae", report="-"),
-            Row("vae_kl30", report="blurry"),
-        ),
-        "The report has words only. FID compares means of pixels with binary images.",
-    ),
-    Table(
-        "literature", "mnist", "The literature's protocol: z = 40, dynamic binarisation",
-        ("elbo", "iwae", "active_units"),
-        (
-            Row("vae", z40("vae"), report="-84.45 ± 0.12"),
-            Row(
-                "vae_vamp", {**z40("vae_vamp"), "sample.vae_vamp.model.prior.components": 500},
-                report="-82.43 ± 0.06",
-            ),
-        ),
-        f"Beside it {LATENT}, after up to 2000 epochs with early stopping and two gated layers of 300; here two "
-        "layers of 512 with ReLU and the budget of the setting.",
-    ),
-)  # fmt: skip
-FASHION = {"ingestion.images.train": 12_000, "ingestion.images.test": 2_000}
-CODES = {
-    f"sample.{row.experiment}.fit.steps": 1500
-    for table in TABLES
-    if table.name == "codes"
-    for row in table.rows
-}
-SETTINGS = {
-    "reduced": Setting(
-        3,
-        {"sampling.samples": 1000, "sampling.data": 1000, "sampling.draws": 500},
-        {
-            "codes": {**FASHION, **CODES, "sampling.data": 256, "sampling.draws": 64},
-            "quality": {
-                "sampling.data": 256, "sampling.draws": 64,
-                "sample.flow.fit.steps": 1600, "sample.ddpm.fit.steps": 1600,
-            },
-        },
-        "reduced, for a processor: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID and KID are "
-        "biased by that number); the flow has four epochs and the DDPM two, sampled by DDIM in 50 steps; "
-        "autodecoders on 10 000 + 2000 images, two-part losses on 256 of each",
-    ),
-    "full": Setting(
-        10,
-        {"sampling.samples": 10_000, "sampling.data": 10_000, "sampling.draws": 5000},
-        {
-            "quality": {"sample.flow.fit.steps": 40_000, "sample.ddpm.fit.steps": 80_000, "sampling.draws": 1000},
-            "codes": {"sampling.data": 10_000, "sampling.draws": 500},
-            "literature": {
-                "sample.vae.fit.steps": 200_000, "sample.vae_vamp.fit.steps": 200_000,
-                "sample.vae.fit.patience": 50, "sample.vae_vamp.fit.patience": 50,
-            },
-        },
-        "full, for a GPU: ten seeds; IWAE with K = 5000 and 10 000 samples on all test images",
-    ),
-}  # fmt: skip
+    @property
+    def scores(self) -> Path:
+        return self.folder / "08_reporting" / "sample" / self.row.experiment / "scores.parquet"
 
 
 def main() -> int:
@@ -189,40 +91,86 @@ def main() -> int:
     parser.add_argument("--fashion-mnist", help="folder of the IDX files; else they are fetched")
     parser.add_argument("--only", choices=[table.name for table in TABLES], help="one table")
     parser.add_argument("--print-only", action="store_true", help="run nothing: write what is there")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="rows side by side (one a core)")
     given = parser.parse_args()
     folders = {"mnist": given.mnist, "fashion_mnist": given.fashion_mnist}
     folders = {name: folder and str(Path(folder).resolve()) for name, folder in folders.items()}
     tables = [table for table in TABLES if given.only in (None, table.name)]
+    jobs = [] if given.print_only else missing(given.setting, tables)
     failed = []
-    for job in tqdm([] if given.print_only else missing(given.setting, tables), unit="row", disable=None):
-        if not run(given.setting, *job, folders):
-            failed.append(str(folder_of(given.setting, *job).relative_to(STORE)))
+    for job, well in side_by_side(jobs, folders, max(1, given.jobs)):
+        if not well:
+            failed.append(str((job.folder / "run.log").relative_to(ROOT)))
         sys.stdout.write("\n\n".join(text(given.setting, table) for table in tables) + "\n")
     write("\n\n".join([heading(given.setting), *(text(given.setting, table) for table in TABLES)]))
     if failed:
-        sys.stderr.write(f"{len(failed)} rows failed, see above: {', '.join(failed)}; run it again.\n")
+        sys.stderr.write(f"{len(failed)} rows failed: {', '.join(failed)} say why. Run it again.\n")
     return 1 if failed else 0
 
 
-def missing(setting: str, tables: Sequence[Table]) -> list[tuple[Table, Row, int]]:
+def side_by_side(jobs: Sequence[Job], folders: Folders, abreast: int) -> Iterator[tuple[Job, bool]]:
+    """Each job as it ends, and whether it ended well; data are made before, once for all that share them."""
+    sources = {job.shared: job for job in jobs}.values()
+    unmade = {job.shared for job in sources if not prepare(job, folders)}
+    yield from ((job, False) for job in jobs if job.shared in unmade)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // abreast)))
+    pool = ThreadPoolExecutor(abreast)
+    try:
+        ends = {pool.submit(run, job, folders): job for job in jobs if job.shared not in unmade}
+        for end in tqdm(as_completed(ends), total=len(ends), unit="row", disable=None):
+            yield ends[end], end.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, which those that run hear too
+
+
+def prepare(job: Job, folders: Folders) -> bool:
+    """The data and the features of a job, unless they are there."""
+    made = (job.shared / "04_feature" / "extractor.safetensors").exists()
+    job.shared.mkdir(parents=True, exist_ok=True)
+    return made or kedro(job, folders, {**job.source, "data_root": job.shared}, "ingestion,features")
+
+
+def run(job: Job, folders: Folders) -> bool:
+    """One experiment with one seed, its data and features those shared with other rows."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    for layer in SHARED:
+        if not (job.folder / layer).exists():
+            (job.folder / layer).symlink_to(os.path.relpath(job.shared / layer, job.folder))
+    params = {**job.params, "seed": job.seed, "data_root": job.folder}
+    *lender, own = (f"sample.{name}" for name in job.experiments)
+    stages = "sampling,evaluation" if lender else "training,sampling,evaluation"
+    return all(kedro(job, folders, params, "training", name) for name in lender) and kedro(
+        job, folders, params, stages, own
+    )
+
+
+def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace: str | None = None) -> bool:
+    """`kedro run` of some stages; whether it ended well."""
+    path = folders[job.table.env]
+    written = ",".join(
+        f"{key}={value}" for key, value in (params | ({"ingestion.path": path} if path else {})).items()
+    )
+    command = [
+        str(Path(sys.executable).parent / "kedro"),
+        "run",
+        "--env",
+        job.table.env,
+        "--pipelines",
+        stages,
+    ]
+    command += ["--params", written, *(["--namespaces", namespace] if namespace else [])]
+    with (Path(str(params["data_root"])) / "run.log").open("a") as log:
+        return subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode == 0
+
+
+def missing(setting: str, tables: Sequence[Table]) -> list[Job]:
     """Rows without scores: all rows of the first seed, then all of the next; what two tables share only once."""
     jobs = {
-        folder_of(setting, table, row, seed): (table, row, seed)
+        job.folder: job
         for seed, table in itertools.product(range(SETTINGS[setting].seeds), tables)
-        for row in table.rows
+        for job in (Job(setting, table, row, seed) for row in table.rows)
     }
-    return [job for job in jobs.values() if not scores_of(setting, *job).exists()]
-
-
-def asked(setting: str, table: Table, row: Row) -> dict[str, object]:
-    """What is asked of a row, but for the seed: only what concerns its experiment."""
-    given = {**SETTINGS[setting].common, **SETTINGS[setting].of.get(table.name, {}), **row.params}
-    mine = ("sampling.", "ingestion.", *(f"sample.{name}." for name in with_lender(row.experiment)))
-    return {key: value for key, value in given.items() if key.startswith(mine)}
-
-
-def with_lender(experiment: str) -> tuple[str, ...]:
-    return (LENDERS[experiment], experiment) if experiment in LENDERS else (experiment,)
+    return [job for job in jobs.values() if not job.scores.exists()]
 
 
 def digest(params: Parameters) -> str:
@@ -230,66 +178,23 @@ def digest(params: Parameters) -> str:
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def folder_of(setting: str, table: Table, row: Row, seed: int) -> Path:
-    name = f"{row.experiment}_{digest(asked(setting, table, row))}"
-    return STORE / setting / table.env / name / f"seed_{seed}"
-
-
-def scores_of(setting: str, table: Table, row: Row, seed: int) -> Path:
-    return (
-        folder_of(setting, table, row, seed) / "08_reporting" / "sample" / row.experiment / "scores.parquet"
-    )
-
-
-def run(setting: str, table: Table, row: Row, seed: int, folders: Mapping[str, str | None]) -> bool:
-    """One experiment with one seed, its data and features shared with other rows; whether all went well."""
-    params = asked(setting, table, row)
-    source = {key: value for key, value in params.items() if key.startswith("ingestion.")}
-    shared = STORE / setting / table.env / f"data_{digest(source)}"
-    if folders[table.env]:
-        params["ingestion.path"] = source["ingestion.path"] = folders[table.env]
-    features = shared / "04_feature" / "extractor.safetensors"
-    if not features.exists() and not kedro(table.env, {**source, "data_root": shared}, "ingestion,features"):
-        return False
-    root = folder_of(setting, table, row, seed)
-    root.mkdir(parents=True, exist_ok=True)
-    for layer in SHARED:
-        if not (root / layer).exists():
-            (root / layer).symlink_to(os.path.relpath(shared / layer, root))
-    params |= {"seed": seed, "data_root": root}
-    *lender, experiment = (f"sample.{name}" for name in with_lender(row.experiment))
-    return all(kedro(table.env, params, "training", name) for name in lender) and kedro(
-        table.env, params, "sampling,evaluation" if lender else "training,sampling,evaluation", experiment
-    )
-
-
-def kedro(env: str, params: Parameters, stages: str, namespace: str | None = None) -> bool:
-    """`kedro run` of some stages; whether it ended well."""
-    written = ",".join(f"{key}={value}" for key, value in params.items())
-    command = [str(Path(sys.executable).parent / "kedro"), "run", "--env", env, "--pipelines", stages]
-    command += ["--params", written, *(["--namespaces", namespace] if namespace else [])]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
-
-
 def text(setting: str, table: Table) -> str:
     """A table in Markdown: mean ± standard deviation over the seeds that are there."""
-    if not any(scores_of(setting, table, row, 0).exists() for row in table.rows):
+    found = {row: stored(setting, table, row) for row in table.rows}
+    if not any(found.values()):
         return f"### {table.title}\n\nNot run yet."
     lines = [f"### {table.title}", "", f"| {' | '.join(['experiment', *table.scores, 'seeds', 'report'])} |"]
     lines.append("|---" * (len(table.scores) + 3) + "|")
-    for row in table.rows:
-        found = list(stored(setting, table, row))
-        cells = [spread([one.get(score, math.nan) for one in found]) for score in table.scores]
-        lines.append(f"| `{row.experiment}` | {' | '.join(cells)} | {len(found)} | {row.report} |")
+    for row, runs in found.items():
+        cells = [spread([one.get(score, math.nan) for one in runs]) for score in table.scores]
+        lines.append(f"| `{row.experiment}` | {' | '.join(cells)} | {len(runs)} | {row.report} |")
     return "\n".join([*lines, "", table.notes])
 
 
-def stored(setting: str, table: Table, row: Row) -> Iterator[dict[str, float]]:
+def stored(setting: str, table: Table, row: Row) -> list[dict[str, float]]:
     """Scores of each seed that is there."""
-    for seed in range(SETTINGS[setting].seeds):
-        file = scores_of(setting, table, row, seed)
-        if file.exists():
-            yield pd.read_parquet(file).set_index("score")["value"].to_dict()
+    files = [Job(setting, table, row, seed).scores for seed in range(SETTINGS[setting].seeds)]
+    return [pd.read_parquet(file).set_index("score")["value"].to_dict() for file in files if file.exists()]
 
 
 def spread(values: Sequence[float]) -> str:

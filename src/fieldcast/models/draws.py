@@ -32,9 +32,11 @@ def philox(counter: Words, key: tuple[int, int]) -> Words:
     k0, k1 = key
     for _ in range(ROUNDS):
         p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # modulo 2^64: the sign bit is a bit like any other
-        a, b, c, d = ((q >> 32) & WORD) ^ b ^ k0, q & WORD, ((p >> 32) & WORD) ^ d ^ k1, p & WORD
+        # b and d keep their high bits until they have met k: one operation less
+        a, c = ((q >> 32) ^ b ^ k0) & WORD, ((p >> 32) ^ d ^ k1) & WORD
+        b, d = q, p
         k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
-    return a, b, c, d
+    return a, b & WORD, c, d & WORD
 
 
 @dataclass

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -67,10 +68,15 @@ def stations(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
     Drawing without replacement with weight w: the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
     the area of the cell times the exponential of a smooth random field.
     """
-    fixed = Draws(draws.seed, torch.full_like(draws.datum[:1], NETWORK))
+    return network(draws.seed, space, layers).expand(len(n), -1, -1, -1)
+
+
+@lru_cache(maxsize=8)
+def network(seed: int, space: Space, layers: int) -> Priority:
+    """The priorities of the fixed stations; kept, for every batch asks for the same ones."""
+    fixed = Draws(seed, torch.full((1,), NETWORK, device=space.area.device))
     weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth(fixed, space, layers))
-    waiting = -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
-    return waiting.expand(len(n), -1, -1, -1)
+    return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 
 
 def swaths(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
@@ -86,24 +92,20 @@ def swaths(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
     reach = HALF_WIDTH * (space.points[1:] - space.points[:-1]).norm(dim=-1).median()
     west, width, parallel = _domain(space)
     passes = math.ceil(width / (2 * float(reach)))
-    phase, begin, turn = draws.uniform(3, layers, 1, 1)[:, 0].unbind(1)
-    upward = torch.where(turn < 0.5, 1.0, -1.0)
+    phase, begin, turn = (part[..., None] for part in draws.uniform(3, layers, 1, 1)[:, 0].unbind(1))
+    j = torch.arange(passes, device=z.device)[:, None, None]
+    upward = torch.where(turn < 0.5, 1.0, -1.0) * (1 - 2 * (j % 2))
     latitude = z.clamp(-1, 1).asin()
     along = (latitude - latitude.min()) / (latitude.max() - latitude.min()).clamp(min=1e-6)
-    seen = torch.full((len(n), layers, *space.shape), math.inf, device=z.device)
-    gap = seen.clone()
-    for j in range(passes):
-        way = upward * (-1) ** j
-        lead = torch.asin((way * math.tan(parallel) / math.tan(INCLINATION)).clamp(-1, 1))  # node to parallel
-        node = west + width * ((phase + j * GOLDEN) % 1) - lead
-        cos, sin = torch.cos(node), torch.sin(node)
-        off = (math.cos(INCLINATION) * way * z - math.sin(INCLINATION) * (y * cos - x * sin)).abs()
-        off = torch.where(x * cos + y * sin > 0, off, 2.0)
-        time = j - begin + torch.where(way > 0, along, 1 - along)
-        time = time + off / (2 * reach * len(z))  # of a row, the middle of the swath first
-        seen = torch.where((off < reach) & (time >= 0), torch.minimum(seen, time), seen)
-        gap = torch.minimum(gap, off)
-    return torch.where(seen.isinf(), passes + 1 + gap, seen)
+    lead = torch.asin((upward * math.tan(parallel) / math.tan(INCLINATION)).clamp(-1, 1))  # node to parallel
+    node = west + width * ((phase + (j.double() * GOLDEN).float()) % 1) - lead
+    cos, sin = torch.cos(node), torch.sin(node)  # (B, layer, pass, 1, 1)
+    off = (math.cos(INCLINATION) * upward * z - math.sin(INCLINATION) * (y * cos - x * sin)).abs_()
+    off = off.masked_fill_(x * cos + y * sin <= 0, 2.0)
+    time = j - begin + torch.where(upward > 0, along, 1 - along)
+    time = time + off / (2 * reach * len(z))  # of a row, the middle of the swath first
+    seen = time.masked_fill_((off >= reach) | (time < 0), math.inf).amin(2)
+    return torch.where(seen.isinf(), passes + 1 + off.amin(2), seen)
 
 
 def blocks(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
