@@ -40,7 +40,7 @@ run: $(INSTALLED) ## the demo, from weather data to a report
 	@echo 'the graph  make viz'
 
 test: $(INSTALLED) ## all tests and checks
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 SETTING ?= reduced
 tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be cut; SETTING=reduced or full
