@@ -3,22 +3,22 @@
 Each row is one experiment of `sample` with one seed, trained, sampled and scored by `kedro run` in a folder of its
 own under data_tables/, named by the parameters that it sets, and is not run again once its scores are there: delete
 the folder after a change of code or of conf/. Rows run side by side, `--jobs` of them, each on its share of the cores;
-what they say goes to run.log in their folders. The tables are printed after every row, and written into the document
-at the end or by `--print-only`.
+what they say goes to run.log in their folders. After every row the tables are printed, and its scores go to the record,
+docs/samples.csv; from that the document is written at the end or by `--print-only`. With `--missing` rows that stand in
+the record are not run again, wherever they were run.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import json
 import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "tables.md"
+RECORD = ROOT / "docs" / "samples.csv"  # scores of all rows that were run, one a line
 STORE = ROOT / "data_tables"
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # what no seed changes
 BEGIN, END = "<!-- samples: begin -->", "<!-- samples: end -->"
@@ -66,17 +67,18 @@ class Job:
         return {key: value for key, value in self.params.items() if key.startswith("ingestion.")}
 
     @property
-    def place(self) -> Path:
-        return STORE / self.setting / self.table.env
-
-    @property
     def folder(self) -> Path:
-        return self.place / f"{self.row.experiment}_{digest(self.params)}" / f"seed_{self.seed}"
+        return STORE / self.setting / self.name / f"seed_{self.seed}"
 
     @property
     def shared(self) -> Path:
         """Data and features, the same for other rows."""
-        return self.place / f"data_{digest(self.source)}"
+        return STORE / self.setting / self.table.env / f"data_{digest(self.source)}"
+
+    @property
+    def name(self) -> str:
+        """In the record: the same for the same parameters."""
+        return f"{self.table.env}/{self.row.experiment}_{digest(self.params)}"
 
     @property
     def scores(self) -> Path:
@@ -90,19 +92,27 @@ def main() -> int:
     parser.add_argument("--mnist", help="folder of the IDX files; else they are fetched")
     parser.add_argument("--fashion-mnist", help="folder of the IDX files; else they are fetched")
     parser.add_argument("--only", choices=[table.name for table in TABLES], help="one table")
+    parser.add_argument("--missing", action="store_true", help="only rows that the record lacks")
     parser.add_argument("--print-only", action="store_true", help="run nothing: write what is there")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="rows side by side (one a core)")
     given = parser.parse_args()
+    setting, tables = given.setting, [table for table in TABLES if given.only in (None, table.name)]
     folders = {"mnist": given.mnist, "fashion_mnist": given.fashion_mnist}
     folders = {name: folder and str(Path(folder).resolve()) for name, folder in folders.items()}
-    tables = [table for table in TABLES if given.only in (None, table.name)]
-    jobs = [] if given.print_only else missing(given.setting, tables)
+    asked = [job for job in every(setting, tables) if not job.scores.exists()]
+    recorded = record([job for job in every(setting, TABLES) if job.scores.exists()])
+    if given.missing:
+        asked = [job for job in asked if key(job) not in recorded.index]
     failed = []
-    for job, well in side_by_side(jobs, folders, max(1, given.jobs)):
-        if not well:
+    for job, well in side_by_side([] if given.print_only else asked, folders, max(1, given.jobs)):
+        if well:
+            recorded = record([job])
+        else:
             failed.append(str((job.folder / "run.log").relative_to(ROOT)))
-        sys.stdout.write("\n\n".join(text(given.setting, table) for table in tables) + "\n")
-    write("\n\n".join([heading(given.setting), *(text(given.setting, table) for table in TABLES)]))
+        sys.stdout.write("\n\n".join(text(setting, table, recorded) for table in tables) + "\n")
+    whole = [heading(setting, recorded), *(text(setting, table, recorded) for table in TABLES)]
+    document = DOCUMENT.read_text(encoding="utf-8")
+    replace(DOCUMENT, between_marks(document, "\n\n".join(whole)))
     if failed:
         sys.stderr.write(f"{len(failed)} rows failed: {', '.join(failed)} say why. Run it again.\n")
     return 1 if failed else 0
@@ -134,7 +144,7 @@ def run(job: Job, folders: Folders) -> bool:
     """One experiment with one seed, its data and features those shared with other rows."""
     job.folder.mkdir(parents=True, exist_ok=True)
     for layer in SHARED:
-        if not (job.folder / layer).exists():
+        if not (job.folder / layer).is_symlink():
             (job.folder / layer).symlink_to(os.path.relpath(job.shared / layer, job.folder))
     params = {**job.params, "seed": job.seed, "data_root": job.folder}
     *lender, own = (f"sample.{name}" for name in job.experiments)
@@ -163,14 +173,29 @@ def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace
         return subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode == 0
 
 
-def missing(setting: str, tables: Sequence[Table]) -> list[Job]:
-    """Rows without scores: all rows of the first seed, then all of the next; what two tables share only once."""
-    jobs = {
-        job.folder: job
-        for seed, table in itertools.product(range(SETTINGS[setting].seeds), tables)
-        for job in (Job(setting, table, row, seed) for row in table.rows)
-    }
-    return [job for job in jobs.values() if not job.scores.exists()]
+def every(setting: str, tables: Sequence[Table]) -> list[Job]:
+    """All rows of the first seed, then all of the next; what two tables share only once."""
+    seeds = range(SETTINGS[setting].seeds)
+    jobs = (Job(setting, table, row, seed) for seed in seeds for table in tables for row in table.rows)
+    return list({job.folder: job for job in jobs}.values())
+
+
+def key(job: Job) -> tuple[str, str, int]:
+    """Of a row in the record."""
+    return job.setting, job.name, job.seed
+
+
+def record(jobs: Sequence[Job]) -> pd.DataFrame:
+    """The record with the scores of these jobs in the place of older ones: a line a row, a column a score."""
+    index = ["setting", "row", "seed"]
+    before = pd.read_csv(RECORD, index_col=index) if RECORD.exists() else pd.DataFrame()
+    scores = {key(job): pd.read_parquet(job.scores).set_index("score")["value"] for job in jobs}
+    if not scores:
+        return before
+    new = pd.DataFrame(scores).T.rename_axis(index).assign(made=datetime.now(UTC).strftime("%Y-%m-%d"))
+    whole = pd.concat([before.drop(new.index, errors="ignore"), new]).sort_index()
+    replace(RECORD, whole.to_csv(float_format="%.6g"))
+    return whole
 
 
 def digest(params: Parameters) -> str:
@@ -178,26 +203,26 @@ def digest(params: Parameters) -> str:
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def text(setting: str, table: Table) -> str:
+def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     """A table in Markdown: mean ± standard deviation over the seeds that are there."""
-    found = {row: stored(setting, table, row) for row in table.rows}
-    if not any(found.values()):
+    found = {row: recorded[of(recorded, setting, table, row)] for row in table.rows}
+    if not any(map(len, found.values())):
         return f"### {table.title}\n\nNot run yet."
     lines = [f"### {table.title}", "", f"| {' | '.join(['experiment', *table.scores, 'seeds', 'report'])} |"]
     lines.append("|---" * (len(table.scores) + 3) + "|")
     for row, runs in found.items():
-        cells = [spread([one.get(score, math.nan) for one in runs]) for score in table.scores]
+        cells = [spread(runs.get(score, [])) for score in table.scores]
         lines.append(f"| `{row.experiment}` | {' | '.join(cells)} | {len(runs)} | {row.report} |")
     return "\n".join([*lines, "", table.notes])
 
 
-def stored(setting: str, table: Table, row: Row) -> list[dict[str, float]]:
-    """Scores of each seed that is there."""
-    files = [Job(setting, table, row, seed).scores for seed in range(SETTINGS[setting].seeds)]
-    return [pd.read_parquet(file).set_index("score")["value"].to_dict() for file in files if file.exists()]
+def of(recorded: pd.DataFrame, setting: str, table: Table, row: Row) -> list[bool]:
+    """Which lines of the record are of a row, with any of its seeds."""
+    asked = {key(Job(setting, table, row, seed)) for seed in range(SETTINGS[setting].seeds)}
+    return [one in asked for one in recorded.index]
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Iterable[float]) -> str:
     """Mean ± standard deviation, with the digits that the latter allows."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
@@ -211,11 +236,11 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if not math.isnan(deviation) else "")
 
 
-def heading(setting: str) -> str:
+def heading(setting: str, recorded: pd.DataFrame) -> str:
     """How the tables were made."""
     machine = f"{os.cpu_count()} cores of a {platform.machine()} processor"
     today = datetime.now(UTC).strftime("%Y-%m-%d")
-    left = len(missing(setting, TABLES))
+    left = sum(key(job) not in recorded.index for job in every(setting, TABLES))
     so_far = f" Not yet complete: {left} rows are still to be run." if left else ""
     return (
         f"Setting {SETTINGS[setting].told}. Mean ± standard deviation over training seeds.{so_far}\n\n"
@@ -223,16 +248,20 @@ def heading(setting: str) -> str:
     )
 
 
-def write(tables: str) -> None:
-    """Into the document, between its marks."""
-    whole = DOCUMENT.read_text(encoding="utf-8")
-    before, begin, rest = whole.partition(BEGIN)
+def between_marks(document: str, tables: str) -> str:
+    """The document with these tables."""
+    before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         sys.exit(f"{DOCUMENT.name} lacks the marks {BEGIN} and {END}, between which the tables go.")
-    partial = DOCUMENT.with_suffix(".partial")
-    partial.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
-    partial.replace(DOCUMENT)
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+
+
+def replace(file: Path, content: str) -> None:
+    """Whole, or not at all."""
+    partial = file.with_suffix(".partial")
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(file)
 
 
 if __name__ == "__main__":
