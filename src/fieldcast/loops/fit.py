@@ -68,7 +68,7 @@ def fit(
     if isinstance(model, Solved):
         yield solved(model, training, validation, options, seed, pack, tensors, header, fingerprint)
     elif isinstance(model, Trained):
-        yield from train(model, training, validation, options, seed, pack, tensors, header, fingerprint)
+        yield from descend(model, training, validation, options, seed, pack, tensors, header, fingerprint)
     else:
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
@@ -113,7 +113,7 @@ def solved(
     return Saved(state, pack(known), pd.DataFrame(history))
 
 
-def train(
+def descend(
     model: Trained, training: Task, validation: Task, options: Fit, seed: int,
     pack: Pack, tensors: Weights, header: Mapping[str, Any], fingerprint: str,
 ) -> Iterator[Saved]:  # fmt: skip
