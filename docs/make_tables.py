@@ -189,13 +189,20 @@ def record(jobs: Sequence[Job]) -> pd.DataFrame:
     """The record with the scores of these jobs in the place of older ones: a line a row, a column a score."""
     index = ["setting", "row", "seed"]
     before = pd.read_csv(RECORD, index_col=index) if RECORD.exists() else pd.DataFrame()
-    scores = {key(job): pd.read_parquet(job.scores).set_index("score")["value"] for job in jobs}
+    scores = {key(job): scores_of(job) for job in jobs}
     if not scores:
         return before
     new = pd.DataFrame(scores).T.rename_axis(index).assign(made=datetime.now(UTC).strftime("%Y-%m-%d"))
     whole = pd.concat([before.drop(new.index, errors="ignore"), new]).sort_index()
     replace(RECORD, whole.to_csv(float_format="%.6g"))
     return whole
+
+
+def scores_of(job: Job) -> pd.Series:
+    """What was scored, and half the 95 % interval of the ELBO: what the choice of test images leaves open."""
+    found = pd.read_parquet(job.scores).set_index("score")
+    half = {"elbo_half": (found["high"]["elbo"] - found["low"]["elbo"]) / 2} if "elbo" in found.index else {}
+    return pd.concat([found["value"], pd.Series(half, dtype=float)])
 
 
 def digest(params: Parameters) -> str:
@@ -213,7 +220,11 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     for row, runs in found.items():
         cells = [spread(runs.get(score, [])) for score in table.scores]
         lines.append(f"| `{row.experiment}` | {' | '.join(cells)} | {len(runs)} | {row.report} |")
-    return "\n".join([*lines, "", table.notes])
+    shown = pd.concat(list(found.values()))
+    half = shown["elbo_half"].mean() if "elbo" in table.scores and "elbo_half" in shown else math.nan
+    images = f" The choice of test images alone leaves each ELBO open by ± {half:.1f} nats (95 %), and all of a table "
+    images = "" if math.isnan(half) else images + "alike, for their images are the same."
+    return "\n".join([*lines, "", table.notes + images])
 
 
 def of(recorded: pd.DataFrame, setting: str, table: Table, row: Row) -> list[bool]:
