@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fieldcast.verification.plots.images import lay_out, png
+from fieldcast.verification.plots.images import Picture, png
 from fieldcast.verification.plots.style import calm, new_figure
 
 
@@ -29,17 +29,12 @@ def test_size_colours_and_a_white_ground():
     assert (np.abs(pixels - [255, 0, 0]).max(1) < 24).mean() > 0.3
 
 
-def test_a_figure_is_laid_out_once_and_looks_the_same():
+def test_a_picture_is_the_figure_as_it_looked_and_how_wide_it_is():
     figure = drawing()
-    before = png(figure, dpi=100)
-    places = figure.axes[0].get_position().bounds
-    assert lay_out(figure) is figure
-    assert png(figure, dpi=100) == before
-    figure.axes[0].set_title("two\nlines")  # too high for its room: nothing moves any more
-    png(figure)
-    np.testing.assert_allclose(figure.axes[0].get_position().bounds, places)
-    bare = Figure()
-    assert lay_out(bare).get_layout_engine() is None
+    picture = Picture.of(figure)
+    assert picture == (png(drawing()), 3.0)
+    figure.axes[0].set_title("changed since")
+    assert png(figure) != picture.png
 
 
 def test_the_same_figure_gives_the_same_bytes():

@@ -16,7 +16,7 @@ from PIL import Image
 from fieldcast.verification.layout import FORECAST
 from fieldcast.verification.leaderboard import leaderboard
 from fieldcast.verification.plots.forecast_examples import forecast_examples
-from fieldcast.verification.report import Forecast, report
+from fieldcast.verification.report import Forecast, pictures, report
 from fieldcast.verification.stability import step_statistics
 from fieldcast.verification.table import iso_times, stamp
 
@@ -191,7 +191,7 @@ def test_the_film_is_small_and_in_the_page(forecast, page, elements):
 
 
 def test_the_same_run_gives_the_same_page(forecast, page):
-    assert report({"forecast": forecast}, figures={"forecast": forecast.figures()}) == page
+    assert report({"forecast": forecast}, figures={"forecast": pictures(forecast)}) == page
 
 
 def test_a_run_of_nothing_says_so(elements):

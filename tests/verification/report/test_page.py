@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fieldcast.verification.report import Reconstruct, report
+from fieldcast.verification.report import Reconstruct, pictures, report
 
 PROVENANCE = {"Commit": "abc<1>", "Versions": {"numpy": "2.4"}, "Seed": 0}
 PARAMETERS = {"reconstruct": {"mine": {"fit": {"steps": 1500, "note": "</code><b>"}}}}
@@ -71,7 +71,7 @@ def test_what_ran_says_what_ran(page, elements):
 
 def test_the_same_run_gives_the_same_page(results, summary, page):
     fresh = replace(results)  # nothing remembered from drawing the page
-    figures = {"reconstruct": fresh.figures()}
+    figures = {"reconstruct": pictures(fresh)}
     assert report({"reconstruct": fresh}, summary, PROVENANCE, PARAMETERS, figures) == page
 
 

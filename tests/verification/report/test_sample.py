@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.verification.report import Sample, report
+from fieldcast.verification.report import Sample, pictures, report
 from fieldcast.verification.report.html import significant
 
 
@@ -181,7 +181,7 @@ def test_figures_of_images(task):
 
 
 def test_fields_have_spectra_and_no_labels(of_fields, elements):
-    figures = of_fields.figures()
+    figures = pictures(of_fields)
     assert {"spectra", "wasserstein"} < set(figures)
     assert "embeddings" not in figures  # four components without labels
     text = elements(report({"sample": of_fields}, figures={"sample": figures})).text
@@ -224,7 +224,7 @@ def test_seeds_are_averaged_and_what_blew_up_comes_last(sampled):
 
 
 def test_the_same_run_gives_the_same_page(task, page):
-    assert report({"sample": task}, figures={"sample": task.figures()}) == page
+    assert report({"sample": task}, figures={"sample": pictures(task)}) == page
 
 
 def test_a_run_of_nothing_says_so(elements):
@@ -267,7 +267,7 @@ def test_names_cannot_become_elements(sampled, elements):
         for part in ("diagnostics", "examples", "latents")
     }
     task = Sample(leaderboard=board, **named)
-    figures = task.figures()
+    figures = pictures(task)
     found = elements(report({"sample": task}, figures={"sample": figures}))
     assert evil in found.text
     assert sum(tag == "b" for tag, _ in found.found) == 2  # the groups of the table of contents

@@ -6,20 +6,19 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 from fieldcast.loops import provenance
 from fieldcast.loops.features import load_features
 from fieldcast.loops.options import Evaluation, Limits, Sampling
 from fieldcast.pipelines.evaluation.nodes import units
 from fieldcast.verification.leaderboard import FORECAST, leaderboard, sample_leaderboard
-from fieldcast.verification.plots.images import lay_out
-from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, report
+from fieldcast.verification.plots.images import Picture
+from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, pictures, report
 from fieldcast.verification.short_table import forecast_short_table, sample_short_table, short_table
 from fieldcast.verification.stability import stability_table
 from fieldcast.verification.table import scored_digest, scored_samples, scored_starts
 
-Drawn = tuple[dict[str, Figure], dict[str, Figure]]  # for the page, and for the disk
+Drawn = tuple[dict[str, Picture], dict[str, bytes]]  # for the page, and for the disk
 
 
 def rank(
@@ -58,7 +57,7 @@ def rank_samples(
 
 def gather(
     leaderboard: pd.DataFrame, observations: xr.Dataset | None, **parts: Any
-) -> tuple[dict[str, Reconstruct], dict[str, Figure], dict[str, Figure]]:
+) -> tuple[dict[str, Reconstruct], dict[str, Picture], dict[str, bytes]]:
     """What the page says of the task, and its figures for it and for the disk; empty if nothing has been scored.
 
     `parts` are <experiment>__<part>.
@@ -71,7 +70,7 @@ def gather(
 
 def gather_forecasts(
     leaderboard: pd.DataFrame, starts: dict[str, Any] | None, **parts: Any
-) -> tuple[dict[str, Forecast], dict[str, Figure], dict[str, Figure], bytes, pd.DataFrame]:
+) -> tuple[dict[str, Forecast], dict[str, Picture], dict[str, bytes], bytes, pd.DataFrame]:
     """The same of forecasts, with their animation and the table of all long rollouts."""
     if starts is None or leaderboard.empty:
         return {}, {}, {}, b"", pd.DataFrame()
@@ -81,7 +80,7 @@ def gather_forecasts(
 
 def gather_samples(
     leaderboard: pd.DataFrame, **parts: Any
-) -> tuple[dict[str, Sample], dict[str, Figure], dict[str, Figure]]:
+) -> tuple[dict[str, Sample], dict[str, Picture], dict[str, bytes]]:
     """The same of samples."""
     if leaderboard.empty:
         return {}, {}, {}
@@ -122,9 +121,9 @@ def by_part(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def drawn(task: Reconstruct | Forecast | Sample) -> Drawn:
-    """Figures by name, and by file."""
-    figures = {name: lay_out(figure) for name, figure in task.figures().items()}
-    return figures, {f"{name}.png": figure for name, figure in figures.items()}
+    """Figures by name, and as files."""
+    found = pictures(task)
+    return found, {name: picture.png for name, picture in found.items()}
 
 
 def time_varying(fields: xr.Dataset) -> xr.Dataset:

@@ -1,8 +1,9 @@
-"""A figure as a picture, and ready to be drawn several times."""
+"""Figures as pictures."""
 
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,15 +11,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 
-def lay_out(figure: Figure) -> Figure:
-    """The figure with its axes where they belong for good.
+class Picture(NamedTuple):
+    """A figure that has been drawn, once for all that show it."""
 
-    Else each drawing would find their places anew, which takes as long as to draw the rest.
-    """
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-    return figure
+    png: bytes
+    inches: float  # its width
+
+    @classmethod
+    def of(cls, figure: Figure) -> Picture:
+        """The figure as it looks."""
+        return cls(png(figure), float(figure.get_size_inches()[0]))
 
 
 def png(figure: Figure, dpi: int = 130) -> bytes:

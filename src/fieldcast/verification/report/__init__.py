@@ -26,8 +26,18 @@ Every part is optional: what a run did not make is named, and the page is shorte
 from .data import DataSummary, describe
 from .forecast import Forecast
 from .html import Section
-from .page import Task, report
+from .page import Task, pictures, report
 from .reconstruct import Reconstruct
 from .sample import Sample
 
-__all__ = ["DataSummary", "Forecast", "Reconstruct", "Sample", "Section", "Task", "describe", "report"]
+__all__ = [
+    "DataSummary",
+    "Forecast",
+    "Reconstruct",
+    "Sample",
+    "Section",
+    "Task",
+    "describe",
+    "pictures",
+    "report",
+]

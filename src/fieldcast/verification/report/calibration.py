@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import xarray as xr
-from matplotlib.figure import Figure
 
+from ..plots.images import Picture
 from ..plots.style import percent
 from .board import Board
 from .html import Cell, Markup, folded, join, missing, paragraph, picture, significant, table, tag
@@ -31,7 +31,7 @@ def calibration(
     board: Board | None,
     diagnostics: Mapping[str, xr.Dataset],
     order: Sequence[str],
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, Picture],
 ) -> Markup:
     """Rank histograms, and coverage beside its exact nominal value."""
     shown = (
@@ -74,7 +74,7 @@ def exactly(diagnostics: Mapping[str, xr.Dataset], name: str) -> str:
 
 
 def spectra(
-    diagnostics: Mapping[str, xr.Dataset], order: Sequence[str], figures: Mapping[str, Figure]
+    diagnostics: Mapping[str, xr.Dataset], order: Sequence[str], figures: Mapping[str, Picture]
 ) -> Markup:
     """Power of members and of errors, and, folded, the effective resolution."""
     if "spectra" not in figures:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..plots import animation
+from ..plots.images import Picture
 from . import forecast_figures, forecast_sections
 from .forecast_results import Results
 from .html import Section
@@ -34,6 +35,6 @@ class Forecast(Results):
         """Of the film."""
         return forecast_figures.film(self)
 
-    def sections(self, figures: Mapping[str, Figure]) -> list[Section]:
+    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
         """Parts of the page, in order."""
         return forecast_sections.write(self, figures, self.frames)

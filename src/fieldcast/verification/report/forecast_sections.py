@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
 from PIL import Image
 
+from ..plots.images import Picture
 from . import training
 from .film import player
 from .forecast_answer import answer
@@ -43,7 +43,7 @@ TUNED = (
 )
 
 
-def write(results: Results, figures: Mapping[str, Figure], frames: Sequence[Image.Image]) -> list[Section]:
+def write(results: Results, figures: Mapping[str, Picture], frames: Sequence[Image.Image]) -> list[Section]:
     """All sections; each says what is missing where a run did not make it."""
     board = results.board
     parts = (
@@ -67,7 +67,7 @@ def write(results: Results, figures: Mapping[str, Figure], frames: Sequence[Imag
     return [Section(anchor("forecast", title), title, body) for title, body in parts]
 
 
-def curves(figures: Mapping[str, Figure]) -> Markup:
+def curves(figures: Mapping[str, Picture]) -> Markup:
     """Scores against the lead, overall and by variable."""
     overall = shown(
         figures, "scores_against_lead", "Scores against the lead", f"All variables. {BOUNDS}", "No curves"
@@ -80,7 +80,7 @@ def curves(figures: Mapping[str, Figure]) -> Markup:
     )
 
 
-def skill(results: Results, board: LeadBoard | None, figures: Mapping[str, Figure]) -> Markup:
+def skill(results: Results, board: LeadBoard | None, figures: Mapping[str, Picture]) -> Markup:
     """Skill and its horizon; the spread-skill ratio."""
     if board is None:
         return missing("No skill: nothing has been scored yet.")
@@ -99,7 +99,7 @@ def skill(results: Results, board: LeadBoard | None, figures: Mapping[str, Figur
     return join(parts)
 
 
-def steps(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def steps(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Maps of the best experiment open, the others folded."""
     names = [name for name in steps_names(results) if str(name) in figures]
     if not names:
@@ -114,7 +114,7 @@ def steps(results: Results, figures: Mapping[str, Figure]) -> Markup:
     )
 
 
-def steps_picture(figures: Mapping[str, Figure], name: StepsName) -> Markup:
+def steps_picture(figures: Mapping[str, Picture], name: StepsName) -> Markup:
     """One figure of first steps."""
     return picture(figures[str(name)], f"First steps of {name.experiment}, {name.variable}")
 
@@ -130,7 +130,7 @@ def film(results: Results, frames: Sequence[Image.Image]) -> Markup:
     return player(frames, labels, "One forecast", words)
 
 
-def ranks(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def ranks(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Rank histograms, and what to expect of VAEs."""
     words = "No rank histograms"
     body = shown(figures, "rank_histograms", "Rank histograms", RANKS, words)
@@ -138,7 +138,7 @@ def ranks(results: Results, figures: Mapping[str, Figure]) -> Markup:
     return join([body, paragraph(UNDERSPREAD, kind="note") if vae else ""])
 
 
-def losses(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def losses(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Loss curves and tuned values."""
     tuned = training.tuning_table(results.history, TUNED, "score")
     return join([tag("h4", "Loss curves"), training.losses_shown(figures), tag("h4", "Tuned values"), tuned])

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
-
-from ..plots.images import png
+from ..plots.images import Picture
 
 HUGE = 1e7  # a number that nobody reads digit by digit: a model that blew up
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -75,15 +73,15 @@ def folded(title: object, *content: object) -> Markup:
     return tag("details", tag("summary", title), tag("div", *content))
 
 
-def picture(figure: Figure, title: str, caption: object = "") -> Markup:
+def picture(figure: Picture, title: str, caption: object = "") -> Markup:
     """A figure inside the page; `title` says in words what it shows to those who cannot see it."""
-    width = round(float(figure.get_size_inches()[0]) * 96)
-    source = f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
+    width = round(figure.inches * 96)
+    source = f"data:image/png;base64,{base64.b64encode(figure.png).decode()}"
     image = Markup(f'<img alt="{html.escape(title)}" style="width:{width}px" src="{source}">')
     return tag("figure", image, tag("figcaption", caption) if caption else "")
 
 
-def shown(figures: Mapping[str, Figure], name: str, title: str, caption: str, otherwise: str) -> Markup:
+def shown(figures: Mapping[str, Picture], name: str, title: str, caption: str, otherwise: str) -> Markup:
     """A figure, or that there is none."""
     if name in figures:
         return picture(figures[name], title, caption)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 import pandas as pd
-from matplotlib.figure import Figure
 
+from ..plots.images import Picture
 from ..stability import stability_horizons
 from .forecast_results import Results
 from .html import Cell, Markup, join, missing, paragraph, picture, significant, table, tag
@@ -26,7 +26,7 @@ HEAD = (
 )
 
 
-def long_rollout(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def long_rollout(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Sentences, the table of steps, curves, spectra and maps."""
     if not results.stability:
         return missing("No long rollout: no experiment has made one.")

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from matplotlib.figure import Figure
 
+from ..plots.images import Picture
 from .data import DataSummary, quality_table
 from .guide import guide
 from .html import Cell, Markup, Section, anchor, folded, join, missing, paragraph, table, tag
@@ -26,7 +27,7 @@ class Task(Protocol):
         """Figures of record, by name."""
         ...
 
-    def sections(self, figures: Mapping[str, Figure]) -> list[Section]:
+    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
         """Parts of the page, in order."""
         ...
 
@@ -36,7 +37,7 @@ def report(
     data: DataSummary | None = None,
     provenance: Mapping[str, object] | None = None,
     parameters: Mapping[str, object] | None = None,
-    figures: Mapping[str, Mapping[str, Figure]] | None = None,
+    figures: Mapping[str, Mapping[str, Picture]] | None = None,
 ) -> str:
     """The page as HTML. `figures` of a task are drawn unless given. The same arguments give the same page.
 
@@ -45,7 +46,7 @@ def report(
     drawn = figures or {}
     groups: list[tuple[str, list[Section]]] = []
     for name, task in tasks.items():
-        groups.append((task.title, task.sections(drawn[name] if name in drawn else task.figures())))
+        groups.append((task.title, task.sections(drawn[name] if name in drawn else pictures(task))))
     groups.append(
         ("Background", [how_to_read(tasks.keys()), what_ran(data, provenance, parameters), about_data(data)])
     )
@@ -60,6 +61,11 @@ def report(
         for title, sections in groups
     )
     return PAGE.substitute(title="Fieldcast report", contents=contents, body=join(body))
+
+
+def pictures(task: Task) -> dict[str, Picture]:
+    """The figures of a task, drawn; each is let go before the next is made into a picture."""
+    return {name: Picture.of(figure) for name, figure in task.figures().items()}
 
 
 def subtitle(tasks: Mapping[str, Task], data: DataSummary | None) -> str:

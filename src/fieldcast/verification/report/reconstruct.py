@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from ..plots.images import Picture
 from . import reconstruct_figures, reconstruct_sections
 from .html import Section
 from .reconstruct_results import Results
@@ -22,6 +23,6 @@ class Reconstruct(Results):
         """The figures of record, by name: to be stored, and shown in `sections`."""
         return reconstruct_figures.draw(self)
 
-    def sections(self, figures: Mapping[str, Figure]) -> list[Section]:
+    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
         """Parts of the page, in order."""
         return reconstruct_sections.write(self, figures)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from matplotlib.figure import Figure
-
+from ..plots.images import Picture
 from ..plots.style import percent
 from . import scores, training
 from .answer import short_answer
@@ -27,7 +26,7 @@ MAPS = (
 )
 
 
-def write(results: Results, figures: Mapping[str, Figure]) -> list[Section]:
+def write(results: Results, figures: Mapping[str, Picture]) -> list[Section]:
     """All sections; each says what is missing where a run did not make it."""
     board = results.board
     parts = (
@@ -83,7 +82,7 @@ def tables(board: Board, reference: str, random: bool) -> Iterable[Markup]:
     yield whole if random else folded("RMSE of the ensemble mean", whole)
 
 
-def curves(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def curves(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Scores against k, overall and by variable."""
     if "scores_against_k" not in figures:
         return missing("No curves: no experiment has been scored yet.")
@@ -105,7 +104,7 @@ def curves(results: Results, figures: Mapping[str, Figure]) -> Markup:
     return join(parts)
 
 
-def maps(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def maps(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Truth, observations, reconstructions: the main pattern open, everything else folded."""
     names = [name for name in map_names(results) if str(name) in figures]
     if not names:
@@ -125,12 +124,12 @@ def map_title(name: MapName) -> str:
     return title + (", further baselines" if name.part else "") + (", another time" if name.time else "")
 
 
-def map_picture(figures: Mapping[str, Figure], name: MapName) -> Markup:
+def map_picture(figures: Mapping[str, Picture], name: MapName) -> Markup:
     """The figure of these maps."""
     return picture(figures[str(name)], f"Maps: {map_title(name)}")
 
 
-def over_time(figures: Mapping[str, Figure]) -> Markup:
+def over_time(figures: Mapping[str, Picture]) -> Markup:
     """The reports' figure."""
     if "error_over_time" not in figures:
         return missing("No errors over time: no scores were stored.")
@@ -140,13 +139,13 @@ def over_time(figures: Mapping[str, Figure]) -> Markup:
     return picture(figures["error_over_time"], "Error over time", caption)
 
 
-def losses(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def losses(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Loss curves and tuned values."""
     tuned = training.tuning_table(results.history)
     return join([tag("h4", "Loss curves"), training.losses_shown(figures), tag("h4", "Tuned values"), tuned])
 
 
-def masks(figures: Mapping[str, Figure]) -> Markup:
+def masks(figures: Mapping[str, Picture]) -> Markup:
     """A picture of each pattern."""
     if "masks" not in figures:
         return missing("No pictures of masks: no observations were given.")

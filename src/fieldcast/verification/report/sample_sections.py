@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from matplotlib.figure import Figure
-
+from ..plots.images import Picture
 from . import training
 from .html import Markup, Section, anchor, folded, join, missing, paragraph, picture, shown, tag
 from .sample_answer import sample_sizes, sentences, spread
@@ -51,7 +50,7 @@ CELLS = (
 )
 
 
-def write(results: Results, figures: Mapping[str, Figure]) -> list[Section]:
+def write(results: Results, figures: Mapping[str, Picture]) -> list[Section]:
     """All sections; each says what is missing where a run did not make it."""
     board = results.board
     parts = (
@@ -90,13 +89,13 @@ def answer(results: Results, board: SampleBoard | None) -> Markup:
     )
 
 
-def samples(figures: Mapping[str, Figure]) -> Markup:
+def samples(figures: Mapping[str, Picture]) -> Markup:
     """The sheet."""
     caption = "The first samples of each experiment, below real test data as the experiment sees them."
     return shown(figures, "samples", "Samples of each experiment and real data", caption, "No samples")
 
 
-def distances(figures: Mapping[str, Figure]) -> Markup:
+def distances(figures: Mapping[str, Picture]) -> Markup:
     """Dots of FID, KID and the classifier."""
     return shown(figures, "distances", "FID, KID and accuracy of a classifier", DOTS, "No distances")
 
@@ -110,7 +109,7 @@ def likelihood(results: Results, board: SampleBoard | None) -> Markup:
     return score_table(results, board, LIKELIHOODS, NATS + of_iwae)
 
 
-def copies(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def copies(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Distances to the nearest training state, and those states beside the samples."""
     caption = "Filled: samples; line: test data. Samples that lie left of nearly all test data may be copies."
     body = shown(
@@ -122,7 +121,7 @@ def copies(results: Results, figures: Mapping[str, Figure]) -> Markup:
     )
 
 
-def restored(results: Results, board: SampleBoard | None, figures: Mapping[str, Figure]) -> Markup:
+def restored(results: Results, board: SampleBoard | None, figures: Mapping[str, Picture]) -> Markup:
     """Decoded test data against decoded random draws, and the error of the former."""
     parts = {name: list(part) for name, part in decoded_parts(results).items() if name in figures}
     body = list(several(figures, parts, "Test data, reconstructions and samples"))
@@ -133,7 +132,7 @@ def restored(results: Results, board: SampleBoard | None, figures: Mapping[str, 
     return join(body)
 
 
-def weights(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def weights(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Without the KL sharp reconstructions and no sampling; with much of it blur."""
     if "kl_weights" not in figures:
         return missing(f"No comparison of weights of the KL: it needs two of {', '.join(KL_WEIGHTS)}.")
@@ -157,7 +156,7 @@ def weights_table(results: Results, board: SampleBoard, names: Iterable[str]) ->
     )
 
 
-def latent_space(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def latent_space(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Prior and aggregate posterior, labels among the codes, decoded grids."""
     if not results.latents and not results.pictured("grid"):
         return missing("No latent space: no model with codes has been run.")
@@ -176,7 +175,7 @@ def latent_space(results: Results, figures: Mapping[str, Figure]) -> Markup:
     return join([*body, *grids(results, figures)])
 
 
-def grids(results: Results, figures: Mapping[str, Figure]) -> Iterable[Markup]:
+def grids(results: Results, figures: Mapping[str, Picture]) -> Iterable[Markup]:
     """The first open, the others folded."""
     found = [name for name in results.pictured("grid") if file_name("latent_grid", name) in figures]
     if not found:
@@ -188,7 +187,7 @@ def grids(results: Results, figures: Mapping[str, Figure]) -> Iterable[Markup]:
     )
 
 
-def diffusion(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def diffusion(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Snapshots from noise to sample."""
     names = {file_name("denoising", name): [name] for name in results.pictured("snapshot")}
     found = {name: own for name, own in names.items() if name in figures}
@@ -198,7 +197,7 @@ def diffusion(results: Results, figures: Mapping[str, Figure]) -> Markup:
     return join([note, *several(figures, found, "Diffusion step by step")])
 
 
-def structure(results: Results, figures: Mapping[str, Figure]) -> Markup:
+def structure(results: Results, figures: Mapping[str, Picture]) -> Markup:
     """Spectra and Wasserstein distances of fields."""
     if not {"spectra", "wasserstein"} & set(figures):
         return missing("No spectra and no distances of cells: no diagnostics of fields were stored.")
@@ -213,7 +212,7 @@ def structure(results: Results, figures: Mapping[str, Figure]) -> Markup:
     return join([*parts, cells_table(results)])
 
 
-def several(figures: Mapping[str, Figure], parts: Mapping[str, list[str]], title: str) -> Iterable[Markup]:
+def several(figures: Mapping[str, Picture], parts: Mapping[str, list[str]], title: str) -> Iterable[Markup]:
     """Figures of one kind, the first open, the others folded behind the names of their experiments."""
     for place, (name, experiments) in enumerate(parts.items()):
         named = ", ".join(experiments)

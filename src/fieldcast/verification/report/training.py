@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from numbers import Real
 
 import pandas as pd
-from matplotlib.figure import Figure
 
+from ..plots.images import Picture
 from .html import Cell, Markup, folded, join, missing, picture, significant, table, tag
 
 COSTS = {
@@ -25,7 +25,7 @@ def trained(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return {name: found for name, found in histories.items() if len(found) and "loss" in found}
 
 
-def losses_shown(figures: Mapping[str, Figure]) -> Markup:
+def losses_shown(figures: Mapping[str, Picture]) -> Markup:
     """The loss curves."""
     if "losses" in figures:
         caption = "Loss of each trained experiment; dotted: the step of the best validation."
