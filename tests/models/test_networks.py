@@ -1,7 +1,16 @@
 import pytest
 import torch
 
-from fieldcast.models.networks import ConvDecoder, ConvEncoder, GridConv, Mixing, UNet, halved, pad
+from fieldcast.models.networks import (
+    ConvDecoder,
+    ConvEncoder,
+    GridConv,
+    GridTranspose,
+    Mixing,
+    UNet,
+    halved,
+    pad,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +41,23 @@ def test_convolutions_commute_with_rotation_where_longitude_wraps_and_only_there
     assert not torch.allclose(cut(x.roll(3, -1)), cut(x).roll(3, -1), atol=1e-3)
 
 
+def test_refining_commutes_with_rotation_where_longitude_wraps_and_only_there():
+    x = torch.randn(1, 2, 5, 8)
+    wrapped, cut = randomise(GridTranspose(2, 3, True)), randomise(GridTranspose(2, 3, False))
+    cut.load_state_dict(wrapped.state_dict())
+    assert torch.allclose(wrapped(x.roll(3, -1)), wrapped(x).roll(6, -1), atol=1e-6)
+    assert not torch.allclose(cut(x.roll(3, -1)), cut(x).roll(6, -1), atol=1e-3)
+    assert torch.allclose(
+        wrapped(x)[..., 1:-1], cut(x)[..., 1:-1], atol=1e-6
+    )  # they differ at the seam alone
+
+
 @pytest.mark.parametrize("shape", [(8, 16), (9, 13), (17, 33), (7, 4)])
 def test_any_size_of_grid(shape):
     features = ConvEncoder(3, shape, True)(torch.randn(2, 3, *shape))
     y, x = halved(shape, 2)
     assert features.shape == (2, 64 * y * x)
-    assert ConvDecoder(5, 2, shape)(torch.randn(2, 5)).shape == (2, 2, *shape)
+    assert ConvDecoder(5, 2, shape, wraps=True)(torch.randn(2, 5)).shape == (2, 2, *shape)
     assert UNet(3, 2, shape, False, channels=(8, 16, 16), noise=4)(
         torch.randn(2, 3, *shape), torch.randn(2, 4)
     ).shape == (2, 2, *shape)

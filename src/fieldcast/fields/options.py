@@ -74,6 +74,17 @@ class Ingestion:
         paths = [self.path] if isinstance(self.path, str) else self.path or []
         if self.source == "images":
             paths = [os.path.join(path, "*-ubyte*") for path in paths]
-        files = sorted(name for path in paths for name in glob.glob(path)) if self.source != "planet" else []
+        files = sorted(name for path in paths for name in files_of(path)) if self.source != "planet" else []
         known["files"] = [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in files]
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def files_of(path: str) -> list[str]:
+    """The local files that a path or a glob names, of a store all that lie in it; none of a remote one."""
+    found = glob.glob(os.path.expanduser(path))
+    inside = (
+        name
+        for one in found
+        for name in glob.glob(os.path.join(one, "**"), recursive=True, include_hidden=True)
+    )
+    return [name for name in {*found, *inside} if os.path.isfile(name)]

@@ -38,7 +38,7 @@ class ConvolutionDecoder(nn.Module):
 
     def __init__(self, space: Space, latent: int, channels: Sequence[int] = (64, 32)):
         super().__init__()
-        self.network = ConvDecoder(latent, len(space.variables), space.shape, channels)
+        self.network = ConvDecoder(latent, len(space.variables), space.shape, space.wraps, channels)
 
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context

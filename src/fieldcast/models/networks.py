@@ -1,8 +1,9 @@
 """Networks on a grid that may go round the globe and whose sizes need not be even.
 
-GridConv pads longitude with its own other side where it wraps, and repeats the edge elsewhere; everything else is built
-of it. ConvEncoder and ConvDecoder are the reports' networks; UNet is a small one with residual blocks, a dense
-mixing layer at the coarsest level, learned position channels and, if asked, noise by FiLM (Perez et al. 2018).
+GridConv pads longitude with its own other side where it wraps, and repeats the edge elsewhere; GridTranspose, which
+refines, has no seam there either; everything else is built of them. ConvEncoder and ConvDecoder are the reports'
+networks; UNet is a small one with residual blocks, a dense mixing layer at the coarsest level, learned position
+channels and, if asked, noise by FiLM (Perez et al. 2018).
 """
 
 from __future__ import annotations
@@ -35,6 +36,20 @@ class GridConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convolution(pad(x, self.width, self.wraps))
+
+
+class GridTranspose(nn.Module):
+    """A transposed convolution that doubles both sizes; where longitude wraps it has no seam."""
+
+    def __init__(self, inputs: int, outputs: int, wraps: bool):
+        super().__init__()
+        self.wraps = wraps
+        self.convolution = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
+
+    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
+        if not self.wraps:
+            return self.convolution(x)
+        return self.convolution(F.pad(x, (1, 1, 0, 0), mode="circular"))[..., 2:-2]
 
 
 def halved(shape: tuple[int, int], times: int) -> tuple[int, int]:
@@ -71,15 +86,14 @@ class ConvDecoder(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, shape: tuple[int, int], channels: Sequence[int] = (64, 32), beside: int = 0
+        self, inputs: int, outputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (64, 32),
+        beside: int = 0,
     ):  # fmt: skip
         super().__init__()
         self.shape, self.coarse = shape, (channels[0], *halved(shape, len(channels)))
         self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
         sizes = [channels[0] + beside, *channels[1:], outputs]
-        self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, kernel_size=4, stride=2, padding=1) for i, o in pairwise(sizes)
-        )
+        self.layers = nn.ModuleList(GridTranspose(i, o, wraps) for i, o in pairwise(sizes))
 
     def forward(
         self, z: Float[Tensor, "batch inputs"], coarse: Float[Tensor, "batch c y2 x2"] | None = None

@@ -75,7 +75,7 @@ class FieldDecoder(nn.Module):
     def __init__(self, space: Space, latent: int = 200, conditioned: bool = True):
         super().__init__()
         self.space, self.conditioned = space, conditioned
-        self.network = ConvDecoder(latent + conditioned, len(space.variables), space.shape)
+        self.network = ConvDecoder(latent + conditioned, len(space.variables), space.shape, space.wraps)
 
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context
@@ -98,7 +98,7 @@ class PastDecoder(nn.Module):
         channels = history * len(space.variables) + 2 + len(space.static)
         self.past = ConvEncoder(channels, space.shape, space.wraps)
         beside = self.past.channels
-        self.network = ConvDecoder(latent, len(space.variables), space.shape, beside=beside)
+        self.network = ConvDecoder(latent, len(space.variables), space.shape, space.wraps, beside=beside)
 
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context

@@ -1,0 +1,43 @@
+"""When data are made again: a fingerprint follows the files that a path names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fieldcast.fields.options import Ingestion
+
+
+def touched(file: Path) -> None:
+    """As if it had been written again."""
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("path", ["{folder}/a.nc", "{folder}/*.nc", "~/a.nc"])
+def test_a_file_that_changed_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "a.nc"
+    file.write_bytes(b"field")
+    options = Ingestion(source="file", path=path.format(folder=tmp_path))
+    before = options.fingerprint()
+    assert options.fingerprint() == before
+    touched(file)
+    assert options.fingerprint() != before
+
+
+@pytest.mark.parametrize("name", [".zmetadata", "t2m/0.0.0"])
+def test_a_store_of_which_a_part_changed_is_read_again(tmp_path: Path, name: str) -> None:
+    part = tmp_path / "store.zarr" / name
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"part")
+    options = Ingestion(source="file", path=str(tmp_path / "store.zarr"))
+    before = options.fingerprint()
+    touched(part)
+    assert options.fingerprint() != before
+
+
+def test_a_remote_store_is_known_by_its_address() -> None:
+    here, there = (Ingestion(source="file", path=f"gs://{name}/store.zarr").fingerprint() for name in "ab")
+    assert here != there
