@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 
 import fieldcast
 from fieldcast.experiments import experiments
@@ -85,6 +86,18 @@ def of_images(env: str) -> dict[str, Any]:
     """The experiments as an environment of images has them."""
     loader = OmegaConfigLoader(str(ROOT / "conf"), env=env, **CONFIG_LOADER_ARGS)
     return dict(loader["parameters"]["sample"])
+
+
+def test_every_experiment_runs_on_images(project: Any, tmp_path: Path) -> None:
+    """As the environment of the digits has them, but for the limits of `conf/test`."""
+    small = OmegaConf.load(ROOT / "conf/test/parameters.yml")["sample"]
+    models = OmegaConf.to_container(OmegaConf.merge(of_images("digits"), small))
+    data = {"source": "images", "images": {"train": 120, "test": 30}}
+    project("sample", data_root=tmp_path, parameters={"ingestion": data, "sample": models})
+    board = pd.read_csv(tmp_path / "08_reporting/leaderboard_sample.csv")
+    assert set(board.loc[board["score"] == "c2st", "experiment"]) == SAMPLE
+    pictures = {file.stem for file in (tmp_path / "08_reporting/figures/sample").glob("*.png")}
+    assert {"samples", "embeddings", "latent_grid_vae", "denoising_ddpm", "nearest", "priors"} <= pictures
 
 
 @pytest.mark.parametrize("env", ["digits", "mnist", "fashion_mnist"])
