@@ -35,7 +35,6 @@ install: $(INSTALLED) ## .venv with everything in it
 run: $(INSTALLED) ## the demo, from weather data to a report
 	@$(BIN)/kedro run --env demo --pipelines demo $(ARGS)
 	@echo
-	@echo 'report     data/08_reporting/report.html'
 	@echo 'history    make mlflow    then $(MLFLOW_VIEW)'
 	@echo 'the graph  make viz'
 
