@@ -23,11 +23,11 @@ ALONE = {"climatological_ensemble", "linear_inverse_model", "crps_ensemble"}  # 
 
 @pytest.fixture(scope="module")
 def whole(project: Any, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data root after the whole task."""
+    """The data root after the whole task, one of whose experiments blows up."""
     data_root = tmp_path_factory.mktemp("whole")
     for layer in ("01_raw", "02_intermediate", "03_primary"):  # the same planet
         shutil.copytree(finished / layer, data_root / layer)
-    project("forecast", data_root=data_root)
+    project("forecast", data_root=data_root, parameters={"forecast": {"vae_rk4": {"model": {"scale": 1e30}}}})
     return data_root
 
 
@@ -43,6 +43,18 @@ def test_the_leaderboard_has_every_score_once(board: pd.DataFrame) -> None:
     missing = {("linear_inverse_model", "crps_minus_lim")}  # it is the reference
     assert set(board[["experiment", "score"]].itertuples(index=False, name=None)) == expected - missing
     assert set(board["variable"]) == {"all", "z500", "t650", "u200", "ws800"}
+
+
+def test_a_blow_up_is_reported_and_stops_nothing(whole: Path, board: pd.DataFrame) -> None:
+    """`vae_rk4` steps by 1e30 times its tendency; all others are scored and shown as if it were not there."""
+    stability = pd.read_csv(whole / "08_reporting/stability.csv").groupby("experiment")["finite"].all()
+    assert not stability["vae_rk4"] and stability.drop("vae_rk4").all()
+    crps = (
+        board[(board["score"] == "crps") & (board["variable"] == "all")].groupby("experiment")["value"].max()
+    )
+    assert not crps["vae_rk4"] < 1e6 and (crps.drop("vae_rk4") < 10).all()
+    page = (whole / "08_reporting/report.html").read_text(encoding="utf-8")
+    assert "vae_rk4" in page and "crps_ensemble" in page
 
 
 def test_differences_and_skill_are_those_of_the_scores(board: pd.DataFrame) -> None:
