@@ -29,6 +29,7 @@ from fieldcast.loops.options import (
     Rollout,
     Sparsification,
     Stability,
+    Tables,
     TrainingMasks,
 )
 from fieldcast.models.core import Context, Space
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "conf/local/README.md"]
 OPTIONS = (
     Ingestion, PlanetOptions, Splits, Sparsification, TrainingMasks, Rollout, Stability, PerfectModel, File,
-    Evaluation, Fill, Fit, Limits,
+    Evaluation, Fill, Fit, Limits, Tables,
 )  # fmt: skip
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()

@@ -49,6 +49,9 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
         "reconstruction",
         "evaluation",
         "reporting",
+        "fill",
+        "predict",
+        "tables",
     }
     assert listed and found.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
     assert nodes(found["reconstruct"]) <= nodes(found["__default__"])
@@ -134,7 +137,11 @@ def test_every_data_set_of_every_pipeline_is_in_the_catalog(project: Path) -> No
 
     with KedroSession.create(project) as session:
         catalog = session.load_context().catalog
-    missing = {name for name in register_pipelines()["__default__"].datasets() if name not in catalog}
+    found = register_pipelines()
+    alone = (found[name] for name in pipeline_registry.STANDALONE)
+    missing = {
+        name for one in (found["__default__"], *alone) for name in one.datasets() if name not in catalog
+    }
     assert missing == set()
     assert "reconstruct.linear.chekpoint" not in catalog
 

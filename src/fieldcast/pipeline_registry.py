@@ -1,4 +1,4 @@
-"""Which pipelines there are: stages, tasks, experiments, `demo`, and the user's `fill`.
+"""Which pipelines there are: stages, tasks, experiments, `demo`, and those that stand alone, as `fill`.
 
 A stage is a pipeline, an experiment is a namespace `<task>.<name>` found by listing the configuration;
 nothing is edited here to add one. Inside a namespace names are dotted; what crosses its border has
@@ -32,7 +32,7 @@ LIFE = {  # once for each experiment of the task
     "sample": ("training", "sampling", "evaluation"),
 }
 COLLECTION = "reporting"  # once, from the scores of all experiments
-STANDALONE = ("fill", "predict", "tables")  # on a user's file, with what has been trained
+STANDALONE = ("fill", "predict", "tables")  # on a user's file, with what has been trained; on finished runs
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
 # of an experiment but read by the report, as <task>_<name>_scores
 PUBLIC = ("scores", "costs", "history", "diagnostics", "examples", "stability", "snapshots", "latents")

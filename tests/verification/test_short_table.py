@@ -84,8 +84,8 @@ def test_forecasts_are_shown_by_lead() -> None:
         "mine            0.250      inf",
         "",
         "RMSE of the ensemble mean",
-        "lead               1 d      3 d",
-        "mine                   1.2e+07",
+        "lead                1 d       3 d",
+        "mine                     1.2e+07",
         "",
         "spread-skill ratio (1: the ensemble knows its error)",
         "lead               1 d      3 d",
@@ -138,3 +138,53 @@ def test_samples_have_a_line_each() -> None:
     assert "(real states)" not in sample_short_table(board[~board["score"].str.endswith("_floor")])
     assert sample_short_table(board[board["score"] == "test_loss"]).splitlines()[-1].startswith("vae")
     assert sample_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+
+
+def over(seeds: int, value: float, sd: float, **of: object) -> dict:
+    return of | {"seeds": seeds, "value": value, "sd": sd}
+
+
+def test_over_seeds_a_value_has_its_deviation() -> None:
+    nan, where = float("nan"), {"pattern": "random", "cells": "unobserved", "variable": "all"}
+    board = pd.DataFrame(
+        [
+            over(3, 0.132, 0.0034, experiment="mine", k=0.1, score="crps", **where),
+            over(3, 0.1, 0.0, experiment="mine", k=0.2, score="crps", **where),
+            over(2, 0.25, 0.01, experiment="new", k=0.1, score="crps", **where),
+            over(1, 0.24, nan, experiment="new", k=0.2, score="crps", **where),
+            over(3, -0.1, 0.25, experiment="mine", k=0.2, score="crps_minus_oi", **where),
+            over(0, nan, nan, experiment="mine", k=0.1, score="rmse", **where),
+        ]
+    )
+    assert short_table(board).splitlines()[1:] == [
+        "mean ± standard deviation; seeds: 1 to 3",
+        "",
+        "fair CRPS",
+        "k                 10 %            20 %",
+        "mine    0.132 ± 0.003   0.100 ± 0.000",
+        "new     0.250 ± 0.010           0.240",
+        "",
+        "CRPS minus that of optimal interpolation (* its 95 % interval leaves out 0)",
+        "k                  10 %             20 %",
+        "mine                     -0.100 ± 0.250",
+    ]
+
+
+def test_columns_that_do_not_fit_stand_below() -> None:
+    values = {"fid": 4.168, "kid": -0.0005, "c2st": 0.98, "elbo": -134.93, "iwae": -1312.2, "fid_floor": 0.1}
+    deviations = {"fid": 0.0123, "kid": 0.2, "c2st": 0.0, "elbo": 1.234, "iwae": 120.4, "fid_floor": 0.1}
+    board = pd.DataFrame(
+        [
+            over(2, value, deviations[score], experiment="a_model_with_a_name_of_some_length", score=score)
+            for score, value in values.items()
+        ]
+    )
+    assert sample_short_table(board).splitlines()[2:] == [
+        "mean ± standard deviation; seeds: 2",
+        "",
+        "                                                 FID             KID            C2ST",
+        "(real states)                                    0.1",
+        "a_model_with_a_name_of_some_length    4.168 ± 0.0123   -0.0005 ± 0.2       0.980 ± 0",
+        "                                                ELBO            IWAE",
+        "a_model_with_a_name_of_some_length    -134.93 ± 1.23   -1312.2 ± 120",
+    ]

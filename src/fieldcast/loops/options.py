@@ -1,4 +1,4 @@
-"""What a user can set of training, sparsification, rollout, evaluation and filling, checked before anything runs."""
+"""What a user can set of training and of all that comes before and after it, checked before anything runs."""
 
 import os
 from dataclasses import field
@@ -211,6 +211,31 @@ class Predict:
             Without one, or where the result would take its place.
         """
         return file_of(self.states, self.output, "predict.states", "predict.output")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tables:
+    """Which runs, each of another seed, are gathered into mean and standard deviation."""
+
+    runs: str | list[str] | None = (
+        None  # their data_root; a text has `+` between them: commas part parameters
+    )
+
+    def folders(self) -> list[str]:
+        """The runs, one by one.
+
+        Raises
+        ------
+        InputError
+            Without one.
+        """
+        named = self.runs.split("+") if isinstance(self.runs, str) else self.runs or []
+        found = [one.strip() for one in named if one.strip()]
+        if not found:
+            raise InputError(
+                "tables.runs is not set: say which runs, with --params tables.runs=FOLDER+FOLDER+FOLDER."
+            )
+        return found
 
 
 @dataclass(frozen=True, config=STRICT)

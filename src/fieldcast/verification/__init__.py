@@ -23,6 +23,7 @@
 `table`                 the scores table: its rows, its digest
 `layout`                what the leaderboard of each task holds
 `leaderboard`           scores, intervals, paired comparisons of many experiments, from stored tables
+`seeds`                 leaderboards of several runs, each of another seed, as mean and standard deviation
 `equal_cost`            forecasts with as many members as the same time allows
 `short_table`           the few lines that a run ends with
 ======================  ==================================================================================

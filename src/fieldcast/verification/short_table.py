@@ -1,9 +1,12 @@
-"""The few lines that a run ends with."""
+"""The few lines that a run ends with: of its leaderboard, or of a table over seeds (`seeds.over_seeds`).
+
+Of the latter a cell is the mean over seeds ± its standard deviation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import isnan, nan
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil, isnan, nan
 
 import pandas as pd
 
@@ -32,6 +35,7 @@ SAMPLE = {  # by score: its heading, and how a value is written
     "test_loss": ("loss", ".3g"),
 }
 REAL = "(real states)"
+LINE = 110  # characters that a line has at most
 
 
 def short_table(leaderboard: pd.DataFrame) -> str:
@@ -46,11 +50,11 @@ def short_table(leaderboard: pd.DataFrame) -> str:
     patterns = list(chosen["pattern"].unique())
     pattern = "random" if "random" in patterns else patterns[0]
     chosen = chosen[chosen["pattern"] == pattern]
-    levels = {k: f"{100 * k:>7.4g} %" for k in map(float, sorted(chosen["k"].unique()))}
+    levels = {k: f"{100 * k:.4g} %" for k in map(float, sorted(chosen["k"].unique()))}
     title = (
         f"Unobserved cells, all variables, pattern {pattern}; anomaly standard deviations, lower is better"
     )
-    return "\n".join([title, *blocks(chosen, "k", levels, RECONSTRUCT)])
+    return "\n".join([title, *_seeds(chosen), *blocks(chosen, "k", levels, RECONSTRUCT)])
 
 
 def forecast_short_table(leaderboard: pd.DataFrame) -> str:
@@ -63,9 +67,9 @@ def forecast_short_table(leaderboard: pd.DataFrame) -> str:
         return NONE
     leads = sorted(float(lead) for lead in chosen["lead_hours"].unique())
     shown = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
-    levels = {lead: f"{lead / 24:>7.4g} d" for lead in shown}
+    levels = {lead: f"{lead / 24:.4g} d" for lead in shown}
     title = f"Forecasts, all variables, {chosen['region'].iloc[0]}; anomaly standard deviations"
-    return "\n".join([title, *blocks(chosen, "lead_hours", levels, FORECAST)])
+    return "\n".join([title, *_seeds(chosen), *blocks(chosen, "lead_hours", levels, FORECAST)])
 
 
 def sample_short_table(leaderboard: pd.DataFrame) -> str:
@@ -73,29 +77,45 @@ def sample_short_table(leaderboard: pd.DataFrame) -> str:
 
     The first line is what training states score in the place of samples: no model can be expected below it.
     """
-    scores = leaderboard.groupby(["experiment", "score"])["value"].mean().unstack("score")
-    if scores.empty:
-        return NONE
+    numbers = leaderboard.reindex(columns=["experiment", "score", "value", "sd"])
+    means = numbers.groupby(["experiment", "score"]).mean()
+    scores, sd = (means[name].unstack("score") for name in ("value", "sd"))
     shown = [name for name in SAMPLE if name in scores and scores[name].notna().any()]
+    if not shown:
+        return NONE
     order = scores["fid"].sort_values().index if "fid" in scores else scores.index
-    wide = max(len(name) for name in (*order, REAL)) + 2
     lines = [
         "Samples beside test states: FID, KID and C2ST (a classifier's accuracy; 0.5: not told apart) low is good;",
         "ELBO and IWAE in nats, high is good; bits/dim and loss (mean squared error of reconstructions) low",
-        "",
-        " " * wide + "".join(f"{SAMPLE[name][0]:>10}" for name in shown),
     ]
     floors = {name: float(scores[f"{name}_floor"].mean()) for name in shown if f"{name}_floor" in scores}
-    rows = ({REAL: floors} if floors else {}) | {str(name): dict(scores.loc[name]) for name in order}
-    for name, values in rows.items():
-        cells = (_sample_cell(values.get(score, nan), SAMPLE[score][1]) for score in shown)
-        lines.append(f"{name:<{wide}}{''.join(cells)}".rstrip())
-    return "\n".join(lines)
+    rows = {REAL: [_sample_cell(floors.get(score, nan), nan, score) for score in shown]} if floors else {}
+    for name in order:
+        found = zip(scores.loc[name, shown], sd.loc[name, shown], shown, strict=True)
+        rows[str(name)] = [_sample_cell(*one) for one in found]
+    headings = [SAMPLE[score][0] for score in shown]
+    return "\n".join([*lines, *_seeds(leaderboard), "", *grid("", headings, rows, 10)])
 
 
-def _sample_cell(value: float, style: str) -> str:
-    """Ten characters; blank where there is no value."""
-    return f"{'' if isnan(value) else format(value, style):>10}"
+SHORT_TABLES: Mapping[str, Callable[[pd.DataFrame], str]] = {  # by task
+    "reconstruct": short_table,
+    "forecast": forecast_short_table,
+    "sample": sample_short_table,
+}
+
+
+def _seeds(table: pd.DataFrame) -> list[str]:
+    """What the title of a table over seeds goes on with: how many there are."""
+    if "seeds" not in table:
+        return []
+    seeds = table.loc[table["value"].notna(), "seeds"]
+    least = "" if seeds.min() == seeds.max() else f"{seeds.min()} to "
+    return [f"mean ± standard deviation; seeds: {least}{seeds.max()}"]
+
+
+def _sample_cell(value: float, sd: float, score: str) -> str:
+    """The value, ± its standard deviation over seeds; blank where there is none."""
+    return "" if isnan(value) else format(value, SAMPLE[score][1]) + ("" if isnan(sd) else f" ± {sd:.3g}")
 
 
 def blocks(
@@ -104,28 +124,51 @@ def blocks(
     """A table for each score: experiments in order of their CRPS, by the levels of `column`."""
     rows = rows[rows[column].isin(list(levels))]
     crps = rows[rows["score"] == "crps"].groupby("experiment")["value"].mean()
-    order = list(crps.sort_values().index)
-    wide = max((len(name) for name in order), default=0) + 2
+    order = [str(name) for name in crps.sort_values().index]
+    wide = max((len(name) for name in order), default=0)
     head = {"lead_hours": "lead"}.get(column, column)
-    lines = []
+    lines: list[str] = []
     for score, title in titles.items():
         own = rows[(rows["score"] == score) & rows["value"].notna()]
         if own.empty:
             continue
-        lines += ["", title, f"{head:<{wide}}" + "".join(levels.values())]
-        for name in (name for name in order if name in set(own["experiment"])):
-            cells = own[own["experiment"] == name].groupby(column)[["value", "low", "high"]].mean()
-            lines.append(f"{name:<{wide}}" + "".join(_cell(cells, level, score) for level in levels))
+        numbers = own.reindex(columns=["experiment", column, "value", "low", "high", "sd"])
+        means = numbers.groupby(["experiment", column]).mean()
+        cells = {place: _cell(row, score) for place, row in means.iterrows()}
+        named = set(own["experiment"])
+        shown = {name: [cells.get((name, level), "") for level in levels] for name in order if name in named}
+        lines += ["", title, *grid(f"{head:<{wide}}", list(levels.values()), shown, 9)]
     return lines
 
 
-def _cell(cells: pd.DataFrame, level: float, score: str) -> str:
-    """Nine characters: the value, with a star where a difference is significant."""
-    if level not in cells.index:
-        return " " * 9
-    row = cells.loc[level]
-    if "_minus_" not in score:
-        style = ">8.3f" if abs(row["value"]) < 1000 else ">8.2g"  # on its way to blow up
-        return f"{row['value']:{style}} "
-    star = "*" if row["low"] > 0 or row["high"] < 0 else " "
-    return f"{row['value']:>+8.3f}{star}"
+def _cell(row: pd.Series, score: str) -> str:
+    """The value, ± its standard deviation over seeds, or with a star where a difference is significant."""
+    compares = "_minus_" in score
+    text = _number(row["value"], "+" if compares else "")
+    if not isnan(row["sd"]):
+        return f"{text} ± {_number(row['sd'])} "
+    return text + ("*" if compares and (row["low"] > 0 or row["high"] < 0) else " ")
+
+
+def _number(value: float, sign: str = "") -> str:
+    """Three decimals, unless it is of a model on its way to blow up."""
+    return format(value, f"{sign}.3f" if abs(value) < 1000 else f"{sign}.2g")
+
+
+def grid(
+    corner: str, headings: Sequence[str], rows: Mapping[str, Sequence[str]], least: int
+) -> Iterator[str]:
+    """Lines of named rows, cells right-aligned in columns of at least so many characters.
+
+    Columns that would make a line longer than LINE stand below the others, as many in each line; a row stands where it
+    has a cell.
+    """
+    wide = max(len(name) for name in (corner, *rows)) + 2
+    cell = max(least, 2 + max(len(text) for cells in (headings, *rows.values()) for text in cells))
+    lines = ceil(len(headings) / max(1, (LINE - wide) // cell))
+    each = ceil(len(headings) / lines)
+    for start in range(0, len(headings), each):
+        for name, cells in ((corner, headings), *rows.items()):
+            part = cells[start : start + each]
+            if any(part):
+                yield f"{name:<{wide}}{''.join(f'{text:>{cell}}' for text in part)}".rstrip()

@@ -1,0 +1,15 @@
+"""Tables: several runs, each of another seed, as mean and standard deviation."""
+
+import pandas as pd
+
+from fieldcast.loops.options import Tables
+from fieldcast.verification.seeds import TASKS, leaderboards, over_seeds
+from fieldcast.verification.short_table import SHORT_TABLES
+
+
+def tables(tables: Tables) -> dict[str, pd.DataFrame | str]:
+    """A table over seeds for each task, empty where no run has the task, and all of them in their short form."""
+    runs = [leaderboards(folder) for folder in tables.folders()]
+    found = {task: over_seeds([run[task] for run in runs if task in run]) for task in TASKS}
+    short = [SHORT_TABLES[task](table) for task, table in found.items() if len(table)]
+    return {**found, "summary": "\n\n".join(short)}

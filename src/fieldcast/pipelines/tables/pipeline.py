@@ -1,0 +1,12 @@
+"""Leaderboards of several runs -> seeds of each task, summary."""
+
+from kedro.pipeline import Pipeline, node
+
+from fieldcast.pipelines.tables import nodes
+
+TASKS = ("reconstruct", "forecast", "sample")
+
+
+def create_pipeline() -> Pipeline:
+    outputs = {task: f"seeds_{task}" for task in TASKS} | {"summary": "summary_seeds"}
+    return Pipeline([node(nodes.tables, "params:tables", outputs, name="tables")])

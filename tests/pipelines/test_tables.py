@@ -1,0 +1,85 @@
+"""Leaderboards of several runs become tables over seeds, on disk and in a few lines."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fieldcast.errors import InputError
+from fieldcast.loops.options import Tables
+from fieldcast.sentences import sentence
+
+OF_THE_TASK = {
+    "reconstruct": {"pattern": "random", "k": 0.1, "cells": "unobserved", "variable": "all", "score": "crps"},
+    "forecast": {"lead_hours": 24.0, "region": "globe", "variable": "all", "score": "crps"},
+    "sample": {"score": "fid"},
+}
+
+
+def write(run: Path, seed: int, task: str, values: dict[str, float]) -> None:
+    """A leaderboard of one score, by experiment."""
+    of = {"seed": seed, "data": "abc", **OF_THE_TASK[task]}
+    rows = [
+        {"experiment": name, **of, "value": value, "low": 0.0, "high": 9.0} for name, value in values.items()
+    ]
+    (run / "08_reporting").mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(run / f"08_reporting/leaderboard_{task}.csv", index=False)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[str]:
+    """Two runs: both have been scored on reconstructions, the second alone on samples."""
+    found = [tmp_path / "data", tmp_path / "data_seed1"]
+    for seed, run in enumerate(found):
+        write(run, seed, "reconstruct", {"vae": 0.25 + 0.02 * seed, "climatology": 0.7})
+    write(found[1], 1, "sample", {"ddpm": 0.018})
+    return [str(run) for run in found]
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_runs_of_two_seeds_are_gathered(
+    project: Callable[..., Any], runs: list[str], tmp_path: Path, capsys: Any, joined: bool
+) -> None:
+    named = "+".join(runs) if joined else runs
+    project("tables", data_root=tmp_path / "new", parameters={"tables": {"runs": named}})
+    folder = tmp_path / "new/08_reporting"
+    table = pd.read_csv(folder / "seeds_reconstruct.csv").set_index("experiment")
+    np.testing.assert_allclose(
+        table.loc["vae", ["seeds", "value", "sd"]].astype(float), [2, 0.26, 0.02 / 2**0.5]
+    )
+    assert table.loc["climatology", "sd"] == 0
+    sample = pd.read_csv(folder / "seeds_sample.csv")
+    assert list(sample["seeds"]) == [1] and sample["sd"].isna().all()
+    assert not (folder / "seeds_forecast.csv").read_text().strip()
+    printed = capsys.readouterr().out
+    for line in (
+        "mean ± standard deviation; seeds: 2",
+        "vae            0.260 ± 0.014",
+        "climatology    0.700 ± 0.000",
+        "mean ± standard deviation; seeds: 1",
+        "ddpm       0.018",
+    ):
+        assert line in [one.rstrip() for one in printed.splitlines()]
+    assert "Forecasts" not in printed
+    assert (folder / "summary_seeds.txt").read_text() in printed
+
+
+def test_what_cannot_be_gathered_ends_in_a_sentence(
+    project: Callable[..., Any], runs: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(Exception) as found:  # the runner may wrap it
+        project("tables", data_root=tmp_path, parameters={"tables": {"runs": [runs[0], runs[0]]}})
+    assert "are both of seed 0" in (sentence(found.value) or "")
+
+
+def test_runs_must_be_named() -> None:
+    assert Tables(" data + data_seed1+").folders() == ["data", "data_seed1"]
+    assert Tables(["a+b"]).folders() == ["a+b"]
+    for nothing in (None, "", "+", []):
+        with pytest.raises(
+            InputError, match=r"tables.runs is not set: say which runs, with --params tables.runs"
+        ):
+            Tables(nothing).folders()
