@@ -20,6 +20,8 @@ def test_the_table_reads_as_written() -> None:
             row("oi", 0.2, "crps", 0.125, 0.1, 0.2),
             row("nearest", 0.05, "rmse", 0.75, 0.7, 0.8),
             row("oi", 0.05, "rmse", 0.5, 0.4, 0.6),
+            row("oi", 0.05, "ssr", 0.9, 0.8, 1.0),
+            row("nearest", 0.05, "ssr", float("nan"), 0.8, 1.0),
             row("nearest", 0.05, "crps_minus_oi", 0.35, 0.3, 0.4),
             row("nearest", 0.2, "crps_minus_oi", 0.375, -0.1, 0.4),
             # none of these is shown
@@ -29,21 +31,25 @@ def test_the_table_reads_as_written() -> None:
         ]
     )
     assert [line.rstrip() for line in short_table(board).splitlines()] == [
-        "Unobserved cells, all variables, pattern random; anomaly standard deviations, lower is better",
+        "Unobserved cells, all variables, pattern random; anomaly standard deviations",
         "",
-        "fair CRPS",
+        "fair CRPS (lower is better)",
         "k              5 %     20 %",
         "oi          0.250    0.125",
         "nearest     0.600    0.500",
         "",
-        "RMSE",
+        "RMSE (lower is better)",
         "k              5 %     20 %",
         "oi          0.500",
         "nearest     0.750",
         "",
-        "CRPS minus that of optimal interpolation (* its 95 % interval leaves out 0)",
+        "spread-skill ratio (1: the ensemble knows its error)",
         "k              5 %     20 %",
-        "nearest    +0.350*  +0.375",
+        "oi          0.900",
+        "",
+        "CRPS minus that of optimal interpolation (95 % interval of the paired difference; * it leaves out 0)",
+        "k                               5 %                      20 %",
+        "nearest    +0.350 (+0.300, +0.400)*  +0.375 (-0.100, +0.400)",
     ]
 
 
@@ -78,12 +84,12 @@ def test_forecasts_are_shown_by_lead() -> None:
     assert [line.rstrip() for line in forecast_short_table(board).splitlines()] == [
         "Forecasts, all variables, globe; anomaly standard deviations",
         "",
-        "fair CRPS",
+        "fair CRPS (lower is better)",
         "lead               1 d      3 d",
         "persistence     0.600    0.750",
         "mine            0.250      inf",
         "",
-        "RMSE of the ensemble mean",
+        "RMSE of the ensemble mean (lower is better)",
         "lead                1 d       3 d",
         "mine                     1.2e+07",
         "",
@@ -91,13 +97,42 @@ def test_forecasts_are_shown_by_lead() -> None:
         "lead               1 d      3 d",
         "mine            0.900",
         "",
-        "CRPS minus that of the linear inverse model (* its 95 % interval leaves out 0)",
-        "lead               1 d      3 d",
-        "mine           -0.250*",
+        "CRPS minus that of the linear inverse model (95 % interval of the paired difference; * it leaves out 0)",
+        "lead                                1 d                       3 d",
+        "mine           -0.250 (-0.300, -0.125)*",
     ]
     hourly = board.assign(lead_hours=board["lead_hours"] / 8, region="domain")
     assert "0.375 d" in forecast_short_table(hourly)
     assert forecast_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+
+
+def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
+    board = pd.DataFrame(
+        [
+            row("optimal_interpolation", 0.01, "crps", 0.5, 0.4, 0.6),
+            row("corrected_interpolation", 0.01, "crps", 0.5, 0.4, 0.6),
+            *(
+                row("corrected_interpolation", k, "crps_minus_oi", -k, -k - 0.004, -k + 0.003)
+                for k in (0.01, 0.02, 0.05, 0.1, 0.2)
+            ),
+            row("corrected_interpolation", 0.5, "crps_minus_oi", 0.0001, -0.0002, 0.0004),
+        ]
+    )
+    lines = short_table(board).splitlines()
+    assert lines[7:] == [
+        "CRPS minus that of optimal interpolation (95 % interval of the paired difference; * it leaves out 0)",
+        "k                                               1 %                       2 %                       5 %",
+        "corrected_interpolation    -0.010 (-0.014, -0.007)*  -0.020 (-0.024, -0.017)*  -0.050 (-0.054, -0.047)*",
+        "k                                              10 %                      20 %                      50 %",
+        "corrected_interpolation    -0.100 (-0.104, -0.097)*  -0.200 (-0.204, -0.197)*  +0.000 (-0.000, +0.000)",
+    ]
+    assert max(len(line) for line in lines) <= 110
+    few = board.assign(low=float("nan"), high=float("nan"))  # times too few for an interval
+    assert short_table(few).splitlines()[7:] == [
+        "CRPS minus that of optimal interpolation",
+        "k                              1 %      2 %      5 %     10 %     20 %     50 %",
+        "corrected_interpolation    -0.010   -0.020   -0.050   -0.100   -0.200   +0.000",
+    ]
 
 
 def test_samples_have_a_line_each() -> None:
@@ -159,12 +194,12 @@ def test_over_seeds_a_value_has_its_deviation() -> None:
     assert short_table(board).splitlines()[1:] == [
         "mean ± standard deviation; seeds: 1 to 3",
         "",
-        "fair CRPS",
+        "fair CRPS (lower is better)",
         "k                 10 %            20 %",
         "mine    0.132 ± 0.003   0.100 ± 0.000",
         "new     0.250 ± 0.010           0.240",
         "",
-        "CRPS minus that of optimal interpolation (* its 95 % interval leaves out 0)",
+        "CRPS minus that of optimal interpolation",
         "k                  10 %             20 %",
         "mine                     -0.100 ± 0.250",
     ]

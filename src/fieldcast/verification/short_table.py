@@ -12,17 +12,19 @@ import pandas as pd
 
 from .regions import WHOLE
 
-RECONSTRUCT = {
-    "crps": "fair CRPS",
-    "rmse": "RMSE",
-    "crps_minus_oi": "CRPS minus that of optimal interpolation (* its 95 % interval leaves out 0)",
+RECONSTRUCT = {  # by score: the title of its block
+    "crps": "fair CRPS (lower is better)",
+    "rmse": "RMSE (lower is better)",
+    "ssr": "spread-skill ratio (1: the ensemble knows its error)",
+    "crps_minus_oi": "CRPS minus that of optimal interpolation",
 }
 FORECAST = {
-    "crps": "fair CRPS",
-    "rmse": "RMSE of the ensemble mean",
+    "crps": "fair CRPS (lower is better)",
+    "rmse": "RMSE of the ensemble mean (lower is better)",
     "ssr": "spread-skill ratio (1: the ensemble knows its error)",
-    "crps_minus_lim": "CRPS minus that of the linear inverse model (* its 95 % interval leaves out 0)",
+    "crps_minus_lim": "CRPS minus that of the linear inverse model",
 }
+PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
 DAYS = (1, 2, 3, 5, 10)  # leads to show, where they exist
 NONE = "No experiment has been scored yet."
 SAMPLE = {  # by score: its heading, and how a value is written
@@ -41,8 +43,7 @@ LINE = 110  # characters that a line has at most
 def short_table(leaderboard: pd.DataFrame) -> str:
     """Plain text: experiments by k, mean over variables in anomaly standard deviations, on unobserved cells.
 
-    Of the pattern `random`, or the first there is; experiments in order of their CRPS; lower is better
-    throughout.
+    Of the pattern `random`, or the first there is; experiments in order of their CRPS.
     """
     chosen = leaderboard[(leaderboard["variable"] == "all") & (leaderboard["cells"] == "unobserved")]
     if chosen.empty:
@@ -51,9 +52,7 @@ def short_table(leaderboard: pd.DataFrame) -> str:
     pattern = "random" if "random" in patterns else patterns[0]
     chosen = chosen[chosen["pattern"] == pattern]
     levels = {k: f"{100 * k:.4g} %" for k in map(float, sorted(chosen["k"].unique()))}
-    title = (
-        f"Unobserved cells, all variables, pattern {pattern}; anomaly standard deviations, lower is better"
-    )
+    title = f"Unobserved cells, all variables, pattern {pattern}; anomaly standard deviations"
     return "\n".join([title, *_seeds(chosen), *blocks(chosen, "k", levels, RECONSTRUCT)])
 
 
@@ -137,17 +136,22 @@ def blocks(
         cells = {place: _cell(row, score) for place, row in means.iterrows()}
         named = set(own["experiment"])
         shown = {name: [cells.get((name, level), "") for level in levels] for name in order if name in named}
-        lines += ["", title, *grid(f"{head:<{wide}}", list(levels.values()), shown, 9)]
+        told = PAIRED if "_minus_" in score and means["low"].notna().any() else ""
+        lines += ["", title + told, *grid(f"{head:<{wide}}", list(levels.values()), shown, 9)]
     return lines
 
 
 def _cell(row: pd.Series, score: str) -> str:
-    """The value, ± its standard deviation over seeds, or with a star where a difference is significant."""
-    compares = "_minus_" in score
-    text = _number(row["value"], "+" if compares else "")
+    """The value, ± its standard deviation over seeds; of a paired difference with its interval."""
+    sign = "+" if "_minus_" in score else ""
+    text = _number(row["value"], sign)
     if not isnan(row["sd"]):
         return f"{text} ± {_number(row['sd'])} "
-    return text + ("*" if compares and (row["low"] > 0 or row["high"] < 0) else " ")
+    if sign and row[["low", "high"]].notna().all():
+        # seen at a glance, and where a bound rounds to 0.000
+        star = "*" if row["low"] > 0 or row["high"] < 0 else " "
+        return f"{text} ({_number(row['low'], sign)}, {_number(row['high'], sign)}){star}"
+    return f"{text} "
 
 
 def _number(value: float, sign: str = "") -> str:
