@@ -97,7 +97,10 @@ class Uniform:
         return (self.low + self.high) / 2
 
     def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
-        return self.low[:, None] + (self.high - self.low)[:, None] * draws.uniform(self.low.shape[1])
+        low, high = self.low[:, None], self.high[:, None]
+        z = low + (high - low) * draws.uniform(self.low.shape[1])
+        # rounding may bring z to `high`, where the density is 0 and an importance weight infinite
+        return torch.where(z < high, z, torch.nextafter(high, low))
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
         return self.each.log_prob(z).sum(dim=2)
