@@ -185,8 +185,19 @@ def test_snapshots_are_states_on_the_way(space):
 
 def test_ddim_takes_the_weights_of_ddpm(space):
     model, other = make(space), make(space, sampler="ddim", jumps=3, clip=1.0)
-    other.load_state_dict(model.state_dict())
-    assert other.sample(Context(2), Draws(0, torch.arange(2))).abs().max() <= 1
+    generator = torch.Generator().manual_seed(0)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.2, generator=generator)
+    x, t, c = torch.randn(2, *space.state, generator=generator), torch.tensor([10, 900]), Context(2)
+    with torch.no_grad():
+        expected, own = model.network(x, t, c), other.network(x, t, c)
+        drawn = other.sample(c, Draws(0, torch.arange(2)))
+        other.load_state_dict(model.state_dict())
+        assert torch.equal(other.network(x, t, c), expected)
+        again = other.sample(c, Draws(0, torch.arange(2)))
+    assert (own - expected).abs().max() > 0.1
+    assert (again - drawn).abs().max() > 0.1
+    assert again.abs().max() <= 1
 
 
 def test_four_levels_on_images_of_28(sized):
