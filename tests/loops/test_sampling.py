@@ -173,7 +173,9 @@ def test_a_new_model_is_asked_for_what_it_can_say(images: xr.Dataset, space: Spa
     found = examine(White(space), part, 30, GREY, 0)
     assert np.allclose(found.values["elbo"], stats.norm.logpdf(part.batch.x.numpy()).sum(axis=(1, 2, 3)))
     assert examine(Mute(space), part, 30, GREY, 0).values == {}
-    assert not latents(White(space), found, part, 0) and not pictures(White(space), GREY, part, 0)
+    assert not latents(White(space), found, part, 0) and not pictures(
+        White(space), GREY, part, xr.Dataset(), 0
+    )
 
 
 def test_the_table_says_of_which_datum(images: xr.Dataset, space: Space) -> None:
@@ -200,7 +202,7 @@ def test_the_grid_rises_along_rows_and_falls_from_row_to_row(images: xr.Dataset,
     model = built(CODED, space)
     assert isinstance(model, VAE)
     part = split_of(images, split(images), "test", 12, GREY, model)
-    found = pictures(model, GREY, part, 0)
+    found = pictures(model, GREY, part, latents(model, examine(model, part, 2, GREY, 0), part, 0), 0)
     assert found["kind"].values.tolist() == ["grid"] * 100 + ["truth"] * 10 + ["reconstruction"] * 10
     corner = model.decode(torch.tensor([[[2.5, 2.5]]]), Context(1), Draws(0, torch.arange(1)))
     last_of_first_row = found["image"].values[9]
@@ -208,9 +210,27 @@ def test_the_grid_rises_along_rows_and_falls_from_row_to_row(images: xr.Dataset,
     assert np.allclose(found["image"].values[100], images["image"].values[60], atol=1e-4)
 
 
+@pytest.mark.parametrize(("latent", "chosen"), [(1, [0]), (2, [0, 1]), (5, [1, 4])])
+def test_the_grid_is_over_the_components_that_vary_most(
+    images: xr.Dataset, space: Space, latent: int, chosen: list[int]
+) -> None:
+    encoder, decoder = ({**part, "latent": latent} for part in (ENCODER, DECODER))
+    model = built({**CODED, "latent": latent, "encoder": encoder, "decoder": decoder}, space)
+    assert isinstance(model, VAE)
+    part = split_of(images, split(images), "test", 12, GREY, model)
+    inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
+    active = np.array([1e-3, 4.0, 1e-3, 1e-3, 1.0])[:latent] * np.linspace(-1, 1, 12)[:, None]
+    found = pictures(model, GREY, part, inside.assign(mean=(("datum", "latent"), active)), 0)
+    assert found.attrs["grid_components"] == chosen
+    z = torch.zeros(1, 1, latent)
+    z[..., chosen] = torch.tensor([-2.5, 2.5])[: len(chosen)]  # at the left of the top
+    top_left = model.decode(z, Context(1), Draws(0, torch.arange(1))).detach()[0]
+    assert np.allclose(found["image"].values[0], GREY.decode(top_left)["image"].values[0], atol=1e-4)
+
+
 def test_a_diffusion_is_shown_on_its_way(images: xr.Dataset, space: Space) -> None:
     model = built({**DIFFUSION, "steps": 300}, space)
     part = split_of(images, split(images), "test", 2, GREY, model)
-    found = pictures(model, GREY, part, 0)
+    found = pictures(model, GREY, part, xr.Dataset(), 0)
     assert found["chain_time"].values.tolist() == [t for t in (200, 100, 50, 20, 10, 0) for _ in range(4)]
     assert found["number"].values[:8].tolist() == [0, 1, 2, 3] * 2

@@ -12,6 +12,7 @@ from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.models.abilities import Coded, Gradual
 from fieldcast.models.core import Batch, Context, Model, Space
 from fieldcast.models.draws import Draws
+from fieldcast.verification.plots.prior import most_active
 
 LOOK = 2  # the step of draws that are looked at
 SIDE = 10  # of the decoded grid
@@ -49,34 +50,31 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
 
 
 @torch.no_grad()
-def pictures(model: Model, codec: StateCodec, split: Split, seed: int) -> xr.Dataset:
-    """States to look at, (picture, ...), with the coordinates kind, number and chain_time."""
+def pictures(model: Model, codec: StateCodec, split: Split, inside: xr.Dataset, seed: int) -> xr.Dataset:
+    """States to look at, (picture, ...), with the coordinates kind, number and chain_time; `inside` are its latents."""
     parts = []
     if isinstance(model, Coded):
-        parts = [decoded_grid(model, codec), *restored(model, codec, split, seed)]
+        parts = [decoded_grid(model, codec, inside), *restored(model, codec, split, seed)]
     elif isinstance(model, Gradual):
         parts = [snapshots(model, codec, seed)]
     return xr.concat(parts, "picture") if parts else xr.Dataset()
 
 
-def decoded_grid(model: Coded, codec: StateCodec) -> xr.Dataset:
-    """x of z_0 rising along a row and z_1 falling from row to row, the other components 0."""
+def decoded_grid(model: Coded, codec: StateCodec, inside: xr.Dataset) -> xr.Dataset:
+    """x of one component of z rising along a row and another falling from row to row, the others 0.
+
+    They are the two whose posterior means vary most, in attrs["grid_components"]: of many some may say nothing.
+    """
     device = model.space.area.device
     axis = torch.linspace(-REACH, REACH, SIDE, device=device)
     v, u = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-    latent = components(model)
+    latent = inside.sizes["latent"]
+    chosen = list(most_active(inside)) if latent > 1 else [0]
     z = torch.zeros(SIDE * SIDE, 1, latent, device=device)
-    z[:, 0, 0] = u.flatten()
-    if latent > 1:
-        z[:, 0, 1] = v.flatten()
+    z[:, 0, chosen] = torch.stack([u.flatten(), v.flatten()], dim=1)[:, : len(chosen)]
     draws = Draws(0, torch.arange(len(z), device=device), step=LOOK)
-    return of_kind(model.space, codec, model.restore(z, Context(len(z)), draws)[:, 0], "grid")
-
-
-def components(model: Coded) -> int:
-    """How many a code has."""
-    one = Draws(0, torch.zeros(1, dtype=torch.long, device=model.space.area.device))
-    return model.codes().draw(one).shape[-1]
+    x = model.restore(z, Context(len(z)), draws)[:, 0]
+    return of_kind(model.space, codec, x, "grid").assign_attrs(grid_components=chosen)
 
 
 def restored(model: Coded, codec: StateCodec, split: Split, seed: int) -> list[xr.Dataset]:

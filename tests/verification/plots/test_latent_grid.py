@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
 
 from fieldcast.verification.plots.latent_grid import latent_grid
 from fieldcast.verification.plots.pictures import of_kind
+from fieldcast.verification.plots.sample_examples import with_pictures
 
 
 def test_pictures_run_along_rows_from_the_top(sampled):
@@ -17,4 +20,28 @@ def test_pictures_run_along_rows_from_the_top(sampled):
     order = np.lexsort([places[:, 0], -places[:, 1].round(3)])
     shown = np.array([meshes[one].get_array() for one in order])
     np.testing.assert_array_equal(shown, of_kind(stored, "image", "grid"))
-    assert any("z_0 to the right, z_1 upwards" in text.get_text() for text in figure.axes[0].texts)
+    assert said(figure) == "vae, z_0 to the right, z_1 upwards"  # stored before components were chosen
+
+
+@pytest.mark.parametrize(
+    ("components", "words"),
+    [([3, 17], "vae, z_3 to the right, z_17 upwards"), ([0], "vae, z_0 to the right")],
+)
+def test_the_components_are_named(sampled, components, words):
+    stored = sampled()["examples"]["vae"].assign_attrs(grid_components=components)
+    assert said(latent_grid(stored, "image", "vae")) == words
+
+
+def test_the_components_stay_with_the_grid_beside_samples(sampled):
+    stored = sampled()["examples"]["vae"]
+    made = stored["kind"].isin(["grid", "truth", "reconstruction"]).to_numpy()
+    pictures = stored.isel(picture=made).assign_attrs(grid_components=[3, 17])
+    assert with_pictures(stored.isel(picture=~made), pictures).attrs == {
+        **stored.attrs,
+        "grid_components": [3, 17],
+    }
+
+
+def said(figure: Figure) -> str:
+    (heading,) = [text.get_text() for text in figure.axes[0].texts if "z_" in text.get_text()]
+    return heading

@@ -47,7 +47,7 @@ def look_inside(
         parts[name] = split, examine(one, split, asked["members"] if name == "test" else 1, codec, seed)
     split, examined = parts["test"]
     inside = insides.latents(one, examined, split, seed)
-    return density_table(parts), inside, insides.pictures(one, codec, split, seed)
+    return density_table(parts), inside, insides.pictures(one, codec, split, inside, seed)
 
 
 def trained(

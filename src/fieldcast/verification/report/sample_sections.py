@@ -181,7 +181,7 @@ def grids(results: Results, figures: Mapping[str, Picture]) -> Iterable[Markup]:
     if not found:
         yield missing("No grids were stored.")
         return
-    yield paragraph("Each picture decodes one code; components beyond the first two are 0.", kind="note")
+    yield paragraph("Each picture decodes one code; components that are not named are 0.", kind="note")
     yield from several(
         figures, {file_name("latent_grid", name): [name] for name in found}, "Decoded grid of codes"
     )
