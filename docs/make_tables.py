@@ -3,9 +3,9 @@
 Each row is one experiment of `sample` with one seed, trained, sampled and scored by `kedro run` in a folder of its
 own under data_tables/, named by the parameters that it sets, and is not run again once its scores are there: delete
 the folder after a change of code or of conf/. Rows run side by side, `--jobs` of them, each on its share of the cores;
-what they say goes to run.log in their folders. After every row the tables are printed, and its scores go to the record,
-docs/samples.csv; from that the document is written at the end or by `--print-only`. With `--missing` rows that stand in
-the record are not run again, wherever they were run.
+what they say goes to run.log in their folders. After every row the tables are printed, and its scores, with the day and
+the machine, go to the record, docs/samples.csv; from that the document is written at the end or by `--print-only`.
+With `--missing` rows that stand in the record are not run again, wherever they were run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,13 +26,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import yaml
 from sample_tables import LENDERS, SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
 
+from fieldcast.fields.images import VALIDATION
+
 ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf"
 DOCUMENT = ROOT / "docs" / "tables.md"
 RECORD = ROOT / "docs" / "samples.csv"  # scores of all rows that were run, one a line
 STORE = ROOT / "data_tables"
+IMAGES = 60_000  # of the training set of MNIST, and of Fashion-MNIST
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # what no seed changes
 BEGIN, END = "<!-- samples: begin -->", "<!-- samples: end -->"
 
@@ -79,6 +85,11 @@ class Job:
     def name(self) -> str:
         """In the record: the same for the same parameters."""
         return f"{self.table.env}/{self.row.experiment}_{digest(self.params)}"
+
+    @property
+    def machine(self) -> Path:
+        """The file that says where it was run."""
+        return self.folder / "machine.txt"
 
     @property
     def scores(self) -> Path:
@@ -146,6 +157,7 @@ def run(job: Job, folders: Folders) -> bool:
     for layer in SHARED:
         if not (job.folder / layer).is_symlink():
             (job.folder / layer).symlink_to(os.path.relpath(job.shared / layer, job.folder))
+    job.machine.write_text(machine(), encoding="utf-8")
     params = {**job.params, "seed": job.seed, "data_root": job.folder}
     *lender, own = (f"sample.{name}" for name in job.experiments)
     stages = "sampling,evaluation" if lender else "training,sampling,evaluation"
@@ -176,7 +188,7 @@ def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace
 def every(setting: str, tables: Sequence[Table]) -> list[Job]:
     """All rows of the first seed, then all of the next; what two tables share only once."""
     seeds = range(SETTINGS[setting].seeds)
-    jobs = (Job(setting, table, row, seed) for seed in seeds for table in tables for row in table.rows)
+    jobs = (Job(setting, table, row, seed) for seed in seeds for table in tables for row in table.of(setting))
     return list({job.folder: job for job in jobs}.values())
 
 
@@ -192,7 +204,8 @@ def record(jobs: Sequence[Job]) -> pd.DataFrame:
     scores = {key(job): scores_of(job) for job in jobs}
     if not scores:
         return before
-    new = pd.DataFrame(scores).T.rename_axis(index).assign(made=datetime.now(UTC).strftime("%Y-%m-%d"))
+    new = pd.DataFrame(scores).T.rename_axis(index)
+    new = new.join(pd.DataFrame([made(job) for job in jobs], new.index))
     whole = pd.concat([before.drop(new.index, errors="ignore"), new]).sort_index()
     replace(RECORD, whole.to_csv(float_format="%.6g"))
     return whole
@@ -205,6 +218,21 @@ def scores_of(job: Job) -> pd.Series:
     return pd.concat([found["value"], pd.Series(half, dtype=float)])
 
 
+def made(job: Job) -> dict[str, str | None]:
+    """The day of its scores, and the machine where that was noted."""
+    day = datetime.fromtimestamp(job.scores.stat().st_mtime, UTC).strftime("%Y-%m-%d")
+    noted = job.machine.read_text(encoding="utf-8") if job.machine.exists() else None
+    return {"made": day, "machine": noted}
+
+
+def machine() -> str:
+    """This one: its GPU where `nvidia-smi` knows one, else its processor."""
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    known = shutil.which(asked[0]) is not None
+    told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout if known else ""
+    return (told.splitlines() or [f"{os.cpu_count()} cores of a {platform.machine()} processor"])[0]
+
+
 def digest(params: Parameters) -> str:
     """Names a folder, so that scores of other parameters set here are never taken for those asked for."""
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
@@ -212,7 +240,7 @@ def digest(params: Parameters) -> str:
 
 def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     """A table in Markdown: mean ± standard deviation over the seeds that are there."""
-    found = {row: recorded[of(recorded, setting, table, row)] for row in table.rows}
+    found = {row: recorded[of(recorded, setting, table, row)] for row in table.of(setting)}
     if not any(map(len, found.values())):
         return f"### {table.title}\n\nNot run yet."
     lines = [f"### {table.title}", "", f"| {' | '.join(['experiment', *table.scores, 'seeds', 'report'])} |"]
@@ -224,7 +252,23 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     half = shown["elbo_half"].mean() if "elbo" in table.scores and "elbo_half" in shown else math.nan
     images = f" The choice of test images alone leaves each ELBO open by ± {half:.1f} nats (95 %), and all of a table "
     images = "" if math.isnan(half) else images + "alike, for their images are the same."
-    return "\n".join([*lines, "", table.notes + images])
+    return "\n".join([*lines, "", f"{table.notes} {budget(setting, table)}{images}"])
+
+
+def budget(setting: str, table: Table) -> str:
+    """How long rows are trained: what the setting asks, else what the environment has for them."""
+    known = yaml.safe_load((CONF / table.env / "parameters_fit.yml").read_text(encoding="utf-8"))["sample"]
+    spent: dict[str, list[str]] = {}
+    for row in table.of(setting):
+        job = Job(setting, table, row, 0)
+        trained = job.experiments[0]
+        fit = known[trained]["fit"]
+        steps, batch = job.params.get(f"sample.{trained}.fit.steps", fit["steps"]), fit["batch"]
+        images = job.params.get("ingestion.images.train", IMAGES) * (1 - VALIDATION)
+        words = f"{steps} steps of {batch} images, {steps * batch / images:.0f} epochs"
+        spent.setdefault(words, []).append(f"`{row.experiment}`")
+    told = [f"{words} ({', '.join(names)})" if len(spent) > 1 else words for words, names in spent.items()]
+    return f"Trained for at most {'; '.join(told)}."
 
 
 def of(recorded: pd.DataFrame, setting: str, table: Table, row: Row) -> list[bool]:
@@ -248,14 +292,17 @@ def spread(values: Iterable[float]) -> str:
 
 
 def heading(setting: str, recorded: pd.DataFrame) -> str:
-    """How the tables were made."""
-    machine = f"{os.cpu_count()} cores of a {platform.machine()} processor"
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
-    left = sum(key(job) not in recorded.index for job in every(setting, TABLES))
+    """How the tables were made, when and on what: as the record says."""
+    jobs = every(setting, TABLES)
+    shown = recorded[recorded.index.isin([key(job) for job in jobs])].reindex(columns=["machine", "made"])
+    machines = " and ".join(sorted(set(shown["machine"].astype(object).fillna("a machine not noted"))))
+    days = sorted(set(shown["made"]))
+    how = [f"`make tables SETTING={setting}`", machines, " to ".join([*days[:1], *days[1:][-1:]])]
+    left = len(jobs) - len(shown)
     so_far = f" Not yet complete: {left} rows are still to be run." if left else ""
     return (
         f"Setting {SETTINGS[setting].told}. Mean ± standard deviation over training seeds.{so_far}\n\n"
-        f"`make tables SETTING={setting}`, {machine}, {today}."
+        f"{', '.join(filter(None, how))}."
     )
 
 

@@ -1,6 +1,7 @@
 """`make tables` on a stand-in for `kedro run`: what is run, what is kept, and what the tables say of it."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     }.items():
         monkeypatch.setattr(script, name, path)
     monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(script, "machine", lambda: "an abacus")
     return script
 
 
@@ -116,3 +118,84 @@ def test_borrowed_weights_are_trained_first(make: Callable[..., Any]) -> None:
 def test_a_score_that_is_not_finite_is_said(make: Callable[..., Any], tables: ModuleType) -> None:
     make("--only", "quality")
     assert "| `flow` | not finite |" in tables.DOCUMENT.read_text()
+
+
+def test_the_heading_says_when_and_on_what_rows_were_made(
+    make: Callable[..., Any], tables: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("--only", "priors")
+    first, *rest = tables.every("reduced", [tables.TABLES[0]])
+    first.machine.unlink()  # made before that was noted
+    os.utime(first.scores, (1.6e9, 1.6e9))
+    for job in rest:
+        os.utime(job.scores, (1.7e9, 1.7e9))
+    monkeypatch.setattr(tables, "machine", lambda: "the one that prints")
+    make("--print-only")
+    expected = "SETTING=reduced`, a machine not noted and an abacus, 2020-09-13 to 2023-11-14."
+    assert expected in tables.DOCUMENT.read_text()
+    tables.STORE.rename(tables.STORE.with_name("elsewhere"))
+    make("--print-only")
+    assert expected in tables.DOCUMENT.read_text()
+    assert pd.read_csv(tables.RECORD)["machine"].isna().sum() == 1
+
+
+def test_a_record_that_knows_no_machines_is_printed_too(make: Callable[..., Any], tables: ModuleType) -> None:
+    make("--print-only")
+    assert "`make tables SETTING=reduced`.\n" in tables.DOCUMENT.read_text()
+    row = tables.every("reduced", tables.TABLES)[0].name
+    tables.RECORD.write_text(f"setting,row,seed,elbo,made\nreduced,{row},0,-1.0,2026-11-20\n")
+    make("--print-only")
+    assert "SETTING=reduced`, a machine not noted, 2026-11-20." in tables.DOCUMENT.read_text()
+    make("--only", "priors", "--missing")
+    noted = pd.read_csv(tables.RECORD).set_index(["row", "seed"])["machine"]
+    assert noted.isna()[row, 0] and noted.eq("an abacus").sum() == PRIORS * SEEDS - 1
+
+
+def test_a_machine_is_its_gpu_or_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    script = importlib.import_module("make_tables")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert script.machine().startswith(f"{os.cpu_count()} cores of a ")
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho NVIDIA H200\necho NVIDIA H200\n")
+    program.chmod(0o755)
+    assert script.machine() == "NVIDIA H200"
+
+
+def test_a_setting_has_rows_of_its_own(tables: ModuleType) -> None:
+    (quality,) = (table for table in tables.TABLES if table.name == "quality")
+    of = {setting: [row.experiment for row in quality.of(setting)] for setting in tables.SETTINGS}
+    assert of == {"reduced": ["vae_flow", "flow", "ddim"], "full": ["vae_flow", "flow", "ddpm"]}
+    assert "`ddpm`" in tables.budget("full", quality)
+
+
+def test_rows_of_the_record_in_the_repository_are_those_of_the_tables(tables: ModuleType) -> None:
+    rows = {
+        (setting, job.name) for setting in tables.SETTINGS for job in tables.every(setting, tables.TABLES)
+    }
+    recorded = pd.read_csv(DOCS / "samples.csv")
+    assert set(zip(recorded["setting"], recorded["row"], strict=True)) <= rows
+
+
+def test_a_distance_stands_beside_what_real_images_have(tables: ModuleType) -> None:
+    for table in tables.TABLES:
+        assert {f"{score}_floor" for score in {"fid", "kid"} & set(table.scores)} <= set(table.scores)
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "words"),
+    [
+        ("reduced", "literature", "8000 steps of 128 images, 20 epochs"),  # of the 50 000 not for validation
+        ("full", "literature", "200000 steps of 128 images, 512 epochs"),
+        ("reduced", "codes", "1500 steps of 128 images, 19 epochs"),  # of 10 000
+        (
+            "reduced",
+            "quality",
+            "8000 steps of 128 images, 20 epochs (`vae_flow`); 1600 steps of 128 images, 4 epochs (`flow`); "
+            "1600 steps of 64 images, 2 epochs (`ddim`)",
+        ),
+    ],
+)
+def test_the_budget_is_stated(tables: ModuleType, setting: str, name: str, words: str) -> None:
+    (table,) = (table for table in tables.TABLES if table.name == name)
+    assert tables.budget(setting, table) == f"Trained for at most {words}."
