@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pandas as pd
+import xarray as xr
 
-from fieldcast.verification.short_table import forecast_short_table, sample_short_table, short_table
+from fieldcast.verification.sample_short_table import sample_short_table
+from fieldcast.verification.short_table import forecast_short_table, short_table
 
 
 def row(experiment: str, k: float, score: str, *numbers: float, **other: str) -> dict:
@@ -159,7 +161,7 @@ def test_samples_have_a_line_each() -> None:
             for seed, sign in ((0, 1), (1, -1))  # the mean of seeds is shown
         ]
     )
-    assert sample_short_table(board).splitlines() == [
+    assert sample_short_table(board, {}).splitlines() == [
         "Samples beside test states: FID, KID and C2ST (a classifier's accuracy; 0.5: not told apart) low is good;",
         "ELBO and IWAE in nats, high is good; bits/dim and loss (mean squared error of reconstructions) low",
         "",
@@ -222,4 +224,43 @@ def test_columns_that_do_not_fit_stand_below() -> None:
         "a_model_with_a_name_of_some_length    4.168 ± 0.0123   -0.0005 ± 0.2       0.980 ± 0",
         "                                                ELBO            IWAE",
         "a_model_with_a_name_of_some_length    -134.93 ± 1.23   -1312.2 ± 120",
+    ]
+
+
+def test_the_table_of_samples_says_what_its_scores_are_of() -> None:
+    values = {
+        "flow": {"fid": 2.0, "fid_floor": 0.5, "elbo": 3.0},
+        "vae": {"fid": 4.0, "fid_floor": 0.5, "elbo": -2.0, "iwae": -1.0},
+        "ddpm": {"fid": 5.0, "fid_floor": 0.5},
+    }
+    board = pd.DataFrame(
+        [
+            {"experiment": name, "seed": 0, "score": score, "value": value}
+            for name, scores in values.items()
+            for score, value in scores.items()
+        ]
+    )
+    sizes = {"samples": 1000, "real": 10_000}
+    known = {
+        "flow": {"treatment": "dequantised", "K": 1, "fid_ceiling": 80.0, **sizes},
+        "vae": {"treatment": "threshold", "K": 500, "fid_ceiling": 90.0, "kid_ceiling": 7.0, **sizes},
+        "ddpm": {"treatment": "symmetric", "K": 300, **sizes},  # the times of a bound that is no IWAE
+        "elsewhere": {"treatment": "threshold", "K": 9, "fid_ceiling": 1e9, "samples": 8, "real": 8},
+    }
+    diagnostics = {name: xr.Dataset(attrs=attrs) for name, attrs in known.items()}
+    assert sample_short_table(board, diagnostics).splitlines()[2:] == [
+        "1000 samples against 10000 test states; IWAE with K = 500",
+        "",
+        "                        sees          FID         ELBO         IWAE",
+        "(real states)                         0.5",
+        "(noise)                                85",
+        "flow             dequantised            2            3",
+        "vae                threshold            4           -2           -1",
+        "ddpm               symmetric            5",
+    ]
+    fields = {"ddpm": xr.Dataset(attrs={"treatment": "standardised", **sizes, "real": 300})}
+    assert sample_short_table(board, fields).splitlines()[2:5] == [
+        "1000 samples against 300 test states",
+        "",
+        "                      FID      ELBO      IWAE",
     ]

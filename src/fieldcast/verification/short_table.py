@@ -5,8 +5,8 @@ Of the latter a cell is the mean over seeds ± its standard deviation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import ceil, isnan, nan
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, isnan
 
 import pandas as pd
 
@@ -27,16 +27,6 @@ FORECAST = {
 PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
 DAYS = (1, 2, 3, 5, 10)  # leads to show, where they exist
 NONE = "No experiment has been scored yet."
-SAMPLE = {  # by score: its heading, and how a value is written
-    "fid": ("FID", ".4g"),
-    "kid": ("KID", ".3g"),
-    "c2st": ("C2ST", ".3f"),
-    "elbo": ("ELBO", ".5g"),
-    "iwae": ("IWAE", ".5g"),
-    "bits_per_dim": ("bits/dim", ".4g"),
-    "test_loss": ("loss", ".3g"),
-}
-REAL = "(real states)"
 LINE = 110  # characters that a line has at most
 
 
@@ -53,7 +43,7 @@ def short_table(leaderboard: pd.DataFrame) -> str:
     chosen = chosen[chosen["pattern"] == pattern]
     levels = {k: f"{100 * k:.4g} %" for k in map(float, sorted(chosen["k"].unique()))}
     title = f"Unobserved cells, all variables, pattern {pattern}; anomaly standard deviations"
-    return "\n".join([title, *_seeds(chosen), *blocks(chosen, "k", levels, RECONSTRUCT)])
+    return "\n".join([title, *seeds_told(chosen), *blocks(chosen, "k", levels, RECONSTRUCT)])
 
 
 def forecast_short_table(leaderboard: pd.DataFrame) -> str:
@@ -68,53 +58,16 @@ def forecast_short_table(leaderboard: pd.DataFrame) -> str:
     shown = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
     levels = {lead: f"{lead / 24:.4g} d" for lead in shown}
     title = f"Forecasts, all variables, {chosen['region'].iloc[0]}; anomaly standard deviations"
-    return "\n".join([title, *_seeds(chosen), *blocks(chosen, "lead_hours", levels, FORECAST)])
+    return "\n".join([title, *seeds_told(chosen), *blocks(chosen, "lead_hours", levels, FORECAST)])
 
 
-def sample_short_table(leaderboard: pd.DataFrame) -> str:
-    """Plain text: a line an experiment, nearest to real states first; a column for each score that one of them has.
-
-    The first line is what training states score in the place of samples: no model can be expected below it.
-    """
-    numbers = leaderboard.reindex(columns=["experiment", "score", "value", "sd"])
-    means = numbers.groupby(["experiment", "score"]).mean()
-    scores, sd = (means[name].unstack("score") for name in ("value", "sd"))
-    shown = [name for name in SAMPLE if name in scores and scores[name].notna().any()]
-    if not shown:
-        return NONE
-    order = scores["fid"].sort_values().index if "fid" in scores else scores.index
-    lines = [
-        "Samples beside test states: FID, KID and C2ST (a classifier's accuracy; 0.5: not told apart) low is good;",
-        "ELBO and IWAE in nats, high is good; bits/dim and loss (mean squared error of reconstructions) low",
-    ]
-    floors = {name: float(scores[f"{name}_floor"].mean()) for name in shown if f"{name}_floor" in scores}
-    rows = {REAL: [_sample_cell(floors.get(score, nan), nan, score) for score in shown]} if floors else {}
-    for name in order:
-        found = zip(scores.loc[name, shown], sd.loc[name, shown], shown, strict=True)
-        rows[str(name)] = [_sample_cell(*one) for one in found]
-    headings = [SAMPLE[score][0] for score in shown]
-    return "\n".join([*lines, *_seeds(leaderboard), "", *grid("", headings, rows, 10)])
-
-
-SHORT_TABLES: Mapping[str, Callable[[pd.DataFrame], str]] = {  # by task
-    "reconstruct": short_table,
-    "forecast": forecast_short_table,
-    "sample": sample_short_table,
-}
-
-
-def _seeds(table: pd.DataFrame) -> list[str]:
+def seeds_told(table: pd.DataFrame) -> list[str]:
     """What the title of a table over seeds goes on with: how many there are."""
     if "seeds" not in table:
         return []
     seeds = table.loc[table["value"].notna(), "seeds"]
     least = "" if seeds.min() == seeds.max() else f"{seeds.min()} to "
     return [f"mean ± standard deviation; seeds: {least}{seeds.max()}"]
-
-
-def _sample_cell(value: float, sd: float, score: str) -> str:
-    """The value, ± its standard deviation over seeds; blank where there is none."""
-    return "" if isnan(value) else format(value, SAMPLE[score][1]) + ("" if isnan(sd) else f" ± {sd:.3g}")
 
 
 def blocks(

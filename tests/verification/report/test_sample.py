@@ -195,10 +195,12 @@ def test_fields_have_spectra_and_no_labels(of_fields, elements):
     assert of_fields.variable == "z"
 
 
-def test_what_all_see_alike_has_no_column(sampled):
-    parts = sampled()
-    parts["examples"]["ddpm"].attrs["treatment"] = "grey"
-    assert ("vae", "sees") not in cells(body(Sample(**parts), "The short answer"))
+def test_what_all_see_alike_is_said_of_images_alone(sampled):
+    for images in (True, False):
+        parts = sampled(images=images)
+        parts["examples"]["ddpm"].attrs["treatment"] = "grey"
+        found = cells(body(Sample(**parts), "The short answer"))
+        assert found.get(("vae", "sees")) == (["grey"] if images else None)
 
 
 def test_results_know_what_there_is(task):

@@ -14,7 +14,8 @@ from fieldcast.pipelines.evaluation.nodes import units
 from fieldcast.verification.leaderboard import FORECAST, leaderboard, sample_leaderboard
 from fieldcast.verification.plots.images import Picture
 from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, pictures, report
-from fieldcast.verification.short_table import forecast_short_table, sample_short_table, short_table
+from fieldcast.verification.sample_short_table import sample_short_table
+from fieldcast.verification.short_table import forecast_short_table, short_table
 from fieldcast.verification.stability import stability_table
 from fieldcast.verification.table import scored_digest, scored_samples, scored_starts
 
@@ -44,15 +45,19 @@ def rank_forecasts(
 
 
 def rank_samples(
-    extractor: bytes | None, fields: xr.Dataset, sampling: Sampling, limits: Limits, **scores: pd.DataFrame
+    extractor: bytes | None, fields: xr.Dataset, sampling: Sampling, limits: Limits, **parts: Any
 ) -> tuple[pd.DataFrame, str]:
-    """The leaderboard of the experiments whose samples have been scored in these features, and its short form."""
+    """The leaderboard of the experiments whose samples have been scored in these features, and its short form.
+
+    `parts` are <experiment>__scores and <experiment>__diagnostics.
+    """
     if extractor is None:
         return pd.DataFrame(), ""
     weights = load_features(extractor).known["weights"]
     scored = scored_samples(fields.attrs["digest"], **sampling.capped(limits), features=weights)
-    table = sample_leaderboard(named(scores), fields.attrs["digest"], scored)
-    return table, sample_short_table(table)
+    found = by_part(parts)
+    table = sample_leaderboard(named(found.get("scores", {})), fields.attrs["digest"], scored)
+    return table, sample_short_table(table, found.get("diagnostics", {}))
 
 
 def gather(

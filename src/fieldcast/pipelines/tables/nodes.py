@@ -3,8 +3,11 @@
 import pandas as pd
 
 from fieldcast.loops.options import Tables
+from fieldcast.verification.sample_short_table import sample_short_table
 from fieldcast.verification.seeds import TASKS, leaderboards, over_seeds
-from fieldcast.verification.short_table import SHORT_TABLES
+from fieldcast.verification.short_table import forecast_short_table, short_table
+
+SHORT_TABLES = {"reconstruct": short_table, "forecast": forecast_short_table, "sample": sample_short_table}
 
 
 def tables(tables: Tables) -> dict[str, pd.DataFrame | str]:

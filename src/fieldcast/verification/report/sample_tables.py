@@ -41,12 +41,13 @@ BEST: Mapping[str, Callable[[Iterable[float]], float]] = {
 def score_table(results: Results, board: SampleBoard, scores: Sequence[str], caption: str) -> Markup:
     """Experiments by scores, with intervals and, of distances, what real data have.
 
-    The best is bold, among those that see the data alike: others are not comparable.
+    The best is bold, among those that see the data alike: others are not comparable. Of images it is said how they see
+    them, even if all do alike.
     """
     shown = [score for score in scores if board.having(score)]
     if not shown:
         return missing("No experiment has any of these scores.")
-    seen = results.treatments if len(set(results.treatments.values())) > 1 else {}
+    seen = results.treatments if results.images or len(set(results.treatments.values())) > 1 else {}
     rows = []
     for name in board.having(*shown):
         line: list[Cell | str] = [Cell(tag("code", name))]
