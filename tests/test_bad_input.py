@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from kedro.pipeline.node import Node
 
 from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
@@ -121,9 +122,21 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         },
         ("ingestion.splits.test", "0030"),
     ),
-    "unknown model option": (
-        {"reconstruct": {"denoising_vae": {"model": {"latnet": 20}}}},
-        ("model.latnet", "did you mean 'latent'?"),
+}
+MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "misspelt option": ({"latnet": 20}, (".latnet: unknown option of vae.VAE", "did you mean 'latent'?")),
+    "misspelt type": ({"type": "vae.VEA"}, (".type", "'vae.VEA'", "module.Class")),
+    "misspelt option of a part": (
+        {"encoder": {"type": "vae.PriorEncoder", "latnet": 20}},
+        (".encoder.latnet", "did you mean 'latent'?"),
+    ),
+    "a word for a number": ({"kl_weight": "heavy"}, (".kl_weight = 'heavy'", "number")),
+    "a word for a whole number": ({"latent": "many"}, (".latent = 'many'", "integer")),
+    "a word for true or false": ({"likelihood_noise": "maybe"}, (".likelihood_noise = 'maybe'", "boolean")),
+    "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
+    "a part for a model": (
+        {"type": "vae.PriorEncoder"},
+        (".type: vae.PriorEncoder is not a core.Model",),
     ),
 }
 
@@ -294,6 +307,19 @@ def test_parameters(said: Any, family: str) -> None:
     assert all(word in text for word in words), text
 
 
+@pytest.mark.parametrize("family", MODELS)
+def test_models_before_the_first_node(said: Any, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    def run(self: Node, *_: Any) -> None:
+        raise AssertionError(f"{self.name} has run")
+
+    monkeypatch.setattr(Node, "run", run)
+    model, words = MODELS[family]
+    for pipeline in ("reconstruct.denoising_vae", "training", "__default__"):
+        text = said(pipeline, parameters={"reconstruct": {"denoising_vae": {"model": model}}})
+        assert text.startswith("reconstruct.denoising_vae.model."), text
+        assert all(word in text for word in words), text
+
+
 def test_an_unknown_experiment(said: Any) -> None:
     assert "'reconstruct.krigging'; did you mean reconstruct.kriging" in said("reconstruct.krigging")
     fill = {"fill": {"observations": "x.nc", "experiment": "reconstruct.krigging"}}
@@ -306,7 +332,9 @@ def test_an_unknown_experiment(said: Any) -> None:
         ("reconstruct: {mine: {modle: {}}}", ("mine.yml", "modle", "did you mean model?")),
         ("reconstruct: {mine: {model: [}}", ("mine.yml",)),
         ("reconstruct: {yours: {model: {}}}", ("mine.yml",)),
-        ("reconstruct: {mine: {model: {type: vae.VEA}}}", ("vae.VEA",)),
+        ("reconstruct: {mine: {model: {type: vae.VEA}}}", ("reconstruct.mine.model.type", "vae.VEA")),
+        ("reconstruct: {mine: {model: vae.VAE}}", ("reconstruct.mine.model = 'vae.VAE'", "{type: module")),
+        ("reconstruct: {mine: {model: {type: stepped.Stepped}}}", ("mine.model.model is not set",)),
         ("reconstruct: {mine: {weights: reconstruct.liner, model: {type: vae.VAE}}}", ("liner", "linear")),
     ],
 )
@@ -322,6 +350,15 @@ def test_a_configuration_in_a_real_process(kedro: Any, unharmed: Path) -> None:
     address = "reconstruct.denoising_vae"
     done = kedro("--pipelines", address, "--params", f"data_root={unharmed},{address}.fit.learning_rat=0.1")
     only_a_sentence(done, f"{address}.fit.learning_rat", "did you mean learning_rate?")
+
+
+def test_a_model_in_a_real_process(kedro: Any, tmp_path: Path) -> None:
+    address = "reconstruct.denoising_vae"
+    given = f"data_root={tmp_path / 'data'},{address}.model.likelihood_noise=maybe"
+    done = kedro("--pipelines", address, "--params", given)
+    only_a_sentence(done, f"{address}.model.likelihood_noise = 'maybe' should be a valid boolean.")
+    assert len(done.stderr.splitlines()) == 1  # no node was told
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- the machine

@@ -43,6 +43,10 @@ def said(session: Any) -> Callable[..., str | None]:
             {"sample": {"aa": {"fit": {"steps": 1}}}},
             "--params sample.aa.fit.steps: there is no such parameter; did you",
         ),
+        (
+            {"sample": {"aa": {"model": {"latent": 1}}}},
+            "--params sample.aa.model.latent: there is no such parameter; did you",
+        ),
         ({"data_rot": "x"}, "--params data_rot: there is no such parameter; did you mean data_root?"),
         (given(end="refused"), "the toy is refused: give it a name."),
         (

@@ -57,9 +57,10 @@ class Checks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Check that what the pipeline takes from disk is there."""
+        """Check its models, and that what it takes from disk is there."""
         self._done, self._total = 0, len(pipeline.nodes)
         self._catalog, self._to_read = catalog, {}
+        check_models(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
             if name == "parameters" or name.startswith("params:") or name not in catalog:
                 continue
@@ -99,10 +100,25 @@ def check_keys(given: Mapping[str, Any], parameters: Mapping[str, Any], conf: Pa
         parts = key.split(".")
         prefixes = [".".join(parts[: n + 1]) for n in range(len(parts))]
         below = any(one.startswith(f"{key}.") for one in known)
-        open_ended = any(stored.get(one, "") in (None, {}) for one in prefixes) or parts[2:3] == ["model"]
+        of_model = parts[2:3] == ["model"] and any(one.startswith(f"{prefixes[1]}.") for one in known)
+        open_ended = any(stored.get(one, "") in (None, {}) for one in prefixes) or of_model
         if key in known or below or open_ended or any(one in typed() for one in prefixes):
             continue
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(known))}")
+
+
+def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Raise InputError for a model of the pipeline that cannot be built as it is described."""
+    names = sorted(name for name in pipeline.inputs() if re.fullmatch(r"params:.+\.model", name))
+    models = {name.removeprefix("params:"): catalog.load(name) for name in names if name in catalog}
+    if not models:
+        return  # without the seconds that torch takes
+    from fieldcast.models.configuration import check
+    from fieldcast.models.core import Model
+
+    for key, config in models.items():
+        if not is_dataclass(config):  # a File is one, and has been checked
+            check(config, key, Model)
 
 
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:

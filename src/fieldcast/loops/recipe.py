@@ -164,9 +164,7 @@ def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
     """A model whose first weights are a function of the seed; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # weights are made on the processor
-        model = build(config, space)
-    if not isinstance(model, Model):
-        raise InputError(f"model.type: '{config['type']}' is a part of a model, not a model.")
+        model: Model = build(config, space, wanted=Model)
     return model
 
 

@@ -1,6 +1,7 @@
-"""Models: what p(x | c) is. torch, numpy and scipy only.
+"""Models: what p(x | c) is. torch, numpy and scipy, and pydantic for their configuration.
 
 core                   Space, Context, Batch, Model: Solved (closed form) or Trained (gradient steps); build
+configuration          what the YAML of a model may say: the annotations of its constructor
 abilities              what a model of states can be asked besides draws: densities, codes, a chain on its way
 draws                  the only randomness: a counter-based generator, keyed by (seed, step, datum, member, call)
 masks                  which cells are observed: one function a pattern

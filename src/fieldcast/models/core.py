@@ -7,13 +7,11 @@ V = 1, L = 0). Three choices of the context c are the three tasks: what was obse
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fieldcast.errors import InputError
+from fieldcast.models.configuration import check, is_part
 from fieldcast.models.draws import Draws
 
 
@@ -232,45 +231,23 @@ def place(model: Model, device: torch.device | str) -> Model:
     return model.to(device)
 
 
-def resolve(kind: str, key: str) -> type:
-    """The class `module.Class` of `fieldcast.models`: a closed world, so that a configuration can run nothing else."""
-    module_name, _, class_name = kind.rpartition(".")
-    try:
-        module = importlib.import_module(f"fieldcast.models.{module_name}")
-        found = vars(module)[class_name]
-        if not isinstance(found, type) or found.__module__ != module.__name__:
-            raise KeyError(class_name)  # what a module imports is not of this world
-        return found
-    except (ImportError, KeyError, ValueError):
-        raise InputError(
-            f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE."
-        ) from None
-
-
-def build(config: Mapping[str, Any], space: Space, key: str = "model") -> Any:
+def build(config: Mapping[str, Any], space: Space, key: str = "model", wanted: Any = Any) -> Any:
     """The object that `{type: module.Class, keyword: value ...}` describes; parts are described the same way.
 
-    A class whose first parameter is `space` receives it.
+    A class whose first parameter is `space` receives it. `wanted` is the class that it must be of.
 
     Raises
     ------
     InputError
-        For an unknown type or keyword, naming the nearest valid one.
+        For what `configuration.check` refuses, and for what the constructor does.
     """
-    kind = resolve(str(config.get("type", "")), key)
-    parameters = inspect.signature(kind).parameters
-    keywords = {}
-    for name, value in config.items():
-        if name == "type":
-            continue
-        if name not in parameters or name == "space":
-            near = get_close_matches(name, [p for p in parameters if p != "space"], n=1, cutoff=0)
-            hint = f"; did you mean '{near[0]}'?" if near else ", which takes no options."
-            raise InputError(f"{key}.{name}: unknown option of {config['type']}{hint}")
-        keywords[name] = (
-            build(value, space, f"{key}.{name}") if isinstance(value, Mapping) and "type" in value else value
-        )
-    if "space" in parameters:
+    kind = check(config, key, wanted)
+    keywords = {
+        name: build(value, space, f"{key}.{name}") if is_part(value) else value
+        for name, value in config.items()
+        if name != "type"
+    }
+    if "space" in inspect.signature(kind).parameters:
         keywords["space"] = space
     try:
         return kind(**keywords)

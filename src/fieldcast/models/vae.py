@@ -7,7 +7,7 @@ A VAE holds four parts, an encoder, a decoder, a likelihood and a prior; models 
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -119,8 +119,8 @@ class VAE(Trained):
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
-        likelihood: Likelihood | None = None, prior: Any = None, latent: int = 200, history: int = 0,
-        random: int = 0, kl_weight: float = 1.0, likelihood_noise: bool = False,
+        likelihood: Likelihood | None = None, prior: Prior | Vamp | None = None, latent: int = 200,
+        history: int = 0, random: int = 0, kl_weight: float = 1.0, likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space)
         self.history, self.random = history, random

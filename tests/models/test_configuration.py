@@ -1,0 +1,108 @@
+"""The annotations of a constructor are the rule of what YAML may say, and no Space is needed to apply it."""
+
+from collections.abc import Mapping, Sequence
+from inspect import Parameter
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+from fieldcast.errors import InputError
+from fieldcast.models.configuration import check, check_value, options
+from fieldcast.models.core import Model, build
+from fieldcast.models.vae import VAE, Encoder
+
+ROOT = Path(__file__).parents[2]
+PART = {"type": "vae.PriorEncoder", "latent": 3}
+OTHER = {"type": "climatology.Climatology"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "good", "bad"),
+    [
+        (int, [0, -3], [True, 3.0, "3", "many", None, [3], PART]),
+        (float, [1.5, 1, float("inf")], [True, "1.5", "heavy", None, {}, PART]),
+        (bool, [True, False], [1, 0, "true", "maybe", None]),
+        (str, ["", "rk4"], [3, True, None, ["rk4"]]),
+        (Literal["euler", "rk4"], ["euler"], ["leapfrog", 1, None]),
+        (float | None, [None, 2], ["2", False]),
+        (str | float | int, ["tendency", 1, 0.5], [True, [1], None]),
+        (Sequence[int], [[], [8, 16], (8, 16)], [8, "8", [8, "x"], [8.5], [True], {"0": 8}]),
+        (Sequence[float | int] | None, [None, [0, 1.5]], [[0, "x"], 1]),
+        (tuple[int, int], [[8, 16], (8, 16)], [[8], [8, 16, 32], 8]),
+        (Mapping[str, float], [{}, {"a": 1}], [{"a": "x"}, [1], 1]),
+        (Encoder, [PART], [5, "x", None, {"latent": 3}]),
+        (Encoder | None, [PART, None], [5, [PART]]),
+        (Model, [OTHER], [PART, 5]),
+        (Any, [5, "x", None, PART], [{"type": "vae.VEA"}]),
+        (Parameter.empty, [5, [1], PART], [{"type": "vae.VEA"}]),
+    ],
+)
+def test_a_value_fits_its_annotation_or_is_refused_by_name(
+    wanted: Any, good: list[Any], bad: list[Any]
+) -> None:
+    for value in good:
+        check_value(value, wanted, "model.option")
+    for value in bad:
+        with pytest.raises(InputError, match=r"^model\.option") as caught:
+            check_value(value, wanted, "model.option")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"kl_weight": "heavy"}, ".kl_weight = 'heavy' should be a valid number."),
+        ({"likelihood_noise": "maybe"}, ".likelihood_noise = 'maybe' should be a valid boolean."),
+        ({"latent": "many"}, ".latent = 'many' should be a valid integer."),
+        ({"latnet": 3}, ".latnet: unknown option of vae.VAE; did you mean 'latent'?"),
+        ({"space": 3}, ".space: unknown option of vae.VAE; did you mean 'latent'?"),
+        (
+            {"likelihood": {"type": "likelihoods.Bernoulli", "sigma": 1}},
+            ".likelihood.sigma: unknown option of likelihoods.Bernoulli, which takes no options.",
+        ),
+        (
+            {"prior": {"type": "priors.Vamp", "bounds": [0, "x"]}},
+            ".prior.bounds.1 = 'x' should be a valid number or a valid integer.",
+        ),
+        ({"likelihood": OTHER}, ".likelihood.type: climatology.Climatology is not a likelihoods.Likelihood."),
+        ({"encoder": "deep"}, ".encoder = 'deep' should be {type: module.Class, keyword: value ...}."),
+        (
+            {"decoder": {"type": "decoders.DenseDecoder"}},
+            ".decoder.latent is not set, and decoders.DenseDecoder has no default for it.",
+        ),
+        ({"type": "vae.FieldDecoder"}, ".type: vae.FieldDecoder is not a core.Model."),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_built(
+    space: Any, config: dict[str, Any], sentence: str
+) -> None:
+    config = {"type": "vae.VAE", **config}
+    with pytest.raises(InputError) as checked:
+        check(config, "reconstruct.mine.model", Model)
+    assert str(checked.value) == f"reconstruct.mine.model{sentence}"
+    with pytest.raises(InputError) as built:
+        build(config, space, "reconstruct.mine.model", Model)
+    assert str(built.value) == str(checked.value)
+
+
+def test_what_is_no_mapping_is_no_model() -> None:
+    with pytest.raises(InputError, match=r"^a\.b\.model = 'vae\.VAE' should be \{type: module\.Class"):
+        check("vae.VAE", "a.b.model", Model)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "conf/base/parameters/experiments").glob("*/*.yml")), ids=lambda file: file.stem
+)
+def test_every_experiment_is_described_well(file: Path) -> None:
+    config = yaml.safe_load(file.read_text())[file.parent.name][file.stem]["model"]
+    if config["type"] != "File":
+        assert issubclass(check(config, f"{file.parent.name}.{file.stem}.model", Model), Model)
+
+
+def test_options_are_what_the_constructor_takes_but_the_space() -> None:
+    assert list(options(VAE)) == [
+        *("encoder", "decoder", "likelihood", "prior", "latent", "history", "random"),
+        *("kl_weight", "likelihood_noise"),
+    ]
