@@ -133,6 +133,10 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a word for a number": ({"kl_weight": "heavy"}, (".kl_weight = 'heavy'", "number")),
     "a word for a whole number": ({"latent": "many"}, (".latent = 'many'", "integer")),
     "a word for true or false": ({"likelihood_noise": "maybe"}, (".likelihood_noise = 'maybe'", "boolean")),
+    "no such word": (
+        {"encoder": {"type": "encoders.Network", "latent": 3, "kind": "deep"}},
+        (".encoder.kind = 'deep' should be 'dense' or 'convolution'",),
+    ),
     "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
     "a part for a model": (
         {"type": "vae.PriorEncoder"},

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from fieldcast.models import covariance
 from fieldcast.models.covariance import (
     CORRELATIONS,
     EARTH,
+    Correlation,
     Kernel,
     chord,
     exponential,
@@ -15,6 +18,10 @@ from fieldcast.models.covariance import (
     matern32,
     matern52,
 )
+
+
+def test_every_correlation_can_be_asked_for():
+    assert get_args(Correlation) == tuple(CORRELATIONS)
 
 
 def sphere(count: int, seed: int = 0) -> torch.Tensor:

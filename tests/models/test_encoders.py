@@ -4,7 +4,6 @@ import torch
 from fieldcast.models.core import Batch, Context, build
 from fieldcast.models.distributions import Laplace, Normal, Point
 from fieldcast.models.draws import Draws
-from fieldcast.models.encoders import Network
 
 
 def make(space, **keywords):
@@ -45,5 +44,5 @@ def test_inference_is_the_network(space):
 
 
 def test_another_kind_is_named(space):
-    with pytest.raises(TypeError, match="recurrent"):
-        Network(space, 3, kind="recurrent")
+    with pytest.raises(ValueError, match="'recurrent' should be 'dense' or 'convolution'"):
+        make(space, kind="recurrent")

@@ -7,6 +7,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from fieldcast.models import kriging as module
+from fieldcast.models.configuration import check
 from fieldcast.models.core import Batch, Context, Space
 from fieldcast.models.covariance import EARTH, Kernel, exponential, matern32
 from fieldcast.models.draws import Draws
@@ -189,5 +190,5 @@ def test_a_loaded_model_draws_the_same(one):
 
 
 def test_an_unknown_correlation_is_refused():
-    with pytest.raises(TypeError, match="gaussian"):
-        Kriging(globe(3, 4), correlation="gaussian")
+    with pytest.raises(ValueError, match="'gaussian' should be 'exponential', 'matern32' or 'matern52'"):
+        check({"type": "kriging.Kriging", "correlation": "gaussian"}, "model")

@@ -8,6 +8,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from fieldcast.models import optimal_interpolation as module
+from fieldcast.models.configuration import check
 from fieldcast.models.core import Batch, Context, Space
 from fieldcast.models.covariance import EARTH, gaspari_cohn, matern32
 from fieldcast.models.draws import Draws
@@ -312,5 +313,6 @@ def test_order_of_the_training_set_follows_index(training):
 
 
 def test_an_unknown_correlation_is_refused():
-    with pytest.raises(TypeError, match="gaussian"):
-        OptimalInterpolation(globe(), correlation="gaussian")
+    config = {"type": "optimal_interpolation.OptimalInterpolation", "correlation": "gaussian"}
+    with pytest.raises(ValueError, match="'gaussian' should be 'exponential', 'matern32' or 'matern52'"):
+        check(config, "model")

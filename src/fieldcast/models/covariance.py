@@ -10,6 +10,7 @@ definite functions on spheres", table 1).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -47,7 +48,8 @@ def matern52(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*s
     return (1 + r + r.square() / 3) * torch.exp(-r)
 
 
-CORRELATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+Correlation = Literal["exponential", "matern32", "matern52"]
+CORRELATIONS: dict[Correlation, Callable[[Tensor, float], Tensor]] = {
     "exponential": exponential,
     "matern32": matern32,
     "matern52": matern52,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -73,13 +73,11 @@ class Diffusion(Trained):
     exact = False
 
     def __init__(
-        self, space: Space, network: Noise | None = None, steps: int = 1000, sampler: str = "ancestral",
-        jumps: int = 50, eta: float = 0.0, clip: float | None = None,
-        channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
+        self, space: Space, network: Noise | None = None, steps: int = 1000,
+        sampler: Literal["ancestral", "ddim"] = "ancestral", jumps: int = 50, eta: float = 0.0,
+        clip: float | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space)
-        if sampler not in ("ancestral", "ddim"):
-            raise TypeError(f"sampler is 'ancestral' or 'ddim', not '{sampler}'")
         self.network = network or TimedUNet(space, channels, patch)
         self.schedule = Schedule(steps)
         self.sampler, self.eta, self.clip = sampler, eta, clip

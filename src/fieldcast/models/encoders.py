@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -46,19 +46,17 @@ class Network(StateEncoder):
     """
 
     def __init__(
-        self, space: Space, latent: int, kind: str = "dense", hidden: Sequence[int] = (512, 512),
-        family: Family = "normal",
+        self, space: Space, latent: int, kind: Literal["dense", "convolution"] = "dense",
+        hidden: Sequence[int] = (512, 512), family: Family = "normal",
     ):  # fmt: skip
         super().__init__()
         self.family = family
         if kind == "dense":
             self.features: nn.Module = DenseFeatures(space, hidden)
             size = hidden[-1]
-        elif kind == "convolution":
+        else:
             self.features = ConvEncoder(len(space.variables), space.shape, space.wraps)
             size = self.features.features
-        else:
-            raise TypeError(f"kind is 'dense' or 'convolution', not '{kind}'")
         self.mean = nn.Linear(size, latent)
         self.log_scale = nn.Linear(size, latent)
 

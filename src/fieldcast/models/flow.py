@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -58,12 +59,10 @@ class Flow(Trained):
     exact = True
 
     def __init__(
-        self, space: Space, layers: int = 20, hidden: int = 256, network: str = "convolution",
-        interval: Sequence[float | int] | None = None,
+        self, space: Space, layers: int = 20, hidden: int = 256,
+        network: Literal["dense", "convolution"] = "convolution", interval: Sequence[float | int] | None = None,
     ):  # fmt: skip
         super().__init__(space)
-        if network not in ("dense", "convolution"):
-            raise TypeError(f"network is 'dense' or 'convolution', not '{network}'")
         self.logit = None if interval is None else Logit(float(interval[0]), float(interval[1]))
         self.shift = nn.Parameter(torch.zeros(space.state))
         self.log_scale = nn.Parameter(torch.zeros(space.state))

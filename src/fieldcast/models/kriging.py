@@ -22,7 +22,7 @@ from scipy.special import eval_legendre, sph_legendre_p_all
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.covariance import CORRELATIONS, EARTH, Kernel
+from fieldcast.models.covariance import CORRELATIONS, EARTH, Correlation, Kernel
 from fieldcast.models.draws import Draws
 from fieldcast.models.gain import Gain, Parametric, cholesky
 from fieldcast.models.places import Places, observations
@@ -103,10 +103,8 @@ class Kriging(Solved):
         }
     )
 
-    def __init__(self, space: Space, correlation: str = "matern32"):
+    def __init__(self, space: Space, correlation: Correlation = "matern32"):
         super().__init__(space)
-        if correlation not in CORRELATIONS:
-            raise TypeError(f"correlation '{correlation}' is none of {', '.join(CORRELATIONS)}")
         self.correlation = correlation
         self.places = Places(space)
         self.register_buffer("deviation", torch.ones(len(space.variables), len(self.places)))  # D

@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.covariance import CORRELATIONS, Kernel, gaspari_cohn
+from fieldcast.models.covariance import CORRELATIONS, Correlation, Kernel, gaspari_cohn
 from fieldcast.models.draws import Draws
 from fieldcast.models.gain import Gain, Moments, Parametric, Part, Tapered
 from fieldcast.models.places import Observations, Places, observations
@@ -67,10 +67,8 @@ class OptimalInterpolation(Solved):
         }
     )
 
-    def __init__(self, space: Space, correlation: str = "matern32"):
+    def __init__(self, space: Space, correlation: Correlation = "matern32"):
         super().__init__(space)
-        if correlation not in CORRELATIONS:
-            raise TypeError(f"correlation '{correlation}' is none of {', '.join(CORRELATIONS)}")
         self.correlation = correlation
         self.places = Places(space)
         self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))

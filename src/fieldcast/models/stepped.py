@@ -6,6 +6,7 @@ The base is the last state of a forecast, or the sparse field of a reconstructio
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -32,12 +33,10 @@ class Stepped(Trained):
     """
 
     def __init__(
-        self, space: Space, model: Trained, scheme: str = "euler", scale: str | float | int = "tendency",
-        through: bool = False,
+        self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler",
+        scale: Literal["tendency"] | float | int = "tendency", through: bool = False,
     ):  # fmt: skip
         super().__init__(space)
-        if scheme not in ("euler", "rk4"):
-            raise TypeError(f"scheme is 'euler' or 'rk4', not '{scheme}'")
         self.model, self.scheme, self.through = model, scheme, through
         self.history, self.ensemble = model.history, model.ensemble
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
