@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from math import isnan, nan
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,9 @@ Told = Mapping[str, Any]  # what the diagnostics of an experiment say
 Rows = dict[str, list[str]]
 
 
-def sample_short_table(leaderboard: pd.DataFrame, diagnostics: Mapping[str, xr.Dataset] | None = None) -> str:
+def sample_short_table(
+    leaderboard: pd.DataFrame, diagnostics: Mapping[str, xr.Dataset] = MappingProxyType({})
+) -> str:
     """Plain text: a line an experiment, nearest to real states first; a column for each score that one of them has.
 
     The first line is what training states score in the place of samples: no model can be expected below it. The next
