@@ -522,6 +522,29 @@ def test_a_checkpoint_of_another_grid(project: Any, finished: Path, tmp_path: Pa
     assert "the longitudes differ: the data set has 12 from 0 to 330" in (sentence(caught.value) or "")
 
 
+def test_a_checkpoint_of_another_model_or_of_other_splits(project: Any, models: Path) -> None:
+    """Nothing is drawn from old weights under a new name, nor by a model that was trained on the days of the test."""
+    other = {"reconstruct": {"climatology": {"model": {"type": "interpolation.Nearest"}}}}
+    splits = json.loads((models / "03_primary/splits.json").read_text())
+    moved = {**splits, "test": [splits["train"][1], splits["test"][1]]}
+    (models / "03_primary/splits.json").write_text(json.dumps(moved))
+    known = f"splits.test {splits['test']}, this run has {moved['test']}"
+    kind = "model.type climatology.Climatology, this run has interpolation.Nearest"
+    before = state(models)
+    for parameters, words in ((other, kind), ({}, known)):
+        with pytest.raises(Exception) as caught:
+            project(
+                "reconstruction",
+                data_root=models,
+                namespaces=["reconstruct.climatology"],
+                parameters=parameters,
+            )
+        text = sentence(caught.value) or ""
+        assert f"the checkpoint of 'reconstruct.climatology' was trained with {words}: train it again" in text
+        assert "`kedro run --pipelines training --namespaces reconstruct.climatology`" in text
+    assert state(models) == before
+
+
 def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
     checkpoint = models / "06_models/reconstruct/climatology/checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])

@@ -81,6 +81,8 @@ def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> No
     assert not [name for name in nodes(found["training"]) if name.startswith("reconstruct.borrower.")]
     assert nodes(borrower) >= {name for name in nodes(found["training"]) if ".lender." in name}
     assert "reconstruct.borrower.checkpoint" not in borrower.datasets()
+    (draw,) = [one for one in borrower.nodes if one.name == "reconstruct.borrower.draw"]
+    assert {"params:reconstruct.borrower.model", "params:reconstruct.lender.model"} <= set(draw.inputs)
     pupil = [one for one in found["training"].nodes if one.namespace == "reconstruct.pupil"]
     assert any("reconstruct.lender.checkpoint" in one.inputs for one in pupil)
 

@@ -109,7 +109,12 @@ def life(experiment: Experiment, shared: set[str]) -> dict[str, Pipeline]:
         raise InputError(f"{experiment.address}: only experiments of forecast can be of type File.")
     trains = not (experiment.weights or experiment.file)
     names = [name for name in LIFE[experiment.task] if name != "training" or trains]
-    keywords = {"task": experiment.task, "base": bool(experiment.base), "file": experiment.file}
+    keywords = {
+        "task": experiment.task,
+        "base": bool(experiment.base),
+        "file": experiment.file,
+        "whose": experiment.weights or experiment.address,
+    }
     stages = {name: stage(name, **keywords) for name in names}
     return {name: stamp(one, experiment, shared) for name, one in stages.items() if one.nodes}
 

@@ -1,13 +1,19 @@
-"""Stored observations must be of the variables and the grid of a checkpoint; what else differs: test_load."""
+"""Stored observations must be of the variables and the grid of a checkpoint, and it of the model, splits, data and seed
+of this run; what else differs: test_load."""
 
 import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.loops.checkpoint import Checkpoint
+from fieldcast.loops.checkpoint import Checkpoint, pack
 from fieldcast.loops.codec import FieldCodec
-from fieldcast.loops.matching import check_observations, matching
+from fieldcast.loops.matching import check_observations, drawn_from, matching
 from fieldcast.models.climatology import Climatology
+from fieldcast.models.core import build
+
+VAE = {"type": "vae.VAE", "latent": 4}
+STEPPED = {"type": "stepped.Stepped", "scale": 1, "model": VAE}
+AGAIN = ": train it again with `kedro run --pipelines training --namespaces reconstruct.mine`"
 
 
 @pytest.fixture
@@ -21,13 +27,23 @@ def data(world, codec):
 
 
 @pytest.fixture
+def check(world):
+    """Of what this run has, with the seed and the splits of the world."""
+
+    def run(data, made, seed=0, splits=world.splits):
+        check_observations(data, splits, made, seed, "reconstruct.mine")
+
+    return run
+
+
+@pytest.fixture
 def made(world, codec):
-    header = {"data": "abc", "seed": 0, "finished": True}
+    header = {"data": "abc", "seed": 0, "splits": dict(world.splits), "finished": True}
     return Checkpoint(Climatology(world.space), codec, header)
 
 
-def test_the_data_a_model_was_trained_on_fit_it(codec, data, made):
-    check_observations(data, made, 0)
+def test_the_data_a_model_was_trained_on_fit_it(codec, data, made, check):
+    check(data, made)
     xr.testing.assert_equal(matching(data, codec), data.drop_vars("segment", errors="ignore"))
 
 
@@ -48,19 +64,61 @@ def test_coordinates_in_single_precision_fit(codec, data):
         ),
         (
             lambda d: d.assign_attrs(data="xyz"),
-            "the checkpoint was trained with data abc, this run has xyz: train",
+            "the checkpoint of 'reconstruct.mine' was trained with data abc, this run has xyz" + AGAIN,
         ),
     ],
 )
-def test_other_observations_are_one_sentence(data, made, spoil, words):
+def test_other_observations_are_one_sentence(data, made, check, spoil, words):
     with pytest.raises(InputError) as caught:
-        check_observations(spoil(data), made, 0)
+        check(spoil(data), made)
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_of_another_seed_or_not_finished_is_refused(data, made):
-    with pytest.raises(InputError, match="trained with seed 0, this run has 1"):
-        check_observations(data, made, 1)
+def test_a_checkpoint_of_another_seed_or_not_finished_is_refused(data, made, check):
+    with pytest.raises(InputError, match="trained with seed 0, this run has 1" + AGAIN):
+        check(data, made, seed=1)
     half = Checkpoint(made.model, made.codec, {**made.header, "finished": False})
-    with pytest.raises(InputError, match="not finished"):
-        check_observations(data, half, 0)
+    with pytest.raises(InputError, match=r"the training of 'reconstruct\.mine' is not finished"):
+        check(data, half)
+
+
+def test_a_checkpoint_of_other_splits_is_refused(world, data, made, check):
+    """Else it would be scored on days that it was trained on."""
+    later = {**world.splits, "test": ["2004-01-01T00:00:00", world.splits["test"][1]]}
+    words = rf"trained with splits\.test \['{world.splits['test'][0]}', .*, this run has \['2004-01-01T00:00:00', "
+    with pytest.raises(InputError, match=words + f".*{AGAIN}"):
+        check(data, made, splits=later)
+    before = Checkpoint(made.model, made.codec, {k: v for k, v in made.header.items() if k != "splits"})
+    with pytest.raises(InputError, match=r"trained with splits\.train unset, this run has"):
+        check(data, before)
+
+
+@pytest.fixture
+def checkpoint(world, codec):
+    """Of reconstruct.mine, as it is trained."""
+    return pack(build(STEPPED, world.space), codec, {"model": STEPPED})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({**STEPPED, "model": {**VAE, "latent": 8}}, "model.model.latent 4, this run has 8"),
+        ({**STEPPED, "scheme": "rk4"}, "model.scheme unset, this run has rk4"),
+        ({"type": "stepped.Stepped", "model": VAE}, "model.scale 1, this run has unset"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused(checkpoint, changed, words):
+    """Of whatever experiment draws from it: the weights are not those that this run would train."""
+    for model in (changed, STEPPED):
+        with pytest.raises(InputError) as caught:
+            drawn_from(checkpoint, model, {"reconstruct.mine": changed})
+        said = f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
+        assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+
+
+def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(checkpoint):
+    heir = drawn_from(checkpoint, {**STEPPED, "scheme": "rk4"}, {"reconstruct.mine": STEPPED})
+    own = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED})
+    assert (heir.model.scheme, own.model.scheme) == ("rk4", "euler")
+    with pytest.raises(InputError, match=r"'reconstruct\.mine' holds the weights of stepped\.Stepped"):
+        drawn_from(checkpoint, {**STEPPED, "model": {**VAE, "latent": 8}}, {"reconstruct.mine": STEPPED})

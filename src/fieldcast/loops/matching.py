@@ -1,6 +1,10 @@
-"""Whether data fit a trained model: its variables, its units, its grid; what differs is one sentence."""
+"""Whether data fit a trained model: its variables, its units, its grid; and whether a checkpoint is what this run would
+train. What differs is one sentence."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -8,12 +12,13 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
 from fieldcast.fields.quality import HUGE
-from fieldcast.loops.checkpoint import Checkpoint
+from fieldcast.loops.checkpoint import Checkpoint, read_header, unpack
 from fieldcast.loops.codec import GRID, FieldCodec
 from fieldcast.models.core import Space
 
 STEP_TOLERANCE = 1e-3  # hours
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
+UNSET = "unset"
 
 
 def matching(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
@@ -100,18 +105,42 @@ def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
             )
 
 
-def check_fields(fields: xr.Dataset, made: Checkpoint, seed: int) -> None:
-    """One sentence if a checkpoint is not of these fields and this seed, and whole."""
+def drawn_from(
+    checkpoint: bytes, model: Mapping[str, Any], whose: Mapping[str, Mapping[str, Any]]
+) -> Checkpoint:
+    """A checkpoint whose weights are drawn from as `model` says.
+
+    `whose`: the experiment whose checkpoint it is, by its address, and its model in this run.
+
+    Raises
+    ------
+    InputError
+        If that model is not the one that was trained; and as `unpack` does.
+    """
+    ((address, configured),) = whose.items()
+    where = f"the checkpoint of '{address}'"
+    header = read_header(checkpoint, where)
+    same({"model": header.get("model")}, {"model": configured}, address)
+    return unpack(checkpoint, where, model)
+
+
+def check_fields(
+    fields: xr.Dataset, splits: Mapping[str, Any], made: Checkpoint, seed: int, address: str
+) -> None:
+    """One sentence if a checkpoint is not of these fields, splits and seed, and whole."""
     of_variables(fields, made.by_day, "the fields are")
     same_grid(fields, made.by_day, "the data set")
-    whole(made, fields.attrs.get("digest"), seed)
+    whole(made, fields.attrs.get("digest"), splits, seed, address)
 
 
-def check_observations(observations: xr.Dataset, made: Checkpoint, seed: int) -> None:
-    """One sentence if a checkpoint is not of these observations' variables, grid and data, of this seed, and whole."""
+def check_observations(
+    observations: xr.Dataset, splits: Mapping[str, Any], made: Checkpoint, seed: int, address: str
+) -> None:
+    """One sentence if a checkpoint is not of these observations' variables, grid and data, of these splits and this
+    seed, and whole."""
     of_variables(observations, made.by_day, "the observations are")
     same_grid(observations, made.by_day, "the data set")
-    whole(made, observations.attrs.get("data"), seed)
+    whole(made, observations.attrs.get("data"), splits, seed, address)
 
 
 def of_variables(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
@@ -124,16 +153,33 @@ def of_variables(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
         )
 
 
-def whole(made: Checkpoint, data: str | None, seed: int) -> None:
-    """One sentence if the checkpoint is of other data, of another seed, or not finished."""
+def whole(made: Checkpoint, data: str | None, splits: Mapping[str, Any], seed: int, address: str) -> None:
+    """One sentence if the checkpoint is of other data, other splits or another seed, or not finished."""
     header = made.header
-    known = {"data": (header.get("data"), data), "seed": (header.get("seed"), seed)}
-    for name, (trained, present) in known.items():
-        if trained != present:
-            raise InputError(
-                f"the checkpoint was trained with {name} {trained}, this run has {present}: train the experiment again."
-            )
+    trained = {name: header.get(name) for name in ("data", "splits", "seed")}
+    same(trained, {"data": data, "splits": splits, "seed": seed}, address)
     if not header.get("finished"):
         raise InputError(
-            "the training of the checkpoint is not finished: run it again, it goes on where it stopped."
+            f"the training of '{address}' is not finished: run it again, it goes on where it stopped."
         )
+
+
+def same(trained: Mapping[str, Any], present: Mapping[str, Any], address: str) -> None:
+    """One sentence for the first key by which a checkpoint differs from what this run would train."""
+    before, now = dict(leaves(trained)), dict(leaves(present))
+    for key in {**now, **before}:
+        if before.get(key, UNSET) != now.get(key, UNSET):
+            raise InputError(
+                f"the checkpoint of '{address}' was trained with {key} {before.get(key, UNSET)}, this run has "
+                f"{now.get(key, UNSET)}: train it again with `kedro run --pipelines training --namespaces {address}` "
+                "and the same --env and --params."
+            )
+
+
+def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a nested mapping by dotted name."""
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -103,7 +103,8 @@ def train(
             take(part, base, recipe.model.get("base"))
     header = {
         "task": recipe.task, "model": dict(recipe.model), "fit": asdict(options), "seed": recipe.seed,
-        "data": fields.attrs["digest"], "source": fields.attrs["source"], **provenance.code(),
+        "data": fields.attrs["digest"], "splits": dict(splits), "source": fields.attrs["source"],
+        **provenance.code(),
     }  # fmt: skip
     data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
     known = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]

@@ -6,21 +6,20 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.loops.checkpoint import unpack
 from fieldcast.loops.draw import reconstruct
 from fieldcast.loops.load import choose_device
-from fieldcast.loops.matching import check_observations
+from fieldcast.loops.matching import check_observations, drawn_from
 from fieldcast.loops.options import Evaluation, Limits
 from fieldcast.models.core import place
 
 
 def draw(
-    checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset,
-    evaluation: Evaluation, seed: int, limits: Limits, device: str,
+    checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset, splits: dict[str, Any],
+    evaluation: Evaluation, seed: int, limits: Limits, device: str, **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
-    """Reconstructions case by case, and what drawing and training cost."""
-    made = unpack(checkpoint, model=model)
-    check_observations(observations, made, seed)
+    """Reconstructions case by case, and what drawing and training cost; `whose`: see `drawn_from`."""
+    made = drawn_from(checkpoint, model, whose)
+    check_observations(observations, splits, made, seed, *whose)
     members = limits.cap("members", evaluation.members)
     parameters = sum(p.numel() for p in made.model.parameters())
     known = {"parameters": parameters, **made.header["costs"]}

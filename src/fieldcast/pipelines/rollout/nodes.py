@@ -7,10 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.loops import adopt as adopting
-from fieldcast.loops.checkpoint import unpack
 from fieldcast.loops.forecasts import Forecaster, forecast
 from fieldcast.loops.load import choose_device
-from fieldcast.loops.matching import check_fields
+from fieldcast.loops.matching import check_fields, drawn_from
 from fieldcast.loops.options import Drawing, File
 from fieldcast.loops.stability import stability
 from fieldcast.models.core import place
@@ -18,11 +17,15 @@ from fieldcast.models.core import place
 
 def roll(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    seed: int, device: str, earlier: bytes | None, on_disk: xr.Dataset | None,
+    splits: dict[str, Any], seed: int, device: str, earlier: bytes | None, on_disk: xr.Dataset | None,
+    **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, bytes, pd.DataFrame]]:  # fmt: skip
-    """Forecasts lead by lead, what the rollout is gone on from, and what drawing and training cost."""
+    """Forecasts lead by lead, what the rollout is gone on from, and what drawing and training cost.
+
+    `whose`: see `drawn_from`.
+    """
     forecaster, header = made(
-        checkpoint, model, options, fields, starts["scored"], starts["members"], seed, device
+        checkpoint, model, options, fields, starts["scored"], starts["members"], splits, seed, device, whose
     )
     known = {"parameters": sum(p.numel() for p in forecaster.model.parameters()), **header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
@@ -33,11 +36,11 @@ def roll(
 
 def stabilise(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    seed: int, device: str, earlier: bytes | None,
+    splits: dict[str, Any], seed: int, device: str, earlier: bytes | None, **whose: dict[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields."""
     times, members = starts["stability"], starts["stability_members"]
-    forecaster, header = made(checkpoint, model, options, fields, times, members, seed, device)
+    forecaster, header = made(checkpoint, model, options, fields, times, members, splits, seed, device, whose)
     yield from stability(forecaster, starts, fields, earlier, header["fingerprint"])
 
 
@@ -50,11 +53,11 @@ def adopt(
 
 def made(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, times: list[str],
-    members: int, seed: int, device: str,
+    members: int, splits: dict[str, Any], seed: int, device: str, whose: dict[str, dict[str, Any]],
 ) -> tuple[Forecaster, dict[str, Any]]:  # fmt: skip
     """The trained model at its starts, and the header of its checkpoint."""
-    found = unpack(checkpoint, model=model)
-    check_fields(fields, found, seed)
+    found = drawn_from(checkpoint, model, whose)
+    check_fields(fields, splits, found, seed, *whose)
     one = place(found.model, choose_device(device))
     members = members if options.members is None else options.members
     return Forecaster(one, found.by_day, fields, times, members, seed, options.feed), dict(found.header)

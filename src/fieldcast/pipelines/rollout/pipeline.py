@@ -1,28 +1,30 @@
-"""checkpoint, fields, starts -> forecasts, stability, costs."""
+"""checkpoint, fields, starts, splits -> forecasts, stability, costs."""
 
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.rollout import nodes
 
-MADE = ["checkpoint", "params:model", "params:options", "fields", "starts", "params:seed", "params:device"]
+INPUTS = {name: name for name in ("checkpoint", "fields", "starts", "splits")}
+PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "device")}
 
 
-def create_pipeline(file: bool = False) -> Pipeline:
-    """`file`: the forecasts were made elsewhere."""
+def create_pipeline(whose: str, file: bool = False) -> Pipeline:
+    """`whose`: address of the experiment whose checkpoint is drawn from; `file`: the forecasts were made elsewhere."""
     if file:
         inputs = ["params:model", "perfect_model", "starts", "fields"]
         return Pipeline([node(nodes.adopt, inputs, "forecasts", name="adopt")])
+    made = INPUTS | PARAMETERS | {whose: f"params:{whose}.model"}
     return Pipeline(
         [
             node(
                 nodes.roll,
-                [*MADE, "rollout_before", "forecasts_before"],
+                made | {"earlier": "rollout_before", "on_disk": "forecasts_before"},
                 ["forecasts", "rollout_state", "costs"],
                 name="roll",
             ),
             node(
                 nodes.stabilise,
-                [*MADE, "stability_before"],
+                made | {"earlier": "stability_before"},
                 ["stability", "snapshots", "stability_state"],
                 name="stabilise",
             ),

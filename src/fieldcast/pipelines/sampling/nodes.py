@@ -8,9 +8,9 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.loops import latents as insides
-from fieldcast.loops.checkpoint import Checkpoint, unpack
+from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.load import choose_device
-from fieldcast.loops.matching import whole
+from fieldcast.loops.matching import drawn_from, whole
 from fieldcast.loops.options import Limits, Pixels, Sampling
 from fieldcast.loops.sampling import density_table, draw_states, examine, physical, split_of
 from fieldcast.loops.state_codecs import StateCodec
@@ -19,10 +19,10 @@ from fieldcast.models.core import Model, place
 
 def draw(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str,
+    sampling: Sampling, seed: int, limits: Limits, device: str, **whose: dict[str, Any],
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
-    """Samples in physical units or grey values, and what drawing and training cost."""
-    made, one, codec = trained(checkpoint, model, options, fields, seed, device)
+    """Samples in physical units or grey values, and what drawing and training cost; `whose`: see `drawn_from`."""
+    made, one, codec = trained(checkpoint, model, options, fields, splits, seed, device, whose)
     begin = time.perf_counter()
     x = draw_states(one, sampling.capped(limits)["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
@@ -36,10 +36,10 @@ def draw(
 
 def look_inside(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str,
+    sampling: Sampling, seed: int, limits: Limits, device: str, **whose: dict[str, Any],
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures."""
-    _, one, codec = trained(checkpoint, model, options, fields, seed, device)
+    _, one, codec = trained(checkpoint, model, options, fields, splits, seed, device, whose)
     asked = sampling.capped(limits)
     parts = {}
     for name in ("test", "train"):
@@ -51,17 +51,18 @@ def look_inside(
 
 
 def trained(
-    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, seed: int, device: str
-) -> tuple[Checkpoint, Model, StateCodec]:
+    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
+    seed: int, device: str, whose: dict[str, dict[str, Any]],
+) -> tuple[Checkpoint, Model, StateCodec]:  # fmt: skip
     """The checkpoint, its model and its codec.
 
     Raises
     ------
     InputError
-        If it is of other data, of another seed, of another treatment of images, or not finished.
+        If it is of other data or splits, of another seed or model, of another treatment of images, or not finished.
     """
-    made = unpack(checkpoint, model=model)
-    whole(made, fields.attrs["digest"], seed)
+    made = drawn_from(checkpoint, model, whose)
+    whole(made, fields.attrs["digest"], splits, seed, *whose)
     codec = made.state_codec
     if "sample" in fields.dims and codec.treatment != options.treatment:
         raise InputError(

@@ -4,12 +4,13 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.sampling import nodes
 
-MADE = ["checkpoint", "params:model", "params:options", "fields", "splits"]
-PARAMETERS = [f"params:{name}" for name in ("sampling", "seed", "limits", "device")]
+INPUTS = {name: name for name in ("checkpoint", "fields", "splits")}
+PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "sampling", "seed", "limits", "device")}
 
 
-def create_pipeline() -> Pipeline:
-    inputs = [*MADE, *PARAMETERS]
+def create_pipeline(whose: str) -> Pipeline:
+    """`whose`: address of the experiment whose checkpoint is drawn from."""
+    inputs = INPUTS | PARAMETERS | {whose: f"params:{whose}.model"}
     return Pipeline(
         [
             node(nodes.draw, inputs, ["samples", "costs"], name="draw"),
