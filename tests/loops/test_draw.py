@@ -43,18 +43,23 @@ def test_the_context_holds_what_was_observed(world, observations):
 
 
 def test_reconstructions_obey_their_contract(world, observations, vae):
-    pieces = list(reconstruct(vae, world.codec, observations, 3, 0))
+    pieces = list(reconstruct(vae, world.codec, observations, 3, 7, "abc"))
     assert [piece.attrs["piece"] for piece, _ in pieces] == [0, 1]
     for number, (piece, milliseconds) in enumerate(pieces):
         Reconstructions().validate(piece)
         assert piece["k"].item() == observations["k"].values[number]
         assert milliseconds > 0
+        assert {name: piece.attrs[name] for name in ("checkpoint", "members", "seed")} == {
+            "checkpoint": "abc",
+            "members": 3,
+            "seed": 7,
+        }
     assert not np.allclose(pieces[0][0]["t"], pieces[1][0]["t"])
 
 
 def test_one_member_says_all_of_a_deterministic_model(world, observations):
-    piece, _ = next(reconstruct(Climatology(world.space), world.codec, observations, 19, 0))
-    assert piece.sizes["member"] == 1
+    piece, _ = next(reconstruct(Climatology(world.space), world.codec, observations, 19, 0, "abc"))
+    assert piece.sizes["member"] == 1 and piece.attrs["members"] == 19  # as many as were asked for
 
 
 def test_cells_that_never_exist_are_missing_in_what_is_drawn(world, observations, vae):

@@ -35,9 +35,10 @@ def made(world, chosen, model=None, times="scored", **options):
 
 
 def test_persistence_is_the_last_anomaly_on_the_climatology_of_the_valid_day(world, chosen):
-    piece = list(forecast(made(world, chosen, Persistence(world.space)), chosen, None, ""))[2].forecasts
+    piece = list(forecast(made(world, chosen, Persistence(world.space)), chosen, None, "f"))[2].forecasts
     assert piece["t"].dims == ("lead", "start", "member", "latitude", "longitude")
     assert piece["lead"].item() == 72 and piece.sizes["member"] == 1
+    assert (piece.attrs["members"], piece.attrs["seed"], piece.attrs["checkpoint"]) == (3, 0, "f")
     begin = pd.DatetimeIndex(piece["start"].values)
     anomaly = {}
     for name, days in (("start", begin), ("valid", begin + pd.Timedelta("3D"))):

@@ -12,6 +12,7 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
 import fieldcast
+from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
 from fieldcast.fields.images import ImageSource, open_images, split
 from fieldcast.loops.checkpoint import unpack
@@ -65,6 +66,13 @@ def test_the_report_has_the_task(sampled: Path) -> None:
     assert "Sampling" in page and "FID" in page
     figures = sampled / "08_reporting/figures/sample"
     assert len(list(figures.glob("*.png"))) > 5
+
+
+def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path) -> None:
+    with pytest.raises(
+        InputError, match="The samples were drawn with seed 0, this run asks for 1: draw them again"
+    ):
+        project("evaluation", data_root=sampled, namespaces=["sample.vae"], parameters={"seed": 1})
 
 
 def test_a_trained_model_samples_alone(sampled: Path) -> None:

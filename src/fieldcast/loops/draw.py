@@ -46,9 +46,13 @@ def draw(
 
 
 def reconstruct(
-    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int
+    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, fingerprint: str
 ) -> Iterator[tuple[xr.Dataset, float]]:
-    """Reconstructions, case by case, with the milliseconds that one draw took."""
+    """Reconstructions, case by case, with the milliseconds that one draw took.
+
+    They hold what they were drawn with: `fingerprint` is that of the checkpoint, and `members` the number asked for, of
+    which a deterministic model has one.
+    """
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
     for number in range(cases):
@@ -60,5 +64,12 @@ def reconstruct(
         result = result.assign_coords(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
         )
-        result.attrs = {"observations": observations.attrs["digest"], "piece": number, "pieces": cases}
+        result.attrs = {
+            "observations": observations.attrs["digest"],
+            "checkpoint": fingerprint,
+            "members": members,
+            "seed": seed,
+            "piece": number,
+            "pieces": cases,
+        }
         yield result, milliseconds

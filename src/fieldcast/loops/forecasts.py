@@ -46,7 +46,7 @@ class Forecaster:
         feed: Feed = "members",
     ):  # fmt: skip
         self.model, self.codec, self.seed, self.feed = model, codec, seed, feed
-        self.members = 1 if model.deterministic else members
+        self.asked, self.members = members, 1 if model.deterministic else members
         self.evaluations = 4 if getattr(model, "scheme", "") == "rk4" else 1  # of the model in a step
         self.places = calendars.positions(fields["time"], starts)
         self.times = fields["time"].values[self.places]
@@ -134,7 +134,7 @@ def forecast(
     fingerprint: str,
     on_disk: int = 0,
 ) -> Iterator[Piece]:
-    """Forecasts from the scored starts, in physical units, lead by lead.
+    """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with.
 
     `earlier` is the state of an interrupted rollout, of which `on_disk` leads are there: one more than the state
     knows of, where the interruption fell between the two.
@@ -150,6 +150,9 @@ def forecast(
         piece = physical(forecaster, ensemble)
         piece.attrs = {
             "starts": starts["digest"],
+            "checkpoint": fingerprint,
+            "members": forecaster.asked,
+            "seed": forecaster.seed,
             "feed": forecaster.feed,
             "piece": ensemble.number - 1,
             "pieces": leads,

@@ -12,6 +12,8 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Shaped
 
+from fieldcast.errors import InputError
+
 from .statistics import POWER
 
 CELLS = ("unobserved", "all")
@@ -67,6 +69,18 @@ def stamp(scores: pd.DataFrame, experiment: str, seed: int, data: str, scored: s
     return scores.assign(experiment=experiment, seed=seed, data=data, scored=scored)[
         [*STAMP, *scores.columns]
     ]
+
+
+def refuse_other_draws(draws: xr.Dataset, what: str, stage: str, **asked: int) -> None:
+    """Raise InputError unless the draws were made with the seed and the numbers that are asked for, as their attributes
+    say: scores are stamped with these."""
+    for name, number in asked.items():
+        drawn = draws.attrs.get(name)
+        if drawn is not None and drawn != number:
+            raise InputError(
+                f"The {what} were drawn with {name} {drawn}, this run asks for {number}: draw them again with "
+                f"`kedro run --pipelines {stage},evaluation,reporting` and the same --env and --params."
+            )
 
 
 def scored_digest(observations: xr.Dataset, members: int) -> str:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fieldcast.fields import grid
 from fieldcast.loops.compare import compare
-from fieldcast.loops.options import Evaluation, Limits, Sampling
+from fieldcast.loops.options import Drawing, Evaluation, Limits, Sampling
 from fieldcast.verification.forecasts import forecast_statistics
 from fieldcast.verification.leaderboard import FORECAST, leaderboard
 from fieldcast.verification.plots.examples import examples
@@ -16,7 +16,13 @@ from fieldcast.verification.plots.sample_examples import BESIDE_NEAREST, sample_
 from fieldcast.verification.reconstruction import reconstruction_statistics
 from fieldcast.verification.regions import WHOLE
 from fieldcast.verification.samples import sample_statistics
-from fieldcast.verification.table import scored_digest, scored_samples, scored_starts, stamp
+from fieldcast.verification.table import (
+    refuse_other_draws,
+    scored_digest,
+    scored_samples,
+    scored_starts,
+    stamp,
+)
 
 
 def score(
@@ -24,6 +30,8 @@ def score(
     normalisation: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
+    members = limits.cap("members", evaluation.members)
+    refuse_other_draws(reconstructions, "reconstructions", "reconstruction", members=members, seed=seed)
     scores, diagnostics = reconstruction_statistics(
         reconstructions,
         observations,
@@ -33,7 +41,7 @@ def score(
         area=area(fields),
         seed=seed,
     )
-    scored = scored_digest(observations, limits.cap("members", evaluation.members))
+    scored = scored_digest(observations, members)
     return stamp(scores, "", seed, observations.attrs["data"], scored), diagnostics
 
 
@@ -51,7 +59,7 @@ def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Datas
 
 def score_forecasts(
     forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
-    normalisation: xr.Dataset, seed: int,
+    normalisation: xr.Dataset, options: Drawing, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra.
 
@@ -59,6 +67,8 @@ def score_forecasts(
     """
     if not forecasts.data_vars:
         return pd.DataFrame(), xr.Dataset()
+    members = starts["members"] if options.members is None else options.members
+    refuse_other_draws(forecasts, "forecasts", "rollout", members=members, seed=seed)
     scores, diagnostics = forecast_statistics(
         forecasts,
         fields,
@@ -95,6 +105,8 @@ def score_samples(
     seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; and real and nearest training states to be shown."""
+    asked = sampling.capped(limits)
+    refuse_other_draws(samples, "samples", "sampling", **asked, seed=seed)
     known = compare(samples, fields, normalisation, splits, extractor, seed)
     scores, diagnostics = sample_statistics(
         samples,
@@ -107,7 +119,6 @@ def score_samples(
         noise=known.noise,
         seed=seed,
     )
-    asked = sampling.capped(limits)
     scored = scored_samples(fields.attrs["digest"], **asked, features=known.known["weights"])
     diagnostics = diagnostics.assign_attrs(treatment=samples.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first

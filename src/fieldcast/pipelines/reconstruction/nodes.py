@@ -24,8 +24,7 @@ def draw(
     parameters = sum(p.numel() for p in made.model.parameters())
     known = {"parameters": parameters, **made.header["costs"]}
     times: list[float] = []
-    for piece, sample_ms in reconstruct(
-        place(made.model, choose_device(device)), made.by_day, observations, members, seed
-    ):
+    one, fingerprint = place(made.model, choose_device(device)), made.header["fingerprint"]
+    for piece, sample_ms in reconstruct(one, made.by_day, observations, members, seed, fingerprint):
         times.append(sample_ms)
         yield piece, pd.DataFrame([{**known, "sample_ms": sum(times) / len(times)}])

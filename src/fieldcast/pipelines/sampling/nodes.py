@@ -23,12 +23,13 @@ def draw(
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Samples in physical units or grey values, and what drawing and training cost; `whose`: see `drawn_from`."""
     made, one, codec = trained(checkpoint, model, options, fields, splits, seed, device, whose)
+    asked = sampling.capped(limits)
     begin = time.perf_counter()
-    x = draw_states(one, sampling.capped(limits)["samples"], seed)
+    x = draw_states(one, asked["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
-    samples = physical(one.space, codec, x).assign_attrs(
-        data=fields.attrs["digest"], treatment=codec.treatment
-    )
+    known = {"data": fields.attrs["digest"], "treatment": codec.treatment}
+    known |= {"checkpoint": made.header["fingerprint"], "seed": seed, **asked}
+    samples = physical(one.space, codec, x).assign_attrs(known)
     parameters = sum(p.numel() for p in one.parameters())
     costs = {"parameters": parameters, **made.header["costs"], "sample_ms": milliseconds}
     return samples, pd.DataFrame([costs])
