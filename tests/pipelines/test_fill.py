@@ -118,7 +118,10 @@ def test_borrowed_weights_fill_too(fill: Any, gappy: Path) -> None:
         (lambda d: d.isel(lon=slice(0, 9)), ("longitudes differ", "9 from 0 to 180", "16 from 0 to")),
         (lambda d: d.interp(lat=d["lat"].values[:-1] - 10), ("latitudes differ", "train on this grid")),
         (lambda d: d.drop_vars("u200"), ("'u200'", "it has z500, t650, ws800")),
-        (lambda d: d.assign(t650=d["t650"].assign_attrs(units="degC")), ("'t650' is in 'degC'", "'K'")),
+        (
+            lambda d: d.assign(t650=d["t650"].assign_attrs(units="degC")),
+            ("'t650' of '", "is in 'degC'", "'K'"),
+        ),
         (lambda d: d.where(d["z500"] < 0, np.inf), ("'z500'", "Inf", "0004-12-23T00:00:00")),
         (lambda d: d.isel(valid_time=[]).drop_encoding(), ("no times",)),
     ],
@@ -131,7 +134,7 @@ def test_what_does_not_fit_is_one_sentence_and_writes_nothing(
     with pytest.raises(Exception) as caught:
         fill(file)
     said = sentence(caught.value) or ""
-    assert all(word in said for word in words) and "\n" not in said, said
+    assert all(word in said for word in (f"'{file}'", *words)) and "\n" not in said, said
     assert sorted(tmp_path.iterdir()) == [file]
 
 

@@ -108,12 +108,19 @@ class TrainedModel:
         if own != task:
             raise InputError(f"this checkpoint is of the task '{own}': {what} needs an experiment of {task}.")
 
-    def fill(self, dataset: xr.Dataset, members: int = 19, noise: float = 0.0, seed: int = 0) -> xr.Dataset:
+    def fill(
+        self,
+        dataset: xr.Dataset,
+        members: int = 19,
+        noise: float = 0.0,
+        seed: int = 0,
+        where: str = "the data set",
+    ) -> xr.Dataset:
         """Members of x given the values of a data set that are not NaN, with their mean and spread.
 
         Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in v's units.
         Observed cells keep their values, unless `noise`, the standard deviation of their error in anomaly standard
-        deviations, is above zero.
+        deviations, is above zero. `where` is how sentences call the data set.
 
         Raises
         ------
@@ -126,7 +133,7 @@ class TrainedModel:
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
             )
         model, codec = self.checkpoint.model, self.checkpoint.by_day
-        data = matching(dataset, codec)
+        data = matching(dataset, codec, where)
         x = draw(model, context_of(data, codec, model.space, noise), members, seed)
         filled = codec.decode(x, data["time"])
         if noise == 0:
@@ -135,12 +142,14 @@ class TrainedModel:
             )
         return as_before(dataset, with_moments(filled, codec), codec)
 
-    def forecast(self, dataset: xr.Dataset, steps: int, members: int = 10, seed: int = 0) -> xr.Dataset:
+    def forecast(
+        self, dataset: xr.Dataset, steps: int, members: int = 10, seed: int = 0, where: str = "the data set"
+    ) -> xr.Dataset:
         """Members of the states that follow the last ones of a data set, with their mean and spread.
 
         Each variable v becomes v (lead, member, ...), v_mean and v_spread (lead, ...), in v's units. `lead` is in
         hours after the scalar `forecast_reference_time`, the last time of the data set; `time` (lead) is what it is
-        valid at.
+        valid at. `where` is how sentences call the data set.
 
         Raises
         ------
@@ -152,7 +161,7 @@ class TrainedModel:
         if members < 1 or steps < 1:
             raise InputError(f"forecast needs at least one step and one member, not {steps} and {members}.")
         model, codec = self.checkpoint.model, self.checkpoint.by_day
-        data = last_states(dataset, codec, model.space, model.history)
+        data = last_states(dataset, codec, model.space, model.history, where)
         last = data["time"].values[-1:]
         forecaster = Forecaster(model, codec, data, list(calendars.iso(last)), members, seed, self.feed)
         pieces = [physical(forecaster, ensemble) for ensemble in forecaster.run(steps)]

@@ -21,19 +21,22 @@ TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 UNSET = "unset"
 
 
-def matching(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """The model's variables of a data set, on its grid and in its units; one sentence for what differs."""
-    data = layout.to_contract(dataset, "the data set")
+def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
+    """The model's variables of a data set, on its grid and in its units; one sentence for what differs.
+
+    `where`: how the sentence calls the data set.
+    """
+    data = layout.to_contract(dataset, where)
     for v in codec.variables:
         if v not in data or "time" not in data[v].dims:
             there = ", ".join(layout.time_varying(data)) or "none"
             raise InputError(
-                f"the data set has no variable '{v}' that changes in time, which the model needs; it has {there}."
+                f"{where} has no variable '{v}' that changes in time, which the model needs; it has {there}."
             )
         units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
         if units != expected:
             raise InputError(
-                f"variable '{v}' is in '{units}', the model was trained on '{expected}': convert it first."
+                f"variable '{v}' of {where} is in '{units}', the model was trained on '{expected}': convert it first."
             )
     data = data[list(codec.variables)].sortby("latitude")
     data = (
@@ -41,19 +44,19 @@ def matching(dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
         if around(data, codec)
         else data
     )
-    same_grid(data, codec, "the data set")
+    same_grid(data, codec, where)
     data = data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
     for v in codec.variables:
         odd = (np.abs(data[v]) >= HUGE).any(GRID).values
         if odd.any():
             raise InputError(
-                f"variable '{v}' of the data set holds Inf or an undeclared fill value on "
+                f"variable '{v}' of {where} holds Inf or an undeclared fill value on "
                 f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
             )
     return data
 
 
-def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: int) -> xr.Dataset:
+def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: int, where: str) -> xr.Dataset:
     """The states a forecast starts from: the last `history` of a data set, whole and a step apart.
 
     Raises
@@ -61,16 +64,16 @@ def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: i
     InputError
         Too few, with missing values, or of another time step; and as `matching` does.
     """
-    data, needed = matching(dataset, codec).sortby("time"), max(history, 1)
+    data, needed = matching(dataset, codec, where).sortby("time"), max(history, 1)
     there = data.sizes["time"]
     if there < needed:
-        raise InputError(f"the data set has {there} states, the model needs the last {needed}: give it more.")
+        raise InputError(f"{where} has {there} states, the model needs the last {needed}: give it more.")
     data = data.isel(time=slice(there - needed, there))
     steps = np.diff(calendars.hours(data["time"]))
     if np.any(np.abs(steps - space.step) > STEP_TOLERANCE):
         found = ", ".join(f"{step:g}" for step in steps)
         raise InputError(
-            f"the last states of the data set are {found} hours apart, the model was trained on steps of "
+            f"the last states of {where} are {found} hours apart, the model was trained on steps of "
             f"{space.step:g} hours: give the last {needed} at that step."
         )
     exists = space.exists.cpu().numpy()
@@ -79,7 +82,7 @@ def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: i
         if missing.any():
             day = calendars.iso(data["time"])[missing.argmax()]
             raise InputError(
-                f"variable '{v}' of the data set has missing values on {day}: a forecast "
+                f"variable '{v}' of {where} has missing values on {day}: a forecast "
                 "starts from whole states; fill them first."
             )
     return data

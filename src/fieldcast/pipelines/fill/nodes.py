@@ -15,6 +15,7 @@ def fill(
     seed: int, limits: Limits, device: str,
 ) -> xr.Dataset:  # fmt: skip
     """What a trained experiment says of the values that are missing in the file."""
-    observations = read_file(fill.file(), "fill.observations")
+    path = fill.file()
+    observations = read_file(path, "fill.observations")
     model = trained(fill.experiment, parameters, checkpoints).to(device)
-    return model.fill(observations, limits.cap("members", fill.members), fill.noise, seed)
+    return model.fill(observations, limits.cap("members", fill.members), fill.noise, seed, f"'{path}'")

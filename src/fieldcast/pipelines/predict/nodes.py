@@ -15,6 +15,8 @@ def predict(
     seed: int, limits: Limits, device: str,
 ) -> xr.Dataset:  # fmt: skip
     """What a trained experiment forecasts from the states of the file."""
-    states = read_file(predict.file(), "predict.states")
+    path = predict.file()
+    states = read_file(path, "predict.states")
     model = trained(predict.experiment, parameters, checkpoints).to(device)
-    return model.forecast(states, predict.steps, limits.cap("members", predict.members), seed)
+    members = limits.cap("members", predict.members)
+    return model.forecast(states, predict.steps, members, seed, f"'{path}'")
