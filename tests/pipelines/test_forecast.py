@@ -75,6 +75,12 @@ def test_the_long_rollouts_are_one_table(whole: Path) -> None:
     assert all(own["step"].tolist() == [1, 2, 3, 4] for _, own in table.groupby("experiment"))
 
 
+def test_the_costs_have_no_row_of_what_was_made_elsewhere_or_has_not_run(forecasted: Path) -> None:
+    table = pd.read_csv(forecasted / "08_reporting/costs.csv").set_index("experiment")
+    assert set(table["task"]) == {"forecast"} and set(table.index) == ALONE | {"vae", "vae_rk4"}
+    assert table["evaluations"].to_dict() == {**dict.fromkeys(table.index, 1), "vae_rk4": 4}
+
+
 @pytest.mark.parametrize("name", sorted(ALONE | {"vae"}))
 def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> None:
     """From the first start, with the seed of the run."""

@@ -75,6 +75,22 @@ def test_the_difference_is_that_of_the_two_scores(board: pd.DataFrame) -> None:
         )
 
 
+def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
+    folder = finished / "08_reporting"
+    table = pd.read_csv(folder / "costs.csv")
+    asked = ["task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"]
+    assert list(table) == [*asked, "evaluations"]
+    assert set(table["task"]) == {"reconstruct"} and sorted(table["experiment"]) == sorted(listed())
+    for name, row in table.set_index("experiment").iterrows():
+        (own,) = pd.read_csv(folder / f"reconstruct/{name}/costs.csv").to_dict("records")
+        pd.testing.assert_series_equal(row[list(own)], pd.Series(own), check_names=False, check_dtype=False)
+    assert (table["sample_ms"] > 0).all() and table["parameters"].dtype == int
+    borrowed = table.set_index("experiment").loc[
+        ["denoising_vae_residual", "denoising_vae_residual_rk4"], "train_seconds"
+    ]
+    assert borrowed.nunique() == 1  # its lender's
+
+
 def test_the_report_stands_alone(finished: Path) -> None:
     page = (finished / "08_reporting/report.html").read_text(encoding="utf-8")
     sources = re.findall(r"""(?:src|href|action|data)\s*=\s*["']([^"']*)""", page)

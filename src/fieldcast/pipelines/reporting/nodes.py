@@ -19,6 +19,10 @@ from fieldcast.verification.short_table import forecast_short_table, short_table
 from fieldcast.verification.stability import stability_table
 from fieldcast.verification.table import scored_digest, scored_samples, scored_starts
 
+COSTS = (
+    *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
+    "evaluations",  # of the model in a step of a forecast
+)
 Drawn = tuple[dict[str, Picture], dict[str, bytes]]  # for the page, and for the disk
 
 
@@ -91,6 +95,15 @@ def gather_samples(
         return {}, {}, {}
     task = Sample(leaderboard=leaderboard, **by_part(parts))
     return {"sample": task}, *drawn(task)
+
+
+def list_costs(**costs: pd.DataFrame) -> pd.DataFrame:
+    """What training and drawing cost, by <task>.<experiment>: one row each, without those that have not run."""
+    rows = []
+    for address, table in costs.items():
+        task, _, experiment = address.partition(".")
+        rows += [{"task": task, "experiment": experiment, **row} for row in table.to_dict("records")]
+    return pd.DataFrame(rows, columns=COSTS)
 
 
 def write_page(

@@ -1,4 +1,4 @@
-"""scores of all experiments -> leaderboard, summary; everything -> figures, report."""
+"""scores of all experiments -> leaderboard, summary; their costs -> one table; everything -> figures, report."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +24,13 @@ def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
     page |= {task: f"gathered_{task}" for task in tasks} | {
         f"{task}_figures": f"drawn_{task}" for task in tasks
     }
-    return found + Pipeline([node(nodes.write_page, page, "report", name="write_page")])
+    costs = {f"{task}.{name}": f"{task}_{name}_costs" for task in tasks for name in experiments[task]}
+    return found + Pipeline(
+        [
+            node(nodes.list_costs, costs, "costs", name="list_costs"),
+            node(nodes.write_page, page, "report", name="write_page"),
+        ]
+    )
 
 
 def reconstruction(names: Sequence[str]) -> Pipeline:
