@@ -1,11 +1,13 @@
+import itertools
 import logging
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.loops.checkpoint import unpack_bytes
+from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.loops.options import Fit, Limits, Sparsification
 from fieldcast.loops.recipe import Recipe, initialised, task, train
 from fieldcast.loops.tasks import evenly
@@ -82,6 +84,24 @@ def test_changed_data_start_afresh_and_a_damaged_state_says_so(world, caplog):
     assert len(list(train(recipe(), *data, state))) == 4
     assert len(run(world, recipe(), state[:1000])) == 4
     assert "damaged" in caplog.text
+
+
+def test_a_state_of_other_weights_is_never_taken_for_this_models(world, caplog):
+    """As another version of the code would have left it; without a look at the names it would count as trained."""
+    whole = run(world, recipe())
+    tensors, header = unpack_bytes(whole[-1].state, "")
+    renamed = {name.replace("encoder", "earlier_encoder"): value for name, value in tensors.items()}
+    with caplog.at_level(logging.WARNING):
+        again = run(world, recipe(), pack_bytes(renamed, header))
+    assert len(again) == len(whole) and "trained afresh" in caplog.text
+
+
+def test_the_clock_ends_a_training_between_two_validations(world, monkeypatch):
+    """Half an hour a step: the second step is past the 0.6 hours, long before the fourth, which is validated."""
+    hours = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: 1800.0 * next(hours))
+    saved = run(world, recipe(options=replace(OPTIONS, steps=40, report_every=40, minutes=36)))[-1]
+    assert saved.history["step"].tolist()[-1] < 5
 
 
 def test_training_lowers_the_loss_and_keeps_the_best(world):

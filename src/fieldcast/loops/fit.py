@@ -119,7 +119,9 @@ def descend(
 ) -> Iterator[Saved]:  # fmt: skip
     """Gradient steps."""
     run = Training(model, options, seed)
-    if header:
+    if header and not run.knows(tensors):
+        LOG.warning("The last training was of a network with other weights: it is trained afresh.")
+    elif header:
         run.resume(tensors, header)
         LOG.info("Trained to step %d before: %s.", run.step, "nothing to do" if run.finished else "going on")
     if run.finished:
@@ -147,7 +149,9 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
         begin, count = time.perf_counter(), 0
         sums: dict[str, Tensor | float] = {}
         model.train()
-        while count == 0 or (run.step % options.report_every and run.step < options.steps):
+        while count == 0 or (
+            run.step % options.report_every and run.step < options.steps and not run.late(begin)
+        ):
             index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)
             draws = Draws(run.seed, index, options.members, run.step)
             rollout, walked = run.rollout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
@@ -89,6 +90,11 @@ class Training:
         """Steps that a validation is over: one, until the loss was of rollouts."""
         return self.options.longest if self.step > self.first_rollout else 1
 
+    def late(self, begin: float | None = None) -> bool:
+        """Whether the clock ends the training, counting what has passed since `begin` too."""
+        since = 0.0 if begin is None else time.perf_counter() - begin
+        return self.options.minutes is not None and self.seconds + since >= 60 * self.options.minutes
+
     def update(self, loss: Tensor) -> None:
         """One step of AdamW, and of the average: its decay grows with the step, so that the start is soon forgotten."""
         for group in self.optimiser.param_groups:
@@ -126,7 +132,7 @@ class Training:
             self.average = copied(self.best)
         idle = self.step - max(self.best_step, self.first_rollout) >= waiting
         lost = not math.isfinite(loss)  # the best weights so far are kept
-        late = options.minutes is not None and self.seconds >= 60 * options.minutes
+        late = self.late()
         if late and self.step < options.steps:
             LOG.warning(TOO_LATE, options.minutes, self.step, options.steps)
         self.finished = self.step >= options.steps or idle or late or lost
@@ -141,6 +147,12 @@ class Training:
         header = {name: getattr(self, name) for name in KEPT}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
+
+    def knows(self, tensors: Weights) -> bool:
+        """Whether a state holds the weights that this model has: another version of the code may have named others."""
+        return {f"model.{name}" for name in learned(self.model)} == {
+            name for name in tensors if name.startswith("model.")
+        }
 
     def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
         """Go on from a state."""
