@@ -210,6 +210,9 @@ def show_report(browser: Browser, report: Path) -> None:
         browser.photograph(name)
 
 
+TASKS = ("reconstruct", "forecast", "sample")
+
+
 def show_graph(browser: Browser, data: Path, env: str) -> None:
     """The demo's pipeline: shared stages above and below, the experiments side by side, in layers."""
     command = (BIN / "kedro", "viz", "run", "--no-browser", "--port", "{port}", "--env", env)
@@ -234,11 +237,12 @@ def show_graph(browser: Browser, data: Path, env: str) -> None:
 
 
 def aside(node: Mapping[str, Any], experiments: set[str]) -> bool:
-    """Whether a node would hide the shape of the whole: of the pipeline's experiments only the scores are shown."""
+    """Whether a node would hide the shape of the whole: of the opened task's experiments only the scores are shown, of
+    other tasks nothing but their boxes."""
     task, _, rest = node["name"].partition("_")
     if node["type"] != "data" or node["name"].startswith(("leaderboard_", "summary_", "figures_")):
         return False
-    mine = node["name"].startswith("reconstruct.") or task in ("reconstruct", "drawn", "gathered")
+    mine = node["name"].partition(".")[0] in TASKS or task in (*TASKS, "drawn", "gathered")
     score = task == "reconstruct" and rest.removesuffix("_scores") in experiments
     return node["name"].endswith("_before") or (
         mine and not score and not node["name"].endswith(".checkpoint")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from kedro.framework.project import configure_project
 from kedro.pipeline import Pipeline, node
+from kedro_viz.api.rest.responses.pipelines import get_pipeline_response
+from kedro_viz.server import load_and_populate_data
 
 from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
@@ -169,3 +171,11 @@ def test_stamping() -> None:
         "parameters",
     ]
     assert made.outputs == ["forecast.vae_rk4.reconstructions", "forecast_vae_rk4_scores"]
+
+
+@pytest.mark.parametrize("name", ["demo", "__default__"])
+def test_kedro_viz_shows_layers(name: str) -> None:
+    """It shows none where data of a later layer lead to one of an earlier, also by way of an experiment's box."""
+    load_and_populate_data(ROOT, env="test")
+    layers = get_pipeline_response(name).layers
+    assert layers == ["raw", "intermediate", "primary", "feature", "models", "model_output", "reporting"]
