@@ -169,17 +169,10 @@ def run(job: Job, folders: Folders) -> bool:
 def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace: str | None = None) -> bool:
     """`kedro run` of some stages; whether it ended well."""
     path = folders[job.table.env]
-    written = ",".join(
-        f"{key}={value}" for key, value in (params | ({"ingestion.path": path} if path else {})).items()
-    )
-    command = [
-        str(Path(sys.executable).parent / "kedro"),
-        "run",
-        "--env",
-        job.table.env,
-        "--pipelines",
-        stages,
-    ]
+    asked = {**params, "ingestion.path": path} if path else params
+    written = ",".join(f"{key}={value}" for key, value in asked.items())
+    program = str(Path(sys.executable).parent / "kedro")
+    command = [program, "run", "--env", job.table.env, "--pipelines", stages]
     command += ["--params", written, *(["--namespaces", namespace] if namespace else [])]
     with (Path(str(params["data_root"])) / "run.log").open("a") as log:
         return subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode == 0
