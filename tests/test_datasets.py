@@ -1,8 +1,10 @@
 """What is saved comes back, whole or not at all: round trips, streams, open readers, kills, full disks."""
 
 import ast
+import base64
 import errno
 import gc
+import io
 import os
 import pickle
 import shutil
@@ -25,12 +27,14 @@ from kedro.io import DataCatalog
 from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
+from PIL import Image
 
 from fieldcast.datasets import (
     BytesDataset,
     FolderDataset,
     JSONDataset,
     NetCDFDataset,
+    PicturesDataset,
     TableDataset,
     TextDataset,
     ZarrDataset,
@@ -403,6 +407,22 @@ def test_previews_of_tables_and_json(tmp_path: Path) -> None:
     saved = JSONDataset(filepath=str(tmp_path / "a.json"))
     saved.save({"a": 1})
     assert saved.preview() == '{"a": 1}'
+
+
+def test_all_pictures_of_a_folder_stand_on_one_sheet(tmp_path: Path) -> None:
+    stored = PicturesDataset(path=str(tmp_path / "figures"))
+    colours = {"c": (0, 0, 255), "a": (255, 0, 0), "b": (0, 255, 0)}
+    for name, colour in colours.items():
+        content = io.BytesIO()
+        Image.new("RGB", (90, 30 if name == "b" else 60), colour).save(content, "PNG")
+        stored.save({name: content.getvalue()})
+    assert {name: load()[:4] for name, load in stored.load().items()} == dict.fromkeys("abc", b"\x89PNG")
+    shown = Image.open(io.BytesIO(base64.b64decode(stored.preview())))
+    assert shown.size == (1840, 620 + 620)  # two columns of 900 and a margin; rows as high as their highest
+    places = {"a": (450, 300), "b": (920 + 450, 150), "c": (450, 620 + 300)}
+    assert {name: shown.getpixel(place) for name, place in places.items()} == colours
+    assert shown.getpixel((920 + 450, 400)) == (255, 255, 255)
+    assert PicturesDataset.preview.__annotations__["return"].__name__ == "ImagePreview"
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-"""Kedro data sets that are whole or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes.
+"""Kedro data sets that are whole or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes,
+pictures.
 
 What is saved is written beside its place as `<name>.partial` and renamed when whole: `exists()` means
 complete, and an interrupted or failed write harms nothing that was there. Paths may be local or remote
@@ -13,6 +14,7 @@ from fieldcast.datasets.files import (
     TableDataset,
     TextDataset,
 )
+from fieldcast.datasets.pictures import PicturesDataset
 from fieldcast.datasets.zarr_store import ZarrDataset
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "FolderDataset",
     "JSONDataset",
     "NetCDFDataset",
+    "PicturesDataset",
     "TableDataset",
     "TextDataset",
     "ZarrDataset",
