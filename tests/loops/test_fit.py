@@ -226,6 +226,21 @@ def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it
     assert not any("base" in name for name in unpack_bytes(saved[-1].state, "")[0])
 
 
+def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):
+    oi = {"type": "optimal_interpolation.OptimalInterpolation"}
+    base = run(world, recipe(oi, T=6))[0].checkpoint
+    config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
+    asked = recipe(config, replace(OPTIONS, steps=4, report_every=1), T=6)
+    saved = run(world, asked, base=base)
+    history, header = saved[-1].history, unpack_bytes(saved[-1].checkpoint, "")[1]
+    tried = history[history["tuning"].notna()]
+    assert history["loss"].notna().sum() == 4 and len(tried) >= 7  # the first is a spread of 1
+    assert header["tuned"]["spread"] == pytest.approx(tried.loc[tried["tuning"].idxmin(), "spread"])
+    for before in saved[:-1]:  # the covariances of the folds are no part of a state: they are made again
+        again = run(world, asked, before.state, base=base)[-1]
+        assert same(again.checkpoint, saved[-1].checkpoint)
+
+
 def test_nothing_of_the_test_split_reaches_training(world):
     """Other test years, the same fitted numbers to the last bit."""
     first, _ = world.splits["test"]

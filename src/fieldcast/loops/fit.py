@@ -133,11 +133,17 @@ def descend(
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
-                    tune(model, validation, options, seed)
+                    run.history += trials(run.step, tune(model, validation, options, seed))
                 run.best = copied(learned(model))
             if run.finished or time.monotonic() - last >= options.save_every:
                 yield saved(run, pack, fingerprint)
                 last = time.monotonic()
+
+
+def trials(step: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was tried after so many steps as rows of a history: their score is no validation loss."""
+    called = {"validation": "tuning"}
+    return [{**{called.get(key, key): value for key, value in row.items()}, "step": step} for row in rows]
 
 
 def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Iterator[None]:

@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from fieldcast.verification.plots.losses import descent, parts
 from fieldcast.verification.report.training import costs_table, trained, tuned, tuning_table
 
 
@@ -24,6 +25,17 @@ def test_a_history_is_of_training_or_of_tuning(results):
     assert list(trained(results.history)) == ["denoising_vae"]
     assert list(tuned(results.history)) == ["optimal_interpolation"]
     assert tuned({"climatology": pd.DataFrame({"step": [0], "validation": [0.5]})}) == {}
+
+
+def test_what_was_tried_after_training_is_told_and_is_no_part_of_the_loss():
+    steps = pd.DataFrame({"step": [10, 20], "loss": [0.5, 0.4], "validation": [0.6, 0.5]})
+    tried = pd.DataFrame({"step": [20, 20], "tuning": [0.3, 0.2], "spread": [1.0, 1.05]})
+    history = {"corrected_interpolation": pd.concat([steps, tried], ignore_index=True)}
+    shown = text(tuning_table(history))
+    assert "spread = 1.05" in shown and "0.2000" in shown and "0.5000" not in shown
+    assert parts(descent(history["corrected_interpolation"])) == []
+    assert descent(history["corrected_interpolation"])["step"].tolist() == [10, 20]
+    assert tuned({"vae": steps}) == {}
 
 
 def test_costs_are_shown_where_they_were_measured(results):

@@ -24,6 +24,7 @@ def loss_curve(history: pd.DataFrame, experiment: str = "", look: Look | None = 
 
 def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
     """One panel an experiment, side by side; below it the parts of its loss, if any has some."""
+    histories = {name: descent(history) for name, history in histories.items()}
     appearance = chosen(histories, looks)
     with_parts = any(parts(history) for history in histories.values())
     columns = min(4, max(1, len(histories)))
@@ -43,6 +44,11 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]
             draw_parts(lower, history)
             calm(lower, "", "step", "parts of the loss" if column == 0 else "")
     return figure
+
+
+def descent(history: pd.DataFrame) -> pd.DataFrame:
+    """The rows of gradient steps: without what was tried after them."""
+    return history[history["tuning"].isna()] if "tuning" in history else history
 
 
 def parts(history: pd.DataFrame) -> list[str]:

@@ -34,12 +34,18 @@ def losses_shown(figures: Mapping[str, Picture]) -> Markup:
 
 
 def tuned(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Histories of choices tried on validation data."""
-    return {
-        name: found
-        for name, found in histories.items()
-        if len(found) and "loss" not in found and choices(found)
-    }
+    """What was tried on validation data: of a closed-form solution, or after training."""
+    tried = {name: trials(found) for name, found in histories.items()}
+    return {name: found for name, found in tried.items() if len(found) and choices(found)}
+
+
+def trials(history: pd.DataFrame) -> pd.DataFrame:
+    """The rows of choices, numbered."""
+    if "loss" not in history:
+        return history
+    after = history[history["tuning"].notna()] if "tuning" in history else history[:0]
+    after = after.drop(columns="validation", errors="ignore").dropna(axis=1, how="all")
+    return after.rename(columns={"tuning": "validation"}).assign(step=range(len(after)))
 
 
 def choices(history: pd.DataFrame) -> list[str]:
