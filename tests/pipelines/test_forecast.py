@@ -1,6 +1,12 @@
 """The task `forecast` from data to tables, on the tiny planet."""
 
+import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +118,60 @@ def test_the_report_has_the_task(whole: Path) -> None:
     page = (whole / "08_reporting/report.html").read_text(encoding="utf-8")
     assert "Forecasts" in page and "The long rollout" in page
     assert (whole / "08_reporting/forecast.gif").stat().st_size < 2e6
+
+
+LEADS = 60
+
+
+def rollout_process(data_root: Path) -> subprocess.Popen[str]:
+    """`kedro run` of a rollout in a process of its own."""
+    params = f"data_root={data_root},limits.T={LEADS}"
+    words = [
+        "run",
+        "--env",
+        "test",
+        "--pipelines",
+        "rollout",
+        "--namespaces",
+        "forecast.vae",
+        "--params",
+        params,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "kedro", *words]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE)
+
+
+def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
+    project: Any, finished: Path, tmp_path: Path
+) -> None:
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    for layer in ("01_raw", "02_intermediate", "03_primary"):
+        shutil.copytree(finished / layer, alone / layer)
+    asked: dict[str, Any] = {"data_root": alone, "parameters": {"limits": {"T": LEADS}}}
+    project("initialisation", **asked)
+    for stage in ("training", "rollout"):
+        project(stage, namespaces=["forecast.vae"], **asked)
+    shutil.copytree(alone, killed, ignore=shutil.ignore_patterns("07_model_output"))
+    own = killed / "07_model_output/forecast/vae"
+    moments, begun = random.Random(0), []
+    for _ in range(2):
+        begun.append(leads(own / "forecasts.zarr.partial"))
+        one = rollout_process(killed)
+        while one.poll() is None and leads(own / "forecasts.zarr.partial") <= begun[-1] + 5:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.2))
+        one.send_signal(signal.SIGKILL)
+        one.communicate()
+    last = rollout_process(killed)
+    assert last.communicate(timeout=300) and last.returncode == 0
+    assert 0 == begun[0] < begun[1] < LEADS
+    whole = alone / own.relative_to(killed)
+    for name in ("forecasts.zarr", "snapshots.zarr"):
+        xr.testing.assert_identical(xr.open_zarr(own / name), xr.open_zarr(whole / name))
+    assert (own / "stability.csv").read_bytes() == (whole / "stability.csv").read_bytes()
+
+
+def leads(store: Path) -> int:
+    """How many leads of an unfinished rollout are on disk."""
+    return len({chunk.name.partition(".")[0] for chunk in store.glob("z500/[0-9]*")})
