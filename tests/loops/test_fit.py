@@ -226,6 +226,18 @@ def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it
     assert not any("base" in name for name in unpack_bytes(saved[-1].state, "")[0])
 
 
+def test_a_base_of_other_data_is_refused(world):
+    oi = {"type": "optimal_interpolation.OptimalInterpolation"}
+    base = run(world, recipe(oi, T=6))[0].checkpoint
+    other = world.fields.assign_attrs(digest="0123456789ab")
+    data = (other, world.climatology, world.normalisation, world.splits)
+    asked = recipe({"type": "corrected.Corrected", "base": oi}, T=6)
+    with pytest.raises(
+        InputError, match=r"base: was fitted to data \w+, this run has 0123456789ab: fit it again"
+    ):
+        list(train(asked, *data, None, base))
+
+
 def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
     base = run(world, recipe(oi, T=6))[0].checkpoint

@@ -83,7 +83,7 @@ def train(
     Raises
     ------
     InputError
-        For a model that cannot be built, a device that is not there, a base of another model.
+        For a model that cannot be built, a device that is not there, a base of another model or other data.
     """
     codec, space = bridge(recipe, fields, climatology, normalisation)
     space = space.to(choose_device(recipe.device))
@@ -96,19 +96,19 @@ def train(
     if isinstance(model, Trained) and isinstance(training, Sample):
         states = next(training.states())
         model.prepare(states, Draws(recipe.seed, states.index))
+    known = {"data": fields.attrs["digest"], "splits": dict(splits)}
     for part in closed_form_parts(model):
         if base is None:
             solve(part, training, validation, options, recipe.seed)
         else:
-            take(part, base, recipe.model.get("base"))
+            take(part, base, recipe.model.get("base"), known)
     header = {
         "task": recipe.task, "model": dict(recipe.model), "fit": asdict(options), "seed": recipe.seed,
-        "data": fields.attrs["digest"], "splits": dict(splits), "source": fields.attrs["source"],
-        **provenance.code(),
+        **known, "source": fields.attrs["source"], **provenance.code(),
     }  # fmt: skip
     data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
-    known = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]
-    fingerprint = recipe.fingerprint(data, known)
+    of_base = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]
+    fingerprint = recipe.fingerprint(data, of_base)
     yield from fit(
         model, training, validation, options, recipe.seed,
         lambda known: pack(model, codec, {**header, **known}), earlier, fingerprint,
@@ -174,11 +174,18 @@ def closed_form_parts(model: Model) -> list[Solved]:
     return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
 
 
-def take(part: Solved, base: bytes, config: Any) -> None:
-    """The state of another experiment's model, which must be the one that the recipe is built on."""
+def take(part: Solved, base: bytes, config: Any, known: Mapping[str, Any]) -> None:
+    """The state of another experiment's model, which must be the one that the recipe is built on, fitted to what is
+    `known` of these data."""
     found = unpack(base, "the checkpoint named by 'base'")
     if found.header["model"] != config:
         raise InputError(
             f"base: holds the model {found.header['model']}, but model.base is {config}: make them the same."
         )
+    for name, value in known.items():
+        if found.header[name] != value:
+            raise InputError(
+                f"base: was fitted to {name} {found.header[name]}, this run has {value}: fit it again first, with the "
+                "same --env and --params."
+            )
     part.load_state_dict(found.model.state_dict())
