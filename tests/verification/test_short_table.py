@@ -137,6 +137,30 @@ def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
     ]
 
 
+def test_long_rollouts_stand_below_the_forecasts() -> None:
+    where = {"region": "globe", "variable": "all", "lead_hours": 24.0, "score": "crps"}
+    board = pd.DataFrame(
+        [
+            where | {"experiment": name, "value": value}
+            for name, value in (("vae", 0.5), ("lim", 0.3), ("file", 0.1))
+        ]
+    )
+    steps = pd.DataFrame({"step": [1, 2, 3, 4], "mean": 0.0, "spectrum_ratio": 0.25, "mse_climatology": 1.2})
+    steady = steps.assign(std=1.0, finite=True, mse=[0.5, 1.1, 1.1, 1.1])
+    lost = steps.assign(
+        std=[1, 10, 2e5, float("inf")], finite=[True] * 3 + [False], mse=[0.5, 9, 9, float("inf")]
+    )
+    lines = forecast_short_table(board, {"vae": lost, "lim": steady, "not scored": steady}).splitlines()
+    assert lines[-6:] == [
+        "",
+        "long rollout, 4 steps (MSE of the mean: last step below 1, first not below that of the",
+        "climatology; std, 1 is right, and power at short waves over the truth's: at the last finite step)",
+        "        MSE < 1 to  climatology      blew up          std  short waves",
+        "lim              1                                   1.00         0.25",
+        "vae              1            2            4        2e+05         0.25",
+    ]
+
+
 def test_samples_have_a_line_each() -> None:
     nan = float("nan")
     values = {

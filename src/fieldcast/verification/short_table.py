@@ -11,6 +11,7 @@ from math import ceil, isnan
 import pandas as pd
 
 from .regions import WHOLE
+from .stability import stability_horizons
 
 RECONSTRUCT = {  # by score: the title of its block
     "crps": "fair CRPS (lower is better)",
@@ -25,6 +26,13 @@ FORECAST = {
     "crps_minus_lim": "CRPS minus that of the linear inverse model",
 }
 PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
+LONG = {  # by what the long rollout came to: its column
+    "below_one": "MSE < 1 to",
+    "passes_climatology": "climatology",
+    "blow_up": "blew up",
+    "std": "std",
+    "spectrum_ratio": "short waves",
+}
 DAYS = (1, 2, 3, 5, 10)  # leads to show, where they exist
 NONE = "No experiment has been scored yet."
 LINE = 110  # characters that a line has at most
@@ -46,10 +54,13 @@ def short_table(leaderboard: pd.DataFrame) -> str:
     return "\n".join([title, *seeds_told(chosen), *blocks(chosen, "k", levels, RECONSTRUCT)])
 
 
-def forecast_short_table(leaderboard: pd.DataFrame) -> str:
+def forecast_short_table(
+    leaderboard: pd.DataFrame, stability: Mapping[str, pd.DataFrame] | None = None
+) -> str:
     """Plain text: experiments by lead, mean over variables in anomaly standard deviations, over the whole grid.
 
-    At 1, 2, 3, 5 and 10 days where these were scored, else at the first five leads.
+    At 1, 2, 3, 5 and 10 days where these were scored, else at the first five leads; below, what the long rollouts
+    came to, if there are any.
     """
     chosen = leaderboard[(leaderboard["variable"] == "all") & leaderboard["region"].isin(WHOLE)]
     if chosen.empty:
@@ -58,7 +69,34 @@ def forecast_short_table(leaderboard: pd.DataFrame) -> str:
     shown = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
     levels = {lead: f"{lead / 24:.4g} d" for lead in shown}
     title = f"Forecasts, all variables, {chosen['region'].iloc[0]}; anomaly standard deviations"
-    return "\n".join([title, *seeds_told(chosen), *blocks(chosen, "lead_hours", levels, FORECAST)])
+    told = [title, *seeds_told(chosen), *blocks(chosen, "lead_hours", levels, FORECAST)]
+    known = {name: (stability or {}).get(name) for name in by_crps(chosen)}
+    return "\n".join([*told, *long_rollouts({name: one for name, one in known.items() if one is not None})])
+
+
+def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A line an experiment: at which step the ensemble mean fails, and what is left at the end."""
+    found = stability_horizons(stability).set_index("experiment")
+    if found.empty:
+        return []
+    title = [
+        f"long rollout, {found['steps'].max()} steps (MSE of the mean: last step below 1, first not below that of the",
+        "climatology; std, 1 is right, and power at short waves over the truth's: at the last finite step)",
+    ]
+    rows = {
+        str(name): [_end(row[column], column) for column in LONG]
+        for name, row in found[list(LONG)].iterrows()
+    }
+    return ["", *title, *grid("", list(LONG.values()), rows, 9)]
+
+
+def _end(value: float, column: str) -> str:
+    """A step as a whole number, and nothing where it never came; of what remains two decimals."""
+    if isnan(value):
+        return ""
+    if column not in ("std", "spectrum_ratio"):
+        return f"{value:.0f}"
+    return f"{value:.2f}" if value < 1000 else f"{value:.0e}"
 
 
 def seeds_told(table: pd.DataFrame) -> list[str]:
@@ -75,8 +113,7 @@ def blocks(
 ) -> Sequence[str]:
     """A table for each score: experiments in order of their CRPS, by the levels of `column`."""
     rows = rows[rows[column].isin(list(levels))]
-    crps = rows[rows["score"] == "crps"].groupby("experiment")["value"].mean()
-    order = [str(name) for name in crps.sort_values().index]
+    order = by_crps(rows)
     wide = max((len(name) for name in order), default=0)
     head = {"lead_hours": "lead"}.get(column, column)
     lines: list[str] = []
@@ -92,6 +129,12 @@ def blocks(
         told = PAIRED if "_minus_" in score and means["low"].notna().any() else ""
         lines += ["", title + told, *grid(f"{head:<{wide}}", list(levels.values()), shown, 9)]
     return lines
+
+
+def by_crps(rows: pd.DataFrame) -> list[str]:
+    """The experiments, the best first."""
+    crps = rows[rows["score"] == "crps"].groupby("experiment")["value"].mean()
+    return [str(name) for name in crps.sort_values().index]
 
 
 def _cell(row: pd.Series, score: str) -> str:

@@ -38,14 +38,18 @@ def rank(
 
 
 def rank_forecasts(
-    starts: dict[str, Any] | None, fields: xr.Dataset, seed: int, **scores: pd.DataFrame
+    starts: dict[str, Any] | None, fields: xr.Dataset, seed: int, **parts: pd.DataFrame
 ) -> tuple[pd.DataFrame, str]:
-    """The leaderboard of the experiments that have been scored from these starts, and its short form."""
+    """The leaderboard of the experiments that have been scored from these starts, and its short form.
+
+    `parts` are <experiment>__scores and <experiment>__stability.
+    """
     if starts is None:
         return pd.DataFrame(), ""
     scored = scored_starts(starts, units(time_varying(fields)), starts["members"])
-    table = leaderboard(named(scores), starts["data"], scored, seed=seed, layout=FORECAST)
-    return table, forecast_short_table(table)
+    found = by_part(parts)
+    table = leaderboard(named(found.get("scores", {})), starts["data"], scored, seed=seed, layout=FORECAST)
+    return table, forecast_short_table(table, found.get("stability", {}))
 
 
 def rank_samples(

@@ -55,7 +55,7 @@ def forecasts(names: Sequence[str]) -> Pipeline:
         "starts": "starts_stored",
         "fields": "fields",
         "seed": "params:seed",
-        **scores("forecast", names),
+        **parts("forecast", names, ("scores", "stability")),
     }
     gathered = {"leaderboard": "leaderboard_forecast", "starts": "starts_stored"}
     drawn = ["gathered_forecast", "drawn_forecast", "figures_forecast", "animation_forecast", "stability"]
