@@ -1,5 +1,5 @@
-"""Stored observations must be of the variables and the grid of a checkpoint, and it of the model, splits, data and seed
-of this run; what else differs: test_load."""
+"""Stored observations must be of the variables and the grid of a checkpoint, and it of the model, splits, data, seed
+and options of this run; what else differs: test_load."""
 
 import pytest
 import xarray as xr
@@ -8,6 +8,8 @@ from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import Checkpoint, pack
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.matching import check_observations, drawn_from, matching
+from fieldcast.loops.options import Fit, Limits, Sparsification, TrainingMasks
+from fieldcast.loops.recipe import decided
 from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import build
 
@@ -98,7 +100,9 @@ def test_a_checkpoint_of_other_splits_is_refused(world, data, made, check):
 @pytest.fixture
 def checkpoint(world, codec):
     """Of reconstruct.mine, as it is trained."""
-    return pack(build(STEPPED, world.space), codec, {"model": STEPPED})
+    return pack(
+        build(STEPPED, world.space), codec, {"model": STEPPED, **decided(Fit(), Limits(), Sparsification())}
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,14 +117,41 @@ def test_a_checkpoint_of_another_model_is_refused(checkpoint, changed, words):
     """Of whatever experiment draws from it: the weights are not those that this run would train."""
     for model in (changed, STEPPED):
         with pytest.raises(InputError) as caught:
-            drawn_from(checkpoint, model, {"reconstruct.mine": changed})
+            drawn_from(checkpoint, model, {"reconstruct.mine": changed}, {})
         said = f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
         assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
 
 
 def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(checkpoint):
-    heir = drawn_from(checkpoint, {**STEPPED, "scheme": "rk4"}, {"reconstruct.mine": STEPPED})
-    own = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED})
+    heir = drawn_from(checkpoint, {**STEPPED, "scheme": "rk4"}, {"reconstruct.mine": STEPPED}, {})
+    own = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, {})
     assert (heir.model.scheme, own.model.scheme) == ("rk4", "euler")
     with pytest.raises(InputError, match=r"'reconstruct\.mine' holds the weights of stepped\.Stepped"):
-        drawn_from(checkpoint, {**STEPPED, "model": {**VAE, "latent": 8}}, {"reconstruct.mine": STEPPED})
+        drawn_from(checkpoint, {**STEPPED, "model": {**VAE, "latent": 8}}, {"reconstruct.mine": STEPPED}, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((Fit(steps=3000), Limits(), Sparsification()), "fit.steps 2000, this run has 3000"),
+        ((Fit(), Limits(T=8), Sparsification()), "fit.validation 64, this run has 8"),
+        ((Fit(), Limits(), Sparsification(noise=0.1)), "sparsification.noise 0.0, this run has 0.1"),
+        (
+            (Fit(), Limits(), Sparsification(training=TrainingMasks(k=(0.1, 0.2)))),
+            r"sparsification.training.k [0.005, 0.5], this run has [0.1, 0.2]",
+        ),
+    ],
+)
+def test_weights_that_this_run_would_fit_in_another_way_are_refused(checkpoint, options, words):
+    with pytest.raises(InputError) as caught:
+        drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, decided(*options))
+    assert str(caught.value).startswith(
+        f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
+    )
+
+
+def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoint):
+    same = decided(
+        Fit(save_every=1, restart=True), Limits(members=2), Sparsification(times=3, cases={"blocks": [0.2]})
+    )
+    drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, same)

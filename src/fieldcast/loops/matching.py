@@ -109,21 +109,26 @@ def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
 
 
 def drawn_from(
-    checkpoint: bytes, model: Mapping[str, Any], whose: Mapping[str, Mapping[str, Any]]
+    checkpoint: bytes,
+    model: Mapping[str, Any],
+    whose: Mapping[str, Mapping[str, Any]],
+    decided: Mapping[str, Any],
 ) -> Checkpoint:
     """A checkpoint whose weights are drawn from as `model` says.
 
-    `whose`: the experiment whose checkpoint it is, by its address, and its model in this run.
+    `whose`: the experiment whose checkpoint it is, by its address, and its model in this run; `decided`: what the
+    options of this run would decide of it (`recipe.decided`).
 
     Raises
     ------
     InputError
-        If that model is not the one that was trained; and as `unpack` does.
+        If that model, or what was decided, is not what was trained; and as `unpack` does.
     """
     ((address, configured),) = whose.items()
     where = f"the checkpoint of '{address}'"
     header = read_header(checkpoint, where)
-    same({"model": header.get("model")}, {"model": configured}, address)
+    asked = {"model": configured, **decided}
+    same({name: header.get(name) for name in asked}, asked, address)
     return unpack(checkpoint, where, model)
 
 

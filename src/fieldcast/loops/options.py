@@ -1,7 +1,7 @@
 """What a user can set of training and of all that comes before and after it, checked before anything runs."""
 
 import os
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -54,6 +54,12 @@ class Fit:
     def longest(self) -> int:
         """Steps of the longest rollout that is seen."""
         return self.walked + self.rollout
+
+    def capped(self, limits: "Limits") -> "Fit":
+        """The options in force under the limits."""
+        steps, validation = limits.cap("steps", self.steps), limits.cap("T", self.validation)
+        every, tuning = min(self.report_every, steps), limits.cap("T", self.tuning)
+        return replace(self, steps=steps, report_every=every, validation=validation, tuning=tuning)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -47,12 +47,8 @@ class Recipe:
             raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
 
     def fingerprint(self, data: str, base: str) -> str:
-        """12 hex digits of the recipe, the data and the base; how often it is saved, and where, does not count."""
-        known = {**asdict(self), "fit": asdict(self.options())}
-        for name in ("save_every", "restart"):
-            known["fit"].pop(name)
-        for name in ("cases", "times", "masks"):  # of the test
-            known["sparsification"].pop(name)
+        """12 hex digits of the recipe, the data and the base."""
+        known = {**asdict(self), **decided(self.fit, self.limits, self.sparsification)}
         known.pop("limits")  # the fit's options are under them already
         if self.task != "reconstruct":
             known.pop("sparsification")
@@ -61,17 +57,18 @@ class Recipe:
         known |= {"device": choose_device(self.device).type, "data": data, "base": base}
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
-    def options(self) -> Fit:
-        """The fit's options under the limits."""
-        steps, few = self.limits.cap("steps", self.fit.steps), self.limits.cap("T", self.fit.validation)
-        every = min(self.fit.report_every, steps)
-        return replace(
-            self.fit,
-            steps=steps,
-            validation=few,
-            tuning=self.limits.cap("T", self.fit.tuning),
-            report_every=every,
-        )
+
+def decided(fit: Fit, limits: Limits, masks: Sparsification | None = None) -> dict[str, Any]:
+    """What the options decide of a fitted model, as its checkpoint holds it: not how often it is saved, and where, nor
+    what it is tested on. `masks`: of a model of sparse fields."""
+    known: dict[str, Any] = {"fit": asdict(fit.capped(limits))}
+    for name in ("save_every", "restart"):
+        known["fit"].pop(name)
+    if masks is not None:
+        known["sparsification"] = asdict(masks)
+        for name in ("cases", "times", "masks"):
+            known["sparsification"].pop(name)
+    return dict(json.loads(json.dumps(known)))
 
 
 def train(
@@ -88,7 +85,7 @@ def train(
     codec, space = bridge(recipe, fields, climatology, normalisation)
     space = space.to(choose_device(recipe.device))
     model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
-    options = recipe.options()
+    options = recipe.fit.capped(recipe.limits)
     training, validation = (
         task(select(fields, splits, name), codec, space, recipe, model.history, name)
         for name in ("train", "validation")
@@ -102,9 +99,10 @@ def train(
             solve(part, training, validation, options, recipe.seed)
         else:
             take(part, base, recipe.model.get("base"), known)
+    masks = recipe.sparsification if recipe.task == "reconstruct" else None
     header = {
-        "task": recipe.task, "model": dict(recipe.model), "fit": asdict(options), "seed": recipe.seed,
-        **known, "source": fields.attrs["source"], **provenance.code(),
+        "task": recipe.task, "model": dict(recipe.model), **decided(recipe.fit, recipe.limits, masks),
+        "seed": recipe.seed, **known, "source": fields.attrs["source"], **provenance.code(),
     }  # fmt: skip
     data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
     of_base = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]
@@ -151,7 +149,7 @@ def task(
     if recipe.task == "reconstruct":
         return Reconstruct(x, day, space, recipe.sparsification)
     segment = torch.from_numpy(fields["segment"].values).to(device)
-    windows = Forecast(x, day, segment, space, history, recipe.options().longest)
+    windows = Forecast(x, day, segment, space, history, recipe.fit.longest)
     if not len(windows):
         raise InputError(
             f"a forecast from {history} states over {windows.steps} steps needs a stretch of more times "

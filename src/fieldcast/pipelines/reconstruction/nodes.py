@@ -9,16 +9,18 @@ import xarray as xr
 from fieldcast.loops.draw import reconstruct
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import check_observations, drawn_from
-from fieldcast.loops.options import Evaluation, Limits
+from fieldcast.loops.options import Evaluation, Fit, Limits, Sparsification
+from fieldcast.loops.recipe import decided
 from fieldcast.models.core import place
 
 
 def draw(
     checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset, splits: dict[str, Any],
-    evaluation: Evaluation, seed: int, limits: Limits, device: str, **whose: dict[str, Any],
+    evaluation: Evaluation, seed: int, limits: Limits, device: str, fit: Fit, sparsification: Sparsification,
+    **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
     """Reconstructions case by case, and what drawing and training cost; `whose`: see `drawn_from`."""
-    made = drawn_from(checkpoint, model, whose)
+    made = drawn_from(checkpoint, model, whose, decided(fit, limits, sparsification))
     check_observations(observations, splits, made, seed, *whose)
     members = limits.cap("members", evaluation.members)
     parameters = sum(p.numel() for p in made.model.parameters())

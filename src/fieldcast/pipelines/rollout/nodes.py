@@ -7,26 +7,30 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.loops import adopt as adopting
+from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.forecasts import Forecaster, forecast
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import check_fields, drawn_from
-from fieldcast.loops.options import Drawing, File
+from fieldcast.loops.options import Drawing, File, Fit, Limits
+from fieldcast.loops.recipe import decided
 from fieldcast.loops.stability import stability
 from fieldcast.models.core import place
 
 
 def roll(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, device: str, earlier: bytes | None, on_disk: xr.Dataset | None,
-    **whose: dict[str, Any],
+    splits: dict[str, Any], seed: int, limits: Limits, device: str, fit: Fit, earlier: bytes | None,
+    on_disk: xr.Dataset | None, **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, bytes, pd.DataFrame]]:  # fmt: skip
     """Forecasts lead by lead, what the rollout is gone on from, and what drawing and training cost.
 
     `whose`: see `drawn_from`.
     """
-    forecaster, header = made(
-        checkpoint, model, options, fields, starts["scored"], starts["members"], splits, seed, device, whose
+    weights = drawn_from(checkpoint, model, whose, decided(fit, limits))
+    forecaster = ready(
+        weights, options, fields, starts["scored"], starts["members"], splits, seed, device, *whose
     )
+    header = weights.header
     known = {"parameters": sum(p.numel() for p in forecaster.model.parameters()), **header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
     for piece in forecast(forecaster, starts, earlier if leads else None, header["fingerprint"], leads):
@@ -36,12 +40,14 @@ def roll(
 
 def stabilise(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, device: str, earlier: bytes | None, **whose: dict[str, Any],
+    splits: dict[str, Any], seed: int, limits: Limits, device: str, fit: Fit, earlier: bytes | None,
+    **whose: dict[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields."""
     times, members = starts["stability"], starts["stability_members"]
-    forecaster, header = made(checkpoint, model, options, fields, times, members, splits, seed, device, whose)
-    yield from stability(forecaster, starts, fields, earlier, header["fingerprint"])
+    weights = drawn_from(checkpoint, model, whose, decided(fit, limits))
+    forecaster = ready(weights, options, fields, times, members, splits, seed, device, *whose)
+    yield from stability(forecaster, starts, fields, earlier, weights.header["fingerprint"])
 
 
 def adopt(
@@ -51,13 +57,12 @@ def adopt(
     yield from adopting.adopt(model, perfect_model, starts, fields)
 
 
-def made(
-    checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, times: list[str],
-    members: int, splits: dict[str, Any], seed: int, device: str, whose: dict[str, dict[str, Any]],
-) -> tuple[Forecaster, dict[str, Any]]:  # fmt: skip
-    """The trained model at its starts, and the header of its checkpoint."""
-    found = drawn_from(checkpoint, model, whose)
-    check_fields(fields, splits, found, seed, *whose)
+def ready(
+    found: Checkpoint, options: Drawing, fields: xr.Dataset, times: list[str], members: int,
+    splits: dict[str, Any], seed: int, device: str, address: str,
+) -> Forecaster:  # fmt: skip
+    """The trained model at its starts."""
+    check_fields(fields, splits, found, seed, address)
     one = place(found.model, choose_device(device))
     members = members if options.members is None else options.members
-    return Forecaster(one, found.by_day, fields, times, members, seed, options.feed), dict(found.header)
+    return Forecaster(one, found.by_day, fields, times, members, seed, options.feed)

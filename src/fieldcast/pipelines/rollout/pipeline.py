@@ -5,7 +5,7 @@ from kedro.pipeline import Pipeline, node
 from fieldcast.pipelines.rollout import nodes
 
 INPUTS = {name: name for name in ("checkpoint", "fields", "starts", "splits")}
-PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "device")}
+PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "limits", "device")}
 
 
 def create_pipeline(whose: str, file: bool = False) -> Pipeline:
@@ -13,7 +13,7 @@ def create_pipeline(whose: str, file: bool = False) -> Pipeline:
     if file:
         inputs = ["params:model", "perfect_model", "starts", "fields"]
         return Pipeline([node(nodes.adopt, inputs, "forecasts", name="adopt")])
-    made = INPUTS | PARAMETERS | {whose: f"params:{whose}.model"}
+    made = INPUTS | PARAMETERS | {"fit": f"params:{whose}.fit", whose: f"params:{whose}.model"}
     return Pipeline(
         [
             node(

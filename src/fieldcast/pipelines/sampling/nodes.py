@@ -11,7 +11,8 @@ from fieldcast.loops import latents as insides
 from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import drawn_from, whole
-from fieldcast.loops.options import Limits, Pixels, Sampling
+from fieldcast.loops.options import Fit, Limits, Pixels, Sampling
+from fieldcast.loops.recipe import decided
 from fieldcast.loops.sampling import density_table, draw_states, examine, physical, split_of
 from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.models.core import Model, place
@@ -19,10 +20,11 @@ from fieldcast.models.core import Model, place
 
 def draw(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str, **whose: dict[str, Any],
+    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **whose: dict[str, Any],
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Samples in physical units or grey values, and what drawing and training cost; `whose`: see `drawn_from`."""
-    made, one, codec = trained(checkpoint, model, options, fields, splits, seed, device, whose)
+    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
+    one, codec = ready(made, options, fields, splits, seed, device, *whose)
     asked = sampling.capped(limits)
     begin = time.perf_counter()
     x = draw_states(one, asked["samples"], seed)
@@ -37,10 +39,11 @@ def draw(
 
 def look_inside(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str, **whose: dict[str, Any],
+    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **whose: dict[str, Any],
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures."""
-    _, one, codec = trained(checkpoint, model, options, fields, splits, seed, device, whose)
+    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
+    one, codec = ready(made, options, fields, splits, seed, device, *whose)
     asked = sampling.capped(limits)
     parts = {}
     for name in ("test", "train"):
@@ -51,23 +54,22 @@ def look_inside(
     return density_table(parts), inside, insides.pictures(one, codec, split, inside, seed)
 
 
-def trained(
-    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    seed: int, device: str, whose: dict[str, dict[str, Any]],
-) -> tuple[Checkpoint, Model, StateCodec]:  # fmt: skip
-    """The checkpoint, its model and its codec.
+def ready(
+    made: Checkpoint, options: Pixels, fields: xr.Dataset, splits: dict[str, Any], seed: int, device: str,
+    address: str,
+) -> tuple[Model, StateCodec]:  # fmt: skip
+    """The trained model and its codec.
 
     Raises
     ------
     InputError
-        If it is of other data or splits, of another seed or model, of another treatment of images, or not finished.
+        If it is of other data or splits, of another seed, of another treatment of images, or not finished.
     """
-    made = drawn_from(checkpoint, model, whose)
-    whole(made, fields.attrs["digest"], splits, seed, *whose)
+    whole(made, fields.attrs["digest"], splits, seed, address)
     codec = made.state_codec
     if "sample" in fields.dims and codec.treatment != options.treatment:
         raise InputError(
             f"the checkpoint was trained on images by treatment {codec.treatment}, the options say "
             f"{options.treatment}: give both experiments the same."
         )
-    return made, place(made.model, choose_device(device)), codec
+    return place(made.model, choose_device(device)), codec

@@ -10,7 +10,7 @@ PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "sampling"
 
 def create_pipeline(whose: str) -> Pipeline:
     """`whose`: address of the experiment whose checkpoint is drawn from."""
-    inputs = INPUTS | PARAMETERS | {whose: f"params:{whose}.model"}
+    inputs = INPUTS | PARAMETERS | {"fit": f"params:{whose}.fit", whose: f"params:{whose}.model"}
     return Pipeline(
         [
             node(nodes.draw, inputs, ["samples", "costs"], name="draw"),
