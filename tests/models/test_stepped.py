@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -174,3 +175,54 @@ def test_walking_in_half_precision_leaves_every_weight_its_gradient(space):
         norms.append([float(p.grad.norm()) if p.grad is not None else None for p in model.parameters()])
     assert None not in norms[0] + norms[1]
     assert norms[1] == pytest.approx(norms[0], rel=0.2, abs=1e-2)
+
+
+class Watched(Decay):
+    """Keeps what it was shown."""
+
+    def loss(self, batch, draws):
+        self.shown = batch
+        return super().loss(batch, draws)
+
+
+def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not(space):
+    """By 0.1 (b + w / 2): b the same in all cells and states of a variable, w of each."""
+    space = replace(space, exists=torch.arange(space.shape[0])[:, None].expand(space.shape) > 1)
+    model = Stepped(space, Watched(space), scale=1, noise=0.1)
+    c, truth = Context(500, past=torch.ones(500, 2, *space.state)), torch.zeros(500, *space.state)
+    for training in (False, True):
+        model.train(training).loss(Batch(truth, c), Draws(0, torch.arange(500)))
+        seen = model.model.shown.context.past
+        moved = (seen - c.past)[..., space.exists]  # (B, 2, V, cells)
+        assert torch.equal(model.model.shown.x, -seen[:, -1])  # the difference from where it stands now
+        if not training:
+            assert torch.equal(seen, c.past)
+            continue
+        assert torch.equal(seen[..., ~space.exists], c.past[..., ~space.exists])
+        level = moved.mean(dim=(1, 3))  # (B, V)
+        assert float(level.std()) == pytest.approx(0.1, rel=0.1)
+        cells = moved - level[:, None, :, None]
+        assert float(cells.std()) == pytest.approx(0.05, rel=0.1)
+        assert abs(float((cells[:, 0] * cells[:, 1]).mean())) < 0.1 * 0.05**2 + 1e-4
+        assert abs(float((level[:, 0] * level[:, 1]).mean())) < 0.2 * 0.1**2
+
+
+def test_each_step_ends_with_the_filter_and_training_goes_through_it(space):
+    """A model that keeps its state: of two cells' waves nothing is left, a constant stays."""
+    model = Stepped(space, Decay(space, 0.0), scale=1, smooth=4)
+    rows, columns = space.shape
+    wave = (-1.0) ** (torch.arange(rows)[:, None] + torch.arange(columns))
+    c = Context(2, past=(3 + wave).expand(2, 1, *space.state))
+    x = model.sample(c, Draws(0, torch.arange(2)))
+    inside = x[..., 4:-4, 4:-4] if not space.wraps else x[..., 4:-4, :]
+    assert torch.allclose(inside, torch.full_like(inside, 3.0), atol=1e-5)
+
+    class Compared(Decay):
+        def compare(self, x, drawn, c, draws):
+            error = (drawn[:, 0] - x).square().mean()
+            return Terms(error, {"error": error})
+
+    through = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
+    assert float(through.loss(Batch(x[:, 0], c), Draws(0, torch.arange(2))).total) == pytest.approx(
+        0, abs=1e-9
+    )

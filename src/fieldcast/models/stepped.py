@@ -14,6 +14,9 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Model, Space, Terms, Trained
 from fieldcast.models.draws import Draws
+from fieldcast.models.shapiro import Shapiro
+
+NOISE_STREAM = 6000  # of what states are moved by while training
 
 
 class Stepped(Trained):
@@ -30,25 +33,43 @@ class Stepped(Trained):
     A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over the T steps, each from the draws before it.
 
     scale: "tendency" (the standard deviation of one-step differences) or a number.
+    noise: while it is trained, the last states are moved by noise * (b + w / 2), with b ~ N(0, 1) for each variable and
+    w ~ N(0, 1) for each cell, and what is sought stays (Sanchez-Gonzalez et al. 2020, section 4.3): it learns to come
+    back from where its own rollouts lead.
+    smooth: order of the Shapiro filter that every step ends with, 0 for none: structures too small for any state of the
+    training data would grow from step to step.
     """
 
     def __init__(
         self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler",
-        scale: Literal["tendency"] | float | int = "tendency", through: bool = False,
+        scale: Literal["tendency"] | float | int = "tendency", through: bool = False, noise: float = 0.0,
+        smooth: int = 0,
     ):  # fmt: skip
         super().__init__(space)
-        self.model, self.scheme, self.through = model, scheme, through
+        self.model, self.scheme, self.through, self.noise = model, scheme, through, noise
+        self.filter = Shapiro(space.shape, smooth, space.wraps) if smooth else None
         self.history, self.ensemble = model.history, model.ensemble
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
+        if self.training and self.noise:
+            batch = replace(batch, context=self.disturbed(batch.context, draws))
         if batch.x.ndim == 5:
             return self.rolled(batch.x, batch.context, draws, batch.walked)
-        if self.through:
+        if self.through or self.filter is not None:
             return self.rolled(batch.x[:, None], batch.context, draws)
         difference = (batch.x - batch.context.base()) / self.scale
         return self.model.loss(replace(batch, x=difference), draws)
+
+    def disturbed(self, c: Context, draws: Draws) -> Context:
+        """The context with its last states moved; one without any as it is."""
+        if c.past is None:
+            return c
+        own = draws.alone().fork(NOISE_STREAM)
+        level = own.normal(len(self.space.variables), 1, 1)  # the same for all states of a datum
+        cells = own.normal(*c.past.shape[1:])[:, 0]
+        return replace(c, past=c.past + self.noise * (level + cells / 2) * self.space.exists)
 
     def rolled(
         self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: Draws, walked: int = 0
@@ -63,7 +84,7 @@ class Stepped(Trained):
         for t, truth in enumerate(x.unbind(1)):
             lead = draws.fork(t)
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
-                drawn = step(self.model, rows, lead.per_row().held(), self.scale, self.scheme)
+                drawn = self.step(rows, lead.per_row().held())
             if t >= walked:
                 members = drawn.unflatten(0, (c.rows, draws.members))
                 found.append(self.model.compare(truth / self.scale, members / self.scale, c, lead))
@@ -72,9 +93,14 @@ class Stepped(Trained):
         parts = {name: torch.stack([one.parts[name] for one in found]).mean() for name in found[0].parts}
         return Terms(total, parts)
 
+    def step(self, c: Context, draws: Draws) -> Float[Tensor, "rows variable y x"]:
+        """One step, filtered."""
+        x = step(self.model, c, draws, self.scale, self.scheme)
+        return x if self.filter is None else self.filter(x)
+
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         rows, noise = c.repeat(draws.members), draws.per_row().held()
-        x = step(self.model, rows, noise, self.scale, self.scheme)
+        x = self.step(rows, noise)
         return x.unflatten(0, (c.rows, draws.members))
 
 
