@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Terms, Trained
 from fieldcast.models.draws import Draws
 from fieldcast.models.ensemble import Ensemble
@@ -157,13 +158,14 @@ def test_walked_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
     assert float(model.model.shift.grad) == pytest.approx(last)
 
 
-def test_walking_in_half_precision_leaves_every_weight_its_gradient(space):
+@pytest.mark.parametrize("smooth", [0, 4])
+def test_walking_in_half_precision_leaves_every_weight_its_gradient(space, smooth):
     """Autocast keeps the casts of weights: those of the walk, which have no gradient, must not serve the loss."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Ensemble(space, history=1, noise=4, channels=[8, 16])
         torch.nn.init.normal_(network.network.last.convolution.weight, std=0.1)
-    model = Stepped(space, network)
+    model = Stepped(space, network, smooth=smooth)
     past = torch.randn(2, 1, *space.state, generator=torch.Generator().manual_seed(0))
     batch = Batch(past.expand(-1, 3, -1, -1, -1), Context(2, past=past, day=torch.zeros(2)), walked=2)
     norms = []
@@ -179,6 +181,8 @@ def test_walking_in_half_precision_leaves_every_weight_its_gradient(space):
 
 class Watched(Decay):
     """Keeps what it was shown."""
+
+    history = 2
 
     def loss(self, batch, draws):
         self.shown = batch
@@ -207,15 +211,22 @@ def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not
         assert abs(float((level[:, 0] * level[:, 1]).mean())) < 0.2 * 0.1**2
 
 
-def test_each_step_ends_with_the_filter_and_training_goes_through_it(space):
+def test_noise_on_a_model_without_last_states_is_refused(space):
+    with pytest.raises(InputError, match=r"model\.noise moves the last states of a forecast"):
+        Stepped(space, Decay(space), noise=0.1)
+
+
+@pytest.mark.parametrize("wraps", [True, False])
+def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wraps):
     """A model that keeps its state: of two cells' waves nothing is left, a constant stays."""
+    space = sized(rows=12, columns=16, wraps=wraps)
     model = Stepped(space, Decay(space, 0.0), scale=1, smooth=4)
-    rows, columns = space.shape
-    wave = (-1.0) ** (torch.arange(rows)[:, None] + torch.arange(columns))
+    wave = (-1.0) ** torch.arange(16)
     c = Context(2, past=(3 + wave).expand(2, 1, *space.state))
     x = model.sample(c, Draws(0, torch.arange(2)))
-    inside = x[..., 4:-4, 4:-4] if not space.wraps else x[..., 4:-4, :]
+    inside = x if wraps else x[..., 4:-4]
     assert torch.allclose(inside, torch.full_like(inside, 3.0), atol=1e-5)
+    assert wraps or not torch.allclose(x[..., 0], torch.tensor(3.0), atol=1e-2)  # a border damps less
 
     class Compared(Decay):
         def compare(self, x, drawn, c, draws):

@@ -12,23 +12,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Model, Space, Terms, Trained
 from fieldcast.models.draws import Draws
 from fieldcast.models.shapiro import Shapiro
 
-NOISE_STREAM = 6000  # of what states are moved by while training
+MOVED_STREAM = 7000  # of what states are moved by while training
 
 
 class Stepped(Trained):
-    """x = base + step(scale * model), stepped by Euler's method or by the classical Runge-Kutta method of order four.
+    """x = F(base + step(scale * model)), by Euler's method or by the classical Runge-Kutta method of order four.
 
     Euler:  x = base + f(base),    RK4:  x = base + (k1 + 2 k2 + 2 k3 + k4) / 6,
     k1 = f(base), k2 = f(base + k1 / 2), k3 = f(base + k2 / 2), k4 = f(base + k3),    f(x) = scale * model(c at x).
 
     The network is trained on one-step differences, (x - base) / scale, whatever the scheme that draws. Its weights
     are then those of an Euler step: a network that is exact in it, drawn from by RK4, integrates another flow; with
-    `through` it is trained through the scheme itself, and is the dx/dt that the scheme needs. A draw of a stochastic
-    model is held over the four evaluations of a step.
+    `through`, and wherever there is a filter F, it is trained through the whole step, and is what the step needs. A
+    draw of a stochastic model is held over the four evaluations of a step.
 
     A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over the T steps, each from the draws before it.
 
@@ -36,8 +37,13 @@ class Stepped(Trained):
     noise: while it is trained, the last states are moved by noise * (b + w / 2), with b ~ N(0, 1) for each variable and
     w ~ N(0, 1) for each cell, and what is sought stays (Sanchez-Gonzalez et al. 2020, section 4.3): it learns to come
     back from where its own rollouts lead.
-    smooth: order of the Shapiro filter that every step ends with, 0 for none: structures too small for any state of the
-    training data would grow from step to step.
+    smooth: order of the Shapiro filter F, 0 for none: structures too small for any state of the training data would
+    grow from step to step.
+
+    Raises
+    ------
+    InputError
+        For noise on a model that sees no last states.
     """
 
     def __init__(
@@ -47,7 +53,11 @@ class Stepped(Trained):
     ):  # fmt: skip
         super().__init__(space)
         self.model, self.scheme, self.through, self.noise = model, scheme, through, noise
-        self.filter = Shapiro(space.shape, smooth, space.wraps) if smooth else None
+        self.filter = Shapiro(space.exists, space.wraps, smooth) if smooth else None
+        if noise and not model.history:
+            raise InputError(
+                "model.noise moves the last states of a forecast: of a reconstruction there are none."
+            )
         self.history, self.ensemble = model.history, model.ensemble
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
@@ -63,10 +73,9 @@ class Stepped(Trained):
         return self.model.loss(replace(batch, x=difference), draws)
 
     def disturbed(self, c: Context, draws: Draws) -> Context:
-        """The context with its last states moved; one without any as it is."""
-        if c.past is None:
-            return c
-        own = draws.alone().fork(NOISE_STREAM)
+        """The context with its last states moved."""
+        assert c.past is not None  # its model has a history
+        own = draws.alone().fork(MOVED_STREAM)
         level = own.normal(len(self.space.variables), 1, 1)  # the same for all states of a datum
         cells = own.normal(*c.past.shape[1:])[:, 0]
         return replace(c, past=c.past + self.noise * (level + cells / 2) * self.space.exists)
@@ -84,7 +93,7 @@ class Stepped(Trained):
         for t, truth in enumerate(x.unbind(1)):
             lead = draws.fork(t)
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
-                drawn = self.step(rows, lead.per_row().held())
+                drawn = self.filtered_step(rows, lead.per_row().held())
             if t >= walked:
                 members = drawn.unflatten(0, (c.rows, draws.members))
                 found.append(self.model.compare(truth / self.scale, members / self.scale, c, lead))
@@ -93,14 +102,14 @@ class Stepped(Trained):
         parts = {name: torch.stack([one.parts[name] for one in found]).mean() for name in found[0].parts}
         return Terms(total, parts)
 
-    def step(self, c: Context, draws: Draws) -> Float[Tensor, "rows variable y x"]:
+    def filtered_step(self, c: Context, draws: Draws) -> Float[Tensor, "rows variable y x"]:
         """One step, filtered."""
         x = step(self.model, c, draws, self.scale, self.scheme)
         return x if self.filter is None else self.filter(x)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         rows, noise = c.repeat(draws.members), draws.per_row().held()
-        x = self.step(rows, noise)
+        x = self.filtered_step(rows, noise)
         return x.unflatten(0, (c.rows, draws.members))
 
 
