@@ -412,10 +412,11 @@ def test_previews_of_tables_and_json(tmp_path: Path) -> None:
 def test_all_pictures_of_a_folder_stand_on_one_sheet(tmp_path: Path) -> None:
     stored = PicturesDataset(path=str(tmp_path / "figures"))
     colours = {"c": (0, 0, 255), "a": (255, 0, 0), "b": (0, 255, 0)}
+    stored.save({"of a run before": b""})
+    contents = {name: io.BytesIO() for name in colours}
     for name, colour in colours.items():
-        content = io.BytesIO()
-        Image.new("RGB", (90, 30 if name == "b" else 60), colour).save(content, "PNG")
-        stored.save({name: content.getvalue()})
+        Image.new("RGB", (90, 30 if name == "b" else 60), colour).save(contents[name], "PNG")
+    stored.save({name: content.getvalue() for name, content in contents.items()})
     assert {name: load()[:4] for name, load in stored.load().items()} == dict.fromkeys("abc", b"\x89PNG")
     shown = Image.open(io.BytesIO(base64.b64decode(stored.preview())))
     assert shown.size == (1840, 620 + 620)  # two columns of 900 and a margin; rows as high as their highest

@@ -226,16 +226,25 @@ def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it
     assert not any("base" in name for name in unpack_bytes(saved[-1].state, "")[0])
 
 
-def test_a_base_of_other_data_is_refused(world):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": "0123456789ab"}, r"data \w+, this run has 0123456789ab"),
+        ({"last": "2002-12-31T00:00:00"}, r"splits.train .*2002-12-31T00:00:00'\]"),
+        ({"seed": 1}, "seed 0, this run has 1"),
+        ({"noise": 0.3}, "sparsification.noise 0.1, this run has 0.3"),
+    ],
+)
+def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
     base = run(world, recipe(oi, T=6))[0].checkpoint
-    other = world.fields.assign_attrs(digest="0123456789ab")
-    data = (other, world.climatology, world.normalisation, world.splits)
-    asked = recipe({"type": "corrected.Corrected", "base": oi}, T=6)
-    with pytest.raises(
-        InputError, match=r"base: was fitted to data \w+, this run has 0123456789ab: fit it again"
-    ):
-        list(train(asked, *data, None, base))
+    fields = world.fields.assign_attrs(digest=changes.get("data", world.fields.attrs["digest"]))
+    splits = {name: list(period) for name, period in world.splits.items()}  # as they are read from their file
+    splits["train"][1] = changes.get("last", splits["train"][1])
+    asked = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), T=6)
+    asked = replace(asked, sparsification=Sparsification(noise=changes.get("noise", 0.1)))
+    with pytest.raises(InputError, match=f"base: was fitted with {words}.*: fit it again first"):
+        list(train(asked, fields, world.climatology, world.normalisation, splits, None, base))
 
 
 def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):

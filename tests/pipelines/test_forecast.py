@@ -121,11 +121,13 @@ def test_the_report_has_the_task(whole: Path) -> None:
 
 
 LEADS = 60
+ROLLOUT = {"steps": LEADS, "starts": 4}
 
 
 def rollout_process(data_root: Path) -> subprocess.Popen[str]:
     """`kedro run` of a rollout in a process of its own."""
-    params = f"data_root={data_root},limits.T={LEADS}"
+    asked = {"data_root": data_root, "limits.T": LEADS, **{f"rollout.{key}": n for key, n in ROLLOUT.items()}}
+    params = ",".join(f"{key}={value}" for key, value in asked.items())
     words = [
         "run",
         "--env",
@@ -139,7 +141,9 @@ def rollout_process(data_root: Path) -> subprocess.Popen[str]:
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "kedro", *words]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
@@ -148,28 +152,30 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     for layer in ("01_raw", "02_intermediate", "03_primary"):
         shutil.copytree(finished / layer, alone / layer)
-    asked: dict[str, Any] = {"data_root": alone, "parameters": {"limits": {"T": LEADS}}}
+    asked: dict[str, Any] = {"data_root": alone, "parameters": {"limits": {"T": LEADS}, "rollout": ROLLOUT}}
     project("initialisation", **asked)
     for stage in ("training", "rollout"):
         project(stage, namespaces=["forecast.vae"], **asked)
     shutil.copytree(alone, killed, ignore=shutil.ignore_patterns("07_model_output"))
     own = killed / "07_model_output/forecast/vae"
-    moments, begun = random.Random(0), []
+    moments, reached = random.Random(0), [0]
     for _ in range(2):
-        begun.append(leads(own / "forecasts.zarr.partial"))
         one = rollout_process(killed)
-        while one.poll() is None and leads(own / "forecasts.zarr.partial") <= begun[-1] + 5:
+        while one.poll() is None and leads(own / "forecasts.zarr.partial") <= reached[-1] + 5:
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.2))
         one.send_signal(signal.SIGKILL)
         one.communicate()
+        reached.append(leads(own / "forecasts.zarr.partial"))
+    assert 0 < reached[1] < reached[2] < LEADS
     last = rollout_process(killed)
-    assert last.communicate(timeout=300) and last.returncode == 0
-    assert 0 == begun[0] < begun[1] < LEADS
-    whole = alone / own.relative_to(killed)
+    said, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, said
+    left_alone = alone / own.relative_to(killed)
     for name in ("forecasts.zarr", "snapshots.zarr"):
-        xr.testing.assert_identical(xr.open_zarr(own / name), xr.open_zarr(whole / name))
-    assert (own / "stability.csv").read_bytes() == (whole / "stability.csv").read_bytes()
+        xr.testing.assert_identical(xr.open_zarr(own / name), xr.open_zarr(left_alone / name))
+    assert xr.open_zarr(own / "forecasts.zarr").sizes["lead"] == LEADS
+    assert (own / "stability.csv").read_bytes() == (left_alone / "stability.csv").read_bytes()
 
 
 def leads(store: Path) -> int:

@@ -153,11 +153,11 @@ def test_long_rollouts_stand_below_the_forecasts() -> None:
     lines = forecast_short_table(board, {"vae": lost, "lim": steady, "not scored": steady}).splitlines()
     assert lines[-6:] == [
         "",
-        "long rollout, 4 steps (MSE of the mean: last step below 1, first not below that of the",
-        "climatology; std, 1 is right, and power at short waves over the truth's: at the last finite step)",
-        "        MSE < 1 to  climatology      blew up          std  short waves",
-        "lim              1                                   1.00         0.25",
-        "vae              1            2            4        2e+05         0.25",
+        "long rollout (MSE of the mean: last step below 1, first not below that of the climatology; std, 1 is right,",
+        "and power at short waves over the truth's: at the last finite step)",
+        "             steps   MSE < 1 to  climatology      blew up          std  short waves",
+        "lim              4            1                                   1.00         0.25",
+        "vae              4            1            2            4        2e+05         0.25",
     ]
 
 

@@ -1,5 +1,5 @@
-"""Kedro data sets that are whole or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes,
-pictures.
+"""Kedro data sets that are whole or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes;
+and folders of such files.
 
 What is saved is written beside its place as `<name>.partial` and renamed when whole: `exists()` means
 complete, and an interrupted or failed write harms nothing that was there. Paths may be local or remote

@@ -11,15 +11,15 @@ from PIL import Image
 
 from fieldcast.datasets.files import BytesDataset
 
-COLUMNS, WIDTH, MARGIN = 2, 900, 20  # of a sheet: columns, and sizes in pixels
+COLUMNS, WIDTH, MARGIN = 2, 900, 20  # columns of a sheet; width of one and margin, in pixels
 
 
 class PicturesDataset(PartitionedDataset):
-    """PNG files of one folder by name: saves {name: content}, loads {name: function that reads it}."""
+    """PNG files of one folder by name: saves {name: content} in place of all there was, loads {name: function}."""
 
     def __init__(self, *, path: str, **settings: Any) -> None:
         """path: of the folder; the rest as kedro-datasets' PartitionedDataset has it."""
-        super().__init__(path=path, dataset=BytesDataset, filename_suffix=".png", **settings)
+        super().__init__(path=path, dataset=BytesDataset, filename_suffix=".png", overwrite=True, **settings)
 
     def preview(self) -> ImagePreview:
         """All pictures on one sheet, by name, for kedro-viz: base64 of a PNG file."""

@@ -133,17 +133,19 @@ def descend(
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
-                    run.history += trials(run.step, tune(model, validation, options, seed))
+                    run.history += rows_of_tuning(run.step, tune(model, validation, options, seed))
                 run.best = copied(learned(model))
             if run.finished or time.monotonic() - last >= options.save_every:
                 yield saved(run, pack, fingerprint)
                 last = time.monotonic()
 
 
-def trials(step: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was tried after so many steps as rows of a history: their score is no validation loss."""
-    called = {"validation": "tuning"}
-    return [{**{called.get(key, key): value for key, value in row.items()}, "step": step} for row in rows]
+def rows_of_tuning(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was tried after so many steps as rows of a history: its score is no validation loss."""
+    return [
+        {("tuning" if key == "validation" else key): value for key, value in row.items()} | {"step": step}
+        for row in trials
+    ]
 
 
 def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Iterator[None]:

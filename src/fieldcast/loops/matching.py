@@ -174,14 +174,21 @@ def whole(made: Checkpoint, data: str | None, splits: Mapping[str, Any], seed: i
 
 def same(trained: Mapping[str, Any], present: Mapping[str, Any], address: str) -> None:
     """One sentence for the first key by which a checkpoint differs from what this run would train."""
+    for key, before, now in differences(trained, present):
+        raise InputError(
+            f"the checkpoint of '{address}' was trained with {key} {before}, this run has {now}: train it again with "
+            f"`kedro run --pipelines training --namespaces {address}` and the same --env and --params."
+        )
+
+
+def differences(
+    trained: Mapping[str, Any], present: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    """Dotted names under which two nested mappings differ, and both values."""
     before, now = dict(leaves(trained)), dict(leaves(present))
     for key in {**now, **before}:
         if before.get(key, UNSET) != now.get(key, UNSET):
-            raise InputError(
-                f"the checkpoint of '{address}' was trained with {key} {before.get(key, UNSET)}, this run has "
-                f"{now.get(key, UNSET)}: train it again with `kedro run --pipelines training --namespaces {address}` "
-                "and the same --env and --params."
-            )
+            yield key, before.get(key, UNSET), now.get(key, UNSET)
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

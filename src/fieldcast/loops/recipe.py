@@ -19,6 +19,7 @@ from fieldcast.loops.checkpoint import Codec, pack, read_header, unpack
 from fieldcast.loops.codec import FieldCodec, space_of
 from fieldcast.loops.fit import Saved, fit, solve
 from fieldcast.loops.load import choose_device
+from fieldcast.loops.matching import differences
 from fieldcast.loops.options import Fit, Limits, Sparsification
 from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec, space_of_images
 from fieldcast.loops.tasks import Forecast, Reconstruct, Sample, Task
@@ -46,11 +47,16 @@ class Recipe:
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
 
+    @property
+    def masks(self) -> Sparsification | None:
+        """Of a model of sparse fields."""
+        return self.sparsification if self.task == "reconstruct" else None
+
     def fingerprint(self, data: str, base: str) -> str:
         """12 hex digits of the recipe, the data and the base."""
-        known = {**asdict(self), **decided(self.fit, self.limits, self.sparsification)}
+        known = {**asdict(self), "sparsification": None, **decided(self.fit, self.limits, self.masks)}
         known.pop("limits")  # the fit's options are under them already
-        if self.task != "reconstruct":
+        if self.masks is None:
             known.pop("sparsification")
         if self.task != "sample":
             known.pop("treatment")
@@ -59,8 +65,8 @@ class Recipe:
 
 
 def decided(fit: Fit, limits: Limits, masks: Sparsification | None = None) -> dict[str, Any]:
-    """What the options decide of a fitted model, as its checkpoint holds it: not how often it is saved, and where, nor
-    what it is tested on. `masks`: of a model of sparse fields."""
+    """What the options decide of a fitted model, as its checkpoint holds it: not how often it is saved, nor whether it
+    starts afresh, nor what it is tested on. `masks`: of a model of sparse fields."""
     known: dict[str, Any] = {"fit": asdict(fit.capped(limits))}
     for name in ("save_every", "restart"):
         known["fit"].pop(name)
@@ -68,7 +74,7 @@ def decided(fit: Fit, limits: Limits, masks: Sparsification | None = None) -> di
         known["sparsification"] = asdict(masks)
         for name in ("cases", "times", "masks"):
             known["sparsification"].pop(name)
-    return dict(json.loads(json.dumps(known)))
+    return dict(json.loads(json.dumps(known)))  # as a header gives it back: its tuples are lists
 
 
 def train(
@@ -93,16 +99,17 @@ def train(
     if isinstance(model, Trained) and isinstance(training, Sample):
         states = next(training.states())
         model.prepare(states, Draws(recipe.seed, states.index))
-    known = {"data": fields.attrs["digest"], "splits": dict(splits)}
+    chosen = decided(recipe.fit, recipe.limits, recipe.masks)
+    fitted_to = {"data": fields.attrs["digest"], "splits": dict(splits), "seed": recipe.seed}
     for part in closed_form_parts(model):
         if base is None:
             solve(part, training, validation, options, recipe.seed)
         else:
-            take(part, base, recipe.model.get("base"), known)
-    masks = recipe.sparsification if recipe.task == "reconstruct" else None
+            masks = {"sparsification": chosen.get("sparsification")}
+            take(part, base, {"model": recipe.model.get("base"), **fitted_to, **masks})
     header = {
-        "task": recipe.task, "model": dict(recipe.model), **decided(recipe.fit, recipe.limits, masks),
-        "seed": recipe.seed, **known, "source": fields.attrs["source"], **provenance.code(),
+        "task": recipe.task, "model": dict(recipe.model), **chosen, **fitted_to,
+        "source": fields.attrs["source"], **provenance.code(),
     }  # fmt: skip
     data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
     of_base = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]
@@ -172,18 +179,16 @@ def closed_form_parts(model: Model) -> list[Solved]:
     return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
 
 
-def take(part: Solved, base: bytes, config: Any, known: Mapping[str, Any]) -> None:
-    """The state of another experiment's model, which must be the one that the recipe is built on, fitted to what is
-    `known` of these data."""
+def take(part: Solved, base: bytes, asked: Mapping[str, Any]) -> None:
+    """The state of another experiment's model, which must be fitted as is asked: the model that the recipe is built on,
+    to these data."""
     found = unpack(base, "the checkpoint named by 'base'")
-    if found.header["model"] != config:
+    for key, before, now in differences({name: found.header.get(name) for name in asked}, asked):
+        if key.partition(".")[0] == "model":
+            held, wanted = found.header["model"], asked["model"]
+            raise InputError(f"base: holds the model {held}, but model.base is {wanted}: make them the same.")
         raise InputError(
-            f"base: holds the model {found.header['model']}, but model.base is {config}: make them the same."
+            f"base: was fitted with {key} {before}, this run has {now}: fit it again first, with the same --env and "
+            "--params."
         )
-    for name, value in known.items():
-        if found.header[name] != value:
-            raise InputError(
-                f"base: was fitted to {name} {found.header[name]}, this run has {value}: fit it again first, with the "
-                "same --env and --params."
-            )
     part.load_state_dict(found.model.state_dict())

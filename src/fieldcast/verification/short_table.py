@@ -27,6 +27,7 @@ FORECAST = {
 }
 PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
 LONG = {  # by what the long rollout came to: its column
+    "steps": "steps",
     "below_one": "MSE < 1 to",
     "passes_climatology": "climatology",
     "blow_up": "blew up",
@@ -80,8 +81,8 @@ def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:
     if found.empty:
         return []
     title = [
-        f"long rollout, {found['steps'].max()} steps (MSE of the mean: last step below 1, first not below that of the",
-        "climatology; std, 1 is right, and power at short waves over the truth's: at the last finite step)",
+        "long rollout (MSE of the mean: last step below 1, first not below that of the climatology; std, 1 is right,",
+        "and power at short waves over the truth's: at the last finite step)",
     ]
     rows = {
         str(name): [_end(row[column], column) for column in LONG]
@@ -91,7 +92,7 @@ def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _end(value: float, column: str) -> str:
-    """A step as a whole number, and nothing where it never came; of what remains two decimals."""
+    """Steps as whole numbers, empty where there is none; std and the ratio with two decimals."""
     if isnan(value):
         return ""
     if column not in ("std", "spectrum_ratio"):

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from fieldcast.verification.plots.losses import descent, parts
+from fieldcast.verification.plots.losses import loss_curve
 from fieldcast.verification.report.training import costs_table, trained, tuned, tuning_table
 
 
@@ -33,8 +33,9 @@ def test_what_was_tried_after_training_is_told_and_is_no_part_of_the_loss():
     history = {"corrected_interpolation": pd.concat([steps, tried], ignore_index=True)}
     shown = text(tuning_table(history))
     assert "spread = 1.05" in shown and "0.2000" in shown and "0.5000" not in shown
-    assert parts(descent(history["corrected_interpolation"])) == []
-    assert descent(history["corrected_interpolation"])["step"].tolist() == [10, 20]
+    axes = [one for one in loss_curve(history["corrected_interpolation"]).axes if one.get_visible()]
+    assert [list(line.get_xdata()) for line in axes[0].lines[:2]] == [[10, 20], [10, 20]]
+    assert len(axes) == 1  # none of parts of the loss
     assert tuned({"vae": steps}) == {}
 
 

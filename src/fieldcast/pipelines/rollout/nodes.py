@@ -26,11 +26,11 @@ def roll(
 
     `whose`: see `drawn_from`.
     """
-    weights = drawn_from(checkpoint, model, whose, decided(fit, limits))
+    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
     forecaster = ready(
-        weights, options, fields, starts["scored"], starts["members"], splits, seed, device, *whose
+        made, options, fields, starts["scored"], starts["members"], splits, seed, device, *whose
     )
-    header = weights.header
+    header = made.header
     known = {"parameters": sum(p.numel() for p in forecaster.model.parameters()), **header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
     for piece in forecast(forecaster, starts, earlier if leads else None, header["fingerprint"], leads):
@@ -45,9 +45,9 @@ def stabilise(
 ) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields."""
     times, members = starts["stability"], starts["stability_members"]
-    weights = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    forecaster = ready(weights, options, fields, times, members, splits, seed, device, *whose)
-    yield from stability(forecaster, starts, fields, earlier, weights.header["fingerprint"])
+    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
+    forecaster = ready(made, options, fields, times, members, splits, seed, device, *whose)
+    yield from stability(forecaster, starts, fields, earlier, made.header["fingerprint"])
 
 
 def adopt(
@@ -58,11 +58,11 @@ def adopt(
 
 
 def ready(
-    found: Checkpoint, options: Drawing, fields: xr.Dataset, times: list[str], members: int,
+    made: Checkpoint, options: Drawing, fields: xr.Dataset, times: list[str], members: int,
     splits: dict[str, Any], seed: int, device: str, address: str,
 ) -> Forecaster:  # fmt: skip
     """The trained model at its starts."""
-    check_fields(fields, splits, found, seed, address)
-    one = place(found.model, choose_device(device))
+    check_fields(fields, splits, made, seed, address)
+    one = place(made.model, choose_device(device))
     members = members if options.members is None else options.members
-    return Forecaster(one, found.by_day, fields, times, members, seed, options.feed)
+    return Forecaster(one, made.by_day, fields, times, members, seed, options.feed)

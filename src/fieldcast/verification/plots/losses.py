@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..history import descent
 from .curves import DECADE, plain_logarithmic
 from .style import SMALL, Look, calm, chosen, new_figure, plain
 
@@ -44,11 +45,6 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]
             draw_parts(lower, history)
             calm(lower, "", "step", "parts of the loss" if column == 0 else "")
     return figure
-
-
-def descent(history: pd.DataFrame) -> pd.DataFrame:
-    """The rows of gradient steps: without what was tried after them."""
-    return history[history["tuning"].isna()] if "tuning" in history else history
 
 
 def parts(history: pd.DataFrame) -> list[str]:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ..plots.images import Picture
 from . import training
+from .calibration import UNDERSPREAD
 from .film import player
 from .forecast_answer import answer
 from .forecast_figures import StepsName, filmed, steps_names
@@ -31,10 +32,6 @@ RANKS = (
 SPECTRA = (
     "1 is the right amount of structure of that size; falling to the right: the forecast is too smooth. Dotted: the "
     "ensemble mean of an experiment whose next step starts from it."
-)
-UNDERSPREAD = (
-    "Expect the VAEs to spread too little: squared error + KL gives the decoder’s mean no reason to spread, so this is "
-    "their result and not a fault of this run."
 )
 STEPS = "All maps share one colour scale, the truth’s. Members differ from one another by their noise alone."
 TUNED = (

@@ -20,11 +20,6 @@ RK4 = (
     "no time derivative, so RK4 of it integrates another flow than the one that was learned, and is worse "
     "than the Euler step that it was trained for."
 )
-UNDERSPREAD = (
-    "Expect the VAEs to spread too little: a draw is the decoder’s mean of a random code, without the noise of their "
-    "Gaussian likelihood, whose sigma is one anomaly standard deviation and fixed, unless the configuration says "
-    "otherwise (likelihood_noise, likelihood)."
-)
 MAPS = (
     "One scored time. All maps of the field share one colour scale and the levels of two contours; all "
     "errors share one scale, and all spreads. Grey: not observed. White: no such cell."
@@ -106,8 +101,6 @@ def curves(results: Results, figures: Mapping[str, Picture]) -> Markup:
     ]
     if "denoising_vae_residual_rk4" in results.order:
         parts.append(paragraph(RK4, kind="note"))
-    if any("vae" in name for name in results.order):
-        parts.append(paragraph(UNDERSPREAD, kind="note"))
     return join(parts)
 
 

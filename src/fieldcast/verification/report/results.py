@@ -29,7 +29,7 @@ class Results(ABC):
     """Results by experiment (its name without the task). Each may be empty or lack experiments.
 
     `leaderboard` is that of `leaderboard()`, `scores` are stamped scores tables, `diagnostics` and `examples`
-    what the evaluation stored, `history` what training stored (with a column `loss`, or of tuning: without),
+    what the evaluation stored, `history` what training stored (see `verification.history`),
     `costs` frames of one row. `experiments` are all there could be; those without scores are listed as not
     run.
     """

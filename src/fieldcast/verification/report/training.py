@@ -7,6 +7,7 @@ from numbers import Real
 
 import pandas as pd
 
+from ..history import tried
 from ..plots.images import Picture
 from .html import Cell, Markup, folded, join, missing, picture, significant, table, tag
 
@@ -35,17 +36,8 @@ def losses_shown(figures: Mapping[str, Picture]) -> Markup:
 
 def tuned(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """What was tried on validation data: of a closed-form solution, or after training."""
-    tried = {name: trials(found) for name, found in histories.items()}
-    return {name: found for name, found in tried.items() if len(found) and choices(found)}
-
-
-def trials(history: pd.DataFrame) -> pd.DataFrame:
-    """The rows of choices, numbered."""
-    if "loss" not in history:
-        return history
-    after = history[history["tuning"].notna()] if "tuning" in history else history[:0]
-    after = after.drop(columns="validation", errors="ignore").dropna(axis=1, how="all")
-    return after.rename(columns={"tuning": "validation"}).assign(step=range(len(after)))
+    rows = {name: tried(found) for name, found in histories.items()}
+    return {name: found for name, found in rows.items() if len(found) and choices(found)}
 
 
 def choices(history: pd.DataFrame) -> list[str]:
@@ -63,7 +55,7 @@ def tuning_table(
     found = tuned(histories)
     if not found:
         return missing(
-            "No tuned values: no baseline with something to tune has run, or its history was not stored."
+            "No tuned values: nothing with something to tune has run, or its history was not stored."
         )
     rows: list[list[Cell | str]] = []
     every = []
