@@ -154,4 +154,5 @@ def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoi
     same = decided(
         Fit(save_every=1, restart=True), Limits(members=2), Sparsification(times=3, cases={"blocks": [0.2]})
     )
-    drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, same)
+    found = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, same)
+    assert found.header["fit"] == same["fit"] and found.header["sparsification"] == same["sparsification"]

@@ -54,7 +54,7 @@ class Recipe:
 
     def fingerprint(self, data: str, base: str) -> str:
         """12 hex digits of the recipe, the data and the base."""
-        known = {**asdict(self), "sparsification": None, **decided(self.fit, self.limits, self.masks)}
+        known = {**asdict(self), **decided(self.fit, self.limits, self.masks)}
         known.pop("limits")  # the fit's options are under them already
         if self.masks is None:
             known.pop("sparsification")

@@ -38,8 +38,7 @@ class Shapiro(nn.Module):
         self.register_buffer("y", smoothing(along_y.cpu(), order), persistent=False)
 
     def forward(self, field: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead y x"]:
-        with torch.autocast(
-            field.device.type, enabled=False
-        ):  # a state: the eight bits of bfloat16 are too few
+        # a state: the eight bits of bfloat16 are too few
+        with torch.autocast(field.device.type, enabled=False):
             along_x = torch.einsum("...yx,yxz->...yz", field.float(), self.x)
             return torch.einsum("...yx,xyz->...zx", along_x, self.y)

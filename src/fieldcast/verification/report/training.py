@@ -58,29 +58,16 @@ def tuning_table(
             "No tuned values: nothing with something to tune has run, or its history was not stored."
         )
     rows: list[list[Cell | str]] = []
-    every = []
     for name, history in found.items():
-        names = choices(history)
         best = (
             history.loc[history["validation"].idxmin()]
             if history["validation"].notna().any()
             else history.iloc[-1]
         )
-        values = ", ".join(f"{choice} = {value_in_words(best[choice])}" for choice in names)
+        values = ", ".join(f"{choice} = {value_in_words(best[choice])}" for choice in choices(history))
         score = float(best["validation"])
         rows.append(
             [Cell(tag("code", name)), Cell(values), Cell(significant(score, 4), score), str(len(history))]
-        )
-        body = [
-            [
-                Cell(str(row["step"]), float(row["step"])),
-                *(Cell(value_in_words(row[choice])) for choice in names),
-                Cell(significant(float(row["validation"]), 4), float(row["validation"])),
-            ]
-            for _, row in history.iterrows()
-        ]
-        every.append(
-            folded(f"{name}: all {len(body)} that were tried", table(["trial", *names, score_name], body))
         )
     chosen = table(
         ["experiment", "chosen", f"{score_name} on validation data", "tried"],
@@ -88,7 +75,21 @@ def tuning_table(
         caption,
         kind="texts",
     )
-    return join([chosen, *every])
+    return join([chosen, *(all_tried(name, history, score_name) for name, history in found.items())])
+
+
+def all_tried(name: str, history: pd.DataFrame, score_name: str) -> Markup:
+    """Every trial of one experiment, folded."""
+    names = choices(history)
+    body = [
+        [
+            Cell(str(row["step"]), float(row["step"])),
+            *(Cell(value_in_words(row[choice])) for choice in names),
+            Cell(significant(float(row["validation"]), 4), float(row["validation"])),
+        ]
+        for _, row in history.iterrows()
+    ]
+    return folded(f"{name}: all {len(body)} that were tried", table(["trial", *names, score_name], body))
 
 
 def value_in_words(value: object) -> str:
