@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -51,6 +52,20 @@ def test_calls_are_independent_and_held_draws_are_the_same():
     assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 4 / math.sqrt(2000)
     held = draws.held()
     assert torch.equal(held.normal(3), held.normal(3))
+
+
+def test_what_held_draws_remember_is_never_that_of_another_call_size_or_datum():
+    def draws(first: int = 0) -> Draws:
+        return Draws(0, torch.arange(first, first + 3), 2)
+
+    held = draws().held()
+    held.normal(6)
+    assert torch.equal(held.normal(2, 3), draws().normal(2, 3))
+    assert torch.equal(held.uniform(6), draws().uniform(6))
+    assert torch.equal(held.fork(1).normal(6), draws().fork(1).normal(6))
+    assert torch.equal(replace(held, datum=draws(5).datum).normal(6), draws(5).normal(6))
+    assert torch.equal(held.per_row().normal(6).flatten(), draws().normal(6).flatten())
+    assert torch.equal(held.alone().normal(6), draws().alone().normal(6))
 
 
 def test_distributions():

@@ -111,6 +111,8 @@ class Context:
 
     def repeat(self, members: int) -> Context:
         """B rows to B * M rows, the members of a datum next to each other."""
+        if members == 1:
+            return self
         parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
         repeated = {k: None if v is None else v.repeat_interleave(members, dim=0) for k, v in parts.items()}
         return Context(self.rows * members, **repeated, noise=self.noise)

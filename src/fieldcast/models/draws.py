@@ -57,19 +57,28 @@ class Draws:
     )  # number of the first member: an ensemble may be drawn in pieces
     hold: bool = field(default=False, kw_only=True)
     number: Int[Tensor, " batch"] | None = field(default=None, kw_only=True)  # of the one member of each row
+    kept: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False)  # if held
 
     def _words(self, shape: tuple[int, ...]) -> Tensor:
-        """Words (B, M, 4 * ceil(size / 4)) of this call."""
-        size, device = math.prod(shape), self.datum.device
+        """Words (B, M, 4 * ceil(size / 4)) of this call; made once where they are held."""
+        key = self.call, math.prod(shape)
+        if not self.hold:
+            self.call += 1
+            return self._new_words(*key)
+        if key not in self.kept:
+            self.kept[key] = self._new_words(*key)
+        return self.kept[key]
+
+    def _new_words(self, call: int, size: int) -> Tensor:
+        device = self.datum.device
         place = torch.arange(-(-size // 4), device=device)
         member = torch.arange(self.first, self.first + self.members, device=device)[:, None]
         if self.number is not None:
             member = self.number[:, None, None]
         datum = (self.datum & WORD)[:, None, None]
-        call = torch.tensor(self.call, device=device)
-        words = philox((place, call, member, datum), (self.seed & WORD, self.step & WORD))
-        if not self.hold:
-            self.call += 1
+        words = philox(
+            (place, torch.tensor(call, device=device), member, datum), (self.seed & WORD, self.step & WORD)
+        )
         return torch.stack(words, dim=-1).flatten(-2)
 
     def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
@@ -106,7 +115,9 @@ class Draws:
 
     def fork(self, stream: int) -> Draws:
         """An independent stream: what one part draws does not shift the numbers of another."""
-        return replace(self, call=self.call + ((stream + 1) << 16))
+        other = replace(self, call=self.call + ((stream + 1) << 16))
+        other.kept = self.kept
+        return other
 
     def alone(self) -> Draws:
         """One member a datum: for what all members share, such as the mask."""

@@ -103,8 +103,8 @@ class PastDecoder(nn.Module):
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context
     ) -> Float[Tensor, "batch members variable y x"]:
-        past = self.past.features_of(c.channels(self.space)).repeat_interleave(z.shape[1], dim=0)
-        return self.network(z.flatten(0, 1), past).unflatten(0, z.shape[:2])
+        past = self.past.features_of(c.channels(self.space))[:, None].expand(-1, z.shape[1], -1, -1, -1)
+        return self.network(z.flatten(0, 1), past.flatten(0, 1)).unflatten(0, z.shape[:2])
 
 
 class VAE(Trained):

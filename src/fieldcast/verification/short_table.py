@@ -11,7 +11,7 @@ from math import ceil, isnan
 import pandas as pd
 
 from .regions import WHOLE
-from .stability import stability_horizons
+from .stability import WILD, stability_horizons
 
 RECONSTRUCT = {  # by score: the title of its block
     "crps": "fair CRPS (lower is better)",
@@ -30,6 +30,7 @@ LONG = {  # by what the long rollout came to: its column
     "steps": "steps",
     "below_one": "MSE < 1 to",
     "passes_climatology": "climatology",
+    "wild": "wild",
     "blow_up": "blew up",
     "std": "std",
     "spectrum_ratio": "short waves",
@@ -81,7 +82,8 @@ def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:
     if found.empty:
         return []
     title = [
-        "long rollout (MSE of the mean: last step below 1, first not below that of the climatology; std, 1 is right,",
+        "long rollout (MSE of the mean: last step below 1, first not below that of the climatology; wild: first step",
+        f"at which anomalies have a root mean square above {WILD:g}; blew up: at which one is not finite; std, 1 is right,",
         "and power at short waves over the truth's: at the last finite step)",
     ]
     rows = {

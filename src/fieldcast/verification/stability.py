@@ -12,6 +12,7 @@ from jaxtyping import Float
 from .spectra import NEGLIGIBLE, zonal_spectrum
 
 COLUMNS = ("step", "mean", "std", "max_abs", "spectrum_ratio", "finite")
+WILD = 3.0  # root mean square of anomalies that no weather has: its own is 1
 
 
 @np.errstate(invalid="ignore", over="ignore")  # it may have blown up
@@ -101,10 +102,11 @@ def stability_table(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What the long run of each experiment comes to, one row each.
 
-    experiment; steps: how many were taken; blow_up: the first that is not finite (NaN: none); below_one: "MSE
-    below 1 until step", the last before the mean squared error first reaches 1; passes_climatology: the first
-    at which it is at least the climatology's of that step (NaN: none); mean, std, spectrum_ratio: of the last
-    finite step.
+    experiment; steps: how many were taken; wild: the first at which the root mean square of the members,
+    sqrt(mean^2 + std^2), is above WILD (NaN: none); blow_up: the first that is not finite (NaN: none);
+    below_one: "MSE below 1 until step", the last before the mean squared error first reaches 1;
+    passes_climatology: the first at which it is at least the climatology's of that step (NaN: none); mean, std,
+    spectrum_ratio: of the last finite step.
     """
     found = []
     for name, table in stability.items():
@@ -115,29 +117,22 @@ def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         last = own[finite].iloc[-1] if finite.any() else own.iloc[0]
         ends = {column: float(last[column]) for column in ("mean", "std", "spectrum_ratio")}
         climatology = own["mse_climatology"] if "mse_climatology" in own else pd.Series(1.0, own.index)
+        size = np.hypot(own["mean"], own["std"])
         scored = own[own["mse"].notna()]
         above_one = first_step(scored, scored["mse"] >= 1)
         found.append(
             {
                 "experiment": name,
                 "steps": int(own["step"].iloc[-1]),
+                "wild": first_step(own, ~finite | (size > WILD)),
                 "blow_up": first_step(own, ~finite),
                 "below_one": last_step(scored) if np.isnan(above_one) else above_one - 1,
                 "passes_climatology": first_step(scored, scored["mse"] >= climatology.loc[scored.index]),
                 **ends,
             }
         )
-    names = [
-        "experiment",
-        "steps",
-        "blow_up",
-        "below_one",
-        "passes_climatology",
-        "mean",
-        "std",
-        "spectrum_ratio",
-    ]
-    return pd.DataFrame(found, columns=names)
+    horizons = ["wild", "blow_up", "below_one", "passes_climatology"]
+    return pd.DataFrame(found, columns=["experiment", "steps", *horizons, "mean", "std", "spectrum_ratio"])
 
 
 def first_step(table: pd.DataFrame, where: pd.Series) -> float:

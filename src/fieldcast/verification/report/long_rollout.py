@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..plots.images import Picture
-from ..stability import stability_horizons
+from ..stability import WILD, stability_horizons
 from .forecast_results import Results
 from .html import Cell, Markup, join, missing, paragraph, picture, significant, table, tag
 
@@ -21,8 +21,8 @@ CURVES = (
 SPECTRA = "Power of two members at each snapshot over the power of the scored truth; 1 is the right amount."
 MAPS = "One member of one start; colours of the first map for all."
 HEAD = (
-    *("experiment", "MSE below 1 until step", "passes the climatology at step", "blew up at step"),
-    *("standard deviation at the end", "mean at the end", "power at short waves / truth"),
+    *("experiment", "MSE below 1 until step", "passes the climatology at step", "wild at step"),
+    *("blew up at step", "standard deviation at the end", "mean at the end", "power at short waves / truth"),
 )
 
 
@@ -31,7 +31,7 @@ def long_rollout(results: Results, figures: Mapping[str, Picture]) -> Markup:
     if not results.stability:
         return missing("No long rollout: no experiment has made one.")
     found = stability_horizons(results.ordered("stability"))
-    parts = [blown_up(found), steps_table(found)]
+    parts = [fates(found), steps_table(found)]
     shown = {
         "stability": ("The long rollout, step by step", CURVES),
         "stability_spectra": ("Spectra along the long rollout", SPECTRA),
@@ -41,18 +41,31 @@ def long_rollout(results: Results, figures: Mapping[str, Picture]) -> Markup:
     return join(parts)
 
 
-def blown_up(found: pd.DataFrame) -> Markup:
-    """Which did, and when; or that none did."""
-    lost = found[found["blow_up"].notna()]
-    steps = int(found["steps"].max())
-    if lost.empty:
-        return paragraph(f"All {len(found)} experiments stayed finite over {steps} steps.")
-    parts = [join([tag("code", one.experiment), f" at step {one.blow_up:.0f}"]) for one in lost.itertuples()]
+def fates(found: pd.DataFrame) -> Markup:
+    """Which experiments blew up, which went wild, and when; how many did neither."""
+    lost = found["blow_up"].notna()
+    wild = found["wild"].notna() & ~lost
+    told = [
+        join([f"{words}: ", join(those(found[chosen], column), ", "), ". "])
+        for words, column, chosen in (
+            ("Blew up", "blow_up", lost),
+            (f"Wild, finite anomalies with a root mean square above {WILD:g} (weather has 1)", "wild", wild),
+        )
+        if chosen.any()
+    ]
+    steady = int((~lost & ~wild).sum())
+    which = f"The other {steady}" if told else f"All {steady} experiments"
     return paragraph(
-        "Blew up: ",
-        join(parts, ", "),
-        f"; the other {len(found) - len(lost)} stayed finite over {steps} steps.",
+        *told, f"{which} stayed finite and below {WILD:g} over {int(found['steps'].max())} steps."
     )
+
+
+def those(found: pd.DataFrame, column: str) -> list[Markup]:
+    """Experiments with a step each."""
+    return [
+        join([tag("code", name), f" at step {number:.0f}"])
+        for name, number in zip(found["experiment"], found[column], strict=True)
+    ]
 
 
 def steps_table(found: pd.DataFrame) -> Markup:
@@ -60,7 +73,7 @@ def steps_table(found: pd.DataFrame) -> Markup:
     rows = [
         [
             Cell(tag("code", one.experiment)),
-            *(step(value) for value in (one.below_one, one.passes_climatology, one.blow_up)),
+            *(step(value) for value in (one.below_one, one.passes_climatology, one.wild, one.blow_up)),
             *(Cell(of_any_size(value), value) for value in (one.std, one.mean, one.spectrum_ratio)),
         ]
         for one in found.itertuples()

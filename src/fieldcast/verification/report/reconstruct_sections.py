@@ -17,8 +17,8 @@ from .reconstruct_results import Results
 OVERALL = "Mean over variables in anomaly standard deviations, with 95 % intervals; the lowest is bold."
 RK4 = (
     "The RK4 row is a negative result by construction: a network trained on whole one-step differences is "
-    "no time derivative, so RK4 of it integrates another flow than the one that was learned, and is worse "
-    "than the Euler step that it was trained for."
+    "no time derivative, so RK4 of it integrates another flow than the one that was learned. Where it lies "
+    "below the Euler step that its weights were trained for, that is chance, not order of convergence."
 )
 MAPS = (
     "One scored time. All maps of the field share one colour scale and the levels of two contours; all "
