@@ -191,6 +191,7 @@ def test_a_training_over_rollouts_is_resumed_to_the_same_weights(world):
 def test_the_batch_of_a_step_is_a_function_of_seed_and_step():
     assert torch.equal(batch_index(3, 1, None, 100, 8), batch_index(3, 1, None, 100, 8))
     assert not torch.equal(batch_index(3, 1, None, 100, 8), batch_index(4, 1, None, 100, 8))
+    assert not torch.equal(batch_index(3, 1, None, 100, 8), batch_index(3, 2, None, 100, 8))
     groups = torch.arange(100) % 3
     for step in range(5):
         index = batch_index(step, 0, groups, 100, 8)

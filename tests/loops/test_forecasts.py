@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import torch
 
-from fieldcast.loops.forecasts import Forecaster, forecast
+from fieldcast.errors import InputError
+from fieldcast.loops.forecasts import Forecaster, context_at, forecast
 from fieldcast.loops.options import Limits, Rollout, Stability
 from fieldcast.loops.recipe import initialised
 from fieldcast.loops.stability import stability
@@ -65,6 +66,42 @@ def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, fingerprin
     state = next(forecast(made(world, chosen), chosen, None, "f")).state
     begun = next(forecast(made(world, chosen), chosen, state, fingerprint, on_disk))
     assert begun.forecasts.attrs["piece"] == 0
+
+
+def test_the_same_weights_stepped_or_fed_on_in_another_way_begin_anew(world, chosen):
+    """Of a long rollout too, which a finished state would otherwise stand for."""
+    ways = [{}, {"feed": "mean"}, {"configured": {"type": "stepped.Stepped", "scheme": "rk4"}}]
+    one, *others = (made(world, chosen, **way) for way in ways)
+    state = next(forecast(one, chosen, None, "f")).state
+    assert next(forecast(made(world, chosen), chosen, state, "f", 1)).forecasts.attrs["piece"] == 1
+    for other in others:
+        assert next(forecast(other, chosen, state, "f", 1)).forecasts.attrs["piece"] == 0
+    marks = {forecaster.mark("f", chosen) for forecaster in (one, *others)}
+    assert len(marks) == 3
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:100], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_a_damaged_state_is_said_and_the_rollout_begins_anew(world, chosen, spoil, caplog):
+    pieces = list(forecast(made(world, chosen), chosen, None, "f"))
+    again = next(forecast(made(world, chosen), chosen, spoil(pieces[1].state), "f", 2))
+    assert again.forecasts.identical(pieces[0].forecasts)
+    assert "The state of the rollout" in caplog.text and "begun afresh" in caplog.text
+    long = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))[-1]
+    found = list(
+        stability(made(world, chosen, times="stability"), chosen, world.fields, spoil(long.state), "f")
+    )
+    pd.testing.assert_frame_equal(found[-1].table, long.table)
+
+
+def test_a_history_that_reaches_over_a_gap_is_refused(world):
+    places = np.array([6])
+    gap = world.fields.assign_coords(
+        segment=("time", (np.arange(world.fields.sizes["time"]) > 3).astype(int))
+    )
+    assert context_at(gap, places, world.codec, world.space, 3).past.shape[1] == 3
+    for data, history in ((gap, 4), (world.fields, 8)):
+        with pytest.raises(InputError, match=f"the last {history} states, which do not lie without a gap"):
+            context_at(data, places, world.codec, world.space, history)
 
 
 def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, chosen, monkeypatch):

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from fieldcast.errors import InputError
 from fieldcast.loops.options import Sparsification
 from fieldcast.loops.tasks import Forecast, Reconstruct, evenly
 from fieldcast.models.draws import Draws
@@ -60,3 +63,14 @@ def test_trials_of_a_reconstruction_share_a_mask_a_fraction(world):
 def test_evenly_spaced_places():
     assert evenly(10, 4).tolist() == [0, 3, 6, 9]
     assert evenly(3, 10).tolist() == [0, 1, 2]
+
+
+def test_choices_are_not_made_on_nothing(forecast):
+    """Of a validation split in which no forecast of five steps fits: in segments too short, or altogether."""
+    assert len(forecast(2, 1).trials(8, 0)[0][0].x) == 8
+    short = replace(forecast(2, 1), segment=torch.arange(30) // 5)
+    none = replace(short, x=short.x[:4], day=short.day[:4], segment=short.segment[:4])
+    for task in (short, none):
+        with pytest.raises(InputError, match="tuned on forecasts over 5 steps from 2 states"):
+            task.trials(8, 0)
+    assert len(replace(none, steps=6)) == 0

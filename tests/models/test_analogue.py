@@ -112,6 +112,6 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one(space):
     assert fresh.chosen() == {"neighbours": 10.0}
     c = Context(2, past=history(space, 2, seed=1)[:, None], day=torch.tensor([0.1, 0.2]))
     draws = Draws(0, torch.arange(2), members=4)
-    assert torch.equal(fresh.sample(c, draws.held()), model.sample(c, draws.held()))
+    assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
     with pytest.raises(ValueError, match="needs a past"):
         model.sample(Context(1), draws)

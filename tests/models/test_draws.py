@@ -46,26 +46,27 @@ def test_every_part_of_the_key_changes_the_numbers_and_the_global_state_does_not
         assert not torch.isclose(other, first).any()
 
 
-def test_calls_are_independent_and_held_draws_are_the_same():
+def test_calls_are_independent():
     draws = Draws(0, torch.arange(2000))
     a, b = draws.normal(1).flatten(), draws.normal(1).flatten()
     assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 4 / math.sqrt(2000)
-    held = draws.held()
-    assert torch.equal(held.normal(3), held.normal(3))
 
 
-def test_what_held_draws_remember_is_never_that_of_another_call_size_or_datum():
+def test_draws_used_again_are_the_same_and_kept_apart_by_call_size_and_datum():
     def draws(first: int = 0) -> Draws:
         return Draws(0, torch.arange(first, first + 3), 2)
 
-    held = draws().held()
-    held.normal(6)
-    assert torch.equal(held.normal(2, 3), draws().normal(2, 3))
-    assert torch.equal(held.uniform(6), draws().uniform(6))
-    assert torch.equal(held.fork(1).normal(6), draws().fork(1).normal(6))
-    assert torch.equal(replace(held, datum=draws(5).datum).normal(6), draws(5).normal(6))
-    assert torch.equal(held.per_row().normal(6).flatten(), draws().normal(6).flatten())
-    assert torch.equal(held.alone().normal(6), draws().alone().normal(6))
+    one, fresh = draws(), draws()
+    expected = fresh.normal(6), fresh.normal(2, 3), fresh.uniform(5)
+    for _ in range(2):
+        used = one.again()
+        for ours, theirs in zip((used.normal(6), used.normal(2, 3), used.uniform(5)), expected, strict=True):
+            assert torch.equal(ours, theirs)
+    assert torch.equal(one.again().uniform(6), draws().uniform(6))
+    assert torch.equal(one.again().fork(1).normal(6), draws().fork(1).normal(6))
+    assert torch.equal(replace(one.again(), datum=draws(5).datum).normal(6), draws(5).normal(6))
+    assert torch.equal(one.again().per_row().normal(6).flatten(), draws().normal(6).flatten())
+    assert torch.equal(one.again().alone().normal(6), draws().alone().normal(6))
 
 
 def test_distributions():

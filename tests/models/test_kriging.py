@@ -186,7 +186,7 @@ def test_a_loaded_model_draws_the_same(one):
     loaded.load_state_dict(model.state_dict())
     assert loaded.chosen() == model.chosen()
     c, draws = context(x, mask), Draws(0, torch.arange(4), 2)
-    assert torch.equal(loaded.sample(c, draws.held()), model.sample(c, draws.held()))
+    assert torch.equal(loaded.sample(c, draws.again()), model.sample(c, draws.again()))
 
 
 def test_an_unknown_correlation_is_refused():

@@ -102,8 +102,8 @@ def test_what_is_drawn_after_a_mask_depends_neither_on_the_other_data_nor_repeat
     mask = masks.draw(("random",), (0.2, 0.2), own, space)[:, 0]
     for _ in range(8):
         assert abs(own.uniform(24, 48)[:, 0][mask].mean() - 0.5) < 0.05  # not the numbers that chose it
-    held = draws(8).held()
-    first, second = (masks.draw(ALL, (0.01, 0.5), held, space) for _ in range(2))
+    same = draws(8)
+    first, second = (masks.draw(ALL, (0.01, 0.5), same.again(), space) for _ in range(2))
     assert torch.equal(first, second)
     assert len({int(n) for n in first[:, 0].sum((1, 2))}) > 4  # k and pattern are not one and the same number
 

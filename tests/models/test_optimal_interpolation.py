@@ -194,11 +194,11 @@ def test_the_fold_left_out_is_not_seen(training, context):
     other = solved(globe(), changed, days, **values)
     draws = Draws(0, torch.arange(4), 6)
     for ours, theirs in zip(
-        model.moments(context, draws.held(), 2), other.moments(context, draws.held(), 2), strict=True
+        model.moments(context, draws.again(), 2), other.moments(context, draws.again(), 2), strict=True
     ):
         assert torch.equal(ours, theirs)
     for ours, theirs in zip(
-        model.moments(context, draws.held(), 1), other.moments(context, draws.held(), 1), strict=True
+        model.moments(context, draws.again(), 1), other.moments(context, draws.again(), 1), strict=True
     ):
         assert not torch.allclose(ours, theirs, atol=0.1)
 
@@ -235,10 +235,10 @@ def test_an_update_moves_a_background(model, context):
     """m - b and d - b are those of the observations of x - b."""
     b = truth(globe(), 4, 11)
     errors = truth(globe(), 12, 12).unflatten(0, (4, 3))
-    draws = Draws(0, torch.arange(4), 3).held()
-    m, s, d = model.update(context, draws, b, errors)
+    draws = Draws(0, torch.arange(4), 3)
+    m, s, d = model.update(context, draws.again(), b, errors)
     relative = Context(4, observed=context.observed - b * context.mask, mask=context.mask, noise=0.2)
-    m0, _, d0 = model.update(relative, draws, torch.zeros_like(b), errors)
+    m0, _, d0 = model.update(relative, draws.again(), torch.zeros_like(b), errors)
     assert s is None
     assert torch.allclose(m, b + m0, atol=1e-5)
     assert torch.allclose(d, b[:, None] + d0, atol=1e-5)
@@ -249,11 +249,11 @@ def test_an_update_moves_a_background(model, context):
 def test_large_grids_take_another_way_to_the_same_numbers(training, context, name, fold):
     """Without a matrix of all values, and in single precision."""
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0, "nugget": 0.01}
-    draws = Draws(0, torch.arange(4), 3).held()
-    expected = solved(globe(), *training, **values).moments(context, draws, fold)
+    draws = Draws(0, torch.arange(4), 3)
+    expected = solved(globe(), *training, **values).moments(context, draws.again(), fold)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, 0)
-        found = solved(globe(), *training, **values).moments(context, draws, fold)
+        found = solved(globe(), *training, **values).moments(context, draws.again(), fold)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=2e-4)
 
@@ -288,13 +288,13 @@ def test_cells_that_never_exist_stay_zero_and_nothing_observed_gives_the_season(
 def test_a_loaded_model_draws_the_same(model, context):
     loaded = OptimalInterpolation(globe())
     loaded.load_state_dict(model.state_dict())
-    draws = Draws(0, torch.arange(4), 2).held()
+    draws = Draws(0, torch.arange(4), 2)
     assert loaded.chosen() == model.chosen()
-    assert torch.equal(loaded.sample(context, draws), model.sample(context, draws))
+    assert torch.equal(loaded.sample(context, draws.again()), model.sample(context, draws.again()))
     loaded.load_state_dict(
         {**model.state_dict(), "anomalies": 2 * model.anomalies}
     )  # what was made is not kept
-    assert not torch.equal(loaded.sample(context, draws), model.sample(context, draws))
+    assert not torch.equal(loaded.sample(context, draws.again()), model.sample(context, draws.again()))
 
 
 def test_the_state_is_training_anomalies_days_and_choices(model, context):

@@ -100,18 +100,10 @@ def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> N
         assert np.allclose(found[v], stored[v].isel(start=0), rtol=0, atol=1e-4 * spread), v
 
 
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"seed": 1}, "seed 0, this run asks for 1"),
-        ({"forecast": {"vae": {"options": {"members": 2}}}}, "members 3, this run asks for 2"),
-    ],
-)
-def test_forecasts_are_not_scored_as_what_they_are_not(
-    project: Any, whole: Path, parameters: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(InputError, match=f"The forecasts were drawn with {words}: draw them again"):
-        project("evaluation", data_root=whole, namespaces=["forecast.vae"], parameters=parameters)
+def test_forecasts_are_not_scored_as_what_they_are_not(project: Any, whole: Path) -> None:
+    words = "The forecasts were drawn with seed 0, this run asks for 1: draw them again"
+    with pytest.raises(InputError, match=words):
+        project("evaluation", data_root=whole, namespaces=["forecast.vae"], parameters={"seed": 1})
 
 
 def test_the_report_has_the_task(whole: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,9 @@ from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec
 from fieldcast.models.core import Model, Space, build
 
+LOG = logging.getLogger(__name__)
 FORMAT = 2
+DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
 Codec = FieldCodec | AnyDayCodec | ImageCodec
 SPACE = ("area", "exists", "points", "static", "tendency")
 
@@ -68,10 +71,10 @@ class Checkpoint:
 
 def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """A safetensors file with a JSON header and a digest of both."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     text = json.dumps(header)
     # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
-    return save_tensors(whole, {"fieldcast": json.dumps([digest(whole, text), text])})
+    return save_tensors(own, {"fieldcast": json.dumps([digest(own, text), text])})
 
 
 def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -83,14 +86,34 @@ def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, 
         If the file is truncated, was changed, or is no file of this project.
     """
     try:
+        return whole(data)
+    except ValueError as error:
+        raise InputError(f"{where} {error}: train the experiment again.") from None
+
+
+def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of what was begun before; both empty where there is nothing.
+
+    What is damaged counts as nothing, and is said: it is begun afresh, and written over.
+    """
+    if data is None:
+        return {}, {}
+    try:
+        return whole(data)
+    except ValueError as error:
+        LOG.warning("%s %s: it is begun afresh.", where, error)
+        return {}, {}
+
+
+def whole(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header; a ValueError says what is wrong."""
+    try:
         tensors = load_tensors(data)
         expected, text = stored(data)
     except (SafetensorError, ValueError, KeyError, TypeError):
-        raise InputError(damaged(where)) from None
+        raise ValueError(DAMAGED) from None
     if digest(tensors, text) != expected:
-        raise InputError(
-            f"{where} was changed after it was written (its digest differs): train the experiment again."
-        )
+        raise ValueError("was changed after it was written (its digest differs)")
     return tensors, json.loads(text)
 
 
@@ -105,7 +128,7 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
     try:
         return dict(json.loads(stored(data)[1]))
     except (ValueError, KeyError, TypeError):
-        raise InputError(damaged(where)) from None
+        raise InputError(f"{where} {DAMAGED}: train the experiment again.") from None
 
 
 def stored(data: bytes) -> tuple[str, str]:
@@ -113,10 +136,6 @@ def stored(data: bytes) -> tuple[str, str]:
     size = int.from_bytes(data[:8], "little")
     expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
     return expected, text
-
-
-def damaged(where: str) -> str:
-    return f"{where} is damaged or is not a checkpoint of Fieldcast: train the experiment again."
 
 
 def digest(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from fieldcast.fields import calendars, grid
 from fieldcast.fields.splits import along, select
-from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
+from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes, unpack_state
 from fieldcast.loops.state_codecs import AnyDayCodec
 from fieldcast.loops.tasks import evenly
 from fieldcast.loops.training import batch_index
@@ -99,10 +99,9 @@ def fit_features(
     mark = {"data": fields.attrs["digest"], "train": list(map(str, splits["train"])), "fitted": fitted}
     # labels of the test split too, which the accuracy is of
     mark["labels"] = digest({"label": fields["label"].values}) if labelled else ""
-    if earlier is not None:
-        header = unpack_bytes(earlier, "the file of the features")[1]
-        if mark.items() <= header.items():
-            return earlier
+    _, header = unpack_state(earlier, "The file of the features")
+    if earlier is not None and mark.items() <= header.items():
+        return earlier
     if labelled:
         return of_images(fields, splits, mark)
     return of_fields(fields, normalisation, splits, mark)

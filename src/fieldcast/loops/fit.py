@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fieldcast.loops import costs
-from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
+from fieldcast.loops.checkpoint import pack_bytes, unpack_state
 from fieldcast.loops.options import Fit
 from fieldcast.loops.tasks import Task, evenly
 from fieldcast.loops.training import Training, Weights, batch_index, copied, learned, weights_of
@@ -75,14 +75,8 @@ def fit(
 
 def earlier(previous: bytes | None, fingerprint: str, restart: bool) -> tuple[Weights, dict[str, Any]]:
     """Tensors and header of a state to go on from; both empty where there is none."""
-    if previous is None or restart:
-        return {}, {}
-    try:
-        tensors, header = unpack_bytes(previous, "The training state")
-    except ValueError as error:
-        LOG.warning("%s It is trained afresh.", error)
-        return {}, {}
-    if header["fingerprint"] != fingerprint:
+    tensors, header = unpack_state(None if restart else previous, "The training state")
+    if header and header["fingerprint"] != fingerprint:
         LOG.warning("The configuration or the data changed since the last training: it is trained afresh.")
         return {}, {}
     return tensors, header

@@ -6,6 +6,7 @@ lead, to the same numbers.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from fieldcast.errors import InputError
 from fieldcast.fields import calendars
-from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
+from fieldcast.loops.checkpoint import pack_bytes, unpack_state
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.rollout import Feed, rollout
 from fieldcast.models.core import Context, Model, Space
@@ -43,8 +45,9 @@ class Forecaster:
 
     def __init__(
         self, model: Model, codec: FieldCodec, fields: xr.Dataset, starts: list[str], members: int, seed: int,
-        feed: Feed = "members",
+        feed: Feed = "members", configured: Mapping[str, Any] | None = None,
     ):  # fmt: skip
+        self.configured = configured  # the model: the same weights may be stepped in several ways
         self.model, self.codec, self.seed, self.feed = model, codec, seed, feed
         self.asked, self.members = members, 1 if model.deterministic else members
         self.evaluations = 4 if getattr(model, "scheme", "") == "rk4" else 1  # of the model in a step
@@ -72,26 +75,30 @@ class Forecaster:
                 drawn = [next(run) for run in runs]
             yield Ensemble(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
 
+    def mark(self, fingerprint: str, starts: Mapping[str, Any]) -> str:
+        """All that a rollout by weights of this fingerprint depends on: the state of another is not gone on from."""
+        own = json.dumps([self.configured, self.members, self.seed, self.feed], sort_keys=True)
+        return f"{fingerprint} {starts['digest']} {own}"
+
     def valid(self, number: int) -> np.ndarray:
         """The times that a step is valid at."""
         return calendars.later(self.times, number * self.model.space.step)
 
     def resumed(self, earlier: bytes | None, fingerprint: str) -> tuple[int, list[Context], dict[str, Any]]:
         """The next step, the contexts it starts from, and what else was saved; of other settings the start."""
-        if earlier is not None:
-            tensors, header = unpack_bytes(earlier, "the state of the rollout")
-            if header["fingerprint"] == fingerprint:
-                place = self.model.space.area.device
-                rows = [
-                    Context(
-                        one.rows,
-                        past=tensors[f"past.{i}"].to(place) if f"past.{i}" in tensors else None,
-                        day=tensors[f"day.{i}"].to(place),
-                    )
-                    for i, one in enumerate(self.rows)
-                ]
-                return header["number"] + 1, rows, header
-        return 1, self.rows, {}
+        tensors, header = unpack_state(earlier, "The state of the rollout")
+        if header.get("fingerprint") != fingerprint:
+            return 1, self.rows, {}
+        device = self.model.space.area.device
+        rows = [
+            Context(
+                one.rows,
+                past=tensors[f"past.{i}"].to(device) if f"past.{i}" in tensors else None,
+                day=tensors[f"day.{i}"].to(device),
+            )
+            for i, one in enumerate(self.rows)
+        ]
+        return header["number"] + 1, rows, header
 
     def state(
         self, ensemble: Ensemble, fingerprint: str, also: Mapping[str, Tensor] | None = None, **known: Any
@@ -109,10 +116,23 @@ class Forecaster:
 def context_at(
     fields: xr.Dataset, places: np.ndarray, codec: FieldCodec, space: Space, history: int
 ) -> Context:
-    """The last `history` states up to some places in time, and the day of the next one."""
+    """The last `history` states up to some places in time, and the day of the next one.
+
+    Raises
+    ------
+    InputError
+        Where so many do not follow one another.
+    """
     before = places[:, None] + np.arange(1 - history, 1)
     past = None
     if history:
+        segment = fields["segment"].values if "segment" in fields else np.zeros(fields.sizes["time"])
+        broken = (before[:, 0] < 0) | (segment[before[:, 0]] != segment[places])
+        if broken.any():
+            raise InputError(
+                f"the model wants the last {history} states, which do not lie without a gap before "
+                f"{calendars.iso(fields['time'])[places[broken.argmax()]]}: set model.history lower."
+            )
         chosen = codec.encode(fields.isel(time=before.ravel()))
         past = torch.nan_to_num(chosen).unflatten(0, before.shape).to(space.area.device)
     next_times = calendars.later(fields["time"].values[places], space.step)
@@ -139,7 +159,7 @@ def forecast(
     `earlier` is the state of an interrupted rollout, of which `on_disk` leads are there: one more than the state
     knows of, where the interruption fell between the two.
     """
-    leads, known = starts["leads"], f"{fingerprint} {starts['digest']} {forecaster.members} {forecaster.feed}"
+    leads, known = starts["leads"], forecaster.mark(fingerprint, starts)
     first, rows, header = forecaster.resumed(earlier, known)
     if not first - 1 <= on_disk <= first or first > leads:
         first, rows, header = 1, forecaster.rows, {}

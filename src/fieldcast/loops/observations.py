@@ -16,6 +16,7 @@ import xarray as xr
 from fieldcast.fields import calendars
 from fieldcast.loops.codec import GRID, FieldCodec
 from fieldcast.loops.options import Limits, Sparsification
+from fieldcast.loops.tasks import evenly
 from fieldcast.models import masks
 from fieldcast.models.core import Space
 from fieldcast.models.draws import Draws
@@ -31,7 +32,7 @@ def sparsify(
     An observation is truth + noise * anomaly standard deviation * eps, in physical units.
     """
     count = min(limits.cap("T", options.times), test.sizes["time"])
-    chosen = test.isel(time=np.unique(np.linspace(0, test.sizes["time"] - 1, count).round().astype(int)))
+    chosen = test.isel(time=evenly(test.sizes["time"], count).numpy())
     x = torch.nan_to_num(codec.encode(chosen))
     number = torch.arange(len(x)) % options.masks
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]

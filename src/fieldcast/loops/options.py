@@ -128,7 +128,6 @@ class Drawing:
     """How one experiment's forecasts are drawn."""
 
     feed: Literal["members", "mean"] = "members"  # what the next step starts from
-    members: Annotated[int, Field(ge=1)] | None = None  # other than rollout.members
 
 
 @dataclass(frozen=True, config=STRICT)

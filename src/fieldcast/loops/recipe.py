@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,8 +25,6 @@ from fieldcast.loops.tasks import Forecast, Reconstruct, Sample, Task
 from fieldcast.models.core import Model, Solved, Space, Trained, build, place
 from fieldcast.models.draws import Draws
 from fieldcast.models.pixels import Treatment
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

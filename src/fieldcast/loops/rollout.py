@@ -32,5 +32,5 @@ def rollout(
         noise = replace(draws, step=draws.step + number).per_row()
         x = model.sample(rows, noise)[:, 0].unflatten(0, (len(draws.datum), draws.members))
         on = x if feed == "members" else x.mean(dim=1, keepdim=True).expand_as(x)
-        rows = rows.advance(on.flatten(0, 1), model.space.year)
+        rows = rows.advance(on.flatten(0, 1), model.space.step_years)
         yield x, rows

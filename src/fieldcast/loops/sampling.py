@@ -68,7 +68,7 @@ def split_of(
     chosen = part.isel({dim: datum.numpy()})
     device = model.space.area.device
     label = torch.from_numpy(chosen["label"].values).to(device) if "label" in chosen.coords else None
-    # the chance of a binarisation is that of the datum, so the whole split's numbers are its
+    # binarisation is keyed by the place in the split: the same however many data are chosen
     values = codec.encode(chosen).to(device)
     x = codec.seen(values, pixels.fixed(Draws(0, datum.to(device))))
     times = list(calendars.iso(chosen["time"])) if dim == "time" else [""] * len(datum)
@@ -79,7 +79,7 @@ class Examined(NamedTuple):
     """What is known of some data."""
 
     values: Values  # by statistic
-    members: int = 0  # draws that those of them that depend on draws are of: K
+    members: int = 0  # K: draws behind each statistic that needs draws
     mean: Float[Tensor, "datum latent"] | None = None  # of their posteriors
     drawn: Float[Tensor, "datum latent"] | None = None
 
@@ -119,7 +119,7 @@ def of_codes(model: Coded, batch: Batch, draws: Draws) -> Examined:
     one = draws.alone()
     q = model.posterior(batch, one)
     back = model.restore(q.mean[:, None], batch.context, one)[:, 0]
-    loss = ((back - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / cells_of(model.space)
+    loss = ((back - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / model.space.size
     found = {"loss": loss}
     if not isinstance(q, Point):
         parts = [
@@ -146,13 +146,8 @@ def of_density(model: WithDensity, batch: Batch, draws: Draws, codec: StateCodec
         for some in rows
     ]
     log_p = torch.cat(weights).double().mean(dim=1)
-    bits = codec.bits_per_dim(log_p, cells_of(model.space))
+    bits = codec.bits_per_dim(log_p, int(model.space.size))
     return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}), asked.members)
-
-
-def cells_of(space: Space) -> int:
-    """How many values a state has where cells exist."""
-    return int(space.exists.sum()) * len(space.variables)
 
 
 def in_pieces(draws: Draws, size: int) -> Iterator[Draws]:

@@ -41,9 +41,9 @@ def stability(
     fingerprint: str,
 ) -> Iterator[Stability]:
     """Roll out from the stability starts; yields now and then, and at the end."""
-    steps, known = starts["stability_steps"], f"{fingerprint} {starts['digest']} stability"
+    steps, known = starts["stability_steps"], f"{forecaster.mark(fingerprint, starts)} stability"
     first, rows, header = forecaster.resumed(earlier, known)
-    table, kept = list(header.get("table", [])), kept_before(earlier) if header else {}
+    table, kept = list(header.get("table", [])), kept_before(earlier) if header and earlier else {}
     if first > steps:
         yield Stability(pd.DataFrame(table), shown(forecaster, kept), earlier or b"")
         return
@@ -81,10 +81,8 @@ class Measure:
         return torch.nan_to_num(encoded).numpy()
 
 
-def kept_before(earlier: bytes | None) -> dict[int, Values]:
+def kept_before(earlier: bytes) -> dict[int, Values]:
     """Snapshots that a state holds, by step."""
-    if earlier is None:
-        return {}
     tensors, _ = unpack_bytes(earlier, "the state of the rollout")
     return {int(name.split(".")[1]): x for name, x in tensors.items() if name.startswith("snapshot.")}
 

@@ -17,6 +17,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.loops.codec import refuse_images
 from fieldcast.loops.options import Limits, Rollout
+from fieldcast.loops.tasks import evenly
 
 HISTORY = 5  # states before a start that a model may look at
 
@@ -78,5 +79,4 @@ def long_starts(
 
 def spaced(places: Int[np.ndarray, " place"], count: int) -> Int[np.ndarray, " start"]:
     """At most so many of the places, evenly spaced."""
-    chosen = np.linspace(0, places.size - 1, min(count, places.size)).round().astype(int)
-    return places[chosen]
+    return places[evenly(places.size, count).numpy()]

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.loops.options import Sparsification
 from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.models import masks, pixels
@@ -18,7 +19,7 @@ from fieldcast.models.core import Batch, Context, Space
 from fieldcast.models.draws import Draws
 
 NOISE_STREAM = 2  # the noise of the observations does not shift what else is drawn
-RUNS = 1_000_003  # steps between the masks of one seed and of the next
+RUNS = 1_000_003  # steps between what one seed draws, batches and masks, and what the next does
 MEMBERS = 8  # of a trial
 TRIALS = 2**30  # step of the draws of trials: no training or validation step has this number
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
@@ -115,7 +116,8 @@ class Forecast:
     @property
     def last(self) -> Int[Tensor, " window"]:
         """Place of the last known state of each window."""
-        places = torch.arange(max(self.history, 1) - 1, len(self.x) - self.steps, device=self.x.device)
+        first = max(self.history, 1) - 1
+        places = torch.arange(first, max(first, len(self.x) - self.steps), device=self.x.device)
         whole = self.segment[places - max(self.history, 1) + 1] == self.segment[places + self.steps]
         return places[whole]
 
@@ -134,6 +136,11 @@ class Forecast:
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, Draws]]:
         longer = Forecast(self.x, self.day, self.segment, self.space, self.history, LEADS)
+        if not len(longer):
+            raise InputError(
+                f"models are tuned on forecasts over {LEADS} steps from {self.history} states, and no stretch of "
+                "times of the validation split is long enough for one: give it more."
+            )
         index = evenly(len(longer), count).to(self.x.device)
         return [(longer.window(longer.last[index], LEADS), Draws(seed, index, MEMBERS, TRIALS))]
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import pack_bytes
 from fieldcast.loops.options import Fit
+from fieldcast.loops.tasks import RUNS
 from fieldcast.models.core import Solved, Trained
 
 LOG = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ def batch_index(
     step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int
 ) -> Tensor:
     """The data of step t: drawn without replacement, of one group where there are groups."""
-    generator = torch.Generator().manual_seed((seed << 32) + step)
+    generator = torch.Generator().manual_seed((seed * RUNS + step) % 2**32)  # it looks at 32 bits alone
     if groups is None:
         return torch.randperm(length, generator=generator)[:size]
     first = torch.randint(length, (), generator=generator)

@@ -38,9 +38,19 @@ class Space:
     step: float = 0.0  # hours between two states; 0 where it is not known, as of images
 
     @property
-    def year(self) -> float:
+    def step_years(self) -> float:
         """A step as a fraction of the year of 365 days."""
         return self.step / (365 * 24)
+
+    @property
+    def size(self) -> Int[Tensor, ""]:
+        """How many values a state has where cells exist."""
+        return len(self.variables) * self.exists.sum()
+
+    @property
+    def weight(self) -> Float[Tensor, "y x"]:
+        """Of each cell in an area mean: their sum is 1."""
+        return self.area * self.exists / self.exists.sum()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,9 +141,6 @@ class Batch:
 
     x: Tensor  # (B, V, Y, X), or (B, T, V, Y, X) for a loss over a rollout
     context: Context
-    known: Tensor | None = (
-        None  # (B, V, Y, X) bool: where x is truth, for training data with gaps; None: everywhere
-    )
     index: Tensor | None = None  # (B,): place in the training set; None: unseen data
     label: Tensor | None = None  # (B,)
     walked: int = 0  # first steps of a rollout that a loss leaves out: they lead to where it begins

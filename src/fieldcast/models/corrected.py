@@ -71,7 +71,7 @@ class Corrected(Trained):
         fold = None if batch.index is None else int(self.base.folds()[batch.index[0]])
         with torch.no_grad():
             m, s, d = self.base.moments(batch.context, draws, fold)
-        weight = self.space.area * self.space.exists / self.space.exists.sum()
+        weight = self.space.weight
         usual = (s * weight).sum(
             dim=(2, 3)
         )  # (B, V): a function of the context alone, so the score stays proper

@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def fair_crps(
-    draws: Float[Tensor, "batch members *shape"], truth: Float[Tensor, batch * shape]
-) -> Float[Tensor, batch * shape]:
+    draws: Float[Tensor, "batch members *shape"], truth: Float[Tensor, "batch *shape"]
+) -> Float[Tensor, "batch *shape"]:
     """mean_i |x_i - y| - 1 / (2 M (M - 1)) sum_ij |x_i - x_j|; for M = 1 the absolute error.
 
     The spread is computed from the sorted members, sum_ij |x_i - x_j| = 2 sum_r (2 r - M - 1) x_(r), so that nothing

@@ -1,9 +1,10 @@
 """Denoising diffusion (Ho, Jain and Abbeel 2020): the forward chain of `schedule`, gone back step by step.
 
-    x_T ~ N(0, I),    x_{t-1} = sqrt(abar_{t-1}) x0 + sqrt(1 - abar_{t-1} - v) eps + s n,    n ~ N(0, I),
+    x_T ~ N(0, I),    x_{t-1} = sqrt(abar_{t-1}) x0 + sqrt(1 - abar_{t-1} - v) eps + sigma n,    n ~ N(0, I),
 
 with eps = network(x_t, t, c) and x0 = (x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t), what is expected of the data.
-The first two terms are the mean of q(x_{t-1} | x_t, x_0) at x_0 = x0 for v its variance.
+The first two terms are the mean of q(x_{t-1} | x_t, x_0) at x_0 = x0 for v its variance; sigma^2, the variance of the
+noise that is added, is beta_t or v.
 
 The network is trained on the noise, E |eps - network(sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, t)|^2 (eq. 14).
 """
@@ -88,8 +89,7 @@ class Diffusion(Trained):
         one = draws.alone()
         t = one.integers(len(self.schedule))[:, 0]
         error = self.error(batch, t, one.fork(NOISE_STREAM))
-        cells = len(self.space.variables) * self.space.exists.sum()
-        return Terms(error.mean() / cells, {})
+        return Terms(error.mean() / self.space.size, {})
 
     def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: Draws) -> Float[Tensor, " batch"]:
         """|eps - network(x_t, t, c)|^2 at one time a datum."""
@@ -164,24 +164,22 @@ class Diffusion(Trained):
         t = ((part + u) / members * last).long().clamp(max=last - 1).flatten()
         rows = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
         error = self.error(rows, t, draws.fork(NOISE_STREAM).per_row()).double()
-        cells = len(self.space.variables) * self.space.exists.sum()
-        lost = last * self.term(t, error, cells) + self.ending(rows.x, cells)
+        lost = last * self.term(t, error) + self.ending(rows.x)
         return -lost.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
 
-    def term(
-        self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"], cells: Tensor
-    ) -> Float[Tensor, " rows"]:
-        """The KL of step t, beta^2 / (2 s^2 alpha (1 - abar)) |eps - network|^2 + that of the variances; s^2 = beta.
+    def term(self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+        """The KL of step t, beta / (2 alpha (1 - abar)) |eps - network|^2 + that of the variances, alpha = 1 - beta.
 
         At t = 0 it is -log p(x_0 | x_1).
         """
         beta, abar = self.schedule.beta[t], self.schedule.abar(t)
         ratio = torch.where(t > 0, self.schedule.posterior(t)[2] / beta, 1.0)
         spread = torch.where(t > 0, ratio - 1 - ratio.log(), torch.log(2 * math.pi * beta)) / 2
-        return beta / (2 * (1 - beta) * (1 - abar)) * error + cells * spread
+        return beta / (2 * (1 - beta) * (1 - abar)) * error + self.space.size * spread
 
-    def ending(self, x: Float[Tensor, "rows variable y x"], cells: Tensor) -> Float[Tensor, " rows"]:
+    def ending(self, x: Float[Tensor, "rows variable y x"]) -> Float[Tensor, " rows"]:
         """KL(q(x_T | x_0) || N(0, I))."""
+        cells = self.space.size
         square = (x.double() ** 2 * self.space.exists).flatten(1).sum(dim=1) / cells
         last = torch.full((len(x),), len(self.schedule) - 1, device=x.device)
         return cells * self.schedule.kl_to_standard(last, square)

@@ -43,8 +43,7 @@ def philox(counter: Words, key: tuple[int, int]) -> Words:
 class Draws:
     """Random tensors (B, M, *shape) for B data and M members each.
 
-    Every call of `normal` or `uniform` takes the next number of `call`, so that two calls are independent; `held`
-    gives the same numbers again and again, for the four evaluations of one Runge-Kutta step.
+    Every call of `normal` or `uniform` takes the next number of `call`, so that two calls are independent.
     """
 
     seed: int
@@ -55,15 +54,16 @@ class Draws:
     first: int = field(
         default=0, kw_only=True
     )  # number of the first member: an ensemble may be drawn in pieces
-    hold: bool = field(default=False, kw_only=True)
     number: Int[Tensor, " batch"] | None = field(default=None, kw_only=True)  # of the one member of each row
-    kept: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False)  # if held
+    kept: dict[tuple[int, int], Tensor] | None = field(
+        default=None, init=False, repr=False
+    )  # by call and size
 
     def _words(self, shape: tuple[int, ...]) -> Tensor:
-        """Words (B, M, 4 * ceil(size / 4)) of this call; made once where they are held."""
+        """Words (B, M, 4 * ceil(size / 4)) of this call; made once of draws that are used again."""
         key = self.call, math.prod(shape)
-        if not self.hold:
-            self.call += 1
+        self.call += 1
+        if self.kept is None:
             return self._new_words(*key)
         if key not in self.kept:
             self.kept[key] = self._new_words(*key)
@@ -101,9 +101,17 @@ class Draws:
         """Uniform on 0 .. high - 1; the bias, of at most high / 2^24, is far below any sampling error here."""
         return (self.uniform(*shape) * high).long().clamp_(max=high - 1)
 
-    def held(self) -> Draws:
-        """The same draws at each use from here on."""
-        return replace(self, hold=True)
+    def again(self) -> Draws:
+        """The draws that follow, for each of several uses: the four evaluations of one Runge-Kutta step."""
+        if self.kept is None:
+            self.kept = {}
+        return self._from(self.call)
+
+    def _from(self, call: int) -> Draws:
+        """Draws of the same data and members, which share what is kept."""
+        other = replace(self, call=call)
+        other.kept = self.kept
+        return other
 
     def per_row(self) -> Draws:
         """The same numbers as (B * M, 1, *shape), for a context of which every member has a row of its own."""
@@ -115,9 +123,7 @@ class Draws:
 
     def fork(self, stream: int) -> Draws:
         """An independent stream: what one part draws does not shift the numbers of another."""
-        other = replace(self, call=self.call + ((stream + 1) << 16))
-        other.kept = self.kept
-        return other
+        return self._from(self.call + ((stream + 1) << 16))
 
     def alone(self) -> Draws:
         """One member a datum: for what all members share, such as the mask."""

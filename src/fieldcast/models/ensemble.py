@@ -57,7 +57,7 @@ class Ensemble(Trained):
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: Draws) -> Terms:
         """Area-weighted mean of the fair CRPS over cells and variables."""
-        weight = self.space.area * self.space.exists / self.space.exists.sum()
+        weight = self.space.weight
         crps = (fair_crps(drawn, x) * weight).sum(dim=(2, 3)).mean()
         with torch.no_grad():
             spread = (drawn.var(dim=1) * weight).sum(dim=(2, 3)).mean().sqrt()

@@ -110,9 +110,7 @@ class Flow(Trained):
         return dense.flatten(1).sum(dim=1) + log_det
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
-        cells = len(self.space.variables) * self.space.exists.sum()
-        total = -self.log_prob(batch.x).mean() / cells
-        return Terms(total, {"bits_per_dim": total.detach() / math.log(2)})
+        return Terms(-self.log_prob(batch.x).mean() / self.space.size, {})
 
     def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
         """log p(x): the same for every draw."""

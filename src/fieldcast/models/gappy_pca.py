@@ -75,7 +75,7 @@ class GappyPCA(Solved):
     def solve(self, training: Iterable[Batch]) -> None:
         """The modes of the training states, of those cells that exist."""
         exists = self.space.exists
-        states = [torch.where(exists, b.x if b.known is None else b.x * b.known, 0.0) for b in training]
+        states = [torch.where(exists, b.x, 0.0) for b in training]
         x = torch.cat(states).flatten(1)
         area = (self.space.area * exists).expand(self.space.state).flatten()
         self.features = modes(x, area, int(max(self.choices["modes"]))).unflatten(1, self.space.state)

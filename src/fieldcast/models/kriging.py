@@ -132,7 +132,7 @@ class Kriging(Solved):
             for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
                 gain = self.gain(v, seen.index, c.noise**2 / seen.count)
                 rows, o = seen.rows, seen.index
-                stream = replace(draws, datum=draws.datum[rows], call=draws.call + (v + 1 << 16))
+                stream = replace(draws.fork(v), datum=draws.datum[rows])
                 eps = stream.normal(len(o)) * gain.error  # independent of u, and between variables
                 free = u[rows, :, v]
                 innovation = (seen.y[:, None] + eps - free[..., o]).flatten(0, 1)

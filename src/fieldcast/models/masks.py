@@ -179,7 +179,7 @@ def draw(
             near = get_close_matches(name, PATTERNS, n=1, cutoff=0)[0]
             raise InputError(f"sparsification.patterns: there is no pattern '{name}'; did you mean '{near}'?")
     check(k)
-    own = replace(draws.alone(), hold=False)
+    own = draws.alone()
     share = own.uniform()[:, 0]
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
@@ -191,8 +191,7 @@ def draw(
         rows = (which == number).nonzero()[:, 0]
         if len(rows):
             priority[rows] = PATTERNS[name](replace(own, datum=own.datum[rows]), space, n[rows], layers)
-    if not draws.hold:
-        draws.call = own.call + CALLS
+    draws.call = own.call + CALLS
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
     return mask.expand(-1, len(space.variables), -1, -1).contiguous()
 

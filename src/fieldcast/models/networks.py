@@ -154,7 +154,7 @@ class UNet(nn.Module):
         channels: Sequence[int] = (64, 128), noise: int = 0, positions: int = 4, patch: int = 2,
     ):  # fmt: skip
         super().__init__()
-        self.noise, self.patch, self.wraps = noise, patch, wraps
+        self.patch = patch
         shape = (-(-shape[0] // patch), -(-shape[1] // patch))
         self.position = nn.Parameter(0.1 * torch.randn(positions, *shape))
         self.embed = nn.Sequential(nn.Linear(noise, 64), nn.SiLU(), nn.Linear(64, 64)) if noise else None

@@ -154,7 +154,7 @@ class OptimalInterpolation(Solved):
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
         for seen in observations(self.places, c.observed, c.mask):
             gain, rows, o = self.gain(seen, c.noise, fold), seen.rows, seen.index
-            stream = replace(draws, datum=draws.datum[rows], call=draws.call + (1 << 16))
+            stream = replace(draws.fork(0), datum=draws.datum[rows])
             eps = stream.normal(len(o)) * gain.error  # (R, M, O), independent of what else `draws` gives
             errors_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * gain.error
             parts = [

@@ -93,11 +93,11 @@ class Stepped(Trained):
         for t, truth in enumerate(x.unbind(1)):
             lead = draws.fork(t)
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
-                drawn = self.filtered_step(rows, lead.per_row().held())
+                drawn = self.filtered_step(rows, lead.per_row())
             if t >= walked:
                 members = drawn.unflatten(0, (c.rows, draws.members))
-                found.append(self.model.compare(truth / self.scale, members / self.scale, c, lead))
-            rows, c = rows.advance(drawn, self.space.year), c.advance(truth, self.space.year)
+                found.append(self.model.compare(truth / self.scale, members / self.scale, rows, lead))
+            rows = rows.advance(drawn, self.space.step_years)
         total = torch.stack([one.total for one in found]).mean()
         parts = {name: torch.stack([one.parts[name] for one in found]).mean() for name in found[0].parts}
         return Terms(total, parts)
@@ -108,7 +108,7 @@ class Stepped(Trained):
         return x if self.filter is None else self.filter(x)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
-        rows, noise = c.repeat(draws.members), draws.per_row().held()
+        rows, noise = c.repeat(draws.members), draws.per_row()
         x = self.filtered_step(rows, noise)
         return x.unflatten(0, (c.rows, draws.members))
 
@@ -116,15 +116,16 @@ class Stepped(Trained):
 def step(
     model: Model, c: Context, draws: Draws, scale: Tensor, scheme: str
 ) -> Float[Tensor, "rows variable y x"]:
-    """One step from c.base(), a row a member."""
+    """One step from c.base(), a row a member; every evaluation has the same draws."""
     base = c.base()
 
+    if scheme == "euler":
+        return base + scale * model.sample(c, draws)[:, 0]
+
     def f(x: Tensor) -> Tensor:
-        return scale * model.sample(c.at(x), draws)[:, 0]
+        return scale * model.sample(c.at(x), draws.again())[:, 0]
 
     k1 = f(base)
-    if scheme == "euler":
-        return base + k1
     k2 = f(base + k1 / 2)
     k3 = f(base + k2 / 2)
     k4 = f(base + k3)

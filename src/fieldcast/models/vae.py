@@ -81,9 +81,7 @@ class FieldDecoder(nn.Module):
         self, z: Float[Tensor, "batch members latent"], c: Context
     ) -> Float[Tensor, "batch members variable y x"]:
         if self.conditioned:
-            least = 1 / (
-                len(self.space.variables) * self.space.exists.sum()
-            )  # of a day on which nothing was seen
+            least = 1 / self.space.size  # of a day on which nothing was seen
             k = torch.log(c.fraction(self.space).clamp(min=least))[:, None, None].expand(-1, z.shape[1], 1)
             z = torch.cat([z, k], dim=2)
         return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
@@ -168,7 +166,7 @@ class VAE(Trained):
 
     def terms(self, x: Tensor, drawn: Tensor, q: Posterior, z: Tensor) -> Terms:
         """Both parts of the negative ELBO, per cell."""
-        cells = len(self.space.variables) * self.space.exists.sum()
+        cells = self.space.size
         reconstruction = self.likelihood.misfit(x, drawn[:, 0], self.space.exists).mean() / cells
         kl = self.divergence(q, z).mean() / cells
         return Terms(reconstruction + self.kl_weight * kl, {"reconstruction": reconstruction, "kl": kl})
@@ -212,7 +210,7 @@ class VAE(Trained):
         return likelihood + ratio
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
-        """Draws of x, a row a datum."""
+        """Draws of x for each datum: means of p(x | z), with `likelihood_noise` draws from it."""
         of_state = isinstance(self.encoder, StateEncoder)
         z = (self.codes() if of_state else self.encoder(c)).draw(draws)
         output = self.decode(z, c, draws)

@@ -83,8 +83,8 @@ def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:
         return []
     title = [
         "long rollout (MSE of the mean: last step below 1, first not below that of the climatology; wild: first step",
-        f"at which anomalies have a root mean square above {WILD:g}; blew up: at which one is not finite; std, 1 is right,",
-        "and power at short waves over the truth's: at the last finite step)",
+        f"at which anomalies have a root mean square above {WILD:g}; blew up: at which one is not finite; std, 1 is",
+        "right, and power at short waves over the truth's: at the last finite step)",
     ]
     rows = {
         str(name): [_end(row[column], column) for column in LONG]

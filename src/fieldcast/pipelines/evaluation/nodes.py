@@ -7,7 +7,7 @@ import xarray as xr
 
 from fieldcast.fields import grid
 from fieldcast.loops.compare import compare
-from fieldcast.loops.options import Drawing, Evaluation, Limits, Sampling
+from fieldcast.loops.options import Evaluation, Limits, Sampling
 from fieldcast.verification.forecasts import forecast_statistics
 from fieldcast.verification.leaderboard import FORECAST, leaderboard
 from fieldcast.verification.plots.examples import examples
@@ -59,7 +59,7 @@ def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Datas
 
 def score_forecasts(
     forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
-    normalisation: xr.Dataset, options: Drawing, seed: int,
+    normalisation: xr.Dataset, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra.
 
@@ -67,8 +67,7 @@ def score_forecasts(
     """
     if not forecasts.data_vars:
         return pd.DataFrame(), xr.Dataset()
-    members = starts["members"] if options.members is None else options.members
-    refuse_other_draws(forecasts, "forecasts", "rollout", members=members, seed=seed)
+    refuse_other_draws(forecasts, "forecasts", "rollout", members=starts["members"], seed=seed)
     scores, diagnostics = forecast_statistics(
         forecasts,
         fields,

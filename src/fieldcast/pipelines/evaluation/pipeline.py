@@ -17,7 +17,7 @@ SHOWN = {
 }
 PARAMETERS = {
     "reconstruct": ["params:evaluation", "params:limits", "params:seed"],
-    "forecast": ["params:options", "params:seed"],
+    "forecast": ["params:seed"],
 }
 
 

@@ -28,7 +28,7 @@ def roll(
     """
     made = drawn_from(checkpoint, model, whose, decided(fit, limits))
     forecaster = ready(
-        made, options, fields, starts["scored"], starts["members"], splits, seed, device, *whose
+        made, model, options, fields, starts["scored"], starts["members"], splits, seed, device, *whose
     )
     header = made.header
     known = {"parameters": sum(p.numel() for p in forecaster.model.parameters()), **header["costs"]}
@@ -46,7 +46,7 @@ def stabilise(
     """Statistics of each step of the long rollout, and some of its fields."""
     times, members = starts["stability"], starts["stability_members"]
     made = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    forecaster = ready(made, options, fields, times, members, splits, seed, device, *whose)
+    forecaster = ready(made, model, options, fields, times, members, splits, seed, device, *whose)
     yield from stability(forecaster, starts, fields, earlier, made.header["fingerprint"])
 
 
@@ -58,11 +58,10 @@ def adopt(
 
 
 def ready(
-    made: Checkpoint, options: Drawing, fields: xr.Dataset, times: list[str], members: int,
+    made: Checkpoint, model: dict[str, Any], options: Drawing, fields: xr.Dataset, times: list[str], members: int,
     splits: dict[str, Any], seed: int, device: str, address: str,
 ) -> Forecaster:  # fmt: skip
     """The trained model at its starts."""
     check_fields(fields, splits, made, seed, address)
     one = place(made.model, choose_device(device))
-    members = members if options.members is None else options.members
-    return Forecaster(one, made.by_day, fields, times, members, seed, options.feed)
+    return Forecaster(one, made.by_day, fields, times, members, seed, options.feed, model)
