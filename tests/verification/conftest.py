@@ -239,7 +239,7 @@ def sampled_diagnostics(
         "weights": "abcdef012345",
         "samples": 100,
         "real": 200,
-        "K": 50 if place < 2 else 0,
+        "K": (50, 50, 0, 1, 0)[place],  # 1 of an exact density, 0 of what has no bound
         **{
             "fid_ceiling": 90.0,
             "kid_ceiling": 5.0,

@@ -62,6 +62,23 @@ def test_rows_with_missing_cells_have_no_spectrum(scene: Callable) -> None:
     assert nothing.rank_histogram.notnull().all()
 
 
+def test_times_that_blew_up_are_left_out_of_ranks_and_spectra(scene: Callable) -> None:
+    it = scene(times=40)
+    spoiled = it.reconstructions.copy(deep=True)
+    spoiled["z"][0, 5, 3, 2, 2] = np.nan
+    spoiled["z"][0, 7, 0] = np.inf
+    _, found = it._replace(reconstructions=spoiled).score()
+    chosen = found.isel(case=0).sel(variable="z")
+    np.testing.assert_allclose(chosen.rank_histogram.sum("rank"), 1)
+    np.testing.assert_allclose(chosen.rank_histogram, 0.05, atol=0.02)
+    kept = [time for time in range(40) if time not in (5, 7)]
+    parts = it.reconstructions.isel(time=kept), it.observations.isel(time=kept), it.truth.isel(time=kept)
+    _, fewer = it._replace(reconstructions=parts[0], observations=parts[1], truth=parts[2]).score()
+    expected = fewer.isel(case=0).sel(variable="z")
+    np.testing.assert_allclose(chosen.spectrum_members, expected.spectrum_members, rtol=1e-5)
+    np.testing.assert_allclose(chosen.spectrum_error, expected.spectrum_error, rtol=1e-5)
+
+
 @pytest.mark.parametrize("wraps", [0, 1])
 def test_regions_say_that_they_are(scene: Callable, wraps: int) -> None:
     it = scene(times=9)

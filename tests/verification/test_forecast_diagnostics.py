@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 
 def test_ranks_of_a_calibrated_ensemble_are_flat(season: Callable) -> None:
@@ -35,3 +36,19 @@ def test_all_starts_blown_up_leaves_nothing_and_stops_nothing(season: Callable) 
     assert found.rank_histogram.isnull().all()
     assert found.spectrum_members.isnull().all()
     assert found.spectrum_truth.isnull().all()
+
+
+@pytest.mark.parametrize("holes_in", ["first", "last"])
+def test_spectra_are_of_the_rows_that_all_variables_have_whole(season: Callable, holes_in: str) -> None:
+    """Whichever comes last: the wavelengths are those of the rows that were averaged over."""
+    it = season(starts=4)
+    name = "z" if holes_in == "first" else "t"
+    whole = np.abs(it.truth.latitude) < 50
+    sea = it.truth.assign({name: it.truth[name].where(whole)})
+    _, found = it._replace(
+        truth=sea, forecasts=it.forecasts.assign({name: it.forecasts[name].where(whole)})
+    ).score()
+    _, everywhere = it.score()
+    assert found.attrs["latitudes"] != everywhere.attrs["latitudes"]
+    assert (found.wavelength_km[1:] > everywhere.wavelength_km[1:]).all()  # rows nearer to the equator
+    assert found.spectrum_truth.notnull().all()

@@ -4,6 +4,9 @@ c(D) = Σ_d w(D − d) x̄_d / Σ_d w(D − d) over the days d that have data, x
 day, w(j) = 1 − |j| / H for |j| < H on the circle of 365 days, H = (window − 1) / 2 (WeatherBench 2, Rasp et
 al. 2024). Taking daily means first keeps days that more years cover from weighing more. A harmonic of
 angular frequency θ per day is damped by (sin(H θ / 2) / (H sin(θ / 2)))².
+
+It is of the day and not, as WeatherBench's, of the hour: the anomalies of a sub-daily record keep its daily cycle,
+which raises the ACC of what knows the hour.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Int
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
@@ -144,13 +143,9 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         )
     number = np.zeros(time.size, dtype=np.int32)
     number[border + 1] = 1
-    dataset = dataset.assign_coords(segment=("time", _cumulated(number)))
+    dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
     dataset.attrs["step_hours"] = step
     return dataset, [_gap_finding(time, border, steps, step), _step_finding(step, int(irregular.sum()))]
-
-
-def _cumulated(number: Int[np.ndarray, " time"]) -> Int[np.ndarray, " time"]:
-    return np.cumsum(number, dtype=np.int32)
 
 
 def _gap_finding(time: xr.DataArray, border: np.ndarray, steps: np.ndarray, step: float) -> Finding:

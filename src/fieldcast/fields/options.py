@@ -70,7 +70,8 @@ class Ingestion:
         if self.source == "planet":
             known = {"planet": known["planet"], "seed": known["seed"]}
         else:
-            known.pop("images" if self.source == "file" else "planet")
+            for name in ("planet", "seed", *(["images"] if self.source != "images" else [])):
+                known.pop(name)
         paths = [self.path] if isinstance(self.path, str) else self.path or []
         if self.source == "images":
             paths = [os.path.join(path, "*-ubyte*") for path in paths]

@@ -40,10 +40,15 @@ class Diagnostics:
         rank: Integer[np.ndarray, "time latitude longitude"],
         weights: Float[np.ndarray, "time latitude longitude"],
     ) -> None:
-        """Take in one variable of one case; `weights` are those of the unobserved cells."""
-        self.histogram[case, variable] = rank_shares(rank, weights, self.members)
-        self.spectrum_members[case, variable] = self.rows.spectrum(x)
-        self.spectrum_error[case, variable] = self.rows.spectrum(x.mean(0) - self.y[variable])
+        """Take in one variable of one case; `weights` are those of the unobserved cells.
+
+        Times at which a member is not finite are left out.
+        """
+        y = self.y[variable]
+        finite = np.isfinite(np.where(np.isfinite(y).all(0), x, 0.0)).all((0, 2, 3))
+        self.histogram[case, variable, finite] = rank_shares(rank[finite], weights[finite], self.members)
+        self.spectrum_members[case, variable] = self.rows.spectrum(x[:, finite])
+        self.spectrum_error[case, variable] = self.rows.spectrum(x[:, finite].mean(0) - y[finite])
 
     def dataset(self) -> xr.Dataset:
         """All of it, with its coordinates."""

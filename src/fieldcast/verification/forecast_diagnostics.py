@@ -21,7 +21,8 @@ class ForecastDiagnostics:
     rank_histogram, rank_low, rank_high (lead, variable, rank): how often, by area, the truth has this rank
     among the members, with the 95 % interval of a block bootstrap of starts; flat is 1/(M + 1).
     spectrum_members, spectrum_mean (of the member mean) and spectrum_truth (lead, variable, wavenumber): zonal
-    power averaged over starts and the latitudes of `spectra.band`, in unit² · metre. Starts from which a
+    power averaged over starts and the latitudes of `spectra.band` in which no variable has missing cells, in
+    unit² · metre. Starts from which a
     member is not finite are left out; NaN where none is left.
     """
 
@@ -29,16 +30,17 @@ class ForecastDiagnostics:
         self.it, self.members = it, members
         sizes = (len(it.leads), len(it.variables))
         self.histogram = np.full((*sizes, it.places.shape[1], members + 1), np.nan)
-        waves = it.truth.sizes["longitude"] // 2 + 1
+        begin = it.truth.isel(time=int(it.places.flat[0]))
+        complete = np.all([begin[name].notnull().all("longitude") for name in it.variables], axis=0)
+        self.rows = Rows.of(it.truth, complete)
+        waves = self.rows.cells // 2 + 1
         self.spectra = {name: np.full((*sizes, waves), np.nan) for name in SPECTRA}
 
     def add(self, lead: int, variable: int, found: Scored, rng: np.random.Generator) -> None:
         """Take in one variable of one lead; ties of ranks are broken by `rng`."""
-        exists = np.isfinite(found.y).all(0)
         x, y = found.x[:, found.finite], found.y[found.finite]
         weights = np.broadcast_to(found.weights[0], y.shape)
         self.histogram[lead, variable, found.finite] = rank_shares(ranks(x, y, rng), weights, self.members)
-        self.rows = Rows.of(self.it.truth, exists.all(1))
         for name, maps in zip(SPECTRA, (x, x.mean(0), y), strict=True):
             self.spectra[name][lead, variable] = self.rows.spectrum(maps)
 

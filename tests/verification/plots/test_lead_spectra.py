@@ -52,3 +52,15 @@ def test_a_snapshot_of_twice_the_amplitude_has_four_times_the_power(season: Call
     np.testing.assert_allclose(ten, 4 * one, rtol=1e-5)
     assert figure.axes[0].xaxis_inverted()
     assert not figure.axes[1].get_visible()
+
+
+def test_rows_with_a_missing_cell_are_left_out_and_the_others_are_shown(season: Callable):
+    it = season(starts=8, leads=1)
+    truth = it.truth[["z", "t"]].isel(time=slice(8)).rename(time="start").expand_dims(member=1, axis=1)
+    sea = xr.ones_like(truth["z"].isel(start=0, member=0, drop=True), dtype=bool)
+    sea[4, 3] = False  # one cell of a row at 45 degrees south
+    snapshots = truth.where(sea).expand_dims(step=[1])
+    _, found = it._replace(truth=it.truth.where(sea), forecasts=it.forecasts.where(sea)).score()
+    figure = long_rollout_spectra({"mine": snapshots.drop_vars("start")}, {"mine": found}, "z")
+    (line, *_) = figure.axes[0].lines
+    assert len(line.get_ydata()) > 3 and np.isfinite(line.get_ydata()).all()

@@ -38,7 +38,6 @@ def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it(
     assert known["Grid"] == "2 latitudes (40 to 42.5 °N) × 3 longitudes (−10 to −5 °E)"
     assert known["Split: test"] == "2001-01-08 06:00 to 2001-01-09 06:00: 2 times"
     assert found.variables == [("z", "m", "", "changes in time"), ("land", "", "", "static")]
-    assert found.units == {"z": "m", "land": ""}
     assert "Climatology" not in known
 
 
@@ -75,7 +74,6 @@ def test_images_are_described_without_reading_them():
     assert known["Split: train"] == "3 images, 0 to 2"
     assert known["Split: test"] == "2 images, 4 to 5"
     assert found.variables == [("image", "1", "grey value", "images")]
-    assert found.climatology == ""
     bare = describe(images.drop_vars("label").assign_attrs({}), {})
     assert "without labels" in dict(bare.facts)["Images"]
     page = report({"sample": Sample(), "forecast": Forecast(), "reconstruct": Reconstruct()}, found)

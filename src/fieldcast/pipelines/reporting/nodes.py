@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.fields.layout import time_varying
 from fieldcast.loops import provenance
 from fieldcast.loops.features import load_features
 from fieldcast.loops.options import Evaluation, Limits, Sampling
@@ -46,7 +47,7 @@ def rank_forecasts(
     """
     if starts is None:
         return pd.DataFrame(), ""
-    scored = scored_starts(starts, units(time_varying(fields)), starts["members"])
+    scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     found = by_part(parts)
     table = leaderboard(named(found.get("scores", {})), starts["data"], scored, seed=seed, layout=FORECAST)
     return table, forecast_short_table(table, found.get("stability", {}))
@@ -146,8 +147,3 @@ def drawn(task: Reconstruct | Forecast | Sample) -> Drawn:
     """Figures by name, and as files."""
     found = pictures(task)
     return found, {name: picture.png for name, picture in found.items()}
-
-
-def time_varying(fields: xr.Dataset) -> xr.Dataset:
-    """The fields without what is static."""
-    return fields[[name for name in fields.data_vars if "time" in fields[name].dims]]

@@ -3,8 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.tables import nodes
-
-TASKS = ("reconstruct", "forecast", "sample")
+from fieldcast.verification.seeds import TASKS
 
 
 def create_pipeline() -> Pipeline:

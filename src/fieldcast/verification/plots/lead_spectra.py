@@ -97,10 +97,9 @@ def step_ratios(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, str, float]]:
     """Wavelength, ratio, label and shade of each step that is finite."""
     values = snapshots[variable]
-    complete = (
-        values.isel(step=0).notnull().any([name for name in values.dims if name not in ("step", "latitude")])
-    )
-    rows = Rows.of(snapshots.assign_attrs(wraps=int(wraps)), complete.to_numpy())
+    begin = snapshots.isel(step=0)
+    there = (begin[name].notnull().any(["start", "member"]).all("longitude") for name in snapshots.data_vars)
+    rows = Rows.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(there), axis=0))
     truth = diagnostics["spectrum_truth"].sel(variable=variable).mean("lead").to_numpy()
     asked = waves_of(truth)
     steps = values["step"].to_numpy()

@@ -34,8 +34,9 @@ def lowest(board: Board, cases: Sequence[Any], start: str, unranked: Sequence[st
 def compared(
     board: Board, cases: Sequence[Any], reference: str, unranked: Sequence[str] = ()
 ) -> list[Markup]:
-    """A sentence for each experiment that is better than the reference somewhere, and one for all others."""
-    sentences, never = [], []
+    """A sentence for each experiment that is better than the reference somewhere, one for all that are nowhere, and one
+    for those of which there is no telling."""
+    sentences, never, unknown = [], [], []
     for name in (name for name in board.order if name not in unranked):
         found: dict[str, list[Any]] = {}
         for case in cases:
@@ -54,10 +55,15 @@ def compared(
                 if word in found
             ]
             sentences.append(join([*start, *where, *rest, "."]))
-        elif found:
+        elif {"not separated", "worse"} & set(found):
             never.append(tag("code", name))
+        elif found:
+            unknown.append(tag("code", name))
     if never:
         sentences.append(join(["Nowhere better than ", tag("code", reference), ": ", join(never, ", "), "."]))
+    if unknown:
+        told = "Not told apart from ", tag("code", reference), ", for the times are too few for intervals: "
+        sentences.append(join([*told, join(unknown, ", "), "."]))
     return sentences
 
 

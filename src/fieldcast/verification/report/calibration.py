@@ -13,9 +13,9 @@ from .html import Cell, Markup, folded, join, missing, paragraph, picture, signi
 from .scores import cell
 
 UNDERSPREAD = (
-    "Expect the VAEs to spread too little: squared error + KL gives the decoder’s mean no reason to spread, and a draw "
-    "is that mean for a random code, without the noise of the likelihood, whose sigma is fixed at one of the units "
-    "they are trained in, unless the configuration says otherwise. So this is their result and not a fault of this run."
+    "Expect the VAEs to spread too little: a draw is the decoder’s mean for a random code, without the noise of the "
+    "likelihood (whose sigma is one of the units they are trained in, unless the configuration says otherwise), and "
+    "squared error + KL does not reward spread. Low ratios are a property of the method, not a fault of this run."
 )
 RANKS = (
     "Where the truth lies among the members, on unobserved cells, averaged over variables: how often each "

@@ -24,12 +24,6 @@ class DataSummary:
     facts: Sequence[tuple[str, str]] = ()
     variables: Sequence[tuple[str, str, str, str]] = ()
     quality: pd.DataFrame = field(default_factory=pd.DataFrame)
-    climatology: str = ""
-
-    @property
-    def units(self) -> dict[str, str]:
-        """Of each variable."""
-        return {name: units for name, units, *_ in self.variables}
 
 
 def describe(
@@ -50,9 +44,7 @@ def describe(
     ]
     if kind:
         facts.append(("Climatology", climatology_in_words(kind)))
-    return DataSummary(
-        facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality, kind
-    )
+    return DataSummary(facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality)
 
 
 def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:

@@ -87,9 +87,9 @@ GUIDE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Real data and noise",
-        "the floor and the ceiling of FID and KID: what as many training data have in the place of samples (of fields "
-        "days of years that the features were not fitted on, if there are enough), which no model can be expected to "
-        "pass, and what noise has, whose cells are each right and know nothing of another.",
+        "FID and KID of two other sets in the place of samples. Real data: as many training states, of fields, where "
+        "possible, from years that the features were not fitted on; no model can be expected to do better. Noise: "
+        "every cell right by itself, unrelated to its neighbours.",
         SAMPLE,
     ),
     (
@@ -125,8 +125,9 @@ GUIDE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Intervals of sampling",
-        "95 %: of likelihoods and errors, how much they would vary with other test data; of KID, with other subsets; "
-        "of the classifier, with as many other states. FID has none: the range of real data says how far it wanders.",
+        "95 %: of likelihoods and errors, how much they would vary with other test data; of KID, with other samples "
+        "and test data; of the classifier, with as many other states. FID has none: the range of real data says how "
+        "far it wanders.",
         SAMPLE,
     ),
     (

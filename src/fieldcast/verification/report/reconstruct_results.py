@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import xarray as xr
 
+from ..layout import RECONSTRUCT
 from . import results
 from .board import Board
 
@@ -16,7 +18,7 @@ class Results(results.Results):
     """Those of every task, the observations, and the experiment that others are compared with."""
 
     observations: xr.Dataset | None = None
-    reference: str = "optimal_interpolation"
+    reference: ClassVar[str] = RECONSTRUCT.comparisons["crps_minus_oi"].reference
 
     @cached_property
     def board(self) -> Board | None:

@@ -104,7 +104,12 @@ def likelihood(results: Results, board: SampleBoard | None) -> Markup:
     """ELBO and its parts, IWAE, bits, active units."""
     if board is None or not board.having(*LIKELIHOODS):
         return missing("No likelihoods: no experiment that has one has been scored.")
-    draws = spread([value for value in results.told("K") if value])  # 0 of models without a bound
+    known = (
+        results.diagnostics[name].attrs.get("K")
+        for name in board.having("iwae")
+        if name in results.diagnostics
+    )
+    draws = spread([value for value in dict.fromkeys(known) if value])
     of_iwae = f" IWAE with K = {draws} draws from the posterior, a bound that rises with K." if draws else ""
     return score_table(results, board, LIKELIHOODS, NATS + of_iwae)
 

@@ -7,14 +7,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from ..layout import RECONSTRUCT
 from ..plots.style import percent
 from .board import Board, Score
 from .html import Cell, Markup, join, numbers, significant, table, tag
-
-ALL_SCORES = (
-    *("rmse", "mae", "bias", "ssim", "crps", "crps_minus_oi", "ssr"),
-    *("coverage50", "coverage90", "consistency"),
-)
 
 
 def score_table(
@@ -94,7 +90,7 @@ def difference_table(board: Board, cases: Sequence[Any], caption: str) -> Markup
 def wide_table(board: Board) -> Markup:
     """Every score: a row for each case and experiment."""
     present = {score for _, _, score in board.scores}
-    names = [score for score in ALL_SCORES if score in present]
+    names = [score for score in RECONSTRUCT.scores if score in present]
     head = ["experiment", "pattern", "observed", *names]
     return table(head, list(wide_rows(board, names)))
 

@@ -42,7 +42,6 @@ th[aria-sort=descending] button::after { content: " \\25BE"; }
 td small { display: block; color: var(--soft); font-size: 11px; line-height: 1.35; }
 td.best > span { font-weight: 700; border-bottom: 2px solid #24292e; }
 td small.better { color: #00664a; font-weight: 600; } td small.worse { color: #a33c00; font-weight: 600; }
-tr.reference { background: #f0f3f6; }
 figure { margin: 10px 0 16px; } figure img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: 13px; max-width: 110ch; margin-top: 4px; }
 .film img[hidden] { display: none; }
