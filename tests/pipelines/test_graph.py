@@ -79,7 +79,7 @@ def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
     folder = finished / "08_reporting"
     table = pd.read_csv(folder / "costs.csv")
     asked = ["task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"]
-    assert list(table) == [*asked, "evaluations"]
+    assert list(table) == [*asked, "evaluations", "train_steps"]
     assert set(table["task"]) == {"reconstruct"} and sorted(table["experiment"]) == sorted(listed())
     for name, row in table.set_index("experiment").iterrows():
         (own,) = pd.read_csv(folder / f"reconstruct/{name}/costs.csv").to_dict("records")

@@ -181,6 +181,7 @@ def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
     """State, the checkpoint of the best weights so far, and the history."""
     model = run.model
     spent = {
+        "train_steps": run.step - run.skipped,
         "train_seconds": round(run.seconds, 2),
         "step_ms": round(1000 * run.stepping / max(run.step - run.skipped, 1), 3),
         "peak_mb": run.peak_mb,

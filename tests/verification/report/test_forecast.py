@@ -77,7 +77,7 @@ def forecast(season: Callable) -> Forecast:
         examples=examples,
         history={"vae": steps, "linear_inverse_model": tried},
         costs={
-            name: pd.DataFrame([{"evaluations": evaluations, "sample_ms": ms}])
+            name: pd.DataFrame([{"evaluations": evaluations, "sample_ms": ms, "train_steps": 1234}])
             for name, (evaluations, ms) in costs.items()
         },
         stability={"vae": long_run(12, 99), "decoder_l1": long_run(12, 5), "vae_mean": None},
@@ -136,6 +136,8 @@ def test_findings_on_variants_are_the_paired_differences(forecast, page, element
     assert "4 against 1 network evaluations a step, 8 against 2 ms a draw" in text
     assert "of the truth’s power at the shortest third of the wavelengths" in text
     assert "Showing the decoder two states" not in text  # it has not run
+    table = next(one for one in re.findall(r"<table.*?</table>", page) if "training steps" in one)
+    assert table.count("1 234") == 4  # of what the budgets were
 
 
 def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elements):

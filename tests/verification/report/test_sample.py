@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -190,9 +191,21 @@ def test_fields_have_spectra_and_no_labels(of_fields, elements):
     )
     found = cells(section)
     assert (found["vae", "samples"], found["vae", "real data"]) == (["0.250"], ["0.125"])
-    assert "No t-SNE: these data have no labels" in text
+    assert "No t-SNE of vae, autoencoder, vae_kl0: these data have no labels" in text
     assert "Wasserstein" in text
     assert of_fields.variable == "z"
+
+
+def test_without_labels_two_components_are_shown_and_who_is_left_out_is_said(of_fields, elements):
+    flat = {
+        name: found.isel(latent=slice(2)) if name == "vae" else found
+        for name, found in of_fields.latents.items()
+    }
+    mixed = replace(of_fields, latents=flat)
+    figures = pictures(mixed)
+    assert "embeddings" in figures
+    text = elements(report({"sample": mixed}, figures={"sample": figures})).text
+    assert "No t-SNE of autoencoder, vae_kl0: these data have no labels" in text
 
 
 def test_what_all_see_alike_is_said_of_images_alone(sampled):

@@ -22,7 +22,7 @@ from fieldcast.verification.table import scored_digest, scored_samples, scored_s
 
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
-    "evaluations",  # of the model in a step of a forecast
+    *("evaluations", "train_steps"),  # of the model in a step of a forecast; of gradient descent
 )
 Drawn = tuple[dict[str, Picture], dict[str, bytes]]  # for the page, and for the disk
 

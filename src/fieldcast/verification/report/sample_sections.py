@@ -38,8 +38,8 @@ PRIORS = (
     "exact; of more, a histogram of draws in the two components that vary most over test data."
 )
 EMBEDDINGS = (
-    "Posterior means of test data by label. Two components as they are; more by t-SNE, where neighbours stay "
-    "neighbours, while distances between clusters, and axes, mean nothing."
+    "Posterior means of test data, by label where they have any. Two components as they are; more by t-SNE, where "
+    "neighbours stay neighbours, while distances between clusters, and axes, mean nothing."
 )
 SPECTRA = (
     "1 is the right amount of structure of that size; falling to the right: too smooth, rising: too rough."
@@ -172,10 +172,11 @@ def latent_space(results: Results, figures: Mapping[str, Picture]) -> Markup:
     body.append(tag("h4", "Labels among the codes"))
     if "embeddings" in figures:
         body.append(picture(figures["embeddings"], "Posterior means of test data", EMBEDDINGS))
-    else:
-        body.append(
-            missing("No t-SNE: these data have no labels that clusters of codes could be compared with.")
-        )
+    codes = results.ordered("latents").items()
+    bare = [name for name, found in codes if found.sizes.get("latent", 0) > 2 and "label" not in found.coords]
+    if bare:
+        reason = "these data have no labels that clusters of codes could be compared with"
+        body.append(missing(f"No t-SNE of {', '.join(bare)}: {reason}."))
     body.append(tag("h4", "Decoded grids"))
     return join([*body, *grids(results, figures)])
 

@@ -13,6 +13,7 @@ from .html import Cell, Markup, folded, join, missing, picture, significant, tab
 
 COSTS = {
     "parameters": "parameters",
+    "train_steps": "training steps",
     "train_seconds": "training, s",
     "step_ms": "training step, ms",
     "sample_ms": "one draw, ms",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from .forecast_results import LeadBoard, Results, few
 from .html import Cell, Markup, significant, table, tag
 from .scores import cell
-from .training import cost
+from .training import COSTS, cost
 
 
 def number(value: float) -> str:
@@ -16,9 +16,10 @@ def number(value: float) -> str:
 
 
 def variants_table(results: Results, board: LeadBoard, names: Sequence[str]) -> Markup:
-    """CRPS and spread-skill ratio at a few leads, and costs."""
+    """CRPS and spread-skill ratio at a few leads, and costs; the training is of the weights that are drawn with."""
     leads = few(board.shown)
-    columns = {"evaluations": "evaluations a step", "sample_ms": "one draw, ms", "parameters": "parameters"}
+    wanted = ("train_steps", "train_seconds", "evaluations", "sample_ms", "parameters")
+    columns = {key: COSTS[key] for key in wanted}
     there = [
         key for key in columns if any(key in results.costs[name] for name in names if name in results.costs)
     ]
