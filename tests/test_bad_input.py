@@ -123,6 +123,26 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("ingestion.splits.test", "0030"),
     ),
 }
+FORECAST_PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "misspelt key": ({"rollout": {"strats": 3}}, ("rollout.strats", "did you mean starts?")),
+    "misspelt key of the long rollout": (
+        {"rollout": {"stability": {"step": 3}}},
+        ("rollout.stability.step", "did you mean steps?"),
+    ),
+    "no start": ({"rollout": {"starts": 0}}, ("rollout.starts = 0", "greater than or equal to 1")),
+    "negative error": (
+        {"rollout": {"perfect_model": {"initial_error": -0.1}}},
+        ("rollout.perfect_model.initial_error = -0.1", "greater than or equal to 0"),
+    ),
+    "unknown feed": (
+        {"forecast": {"vae_mean": {"options": {"feed": "median"}}}},
+        ("forecast.vae_mean.options.feed = 'median'", "'members' or 'mean'"),
+    ),
+    "members of one experiment alone": (
+        {"forecast": {"vae": {"options": {"members": 50}}}},
+        ("forecast.vae.options.members", "there is no such option"),
+    ),
+}
 MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "misspelt option": ({"latnet": 20}, (".latnet: unknown option of vae.VAE", "did you mean 'latent'?")),
     "misspelt type": ({"type": "vae.VEA"}, (".type", "'vae.VEA'", "module.Class")),
@@ -311,6 +331,19 @@ def test_parameters(said: Any, family: str) -> None:
     assert all(word in text for word in words), text
 
 
+@pytest.mark.parametrize("family", FORECAST_PARAMETERS)
+def test_parameters_of_forecasts(said: Any, family: str) -> None:
+    parameters, words = FORECAST_PARAMETERS[family]
+    text = said("forecast.vae", "forecast.vae_mean", "forecast.perfect_model", parameters=parameters)
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(("key", "value"), [("steps", 0), ("members", 0)])
+def test_a_prediction_of_nothing(said: Any, key: str, value: int) -> None:
+    text = said("predict", parameters={"predict": {"states": "states.nc", key: value}})
+    assert f"predict.{key} = {value} should be greater than or equal to 1" in text
+
+
 @pytest.mark.parametrize("family", MODELS)
 def test_models_before_the_first_node(said: Any, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
     def run(self: Node, *_: Any) -> None:
@@ -432,21 +465,25 @@ def test_a_full_disk_and_a_read_only_folder(tmp_path: Path, number: int, words: 
     assert after.split() == [digest, str(folder / "03_primary/splits.json")]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-@pytest.mark.parametrize("pipeline", ["training", "reconstruction", "evaluation", "reporting"])
-def test_each_stage_on_a_bad_disk(
-    said: Any, unharmed: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, number: int
-) -> None:
-    """The operating system refuses every file that a stage begins to write."""
+def refuse_to_write(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> None:
+    """The operating system refuses every file that is begun to be written in a folder."""
     opened = io.open
 
     def refuse(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        if set(mode) & set("wax+") and str(file).startswith(str(unharmed)):
+        if set(mode) & set("wax+") and str(file).startswith(str(folder)):
             raise OSError(number, os.strerror(number), str(file))
         return opened(file, mode, *args, **kwargs)
 
     monkeypatch.setattr(io, "open", refuse)
     monkeypatch.setattr(builtins, "open", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("pipeline", ["training", "reconstruction", "evaluation", "reporting"])
+def test_each_stage_on_a_bad_disk(
+    said: Any, unharmed: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, number: int
+) -> None:
+    refuse_to_write(monkeypatch, unharmed, number)
     chosen = {} if pipeline == "reporting" else {"namespaces": ["reconstruct.climatology"]}
     text = said(pipeline, **chosen)
     assert str(unharmed) in text and "data_root" in text, text
@@ -598,6 +635,25 @@ def with_a_hole(d: xr.Dataset) -> xr.Dataset:
     return d.assign(t650=d["t650"].where(d["latitude"] < 60))
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_rollout_on_a_bad_disk(
+    project: Any, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse_to_write(monkeypatch, whole, number)
+    with pytest.raises(Exception) as caught:
+        project("rollout", data_root=whole, namespaces=["forecast.crps_ensemble"])
+    text = sentence(caught.value) or ""
+    assert str(whole) in text and "data_root" in text and "\n" not in text, text
+
+
+@pytest.mark.parametrize("family", CHECKPOINTS)
+def test_a_forecast_from_a_damaged_checkpoint(refused: Any, days: xr.Dataset, family: str) -> None:
+    harm, words = CHECKPOINTS[family]
+    days.to_netcdf("states.nc")
+    text = refused(harm)
+    assert words in text and "train the experiment again" in text, text
+
+
 STATES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "too few": (lambda d: d.isel(time=[-1]), ("has 1 states", "the last 2", "give it more")),
     "another time step": (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "24 hours", "at that step")),
@@ -618,10 +674,11 @@ def refused(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     """The sentence with which the node of `predict` ends; its file is states.nc, here."""
     monkeypatch.chdir(tmp_path)
 
-    def run(**asked: Any) -> str:
+    def run(harm: Callable[[bytes], bytes] = bytes, **asked: Any) -> str:
         checkpoint = whole / "06_models/forecast/crps_ensemble/checkpoint.safetensors"
         parameters = {"forecast": {"crps_ensemble": {"model": {}}, "vae": {"model": {}}}}
-        given = (parameters, {"forecast/crps_ensemble": checkpoint.read_bytes}, 0, Limits(), "cpu")
+        stored = {"forecast/crps_ensemble": lambda: harm(checkpoint.read_bytes())}
+        given = (parameters, stored, 0, Limits(), "cpu")
         with pytest.raises(InputError) as caught:
             predict(Predict(**{"states": "states.nc", **asked}), *given)
         assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from fieldcast.verification.plots import animation
 from fieldcast.verification.plots.animation import frame_png, frames, gif
 
 
@@ -23,3 +24,12 @@ def test_a_film_has_a_picture_a_lead_and_plays(shown):
 
 def test_the_same_forecasts_give_the_same_film(shown):
     assert gif(frames(shown, "z")) == gif(frames(shown, "z"))
+
+
+def test_a_film_that_would_be_too_large_is_made_of_smaller_pictures(shown, monkeypatch):
+    whole = frames(shown, "z")
+    limit = 0.7 * len(gif(whole))
+    monkeypatch.setattr(animation, "LARGEST", limit)
+    smaller = frames(shown, "z")
+    assert len(gif(smaller)) < limit and sum(len(frame_png(one)) for one in smaller) < limit
+    assert len(smaller) == len(whole) and smaller[0].size[0] < whole[0].size[0]

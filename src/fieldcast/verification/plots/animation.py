@@ -15,12 +15,22 @@ from .forecast_maps import ROWS, draw, scale
 from .sheet import Sheet
 from .style import INK, NORMAL, plain, wrapped
 
-DPI = 80  # of a frame: a film of 16 stays far below 2 MB
+DPI = 80, 60, 45, 34, 25  # of a frame: the first at which the film is not too large
+LARGEST = 2e6  # bytes of a film
 MILLISECONDS = 600  # a frame
 SHADES = 200  # of the 256 colours of a frame, for maps
 
 
 def frames(examples: Mapping[str, xr.Dataset], variable: str) -> list[Image.Image]:
+    """`drawn`, as sharp as a film of less than LARGEST bytes can be, be it a GIF or one PNG a picture."""
+    for dpi in DPI:
+        found = drawn(examples, variable, dpi)
+        if max(len(gif(found)), sum(len(frame_png(one)) for one in found)) < LARGEST:
+            break
+    return found
+
+
+def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[Image.Image]:
     """One picture a lead, from 0: the truth on the left, then of each experiment its ensemble mean above one
     member. One palette for all, so that nothing flickers."""
     first = next(iter(examples.values()))
@@ -49,7 +59,7 @@ def frames(examples: Mapping[str, xr.Dataset], variable: str) -> list[Image.Imag
         heading = f"{plain(variable)}{what}; from {start}, day {lead / 24:g}"
         sheet.axes.text(-0.08, 0.29, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
         canvas = FigureCanvasAgg(sheet.figure)
-        sheet.figure.set_dpi(DPI)
+        sheet.figure.set_dpi(dpi)
         canvas.draw()
         size = canvas.get_width_height()
         pictures.append(Image.frombuffer("RGBA", size, canvas.buffer_rgba()).convert("RGB"))
