@@ -3,9 +3,10 @@
 Each row is one experiment of `sample` with one seed, trained, sampled and scored by `kedro run` in a folder of its
 own under data_tables/, named by the parameters that it sets, and is not run again once its scores are there: delete
 the folder after a change of code or of conf/. Rows run side by side, `--jobs` of them, each on its share of the cores;
-what they say goes to run.log in their folders. After every row the tables are printed, and its scores, with the day and
-the machine, go to the record, docs/samples.csv; from that the document is written at the end or by `--print-only`.
-With `--missing` rows that stand in the record are not run again, wherever they were run.
+what they say goes to run.log in their folders. After every row the tables are printed, and its scores, with the day,
+the machine and the seconds, go to the record, docs/samples.csv; from that the document is written at the end or by
+`--print-only`. With `--missing` rows that stand in the record are not run again, wherever they were run. At the end the
+figures of each table, of its rows with the first seed, are drawn: data_tables/SETTING/figures/TABLE/08_reporting.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import xarray as xr
 import yaml
 from sample_tables import LENDERS, SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
@@ -39,6 +43,12 @@ RECORD = ROOT / "docs" / "samples.csv"  # scores of all rows that were run, one 
 STORE = ROOT / "data_tables"
 IMAGES = 60_000  # of the training set of MNIST, and of Fashion-MNIST
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # what no seed changes
+OWN = ("06_models", "07_model_output", "08_reporting")
+BESIDE = (
+    "fid_ceiling",
+    "kid_ceiling",
+    "accuracy",
+)  # what stands beside the scores: of noise, of the features
 BEGIN, END = "<!-- samples: begin -->", "<!-- samples: end -->"
 
 Folders = Mapping[str, str | None]  # of the IDX files of each environment
@@ -92,6 +102,11 @@ class Job:
         return self.folder / "machine.txt"
 
     @property
+    def seconds(self) -> Path:
+        """The file that says how long it took."""
+        return self.folder / "seconds.txt"
+
+    @property
     def scores(self) -> Path:
         return self.folder / "08_reporting" / "sample" / self.row.experiment / "scores.parquet"
 
@@ -119,13 +134,18 @@ def main() -> int:
         if well:
             recorded = record([job])
         else:
-            failed.append(str((job.folder / "run.log").relative_to(ROOT)))
+            failed.append(told(job.folder))
         sys.stdout.write("\n\n".join(text(setting, table, recorded) for table in tables) + "\n")
+    if not given.print_only:
+        drawn = {table: figures_of(setting, table) for table in tables}
+        failed += [
+            told(folder) for table, folder in drawn.items() if not draw(setting, table, folder, folders)
+        ]
     whole = [heading(setting, recorded), *(text(setting, table, recorded) for table in TABLES)]
     document = DOCUMENT.read_text(encoding="utf-8")
     replace(DOCUMENT, between_marks(document, "\n\n".join(whole)))
     if failed:
-        sys.stderr.write(f"{len(failed)} rows failed: {', '.join(failed)} say why. Run it again.\n")
+        sys.stderr.write(f"{len(failed)} failed: {', '.join(failed)} say why. Run it again.\n")
     return 1 if failed else 0
 
 
@@ -158,12 +178,38 @@ def run(job: Job, folders: Folders) -> bool:
         if not (job.folder / layer).is_symlink():
             (job.folder / layer).symlink_to(os.path.relpath(job.shared / layer, job.folder))
     job.machine.write_text(machine(), encoding="utf-8")
+    begin = time.monotonic()
     params = {**job.params, "seed": job.seed, "data_root": job.folder}
     *lender, own = (f"sample.{name}" for name in job.experiments)
     stages = "sampling,evaluation" if lender else "training,sampling,evaluation"
-    return all(kedro(job, folders, params, "training", name) for name in lender) and kedro(
+    well = all(kedro(job, folders, params, "training", name) for name in lender) and kedro(
         job, folders, params, stages, own
     )
+    before = float(job.seconds.read_text(encoding="utf-8")) if job.seconds.exists() else 0.0
+    job.seconds.write_text(f"{before + time.monotonic() - begin:.0f}", encoding="utf-8")
+    return well
+
+
+def figures_of(setting: str, table: Table) -> Path:
+    """Where the figures of a table are."""
+    return STORE / setting / "figures" / table.name
+
+
+def draw(setting: str, table: Table, folder: Path, folders: Folders) -> bool:
+    """The report on the rows with the first seed, in a folder that holds links to theirs; whether it ended well."""
+    jobs = [job for row in table.of(setting) if (job := Job(setting, table, row, 0)).scores.exists()]
+    if not jobs or not prepare(jobs[0], folders):
+        return not jobs
+    links = {folder / layer: jobs[0].shared / layer for layer in SHARED}
+    for job in jobs:
+        for place in (f"{layer}/sample/{name}" for layer in OWN for name in job.experiments):
+            links[folder / place] = job.folder / place
+    for link, target in links.items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not link.is_symlink():
+            link.symlink_to(os.path.relpath(target, link.parent))
+    asked = {key: value for job in jobs for key, value in job.params.items()}
+    return kedro(jobs[0], folders, {**asked, "data_root": folder}, "reporting")
 
 
 def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace: str | None = None) -> bool:
@@ -176,6 +222,11 @@ def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace
     command += ["--params", written, *(["--namespaces", namespace] if namespace else [])]
     with (Path(str(params["data_root"])) / "run.log").open("a") as log:
         return subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode == 0
+
+
+def told(folder: Path) -> str:
+    """What says why a run failed."""
+    return str((folder / "run.log").relative_to(ROOT))
 
 
 def every(setting: str, tables: Sequence[Table]) -> list[Job]:
@@ -205,17 +256,27 @@ def record(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def scores_of(job: Job) -> pd.Series:
-    """What was scored, and half the 95 % interval of the ELBO: what the choice of test images leaves open."""
+    """What was scored, half the 95 % interval of the ELBO (what the choice of test images leaves open), and what stands
+    beside."""
     found = pd.read_parquet(job.scores).set_index("score")
     half = {"elbo_half": (found["high"]["elbo"] - found["low"]["elbo"]) / 2} if "elbo" in found.index else {}
-    return pd.concat([found["value"], pd.Series(half, dtype=float)])
+    beside = {name: value for name, value in diagnosed(job).items() if name in BESIDE}
+    return pd.concat([found["value"], pd.Series(half | beside, dtype=float)])
 
 
-def made(job: Job) -> dict[str, str | None]:
-    """The day of its scores, and the machine where that was noted."""
+def diagnosed(job: Job) -> Mapping[str, Any]:
+    """What the diagnostics of a row say of themselves."""
+    path = job.scores.with_name("diagnostics.zarr")
+    return xr.open_zarr(path).attrs if path.exists() else {}
+
+
+def made(job: Job) -> dict[str, Any]:
+    """The day of its scores, the weights of the features, and machine and seconds where these were noted."""
     day = datetime.fromtimestamp(job.scores.stat().st_mtime, UTC).strftime("%Y-%m-%d")
     noted = job.machine.read_text(encoding="utf-8") if job.machine.exists() else None
-    return {"made": day, "machine": noted}
+    seconds = float(job.seconds.read_text(encoding="utf-8")) if job.seconds.exists() else None
+    features = diagnosed(job).get("weights")
+    return {"made": day, "machine": noted, "seconds": seconds, "features": features}
 
 
 def machine() -> str:
@@ -245,7 +306,19 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     half = shown["elbo_half"].mean() if "elbo" in table.scores and "elbo_half" in shown else math.nan
     images = f" The choice of test images alone leaves each ELBO open by ± {half:.1f} nats (95 %), and all of a table "
     images = "" if math.isnan(half) else images + "alike, for their images are the same."
-    return "\n".join([*lines, "", f"{table.notes} {budget(setting, table)}{images}"])
+    return "\n".join(
+        [*lines, "", f"{table.notes} {budget(setting, table)}{images}{features_told(table, shown)}"]
+    )
+
+
+def features_told(table: Table, shown: pd.DataFrame) -> str:
+    """Whose features a distance is of."""
+    known = shown.reindex(columns=["features", "accuracy"]).dropna()
+    if "fid" not in table.scores or known.empty:
+        return ""
+    names = " and ".join(sorted(set(known["features"].astype(str))))
+    right = f"{known['accuracy'].astype(float).mean():.2%} of the test images"
+    return f" The classifier of the features is right on {right} (weights {names})."
 
 
 def budget(setting: str, table: Table) -> str:
@@ -287,15 +360,18 @@ def spread(values: Iterable[float]) -> str:
 def heading(setting: str, recorded: pd.DataFrame) -> str:
     """How the tables were made, when and on what: as the record says."""
     jobs = every(setting, TABLES)
-    shown = recorded[recorded.index.isin([key(job) for job in jobs])].reindex(columns=["machine", "made"])
+    columns = ["machine", "made", "seconds"]
+    shown = recorded[recorded.index.isin([key(job) for job in jobs])].reindex(columns=columns)
     machines = " and ".join(sorted(set(shown["machine"].astype(object).fillna("a machine not noted"))))
     days = sorted(set(shown["made"]))
     how = [f"`make tables SETTING={setting}`", machines, " to ".join([*days[:1], *days[1:][-1:]])]
     left = len(jobs) - len(shown)
     so_far = f" Not yet complete: {left} rows are still to be run." if left else ""
+    spent = shown["seconds"].dropna().astype(float)
+    took = f" The {len(spent)} rows whose time was noted took {spent.sum() / 60:.0f} minutes in all."
     return (
         f"Setting {SETTINGS[setting].told}. Mean ± standard deviation over training seeds.{so_far}\n\n"
-        f"{', '.join(filter(None, how))}."
+        f"{', '.join(filter(None, how))}.{took if len(spent) else ''}"
     )
 
 

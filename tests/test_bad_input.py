@@ -338,6 +338,12 @@ def test_parameters_of_forecasts(said: Any, family: str) -> None:
     assert all(word in text for word in words), text
 
 
+def test_codes_that_start_by_class_need_labels(said: Any) -> None:
+    parameters = {"sample": {"autodecoder": {"model": {"encoder": {"by_class": True}}}}}
+    text = said("training", namespaces=["sample.autodecoder"], parameters=parameters)
+    assert "codes that start by class need labels" in text and "set by_class: false" in text
+
+
 @pytest.mark.parametrize(("key", "value"), [("steps", 0), ("members", 0)])
 def test_a_prediction_of_nothing(said: Any, key: str, value: int) -> None:
     text = said("predict", parameters={"predict": {"states": "states.nc", key: value}})

@@ -81,7 +81,7 @@ def test_a_failed_row_does_not_end_the_rest_and_is_named(
 ) -> None:
     status, asked = make("--only", "priors", failing="sample.vae_vamp")
     assert status == 1 and len(asked) == PRIORS * SEEDS
-    assert "3 rows failed" in capsys.readouterr().err
+    assert "3 failed" in capsys.readouterr().err
     assert sorted(make("--only", "priors")[1]) == [f"sample.vae_vamp {seed}" for seed in range(SEEDS)]
 
 

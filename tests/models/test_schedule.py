@@ -45,6 +45,25 @@ def test_the_chain_drawn_step_by_step_has_the_marginal():
     assert float(x.var()) == pytest.approx(1 - abar, rel=0.01)
 
 
+def test_a_state_of_the_chain_is_gaussian_only_given_the_data():
+    """x_0 = 1 or -1: x_t has the fourth moment E (a x_0 + b e)^4 = a^4 + 6 a^2 b^2 + 3 b^4 and variance a^2 + b^2 = 1,
+    so an excess kurtosis of -2 a^4 = -2 abar_t^2. Given x_0 it has none."""
+    schedule, count = Schedule(20, 1e-3, 0.3), 400_000
+    generator = torch.Generator().manual_seed(0)
+    x0 = torch.randint(2, (count, 1), generator=generator) * 2.0 - 1
+    eps = torch.randn(count, 1, generator=generator)
+    for t in (0, 8, 19):
+        now = torch.full((count,), t)
+        x, abar = schedule.noised(x0, now, eps), float(schedule.abar(torch.tensor(t)))
+
+        def excess(x: torch.Tensor) -> float:
+            z = (x - x.mean()) / x.std()
+            return float((z**4).mean()) - 3
+
+        assert excess(x) == pytest.approx(-2 * abar**2, abs=0.02)
+        assert excess(x[x0[:, 0] > 0]) == pytest.approx(0, abs=0.04)
+
+
 def test_the_end_of_the_reports_chain():
     """abar_T = 4.0358e-5: 2.02e-5 nats a dimension of unit variance, 0.0158 for 784 with x_0^2 = 1."""
     schedule, last = Schedule(), torch.tensor([999])
