@@ -195,6 +195,10 @@ def test_codes_and_the_prior(images: xr.Dataset, space: Space) -> None:
     assert found["label"].values.tolist() == images["label"].values[60:][[0, 10, 19, 29]].tolist()
     at = found["log_density"].sel(u=1.04, v=-2.0, method="nearest")
     assert np.isclose(at, stats.norm.logpdf(at["u"]) + stats.norm.logpdf(at["v"]), atol=1e-4)
+    drawn = np.concatenate([found["drawn"], found["prior"]])
+    for place, axis in enumerate("uv"):  # the density is known wherever there are codes
+        assert found[axis].min() < np.quantile(drawn[:, place], 0.01)
+        assert found[axis].max() > np.quantile(drawn[:, place], 0.99)
     assert not latents(built(DIFFUSION, space), examine(built(DIFFUSION, space), part, 2, GREY, 0), part, 0)
 
 

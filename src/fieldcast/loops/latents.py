@@ -12,12 +12,12 @@ from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.models.abilities import Coded, Gradual
 from fieldcast.models.core import Batch, Context, Model, Space
 from fieldcast.models.draws import Draws
-from fieldcast.verification.plots.prior import most_active
+from fieldcast.verification.plots.prior import limits_of, most_active
 
 LOOK = 2  # the step of draws that are looked at
 SIDE = 10  # of the decoded grid
 REACH = 2.5  # its edge, in standard deviations of a standard normal
-DENSITY_SIDE, DENSITY_REACH = 101, 4.0
+DENSITY_SIDE = 101
 RESTORED = 10  # data shown beside their reconstructions
 SNAPSHOTS = 200, 100, 50, 20, 10, 0
 SNAPPED = 4  # draws shown on their way
@@ -25,7 +25,7 @@ SNAPPED = 4  # draws shown on their way
 
 @torch.no_grad()
 def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dataset:
-    """mean, drawn (datum, latent), prior (draw, latent), log_density (v, u) of two components."""
+    """mean, drawn (datum, latent), prior (draw, latent); of two components log_density (v, u) where these are."""
     if not isinstance(model, Coded) or examined.mean is None or examined.drawn is None:
         return xr.Dataset()
     prior = model.codes()
@@ -41,10 +41,11 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
     if split.batch.label is not None:
         found = found.assign_coords(label=("datum", split.batch.label.cpu().numpy()))
     if drawn.shape[1] == 2:
-        axis = torch.linspace(-DENSITY_REACH, DENSITY_REACH, DENSITY_SIDE, device=device)
-        v, u = torch.meshgrid(axis, axis, indexing="ij")
+        ends = limits_of(examined.drawn.numpy(), drawn.numpy()).T.tolist()
+        across, up = (torch.linspace(*pair, DENSITY_SIDE, device=device) for pair in ends)
+        v, u = torch.meshgrid(up, across, indexing="ij")
         log_p = prior.log_prob(torch.stack([u, v], dim=-1).flatten(0, 1)[None])[0].reshape(v.shape)
-        places = {"v": axis.cpu().numpy(), "u": axis.cpu().numpy()}
+        places = {"v": up.cpu().numpy(), "u": across.cpu().numpy()}
         found = found.assign_coords(places).assign(log_density=(("v", "u"), log_p.cpu().numpy()))
     return found
 

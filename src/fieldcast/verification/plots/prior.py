@@ -6,12 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from .style import calm, new_figure
 
-DENSITY, DARKEST = "Blues", 1.5  # of a density of at most 1: darker than the dots can be seen on
+DENSITY = {  # colours of a density of at most 1, by its cube root, for tails count; not too dark for the dots
+    "cmap": "Blues", "norm": PowerNorm(1 / 3, 0.0, 3.0),
+}  # fmt: skip
 POINTS = 2000
 FINEST = 40  # bins along an axis of a histogram
 DOTS = "#c0392b"
@@ -50,23 +54,30 @@ def most_active(latents: xr.Dataset) -> tuple[int, int]:
     return first, second
 
 
+def limits_of(
+    drawn: Float[np.ndarray, "datum 2"], prior: Float[np.ndarray, "draw 2"]
+) -> Float[np.ndarray, "end 2"]:
+    """Least and greatest values that hold nearly all of the codes of data and of the draws of a prior."""
+    both = np.concatenate([drawn, prior])
+    low, high = np.quantile(both[np.isfinite(both).all(1)], [0.002, 0.998], axis=0)
+    room = 0.06 * (high - low)
+    return np.stack([low - room, high + room])
+
+
 def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
     """Density and dots, in limits that hold nearly all of both."""
     pair = list(most_active(latents))
     drawn = latents["drawn"].isel(latent=pair).to_numpy().astype(float)[:POINTS]
     prior = latents["prior"].isel(latent=pair).to_numpy().astype(float)
-    both = np.concatenate([drawn, prior])
-    low, high = np.quantile(both[np.isfinite(both).all(1)], [0.002, 0.998], axis=0)
-    room = 0.06 * (high - low)
-    limits = np.stack([low - room, high + room])
+    limits = limits_of(drawn, prior)
     if "log_density" in latents:
         log_density = latents["log_density"].transpose("v", "u").to_numpy().astype(float)
         density = np.exp(log_density - np.nanmax(log_density))
-        axes.pcolormesh(latents["u"], latents["v"], density, cmap=DENSITY, shading="nearest", vmax=DARKEST)
+        axes.pcolormesh(latents["u"], latents["v"], density, **DENSITY, shading="nearest")
     else:
         bins = int(np.clip(np.sqrt(len(prior)) / 1.6, 4, FINEST))
         counts, *borders = np.histogram2d(*prior.T, bins, range=limits.T.tolist())
-        axes.pcolormesh(*borders, counts.T / counts.max(initial=1.0), cmap=DENSITY, vmin=0.0, vmax=DARKEST)
+        axes.pcolormesh(*borders, counts.T / counts.max(initial=1.0), **DENSITY)
     size = float(np.clip(POINTS / max(1, len(drawn)), 2.5, 15.0))
     axes.scatter(*drawn.T, s=size, color=DOTS, alpha=0.5, linewidths=0)
     axes.set_xlim(*limits[:, 0])
