@@ -2,44 +2,61 @@
 
 The network is the reports' VAE with a latent of 1000 at 64 x 32 x 4, stepped by Runge-Kutta with 10 members, as in
 `forecast.vae_rk4`. The bare loop calls the network four times a step with torch's own random numbers and does nothing
-else. Stretches of both alternate in one run; the ratio is that of the medians; the goal is 0.9. Peak memory is that of
-a process of its own, for 50 and for 5000 steps of a smaller network.
+else. Stretches of both alternate in one run; the ratio is that of the medians; the goal is 0.9. `--device cuda` does so
+on a GPU. Peak memory is that of a process of its own that rolls out a smaller network for 50 and for 5000 steps, and
+writes each of them to a Zarr store as `kedro run` does.
 """
 
 from __future__ import annotations
 
+import argparse
+import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
+import numpy as np
+import pandas as pd
 import torch
+import xarray as xr
 from torch import Tensor
 
 from benchmarks.training_step import planet_sized
+from fieldcast.datasets import ZarrDataset
+from fieldcast.fields import climatology, normalisation
+from fieldcast.fields.ingest import ingest
+from fieldcast.loops.codec import FieldCodec, space_of
+from fieldcast.loops.forecasts import Forecaster, forecast
 from fieldcast.loops.rollout import rollout
-from fieldcast.models.core import Context
+from fieldcast.models.core import Context, place
 from fieldcast.models.draws import Draws
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import VAE
 
-STRETCH, STRETCHES, LONG = 20, 5, 500
+STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
 
 
-def model(latent: int = 1000) -> Stepped:
+def model(device: str = "cpu") -> Stepped:
     torch.manual_seed(0)
     space = planet_sized().space
-    return Stepped(space, VAE(space, latent=latent, history=1, random=1), "rk4", scale=0.01).eval()
+    one = Stepped(space, VAE(space, latent=1000, history=1, random=1), "rk4", scale=0.01).eval()
+    place(one, device)
+    return one
 
 
 def context(one: Stepped, members: int) -> Context:
-    return Context(1, past=torch.randn(1, 1, *one.space.state), day=torch.zeros(1)).repeat(members)
+    device = one.space.area.device
+    past, day = torch.randn(1, 1, *one.space.state, device=device), torch.zeros(1, device=device)
+    return Context(1, past=past, day=day).repeat(members)
 
 
 @torch.no_grad()
 def ours(one: Stepped, members: int, steps: int) -> None:
-    for _ in rollout(one, context(one, members), Draws(0, torch.zeros(1, dtype=torch.long), members), steps):
+    start = torch.zeros(1, dtype=torch.long, device=one.space.area.device)
+    for _ in rollout(one, context(one, members), Draws(0, start, members), steps):
         pass
 
 
@@ -56,7 +73,7 @@ def bare(one: Stepped, members: int, steps: int) -> None:
         return one.scale * vae.decoder.network(torch.cat([z, r], dim=1), past)
 
     for _ in range(steps):
-        eps, r = torch.randn(members, 1000), torch.randn(members, 1)
+        eps, r = torch.randn(members, 1000, device=x.device), torch.randn(members, 1, device=x.device)
         k1 = f(x, eps, r)
         k2 = f(x + k1 / 2, eps, r)
         k3 = f(x + k2 / 2, eps, r)
@@ -70,32 +87,61 @@ def x_channels(one: Stepped) -> int:
 def seconds(run: Callable[..., None], *arguments: object) -> float:
     begin = time.perf_counter()
     run(*arguments)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - begin
 
 
-def memory(steps: int) -> float:
-    """Peak memory in MB of a process that rolls out so many steps."""
-    code = (
-        "import torch; import benchmarks.rollout as b; from fieldcast.loops.costs import peak_mb; "
-        f"b.ours(b.model(50), 10, {steps}); print(peak_mb(torch.device('cpu')))"
+def stored(steps: int) -> None:
+    """So many steps of ten members, each of which goes to a Zarr store."""
+    time_, latitude, longitude = (
+        pd.date_range("2001-01-01", periods=100),
+        np.linspace(-80, 80, 16),
+        np.arange(32),
     )
+    values = np.random.default_rng(0).normal(size=(100, 16, 32)).astype(np.float32)
+    coords = {"time": time_, "latitude": latitude, "longitude": longitude * 11.25}
+    weather = (
+        xr.DataArray(values, coords, attrs={"units": "K"}).to_dataset(name="t").assign_attrs(source="noise")
+    )
+    fields, _ = ingest(weather)
+    mean = climatology.fit(fields)
+    known = fields, mean, normalisation.fit(fields, mean)
+    space = space_of(*known)
+    one = Stepped(space, VAE(space, latent=50, history=1, random=1), "rk4", scale=0.01).eval()
+    forecaster = Forecaster(one, FieldCodec.of(*known), fields, ["2001-01-31T00:00:00"], 10, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        store = ZarrDataset(filepath=f"{folder}/forecasts.zarr", append="lead")
+        for piece in forecast(forecaster, {"leads": steps, "digest": ""}, None, ""):
+            store.save(piece.forecasts)
+
+
+def memory(steps: int) -> float:
+    """Peak memory in MB of a process that rolls out so many steps to a store."""
+    code = f"import benchmarks.rollout as b; b.stored({steps}); print(b.peak_mb(b.torch.device('cpu')))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(found.stdout)
 
 
 def main() -> None:
-    one = model()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    one = model(device := parser.parse_args().device)
     for run in (ours, bare):
         run(one, 10, 2)
     pairs = [(seconds(ours, one, 10, STRETCH), seconds(bare, one, 10, STRETCH)) for _ in range(STRETCHES)]
     mine, theirs = (statistics.median(column) / STRETCH for column in zip(*pairs, strict=True))
+    cores = f"{torch.get_num_threads()} cores of a {platform.machine()} processor"
+    print(cores if device == "cpu" else torch.cuda.get_device_name())
     print(f"a step, 10 members, RK4: {1000 * mine:.1f} ms, of the bare loop {1000 * theirs:.1f} ms")
     print(f"speed against the bare loop: {theirs / mine:.2f}")
-    print(f"{LONG} steps: {seconds(ours, one, 10, LONG):.1f} s")
+    for steps in LENGTHS:
+        spent = seconds(ours, one, 10, steps)
+        print(f"{steps:>3} steps: {spent:.1f} s, {10 * steps / spent:.0f} steps of a member a second")
     for members in (1, 10, 100):
         rate = members * STRETCH / seconds(ours, one, members, STRETCH)
         print(f"{members:>3} members: {rate:.0f} steps of a member a second")
-    print(f"peak memory: 50 steps {memory(50):.0f} MB, 5000 steps {memory(5000):.0f} MB")
+    print(f"peak memory, each step stored: 50 steps {memory(50):.0f} MB, 5000 steps {memory(5000):.0f} MB")
 
 
 if __name__ == "__main__":
