@@ -88,6 +88,19 @@ def test_every_experiment_is_in_the_readme() -> None:
     assert listed - {"reconstruct", "forecast", "sample"} == {file.stem for file in ROOT.glob(EXPERIMENTS)}
 
 
+def test_checkpoints_that_documents_load_are_there_after_a_run() -> None:
+    """An experiment that borrows its weights has none of its own."""
+    named = {
+        pair
+        for file in DOCUMENTS
+        for pair in re.findall(r"06_models/(\w+)/(\w+)/checkpoint", file.read_text())
+    }
+    assert named
+    for task, name in named:
+        file = ROOT / f"conf/base/parameters/experiments/{task}/{name}.yml"
+        assert "weights" not in yaml.safe_load(file.read_text())[task][name], name
+
+
 def commands(program: str) -> list[str]:
     """The commands in the documents that begin with a word, in blocks or in the text."""
     found = set()

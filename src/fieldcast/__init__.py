@@ -21,12 +21,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from fieldcast.loops.load import TrainedModel
 
 
-def load(path: str | Path, device: str = "auto") -> TrainedModel:
-    """The trained model of a checkpoint file; see `fieldcast.loops.load.load`."""
+def load(path: str | Path, device: str = "auto", **how: Any) -> TrainedModel:
+    """The trained model of a checkpoint file; `how`, feed and options, see `fieldcast.loops.load.load`."""
     from fieldcast.loops.load import load as load_checkpoint  # here: torch takes a second to import
 
-    return load_checkpoint(path, device)
+    return load_checkpoint(path, device, **how)

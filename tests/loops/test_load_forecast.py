@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import fieldcast
 from fieldcast.errors import InputError
@@ -15,12 +16,12 @@ from fieldcast.loops.recipe import Recipe, train
 def load(world, tmp_path_factory):
     """Checkpoints of models by their configuration."""
 
-    def make(model):
+    def make(model, **how):
         recipe = Recipe("forecast", model, Fit(steps=2), Sparsification(), 0, Limits(T=4), "cpu")
         data = (world.fields, world.climatology, world.normalisation, world.splits)
         path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
         path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
-        return fieldcast.load(path)
+        return fieldcast.load(path, **how)
 
     return make
 
@@ -101,3 +102,17 @@ def test_a_task_is_asked_of_its_own_models(network, mine):
         network.fill(mine)
     with pytest.raises(InputError, match="at least one step"):
         network.forecast(mine, 0)
+
+
+def test_the_same_weights_may_be_stepped_in_another_way(load, mine):
+    config = {"type": "stepped.Stepped", "model": {"type": "vae.VAE", "history": 2, "latent": 3}}
+    euler, rk4 = load(config), load(config, options={"scheme": "rk4"})
+    weights = euler.checkpoint.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in rk4.checkpoint.model.state_dict().items())
+    one, other = (model.forecast(mine, steps=1, members=2) for model in (euler, rk4))
+    name = next(iter(one.data_vars))
+    assert not np.allclose(one[name], other[name], rtol=1e-4)
+    trained = load({**config, "scheme": "rk4"}).checkpoint.model  # by one-step differences, as with Euler
+    assert all(torch.equal(weights[key], value) for key, value in trained.state_dict().items())
+    with pytest.raises(InputError, match=r"unknown option of stepped\.Stepped"):
+        load(config, options={"sceme": "rk4"})

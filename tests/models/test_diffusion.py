@@ -144,10 +144,24 @@ def test_each_term_of_the_bound_is_the_divergence_of_its_two_gaussians(exact):
     assert torch.allclose(apart**2 / (2 * beta), wanted, rtol=1e-9)
 
 
-def test_the_loss_of_a_network_that_says_nothing_is_the_variance_of_the_noise(space):
+def test_a_network_that_says_nothing_yet_guesses_the_noise_in_white_data(sized):
+    """eps - sqrt(1 - abar) x_t = abar eps - sqrt(abar (1 - abar)) x_0, of variance abar^2 + abar (1 - abar) = abar."""
+    space, index = sized(1, 16, 16), torch.arange(256)
     model = make(space)  # starts at zero
-    batch = Batch(torch.zeros(64, *space.state), Context(64))
-    assert float(model.loss(batch, Draws(0, torch.arange(64))).total.detach()) == pytest.approx(1, abs=0.03)
+    t = Draws(0, index).integers(1000)[:, 0]
+    x = torch.randn(256, *space.state, generator=torch.Generator().manual_seed(0))
+    loss = float(model.loss(Batch(x, Context(256)), Draws(0, index)).total.detach())
+    assert loss == pytest.approx(float(model.schedule.abar(t).mean()), abs=0.01)
+    assert 0.1 < loss < 0.5
+
+
+def test_where_little_but_noise_is_left_a_network_that_says_nothing_does_not_blow_up(sized):
+    """x0 = sqrt(abar) x_t, nearly nothing; a guess of no noise would be x_t / sqrt(abar), 158 times x_t."""
+    space = sized(1, 16, 16)
+    model = make(space)
+    x = torch.randn(8, *space.state, generator=torch.Generator().manual_seed(0))
+    x0 = model.denoise(x, torch.full((8,), 999), Context(8)).detach()
+    assert torch.allclose(x0, model.schedule.abar(torch.tensor(999)).sqrt().float() * x, atol=1e-4)
 
 
 def test_a_network_learns_the_noise_and_draws_the_data(sized):
@@ -157,7 +171,7 @@ def test_a_network_learns_the_noise_and_draws_the_data(sized):
     pattern = torch.randn(*space.state, generator=generator)
     pattern = pattern / pattern.square().mean().sqrt()
     model = make(space, steps=100, channels=[16, 32])
-    model.schedule = Schedule(100, 1e-3, 0.2)
+    model.schedule = model.network.schedule = Schedule(100, 1e-3, 0.2)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for step in range(200):
         x = torch.randn(32, 1, 1, 1, generator=generator).sign() * pattern

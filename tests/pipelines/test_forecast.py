@@ -87,13 +87,17 @@ def test_the_costs_have_no_row_of_what_was_made_elsewhere_or_has_not_run(forecas
     assert table["evaluations"].to_dict() == {**dict.fromkeys(table.index, 1), "vae_rk4": 4}
 
 
-@pytest.mark.parametrize("name", sorted(ALONE | {"vae"}))
+BORROWED = {"vae_mean": ("vae", {"feed": "mean"})}
+
+
+@pytest.mark.parametrize("name", sorted(ALONE | {"vae", *BORROWED}))
 def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> None:
     """From the first start, with the seed of the run."""
     fields = xr.open_zarr(whole / "03_primary/fields.zarr")
     stored = xr.open_zarr(whole / f"07_model_output/forecast/{name}/forecasts.zarr")
     known = fields.isel(time=fields["time"].values <= stored["start"].values[0])
-    model = fieldcast.load(whole / f"06_models/forecast/{name}/checkpoint.safetensors")
+    lender, how = BORROWED.get(name, (name, {}))
+    model = fieldcast.load(whole / f"06_models/forecast/{lender}/checkpoint.safetensors", **how)
     found = model.forecast(known, stored.sizes["lead"], stored.sizes["member"])
     for v in stored.data_vars:
         spread = float(fields[v].std())

@@ -18,7 +18,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
 from fieldcast.loops.as_before import as_before
-from fieldcast.loops.checkpoint import Checkpoint, unpack
+from fieldcast.loops.checkpoint import Checkpoint, read_header, unpack
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.draw import context_of, draw
 from fieldcast.loops.forecasts import LEAD, START, Forecaster, physical
@@ -29,13 +29,19 @@ from fieldcast.loops.sampling import physical as physical_states
 from fieldcast.models.core import place
 
 
-def load(path: str | Path, device: str = "auto") -> TrainedModel:
+def load(
+    path: str | Path, device: str = "auto", feed: Feed = "members", options: Mapping[str, Any] | None = None
+) -> TrainedModel:
     """The model of a checkpoint file.
+
+    The same weights may be drawn from in several ways: `options` are keywords of the model in place of those that it
+    was trained with, such as {"scheme": "rk4"} or {"sampler": "ddim", "jumps": 50}; `feed` is what each step of a
+    forecast starts from, "members" or their "mean".
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, or no checkpoint of Fieldcast.
+        If the file is missing, damaged, or no checkpoint of Fieldcast; for options that the model does not have.
     """
     try:
         data = Path(path).read_bytes()
@@ -43,7 +49,8 @@ def load(path: str | Path, device: str = "auto") -> TrainedModel:
         raise InputError(
             f"{path} cannot be read ({error.strerror}): name a checkpoint.safetensors of a trained experiment."
         ) from None
-    return TrainedModel(unpack(data, str(path))).to(device)
+    model = {**read_header(data, str(path))["model"], **options} if options else None
+    return TrainedModel(unpack(data, str(path), model), feed).to(device)
 
 
 def trained(
