@@ -126,7 +126,8 @@ class Sheet:
         room = self.figure.add_axes((x, y, right - x, upper - y))
         self.figure.colorbar(colours, cax=room, orientation="horizontal")
         room.tick_params(labelsize=SMALL - 1, width=0.5, length=2)
-        room.locator_params(axis="x", nbins=4)
+        longest = max(len(f"{end:g}") for end in colours.get_clim())
+        room.locator_params(axis="x", nbins=4 if longest < 6 else 2)  # long numbers would lie on each other
         room.set_title(plain(label), fontsize=SMALL, color=INK, pad=3)
 
 
