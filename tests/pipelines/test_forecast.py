@@ -116,7 +116,7 @@ def test_the_report_has_the_task(whole: Path) -> None:
     assert (whole / "08_reporting/forecast.gif").stat().st_size < 2e6
 
 
-LEADS = 60
+LEADS = 80
 ROLLOUT = {"steps": LEADS, "starts": 4}
 
 
@@ -159,7 +159,7 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
         one = rollout_process(killed)
         while one.poll() is None and leads(own / "forecasts.zarr.partial") <= reached[-1] + 5:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.2))
+        time.sleep(moments.uniform(0, 0.1))
         one.send_signal(signal.SIGKILL)
         one.communicate()
         reached.append(leads(own / "forecasts.zarr.partial"))
