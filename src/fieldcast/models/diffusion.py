@@ -52,14 +52,14 @@ class TimedUNet(nn.Module):
         self.space, self.schedule, self.embedding = space, schedule, embedding
         variables = len(space.variables)
         inputs = variables + (len(space.static) if conditions is None else conditions)
-        self.network = UNet(
+        self.correction = UNet(
             inputs, variables, space.shape, space.wraps, channels, noise=embedding, patch=patch
         )
 
     def forward(self, x: Tensor, t: Tensor, c: Context) -> Float[Tensor, "rows variable y x"]:
         seen = torch.cat([x, c.channels(self.space)], dim=1)
         guess = along((1 - self.schedule.abar(t)).sqrt(), x) * x
-        return guess + self.network(seen, sinusoids(t, self.embedding)).float()
+        return guess + self.correction(seen, sinusoids(t, self.embedding)).float()
 
 
 def sinusoids(t: Int[Tensor, " rows"], size: int) -> Float[Tensor, "rows size"]:
