@@ -218,8 +218,8 @@ def test_four_levels_on_images_of_28(sized):
     image = sized(1, 28, 28, wraps=False)
     with torch.random.fork_rng():
         model = build({"type": "diffusion.Diffusion"}, image)
-    assert len(model.network.network.down) == 3
-    assert model.network.network.mixing.dense.in_features == 16
+    assert len(model.network.correction.down) == 3
+    assert model.network.correction.mixing.dense.in_features == 16
     assert model.network(torch.zeros(2, 1, 28, 28), torch.zeros(2).long(), Context(2)).shape == (2, 1, 28, 28)
 
 
