@@ -12,8 +12,10 @@ from fieldcast.loops.matching import check_observations, drawn_from
 from fieldcast.loops.options import Evaluation, Fit, Limits, Sparsification
 from fieldcast.loops.recipe import decided
 from fieldcast.models.core import place
+from fieldcast.pipelines.streams import streamed
 
 
+@streamed
 def draw(
     checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset, splits: dict[str, Any],
     evaluation: Evaluation, seed: int, limits: Limits, device: str, fit: Fit, sparsification: Sparsification,

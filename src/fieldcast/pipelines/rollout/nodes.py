@@ -15,8 +15,10 @@ from fieldcast.loops.options import Drawing, File, Fit, Limits
 from fieldcast.loops.recipe import decided
 from fieldcast.loops.stability import stability
 from fieldcast.models.core import place
+from fieldcast.pipelines.streams import streamed
 
 
+@streamed
 def roll(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
     splits: dict[str, Any], seed: int, limits: Limits, device: str, fit: Fit, earlier: bytes | None,
@@ -38,6 +40,7 @@ def roll(
         yield piece.forecasts, piece.state, pd.DataFrame([costs])
 
 
+@streamed
 def stabilise(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
     splits: dict[str, Any], seed: int, limits: Limits, device: str, fit: Fit, earlier: bytes | None,

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 from fieldcast.loops.options import Fit, Limits, Pixels, Sparsification
 from fieldcast.loops.recipe import Recipe, train
+from fieldcast.pipelines.streams import streamed
 from fieldcast.verification.plots.losses import loss_curve
 
 
+@streamed
 def fit_reconstruction(
     fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
     earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
@@ -22,6 +24,7 @@ def fit_reconstruction(
     yield from train(recipe, fields, climatology, normalisation, splits, earlier, base)
 
 
+@streamed
 def fit_forecast(
     fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
     earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
@@ -31,6 +34,7 @@ def fit_forecast(
     yield from train(recipe, fields, climatology, normalisation, splits, earlier)
 
 
+@streamed
 def fit_sampler(
     fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
     earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,

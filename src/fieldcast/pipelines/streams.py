@@ -1,0 +1,34 @@
+"""Streaming nodes with several outputs, of which one step is held at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T", bound=Sequence[Any])
+
+
+class Handed(list[Any]):
+    """The outputs of one step, each handed over once."""
+
+    def __getitem__(self, place: Any) -> Any:
+        value = super().__getitem__(place)
+        self[place] = None
+        return value
+
+
+def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """The same generator, whose steps do not pile up.
+
+    Kedro splits a stream of tuples into one stream an output by `itertools.tee`, which lets go of what all have taken
+    in blocks of 57 only: so many training states, or leads of a forecast, would be held.
+    """
+
+    @functools.wraps(generate)
+    def stream(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
+        for step in generate(*args, **kwargs):
+            yield Handed(step)
+
+    return stream
