@@ -69,6 +69,17 @@ def test_without_it_they_pile_up() -> None:
     assert peak(lambda generate: generate)[0] > STEPS
 
 
+def test_inputs_by_name_keep_the_order_of_the_parameters() -> None:
+    """By which Kedro finds out what type each of them has."""
+
+    def generate(first: int, second: str, **rest: int) -> Iterator[tuple[int, int]]:
+        yield first, len(second)
+
+    inputs = {"third": "c", "second": "b", "first": "a"}
+    expected = node(generate, inputs, ["x", "y"]).inputs
+    assert node(streamed(generate), inputs, ["x", "y"]).inputs == expected == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("fault", [0, 3])
 def test_an_error_comes_through(fault: int) -> None:
     @streamed

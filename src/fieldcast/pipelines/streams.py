@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -31,4 +32,6 @@ def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
         for step in generate(*args, **kwargs):
             yield Handed(step)
 
+    # Kedro looks at the parameters of the function itself, not of what it wraps
+    stream.__signature__ = inspect.signature(generate)  # type: ignore[attr-defined]
     return stream
