@@ -29,11 +29,11 @@ PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
 LONG = {  # by what the long rollout came to: its column
     "steps": "steps",
     "below_one": "MSE < 1 to",
-    "passes_climatology": "climatology",
+    "passes_climatology": "as clim.",
     "wild": "wild",
     "blow_up": "blew up",
     "std": "std",
-    "spectrum_ratio": "short waves",
+    "spectrum_ratio": "waves",
 }
 DAYS = (1, 2, 3, 5, 10)  # leads to show, where they exist
 NONE = "No experiment has been scored yet."
@@ -82,7 +82,7 @@ def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:
     if found.empty:
         return []
     title = [
-        "long rollout (MSE of the mean: last step below 1, first not below that of the climatology; wild: first step",
+        "long rollout (MSE of the mean: last step below 1, first as large as that of the climatology; wild: first step",
         f"at which anomalies have a root mean square above {WILD:g}; blew up: at which one is not finite; std, 1 is",
         "right, and power at short waves over the truth's: at the last finite step)",
     ]
