@@ -118,7 +118,10 @@ def stored(steps: int) -> None:
 
 def memory(steps: int) -> float:
     """Peak memory in MB of a process that rolls out so many steps to a store."""
-    code = f"import benchmarks.rollout as b; b.stored({steps}); print(b.peak_mb(b.torch.device('cpu')))"
+    code = (
+        "import torch; from benchmarks.rollout import stored; from fieldcast.loops.costs import peak_mb; "
+        f"stored({steps}); print(peak_mb(torch.device('cpu')))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(found.stdout)
 
