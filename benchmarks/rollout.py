@@ -94,17 +94,11 @@ def seconds(run: Callable[..., None], *arguments: object) -> float:
 
 def stored(steps: int) -> None:
     """So many steps of ten members, each of which goes to a Zarr store."""
-    time_, latitude, longitude = (
-        pd.date_range("2001-01-01", periods=100),
-        np.linspace(-80, 80, 16),
-        np.arange(32),
-    )
+    days, latitude = pd.date_range("2001-01-01", periods=100), np.linspace(-80, 80, 16)
+    coords = {"time": days, "latitude": latitude, "longitude": 11.25 * np.arange(32)}
     values = np.random.default_rng(0).normal(size=(100, 16, 32)).astype(np.float32)
-    coords = {"time": time_, "latitude": latitude, "longitude": longitude * 11.25}
-    weather = (
-        xr.DataArray(values, coords, attrs={"units": "K"}).to_dataset(name="t").assign_attrs(source="noise")
-    )
-    fields, _ = ingest(weather)
+    noise = xr.DataArray(values, coords, attrs={"units": "K"})
+    fields, _ = ingest(noise.to_dataset(name="t").assign_attrs(source="noise"))
     mean = climatology.fit(fields)
     known = fields, mean, normalisation.fit(fields, mean)
     space = space_of(*known)

@@ -48,7 +48,7 @@ BESIDE = (
     "fid_ceiling",
     "kid_ceiling",
     "accuracy",
-)  # what stands beside the scores: of noise, of the features
+)  # of noise, and of the features: they stand beside the scores
 BEGIN, END = "<!-- samples: begin -->", "<!-- samples: end -->"
 
 Folders = Mapping[str, str | None]  # of the IDX files of each environment
@@ -137,10 +137,8 @@ def main() -> int:
             failed.append(told(job.folder))
         sys.stdout.write("\n\n".join(text(setting, table, recorded) for table in tables) + "\n")
     if not given.print_only:
-        drawn = {table: figures_of(setting, table) for table in tables}
-        failed += [
-            told(folder) for table, folder in drawn.items() if not draw(setting, table, folder, folders)
-        ]
+        undrawn = (table for table in tables if not draw(setting, table, folders))
+        failed += [told(figures_of(setting, table)) for table in undrawn]
     whole = [heading(setting, recorded), *(text(setting, table, recorded) for table in TABLES)]
     document = DOCUMENT.read_text(encoding="utf-8")
     replace(DOCUMENT, between_marks(document, "\n\n".join(whole)))
@@ -195,8 +193,9 @@ def figures_of(setting: str, table: Table) -> Path:
     return STORE / setting / "figures" / table.name
 
 
-def draw(setting: str, table: Table, folder: Path, folders: Folders) -> bool:
+def draw(setting: str, table: Table, folders: Folders) -> bool:
     """The report on the rows with the first seed, in a folder that holds links to theirs; whether it ended well."""
+    folder = figures_of(setting, table)
     jobs = [job for row in table.of(setting) if (job := Job(setting, table, row, 0)).scores.exists()]
     if not jobs or not prepare(jobs[0], folders):
         return not jobs

@@ -97,6 +97,29 @@ def test_the_record_serves_where_the_folders_are_gone(make: Callable[..., Any], 
     assert "-99.0 ± 1.0" in tables.DOCUMENT.read_text()
 
 
+def test_figures_are_drawn_of_the_rows_with_the_first_seed(
+    make: Callable[..., Any], tables: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("--only", "priors")
+    asked = []
+
+    def kedro(job: Any, folders: Any, params: Any, stages: str, namespace: str | None = None) -> bool:
+        asked.append((stages, params["data_root"]))
+        return stages != "reporting" or job.table.name != "kl_weight"
+
+    monkeypatch.setattr(tables, "kedro", kedro)
+    priors, *others = tables.TABLES
+    folder = tables.figures_of("reduced", priors)
+    assert tables.draw("reduced", priors, {}) and asked[-1] == ("reporting", folder)
+    for row in priors.rows:
+        scores = folder / "08_reporting/sample" / row.experiment / "scores.parquet"
+        assert scores.resolve() == tables.Job("reduced", priors, row, 0).scores.resolve()
+    (quality, kl) = (next(one for one in others if one.name == name) for name in ("quality", "kl_weight"))
+    asked.clear()
+    assert tables.draw("reduced", quality, {}) and not asked  # no row of it has run
+    assert not tables.draw("reduced", kl, {})  # one has, which it shares; its report fails
+
+
 def test_rows_of_other_parameters_are_other_rows(tables: ModuleType) -> None:
     quality = next(table for table in tables.TABLES if table.name == "quality")
     one, other = (tables.Job("reduced", table, table.rows[-1], 0) for table in (quality, tables.TABLES[0]))
