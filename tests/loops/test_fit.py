@@ -143,7 +143,8 @@ def test_rollouts_come_late_and_each_step_walks_a_number_of_its_own(world):
     assert {scored for scored, _ in rollouts(0)[15:]} == {2}
     walked = [walked for seed in range(40) for _, walked in rollouts(seed)[15:]]
     assert set(walked) == {0, 1, 2, 3}
-    assert abs(sum(walked) / len(walked) - 1.5) < 0.3  # four standard errors
+    assert abs(walked.count(0) / len(walked) - 1 / 2) < 0.15  # four standard errors
+    assert abs(sum(walked) / len(walked) - 2 / 2) < 0.3
     assert rollouts(1) == rollouts(1) != rollouts(2)
 
 
@@ -175,7 +176,7 @@ def test_rollouts_begin_from_the_best_weights(world):
 
 def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
     """Single steps have the lower loss, and are not compared with rollouts."""
-    saved = run(world, replace(recipe(STEPPED, ROLLED), task="forecast"))[-1]
+    saved = run(world, replace(recipe(STEPPED, replace(ROLLED, learning_rate=1e-2)), task="forecast"))[-1]
     before, after = (saved.history[part] for part in (saved.history.step <= 15, saved.history.step > 15))
     assert before["validation"].min() < after["validation"].min()
     best = after["step"][after["validation"].idxmin()]

@@ -33,8 +33,8 @@ def test_rows_hold_the_same_numbers_as_members():
 
 
 def test_every_part_of_the_key_changes_the_numbers_and_the_global_state_does_not():
-    def draw(seed=1, datum=2, step=3, fork=None):
-        draws = Draws(seed, torch.tensor([datum]), 1, step)
+    def draw(seed=1, datum=2, step=3, fork=None, lead=0):
+        draws = Draws(seed, torch.tensor([datum]), 1, step).at(lead)
         return (draws if fork is None else draws.fork(fork)).uniform(8)
 
     torch.manual_seed(1)
@@ -42,7 +42,7 @@ def test_every_part_of_the_key_changes_the_numbers_and_the_global_state_does_not
     torch.manual_seed(2)
     torch.rand(100)
     assert torch.equal(draw(), first)
-    for other in (draw(seed=2), draw(datum=3), draw(step=4), draw(fork=0)):
+    for other in (draw(seed=2), draw(datum=3), draw(step=4), draw(fork=0), draw(lead=1)):
         assert not torch.isclose(other, first).any()
 
 
@@ -67,6 +67,19 @@ def test_draws_used_again_are_the_same_and_kept_apart_by_call_size_and_datum():
     assert torch.equal(replace(one.again(), datum=draws(5).datum).normal(6), draws(5).normal(6))
     assert torch.equal(one.again().per_row().normal(6).flatten(), draws().normal(6).flatten())
     assert torch.equal(one.again().alone().normal(6), draws().alone().normal(6))
+
+
+def test_what_lasts_is_the_same_at_every_lead_and_of_nothing_else():
+    def lasting(step: int = 3, lead: int = 0, drawn: int = 0):
+        draws = Draws(1, torch.arange(3), 2, step).fork(lead).at(lead)
+        draws.normal(drawn)
+        return draws.lasting().normal(5)
+
+    assert torch.equal(lasting(lead=7, drawn=4), lasting())
+    assert not torch.isclose(lasting(step=4), lasting()).any()
+    draws = Draws(1, torch.arange(3), 2, 3)
+    assert not torch.isclose(draws.normal(5), lasting()).any()
+    assert torch.equal(draws.per_row().lasting().normal(5).flatten(), lasting().flatten())
 
 
 def test_distributions():

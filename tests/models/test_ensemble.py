@@ -1,17 +1,20 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import xarray as xr
 from scores.probability import crps_for_ensemble
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.draws import Draws
 from fieldcast.models.ensemble import Ensemble
 
 
-def network(space):
+def network(space, **options):
     """With no layer that is zero: as built, every draw is."""
     torch.manual_seed(0)
-    model = Ensemble(space, history=2, noise=8, channels=(16, 32)).eval()
+    model = Ensemble(space, history=2, noise=8, channels=(16, 32), **options).eval()
     for weight in model.parameters():
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
@@ -32,6 +35,29 @@ def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch
     rows = model.sample(c.repeat(4), Draws(0, torch.arange(3), 4).per_row())
     assert torch.allclose(rows[:, 0].unflatten(0, (3, 4)), x, atol=1e-6)
     assert x.std(dim=1).min() > 0
+
+
+def test_half_of_the_numbers_last_over_a_rollout(space):
+    """Without those of each lead a member is the same at all leads of one day, and with them it is not."""
+    c, draws = context(space), Draws(0, torch.arange(3), 4)
+    for lasting in (0.5, 1.0):
+        model = network(space, lasting=lasting, memory=1e9)
+        first, fifth = (model.sample(c, draws.at(lead)) for lead in (1, 5))
+        assert torch.allclose(first, fifth, atol=1e-5) == (lasting == 1.0)
+    fading = network(space, lasting=1.0, memory=1.0)
+    assert not torch.allclose(fading.sample(c, draws.at(1)), fading.sample(c, draws.at(5)), atol=1e-2)
+
+
+def test_the_memory_is_in_days(sized):
+    space = sized(variables=1, rows=4, columns=8)
+    steps = [Ensemble(replace(space, step=step), memory=5.0).memory for step in (24.0, 6.0)]
+    assert steps == [5.0, 20.0]
+
+
+@pytest.mark.parametrize("wrong", [{"lasting": 1.5}, {"memory": 0}])
+def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong):
+    with pytest.raises(InputError, match=r"model\.lasting is .* a share, from 0 to 1"):
+        Ensemble(space, **wrong)
 
 
 def test_the_loss_is_the_area_weighted_fair_crps(space):

@@ -36,7 +36,9 @@ class Fit:
     members: Annotated[int, Field(ge=2)] = 2  # draws a datum of a loss that scores an ensemble
     rollout: Annotated[int, Field(ge=1)] = 1  # steps that a forecast is trained over at the end ...
     rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # ... which is this share of the training
-    walked: Annotated[int, Field(ge=0)] = 0  # steps before them, at most, without loss and gradient
+    walked: Annotated[int, Field(ge=0)] = (
+        0  # steps before them, at most, without loss and gradient; half of the batches have none
+    )
     report_every: Annotated[int, Field(ge=1)] = (
         100  # steps between two rows of the history, each with a validation
     )

@@ -7,7 +7,6 @@ the batch, so a rollout may be cut into pieces of starts, or go on from any step
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 from jaxtyping import Float
@@ -29,7 +28,7 @@ def rollout(
     members go on from the mean of their start's. Nothing is kept: memory does not grow with the number of steps.
     """
     for number in range(first, first + steps):
-        noise = replace(draws, step=draws.step + number).per_row()
+        noise = draws.at(number).per_row()
         x = model.sample(rows, noise)[:, 0].unflatten(0, (len(draws.datum), draws.members))
         on = x if feed == "members" else x.mean(dim=1, keepdim=True).expand_as(x)
         rows = rows.advance(on.flatten(0, 1), model.space.step_years)

@@ -80,11 +80,11 @@ class Training:
 
     @property
     def rollout(self) -> tuple[int, int]:
-        """Steps that the loss of this step is over, and how many it walks before: a number of its own each time."""
+        """Steps that the loss of this step is over, and how many it walks before: half of the time none, else any."""
         if self.step < self.first_rollout:
             return 1, 0
-        walked = Random(f"{self.seed} {self.step}").randint(0, self.options.walked)
-        return self.options.rollout, walked
+        random, most = Random(f"{self.seed} {self.step}"), self.options.walked
+        return self.options.rollout, random.randint(1, most) if most and random.random() < 0.5 else 0
 
     @property
     def validated(self) -> int:

@@ -5,8 +5,8 @@ Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"
     (L, R) -> (mulhi(R, M) xor k xor L', mullo(R, M)),    k -> k + W,
 
 turn a counter of four words and a key of two into four random words. The counter is (place, call, member, datum), the
-key is (seed, step). So a draw does not depend on how data are batched, nothing has to be saved for a restart, and
-torch's global generator is never touched.
+key is (seed, step), where the lead of a rollout counts as so many steps. So a draw does not depend on how data are
+batched, nothing has to be saved for a restart, and torch's global generator is never touched.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ WORD = 0xFFFFFFFF
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # M of the two halves, Salmon et al. 2011, table 2
 WEYL = 0x9E3779B9, 0xBB67AE85  # W: golden ratio and sqrt(3) - 1, in 32 bits
 ROUNDS = 10
+LASTING = 1 << 31  # the first call of what lasts over a rollout
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -50,6 +51,7 @@ class Draws:
     datum: Int[Tensor, " batch"]
     members: int = 1
     step: int = 0
+    lead: int = field(default=0, kw_only=True)  # steps that a rollout has gone
     call: int = field(default=0, kw_only=True)
     first: int = field(
         default=0, kw_only=True
@@ -77,7 +79,8 @@ class Draws:
             member = self.number[:, None, None]
         datum = (self.datum & WORD)[:, None, None]
         words = philox(
-            (place, torch.tensor(call, device=device), member, datum), (self.seed & WORD, self.step & WORD)
+            (place, torch.tensor(call, device=device), member, datum),
+            (self.seed & WORD, (self.step + self.lead) & WORD),
         )
         return torch.stack(words, dim=-1).flatten(-2)
 
@@ -92,7 +95,7 @@ class Draws:
         """Standard normal, by Box and Muller (1958): sqrt(-2 log u) times cos and sin of 2 pi v."""
         size = math.prod(shape)
         words = self._words((2 * -(-size // 2),)).float()  # 32 bits of u: a tail to 6.6 standard deviations
-        u, v = (words + 0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24).unflatten(-1, (2, -1)).unbind(-2)
+        u, v = (words + 0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24).chunk(2, dim=-1)
         radius, angle = torch.sqrt(-2 * torch.log(u)), 2 * math.pi * v
         z = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1)
         return z[..., :size].reshape(*z.shape[:2], *shape)
@@ -124,6 +127,14 @@ class Draws:
     def fork(self, stream: int) -> Draws:
         """An independent stream: what one part draws does not shift the numbers of another."""
         return self._from(self.call + ((stream + 1) << 16))
+
+    def at(self, lead: int) -> Draws:
+        """The draws of one lead of a rollout: other numbers than those of other leads, but for what is `lasting`."""
+        return replace(self, lead=lead)
+
+    def lasting(self) -> Draws:
+        """What a member keeps over a rollout: the same numbers at every lead, whatever was drawn before."""
+        return replace(self, lead=0, call=LASTING)
 
     def alone(self) -> Draws:
         """One member a datum: for what all members share, such as the mask."""
