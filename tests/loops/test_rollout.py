@@ -21,6 +21,13 @@ class Walk(Trained):
         return c.base()[:, None] + draws.normal(1, 1, 1)
 
 
+class Biased(Walk):
+    """x = last state + e, e ~ N(0, 1) the same in every cell and at every lead."""
+
+    def sample(self, c, draws):
+        return c.base()[:, None] + draws.lasting().normal(1, 1, 1)
+
+
 def start(space, rows=3, history=1):
     generator = torch.Generator().manual_seed(0)
     past = torch.randn(rows, history, *space.state, generator=generator)
@@ -40,6 +47,14 @@ def test_a_random_walk_is_the_sum_of_its_steps(world):
     assert torch.allclose(x[-1], c.base()[:, None] + noise, atol=1e-5)
 
 
+def test_what_lasts_is_the_same_at_every_step_of_a_rollout(world):
+    model, c = Biased(world.space), start(world.space)
+    x = run(model, c, 4, 5)
+    assert torch.allclose(
+        x[-1], c.base()[:, None] + 5 * Draws(7, torch.arange(3), 4).lasting().normal(1, 1, 1), atol=1e-5
+    )
+
+
 def test_members_do_not_depend_on_what_else_is_in_the_batch(world):
     model = initialised({"type": "vae.VAE", "history": 1, "latent": 5, "random": 1}, world.space, 0).eval()
     with torch.no_grad():
@@ -51,11 +66,11 @@ def test_members_do_not_depend_on_what_else_is_in_the_batch(world):
 
 
 def test_it_goes_on_from_any_step_to_the_same_numbers(world):
-    model, c = Walk(world.space), start(world.space)
-    draws = Draws(7, torch.arange(3), 4)
-    whole = list(rollout(model, c.repeat(4), draws, 6))
-    later = list(rollout(model, whole[2][1], draws, 3, first=4))
-    assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[3:], later, strict=True))
+    c, draws = start(world.space), Draws(7, torch.arange(3), 4)
+    for model in (Walk(world.space), Biased(world.space)):
+        whole = list(rollout(model, c.repeat(4), draws, 6))
+        later = list(rollout(model, whole[2][1], draws, 3, first=4))
+        assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[3:], later, strict=True))
 
 
 def test_the_mean_fed_on_keeps_members_within_one_step_of_each_other(world):

@@ -34,7 +34,7 @@ def test_rows_hold_the_same_numbers_as_members():
 
 def test_every_part_of_the_key_changes_the_numbers_and_the_global_state_does_not():
     def draw(seed=1, datum=2, step=3, fork=None, lead=0):
-        draws = Draws(seed, torch.tensor([datum]), 1, step).at(lead)
+        draws = Draws(seed, torch.tensor([datum]), 1, step).at_lead(lead)
         return (draws if fork is None else draws.fork(fork)).uniform(8)
 
     torch.manual_seed(1)
@@ -69,17 +69,17 @@ def test_draws_used_again_are_the_same_and_kept_apart_by_call_size_and_datum():
     assert torch.equal(one.again().alone().normal(6), draws().alone().normal(6))
 
 
-def test_what_lasts_is_the_same_at_every_lead_and_of_nothing_else():
-    def lasting(step: int = 3, lead: int = 0, drawn: int = 0):
-        draws = Draws(1, torch.arange(3), 2, step).fork(lead).at(lead)
-        draws.normal(drawn)
-        return draws.lasting().normal(5)
+def test_what_lasts_is_the_same_at_every_lead_and_differs_by_step_and_stream():
+    def draws(step: int = 3, lead: int = 0, drawn: int = 0) -> Draws:
+        made = Draws(1, torch.arange(3), 3, step).fork(lead).at_lead(lead)
+        made.normal(drawn)
+        return made
 
-    assert torch.equal(lasting(lead=7, drawn=4), lasting())
-    assert not torch.isclose(lasting(step=4), lasting()).any()
-    draws = Draws(1, torch.arange(3), 2, 3)
-    assert not torch.isclose(draws.normal(5), lasting()).any()
-    assert torch.equal(draws.per_row().lasting().normal(5).flatten(), lasting().flatten())
+    lasting = draws().lasting().normal(5)
+    assert torch.equal(draws(lead=7, drawn=4).lasting().normal(5), lasting)
+    assert torch.equal(draws().per_row().lasting().normal(5)[:, 0].unflatten(0, (3, 3)), lasting)
+    for other in (draws(step=4).lasting(), draws().lasting(1), draws()):
+        assert not torch.isclose(other.normal(5), lasting).any()
 
 
 def test_distributions():

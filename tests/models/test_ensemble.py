@@ -37,26 +37,33 @@ def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch
     assert x.std(dim=1).min() > 0
 
 
-def test_half_of_the_numbers_last_over_a_rollout(space):
-    """Without those of each lead a member is the same at all leads of one day, and with them it is not."""
+def test_the_share_of_the_numbers_that_lasts_is_the_same_at_every_lead(space):
     c, draws = context(space), Draws(0, torch.arange(3), 4)
     for lasting in (0.5, 1.0):
         model = network(space, lasting=lasting, memory=1e9)
-        first, fifth = (model.sample(c, draws.at(lead)) for lead in (1, 5))
+        first, fifth = (model.sample(c, draws.at_lead(lead)) for lead in (1, 5))
         assert torch.allclose(first, fifth, atol=1e-5) == (lasting == 1.0)
+        assert model.red == 8 * lasting
     fading = network(space, lasting=1.0, memory=1.0)
-    assert not torch.allclose(fading.sample(c, draws.at(1)), fading.sample(c, draws.at(5)), atol=1e-2)
+    first, fifth = (fading.sample(c, draws.at_lead(lead)) for lead in (1, 5))
+    assert not torch.allclose(first, fifth, atol=1e-2)
 
 
-def test_the_memory_is_in_days(sized):
+def test_the_memory_is_in_days_whatever_the_step(sized):
     space = sized(variables=1, rows=4, columns=8)
-    steps = [Ensemble(replace(space, step=step), memory=5.0).memory for step in (24.0, 6.0)]
-    assert steps == [5.0, 20.0]
+    steps = [Ensemble(replace(space, step=step), memory=5.0).memory_steps for step in (24.0, 6.0, 0.0)]
+    assert steps == [5.0, 20.0, 5.0]
 
 
-@pytest.mark.parametrize("wrong", [{"lasting": 1.5}, {"memory": 0}])
-def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong):
-    with pytest.raises(InputError, match=r"model\.lasting is .* a share, from 0 to 1"):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"lasting": 1.5}, r"lasting is 1\.5: a share of the noise, from 0 to 1"),
+        ({"memory": 0}, "memory is 0: a number of days above 0"),
+    ],
+)
+def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong, words):
+    with pytest.raises(InputError, match=words):
         Ensemble(space, **wrong)
 
 

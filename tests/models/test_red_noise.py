@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -8,10 +9,14 @@ from fieldcast.models.draws import Draws
 from fieldcast.models.red_noise import red_noise
 
 
+def draws(data=3, members=2):
+    return Draws(0, torch.arange(data), members)
+
+
 @pytest.mark.parametrize("memory", [1.0, 10.0])
 def test_it_is_normal_and_its_autocovariance_falls_off_exponentially(memory):
-    draws, leads = Draws(0, torch.arange(200), 100), (0, 1, 3, 10, 30)
-    z = torch.stack([red_noise(draws.at(lead), 2, memory).flatten() for lead in leads]).double()
+    leads = (0, 1, 3, 10, 30)
+    z = torch.stack([red_noise(draws(200, 100).at_lead(lead), 2, memory).flatten() for lead in leads])
     assert min(stats.kstest(one.numpy(), "norm").pvalue for one in z) > 1e-3
     for i, s in enumerate(leads):
         for j, t in enumerate(leads[:i]):
@@ -19,16 +24,21 @@ def test_it_is_normal_and_its_autocovariance_falls_off_exponentially(memory):
             assert float((z[i] * z[j]).mean()) == pytest.approx(expected, abs=4 * math.sqrt(2 / z.shape[1]))
 
 
-def test_members_numbers_and_data_are_independent_and_none_is_possible():
-    z = red_noise(Draws(0, torch.arange(3000), 2).at(5), 2, 10.0).flatten(1).double()
-    assert (torch.corrcoef(z.T) - torch.eye(4)).abs().max() < 4 / math.sqrt(3000)
-    assert red_noise(Draws(0, torch.arange(3), 2), 0, 10.0).shape == (3, 2, 0)
+def test_numbers_of_a_member_and_members_are_independent_and_so_is_how_they_change():
+    z, later = (red_noise(draws(3000).at_lead(lead), 2, 10.0).flatten(1) for lead in (0, 5))
+    for one in (z, later, z * later):
+        assert (torch.corrcoef(one.T) - torch.eye(4)).abs().max() < 4 / math.sqrt(3000)
 
 
-def test_a_number_that_turns_fast_still_does_not_depend_on_what_else_is_drawn():
-    """1e6 members: some frequencies are beyond 1e5, and float32 would lose the phase."""
-    draws = Draws(0, torch.zeros(1, dtype=torch.long), 1_000_000).at(500)
-    z = red_noise(draws, 1, 10.0)[0, :, 0]
-    piece = red_noise(Draws(0, torch.zeros(1, dtype=torch.long), 3, first=999_000).at(500), 1, 10.0)[0, :, 0]
-    assert torch.equal(z[999_000:999_003], piece)
-    assert float(z.var()) == pytest.approx(1, abs=0.01)
+def test_the_phase_is_kept_where_a_number_turns_fast():
+    lead, drawn = 500, draws(200, 100)
+    own = drawn.lasting()
+    a, b = own.normal(2, 4).numpy().astype(float).transpose(2, 0, 1, 3)
+    omega = np.tan(np.pi * (own.uniform(4).numpy().astype(float) - 0.5)) / 10
+    expected = a * np.cos(omega * lead) + b * np.sin(omega * lead)
+    assert np.abs(omega * lead).max() > 1e5
+    assert np.abs(red_noise(drawn.at_lead(lead), 4, 10.0).numpy() - expected).max() < 1e-4
+
+
+def test_of_none_there_is_nothing():
+    assert red_noise(draws(), 0, 10.0).shape == (3, 2, 0)

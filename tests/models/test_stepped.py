@@ -138,6 +138,33 @@ def test_a_rollout_goes_on_from_its_own_draws(space):
     assert model.model.shift.grad is not None
 
 
+class Recorded(Decay):
+    """Keeps what it could draw at each step."""
+
+    ensemble = True
+
+    def sample(self, c, draws):
+        self.seen.append((draws.lead, draws.lasting().normal(1).flatten(), draws.normal(1).flatten()))
+        return super().sample(c, draws)
+
+    def compare(self, x, drawn, c, draws):
+        return Terms(drawn.square().mean(), {})
+
+
+def test_over_a_training_rollout_some_numbers_last_and_the_others_are_of_one_lead_and_step(space):
+    recorded = Recorded(space)
+    model, seen = Stepped(space, recorded, scale=1), {}
+    for step_ in (0, 1):
+        recorded.seen = []
+        model.loss(Batch(torch.ones(2, 3, *space.state), past(space)), Draws(0, torch.arange(2), 3, step_))
+        seen[step_] = recorded.seen
+    leads, lasting, own = zip(*seen[0], strict=True)
+    assert leads == (0, 1, 2)
+    assert all(torch.equal(one, lasting[0]) for one in lasting)
+    others = torch.stack([*own, *(numbers for *_, numbers in seen[1])])
+    assert len(others.flatten().unique()) == others.numel()  # lead 1 of one step is not lead 0 of the next
+
+
 def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
     model = Stepped(space, Constant(space), scale=2)
     truth, c = torch.randn(2, *space.state), past(space)

@@ -37,7 +37,7 @@ class Fit:
     rollout: Annotated[int, Field(ge=1)] = 1  # steps that a forecast is trained over at the end ...
     rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # ... which is this share of the training
     walked: Annotated[int, Field(ge=0)] = (
-        0  # steps before them, at most, without loss and gradient; half of the batches have none
+        0  # steps before them, at most, without loss; for half of the batches
     )
     report_every: Annotated[int, Field(ge=1)] = (
         100  # steps between two rows of the history, each with a validation
@@ -47,7 +47,7 @@ class Fit:
     )
     validation: Annotated[int, Field(ge=1)] = 64  # states scored at each validation
     save_every: Annotated[float, Field(ge=0)] = 30.0  # seconds between two saves of the training state
-    tuning: Annotated[int, Field(ge=1)] = 32  # validation states on which choices are tuned
+    tuning: Annotated[int, Field(ge=1)] = 128  # validation states on which choices are tuned
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     restart: bool = False  # forget an earlier training state

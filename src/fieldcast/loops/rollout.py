@@ -28,7 +28,7 @@ def rollout(
     members go on from the mean of their start's. Nothing is kept: memory does not grow with the number of steps.
     """
     for number in range(first, first + steps):
-        noise = draws.at(number).per_row()
+        noise = draws.at_lead(number).per_row()
         x = model.sample(rows, noise)[:, 0].unflatten(0, (len(draws.datum), draws.members))
         on = x if feed == "members" else x.mean(dim=1, keepdim=True).expand_as(x)
         rows = rows.advance(on.flatten(0, 1), model.space.step_years)

@@ -51,7 +51,7 @@ class Draws:
     datum: Int[Tensor, " batch"]
     members: int = 1
     step: int = 0
-    lead: int = field(default=0, kw_only=True)  # steps that a rollout has gone
+    lead: int = field(default=0, kw_only=True)  # step of a rollout
     call: int = field(default=0, kw_only=True)
     first: int = field(
         default=0, kw_only=True
@@ -128,13 +128,14 @@ class Draws:
         """An independent stream: what one part draws does not shift the numbers of another."""
         return self._from(self.call + ((stream + 1) << 16))
 
-    def at(self, lead: int) -> Draws:
+    def at_lead(self, lead: int) -> Draws:
         """The draws of one lead of a rollout: other numbers than those of other leads, but for what is `lasting`."""
         return replace(self, lead=lead)
 
-    def lasting(self) -> Draws:
-        """What a member keeps over a rollout: the same numbers at every lead, whatever was drawn before."""
-        return replace(self, lead=0, call=LASTING)
+    def lasting(self, stream: int = 0) -> Draws:
+        """What a member keeps over a rollout: whatever the lead, and whatever was drawn or forked before, whoever asks
+        for a stream gets the same numbers."""
+        return replace(self, lead=0, call=LASTING + (stream << 16))
 
     def alone(self) -> Draws:
         """One member a datum: for what all members share, such as the mask."""

@@ -5,9 +5,9 @@
 the exactly fair CRPS of two or more of its own draws (Gneiting and Raftery 2007, eq. 21; Ferro 2014, eq. 8). No
 likelihood is assumed: the noise becomes whatever spread lowers the score.
 
-Some of the numbers e last: over a rollout they are red noise. The errors of a model are alike from one step to the
-next, and members that differ by numbers of each step alone spread like a random walk: too wide on the first day, or too
-narrow on the fifth.
+A share of the numbers e may last: over a rollout they are red noise. The errors of a model are alike from one step to
+the next, while members that differ by numbers of each step alone drift apart like random walks, and where the spread is
+right after days, it is too wide on the first.
 """
 
 from __future__ import annotations
@@ -36,28 +36,29 @@ class Ensemble(Trained):
     Members share nothing but the context; the numbers act on every cell, so that a draw is one coherent field.
 
     lasting: share of the numbers that are red noise; what they mean is learned over rollouts.
-    memory: of that, in days; in steps where the data do not know how long one is.
+    memory: of the red noise, in days; in steps where the data do not say how long one is.
 
     Raises
     ------
     InputError
-        For a share that is none.
+        For a share outside 0 to 1, or a memory that is not above 0.
     """
 
     ensemble = True
 
     def __init__(
-        self, space: Space, history: int = 2, noise: int = 32, lasting: float | int = 0.5,
+        self, space: Space, history: int = 2, noise: int = 32, lasting: float | int = 0,
         memory: float | int = 10.0, channels: Sequence[int] = (64, 128), patch: int = 2,
     ):  # fmt: skip
         super().__init__(space)
-        if not (0 <= lasting <= 1 and memory > 0):
-            raise InputError(
-                f"model.lasting is {lasting:g}, model.memory {memory:g}: the first is a share, from 0 to 1, the other "
-                "a number of days."
-            )
-        self.history, self.noise, self.lasting = history, noise, round(lasting * noise)
-        self.memory = memory / (space.step / 24 or 1)  # in steps
+        if not 0 <= lasting <= 1:
+            raise InputError(f"lasting is {lasting:g}: a share of the noise, from 0 to 1.")
+        if memory <= 0:
+            raise InputError(f"memory is {memory:g}: a number of days above 0.")
+        self.history = history
+        self.red = round(lasting * noise)
+        self.white = noise - self.red
+        self.memory_steps = memory / (space.step / 24 or 1)
         inputs = history * len(space.variables) + 2 + len(space.static)
         self.network = UNet(
             inputs, len(space.variables), space.shape, space.wraps, channels, noise=noise, patch=patch
@@ -68,8 +69,8 @@ class Ensemble(Trained):
                     weight.data.mul_(WEAK)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
-        lasting = red_noise(draws, self.lasting, self.memory)
-        noise = torch.cat([lasting, draws.normal(self.noise - self.lasting)], dim=-1)  # (B, M, noise)
+        red, white = red_noise(draws, self.red, self.memory_steps), draws.normal(self.white)
+        noise = torch.cat([red, white], dim=-1)  # (B, M, noise)
         known = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
         return self.network(known, noise.flatten(0, 1)).unflatten(0, noise.shape[:2])
 

@@ -91,9 +91,8 @@ class Stepped(Trained):
         draws = draws if self.ensemble else draws.alone()
         rows, found = c.repeat(draws.members), []
         for t, truth in enumerate(x.unbind(1)):
-            lead = draws.fork(t).at(
-                t
-            )  # forked too: the next step of a training begins where this one's lead 1 does
+            # forked too: a lead counts as a step, and the next step of a training has numbers of its own
+            lead = draws.fork(t).at_lead(t)
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
                 drawn = self.filtered_step(rows, lead.per_row())
             if t >= walked:
