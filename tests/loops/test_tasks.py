@@ -60,6 +60,21 @@ def test_trials_of_a_reconstruction_share_a_mask_a_fraction(world):
     assert all(len(b.x) == 4 and b.context.mask.unique(dim=0).shape[0] == 1 for b, _ in trials)
 
 
+def test_trials_of_a_forecast_come_in_pieces_of_few_starts_each_from_the_whole_record(forecast, monkeypatch):
+    whole = forecast(2, 1).trials(14, 0)
+    monkeypatch.setattr("fieldcast.loops.tasks.STARTS", 5)
+    pieces = forecast(2, 1).trials(14, 0)
+    assert [len(batch.x) for batch, _ in whole] == [14]
+    assert [len(batch.x) for batch, _ in pieces] == [5, 5, 4]
+    (together, drawn), found = whole[0], {}
+    for batch, draws in pieces:
+        assert int(batch.index[0]) < 10 and int(batch.index[-1]) > 20
+        found |= dict(zip(batch.index.tolist(), draws.normal(1), strict=True))
+    assert all(
+        torch.equal(found[i], one) for i, one in zip(together.index.tolist(), drawn.normal(1), strict=True)
+    )
+
+
 def test_evenly_spaced_places():
     assert evenly(10, 4).tolist() == [0, 3, 6, 9]
     assert evenly(3, 10).tolist() == [0, 1, 2]

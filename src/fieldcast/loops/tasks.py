@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -24,6 +25,7 @@ MEMBERS = 8  # of a trial
 TRIALS = 2**30  # step of the draws of trials: no training or validation step has this number
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
 LEADS = 5  # steps of the trials of a forecast
+STARTS = 32  # of a trial of it at once: bounds the memory
 CHUNK = 512  # windows at once
 
 
@@ -142,7 +144,11 @@ class Forecast:
                 "times of the validation split is long enough for one: give it more."
             )
         index = evenly(len(longer), count).to(self.x.device)
-        return [(longer.window(longer.last[index], LEADS), Draws(seed, index, MEMBERS, TRIALS))]
+        pieces = math.ceil(len(index) / STARTS)
+        return [
+            (longer.window(longer.last[rows], LEADS), Draws(seed, rows, MEMBERS, TRIALS))
+            for rows in (index[number::pieces] for number in range(pieces))
+        ]
 
     def window(self, last: Int[Tensor, " batch"], steps: int) -> Batch:
         """The states before and after `last`; the index of a window is the place of the first state sought."""
