@@ -35,7 +35,8 @@ class Ensemble(Trained):
 
     Members share nothing but the context; the numbers act on every cell, so that a draw is one coherent field.
 
-    lasting: share of the numbers that are red noise; what they mean is learned over rollouts.
+    lasting: share of the numbers that are red noise; what they mean is learned over rollouts, and without rollouts in
+        its training a model spreads far too wide by them.
     memory: of the red noise, in days; in steps where the data do not say how long one is.
 
     Raises
