@@ -182,6 +182,10 @@ def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
         at.record({}, loss)
         best.append((at.best_step, at.best_loss))
     assert best == [(12, 1.0), (15, 0.9), (18, 1.7), (19, 1.5), (19, 1.5)]
+    saved = run(world, replace(recipe(STEPPED, ROLLED), task="forecast"))[-1]
+    after = saved.history[saved.history.step > 15]
+    best_step = after["step"][after["validation"].idxmin()]
+    assert unpack_bytes(saved.checkpoint, "")[1]["best_step"] == best_step
 
 
 def test_a_training_over_rollouts_is_resumed_to_the_same_weights(world):

@@ -13,5 +13,6 @@ climatology, interpolation, kriging, optimal_interpolation, gappy_pca     the cl
 climatology, climatological_ensemble, persistence, analogue, linear_inverse_model     and of forecasts
 probabilistic_pca      the Gaussian of the training states, with an exact density: a floor for `sample`
 series                 training windows put together again
-crps                   the exactly fair CRPS, as a loss
+ensemble, crps         a network trained by the exactly fair CRPS of its own draws
+red_noise, shapiro     what its rollouts need: numbers that last, and a filter
 """
