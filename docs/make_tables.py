@@ -367,7 +367,7 @@ def heading(setting: str, recorded: pd.DataFrame) -> str:
     left = len(jobs) - len(shown)
     so_far = f" Not yet complete: {left} rows are still to be run." if left else ""
     spent = shown["seconds"].dropna().astype(float)
-    took = f" The {len(spent)} rows whose time was noted took {spent.sum() / 60:.0f} minutes in all."
+    took = f" The {len(spent)} rows whose time was noted took {spent.sum() / 60:.0f} minutes, added up."
     return (
         f"Setting {SETTINGS[setting].told}. Mean ± standard deviation over training seeds.{so_far}\n\n"
         f"{', '.join(filter(None, how))}.{took if len(spent) else ''}"
