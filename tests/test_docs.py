@@ -44,7 +44,10 @@ OPTIONS = (
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 FENCED = re.compile(r"```[a-z]*\n(.*?)```", re.S)
-TO_BE_ADDED = "reconstruct.inverse_distance"  # the example of CONTRIBUTING
+TO_BE_ADDED = {
+    "reconstruct.inverse_distance",
+    "forecast.my_forecasts",
+}  # the examples of CONTRIBUTING and docs/data.md
 
 
 def code(text: str) -> str:
@@ -121,7 +124,7 @@ def project() -> Iterator[dict[str, Any]]:
         bootstrap_project(ROOT)
         loader = OmegaConfigLoader(str(ROOT / "conf"), **settings.CONFIG_LOADER_ARGS)
         yield {
-            "pipelines": {*pipeline_registry.register_pipelines(), TO_BE_ADDED},
+            "pipelines": {*pipeline_registry.register_pipelines(), *TO_BE_ADDED},
             "parameters": loader["parameters"],
         }
     finally:
