@@ -601,8 +601,8 @@ def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"evaluation": {"members": 2}}, "members 3, this run asks for 2"),
-        ({"seed": 1}, "seed 0, this run asks for 1"),
+        ({"evaluation": {"members": 2}}, "members 3, this run has 2"),
+        ({"seed": 1}, "seed 0, this run has 1"),
     ],
 )
 def test_draws_are_not_scored_as_what_they_are_not(said: Any, parameters: dict[str, Any], words: str) -> None:

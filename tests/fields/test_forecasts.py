@@ -143,3 +143,18 @@ def test_what_makes_no_sense_is_one_sentence(spoil: Callable[[xr.Dataset], xr.Da
     with pytest.raises(InputError, match=message) as caught:
         to_forecasts(spoil(plain()), "mine.nc")
     assert "\n" not in str(caught.value)
+
+
+def test_a_variable_that_is_no_forecast_is_left_aside() -> None:
+    """As a height of the ground is, beside what has leads and starts."""
+    data = plain()
+    data["orography"] = data["t"].isel(lead=0, start=0, member=0, drop=True)
+    data["analysis"] = data["t"].isel(lead=0, member=0, drop=True)
+    xr.testing.assert_equal(to_forecasts(data, "a test"), plain())
+
+
+def test_variables_of_different_numbers_of_members_are_one_sentence() -> None:
+    data = plain()
+    data["mean"] = data["t"].mean("member")
+    with pytest.raises(InputError, match=r"different numbers of members \(t 2, mean 1\)"):
+        to_forecasts(data, "a test")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.loops.checkpoint import pack, unpack
+from fieldcast.loops.checkpoint import pack, unpack, weights
 from fieldcast.models.core import Context, build
 from fieldcast.models.draws import Draws
 
@@ -55,3 +55,13 @@ def test_a_damaged_file_is_one_sentence(made, spoil):
         unpack(spoil(made[1]), "x/checkpoint.safetensors")
     assert "x/checkpoint.safetensors" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_digest_of_the_weights_is_of_the_tensors_alone(world, made):
+    """What a run cost, or which version made it, is not what draws depend on."""
+    model, data = made
+    again = pack(model, world.codec, {"model": CONFIG, "note": "another"})
+    assert again != data and weights(again) == weights(data) == unpack(data).header["weights"]
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1e-3
+    assert weights(pack(model, world.codec, {"model": CONFIG, "note": "a test"})) != weights(data)

@@ -61,10 +61,10 @@ def test_an_interrupted_rollout_goes_on_to_the_same_bits(world, chosen):
         assert all(a.forecasts.identical(b.forecasts) for a, b in zip(rest, whole[2:], strict=True))
 
 
-@pytest.mark.parametrize(("fingerprint", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
-def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, fingerprint, on_disk):
+@pytest.mark.parametrize(("weights", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
+def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, weights, on_disk):
     state = next(forecast(made(world, chosen), chosen, None, "f")).state
-    begun = next(forecast(made(world, chosen), chosen, state, fingerprint, on_disk))
+    begun = next(forecast(made(world, chosen), chosen, state, weights, on_disk))
     assert begun.forecasts.attrs["piece"] == 0
 
 
@@ -128,6 +128,10 @@ def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch)
     assert rest[-1].snapshots.identical(whole[-1].snapshots)
     done = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f"))
     pd.testing.assert_frame_equal(done[0].table, whole[-1].table)
+    other = next(
+        stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "g")
+    )
+    assert other.table["step"].tolist() == [1]  # of other weights nothing is taken over
 
 
 def test_a_model_that_blows_up_is_told_with_its_step(world, chosen):

@@ -116,6 +116,9 @@ def test_an_experiment_is_found_by_its_address(checkpoint, gappy):
         InputError, match=r"'reconstruct\.other' has not been trained yet .*reconstruct\.mine"
     ):
         trained("reconstruct.other", parameters, {"reconstruct/mine": read})
+    parameters["forecast"] = {"perfect": {"model": {"type": "File", "dataset": "perfect_model"}}}
+    with pytest.raises(InputError, match=r"'forecast\.perfect' is of type File: it was made elsewhere"):
+        trained("forecast.perfect", parameters, {"reconstruct/mine": read})
     for unknown in ("reconstruct.nothing", "mine", "seed.x", ""):
         with pytest.raises(InputError, match=f"there is no experiment '{unknown}'"):
             trained(unknown, parameters, {})

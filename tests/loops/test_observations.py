@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 from pydantic import ValidationError
 
+from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields.contracts import Observations
-from fieldcast.loops.observations import sparsify
+from fieldcast.loops.observations import check_plan, sparsify
 from fieldcast.loops.options import Limits, Sparsification, TrainingMasks
 
 
@@ -84,9 +87,26 @@ def test_no_case_no_pattern_or_an_odd_seed_is_refused():
 
 def test_other_splits_or_statistics_are_other_observations(world):
     """What is observed depends on the statistics of training; so does the digest."""
-    from dataclasses import replace
-
     codec = replace(world.codec, deviation=2 * world.codec.deviation)
     options = Sparsification(cases={"random": [0.1]}, noise=0.1, times=3)
     a, b = (sparsify(world.split("test"), c, world.space, options, Limits()) for c in (world.codec, codec))
     assert a.attrs["digest"] != b.attrs["digest"]
+
+
+def test_stored_observations_of_other_splits_fields_or_options_are_refused(world):
+    """Where the splits have moved, stored observations may be of what is trained on."""
+    options = Sparsification(cases={"random": [0.1]}, noise=0.1, times=3)
+    stored = sparsify(world.split("test"), world.codec, world.space, options, Limits())
+    check_plan(stored, world.fields, world.splits, options, Limits())
+    moved = {**world.splits, "test": [world.splits["validation"][0], world.splits["test"][1]]}
+    others = [
+        (world.fields, moved, options, Limits()),
+        (world.fields.assign_attrs(digest="1" * 12), world.splits, options, Limits()),
+        (world.fields, world.splits, replace(options, noise=0.2), Limits()),
+        (world.fields, world.splits, options, Limits(T=2)),
+    ]
+    for other in others:
+        with pytest.raises(
+            InputError, match=r"the stored observations are of other .*--pipelines sparsification"
+        ):
+            check_plan(stored, *other)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fieldcast.errors import InputError
 from fieldcast.loops.options import Limits, Rollout, Stability
-from fieldcast.loops.starts import starts
+from fieldcast.loops.starts import check_starts, starts
 
 HISTORY = 5
 
@@ -102,3 +102,22 @@ def test_the_digest_knows_what_is_scored() -> None:
 def test_wrong_options_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         Rollout(**wrong)
+
+
+def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
+    """Where the splits have moved, stored starts may lie in what is trained on."""
+    fields = split()
+    times = [str(time)[:19] for time in fields["time"].values]
+    splits = {"train": times[:2], "validation": times[2:4], "test": [times[100], times[-1]]}
+    moved = {**splits, "test": [times[150], times[-1]]}
+    stored = starts(fields.isel(time=slice(100, None)), Rollout(), Limits())
+    check_starts(stored, fields, splits, Rollout(), Limits())
+    others: list[tuple[xr.Dataset, dict[str, list[str]], Rollout, Limits]] = [
+        (fields, moved, Rollout(), Limits()),
+        (fields.assign_attrs(digest="1" * 12), splits, Rollout(), Limits()),
+        (fields, splits, Rollout(members=9), Limits()),
+        (fields, splits, Rollout(), Limits(T=3)),
+    ]
+    for other in others:
+        with pytest.raises(InputError, match=r"the stored starts are of other .*--pipelines initialisation"):
+            check_starts(stored, *other)

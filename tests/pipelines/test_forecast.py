@@ -1,7 +1,9 @@
 """The task `forecast` from data to tables, on the tiny planet."""
 
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ import xarray as xr
 import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
+from fieldcast.pipelines.reporting.nodes import rank_forecasts
 from fieldcast.verification.layout import FORECAST
 
 KEYS = ["experiment", "lead_hours", "region", "variable", "score"]
@@ -105,7 +108,7 @@ def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> N
 
 
 def test_forecasts_are_not_scored_as_what_they_are_not(project: Any, whole: Path) -> None:
-    words = "The forecasts were drawn with seed 0, this run asks for 1: draw them again"
+    words = "The forecasts were drawn with seed 0, this run has 1: draw them again"
     with pytest.raises(InputError, match=words):
         project("evaluation", data_root=whole, namespaces=["forecast.vae"], parameters={"seed": 1})
 
@@ -177,3 +180,67 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
 def leads(store: Path) -> int:
     """How many leads of an unfinished rollout are on disk."""
     return len({chunk.name.partition(".")[0] for chunk in store.glob("z500/[0-9]*")})
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    """What the evaluation of one experiment needs, to be changed."""
+    parts = [
+        "03_primary",
+        "04_feature",
+        *(f"{layer}/forecast/vae" for layer in ("06_models", "07_model_output")),
+    ]
+    for part in parts:
+        shutil.copytree(whole / part, tmp_path / part)
+    return tmp_path
+
+
+def test_forecasts_of_another_training_or_from_other_starts_are_refused(
+    project: Any, whole: Path, copied: Path
+) -> None:
+    """Whatever was drawn before is not scored under the name of what is there now."""
+    project("evaluation", data_root=copied, namespaces=["forecast.vae"])
+    for stage in ("rollout", "evaluation"):
+        with pytest.raises(InputError, match="the stored starts are of other fields, splits, `rollout`"):
+            asked = {"rollout": {"members": 2}}
+            project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=asked)
+    other = whole / "06_models/forecast/vae_direct/checkpoint.safetensors"
+    shutil.copy(other, copied / "06_models/forecast/vae/checkpoint.safetensors")
+    with pytest.raises(InputError, match=r"The forecasts were drawn with checkpoint .* draw them again"):
+        project("evaluation", data_root=copied, namespaces=["forecast.vae"])
+
+
+def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
+    """Where fields were made anew and the scores were not: both are stored under one root."""
+    fields = xr.open_zarr(whole / "03_primary/fields.zarr")
+    starts = json.loads((whole / "04_feature/starts.json").read_text())
+    scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")
+    for digest, rows in ((fields.attrs["digest"], True), ("0" * 12, False)):
+        table, _ = rank_forecasts(starts, fields.assign_attrs(digest=digest), 0, vae__scores=scores)
+        assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
+
+
+UNFIT: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "vae_direct",
+        {"fit": {"rollout": 3}},
+        "fit.rollout and fit.walked are for forecasts of stepped.Stepped",
+    ),
+    ("vae_rk4_trained", {"model": {"model": {"history": 0}}}, "set its model.history to 1 or above"),
+    ("vae_direct", {"model": {"history": 0}}, "set its model.history to 1 or above"),
+    ("decoder_l1", {"model": {"model": {"latent": 7}}}, "latent is 7, that of PriorEncoder 1000"),
+    ("crps_ensemble", {"model": {"model": {"patch": 0}}}, "ensemble.Ensemble cannot be built"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "words"), UNFIT)
+def test_options_that_no_forecast_can_have_are_one_sentence(
+    project: Any, whole: Path, name: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        project(
+            "training",
+            data_root=whole,
+            namespaces=[f"forecast.{name}"],
+            parameters={"forecast": {name: options}},
+        )

@@ -70,7 +70,7 @@ def test_the_report_has_the_task(sampled: Path) -> None:
 
 def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path) -> None:
     with pytest.raises(
-        InputError, match="The samples were drawn with seed 0, this run asks for 1: draw them again"
+        InputError, match="The samples were drawn with seed 0, this run has 1: draw them again"
     ):
         project("evaluation", data_root=sampled, namespaces=["sample.vae"], parameters={"seed": 1})
 

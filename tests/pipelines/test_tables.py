@@ -1,5 +1,6 @@
 """Leaderboards of several runs become tables over seeds, on disk and in a few lines."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 
 from fieldcast.errors import InputError
+from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.loops.options import Tables
+from fieldcast.loops.runs import refuse_other_runs
 from fieldcast.sentences import sentence
 
 OF_THE_TASK = {
@@ -83,3 +86,23 @@ def test_runs_must_be_named() -> None:
             InputError, match=r"tables.runs is not set: say which runs, with --params tables.runs"
         ):
             Tables(nothing).folders()
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_refused(finished: Path, tmp_path: Path) -> None:
+    """Their checkpoints and what they were scored on say so, where the leaderboards look alike."""
+    for run in ("one", "other"):
+        for layer in ("06_models/reconstruct/denoising_vae", "08_reporting/reconstruct/denoising_vae"):
+            shutil.copytree(finished / layer, tmp_path / run / layer)
+    runs = [str(tmp_path / run) for run in ("one", "other")]
+    refuse_other_runs(runs)
+    file = tmp_path / "other/08_reporting/reconstruct/denoising_vae/scores.parquet"
+    scores = pd.read_parquet(file)
+    scores.assign(scored="0" * 12).to_parquet(file)
+    with pytest.raises(InputError, match=r"the scores of reconstruct\.denoising_vae.*in their `seed` alone"):
+        refuse_other_runs(runs)
+    scores.to_parquet(file)
+    checkpoint = tmp_path / "other/06_models/reconstruct/denoising_vae/checkpoint.safetensors"
+    tensors, header = unpack_bytes(checkpoint.read_bytes(), "it")
+    checkpoint.write_bytes(pack_bytes(tensors, {**header, "fit": {**header["fit"], "steps": 1234}}))
+    with pytest.raises(InputError, match=r"denoising_vae\.fit\.steps \(\d+, 1234\)"):
+        refuse_other_runs(runs)

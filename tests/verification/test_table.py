@@ -48,8 +48,8 @@ def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"members": 10, "seed": 0}, "members 19, this run asks for 10"),
-        ({"members": 19, "seed": 1}, "seed 0, this run asks for 1"),
+        ({"members": 10, "seed": 0}, "members 19, this run has 10"),
+        ({"members": 19, "seed": 1}, "seed 0, this run has 1"),
     ],
 )
 def test_scores_are_stamped_with_what_was_drawn(scene: Callable, asked: dict[str, int], words: str) -> None:

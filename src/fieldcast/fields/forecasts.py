@@ -38,20 +38,28 @@ _HOURS = {
 def to_forecasts(dataset: xr.Dataset, where: str) -> xr.Dataset:
     """The variables that have leads and starts, on all five dimensions; leads in hours, latitudes ascending.
 
-    Raises InputError, naming `where`, for an axis that is not there or makes no sense, or a further dimension.
+    Raises InputError, naming `where`, for an axis that is not there or makes no sense, a further dimension, or
+    variables of different numbers of members.
     """
     axes = {axis: one for axis in DIMS if (one := _axis(dataset, axis, where)) is not None}
     dims = {str(one.dims[0]): axis for axis, one in axes.items() if one.ndim}
+    needed = {"latitude", "longitude", *({"lead", "start"} & set(dims.values()))}
     found = {}
     for name, array in dataset.data_vars.items():
-        if array.dtype.kind in "fiu" and {"latitude", "longitude"} <= {dims.get(str(d)) for d in array.dims}:
+        if array.dtype.kind in "fiu" and needed <= {dims.get(str(d)) for d in array.dims}:
             found[short(str(name))] = _plain(array, dims, where)
     if not found:
         raise InputError(f"{where} holds no variable on a grid: give another file of forecasts")
+    members = {name: array.sizes["member"] for name, array in found.items()}
+    if len(set(members.values())) > 1:
+        told = ", ".join(f"{name} {number}" for name, number in members.items())
+        raise InputError(
+            f"the variables of {where} have different numbers of members ({told}): give all as many"
+        )
     coords = {
         "lead": hours(axes["lead"], where),
         "start": _dates(axes["start"], where),
-        "member": np.arange(max(array.sizes["member"] for array in found.values())),
+        "member": np.arange(max(members.values())),
         **{axis: np.atleast_1d(axes[axis].values).astype(np.float64) for axis in ("latitude", "longitude")},
     }
     return xr.Dataset(found, coords).sortby("latitude")

@@ -26,7 +26,7 @@ from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec
 from fieldcast.models.core import Model, Space, build
 
 LOG = logging.getLogger(__name__)
-FORMAT = 2
+FORMAT = 3
 DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
 Codec = FieldCodec | AnyDayCodec | ImageCodec
 SPACE = ("area", "exists", "points", "static", "tendency")
@@ -71,10 +71,15 @@ class Checkpoint:
 
 def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """A safetensors file with a JSON header and a digest of both."""
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    own = on_cpu(tensors)
     text = json.dumps(header)
     # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
     return save_tensors(own, {"fieldcast": json.dumps([digest(own, text), text])})
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as they are stored."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
 
 
 def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -138,8 +143,16 @@ def stored(data: bytes) -> tuple[str, str]:
     return expected, text
 
 
-def digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    """SHA-256 over names, types, shapes and values, and over the header's text."""
+def weights(data: bytes) -> str:
+    """12 digits of a digest of all tensors of a checkpoint: says of draws what they were drawn from.
+
+    The fingerprint of a recipe does not: the same recipe may come to other weights where a clock ends its training.
+    """
+    return str(read_header(data, "the checkpoint").get("weights", ""))
+
+
+def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 over names, types, shapes and values, and over a header's text."""
     total = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -156,8 +169,10 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
     tensors |= {f"space.{name}": getattr(space, name) for name in SPACE}
     arrays = codec.arrays()
     tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    tensors = on_cpu(tensors)
     place = {"variables": list(space.variables), "wraps": space.wraps, "step_hours": space.step}
-    return pack_bytes(tensors, {**header, **place, **codec.header(), "format": FORMAT})
+    known = {**header, **place, **codec.header(), "format": FORMAT, "weights": digest(tensors)[:12]}
+    return pack_bytes(tensors, known)
 
 
 def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""What a model costs: peak memory of the device it runs on."""
+"""What a model costs: time and peak memory of the device it runs on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from pathlib import Path
 import torch
 
 PROCESS = Path("/proc/self")  # Linux tells a process's peak there, and forgets it on demand
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given: a clock that is read before tells too little."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def reset_peak(device: torch.device) -> None:

@@ -165,6 +165,7 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
                 sums[name] = sums.get(name, 0.0) + value.detach()
             count += 1
             bar.update()
+        costs.wait(device)
         run.stepping += time.perf_counter() - begin
         model.eval()
         with weights_of(model, run.average):

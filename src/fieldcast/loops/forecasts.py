@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
+from fieldcast.loops import costs
 from fieldcast.loops.checkpoint import pack_bytes, unpack_state
 from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.rollout import Feed, rollout
@@ -75,10 +76,10 @@ class Forecaster:
                 drawn = [next(run) for run in runs]
             yield Ensemble(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
 
-    def mark(self, fingerprint: str, starts: Mapping[str, Any]) -> str:
-        """All that a rollout by weights of this fingerprint depends on: the state of another is not gone on from."""
+    def mark(self, weights: str, starts: Mapping[str, Any]) -> str:
+        """All that a rollout by the weights of this digest depends on: the state of another is not gone on from."""
         own = json.dumps([self.configured, self.members, self.seed, self.feed], sort_keys=True)
-        return f"{fingerprint} {starts['digest']} {own}"
+        return f"{weights} {starts['digest']} {own}"
 
     def valid(self, number: int) -> np.ndarray:
         """The times that a step is valid at."""
@@ -151,26 +152,28 @@ def forecast(
     forecaster: Forecaster,
     starts: Mapping[str, Any],
     earlier: bytes | None,
-    fingerprint: str,
+    weights: str,
     on_disk: int = 0,
 ) -> Iterator[Piece]:
-    """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with.
+    """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with; `weights`: see
+    `checkpoint.weights`.
 
     `earlier` is the state of an interrupted rollout, of which `on_disk` leads are there: one more than the state
     knows of, where the interruption fell between the two.
     """
-    leads, known = starts["leads"], forecaster.mark(fingerprint, starts)
+    leads, known = starts["leads"], forecaster.mark(weights, starts)
     first, rows, header = forecaster.resumed(earlier, known)
     if not first - 1 <= on_disk <= first or first > leads:
         first, rows, header = 1, forecaster.rows, {}
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     for ensemble in forecaster.run(leads, first, rows):
+        costs.wait(ensemble.x.device)
         spent += time.perf_counter() - begin
         draws = len(forecaster.times) * forecaster.members * ensemble.number
         piece = physical(forecaster, ensemble)
         piece.attrs = {
             "starts": starts["digest"],
-            "checkpoint": fingerprint,
+            "checkpoint": weights,
             "members": forecaster.asked,
             "seed": forecaster.seed,
             "feed": forecaster.feed,

@@ -69,6 +69,10 @@ def trained(
         raise InputError(
             f"there is no experiment '{experiment}'; write <task>.<name>, such as reconstruct.linear."
         )
+    if settings["model"].get("type") == "File":
+        raise InputError(
+            f"'{experiment}' is of type File: it was made elsewhere, and there is no model to draw from; name another."
+        )
     lender = settings.get("weights")
     address = (lender or experiment).replace(".", "/")
     if address not in checkpoints:

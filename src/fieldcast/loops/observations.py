@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
+from fieldcast.errors import InputError
 from fieldcast.fields import calendars
+from fieldcast.fields.splits import select
 from fieldcast.loops.codec import GRID, FieldCodec
 from fieldcast.loops.options import Limits, Sparsification
 from fieldcast.loops.tasks import evenly
@@ -31,8 +35,7 @@ def sparsify(
 
     An observation is truth + noise * anomaly standard deviation * eps, in physical units.
     """
-    count = min(limits.cap("T", options.times), test.sizes["time"])
-    chosen = test.isel(time=evenly(test.sizes["time"], count).numpy())
+    chosen = scored_times(test, options, limits)
     x = torch.nan_to_num(codec.encode(chosen))
     number = torch.arange(len(x)) % options.masks
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
@@ -49,16 +52,43 @@ def sparsify(
         "mask": ("time", number.numpy().astype(np.int32)), "time": chosen["time"], **{c: chosen[c] for c in GRID},
     }  # fmt: skip
     result = xr.Dataset(data, coords)
-    known = {
-        "fields": test.attrs["digest"],
-        "options": asdict(options),
-        "times": list(calendars.iso(chosen["time"])),
-    }
+    known = plan(chosen, options)
     result.attrs = {
-        "digest": hashlib.sha256(json.dumps(known, sort_keys=True).encode() + values.tobytes()).hexdigest()[:12],
+        "digest": hashlib.sha256(known.encode() + values.tobytes()).hexdigest()[:12], "plan": digest(known),
         "data": test.attrs["digest"], "noise": options.noise, "seed": options.seed,
     }  # fmt: skip
     return result
+
+
+def scored_times(test: xr.Dataset, options: Sparsification, limits: Limits) -> xr.Dataset:
+    """The fields that are observed."""
+    count = min(limits.cap("T", options.times), test.sizes["time"])
+    return test.isel(time=evenly(test.sizes["time"], count).numpy())
+
+
+def plan(chosen: xr.Dataset, options: Sparsification) -> str:
+    """All that the observations of some fields depend on."""
+    times = list(calendars.iso(chosen["time"]))
+    known = {"fields": chosen.attrs["digest"], "options": asdict(options), "times": times}
+    return json.dumps(known, sort_keys=True)
+
+
+def digest(known: str) -> str:
+    """12 hexadecimal digits."""
+    return hashlib.sha256(known.encode()).hexdigest()[:12]
+
+
+def check_plan(
+    stored: xr.Dataset, fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, limits: Limits
+) -> None:
+    """One sentence if stored observations are not those of these fields, splits and options: they may be of what was
+    trained on."""
+    chosen = scored_times(select(fields, splits, "test"), options, limits)
+    if stored.attrs.get("plan") != digest(plan(chosen, options)):
+        raise InputError(
+            "the stored observations are of other fields, splits, `sparsification` or `limits` than this run has: make "
+            "them again with `kedro run --pipelines sparsification` and the same --env and --params."
+        )
 
 
 def observed(

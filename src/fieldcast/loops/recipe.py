@@ -25,6 +25,7 @@ from fieldcast.loops.tasks import Forecast, Reconstruct, Sample, Task
 from fieldcast.models.core import Model, Solved, Space, Trained, build, place
 from fieldcast.models.draws import Draws
 from fieldcast.models.pixels import Treatment
+from fieldcast.models.stepped import Stepped
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,14 @@ def train(
     Raises
     ------
     InputError
-        For a model that cannot be built, a device that is not there, a base of another model or other data.
+        For a model that cannot be built or does not fit the task, a device that is not there, a base of another model
+        or other data.
     """
     codec, space = bridge(recipe, fields, climatology, normalisation)
     space = space.to(choose_device(recipe.device))
     model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
     options = recipe.fit.capped(recipe.limits)
+    check_forecaster(recipe, model)
     training, validation = (
         task(select(fields, splits, name), codec, space, recipe, model.history, name)
         for name in ("train", "validation")
@@ -115,6 +118,23 @@ def train(
         model, training, validation, options, recipe.seed,
         lambda known: pack(model, codec, {**header, **known}), earlier, fingerprint,
     )  # fmt: skip
+
+
+def check_forecaster(recipe: Recipe, model: Model) -> None:
+    """One sentence for a trained model that cannot forecast, or that cannot be trained over rollouts as `fit` asks."""
+    if not isinstance(model, Trained):
+        return
+    kind = recipe.model["type"]
+    if recipe.task == "forecast" and not model.history:
+        raise InputError(
+            f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
+        )
+    rolls = isinstance(model, Stepped) and type(model.model).compare is not Trained.compare
+    if recipe.fit.longest > 1 and not (recipe.task == "forecast" and rolls):
+        raise InputError(
+            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a `compare`: "
+            "leave them out."
+        )
 
 
 def bridge(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Int
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
+from fieldcast.fields.splits import select
 from fieldcast.loops.codec import refuse_images
 from fieldcast.loops.options import Limits, Rollout
 from fieldcast.loops.tasks import evenly
@@ -56,6 +58,18 @@ def starts(test: xr.Dataset, options: Rollout, limits: Limits) -> dict[str, Any]
     }
     text = json.dumps(known, sort_keys=True)
     return {**known, "digest": hashlib.sha256(text.encode()).hexdigest()[:12]}
+
+
+def check_starts(
+    stored: Mapping[str, Any], fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits
+) -> None:
+    """One sentence if stored starts are not those of these fields, splits and options: they may lie in what was
+    trained on."""
+    if stored["digest"] != starts(select(fields, splits, "test"), options, limits)["digest"]:
+        raise InputError(
+            "the stored starts are of other fields, splits, `rollout` or `limits` than this run has: choose them again "
+            "with `kedro run --pipelines initialisation` and the same --env and --params."
+        )
 
 
 def room(segment: Int[np.ndarray, " time"]) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:

@@ -262,5 +262,5 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", wanted: A
         return kind(**keywords)
     except InputError:
         raise
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise InputError(f"{key}: {config['type']} cannot be built: {error}.") from None

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
 from fieldcast.models.distributions import Normal, Posterior, Prior, StandardNormal
 from fieldcast.models.draws import Draws
@@ -113,6 +114,11 @@ class VAE(Trained):
 
     With `history` the context is the last states; the decoder then sees them too, and beside z so many normal
     numbers as `random` says, which no encoder has a hand in.
+
+    Raises
+    ------
+    InputError
+        Where `latent` is not that of the encoder or of the prior.
     """
 
     def __init__(
@@ -127,6 +133,12 @@ class VAE(Trained):
         self.decoder = decoder or past or FieldDecoder(space, latent)
         self.likelihood = likelihood or Gaussian()
         self.prior = prior or StandardNormal(latent)
+        for part in (self.encoder, self.prior):
+            own = getattr(part, "latent", latent)
+            if own != latent:
+                raise InputError(
+                    f"latent is {latent}, that of {type(part).__name__} {own}: make them the same."
+                )
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
 
     def prepare(self, training: Batch, draws: Draws) -> None:

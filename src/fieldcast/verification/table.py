@@ -71,14 +71,14 @@ def stamp(scores: pd.DataFrame, experiment: str, seed: int, data: str, scored: s
     ]
 
 
-def refuse_other_draws(draws: xr.Dataset, what: str, stage: str, **asked: int) -> None:
-    """Raise InputError unless the draws were made with the seed and the numbers that are asked for, as their attributes
-    say: scores are stamped with these."""
-    for name, number in asked.items():
+def refuse_other_draws(draws: xr.Dataset, what: str, stage: str, **known: int | str) -> None:
+    """Raise InputError unless the draws were made with the seed, the numbers and the digests of this run, as their
+    attributes say: scores are stamped with these."""
+    for name, value in known.items():
         drawn = draws.attrs.get(name)
-        if drawn is not None and drawn != number:
+        if drawn is not None and drawn != value:
             raise InputError(
-                f"The {what} were drawn with {name} {drawn}, this run asks for {number}: draw them again with "
+                f"The {what} were drawn with {name} {drawn}, this run has {value}: draw them again with "
                 f"`kedro run --pipelines {stage},evaluation,reporting` and the same --env and --params."
             )
 

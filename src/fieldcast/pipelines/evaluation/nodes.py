@@ -6,8 +6,11 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.fields import grid
+from fieldcast.loops.checkpoint import weights
 from fieldcast.loops.compare import compare
-from fieldcast.loops.options import Evaluation, Limits, Sampling
+from fieldcast.loops.observations import check_plan
+from fieldcast.loops.options import Evaluation, Limits, Rollout, Sampling, Sparsification
+from fieldcast.loops.starts import check_starts
 from fieldcast.verification.forecasts import forecast_statistics
 from fieldcast.verification.leaderboard import FORECAST, leaderboard
 from fieldcast.verification.plots.examples import examples
@@ -26,12 +29,17 @@ from fieldcast.verification.table import (
 
 
 def score(
-    reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset,
-    normalisation: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int,
+    reconstructions: xr.Dataset, observations: xr.Dataset, checkpoint: bytes, fields: xr.Dataset,
+    splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset, evaluation: Evaluation,
+    sparsification: Sparsification, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
     members = limits.cap("members", evaluation.members)
-    refuse_other_draws(reconstructions, "reconstructions", "reconstruction", members=members, seed=seed)
+    check_plan(observations, fields, splits, sparsification, limits)
+    known = {"observations": observations.attrs["digest"], "checkpoint": weights(checkpoint)}
+    refuse_other_draws(
+        reconstructions, "reconstructions", "reconstruction", members=members, seed=seed, **known
+    )
     scores, diagnostics = reconstruction_statistics(
         reconstructions,
         observations,
@@ -58,16 +66,20 @@ def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Datas
 
 
 def score_forecasts(
-    forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
-    normalisation: xr.Dataset, seed: int,
+    forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
+    climatology: xr.Dataset, normalisation: xr.Dataset, rollout: Rollout, limits: Limits, seed: int,
+    checkpoint: bytes | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra.
 
-    Nothing of forecasts that are not to be had for these data.
+    Nothing of forecasts that are not to be had for these data. Those that were made elsewhere have no checkpoint.
     """
+    check_starts(starts, fields, splits, rollout, limits)
     if not forecasts.data_vars:
         return pd.DataFrame(), xr.Dataset()
-    refuse_other_draws(forecasts, "forecasts", "rollout", members=starts["members"], seed=seed)
+    known = {} if checkpoint is None else {"checkpoint": weights(checkpoint)}
+    known |= {"starts": starts["digest"]}
+    refuse_other_draws(forecasts, "forecasts", "rollout", members=starts["members"], seed=seed, **known)
     scores, diagnostics = forecast_statistics(
         forecasts,
         fields,
@@ -99,13 +111,14 @@ def show_forecasts(forecasts: xr.Dataset, fields: xr.Dataset, climatology: xr.Da
 
 
 def score_samples(
-    samples: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, fields: xr.Dataset,
-    normalisation: xr.Dataset, splits: dict[str, Any], extractor: bytes, sampling: Sampling, limits: Limits,
-    seed: int,
+    samples: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, checkpoint: bytes,
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any], extractor: bytes, sampling: Sampling,
+    limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; and real and nearest training states to be shown."""
     asked = sampling.capped(limits)
-    refuse_other_draws(samples, "samples", "sampling", **asked, seed=seed)
+    drawn_from = {"data": fields.attrs["digest"], "checkpoint": weights(checkpoint)}
+    refuse_other_draws(samples, "samples", "sampling", **asked, seed=seed, **drawn_from)
     known = compare(samples, fields, normalisation, splits, extractor, seed)
     scores, diagnostics = sample_statistics(
         samples,

@@ -7,7 +7,7 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.evaluation import nodes
 
-DRAWN = {"reconstruct": ["reconstructions", "observations"], "forecast": ["forecasts", "starts"]}
+DRAWN = {"reconstruct": ("reconstructions", "observations"), "forecast": ("forecasts", "starts")}
 SCORE: dict[str, Callable[..., Any]] = {"reconstruct": nodes.score, "forecast": nodes.score_forecasts}
 SUMMARISE = {"reconstruct": nodes.summarise, "forecast": nodes.summarise_forecasts}
 SHOW: dict[str, Callable[..., Any]] = {"reconstruct": nodes.show, "forecast": nodes.show_forecasts}
@@ -15,23 +15,20 @@ SHOWN = {
     "reconstruct": ["reconstructions", "observations", "fields"],
     "forecast": ["forecasts", "fields", "climatology"],
 }
-PARAMETERS = {
-    "reconstruct": ["params:evaluation", "params:limits", "params:seed"],
-    "forecast": ["params:seed"],
-}
+TRUTH = ("fields", "splits", "climatology", "normalisation")
+OPTIONS = {"reconstruct": ("evaluation", "sparsification"), "forecast": ("rollout",)}
+SAMPLED = ["samples", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor"]
 
 
-SAMPLED = ["samples", "densities", "latents", "fields", "normalisation", "splits", "extractor"]
-OPTIONS = [f"params:{name}" for name in ("sampling", "limits", "seed")]
-
-
-def create_pipeline(task: str) -> Pipeline:
+def create_pipeline(task: str, file: bool = False) -> Pipeline:
+    """`file`: the draws were made elsewhere, and there is no checkpoint."""
     if task == "sample":
         return samples()
     if task not in DRAWN:
         return Pipeline([])
-    scored = [*DRAWN[task], "fields"]
-    inputs = [*scored, "climatology", "normalisation", *PARAMETERS[task]]
+    made = DRAWN[task] if file else (*DRAWN[task], "checkpoint")
+    inputs = {name: name for name in (*made, *TRUTH)}
+    inputs |= {name: f"params:{name}" for name in (*OPTIONS[task], "limits", "seed")}
     return Pipeline(
         [
             node(SCORE[task], inputs, ["scores", "diagnostics"], name="score"),
@@ -43,9 +40,10 @@ def create_pipeline(task: str) -> Pipeline:
 
 def samples() -> Pipeline:
     """Of states drawn from nothing: against the test split as a whole."""
+    options = [f"params:{name}" for name in ("sampling", "limits", "seed")]
     return Pipeline(
         [
-            node(nodes.score_samples, [*SAMPLED, *OPTIONS], ["scores", "diagnostics", "shown"], name="score"),
+            node(nodes.score_samples, [*SAMPLED, *options], ["scores", "diagnostics", "shown"], name="score"),
             node(nodes.summarise_samples, "scores", "metrics", name="summarise"),
             node(nodes.show_samples, ["pictures", "shown"], "examples", name="show"),
         ]

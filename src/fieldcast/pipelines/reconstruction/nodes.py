@@ -9,6 +9,7 @@ import xarray as xr
 from fieldcast.loops.draw import reconstruct
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import check_observations, drawn_from
+from fieldcast.loops.observations import check_plan
 from fieldcast.loops.options import Evaluation, Fit, Limits, Sparsification
 from fieldcast.loops.recipe import decided
 from fieldcast.models.core import place
@@ -17,18 +18,19 @@ from fieldcast.pipelines.streams import streamed
 
 @streamed
 def draw(
-    checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset, splits: dict[str, Any],
+    checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset, fields: xr.Dataset, splits: dict[str, Any],
     evaluation: Evaluation, seed: int, limits: Limits, device: str, fit: Fit, sparsification: Sparsification,
     **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
     """Reconstructions case by case, and what drawing and training cost; `whose`: see `drawn_from`."""
     made = drawn_from(checkpoint, model, whose, decided(fit, limits, sparsification))
     check_observations(observations, splits, made, seed, *whose)
+    check_plan(observations, fields, splits, sparsification, limits)
     members = limits.cap("members", evaluation.members)
     parameters = sum(p.numel() for p in made.model.parameters())
     known = {"parameters": parameters, **made.header["costs"]}
     times: list[float] = []
-    one, fingerprint = place(made.model, choose_device(device)), made.header["fingerprint"]
-    for piece, sample_ms in reconstruct(one, made.by_day, observations, members, seed, fingerprint):
+    one, weights = place(made.model, choose_device(device)), made.header["weights"]
+    for piece, sample_ms in reconstruct(one, made.by_day, observations, members, seed, weights):
         times.append(sample_ms)
         yield piece, pd.DataFrame([{**known, "sample_ms": sum(times) / len(times)}])

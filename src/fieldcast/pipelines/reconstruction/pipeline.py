@@ -1,10 +1,10 @@
-"""checkpoint, observations, splits -> reconstructions, costs."""
+"""checkpoint, observations, fields, splits -> reconstructions, costs."""
 
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.reconstruction import nodes
 
-INPUTS = {name: name for name in ("checkpoint", "observations", "splits")}
+INPUTS = {name: name for name in ("checkpoint", "observations", "fields", "splits")}
 SHARED = ("evaluation", "seed", "limits", "device", "sparsification")
 PARAMETERS = {name: f"params:{name}" for name in ("model", *SHARED)}
 

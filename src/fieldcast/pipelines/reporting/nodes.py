@@ -28,13 +28,14 @@ Drawn = tuple[dict[str, Picture], dict[str, bytes]]  # for the page, and for the
 
 
 def rank(
-    observations: xr.Dataset | None, evaluation: Evaluation, limits: Limits, seed: int, **scores: pd.DataFrame
-) -> tuple[pd.DataFrame, str]:
+    observations: xr.Dataset | None, fields: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int,
+    **scores: pd.DataFrame,
+) -> tuple[pd.DataFrame, str]:  # fmt: skip
     """The leaderboard of the experiments that have been scored on these observations, and its short form."""
     if observations is None:
         return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
-    table = leaderboard(named(scores), observations.attrs["data"], scored, seed=seed)
+    table = leaderboard(named(scores), fields.attrs["digest"], scored, seed=seed)
     return table, short_table(table)
 
 
@@ -49,7 +50,9 @@ def rank_forecasts(
         return pd.DataFrame(), ""
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     found = by_part(parts)
-    table = leaderboard(named(found.get("scores", {})), starts["data"], scored, seed=seed, layout=FORECAST)
+    table = leaderboard(
+        named(found.get("scores", {})), fields.attrs["digest"], scored, seed=seed, layout=FORECAST
+    )
     return table, forecast_short_table(table, found.get("stability", {}))
 
 

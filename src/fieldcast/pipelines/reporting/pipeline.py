@@ -35,7 +35,8 @@ def create_pipeline(experiments: Mapping[str, Sequence[str]]) -> Pipeline:
 
 def reconstruction(names: Sequence[str]) -> Pipeline:
     options = {name: f"params:{name}" for name in ("evaluation", "limits", "seed")}
-    inputs = {"observations": "observations_stored", **options, **scores("reconstruct", names)}
+    inputs = {"observations": "observations_stored", "fields": "fields", **options}
+    inputs |= scores("reconstruct", names)
     gathered = {"leaderboard": "leaderboard_reconstruct", "observations": "observations_stored"}
     return Pipeline(
         [

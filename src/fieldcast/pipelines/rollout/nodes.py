@@ -7,13 +7,13 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.loops import adopt as adopting
-from fieldcast.loops.checkpoint import Checkpoint
 from fieldcast.loops.forecasts import Forecaster, forecast
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import check_fields, drawn_from
-from fieldcast.loops.options import Drawing, File, Fit, Limits
+from fieldcast.loops.options import Drawing, File, Fit, Limits, Rollout
 from fieldcast.loops.recipe import decided
 from fieldcast.loops.stability import stability
+from fieldcast.loops.starts import check_starts
 from fieldcast.models.core import place
 from fieldcast.pipelines.streams import streamed
 
@@ -21,21 +21,22 @@ from fieldcast.pipelines.streams import streamed
 @streamed
 def roll(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, limits: Limits, device: str, fit: Fit, earlier: bytes | None,
-    on_disk: xr.Dataset | None, **whose: dict[str, Any],
+    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str, fit: Fit,
+    earlier: bytes | None, on_disk: xr.Dataset | None, **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, bytes, pd.DataFrame]]:  # fmt: skip
     """Forecasts lead by lead, what the rollout is gone on from, and what drawing and training cost.
 
     `whose`: see `drawn_from`.
     """
     made = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    forecaster = ready(
-        made, model, options, fields, starts["scored"], starts["members"], splits, seed, device, *whose
-    )
-    header = made.header
-    known = {"parameters": sum(p.numel() for p in forecaster.model.parameters()), **header["costs"]}
+    check_fields(fields, splits, made, seed, *whose)
+    check_starts(starts, fields, splits, rollout, limits)
+    one = place(made.model, choose_device(device))
+    times, members = starts["scored"], starts["members"]
+    forecaster = Forecaster(one, made.by_day, fields, times, members, seed, options.feed, model)
+    known = {"parameters": sum(p.numel() for p in one.parameters()), **made.header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
-    for piece in forecast(forecaster, starts, earlier if leads else None, header["fingerprint"], leads):
+    for piece in forecast(forecaster, starts, earlier if leads else None, made.header["weights"], leads):
         costs = {**known, "evaluations": forecaster.evaluations, "sample_ms": piece.sample_ms}
         yield piece.forecasts, piece.state, pd.DataFrame([costs])
 
@@ -43,28 +44,23 @@ def roll(
 @streamed
 def stabilise(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, limits: Limits, device: str, fit: Fit, earlier: bytes | None,
-    **whose: dict[str, Any],
+    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str, fit: Fit,
+    earlier: bytes | None, **whose: dict[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields."""
-    times, members = starts["stability"], starts["stability_members"]
     made = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    forecaster = ready(made, model, options, fields, times, members, splits, seed, device, *whose)
-    yield from stability(forecaster, starts, fields, earlier, made.header["fingerprint"])
+    check_fields(fields, splits, made, seed, *whose)
+    check_starts(starts, fields, splits, rollout, limits)
+    one = place(made.model, choose_device(device))
+    times, members = starts["stability"], starts["stability_members"]
+    forecaster = Forecaster(one, made.by_day, fields, times, members, seed, options.feed, model)
+    yield from stability(forecaster, starts, fields, earlier, made.header["weights"])
 
 
 def adopt(
-    model: File, perfect_model: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset
-) -> Iterator[xr.Dataset]:
+    model: File, perfect_model: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
+    rollout: Rollout, limits: Limits,
+) -> Iterator[xr.Dataset]:  # fmt: skip
     """Forecasts that were made elsewhere."""
+    check_starts(starts, fields, splits, rollout, limits)
     yield from adopting.adopt(model, perfect_model, starts, fields)
-
-
-def ready(
-    made: Checkpoint, model: dict[str, Any], options: Drawing, fields: xr.Dataset, times: list[str], members: int,
-    splits: dict[str, Any], seed: int, device: str, address: str,
-) -> Forecaster:  # fmt: skip
-    """The trained model at its starts."""
-    check_fields(fields, splits, made, seed, address)
-    one = place(made.model, choose_device(device))
-    return Forecaster(one, made.by_day, fields, times, members, seed, options.feed, model)

@@ -5,13 +5,21 @@ from kedro.pipeline import Pipeline, node
 from fieldcast.pipelines.rollout import nodes
 
 INPUTS = {name: name for name in ("checkpoint", "fields", "starts", "splits")}
-PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "limits", "device")}
+PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "rollout", "limits", "device")}
 
 
 def create_pipeline(whose: str, file: bool = False) -> Pipeline:
     """`whose`: address of the experiment whose checkpoint is drawn from; `file`: the forecasts were made elsewhere."""
     if file:
-        inputs = ["params:model", "perfect_model", "starts", "fields"]
+        inputs = [
+            "params:model",
+            "perfect_model",
+            "starts",
+            "fields",
+            "splits",
+            "params:rollout",
+            "params:limits",
+        ]
         return Pipeline([node(nodes.adopt, inputs, "forecasts", name="adopt")])
     made = INPUTS | PARAMETERS | {"fit": f"params:{whose}.fit", whose: f"params:{whose}.model"}
     return Pipeline(

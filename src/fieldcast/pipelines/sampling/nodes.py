@@ -30,7 +30,7 @@ def draw(
     x = draw_states(one, asked["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
     known = {"data": fields.attrs["digest"], "treatment": codec.treatment}
-    known |= {"checkpoint": made.header["fingerprint"], "seed": seed, **asked}
+    known |= {"checkpoint": made.header["weights"], "seed": seed, **asked}
     samples = physical(one.space, codec, x).assign_attrs(known)
     parameters = sum(p.numel() for p in one.parameters())
     costs = {"parameters": parameters, **made.header["costs"], "sample_ms": milliseconds}

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from fieldcast.loops.options import Tables
+from fieldcast.loops.runs import refuse_other_runs
 from fieldcast.verification.sample_short_table import sample_short_table
 from fieldcast.verification.seeds import TASKS, leaderboards, over_seeds
 from fieldcast.verification.short_table import forecast_short_table, short_table
@@ -13,6 +14,7 @@ SHORT_TABLES = {"reconstruct": short_table, "forecast": forecast_short_table, "s
 def tables(tables: Tables) -> dict[str, pd.DataFrame | str]:
     """A table over seeds for each task, empty where no run has the task, and all of them in their short form."""
     runs = [leaderboards(folder) for folder in tables.folders()]
+    refuse_other_runs(tables.folders())
     found = {task: over_seeds([run[task] for run in runs if task in run]) for task in TASKS}
     short = [SHORT_TABLES[task](table) for task, table in found.items() if len(table)]
     return {**found, "summary": "\n\n".join(short)}
