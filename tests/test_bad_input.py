@@ -610,6 +610,31 @@ def test_draws_are_not_scored_as_what_they_are_not(said: Any, parameters: dict[s
     assert f"The reconstructions were drawn with {words}: draw them again" in text
 
 
+@pytest.mark.parametrize("stage", ["reconstruction", "evaluation"])
+@pytest.mark.parametrize("options", [{"times": 2}, {"masks": 1}])
+def test_observations_of_other_options_are_refused(said: Any, stage: str, options: dict[str, int]) -> None:
+    parameters = {"sparsification": options}
+    text = said(stage, namespaces=["reconstruct.climatology"], parameters=parameters)
+    assert "the stored observations are of other fields, splits, `sparsification`" in text
+
+
+def test_draws_of_another_checkpoint_or_of_other_observations_are_refused(
+    project: Any, finished: Path, models: Path
+) -> None:
+    address, drawn = "reconstruct.climatology", "07_model_output/reconstruct/climatology"
+    shutil.copytree(finished / drawn, models / drawn)
+    project("evaluation", data_root=models, namespaces=[address])
+    store = next((models / drawn).glob("*.zarr"))
+    for name in ("model", "observations"):
+        with ZarrDataset(filepath=str(store)).load() as stored:
+            changed = stored.load().assign_attrs({name: "0" * 12})
+        ZarrDataset(filepath=str(store)).save(changed)
+        with pytest.raises(InputError, match=f"were drawn with {name} 000000000000, this run has"):
+            project("evaluation", data_root=models, namespaces=[address])
+        shutil.rmtree(store)
+        shutil.copytree(finished / drawn / store.name, store)
+
+
 # --- a user's last states
 
 

@@ -158,3 +158,11 @@ def test_variables_of_different_numbers_of_members_are_one_sentence() -> None:
     data["mean"] = data["t"].mean("member")
     with pytest.raises(InputError, match=r"different numbers of members \(t 2, mean 1\)"):
         to_forecasts(data, "a test")
+
+
+def test_a_variable_that_is_not_wanted_is_no_reason_to_refuse() -> None:
+    data = plain()
+    data["mean"] = data["t"].mean("member")
+    xr.testing.assert_equal(to_forecasts(data, "a test", ["t"]), plain())
+    with pytest.raises(InputError, match="different numbers of members"):
+        to_forecasts(data, "a test", ["t", "mean"])

@@ -21,7 +21,7 @@ NOTHING = xr.Dataset()
 
 @pytest.fixture(scope="module")
 def starts(world: Any) -> dict[str, Any]:
-    return choose(world.split("test"), Rollout(starts=5, steps=3, members=4), Limits())
+    return choose(world.fields, world.splits, Rollout(starts=5, steps=3, members=4), Limits())
 
 
 @pytest.fixture(scope="module")

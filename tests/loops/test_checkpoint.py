@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.loops.checkpoint import pack, unpack, weights
+from fieldcast.loops.checkpoint import origin, pack, unpack
 from fieldcast.models.core import Context, build
 from fieldcast.models.draws import Draws
 
@@ -57,11 +57,21 @@ def test_a_damaged_file_is_one_sentence(made, spoil):
     assert "\n" not in str(raised.value)
 
 
-def test_the_digest_of_the_weights_is_of_the_tensors_alone(world, made):
+def test_an_origin_is_of_the_tensors_and_of_the_model_alone(world, made):
     """What a run cost, or which version made it, is not what draws depend on."""
+
+    def of(data, model=CONFIG):
+        return origin(unpack(data).header, model)
+
     model, data = made
     again = pack(model, world.codec, {"model": CONFIG, "note": "another"})
-    assert again != data and weights(again) == weights(data) == unpack(data).header["weights"]
+    assert again != data and of(again) == of(data)
+    assert of(data, {**CONFIG, "likelihood_noise": True}) != of(data)
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] += 1e-3
-    assert weights(pack(model, world.codec, {"model": CONFIG, "note": "a test"})) != weights(data)
+    assert of(pack(model, world.codec, {"model": CONFIG, "note": "a test"})) != of(data)
+
+
+def test_a_checkpoint_of_another_version_has_no_origin():
+    with pytest.raises(InputError, match="is not of this version of Fieldcast"):
+        origin({"model": CONFIG}, CONFIG)

@@ -17,7 +17,7 @@ from fieldcast.models.core import Context, Solved
 @pytest.fixture(scope="module")
 def observations(world):
     options = Sparsification(cases={"random": [0.1, 0.3]}, times=12, masks=3)
-    return sparsify(world.split("test"), world.codec, world.space, options, Limits())
+    return sparsify(world.fields, world.splits, world.codec, world.space, options, Limits())
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def test_reconstructions_obey_their_contract(world, observations, vae):
         Reconstructions().validate(piece)
         assert piece["k"].item() == observations["k"].values[number]
         assert milliseconds > 0
-        assert {name: piece.attrs[name] for name in ("checkpoint", "members", "seed")} == {
-            "checkpoint": "abc",
+        assert {name: piece.attrs[name] for name in ("model", "members", "seed")} == {
+            "model": "abc",
             "members": 3,
             "seed": 7,
         }

@@ -15,7 +15,7 @@ from fieldcast.loops.options import Limits, Sparsification, TrainingMasks
 def make(world, limits=None, **options):
     options = {"cases": {"random": [0.05, 0.5], "swaths": [0.2]}, "times": 20, "masks": 4, **options}
     return sparsify(
-        world.split("test"), world.codec, world.space, Sparsification(**options), limits or Limits()
+        world.fields, world.splits, world.codec, world.space, Sparsification(**options), limits or Limits()
     )
 
 
@@ -64,7 +64,12 @@ def test_nothing_of_the_climatology_is_lost(world):
     """Observing the climatology gives the climatology."""
     test = climatologies.at(world.climatology, world.split("test")["time"]).assign_attrs(digest="0")
     data = sparsify(
-        test, world.codec, world.space, Sparsification(cases={"random": [1.0]}, times=5), Limits()
+        test,
+        world.splits,
+        world.codec,
+        world.space,
+        Sparsification(cases={"random": [1.0]}, times=5),
+        Limits(),
     )
     assert float(abs(data["t"] - test["t"]).max()) < 1e-3
 
@@ -89,21 +94,28 @@ def test_other_splits_or_statistics_are_other_observations(world):
     """What is observed depends on the statistics of training; so does the digest."""
     codec = replace(world.codec, deviation=2 * world.codec.deviation)
     options = Sparsification(cases={"random": [0.1]}, noise=0.1, times=3)
-    a, b = (sparsify(world.split("test"), c, world.space, options, Limits()) for c in (world.codec, codec))
+    a, b = (
+        sparsify(world.fields, world.splits, c, world.space, options, Limits()) for c in (world.codec, codec)
+    )
     assert a.attrs["digest"] != b.attrs["digest"]
 
 
 def test_stored_observations_of_other_splits_fields_or_options_are_refused(world):
     """Where the splits have moved, stored observations may be of what is trained on."""
-    options = Sparsification(cases={"random": [0.1]}, noise=0.1, times=3)
-    stored = sparsify(world.split("test"), world.codec, world.space, options, Limits())
+    options = Sparsification(cases={"random": [0.1], "swaths": [0.1]}, noise=0.1, times=3)
+    stored = sparsify(world.fields, world.splits, world.codec, world.space, options, Limits())
     check_plan(stored, world.fields, world.splits, options, Limits())
+    trained = replace(options, training=TrainingMasks(k=(0.01, 0.2)))  # decides nothing of them
+    check_plan(stored, world.fields, world.splits, trained, Limits())
     moved = {**world.splits, "test": [world.splits["validation"][0], world.splits["test"][1]]}
+    longer = {**world.splits, "train": [world.splits["train"][0], world.splits["validation"][0]]}
     others = [
         (world.fields, moved, options, Limits()),
+        (world.fields, longer, options, Limits()),  # noise is in deviations of the training split
         (world.fields.assign_attrs(digest="1" * 12), world.splits, options, Limits()),
         (world.fields, world.splits, replace(options, noise=0.2), Limits()),
         (world.fields, world.splits, options, Limits(T=2)),
+        (world.fields, world.splits, replace(options, cases={"swaths": [0.1], "random": [0.1]}), Limits()),
     ]
     for other in others:
         with pytest.raises(

@@ -1,6 +1,7 @@
 """Starts against their definition, on splits whose answer can be read off."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,12 @@ def split(days: int = 300, gaps: tuple[int, ...] = (), calendar: str = "standard
     )
 
 
+def of(test: xr.Dataset, *options: Any) -> dict[str, Any]:
+    """The starts of a test split."""
+    times = [str(time)[:19] for time in test.indexes["time"].strftime("%Y-%m-%dT%H:%M:%S")]
+    return starts(test, {"train": ["2001", "2002"], "test": [times[0], times[-1]]}, *options)
+
+
 def places(test: xr.Dataset, times: list[str]) -> list[int]:
     iso = [str(time)[:19] for time in test.indexes["time"].strftime("%Y-%m-%dT%H:%M:%S")]
     return [iso.index(time) for time in times]
@@ -32,7 +39,7 @@ def places(test: xr.Dataset, times: list[str]) -> list[int]:
 def test_starts_are_evenly_spaced_between_the_first_and_the_last_possible(calendar: str) -> None:
     test = split(calendar=calendar)
     options = Rollout(starts=12, steps=15, stability=Stability(starts=2, steps=100))
-    made = starts(test, options, Limits())
+    made = of(test, options, Limits())
     scored = places(test, made["scored"])
     assert scored[0] == HISTORY and scored[-1] == 299 - 15 and len(scored) == 12
     assert {b - a for a, b in pairwise(scored)} <= {25, 26}
@@ -45,7 +52,7 @@ def test_starts_are_evenly_spaced_between_the_first_and_the_last_possible(calend
 def test_history_start_and_leads_are_in_one_segment() -> None:
     gaps = (40, 60, 79)
     test = split(200, gaps)
-    made = starts(test, Rollout(starts=1000, steps=14), Limits())
+    made = of(test, Rollout(starts=1000, steps=14), Limits())
     segment = test["segment"].values
     expected = [
         start
@@ -59,39 +66,39 @@ def test_history_start_and_leads_are_in_one_segment() -> None:
 def test_long_rollouts_run_past_the_end_where_they_must() -> None:
     """Nearly whole: all but ten days of the truth; too short: at least half of what can be had."""
     long = Rollout(stability=Stability(starts=2, steps=500))
-    assert places(split(507), starts(split(507), long, Limits())["stability"]) == [5, 6]
-    assert places(split(206), starts(split(206), long, Limits())["stability"]) == [5, 105]
+    assert places(split(507), of(split(507), long, Limits())["stability"]) == [5, 6]
+    assert places(split(206), of(split(206), long, Limits())["stability"]) == [5, 105]
 
 
 def test_limits_cap_starts_leads_and_members() -> None:
-    made = starts(split(), Rollout(), Limits(T=4, members=3, steps=2))
+    made = of(split(), Rollout(), Limits(T=4, members=3, steps=2))
     assert len(made["scored"]) == 4 and made["leads"] == 4 and made["members"] == 3
     assert len(made["stability"]) == 2 and made["stability_steps"] == 4 and made["stability_members"] == 3
 
 
 def test_fewer_starts_than_asked_are_all_there_are() -> None:
     test = split(24)
-    assert places(test, starts(test, Rollout(steps=15), Limits())["scored"]) == [5, 6, 7, 8]
+    assert places(test, of(test, Rollout(steps=15), Limits())["scored"]) == [5, 6, 7, 8]
 
 
 def test_a_split_that_is_too_short_is_one_sentence() -> None:
     with pytest.raises(
         InputError, match=r"20 times from 2003-02-01T00:00:00 to .* has no start with 5 .* 15 after"
     ):
-        starts(split(20), Rollout(), Limits())
+        of(split(20), Rollout(), Limits())
     with pytest.raises(InputError, match="ask for fewer"):
-        starts(split(40, (20,)), Rollout(), Limits())
-    assert len(starts(split(21), Rollout(), Limits())["scored"]) == 1
+        of(split(40, (20,)), Rollout(), Limits())
+    assert len(of(split(21), Rollout(), Limits())["scored"]) == 1
 
 
 def test_the_digest_knows_what_is_scored() -> None:
-    one = starts(split(), Rollout(), Limits())
-    assert starts(split(), Rollout(), Limits()) == one
+    one = of(split(), Rollout(), Limits())
+    assert of(split(), Rollout(), Limits()) == one
     others = [
-        starts(split(), Rollout(starts=63), Limits()),
-        starts(split(), Rollout(steps=14), Limits()),
-        starts(split(), Rollout(members=9), Limits()),
-        starts(split().assign_attrs(digest="1" * 12), Rollout(), Limits()),
+        of(split(), Rollout(starts=63), Limits()),
+        of(split(), Rollout(steps=14), Limits()),
+        of(split(), Rollout(members=9), Limits()),
+        of(split().assign_attrs(digest="1" * 12), Rollout(), Limits()),
     ]
     assert len({made["digest"] for made in [one, *others]}) == 5
 
@@ -110,10 +117,11 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
     times = [str(time)[:19] for time in fields["time"].values]
     splits = {"train": times[:2], "validation": times[2:4], "test": [times[100], times[-1]]}
     moved = {**splits, "test": [times[150], times[-1]]}
-    stored = starts(fields.isel(time=slice(100, None)), Rollout(), Limits())
+    stored = starts(fields, splits, Rollout(), Limits())
     check_starts(stored, fields, splits, Rollout(), Limits())
     others: list[tuple[xr.Dataset, dict[str, list[str]], Rollout, Limits]] = [
         (fields, moved, Rollout(), Limits()),
+        (fields, {**splits, "train": times[:3]}, Rollout(), Limits()),  # another climatology to score by
         (fields.assign_attrs(digest="1" * 12), splits, Rollout(), Limits()),
         (fields, splits, Rollout(members=9), Limits()),
         (fields, splits, Rollout(), Limits(T=3)),

@@ -5,6 +5,7 @@ import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.distributions import Normal as TorchNormal
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, build
 from fieldcast.models.distributions import Normal, StandardNormal
 from fieldcast.models.draws import Draws
@@ -273,3 +274,20 @@ def test_the_global_generator_is_neither_read_nor_moved(space, family):
         found.append(torch.cat([loss.view(1), model.sample(Context(2), Draws(0, torch.arange(2))).flatten()]))
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"encoder": {"type": "vae.PriorEncoder", "latent": 5}},
+        {"encoder": {"type": "vae.ContextEncoder", "latent": 5}},
+        {"encoder": {"type": "encoders.Network", "latent": 5}},
+        {"prior": {"type": "priors.Mixture", "latent": 5}},
+        {"prior": {"type": "priors.CouplingPrior", "latent": 5}},
+        {"decoder": {"type": "vae.FieldDecoder", "latent": 5}},
+        {"decoder": {"type": "decoders.DenseDecoder", "latent": 5}},
+    ],
+)
+def test_parts_with_latents_of_different_sizes_are_one_sentence(space, part):
+    with pytest.raises(InputError, match=r"the latent has different sizes .*5"):
+        build({"type": "vae.VAE", "latent": 4, **part}, space)

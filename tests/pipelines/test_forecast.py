@@ -204,10 +204,26 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
         with pytest.raises(InputError, match="the stored starts are of other fields, splits, `rollout`"):
             asked = {"rollout": {"members": 2}}
             project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=asked)
+    with pytest.raises(InputError, match="The forecasts were drawn with feed members, this run has mean"):
+        asked = {"forecast": {"vae": {"options": {"feed": "mean"}}}}
+        project("evaluation", data_root=copied, namespaces=["forecast.vae"], parameters=asked)
     other = whole / "06_models/forecast/vae_direct/checkpoint.safetensors"
     shutil.copy(other, copied / "06_models/forecast/vae/checkpoint.safetensors")
-    with pytest.raises(InputError, match=r"The forecasts were drawn with checkpoint .* draw them again"):
+    with pytest.raises(InputError, match=r"The forecasts were drawn with model .* draw them again"):
         project("evaluation", data_root=copied, namespaces=["forecast.vae"])
+
+
+def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, whole: Path) -> None:
+    """Its forecasts are stored; a seed or an initial error that they were not made with is another one's."""
+    part = "07_model_output/forecast/perfect_model"
+    shutil.copytree(whole / part, copied / part)
+    chosen: dict[str, Any] = {"data_root": copied, "namespaces": ["forecast.perfect_model"]}
+    project("rollout", **chosen)
+    for asked in ({"seed": 1}, {"rollout": {"perfect_model": {"initial_error": 0.2}}}):
+        with pytest.raises(
+            InputError, match="the forecasts of the perfect model are from other starts, or of another seed"
+        ):
+            project("rollout", parameters=asked, **chosen)
 
 
 def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
@@ -228,7 +244,11 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("vae_rk4_trained", {"model": {"model": {"history": 0}}}, "set its model.history to 1 or above"),
     ("vae_direct", {"model": {"history": 0}}, "set its model.history to 1 or above"),
-    ("decoder_l1", {"model": {"model": {"latent": 7}}}, "latent is 7, that of PriorEncoder 1000"),
+    (
+        "decoder_l1",
+        {"model": {"model": {"latent": 7}}},
+        "the latent has different sizes (encoder 1000, prior 7, decoder 7)",
+    ),
     ("crps_ensemble", {"model": {"model": {"patch": 0}}}, "ensemble.Ensemble cannot be built"),
 ]
 

@@ -75,6 +75,13 @@ def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path
         project("evaluation", data_root=sampled, namespaces=["sample.vae"], parameters={"seed": 1})
 
 
+def test_samples_drawn_in_another_way_are_refused(project: Any, sampled: Path) -> None:
+    """The weights are those of `ddpm`, whatever the number of steps."""
+    asked = {"sample": {"ddim": {"model": {"jumps": 2}}}}
+    with pytest.raises(InputError, match=r"The samples were drawn with model .* draw them again"):
+        project("evaluation", data_root=sampled, namespaces=["sample.ddim"], parameters=asked)
+
+
 def test_a_trained_model_samples_alone(sampled: Path) -> None:
     model = fieldcast.load(sampled / "06_models/sample/vae/checkpoint.safetensors")
     fields = xr.open_zarr(sampled / "03_primary/fields.zarr")

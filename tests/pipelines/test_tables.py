@@ -93,13 +93,14 @@ def test_runs_that_differ_in_more_than_their_seed_are_refused(finished: Path, tm
     for run in ("one", "other"):
         for layer in ("06_models/reconstruct/denoising_vae", "08_reporting/reconstruct/denoising_vae"):
             shutil.copytree(finished / layer, tmp_path / run / layer)
-    runs = [str(tmp_path / run) for run in ("one", "other")]
+    runs = {str(tmp_path / run): ["reconstruct/denoising_vae"] for run in ("one", "other")}
     refuse_other_runs(runs)
     file = tmp_path / "other/08_reporting/reconstruct/denoising_vae/scores.parquet"
     scores = pd.read_parquet(file)
     scores.assign(scored="0" * 12).to_parquet(file)
-    with pytest.raises(InputError, match=r"the scores of reconstruct\.denoising_vae.*in their `seed` alone"):
+    with pytest.raises(InputError, match=r"reconstruct/denoising_vae\.scored .*in their `seed` alone"):
         refuse_other_runs(runs)
+    refuse_other_runs({run: ["reconstruct/linear"] for run in runs})  # what is not gathered does not count
     scores.to_parquet(file)
     checkpoint = tmp_path / "other/06_models/reconstruct/denoising_vae/checkpoint.safetensors"
     tensors, header = unpack_bytes(checkpoint.read_bytes(), "it")

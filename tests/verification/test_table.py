@@ -103,6 +103,7 @@ def test_error_over_time_is_the_root_of_each_time(scene: Callable) -> None:
 def test_the_digest_of_forecasts_tells_what_is_scored_apart() -> None:
     starts = {
         "data": "d",
+        "train": ["2000", "2000"],
         "step_hours": 24.0,
         "scored": ["2001-01-01T00:00:00"],
         "leads": 15,
@@ -117,11 +118,12 @@ def test_the_digest_of_forecasts_tells_what_is_scored_apart() -> None:
     others = [
         scored_starts({**starts, "scored": ["2001-01-02T00:00:00"]}, units, 10),
         scored_starts({**starts, "leads": 14}, units, 10),
+        scored_starts({**starts, "train": ["1999", "2000"]}, units, 10),
         scored_starts({**starts, "data": "e"}, units, 10),
         scored_starts(starts, {**units, "z": "km"}, 10),
         scored_starts(starts, units, 9),
     ]
-    assert len({digest, *others}) == 6
+    assert len({digest, *others}) == 7
 
 
 def test_the_digest_of_samples_tells_what_is_scored_apart() -> None:

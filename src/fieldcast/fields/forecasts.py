@@ -9,7 +9,7 @@ by their CF standard names, else by these names. One start, lead or member alone
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import xarray as xr
@@ -35,19 +35,22 @@ _HOURS = {
 }  # fmt: skip
 
 
-def to_forecasts(dataset: xr.Dataset, where: str) -> xr.Dataset:
+def to_forecasts(dataset: xr.Dataset, where: str, wanted: Collection[str] | None = None) -> xr.Dataset:
     """The variables that have leads and starts, on all five dimensions; leads in hours, latitudes ascending.
 
-    Raises InputError, naming `where`, for an axis that is not there or makes no sense, a further dimension, or
-    variables of different numbers of members.
+    Of those `wanted`, where it is given, if there are any. Raises InputError, naming `where`, for an axis that is not
+    there or makes no sense, a further dimension, or variables of different numbers of members.
     """
     axes = {axis: one for axis in DIMS if (one := _axis(dataset, axis, where)) is not None}
     dims = {str(one.dims[0]): axis for axis, one in axes.items() if one.ndim}
     needed = {"latitude", "longitude", *({"lead", "start"} & set(dims.values()))}
-    found = {}
-    for name, array in dataset.data_vars.items():
-        if array.dtype.kind in "fiu" and needed <= {dims.get(str(d)) for d in array.dims}:
-            found[short(str(name))] = _plain(array, dims, where)
+    there = {
+        short(str(name)): array
+        for name, array in dataset.data_vars.items()
+        if array.dtype.kind in "fiu" and needed <= {dims.get(str(d)) for d in array.dims}
+    }
+    chosen = {name: array for name, array in there.items() if wanted is None or name in wanted} or there
+    found = {name: _plain(array, dims, where) for name, array in chosen.items()}
     if not found:
         raise InputError(f"{where} holds no variable on a grid: give another file of forecasts")
     members = {name: array.sizes["member"] for name, array in found.items()}

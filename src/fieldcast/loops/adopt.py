@@ -52,8 +52,8 @@ def selected(
 ) -> Iterator[xr.Dataset]:
     """Yield the scored starts of each scored lead, with at most as many members as are scored; one lead is read
     at a time."""
-    found = to_forecasts(dataset, where)
     names = layout.time_varying(fields)
+    found = to_forecasts(dataset, where, names)
     check_variables(found, fields[names], where)
     check_calendar(found["start"], fields["time"], where)
     found = on_grid(found[names], fields, where)

@@ -143,12 +143,20 @@ def stored(data: bytes) -> tuple[str, str]:
     return expected, text
 
 
-def weights(data: bytes) -> str:
-    """12 digits of a digest of all tensors of a checkpoint: says of draws what they were drawn from.
+def origin(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """12 digits that say of draws what they were drawn from: a checkpoint's tensors, and the model they were put in.
 
     The fingerprint of a recipe does not: the same recipe may come to other weights where a clock ends its training.
+
+    Raises
+    ------
+    InputError
+        For a checkpoint of another version.
     """
-    return str(read_header(data, "the checkpoint").get("weights", ""))
+    if "weights" not in header:
+        raise InputError("the checkpoint is not of this version of Fieldcast: train the experiment again.")
+    known = json.dumps([header["weights"], model], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()[:12]
 
 
 def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:

@@ -46,12 +46,12 @@ def draw(
 
 
 def reconstruct(
-    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, weights: str
+    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, origin: str
 ) -> Iterator[tuple[xr.Dataset, float]]:
     """Reconstructions, case by case, with the milliseconds that one draw took.
 
-    They hold what they were drawn with: `weights` are those of the checkpoint (`checkpoint.weights`), and `members` the
-    number asked for, of which a deterministic model has one.
+    They hold what they were drawn with: `origin` (see `checkpoint`) as their `model`, and as `members` the number asked
+    for, of which a deterministic model has one.
     """
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
@@ -66,7 +66,7 @@ def reconstruct(
         )
         result.attrs = {
             "observations": observations.attrs["digest"],
-            "checkpoint": weights,
+            "model": origin,
             "members": members,
             "seed": seed,
             "piece": number,

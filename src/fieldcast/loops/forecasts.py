@@ -6,7 +6,6 @@ lead, to the same numbers.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -46,9 +45,8 @@ class Forecaster:
 
     def __init__(
         self, model: Model, codec: FieldCodec, fields: xr.Dataset, starts: list[str], members: int, seed: int,
-        feed: Feed = "members", configured: Mapping[str, Any] | None = None,
+        feed: Feed = "members",
     ):  # fmt: skip
-        self.configured = configured  # the model: the same weights may be stepped in several ways
         self.model, self.codec, self.seed, self.feed = model, codec, seed, feed
         self.asked, self.members = members, 1 if model.deterministic else members
         self.evaluations = 4 if getattr(model, "scheme", "") == "rk4" else 1  # of the model in a step
@@ -76,10 +74,9 @@ class Forecaster:
                 drawn = [next(run) for run in runs]
             yield Ensemble(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
 
-    def mark(self, weights: str, starts: Mapping[str, Any]) -> str:
-        """All that a rollout by the weights of this digest depends on: the state of another is not gone on from."""
-        own = json.dumps([self.configured, self.members, self.seed, self.feed], sort_keys=True)
-        return f"{weights} {starts['digest']} {own}"
+    def mark(self, origin: str, starts: Mapping[str, Any]) -> str:
+        """All that a rollout by a model of this origin depends on: the state of another is not gone on from."""
+        return f"{origin} {starts['digest']} {self.members} {self.seed} {self.feed}"
 
     def valid(self, number: int) -> np.ndarray:
         """The times that a step is valid at."""
@@ -152,16 +149,15 @@ def forecast(
     forecaster: Forecaster,
     starts: Mapping[str, Any],
     earlier: bytes | None,
-    weights: str,
+    origin: str,
     on_disk: int = 0,
 ) -> Iterator[Piece]:
-    """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with; `weights`: see
-    `checkpoint.weights`.
+    """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with.
 
-    `earlier` is the state of an interrupted rollout, of which `on_disk` leads are there: one more than the state
-    knows of, where the interruption fell between the two.
+    `origin` (see `checkpoint`) says what is drawn from. `earlier` is the state of an interrupted rollout, of which
+    `on_disk` leads are there: one more than the state knows of, where the interruption fell between the two.
     """
-    leads, known = starts["leads"], forecaster.mark(weights, starts)
+    leads, known = starts["leads"], forecaster.mark(origin, starts)
     first, rows, header = forecaster.resumed(earlier, known)
     if not first - 1 <= on_disk <= first or first > leads:
         first, rows, header = 1, forecaster.rows, {}
@@ -173,7 +169,7 @@ def forecast(
         piece = physical(forecaster, ensemble)
         piece.attrs = {
             "starts": starts["digest"],
-            "checkpoint": weights,
+            "model": origin,
             "members": forecaster.asked,
             "seed": forecaster.seed,
             "feed": forecaster.feed,

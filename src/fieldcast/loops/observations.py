@@ -29,13 +29,14 @@ TEST = 0  # the step of the masks' draws: training steps count from one
 
 
 def sparsify(
-    test: xr.Dataset, codec: FieldCodec, space: Space, options: Sparsification, limits: Limits
-) -> xr.Dataset:
+    fields: xr.Dataset, splits: Mapping[str, Any], codec: FieldCodec, space: Space, options: Sparsification,
+    limits: Limits,
+) -> xr.Dataset:  # fmt: skip
     """Observations (case, time, latitude, longitude) of evenly spaced test times, NaN where nothing was observed.
 
     An observation is truth + noise * anomaly standard deviation * eps, in physical units.
     """
-    chosen = scored_times(test, options, limits)
+    chosen = scored_times(fields, splits, options, limits)
     x = torch.nan_to_num(codec.encode(chosen))
     number = torch.arange(len(x)) % options.masks
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
@@ -52,30 +53,34 @@ def sparsify(
         "mask": ("time", number.numpy().astype(np.int32)), "time": chosen["time"], **{c: chosen[c] for c in GRID},
     }  # fmt: skip
     result = xr.Dataset(data, coords)
-    known = plan(chosen, options)
+    known = plan(chosen, splits, options)
     result.attrs = {
-        "digest": hashlib.sha256(known.encode() + values.tobytes()).hexdigest()[:12], "plan": digest(known),
-        "data": test.attrs["digest"], "noise": options.noise, "seed": options.seed,
+        "digest": digits(known.encode() + values.tobytes()), "plan": digits(known.encode()),
+        "data": fields.attrs["digest"], "noise": options.noise, "seed": options.seed,
     }  # fmt: skip
     return result
 
 
-def scored_times(test: xr.Dataset, options: Sparsification, limits: Limits) -> xr.Dataset:
+def scored_times(
+    fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, limits: Limits
+) -> xr.Dataset:
     """The fields that are observed."""
+    test = select(fields, splits, "test")
     count = min(limits.cap("T", options.times), test.sizes["time"])
     return test.isel(time=evenly(test.sizes["time"], count).numpy())
 
 
-def plan(chosen: xr.Dataset, options: Sparsification) -> str:
-    """All that the observations of some fields depend on."""
-    times = list(calendars.iso(chosen["time"]))
-    known = {"fields": chosen.attrs["digest"], "options": asdict(options), "times": times}
-    return json.dumps(known, sort_keys=True)
+def plan(chosen: xr.Dataset, splits: Mapping[str, Any], options: Sparsification) -> str:
+    """All that the observations of some fields depend on: of the splits those of training, whose deviations noise is
+    measured in; of the options all but what is observed in training."""
+    known = {**asdict(options), "cases": list(options.cases.items()), "training": None}
+    known |= {"fields": chosen.attrs["digest"], "splits": dict(splits)}
+    return json.dumps({**known, "times": list(calendars.iso(chosen["time"]))}, sort_keys=True)
 
 
-def digest(known: str) -> str:
-    """12 hexadecimal digits."""
-    return hashlib.sha256(known.encode()).hexdigest()[:12]
+def digits(known: bytes) -> str:
+    """12 hexadecimal digits of a digest."""
+    return hashlib.sha256(known).hexdigest()[:12]
 
 
 def check_plan(
@@ -83,8 +88,8 @@ def check_plan(
 ) -> None:
     """One sentence if stored observations are not those of these fields, splits and options: they may be of what was
     trained on."""
-    chosen = scored_times(select(fields, splits, "test"), options, limits)
-    if stored.attrs.get("plan") != digest(plan(chosen, options)):
+    chosen = scored_times(fields, splits, options, limits)
+    if stored.attrs.get("plan") != digits(plan(chosen, splits, options).encode()):
         raise InputError(
             "the stored observations are of other fields, splits, `sparsification` or `limits` than this run has: make "
             "them again with `kedro run --pipelines sparsification` and the same --env and --params."

@@ -129,10 +129,10 @@ def check_forecaster(recipe: Recipe, model: Model) -> None:
         raise InputError(
             f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
         )
-    rolls = isinstance(model, Stepped) and type(model.model).compare is not Trained.compare
+    rolls = isinstance(model, Stepped) and model.model.rolls
     if recipe.fit.longest > 1 and not (recipe.task == "forecast" and rolls):
         raise InputError(
-            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a `compare`: "
+            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model `rolls`: "
             "leave them out."
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from fieldcast.loops.matching import differences
 HELD = ("model", "fit", "sparsification", "splits")  # what a checkpoint says of its making, but for its seed
 
 
-def refuse_other_runs(folders: Sequence[str]) -> None:
-    """Raise an InputError for two runs, named by their `data_root`, of which an experiment was trained or scored
-    differently."""
-    runs = {folder: {**trained(Path(folder)), **scored(Path(folder))} for folder in folders}
+def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
+    """Raise an InputError for two runs of which an experiment was trained or scored differently.
+
+    `runs`: by `data_root` the experiments <task>/<name> that are gathered. One that borrows its weights has no
+    checkpoint of its own, and is known by what it was scored on alone.
+    """
     for one, other in combinations(runs, 2):
-        shared = runs[one].keys() & runs[other].keys()
-        mine, theirs = ({name: runs[run][name] for name in sorted(shared)} for run in (one, other))
+        shared = sorted({*runs[one]} & {*runs[other]})
+        mine, theirs = ({name: known_of(Path(run), name) for name in shared} for run in (one, other))
         for key, before, now in differences(mine, theirs):
             raise InputError(
                 f"tables.runs: '{one}' and '{other}' differ in {key} ({before}, {now}): gather runs that differ in "
@@ -30,26 +32,19 @@ def refuse_other_runs(folders: Sequence[str]) -> None:
             )
 
 
-def trained(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """What each checkpoint of a run says of its making."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for file in folder.glob("06_models/*/*/checkpoint.safetensors"):
-        header = read_header(head(file), str(file))
-        found[f"the training of {address(file)}"] = {name: header.get(name) for name in HELD}
+def known_of(run: Path, experiment: str) -> dict[str, Any]:
+    """How an experiment was trained, and the digest of what it was scored on: cases or starts, leads, members."""
+    found: dict[str, Any] = {}
+    checkpoint, scores = (
+        run / "06_models" / experiment / "checkpoint.safetensors",
+        run / "08_reporting" / experiment / "scores.parquet",
+    )
+    if checkpoint.exists():
+        header = read_header(head(checkpoint), str(checkpoint))
+        found |= {name: header.get(name) for name in HELD}
+    if scores.exists():
+        found["scored"] = pd.read_parquet(scores, columns=["scored"])["scored"].unique().tolist()
     return found
-
-
-def scored(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The digest of what each experiment of a run was scored on: times or starts, cases or leads, members."""
-    files = {
-        file: pd.read_parquet(file, columns=["scored"])
-        for file in folder.glob("08_reporting/*/*/scores.parquet")
-    }
-    return {
-        f"the scores of {address(file)}": {"digest": table["scored"].iloc[0]}
-        for file, table in files.items()
-        if len(table)
-    }
 
 
 def head(file: Path) -> bytes:
@@ -57,8 +52,3 @@ def head(file: Path) -> bytes:
     with file.open("rb") as opened:
         first = opened.read(8)
         return first + opened.read(int.from_bytes(first, "little"))
-
-
-def address(file: Path) -> str:
-    """Of the experiment whose folder a file is in."""
-    return ".".join(file.parent.parts[-2:])

@@ -24,7 +24,7 @@ from fieldcast.loops.tasks import evenly
 HISTORY = 5  # states before a start that a model may look at
 
 
-def starts(test: xr.Dataset, options: Rollout, limits: Limits) -> dict[str, Any]:
+def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits) -> dict[str, Any]:
     """Times of the scored starts, evenly spaced, and of those of the long rollout; leads, members and a digest.
 
     All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
@@ -35,6 +35,7 @@ def starts(test: xr.Dataset, options: Rollout, limits: Limits) -> dict[str, Any]
     InputError
         If the test split is too short for any, or holds images.
     """
+    test = select(fields, splits, "test")
     refuse_images(test)
     leads, long = limits.cap("T", options.steps), limits.cap("T", options.stability.steps)
     iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)
@@ -46,6 +47,7 @@ def starts(test: xr.Dataset, options: Rollout, limits: Limits) -> dict[str, Any]
         )
     known = {
         "data": test.attrs["digest"],
+        "train": list(splits["train"]),  # whose climatology and deviations forecasts are scored by
         "step_hours": float(test.attrs["step_hours"]),
         "scored": iso[spaced(scored, limits.cap("T", options.starts))].tolist(),
         "leads": leads,
@@ -65,7 +67,7 @@ def check_starts(
 ) -> None:
     """One sentence if stored starts are not those of these fields, splits and options: they may lie in what was
     trained on."""
-    if stored["digest"] != starts(select(fields, splits, "test"), options, limits)["digest"]:
+    if stored["digest"] != starts(fields, splits, options, limits)["digest"]:
         raise InputError(
             "the stored starts are of other fields, splits, `rollout` or `limits` than this run has: choose them again "
             "with `kedro run --pipelines initialisation` and the same --env and --params."

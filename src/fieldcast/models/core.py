@@ -201,6 +201,7 @@ class Trained(Model):
 
     shares_mask: bool = False  # one mask serves all data of a training batch
     ensemble: bool = False  # its loss scores several draws of a datum together
+    rolls: bool = False  # it has a `compare`, and so can be trained through steps and rollouts
 
     def groups(self) -> Int[Tensor, " training"] | None:
         """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""

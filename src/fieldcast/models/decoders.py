@@ -20,7 +20,7 @@ class DenseDecoder(nn.Module):
 
     def __init__(self, space: Space, latent: int, hidden: Sequence[int] = (512, 512)):
         super().__init__()
-        self.state = space.state
+        self.state, self.latent = space.state, latent
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise((latent, *hidden)))
         self.last = nn.Linear(hidden[-1], math.prod(space.state))
 
@@ -38,6 +38,7 @@ class ConvolutionDecoder(nn.Module):
 
     def __init__(self, space: Space, latent: int, channels: Sequence[int] = (64, 32)):
         super().__init__()
+        self.latent = latent
         self.network = ConvDecoder(latent, len(space.variables), space.shape, space.wraps, channels)
 
     def forward(
@@ -60,7 +61,7 @@ class TransposedDecoder(nn.Module):
     ):
         super().__init__()
         variables, first, second = len(space.variables), *channels
-        self.shape, cells = space.shape, space.area.numel()
+        self.latent, self.shape, cells = latent, space.shape, space.area.numel()
         self.convolutions = nn.Sequential(
             nn.ConvTranspose2d(latent, first, halved(space.shape, 2), bias=False),
             nn.BatchNorm2d(first),

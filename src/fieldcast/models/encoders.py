@@ -50,7 +50,7 @@ class Network(StateEncoder):
         hidden: Sequence[int] = (512, 512), family: Family = "normal",
     ):  # fmt: skip
         super().__init__()
-        self.family = family
+        self.latent, self.family = latent, family
         if kind == "dense":
             self.features: nn.Module = DenseFeatures(space, hidden)
             size = hidden[-1]

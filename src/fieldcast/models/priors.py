@@ -45,6 +45,7 @@ class Mixture(nn.Module):
 
     def __init__(self, latent: int, components: int = 16):
         super().__init__()
+        self.latent = latent
         self.means = nn.Parameter(torch.randn(components, latent))
         self.log_variances = nn.Parameter(torch.zeros(components, latent))
         self.logits = nn.Parameter(torch.zeros(components))

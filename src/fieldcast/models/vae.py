@@ -47,7 +47,7 @@ class ContextEncoder(nn.Module):
 
     def __init__(self, space: Space, latent: int = 200, history: int = 0):
         super().__init__()
-        self.space = space
+        self.space, self.latent = space, latent
         channels = (history or 2) * len(space.variables) + 2 + len(space.static)
         self.network = ConvEncoder(channels, space.shape, space.wraps)
         self.mean = nn.Linear(self.network.features, latent)
@@ -75,7 +75,7 @@ class FieldDecoder(nn.Module):
 
     def __init__(self, space: Space, latent: int = 200, conditioned: bool = True):
         super().__init__()
-        self.space, self.conditioned = space, conditioned
+        self.space, self.latent, self.conditioned = space, latent, conditioned
         self.network = ConvDecoder(latent + conditioned, len(space.variables), space.shape, space.wraps)
 
     def forward(
@@ -93,7 +93,7 @@ class PastDecoder(nn.Module):
 
     def __init__(self, space: Space, latent: int, history: int):
         super().__init__()
-        self.space = space
+        self.space, self.latent = space, latent
         channels = history * len(space.variables) + 2 + len(space.static)
         self.past = ConvEncoder(channels, space.shape, space.wraps)
         beside = self.past.channels
@@ -118,8 +118,10 @@ class VAE(Trained):
     Raises
     ------
     InputError
-        Where `latent` is not that of the encoder or of the prior.
+        Where the parts have latents of different sizes.
     """
+
+    rolls = True
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
@@ -130,16 +132,21 @@ class VAE(Trained):
         self.history, self.random = history, random
         past = PastDecoder(space, latent + random, history) if history else None
         self.encoder = encoder or ContextEncoder(space, latent, history)
-        self.decoder = decoder or past or FieldDecoder(space, latent)
+        self.decoder = decoder or past or FieldDecoder(space, latent + random)
         self.likelihood = likelihood or Gaussian()
         self.prior = prior or StandardNormal(latent)
-        for part in (self.encoder, self.prior):
-            own = getattr(part, "latent", latent)
-            if own != latent:
-                raise InputError(
-                    f"latent is {latent}, that of {type(part).__name__} {own}: make them the same."
-                )
+        self.check_latent()
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
+
+    def check_latent(self) -> None:
+        """One sentence if the parts that say the size of their latent differ; a decoder has `random` beside it."""
+        parts = {"encoder": self.encoder, "prior": self.prior, "decoder": self.decoder}
+        sizes = {name: int(part.latent) for name, part in parts.items() if hasattr(part, "latent")}
+        if "decoder" in sizes:
+            sizes["decoder"] -= self.random
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise InputError(f"the latent has different sizes ({told}): give all parts the same.")
 
     def prepare(self, training: Batch, draws: Draws) -> None:
         """A row for each datum in a table of codes, pseudo-inputs at training states."""

@@ -103,9 +103,9 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
 
 
 def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: int) -> str:
-    """`scored_digest` of forecasts: data, starts and leads of the mapping `starts`, the units of the variables,
-    number of members."""
-    what = [starts[name] for name in ("data", "step_hours", "scored", "leads")]
+    """`scored_digest` of forecasts: data, training split, starts and leads of the mapping `starts`, the units of the
+    variables, number of members."""
+    what = [starts[name] for name in ("data", "train", "step_hours", "scored", "leads")]
     return hashlib.sha256(json.dumps([what, dict(units), members], sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -6,10 +6,10 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.fields import grid
-from fieldcast.loops.checkpoint import weights
+from fieldcast.loops.checkpoint import origin, read_header
 from fieldcast.loops.compare import compare
 from fieldcast.loops.observations import check_plan
-from fieldcast.loops.options import Evaluation, Limits, Rollout, Sampling, Sparsification
+from fieldcast.loops.options import Drawing, Evaluation, Limits, Rollout, Sampling, Sparsification
 from fieldcast.loops.starts import check_starts
 from fieldcast.verification.forecasts import forecast_statistics
 from fieldcast.verification.leaderboard import FORECAST, leaderboard
@@ -29,14 +29,14 @@ from fieldcast.verification.table import (
 
 
 def score(
-    reconstructions: xr.Dataset, observations: xr.Dataset, checkpoint: bytes, fields: xr.Dataset,
-    splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset, evaluation: Evaluation,
-    sparsification: Sparsification, limits: Limits, seed: int,
+    reconstructions: xr.Dataset, observations: xr.Dataset, checkpoint: bytes, model: dict[str, Any],
+    fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
+    evaluation: Evaluation, sparsification: Sparsification, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
     members = limits.cap("members", evaluation.members)
     check_plan(observations, fields, splits, sparsification, limits)
-    known = {"observations": observations.attrs["digest"], "checkpoint": weights(checkpoint)}
+    known = {"observations": observations.attrs["digest"], "model": of(checkpoint, model)}
     refuse_other_draws(
         reconstructions, "reconstructions", "reconstruction", members=members, seed=seed, **known
     )
@@ -66,20 +66,27 @@ def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Datas
 
 
 def score_forecasts(
+    forecasts: xr.Dataset, starts: dict[str, Any], checkpoint: bytes, model: dict[str, Any], options: Drawing,
+    fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
+    rollout: Rollout, limits: Limits, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
+    known = {"model": of(checkpoint, model), "feed": options.feed}
+    refuse_other_draws(forecasts, "forecasts", "rollout", **known)
+    truth = fields, splits, climatology, normalisation
+    return score_adopted(forecasts, starts, *truth, rollout, limits, seed)
+
+
+def score_adopted(
     forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
     climatology: xr.Dataset, normalisation: xr.Dataset, rollout: Rollout, limits: Limits, seed: int,
-    checkpoint: bytes | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
-    """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra.
-
-    Nothing of forecasts that are not to be had for these data. Those that were made elsewhere have no checkpoint.
-    """
+    """The same of forecasts whatever they come from; nothing of those that are not to be had for these data."""
     check_starts(starts, fields, splits, rollout, limits)
     if not forecasts.data_vars:
         return pd.DataFrame(), xr.Dataset()
-    known = {} if checkpoint is None else {"checkpoint": weights(checkpoint)}
-    known |= {"starts": starts["digest"]}
-    refuse_other_draws(forecasts, "forecasts", "rollout", members=starts["members"], seed=seed, **known)
+    known = {"members": starts["members"], "seed": seed, "starts": starts["digest"]}
+    refuse_other_draws(forecasts, "forecasts", "rollout", **known)
     scores, diagnostics = forecast_statistics(
         forecasts,
         fields,
@@ -89,9 +96,8 @@ def score_forecasts(
         seed=seed,
         starts=starts,
     )
-    return stamp(
-        scores, "", seed, starts["data"], scored_starts(starts, units(forecasts), starts["members"])
-    ), diagnostics
+    scored = scored_starts(starts, units(forecasts), starts["members"])
+    return stamp(scores, "", seed, starts["data"], scored), diagnostics
 
 
 def summarise_forecasts(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -112,13 +118,15 @@ def show_forecasts(forecasts: xr.Dataset, fields: xr.Dataset, climatology: xr.Da
 
 def score_samples(
     samples: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, checkpoint: bytes,
-    fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any], extractor: bytes, sampling: Sampling,
-    limits: Limits, seed: int,
+    model: dict[str, Any], fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
+    extractor: bytes, sampling: Sampling, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; and real and nearest training states to be shown."""
     asked = sampling.capped(limits)
-    drawn_from = {"data": fields.attrs["digest"], "checkpoint": weights(checkpoint)}
-    refuse_other_draws(samples, "samples", "sampling", **asked, seed=seed, **drawn_from)
+    known_by = {"model": of(checkpoint, model), "data": fields.attrs["digest"]}
+    for drawn in (samples, latents):
+        if drawn is not None:
+            refuse_other_draws(drawn, "samples", "sampling", **asked, seed=seed, **known_by)
     known = compare(samples, fields, normalisation, splits, extractor, seed)
     scores, diagnostics = sample_statistics(
         samples,
@@ -147,6 +155,11 @@ def summarise_samples(scores: pd.DataFrame) -> pd.DataFrame:
 def show_samples(pictures: xr.Dataset, shown: xr.Dataset) -> xr.Dataset:
     """A few states to look at."""
     return with_pictures(shown, pictures)
+
+
+def of(checkpoint: bytes, model: dict[str, Any]) -> str:
+    """The origin of what is drawn from a checkpoint now."""
+    return origin(read_header(checkpoint, "the checkpoint"), model)
 
 
 def units(data: xr.Dataset) -> dict[str, str]:

@@ -17,7 +17,8 @@ SHOWN = {
 }
 TRUTH = ("fields", "splits", "climatology", "normalisation")
 OPTIONS = {"reconstruct": ("evaluation", "sparsification"), "forecast": ("rollout",)}
-SAMPLED = ["samples", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor"]
+HOW = {"reconstruct": ("model",), "forecast": ("model", "options")}  # draws were made
+SAMPLED = ("samples", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor")
 
 
 def create_pipeline(task: str, file: bool = False) -> Pipeline:
@@ -26,12 +27,15 @@ def create_pipeline(task: str, file: bool = False) -> Pipeline:
         return samples()
     if task not in DRAWN:
         return Pipeline([])
-    made = DRAWN[task] if file else (*DRAWN[task], "checkpoint")
-    inputs = {name: name for name in (*made, *TRUTH)}
+    inputs = {name: name for name in (*DRAWN[task], *TRUTH)}
     inputs |= {name: f"params:{name}" for name in (*OPTIONS[task], "limits", "seed")}
+    if not file:
+        inputs |= {"checkpoint": "checkpoint"} | {name: f"params:{name}" for name in HOW[task]}
     return Pipeline(
         [
-            node(SCORE[task], inputs, ["scores", "diagnostics"], name="score"),
+            node(
+                nodes.score_adopted if file else SCORE[task], inputs, ["scores", "diagnostics"], name="score"
+            ),
             node(SUMMARISE[task], ["scores", "params:seed"], "metrics", name="summarise"),
             node(SHOW[task], SHOWN[task], "examples", name="show"),
         ]
@@ -40,10 +44,11 @@ def create_pipeline(task: str, file: bool = False) -> Pipeline:
 
 def samples() -> Pipeline:
     """Of states drawn from nothing: against the test split as a whole."""
-    options = [f"params:{name}" for name in ("sampling", "limits", "seed")]
+    inputs = {name: name for name in SAMPLED}
+    inputs |= {name: f"params:{name}" for name in ("model", "sampling", "limits", "seed")}
     return Pipeline(
         [
-            node(nodes.score_samples, [*SAMPLED, *options], ["scores", "diagnostics", "shown"], name="score"),
+            node(nodes.score_samples, inputs, ["scores", "diagnostics", "shown"], name="score"),
             node(nodes.summarise_samples, "scores", "metrics", name="summarise"),
             node(nodes.show_samples, ["pictures", "shown"], "examples", name="show"),
         ]

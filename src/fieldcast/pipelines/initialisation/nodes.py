@@ -7,7 +7,6 @@ from typing import Any
 import xarray as xr
 
 from fieldcast.fields.planet.perfect import fingerprint, perfect_model
-from fieldcast.fields.splits import select
 from fieldcast.loops.options import Limits, Rollout
 from fieldcast.loops.starts import starts
 
@@ -18,7 +17,7 @@ def choose_starts(
     fields: xr.Dataset, splits: dict[str, Any], rollout: Rollout, limits: Limits
 ) -> dict[str, Any]:
     """The same starts for every method."""
-    return starts(select(fields, splits, "test"), rollout, limits)
+    return starts(fields, splits, rollout, limits)
 
 
 def run_perfect_model(

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.loops.checkpoint import origin
 from fieldcast.loops.draw import reconstruct
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import check_observations, drawn_from
@@ -30,7 +31,7 @@ def draw(
     parameters = sum(p.numel() for p in made.model.parameters())
     known = {"parameters": parameters, **made.header["costs"]}
     times: list[float] = []
-    one, weights = place(made.model, choose_device(device)), made.header["weights"]
-    for piece, sample_ms in reconstruct(one, made.by_day, observations, members, seed, weights):
+    one, known_by = place(made.model, choose_device(device)), origin(made.header, model)
+    for piece, sample_ms in reconstruct(one, made.by_day, observations, members, seed, known_by):
         times.append(sample_ms)
         yield piece, pd.DataFrame([{**known, "sample_ms": sum(times) / len(times)}])

@@ -1,12 +1,15 @@
 """Rollout: forecasts from the stored starts, lead by lead, and a long rollout of which statistics are kept."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
+from fieldcast.errors import InputError
 from fieldcast.loops import adopt as adopting
+from fieldcast.loops.checkpoint import Checkpoint, origin
 from fieldcast.loops.forecasts import Forecaster, forecast
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import check_fields, drawn_from
@@ -28,15 +31,15 @@ def roll(
 
     `whose`: see `drawn_from`.
     """
-    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    check_fields(fields, splits, made, seed, *whose)
+    made = ready(
+        drawn_from(checkpoint, model, whose, decided(fit, limits)), fields, splits, seed, device, *whose
+    )
     check_starts(starts, fields, splits, rollout, limits)
-    one = place(made.model, choose_device(device))
     times, members = starts["scored"], starts["members"]
-    forecaster = Forecaster(one, made.by_day, fields, times, members, seed, options.feed, model)
-    known = {"parameters": sum(p.numel() for p in one.parameters()), **made.header["costs"]}
+    forecaster = Forecaster(made.model, made.by_day, fields, times, members, seed, options.feed)
+    known = {"parameters": sum(p.numel() for p in made.model.parameters()), **made.header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
-    for piece in forecast(forecaster, starts, earlier if leads else None, made.header["weights"], leads):
+    for piece in forecast(forecaster, starts, earlier if leads else None, origin(made.header, model), leads):
         costs = {**known, "evaluations": forecaster.evaluations, "sample_ms": piece.sample_ms}
         yield piece.forecasts, piece.state, pd.DataFrame([costs])
 
@@ -48,19 +51,43 @@ def stabilise(
     earlier: bytes | None, **whose: dict[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields."""
-    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    check_fields(fields, splits, made, seed, *whose)
+    made = ready(
+        drawn_from(checkpoint, model, whose, decided(fit, limits)), fields, splits, seed, device, *whose
+    )
     check_starts(starts, fields, splits, rollout, limits)
-    one = place(made.model, choose_device(device))
     times, members = starts["stability"], starts["stability_members"]
-    forecaster = Forecaster(one, made.by_day, fields, times, members, seed, options.feed, model)
-    yield from stability(forecaster, starts, fields, earlier, made.header["weights"])
+    forecaster = Forecaster(made.model, made.by_day, fields, times, members, seed, options.feed)
+    yield from stability(forecaster, starts, fields, earlier, origin(made.header, model))
 
 
 def adopt(
     model: File, perfect_model: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
-    rollout: Rollout, limits: Limits,
+    rollout: Rollout, limits: Limits, seed: int,
 ) -> Iterator[xr.Dataset]:  # fmt: skip
     """Forecasts that were made elsewhere."""
     check_starts(starts, fields, splits, rollout, limits)
+    if model.dataset and perfect_model.data_vars:
+        check_perfect_model(perfect_model, starts, rollout, seed)
     yield from adopting.adopt(model, perfect_model, starts, fields)
+
+
+def check_perfect_model(stored: xr.Dataset, starts: dict[str, Any], rollout: Rollout, seed: int) -> None:
+    """One sentence if the stored forecasts are not those that initialisation would make now."""
+    asked = {
+        "starts": starts["digest"],
+        "seed": seed,
+        "initial_error": rollout.perfect_model.initial_error,
+    }
+    if any(stored.attrs.get(name) != value for name, value in asked.items()):
+        raise InputError(
+            "the forecasts of the perfect model are from other starts, or of another seed or initial error, than this "
+            "run has: make them again with `kedro run --pipelines initialisation` and the same --env and --params."
+        )
+
+
+def ready(
+    made: Checkpoint, fields: xr.Dataset, splits: dict[str, Any], seed: int, device: str, address: str
+) -> Checkpoint:
+    """What is drawn from, on the device, if it is of these fields, splits and seed."""
+    check_fields(fields, splits, made, seed, address)
+    return replace(made, model=place(made.model, choose_device(device)))

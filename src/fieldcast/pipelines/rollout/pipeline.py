@@ -6,21 +6,14 @@ from fieldcast.pipelines.rollout import nodes
 
 INPUTS = {name: name for name in ("checkpoint", "fields", "starts", "splits")}
 PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "rollout", "limits", "device")}
+FILE = {name: name for name in ("perfect_model", "starts", "fields", "splits")}
+FILE |= {name: f"params:{name}" for name in ("model", "rollout", "limits", "seed")}
 
 
 def create_pipeline(whose: str, file: bool = False) -> Pipeline:
     """`whose`: address of the experiment whose checkpoint is drawn from; `file`: the forecasts were made elsewhere."""
     if file:
-        inputs = [
-            "params:model",
-            "perfect_model",
-            "starts",
-            "fields",
-            "splits",
-            "params:rollout",
-            "params:limits",
-        ]
-        return Pipeline([node(nodes.adopt, inputs, "forecasts", name="adopt")])
+        return Pipeline([node(nodes.adopt, FILE, "forecasts", name="adopt")])
     made = INPUTS | PARAMETERS | {"fit": f"params:{whose}.fit", whose: f"params:{whose}.model"}
     return Pipeline(
         [

@@ -8,7 +8,7 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.loops import latents as insides
-from fieldcast.loops.checkpoint import Checkpoint
+from fieldcast.loops.checkpoint import Checkpoint, origin
 from fieldcast.loops.load import choose_device
 from fieldcast.loops.matching import drawn_from, whole
 from fieldcast.loops.options import Fit, Limits, Pixels, Sampling
@@ -29,9 +29,8 @@ def draw(
     begin = time.perf_counter()
     x = draw_states(one, asked["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
-    known = {"data": fields.attrs["digest"], "treatment": codec.treatment}
-    known |= {"checkpoint": made.header["weights"], "seed": seed, **asked}
-    samples = physical(one.space, codec, x).assign_attrs(known)
+    known = {"model": origin(made.header, model), "data": fields.attrs["digest"], "seed": seed, **asked}
+    samples = physical(one.space, codec, x).assign_attrs(known, treatment=codec.treatment)
     parameters = sum(p.numel() for p in one.parameters())
     costs = {"parameters": parameters, **made.header["costs"], "sample_ms": milliseconds}
     return samples, pd.DataFrame([costs])
@@ -50,7 +49,8 @@ def look_inside(
         split = split_of(fields, splits, name, asked["likelihood"], codec, one)
         parts[name] = split, examine(one, split, asked["members"] if name == "test" else 1, codec, seed)
     split, examined = parts["test"]
-    inside = insides.latents(one, examined, split, seed)
+    known = {"model": origin(made.header, model), "data": fields.attrs["digest"], "seed": seed, **asked}
+    inside = insides.latents(one, examined, split, seed).assign_attrs(known)
     return density_table(parts), inside, insides.pictures(one, codec, split, inside, seed)
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import xarray as xr
 
-from fieldcast.fields.splits import select
 from fieldcast.loops.codec import FieldCodec, space_of
 from fieldcast.loops.observations import sparsify
 from fieldcast.loops.options import Limits, Sparsification
@@ -19,4 +18,4 @@ def observe(
         FieldCodec.of(fields, climatology, normalisation),
         space_of(fields, climatology, normalisation),
     )
-    return sparsify(select(fields, splits, "test"), codec, space, sparsification, limits)
+    return sparsify(fields, splits, codec, space, sparsification, limits)

@@ -13,8 +13,10 @@ SHORT_TABLES = {"reconstruct": short_table, "forecast": forecast_short_table, "s
 
 def tables(tables: Tables) -> dict[str, pd.DataFrame | str]:
     """A table over seeds for each task, empty where no run has the task, and all of them in their short form."""
-    runs = [leaderboards(folder) for folder in tables.folders()]
-    refuse_other_runs(tables.folders())
+    folders = tables.folders()
+    runs = [leaderboards(folder) for folder in folders]
+    gathered = [{f"{task}/{name}" for task, one in run.items() for name in one["experiment"]} for run in runs]
+    refuse_other_runs(dict(zip(folders, gathered, strict=True)))
     found = {task: over_seeds([run[task] for run in runs if task in run]) for task in TASKS}
     short = [SHORT_TABLES[task](table) for task, table in found.items() if len(table)]
     return {**found, "summary": "\n\n".join(short)}
