@@ -15,6 +15,10 @@ from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline, node
 from safetensors.torch import load
 
+from fieldcast.datasets import ZarrDataset
+from fieldcast.loops.options import Evaluation, Limits
+from fieldcast.pipelines.reporting.nodes import rank
+
 ROOT = Path(__file__).parents[2]
 COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "score", "value", "low", "high"]
 SCORES = {"rmse", "mae", "bias", "ssim", "crps", "crps_minus_oi", "ssr", "coverage50", "coverage90"}
@@ -73,6 +77,19 @@ def test_the_difference_is_that_of_the_two_scores(board: pd.DataFrame) -> None:
         pd.testing.assert_series_equal(
             wide.loc[name, "crps_minus_oi"], difference, check_names=False, rtol=1e-4, atol=1e-6
         )
+
+
+def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> None:
+    """Where fields were made anew, and observations and scores were not."""
+    stored = {"fields": "03_primary", "observations": "04_feature"}
+    loaded = {
+        name: ZarrDataset(filepath=str(finished / of / f"{name}.zarr")).load() for name, of in stored.items()
+    }
+    scores = pd.read_parquet(finished / "08_reporting/reconstruct/kriging/scores.parquet")
+    for digest, rows in ((loaded["fields"].attrs["digest"], True), ("0" * 12, False)):
+        now = loaded["fields"].assign_attrs(digest=digest)
+        table, _ = rank(loaded["observations"], now, Evaluation(), Limits(members=3), 0, kriging=scores)
+        assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
 
 
 def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:

@@ -12,6 +12,7 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
 import fieldcast
+from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
 from fieldcast.fields.images import ImageSource, open_images, split
@@ -73,6 +74,18 @@ def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path
         InputError, match="The samples were drawn with seed 0, this run has 1: draw them again"
     ):
         project("evaluation", data_root=sampled, namespaces=["sample.vae"], parameters={"seed": 1})
+
+
+def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> None:
+    """They come from another node than the samples, which may not have run since the training."""
+    (store,) = (sampled / "07_model_output/sample/vae").glob("latents.zarr")
+    with ZarrDataset(filepath=str(store)).load() as stored:
+        latents = stored.load()
+    ZarrDataset(filepath=str(store)).save(latents.assign_attrs(model="0" * 12))
+    with pytest.raises(InputError, match="The samples were drawn with model 000000000000, this run has"):
+        project("evaluation", data_root=sampled, namespaces=["sample.vae"])
+    ZarrDataset(filepath=str(store)).save(latents)
+    project("evaluation", data_root=sampled, namespaces=["sample.vae"])
 
 
 def test_samples_drawn_in_another_way_are_refused(project: Any, sampled: Path) -> None:
