@@ -129,3 +129,8 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
     for other in others:
         with pytest.raises(InputError, match=r"the stored starts are of other .*--pipelines initialisation"):
             check_starts(stored, *other)
+
+
+def test_the_long_rollout_is_no_part_of_what_scores_depend_on() -> None:
+    one, longer = (of(split(), Rollout(stability=Stability(steps=steps)), Limits()) for steps in (100, 110))
+    assert one["digest"] == longer["digest"] and one != longer

@@ -246,8 +246,14 @@ def test_noise_on_a_model_without_last_states_is_refused(space):
 @pytest.mark.parametrize("wraps", [True, False])
 def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wraps):
     """A model that keeps its state: of two cells' waves nothing is left, a constant stays."""
+
+    class Compared(Decay):
+        def compare(self, x, drawn, c, draws):
+            error = (drawn[:, 0] - x).square().mean()
+            return Terms(error, {"error": error})
+
     space = sized(rows=12, columns=16, wraps=wraps)
-    model = Stepped(space, Decay(space, 0.0), scale=1, smooth=4)
+    model = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
     wave = (-1.0) ** torch.arange(16)
     c = Context(2, past=(3 + wave).expand(2, 1, *space.state))
     x = model.sample(c, Draws(0, torch.arange(2)))
@@ -255,12 +261,13 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
     assert torch.allclose(inside, torch.full_like(inside, 3.0), atol=1e-5)
     assert wraps or not torch.allclose(x[..., 0], torch.tensor(3.0), atol=1e-2)  # a border damps less
 
-    class Compared(Decay):
-        def compare(self, x, drawn, c, draws):
-            error = (drawn[:, 0] - x).square().mean()
-            return Terms(error, {"error": error})
-
     through = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
     assert float(through.loss(Batch(x[:, 0], c), Draws(0, torch.arange(2))).total) == pytest.approx(
         0, abs=1e-9
     )
+
+
+@pytest.mark.parametrize("asked", [{"through": True}, {"smooth": 4}])
+def test_a_model_without_a_comparison_is_not_trained_through_the_step(space, asked):
+    with pytest.raises(InputError, match="for which Decay lacks a `compare`"):
+        Stepped(space, Decay(space), **asked)

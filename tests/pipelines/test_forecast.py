@@ -224,6 +224,8 @@ def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, wh
             InputError, match="the forecasts of the perfect model are from other starts, or of another seed"
         ):
             project("rollout", parameters=asked, **chosen)
+        with pytest.raises(InputError, match=r"The forecasts were drawn with \w+ .*, this run has"):
+            project("evaluation", parameters=asked, **chosen)
 
 
 def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:

@@ -53,9 +53,10 @@ def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
     ],
 )
 def test_scores_are_stamped_with_what_was_drawn(scene: Callable, asked: dict[str, int], words: str) -> None:
-    """Not with what was asked for afterwards; draws that do not tell, made elsewhere or before, are trusted."""
+    """Not with what was asked for afterwards; draws of before, that do not tell, are not trusted."""
     draws = scene(times=9).reconstructions
-    refuse_other_draws(draws, "reconstructions", "reconstruction", **asked)
+    with pytest.raises(InputError, match="drawn with members unknown, this run has"):
+        refuse_other_draws(draws, "reconstructions", "reconstruction", **asked)
     told = draws.isel(member=[0]).assign_attrs(members=19, seed=0)  # one says all of a deterministic model
     refuse_other_draws(told, "reconstructions", "reconstruction", members=19, seed=0)
     with pytest.raises(InputError) as caught:

@@ -19,7 +19,7 @@ from fieldcast.fields.forecasts import DIMS, to_forecasts
 from fieldcast.fields.sources import open_file, reading
 from fieldcast.loops.codec import GRID
 from fieldcast.loops.matching import TOLERANCE, describe
-from fieldcast.loops.options import File
+from fieldcast.loops.options import File, Rollout
 
 LOG = logging.getLogger(__name__)
 NONE = "These data are not the simulated planet's: there is no perfect model, and its experiment is skipped."
@@ -45,6 +45,11 @@ def adopt(
     else:
         LOG.info(NONE)
         yield xr.Dataset(attrs={"starts": starts["digest"], "skipped": NONE})
+
+
+def made_elsewhere(model: File, options: Rollout) -> str:
+    """What says of adopted forecasts where they come from: the file, or the perfect model with its initial error."""
+    return model.path or f"{model.dataset} {options.perfect_model.initial_error:g}"
 
 
 def selected(

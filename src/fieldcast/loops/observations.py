@@ -71,8 +71,8 @@ def scored_times(
 
 
 def plan(chosen: xr.Dataset, splits: Mapping[str, Any], options: Sparsification) -> str:
-    """All that the observations of some fields depend on: of the splits those of training, whose deviations noise is
-    measured in; of the options all but what is observed in training."""
+    """All that the observations of some fields depend on: the splits, as noise is in deviations of the training split;
+    of the options all but what is observed in training."""
     known = {**asdict(options), "cases": list(options.cases.items()), "training": None}
     known |= {"fields": chosen.attrs["digest"], "splits": dict(splits)}
     return json.dumps({**known, "times": list(calendars.iso(chosen["time"]))}, sort_keys=True)

@@ -132,7 +132,7 @@ def check_forecaster(recipe: Recipe, model: Model) -> None:
     rolls = isinstance(model, Stepped) and model.model.rolls
     if recipe.fit.longest > 1 and not (recipe.task == "forecast" and rolls):
         raise InputError(
-            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model `rolls`: "
+            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a `compare`: "
             "leave them out."
         )
 

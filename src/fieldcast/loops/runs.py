@@ -23,13 +23,14 @@ def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
     checkpoint of its own, and is known by what it was scored on alone.
     """
     for one, other in combinations(runs, 2):
-        shared = sorted({*runs[one]} & {*runs[other]})
-        mine, theirs = ({name: known_of(Path(run), name) for name in shared} for run in (one, other))
-        for key, before, now in differences(mine, theirs):
-            raise InputError(
-                f"tables.runs: '{one}' and '{other}' differ in {key} ({before}, {now}): gather runs that differ in "
-                "their `seed` alone."
-            )
+        for name in sorted({*runs[one]} & {*runs[other]}):
+            mine, theirs = (known_of(Path(run), name) for run in (one, other))
+            both = mine.keys() & theirs.keys()
+            for key, before, now in differences(*({key: of[key] for key in both} for of in (mine, theirs))):
+                raise InputError(
+                    f"tables.runs: '{one}' and '{other}' differ in {name}, {key} ({before}, {now}): gather runs that "
+                    "differ in their `seed` alone."
+                )
 
 
 def known_of(run: Path, experiment: str) -> dict[str, Any]:

@@ -41,7 +41,10 @@ def stability(
     origin: str,
 ) -> Iterator[Stability]:
     """Roll out from the stability starts; yields now and then, and at the end."""
-    steps, known = starts["stability_steps"], f"{forecaster.mark(origin, starts)} stability"
+    steps, known = (
+        starts["stability_steps"],
+        f"{forecaster.mark(origin, starts)} stability {starts['stability']}",
+    )
     first, rows, header = forecaster.resumed(earlier, known)
     table, kept = list(header.get("table", [])), kept_before(earlier) if header and earlier else {}
     if first > steps:

@@ -25,7 +25,8 @@ HISTORY = 5  # states before a start that a model may look at
 
 
 def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits) -> dict[str, Any]:
-    """Times of the scored starts, evenly spaced, and of those of the long rollout; leads, members and a digest.
+    """Times of the scored starts, evenly spaced, and of those of the long rollout; leads, members and a digest
+    of all that scores depend on.
 
     All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
     rollout may run past their end, where there is no truth.
@@ -58,7 +59,8 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
         "stability_steps": long,
         "stability_members": limits.cap("members", options.stability.members),
     }
-    text = json.dumps(known, sort_keys=True)
+    of_scores = {name: value for name, value in known.items() if not name.startswith("stability")}
+    text = json.dumps(of_scores, sort_keys=True)
     return {**known, "digest": hashlib.sha256(text.encode()).hexdigest()[:12]}
 
 
@@ -67,7 +69,7 @@ def check_starts(
 ) -> None:
     """One sentence if stored starts are not those of these fields, splits and options: they may lie in what was
     trained on."""
-    if stored["digest"] != starts(fields, splits, options, limits)["digest"]:
+    if stored != starts(fields, splits, options, limits):
         raise InputError(
             "the stored starts are of other fields, splits, `rollout` or `limits` than this run has: choose them again "
             "with `kedro run --pipelines initialisation` and the same --env and --params."

@@ -201,7 +201,11 @@ class Trained(Model):
 
     shares_mask: bool = False  # one mask serves all data of a training batch
     ensemble: bool = False  # its loss scores several draws of a datum together
-    rolls: bool = False  # it has a `compare`, and so can be trained through steps and rollouts
+
+    @property
+    def rolls(self) -> bool:
+        """Whether it can be trained through steps and rollouts: it has a `compare` of its own."""
+        return type(self).compare is not Trained.compare
 
     def groups(self) -> Int[Tensor, " training"] | None:
         """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""

@@ -45,7 +45,7 @@ class Ensemble(Trained):
         For a share outside 0 to 1, or a memory that is not above 0.
     """
 
-    ensemble, rolls = True, True
+    ensemble = True
 
     def __init__(
         self, space: Space, history: int = 2, noise: int = 32, lasting: float | int = 0,

@@ -43,7 +43,7 @@ class Stepped(Trained):
     Raises
     ------
     InputError
-        For noise on a model that sees no last states.
+        For noise on a model that sees no last states; for training through the step of a model without a `compare`.
     """
 
     def __init__(
@@ -54,6 +54,10 @@ class Stepped(Trained):
         super().__init__(space)
         self.model, self.scheme, self.through, self.noise = model, scheme, through, noise
         self.filter = Shapiro(space.exists, space.wraps, smooth) if smooth else None
+        if (through or smooth) and not model.rolls:
+            raise InputError(
+                f"through and smooth train through the step, for which {type(model).__name__} lacks a `compare`."
+            )
         if noise and not model.history:
             raise InputError(
                 "model.noise moves the last states of a forecast: of a reconstruction there are none."

@@ -121,8 +121,6 @@ class VAE(Trained):
         Where the parts have latents of different sizes.
     """
 
-    rolls = True
-
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
         likelihood: Likelihood | None = None, prior: Prior | Vamp | None = None, latent: int = 200,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,8 @@ def refuse_other_draws(draws: xr.Dataset, what: str, stage: str, **known: int | 
     """Raise InputError unless the draws were made with the seed, the numbers and the digests of this run, as their
     attributes say: scores are stamped with these."""
     for name, value in known.items():
-        drawn = draws.attrs.get(name)
-        if drawn is not None and drawn != value:
+        drawn = draws.attrs.get(name, "unknown")
+        if drawn != value:
             raise InputError(
                 f"The {what} were drawn with {name} {drawn}, this run has {value}: draw them again with "
                 f"`kedro run --pipelines {stage},evaluation,reporting` and the same --env and --params."
@@ -105,14 +105,17 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
 def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: int) -> str:
     """`scored_digest` of forecasts: data, training split, starts and leads of the mapping `starts`, the units of the
     variables, number of members."""
-    what = [starts[name] for name in ("data", "train", "step_hours", "scored", "leads")]
+    what = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
     return hashlib.sha256(json.dumps([what, dict(units), members], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def scored_samples(data: str, samples: int, likelihood: int, members: int, features: str = "") -> str:
+def scored_samples(
+    data: str, samples: int, likelihood: int, members: int, features: str = "", test: Sequence[str] = ()
+) -> str:
     """`scored_digest` of samples: digest of the data, numbers of samples, of data whose likelihood is found and of
-    members of IWAE (K), and the hash of the features' weights: distances by other features are not comparable."""
-    what = json.dumps([data, samples, likelihood, members, features])
+    members of IWAE (K), and the hash of the features' weights: distances by other features are not comparable; first
+    and last time of the test split, where the data have times."""
+    what = json.dumps([data, samples, likelihood, members, features, *test])
     return hashlib.sha256(what.encode()).hexdigest()[:12]
 
 

@@ -5,11 +5,13 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.errors import InputError
 from fieldcast.fields import grid
+from fieldcast.loops.adopt import made_elsewhere
 from fieldcast.loops.checkpoint import origin, read_header
 from fieldcast.loops.compare import compare
 from fieldcast.loops.observations import check_plan
-from fieldcast.loops.options import Drawing, Evaluation, Limits, Rollout, Sampling, Sparsification
+from fieldcast.loops.options import Drawing, Evaluation, File, Limits, Rollout, Sampling, Sparsification
 from fieldcast.loops.starts import check_starts
 from fieldcast.verification.forecasts import forecast_statistics
 from fieldcast.verification.leaderboard import FORECAST, leaderboard
@@ -36,7 +38,7 @@ def score(
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
     members = limits.cap("members", evaluation.members)
     check_plan(observations, fields, splits, sparsification, limits)
-    known = {"observations": observations.attrs["digest"], "model": of(checkpoint, model)}
+    known = {"observations": observations.attrs["digest"], "model": of(checkpoint, model, splits)}
     refuse_other_draws(
         reconstructions, "reconstructions", "reconstruction", members=members, seed=seed, **known
     )
@@ -71,20 +73,29 @@ def score_forecasts(
     rollout: Rollout, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
-    known = {"model": of(checkpoint, model), "feed": options.feed}
+    check_starts(starts, fields, splits, rollout, limits)
+    known = {"model": of(checkpoint, model, splits), "feed": options.feed}
     refuse_other_draws(forecasts, "forecasts", "rollout", **known)
-    truth = fields, splits, climatology, normalisation
-    return score_adopted(forecasts, starts, *truth, rollout, limits, seed)
+    return against_the_truth(forecasts, starts, fields, climatology, normalisation, seed)
 
 
 def score_adopted(
-    forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
+    forecasts: xr.Dataset, starts: dict[str, Any], model: File, fields: xr.Dataset, splits: dict[str, Any],
     climatology: xr.Dataset, normalisation: xr.Dataset, rollout: Rollout, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
-    """The same of forecasts whatever they come from; nothing of those that are not to be had for these data."""
+    """The same of forecasts made elsewhere; nothing of those that are not to be had for these data."""
     check_starts(starts, fields, splits, rollout, limits)
     if not forecasts.data_vars:
         return pd.DataFrame(), xr.Dataset()
+    refuse_other_draws(forecasts, "forecasts", "rollout", model=made_elsewhere(model, rollout))
+    return against_the_truth(forecasts, starts, fields, climatology, normalisation, seed)
+
+
+def against_the_truth(
+    forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
+    normalisation: xr.Dataset, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """The scores of forecasts from these starts by this seed, stamped, and their diagnostics."""
     known = {"members": starts["members"], "seed": seed, "starts": starts["digest"]}
     refuse_other_draws(forecasts, "forecasts", "rollout", **known)
     scores, diagnostics = forecast_statistics(
@@ -123,7 +134,7 @@ def score_samples(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; and real and nearest training states to be shown."""
     asked = sampling.capped(limits)
-    known_by = {"model": of(checkpoint, model), "data": fields.attrs["digest"]}
+    known_by = {"model": of(checkpoint, model, splits), "data": fields.attrs["digest"]}
     for drawn in (samples, latents):
         if drawn is not None:
             refuse_other_draws(drawn, "samples", "sampling", **asked, seed=seed, **known_by)
@@ -139,7 +150,8 @@ def score_samples(
         noise=known.noise,
         seed=seed,
     )
-    scored = scored_samples(fields.attrs["digest"], **asked, features=known.known["weights"])
+    features, test = known.known["weights"], test_times(fields, splits)
+    scored = scored_samples(fields.attrs["digest"], **asked, features=features, test=test)
     diagnostics = diagnostics.assign_attrs(treatment=samples.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first
     near = known.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
@@ -157,9 +169,19 @@ def show_samples(pictures: xr.Dataset, shown: xr.Dataset) -> xr.Dataset:
     return with_pictures(shown, pictures)
 
 
-def of(checkpoint: bytes, model: dict[str, Any]) -> str:
-    """The origin of what is drawn from a checkpoint now."""
-    return origin(read_header(checkpoint, "the checkpoint"), model)
+def of(checkpoint: bytes, model: dict[str, Any], splits: dict[str, Any]) -> str:
+    """The origin of what is drawn from a checkpoint now; one sentence if it was trained on other splits."""
+    header = read_header(checkpoint, "the checkpoint")
+    if header.get("splits") != splits:
+        raise InputError(
+            "the checkpoint was trained on other splits than this run has: train the experiment again, and draw anew."
+        )
+    return origin(header, model)
+
+
+def test_times(fields: xr.Dataset, splits: dict[str, Any]) -> list[str]:
+    """First and last time of the test split; nothing of images, which have none."""
+    return [] if "sample" in fields.dims else list(splits["test"])
 
 
 def units(data: xr.Dataset) -> dict[str, str]:

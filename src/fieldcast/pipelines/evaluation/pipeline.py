@@ -1,4 +1,4 @@
-"""draws, fields -> scores, diagnostics, examples."""
+"""draws, checkpoint, fields -> scores, diagnostics, examples."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,10 @@ SHOWN = {
 }
 TRUTH = ("fields", "splits", "climatology", "normalisation")
 OPTIONS = {"reconstruct": ("evaluation", "sparsification"), "forecast": ("rollout",)}
-HOW = {"reconstruct": ("model",), "forecast": ("model", "options")}  # draws were made
+HOW = {  # draws were made
+    "reconstruct": {"model": "params:model"},
+    "forecast": {"model": "params:model", "options": "params:options"},
+}
 SAMPLED = ("samples", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor")
 
 
@@ -29,8 +32,7 @@ def create_pipeline(task: str, file: bool = False) -> Pipeline:
         return Pipeline([])
     inputs = {name: name for name in (*DRAWN[task], *TRUTH)}
     inputs |= {name: f"params:{name}" for name in (*OPTIONS[task], "limits", "seed")}
-    if not file:
-        inputs |= {"checkpoint": "checkpoint"} | {name: f"params:{name}" for name in HOW[task]}
+    inputs |= {"model": "params:model"} if file else {"checkpoint": "checkpoint", **HOW[task]}
     return Pipeline(
         [
             node(

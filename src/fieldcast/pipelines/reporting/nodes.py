@@ -11,7 +11,7 @@ from fieldcast.fields.layout import time_varying
 from fieldcast.loops import provenance
 from fieldcast.loops.features import load_features
 from fieldcast.loops.options import Evaluation, Limits, Sampling
-from fieldcast.pipelines.evaluation.nodes import units
+from fieldcast.pipelines.evaluation.nodes import test_times, units
 from fieldcast.verification.leaderboard import FORECAST, leaderboard, sample_leaderboard
 from fieldcast.verification.plots.images import Picture
 from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, pictures, report
@@ -57,8 +57,9 @@ def rank_forecasts(
 
 
 def rank_samples(
-    extractor: bytes | None, fields: xr.Dataset, sampling: Sampling, limits: Limits, **parts: Any
-) -> tuple[pd.DataFrame, str]:
+    extractor: bytes | None, fields: xr.Dataset, splits: dict[str, Any], sampling: Sampling, limits: Limits,
+    **parts: Any,
+) -> tuple[pd.DataFrame, str]:  # fmt: skip
     """The leaderboard of the experiments whose samples have been scored in these features, and its short form.
 
     `parts` are <experiment>__scores and <experiment>__diagnostics.
@@ -66,7 +67,8 @@ def rank_samples(
     if extractor is None:
         return pd.DataFrame(), ""
     weights = load_features(extractor).known["weights"]
-    scored = scored_samples(fields.attrs["digest"], **sampling.capped(limits), features=weights)
+    asked = {**sampling.capped(limits), "features": weights}
+    scored = scored_samples(fields.attrs["digest"], **asked, test=test_times(fields, splits))
     found = by_part(parts)
     table = sample_leaderboard(named(found.get("scores", {})), fields.attrs["digest"], scored)
     return table, sample_short_table(table, found.get("diagnostics", {}))

@@ -80,7 +80,7 @@ def forecasts(names: Sequence[str]) -> Pipeline:
 
 def samples(names: Sequence[str]) -> Pipeline:
     options = {name: f"params:{name}" for name in ("sampling", "limits")}
-    inputs = {"extractor": "extractor_stored", "fields": "fields", **options}
+    inputs = {"extractor": "extractor_stored", "fields": "fields", "splits": "splits", **options}
     inputs |= parts("sample", names, ("scores", "diagnostics"))
     gathered = {"leaderboard": "leaderboard_sample"} | parts("sample", names, (*COMMON, "latents"))
     return Pipeline(

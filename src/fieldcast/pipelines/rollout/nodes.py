@@ -68,7 +68,9 @@ def adopt(
     check_starts(starts, fields, splits, rollout, limits)
     if model.dataset and perfect_model.data_vars:
         check_perfect_model(perfect_model, starts, rollout, seed)
-    yield from adopting.adopt(model, perfect_model, starts, fields)
+    known = {"model": adopting.made_elsewhere(model, rollout), "members": starts["members"], "seed": seed}
+    for piece in adopting.adopt(model, perfect_model, starts, fields):
+        yield piece.assign_attrs(known)
 
 
 def check_perfect_model(stored: xr.Dataset, starts: dict[str, Any], rollout: Rollout, seed: int) -> None:

@@ -16,7 +16,7 @@ def tables(tables: Tables) -> dict[str, pd.DataFrame | str]:
     folders = tables.folders()
     runs = [leaderboards(folder) for folder in folders]
     gathered = [{f"{task}/{name}" for task, one in run.items() for name in one["experiment"]} for run in runs]
-    refuse_other_runs(dict(zip(folders, gathered, strict=True)))
     found = {task: over_seeds([run[task] for run in runs if task in run]) for task in TASKS}
+    refuse_other_runs(dict(zip(folders, gathered, strict=True)))
     short = [SHORT_TABLES[task](table) for task, table in found.items() if len(table)]
     return {**found, "summary": "\n\n".join(short)}
