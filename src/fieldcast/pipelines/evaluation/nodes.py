@@ -38,7 +38,7 @@ def score(
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
     members = limits.cap("members", evaluation.members)
     check_plan(observations, fields, splits, sparsification, limits)
-    known = {"observations": observations.attrs["digest"], "model": of(checkpoint, model, splits)}
+    known = {"observations": observations.attrs["digest"], "model": origin_now(checkpoint, model, splits)}
     refuse_other_draws(
         reconstructions, "reconstructions", "reconstruction", members=members, seed=seed, **known
     )
@@ -74,7 +74,7 @@ def score_forecasts(
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
     check_starts(starts, fields, splits, rollout, limits)
-    known = {"model": of(checkpoint, model, splits), "feed": options.feed}
+    known = {"model": origin_now(checkpoint, model, splits), "feed": options.feed}
     refuse_other_draws(forecasts, "forecasts", "rollout", **known)
     return against_the_truth(forecasts, starts, fields, climatology, normalisation, seed)
 
@@ -134,7 +134,7 @@ def score_samples(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; and real and nearest training states to be shown."""
     asked = sampling.capped(limits)
-    known_by = {"model": of(checkpoint, model, splits), "data": fields.attrs["digest"]}
+    known_by = {"model": origin_now(checkpoint, model, splits), "data": fields.attrs["digest"]}
     for drawn in (samples, latents):
         if drawn is not None:
             refuse_other_draws(drawn, "samples", "sampling", **asked, seed=seed, **known_by)
@@ -150,7 +150,7 @@ def score_samples(
         noise=known.noise,
         seed=seed,
     )
-    features, test = known.known["weights"], test_times(fields, splits)
+    features, test = known.known["weights"], tested(fields, splits)
     scored = scored_samples(fields.attrs["digest"], **asked, features=features, test=test)
     diagnostics = diagnostics.assign_attrs(treatment=samples.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first
@@ -169,7 +169,7 @@ def show_samples(pictures: xr.Dataset, shown: xr.Dataset) -> xr.Dataset:
     return with_pictures(shown, pictures)
 
 
-def of(checkpoint: bytes, model: dict[str, Any], splits: dict[str, Any]) -> str:
+def origin_now(checkpoint: bytes, model: dict[str, Any], splits: dict[str, Any]) -> str:
     """The origin of what is drawn from a checkpoint now; one sentence if it was trained on other splits."""
     header = read_header(checkpoint, "the checkpoint")
     if header.get("splits") != splits:
@@ -179,8 +179,8 @@ def of(checkpoint: bytes, model: dict[str, Any], splits: dict[str, Any]) -> str:
     return origin(header, model)
 
 
-def test_times(fields: xr.Dataset, splits: dict[str, Any]) -> list[str]:
-    """First and last time of the test split; nothing of images, which have none."""
+def tested(fields: xr.Dataset, splits: dict[str, Any]) -> list[str]:
+    """First and last time of the test split; nothing of images, which have no times."""
     return [] if "sample" in fields.dims else list(splits["test"])
 
 

@@ -11,7 +11,7 @@ from fieldcast.fields.layout import time_varying
 from fieldcast.loops import provenance
 from fieldcast.loops.features import load_features
 from fieldcast.loops.options import Evaluation, Limits, Sampling
-from fieldcast.pipelines.evaluation.nodes import test_times, units
+from fieldcast.pipelines.evaluation.nodes import tested, units
 from fieldcast.verification.leaderboard import FORECAST, leaderboard, sample_leaderboard
 from fieldcast.verification.plots.images import Picture
 from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, pictures, report
@@ -68,7 +68,7 @@ def rank_samples(
         return pd.DataFrame(), ""
     weights = load_features(extractor).known["weights"]
     asked = {**sampling.capped(limits), "features": weights}
-    scored = scored_samples(fields.attrs["digest"], **asked, test=test_times(fields, splits))
+    scored = scored_samples(fields.attrs["digest"], **asked, test=tested(fields, splits))
     found = by_part(parts)
     table = sample_leaderboard(named(found.get("scores", {})), fields.attrs["digest"], scored)
     return table, sample_short_table(table, found.get("diagnostics", {}))

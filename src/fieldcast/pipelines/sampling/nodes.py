@@ -29,8 +29,9 @@ def draw(
     begin = time.perf_counter()
     x = draw_states(one, asked["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
-    known = {"model": origin(made.header, model), "data": fields.attrs["digest"], "seed": seed, **asked}
-    samples = physical(one.space, codec, x).assign_attrs(known, treatment=codec.treatment)
+    samples = physical(one.space, codec, x).assign_attrs(
+        drawn_with(made, model, fields, seed, asked), treatment=codec.treatment
+    )
     parameters = sum(p.numel() for p in one.parameters())
     costs = {"parameters": parameters, **made.header["costs"], "sample_ms": milliseconds}
     return samples, pd.DataFrame([costs])
@@ -49,9 +50,16 @@ def look_inside(
         split = split_of(fields, splits, name, asked["likelihood"], codec, one)
         parts[name] = split, examine(one, split, asked["members"] if name == "test" else 1, codec, seed)
     split, examined = parts["test"]
-    known = {"model": origin(made.header, model), "data": fields.attrs["digest"], "seed": seed, **asked}
-    inside = insides.latents(one, examined, split, seed).assign_attrs(known)
+    inside = insides.latents(one, examined, split, seed)
+    inside = inside.assign_attrs(drawn_with(made, model, fields, seed, asked))
     return density_table(parts), inside, insides.pictures(one, codec, split, inside, seed)
+
+
+def drawn_with(
+    made: Checkpoint, model: dict[str, Any], fields: xr.Dataset, seed: int, asked: dict[str, int]
+) -> dict[str, Any]:
+    """What is stored with draws of their making: it is held against the run that scores them."""
+    return {"model": origin(made.header, model), "data": fields.attrs["digest"], "seed": seed, **asked}
 
 
 def ready(
