@@ -1,6 +1,7 @@
 """What is saved comes back, whole or not at all: round trips, streams, open readers, kills, full disks."""
 
 import ast
+import asyncio
 import base64
 import errno
 import gc
@@ -28,6 +29,7 @@ from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 from PIL import Image
+from zarr.storage import LocalStore
 
 from fieldcast.datasets import (
     BytesDataset,
@@ -341,6 +343,25 @@ def test_a_full_disk_is_one_sentence_and_harms_nothing(
     xr.testing.assert_identical(zarr.load(), weather())
     pd.testing.assert_frame_equal(table.load(), old)
     assert leftovers(tmp_path) == []
+
+
+def test_writes_that_go_on_after_one_has_failed_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """zarr writes objects side by side: here one fails before the others have begun."""
+    write = LocalStore.set
+
+    async def late(store: LocalStore, key: str, value: Any) -> None:
+        if key.endswith(".zgroup"):
+            full_disk()
+        await asyncio.sleep(0.3)
+        await write(store, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", late)
+    with pytest.raises(DatasetError, match="No space left on device"):
+        ZarrDataset(filepath=str(tmp_path / "a.zarr")).save(weather())
+    time.sleep(0.6)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- files

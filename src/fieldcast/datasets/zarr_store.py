@@ -1,5 +1,6 @@
 """Zarr stores with xarray, whole or absent, written at once or piece by piece."""
 
+import asyncio
 import json
 import os
 import uuid
@@ -13,6 +14,7 @@ import xarray as xr
 import zarr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview
+from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from fieldcast.datasets.encoding import ORDER, as_saved, chunks_of, evenly_chunked, whole_seconds, with_words
@@ -93,6 +95,7 @@ class ZarrDataset(Located):
                 if piece == pieces - 1:
                     self._publish()
             except OSError:
+                sync(others_end())
                 self._remove(self._beside("partial"))
                 raise
 
@@ -209,6 +212,12 @@ class ZarrDataset(Located):
     def _remove(self, path: str) -> None:
         if self._fs.exists(path):
             self._fs.rm(path, recursive=True)
+
+
+async def others_end() -> None:
+    """When one of several writes fails, zarr raises and lets the others go on, into what is to be removed."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def ends(coordinate: xr.DataArray) -> str:
