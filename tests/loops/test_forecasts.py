@@ -125,6 +125,10 @@ def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch)
     assert rest[-1].snapshots.identical(whole[-1].snapshots)
     done = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f"))
     pd.testing.assert_frame_equal(done[0].table, whole[-1].table)
+    asked = {**chosen, "stability_steps": 9}  # fewer than were made
+    less = list(stability(made(world, chosen, times="stability"), asked, world.fields, whole[-1].state, "f"))
+    pd.testing.assert_frame_equal(less[0].table, whole[8].table)
+    assert less[0].snapshots.identical(whole[8].snapshots)
     other = next(
         stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "g")
     )

@@ -238,6 +238,17 @@ def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
         assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
 
 
+def test_a_long_rollout_of_an_earlier_training_is_left_out(whole: Path) -> None:
+    """Trained again and rolled out, but for the long rollout: that which is stored is of the weights of before."""
+    fields = xr.open_zarr(whole / "03_primary/fields.zarr")
+    starts = json.loads((whole / "04_feature/starts.json").read_text())
+    scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")
+    long = pd.read_csv(whole / "07_model_output/forecast/vae/stability.csv")
+    for table, shown in ((long, True), (long.assign(model="0" * 12), False)):
+        _, text = rank_forecasts(starts, fields, 0, vae__scores=scores, vae__stability=table)
+        assert ("long rollout" in text) is shown
+
+
 UNFIT: list[tuple[str, dict[str, Any], str]] = [
     (
         "vae_direct",

@@ -75,6 +75,7 @@ def test_forecasts_are_shown_by_lead() -> None:
             forecast_row("mine", 3, "crps", float("inf"), 0.1, float("nan")),
             forecast_row("mine", 1, "ssr", 0.9, 0.8, 1.0),
             forecast_row("mine", 3, "rmse", 12345678.0, 0.1, 0.2),
+            forecast_row("mine", 1, "energy", 0.5, 0.4, 0.6),
             forecast_row("mine", 1, "crps_minus_lim", -0.25, -0.3, -0.125),
             # none of these is shown
             forecast_row("mine", 4, "crps", 9.0, 9.0, 9.0),
@@ -99,6 +100,10 @@ def test_forecasts_are_shown_by_lead() -> None:
         "lead               1 d      3 d",
         "mine            0.900",
         "",
+        "energy score: all cells and variables of a state together (lower is better)",
+        "lead               1 d      3 d",
+        "mine            0.500",
+        "",
         "CRPS minus that of the linear inverse model (95 % interval of the paired difference; * it leaves out 0)",
         "lead                                1 d                       3 d",
         "mine           -0.250 (-0.300, -0.125)*",
@@ -106,6 +111,24 @@ def test_forecasts_are_shown_by_lead() -> None:
     hourly = board.assign(lead_hours=board["lead_hours"] / 8, region="domain")
     assert "0.375 d" in forecast_short_table(hourly)
     assert forecast_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+
+
+def test_the_end_of_skill_stands_in_a_sentence() -> None:
+    skills = {
+        "far": (0.5, 0.1),
+        "near": (0.2, -0.2),
+        "none": (-0.1, 0.3),
+        "climatological_ensemble": (0.0, 0.0),
+    }
+    rows = [
+        forecast_row(name, days, score, value, value, value) | {"seed": 0}
+        for name, values in skills.items()
+        for days, value in zip((1, 3), values, strict=True)
+        for score in ("crps", "skill")
+    ]
+    said = "skill over the climatological ensemble, by CRPS, ends after (days): far > 3, near 2.0, none 0.0"
+    assert forecast_short_table(pd.DataFrame(rows)).splitlines()[-2:] == ["", said]
+    assert said not in forecast_short_table(pd.DataFrame(rows).drop(columns="seed"))
 
 
 def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:

@@ -26,7 +26,10 @@ SAVE_EVERY = 30.0  # seconds
 
 
 class Stability(NamedTuple):
-    """A row a step, the snapshots so far, and the state that the rollout is gone on from."""
+    """A row a step, the snapshots so far, and the state that the rollout is gone on from.
+
+    Table and snapshots say in `model` what they are of, as forecasts do.
+    """
 
     table: pd.DataFrame
     snapshots: xr.Dataset
@@ -46,11 +49,13 @@ def stability(
         f"{forecaster.mark(origin, starts)} stability {starts['stability']}",
     )
     first, rows, header = forecaster.resumed(earlier, known)
-    table, kept = list(header.get("table", [])), kept_before(earlier) if header and earlier else {}
+    # a state may have been asked for more steps than are wanted now
+    table = [row for row in header.get("table", []) if row["step"] <= steps]
+    kept = {n: x for n, x in kept_before(earlier).items() if n <= steps} if header and earlier else {}
     if first > steps:
-        yield Stability(pd.DataFrame(table), shown(forecaster, kept), earlier or b"")
+        yield known_as(origin, table, shown(forecaster, kept), earlier or b"")
         return
-    measure, last = Measure(forecaster, fields), time.monotonic()
+    measure, last = Measure(forecaster, fields, steps), time.monotonic()
     for ensemble in forecaster.run(steps, first, rows):
         table.append({"step": ensemble.number, **measure(ensemble)})
         if ensemble.number in SNAPSHOTS:
@@ -59,22 +64,28 @@ def stability(
             state = forecaster.state(
                 ensemble, known, {f"snapshot.{n}": x for n, x in kept.items()}, table=table
             )
-            yield Stability(pd.DataFrame(table), shown(forecaster, kept), state)
+            yield known_as(origin, table, shown(forecaster, kept), state)
             last = time.monotonic()
+
+
+def known_as(origin: str, table: list[dict[str, Any]], snapshots: xr.Dataset, state: bytes) -> Stability:
+    """What is there so far, of the model of this origin."""
+    return Stability(pd.DataFrame(table).assign(model=origin), snapshots.assign_attrs(model=origin), state)
 
 
 class Measure:
     """Statistics of one step, against the truth where there is any."""
 
-    def __init__(self, forecaster: Forecaster, fields: xr.Dataset):
+    def __init__(self, forecaster: Forecaster, fields: xr.Dataset, steps: int):
         space = forecaster.model.space
         self.forecaster, self.fields, self.wraps = forecaster, fields, space.wraps
+        times = np.stack([forecaster.valid(number) for number in range(1, steps + 1)])
+        self.places = calendars.positions(fields["time"], calendars.iso(times.ravel())).reshape(times.shape)
         self.area = (space.area * space.exists).cpu().numpy()
         self.reference = zonal_power(self.states(forecaster.places), self.area, self.wraps)
 
     def __call__(self, ensemble: Ensemble) -> dict[str, Any]:
-        times = calendars.iso(self.forecaster.valid(ensemble.number))
-        places = calendars.positions(self.fields["time"], times)
+        places = self.places[ensemble.number - 1]
         truth = self.states(places) if (places >= 0).all() else None
         x = ensemble.x.float().cpu().numpy()
         return step_statistics(x, truth, self.area, reference=self.reference, wraps=self.wraps)

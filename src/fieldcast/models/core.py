@@ -162,6 +162,7 @@ class Model(nn.Module, ABC):
 
     history: int = 0  # the l that context.past must hold
     deterministic: bool = False  # every draw is the same: one member says all
+    evaluations: int = 1  # of its network in a draw
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 
     def __init__(self, space: Space):

@@ -18,6 +18,7 @@ from fieldcast.models.draws import Draws
 from fieldcast.models.shapiro import Shapiro
 
 MOVED_STREAM = 7000  # of what states are moved by while training
+EVALUATIONS = {"euler": 1, "rk4": 4}  # of the right-hand side in a step
 
 
 class Stepped(Trained):
@@ -63,6 +64,7 @@ class Stepped(Trained):
                 "model.noise moves the last states of a forecast: of a reconstruction there are none."
             )
         self.history, self.ensemble = model.history, model.ensemble
+        self.evaluations = EVALUATIONS[scheme] * model.evaluations
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
 

@@ -6,10 +6,12 @@ Of the latter a cell is the mean over seeds ± its standard deviation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, isnan
+from math import ceil, isinf, isnan
+from textwrap import wrap
 
 import pandas as pd
 
+from .leaderboard import skill_horizon
 from .regions import WHOLE
 from .stability import WILD, stability_horizons
 
@@ -23,6 +25,7 @@ FORECAST = {
     "crps": "fair CRPS (lower is better)",
     "rmse": "RMSE of the ensemble mean (lower is better)",
     "ssr": "spread-skill ratio (1: the ensemble knows its error)",
+    "energy": "energy score: all cells and variables of a state together (lower is better)",
     "crps_minus_lim": "CRPS minus that of the linear inverse model",
 }
 PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
@@ -61,8 +64,8 @@ def forecast_short_table(
 ) -> str:
     """Plain text: experiments by lead, mean over variables in anomaly standard deviations, over the whole grid.
 
-    At 1, 2, 3, 5 and 10 days where these were scored, else at the first five leads; below, what the long rollouts
-    came to, if there are any.
+    At 1, 2, 3, 5 and 10 days where these were scored, else at the first five leads; below, until when each has skill,
+    and what the long rollouts came to, if there are any.
     """
     chosen = leaderboard[(leaderboard["variable"] == "all") & leaderboard["region"].isin(WHOLE)]
     if chosen.empty:
@@ -71,9 +74,22 @@ def forecast_short_table(
     shown = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
     levels = {lead: f"{lead / 24:.4g} d" for lead in shown}
     title = f"Forecasts, all variables, {chosen['region'].iloc[0]}; anomaly standard deviations"
-    told = [title, *seeds_told(chosen), *blocks(chosen, "lead_hours", levels, FORECAST)]
+    told = [title, *seeds_told(chosen), *blocks(chosen, "lead_hours", levels, FORECAST), *horizons(chosen)]
     known = {name: (stability or {}).get(name) for name in by_crps(chosen)}
     return "\n".join([*told, *long_rollouts({name: one for name, one in known.items() if one is not None})])
+
+
+def horizons(leaderboard: pd.DataFrame) -> list[str]:
+    """The days at which the skill of each experiment ends, in one sentence; of one seed only."""
+    if "seed" not in leaderboard or leaderboard["seed"].nunique() != 1:
+        return []
+    found = skill_horizon(leaderboard)
+    found = found[found["experiment"] != "climatological_ensemble"].sort_values("lead_hours", ascending=False)
+    last = f"> {leaderboard['lead_hours'].max() / 24:.4g}"
+    days = (last if isinf(hours) else f"{hours / 24:.1f}" for hours in found["lead_hours"])
+    named = [f"{name} {day}" for name, day in zip(found["experiment"], days, strict=True)]
+    told = f"skill over the climatological ensemble, by CRPS, ends after (days): {', '.join(named)}"
+    return ["", *wrap(told, LINE)] if named else []
 
 
 def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:

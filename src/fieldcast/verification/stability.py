@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .spectra import NEGLIGIBLE, zonal_spectrum
 
@@ -84,9 +84,15 @@ def short_waves(
     """Ratio of powers at the shortest third of those waves that the truth has; NaN without a truth."""
     if truth is None or not truth[1:].sum() > 0:
         return float("nan")
-    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
-    short = waves[-max(1, len(waves) // 3) :]
+    short = third(truth, shortest=True)
     return float(power[short].sum() / truth[short].sum())
+
+
+def third(truth: Float[np.ndarray, " wavenumber"], *, shortest: bool) -> Int[np.ndarray, " third"]:
+    """The shortest or the longest third of those waves that the truth has, by wavenumber."""
+    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
+    size = max(1, len(waves) // 3)
+    return waves[-size:] if shortest else waves[:size]
 
 
 def stability_table(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

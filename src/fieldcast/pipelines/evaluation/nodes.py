@@ -108,7 +108,8 @@ def against_the_truth(
         starts=starts,
     )
     scored = scored_starts(starts, units(forecasts), starts["members"])
-    return stamp(scores, "", seed, starts["data"], scored), diagnostics
+    model = forecasts.attrs["model"]
+    return stamp(scores.assign(model=model), "", seed, starts["data"], scored), diagnostics
 
 
 def summarise_forecasts(scores: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -49,11 +49,11 @@ def rank_forecasts(
     if starts is None:
         return pd.DataFrame(), ""
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
-    found = by_part(parts)
+    found = of_one_model(by_part(parts))
     table = leaderboard(
         named(found.get("scores", {})), fields.attrs["digest"], scored, seed=seed, layout=FORECAST
     )
-    return table, forecast_short_table(table, found.get("stability", {}))
+    return table, forecast_short_table(table, found["stability"])
 
 
 def rank_samples(
@@ -93,7 +93,7 @@ def gather_forecasts(
     """The same of forecasts, with their animation and the table of all long rollouts."""
     if starts is None or leaderboard.empty:
         return {}, {}, {}, b"", pd.DataFrame()
-    task = Forecast(leaderboard=leaderboard, starts=starts, **by_part(parts))
+    task = Forecast(leaderboard=leaderboard, starts=starts, **of_one_model(by_part(parts)))
     return {"forecast": task}, *drawn(task), task.animation() or b"", stability_table(task.stability)
 
 
@@ -146,6 +146,20 @@ def by_part(parts: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None and len(value):
             found[part][experiment] = value
     return {**found, "experiments": sorted({name.rpartition("__")[0] for name in parts})}
+
+
+def of_one_model(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts without long rollouts of other weights than those whose forecasts were scored: of an earlier training."""
+    scored = {name: model_of(table) for name, table in found.get("scores", {}).items()}
+    long = found.get("stability", {})
+    stability = {name: table for name, table in long.items() if scored.get(name) == model_of(table)}
+    snapshots = {name: one for name, one in found.get("snapshots", {}).items() if name in stability}
+    return {**found, "stability": stability, "snapshots": snapshots}
+
+
+def model_of(table: pd.DataFrame) -> str:
+    """The origin of what it is of; tables of earlier versions do not know."""
+    return str(table["model"].iloc[0]) if "model" in table else ""
 
 
 def drawn(task: Reconstruct | Forecast | Sample) -> Drawn:

@@ -40,7 +40,7 @@ def roll(
     known = {"parameters": sum(p.numel() for p in made.model.parameters()), **made.header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
     for piece in forecast(forecaster, starts, earlier if leads else None, origin(made.header, model), leads):
-        costs = {**known, "evaluations": forecaster.evaluations, "sample_ms": piece.sample_ms}
+        costs = {**known, "evaluations": made.model.evaluations, "sample_ms": piece.sample_ms}
         yield piece.forecasts, piece.state, pd.DataFrame([costs])
 
 

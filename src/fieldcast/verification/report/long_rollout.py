@@ -20,6 +20,14 @@ CURVES = (
 )
 SPECTRA = "Power of two members at each snapshot over the power of the scored truth; 1 is the right amount."
 MAPS = "One member of one start; colours of the first map for all."
+STD, POWER = (
+    (0.5, 2.0),
+    (0.1, 10.0),
+)  # what counts as the right amount of variance, and of power at short waves
+SIZE = (
+    f" end with a standard deviation outside {STD[0]:g} to {STD[1]:g}, or with power at short waves outside "
+    f"{POWER[0]:g} to {POWER[1]:g} times the truth’s."
+)
 HEAD = (
     *("experiment", "MSE below 1 until step", "passes the climatology at step", "wild at step"),
     *("blew up at step", "standard deviation at the end", "mean at the end", "power at short waves / truth"),
@@ -42,7 +50,7 @@ def long_rollout(results: Results, figures: Mapping[str, Picture]) -> Markup:
 
 
 def fates(found: pd.DataFrame) -> Markup:
-    """Which experiments blew up, which went wild, and when; how many did neither."""
+    """Which experiments blew up or went wild, and when; which others lack the variance or the power of weather."""
     lost = found["blow_up"].notna()
     wild = found["wild"].notna() & ~lost
     told = [
@@ -53,11 +61,12 @@ def fates(found: pd.DataFrame) -> Markup:
         )
         if chosen.any()
     ]
-    steady = int((~lost & ~wild).sum())
-    which = f"The other {steady}" if told else f"All {steady} experiments"
-    return paragraph(
-        *told, f"{which} stayed finite and below {WILD:g} over {int(found['steps'].max())} steps."
-    )
+    finite = found[~lost & ~wild]
+    which = f"The other {len(finite)}" if told else f"All {len(finite)} experiments"
+    steady = f"{which} stayed finite and below {WILD:g} over {int(found['steps'].max())} steps."
+    kept = finite["std"].between(*STD) & finite["spectrum_ratio"].between(*POWER)
+    gone = [tag("code", name) for name in finite.loc[~kept, "experiment"]]
+    return paragraph(*told, steady, *([" Of these, ", join(gone, ", "), SIZE] if gone else []))
 
 
 def those(found: pd.DataFrame, column: str) -> list[Markup]:

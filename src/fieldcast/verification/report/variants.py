@@ -12,7 +12,7 @@ import xarray as xr
 from ..layout import FORECAST, Comparison, Layout
 from ..leaderboard import leaderboard
 from ..metrics import difference
-from ..stability import short_waves
+from ..stability import third
 from .board import Score
 from .equal_cost import EqualCost
 from .forecast_results import Lead, LeadBoard, Results, few
@@ -134,34 +134,31 @@ def costs_against(results: Results, question: Question) -> str:
 
 
 def of_the_mean(results: Results) -> list[Markup]:
-    """What going on from the mean does to the spectrum."""
+    """What going on from the mean does to the spectrum: its power over that of members, at long and short waves."""
     fed, free = (results.diagnostics.get(name) for name in ("vae_mean", "vae"))
     if fed is None or free is None:
         return []
-    lead = few([Lead(float(hours)) for hours in fed["lead"].to_numpy()])[-1]
-    mean, members = ends(fed, lead, "mean"), ends(free, lead, "members")
-    if not (mean and members):
-        return []
-    start = ["What going on from the mean does to the spectrum (", tag("code", "vae_mean"), "): "]
-    text = (
-        f"{lead} ahead, the mean that goes on has {mean} of the truth’s power at the shortest third of the "
-    )
-    return [join([*start, text, "wavelengths, members of ", tag("code", "vae"), f" {members}."])]
-
-
-def ends(diagnostics: xr.Dataset, lead: Lead, kind: str) -> str:
-    """The least and the largest ratio of powers at short waves, over variables, in per cent."""
-    place = np.flatnonzero(np.isclose(diagnostics["lead"], lead.hours))
-    if not len(place):
-        return ""
-    one = diagnostics.isel(lead=int(place[0]))
-    ratios = [
-        100 * short_waves(power, truth)
-        for power, truth in zip(
-            one[f"spectrum_{kind}"].to_numpy(), one["spectrum_truth"].to_numpy(), strict=True
-        )
+    leads = few([Lead(float(hours)) for hours in fed["lead"].to_numpy()])
+    told = [
+        f"{lead} ahead {share(fed, free, lead, shortest=False)} at long waves, "
+        f"{share(fed, free, lead, shortest=True)} at short"
+        for lead in dict.fromkeys((leads[0], leads[-1]))
     ]
+    names = tag("code", "vae_mean"), tag("code", "vae")
+    start = "What going on from the mean does to the spectrum: of the power of members of "
+    thirds = "; the longest and the shortest third of the wavelengths that the truth has."
+    return [join([start, names[1], " the mean of ", names[0], " has, ", join(told, "; "), thirds])]
+
+
+def share(fed: xr.Dataset, free: xr.Dataset, lead: Lead, *, shortest: bool) -> str:
+    """The least and the largest ratio of powers, over variables, in per cent."""
+    mean, members, truth = (
+        one[name].isel(lead=int(np.abs(one["lead"].to_numpy() - lead.hours).argmin())).to_numpy()
+        for one, name in ((fed, "spectrum_mean"), (free, "spectrum_members"), (free, "spectrum_truth"))
+    )
+    waves = [third(of_truth, shortest=shortest) for of_truth in truth]
+    ratios = [100 * a[w].sum() / b[w].sum() for a, b, w in zip(mean, members, waves, strict=True)]
     if not np.isfinite(ratios).all():
-        return ""
+        return "no finite share"
     low, high = (significant(value, 2) for value in (min(ratios), max(ratios)))
     return f"{low} %" if low == high else f"{low} to {high} %"
