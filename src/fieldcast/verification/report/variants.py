@@ -49,8 +49,8 @@ QUESTIONS = (
 )
 INTRODUCTION = (
     "Same data, same starts. Differences of fair CRPS are paired start by start, with 95 % intervals. What each was "
-    "trained for stands in the table: the budgets are equal where the steps are, unless the clock (fit.minutes) ended "
-    "one sooner. A step of RK4 asks the network four times, so it is fair to look at the cost beside the score."
+    "trained for, in steps and seconds, stands in the table: as configured the steps take all of them about the same "
+    "time. A step of RK4 asks the network four times, so it is fair to look at the cost beside the score."
 )
 
 
