@@ -87,9 +87,9 @@ class Checks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Print it."""
-        for text in self._to_read.values():
-            click.echo(text)
+        """Print it, with an empty line between two tables."""
+        if self._to_read:
+            click.echo("\n\n".join(text.strip("\n") for text in self._to_read.values()))
 
 
 def check_keys(given: Mapping[str, Any], parameters: Mapping[str, Any], conf: Path) -> None:
