@@ -20,10 +20,8 @@ CURVES = (
 )
 SPECTRA = "Power of two members at each snapshot over the power of the scored truth; 1 is the right amount."
 MAPS = "One member of one start; colours of the first map for all."
-STD, POWER = (
-    (0.5, 2.0),
-    (0.1, 10.0),
-)  # what counts as the right amount of variance, and of power at short waves
+STD = 0.5, 2.0  # what counts as the right amount of variance
+POWER = 0.1, 10.0  # of power at short waves, over the truth's
 SIZE = (
     f" end with a standard deviation outside {STD[0]:g} to {STD[1]:g}, or with power at short waves outside "
     f"{POWER[0]:g} to {POWER[1]:g} times the truth’s."
