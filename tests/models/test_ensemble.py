@@ -6,6 +6,7 @@ import xarray as xr
 from scores.probability import crps_for_ensemble
 
 from fieldcast.errors import InputError
+from fieldcast.models.contrasts import contrast_crps
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.draws import Draws
 from fieldcast.models.ensemble import Ensemble
@@ -27,8 +28,9 @@ def context(space, rows=3):
     return Context(rows, past=past, day=torch.linspace(0, 1, rows))
 
 
-def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch(space):
-    model, c = network(space), context(space)
+@pytest.mark.parametrize("fields", [0, 3])
+def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch(space, fields):
+    model, c = network(space, fields=fields), context(space)
     x = model.sample(c, Draws(0, torch.arange(3), 4))
     alone = model.sample(c[torch.tensor([2])], Draws(0, torch.tensor([2]), 4))
     assert torch.allclose(x[2:], alone, atol=1e-6)
@@ -59,6 +61,7 @@ def test_the_memory_is_in_days_whatever_the_step(sized):
     ("wrong", "words"),
     [
         ({"lasting": 1.5}, r"lasting is 1\.5: a share of the noise, from 0 to 1"),
+        ({"contrasts": -0.5}, r"contrasts is -0\.5: a share of the loss, from 0 to 1"),
         ({"memory": 0}, "memory is 0: a number of days above 0"),
     ],
 )
@@ -102,3 +105,13 @@ def test_one_normal_distribution_is_recovered(sized):
     x = model.sample(c, Draws(1, torch.arange(1), 500)).detach()
     assert float(x.mean()) == pytest.approx(1, abs=0.1)
     assert float(x.std(dim=1).mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_contrasts_have_their_share_of_the_loss(space):
+    model, c = network(space, contrasts=0.3), context(space)
+    truth, draws = torch.randn(3, *space.state), Draws(0, torch.arange(3), 3)
+    drawn = model.sample(c, draws)
+    terms = model.compare(truth, drawn, c, draws)
+    cells = network(space).compare(truth, drawn, c, draws).total
+    assert torch.allclose(terms.total, 0.7 * cells + 0.3 * contrast_crps(drawn, truth, space))
+    assert set(terms.parts) == {"crps", "spread", "contrasts"}

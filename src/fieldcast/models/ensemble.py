@@ -3,7 +3,9 @@
     loss = mean over cells of CRPS(x^1 .. x^M; x),
 
 the exactly fair CRPS of two or more of its own draws (Gneiting and Raftery 2007, eq. 21; Ferro 2014, eq. 8). No
-likelihood is assumed: the noise becomes whatever spread lowers the score.
+likelihood is assumed: the noise becomes whatever spread lowers the score. This asks for the right distribution in each
+cell; a share of the loss may be the same score of differences between cells (contrasts.py), which asks for members
+that look like weather, too.
 
 A share of the numbers e may last: over a rollout they are red noise. The errors of a model are alike from one step to
 the next, while members that differ by numbers of each step alone drift apart like random walks, and where the spread is
@@ -19,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
+from fieldcast.models.contrasts import contrast_crps
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
 from fieldcast.models.crps import fair_crps
 from fieldcast.models.draws import Draws
@@ -35,6 +38,8 @@ class Ensemble(Trained):
 
     Members share nothing but the context; the numbers act on every cell, so that a draw is one coherent field.
 
+    fields: of noise besides, on the coarsest cells of the U-Net, new at every step: what differs from place to place.
+    contrasts: share of the loss that the score of contrasts has.
     lasting: share of the numbers that are red noise; what they mean is learned over rollouts, and without rollouts in
         its training a model spreads far too wide by them.
     memory: of the red noise, in days; in steps where the data do not say how long one is.
@@ -42,46 +47,55 @@ class Ensemble(Trained):
     Raises
     ------
     InputError
-        For a share outside 0 to 1, or a memory that is not above 0.
+        For shares outside 0 to 1, or a memory that is not above 0.
     """
 
     ensemble = True
 
     def __init__(
         self, space: Space, history: int = 2, noise: int = 32, lasting: float | int = 0,
-        memory: float | int = 10.0, channels: Sequence[int] = (64, 128), patch: int = 2,
+        memory: float | int = 10.0, fields: int = 0, contrasts: float | int = 0,
+        channels: Sequence[int] = (64, 128), patch: int = 2,
     ):  # fmt: skip
         super().__init__(space)
         if not 0 <= lasting <= 1:
             raise InputError(f"lasting is {lasting:g}: a share of the noise, from 0 to 1.")
+        if not 0 <= contrasts <= 1:
+            raise InputError(f"contrasts is {contrasts:g}: a share of the loss, from 0 to 1.")
         if memory <= 0:
             raise InputError(f"memory is {memory:g}: a number of days above 0.")
-        self.history = history
+        self.history, self.fields, self.contrasts = history, fields, contrasts
         self.red = round(lasting * noise)
         self.white = noise - self.red
         self.memory_steps = memory / (space.step / 24 or 1)
         inputs = history * len(space.variables) + 2 + len(space.static)
         self.network = UNet(
-            inputs, len(space.variables), space.shape, space.wraps, channels, noise=noise, patch=patch
+            inputs, len(space.variables), space.shape, space.wraps, channels, noise, fields, patch=patch
         )
-        for block in self.network.modules():
-            if isinstance(block, ResidualBlock) and block.film is not None:
-                for weight in block.film.parameters():
+        films = [block.film for block in self.network.modules() if isinstance(block, ResidualBlock)]
+        for layer in (*films, self.network.fields):
+            if layer is not None:
+                for weight in layer.parameters():
                     weight.data.mul_(WEAK)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         red, white = red_noise(draws, self.red, self.memory_steps), draws.normal(self.white)
         noise = torch.cat([red, white], dim=-1)  # (B, M, noise)
         known = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
-        return self.network(known, noise.flatten(0, 1)).unflatten(0, noise.shape[:2])
+        fields = draws.normal(self.fields, *self.network.coarsest).flatten(0, 1) if self.fields else None
+        return self.network(known, noise.flatten(0, 1), fields).unflatten(0, noise.shape[:2])
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
         return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: Draws) -> Terms:
-        """Area-weighted mean of the fair CRPS over cells and variables."""
+        """(1 - s) CRPS of cells + s CRPS of contrasts, s = `contrasts`; means by area, over all variables."""
         weight = self.space.weight
         crps = (fair_crps(drawn, x) * weight).sum(dim=(2, 3)).mean()
         with torch.no_grad():
             spread = (drawn.var(dim=1) * weight).sum(dim=(2, 3)).mean().sqrt()
-        return Terms(crps, {"crps": crps, "spread": spread})
+        parts = {"crps": crps, "spread": spread}
+        if not self.contrasts:
+            return Terms(crps, parts)
+        apart = contrast_crps(drawn, x, self.space)
+        return Terms((1 - self.contrasts) * crps + self.contrasts * apart, {**parts, "contrasts": apart})

@@ -147,11 +147,15 @@ class UNet(nn.Module):
 
     It works on patches of `patch` x `patch` cells, whose values are channels: weather is smooth between neighbouring
     cells, and the finest level is what costs. The last layer starts at zero, so that a correction starts as none.
+
+    noise: numbers that every block sees, the same in all cells.
+    fields: of noise, on the cells of the coarsest level, whose shape is `coarsest`; from there they reach the finer
+        ones as structures of weather do, while noise on the finest cells would feed waves that no state has.
     """
 
     def __init__(
         self, inputs: int, outputs: int, shape: tuple[int, int], wraps: bool,
-        channels: Sequence[int] = (64, 128), noise: int = 0, positions: int = 4, patch: int = 2,
+        channels: Sequence[int] = (64, 128), noise: int = 0, fields: int = 0, positions: int = 4, patch: int = 2,
     ):  # fmt: skip
         super().__init__()
         self.patch = patch
@@ -162,7 +166,8 @@ class UNet(nn.Module):
         self.first = GridConv(inputs * patch**2 + positions, channels[0], wraps)
         self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
         self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(channels))
-        y, x = halved(shape, len(channels) - 1)
+        self.coarsest = y, x = halved(shape, len(channels) - 1)
+        self.fields = nn.Conv2d(fields, channels[-1], 1, bias=False) if fields else None
         self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1], wraps, film) for _ in range(2))
         self.mixing = Mixing(channels[-1], y * x)
         self.up = nn.ModuleList(
@@ -174,8 +179,9 @@ class UNet(nn.Module):
         nn.init.zeros_(self.last.convolution.bias)
 
     def forward(
-        self, x: Float[Tensor, "batch c y x"], noise: Float[Tensor, "batch noise"] | None = None
-    ) -> Float[Tensor, "batch outputs y x"]:
+        self, x: Float[Tensor, "batch c y x"], noise: Float[Tensor, "batch noise"] | None = None,
+        fields: Float[Tensor, "batch fields y2 x2"] | None = None,
+    ) -> Float[Tensor, "batch outputs y x"]:  # fmt: skip
         film = self.embed(noise) if self.embed is not None and noise is not None else None
         y_size, x_size = x.shape[-2:]
         whole = (0, -x_size % self.patch, 0, -y_size % self.patch)
@@ -186,6 +192,8 @@ class UNet(nn.Module):
             x = block(x, film)
             kept.append(x)
             x = shrink(x)
+        if self.fields is not None and fields is not None:
+            x = x + self.fields(fields)
         x = self.middle[1](self.mixing(self.middle[0](x, film)), film)
         for block in self.up:
             fine = kept.pop()
