@@ -60,7 +60,8 @@ def covariance(seed):
 def in_cells(model, matrix):
     """Blocks of a matrix between coefficients as matrices between cells: F M (F^T A F)^-1 F^T A."""
     f = model.features.flatten(1).double().numpy()
-    to = np.stack([model.coefficients(row, 700).double().numpy() for row in torch.eye(CELLS)], axis=1)
+    variances = model.mode_variances()
+    to = np.stack([model.coefficients(row, variances).double().numpy() for row in torch.eye(CELLS)], axis=1)
     return [f.T @ block @ to for block in np.split(np.asarray(matrix), matrix.shape[1] // len(f), axis=1)]
 
 
@@ -167,8 +168,8 @@ def test_what_the_modes_leave_out_persists_and_keeps_its_variance(space):
     per_cell = f[:30].square().sum(0) + made.scale.square() * f[30:].square().sum(0)
     assert torch.allclose(per_cell, x.square().mean(0).flatten(), rtol=1e-4)
     now = Draws(1, torch.arange(1)).normal(*space.state)[:, 0].flatten(1)
-    r = now - model.coefficients(now, 30) @ f[:30]
-    assert model.coefficients(r, 30).abs().max() < 1e-4
+    r = now - model.coefficients(now, made.L) @ f[:30]
+    assert model.coefficients(r, made.L).abs().max() < 1e-4
     past = r.unflatten(1, space.state)[:, None].expand(-1, 2, -1, -1, -1)
     drawn = model.sample(Context(1, past=past), Draws(0, torch.arange(1), members=4000))[0].flatten(1)
     noise = drawn - 0.6 * r

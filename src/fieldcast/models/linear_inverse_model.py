@@ -53,6 +53,7 @@ class Operators(NamedTuple):
     Q: Float[Tensor, "mode mode"]
     root: Float[Tensor, "mode mode"]  # root root^T = Q
     scale: Float[Tensor, " cell"]  # of d, from the modes beyond the truncation
+    L: Float[Tensor, " mode"]  # variances of the modes
 
 
 def lagged_covariances(
@@ -121,28 +122,33 @@ class LinearInverseModel(Solved):
         x = known.states.flatten(1)
         self.variance = x.square().mean(0).unflatten(0, self.space.state)
         self.features = modes(x, self._area(), MODES).unflatten(1, self.space.state)
-        a = self.coefficients(x, int(max(self.choices["truncation"])))
+        a = self.coefficients(x, self.mode_variances()[: int(max(self.choices["truncation"]))])
         self.covariances = lagged_covariances(a.double(), known)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         if c.past is None:
             raise ValueError("a forecast needs a past")
         operators, f = self.operators(), self.features.flatten(1)
-        k, p = len(operators.Q), float(self.persistence)
+        k, p = len(operators.L), float(self.persistence)
         past = torch.where(self.space.exists, c.past[:, -int(self.states) :], 0.0).flatten(2)
-        a = self.coefficients(past, k)  # (B, 1 or 2, K), oldest first
-        r = past[:, -1] - a[:, -1] @ f[:k]
-        mean = a.flip(1).flatten(1) @ operators.G.T @ f[:k] + p * r
-        x = mean[:, None].expand(-1, draws.members, -1)
-        if not self.deterministic:
+        a = self.coefficients(past, operators.L)  # (B, 1 or 2, K), oldest first
+        ahead = a.flip(1).flatten(1) @ operators.G.T
+        # F ahead + p r, where r = x - F a
+        mean, persisting = (ahead - p * a[:, -1])[:, None], p * past[:, None, -1]
+        if self.deterministic:
+            x = (mean @ f[:k] + persisting).expand(-1, draws.members, -1)
+        else:
             e, d = draws.normal(len(f)).split([k, len(f) - k], dim=-1)
-            x = x + e @ operators.root.T @ f[:k] + (1 - p**2) ** 0.5 * operators.scale * (d @ f[k:])
+            x = (mean + e @ operators.root.T) @ f[:k] + persisting
+            x = x + (1 - p**2) ** 0.5 * operators.scale * (d @ f[k:])
         return x.unflatten(-1, self.space.state)
 
-    def coefficients(self, x: Float[Tensor, "*batch cell"], count: int) -> Float[Tensor, "*batch mode"]:
-        """a of the leading modes: x = F a + r with r orthogonal to F under the area."""
-        f = self.features[:count].flatten(1)
-        return (x * self._area()) @ f.T / self._variances()[:count]
+    def coefficients(
+        self, x: Float[Tensor, "*batch cell"], variances: Float[Tensor, " mode"]
+    ) -> Float[Tensor, "*batch mode"]:
+        """a of the leading modes, given their variances: x = F a + r with r orthogonal to F under the area."""
+        f = self.features[: len(variances)].flatten(1)
+        return (x * self._area()) @ f.T / variances
 
     def operators(self) -> Operators:
         """G, Q and what is drawn with them, made once for each choice of values and each solution."""
@@ -156,19 +162,19 @@ class LinearInverseModel(Solved):
 
     def _operators(self) -> Operators:
         k = min(int(self.truncation), self.covariances.shape[-1])
-        variances = self._variances()[:k].double()
-        ridge = FLOOR + float(self.ridge) * variances.mean() / variances
+        variances = self.mode_variances()[:k]
+        ridge = FLOOR + float(self.ridge) * variances.double().mean() / variances.double()
         g, q = autoregression(self.covariances[:, :k, :k], ridge, int(self.states))
         eigenvalues, u = torch.linalg.eigh((q + q.T) / 2)
         root = u * eigenvalues.clamp(min=0).sqrt()
         f, total = self.features.flatten(1), self.variance.flatten()
         left, beyond = (total - f[:k].square().sum(0)).clamp(min=0), f[k:].square().sum(0)
         scale = torch.where(beyond > SMALLEST * total, left / beyond, 0.0).sqrt()
-        return Operators(g.float(), q, root.float(), scale)
+        return Operators(g.float(), q, root.float(), scale, variances)
 
     def _area(self) -> Float[Tensor, " cell"]:
         return (self.space.area * self.space.exists).expand(self.space.state).flatten()
 
-    def _variances(self) -> Float[Tensor, " mode"]:
+    def mode_variances(self) -> Float[Tensor, " mode"]:
         """L: the variances of the modes, summed over cells and variables by area."""
         return self.features.flatten(1).square() @ self._area()
