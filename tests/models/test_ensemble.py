@@ -6,7 +6,7 @@ import xarray as xr
 from scores.probability import crps_for_ensemble
 
 from fieldcast.errors import InputError
-from fieldcast.models.contrasts import contrast_crps
+from fieldcast.models.contrasts import contrast_crps, pairs_of
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.draws import Draws
 from fieldcast.models.ensemble import Ensemble
@@ -51,6 +51,14 @@ def test_the_share_of_the_numbers_that_lasts_is_the_same_at_every_lead(space):
     assert not torch.allclose(first, fifth, atol=1e-2)
 
 
+def test_fields_of_noise_are_new_at_every_step(space):
+    """All numbers last for ever here: what differs between leads is the fields."""
+    c, draws = context(space), Draws(0, torch.arange(3), 4)
+    model = network(space, lasting=1.0, memory=1e9, fields=3)
+    first, fifth = (model.sample(c, draws.at_lead(lead)) for lead in (1, 5))
+    assert not torch.allclose(first, fifth, atol=1e-4)
+
+
 def test_the_memory_is_in_days_whatever_the_step(sized):
     space = sized(variables=1, rows=4, columns=8)
     steps = [Ensemble(replace(space, step=step), memory=5.0).memory_steps for step in (24.0, 6.0, 0.0)]
@@ -61,13 +69,22 @@ def test_the_memory_is_in_days_whatever_the_step(sized):
     ("wrong", "words"),
     [
         ({"lasting": 1.5}, r"lasting is 1\.5: a share of the noise, from 0 to 1"),
-        ({"contrasts": -0.5}, r"contrasts is -0\.5: a share of the loss, from 0 to 1"),
+        ({"contrasts": 1}, "contrasts is 1: a share of the loss, from 0 to less than 1"),
         ({"memory": 0}, "memory is 0: a number of days above 0"),
     ],
 )
 def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong, words):
     with pytest.raises(InputError, match=words):
         Ensemble(space, **wrong)
+
+
+def test_contrasts_need_two_cells(sized):
+    space = sized(variables=1, rows=3, columns=4)
+    alone = replace(space, wraps=False, exists=torch.eye(3, 4, dtype=torch.bool))
+    with pytest.raises(
+        InputError, match=r"contrasts is 0\.3, but no two cells .* 1, 2, 4, 8 cells apart: set it to 0"
+    ):
+        Ensemble(alone, contrasts=0.3)
 
 
 def test_the_loss_is_the_area_weighted_fair_crps(space):
@@ -113,5 +130,7 @@ def test_the_contrasts_have_their_share_of_the_loss(space):
     drawn = model.sample(c, draws)
     terms = model.compare(truth, drawn, c, draws)
     cells = network(space).compare(truth, drawn, c, draws).total
-    assert torch.allclose(terms.total, 0.7 * cells + 0.3 * contrast_crps(drawn, truth, space))
+    assert torch.allclose(
+        terms.total, 0.7 * cells + 0.3 * contrast_crps(drawn, truth, space, pairs_of(space))
+    )
     assert set(terms.parts) == {"crps", "spread", "contrasts"}

@@ -5,13 +5,16 @@
 A score of each cell by itself does not see how the errors of cells go together: members that are too smooth, one
 offset of a whole region each, may score as well as members that look like weather. Their contrasts do not. The idea is
 that of the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for probabilistic forecasts
-of multivariate quantities, Monthly Weather Review 143, eq. 13), with the fair CRPS in place of its moments.
+of multivariate quantities, Monthly Weather Review 143), with the fair CRPS in place of its moments. Contrasts do not
+hold the level of a field: they stand beside a score of cells.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from fieldcast.models.core import Space
@@ -21,37 +24,51 @@ DISTANCES = 1, 2, 4, 8  # in cells: from the smallest structure to those of weat
 LATITUDE, LONGITUDE = -2, -1
 
 
-def contrast(
-    x: Float[Tensor, "*lead y x"], distance: int, axis: int, wraps: bool
-) -> Float[Tensor, "*lead y2 x2"]:
-    """x(s + d) - x(s) of all pairs along an axis; longitude goes on round the globe where it wraps."""
-    return torch.sub(*ends(x, distance, axis, wraps))
+class Pairs(NamedTuple):
+    """All pairs of cells that are `distance` cells apart along an axis, which may go on round the globe."""
+
+    distance: int
+    axis: int
+    wraps: bool
+
+    def ends(self, x: Shaped[Tensor, "*lead y x"]) -> tuple[Tensor, Tensor]:
+        """x(s + d) and x(s). Round the globe there are none farther apart than half way."""
+        size = x.shape[self.axis]
+        if self.wraps and 2 * self.distance <= size:
+            return x.roll(-self.distance, self.axis), x
+        count = 0 if self.wraps else max(size - self.distance, 0)
+        return x.narrow(self.axis, size - count, count), x.narrow(self.axis, 0, count)
+
+    def contrast(self, x: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead y2 x2"]:
+        """x(s + d) - x(s)."""
+        return torch.sub(*self.ends(x))
+
+    def weight(self, space: Space) -> Float[Tensor, "y2 x2"]:
+        """The mean area of the two cells; 0 where one of them never has a value."""
+        both = torch.logical_and(*self.ends(space.exists))
+        return torch.stack(self.ends(space.area)).mean(0) * both
 
 
-def ends(x: Tensor, distance: int, axis: int, wraps: bool) -> tuple[Tensor, Tensor]:
-    """x(s + d) and x(s) of all pairs."""
-    if wraps and axis == LONGITUDE:
-        return x.roll(-distance, axis), x
-    pairs = max(x.shape[axis] - distance, 0)
-    return x.narrow(axis, x.shape[axis] - pairs, pairs), x.narrow(axis, 0, pairs)
+def pairs_of(space: Space) -> list[Pairs]:
+    """Those of each of `DISTANCES` along both axes that a grid has."""
+    every = [
+        Pairs(distance, axis, space.wraps and axis == LONGITUDE)
+        for axis in (LONGITUDE, LATITUDE)
+        for distance in DISTANCES
+    ]
+    return [pairs for pairs in every if pairs.weight(space).any()]
 
 
 def contrast_crps(
     draws: Float[Tensor, "batch members variable y x"],
     truth: Float[Tensor, "batch variable y x"],
     space: Space,
+    every: list[Pairs],
 ) -> Float[Tensor, ""]:
-    """Fair CRPS of the contrasts: the mean over pairs by area, then over `DISTANCES` and both directions.
-
-    A pair of which a cell never has a value does not count, nor does a distance without a pair.
-    """
+    """Fair CRPS of the contrasts: the mean over pairs by area, then over distances and directions."""
     scores = []
-    for axis in (LONGITUDE, LATITUDE):
-        for distance in DISTANCES:
-            apart = distance, axis, space.wraps
-            weight = torch.stack(ends(space.area * space.exists, *apart)).mean(0)
-            weight = weight * torch.logical_and(*ends(space.exists, *apart))
-            if weight.any():
-                crps = fair_crps(contrast(draws, *apart), contrast(truth, *apart))
-                scores.append((crps * weight).sum((-2, -1)).mean() / weight.sum())
+    for pairs in every:
+        weight = pairs.weight(space)
+        crps = fair_crps(pairs.contrast(draws), pairs.contrast(truth))
+        scores.append((crps * weight).sum((-2, -1)).mean() / weight.sum())
     return torch.stack(scores).mean()

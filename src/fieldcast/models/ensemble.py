@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.contrasts import contrast_crps
+from fieldcast.models.contrasts import DISTANCES, contrast_crps, pairs_of
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
 from fieldcast.models.crps import fair_crps
 from fieldcast.models.draws import Draws
@@ -38,8 +38,9 @@ class Ensemble(Trained):
 
     Members share nothing but the context; the numbers act on every cell, so that a draw is one coherent field.
 
-    fields: of noise besides, on the coarsest cells of the U-Net, new at every step: what differs from place to place.
-    contrasts: share of the loss that the score of contrasts has.
+    fields: how many fields of noise besides, on the coarsest cells of the U-Net, new at every step: for what differs
+        from place to place.
+    contrasts: share of the loss that the score of contrasts has; below 1, for they do not hold the level of a field.
     lasting: share of the numbers that are red noise; what they mean is learned over rollouts, and without rollouts in
         its training a model spreads far too wide by them.
     memory: of the red noise, in days; in steps where the data do not say how long one is.
@@ -47,7 +48,7 @@ class Ensemble(Trained):
     Raises
     ------
     InputError
-        For shares outside 0 to 1, or a memory that is not above 0.
+        For shares outside 0 to 1, a memory that is not above 0, or contrasts on a grid that has none.
     """
 
     ensemble = True
@@ -60,22 +61,34 @@ class Ensemble(Trained):
         super().__init__(space)
         if not 0 <= lasting <= 1:
             raise InputError(f"lasting is {lasting:g}: a share of the noise, from 0 to 1.")
-        if not 0 <= contrasts <= 1:
-            raise InputError(f"contrasts is {contrasts:g}: a share of the loss, from 0 to 1.")
+        if not 0 <= contrasts < 1:
+            raise InputError(f"contrasts is {contrasts:g}: a share of the loss, from 0 to less than 1.")
         if memory <= 0:
             raise InputError(f"memory is {memory:g}: a number of days above 0.")
+        self.pairs = pairs_of(space) if contrasts else []
+        if contrasts and not self.pairs:
+            raise InputError(
+                f"contrasts is {contrasts:g}, but no two cells of this grid that have values are "
+                f"{', '.join(map(str, DISTANCES))} cells apart: set it to 0."
+            )
         self.history, self.fields, self.contrasts = history, fields, contrasts
         self.red = round(lasting * noise)
         self.white = noise - self.red
         self.memory_steps = memory / (space.step / 24 or 1)
         inputs = history * len(space.variables) + 2 + len(space.static)
         self.network = UNet(
-            inputs, len(space.variables), space.shape, space.wraps, channels, noise, fields, patch=patch
+            inputs,
+            len(space.variables),
+            space.shape,
+            space.wraps,
+            channels,
+            noise=noise,
+            fields=fields,
+            patch=patch,
         )
-        films = [block.film for block in self.network.modules() if isinstance(block, ResidualBlock)]
-        for layer in (*films, self.network.fields):
-            if layer is not None:
-                for weight in layer.parameters():
+        for block in self.network.modules():
+            if isinstance(block, ResidualBlock) and block.film is not None:
+                for weight in block.film.parameters():
                     weight.data.mul_(WEAK)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
@@ -97,5 +110,7 @@ class Ensemble(Trained):
         parts = {"crps": crps, "spread": spread}
         if not self.contrasts:
             return Terms(crps, parts)
-        apart = contrast_crps(drawn, x, self.space)
-        return Terms((1 - self.contrasts) * crps + self.contrasts * apart, {**parts, "contrasts": apart})
+        contrasts = contrast_crps(drawn, x, self.space, self.pairs)
+        return Terms(
+            (1 - self.contrasts) * crps + self.contrasts * contrasts, {**parts, "contrasts": contrasts}
+        )

@@ -133,20 +133,23 @@ class LinearInverseModel(Solved):
         past = torch.where(self.space.exists, c.past[:, -int(self.states) :], 0.0).flatten(2)
         a = self.coefficients(past, operators.L)  # (B, 1 or 2, K), oldest first
         ahead = a.flip(1).flatten(1) @ operators.G.T
-        # F ahead + p r, where r = x - F a
-        mean, persisting = (ahead - p * a[:, -1])[:, None], p * past[:, None, -1]
+        # the mean, F ahead + p r with r = x - F a, is F b + p x: one product with F less
+        b, persisting = (ahead - p * a[:, -1])[:, None], p * past[:, None, -1]
         if self.deterministic:
-            x = (mean @ f[:k] + persisting).expand(-1, draws.members, -1)
+            x = (b @ f[:k] + persisting).expand(-1, draws.members, -1)
         else:
             e, d = draws.normal(len(f)).split([k, len(f) - k], dim=-1)
-            x = (mean + e @ operators.root.T) @ f[:k] + persisting
+            x = (b + e @ operators.root.T) @ f[:k] + persisting
             x = x + (1 - p**2) ** 0.5 * operators.scale * (d @ f[k:])
         return x.unflatten(-1, self.space.state)
 
     def coefficients(
         self, x: Float[Tensor, "*batch cell"], variances: Float[Tensor, " mode"]
     ) -> Float[Tensor, "*batch mode"]:
-        """a of the leading modes, given their variances: x = F a + r with r orthogonal to F under the area."""
+        """a of the leading modes: x = F a + r with r orthogonal to F under the area.
+
+        Their variances are given, as a pass over all modes kept would cost as much as the product.
+        """
         f = self.features[: len(variances)].flatten(1)
         return (x * self._area()) @ f.T / variances
 

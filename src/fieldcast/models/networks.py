@@ -149,8 +149,8 @@ class UNet(nn.Module):
     cells, and the finest level is what costs. The last layer starts at zero, so that a correction starts as none.
 
     noise: numbers that every block sees, the same in all cells.
-    fields: of noise, on the cells of the coarsest level, whose shape is `coarsest`; from there they reach the finer
-        ones as structures of weather do, while noise on the finest cells would feed waves that no state has.
+    fields: how many fields of noise, on the cells of the coarsest level, whose shape is `coarsest`: on the finest cells
+        they would feed waves that no state has.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
         self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(channels))
         self.coarsest = y, x = halved(shape, len(channels) - 1)
-        self.fields = nn.Conv2d(fields, channels[-1], 1, bias=False) if fields else None
+        self.stir = nn.Conv2d(fields, channels[-1], 1, bias=False) if fields else None
         self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1], wraps, film) for _ in range(2))
         self.mixing = Mixing(channels[-1], y * x)
         self.up = nn.ModuleList(
@@ -192,8 +192,8 @@ class UNet(nn.Module):
             x = block(x, film)
             kept.append(x)
             x = shrink(x)
-        if self.fields is not None and fields is not None:
-            x = x + self.fields(fields)
+        if self.stir is not None and fields is not None:
+            x = x + self.stir(fields)
         x = self.middle[1](self.mixing(self.middle[0](x, film)), film)
         for block in self.up:
             fine = kept.pop()
