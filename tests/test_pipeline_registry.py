@@ -17,13 +17,18 @@ from fieldcast.pipeline_registry import register_pipelines, stage, stamp
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the sessions of tests before is in force."""
+    monkeypatch.setattr(pipeline_registry, "CONTEXT", pipeline_registry.ContextVar("CONTEXT", default=None))
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of this project's configuration, with the package as it is."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline_registry, "CONTEXT", pipeline_registry.ContextVar("CONTEXT", default=None))
     configure_project("fieldcast")
     return tmp_path
 
