@@ -106,7 +106,9 @@ class Ensemble(Trained):
         weight = self.space.weight
         crps = (fair_crps(drawn, x) * weight).sum(dim=(2, 3)).mean()
         with torch.no_grad():
-            spread = (drawn.var(dim=1) * weight).sum(dim=(2, 3)).mean().sqrt()
+            deviations = drawn - drawn.mean(dim=1, keepdim=True)  # `var` is slow along members
+            variance = deviations.square().sum(dim=1) / (drawn.shape[1] - 1)
+            spread = (variance * weight).sum(dim=(2, 3)).mean().sqrt()
         parts = {"crps": crps, "spread": spread}
         if not self.contrasts:
             return Terms(crps, parts)
