@@ -75,16 +75,9 @@ class Ensemble(Trained):
         self.red = round(lasting * noise)
         self.white = noise - self.red
         self.memory_steps = memory / (space.step / 24 or 1)
-        inputs = history * len(space.variables) + 2 + len(space.static)
+        inputs, outputs = history * len(space.variables) + 2 + len(space.static), len(space.variables)
         self.network = UNet(
-            inputs,
-            len(space.variables),
-            space.shape,
-            space.wraps,
-            channels,
-            noise=noise,
-            fields=fields,
-            patch=patch,
+            inputs, outputs, space.shape, space.wraps, channels, noise=noise, fields=fields, patch=patch
         )
         for block in self.network.modules():
             if isinstance(block, ResidualBlock) and block.film is not None:
