@@ -54,6 +54,29 @@ def test_with_noise_observed_cells_are_weighed_and_not_kept(checkpoint, gappy):
     assert float(abs(filled["t"] - data["t"]).max()) > 0.05
 
 
+def test_a_value_that_nothing_explains_is_flagged_listed_and_kept(checkpoint, gappy, caplog):
+    """One reading of t is 40 standard deviations too high: its neighbours hardly change, and all of it is said."""
+    data, truth = gappy
+    spoiled, at = data.copy(deep=True), tuple(np.argwhere(np.isfinite(data["t"].values))[20])
+    wrong = float(truth["t"].values[at] + 40 * truth["t"].std())
+    spoiled["t"].values[at] = wrong
+    model = fieldcast.load(checkpoint)
+    clean, filled = model.fill(data, members=9), model.fill(spoiled, members=9, where="'mine.nc'")
+    flags = filled["t_suspect"].values
+    assert flags.sum() == 1
+    assert flags[at] == 1
+    assert not filled["z_suspect"].any()
+    assert not clean["t_suspect"].any()
+    assert (filled["t"].transpose("time", ..., "member").values[at] == np.float32(wrong)).all()
+    hidden = np.isnan(data["t"])
+    moved = abs(filled["t_mean"] - clean["t_mean"]).where(hidden).max()
+    assert float(moved) < 3 * float(truth["t"].std())
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    said = record.getMessage()
+    assert said.startswith(f"'mine.nc': 1 of {int((~hidden).sum())} observed values of t ")
+    assert f"{wrong:.4g} at {str(data['time'].values[at[0]])[:10]}" in said
+
+
 def test_members_are_a_function_of_the_seed(checkpoint, gappy):
     model, data = fieldcast.load(checkpoint), gappy[0]
     xr.testing.assert_equal(model.fill(data, members=3, seed=1), model.fill(data, members=3, seed=1))

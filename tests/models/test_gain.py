@@ -4,7 +4,7 @@ import torch
 
 from fieldcast.models import gain as module
 from fieldcast.models.covariance import Kernel, chord, gaspari_cohn, matern32
-from fieldcast.models.gain import Gain, Moments, Parametric, Tapered, cholesky
+from fieldcast.models.gain import Gain, Independent, Moments, Parametric, Tapered, cholesky
 
 PLACES, VARIABLES, DAYS = 30, 2, 50
 
@@ -57,7 +57,7 @@ def test_the_gain_is_that_of_the_whole_matrix(parts, dense):
     gain = Gain([tapered, parametric], index, variance, whole, len(whole))
     expected = whole[:, index] @ torch.linalg.inv(whole[index][:, index] + torch.diag(variance))
     assert torch.allclose(gain(torch.eye(25, dtype=torch.float64)).T, expected, atol=1e-10)
-    assert torch.allclose(gain.error.square(), variance)
+    assert torch.equal(gain.variance, variance)
 
 
 def test_nothing_observed_moves_nothing(parts):
@@ -72,3 +72,61 @@ def test_a_singular_matrix_is_factorised_and_an_indefinite_one_refused():
     assert torch.allclose(factor @ factor.T, ones, atol=1e-6)
     with pytest.raises(torch.linalg.LinAlgError):
         cholesky(torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64))
+
+
+def system(parts, count: int = 25):
+    """The gain of some observations, C_oo + R, and C as a matrix, with a variance of some values' own in it."""
+    own = torch.zeros(VARIABLES * PLACES, dtype=torch.float64)
+    own[::3] = 0.8
+    whole = parts[2] + torch.diag(own)
+    index = torch.from_numpy(np.random.default_rng(1).permutation(VARIABLES * PLACES)[:count])
+    variance = torch.linspace(0.1, 0.5, count, dtype=torch.float64)
+    gain = Gain([*parts[1], Independent(own)], index, variance, whole, len(whole))
+    return gain, whole[index][:, index] + torch.diag(variance), whole
+
+
+def test_what_varies_by_itself_is_a_diagonal(parts):
+    gain, s, whole = system(parts)
+    unit = torch.eye(len(s), dtype=torch.float64)
+    assert torch.allclose(gain(unit).T, whole[:, gain.index] @ torch.linalg.inv(s), atol=1e-10)
+    assert torch.allclose(gain.expected, s.diagonal())
+
+
+def test_each_row_has_error_variances_of_its_own(parts):
+    gain, s, _ = system(parts)
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(3, 2, len(s), generator=generator, dtype=torch.float64)
+    excess = torch.zeros(3, len(s), dtype=torch.float64)
+    excess[1, 4], excess[2, [0, 4, 9]] = 7.0, torch.tensor([0.3, 50.0, 1e4], dtype=torch.float64)
+    expected = [
+        torch.linalg.solve(s + torch.diag(more), row.T).T for more, row in zip(excess, y, strict=True)
+    ]
+    assert torch.allclose(gain.weights(y, excess), torch.stack(expected), atol=1e-10)
+
+
+def test_an_observation_fails_against_both_the_background_and_the_others(parts):
+    """Against matrices: the departure from the prediction by all other observations, and its variance."""
+    gain, s, _ = system(parts)
+    d = torch.linalg.cholesky(s) @ torch.randn(len(s), generator=torch.Generator().manual_seed(2)).double()
+    assert not gain.excess(d[None]).any()
+    d[7] = 9 * s[7, 7].sqrt()
+    others = torch.arange(len(s)) != 7
+    w = torch.linalg.solve(s[others][:, others], s[others, 7])
+    departure, variance = d[7] - w @ d[others], s[7, 7] - w @ s[others, 7]
+    excess = gain.excess(d[None])[0]
+    assert excess.nonzero().flatten().tolist() == [7]
+    expected = min(d[7] ** 2 / 25 - s[7, 7], departure**2 / 25 - variance)
+    assert float(excess[7]) == pytest.approx(float(expected))
+
+
+def test_an_extreme_that_its_neighbours_confirm_passes():
+    """Eight standard deviations everywhere along a short line; at one point of it alone they are doubted."""
+    along = torch.linspace(0, 0.1, 20, dtype=torch.float64)
+    points = torch.stack([along.cos(), along.sin(), torch.zeros_like(along)], dim=1)
+    whole = torch.ones(20, dtype=torch.float64)
+    part = Parametric(1.0, whole, torch.ones(1, 1, dtype=torch.float64), Kernel(matern32, 3000.0, points))
+    gain = Gain([part], torch.arange(20), 0.01 * whole, whole, 20)
+    alone = torch.zeros_like(whole)
+    alone[9] = 8
+    assert not gain.excess(8 * whole[None]).any()
+    assert gain.excess(alone[None])[0].nonzero().flatten().tolist() == [9]

@@ -11,7 +11,7 @@ from fieldcast.fields import layout
 from fieldcast.fields.names import short
 from fieldcast.loops.codec import GRID, FieldCodec
 
-PARTS = ("", "_mean", "_spread")
+PARTS = ("", "_mean", "_spread", "_suspect")
 RANGE = re.compile("^(valid_|actual_range)")  # of the packed or of the observed values; no longer true
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 
@@ -13,9 +14,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fieldcast.loops.codec import FieldCodec
+from fieldcast.loops.quality_control import sentences, suspects
 from fieldcast.models.core import Context, Model, Space
 from fieldcast.models.draws import Draws
 
+LOG = logging.getLogger(__name__)
 ROWS = 8  # data drawn at once: bounds the memory
 
 
@@ -58,8 +61,12 @@ def reconstruct(
     for number in range(cases):
         case = observations.isel(case=number)
         begin = time.perf_counter()
-        x = draw(model, context_of(case, codec, model.space, noise), members, seed, number, order)
+        c = context_of(case, codec, model.space, noise)
+        x = draw(model, c, members, seed, number, order)
         milliseconds = 1000 * (time.perf_counter() - begin) / (x.shape[0] * x.shape[1])
+        name = f"observations {case['pattern'].item()}, {case['k'].item():.3g}"
+        for sentence in sentences(suspects(model, c, case, codec), case):
+            LOG.warning("%s: %s", name, sentence)
         result = codec.decode(x, observations["time"]).expand_dims("case")
         result = result.assign_coords(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}

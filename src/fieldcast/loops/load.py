@@ -6,6 +6,7 @@ what goes out has its names, its order, its coordinates and its attributes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +24,13 @@ from fieldcast.loops.codec import FieldCodec
 from fieldcast.loops.draw import context_of, draw
 from fieldcast.loops.forecasts import LEAD, START, Forecaster, physical
 from fieldcast.loops.matching import last_states, matching
+from fieldcast.loops.quality_control import sentences, suspects
 from fieldcast.loops.rollout import Feed
 from fieldcast.loops.sampling import draw_states
 from fieldcast.loops.sampling import physical as physical_states
 from fieldcast.models.core import place
+
+LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -129,9 +133,11 @@ class TrainedModel:
     ) -> xr.Dataset:
         """Members of x given the values of a data set that are not NaN, with their mean and spread.
 
-        Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in v's units.
-        Observed cells keep their values, unless `noise`, the standard deviation of their error in anomaly standard
-        deviations, is above zero. `where` is how sentences call the data set.
+        Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in v's units. A
+        model that checks observations adds v_suspect, 1 where an observation was too far from what was expected of it
+        and was given less weight; the log counts and lists them. Observed cells keep their values, unless `noise`, the
+        standard deviation of their error in anomaly standard deviations, is above zero. `where` is how sentences call
+        the data set.
 
         Raises
         ------
@@ -145,13 +151,16 @@ class TrainedModel:
             )
         model, codec = self.checkpoint.model, self.checkpoint.by_day
         data = matching(dataset, codec, where)
-        x = draw(model, context_of(data, codec, model.space, noise), members, seed)
-        filled = codec.decode(x, data["time"])
+        c = context_of(data, codec, model.space, noise)
+        filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
             filled = filled.map(
                 lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims)
             )
-        return as_before(dataset, with_moments(filled, codec), codec)
+        flags = suspects(model, c, data, codec)
+        for sentence in sentences(flags, data):
+            LOG.warning("%s: %s", where, sentence)
+        return as_before(dataset, with_moments(filled, codec).merge(flags), codec)
 
     def forecast(
         self, dataset: xr.Dataset, steps: int, members: int = 10, seed: int = 0, where: str = "the data set"

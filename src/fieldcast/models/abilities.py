@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Space
@@ -58,4 +58,13 @@ class Gradual(Protocol):
         self, c: Context, draws: Draws, at: Sequence[int]
     ) -> Mapping[int, Float[Tensor, "batch members variable y x"]]:
         """x at some times of the chain, by the time."""
+        ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """Checks observations before it believes them; see `robustness`."""
+
+    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
+        """Observations that depart too far from what was expected of them, and were down-weighted."""
         ...

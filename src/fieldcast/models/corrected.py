@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space, Terms, Trained
@@ -29,6 +29,7 @@ class Base(Protocol):
 
     def moments(self, c: Context, draws: Draws, fold: int | None = None) -> tuple[Tensor, Tensor, Tensor]: ...
     def folds(self) -> Int[Tensor, " training"]: ...
+    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]: ...
 
 
 class Corrected(Trained):
@@ -57,6 +58,10 @@ class Corrected(Trained):
 
     def groups(self) -> Int[Tensor, " training"]:
         return self.base.folds()
+
+    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
+        """Observations that the base has down-weighted."""
+        return self.base.suspects(c)
 
     def correct(
         self, c: Context, m: Tensor, s: Tensor, d: Tensor

@@ -11,11 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fieldcast.models import robustness
 from fieldcast.models.covariance import Kernel
 
 CHUNK = 1024  # observations whose rows of C are in memory at once
@@ -133,6 +135,21 @@ class Parametric(Part):
         out.addcmul_(total.flatten(1), self.deviation, value=self.weight)
 
 
+@dataclass(frozen=True, eq=False)
+class Independent(Part):
+    """A variance of each value that it shares with no other."""
+
+    variance: Float[Tensor, " values"]
+
+    def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
+        out.diagonal().add_(self.variance[index])
+
+    def add_product(
+        self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
+    ) -> None:
+        out[:, index] += weights * self.variance[index]
+
+
 def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
     """Lower Cholesky factor of a lower triangle; of one that is singular in this precision, after raising it.
 
@@ -163,18 +180,65 @@ class Gain:
         values: int,
     ):
         self.parts, self.index, self.like, self.values = parts, index, like, values
-        self.error = variance.sqrt()  # standard deviation of the error of each observation
-        if len(index):
-            s = torch.zeros(len(index), len(index), dtype=torch.float64, device=like.device)
-            for part in parts:
-                part.add_block(s, index)
-            s.diagonal().add_(variance)
-            self.factor = cholesky(s)
+        self.variance = variance  # of the error of each observation
+        s = torch.zeros(len(index), len(index), dtype=torch.float64, device=like.device)  # its lower triangle
+        for part in parts:
+            part.add_block(s, index)
+        s.diagonal().add_(variance)
+        self.expected = s.diagonal().clone()  # variance of each innovation
+        self._s: Tensor | None = s
+
+    @cached_property
+    def factor(self) -> Float[Tensor, "observed observed"]:
+        """Lower Cholesky factor of C_oo + R."""
+        if self._s is None:
+            raise ValueError("C_oo + R has been factorised")
+        s, self._s = self._s, None  # the factor takes its place in memory
+        return cholesky(s)
 
     def __call__(self, innovation: Float[Tensor, "r observed"]) -> Float[Tensor, "r values"]:
-        out = self.like.new_zeros(len(innovation), self.values)
+        return self.product(self.weights(innovation[None])[0])
+
+    def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
+        """By how much the error variance of each observation grows that fails the check of `robustness`."""
+        d = innovation.double()
+        beyond = robustness.excess(d, self.expected)
+        if not beyond.any():
+            return beyond
+        expected = 1 / torch.cholesky_inverse(self.factor).diagonal()
+        departure = expected * self.weights(d[None])[0]  # from the prediction by the other observations
+        return torch.minimum(beyond, robustness.excess(departure, expected))
+
+    def product(self, weights: Float[Tensor, "r observed"]) -> Float[Tensor, "r values"]:
+        """C_xo times weights."""
+        out = self.like.new_zeros(len(weights), self.values)
         if len(self.index):
-            weights = torch.cholesky_solve(innovation.double().T, self.factor).T.to(out.dtype).contiguous()
+            weights = weights.to(out.dtype).contiguous()
             for part in self.parts:
                 part.add_product(out, self.index, weights)
         return out
+
+    def weights(
+        self,
+        innovation: Float[Tensor, "rows columns observed"],
+        excess: Float[Tensor, "rows observed"] | None = None,
+    ) -> Float[Tensor, "rows columns observed"]:
+        """(C_oo + R + G)^-1 y, where G, the `excess` of the error variances, is another one for each row.
+
+            (S + G)^-1 y = w - A (I + G_f A_f)^-1 G_f w_f,    w = S^-1 y,    A = S^-1 at the columns f where G is not 0
+
+        (Woodbury's identity), so that all rows share one factor of S = C_oo + R.
+        """
+        if not len(self.index):
+            return innovation.double()
+        y = innovation.double()
+        w = torch.cholesky_solve(y.flatten(0, 1).T, self.factor).T.unflatten(0, y.shape[:2])
+        if excess is None or not excess.any():
+            return w
+        failed = (excess > 0).any(0).nonzero()[:, 0]
+        unit = torch.eye(len(self.index), dtype=w.dtype, device=w.device)[:, failed]
+        a = torch.cholesky_solve(unit, self.factor)  # (O, F)
+        g = excess[:, failed, None]  # (R, F, 1)
+        identity = torch.eye(len(failed), dtype=w.dtype, device=w.device)
+        change = torch.linalg.solve(identity + g * a[failed], g * w[..., failed].mT)  # (R, F, K)
+        return w - (a @ change).mT

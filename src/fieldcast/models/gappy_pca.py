@@ -1,6 +1,7 @@
 """Gappy PCA: a field is a sum of the leading modes of the training data, fitted to what was observed.
 
-    x = F a,    a = argmin |y - F_o a|^2 + r |a|^2 = (F_o^T F_o + r I)^-1 F_o^T y,    r = ridge + noise^2
+    x = F a,    a = argmin (y - F_o a)^T R^-1 (y - F_o a) + |a|^2 = (F_o^T R^-1 F_o + I)^-1 F_o^T R^-1 y,
+    R = ridge + noise^2 + U^2
 
 F: the modes (empirical orthogonal functions across all variables), each times the standard deviation of its
 coefficient in the training data, so that a ~ N(0, I) beforehand and r is the variance of what observations
@@ -16,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.models import robustness
 from fieldcast.models.core import Batch, Context, Solved, Space
 from fieldcast.models.draws import Draws
 
@@ -46,9 +48,9 @@ def modes(
 
 
 class GappyPCA(Solved):
-    """x = F (F_o^T F_o + r I)^-1 F_o^T y.
+    """x = F (F_o^T R^-1 F_o + I)^-1 F_o^T R^-1 y.
 
-    Everson and Sirovich (1995, "Karhunen-Loeve procedure for gappy data") have r = 0, which amplifies noise
+    Everson and Sirovich (1995, "Karhunen-Loeve procedure for gappy data") have R = 0, which amplifies noise
     once there are as many modes as observations. The number of modes and the ridge are tuned; one system of
     modes x modes is factorised for each distinct mask.
     """
@@ -57,6 +59,7 @@ class GappyPCA(Solved):
     modes: Tensor
     ridge: Tensor
     features: Tensor
+    own: Tensor
     choices = MappingProxyType(
         {
             "modes": (10.0, 20.0, 50.0, 100.0, 200.0, 400.0),
@@ -71,12 +74,16 @@ class GappyPCA(Solved):
         self.register_buffer(
             "features", torch.zeros(0, *space.state)
         )  # F^T, all that the choices may ask for
+        self.register_buffer("own", torch.zeros(space.state))  # U^2
 
     def solve(self, training: Iterable[Batch]) -> None:
         """The modes of the training states, of those cells that exist."""
         exists = self.space.exists
         states = [torch.where(exists, b.x, 0.0) for b in training]
         x = torch.cat(states).flatten(1)
+        square = x.double().square()
+        own = robustness.unexplained(square.mean(0), square.square().mean(0), square.amax(0).sqrt())
+        self.own.copy_(own.view(self.space.state))
         area = (self.space.area * exists).expand(self.space.state).flatten()
         self.features = modes(x, area, int(max(self.choices["modes"]))).unflatten(1, self.space.state)
 
@@ -85,12 +92,17 @@ class GappyPCA(Solved):
         if c.observed is None or c.mask is None:
             raise ValueError("gappy PCA needs observations")
         f = self.features[: int(self.modes)].flatten(1).double()
-        y = c.observed.flatten(1).double()
+        r = float(self.ridge) + c.noise**2
+        own = self.own.double().flatten()
+        share = torch.where(
+            own > 0, r / (r + own), 1.0
+        ).sqrt()  # rows times this have errors of the same variance r
+        f_o, y = f * share, c.observed.flatten(1).double() * share
         a = y.new_zeros(c.rows, len(f))
         distinct, inverse = torch.unique(c.mask.flatten(1), dim=0, return_inverse=True)
-        ridge = (float(self.ridge) + c.noise**2) * torch.eye(len(f), dtype=f.dtype, device=f.device)
+        ridge = r * torch.eye(len(f), dtype=f.dtype, device=f.device)
         for number, mask in enumerate(distinct):
-            rows, seen = (inverse == number).nonzero()[:, 0], f[:, mask]
+            rows, seen = (inverse == number).nonzero()[:, 0], f_o[:, mask]
             factor = torch.linalg.cholesky(seen @ seen.T + ridge)
             a[rows] = torch.cholesky_solve(seen @ y[rows][:, mask].T, factor).T
         x = (a @ f).unflatten(1, self.space.state).to(c.observed)

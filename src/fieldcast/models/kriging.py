@@ -1,9 +1,10 @@
 """Simple kriging: a Gaussian posterior from a parametric covariance, each variable by itself.
 
-    x ~ N(0, D rho D),    y = H x + eps,    eps ~ N(0, R),    R = noise^2 + nugget D^2,
-    d_j = u_j + K (y + eps_j - H u_j),    K = C H^T (H C H^T + R)^-1,    u_j ~ N(0, C)
+    x ~ N(0, D rho D + U^2),    y = H x + eps,    eps ~ N(0, R),    R = noise^2 + nugget D^2 + floor^2,
+    d_j = u_j + K (y + eps_j - H u_j),    K = C H^T (H C H^T + R)^-1,    u_j ~ N(0, C),    C = D rho D + U^2
 
-D is the standard deviation of the training anomalies at each place, rho a correlation in space. Moving
+D is the standard deviation of the training anomalies at each place, rho a correlation in space. U^2, which is diagonal
+and nearly everywhere 0, and the check of observations before they are believed are those of `robustness`. Moving
 unconditional draws u_j by the gain gives exact draws of the posterior (Chiles and Delfiner 2012,
 "Geostatistics", 7.3.1).
 """
@@ -17,14 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import eval_legendre, sph_legendre_p_all
 from torch import Tensor
 
+from fieldcast.models import robustness
 from fieldcast.models.core import Batch, Context, Solved, Space
 from fieldcast.models.covariance import CORRELATIONS, EARTH, Correlation, Kernel
 from fieldcast.models.draws import Draws
-from fieldcast.models.gain import Gain, Parametric, cholesky
+from fieldcast.models.gain import Gain, Independent, Parametric, Part, cholesky
 from fieldcast.models.places import Places, observations
 
 EXACT = 4000  # up to so many places the prior is drawn by a Cholesky factor: 130 MB while it is made
@@ -93,13 +95,15 @@ class Kriging(Solved):
     correlation
         rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
 
-    Tuned: `length` of rho in km; `nugget`, the error of an observation as a share of the local variance.
+    Tuned: `length` of rho in km; `nugget`, the error of an observation as a share of the local variance; `floor`, the
+    standard deviation of what it has of error whatever the local variance is, for it stands for a whole cell.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             "length": (300.0, 500.0, 700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0),
             "nugget": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
+            "floor": robustness.FLOORS,
         }
     )
 
@@ -108,19 +112,26 @@ class Kriging(Solved):
         self.correlation = correlation
         self.places = Places(space)
         self.register_buffer("deviation", torch.ones(len(space.variables), len(self.places)))  # D
+        self.register_buffer("own", torch.zeros_like(self.deviation))  # U^2
         self.register_buffer("length", torch.tensor(1000.0))
         self.register_buffer("nugget", torch.tensor(0.0))
+        self.register_buffer("floor", torch.tensor(0.0))
         self._made: dict[Any, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_made": {}}  # what can be made again is not copied
 
     def solve(self, training: Iterable[Batch]) -> None:
-        count, total = 0, torch.zeros_like(self.deviation, dtype=torch.float64)
+        count, second = 0, torch.zeros_like(self.deviation, dtype=torch.float64)
+        fourth, largest = torch.zeros_like(second), torch.zeros_like(second)
         for batch in training:
-            total += self.places.gather(batch.x).double().square().sum(0)
-            count += len(batch.x)
-        self.deviation.copy_((total / count).sqrt())
+            square = self.places.gather(batch.x).double().square()
+            second += square.sum(0)
+            fourth += square.square().sum(0)
+            largest = torch.maximum(largest, square.amax(0))
+            count += len(square)
+        self.deviation.copy_((second / count).sqrt())
+        self.own.copy_(robustness.unexplained(second / count, fourth / count, largest.sqrt()))
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         if c.observed is None or c.mask is None:
@@ -128,16 +139,33 @@ class Kriging(Solved):
         kernel, prior = self._prior()
         deviation = self.deviation.to(kernel.points.dtype)
         u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)
+        if self.own.any():
+            u += draws.normal(*self.own.shape).to(u) * self.own.sqrt().to(u)
         for v in range(len(deviation)):
             for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
                 gain = self.gain(v, seen.index, c.noise**2 / seen.count)
                 rows, o = seen.rows, seen.index
+                excess = gain.excess(seen.y)
                 stream = replace(draws.fork(v), datum=draws.datum[rows])
-                eps = stream.normal(len(o)) * gain.error  # independent of u, and between variables
-                free = u[rows, :, v]
-                innovation = (seen.y[:, None] + eps - free[..., o]).flatten(0, 1)
-                u[rows, :, v] = free + gain(innovation).unflatten(0, free.shape[:2])
+                eps = stream.normal(len(o)) * (gain.variance + excess).sqrt()[:, None]
+                free = u[rows, :, v]  # eps is independent of it, and between variables
+                weights = gain.weights(seen.y[:, None] + eps - free[..., o], excess)
+                u[rows, :, v] = free + gain.product(weights.flatten(0, 1)).unflatten(0, free.shape[:2])
+                if excess.any():
+                    doubt = robustness.doubt(excess, o, self.places, 1).to(u)
+                    u[rows, :, v] += stream.normal(doubt.shape[1]).to(u) * doubt.sqrt()[:, None]
         return self.places.scatter(u.float())
+
+    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
+        """Observations that fail the check of `robustness`, and were down-weighted."""
+        if c.observed is None or c.mask is None:
+            raise ValueError("without observations none can be doubted")
+        failed = self.deviation.new_zeros(c.rows, *self.deviation.shape)
+        for v in range(failed.shape[1]):
+            for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
+                excess = self.gain(v, seen.index, c.noise**2 / seen.count).excess(seen.y)
+                failed[seen.rows[:, None], v, seen.index] = (excess > 0).to(failed)
+        return (self.places.scatter(failed) > 0) & c.mask
 
     def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
         """K of one variable: `index`: places observed, `error`: their error variances without the nugget."""
@@ -145,8 +173,11 @@ class Kriging(Solved):
         deviation = self.deviation[variable].to(kernel.points.dtype)
         rounding = ROUNDING * torch.finfo(deviation.dtype).eps
         variance = error + (float(self.nugget) + rounding) * deviation[index].double().square()
-        part = Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)
-        return Gain([part], index, variance, deviation, len(deviation))
+        variance += float(self.floor) ** 2
+        parts: list[Part] = [Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)]
+        if self.own[variable].any():
+            parts.append(Independent(self.own[variable].to(deviation)))
+        return Gain(parts, index, variance, deviation, len(deviation))
 
     def _prior(self) -> tuple[Kernel, Prior]:
         """Correlation and square root of the length in force; the last ones are kept."""

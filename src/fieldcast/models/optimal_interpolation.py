@@ -1,9 +1,10 @@
 """Optimal interpolation with the covariance of the training days across all variables.
 
     m = b + K (y - H b),    d_j = b + e_j + K (y + eps_j - H (b + e_j)),    K = C H^T (H C H^T + R)^-1,
-    C = w T o S + (1 - w) D (Q (x) rho) D,
+    C = w T o S + (1 - w) D (Q (x) rho) D + U^2,
 
-an update of a background b by observations y = H x + eps, eps ~ N(0, R), R = noise^2 + nugget D^2. As a model
+an update of a background b by observations y = H x + eps, eps ~ N(0, R),
+R = noise^2 + nugget D^2 + floor^2. As a model
 of a day alone b is 0, the climatology, and the errors e_j are training days of the season: conditioning by
 kriging (Matheron's rule; Chiles and Delfiner 2012, section 7.3.1), which draws without factorising a
 posterior.
@@ -11,7 +12,8 @@ posterior.
 In C, S is the second moment of the training anomalies, T a taper (Gaspari-Cohn in chord distance, the same
 for all pairs of variables), o the product by elements; D holds the standard deviation of each variable at
 each place, Q the correlations between variables (mean over the planet), rho a parametric correlation in
-space. Each term is positive semi-definite, and so is C (Schur's product theorem).
+space. Each term is positive semi-definite, and so is C (Schur's product theorem). U^2, which is diagonal and
+nearly everywhere 0, and the check that every observation passes before it is believed, are those of `robustness`.
 """
 
 from __future__ import annotations
@@ -19,16 +21,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.models import robustness
 from fieldcast.models.core import Batch, Context, Solved, Space
 from fieldcast.models.covariance import CORRELATIONS, Correlation, Kernel, gaspari_cohn
 from fieldcast.models.draws import Draws
-from fieldcast.models.gain import Gain, Moments, Parametric, Part, Tapered
+from fieldcast.models.gain import Gain, Independent, Moments, Parametric, Part, Tapered
 from fieldcast.models.places import Observations, Places, observations
 from fieldcast.models.seasons import FOLDS, cross_fitting_folds, pick, within_season
 
@@ -40,6 +43,15 @@ ROUNDING = 64  # times machine precision: the share of the local variance that i
 SMALLEST = 1e-12  # of a standard deviation: where nothing varies there is no correlation
 
 
+class Training(NamedTuple):
+    """What the covariance is made of; values are (variable, place), flattened."""
+
+    moments: Moments  # S
+    deviation: Float[Tensor, " values"]  # D
+    between: Float[Tensor, "variable variable"]  # Q
+    own: Float[Tensor, " values"]  # U^2
+
+
 class OptimalInterpolation(Solved):
     """Optimal interpolation; see the module for the equations.
 
@@ -49,7 +61,8 @@ class OptimalInterpolation(Solved):
         rho: `exponential`, `matern32` or `matern52`.
 
     Tuned: `weight` w; `taper`, the chord in km from which T is zero (0: no taper); `length` of rho in km;
-    `nugget`, the error of an observation as a share of the local variance.
+    `nugget`, the error of an observation as a share of the local variance; `floor`, the standard deviation of what it
+    has of error whatever the local variance is, for it stands for a whole cell.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
@@ -64,6 +77,7 @@ class OptimalInterpolation(Solved):
             "weight": (0.5, 0.8, 0.95, 1.0),
             "length": (500.0, 1000.0, 1400.0, 2000.0),
             "nugget": (1e-5, 1e-3, 1e-2),
+            "floor": robustness.FLOORS,
         }
     )
 
@@ -73,7 +87,13 @@ class OptimalInterpolation(Solved):
         self.places = Places(space)
         self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))
         self.register_buffer("days", torch.empty(0))
-        for name, value in {"weight": 0.95, "taper": 18000.0, "length": 1400.0, "nugget": 1e-5}.items():
+        for name, value in {
+            "weight": 0.95,
+            "taper": 18000.0,
+            "length": 1400.0,
+            "nugget": 1e-5,
+            "floor": 0.0,
+        }.items():
             self.register_buffer(name, torch.tensor(value))
         self._made: dict[Any, Any] = {}
 
@@ -127,7 +147,16 @@ class OptimalInterpolation(Solved):
         allowed = self._kept(fold).expand(c.rows, -1)
         if c.day is not None:
             allowed = within_season(self.days, c.day, allowed)
-        return self.places.scatter(self.anomalies[pick(allowed, draws.uniform(1)[..., 0])])
+        errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
+        return self.places.scatter(self._with_own(errors, draws.fork(1), fold))
+
+    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
+        """Observations that fail the check of `robustness`, and were down-weighted."""
+        failed = torch.zeros(c.rows, self.anomalies[0].numel(), device=self.anomalies.device)
+        for seen in observations(self.places, c.observed, c.mask):
+            excess = self.gain(seen, c.noise).excess(seen.y)
+            failed[seen.rows[:, None], seen.index] = (excess > 0).to(failed)
+        return (self.places.scatter(failed.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
 
     def update(
         self,
@@ -153,19 +182,29 @@ class OptimalInterpolation(Solved):
         numbers = torch.arange(len(known), device=b.device)
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
         for seen in observations(self.places, c.observed, c.mask):
-            gain, rows, o = self.gain(seen, c.noise, fold), seen.rows, seen.index
+            rows, o = seen.rows, seen.index
+            gain, innovation = self.gain(seen, c.noise, fold), seen.y - b[rows][:, o]
+            excess = gain.excess(innovation)  # (R, O)
+            error = (gain.variance + excess).sqrt()[:, None]
             stream = replace(draws.fork(0), datum=draws.datum[rows])
-            eps = stream.normal(len(o)) * gain.error  # (R, M, O), independent of what else `draws` gives
-            errors_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * gain.error
-            parts = [
-                seen.y - b[rows][:, o],
-                (eps - e[rows][..., o]).flatten(0, 1),
-                errors_of_pool - known[:, o],
+            eps = stream.normal(len(o)) * error  # (R, M, O), independent of what else `draws` gives
+            alike = 1 if (excess == 0).all() else len(rows)  # rows whose pool moves differently
+            eps_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * error[:alike]
+            weights = [
+                gain.weights(innovation[:, None], excess),
+                gain.weights(eps - e[rows][..., o], excess),
+                gain.weights(eps_of_pool - known[:, o], excess[:alike]),
             ]
-            moved = gain(torch.cat(parts)).split([len(part) for part in parts])
-            m[rows] = b[rows] + moved[0]
-            d[rows] = m[rows][:, None] + e[rows] + moved[1].unflatten(0, eps.shape[:2])
-            s[rows] = (known + moved[2]).square().mean(0).sqrt()
+            moved = gain.product(torch.cat([part.flatten(0, 1) for part in weights]))
+            mean, members, deviations = moved.split([len(part.flatten(0, 1)) for part in weights])
+            m[rows] = b[rows] + mean
+            d[rows] = m[rows][:, None] + e[rows] + members.unflatten(0, eps.shape[:2])
+            deviations = known + deviations.unflatten(0, (alike, -1))
+            s[rows] = deviations.square().mean(1).sqrt()
+            if excess.any():
+                doubt = robustness.doubt(excess, o, self.places, state[0]).to(b)
+                d[rows] += stream.normal(doubt.shape[1]).to(b) * doubt.sqrt()[:, None]
+                s[rows] = (s[rows].square() + doubt).sqrt()
         m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in (m, s, d))
         return m, None if pool is None else s, d
 
@@ -178,10 +217,21 @@ class OptimalInterpolation(Solved):
         """(n,) bool: the days outside the fold."""
         return torch.ones_like(self.days, dtype=torch.bool) if fold is None else self.folds() != fold
 
-    def _spread_pool(self, fold: int | None) -> Tensor:
+    def _spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
         kept = self._kept(fold).nonzero()[:, 0]
         chosen = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
-        return self.places.scatter(self.anomalies[kept[chosen.to(kept.device)]])
+        errors = self.anomalies[kept[chosen.to(kept.device)]][:, None]
+        numbers = torch.arange(len(errors), device=errors.device)
+        return self.places.scatter(self._with_own(errors, Draws(SPREAD_SEED, numbers).fork(1), fold)[:, 0])
+
+    def _with_own(
+        self, errors: Float[Tensor, "batch members variable p"], draws: Draws, fold: int | None
+    ) -> Float[Tensor, "batch members variable p"]:
+        """Training days, and what varies beside them by itself."""
+        own = self._training(fold).own
+        if not own.any():
+            return errors
+        return errors + draws.normal(*errors.shape[2:]) * own.sqrt().to(errors).view(errors.shape[2:])
 
     def _keep(self, key: tuple, make: Any) -> Any:
         """Made once for these anomalies: with others, or on another device, all is made again."""
@@ -192,8 +242,11 @@ class OptimalInterpolation(Solved):
             self._made[key] = make()
         return self._made[key]
 
-    def _training(self, fold: int | None) -> tuple[Moments, Tensor, Tensor]:
-        """S, D and Q of the days outside the fold."""
+    def _training(self, fold: int | None) -> Training:
+        return self._keep(("training", fold), lambda: self._statistics(fold))
+
+    def _statistics(self, fold: int | None) -> Training:
+        """What the days outside the fold say."""
         values = self.anomalies[0].numel()
         anomalies = self.anomalies
         if values <= DOUBLE_VALUES:
@@ -208,7 +261,9 @@ class OptimalInterpolation(Solved):
         standard = (a / deviation.clamp(min=SMALLEST) * area).transpose(0, 1).flatten(1)
         between = standard @ standard.T
         scale = between.diagonal().sqrt().clamp(min=SMALLEST)
-        return moments, deviation.flatten(), between / scale[:, None] / scale
+        tails = a.square().mean(0), a.square().square().mean(0), a.abs().amax(0)
+        own = robustness.unexplained(*tails).flatten()
+        return Training(moments, deviation.flatten(), between / scale[:, None] / scale, own)
 
     def _kernel(
         self, function: Callable[[Tensor, float], Tensor], length: float, dtype: torch.dtype
@@ -218,7 +273,7 @@ class OptimalInterpolation(Solved):
 
     def gain(self, seen: Observations, noise: float, fold: int | None = None) -> Gain:
         """K of one mask, with the tuned values in force."""
-        moments, deviation, between = self._keep(("training", fold), lambda: self._training(fold))
+        moments, deviation, between, own = self._training(fold)
         dtype, w = deviation.dtype, float(self.weight)
         parts: list[Part] = []
         if w > 0:
@@ -227,6 +282,9 @@ class OptimalInterpolation(Solved):
         if w < 1:
             rho = self._kernel(CORRELATIONS[self.correlation], float(self.length), dtype)
             parts.append(Parametric(1 - w, deviation, between, rho))
+        if own.any():
+            parts.append(Independent(own))
         rounding = ROUNDING * torch.finfo(dtype).eps
         local = (float(self.nugget) + rounding) * deviation[seen.index].double().square()
+        local += float(self.floor) ** 2
         return Gain(parts, seen.index, noise**2 / seen.count + local, deviation, len(deviation))

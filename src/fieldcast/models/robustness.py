@@ -1,0 +1,82 @@
+"""What keeps an observation that training cannot explain from doing harm.
+
+A cell that hardly varies in training, such as sea water that ice holds at its freezing point, has a variance that a
+few days have made. A real departure there is tens of standard deviations, and a gain computed from that variance
+carries it, many times enlarged, into every correlated cell. Three things prevent it.
+
+1. A variance U^2 of its own, which a value shares with no other, where the kurtosis of the training anomalies a is
+   above 100, that is where fewer than one day in a hundred has made their variance s^2:
+
+       U^2 = min(max|a| / 2, 1/2)^2 - s^2    (in variances of the variable).
+
+2. A check of each observation y. Its innovation d against the background, of expected variance S, and its departure
+   r from what the other observations say, of expected variance v = 1 / (S^-1)_ii, must both be beyond five standard
+   deviations. Then the variance of its error grows by the smaller of
+
+       d^2 / 25 - S,    r^2 / 25 - v,
+
+   which makes it five standard deviations off, the most that is believed, and lets its weight fall as 1 / d^2.
+   (Sakov and Sandery 2017, "An adaptive quality control procedure for data assimilation", have the first of the two
+   with a smooth threshold.) An extreme that its neighbours confirm passes.
+3. A doubt about what lies near an observation that failed, and was not observed: members have there in addition
+
+       doubt(p) = max_i excess_i exp(-(|p - p_i| / l)^2),    l^2 = area of the domain / observations in it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fieldcast.models.places import Places
+
+RARE = 100.0  # kurtosis; a Gaussian has 3, daily rain some tens
+LARGEST = 2.0  # standard deviations that the largest anomaly of rare events is said to be
+TYPICAL = 0.5  # of a variable's standard deviation: no such cell is said to vary more
+BELIEVED = 5.0  # standard deviations
+FLOORS = (
+    0.0,
+    0.01,
+    0.03,
+    0.1,
+)  # to choose from: of an observation's error, in a variable's standard deviations
+
+
+def unexplained(
+    second: Float[Tensor, "*values"], fourth: Float[Tensor, "*values"], largest: Float[Tensor, "*values"]
+) -> Float[Tensor, "*values"]:
+    """U^2 of the moments E[a^2], E[a^4] and the maximum of |a| of training anomalies."""
+    scale = (largest / LARGEST).clamp(max=TYPICAL)
+    rare = fourth > RARE * second.square()
+    return torch.where(rare, scale.square() - second, 0.0).clamp(min=0)
+
+
+def excess(
+    departure: Float[Tensor, "*shape"], expected: Float[Tensor, " observed"]
+) -> Float[Tensor, "*shape"]:
+    """What the variance of a departure lacks for it to be five standard deviations; 0 where it is less."""
+    return (departure.square() / BELIEVED**2 - expected).clamp(min=0)
+
+
+def doubt(
+    excess: Float[Tensor, "rows observed"], index: Int[Tensor, " observed"], places: Places, variables: int
+) -> Float[Tensor, "rows values"]:
+    """Variance that members have in addition where nothing was observed, near observations that failed.
+
+    `index` numbers the values (variable, place) that were observed.
+    """
+    out = excess.new_zeros(len(excess), variables, len(places))
+    failed = (excess > 0).any(0).nonzero()[:, 0]
+    variable, place = index // len(places), index % len(places)
+    for v in variable[failed].unique().tolist():
+        here = failed[variable[failed] == v]
+        square = 4 * math.pi * places.extent / (variable == v).sum()  # l^2
+        chord = torch.cdist(places.points[place[here]], places.points)
+        near = torch.exp(-chord.square() / square).to(out)
+        out[:, v] = (excess[:, here, None] * near).amax(1)
+    out = out.flatten(1)
+    out[:, index] = 0
+    return out
