@@ -22,8 +22,9 @@ def test_packed_integers_and_netcdf3(make_weather: Make, write: Write) -> None:
     packed = open_source(Source(path=write(data, "packed.nc", encoding=packing)))
     assert packed["msl"].dtype == np.float32 and packed["msl"].chunks is not None
     assert np.allclose(packed["msl"], data["msl"], atol=0.126)
-    classic = open_source(Source(path=write(data, "classic.nc", format="NETCDF3_CLASSIC")))
-    xr.testing.assert_equal(classic.compute(), data)
+    for form in ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"):
+        classic = open_source(Source(path=write(data, f"{form}.nc", format=form, engine="netcdf4")))
+        xr.testing.assert_equal(classic.compute(), data)
 
 
 def test_choice_of_variables_period_and_step(make_weather: Make, write: Write) -> None:
@@ -104,9 +105,10 @@ def broken(path: Path, head: bytes) -> str:
     return str(path)
 
 
-def truncated(make_weather: Make, write: Write, form: str = "NETCDF4") -> str:
-    path = Path(write(make_weather(), format=form))
-    path.write_bytes(path.read_bytes()[:-1000])
+def truncated(make_weather: Make, write: Write, form: str = "NETCDF4", half: bool = False) -> str:
+    path = Path(write(make_weather(), format=form, engine="netcdf4"))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2 if half else -1000])
     return str(path)
 
 
@@ -126,6 +128,10 @@ FILES: dict[str, tuple[Callable, str]] = {
     ),
     "truncated NetCDF 3": (
         lambda tmp, make, write: truncated(make, write, "NETCDF3_64BIT"),
+        "weather.nc' is a damaged or truncated NetCDF",
+    ),
+    "half of a CDF-5": (
+        lambda tmp, make, write: truncated(make, write, "NETCDF3_64BIT_DATA", half=True),
         "weather.nc' is a damaged or truncated NetCDF",
     ),
     "folder": (lambda tmp, make, write: str(tmp), "is a folder, not a Zarr store"),

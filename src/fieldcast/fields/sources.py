@@ -2,7 +2,6 @@
 
 import glob
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -16,14 +15,14 @@ import numpy as np
 import xarray as xr
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from scipy.io import netcdf_file
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.layout import select_variables, time_varying, to_contract
+from fieldcast.fields.netcdf3 import expected_size
 from fieldcast.fields.periods import within
 
-_MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "netcdf"}
+_MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 
 LEAST = 2**20  # bytes of one read
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
@@ -142,7 +141,7 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
     try:
         if kind == "zarr":
             return xr.open_zarr(path, chunks=None, decode_timedelta=False)
-        if kind == "classic" and not _is_whole(path):
+        if kind == "classic" and os.path.getsize(path) < expected_size(path):
             raise OSError("it ends too early")
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
     except Exception as error:
@@ -150,7 +149,7 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
 
 
 def _kind(path: str) -> str:
-    """`netcdf`, `classic` (NetCDF 3) or `zarr`, by what is in the file."""
+    """`netcdf`, `classic` (NetCDF 3 and CDF-5) or `zarr`, by what is in the file."""
     if os.path.isdir(path):
         if any(os.path.exists(os.path.join(path, name)) for name in ("zarr.json", ".zgroup", ".zmetadata")):
             return "zarr"
@@ -170,17 +169,6 @@ def _kind(path: str) -> str:
         )
         raise InputError(f"'{path}' is not NetCDF: {hint}")
     return _MAGIC[head]
-
-
-def _is_whole(path: str) -> bool:
-    """Whether a NetCDF 3 file is as long as its header says; the C library reads zeros beyond the end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of arrays left open where mapping them fails
-        try:
-            netcdf_file(path, "r", mmap=True).close()
-        except Exception:  # it has no error of its own
-            return False
-    return True
 
 
 def _unreadable(path: str, kind: str, error: Exception) -> str:
