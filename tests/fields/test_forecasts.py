@@ -41,6 +41,11 @@ def turned(data: xr.Dataset) -> xr.Dataset:
     return data.isel(latitude=slice(None, None, -1))
 
 
+def in_radians(data: xr.Dataset) -> xr.Dataset:
+    axes = ("latitude", "longitude")
+    return data.assign_coords({axis: np.deg2rad(data[axis]).assign_attrs(units="radians") for axis in axes})
+
+
 def by_standard_names(data: xr.Dataset) -> xr.Dataset:
     """CF: odd names with attributes; `time` is what is valid, on (run, ahead)."""
     data = data.rename(start="run", lead="ahead", member="draw")
@@ -80,7 +85,7 @@ def same(data: xr.Dataset) -> xr.Dataset:
 
 @pytest.mark.parametrize(
     "shape",
-    [same, weatherbench, turned, by_standard_names, dimensions_of_other_names, in_days, short_names],
+    [same, weatherbench, turned, by_standard_names, dimensions_of_other_names, in_days, short_names, in_radians],
     ids=lambda one: one.__name__,
 )
 def test_shapes(shape: Callable[[xr.Dataset], xr.Dataset]) -> None:
@@ -137,6 +142,9 @@ def test_leads_are_hours(values: np.ndarray, units: str | None, expected: list[f
         (lambda data: data.expand_dims(level=[500, 850]), "further dimension 'level' of 2: choose one"),
         (lambda data: data.rename_dims(latitude="y").drop_vars("latitude")
          .assign_coords(lat=(("y", "longitude"), np.ones((5, 6)))), "curvilinear"),
+        (lambda data: data.assign_coords(longitude=("longitude", np.arange(6.0), {"units": "km"})), "in 'km', not"),
+        (lambda data: data.assign(t=data["t"].assign_attrs(grid_mapping="crs"),
+                                  crs=((), 0, {"grid_mapping_name": "lambert_conformal_conic"})), "of the kind lam"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_one_sentence(spoil: Callable[[xr.Dataset], xr.Dataset], message: str) -> None:

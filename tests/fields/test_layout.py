@@ -116,7 +116,62 @@ def points(data: xr.Dataset) -> xr.Dataset:
     return stacked.reset_coords().set_coords(["latitude", "longitude"])
 
 
+def described(name: str, **attrs: str) -> Callable[[xr.Dataset], xr.Dataset]:
+    """The coordinates as `lat` and `lon`, the one of `name` with these attributes."""
+
+    def dress(data: xr.Dataset) -> xr.Dataset:
+        data = data.rename(latitude="lat", longitude="lon")
+        data[name].attrs = attrs
+        return data
+
+    return dress
+
+
+def mapped(kind: str) -> Callable[[xr.Dataset], xr.Dataset]:
+    """All variables on a grid mapping of this kind (CF, section 5.6)."""
+
+    def dress(data: xr.Dataset) -> xr.Dataset:
+        for name in data.data_vars:
+            data[name].attrs["grid_mapping"] = "crs"
+        return data.assign(crs=((), 0, {"grid_mapping_name": kind}))
+
+    return dress
+
+
+@pytest.mark.parametrize("units", ["radians", "radian", "rad"])
+def test_radians_become_degrees(make_weather: Make, units: str) -> None:
+    data = make_weather(times=40)
+    radians = data.assign_coords({axis: np.deg2rad(data[axis]).assign_attrs(units=units) for axis in DIMS[1:]})
+    found = to_contract(radians.rename(latitude="lat", longitude="lon"))
+    for axis in DIMS[1:]:
+        np.testing.assert_allclose(found[axis], data[axis], atol=1e-10)
+        assert found[axis].attrs["units"].startswith("degrees_")
+    assert np.array_equal(found["t2m"], data["t2m"])
+
+
+def test_a_grid_mapping_of_latitudes_and_longitudes_is_fine(make_weather: Make) -> None:
+    data = make_weather(times=40)
+    xr.testing.assert_equal(to_contract(mapped("latitude_longitude")(data)), to_contract(data))
+
+
 REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
+    "kilometres": (described("lat", units="km"), "the latitude 'lat' of it is in 'km', not in degrees: convert"),
+    "metres": (
+        described("lon", units="m"),
+        "the longitude 'lon' of it is in 'm', not in degrees: convert it, or, if the grid is projected, interp",
+    ),
+    "rotated pole": (
+        described("lat", standard_name="grid_latitude", units="degrees"),
+        "the latitude 'lat' of it is a grid_latitude (its standard_name), not a latitude on the globe: interp",
+    ),
+    "projection": (
+        described("lon", standard_name="projection_x_coordinate"),
+        "'lon' of it is a projection_x_coordinate",
+    ),
+    "rotated grid mapping": (
+        mapped("rotated_latitude_longitude"),
+        "variable 't2m' of it is on a grid of the kind rotated_latitude_longitude (its grid_mapping 'crs'): int",
+    ),
     "curvilinear": (curvilinear, "curvilinear grid ('lat' has two dimensions): interpolate"),
     "points": (points, "list of points"),
     "no time": (lambda d: d.isel(time=0, drop=True), "no time axis"),

@@ -99,6 +99,20 @@ def test_what_goes_out_is_laid_out_as_what_came_in(checkpoint, gappy):
     np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
 
 
+def test_a_file_in_radians_is_filled_and_stays_in_radians(checkpoint, gappy):
+    data = gappy[0]
+    plain = fieldcast.load(checkpoint).fill(data, members=3)
+    west = data.assign_coords(longitude=(data["longitude"] + 180) % 360 - 180).sortby("longitude")
+    axes = ("latitude", "longitude")
+    radians = west.assign_coords({axis: np.deg2rad(west[axis]).assign_attrs(units="radians") for axis in axes})
+    filled = fieldcast.load(checkpoint).fill(radians, members=3)
+    for axis in axes:
+        assert filled[axis].identical(radians[axis])
+    back = filled.assign_coords({axis: west[axis] for axis in axes})
+    back = back.assign_coords(longitude=back["longitude"] % 360).sortby("longitude")
+    np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

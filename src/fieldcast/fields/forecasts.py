@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
+from fieldcast.fields.coordinates import in_degrees, refuse_projected
 from fieldcast.fields.names import short
 
 DIMS = ("lead", "start", "member", "latitude", "longitude")
@@ -42,6 +43,8 @@ def to_forecasts(dataset: xr.Dataset, where: str, wanted: Collection[str] | None
     there or makes no sense, a further dimension, or variables of different numbers of members.
     """
     axes = {axis: one for axis in DIMS if (one := _axis(dataset, axis, where)) is not None}
+    refuse_projected(dataset, where)
+    axes |= {axis: in_degrees(axes[axis], axis, where) for axis in ("latitude", "longitude")}
     dims = {str(one.dims[0]): axis for axis, one in axes.items() if one.ndim}
     needed = {"latitude", "longitude", *({"lead", "start"} & set(dims.values()))}
     there = {

@@ -16,6 +16,7 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
+from fieldcast.fields.coordinates import in_degrees, refuse_projected
 from fieldcast.fields.names import at_level, short
 
 DIMS = ("time", "latitude", "longitude")
@@ -66,7 +67,8 @@ def to_contract(
     """The variables on (time, latitude, longitude) and (latitude, longitude), renamed and lazily reshaped.
 
     `wanted`: names to keep (the file's, or short ones); `select_variables` refuses those that are absent.
-    Raises InputError for a missing axis, dates that are none, a curvilinear grid, a further dimension.
+    Raises InputError for a missing axis, dates that are none, a grid that is curvilinear, rotated or projected, a
+    further dimension.
     """
     names = None if wanted is None else frozenset(wanted)
     dataset = _named_axes(dataset, where)
@@ -118,6 +120,9 @@ def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
         )
     if found["time"] is None:
         raise InputError(f"{where} has no time axis: it needs a time coordinate with units 'days since ...'")
+    refuse_projected(dataset, where)
+    for axis in DIMS[1:]:
+        dataset = dataset.assign_coords({found[axis]: in_degrees(dataset[found[axis]], axis, where)})
     for axis, name in found.items():
         dataset = _as_dimension(dataset, str(name), axis)
     _check_dates(dataset["time"], where)

@@ -1,0 +1,55 @@
+"""Latitudes and longitudes in degrees: radians are converted, anything else that is named so is refused.
+
+A rotated pole has coordinates in degrees too, and a projection some that may be called lat and lon; only attributes
+tell them from true ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from fieldcast.errors import InputError
+
+_RADIANS = {"rad", "radian", "radians", "radians_north", "radians_east"}
+_TODO = "interpolate it to a regular latitude-longitude grid first"
+
+
+def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
+    """A latitude or longitude (`axis`) in degrees; without units it is taken to be so.
+
+    Raises
+    ------
+    InputError
+        For units of length and others, and for a rotated or projected coordinate.
+    """
+    standard_name = str(coordinate.attrs.get("standard_name", ""))
+    if standard_name.startswith(("grid_", "projection_")):
+        raise InputError(
+            f"the {axis} '{coordinate.name}' of {where} is a {standard_name} (its standard_name), not a {axis} on "
+            f"the globe: {_TODO}"
+        )
+    units = str(coordinate.attrs.get("units", "")).strip().lower()
+    if units in _RADIANS:
+        degrees = np.round(np.rad2deg(coordinate.values.astype(np.float64)), 10)  # 60, not 60.00000000000001
+        return xr.DataArray(degrees, dims=coordinate.dims, name=coordinate.name, attrs={"units": "degrees"})
+    if units and not units.startswith(("deg", "°")):
+        raise InputError(
+            f"the {axis} '{coordinate.name}' of {where} is in '{units}', not in degrees: convert it, or, if the "
+            f"grid is projected, {_TODO}"
+        )
+    return coordinate
+
+
+def refuse_projected(dataset: xr.Dataset, where: str) -> None:
+    """One sentence for a variable whose grid mapping (CF, section 5.6) is not that of latitudes and longitudes."""
+    for name, array in dataset.data_vars.items():
+        told = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "")))
+        mapping = told.split(":")[0].strip()  # "name", or "name: x y"
+        if mapping in dataset.variables:
+            kind = str(dataset[mapping].attrs.get("grid_mapping_name", "latitude_longitude"))
+            if kind != "latitude_longitude":
+                raise InputError(
+                    f"variable '{name}' of {where} is on a grid of the kind {kind} (its grid_mapping '{mapping}'): "
+                    f"{_TODO}"
+                )
