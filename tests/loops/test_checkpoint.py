@@ -1,3 +1,7 @@
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -55,6 +59,43 @@ def test_a_damaged_file_is_one_sentence(made, spoil):
         unpack(spoil(made[1]), "x/checkpoint.safetensors")
     assert "x/checkpoint.safetensors" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def a_weight(model, codec):
+    next(model.parameters()).view(-1)[3] = torch.nan
+    return codec
+
+
+def the_climatology(model, codec):
+    climatology = codec.climatology.copy()
+    climatology[17, 0, 2, 3] = np.inf
+    return replace(codec, climatology=climatology)
+
+
+def a_statistic(model, codec):
+    return replace(codec, deviation=np.full_like(codec.deviation, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [(a_weight, "model."), (the_climatology, "codec.climatology"), (a_statistic, "codec.deviation")],
+)
+def test_numbers_that_are_not_finite_are_one_sentence(world, made, spoil, name):
+    """Such a file is whole, as its digest says; what is drawn from it would be NaN, or worse."""
+    model = deepcopy(made[0])
+    with torch.no_grad():
+        codec = spoil(model, world.codec)
+    with pytest.raises(InputError, match=rf"^x.safetensors holds numbers .* not finite .{name}") as raised:
+        unpack(pack(model, codec, {"model": CONFIG}), "x.safetensors")
+    assert "train the experiment again" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_cells_that_do_not_exist_need_no_climatology(world, made):
+    exists = world.space.exists.clone()
+    exists[2, 3] = False
+    model = build(CONFIG, replace(world.space, exists=exists))
+    data = pack(model, the_climatology(model, world.codec), {"model": CONFIG})
+    assert unpack(data).codec.climatology[17, 0, 2, 3] == np.inf
 
 
 def test_an_origin_is_of_the_tensors_and_of_the_model_alone(world, made):

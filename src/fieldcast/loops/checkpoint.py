@@ -190,6 +190,7 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         raise InputError(
             f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
         )
+    refuse_not_finite(tensors, where)
     variables = tuple(header["variables"])
     fixed = {name: tensors[f"space.{name}"] for name in SPACE}
     space = Space(variables, header["wraps"], step=header["step_hours"], **fixed)
@@ -204,6 +205,21 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         ) from None
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
     return Checkpoint(built.eval(), restored(arrays, header), header)
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """One sentence for weights, statistics or a climatology with NaN or Inf, where cells exist.
+
+    Days alone may be NaN: those of states whose day is not given.
+    """
+    exists = tensors["space.exists"]
+    for name, tensor in tensors.items():
+        looked_at = tensor[..., exists] if tensor.shape[-2:] == exists.shape else tensor
+        if not name.endswith(".days") and not torch.isfinite(looked_at).all():
+            raise InputError(
+                f"{where} holds numbers that are not finite ({name}), and all that is drawn from it would be so: "
+                "train the experiment again, with a lower fit.learning_rate if it diverged."
+            )
 
 
 def restored(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Codec:
