@@ -141,3 +141,27 @@ def _early(d: xr.Dataset) -> np.ndarray:
 def test_29_february_is_no_gap_without_one(make_weather: Make) -> None:
     mended, _ = mend(make_weather(times=120, start="2004-01-15", calendar="noleap"), "it")
     assert not mended["segment"].any()
+
+
+def cyclic(data: xr.Dataset) -> xr.Dataset:
+    first = data.isel(longitude=[0]).assign_coords(longitude=[360.0])
+    return xr.concat([data, first], dim="longitude", data_vars="minimal")
+
+
+@pytest.mark.parametrize("chunks", [None, 13])
+def test_a_repeated_meridian_that_differs_is_refused(make_weather: Make, chunks: int | None) -> None:
+    data = cyclic(make_weather())
+    data["msl"][7, 3, -1] += 100
+    with pytest.raises(InputError) as caught:
+        mend(data if chunks is None else data.chunk(time=chunks), "it")
+    text = str(caught.value)
+    assert "'msl' of it differs between longitude 0 and 360, which are one meridian (1 values" in text
+    assert "first at 2001-01-08T00:00:00: " in text and "leave one of the two columns out" in text
+
+
+def test_a_repeated_meridian_may_differ_by_rounding_and_have_gaps(make_weather: Make) -> None:
+    data = cyclic(make_weather())
+    data["msl"][7, 3, -1] = np.nextafter(data["msl"].values[7, 3, -1], np.float32(np.inf))
+    data["t2m"][:, 1, [0, -1]] = np.nan
+    mended, _ = mend(data, "it")
+    xr.testing.assert_equal(mended.drop_vars("segment"), data.isel(longitude=slice(None, -1)))

@@ -16,6 +16,7 @@ from fieldcast.fields.layout import time_varying
 
 Gaps = Literal["refuse", "segment"]
 FEWEST_TIMES = 30
+ROUNDING = 1e-6  # relative to the largest value
 
 
 class Finding(NamedTuple):
@@ -69,6 +70,7 @@ def _oriented(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding
 def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
     x = dataset["longitude"].values
     if x.size > 2 and np.isclose(abs(x[-1] - x[0]), 360.0):
+        _check_first_meridian(dataset, where)
         dataset = dataset.isel(longitude=slice(None, -1))
         sentence = "The first meridian was repeated at the end: left out."
         turned, findings = _ascending_longitudes(dataset, where)
@@ -86,6 +88,26 @@ def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, 
     dataset = dataset.assign_coords(longitude=("longitude", unwrapped, dataset["longitude"].attrs))
     sentence = "Longitudes did not ascend: made one ascending stretch."
     return dataset, [Finding("longitude", "", "", x.size, "mended", sentence)]
+
+
+def _check_first_meridian(dataset: xr.Dataset, where: str) -> None:
+    """Refuses a last column that is repeated at 360 degrees and differs, beyond rounding, from the first."""
+    x = dataset["longitude"].values
+    for name in (name for name, array in dataset.data_vars.items() if "longitude" in array.dims):
+        ends = dataset[name].isel(longitude=[0, -1]).transpose(..., "longitude").values
+        first, last = ends[..., 0], ends[..., 1]
+        largest = np.fmax.reduce(np.abs(ends), axis=None)
+        differ = ~np.isclose(first, last, rtol=ROUNDING, atol=ROUNDING * largest, equal_nan=True)
+        if differ.any():
+            time = np.argwhere(differ)[0, 0]
+            date = (
+                f", first at {calendars.date(dataset['time'][time])}" if "time" in dataset[name].dims else ""
+            )
+            values = " and ".join(f"{side[differ][0]:g}" for side in (first, last))
+            raise InputError(
+                f"'{name}' of {where} differs between longitude {x[0]:g} and {x[-1]:g}, which are one meridian "
+                f"({differ.sum()} values{date}: {values}): leave one of the two columns out"
+            )
 
 
 def _sorted_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
