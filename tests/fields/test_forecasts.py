@@ -85,7 +85,16 @@ def same(data: xr.Dataset) -> xr.Dataset:
 
 @pytest.mark.parametrize(
     "shape",
-    [same, weatherbench, turned, by_standard_names, dimensions_of_other_names, in_days, short_names, in_radians],
+    [
+        same,
+        weatherbench,
+        turned,
+        by_standard_names,
+        dimensions_of_other_names,
+        in_days,
+        short_names,
+        in_radians,
+    ],
     ids=lambda one: one.__name__,
 )
 def test_shapes(shape: Callable[[xr.Dataset], xr.Dataset]) -> None:

@@ -141,7 +141,9 @@ def mapped(kind: str) -> Callable[[xr.Dataset], xr.Dataset]:
 @pytest.mark.parametrize("units", ["radians", "radian", "rad"])
 def test_radians_become_degrees(make_weather: Make, units: str) -> None:
     data = make_weather(times=40)
-    radians = data.assign_coords({axis: np.deg2rad(data[axis]).assign_attrs(units=units) for axis in DIMS[1:]})
+    radians = data.assign_coords(
+        {axis: np.deg2rad(data[axis]).assign_attrs(units=units) for axis in DIMS[1:]}
+    )
     found = to_contract(radians.rename(latitude="lat", longitude="lon"))
     for axis in DIMS[1:]:
         np.testing.assert_allclose(found[axis], data[axis], atol=1e-10)
@@ -155,7 +157,10 @@ def test_a_grid_mapping_of_latitudes_and_longitudes_is_fine(make_weather: Make) 
 
 
 REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
-    "kilometres": (described("lat", units="km"), "the latitude 'lat' of it is in 'km', not in degrees: convert"),
+    "kilometres": (
+        described("lat", units="km"),
+        "the latitude 'lat' of it is in 'km', not in degrees: convert",
+    ),
     "metres": (
         described("lon", units="m"),
         "the longitude 'lon' of it is in 'm', not in degrees: convert it, or, if the grid is projected, interp",

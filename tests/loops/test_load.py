@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -104,13 +106,45 @@ def test_a_file_in_radians_is_filled_and_stays_in_radians(checkpoint, gappy):
     plain = fieldcast.load(checkpoint).fill(data, members=3)
     west = data.assign_coords(longitude=(data["longitude"] + 180) % 360 - 180).sortby("longitude")
     axes = ("latitude", "longitude")
-    radians = west.assign_coords({axis: np.deg2rad(west[axis]).assign_attrs(units="radians") for axis in axes})
+    radians = west.assign_coords(
+        {axis: np.deg2rad(west[axis]).assign_attrs(units="radians") for axis in axes}
+    )
     filled = fieldcast.load(checkpoint).fill(radians, members=3)
     for axis in axes:
         assert filled[axis].identical(radians[axis])
     back = filled.assign_coords({axis: west[axis] for axis in axes})
     back = back.assign_coords(longitude=back["longitude"] % 360).sortby("longitude")
     np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [-999.0, -9999.0, 1e20, 32767.0])
+def test_fill_values_that_are_not_declared_are_no_observations(checkpoint, gappy, value):
+    data = gappy[0].fillna(value)
+    with pytest.raises(
+        InputError, match=rf"'t' of mine.nc holds {re.escape(f'{value:g}')} \d+ times, first at"
+    ):
+        fieldcast.load(checkpoint).fill(data.drop_vars("z").assign(z=gappy[0]["z"]), where="mine.nc")
+
+
+def test_an_observation_that_looks_like_a_fill_value_is_one(checkpoint, gappy):
+    """Few and near to one another, but within the climate."""
+    data = gappy[0].copy(deep=True)
+    data["z"][:] = np.nan
+    data["z"][0, 3, :3] = [300.0, 300.5, 301.0]
+    data["t"][0] = 280.0
+    data["z"][1, 3, 3] = 305.0
+    data["z"].encoding = {"dtype": "int16", "scale_factor": 0.5, "add_offset": 305 + 16384}  # -32768 is 305
+    filled = fieldcast.load(checkpoint).fill(data, members=2)
+    assert (filled["z"][1, :, 3, 3] == 305.0).all()
+    assert not [key for name in filled for key in filled[name].attrs if key.startswith("fieldcast_")]
+
+
+def test_values_outside_the_valid_range_are_filled(checkpoint, gappy):
+    spoilt = gappy[0].copy(deep=True)
+    spoilt["t"][0, 2, 3] = 1e4
+    spoilt["t"].attrs["valid_max"] = np.float32(400)
+    filled = fieldcast.load(checkpoint).fill(spoilt, members=3)
+    assert float(filled["t"].max()) < 400
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def refuse_projected(dataset: xr.Dataset, where: str) -> None:
     """One sentence for a variable whose grid mapping (CF, section 5.6) is not that of latitudes and longitudes."""
     for name, array in dataset.data_vars.items():
         told = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "")))
-        mapping = told.split(":")[0].strip()  # "name", or "name: x y"
+        mapping = told.partition(":")[0].strip()  # "name", or "name: x y"
         if mapping in dataset.variables:
             kind = str(dataset[mapping].attrs.get("grid_mapping_name", "latitude_longitude"))
             if kind != "latitude_longitude":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from functools import reduce
 
 import numpy as np
 import xarray as xr
@@ -17,10 +16,18 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.coordinates import in_degrees, refuse_projected
+from fieldcast.fields.fills import PACKED_FILLS, with_packed_fills
 from fieldcast.fields.names import at_level, short
+from fieldcast.fields.valid import VALID, within_valid_range
+from fieldcast.fields.versions import EXPVER, VERSIONS, one_of_each_time, put_together
 
 DIMS = ("time", "latitude", "longitude")
 KEPT = ("units", "long_name", "standard_name")
+NOTES = (
+    PACKED_FILLS,
+    VALID,
+    VERSIONS,
+)  # attributes between the reading of a file and the check of its values
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
     "latitude": {"latitude", "lat", "lats", "nav_lat"},
@@ -76,7 +83,8 @@ def to_contract(
     found = {}
     for name, array in dataset.data_vars.items():
         if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
-            for new, layer in _layers(array, str(name), where, names, levels):
+            seen = within_valid_range(with_packed_fills(array))
+            for new, layer in _layers(seen, str(name), where, names, levels):
                 found[new] = _plain(layer)
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     return xr.Dataset(found, coords=coords, attrs=attrs)
@@ -126,7 +134,7 @@ def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
     for axis, name in found.items():
         dataset = _as_dimension(dataset, str(name), axis)
     _check_dates(dataset["time"], where)
-    return dataset
+    return one_of_each_time(dataset, where)
 
 
 def _find(dataset: xr.Dataset, axis: str) -> str | None:
@@ -196,11 +204,8 @@ def _layers(
     levels: Collection[float] | None,
 ) -> Iterator[tuple[str, xr.DataArray]]:
     """(new name, field on the contract's dimensions) for each wanted level, or the one there is."""
-    if "expver" in array.dims:  # ERA5 with its preliminary months: each time is in one of the versions
-        versions = [array.isel(expver=i, drop=True) for i in range(array.sizes["expver"])]
-        array = reduce(lambda first, second: first.fillna(second), versions)
     level = next((str(dim) for dim in array.dims if dim not in DIMS and _is_level(array, str(dim))), None)
-    for dim in set(array.dims) - {*DIMS, level}:
+    for dim in set(array.dims) - {*DIMS, level, EXPVER}:
         if array.sizes[dim] == 1:
             array = array.isel({dim: 0}, drop=True)
         elif wanted is None or wanted & {name, short(name)}:
@@ -212,14 +217,14 @@ def _layers(
             return
     if level is None:
         if wanted is None or wanted & {name, short(name)}:
-            yield short(name), array.assign_attrs(aliases=name)
+            yield short(name), put_together(array, where).assign_attrs(aliases=name)
         return
     for i, value in enumerate(_hectopascals(array[level])):
         new = at_level(name, value)
         aliases = {name, short(name), f"{name}{value:g}"}
         if (levels is None or value in levels) and (wanted is None or wanted & (aliases | {new})):
             long_name = f"{array.attrs.get('long_name', name)} at {value:g}"
-            layer = array.isel({level: i}, drop=True)
+            layer = put_together(array.isel({level: i}, drop=True), where)
             yield new, layer.assign_attrs(aliases=" ".join(sorted(aliases)), long_name=long_name)
 
 
@@ -241,11 +246,12 @@ def _hectopascals(level: xr.DataArray) -> list[float]:
 
 
 def _plain(array: xr.DataArray) -> xr.DataArray:
-    """float32 on the contract's dimensions, with its CF attributes and nothing else."""
+    """float32 on the contract's dimensions, with its CF attributes and notes on its values, and nothing else."""
     dims = DIMS if "time" in array.dims else DIMS[1:]
     kept = {key: str(array.attrs[key]) for key in (*KEPT, "aliases") if str(array.attrs.get(key, "")).strip()}
+    notes = {key: array.attrs[key] for key in NOTES if key in array.attrs}
     plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32).drop_encoding()
-    return plain.drop_vars([c for c in plain.coords if c not in DIMS]).drop_attrs().assign_attrs(kept)
+    return plain.drop_vars([c for c in plain.coords if c not in DIMS]).drop_attrs().assign_attrs(kept | notes)
 
 
 def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:

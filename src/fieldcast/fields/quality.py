@@ -1,7 +1,7 @@
 """Quality control of values: one pass over each variable, then what is refused, allowed, or fine.
 
-Looks for NaN (at some times or at all), Inf, constant fields, and units that change midway; `docs/data.md`
-holds the table.
+Looks for NaN (at some times or at all), Inf, fill values that are not declared, constant fields, and units that
+change midway; `docs/data.md` holds the table.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from jaxtyping import Bool, Float, Int
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, grid
 from fieldcast.fields.blocks import blocks
+from fieldcast.fields.fills import Search
 from fieldcast.fields.layout import static, time_varying
 from fieldcast.fields.mending import Finding
+from fieldcast.fields.valid import VALID
+from fieldcast.fields.versions import VERSIONS
 
 HUGE = 1e30  # no weather variable comes near; a fill value that is not declared (9.97e36) does
 COLUMNS = list(Finding._fields)
@@ -33,6 +36,7 @@ class Survey:
     flat: Bool[np.ndarray, " time"]  # whether all cells have one value
     mean: Float[np.ndarray, " time"]  # area mean
     spread: Float[np.ndarray, " time"]  # area standard deviation
+    fills: Search  # values that may be undeclared fill values
 
 
 def table(findings: list[Finding]) -> pd.DataFrame:
@@ -49,13 +53,15 @@ def inspect(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]
     for name in time_varying(dataset):
         _check_units(dataset[name], where)
         survey = _survey(dataset[name])
+        findings += _versions(dataset[name])
         for check in (_check_finite, _check_missing, _check_constant, _check_jumps):
             findings.append(check(dataset[name], survey, where))
     for name in static(dataset):
         values = dataset[name].values
-        if not np.all(np.abs(values) < HUGE) or not dataset[name].attrs.get("units"):
+        usable = bool(np.all(np.abs(values) < HUGE)) and not _has_far_fills(dataset[name])
+        if not usable or not dataset[name].attrs.get("units"):
             dataset = dataset.drop_vars(name)
-            sentence = f"Static variable '{name}' has missing values or no units: left out."
+            sentence = f"Static variable '{name}' has missing values (or fill values) or no units: left out."
             findings.append(Finding("static", name, "", 1, "mended", sentence))
     return dataset, findings
 
@@ -67,12 +73,28 @@ def _check_units(array: xr.DataArray, where: str) -> None:
         )
 
 
+def _versions(array: xr.DataArray) -> list[Finding]:
+    """What was chosen where versions of the data differ."""
+    if VERSIONS not in array.attrs:
+        return []
+    return [Finding("versions", str(array.name), "", 1, "allowed", array.attrs[VERSIONS])]
+
+
+def _has_far_fills(array: xr.DataArray) -> bool:
+    """Whether a static variable holds an undeclared fill value."""
+    search = Search(array)
+    search.add(array.values[None])
+    return any(search.is_far(value) for value in search.sightings)
+
+
 def _survey(array: xr.DataArray) -> Survey:
     shape = (array.sizes["latitude"], array.sizes["longitude"])
     area = grid.cell_areas(array["latitude"], array["longitude"])
     missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
     by_time: list[tuple[np.ndarray, ...]] = []
+    fills = Search(array)
     for _, x in blocks(array):
+        fills.add(x)
         nan, huge = np.isnan(x), np.abs(x) >= HUGE
         known = ~(nan | huge)
         below, above = np.where(known, x, np.inf), np.where(known, x, -np.inf)
@@ -80,7 +102,8 @@ def _survey(array: xr.DataArray) -> Survey:
         low, high = np.minimum(low, below.min(axis=0)), np.maximum(high, above.max(axis=0))
         flat = below.min(axis=(1, 2)) == above.max(axis=(1, 2))
         by_time.append((huge.sum(axis=(1, 2)), flat, *_area_statistics(x, known, area)))
-    return Survey(missing, high > low, *(np.concatenate(parts) for parts in zip(*by_time, strict=True)))
+    infinite, flat, mean, spread = (np.concatenate(parts) for parts in zip(*by_time, strict=True))
+    return Survey(missing, high > low, infinite, flat, mean, spread, fills)
 
 
 def _area_statistics(
@@ -99,7 +122,8 @@ def _area_statistics(
 def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     name = str(array.name)
     if not survey.infinite.any():
-        return Finding("infinite values", name, "", 0, "fine", "No value is infinite.")
+        refuse_fills(array, survey.fills, where)
+        return Finding("infinite values", name, "", 0, "fine", "No value is infinite or an undeclared fill.")
     first = int(np.flatnonzero(survey.infinite)[0])
     place = _place(array, first, np.abs(array.isel(time=first).values) >= HUGE)
     raise InputError(
@@ -108,22 +132,44 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     )
 
 
+def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
+    """One sentence for the first suspected value that is no data, by the rule of `fields.fills`."""
+    for value, seen in search.sightings.items():
+        packed = f" ({search.packed[value]} as packed)" if value in search.packed else ""
+        what = f"variable '{array.name}' of {where} holds {value:g}{packed}"
+        if search.is_far(value):
+            place = _place(array, seen.first, array.isel(time=seen.first).values == value)
+            raise InputError(
+                f"{what} {seen.count.sum()} times, first at {place}, far outside all other values "
+                f"({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or replace it"
+            )
+        if search.is_mask(value):
+            cells = seen.count == search.times
+            raise InputError(
+                f"{what} at all times of {cells.sum()} cells, the first at {_cell(array, cells)}, as a mask that is "
+                "not declared: declare it as the variable's _FillValue, or put NaN there"
+            )
+
+
 def _check_missing(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     name, never = str(array.name), survey.missing == array.sizes["time"]
+    outside = ""
+    if VALID in array.attrs:
+        outside = f" (values outside the file's valid range {array.attrs[VALID]} count as missing)"
     if never.all():
         raise InputError(
-            f"variable '{name}' of {where} has no value at all: choose other ingestion.variables"
+            f"variable '{name}' of {where} has no value at all{outside}: choose other ingestion.variables"
         )
     scattered = (survey.missing > 0) & ~never
     if scattered.any():
         raise InputError(
-            f"{survey.missing[scattered].sum()} values of '{name}' in {where} are missing, first at "
+            f"{survey.missing[scattered].sum()} values of '{name}' in {where} are missing{outside}, first at "
             f"{_first_scattered(array, scattered)}: fill them in or choose another ingestion.period "
             "(only cells that never have a value may be missing)"
         )
     if not never.any():
         return Finding("missing values", name, "", 0, "fine", "No value is missing.")
-    sentence = f"{never.sum()} cells of {never.size} never have a value: they do not exist, and are left out."
+    sentence = f"{never.sum()} cells of {never.size} never have a value{outside}: they do not exist, and are left out."
     return Finding("missing values", name, "", int(never.sum()), "allowed", sentence)
 
 
@@ -142,9 +188,13 @@ def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
 
 def _place(array: xr.DataArray, time: int, bad: Bool[np.ndarray, "y x"]) -> str:
     """Date and place of the first bad cell."""
+    return f"{calendars.date(array['time'][time])}, {_cell(array, bad)}"
+
+
+def _cell(array: xr.DataArray, bad: Bool[np.ndarray, "y x"]) -> str:
+    """Place of the first bad cell."""
     y, x = (int(index[0]) for index in np.nonzero(bad))
-    date = calendars.date(array["time"][time])
-    return f"{date}, latitude {float(array['latitude'][y]):g}, longitude {float(array['longitude'][x]):g}"
+    return f"latitude {float(array['latitude'][y]):g}, longitude {float(array['longitude'][x]):g}"
 
 
 def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -18,6 +18,8 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
+from fieldcast.fields.chunks import refuse_lacking
+from fieldcast.fields.joining import joined
 from fieldcast.fields.layout import select_variables, time_varying, to_contract
 from fieldcast.fields.netcdf3 import expected_size
 from fieldcast.fields.periods import within
@@ -26,7 +28,11 @@ _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"
 
 LEAST = 2**20  # bytes of one read
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
-_ANONYMOUS = {"gs": {"token": "anon"}, "gcs": {"token": "anon"}, "s3": {"anon": True}}
+_ANONYMOUS: dict[str, dict[str, Any]] = {
+    "gs": {"token": "anon"},
+    "gcs": {"token": "anon"},
+    "s3": {"anon": True},
+}
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -63,10 +69,13 @@ def open_source(source: Source) -> xr.Dataset:
     parts = []
     for path in _paths(source.path):
         opened = open_file(path)
-        part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
+        with reading(f"'{path}'", OSError, RuntimeError):
+            part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
+        aliases = {name for array in part.data_vars.values() for name in array.attrs["aliases"].split()}
+        check_chunks(opened, [str(name) for name in opened.data_vars if name in aliases], path)
         if part.data_vars:
             parts.append((path, part))
-    dataset = _joined(parts)
+    dataset = joined(parts)
     if source.variables is not None:
         names = dataset if parts else to_contract(opened, source.where)
         dataset = select_variables(names, source.variables, source.where)
@@ -90,6 +99,7 @@ def read_file(path: str, key: str) -> xr.Dataset:
     Raises InputError for a file that is missing, truncated, empty or of another format.
     """
     opened = open_file(path, key)
+    check_chunks(opened, [str(name) for name in opened.data_vars], path)
     with opened, reading(f"'{path}'", Exception):
         return opened.load()
 
@@ -148,6 +158,17 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
         raise InputError(_unreadable(path, kind, error)) from error
 
 
+def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
+    """Refuses a Zarr store that lacks chunks of these variables, where they would be read as numbers.
+
+    Raises InputError, as `chunks.refuse_lacking` does.
+    """
+    remote = bool(urlsplit(path).scheme)
+    if remote or os.path.isdir(os.path.expanduser(path)):
+        with reading(f"'{path}'", Exception):
+            refuse_lacking(opened, names, os.path.expanduser(path), _options(path))
+
+
 def _kind(path: str) -> str:
     """`netcdf`, `classic` (NetCDF 3 and CDF-5) or `zarr`, by what is in the file."""
     if os.path.isdir(path):
@@ -188,8 +209,7 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
     try:
         if address.scheme in _HOSTS:
             _reach(_HOSTS[address.scheme])
-        options = _ANONYMOUS.get(address.scheme, {})
-        return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=options)
+        return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=_options(path))
     except FileNotFoundError as error:
         raise InputError(f"there is no Zarr store at '{path}': check {key}") from error
     except Exception as error:
@@ -197,6 +217,11 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
             f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give {key} "
             "a copy of the store on this machine"
         ) from error
+
+
+def _options(path: str) -> dict[str, Any]:
+    """Of the client of an address."""
+    return _ANONYMOUS.get(urlsplit(path).scheme, {})
 
 
 def _reach(host: str) -> None:
@@ -218,44 +243,6 @@ def _chunked(opened: xr.Dataset) -> xr.Dataset:
             chunk[first] = min(array.sizes[first], chunk[first] * max(1, LEAST // size))
             lazy[name] = array.chunk(chunk)
     return opened.assign(lazy)
-
-
-def _joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
-    """Files of the same variables one after the other in time, files of other variables side by side."""
-    if not parts:
-        return xr.Dataset()
-    groups: dict[tuple[str, ...], list[tuple[str, xr.Dataset]]] = {}
-    for path, part in parts:
-        _fits(part, parts[0][1], path, parts[0][0])
-        groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append((path, part))
-    along = [_in_time(group) for group in groups.values()]
-    for (path, _), one in zip((group[0] for group in groups.values()), along, strict=True):
-        if "time" in along[0].dims and not np.array_equal(one["time"].values, along[0]["time"].values):
-            raise InputError(f"'{path}' has other times than '{parts[0][0]}': give files of the same period")
-    return xr.merge(along, join="exact", compat="override", combine_attrs="override")
-
-
-def _in_time(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
-    path, first = group[0]
-    for other, part in group[1:]:
-        for name in part.data_vars:
-            one, two = (dataset[name].attrs.get("units") for dataset in (first, part))
-            if one != two:
-                raise InputError(f"'{name}' is in {one} in '{path}' and in {two} in '{other}': convert one")
-    if len(group) == 1:
-        return first
-    return xr.concat(
-        [part for _, part in group], dim="time", data_vars="minimal", coords="minimal", compat="override",
-        join="override", combine_attrs="override",
-    )  # fmt: skip
-
-
-def _fits(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
-    for axis in ("latitude", "longitude"):
-        if part.sizes[axis] != first.sizes[axis] or not np.allclose(part[axis], first[axis], atol=1e-4):
-            raise InputError(
-                f"'{path}' is on another grid than '{first_path}' ({axis}): give files of one grid"
-            )
 
 
 def _every(dataset: xr.Dataset, step_hours: float, where: str) -> xr.Dataset:

@@ -11,7 +11,9 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
-from fieldcast.fields.quality import HUGE
+from fieldcast.fields.fills import Search
+from fieldcast.fields.layout import KEPT
+from fieldcast.fields.quality import HUGE, refuse_fills
 from fieldcast.loops.checkpoint import Checkpoint, read_header, unpack
 from fieldcast.loops.codec import GRID, FieldCodec
 from fieldcast.models.core import Space
@@ -46,13 +48,18 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
     )
     same_grid(data, codec, where)
     data = data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
-    for v in codec.variables:
+    for i, v in enumerate(codec.variables):
         odd = (np.abs(data[v]) >= HUGE).any(GRID).values
         if odd.any():
             raise InputError(
                 f"variable '{v}' of {where} holds Inf or an undeclared fill value on "
                 f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
             )
+        search = Search(data[v])
+        search.widen(codec.climatology[:, i])  # what was observed may be few values
+        search.add(data[v].values)
+        refuse_fills(data[v], search, where)
+        data[v] = data[v].drop_attrs().assign_attrs({k: data[v].attrs[k] for k in KEPT if k in data[v].attrs})
     return data
 
 

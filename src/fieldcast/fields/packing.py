@@ -1,0 +1,39 @@
+"""Packed data: whole numbers in the file, times `scale_factor`, plus `add_offset` (CF conventions, section 8.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+_KEYS = ("scale_factor", "add_offset", "_Unsigned")
+
+
+def is_packed(array: xr.DataArray) -> bool:
+    """Whether an array that was read from a file was packed there."""
+    packed = any(key in array.encoding for key in _KEYS[:2])
+    return packed and np.dtype(array.encoding.get("dtype", float)).kind in "iu"
+
+
+def packed_type(array: xr.DataArray) -> np.dtype:
+    """Of the whole numbers in the file; without a sign where the file says so, though its format cannot."""
+    dtype = np.dtype(array.encoding["dtype"])
+    return np.dtype(f"u{dtype.itemsize}") if array.encoding.get("_Unsigned") == "true" else dtype
+
+
+def declares_missing(array: xr.DataArray) -> bool:
+    """Whether the file says which number stands for a missing value."""
+    return any(array.encoding.get(key) is not None for key in ("_FillValue", "missing_value"))
+
+
+def unpacked(numbers: np.ndarray, array: xr.DataArray) -> Float[np.ndarray, " numbers"]:
+    """What packed numbers are in the array, by the same arithmetic: equal numbers come out equal.
+
+    Numbers beyond the packed type are its lowest or highest.
+    """
+    dtype = np.dtype(array.encoding["dtype"])
+    if array.encoding.get("_Unsigned") != "true":
+        numbers = np.clip(numbers, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    attrs = {key: array.encoding[key] for key in _KEYS if key in array.encoding}
+    packed = xr.Dataset({"x": ("x", np.asarray(numbers).astype(dtype), attrs)})
+    return np.asarray(xr.decode_cf(packed)["x"].values, dtype=float)

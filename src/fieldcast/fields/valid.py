@@ -1,0 +1,57 @@
+"""Declared as missing: what lies outside CF's valid_range, valid_min, valid_max (CF conventions, section 2.5.1).
+
+Of packed data these are packed numbers; where they are floating-point numbers, and the packed data whole ones, they
+are in the unpacked units (NetCDF User Guide, attribute conventions).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast.fields.packing import is_packed, unpacked
+
+VALID = "fieldcast_valid_range"  # attribute of what was masked: the range, for sentences
+_KEYS = ("valid_range", "valid_min", "valid_max")
+
+
+def within_valid_range(array: xr.DataArray) -> xr.DataArray:
+    """NaN where a value lies outside the valid range; lazy where the array is."""
+    low, high = valid_range(array)
+    if np.isinf(low) and np.isinf(high):
+        return array
+    return array.where((array >= low) & (array <= high)).assign_attrs({VALID: f"{low:g} to {high:g}"})
+
+
+def valid_range(array: xr.DataArray) -> tuple[float, float]:
+    """The lowest and the highest valid value in the units of the array, infinite where none is declared."""
+    both = _numbers(array, "valid_range")
+    low, high = both if both.size == 2 else (_bound(array, "valid_min"), _bound(array, "valid_max"))
+    if is_packed(array):
+        scale = float(array.encoding.get("scale_factor", 1.0))
+        if scale < 0 and any(_in_packed_units(array, key) for key in _KEYS):
+            low, high = high, low
+        low, high = low - abs(scale) / 2, high + abs(scale) / 2  # room for rounding
+    low, high = (bound if np.isfinite(bound) else end for bound, end in ((low, -np.inf), (high, np.inf)))
+    if array.dtype.kind == "f":  # rounded as the values are
+        with np.errstate(over="ignore"):
+            low, high = (array.dtype.type(bound) for bound in (low, high))
+    return float(low), float(high)
+
+
+def _bound(array: xr.DataArray, key: str) -> float:
+    number = _numbers(array, key)
+    return float(number[0]) if number.size == 1 else np.nan
+
+
+def _in_packed_units(array: xr.DataArray, key: str) -> bool:
+    return is_packed(array) and np.asarray(array.attrs.get(key)).dtype.kind in "iu"
+
+
+def _numbers(array: xr.DataArray, key: str) -> Float[np.ndarray, " numbers"]:
+    """An attribute's numbers in the units of the array; none where it is absent or no number."""
+    numbers = np.ravel(array.attrs.get(key, []))
+    if numbers.dtype.kind not in "fiu":
+        return np.empty(0)
+    return unpacked(numbers, array) if _in_packed_units(array, key) else numbers.astype(float)

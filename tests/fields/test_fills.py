@@ -1,0 +1,169 @@
+"""Fill values that no file declares are refused where they are no weather, and taken where they are."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fieldcast.errors import InputError
+from fieldcast.fields.fills import Search
+from fieldcast.fields.ingest import ingest, ingest_source
+from fieldcast.fields.sources import Source
+
+Make = Callable[..., xr.Dataset]
+Write = Callable[..., str]
+PACKING = {"scale_factor": 0.1, "add_offset": 1e5}
+TODO = "declare it as the variable's _FillValue"
+
+
+@pytest.mark.parametrize("value", [1e20, 1e15, -9999.0, -999.0, 32767.0, -32768.0])
+def test_far_from_all_other_values_at_one_cell_and_time(
+    make_weather: Make, write: Write, value: float
+) -> None:
+    data = make_weather()
+    data["t2m"][7, 1, 2] = value
+    with pytest.raises(InputError) as caught:
+        ingest_source(Source(path=write(data)))
+    text = str(caught.value)
+    assert (
+        f"weather.nc' holds {value:g} 1 times, first at 2001-01-08T00:00:00, latitude -30, longitude 120"
+        in text
+    )
+    assert "far outside all other values (2" in text and TODO in text and "\n" not in text
+
+
+@pytest.mark.parametrize("value", [-999.0, 32767.0])
+@pytest.mark.parametrize("chunks", [None, 13])
+def test_at_all_times_of_a_cell(make_weather: Make, value: float, chunks: int | None) -> None:
+    """Inside the range of the others, where only a mask that nobody declared stays so exactly the same."""
+    data = make_weather()
+    data["z"] = ((data["msl"] - 1e5) * 20 + value).assign_attrs(units="m")
+    assert float(data["z"].min()) < value < float(data["z"].max())
+    data["z"][:, 1, 2:4] = value
+    with pytest.raises(InputError) as caught:
+        ingest(data if chunks is None else data.chunk(time=chunks))
+    text = str(caught.value)
+    assert (
+        f"'z' of the data holds {value:g} at all times of 2 cells, the first at latitude -30, longitude 12"
+        in text
+    )
+    assert TODO in text and "\n" not in text
+
+
+@pytest.mark.parametrize("value", [-999.0, 32767.0, -9999.0])
+def test_inside_the_range_of_the_others_it_is_data(make_weather: Make, value: float) -> None:
+    data = make_weather()
+    data["z"] = ((data["msl"] - 1e5) * 100).assign_attrs(units="m")
+    data["z"][5:50, 1, 2] = value
+    fields, quality = ingest(data)
+    assert np.all(fields["z"].values[5:50, 1, 2] == np.float32(value))
+    assert set(quality["action"]) == {"fine"}
+
+
+def packed(data: xr.Dataset, **attrs: float) -> xr.Dataset:
+    """`msl` alone, in whole numbers of 16 bits, as they stand in a file."""
+    attrs = {**PACKING, **attrs}
+    numbers = np.round((data["msl"] - attrs["add_offset"]) / attrs["scale_factor"]).astype(np.int16)
+    return numbers.assign_attrs(units="Pa", **attrs).to_dataset(name="msl")
+
+
+@pytest.mark.parametrize("number", [-32768, -32767, 32767])
+def test_packed_at_all_land_cells(make_weather: Make, write: Write, number: int) -> None:
+    data = packed(make_weather())
+    data["msl"][:, 1, 2:4] = number
+    with pytest.raises(InputError) as caught:
+        ingest_source(Source(path=write(data)))
+    value = float(np.float32(number * 0.1 + 1e5))
+    assert f"holds {value:g} ({number} as packed) " in str(caught.value) and TODO in str(caught.value)
+
+
+def test_packed_land_next_to_the_range_of_the_others(make_weather: Make, write: Write) -> None:
+    """A packing that uses the whole type: the fill value is one step below all others."""
+    data = make_weather()
+    data["msl"] = (data["msl"] - data["msl"].min()) + (1e5 - 3276.7)
+    data = packed(data)
+    data["msl"][:, 1, 2:4] = -32768
+    with pytest.raises(
+        InputError, match=r"\(-32768 as packed\) at all times of 2 cells, the first at latitude -30"
+    ):
+        ingest_source(Source(path=write(data)))
+
+
+def test_packed_at_one_cell_and_time(make_weather: Make, write: Write) -> None:
+    data = make_weather()
+    data["msl"] = data["msl"] * 0.1 + 0.9e5  # of a few hundred Pa
+    data = packed(data)
+    data["msl"][7, 1, 2] = -32768
+    with pytest.raises(
+        InputError, match=r"96723.* \(-32768 as packed\) 1 times, first at 2001-01-08T00:00:00, lat"
+    ):
+        ingest_source(Source(path=write(data)))
+
+
+def test_packed_lowest_values_are_data_where_they_come_and_go(make_weather: Make, write: Write) -> None:
+    """As no rain or no ice is, in a packing that uses the whole type."""
+    rain = make_weather()
+    rain["msl"] = (rain["msl"] - 99500).clip(0) + (1e5 - 3276.8)
+    rain["msl"][:, 2, 3] = 1e5 - 3276.8  # never any
+    fields, _ = ingest_source(Source(path=write(packed(rain))))
+    assert np.all(fields["msl"][:, 2, 3] == np.float32(96723.2))
+
+
+def test_packed_lowest_values_are_data_where_another_is_declared(make_weather: Make, write: Write) -> None:
+    data = packed(make_weather(), _FillValue=np.int16(-32767))
+    data["msl"][:, 1, 2:4] = -32768
+    fields, _ = ingest_source(Source(path=write(data)))
+    assert np.all(fields["msl"][:, 1, 2] == np.float32(96723.2))
+
+
+def test_packings_that_differ_from_file_to_file(make_weather: Make, write: Write) -> None:
+    """The fill value of the second file alone is none of the first's."""
+    data = make_weather()
+    data["msl"] = data["msl"] * 0.1 + 0.9e5
+    write(packed(data.isel(time=slice(0, 30))), "0.nc")
+    second = packed(data.isel(time=slice(30, 60)), scale_factor=0.5)
+    second["msl"][3, 1, 2] = 32767
+    path = write(second, "1.nc").replace("1.nc", "*.nc")
+    with pytest.raises(InputError, match=r"116384 \(32767 as packed\) 1 times, first at 2001-02-03"):
+        ingest_source(Source(path=path))
+
+
+def test_static_variables_with_fill_values_are_left_out(make_weather: Make) -> None:
+    data = make_weather()
+    data["orography"] = (data["t2m"][0].drop_vars("time") - 200).assign_attrs(units="m")
+    data["depth"] = data["orography"].where(data["longitude"] > 0, -9999.0).assign_attrs(units="m")
+    fields, quality = ingest(data)
+    assert "orography" in fields and "depth" not in fields
+    assert quality.set_index("check").loc["static", "variable"] == "depth"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(["rain", "ice", "cloud in per cent", "hectopascals", "whole metres", "counts"]),
+)
+def test_natural_fields_raise_no_alarm(seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((40, 6, 8)) + 2 * rng.standard_normal((6, 8))
+    values = {
+        "rain": np.clip(np.exp(2 * noise) - 3, 0, None),
+        "ice": np.clip(noise, 0, 1),
+        "cloud in per cent": np.round(np.clip(60 + 40 * noise, 0, 100)),
+        "hectopascals": np.round(1000 + 10 * noise),
+        "whole metres": np.round(1000 * noise),
+        "counts": np.round(np.exp(8 + noise)),
+    }[kind]
+    data = xr.Dataset(
+        {"x": (("time", "latitude", "longitude"), values.astype(np.float32), {"units": "1"})},
+        {
+            "time": xr.date_range("2001-01-01", periods=40),
+            "latitude": np.linspace(30, 60, 6),
+            "longitude": np.arange(8) * 5.0,
+        },
+    )
+    search = Search(data["x"])
+    search.add(data["x"].values)
+    assert not [v for v in search.sightings if search.is_far(v) or search.is_mask(v)]

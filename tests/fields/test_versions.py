@@ -1,0 +1,71 @@
+"""Of two versions with different values the final one is taken, and it is said."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields.ingest import ingest, ingest_source
+from fieldcast.fields.layout import to_contract
+from fieldcast.fields.sources import Source
+
+Make = Callable[..., xr.Dataset]
+Write = Callable[..., str]
+
+
+@pytest.mark.parametrize("numbers", [[1, 5], [5, 1], ["0001", "0005"], ["0005", "0001"]])
+def test_of_a_dimension_the_final_version_goes_first(
+    make_weather: Make, write: Write, numbers: list, caplog: pytest.LogCaptureFixture
+) -> None:
+    final = make_weather()
+    preliminary = final.where(final["time"] >= final["time"][40]) + 0.5
+    parts = [final if int(number) == 1 else preliminary for number in numbers]
+    data = xr.concat(parts, dim="expver", combine_attrs="override").assign_coords(expver=numbers)
+    fields, quality = ingest_source(Source(path=write(data)))
+    np.testing.assert_array_equal(fields["t2m"], final["t2m"])
+    assert fields["t2m"].attrs["units"] == "K"
+    told = quality[quality["check"] == "versions"]
+    assert set(told["variable"]) == {"t2m", "msl"} and set(told["action"]) == {"allowed"}
+    assert (
+        "differ at 20 times, the first 2001-02-10T00:00:00: the lowest, which is final"
+        in told["sentence"].iloc[0]
+    )
+    assert "differ at 20 times" in caplog.text
+
+
+def test_versions_that_only_complete_each_other_need_no_word(make_weather: Make) -> None:
+    data = make_weather()
+    parts = [data.where(data["time"] >= data["time"][40]), data.where(data["time"] < data["time"][40])]
+    fields, quality = ingest(xr.concat(parts, dim="expver").assign_coords(expver=[5, 1]))
+    np.testing.assert_array_equal(fields["t2m"], data["t2m"])
+    assert "versions" not in set(quality["check"])
+
+
+def repeated(data: xr.Dataset, final: str = "0001", preliminary: str = "0005") -> xr.Dataset:
+    """All times in the final version but the last ten, the last thirty in the preliminary one, warmer."""
+    n = data.sizes["time"]
+    both = xr.concat([data.isel(time=slice(n - 30, n)) + 0.5, data.isel(time=slice(0, n - 10))], dim="time")
+    for name in data.data_vars:
+        both[name].attrs = data[name].attrs
+    return both.assign_coords(expver=("time", [preliminary] * 30 + [final] * (n - 10)))
+
+
+def test_of_times_that_are_there_twice_the_final_version_is_taken(
+    make_weather: Make, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = make_weather()
+    fields, quality = ingest_source(Source(path=write(repeated(data))))
+    np.testing.assert_array_equal(fields["t2m"][:50], data["t2m"][:50])
+    np.testing.assert_array_equal(fields["t2m"][50:], data["t2m"][50:] + np.float32(0.5))
+    sentences = " ".join(quality[quality["check"] == "versions"]["sentence"])
+    assert "20 times are there in versions 0001 and 0005 (expver), the first 2001-01-31T00:00:00" in sentences
+    assert "20 times are there in versions" in caplog.text
+
+
+def test_times_that_are_there_twice_in_one_version_are_still_refused(make_weather: Make) -> None:
+    data = repeated(make_weather(), "0001", "0001")
+    assert to_contract(data).sizes["time"] == 80
+    with pytest.raises(InputError, match="twice at 2001-01-31"):
+        ingest(data)
