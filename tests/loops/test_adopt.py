@@ -126,3 +126,31 @@ def test_a_file_that_is_not_there_is_named(world: Any, starts: dict[str, Any], t
 def test_a_model_of_type_file_has_one_source(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         File("File", **wrong)
+
+
+@pytest.mark.parametrize("value", [-9999.0, 1e20])
+def test_a_fill_value_that_is_not_declared_is_refused(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path, value: float
+) -> None:
+    at = positions(made["start"], starts["scored"])
+    made = made.copy(deep=True)
+    made["t"][1, at[0], 2, 3, 4] = value
+    made.to_netcdf(tmp_path / "mine.nc")
+    pieces = adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields)
+    next(pieces)
+    words = rf"'t' of '.*mine.nc' holds {value:g} at a lead of 48 hours, .* declare it".replace("+", r"\+")
+    with pytest.raises(InputError, match=words):
+        next(pieces)
+
+
+def test_values_outside_the_valid_range_are_missing(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+) -> None:
+    made = made.copy()
+    made["t"].attrs = {**made["t"].attrs, "valid_max": np.float32(280)}
+    made.to_netcdf(tmp_path / "mine.nc")
+    found = whole(adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields))["t"]
+    assert found.isnull().any() and float(found.max()) <= 280
+    made["t"].attrs.pop("valid_max")
+    sound = whole(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))["t"]
+    np.testing.assert_array_equal(found, sound.where(sound <= 280))

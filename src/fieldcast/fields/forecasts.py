@@ -18,7 +18,9 @@ from jaxtyping import Float
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
 from fieldcast.fields.coordinates import in_degrees, refuse_projected
+from fieldcast.fields.fills import PACKED_FILLS, with_packed_fills
 from fieldcast.fields.names import short
+from fieldcast.fields.valid import VALID, with_valid_range
 
 DIMS = ("lead", "start", "member", "latitude", "longitude")
 _STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}
@@ -107,7 +109,7 @@ def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
 
 
 def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataArray:
-    """On the five dimensions, with its units alone."""
+    """On the five dimensions, with its units, and notes on what is no value."""
     for dim in map(str, array.dims):
         if dim not in dims and array.sizes[dim] > 1:
             raise InputError(
@@ -117,7 +119,9 @@ def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataA
     plain = array.isel({dim: 0 for dim in array.dims if dim not in dims}).drop_vars(array.coords)
     plain = plain.rename({dim: dims[str(dim)] for dim in plain.dims})
     plain = plain.expand_dims([dim for dim in DIMS if dim not in plain.dims]).transpose(*DIMS)
-    return plain.drop_attrs().assign_attrs(units=array.attrs.get("units"))
+    noted = with_valid_range(with_packed_fills(array)).attrs
+    notes = {key: noted[key] for key in (PACKED_FILLS, VALID) if key in noted}
+    return plain.drop_attrs().assign_attrs(units=array.attrs.get("units"), **notes)
 
 
 def _dates(start: xr.DataArray, where: str) -> np.ndarray:

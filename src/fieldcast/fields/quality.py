@@ -155,7 +155,8 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     name, never = str(array.name), survey.missing == array.sizes["time"]
     outside = ""
     if VALID in array.attrs:
-        outside = f" (values outside the file's valid range {array.attrs[VALID]} count as missing)"
+        low, high = array.attrs[VALID]
+        outside = f" (values outside the file's valid range {low:g} to {high:g} count as missing)"
     if never.all():
         raise InputError(
             f"variable '{name}' of {where} has no value at all{outside}: choose other ingestion.variables"

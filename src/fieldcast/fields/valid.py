@@ -12,16 +12,27 @@ from jaxtyping import Float
 
 from fieldcast.fields.packing import is_packed, unpacked
 
-VALID = "fieldcast_valid_range"  # attribute of what was masked: the range, for sentences
+VALID = "fieldcast_valid_range"  # attribute: (lowest, highest) in the array's units
 _KEYS = ("valid_range", "valid_min", "valid_max")
 
 
 def within_valid_range(array: xr.DataArray) -> xr.DataArray:
-    """NaN where a value lies outside the valid range; lazy where the array is."""
+    """NaN where a value lies outside the declared range; lazy where the array is."""
+    return masked(with_valid_range(array)) if VALID not in array.attrs else array
+
+
+def with_valid_range(array: xr.DataArray) -> xr.DataArray:
+    """With the attribute VALID where a range is declared."""
     low, high = valid_range(array)
-    if np.isinf(low) and np.isinf(high):
+    return array if np.isinf(low) and np.isinf(high) else array.assign_attrs({VALID: (low, high)})
+
+
+def masked(array: xr.DataArray) -> xr.DataArray:
+    """NaN where a value lies outside the range of the attribute VALID."""
+    if VALID not in array.attrs:
         return array
-    return array.where((array >= low) & (array <= high)).assign_attrs({VALID: f"{low:g} to {high:g}"})
+    low, high = array.attrs[VALID]
+    return array.where((array >= low) & (array <= high))
 
 
 def valid_range(array: xr.DataArray) -> tuple[float, float]:

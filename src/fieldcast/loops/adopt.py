@@ -15,8 +15,10 @@ from jaxtyping import Float, Int
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
+from fieldcast.fields.fills import Search
 from fieldcast.fields.forecasts import DIMS, to_forecasts
-from fieldcast.fields.sources import open_file, reading
+from fieldcast.fields.sources import check_chunks, open_file, reading
+from fieldcast.fields.valid import masked
 from fieldcast.loops.codec import GRID
 from fieldcast.loops.matching import TOLERANCE, describe
 from fieldcast.loops.options import File, Rollout
@@ -35,10 +37,12 @@ def adopt(
     Raises
     ------
     InputError
-        If a start, a lead or a variable is missing, or units, grid or calendar differ.
+        If a start, a lead or a variable is missing, or units, grid or calendar differ; for a fill value that is not
+        declared.
     """
     if model.path is not None:
         with open_file(model.path, "model.path of the experiment") as opened:
+            check_chunks(opened, [str(name) for name in opened.data_vars], model.path)
             yield from selected(opened, starts, fields, f"'{model.path}'")
     elif perfect_model.data_vars:
         yield from selected(perfect_model, starts, fields, "the perfect model")
@@ -74,9 +78,24 @@ def selected(
             piece = found.isel(lead=[place], start=start, member=slice(starts["members"])).load()
         hours = [(number + 1) * starts["step_hours"]]
         coords["lead"] = ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})
-        data = {v: (DIMS, piece[v].values.astype(np.float32), fields[v].attrs) for v in names}
+        valid = {v: masked(piece[v]) for v in names}
+        for v in names:
+            refuse_fills(valid[v], where)
+        data = {v: (DIMS, valid[v].values.astype(np.float32), fields[v].attrs) for v in names}
         attrs = {"starts": starts["digest"], "source": where, "piece": number, "pieces": len(lead)}
         yield xr.Dataset(data, coords, attrs)
+
+
+def refuse_fills(piece: xr.DataArray, where: str) -> None:
+    """One sentence if one lead of a variable holds a fill value that is not declared."""
+    search = Search(piece)
+    search.add(piece.values.reshape(-1, *piece.shape[-2:]).astype(np.float32))
+    for value in search.sightings:
+        if search.is_far(value) or search.is_mask(value):
+            raise InputError(
+                f"variable '{piece.name}' of {where} holds {value:g} at a lead of {piece['lead'].values[0]:g} hours, "
+                "which is no forecast but a fill value: declare it as the variable's _FillValue."
+            )
 
 
 def check_variables(found: xr.Dataset, fields: xr.Dataset, where: str) -> None:
