@@ -69,6 +69,7 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "duplicate times": (repeated, ("2001-01-08",)),
     "scattered NaN": (set_to(np.nan), ("'t2m'", "2001-01-08", "missing", "fill them in")),
     "Inf": (set_to(np.inf), ("'t2m'", "2001-01-08", "infinite", "mask")),
+    "a fill value": (set_to(-9999.0), ("'t2m'", "holds -9999", "2001-01-08", "_FillValue")),
     "constant variable": (lambda d: d.assign(msl=d["msl"] * 0 + 1), ("'msl'", "constant")),
     "missing units": (lambda d: d.assign(msl=d["msl"].drop_attrs()), ("'msl'", "units")),
     "curvilinear grid": (curvilinear, ("curvilinear", "interpolate")),
@@ -267,6 +268,19 @@ def test_the_file_to_fill_itself(said: Any, file: Path, family: str) -> None:
     assert all(word.replace("ingestion.path", "fill.observations") in text for word in (str(file), *words)), (
         text
     )
+
+
+def test_fill_values_in_the_file_to_fill(project: Any, finished: Path, tmp_path: Path) -> None:
+    """What nobody declared missing is not taken for an observation."""
+    fields = xr.open_zarr(finished / "03_primary/fields.zarr").isel(time=slice(0, 3)).load()
+    fields.where(fields["latitude"] > 0, -9999.0).drop_encoding().to_netcdf(tmp_path / "gappy.nc")
+    fill = {"observations": str(tmp_path / "gappy.nc"), "output": str(tmp_path / "filled.nc")}
+    before = state(finished)
+    with pytest.raises(Exception) as caught:
+        project("fill", data_root=finished, parameters={"fill": fill})
+    text = sentence(caught.value) or ""
+    assert all(word in text for word in ("gappy.nc", "holds -9999", "_FillValue")) and "\n" not in text, text
+    assert state(finished) == before and not (tmp_path / "filled.nc").exists()
 
 
 def test_a_sound_file_is_not_refused(project: Any, file: Path, tmp_path: Path) -> None:

@@ -28,11 +28,13 @@ def refuse_lacking(
     `opened` is the Zarr store at `path`; `options` are fsspec's. Of a store at an address the names of the chunks are
     asked for, a thousand a request, and of these variables alone.
     """
-    doubtful = [name for name in names if opened[name].dtype.kind in "fiu" and opened[name].ndim]
+    doubtful = [name for name in names if opened[name].ndim and not _may_lack(opened[name])]
+    if not doubtful:
+        return
     group = zarr.open_group(path, mode="r", storage_options=dict(options) if options else None)
     for name in doubtful:
         stored = group[name]
-        if not isinstance(stored, zarr.Array) or _may_lack(stored.fill_value, opened[name]):
+        if not isinstance(stored, zarr.Array):
             continue
         if "://" in path and stored.nchunks > LISTED:
             LOG.warning("whether '%s' has all %d chunks of '%s' was not checked.", path, stored.nchunks, name)
@@ -47,14 +49,16 @@ def refuse_lacking(
             )
 
 
-def _may_lack(fill: Any, array: xr.DataArray) -> bool:
-    """Whether what is read from a chunk that lacks is a missing value, or a plain whole number that may be meant.
+def _may_lack(array: xr.DataArray) -> bool:
+    """Whether what is read from a chunk that lacks is no number, or a whole number that is not packed.
 
     Zarr leaves chunks out that hold its fill value alone, such as the zeros of a mask.
     """
-    kind = np.dtype(array.encoding.get("dtype", array.dtype)).kind
-    if fill is not None and kind in "iu" and not is_packed(array):
+    encoding = array.encoding
+    kind = np.dtype(encoding.get("dtype", array.dtype)).kind
+    fill = encoding.get("fill_value", encoding.get("_FillValue"))  # format 2 has but the one
+    if kind not in "fiu" or (fill is not None and kind in "iu" and not is_packed(array)):
         return True
-    declared = [array.encoding[key] for key in ("_FillValue", "missing_value") if key in array.encoding]
+    declared = [encoding[key] for key in ("_FillValue", "missing_value") if key in encoding]
     gap = 0 if fill is None else fill
     return bool(np.isnan(gap) or any(np.any(np.equal(gap, value)) for value in declared))
