@@ -32,6 +32,7 @@ def test_of_a_dimension_the_final_version_goes_first(
         "differ at 20 times, the first 2001-02-10T00:00:00: the lowest, which is final"
         in told["sentence"].iloc[0]
     )
+    assert set(told["count"]) == {20} and set(told["where"]) == {"2001-02-10T00:00:00"}
     assert "differ at 20 times" in caplog.text
 
 

@@ -139,6 +139,33 @@ def test_an_observation_that_looks_like_a_fill_value_is_one(checkpoint, gappy):
     assert not [key for name in filled for key in filled[name].attrs if key.startswith("fieldcast_")]
 
 
+def test_two_versions_as_a_dimension_are_filled_as_one(checkpoint, gappy):
+    data = gappy[0]
+    later = xr.concat(
+        [data, data.where(data["time"] > data["time"][0]) + 1], "expver", combine_attrs="override"
+    )
+    for name in data:
+        later[name].attrs = data[name].attrs
+    filled, plain = (
+        fieldcast.load(checkpoint).fill(each, members=3)
+        for each in (later.assign_coords(expver=[1, 5]), data)
+    )
+    seen = np.isfinite(data["t"])
+    xr.testing.assert_equal(filled["t"].where(seen), plain["t"].where(seen))
+
+
+def test_times_in_two_versions_are_to_be_chosen_from(checkpoint, gappy):
+    """What goes out would have other times than what came in."""
+    twice = xr.concat([gappy[0], gappy[0].isel(time=[2]) + 1], "time", combine_attrs="override")
+    for name in twice:
+        twice[name].attrs = gappy[0][name].attrs
+    twice = twice.assign_coords(expver=("time", [1, 1, 1, 5]))
+    with pytest.raises(
+        InputError, match=r"mine.nc holds 4 times, and 3 different ones: choose one version of each"
+    ):
+        fieldcast.load(checkpoint).fill(twice, where="mine.nc")
+
+
 def test_values_outside_the_valid_range_are_filled(checkpoint, gappy):
     spoilt = gappy[0].copy(deep=True)
     spoilt["t"][0, 2, 3] = 1e4

@@ -77,7 +77,8 @@ def _versions(array: xr.DataArray) -> list[Finding]:
     """What was chosen where versions of the data differ."""
     if VERSIONS not in array.attrs:
         return []
-    return [Finding("versions", str(array.name), "", 1, "allowed", array.attrs[VERSIONS])]
+    first, count, sentence = array.attrs[VERSIONS]
+    return [Finding("versions", str(array.name), first, count, "allowed", sentence)]
 
 
 def _has_far_fills(array: xr.DataArray) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,7 +17,15 @@ from fieldcast.fields import calendars
 
 LOG = logging.getLogger(__name__)
 EXPVER = "expver"
-VERSIONS = "fieldcast_versions"  # attribute: what was chosen, where the versions differ
+VERSIONS = "fieldcast_versions"  # attribute: a Choice
+
+
+class Choice(NamedTuple):
+    """What was chosen where there are several versions."""
+
+    first: str  # date of the first
+    times: int
+    sentence: str
 
 
 def one_of_each_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
@@ -38,10 +47,9 @@ def one_of_each_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
         "the lowest, which is final, was taken."
     )
     LOG.warning("%s: %s", where, note)
+    choice = {VERSIONS: Choice(min(repeated), len(repeated), note)}
     dataset = dataset.isel(time=kept)
-    return dataset.assign(
-        {name: array.assign_attrs({VERSIONS: note}) for name, array in dataset.data_vars.items()}
-    )
+    return dataset.assign({name: array.assign_attrs(choice) for name, array in dataset.data_vars.items()})
 
 
 def put_together(array: xr.DataArray, where: str) -> xr.DataArray:
@@ -62,7 +70,7 @@ def put_together(array: xr.DataArray, where: str) -> xr.DataArray:
             "the lowest, which is final, was taken."
         )
         LOG.warning("variable '%s' of %s: %s", array.name, where, note)
-        together = together.assign_attrs({VERSIONS: note})
+        together = together.assign_attrs({VERSIONS: Choice(first, int(np.sum(differ)), note)})
     return together
 
 

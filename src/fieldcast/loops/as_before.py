@@ -12,7 +12,7 @@ from fieldcast.fields.names import short
 from fieldcast.loops.codec import GRID, FieldCodec
 
 PARTS = ("", "_mean", "_spread", "_suspect")
-RANGE = re.compile("^(valid_|actual_range)")  # of the packed or of the observed values; no longer true
+RANGE = re.compile("^(fieldcast_|valid_|actual_range)")  # of the packed or of the observed values; no longer true
 
 
 def as_before(
@@ -60,7 +60,8 @@ def variables_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec)
             values = filled[v + part]
             new = [d for d in values.dims if d not in order]
             result[name + part] = values.transpose(*new, *(d for d in order if d in values.dims))
-        result[name].attrs |= {key: a for key, a in like.attrs.items() if not RANGE.search(str(key))}
+        attrs = {**result[name].attrs, **like.attrs}
+        result[name].attrs = {key: a for key, a in attrs.items() if not RANGE.search(str(key))}
     return result
 
 

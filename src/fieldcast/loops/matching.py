@@ -29,6 +29,11 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
     `where`: how the sentence calls the data set.
     """
     data = layout.to_contract(dataset, where)
+    given, different = dataset[layout.axes(dataset)["time"]].size, data.sizes["time"]
+    if given != different:
+        raise InputError(
+            f"{where} holds {given} times, and {different} different ones: choose one version of each (expver)."
+        )
     for v in codec.variables:
         if v not in data or "time" not in data[v].dims:
             there = ", ".join(layout.time_varying(data)) or "none"
