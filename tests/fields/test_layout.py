@@ -173,6 +173,10 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
         described("lon", standard_name="projection_x_coordinate"),
         "'lon' of it is a projection_x_coordinate",
     ),
+    "rotated grid mapping that was left behind": (
+        lambda d: d.assign(t2m=d["t2m"].assign_attrs(grid_mapping="rotated_pole")),
+        "variable 't2m' of it is on a grid of the kind rotated_pole (its grid_mapping 'rotated_pole'): int",
+    ),
     "rotated grid mapping": (
         mapped("rotated_latitude_longitude"),
         "variable 't2m' of it is on a grid of the kind rotated_latitude_longitude (its grid_mapping 'crs'): int",

@@ -12,6 +12,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 
 _RADIANS = {"rad", "radian", "radians", "radians_north", "radians_east"}
+_GLOBE = "latitude_longitude"
 _TODO = "interpolate it to a regular latitude-longitude grid first"
 
 
@@ -33,7 +34,7 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
     if units in _RADIANS:
         degrees = np.round(np.rad2deg(coordinate.values.astype(np.float64)), 10)  # 60, not 60.00000000000001
         return xr.DataArray(degrees, dims=coordinate.dims, name=coordinate.name, attrs={"units": "degrees"})
-    if units and not units.startswith(("deg", "°")):
+    if units and not any(sign in units for sign in ("deg", "°")):
         raise InputError(
             f"the {axis} '{coordinate.name}' of {where} is in '{units}', not in degrees: convert it, or, if the "
             f"grid is projected, {_TODO}"
@@ -44,12 +45,12 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
 def refuse_projected(dataset: xr.Dataset, where: str) -> None:
     """One sentence for a variable whose grid mapping (CF, section 5.6) is not that of latitudes and longitudes."""
     for name, array in dataset.data_vars.items():
-        told = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "")))
-        mapping = told.partition(":")[0].strip()  # "name", or "name: x y"
-        if mapping in dataset.variables:
-            kind = str(dataset[mapping].attrs.get("grid_mapping_name", "latitude_longitude"))
-            if kind != "latitude_longitude":
-                raise InputError(
-                    f"variable '{name}' of {where} is on a grid of the kind {kind} (its grid_mapping '{mapping}'): "
-                    f"{_TODO}"
-                )
+        attribute = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "")))
+        mapping = attribute.partition(":")[0].strip()  # "name", or "name: x y"
+        described = dataset[mapping].attrs if mapping in dataset.variables else {}
+        kind = str(described.get("grid_mapping_name", mapping if "rotated" in mapping.lower() else _GLOBE))
+        if kind != _GLOBE:
+            raise InputError(
+                f"variable '{name}' of {where} is on a grid of the kind {kind} (its grid_mapping '{mapping}'): "
+                f"{_TODO}"
+            )
