@@ -9,7 +9,7 @@ climatology   the normal state of each day of the year     normalisation  what s
 planet        the simulated planet, the embedded data      options        what a user can set
 names         short names of variables                     blocks         data in blocks of time
 joining       several files as one data set                coordinates    latitudes and longitudes in degrees
-netcdf3       how long a classic file must be              chunks         chunks that a Zarr store lacks
+netcdf3       how long a classic file must be              chunks         missing chunks of a Zarr store
 valid         declared valid ranges                        fills          fill values that are not declared
 packing       packed numbers                               versions       final before preliminary data
 """

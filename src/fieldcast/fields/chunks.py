@@ -1,4 +1,4 @@
-"""Chunks that a Zarr store lacks: Zarr reads each as the array's fill value, without a word.
+"""Missing chunks of a Zarr store: Zarr reads each as the array's fill value, without a word.
 
 That is NaN where the fill value is declared as missing, and anywhere else a number such as `add_offset`.
 """
@@ -20,15 +20,15 @@ LOG = logging.getLogger(__name__)
 LISTED = 20_000  # chunks of a remote array that are asked for: twenty requests
 
 
-def refuse_lacking(
+def refuse_missing_chunks(
     opened: xr.Dataset, names: Iterable[str], path: str, options: Mapping[str, Any] | None = None
 ) -> None:
-    """One sentence for the first of these variables that lacks a chunk which would be read as a number.
+    """One sentence for the first of these variables with a missing chunk that would be read as a number.
 
     `opened` is the Zarr store at `path`; `options` are fsspec's. Of a store at an address the names of the chunks are
     asked for, a thousand a request, and of these variables alone.
     """
-    doubtful = [name for name in names if opened[name].ndim and not _may_lack(opened[name])]
+    doubtful = [name for name in names if opened[name].ndim and not _may_be_missing(opened[name])]
     if not doubtful:
         return
     group = zarr.open_group(path, mode="r", storage_options=dict(options) if options else None)
@@ -39,20 +39,20 @@ def refuse_lacking(
         if "://" in path and stored.nchunks > LISTED:
             LOG.warning("whether '%s' has all %d chunks of '%s' was not checked.", path, stored.nchunks, name)
             continue
-        lacking = stored.nchunks - stored.nchunks_initialized
-        if lacking:
+        missing = stored.nchunks - stored.nchunks_initialized
+        if missing:
             packed = " before unpacking" if is_packed(opened[name]) else ""
             raise InputError(
-                f"'{path}' lacks {lacking} of the {stored.nchunks} chunks of variable '{name}', which would be read "
+                f"'{path}' lacks {missing} of the {stored.nchunks} chunks of variable '{name}', which would be read "
                 f"as {stored.fill_value or 0:g}{packed}: copy or download it again, or, if they hold nothing else, "
                 "write it again with write_empty_chunks=True"
             )
 
 
-def _may_lack(array: xr.DataArray) -> bool:
-    """Whether what is read from a chunk that lacks is no number, or a whole number that is not packed.
+def _may_be_missing(array: xr.DataArray) -> bool:
+    """Whether a missing chunk is read as missing values, or as a whole number that is not packed.
 
-    Zarr leaves chunks out that hold its fill value alone, such as the zeros of a mask.
+    Zarr does not write chunks that hold its fill value alone, such as the zeros of a mask.
     """
     encoding = array.encoding
     kind = np.dtype(encoding.get("dtype", array.dtype)).kind

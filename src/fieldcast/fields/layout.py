@@ -83,8 +83,8 @@ def to_contract(
     found = {}
     for name, array in dataset.data_vars.items():
         if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
-            seen = within_valid_range(with_packed_fills(array))
-            for new, layer in _layers(seen, str(name), where, names, levels):
+            valid = within_valid_range(with_packed_fills(array))
+            for new, layer in _layers(valid, str(name), where, names, levels):
                 found[new] = _plain(layer)
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     return xr.Dataset(found, coords=coords, attrs=attrs)

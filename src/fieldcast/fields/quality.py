@@ -135,17 +135,17 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
 
 def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
     """One sentence for the first suspected value that is no data, by the rule of `fields.fills`."""
-    for value, seen in search.sightings.items():
+    for value, sighting in search.sightings.items():
         packed = f" ({search.packed[value]} as packed)" if value in search.packed else ""
         what = f"variable '{array.name}' of {where} holds {value:g}{packed}"
         if search.is_far(value):
-            place = _place(array, seen.first, array.isel(time=seen.first).values == value)
+            place = _place(array, sighting.first, array.isel(time=sighting.first).values == value)
             raise InputError(
-                f"{what} {seen.count.sum()} times, first at {place}, far outside all other values "
+                f"{what} {sighting.count.sum()} times, first at {place}, far outside all other values "
                 f"({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or replace it"
             )
         if search.is_mask(value):
-            cells = seen.count == search.times
+            cells = sighting.count == search.times
             raise InputError(
                 f"{what} at all times of {cells.sum()} cells, the first at {_cell(array, cells)}, as a mask that is "
                 "not declared: declare it as the variable's _FillValue, or put NaN there"

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
-from fieldcast.fields.chunks import refuse_lacking
+from fieldcast.fields.chunks import refuse_missing_chunks
 from fieldcast.fields.joining import joined
 from fieldcast.fields.layout import select_variables, time_varying, to_contract
 from fieldcast.fields.netcdf3 import expected_size
@@ -161,12 +161,12 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
 def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
     """Refuses a Zarr store that lacks chunks of these variables, where they would be read as numbers.
 
-    Raises InputError, as `chunks.refuse_lacking` does.
+    Raises InputError, as `chunks.refuse_missing_chunks` does.
     """
     remote = bool(urlsplit(path).scheme)
     if remote or os.path.isdir(os.path.expanduser(path)):
         with reading(f"'{path}'", Exception):
-            refuse_lacking(opened, names, os.path.expanduser(path), _options(path))
+            refuse_missing_chunks(opened, names, os.path.expanduser(path), _options(path))
 
 
 def _kind(path: str) -> str:
