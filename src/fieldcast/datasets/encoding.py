@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numcodecs import Blosc, VLenUTF8
+from numcodecs.abc import Codec
+
+from fieldcast.datasets.checked import CHECKSUM
 
 CHUNK_BYTES = 8 * 2**20
 ORDER = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
@@ -48,6 +52,12 @@ def chunks_of(array: xr.Variable, wanted: Mapping[str, int]) -> tuple[int, ...]:
         chunks.append(min(size, max(1, room)))
         room //= chunks[-1]
     return tuple(reversed(chunks))
+
+
+def filters_of(array: xr.Variable) -> list[Codec]:
+    """How a chunk becomes bytes: compressed as Zarr does by default, then a checksum of what lies on the disk."""
+    words = array.dtype.kind == "O" and (not array.size or isinstance(array.values.flat[0], str))
+    return [*([VLenUTF8()] if words else []), Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE), CHECKSUM]
 
 
 def evenly_chunked(data: xr.Dataset) -> xr.Dataset:

@@ -13,7 +13,9 @@ import xarray as xr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview, TablePreview
 
+from fieldcast.datasets.checked import refusing_damage
 from fieldcast.datasets.located import Located, one_sentence
+from fieldcast.datasets.replaced import settle
 
 
 class FileDataset(Located):
@@ -42,7 +44,9 @@ class FileDataset(Located):
             if self._if_missing != "error":
                 return self._nothing()
             raise self._missing()
-        return self._decode(self._fs.cat_file(str(self._path)))
+        content = self._fs.cat_file(str(self._path))
+        with refusing_damage(str(self._path)):
+            return self._decode(content)
 
     def save(self, data: Any) -> None:
         """Replaces the file."""
@@ -70,6 +74,7 @@ def replace(path: str, partial: str, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        settle(os.path.dirname(path) or ".", deep=False)
     except OSError:
         if os.path.exists(partial):
             os.remove(partial)
@@ -174,6 +179,7 @@ class JSONDataset(FileDataset):
 class TableDataset(FileDataset):
     """A pandas table without its index, as CSV or Parquet by the suffix; numbers come back as they were.
 
+    The pages of a Parquet file carry checksums; one that was damaged is refused with a DamagedError.
     `missing: empty` loads an empty table when there is no file.
     """
 
@@ -185,14 +191,16 @@ class TableDataset(FileDataset):
 
     def _decode(self, content: bytes) -> pd.DataFrame:
         if self._path.suffix == ".parquet":
-            return pd.read_parquet(io.BytesIO(content), **self._load_args)
+            return pd.read_parquet(
+                io.BytesIO(content), **{"page_checksum_verification": True, **self._load_args}
+            )
         if not content.strip():
             return pd.DataFrame()
         return pd.read_csv(io.BytesIO(content), **self._load_args)
 
     def _encode(self, data: pd.DataFrame) -> bytes:
         if self._path.suffix == ".parquet":
-            return data.to_parquet(None, **{"index": False, **self._save_args})
+            return data.to_parquet(None, **{"index": False, "write_page_checksum": True, **self._save_args})
         return data.to_csv(**{"index": False, "lineterminator": "\n", **self._save_args}).encode("utf-8")
 
     def _nothing(self) -> pd.DataFrame:

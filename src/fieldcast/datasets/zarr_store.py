@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import os
-import uuid
-import weakref
+import logging
 from collections.abc import Hashable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -15,16 +13,23 @@ import zarr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview
 from zarr.core.sync import sync
-from zarr.storage import LocalStore
 
-from fieldcast.datasets.encoding import ORDER, as_saved, chunks_of, evenly_chunked, whole_seconds, with_words
+from fieldcast.datasets.checked import CheckedStore, DamagedError, refusing_damage
+from fieldcast.datasets.encoding import (
+    ORDER,
+    as_saved,
+    chunks_of,
+    evenly_chunked,
+    filters_of,
+    whole_seconds,
+    with_words,
+)
 from fieldcast.datasets.located import Located, one_sentence
-from fieldcast.datasets.replaced import remove_after, sweep
+from fieldcast.datasets.replaced import opened, publish, recover, settle, standing
+
+logger = logging.getLogger(__name__)
 
 LAST = ".zmetadata"  # the last object that a store gets: consolidated metadata of Zarr format 2
-READERS: dict[
-    str, list["weakref.ref[LocalStore]"]
-] = {}  # lazily opened local stores of this process, by path
 
 
 class ZarrDataset(Located):
@@ -45,41 +50,62 @@ class ZarrDataset(Located):
     store. A stream that was interrupted is gone on from at any of its pieces, which replaces those from there
     on; what is there of it is loaded by an entry of the same path with `partial: true`.
 
+    Each chunk carries a checksum, and all are written: a local store that lacks a chunk, or holds a changed one, is
+    refused with a DamagedError where that chunk is read, and files are flushed to the disk before they are renamed.
+
     Saving over a store that is still open lazily in this process leaves its readers what they opened: the old
     store is moved aside, they are pointed there, and it is removed when the last of them is gone.
     """
 
     def __init__(
-        self, *, append: str | None = None, missing: Literal["error", "none"] = "error", partial: bool = False,
-        **settings: Any,
+        self, *, append: str | None = None, missing: Literal["error", "none"] = "error",
+        damaged: Literal["error", "none"] = "error", partial: bool = False, **settings: Any,
     ) -> None:  # fmt: skip
         """append: the dimension along which pieces are added; missing: "error", or "none" to load None.
 
-        partial: load the pieces of a stream that has not ended.
+        damaged: likewise, of a store that cannot be trusted; None is loaded with a warning, and all of the store is
+        read to see that it is whole. partial: load the pieces of a stream that has not ended.
         """
         super().__init__(**settings)
-        self._append, self._if_missing, self._partial = append, missing, partial
+        self._append, self._partial = append, partial
+        self._if_missing, self._if_damaged = missing, damaged
 
     def load(self) -> xr.Dataset | None:
         """The stored data set: in memory, or lazy if asked."""
         if self._partial:
             return self._unfinished()
-        self._recover()
         if not self._exists():
             if self._if_missing == "none":
                 return None
             raise self._missing()
+        if self._if_damaged == "error":
+            return self._whole()
+        try:
+            data = self._whole()
+            for array in (array for array in data.variables.values() if array.chunks):
+                for block in array.data.blocks.ravel():
+                    block.compute()
+        except DamagedError as error:
+            logger.warning("'%s' is damaged (%s): it is made again.", error.path, error.reason)
+            return None
+        return data
+
+    def _whole(self) -> xr.Dataset:
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
-        if lazy:
-            return as_saved(xr.open_zarr(self._reader(), **{"chunks": {}, **options}))
-        return as_saved(xr.open_zarr(self._store(self._path), **{"chunks": None, **options})).load()
+        options = {"chunks": {} if lazy else None, **options}
+        with refusing_damage(str(self._path)):
+            data = as_saved(xr.open_zarr(self._reader(lazy), **options))
+            return data if lazy else data.load()
 
     def _unfinished(self) -> xr.Dataset | None:
         """What is there of a stream, lazily; None without any, or if its first piece is not whole."""
         try:
-            return xr.open_zarr(self._store(self._beside("partial")), chunks=None, consolidated=False)
-        except (OSError, KeyError, ValueError):
+            store = self._store(self._beside("partial"))
+            return xr.open_zarr(
+                CheckedStore(store) if self._local else store, chunks=None, consolidated=False
+            )
+        except (OSError, KeyError, ValueError, DamagedError):
             return None
 
     def save(self, data: xr.Dataset) -> None:
@@ -88,8 +114,9 @@ class ZarrDataset(Located):
         data = with_words(data.drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
         data.attrs[ORDER] = [str(name) for name in data.data_vars]
-        self._recover()
         with one_sentence(str(self._path)):
+            if self._local:
+                recover(self._path)
             try:
                 self._write(data, piece)
                 if piece == pieces - 1:
@@ -111,20 +138,22 @@ class ZarrDataset(Located):
         return JSONPreview(json.dumps(text))
 
     def _describe(self) -> dict[str, Any]:
-        return {**super()._describe(), "append": self._append, "missing": self._if_missing}
+        return {
+            **super()._describe(),
+            "append": self._append,
+            "missing": self._if_missing,
+            "damaged": self._if_damaged,
+        }
 
     def _exists(self) -> bool:
-        self._recover()
+        if self._local:
+            return (standing(self._path) / LAST).exists()
         return bool(self._fs.exists(f"{self._path}/{LAST}"))
 
-    def _reader(self) -> Any:
-        """The store to read lazily; a local one is remembered, to be pointed elsewhere when overwritten."""
+    def _reader(self, lazy: bool) -> Any:
         if not self._local:
             return self._store(self._path)
-        store = LocalStore(str(self._path), read_only=True)
-        living = [reader for reader in READERS.get(str(self._path), []) if reader() is not None]
-        READERS[str(self._path)] = [*living, weakref.ref(store)]
-        return store
+        return opened(self._path) if lazy else CheckedStore(standing(self._path))
 
     def _store(self, path: str | PurePosixPath) -> Any:
         return str(path) if self._local else self._fs.get_mapper(str(path))
@@ -146,9 +175,13 @@ class ZarrDataset(Located):
             # variables without the dimension are those of the first piece
             how = {"mode": "a-", "append_dim": self._append}
             before = self._cut(partial, piece)
-        evenly_chunked(data).to_zarr(self._store(partial), consolidated=False, zarr_format=2, **how)
+        evenly_chunked(data).to_zarr(
+            self._store(partial), consolidated=False, zarr_format=2, write_empty_chunks=True, **how
+        )
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
+            if self._local:
+                settle(partial)  # before what is saved next says that the piece is there
             self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
 
     def _cut(self, partial: str, piece: int) -> list[int]:
@@ -165,10 +198,10 @@ class ZarrDataset(Located):
         return lengths
 
     def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
-        """Chunks on disk; times in whole seconds where exact: the pieces of a stream share one unit."""
+        """Chunks and filters; times in whole seconds where exact: the pieces of a stream share one unit."""
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
-            encoding[name] = {}
+            encoding[name] = {"filters": filters_of(array), "compressors": None}
             if array.ndim and name not in data.indexes and array.chunks is None:
                 encoding[name]["chunks"] = chunks_of(array, self._save_args.get("chunks", {}))
             if array.dtype.kind == "M" and whole_seconds(array.values):
@@ -177,24 +210,16 @@ class ZarrDataset(Located):
 
     def _publish(self) -> None:
         """Makes the partial store the store."""
-        partial, path = self._beside("partial"), str(self._path)
+        partial = self._beside("partial")
         if self._append is not None:
             self._remove(self._beside("pieces"))
         zarr.consolidate_metadata(self._store(partial), zarr_format=2)
-        if not self._local:
-            self._remove(path)
+        if self._local:
+            publish(partial, self._path)
+        else:
+            self._remove(str(self._path))
             self._copy_last_last(partial)
             self._remove(partial)
-            return
-        old = self._beside(f"old-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-        readers = [reader for known in READERS.pop(path, []) if (reader := known()) is not None]
-        if os.path.exists(path):
-            os.rename(path, old)
-        os.rename(partial, path)
-        for reader in readers:
-            reader.root = Path(old)
-        remove_after(old, readers)
-        sweep(self._path)
 
     def _copy_last_last(self, partial: str) -> None:
         """Object stores cannot rename: all is copied, the object that means completeness at the end."""
@@ -202,12 +227,6 @@ class ZarrDataset(Located):
         root = self._fs._strip_protocol(partial)
         for name in [*names, f"{root}/{LAST}"]:
             self._fs.copy(name, f"{self._path}{name[len(root) :]}")
-
-    def _recover(self) -> None:
-        """Puts the old store back if a kill fell between the two renames."""
-        if self._local and not os.path.exists(str(self._path)):
-            for old in sorted(Path(str(self._path.parent)).glob(f"{self._path.name}.old-*"))[:1]:
-                os.rename(old, str(self._path))
 
     def _remove(self, path: str) -> None:
         if self._fs.exists(path):

@@ -1,0 +1,80 @@
+"""What was damaged or lost on a disk is refused where it is read, with the name of its folder or file."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kedro.io.core import DatasetError
+from numcodecs import CRC32C
+from zarr.storage import LocalStore
+
+CHUNK = re.compile(r"\d+(\.\d+)*")  # the name of a chunk within its array
+CHECKSUM = CRC32C()  # the last filter of every array: of the bytes as they lie on the disk
+
+
+class DamagedError(DatasetError):
+    """A stored file or folder that cannot be trusted; says why, and that it is to be made again."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        """path: of the data set as a whole; reason: a few words."""
+        super().__init__(f"'{path}' is damaged ({reason}): remove it, and run the stage that writes it again")
+        self.path, self.reason = path, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.reason)  # it may come from another process
+
+
+@contextmanager
+def refusing_damage(path: str) -> Iterator[None]:
+    """Turn every error of decoding into a DamagedError; those of memory and of the system stay as they are."""
+    try:
+        yield
+    except (DatasetError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = (str(error).splitlines() or [""])[0][:100].rstrip(".:") or type(error).__name__
+        raise DamagedError(path, reason) from error
+
+
+class CheckedStore(LocalStore):
+    """A local Zarr store of format 2 that refuses chunks which are missing or do not fit their checksum.
+
+    To Zarr a missing chunk is one of fill values, which is right for stores that leave such chunks out. Arrays with
+    checksums have all their chunks written; arrays without, of earlier versions, are read as Zarr reads them.
+    """
+
+    def __init__(self, root: Path | str, *, read_only: bool = True) -> None:
+        """root: the folder of the store."""
+        super().__init__(root, read_only=read_only)
+        self._arrays: dict[str, bool] = {}  # whether an array's chunks carry checksums
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """The bytes of an object of the store, those of a chunk as they were written."""
+        content = await super().get(key, prototype, byte_range)
+        array, _, name = key.rpartition("/")
+        if byte_range is None and CHUNK.fullmatch(name) and self._has_checksums(array):
+            self._check(key, content)
+        return content
+
+    def _check(self, key: str, content: Any) -> None:
+        if content is None:
+            raise DamagedError(str(self.root), f"its chunk {key} is missing")
+        try:
+            CHECKSUM.decode(content.as_numpy_array())
+        except (RuntimeError, ValueError) as error:
+            raise DamagedError(str(self.root), f"its chunk {key} does not fit its checksum") from error
+
+    def _has_checksums(self, array: str) -> bool:
+        if array not in self._arrays:
+            metadata = self.root / array / ".zarray"
+            if not metadata.exists():
+                raise DamagedError(str(self.root), f"its file {array}/.zarray is missing")
+            with refusing_damage(str(self.root)):
+                filters = json.loads(metadata.read_bytes())["filters"] or [{}]
+                self._arrays[array] = filters[-1].get("id") == CHECKSUM.codec_id
+        return self._arrays[array]
