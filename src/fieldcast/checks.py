@@ -30,12 +30,14 @@ class Checks:
     """Refuses, before the first node, what cannot end well; counts the nodes; prints what is to be read.
 
     In the catalog, `metadata: {optional: true}` marks what may be missing, `{print: true}` what is printed at
-    the end of a run, `{print: path}` what is to be found then.
+    the end of a run, `{print: path}` what is to be found then, `{digest: true}` what is compared with its digest when
+    it is first read in a run.
     """
 
     def __init__(self) -> None:
         self._done = self._total = 0
         self._catalog: CatalogProtocol | None = None
+        self._compared: set[str] = set()
         self._to_read: dict[str, str] = {}
 
     @hook_impl
@@ -56,16 +58,35 @@ class Checks:
         loader["parameters"] = parameters
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Check its models, and that what it takes from disk is there."""
+    def before_pipeline_run(
+        self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Check its options and models, and that what it takes from disk is there."""
         self._done, self._total = 0, len(pipeline.nodes)
-        self._catalog, self._to_read = catalog, {}
+        self._catalog, self._to_read, self._compared = catalog, {}, set()
+        pipeline_registry.CATALOG.set(catalog)
+        check_versions(run_params.get("load_versions") or {}, catalog)
         check_models(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
             if name == "parameters" or name.startswith("params:") or name not in catalog:
                 continue
             if not _metadata(catalog, name).get("optional") and not catalog.exists(name):
                 raise InputError(f"'{name}' is not there yet: {_how_to_make(name)}.")
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
+        """Compare what was read with its digest, once in a run; data of earlier versions have no checksums."""
+        if self._catalog is None or dataset_name in self._compared:
+            return
+        self._compared.add(dataset_name)
+        if not _metadata(self._catalog, dataset_name).get("digest"):
+            return
+        from fieldcast.datasets import DamagedError  # half a second that only runs need
+        from fieldcast.fields.contracts import fits_digest
+
+        if not fits_digest(data):
+            path = getattr(self._catalog.get(dataset_name), "_path", dataset_name)
+            raise DamagedError(str(path), f"its values do not fit its digest {data.attrs['digest']}")
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -107,6 +128,16 @@ def check_keys(given: Mapping[str, Any], parameters: Mapping[str, Any], conf: Pa
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(known))}")
 
 
+def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:
+    """Raise InputError for a version that is asked of a data set which keeps none."""
+    for name in versions:
+        if getattr(catalog.get(name), "_version", None) is None:
+            raise InputError(
+                f"--load-versions {name}: '{name}' is not versioned, a run replaces what was there; leave the option "
+                "out, or give --params data_root=FOLDER, the folder that holds the data of that version."
+            )
+
+
 def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     """Raise InputError for a model of the pipeline that cannot be built as it is described."""
     names = sorted(name for name in pipeline.inputs() if re.fullmatch(r"params:.+\.model", name))
@@ -142,18 +173,22 @@ def typed() -> dict[str, Any]:
 
 
 def _how_to_make(name: str) -> str:
-    """The command that makes a data set."""
     base = name.partition("@")[0]
-    address = base.rpartition(".")[0]
-    for stage in pipeline_registry.STAGES:
-        if stage in pipelines and base in {
-            output.partition("@")[0] for output in pipelines[stage].all_outputs()
-        }:
-            context = pipeline_registry.CONTEXT.get()
-            env = f" --env {context.env}" if context and context.env else ""
-            only = f" --namespaces {address}" if address else ""
-            return f"run `kedro run{env} --pipelines {stage}{only}` first"
+    for output, command in commands():
+        if output == base:
+            return f"run {command} first"
     return "nothing makes it; look for its name in conf/base/catalog.yml"
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every data set that a stage makes, and the command that makes it."""
+    context = pipeline_registry.CONTEXT.get()
+    env = f" --env {context.env}" if context and context.env else ""
+    for stage in (name for name in pipeline_registry.STAGES if name in pipelines):
+        for node in pipelines[stage].nodes:
+            only = f" --namespaces {node.namespace}" if node.namespace else ""
+            for output in node.outputs:
+                yield output.partition("@")[0], f"`kedro run{env} --pipelines {stage}{only}`"
 
 
 def _parameters(loader: Any) -> dict[str, Any]:

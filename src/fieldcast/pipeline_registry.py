@@ -15,6 +15,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import settings
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.utils import find_kedro_project
 
@@ -40,6 +41,7 @@ PUBLIC = ("scores", "costs", "history", "diagnostics", "examples", "stability", 
 STAGES = tuple(dict.fromkeys(name for names in (*PREPARATION.values(), *LIFE.values()) for name in names))
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force
+CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # of the last run
 
 
 def register_pipelines() -> dict[str, Pipeline]:

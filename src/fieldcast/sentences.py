@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from fieldcast import pipeline_registry
-from fieldcast.checks import typed
+from fieldcast.checks import commands, typed
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 
@@ -29,6 +29,9 @@ def sentence(error: BaseException) -> str | None:
     for one in chain:
         if isinstance(one, InputError):
             return str(one)
+    for one in chain:
+        if said := _damage(one):
+            return said
     for one in reversed(chain):
         if isinstance(one, DatasetError) and "\n" not in str(one):
             return str(one)
@@ -46,6 +49,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _damage(error: BaseException) -> str | None:
+    """A damaged data set, with the command that makes it again."""
+    from fieldcast.datasets import DamagedError  # half a second, where there was no error
+
+    if not isinstance(error, DamagedError):
+        return None
+    catalog = pipeline_registry.CATALOG.get()
+    for name, command in commands():
+        if catalog is not None and str(getattr(catalog.get(name), "_path", "")) == error.path:
+            return f"'{error.path}' is damaged ({error.reason}): run {command} to make it again."
+    return str(error)
 
 
 def _parameter(error: BaseException) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
+from fieldcast.fields import calendars, images, ingest
 from fieldcast.fields.blocks import blocks
 from fieldcast.fields.layout import DIMS, time_varying
 
@@ -69,6 +69,13 @@ class Images:
         if "label" in data.coords and (data["label"].dims != ("sample",) or data["label"].dtype.kind != "i"):
             raise InputError("the coordinate 'label' is not (sample) and whole: ingest the images again")
         return data
+
+
+def fits_digest(fields: xr.Dataset) -> bool:
+    """Whether fields or images hold the values that their digest was taken of; reads all of them."""
+    if "sample" in fields.dims:
+        return bool(images.digest(fields["image"].values) == fields.attrs["digest"])
+    return ingest.digest(fields) == fields.attrs["digest"]
 
 
 class Observations:

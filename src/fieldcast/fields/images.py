@@ -90,6 +90,11 @@ def inspect(images: xr.Dataset) -> list[Finding]:
     ]
 
 
+def digest(grey: Shaped[np.ndarray, "sample y x"]) -> str:
+    """12 hex digits of the SHA-256 over the grey values of all images, as bytes."""
+    return hashlib.sha256(np.ascontiguousarray(grey, dtype=np.uint8)).hexdigest()[:12]
+
+
 def first(pictures: Pictures, count: int | None) -> Pictures:
     x, labels = pictures
     return x[:count], None if labels is None else labels[:count]
@@ -110,7 +115,7 @@ def together(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Da
             "levels": levels,
             "train": len(train[0]),
             "source": source,
-            "digest": hashlib.sha256(np.ascontiguousarray(grey)).hexdigest()[:12],
+            "digest": digest(grey),
         },
     )
     if train[1] is None or test[1] is None:

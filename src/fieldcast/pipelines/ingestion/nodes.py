@@ -10,6 +10,7 @@ import xarray as xr
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import images
 from fieldcast.fields import normalisation as normalisations
+from fieldcast.fields.contracts import fits_digest
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet.weather import simulate
@@ -27,6 +28,8 @@ def make_fields(
 ) -> tuple[xr.Dataset, pd.DataFrame, xr.Dataset]:
     """Fields, their quality and, of the planet, its states; those on disk where source and options are the same.
 
+    Stored fields whose values do not fit their digest are made again.
+
     Of other sources the data set of states is empty: it takes the place of an earlier planet's.
     """
     mark = {"fingerprint": ingestion.fingerprint()}
@@ -35,8 +38,10 @@ def make_fields(
         states = earlier_states
     whole = len(earlier_quality) > 0 and (not planet or len(states.data_vars) > 0)
     if whole and earlier is not None and mark.items() <= earlier.attrs.items():
-        LOG.info("The fields are there already: %s.", earlier.attrs["source"])
-        return earlier, earlier_quality, states
+        if fits_digest(earlier):
+            LOG.info("The fields are there already: %s.", earlier.attrs["source"])
+            return earlier, earlier_quality, states
+        LOG.warning("The stored fields are damaged (they do not fit their digest): they are made again.")
     if ingestion.source == "images":
         pictures = images.open_images(ingestion.images, ingestion.folder())
         return pictures.assign_attrs(mark), table(images.inspect(pictures)), states
