@@ -11,6 +11,7 @@ from kedro.config import OmegaConfigLoader
 
 from fieldcast.checks import Checks
 from fieldcast.hooks import Tracking
+from fieldcast.lock import Lock
 
 # set FIELDCAST_CONF where the package is installed without its project
 CONF_SOURCE = os.environ.get("FIELDCAST_CONF", "conf")
@@ -20,5 +21,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
 }
-# Kedro calls the last one first: what is wrong is said before it is tracked
-HOOKS = (Tracking(), Checks())
+# Kedro calls the last one first: what is wrong is said before anything is locked or tracked
+HOOKS = (Tracking(), Lock(), Checks())

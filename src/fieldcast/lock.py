@@ -1,0 +1,142 @@
+"""One run at a time in a data root: two would write the same files and take each other's away.
+
+The lock is the operating system's (flock), on the file `.lock` of the folder. It ends with its process however that
+ends, so a file that a killed run has left behind holds nobody up.
+"""
+
+import atexit
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kedro.config import MissingConfigException
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+
+from fieldcast import tracking
+from fieldcast.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class Lock:
+    """Holds the data root while pipelines run; a remote one is not locked."""
+
+    def __init__(self) -> None:
+        self._root: Path | None = None
+        self._descriptor: int | None = None
+        self._process = os.getpid()
+        atexit.register(self._release)  # Ctrl-C and SIGTERM reach no hook of Kedro's
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the data are."""
+        root = _data_root(context)
+        self._root = None if root is None or "://" in root else Path(context.project_path) / root
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
+        """Take the lock."""
+        self._release()  # of an earlier run of this process, if it was interrupted
+        if self._root is not None:
+            self._process = os.getpid()
+            self._descriptor = take(self._root, tracking.title(run_params))
+
+    @hook_impl(trylast=True)  # when tracking has copied what it records
+    def after_pipeline_run(self) -> None:
+        """Give it back."""
+        self._release()
+
+    @hook_impl(trylast=True)
+    def on_pipeline_error(self) -> None:
+        """Give it back."""
+        self._release()
+
+    def _release(self) -> None:
+        if (
+            self._descriptor is None or os.getpid() != self._process
+        ):  # a forked process, whose parent holds it
+            return
+        with suppress(OSError):
+            _file(self._root or Path()).unlink()
+        os.close(self._descriptor)
+        self._descriptor = None
+
+
+def take(root: Path, command: str) -> int | None:
+    """The descriptor of the locked file; None where there can be none, as in a folder that is read only.
+
+    Raises
+    ------
+    InputError
+        Where another run holds it: who, and since when.
+    """
+    while True:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(_file(root), os.O_RDWR | os.O_CREAT)
+        except OSError:  # what is to be written there says so itself
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 10_000)
+            os.close(descriptor)
+            raise InputError(_refusal(root, owner)) from None
+        except OSError:
+            os.close(descriptor)
+            logger.warning("'%s' lies on a file system without locks: start no second run there.", root)
+            return None
+        if _is_in_place(descriptor, _file(root)):
+            with suppress(OSError):  # a full disk is said where more is written
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, _owner(command))
+            return descriptor
+        os.close(descriptor)  # its owner has just removed it
+
+
+def _file(root: Path) -> Path:
+    return root / ".lock"
+
+
+def _is_in_place(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _owner(command: str) -> bytes:
+    since = datetime.now().isoformat(" ", "seconds")
+    owner = {"command": command, "process": os.getpid(), "host": socket.gethostname(), "since": since}
+    return json.dumps(owner).encode()
+
+
+def _refusal(root: Path, owner: bytes) -> str:
+    todo = "wait until it ends, or choose another folder with --params data_root=FOLDER."
+    try:
+        run = json.loads(owner)
+    except ValueError:  # it has only just begun
+        return f"'{root}' is in use by another run: {todo}"
+    minutes = (datetime.now() - datetime.fromisoformat(run["since"])).total_seconds() / 60
+    return (
+        f"'{root}' is in use by another run, `{run['command']}` (process {run['process']} on {run['host']}, since "
+        f"{run['since']}, {minutes:.0f} min ago): {todo}"
+    )
+
+
+def _data_root(context: KedroContext) -> str | None:
+    loader = context.config_loader
+    try:
+        stored = loader["globals"]
+    except MissingConfigException:
+        stored = {}
+    root = (loader.runtime_params or {}).get("data_root") or stored.get("data_root")
+    return None if root is None else str(root)

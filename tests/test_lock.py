@@ -1,0 +1,129 @@
+"""One run at a time in a data root: the second is told who holds it, and nobody holds it who has ended."""
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.runner import ParallelRunner
+
+from fieldcast.errors import InputError
+from fieldcast.lock import take
+from fieldcast.sentences import sentence
+
+
+@pytest.fixture
+def root(toy: Path) -> Path:
+    """The data root that the small project names in its configuration."""
+    (toy / "conf/base/globals.yml").write_text("data_root: data\n")
+    return toy / "data"
+
+
+def is_free(root: Path) -> bool:
+    """Whether a run that asks for it would get it."""
+    if not (root / ".lock").exists():
+        return True
+    with open(root / ".lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_the_second_of_two_runs_is_told_of_the_first(root: Path, session: Any, kedro: Any) -> None:
+    first = kedro("run", "--pipelines", "sample.a", "--params", "sample.a.fit.end=endless")
+    try:
+        for _ in range(600):
+            if (root.parent / "waiting").exists():
+                break
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.05)
+        before = {file: file.stat().st_mtime_ns for file in root.rglob("*")}
+        with pytest.raises(InputError) as caught:
+            session("ingestion")
+        text = sentence(caught.value) or ""
+        for word in (
+            str(root),
+            f"process {first.pid} on {socket.gethostname()}",
+            "--pipelines sample.a",
+            "0 min ago",
+        ):
+            assert word in text, text
+        assert "wait until it ends, or choose another folder with --params data_root=FOLDER" in text
+        assert {file: file.stat().st_mtime_ns for file in root.rglob("*")} == before
+        session("ingestion", parameters={"data_root": str(root.parent / "elsewhere")})
+    finally:
+        first.kill()  # which leaves the file behind
+        first.communicate()
+    assert (root / ".lock").exists()
+    session("ingestion")
+    assert not (root / ".lock").exists()
+
+
+@pytest.mark.parametrize("end", ["refused", "broken", "interrupted"])
+def test_the_lock_ends_with_its_run(root: Path, session: Any, end: str) -> None:
+    with pytest.raises((InputError, RuntimeError, KeyboardInterrupt)):
+        session("sample.a", parameters={"sample": {"a": {"fit": {"end": end}}}})
+    assert is_free(root) or end == "interrupted"  # of which no hook is told: it ends with the process, or
+    session("ingestion")  # with its next run
+    assert not (root / ".lock").exists()
+
+
+def test_processes_of_one_run_share_its_lock(root: Path, session: Any) -> None:
+    catalog = root.parent / "conf/base/catalog.yml"
+    shared = 'fields: {type: pandas.CSVDataset, filepath: "data/fields.csv"}'
+    catalog.write_text(
+        catalog.read_text().replace("fields: {type: MemoryDataset, metadata: {mlflow: data}}", shared)
+    )
+    session("sample.a", runner=ParallelRunner(max_workers=2))
+    assert not (root / ".lock").exists()
+
+
+def test_many_that_start_at_once_get_it_one_at_a_time(tmp_path: Path) -> None:
+    """Each counts while it holds the lock and gives it back; a count that is lost would be two at once."""
+    code = """
+import sys, time
+from pathlib import Path
+from fieldcast.errors import InputError
+from fieldcast.lock import Lock
+lock, root = Lock(), Path(sys.argv[1])
+lock._root = root
+for _ in range(20):
+    while True:
+        try:
+            lock.before_pipeline_run({})
+            break
+        except InputError:
+            time.sleep(0.001)
+    count = int((root / "count").read_text())
+    time.sleep(0.001)
+    (root / "count").write_text(str(count + 1))
+    lock.after_pipeline_run()
+"""
+    (tmp_path / "count").write_text("0")
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
+    assert [run.wait(60) for run in runs] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "60" and not (tmp_path / ".lock").exists()
+
+
+def test_what_a_lock_says(tmp_path: Path) -> None:
+    descriptor = take(tmp_path, "kedro run")
+    assert descriptor is not None
+    owner = json.loads((tmp_path / ".lock").read_text())
+    assert (owner["command"], owner["process"]) == ("kedro run", os.getpid())
+    (tmp_path / ".lock").write_text("")  # as of one that has only just begun
+    with pytest.raises(InputError, match="is in use by another run: wait until it ends"):
+        take(tmp_path, "kedro run")
+    os.close(descriptor)
+
+
+def test_a_folder_that_cannot_be_made_needs_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert take(tmp_path / "file" / "data", "kedro run") is None
