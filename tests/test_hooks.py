@@ -1,14 +1,20 @@
 """What MLflow holds after a run is what the run did, however it ended."""
 
+import contextlib
+import json
 import logging
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from kedro.runner import ParallelRunner
@@ -152,9 +158,114 @@ def test_a_server_that_hangs_costs_one_warning(
     assert len([one for one in caplog.records if one.name.startswith("fieldcast")]) == 1
 
 
+@pytest.mark.parametrize(("delay", "drips"), [(0.25, False), (0.0, True)], ids=["slow", "byte by byte"])
+def test_what_a_slow_server_has_not_got_is_said_and_its_runs_are_ended(
+    session: Any, history: Any, server: "Server", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    delay: float, drips: bool,
+) -> None:  # fmt: skip
+    """Of a server that drips, one answer takes minutes: those to uploads; of a slow one, all are late."""
+    server.delay, server.drips = delay, drips
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setattr("fieldcast.hooks.PATIENCE", 4.0)
+    begin = time.perf_counter()
+    with caplog.at_level(logging.WARNING, "fieldcast"):
+        session("sample.a")
+    assert time.perf_counter() - begin < 15
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("fieldcast")]
+    assert warning.startswith(f"tracking at {server.address} is not done after 4 seconds; not recorded: ")
+    missing = {f"{name} of sample.a" for name in ("state.json", "loss.png")} - {
+        f"{name} of sample.a" for name in server.files
+    }
+    assert missing and all(name in warning for name in missing), (warning, server.files)
+    assert warning.endswith("its runs have been ended.") or drips
+    assert server.runs and set(server.runs.values()) == {"FINISHED"}
+
+
+def test_a_server_that_is_quick_gets_all(
+    session: Any, history: Any, server: "Server", monkeypatch: Any
+) -> None:
+    """The stand-in of the test above is a server."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    session("sample.a")
+    assert list(server.runs.values()) == ["FINISHED", "FINISHED"]
+    assert set(server.files) == {"packages.txt", "state.json", "loss.png"}
+
+
 def test_tracking_is_off_where_the_configuration_says_so(toy: Path, session: Any) -> None:
     session("ingestion")
     assert not (toy / "mlflow.db").exists()
+
+
+class Server(ThreadingHTTPServer):
+    """What a run needs of MLflow's server: the status of each run and the names of the files that came."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.delay, self.drips = 0.0, False
+        self.runs: dict[str, str] = {}
+        self.files: list[str] = []
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing: it would stand among what pytest shows."""
+
+    def _answer(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        time.sleep(self.server.delay)
+        body = json.dumps(self._reply(content)).encode()
+        answer = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nX-Padding: %s\r\n\r\n" % (b"-" * 999)
+        drips = self.server.drips and self.command == "PUT"
+        with contextlib.suppress(OSError):  # who asked has gone
+            for piece in [bytes([byte]) for byte in answer + body] if drips else [answer + body]:
+                self.wfile.write(piece)
+                time.sleep(0.05 * drips)
+
+    def _reply(self, content: bytes) -> dict[str, Any]:
+        address, _, query = self.path.partition("?")
+        place = address.rpartition("mlflow/")[2]
+        if place == "experiments/get-by-name":
+            return {"experiment": {"experiment_id": "1", "name": "fieldcast"}}
+        if place == "runs/create":
+            self.server.runs[number := uuid.uuid4().hex] = "RUNNING"  # MLflow remembers addresses by it
+            return {"run": {"info": self._run(number)}}
+        if place == "runs/get":
+            return {"run": {"info": self._run(parse_qs(query)["run_id"][0])}}
+        if place == "runs/update":
+            asked = json.loads(content)
+            self.server.runs[asked["run_id"]] = asked["status"]
+            return {"run_info": self._run(asked["run_id"])}
+        if self.command == "PUT" and not self.server.drips:
+            self.server.files.append(address.rpartition("/")[2])
+        return {}
+
+    def _run(self, number: str) -> dict[str, Any]:
+        place = f"mlflow-artifacts:/1/{number}/artifacts"
+        status = self.server.runs[number]
+        return {"run_id": number, "experiment_id": "1", "status": status, "artifact_uri": place}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as stand_in:
+        thread = threading.Thread(target=stand_in.serve_forever, daemon=True)
+        thread.start()
+        yield stand_in
+        stand_in.shutdown()
 
 
 @pytest.fixture

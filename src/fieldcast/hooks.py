@@ -130,7 +130,7 @@ class Tracking:
             self._settle()
             if self._current != PARENT and self._current in self._open:
                 self._open.remove(self._current)
-                self._record.tell(self._record.finish, self._current, "FAILED")
+                self._record.end(self._current, "FAILED")
         self._stop("FAILED", PATIENCE)
 
     def _kind(self, name: str) -> str | None:
@@ -185,7 +185,7 @@ class Tracking:
         for name in sorted(self._open - {PARENT}):
             if not self._left[name]:
                 self._open.remove(name)
-                self._record.tell(self._record.finish, name, "FINISHED")
+                self._record.end(name, "FINISHED")
 
     def _stop(self, status: str, patience: float) -> None:
         """End what is open: whole children as FINISHED, others as KILLED, the parent with the status."""
@@ -194,8 +194,8 @@ class Tracking:
         self._left[self._current] += status == "KILLED"  # stopped within a node
         self._settle()
         for name in sorted(self._open - {PARENT}):
-            self._record.tell(self._record.finish, name, "KILLED")
-        self._record.tell(self._record.finish, PARENT, status)
+            self._record.end(name, "KILLED")
+        self._record.end(PARENT, status)
         self._record.close(patience)
         self._record = None
         if signal.getsignal(signal.SIGTERM) is _leave:

@@ -4,6 +4,7 @@ Only what mlflow-skinny has is used: `MlflowClient` with the ids of runs, and no
 would call FINISHED at exit whatever has happened.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import logging
@@ -11,6 +12,7 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,19 +24,28 @@ logger = logging.getLogger(__name__)
 PARENT = ""  # the name of the parent run among the addresses of experiments
 BATCH = 100  # what MLflow takes of parameters and tags in one request; ten times as many metrics
 FAILURES = 3  # in a row, and the server is given up
+ENDING = 0.25  # of the time that is waited at the end: for ending the runs where the rest takes too long
+LISTED = 10  # so many things that were not recorded are named
+CONTENT = {
+    "begin": "parameters", "tag": "tags", "scores": "scores", "history": "losses", "watch": "versions",
+}  # fmt: skip  # of what an action records
 
 
 class Record(threading.Thread):
     """MLflow runs by name (PARENT, or an experiment's address), written in order by this thread.
 
-    A failure is said once; after three in a row, or one while opening, all that follows is dropped.
+    A failure is said once; after three in a row, or one while opening, all that follows is dropped. A server that is
+    too slow loses what is last, which is said, and not the end of its runs.
     """
 
     def __init__(self, uri: str, experiment: str, artifacts: str | None) -> None:
         super().__init__(daemon=True, name="tracking")
         self._uri, self._experiment, self._artifacts = uri, experiment, artifacts
-        self._todo: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._todo: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
+        self._doing = ""  # what is being recorded
+        self._late = False  # what is still to be recorded is dropped
         self._ids: dict[str, str] = {}
+        self._due: dict[str, str] = {}  # how runs are to end that have not yet
         self._steps: dict[str, float] = {}  # last step recorded of each history
         self._failures, self._warned = 0, False
         self._monitor: Any = None
@@ -43,20 +54,66 @@ class Record(threading.Thread):
     def tell(self, action: Callable[..., None], *args: Any) -> None:
         """Have something recorded soon; nothing from a forked process, whose parent does it."""
         if os.getpid() == self._process:
-            self._todo.put(functools.partial(action, *args))
+            self._todo.put((_content(action.__name__, *args), functools.partial(action, *args)))
+
+    def end(self, name: str, status: str) -> None:
+        """Have a run ended as FINISHED, FAILED or KILLED: soon, and at the latest when the record is closed."""
+        self._due[name] = status
+        self.tell(self._finish, name, status)
 
     def close(self, patience: float) -> None:
-        """Wait until all is recorded, or for `patience` seconds."""
-        if os.getpid() == self._process:
-            self._todo.put(None)
-            self.join(patience)
+        """Wait until all is recorded, at most `patience` seconds, the last quarter of them for ending the runs."""
+        if os.getpid() != self._process:
+            return
+        self._todo.put(None)
+        self.join(patience * (1 - ENDING))
+        missing = self._missing() if self.is_alive() else []
+        self._late = True
+        left_open = self._end_all(patience * ENDING)
+        report = [f"not recorded: {listed(missing)}"] if missing else []
+        if left_open:
+            report.append(f"{left_open} of its runs may stay RUNNING until the next run from here ends them")
+        elif missing:
+            report.append("its runs have been ended" if PARENT in self._ids else "no run has begun there")
+        if report:
+            logger.warning(
+                "tracking at %s is not done after %g seconds; %s.", self._uri, patience, "; ".join(report)
+            )
+
+    def _missing(self) -> list[str]:
+        waiting = [entry[0] for entry in list(self._todo.queue) if entry]
+        return [content for content in dict.fromkeys([self._doing, *waiting]) if content]
+
+    def _end_all(self, patience: float) -> int:
+        """End the runs that are still open, all at the same time: one answer may never come to its end.
+
+        Returns how many may have stayed open.
+        """
+        until = time.monotonic() + patience
+        threads = [
+            threading.Thread(target=self._end_now, args=(name, status), daemon=True)
+            for name, status in list(self._due.items())
+            if name in self._ids
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return sum(name in self._ids for name in list(self._due))
+
+    def _end_now(self, name: str, status: str) -> None:
+        with contextlib.suppress(Exception):  # counted by what is still due
+            self._client.set_terminated(self._ids[name], status)
+            self._due.pop(name, None)
 
     def run(self) -> None:
         """The thread: open, then do as told."""
         self._try(self._open, FAILURES)
-        while (action := self._todo.get()) is not None:
-            if self._failures < FAILURES:
-                self._try(action, 1)
+        while (entry := self._todo.get()) is not None:
+            if self._failures < FAILURES and not self._late:
+                self._doing = entry[0]
+                self._try(entry[1], 1)
+                self._doing = ""
 
     def _try(self, action: Callable[[], None], weight: int) -> None:
         try:
@@ -75,6 +132,9 @@ class Record(threading.Thread):
         )  # a server that is down is soon given up
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault(
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"
+        )  # it asks for the run once more
         from mlflow import MlflowClient
 
         self._client = MlflowClient(self._uri)
@@ -143,8 +203,20 @@ class Record(threading.Thread):
         elif path.exists():
             self._client.log_artifact(self._ids[name], str(path))
 
-    def finish(self, name: str, status: str) -> None:
-        """The end of a run: FINISHED, FAILED or KILLED."""
+    def _finish(self, name: str, status: str) -> None:
         if name == PARENT and self._monitor:
             self._monitor.finish()
         self._client.set_terminated(self._ids[name], status)
+        self._due.pop(name, None)
+
+
+def _content(action: str, *args: Any) -> str:
+    """What an action records, in a word or by the name of its file; nothing of one that ends a run."""
+    word = args[1].name if action == "artifact" else CONTENT.get(action, "")
+    return f"{word} of {args[0]}" if word and action != "watch" and args[0] != PARENT else word
+
+
+def listed(things: list[str]) -> str:
+    """The first of many things, and how many more there are."""
+    more = len(things) - LISTED
+    return ", ".join(things[:LISTED]) + (f" and {more} more" if more > 0 else "")
