@@ -212,7 +212,7 @@ class Record(threading.Thread):
 
 def _content(action: str, *args: Any) -> str:
     """What an action records, in a word or by the name of its file; nothing of one that ends a run."""
-    word = args[1].name if action == "artifact" else CONTENT.get(action, "")
+    word = "/".join(args[1].parts[-2:]) if action == "artifact" else CONTENT.get(action, "")
     return f"{word} of {args[0]}" if word and action != "watch" and args[0] != PARENT else word
 
 
