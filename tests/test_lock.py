@@ -76,6 +76,18 @@ def test_the_lock_ends_with_its_run(root: Path, session: Any, end: str) -> None:
     assert not (root / ".lock").exists()
 
 
+def test_an_interrupted_run_gives_back_its_own_folder(root: Path, session: Any) -> None:
+    """The next run of the process may be in another folder, which somebody else holds."""
+    with pytest.raises(KeyboardInterrupt):
+        session("sample.a", parameters={"sample": {"a": {"fit": {"end": "interrupted"}}}})
+    other = root.parent / "other"
+    descriptor = take(other, "kedro run")
+    with pytest.raises(InputError, match="is in use by another run"):
+        session("ingestion", parameters={"data_root": str(other)})
+    assert not is_free(other) and not (root / ".lock").exists()
+    os.close(descriptor)
+
+
 def test_processes_of_one_run_share_its_lock(root: Path, session: Any) -> None:
     catalog = root.parent / "conf/base/catalog.yml"
     shared = 'fields: {type: pandas.CSVDataset, filepath: "data/fields.csv"}'

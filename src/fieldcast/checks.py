@@ -57,7 +57,7 @@ class Checks:
                 body.setdefault("options", {})
         loader["parameters"] = parameters
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:

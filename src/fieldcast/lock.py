@@ -31,7 +31,7 @@ class Lock:
 
     def __init__(self) -> None:
         self._root: Path | None = None
-        self._descriptor: int | None = None
+        self._held: tuple[Path, int] | None = None  # the data root, and the descriptor of its locked file
         self._process = os.getpid()
         atexit.register(self._release)  # Ctrl-C and SIGTERM reach no hook of Kedro's
 
@@ -41,33 +41,34 @@ class Lock:
         root = _data_root(context)
         self._root = None if root is None or "://" in root else Path(context.project_path) / root
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # before tracking, and after the checks
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
         """Take the lock."""
         self._release()  # of an earlier run of this process, if it was interrupted
-        if self._root is not None:
-            self._process = os.getpid()
-            self._descriptor = take(self._root, tracking.title(run_params))
+        if self._root is None:
+            return
+        descriptor = take(self._root, tracking.title(run_params))
+        self._process = os.getpid()
+        self._held = None if descriptor is None else (self._root, descriptor)
 
-    @hook_impl(trylast=True)  # when tracking has copied what it records
+    @hook_impl
     def after_pipeline_run(self) -> None:
         """Give it back."""
         self._release()
 
-    @hook_impl(trylast=True)
+    @hook_impl
     def on_pipeline_error(self) -> None:
         """Give it back."""
         self._release()
 
     def _release(self) -> None:
-        if (
-            self._descriptor is None or os.getpid() != self._process
-        ):  # a forked process, whose parent holds it
+        if self._held is None or os.getpid() != self._process:  # in a forked process, whose parent holds it
             return
+        root, descriptor = self._held
         with suppress(OSError):
-            _file(self._root or Path()).unlink()
-        os.close(self._descriptor)
-        self._descriptor = None
+            _file(root).unlink()
+        os.close(descriptor)
+        self._held = None
 
 
 def take(root: Path, command: str) -> int | None:
@@ -139,4 +140,4 @@ def _data_root(context: KedroContext) -> str | None:
     except MissingConfigException:
         stored = {}
     root = (loader.runtime_params or {}).get("data_root") or stored.get("data_root")
-    return None if root is None else str(root)
+    return None if root is None else str(root).removeprefix("file://")

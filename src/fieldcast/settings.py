@@ -21,5 +21,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
 }
-# Kedro calls the last one first: what is wrong is said before anything is locked or tracked
-HOOKS = (Tracking(), Lock(), Checks())
+# Kedro calls the last one first: what is wrong is said before it is tracked; the lock is given back when all is done
+HOOKS = (Lock(), Tracking(), Checks())
