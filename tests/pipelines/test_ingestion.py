@@ -45,6 +45,20 @@ def test_states_and_fields_are_of_the_same_days_and_of_one_mark(made: Made) -> N
     assert np.array_equal(states["time"], fields["time"])
 
 
+def test_a_run_says_when_its_planet_is_another(
+    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When it is made, and when it lies on the disk already; here a tiny planet takes the documented one's place."""
+    make_fields(PLANET, *made)
+    assert not caplog.messages[1:]
+    monkeypatch.setattr(nodes.reference, "PlanetOptions", lambda: TINY)
+    for earlier in (made, (None, pd.DataFrame(), None)):
+        caplog.clear()
+        fields, _, states = make_fields(PLANET, *earlier)
+        assert f"states {states.attrs['digest']} instead of" in caplog.messages[-1]
+        assert f"fields {fields.attrs['digest']} instead of" in caplog.messages[-1]
+
+
 def test_states_change_nothing_of_the_fields(made: Made) -> None:
     alone, _ = ingest(nodes.simulate(TINY, 0, progress=False).drop_dims(("m", "part", "level", "n")))
     assert alone.attrs["digest"] == made[0].attrs["digest"]

@@ -13,7 +13,8 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields.images import ImageSource
-from fieldcast.fields.planet.weather import PlanetOptions
+from fieldcast.fields.planet.dynamics import STATE_STEP
+from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions
 from fieldcast.fields.sources import Source
 from fieldcast.fields.splits import Splits
 
@@ -68,7 +69,8 @@ class Ingestion:
         known = asdict(self)
         known.pop("splits")
         if self.source == "planet":
-            known = {"planet": known["planet"], "seed": known["seed"]}
+            steps = [STATE_STEP, FIELD_STEP]  # planets of before were rounded otherwise
+            known = {"planet": known["planet"], "seed": known["seed"], "steps": steps}
         else:
             for name in ("planet", "seed", *(["images"] if self.source != "images" else [])):
                 known.pop(name)

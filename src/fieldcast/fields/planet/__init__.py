@@ -5,6 +5,7 @@
 `dynamics`   the model: `Parameters`, `Planet` (its state q, tendency, steps, `run`),
 `weather`    what is seen of it: `PlanetOptions`, `simulate` (a dataset, with its states q),
              `simulation` (the same day by day),
+`reference`  the digests of the planet of the documented tables,
 `perfect`    the ensemble of the perfect model, started again from stored states.
 
 Any state starts it again:

@@ -15,6 +15,11 @@ the two interfaces, of deformation radii R1 and R2:
 
 All but J is linear and acts on each (m, n) alone. The state is one array, q: coefficients of the shape
 (..., m, part, level, n), as in `sphere`. SI units; days are counted from a 1 January, in years of 365.
+
+Computed in double precision, and q is rounded to multiples of 2^-33 s-1 once a day. The last digits of a product
+of matrices depend on the processor and on the number of threads, and chaos makes other weather of them within weeks.
+They lie so far below the step of the rounding that a number hardly ever falls to the other side: in about one pair of
+machines in a thousand within 13 years (`python -m benchmarks.machines`). All others see the same weather.
 """
 
 import math
@@ -28,7 +33,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.geography import HEAT_SOURCES, MOUNTAINS, Bump, relief
-from fieldcast.fields.planet.sphere import Real, Sphere
+from fieldcast.fields.planet.sphere import Sphere
 
 RADIUS = 6.371e6  # a [m]
 OMEGA = 7.292e-5  # rotation rate [s-1]
@@ -37,6 +42,7 @@ DAY = 86400.0  # [s]
 YEAR = 365  # [days]
 F45 = 2 * OMEGA * math.sin(math.radians(45))  # f at 45 degrees [s-1]
 PRESSURES = 200, 500, 800  # of the levels [hPa]
+STATE_STEP = 2.0**-33  # of the rounding of q [s-1]; q stays below 2^-9, so it fits single precision
 
 State = Float[np.ndarray, "*batch m 2 3 n"]
 Positive = Annotated[float, Field(gt=0)]
@@ -77,6 +83,11 @@ class Moment(NamedTuple):
     q: State
 
 
+def rounded(x: Float[np.ndarray, "*shape"], step: float) -> Float[np.ndarray, "*shape"]:
+    """Round to multiples of a step, a power of two, so that the product is exact; zero has no sign."""
+    return np.rint(x / step) * step + 0.0
+
+
 def over_levels(matrices: Float[np.ndarray, "n out level"]) -> Float[np.ndarray, "level_n out_n"]:
     """The matrices of each n as one, to multiply rows (level, n) from the right.
 
@@ -92,39 +103,32 @@ def over_levels(matrices: Float[np.ndarray, "n out level"]) -> Float[np.ndarray,
 class Planet:
     """The model: its state, its tendency and its steps.
 
-    What becomes of a state is the same to the last bit however many others advance in the same batch, given
-    the same numpy, BLAS and processor. Between those, rounding differs, and chaos makes other weather of it.
+    `run` yields the same states whatever the processor, the threads, and the other states of a batch, with the
+    probability that the module gives. A single `tendency` or `advance` differs in its last digits.
 
     Parameters
     ----------
     parameters
         Those of the planet.
-    dtype
-        Real type of the computation. The rounding of single precision is far below the growth of any error in
-        chaotic flow, hence the default, at half the cost.
     """
 
-    def __init__(self, parameters: Parameters | None = None, dtype: Real = np.float32):
+    def __init__(self, parameters: Parameters | None = None):
         self.parameters = par = parameters or Parameters()
-        self.dtype = dtype
-        self.sphere = Sphere.gaussian(par.truncation, dtype)
-        self._exact = Sphere.gaussian(
-            par.truncation, np.float64
-        )  # what is made once is made in double precision
-        self.orography = self._exact.analysis(self._relief(MOUNTAINS))
-        above_ground = self._exact.synthesis(self.orography) / par.scale_height
-        f = 2 * OMEGA * self._exact.mu
-        p = self._exact.analysis(f * (1 + np.array([0, 0, 1])[:, None] * above_ground))
-        january, july = self._equilibrium(july=False), self._equilibrium(july=True)
-        self._operators(p, january, july)
-        self.planetary, self.january, self.july = p.astype(dtype), january.astype(dtype), july.astype(dtype)
+        self.sphere = Sphere.gaussian(par.truncation)
+        self.orography = self.sphere.analysis(self._relief(MOUNTAINS))
+        above_ground = self.sphere.synthesis(self.orography) / par.scale_height
+        f = 2 * OMEGA * self.sphere.mu
+        self.planetary = self.sphere.analysis(f * (1 + np.array([0, 0, 1])[:, None] * above_ground))
+        self.january, self.july = self._equilibrium(july=False), self._equilibrium(july=True)
+        self._operators()
 
     def _relief(self, bumps: dict[str, Bump]) -> Float[np.ndarray, "longitude 1 latitude"]:
-        return relief(bumps, self._exact.longitude, self._exact.latitude)[:, None]
+        return relief(bumps, self.sphere.longitude, self.sphere.latitude)[:, None]
 
-    def _operators(self, p: State, january: State, july: State) -> None:
+    def _operators(self) -> None:
         """The linear part of the model: matrices for rows (level, n), and what they make of p and psi*."""
-        par, rows = self.parameters, (p.shape[0] * 2, -1)
+        par, p = self.parameters, self.planetary
+        rows = p.shape[0] * 2, -1
         n = np.arange(par.truncation + 1)
         identity = np.broadcast_to(np.eye(3), (n.size, 3, 3))
         laplacian = (-n * (n + 1) / RADIUS**2)[:, None, None]
@@ -135,20 +139,17 @@ class Planet:
         relaxation = stretching / (par.relaxation * DAY)
         ekman = laplacian * np.diag([0, 0, 1]) / (par.drag * DAY)
         smoothing = (laplacian / laplacian[-1]) ** 4 / (par.diffusion * DAY)
-        linear = over_levels(-(relaxation + ekman) @ to_psi - smoothing * identity)
-        pair = over_levels(np.concatenate([to_psi / RADIUS**2, identity], axis=1))  # psi / a^2, then q
-        self._to_q, self._to_psi, self._linear, self._pair = (
-            matrix.astype(self.dtype) for matrix in (over_levels(to_q), over_levels(to_psi), linear, pair)
-        )
-        of_p = p.reshape(rows) @ pair
-        of_p[:, of_p.shape[1] // 2 :] = 0  # psi is of q - p, q is of q
-        self._pair_of_p = of_p.astype(self.dtype)
+        self._to_q, self._to_psi = over_levels(to_q), over_levels(to_psi)
+        self._linear = over_levels(-(relaxation + ekman) @ to_psi - smoothing * identity)
+        self._pair = over_levels(np.concatenate([to_psi / RADIUS**2, identity], axis=1))  # psi / a^2, then q
+        self._pair_of_p = p.reshape(rows) @ self._pair
+        self._pair_of_p[:, self._pair_of_p.shape[1] // 2 :] = 0  # psi is of q - p, q is of q
         # the constant part of the tendency, as its mean over the year and its swing from there to midwinter
         relax = over_levels(relaxation @ identity)
-        mean, swing = (january + july) / 2, (january - july) / 2
-        forcing = mean.reshape(rows) @ relax - p.reshape(rows) @ linear
-        self._forcing_mean = forcing.reshape(p.shape).astype(self.dtype)
-        self._forcing_swing = (swing.reshape(rows) @ relax).reshape(p.shape).astype(self.dtype)
+        mean, swing = (self.january + self.july) / 2, (self.january - self.july) / 2
+        forcing = mean.reshape(rows) @ relax - p.reshape(rows) @ self._linear
+        self._forcing_mean = forcing.reshape(p.shape)
+        self._forcing_swing = (swing.reshape(rows) @ relax).reshape(p.shape)
 
     def _equilibrium(self, july: bool) -> State:
         """psi* at midwinter or midsummer.
@@ -162,7 +163,7 @@ class Planet:
 
             f45 (psi_i - psi_j)* = R ln(p_j / p_i) tau_R Q.
         """
-        par, sphere = self.parameters, self._exact
+        par, sphere = self.parameters, self.sphere
         winter = (sphere.latitude > 0) != july
         speed = np.where(winter, par.jet_winter, par.jet_summer)
         centre = np.where(winter, par.latitude_winter, par.latitude_summer)
@@ -214,29 +215,34 @@ class Planet:
     def start(self, seed: int) -> State:
         """q at the January equilibrium, disturbed by white noise of 1e-6 s-1, about f / 100."""
         shape = self.sphere.longitude.size, 3, self.sphere.latitude.size
-        noise = self._exact.analysis(np.random.default_rng([seed]).normal(0, 1e-6, shape))
+        noise = self.sphere.analysis(np.random.default_rng([seed]).normal(0, 1e-6, shape))
         noise[0, 0, :, 0] = 0
-        return self.vorticity(self.january) + noise.astype(self.dtype)
+        return self.vorticity(self.january) + noise
+
+    def next_day(self, q: State, day: int) -> State:
+        """q a day after `day`, not yet rounded."""
+        steps = round(1 / self.parameters.step)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(steps):
+                q = self.advance(q, day + k / steps)
+        return q
 
     def run(self, q: State, day: int = 0) -> Iterator[Moment]:
-        """Yield the state at `day` and at every day from then on, without end.
+        """Yield the state at `day` and at every day from then on, each rounded to `STATE_STEP`, without end.
 
-        Any state that it yields starts it again: what follows is the same to the last bit.
+        Any state that it yields starts it again, from single precision too, which holds it exactly.
 
         Raises
         ------
         InputError
             When the flow has become unstable.
         """
-        steps = round(1 / self.parameters.step)
         while True:
+            q = rounded(q, STATE_STEP)
             if not np.isfinite(q).all():
                 raise InputError(
                     f"the simulated planet became unstable before day {day}: make its step smaller than "
                     f"{self.parameters.step} days, or bring its other parameters nearer to their defaults"
                 )
             yield Moment(day, q)
-            with np.errstate(over="ignore", invalid="ignore"):
-                for k in range(steps):
-                    q = self.advance(q, day + k / steps)
-            day += 1
+            q, day = self.next_day(q, day), day + 1

@@ -10,7 +10,7 @@ members are draws of one distribution round the analysis, and stay exchangeable 
 them on: the ensemble is calibrated by construction, and no forecast made from this analysis can do better. This
 holds for errors that are small beside the weather: nobody pulls the analysis towards the climate, so members
 have 1 + 2 error^2 times its variance, 0.5 % more for an error of 0.05. With an error of 0 each member is the
-truth, to the last bit.
+truth, to the last bit. It is computed and rounded as the simulation is, in double precision whatever the states' type.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from fieldcast.fields import calendars
 from fieldcast.fields.planet.dynamics import YEAR, Planet
 from fieldcast.fields.planet.sphere import Sphere
-from fieldcast.fields.planet.weather import PlanetOptions, described, weather
+from fieldcast.fields.planet.weather import PlanetOptions, described, stored, weather
 
 WINDOW = 15  # days of the year to either side, as of the climatological ensemble
 
@@ -53,7 +53,7 @@ def perfect_model(
         A member's error depends on it, on the start and on the member's number, and on nothing else.
     """
     options = PlanetOptions(**json.loads(states["q"].attrs["planet"]))
-    planet, grid = Planet(options, states["q"].dtype.type), options.grid()
+    planet, grid = Planet(options), options.grid()
     iso = calendars.iso(states["time"])
     pool = np.flatnonzero((iso >= training[0]) & (iso <= training[1]))
     days = calendars.positions(states["time"], starts["scored"])
@@ -68,7 +68,7 @@ def perfect_model(
     leads = range(1, starts["leads"] + 1)
     for lead in tqdm(leads, "perfect model", unit="lead", disable=None):
         seen = [weather(planet, grid, next(run).q) for run in runs]
-        values = {name: np.stack([one[name] for one in seen])[None].astype(np.float32) for name in seen[0]}
+        values = {name: stored(np.stack([one[name] for one in seen])[None]) for name in seen[0]}
         yield laid_out(values, lead, states["time"].values[days], grid).assign_attrs(
             about, piece=lead - 1, pieces=starts["leads"]
         )
@@ -103,7 +103,7 @@ def initial_states(
     """q_m of each start; only the days that are needed are read."""
     wanted = np.concatenate([days[:, None], pairs.reshape(len(days), -1)], axis=1)
     needed, place = np.unique(wanted, return_inverse=True)
-    known, place = q.isel(time=needed).values, place.reshape(wanted.shape)
+    known, place = q.isel(time=needed).values.astype(np.float64), place.reshape(wanted.shape)
     e = error / math.sqrt(2) * (known[place[:, 1::2]] - known[place[:, 2::2]])
     return known[place[:, 0]][:, None] + e[:, :1] + e[:, 1:]
 

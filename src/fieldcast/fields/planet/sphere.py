@@ -11,8 +11,6 @@ imaginary part of A_mn, k counts fields that are transformed together, and entri
 on a grid have the shape (..., longitude, k, latitude). Leading axes are a batch. In this order both halves of
 a transform, the Legendre sum of each m and the Fourier sum, are matrix products without a copy between them;
 at the truncations meant here (a few tens) the Fourier matrix is faster than an FFT of as many short rows.
-A batch is a loop over products of the same sizes, so what comes out for one element does not depend, to the
-last bit, on how many others are transformed with it.
 """
 
 import numpy as np
@@ -21,7 +19,6 @@ from jaxtyping import Float
 Coefficients = Float[np.ndarray, "*batch m 2 k n"]
 OnGrid = Float[np.ndarray, "*batch longitude k latitude"]
 Gradient = Float[np.ndarray, "*batch 2 longitude k latitude"]
-Real = type[np.float32] | type[np.float64]
 Axis = Float[np.ndarray, " points"]
 Table = Float[np.ndarray, "m points n"]
 
@@ -95,36 +92,27 @@ class Sphere:
         Degrees, poles excluded.
     weights
         Gaussian weights of the latitudes; without them the grid serves for synthesis only.
-    dtype
-        Real type of the transforms.
     """
 
-    def __init__(
-        self,
-        truncation: int,
-        n_longitude: int,
-        latitude: Axis,
-        weights: Axis | None = None,
-        dtype: Real = np.float64,
-    ):
-        self.truncation, self.dtype, self.latitude = truncation, dtype, latitude
+    def __init__(self, truncation: int, n_longitude: int, latitude: Axis, weights: Axis | None = None):
+        self.truncation, self.latitude = truncation, latitude
         self.longitude = 360 / n_longitude * np.arange(n_longitude)
         self.mu = np.sin(np.radians(latitude))
         p, self.dp = legendre(truncation, self.mu)
         value, slope = fourier(truncation, self.longitude)
-        self._legendre = np.stack([p, self.dp]).swapaxes(-1, -2).astype(dtype, order="C")
-        self._fourier = np.stack([slope, value]).astype(dtype)
+        self._legendre = np.ascontiguousarray(np.stack([p, self.dp]).swapaxes(-1, -2))
+        self._fourier = np.stack([slope, value])
         if weights is not None:
             self.weights = weights
             halved = value / np.where(np.arange(value.shape[1]) < 2, 1, 2)
-            self._to_waves = (halved.T / n_longitude).astype(dtype, order="C")
-            self._to_modes = (weights[:, None] / 2 * p).astype(dtype, order="C")
+            self._to_waves = np.ascontiguousarray(halved.T / n_longitude)
+            self._to_modes = weights[:, None] / 2 * p
 
     @classmethod
-    def gaussian(cls, truncation: int, dtype: Real = np.float64) -> "Sphere":
+    def gaussian(cls, truncation: int) -> "Sphere":
         """The smallest usual grid free of aliasing for quadratic products."""
         n_latitude = (3 * truncation + 2) // 2
-        return cls(truncation, 2 * n_latitude, *gaussian_latitudes(n_latitude), dtype=dtype)
+        return cls(truncation, 2 * n_latitude, *gaussian_latitudes(n_latitude))
 
     def synthesis(self, c: Coefficients) -> OnGrid:
         """Field of coefficients."""

@@ -1,7 +1,8 @@
 """What is seen of the planet: heights, temperatures and winds on a regular grid, as a CF dataset.
 
 Height follows from psi by linear balance, g lap z = div(f grad psi), temperature from heights by the
-hypsometric equation. The dynamics leave the global means of height free: they are constants here.
+hypsometric equation. The dynamics leave the global means of height free: they are constants here. What is seen is
+computed in double precision and rounded, for the reason that `dynamics` gives, to multiples of 2^-7 of its unit.
 """
 
 import json
@@ -27,12 +28,14 @@ from fieldcast.fields.planet.dynamics import (
     Parameters,
     Planet,
     State,
+    rounded,
 )
-from fieldcast.fields.planet.sphere import Coefficients, Real, Sphere, couplings, equiangular_latitudes
+from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings, equiangular_latitudes
 
 GRAVITY = 9.80665  # g [m s-2]
 MEAN_Z500 = 5650.0  # global mean height of 500 hPa [m]
 MEAN_T650 = 268.0  # global mean temperature between 800 and 500 hPa [K]
+FIELD_STEP = 2.0**-7  # of the rounding of what is seen, in its unit
 
 Map = Float[np.ndarray, "*batch latitude longitude"]
 Count = Annotated[int, pydantic.Field(ge=2)]
@@ -63,9 +66,9 @@ class PlanetOptions(Parameters):
     n_longitude: Count = 64
     n_latitude: Count = 32
 
-    def grid(self, dtype: Real = np.float32) -> Sphere:
+    def grid(self) -> Sphere:
         """The grid of the output: longitudes from 0, latitudes of the centres of equal cells."""
-        return Sphere(self.truncation, self.n_longitude, equiangular_latitudes(self.n_latitude), dtype=dtype)
+        return Sphere(self.truncation, self.n_longitude, equiangular_latitudes(self.n_latitude))
 
     @property
     def days(self) -> int:
@@ -74,7 +77,7 @@ class PlanetOptions(Parameters):
 
 
 class Snapshot(NamedTuple):
-    """The weather of a day, each variable (latitude, longitude), and the state q it was seen of."""
+    """The weather of a day, each variable (latitude, longitude) as it is stored, and the state q it was seen of."""
 
     day: int
     q: State
@@ -91,11 +94,9 @@ def height(psi: Coefficients) -> Coefficients:
     truncation = psi.shape[-1] - 1
     n = np.arange(1, truncation + 1)
     e = couplings(truncation)[:, None, None] * 2 * OMEGA / GRAVITY
-    below = ((n - 1) / n * e[..., 1:-1]).astype(psi.dtype)
-    above = ((n[:-1] + 2) / (n[:-1] + 1) * e[..., 2:-1]).astype(psi.dtype)
     z = np.zeros_like(psi)
-    z[..., 1:] = below * psi[..., :-1]
-    z[..., 1:-1] += above * psi[..., 2:]
+    z[..., 1:] = (n - 1) / n * e[..., 1:-1] * psi[..., :-1]
+    z[..., 1:-1] += (n[:-1] + 2) / (n[:-1] + 1) * e[..., 2:-1] * psi[..., 2:]
     return z
 
 
@@ -104,8 +105,8 @@ def weather(planet: Planet, grid: Sphere, q: State) -> dict[str, Map]:
     psi = planet.streamfunction(q)
     z = height(psi[..., 1:, :])
     balanced = grid.synthesis(np.stack([z[..., 0, :], z[..., 0, :] - z[..., 1, :]], axis=-2)).swapaxes(-1, -3)
-    slopes = grid.gradient(psi[..., ::2, :]).swapaxes(-1, -3) / np.array(RADIUS, psi.dtype)
-    cosine = np.sqrt(1 - grid.mu**2)[:, None].astype(psi.dtype)
+    slopes = grid.gradient(psi[..., ::2, :]).swapaxes(-1, -3) / RADIUS
+    cosine = np.sqrt(1 - grid.mu**2)[:, None]
     east, north = slopes[..., 0, :, :, :], slopes[..., 1, :, :, :]  # (..., latitude, level, longitude)
     per_kelvin = GRAVITY / GAS_CONSTANT / math.log(PRESSURES[2] / PRESSURES[1])
     return {
@@ -114,6 +115,11 @@ def weather(planet: Planet, grid: Sphere, q: State) -> dict[str, Map]:
         "u200": -cosine * north[..., 0, :],
         "ws800": np.hypot(east[..., 1, :] / cosine, north[..., 1, :] * cosine),
     }
+
+
+def stored(values: Map) -> Map:
+    """Values as they are stored: rounded to multiples of `FIELD_STEP`, in single precision."""
+    return rounded(values, FIELD_STEP).astype(np.float32)
 
 
 def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iterator[Snapshot]:
@@ -130,15 +136,16 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
     shown = tqdm(days, "planet", unit="d", disable=None if progress else True)
     for _, (day, q) in zip(shown, moments, strict=False):
         if day >= 0:
-            yield Snapshot(day, q, weather(planet, grid, q))
+            fields = {name: stored(values) for name, values in weather(planet, grid, q).items()}
+            yield Snapshot(day, q, fields)
 
 
 def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dataset:
     """The weather of one realisation, float32 (time, latitude, longitude), its orography and its states, as CF has it.
 
     Time is daily, of the calendar without leap days, and begins at 0001-01-01. The same options and seed give
-    the same bits (`Planet` says where). The states are `q`, exact, and say in their attribute `planet` (JSON)
-    of which planet they are: `perfect` starts the weather from them again.
+    the same bits on every machine (`dynamics` says how surely). The states are `q`, exact, and say in their
+    attribute `planet` (JSON) of which planet they are: `perfect` starts the weather from them again.
 
     Raises
     ------
@@ -147,7 +154,7 @@ def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dat
     """
     shape, like = (options.days, options.n_latitude, options.n_longitude), Planet(options).planetary
     data = {name: np.empty(shape, np.float32) for name in VARIABLES}
-    states = np.empty((options.days, *like.shape), like.dtype)
+    states = np.empty((options.days, *like.shape), np.float32)
     for day, q, fields in simulation(options, seed, progress):
         states[day] = q
         for name, values in fields.items():
@@ -160,8 +167,8 @@ def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dat
 def _with_time_and_ground(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dataset:
     """With orography, coordinates and attributes."""
     grid = options.grid()
-    ground = grid.synthesis(Planet(options).orography.astype(np.float32))
-    dataset["orography"] = ("latitude", "longitude"), ground[:, 0].T.copy()
+    ground = grid.synthesis(Planet(options).orography)
+    dataset["orography"] = ("latitude", "longitude"), stored(ground[:, 0].T.copy())
     dataset = dataset.assign_coords(
         time=xr.date_range("0001-01-01", periods=options.days, freq="D", calendar="noleap", use_cftime=True),
         latitude=grid.latitude,

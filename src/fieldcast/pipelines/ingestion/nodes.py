@@ -13,6 +13,7 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.contracts import fits_digest
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Ingestion
+from fieldcast.fields.planet import reference
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.quality import table
 from fieldcast.fields.splits import make, select
@@ -40,6 +41,8 @@ def make_fields(
     if whole and earlier is not None and mark.items() <= earlier.attrs.items():
         if fits_digest(earlier):
             LOG.info("The fields are there already: %s.", earlier.attrs["source"])
+            if planet:
+                _warn_of_another_planet(ingestion, earlier, states)
             return earlier, earlier_quality, states
         LOG.warning("The stored fields are damaged (they do not fit their digest): they are made again.")
     if ingestion.source == "images":
@@ -51,7 +54,16 @@ def make_fields(
     simulated = simulate(ingestion.planet, ingestion.seed)
     simulated.attrs["source"] = f"simulated planet, {ingestion.planet.years:g} years, seed {ingestion.seed}"
     fields, quality = ingest(simulated, "the simulated planet")
-    return fields.assign_attrs(mark), quality, simulated[["q"]].assign_attrs(mark)
+    states = simulated[["q"]].assign_attrs(mark, digest=reference.state_digest(simulated["q"]))
+    _warn_of_another_planet(ingestion, fields, states)
+    return fields.assign_attrs(mark), quality, states
+
+
+def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:
+    digests = {"states": states.attrs.get("digest"), "fields": fields.attrs["digest"]}
+    sentence = reference.difference(ingestion.planet, ingestion.seed, digests)
+    if sentence:
+        LOG.warning(sentence)
 
 
 def split(fields: xr.Dataset, ingestion: Ingestion) -> Mapping[str, Any]:

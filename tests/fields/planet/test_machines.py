@@ -1,0 +1,19 @@
+"""One planet on every machine: the same digests from other kernels, threads, vectors and last digits of tables."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_other_machines_have_the_same_weather() -> None:
+    """Over 200 days, in which chaos blows up any difference; `benchmarks.machines` says what each variant is."""
+    command = [sys.executable, "-m", "benchmarks.machines", "--days", "200"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    sys.stdout.write(run.stdout)
+    assert run.returncode == 0, run.stdout + run.stderr
+    variants = run.stdout.splitlines()[1:]
+    assert len(variants) >= 3
+    flips = [float(number) for variant in variants for number in variant.split()[-2:]]
+    assert 0 < max(flips) < 1e-3
