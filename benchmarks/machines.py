@@ -34,8 +34,8 @@ from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions, simulate,
 FEWER_VECTORS = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 VARIANTS: dict[str, dict[str, str]] = {  # Zen has the kernels of Haswell
     "this machine": {},
-    "Haswell, NumPy too": {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": FEWER_VECTORS},
     "SkylakeX, two threads": {"OPENBLAS_CORETYPE": "SkylakeX", "OPENBLAS_NUM_THREADS": "2"},
+    "Haswell, NumPy too": {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": FEWER_VECTORS},
     "Prescott": {"OPENBLAS_CORETYPE": "Prescott"},
     "other tables": {"OTHER_TABLES": "yes"},
 }

@@ -203,6 +203,15 @@ def test_a_member_does_not_depend_on_the_others() -> None:
         assert np.array_equal(alone, after)
 
 
+def test_each_state_of_a_batch_has_its_own_season() -> None:
+    planet, days = Planet(), np.array([15, 100, 197])
+    states = np.stack([planet.start(seed) for seed in range(3)])
+    moment = list(islice(planet.run(states, days), 3))[-1]
+    assert moment.day.tolist() == [17, 102, 199]
+    for start, day, after in zip(states, days.tolist(), moment.q, strict=True):
+        assert np.array_equal(list(islice(planet.run(start, day), 3))[-1].q, after)
+
+
 def test_seeds() -> None:
     planet = Planet()
     assert np.array_equal(planet.start(1), Planet().start(1))

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fieldcast.fields.calendars import iso
+from fieldcast.fields.planet.dynamics import Planet
 from fieldcast.fields.planet.perfect import draw_pairs, fingerprint, initial_states, perfect_model
 from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
 
@@ -119,6 +121,25 @@ def test_a_member_depends_on_seed_start_and_number_alone(
     assert np.array_equal(whole, first(STARTS, 5, lazy=True))
     assert not np.isclose(whole, first(STARTS, 5, seed=1)).all()
     assert not np.isclose(whole[:, :1], whole[:, 1:]).all()
+
+
+def test_one_thread_of_blas_while_it_runs_and_the_callers_between(
+    planet: xr.Dataset, states: xr.Dataset, training: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def threads() -> set[int]:
+        return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+    inside, next_day = set(), Planet.next_day
+
+    def watched(*arguments: Any) -> Any:
+        inside.update(threads())
+        return next_day(*arguments)
+
+    monkeypatch.setattr(Planet, "next_day", watched)
+    with threadpool_limits(2, "blas"):
+        pieces = perfect_model(states, asked(planet, leads=2), training, 0.05, seed=0)
+        assert [threads() for _ in pieces] == [{2}, {2}]
+    assert inside == {1}
 
 
 def test_the_fingerprint_knows_all_that_counts(planet: xr.Dataset, states: xr.Dataset) -> None:

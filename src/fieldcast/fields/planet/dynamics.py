@@ -27,13 +27,13 @@ from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.geography import HEAT_SOURCES, MOUNTAINS, Bump, relief
-from fieldcast.fields.planet.sphere import Sphere
+from fieldcast.fields.planet.sphere import Scratch, Sphere
 
 RADIUS = 6.371e6  # a [m]
 OMEGA = 7.292e-5  # rotation rate [s-1]
@@ -45,6 +45,7 @@ PRESSURES = 200, 500, 800  # of the levels [hPa]
 STATE_STEP = 2.0**-33  # of the rounding of q [s-1]; q stays below 2^-9, so it fits single precision
 
 State = Float[np.ndarray, "*batch m 2 3 n"]
+Day = int | float | Int[np.ndarray, "*batch"] | Float[np.ndarray, "*batch"]  # of all states, or of each
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -77,9 +78,9 @@ class Parameters:
 
 
 class Moment(NamedTuple):
-    """The state q at a day."""
+    """The state q at a day; of a batch that begins on different days, the day of each."""
 
-    day: int
+    day: int | Int[np.ndarray, "*batch"]
     q: State
 
 
@@ -140,15 +141,14 @@ class Planet:
         ekman = laplacian * np.diag([0, 0, 1]) / (par.drag * DAY)
         smoothing = (laplacian / laplacian[-1]) ** 4 / (par.diffusion * DAY)
         self._to_q, self._to_psi = over_levels(to_q), over_levels(to_psi)
-        self._linear = over_levels(-(relaxation + ekman) @ to_psi - smoothing * identity)
-        self._pair = over_levels(np.concatenate([to_psi / RADIUS**2, identity], axis=1))  # psi / a^2, then q
-        self._pair_of_p = p.reshape(rows) @ self._pair
-        self._pair_of_p[:, self._pair_of_p.shape[1] // 2 :] = 0  # psi is of q - p, q is of q
+        linear = -(relaxation + ekman) @ to_psi - smoothing * identity
+        self._psi_and_linear = over_levels(np.concatenate([to_psi / RADIUS**2, linear], axis=1))
+        of_p = (p.reshape(rows) @ self._psi_and_linear).reshape(*p.shape[:2], 6, -1)
+        self._psi_of_p, linear_of_p = of_p[..., :3, :], of_p[..., 3:, :]
         # the constant part of the tendency, as its mean over the year and its swing from there to midwinter
         relax = over_levels(relaxation @ identity)
         mean, swing = (self.january + self.july) / 2, (self.january - self.july) / 2
-        forcing = mean.reshape(rows) @ relax - p.reshape(rows) @ self._linear
-        self._forcing_mean = forcing.reshape(p.shape)
+        self._forcing_mean = (mean.reshape(rows) @ relax).reshape(p.shape) - linear_of_p
         self._forcing_swing = (swing.reshape(rows) @ relax).reshape(p.shape)
 
     def _equilibrium(self, july: bool) -> State:
@@ -186,30 +186,31 @@ class Planet:
         """The inverse: psi [m2 s-1], of global mean 0, of q [s-1]."""
         return ((q - self.planetary).reshape(*q.shape[:-2], -1) @ self._to_psi).reshape(q.shape)
 
-    def tendency(self, q: State, day: float) -> State:
+    def tendency(self, q: State, day: Day, scratch: Scratch | None = None) -> State:
         """dq/dt [s-2] at a day."""
         *batch, size, _, _, _ = q.shape
-        rows = q.reshape(*batch, 2 * size, 3 * size)
-        pair = (rows @ self._pair - self._pair_of_p).reshape(*batch, size, 2, 6, size)
-        slopes = self.sphere.gradient(pair)
+        rows = q.reshape(*batch, 2 * size, 3 * size) @ self._psi_and_linear
+        both = rows.reshape(*batch, size, 2, 6, size)
+        psi_and_q = np.concatenate([both[..., :3, :] - self._psi_of_p, q], axis=-2)  # psi / a^2
+        slopes = self.sphere.gradient(psi_and_q, scratch)
         east, north = slopes[..., 0, :, :, :], slopes[..., 1, :, :, :]
         # -J(psi, q) = dpsi/dmu dq/dlambda - dpsi/dlambda dq/dmu
         product = north[..., :3, :] * east[..., 3:, :]
         product -= east[..., :3, :] * north[..., 3:, :]
         rate = self.sphere.analysis(product)
-        rate += (rows @ self._linear).reshape(q.shape)
-        season = math.cos(2 * math.pi * (day - self.parameters.midwinter) / YEAR)
-        rate += self._forcing_mean + season * self._forcing_swing
+        rate += both[..., 3:, :]
+        season = np.cos(2 * math.pi * (np.asarray(day) - self.parameters.midwinter) / YEAR)
+        rate += self._forcing_mean + season[..., None, None, None, None] * self._forcing_swing
         return rate
 
-    def advance(self, q: State, day: float) -> State:
+    def advance(self, q: State, day: Day, scratch: Scratch | None = None) -> State:
         """One step of the classical Runge-Kutta method."""
         step = self.parameters.step
         dt = step * DAY
-        k1 = self.tendency(q, day)
-        k2 = self.tendency(q + dt / 2 * k1, day + step / 2)
-        k3 = self.tendency(q + dt / 2 * k2, day + step / 2)
-        k4 = self.tendency(q + dt * k3, day + step)
+        k1 = self.tendency(q, day, scratch)
+        k2 = self.tendency(q + dt / 2 * k1, day + step / 2, scratch)
+        k3 = self.tendency(q + dt / 2 * k2, day + step / 2, scratch)
+        k4 = self.tendency(q + dt * k3, day + step, scratch)
         return q + dt / 6 * (k1 + 2 * (k2 + k3) + k4)
 
     def start(self, seed: int) -> State:
@@ -219,15 +220,16 @@ class Planet:
         noise[0, 0, :, 0] = 0
         return self.vorticity(self.january) + noise
 
-    def next_day(self, q: State, day: int) -> State:
+    def next_day(self, q: State, day: Day) -> State:
         """q a day after `day`, not yet rounded."""
         steps = round(1 / self.parameters.step)
+        scratch = self.sphere.scratch(6, q.shape[:-4])
         with np.errstate(over="ignore", invalid="ignore"):
             for k in range(steps):
-                q = self.advance(q, day + k / steps)
+                q = self.advance(q, day + k / steps, scratch)
         return q
 
-    def run(self, q: State, day: int = 0) -> Iterator[Moment]:
+    def run(self, q: State, day: int | Int[np.ndarray, "*batch"] = 0) -> Iterator[Moment]:
         """Yield the state at `day` and at every day from then on, each rounded to `STATE_STEP`, without end.
 
         Any state that it yields starts it again, from single precision too, which holds it exactly.
@@ -241,7 +243,7 @@ class Planet:
             q = rounded(q, STATE_STEP)
             if not np.isfinite(q).all():
                 raise InputError(
-                    f"the simulated planet became unstable before day {day}: make its step smaller than "
+                    f"the simulated planet became unstable before day {np.min(day)}: make its step smaller than "
                     f"{self.parameters.step} days, or bring its other parameters nearer to their defaults"
                 )
             yield Moment(day, q)

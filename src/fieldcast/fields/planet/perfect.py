@@ -16,20 +16,24 @@ truth, to the last bit. It is computed and rounded as the simulation is, in doub
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from fieldcast.fields import calendars
-from fieldcast.fields.planet.dynamics import YEAR, Planet
+from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
 from fieldcast.fields.planet.sphere import Sphere
-from fieldcast.fields.planet.weather import PlanetOptions, described, stored, weather
+from fieldcast.fields.planet.weather import Map, PlanetOptions, described, stored, weather
 
 WINDOW = 15  # days of the year to either side, as of the climatological ensemble
+CHUNK = 20_000  # grid points of the states that run as one batch: what is computed of it fits a cache
 
 Ensemble = Float[np.ndarray, "start member m 2 3 n"]
 
@@ -60,16 +64,22 @@ def perfect_model(
     day_of_year = calendars.day_of_year(states["time"])
     pairs = np.stack([draw_pairs(day, pool, day_of_year, starts["members"], seed) for day in days.tolist()])
     ensemble = initial_states(states["q"], days, pairs, error)
-    runs = [planet.run(q, day) for q, day in zip(ensemble, days.tolist(), strict=True)]
-    for run in runs:
-        next(run)  # the start itself
+    runs = batches(planet, ensemble, days)
     about = {"starts": starts["digest"], "fingerprint": fingerprint(states, starts, training, error, seed)}
     about |= {"initial_error": error, "seed": seed, "source": "perfect model"}
     leads = range(1, starts["leads"] + 1)
+
+    def next_weather(run: Iterator[Moment]) -> dict[str, Map]:
+        return {name: stored(values) for name, values in weather(planet, grid, next(run).q).items()}
+
+    blas = ThreadpoolController()
     for lead in tqdm(leads, "perfect model", unit="lead", disable=None):
-        seen = [weather(planet, grid, next(run).q) for run in runs]
-        values = {name: stored(np.stack([one[name] for one in seen])[None]) for name in seen[0]}
-        yield laid_out(values, lead, states["time"].values[days], grid).assign_attrs(
+        # runs are parallel to one another; inside a run matrices are too small for a second thread of BLAS
+        with blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
+            parts = list(workers.map(next_weather, runs))
+        values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        forecasts = {name: x.reshape(1, *ensemble.shape[:2], *x.shape[1:]) for name, x in values.items()}
+        yield laid_out(forecasts, lead, states["time"].values[days], grid).assign_attrs(
             about, piece=lead - 1, pieces=starts["leads"]
         )
 
@@ -106,6 +116,17 @@ def initial_states(
     known, place = q.isel(time=needed).values.astype(np.float64), place.reshape(wanted.shape)
     e = error / math.sqrt(2) * (known[place[:, 1::2]] - known[place[:, 2::2]])
     return known[place[:, 0]][:, None] + e[:, :1] + e[:, 1:]
+
+
+def batches(planet: Planet, ensemble: Ensemble, days: Int[np.ndarray, " start"]) -> list[Iterator[Moment]]:
+    """Runs of all members, in batches that may hold members of several starts; each has yielded its first state."""
+    q, day = ensemble.reshape(-1, *ensemble.shape[2:]), np.repeat(days, ensemble.shape[1])
+    size = max(1, CHUNK // (planet.sphere.longitude.size * planet.sphere.mu.size))
+    parts = [slice(first, first + size) for first in range(0, len(q), size)]
+    runs = [planet.run(q[part], day[part]) for part in parts]
+    for run in runs:
+        next(run)
+    return runs
 
 
 def laid_out(

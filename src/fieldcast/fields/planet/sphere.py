@@ -19,6 +19,9 @@ from jaxtyping import Float
 Coefficients = Float[np.ndarray, "*batch m 2 k n"]
 OnGrid = Float[np.ndarray, "*batch longitude k latitude"]
 Gradient = Float[np.ndarray, "*batch 2 longitude k latitude"]
+Scratch = tuple[
+    Float[np.ndarray, "*batch 2 m part_k latitude"], Float[np.ndarray, "*batch 2 longitude k_latitude"]
+]
 Axis = Float[np.ndarray, " points"]
 Table = Float[np.ndarray, "m points n"]
 
@@ -121,11 +124,18 @@ class Sphere:
         field = self._fourier[1] @ rows.reshape(*batch, 2 * size, -1)
         return field.reshape(*batch, self.longitude.size, k, -1)
 
-    def gradient(self, c: Coefficients) -> Gradient:
-        """Derivatives dA/dlambda and dA/dmu."""
+    def scratch(self, k: int, batch: tuple[int, ...] = ()) -> Scratch:
+        """Arrays that `gradient` of k fields computes in. New memory at each call can cost more than the transform."""
+        size, columns = self.truncation + 1, k * self.mu.size
+        waves = np.empty((*batch, 2, size, 2 * k, self.mu.size))
+        return waves, np.empty((*batch, 2, self.longitude.size, columns))
+
+    def gradient(self, c: Coefficients, scratch: Scratch | None = None) -> Gradient:
+        """Derivatives dA/dlambda and dA/dmu; of a scratch they are valid until it is used again."""
         *batch, size, _, k, _ = c.shape
-        rows = c.reshape(*batch, 1, size, 2 * k, size) @ self._legendre
-        field = self._fourier @ rows.reshape(*batch, 2, 2 * size, -1)
+        waves, field = scratch or self.scratch(k, tuple(batch))
+        np.matmul(c.reshape(*batch, 1, size, 2 * k, size), self._legendre, out=waves)
+        np.matmul(self._fourier, waves.reshape(*batch, 2, 2 * size, -1), out=field)
         return field.reshape(*batch, 2, self.longitude.size, k, -1)
 
     def analysis(self, field: OnGrid) -> Coefficients:

@@ -17,6 +17,7 @@ import xarray as xr
 from jaxtyping import Float
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from fieldcast.fields.planet.dynamics import (
@@ -133,11 +134,15 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
     planet, grid = Planet(options), options.grid()
     moments = planet.run(planet.start(seed), -options.spin_up)
     days = range(-options.spin_up, options.days)
-    shown = tqdm(days, "planet", unit="d", disable=None if progress else True)
-    for _, (day, q) in zip(shown, moments, strict=False):
-        if day >= 0:
+    blas = ThreadpoolController()
+    for _ in tqdm(days, "planet", unit="d", disable=None if progress else True):
+        # on matrices this small a second thread is of no use, and beside other work it takes ten times as long
+        with blas.limit(limits=1, user_api="blas"):
+            day, q = next(moments)
+            if day < 0:
+                continue
             fields = {name: stored(values) for name, values in weather(planet, grid, q).items()}
-            yield Snapshot(day, q, fields)
+        yield Snapshot(day, q, fields)
 
 
 def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dataset:
