@@ -1,4 +1,4 @@
-"""How fast the planet is simulated, and whether its climate is the one it was tuned to.
+"""How fast the planet is simulated, whether its climate is the one it was tuned to, and how its errors grow.
 
 python -m benchmarks.planet [--years 12] [--seed 0]
 """
@@ -10,6 +10,8 @@ import time
 import numpy as np
 import xarray as xr
 
+from fieldcast.fields.calendars import iso
+from fieldcast.fields.planet.perfect import perfect_model
 from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
 
 SOURCE = """\
@@ -17,6 +19,8 @@ Standard deviation and autocorrelation of anomalies (from three annual harmonics
 In brackets: the prototype of this planet (another program: FFTs of complex numbers, float32), 40 years
 daily as 8 realisations x 5 years, seed 1, after 365 days of spin-up. Measured on the 2 cores of the stored
 results, it took 22 s of CPU per simulated decade with eight realisations together, 51 s with one alone."""
+GROWTH = 1, 3, 5, 10, 15, 20  # days
+ERROR = 0.05  # of the perfect model
 LAGS = 1, 2, 3, 5, 10  # days
 REFERENCE = {
     "std all year, NH": (104, 4.2, 12.3, 4.9),
@@ -104,6 +108,29 @@ def report(data: xr.Dataset) -> None:
         print(f"{row:22}{speed:6.1f} ({there[0]}) at {latitude:6.1f} ({there[1]}) degrees north")
 
 
+def growth(data: xr.Dataset) -> None:
+    """Print the error of the perfect model's members (16 starts, 2 members) in standard deviations of the weather."""
+    times, day = iso(data["time"]), np.linspace(0, data.sizes["time"] - GROWTH[-1] - 1, 16).astype(int)
+    starts = {"scored": times[day].tolist(), "leads": GROWTH[-1], "members": 2, "digest": ""}
+    states = data[["q"]].assign_attrs(fingerprint="")
+    pieces = perfect_model(states, starts, times[[0, -1]].tolist(), ERROR, seed=0)
+    weight = np.cos(np.radians(data.latitude.values))[:, None]
+    print(
+        f"\nRMSE of a member that starts with {ERROR} standard deviations of the weather's, in those of each variable"
+    )
+    print("days" + "".join(f"{name:>8}" for name in VARIABLES))
+    scale = {
+        name: (anomalies(data[name].values).var(axis=0) * weight).mean() / weight.mean() for name in VARIABLES
+    }
+    for lead, piece in enumerate(pieces, start=1):
+        if lead in GROWTH:
+            error = {
+                name: piece[name].values[0] - data[name].values[day + lead][:, None] for name in VARIABLES
+            }
+            square = {name: (e**2 * weight).mean() / weight.mean() for name, e in error.items()}
+            print(f"{lead:4}" + "".join(f"{(square[name] / scale[name]) ** 0.5:8.3f}" for name in VARIABLES))
+
+
 def main() -> None:
     """Simulate, time, compare."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -121,6 +148,7 @@ def main() -> None:
     print(f"{10 * cpu / years:.1f} s of CPU, {10 * wall / years:.1f} s of wall time, per simulated decade")
     print(f"\n{SOURCE}")
     report(data)
+    growth(data)
 
 
 if __name__ == "__main__":

@@ -41,3 +41,10 @@ def test_a_store_of_which_a_part_changed_is_read_again(tmp_path: Path, name: str
 def test_a_remote_store_is_known_by_its_address() -> None:
     here, there = (Ingestion(source="file", path=f"gs://{name}/store.zarr").fingerprint() for name in "ab")
     assert here != there
+
+
+def test_a_planet_that_was_rounded_otherwise_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Ingestion().fingerprint()
+    assert Ingestion().fingerprint() == before
+    monkeypatch.setattr("fieldcast.fields.options.STATE_STEP", 2.0**-20)
+    assert Ingestion().fingerprint() != before

@@ -230,3 +230,9 @@ def test_an_unstable_step_is_refused_in_one_sentence() -> None:
 def test_wrong_parameters_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         Parameters(**wrong)
+
+
+def test_a_state_that_overflows_the_rounding_is_refused_without_a_warning() -> None:
+    planet = Planet()
+    with pytest.raises(InputError, match="unstable before day 7"):
+        next(planet.run(planet.start(0) * 1e305, 7))

@@ -240,7 +240,8 @@ class Planet:
             When the flow has become unstable.
         """
         while True:
-            q = rounded(q, STATE_STEP)
+            with np.errstate(over="ignore", invalid="ignore"):
+                q = rounded(q, STATE_STEP)
             if not np.isfinite(q).all():
                 raise InputError(
                     f"the simulated planet became unstable before day {np.min(day)}: make its step smaller than "

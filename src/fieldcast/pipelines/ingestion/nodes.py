@@ -60,6 +60,7 @@ def make_fields(
 
 
 def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:
+    """Log a warning if scores of this planet cannot be compared with the documented ones."""
     digests = {"states": states.attrs.get("digest"), "fields": fields.attrs["digest"]}
     sentence = reference.difference(ingestion.planet, ingestion.seed, digests)
     if sentence:
