@@ -7,7 +7,7 @@ carries it, many times enlarged, into every correlated cell. Three things preven
 1. A variance U^2 of its own, which a value shares with no other, where the kurtosis of the training anomalies a is
    above 100, that is where fewer than one day in a hundred has made their variance s^2:
 
-       U^2 = min(max|a| / 2, 1/2)^2 - s^2    (in variances of the variable).
+       U^2 = min(max|a| / 2, 0.7)^2 - s^2    (in variances of the variable).
 
 2. A check of each observation y. Its innovation d against the background, of expected variance S, and its departure
    r from what the other observations say, of expected variance v = 1 / (S^-1)_ii, must both be beyond five standard
@@ -35,7 +35,7 @@ from fieldcast.models.places import Places
 
 RARE = 100.0  # kurtosis; a Gaussian has 3, daily rain some tens
 LARGEST = 2.0  # standard deviations that the largest anomaly of rare events is said to be
-TYPICAL = 0.5  # of a variable's standard deviation: no such cell is said to vary more
+TYPICAL = 0.7  # of a variable's standard deviation: no such cell is said to vary more
 BELIEVED = 5.0  # standard deviations
 FLOORS = (
     0.0,
