@@ -12,6 +12,7 @@ from fieldcast.loops.options import Fit, Limits, Sparsification
 from fieldcast.loops.recipe import Recipe, initialised, task, train
 from fieldcast.loops.tasks import evenly
 from fieldcast.loops.training import Training, batch_index
+from fieldcast.models.draws import Draws
 
 OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
 VAE = {"type": "vae.VAE", "latent": 4}
@@ -285,10 +286,42 @@ def test_nothing_of_the_test_split_reaches_training(world):
         )
 
 
+MIXTURE = {"type": "vae.VAE", "latent": 4, "prior": {"type": "priors.Mixture", "latent": 4, "components": 2}}
+LASTING = {
+    "type": "stepped.Stepped", "scheme": "euler", "noise": 0.1,
+    "model": {"type": "ensemble.Ensemble", "history": 1, "noise": 4, "lasting": 0.5, "channels": [8, 16]},
+}  # fmt: skip
+CODED = {
+    "type": "vae.VAE", "latent": 4, "decoder": {"type": "decoders.DenseDecoder", "latent": 4, "hidden": [8]},
+    "encoder": {"type": "codes.Codes", "latent": 4, "family": "normal", "steps": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("reconstruct", MIXTURE), ("forecast", LASTING), ("sample", CODED)],
+    ids=lambda x: str(x)[:11],
+)
+def test_no_number_is_drawn_twice_in_a_training(world, monkeypatch, kind, model):
+    """Preparation, masks, errors, noise and losses of four steps, and those of the one validation after them."""
+    drawn: list[tuple[int, ...]] = []
+    new = Draws._new_words
+
+    def recorded(draws: Draws, call: int, size: int) -> torch.Tensor:
+        for row, datum in enumerate(draws.datum.tolist()):
+            members = range(draws.first, draws.first + draws.members)
+            for member in members if draws.number is None else [int(draws.number[row])]:
+                drawn.append((*draws.key, call, member, datum))
+        return new(draws, call, size)
+
+    monkeypatch.setattr(Draws, "_new_words", recorded)
+    run(world, replace(recipe(model, replace(OPTIONS, steps=4, report_every=4, members=2)), task=kind))
+    assert len(drawn) > 40
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
     reconstruct = task(world.split("train"), world.codec, world.space, recipe(), 0, "train")
-    from fieldcast.models.draws import Draws
-
     index = torch.arange(6)
     own = reconstruct.batch(index, Draws(0, index, 2, 5)).context
     one = reconstruct.batch(index, Draws(0, index, 2, 5), shared_mask=True).context

@@ -43,7 +43,7 @@ def run(model, c, members, steps, starts=None, **options):
 def test_a_random_walk_is_the_sum_of_its_steps(world):
     model, c = Walk(world.space), start(world.space)
     x = run(model, c, 4, 5)
-    noise = sum(Draws(7, torch.arange(3), 4, step=t).normal(1, 1, 1) for t in range(1, 6))
+    noise = sum(Draws(7, torch.arange(3), 4).at_lead(t).normal(1, 1, 1) for t in range(1, 6))
     assert torch.allclose(x[-1], c.base()[:, None] + noise, atol=1e-5)
 
 

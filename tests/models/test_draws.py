@@ -1,24 +1,55 @@
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations, product
 
 import pytest
 import torch
 from scipy import stats
 
-from fieldcast.models.draws import Draws, philox
+from fieldcast.models.draws import Draws, philox, seed_for
+
+ZEROS, ONES = (0,) * 6, (0xFFFFFFFF,) * 6
+DIGITS_OF_PI = 0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0
+
+
+def reference(counter: Sequence[int], key: Sequence[int]) -> tuple[int, ...]:
+    """Philox4x32-7 as its authors write it: (L, R) -> (mulhi(R, M) xor k xor L', mullo(R, M)) seven times."""
+    (r0, l0, r1, l1), (k0, k1) = counter, key
+    for _ in range(7):
+        p0, p1 = r0 * 0xD2511F53, r1 * 0xCD9E8D57
+        r0, l0, r1, l1 = (p1 >> 32) ^ l0 ^ k0, p1 % 2**32, (p0 >> 32) ^ l1 ^ k1, p0 % 2**32
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return r0, l0, r1, l1
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("words", "expected"),
     [
-        (0xFFFFFFFF, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-        (0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        (ZEROS, (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)),
+        (ONES, (0x5207DDC2, 0x45165E59, 0x4D8EE751, 0x8C52F662)),
+        (DIGITS_OF_PI, (0x4DFCCABA, 0x190A87F0, 0xC47362BA, 0xB6B5242A)),
     ],
 )
-def test_the_generator_gives_the_published_words(word, expected):
-    """Known answers of the authors' reference implementation, Random123."""
-    counter = tuple(torch.tensor([word]) for _ in range(4))
-    assert tuple(int(w) for w in philox(counter, (word, word))) == expected
+def test_the_generator_gives_the_published_words(words, expected):
+    """Known answers of the authors' reference implementation, Random123, of philox4x32 with seven rounds."""
+    counter, key = words[:4], words[4:]
+    assert reference(counter, key) == expected
+    assert philox(counter, key) == expected
+    assert tuple(int(w) for w in philox(tuple(torch.tensor([word]) for word in counter), key)) == expected
+
+
+def test_the_generator_is_the_reference_whatever_the_shapes_of_its_counter():
+    place, member, datum = (
+        torch.arange(5),
+        torch.arange(3)[:, None],
+        torch.tensor([0, 7, 2**32 - 1])[:, None, None],
+    )
+    key = 2**32 - 5, 12345
+    words = philox((place, torch.tensor(9), member, datum), key)
+    for i, j, k in product(range(3), range(3), range(5)):
+        expected = reference((k, 9, j, int(datum[i])), key)
+        assert tuple(int(w.expand(3, 3, 5)[i, j, k]) for w in words) == expected
 
 
 def test_draws_do_not_depend_on_batching_nor_on_how_many_members_are_drawn_at_once():
@@ -44,6 +75,35 @@ def test_every_part_of_the_key_changes_the_numbers_and_the_global_state_does_not
     assert torch.equal(draw(), first)
     for other in (draw(seed=2), draw(datum=3), draw(step=4), draw(fork=0), draw(lead=1)):
         assert not torch.isclose(other, first).any()
+
+
+def test_streams_are_distinct_under_nesting():
+    """Forks, steps, leads, calls and seeds that a sum would mistake for one another."""
+    root = Draws(0, torch.arange(2))
+    later = Draws(0, torch.arange(2))
+    later.normal(1)
+    streams = {
+        "fork 3, fork 1": root.fork(3).fork(1), "fork 1, fork 3": root.fork(1).fork(3), "fork 5": root.fork(5),
+        "fork 4": root.fork(4), "fork 4, fork 0": root.fork(4).fork(0), "fork 2^32 + 4": root.fork(2**32 + 4),
+        "step 1, lead 2": Draws(0, torch.arange(2), step=1).at_lead(2),
+        "step 3": Draws(0, torch.arange(2), step=3), "lead 3": root.at_lead(3),
+        "step 2^32 + 3": Draws(0, torch.arange(2), step=2**32 + 3),
+        "seed 1": Draws(1, torch.arange(2)), "seed 2^32": Draws(2**32, torch.arange(2)),
+        "root": root, "root, later": later, "fork 4, later": later.fork(4),
+        "fork 1, lead 3": root.fork(1).at_lead(3), "fork 3, lead 1": root.fork(3).at_lead(1),
+        "lasting 4": root.lasting(4), "lasting, fork 4": root.lasting().fork(4),
+        "of a purpose": Draws(seed_for("a", 0), torch.arange(2)),
+        "of another": Draws(seed_for("b", 0), torch.arange(2)),
+    }  # fmt: skip
+    numbers = {name: draws.uniform(16) for name, draws in streams.items()}
+    for (name, ours), (other, theirs) in combinations(numbers.items(), 2):
+        assert not (ours == theirs).any(), f"{name} is {other}"
+
+
+def test_a_fork_does_not_shift_what_is_drawn_after_it():
+    draws, forked = Draws(0, torch.arange(2)), Draws(0, torch.arange(2))
+    forked.fork(0).normal(5)
+    assert torch.equal(draws.normal(4), forked.normal(4))
 
 
 def test_calls_are_independent():

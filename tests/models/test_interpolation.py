@@ -110,12 +110,15 @@ def test_turning_the_globe_turns_the_result(method, poles):
         x[..., -1, :] = 0.7
     model = method(space)
     result = fill(model, x, mask)
-    # where several observations are equally near, or four lie on a circle, any of them may serve
-    tolerance = {"atol": 1e-4} if method is ThinPlate else {"atol": 1e-4, "share": 0.12}
+    # where several observations are equally near, or four lie on a circle, any of them may serve: so it is at a pole
+    # that was not observed, which is one place in a row of cells, and at about 3 % of the other cells
+    pole = ~mask.any(dim=3, keepdim=True).expand_as(mask)[:, None]
+    pole[..., 1:-1, :] = False
+    unique = torch.ones_like(pole) if method is ThinPlate else ~(pole & poles)
     for turn in (1, 7, 18):
         turned = fill(model, x.roll(turn, 3), mask.roll(turn, 3)).roll(-turn, 4)
-        different = (turned - result).abs() > tolerance["atol"]
-        assert different.float().mean() <= tolerance.get("share", 0.0)
+        different = (turned - result).abs() > 1e-4
+        assert different[unique].float().mean() <= (0.0 if method is ThinPlate else 0.05)
 
 
 @pytest.mark.parametrize("method", METHODS)

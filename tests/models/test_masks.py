@@ -65,6 +65,17 @@ def test_the_count_is_exact_and_only_existing_cells_are_observed(space, pattern,
     assert (counts == expected[:, None]).all()
 
 
+def test_the_lowest_are_those_of_a_stable_sort_where_many_are_equal_or_do_not_exist():
+    generator = torch.Generator().manual_seed(0)
+    priority = torch.randint(20, (64, 2, 9, 11), generator=generator) / 7 - 1
+    priority[..., 2:4, 3:] = math.inf
+    n = torch.randint(1, 9 * 11 - 16 + 1, (64,), generator=generator)
+    n[:2] = torch.tensor([1, 9 * 11 - 16])
+    rank = priority.flatten(2).argsort(dim=2, stable=True).argsort(dim=2)
+    expected = (rank < n[:, None, None]).view(priority.shape)
+    assert torch.equal(masks.choose(priority, n), expected)
+
+
 @pytest.mark.parametrize("pattern", ALL)
 def test_one_mask_for_all_variables_or_one_each(pattern):
     space = SPACES["globe"]

@@ -26,7 +26,7 @@ from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec
 from fieldcast.models.core import Model, Space, build
 
 LOG = logging.getLogger(__name__)
-FORMAT = 3
+FORMAT = 4
 DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
 Codec = FieldCodec | AnyDayCodec | ImageCodec
 SPACE = ("area", "exists", "points", "static", "tendency")

@@ -25,10 +25,9 @@ from fieldcast.loops.tasks import Task, evenly
 from fieldcast.loops.training import Training, Weights, batch_index, copied, learned, weights_of
 from fieldcast.loops.tune import tune
 from fieldcast.models.core import Model, Solved, Trained
-from fieldcast.models.draws import Draws
+from fieldcast.models.draws import Draws, seed_for
 
 LOG = logging.getLogger(__name__)
-VALIDATION = 2**31 - 1  # the step of draws that no training step uses
 
 
 class Saved(NamedTuple):
@@ -48,7 +47,7 @@ def validation_loss(model: Trained, task: Task, options: Fit, seed: int, steps: 
     index = evenly(len(task), options.validation).to(model.space.area.device)
     total = 0.0
     for number, rows in enumerate(index.split(options.batch)):
-        draws = Draws(seed, rows, options.members, VALIDATION - number)
+        draws = Draws(seed_for("validation", seed), rows, options.members, number)
         found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=steps)
         batch = replace(found, index=None)  # not trained on
         total += float(model.loss(batch, draws).total) * len(rows)
@@ -77,7 +76,9 @@ def earlier(previous: bytes | None, fingerprint: str, restart: bool) -> tuple[We
     """Tensors and header of a state to go on from; both empty where there is none."""
     tensors, header = unpack_state(None if restart else previous, "The training state")
     if header and header["fingerprint"] != fingerprint:
-        LOG.warning("The configuration or the data changed since the last training: it is trained afresh.")
+        LOG.warning(
+            "The configuration, the data or Fieldcast changed since the last training: it is trained afresh."
+        )
         return {}, {}
     return tensors, header
 
@@ -155,7 +156,7 @@ def stretches(run: Training, training: Task, validation: Task, bar: tqdm) -> Ite
             run.step % options.report_every and run.step < options.steps and not run.late(begin)
         ):
             index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)
-            draws = Draws(run.seed, index, options.members, run.step)
+            draws = Draws(seed_for("training", run.seed), index, options.members, run.step)
             rollout, walked = run.rollout
             batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=walked + rollout)
             with torch.autocast(device.type, torch.bfloat16, enabled=lossy):

@@ -11,10 +11,10 @@ from fieldcast.loops.sampling import Examined, Split, physical
 from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.models.abilities import Coded, Gradual
 from fieldcast.models.core import Batch, Context, Model, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.draws import Draws, seed_for
 from fieldcast.verification.plots.prior import limits_of, most_active
 
-LOOK = 2  # the step of draws that are looked at
+LOOK = "pictures"  # the purpose of draws that are looked at
 SIDE = 10  # of the decoded grid
 REACH = 2.5  # its edge, in standard deviations of a standard normal
 DENSITY_SIDE = 101
@@ -30,7 +30,7 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
         return xr.Dataset()
     prior = model.codes()
     device, count = model.space.area.device, len(examined.mean)
-    drawn = prior.draw(Draws(seed, torch.arange(count, device=device), step=LOOK))[:, 0].cpu()
+    drawn = prior.draw(Draws(seed_for(LOOK, seed), torch.arange(count, device=device)))[:, 0].cpu()
     found = xr.Dataset(
         {
             "mean": (("datum", "latent"), examined.mean.numpy()),
@@ -73,7 +73,7 @@ def decoded_grid(model: Coded, codec: StateCodec, inside: xr.Dataset) -> xr.Data
     chosen = list(most_active(inside)) if latent > 1 else [0]
     z = torch.zeros(SIDE * SIDE, 1, latent, device=device)
     z[:, 0, chosen] = torch.stack([u.flatten(), v.flatten()], dim=1)[:, : len(chosen)]
-    draws = Draws(0, torch.arange(len(z), device=device), step=LOOK)
+    draws = Draws(seed_for(LOOK), torch.arange(len(z), device=device))
     x = model.restore(z, Context(len(z)), draws)[:, 0]
     return of_kind(model.space, codec, x, "grid").assign_attrs(grid_components=chosen)
 
@@ -83,7 +83,7 @@ def restored(model: Coded, codec: StateCodec, split: Split, seed: int) -> list[x
     batch = split.batch
     few = torch.arange(min(RESTORED, len(batch.x)), device=batch.x.device)
     some = Batch(batch.x[few], batch.context[few])
-    one = Draws(seed, few, step=LOOK)
+    one = Draws(seed_for(LOOK, seed), few)
     q = model.posterior(some, one)
     back = model.restore(q.mean[:, None], some.context, one)[:, 0]
     return [of_kind(model.space, codec, some.x, "truth"), of_kind(model.space, codec, back, "reconstruction")]
@@ -92,7 +92,7 @@ def restored(model: Coded, codec: StateCodec, split: Split, seed: int) -> list[x
 def snapshots(model: Gradual, codec: StateCodec, seed: int) -> xr.Dataset:
     """x_t of some draws on their way from noise."""
     rows = torch.arange(SNAPPED, device=model.space.area.device)
-    found = model.snapshots(Context(len(rows)), Draws(seed, rows, step=LOOK), SNAPSHOTS)
+    found = model.snapshots(Context(len(rows)), Draws(seed_for(LOOK, seed), rows), SNAPSHOTS)
     parts = [
         of_kind(model.space, codec, x[:, 0], "snapshot", t) for t, x in sorted(found.items(), reverse=True)
     ]

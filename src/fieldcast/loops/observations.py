@@ -20,12 +20,10 @@ from fieldcast.fields import calendars
 from fieldcast.fields.splits import select
 from fieldcast.loops.codec import GRID, FieldCodec
 from fieldcast.loops.options import Limits, Sparsification
-from fieldcast.loops.tasks import evenly
+from fieldcast.loops.tasks import ERRORS, MASKS, evenly
 from fieldcast.models import masks
 from fieldcast.models.core import Space
-from fieldcast.models.draws import Draws
-
-TEST = 0  # the step of the masks' draws: training steps count from one
+from fieldcast.models.draws import Draws, seed_for
 
 
 def sparsify(
@@ -102,12 +100,12 @@ def observed(
     space: Space,
     options: Sparsification,
     case: tuple[str, float],
-    stream: int,
+    index: int,
 ) -> np.ndarray:
     """Standardised observations of one case; NaN where not observed."""
     pattern, k = case
-    draws = Draws(options.seed, torch.arange(options.masks), step=TEST)
+    draws = Draws(seed_for(MASKS, options.seed), torch.arange(options.masks))
     drawn = masks.draw((pattern,), (k, k), draws, space, options.per_variable)[number]
-    errors = Draws(options.seed, torch.arange(len(x)), step=TEST).fork(1 + stream)
+    errors = Draws(seed_for(ERRORS, options.seed), torch.arange(len(x)), step=index)
     values = masks.observe(x, drawn, options.noise, errors)
     return values.masked_fill(~drawn, torch.nan).numpy()

@@ -14,7 +14,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.loops import provenance
-from fieldcast.loops.checkpoint import Codec, pack, read_header, unpack
+from fieldcast.loops.checkpoint import FORMAT, Codec, pack, read_header, unpack
 from fieldcast.loops.codec import FieldCodec, space_of
 from fieldcast.loops.fit import Saved, fit, solve
 from fieldcast.loops.load import choose_device
@@ -23,7 +23,7 @@ from fieldcast.loops.options import Fit, Limits, Sparsification
 from fieldcast.loops.state_codecs import AnyDayCodec, ImageCodec, space_of_images
 from fieldcast.loops.tasks import Forecast, Reconstruct, Sample, Task
 from fieldcast.models.core import Model, Solved, Space, Trained, build, place
-from fieldcast.models.draws import Draws
+from fieldcast.models.draws import Draws, seed_for
 from fieldcast.models.pixels import Treatment
 from fieldcast.models.stepped import Stepped
 
@@ -51,7 +51,7 @@ class Recipe:
         return self.sparsification if self.task == "reconstruct" else None
 
     def fingerprint(self, data: str, base: str) -> str:
-        """12 hex digits of the recipe, the data and the base."""
+        """12 hex digits of the recipe, the data, the base and the format of what is stored."""
         known = {**asdict(self), **decided(self.fit, self.limits, self.masks)}
         known.pop("limits")  # the fit's options are under them already
         if self.masks is None:
@@ -59,6 +59,9 @@ class Recipe:
         if self.task != "sample":
             known.pop("treatment")
         known |= {"device": choose_device(self.device).type, "data": data, "base": base}
+        known["format"] = (
+            FORMAT  # with another version's random numbers a training would not go on as it began
+        )
         return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
@@ -98,7 +101,7 @@ def train(
     )
     if isinstance(model, Trained) and isinstance(training, Sample):
         states = next(training.states())
-        model.prepare(states, Draws(recipe.seed, states.index))
+        model.prepare(states, Draws(seed_for("preparation", recipe.seed), states.index))
     chosen = decided(recipe.fit, recipe.limits, recipe.masks)
     fitted_to = {"data": fields.attrs["digest"], "splits": dict(splits), "seed": recipe.seed}
     for part in closed_form_parts(model):

@@ -22,11 +22,10 @@ from fieldcast.models import pixels
 from fieldcast.models.abilities import Coded, WithDensity
 from fieldcast.models.core import Batch, Context, Model, Space
 from fieldcast.models.distributions import Point
-from fieldcast.models.draws import Draws
+from fieldcast.models.draws import Draws, seed_for
 
 ROWS = 64  # data at once
 DECODED = 512  # states decoded at once: bounds the memory
-LIKELIHOOD = 1  # the step of draws that no drawn state has
 
 Values = Mapping[str, Float[np.ndarray, " datum"]]
 
@@ -99,7 +98,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
         batch = Batch(
             known.x[rows], known.context[rows], label=None if known.label is None else known.label[rows]
         )
-        draws = Draws(seed, split.datum.to(device)[rows], members, LIKELIHOOD)
+        draws = Draws(seed_for("likelihood", seed), split.datum.to(device)[rows], members)
         if isinstance(model, Coded):
             pieces.append(of_codes(model, batch, draws))
         elif isinstance(model, WithDensity):
@@ -117,8 +116,8 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
 def of_codes(model: Coded, batch: Batch, draws: Draws) -> Examined:
     """What a model with codes knows of a batch."""
     one = draws.alone()
-    q = model.posterior(batch, one)
-    back = model.restore(q.mean[:, None], batch.context, one)[:, 0]
+    q = model.posterior(batch, one.fork(0))
+    back = model.restore(q.mean[:, None], batch.context, one.fork(1))[:, 0]
     loss = ((back - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / model.space.size
     found = {"loss": loss}
     if not isinstance(q, Point):
@@ -133,7 +132,7 @@ def of_codes(model: Coded, batch: Batch, draws: Draws) -> Examined:
             "kl": -ratio.mean(dim=1),
             "iwae": torch.logsumexp(weights, dim=1) - np.log(weights.shape[1]),
         }
-    drawn = q.draw(one.fork(0))[:, 0].cpu()
+    drawn = q.draw(one.fork(2))[:, 0].cpu()
     return Examined(as_arrays(found), draws.members, q.mean.cpu(), drawn)
 
 

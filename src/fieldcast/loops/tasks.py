@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,12 +17,10 @@ from fieldcast.loops.options import Sparsification
 from fieldcast.loops.state_codecs import StateCodec
 from fieldcast.models import masks, pixels
 from fieldcast.models.core import Batch, Context, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.draws import Draws, seed_for
 
-NOISE_STREAM = 2  # the noise of the observations does not shift what else is drawn
-RUNS = 1_000_003  # steps between what one seed draws, batches and masks, and what the next does
+MASKS, ERRORS = "masks", "errors of observations"  # what the seed of the options draws, in training and test
 MEMBERS = 8  # of a trial
-TRIALS = 2**30  # step of the draws of trials: no training or validation step has this number
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
 LEADS = 5  # steps of the trials of a forecast
 STARTS = 32  # of a trial of it at once: bounds the memory
@@ -79,11 +77,12 @@ class Reconstruct:
         training, x = self.options.training, self.x[index]
         # a network of stations is a function of the seed: the one of the options, in training as in the test
         datum = draws.datum[:1] * 0 if shared_mask else draws.datum
-        drawn = Draws(self.options.seed, datum, step=draws.seed * RUNS + draws.step + 1)
+        drawn = Draws(seed_for(MASKS, self.options.seed), datum, step=draws.step).fork(draws.seed)
         fractions = training.k if k is None else (k, k)
         mask = masks.draw(training.patterns, fractions, drawn, self.space, self.options.per_variable)
         mask = mask.expand(len(index), -1, -1, -1)
-        observed = masks.observe(x, mask, self.options.noise, draws.alone().fork(NOISE_STREAM))
+        errors = replace(drawn, seed=seed_for(ERRORS, self.options.seed), datum=draws.datum)
+        observed = masks.observe(x, mask, self.options.noise, errors)
         context = Context(
             len(index), observed=observed, mask=mask, day=self.day[index], noise=self.options.noise
         )
@@ -96,7 +95,7 @@ class Reconstruct:
         for number, k in enumerate(FRACTIONS):
             rows = places[number :: len(FRACTIONS)]
             if len(rows):
-                draws = Draws(seed, rows, MEMBERS, TRIALS + number)
+                draws = Draws(seed_for("trials", seed), rows, MEMBERS, number)
                 found.append((self.batch(rows, draws, shared_mask=True, k=k), draws))
         return found
 
@@ -146,7 +145,7 @@ class Forecast:
         index = evenly(len(longer), count).to(self.x.device)
         pieces = math.ceil(len(index) / STARTS)
         return [
-            (longer.window(longer.last[rows], LEADS), Draws(seed, rows, MEMBERS, TRIALS))
+            (longer.window(longer.last[rows], LEADS), Draws(seed_for("trials", seed), rows, MEMBERS))
             for rows in (index[number::pieces] for number in range(pieces))
         ]
 
@@ -179,7 +178,7 @@ class Sample:
     def states(self) -> Iterator[Batch]:
         """One batch of all."""
         index = torch.arange(len(self), device=self.values.device)
-        yield self.batch(index, Draws(pixels.TEST_SEED, index))
+        yield self.batch(index, pixels.fixed(Draws(0, index)))
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: Draws, shared_mask: bool = False, steps: int = 1
@@ -190,5 +189,5 @@ class Sample:
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, Draws]]:
         index = evenly(len(self), count).to(self.values.device)
-        draws = Draws(seed, index, MEMBERS, TRIALS)
+        draws = Draws(seed_for("trials", seed), index, MEMBERS)
         return [(self.batch(index, draws), draws)]

@@ -17,8 +17,8 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.loops.checkpoint import pack_bytes
 from fieldcast.loops.options import Fit
-from fieldcast.loops.tasks import RUNS
 from fieldcast.models.core import Solved, Trained
+from fieldcast.models.draws import seed_for
 
 LOG = logging.getLogger(__name__)
 TOO_LATE = "fit.minutes: %g minutes ended the training at step %d of %d."
@@ -178,7 +178,8 @@ def batch_index(
     step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int
 ) -> Tensor:
     """The data of step t: drawn without replacement, of one group where there are groups."""
-    generator = torch.Generator().manual_seed((seed * RUNS + step) % 2**32)  # it looks at 32 bits alone
+    seed_of_step = seed_for("batch", seed, step) % 2**32  # torch's generator looks at 32 bits alone
+    generator = torch.Generator().manual_seed(seed_of_step)
     if groups is None:
         return torch.randperm(length, generator=generator)[:size]
     first = torch.randint(length, (), generator=generator)

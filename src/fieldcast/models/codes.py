@@ -9,6 +9,7 @@ same way, by gradient descent on its code with the decoder fixed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,7 +22,9 @@ from fieldcast.models.distributions import Family, Posterior, posterior
 from fieldcast.models.draws import Draws
 from fieldcast.models.encoders import LARGEST, StateEncoder
 
-START_STREAM = 3000  # of the numbers at which codes start
+START, CENTRES, DESCENT = range(
+    3
+)  # streams: where codes start, the centres of classes, draws while they are fitted
 
 
 class Codes(StateEncoder):
@@ -58,7 +61,7 @@ class Codes(StateEncoder):
 
     def begin(self, draws: Draws) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         """Where codes start: a function of the seed and the datum."""
-        location = self.start * draws.alone().fork(START_STREAM).normal(self.latent)[:, 0]
+        location = self.start * draws.alone().fork(START).normal(self.latent)[:, 0]
         return location, torch.full_like(location, self.spread).log()
 
     def forward(self, batch: Batch) -> Posterior:
@@ -69,13 +72,13 @@ class Codes(StateEncoder):
     @torch.enable_grad()
     def infer(self, batch: Batch, vae: Any, draws: Draws) -> Posterior:
         """Codes of a decoder as it is, from a fresh start: by the loss of `vae`, draws anew at each step."""
-        one, training = draws.alone(), vae.training
+        descent, training = draws.alone().fork(DESCENT), vae.training
         free = [start.clone().requires_grad_() for start in self.begin(draws)]
         optimiser = torch.optim.Adam(free, lr=self.rate)
         vae.eval()
         for step in range(self.steps):
             optimiser.param_groups[0]["lr"] = self.rate * (1 - step / self.steps)
-            loss = vae.cost(batch, self.of(*free), one.fork(START_STREAM + 1 + step)).sum()
+            loss = vae.cost(batch, self.of(*free), descent.fork(step)).sum()
             # of the codes alone, and points have no scale
             found = torch.autograd.grad(loss, free, allow_unused=True)
             for part, gradient in zip(free, found, strict=True):
@@ -107,5 +110,4 @@ def class_centres(
         raise InputError(
             "codes that start by class need labels, which these data do not have: set by_class: false."
         )
-    classes = Draws(draws.seed, label, 1, draws.step).fork(START_STREAM)
-    return classes.normal(latent)[:, 0]
+    return replace(draws.alone(), datum=label).fork(CENTRES).normal(latent)[:, 0]

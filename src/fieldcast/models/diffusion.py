@@ -24,8 +24,6 @@ from fieldcast.models.draws import Draws
 from fieldcast.models.networks import UNet
 from fieldcast.models.schedule import Schedule, along
 
-NOISE_STREAM = 4000  # of the noise beside the time
-
 
 @runtime_checkable
 class Noise(Protocol):
@@ -95,7 +93,7 @@ class Diffusion(Trained):
         """Mean square error of the noise, over the cells that exist."""
         one = draws.alone()
         t = one.integers(len(self.schedule))[:, 0]
-        error = self.error(batch, t, one.fork(NOISE_STREAM))
+        error = self.error(batch, t, one)
         return Terms(error.mean() / self.space.size, {})
 
     def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: Draws) -> Float[Tensor, " batch"]:
@@ -170,7 +168,7 @@ class Diffusion(Trained):
         part = torch.arange(members, device=u.device)
         t = ((part + u) / members * last).long().clamp(max=last - 1).flatten()
         rows = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
-        error = self.error(rows, t, draws.fork(NOISE_STREAM).per_row()).double()
+        error = self.error(rows, t, draws.per_row()).double()
         lost = last * self.term(t, error) + self.ending(rows.x)
         return -lost.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
 

@@ -23,7 +23,6 @@ from fieldcast.models.core import Space
 from fieldcast.models.draws import Draws
 
 LOWEST, HIGHEST = 0.005, 1.0  # of k
-CALLS = 4  # of `Draws` that a pattern may take; all are used up, so the next draw is blind to the pattern
 NETWORK = -1  # the datum of the fixed network: no field has this number
 WAVES = 32  # of a smooth random field
 CLOUD = 0.25  # its correlation length, as a share of the radius of the domain
@@ -150,11 +149,19 @@ def check(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
 
 
 def choose(priority: Priority, n: Count) -> Bool[Tensor, "batch layer y x"]:
-    """The n cells of lowest priority."""
-    order = priority.flatten(2).argsort(dim=-1, stable=True)
-    taken = torch.arange(order.shape[-1], device=n.device) < n[:, None, None]
-    mask = torch.zeros_like(order, dtype=torch.bool)
-    return mask.scatter_(2, order, taken.expand_as(order)).view(priority.shape)
+    """The n cells of lowest priority; of equal ones the first.
+
+    The priority of the n-th is selected, not sorted out. Selection has one rank for all data: with N - n infinities of
+    the one sign and n of the other before the N cells, the n-th of each datum has rank N.
+    """
+    cells, n = priority.flatten(2), n[:, None, None]
+    size = cells.shape[-1]
+    lowest = torch.arange(size, device=n.device) < size - n
+    ends = torch.where(lowest, -math.inf, math.inf).expand_as(cells)
+    highest = torch.cat([ends, cells], dim=-1).kthvalue(size, dim=-1, keepdim=True).values
+    below, level = cells < highest, cells == highest
+    left = n - below.sum(dim=-1, keepdim=True)
+    return (below | (level & (level.cumsum(dim=-1) <= left))).view(priority.shape)
 
 
 def draw(
@@ -180,18 +187,21 @@ def draw(
             raise InputError(f"sparsification.patterns: there is no pattern '{name}'; did you mean '{near}'?")
     check(k)
     own = draws.alone()
-    share = own.uniform()[:, 0]
+    share, kind = own.uniform(2)[:, 0].unbind(1)
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
     n = (k * space.exists.sum()).round().long().clamp(min=1)
-    which = own.integers(len(patterns))[:, 0]
+    which = (kind * len(patterns)).long()
+    of_pattern = own.fork(0)
     layers = len(space.variables) if per_variable else 1
     priority = torch.empty(len(n), layers, *space.shape, device=n.device)
     for number, name in enumerate(patterns):
         rows = (which == number).nonzero()[:, 0]
         if len(rows):
-            priority[rows] = PATTERNS[name](replace(own, datum=own.datum[rows]), space, n[rows], layers)
-    draws.call = own.call + CALLS
+            priority[rows] = PATTERNS[name](
+                replace(of_pattern, datum=own.datum[rows]), space, n[rows], layers
+            )
+    draws.call = own.call  # a fork of its own: what comes next is blind to the pattern
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
     return mask.expand(-1, len(space.variables), -1, -1).contiguous()
 

@@ -30,13 +30,13 @@ from torch import Tensor
 from fieldcast.models import robustness
 from fieldcast.models.core import Batch, Context, Solved, Space
 from fieldcast.models.covariance import CORRELATIONS, Correlation, Kernel, gaspari_cohn
-from fieldcast.models.draws import Draws
+from fieldcast.models.draws import Draws, seed_for
 from fieldcast.models.gain import Gain, Independent, Moments, Parametric, Part, Tapered
 from fieldcast.models.places import Observations, Places, observations
 from fieldcast.models.seasons import FOLDS, cross_fitting_folds, pick, within_season
 
 SPREAD_POOL = 200  # training days of which the spread is the root mean square: a sampling error of 5 %
-SPREAD_SEED = 20  # of their observation errors, the same for all data
+SPREAD_SEED = seed_for("spread")  # of their observation errors, the same for all data
 DENSE_BYTES = 1.7e9  # second moments of all folds are kept when they are smaller than this
 DOUBLE_VALUES = 2500  # up to here everything is in double precision: a second moment takes 50 MB
 ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error

@@ -13,17 +13,16 @@ a lower bound on log P(v) (Theis et al. 2016, section 3.1), in bits per dimensio
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.draws import Draws
+from fieldcast.models.draws import Draws, seed_for
 
 Treatment = Literal["threshold", "bernoulli", "grey", "dequantised", "symmetric"]
 TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
-TEST_SEED = 777  # of the one binarisation, and of the one dequantisation, of data that are scored
-PIXEL_STREAM = 5000
 
 
 def treat(
@@ -35,7 +34,8 @@ def treat(
         return share
     if treatment == "threshold":
         return (share > 0.5).to(grey.dtype)
-    u = draws.alone().fork(PIXEL_STREAM).uniform(*grey.shape[1:])[:, 0]
+    pixels = replace(draws.alone(), seed=seed_for("pixels", draws.seed))  # nothing of a model's
+    u = pixels.uniform(*grey.shape[1:])[:, 0]
     if treatment == "bernoulli":
         return (u < share).to(grey.dtype)
     x = (grey + u) / levels
@@ -44,7 +44,7 @@ def treat(
 
 def fixed(draws: Draws) -> Draws:
     """The draws of data that are scored: of the datum alone, whatever the run's seed."""
-    return Draws(TEST_SEED, draws.datum)
+    return Draws(seed_for("data that are scored"), draws.datum)
 
 
 def grey_values(

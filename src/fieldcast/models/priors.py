@@ -19,8 +19,6 @@ from fieldcast.models.coupling import Coupling, Dense, checkerboard
 from fieldcast.models.distributions import Normal, Posterior, Prior
 from fieldcast.models.draws import Draws
 
-PART_STREAM = 2000  # of the draw from a part of a mixture
-
 
 class Mixed:
     """p(z) = sum_k w_k q_k(z), with q_k the rows of a posterior and w = softmax(logits)."""
@@ -31,7 +29,7 @@ class Mixed:
     def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
         edges = self.log_weights.detach().exp().cumsum(0)
         k = torch.searchsorted(edges, draws.uniform()).clamp(max=len(edges) - 1)  # (B, M)
-        each = self.parts.rows(k.flatten()).draw(draws.fork(PART_STREAM).per_row())
+        each = self.parts.rows(k.flatten()).draw(draws.fork(0).per_row())
         return each[:, 0].unflatten(0, k.shape)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:

@@ -21,7 +21,6 @@ from fieldcast.models.core import Batch, Context, Solved, Space
 from fieldcast.models.draws import Draws
 
 RANK = 1e-10  # axes of less variance than this share of the first are rounding
-NOISE_STREAM = 6000  # of e beside z
 PIECE = 256  # rows or columns of the training states that are held in double precision at a time
 
 
@@ -96,7 +95,7 @@ class ProbabilisticPCA(Solved):
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         """mean + W z + s e, where something exists."""
-        e = draws.fork(NOISE_STREAM).normal(*self.space.state) * self.space.exists
+        e = draws.normal(*self.space.state) * self.space.exists
         x = self.mean + self.variance.sqrt() * e
         if not len(self.weights):
             return x

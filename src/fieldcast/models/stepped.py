@@ -17,7 +17,7 @@ from fieldcast.models.core import Batch, Context, Model, Space, Terms, Trained
 from fieldcast.models.draws import Draws
 from fieldcast.models.shapiro import Shapiro
 
-MOVED_STREAM = 7000  # of what states are moved by while training
+DISTURBANCE, MODEL = range(2)  # streams of a step of training
 EVALUATIONS = {"euler": 1, "rk4": 4}  # of the right-hand side in a step
 
 
@@ -70,7 +70,8 @@ class Stepped(Trained):
 
     def loss(self, batch: Batch, draws: Draws) -> Terms:
         if self.training and self.noise:
-            batch = replace(batch, context=self.disturbed(batch.context, draws))
+            batch = replace(batch, context=self.disturbed(batch.context, draws.fork(DISTURBANCE)))
+        draws = draws.fork(MODEL)
         if batch.x.ndim == 5:
             return self.rolled(batch.x, batch.context, draws, batch.walked)
         if self.through or self.filter is not None:
@@ -81,7 +82,7 @@ class Stepped(Trained):
     def disturbed(self, c: Context, draws: Draws) -> Context:
         """The context with its last states moved."""
         assert c.past is not None  # its model has a history
-        own = draws.alone().fork(MOVED_STREAM)
+        own = draws.alone()
         level = own.normal(len(self.space.variables), 1, 1)  # the same for all states of a datum
         cells = own.normal(*c.past.shape[1:])[:, 0]
         return replace(c, past=c.past + self.noise * (level + cells / 2) * self.space.exists)
@@ -97,8 +98,7 @@ class Stepped(Trained):
         draws = draws if self.ensemble else draws.alone()
         rows, found = c.repeat(draws.members), []
         for t, truth in enumerate(x.unbind(1)):
-            # forked too: a lead counts as a step, and the next step of a training has numbers of its own
-            lead = draws.fork(t).at_lead(t)
+            lead = draws.at_lead(t)
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
                 drawn = self.filtered_step(rows, lead.per_row())
             if t >= walked:

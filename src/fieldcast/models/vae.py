@@ -22,8 +22,6 @@ from fieldcast.models.likelihoods import Gaussian, Likelihood
 from fieldcast.models.networks import ConvDecoder, ConvEncoder
 from fieldcast.models.priors import Vamp, given
 
-RANDOM_STREAM = 1000  # of the numbers beside z: no step of a rollout has this number
-
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -164,7 +162,7 @@ class VAE(Trained):
 
     def decode(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         if self.random:
-            z = torch.cat([z, draws.fork(RANDOM_STREAM).normal(self.random)], dim=2)
+            z = torch.cat([z, draws.normal(self.random)], dim=2)
         return self.decoder(z, c)
 
     def restore(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
