@@ -37,12 +37,14 @@ def same(a: bytes, b: bytes) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_resumed_from_any_save_it_ends_with_the_same_weights(world):
-    whole = run(world, recipe())
+@pytest.mark.parametrize("warm_up", [[0, 0], [4, 8]])
+def test_resumed_from_any_save_it_ends_with_the_same_weights(world, warm_up):
+    asked = recipe({**VAE, "kl_warm_up": warm_up})
+    whole = run(world, asked)
     assert [len(s.history) for s in whole] == [1, 2, 3, 4]
     for part in whole[:-1]:
         torch.rand(7)  # the global generator is somewhere else
-        rest = run(world, recipe(), part.state)
+        rest = run(world, asked, part.state)
         assert same(rest[-1].checkpoint, whole[-1].checkpoint)
         assert rest[-1].history.drop(columns="seconds").equals(whole[-1].history.drop(columns="seconds"))
 

@@ -104,5 +104,5 @@ def test_every_experiment_is_described_well(file: Path) -> None:
 def test_options_are_what_the_constructor_takes_but_the_space() -> None:
     assert list(options(VAE)) == [
         *("encoder", "decoder", "likelihood", "prior", "latent", "history", "random"),
-        *("kl_weight", "likelihood_noise"),
+        *("kl_weight", "kl_warm_up", "likelihood_noise"),
     ]

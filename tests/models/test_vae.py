@@ -95,6 +95,25 @@ def test_only_a_conditioned_decoder_is_told_k(space):
         assert same is not conditioned
 
 
+def test_the_weight_of_the_kl_rises_with_the_steps_of_training_alone(space):
+    model = make(space, kl_weight=2.0, kl_warm_up=[4, 8]).train()
+    batch = observed(space)
+
+    def weight(step):
+        terms = model.loss(batch, Draws(0, torch.arange(4), step=step))
+        return float((terms.total - terms.parts["reconstruction"]) / terms.parts["kl"])
+
+    assert [weight(step) for step in (0, 4, 5, 7, 8, 100)] == pytest.approx([0, 0, 0.5, 1.5, 2, 2], abs=5e-3)
+    model.eval()  # validations and inferred codes have all of it
+    assert [weight(step) for step in (0, 5, 100)] == pytest.approx([2, 2, 2], abs=5e-3)
+
+
+@pytest.mark.parametrize("steps", [[8], [8, 4], [-1, 4]])
+def test_a_warm_up_that_ends_before_it_begins_is_one_sentence(space, steps):
+    with pytest.raises(InputError, match=r"kl_warm_up is \[.*\]: give two steps"):
+        make(space, kl_warm_up=steps)
+
+
 def test_a_linear_gaussian_problem_is_learned(space):
     """Fields of one pattern, seen without noise: the VAE comes near the field."""
     generator = torch.Generator().manual_seed(1)

@@ -7,6 +7,7 @@ A VAE holds four parts, an encoder, a decoder, a likelihood and a prior; models 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -110,19 +111,26 @@ class VAE(Trained):
     Loss per cell: (misfit(x, decoder) + kl_weight * KL(q || p)) / cells, the misfit being -log p(x | z) without
     constants. `sample` returns the mean of p(x | z); `likelihood_noise` draws from it.
 
+    kl_warm_up: the steps of training at which the weight of the KL begins to rise from 0 and at which it is `kl_weight`
+        (Bowman et al. 2016, section 3.1). With all of it from the start the KL falls to zero before the decoder has
+        learnt to read z, and whether and when it comes back is chance. They are steps, not a share of the training: how
+        long the decoder takes to learn that does not grow with the length of the training. The weight is a function of
+        the step alone, so that a training that is resumed has the same one; a validation has all of it.
+
     With `history` the context is the last states; the decoder then sees them too, and beside z so many normal
     numbers as `random` says, which no encoder has a hand in.
 
     Raises
     ------
     InputError
-        Where the parts have latents of different sizes.
+        Where the parts have latents of different sizes, or the warm-up ends before it begins.
     """
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
         likelihood: Likelihood | None = None, prior: Prior | Vamp | None = None, latent: int = 200,
-        history: int = 0, random: int = 0, kl_weight: float = 1.0, likelihood_noise: bool = False,
+        history: int = 0, random: int = 0, kl_weight: float = 1.0, kl_warm_up: Sequence[int] = (0, 0),
+        likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space)
         self.history, self.random = history, random
@@ -133,6 +141,12 @@ class VAE(Trained):
         self.prior = prior or StandardNormal(latent)
         self.check_latent()
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
+        if len(kl_warm_up) != 2 or not 0 <= kl_warm_up[0] <= kl_warm_up[1]:
+            raise InputError(
+                f"kl_warm_up is {list(kl_warm_up)}: give two steps of the training, such as [150, 200], between which "
+                "the weight of the KL rises."
+            )
+        self.kl_warm_up = kl_warm_up
 
     def check_latent(self) -> None:
         """One sentence if the parts that say the size of their latent differ; a decoder has `random` beside it."""
@@ -173,18 +187,25 @@ class VAE(Trained):
         one = draws.alone()
         q = self.posterior(batch, one)
         z = q.draw(one)
-        return self.terms(batch.x, self.decode(z, batch.context, one), q, z)
+        return self.terms(batch.x, self.decode(z, batch.context, one), q, z, draws.step)
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: Draws) -> Terms:
         q = self.encoder(c)
-        return self.terms(x, drawn, q, q.draw(draws.alone()))
+        return self.terms(x, drawn, q, q.draw(draws.alone()), draws.step)
 
-    def terms(self, x: Tensor, drawn: Tensor, q: Posterior, z: Tensor) -> Terms:
+    def weight_at(self, step: int) -> float:
+        """The weight of the KL at a step of training; in a validation it is `kl_weight`."""
+        begin, end = self.kl_warm_up
+        if not self.training or step >= end:
+            return self.kl_weight
+        return self.kl_weight * max(0, step - begin) / (end - begin)
+
+    def terms(self, x: Tensor, drawn: Tensor, q: Posterior, z: Tensor, step: int) -> Terms:
         """Both parts of the negative ELBO, per cell."""
         cells = self.space.size
         reconstruction = self.likelihood.misfit(x, drawn[:, 0], self.space.exists).mean() / cells
         kl = self.divergence(q, z).mean() / cells
-        return Terms(reconstruction + self.kl_weight * kl, {"reconstruction": reconstruction, "kl": kl})
+        return Terms(reconstruction + self.weight_at(step) * kl, {"reconstruction": reconstruction, "kl": kl})
 
     def cost(self, batch: Batch, q: Posterior, draws: Draws) -> Float[Tensor, " batch"]:
         """The loss of each datum under a posterior, not divided by cells: what inference of codes descends on."""
