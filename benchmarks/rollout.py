@@ -41,7 +41,7 @@ STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
 
 def model(device: str = "cpu") -> Stepped:
     torch.manual_seed(0)
-    space = planet_sized().space
+    space = planet_sized("random").space
     one = Stepped(space, VAE(space, latent=1000, history=1, random=1), "rk4", scale=0.01).eval()
     place(one, device)
     return one
