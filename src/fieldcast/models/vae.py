@@ -143,7 +143,7 @@ class VAE(Trained):
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
         if len(kl_warm_up) != 2 or not 0 <= kl_warm_up[0] <= kl_warm_up[1]:
             raise InputError(
-                f"kl_warm_up is {list(kl_warm_up)}: give two steps of the training, such as [150, 200], between which "
+                f"kl_warm_up is {list(kl_warm_up)}: give two steps of the training, such as [200, 260], between which "
                 "the weight of the KL rises."
             )
         self.kl_warm_up = kl_warm_up
