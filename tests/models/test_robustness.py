@@ -36,12 +36,15 @@ def test_doubt_is_about_what_lies_near_and_was_not_observed(space):
     index = torch.arange(0, len(places), 5) + len(places)  # a fifth of the second of two variables
     excess = torch.zeros(2, len(index), dtype=torch.float64)
     excess[1, 6] = 0.7
+    excess[1, 20] = 1e4
     doubt = robustness.doubt(excess, index, places, 2).unflatten(1, (2, -1))
     assert not doubt[0].any()
     assert not doubt[1, 0].any()
     assert not doubt[1, 1, index - len(places)].any()
     square = (places.points - places.points[index[6] - len(places)]).square().sum(1)
-    expected = 0.7 * torch.exp(-square * len(index) / (4 * math.pi * places.extent))
+    other = (places.points - places.points[index[20] - len(places)]).square().sum(1)
+    scale = len(index) / (4 * math.pi * places.extent)
+    expected = torch.maximum(0.7 * torch.exp(-square * scale), torch.exp(-other * scale))
     hidden = torch.ones(len(places), dtype=torch.bool)
     hidden[index - len(places)] = False
     assert torch.allclose(doubt[1, 1, hidden], expected[hidden])

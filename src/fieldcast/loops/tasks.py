@@ -20,7 +20,7 @@ from fieldcast.models.core import Batch, Context, Space
 from fieldcast.models.draws import Draws, seed_for
 
 MASKS, ERRORS = "masks", "errors of observations"  # what the seed of the options draws, in training and test
-MEMBERS = 8  # of a trial
+MEMBERS = 4  # of a trial: the fair CRPS does not depend on them, and trials share their numbers
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
 LEADS = 5  # steps of the trials of a forecast
 STARTS = 32  # of a trial of it at once: bounds the memory

@@ -20,7 +20,9 @@ carries it, many times enlarged, into every correlated cell. Three things preven
    with a smooth threshold.) An extreme that its neighbours confirm passes.
 3. A doubt about what lies near an observation that failed, and was not observed: members have there in addition
 
-       doubt(p) = max_i excess_i exp(-(|p - p_i| / l)^2),    l^2 = area of the domain / observations in it.
+       doubt(p) = max_i min(excess_i, 1) exp(-(|p - p_i| / l)^2),    l^2 = area of the domain / observations in it:
+
+   at most the variance of the variable, for a reading may be wrong by any amount.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ def doubt(
         square = 4 * math.pi * places.extent / (variable == v).sum()  # l^2
         chord = torch.cdist(places.points[place[here]], places.points)
         near = torch.exp(-chord.square() / square).to(out)
-        out[:, v] = (excess[:, here, None] * near).amax(1)
+        out[:, v] = (excess[:, here, None].clamp(max=1) * near).amax(1)
     out = out.flatten(1)
     out[:, index] = 0
     return out
