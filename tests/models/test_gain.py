@@ -92,16 +92,23 @@ def test_what_varies_by_itself_is_a_diagonal(parts):
     assert torch.allclose(gain.expected, s.diagonal())
 
 
-def test_each_row_has_error_variances_of_its_own(parts):
-    gain, s, _ = system(parts)
+def test_a_grown_error_variance_is_that_of_another_matrix(parts):
+    gain, s, whole = system(parts)
     generator = torch.Generator().manual_seed(0)
-    y = torch.randn(3, 2, len(s), generator=generator, dtype=torch.float64)
-    excess = torch.zeros(3, len(s), dtype=torch.float64)
-    excess[1, 4], excess[2, [0, 4, 9]] = 7.0, torch.tensor([0.3, 50.0, 1e4], dtype=torch.float64)
-    expected = [
-        torch.linalg.solve(s + torch.diag(more), row.T).T for more, row in zip(excess, y, strict=True)
-    ]
-    assert torch.allclose(gain.weights(y, excess), torch.stack(expected), atol=1e-10)
+    y = torch.randn(4, len(s), generator=generator, dtype=torch.float64)
+    excess = torch.zeros(len(s), dtype=torch.float64)
+    excess[[0, 4, 9]] = torch.tensor([0.3, 50.0, 1e4], dtype=torch.float64)
+    expected = y @ torch.linalg.inv(s + torch.diag(excess)) @ whole[gain.index]
+    assert torch.allclose(gain(y, excess), expected, atol=1e-10)
+
+
+def test_rows_that_pass_go_together_and_each_other_by_itself(parts):
+    gain, s, _ = system(parts)
+    d = torch.zeros(4, len(s), dtype=torch.float64)
+    d[1, 3] = d[3, 8] = 100.0
+    groups = list(gain.checked(d))
+    assert [rows.tolist() for rows, _ in groups] == [[0, 2], [1], [3]]
+    assert [excess.nonzero().flatten().tolist() for _, excess in groups] == [[], [3], [8]]
 
 
 def test_an_observation_fails_against_both_the_background_and_the_others(parts):

@@ -196,49 +196,56 @@ class Gain:
         s, self._s = self._s, None  # the factor takes its place in memory
         return cholesky(s)
 
-    def __call__(self, innovation: Float[Tensor, "r observed"]) -> Float[Tensor, "r values"]:
-        return self.product(self.weights(innovation[None])[0])
+    def __call__(
+        self, innovation: Float[Tensor, "r observed"], excess: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, "r values"]:
+        """K times innovations; `excess` is added to the error variances."""
+        out = self.like.new_zeros(len(innovation), self.values)
+        if len(self.index):
+            weights = self._weights(innovation.double(), excess).to(out.dtype).contiguous()
+            for part in self.parts:
+                part.add_product(out, self.index, weights)
+        return out
+
+    def checked(
+        self, innovation: Float[Tensor, "rows observed"]
+    ) -> Iterator[tuple[Int[Tensor, " some"], Float[Tensor, " observed"]]]:
+        """Rows whose observations all pass the check of `robustness`, together; then each other row by itself.
+
+        With the rows comes the excess of their error variances.
+        """
+        excess = self.excess(innovation)
+        fails = (excess > 0).any(1)
+        if not fails.all():
+            yield (~fails).nonzero()[:, 0], torch.zeros_like(self.variance)
+        for row in fails.nonzero()[:, 0]:
+            yield row[None], excess[row]
 
     def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
-        """By how much the error variance of each observation grows that fails the check of `robustness`."""
+        """By how much the error variance of each observation grows: above 0 for one that fails the check."""
         d = innovation.double()
         beyond = robustness.excess(d, self.expected)
         if not beyond.any():
             return beyond
         expected = 1 / torch.cholesky_inverse(self.factor).diagonal()
-        departure = expected * self.weights(d[None])[0]  # from the prediction by the other observations
+        departure = expected * self._weights(d)  # from the prediction by the other observations
         return torch.minimum(beyond, robustness.excess(departure, expected))
 
-    def product(self, weights: Float[Tensor, "r observed"]) -> Float[Tensor, "r values"]:
-        """C_xo times weights."""
-        out = self.like.new_zeros(len(weights), self.values)
-        if len(self.index):
-            weights = weights.to(out.dtype).contiguous()
-            for part in self.parts:
-                part.add_product(out, self.index, weights)
-        return out
-
-    def weights(
-        self,
-        innovation: Float[Tensor, "rows columns observed"],
-        excess: Float[Tensor, "rows observed"] | None = None,
-    ) -> Float[Tensor, "rows columns observed"]:
-        """(C_oo + R + G)^-1 y, where G, the `excess` of the error variances, is another one for each row.
+    def _weights(
+        self, innovation: Float[Tensor, "r observed"], excess: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, "r observed"]:
+        """(C_oo + R + G)^-1 y, with G the excess of the error variances.
 
             (S + G)^-1 y = w - A (I + G_f A_f)^-1 G_f w_f,    w = S^-1 y,    A = S^-1 at the columns f where G is not 0
 
         (Woodbury's identity), so that all rows share one factor of S = C_oo + R.
         """
-        if not len(self.index):
-            return innovation.double()
-        y = innovation.double()
-        w = torch.cholesky_solve(y.flatten(0, 1).T, self.factor).T.unflatten(0, y.shape[:2])
+        w = torch.cholesky_solve(innovation.T, self.factor).T
         if excess is None or not excess.any():
             return w
-        failed = (excess > 0).any(0).nonzero()[:, 0]
+        failed = excess.nonzero()[:, 0]
         unit = torch.eye(len(self.index), dtype=w.dtype, device=w.device)[:, failed]
         a = torch.cholesky_solve(unit, self.factor)  # (O, F)
-        g = excess[:, failed, None]  # (R, F, 1)
+        g = excess[failed, None]
         identity = torch.eye(len(failed), dtype=w.dtype, device=w.device)
-        change = torch.linalg.solve(identity + g * a[failed], g * w[..., failed].mT)  # (R, F, K)
-        return w - (a @ change).mT
+        return w - (a @ torch.linalg.solve(identity + g * a[failed], g * w[:, failed].T)).T

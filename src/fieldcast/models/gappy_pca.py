@@ -59,7 +59,7 @@ class GappyPCA(Solved):
     modes: Tensor
     ridge: Tensor
     features: Tensor
-    own: Tensor
+    rare: Tensor
     choices = MappingProxyType(
         {
             "modes": (10.0, 20.0, 50.0, 100.0, 200.0, 400.0),
@@ -74,16 +74,14 @@ class GappyPCA(Solved):
         self.register_buffer(
             "features", torch.zeros(0, *space.state)
         )  # F^T, all that the choices may ask for
-        self.register_buffer("own", torch.zeros(space.state))  # U^2
+        self.register_buffer("rare", torch.zeros(space.state))  # U^2
 
     def solve(self, training: Iterable[Batch]) -> None:
         """The modes of the training states, of those cells that exist."""
         exists = self.space.exists
         states = [torch.where(exists, b.x, 0.0) for b in training]
         x = torch.cat(states).flatten(1)
-        square = x.double().square()
-        own = robustness.unexplained(square.mean(0), square.square().mean(0), square.amax(0).sqrt())
-        self.own.copy_(own.view(self.space.state))
+        self.rare.copy_(robustness.Tails().add(x).rare.view(self.space.state))
         area = (self.space.area * exists).expand(self.space.state).flatten()
         self.features = modes(x, area, int(max(self.choices["modes"]))).unflatten(1, self.space.state)
 
@@ -93,10 +91,9 @@ class GappyPCA(Solved):
             raise ValueError("gappy PCA needs observations")
         f = self.features[: int(self.modes)].flatten(1).double()
         r = float(self.ridge) + c.noise**2
-        own = self.own.double().flatten()
-        share = torch.where(
-            own > 0, r / (r + own), 1.0
-        ).sqrt()  # rows times this have errors of the same variance r
+        rare = self.rare.double().flatten()
+        # rows of F times this have errors of the same variance r
+        share = torch.where(rare > 0, r / (r + rare), 1.0).sqrt()
         f_o, y = f * share, c.observed.flatten(1).double() * share
         a = y.new_zeros(c.rows, len(f))
         distinct, inverse = torch.unique(c.mask.flatten(1), dim=0, return_inverse=True)

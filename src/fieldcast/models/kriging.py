@@ -34,7 +34,6 @@ DEGREE = 80  # of spherical harmonics where there are more: half a wave is 250 k
 NODES = 512  # of the quadrature for their variances
 POINTS = 512  # places whose harmonics are worked out at once
 DOUBLE = 2500  # places up to which everything is in double precision
-ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error
 
 
 def harmonics(points: Float[Tensor, "p 3"], degree: int) -> Float[Tensor, "p terms"]:
@@ -112,7 +111,7 @@ class Kriging(Solved):
         self.correlation = correlation
         self.places = Places(space)
         self.register_buffer("deviation", torch.ones(len(space.variables), len(self.places)))  # D
-        self.register_buffer("own", torch.zeros_like(self.deviation))  # U^2
+        self.register_buffer("rare", torch.zeros_like(self.deviation))  # U^2
         self.register_buffer("length", torch.tensor(1000.0))
         self.register_buffer("nugget", torch.tensor(0.0))
         self.register_buffer("floor", torch.tensor(0.0))
@@ -122,16 +121,11 @@ class Kriging(Solved):
         return {**self.__dict__, "_made": {}}  # what can be made again is not copied
 
     def solve(self, training: Iterable[Batch]) -> None:
-        count, second = 0, torch.zeros_like(self.deviation, dtype=torch.float64)
-        fourth, largest = torch.zeros_like(second), torch.zeros_like(second)
+        tails = robustness.Tails()
         for batch in training:
-            square = self.places.gather(batch.x).double().square()
-            second += square.sum(0)
-            fourth += square.square().sum(0)
-            largest = torch.maximum(largest, square.amax(0))
-            count += len(square)
-        self.deviation.copy_((second / count).sqrt())
-        self.own.copy_(robustness.unexplained(second / count, fourth / count, largest.sqrt()))
+            tails.add(self.places.gather(batch.x))
+        self.deviation.copy_(tails.variance.sqrt())
+        self.rare.copy_(tails.rare)
 
     def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
         if c.observed is None or c.mask is None:
@@ -139,44 +133,44 @@ class Kriging(Solved):
         kernel, prior = self._prior()
         deviation = self.deviation.to(kernel.points.dtype)
         u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)
-        if self.own.any():
-            u += draws.normal(*self.own.shape).to(u) * self.own.sqrt().to(u)
+        if self.rare.any():
+            u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
         for v in range(len(deviation)):
             for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
-                gain = self.gain(v, seen.index, c.noise**2 / seen.count)
-                rows, o = seen.rows, seen.index
-                excess = gain.excess(seen.y)
-                stream = replace(draws.fork(v), datum=draws.datum[rows])
-                eps = stream.normal(len(o)) * (gain.variance + excess).sqrt()[:, None]
-                free = u[rows, :, v]  # eps is independent of it, and between variables
-                weights = gain.weights(seen.y[:, None] + eps - free[..., o], excess)
-                u[rows, :, v] = free + gain.product(weights.flatten(0, 1)).unflatten(0, free.shape[:2])
-                if excess.any():
+                gain, o = self.gain(v, seen.index, c.noise**2 / seen.count), seen.index
+                for some, excess in gain.checked(seen.y):
+                    rows = seen.rows[some]
+                    stream = replace(draws.fork(v), datum=draws.datum[rows])
+                    eps = stream.normal(len(o)) * (gain.variance + excess).sqrt()
+                    free = u[rows, :, v]  # eps is independent of it, and between variables
+                    innovation = (seen.y[some, None] + eps - free[..., o]).flatten(0, 1)
+                    u[rows, :, v] = free + gain(innovation, excess).unflatten(0, free.shape[:2])
                     doubt = robustness.doubt(excess, o, self.places, 1).to(u)
-                    u[rows, :, v] += stream.normal(doubt.shape[1]).to(u) * doubt.sqrt()[:, None]
+                    if doubt.any():
+                        u[rows, :, v] += stream.normal(len(doubt)).to(u) * doubt.sqrt()
         return self.places.scatter(u.float())
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
         """Observations that fail the check of `robustness`, and were down-weighted."""
         if c.observed is None or c.mask is None:
             raise ValueError("without observations none can be doubted")
-        failed = self.deviation.new_zeros(c.rows, *self.deviation.shape)
-        for v in range(failed.shape[1]):
+        excess = torch.zeros(c.rows, *self.deviation.shape, dtype=torch.float64, device=c.mask.device)
+        for v in range(excess.shape[1]):
             for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
-                excess = self.gain(v, seen.index, c.noise**2 / seen.count).excess(seen.y)
-                failed[seen.rows[:, None], v, seen.index] = (excess > 0).to(failed)
-        return (self.places.scatter(failed) > 0) & c.mask
+                gain = self.gain(v, seen.index, c.noise**2 / seen.count)
+                excess[seen.rows[:, None], v, seen.index] = gain.excess(seen.y)
+        return (self.places.scatter(excess) > 0) & c.mask
 
     def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
         """K of one variable: `index`: places observed, `error`: their error variances without the nugget."""
         kernel, _ = self._prior()
         deviation = self.deviation[variable].to(kernel.points.dtype)
-        rounding = ROUNDING * torch.finfo(deviation.dtype).eps
-        variance = error + (float(self.nugget) + rounding) * deviation[index].double().square()
-        variance += float(self.floor) ** 2
+        variance = robustness.observation_error(
+            error, deviation[index].square(), float(self.nugget), float(self.floor), deviation.dtype
+        )
         parts: list[Part] = [Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)]
-        if self.own[variable].any():
-            parts.append(Independent(self.own[variable].to(deviation)))
+        if self.rare[variable].any():
+            parts.append(Independent(self.rare[variable].to(deviation)))
         return Gain(parts, index, variance, deviation, len(deviation))
 
     def _prior(self) -> tuple[Kernel, Prior]:

@@ -3,11 +3,9 @@
     m = b + K (y - H b),    d_j = b + e_j + K (y + eps_j - H (b + e_j)),    K = C H^T (H C H^T + R)^-1,
     C = w T o S + (1 - w) D (Q (x) rho) D + U^2,
 
-an update of a background b by observations y = H x + eps, eps ~ N(0, R),
-R = noise^2 + nugget D^2 + floor^2. As a model
-of a day alone b is 0, the climatology, and the errors e_j are training days of the season: conditioning by
-kriging (Matheron's rule; Chiles and Delfiner 2012, section 7.3.1), which draws without factorising a
-posterior.
+an update of a background b by observations y = H x + eps, eps ~ N(0, R), R = noise^2 + nugget D^2 + floor^2. As a
+model of a day alone b is 0, the climatology, and the errors e_j are training days of the season: conditioning by
+kriging (Matheron's rule; Chiles and Delfiner 2012, section 7.3.1), which draws without factorising a posterior.
 
 In C, S is the second moment of the training anomalies, T a taper (Gaspari-Cohn in chord distance, the same
 for all pairs of variables), o the product by elements; D holds the standard deviation of each variable at
@@ -39,7 +37,6 @@ SPREAD_POOL = 200  # training days of which the spread is the root mean square: 
 SPREAD_SEED = seed_for("spread")  # of their observation errors, the same for all data
 DENSE_BYTES = 1.7e9  # second moments of all folds are kept when they are smaller than this
 DOUBLE_VALUES = 2500  # up to here everything is in double precision: a second moment takes 50 MB
-ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error
 SMALLEST = 1e-12  # of a standard deviation: where nothing varies there is no correlation
 
 
@@ -49,7 +46,7 @@ class Training(NamedTuple):
     moments: Moments  # S
     deviation: Float[Tensor, " values"]  # D
     between: Float[Tensor, "variable variable"]  # Q
-    own: Float[Tensor, " values"]  # U^2
+    rare: Float[Tensor, " values"]  # U^2
 
 
 class OptimalInterpolation(Solved):
@@ -133,7 +130,7 @@ class OptimalInterpolation(Solved):
         """Mean m, spread s and draws d, by the training days outside `fold`.
 
         s is the root mean square of up to 200 deviations e + K (eps - H e), e training days evenly spaced in
-        the whole record: it depends on mask, noise and fold only.
+        the whole record: it depends on mask, noise and fold only, unless an observation fails its check.
         """
         errors = self.season(c, draws, fold)
         pool = self._spread_pool(fold)
@@ -148,15 +145,16 @@ class OptimalInterpolation(Solved):
         if c.day is not None:
             allowed = within_season(self.days, c.day, allowed)
         errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
-        return self.places.scatter(self._with_own(errors, draws.fork(1), fold))
+        return self.places.scatter(self._with_rare_events(errors, draws.fork(1), fold))
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
         """Observations that fail the check of `robustness`, and were down-weighted."""
-        failed = torch.zeros(c.rows, self.anomalies[0].numel(), device=self.anomalies.device)
+        if c.observed is None or c.mask is None:
+            raise ValueError("without observations none can be doubted")
+        excess = torch.zeros(c.rows, self.anomalies[0].numel(), dtype=torch.float64, device=c.mask.device)
         for seen in observations(self.places, c.observed, c.mask):
-            excess = self.gain(seen, c.noise).excess(seen.y)
-            failed[seen.rows[:, None], seen.index] = (excess > 0).to(failed)
-        return (self.places.scatter(failed.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
+            excess[seen.rows[:, None], seen.index] = self.gain(seen, c.noise).excess(seen.y)
+        return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
 
     def update(
         self,
@@ -178,33 +176,29 @@ class OptimalInterpolation(Solved):
         """
         state = self.anomalies.shape[1:]
         b, e = self._flat(background), self._flat(errors)  # (B, N), (B, M, N)
-        known = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
-        numbers = torch.arange(len(known), device=b.device)
+        p = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
         for seen in observations(self.places, c.observed, c.mask):
-            rows, o = seen.rows, seen.index
-            gain, innovation = self.gain(seen, c.noise, fold), seen.y - b[rows][:, o]
-            excess = gain.excess(innovation)  # (R, O)
-            error = (gain.variance + excess).sqrt()[:, None]
-            stream = replace(draws.fork(0), datum=draws.datum[rows])
-            eps = stream.normal(len(o)) * error  # (R, M, O), independent of what else `draws` gives
-            alike = 1 if (excess == 0).all() else len(rows)  # rows whose pool moves differently
-            eps_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * error[:alike]
-            weights = [
-                gain.weights(innovation[:, None], excess),
-                gain.weights(eps - e[rows][..., o], excess),
-                gain.weights(eps_of_pool - known[:, o], excess[:alike]),
-            ]
-            moved = gain.product(torch.cat([part.flatten(0, 1) for part in weights]))
-            mean, members, deviations = moved.split([len(part.flatten(0, 1)) for part in weights])
-            m[rows] = b[rows] + mean
-            d[rows] = m[rows][:, None] + e[rows] + members.unflatten(0, eps.shape[:2])
-            deviations = known + deviations.unflatten(0, (alike, -1))
-            s[rows] = deviations.square().mean(1).sqrt()
-            if excess.any():
+            gain, o = self.gain(seen, c.noise, fold), seen.index
+            innovation = seen.y - b[seen.rows][:, o]
+            for some, excess in gain.checked(innovation):
+                rows, error = seen.rows[some], (gain.variance + excess).sqrt()
                 doubt = robustness.doubt(excess, o, self.places, state[0]).to(b)
-                d[rows] += stream.normal(doubt.shape[1]).to(b) * doubt.sqrt()[:, None]
-                s[rows] = (s[rows].square() + doubt).sqrt()
+                # independent of what else `draws` gives
+                stream = replace(draws.fork(0), datum=draws.datum[rows])
+                eps = stream.normal(len(o)) * error
+                eps_of_pool = (
+                    Draws(SPREAD_SEED, torch.arange(len(p), device=b.device)).normal(len(o))[:, 0] * error
+                )
+                parts = innovation[some], (eps - e[rows][..., o]).flatten(0, 1), eps_of_pool - p[:, o]
+                mean, members, deviations = gain(torch.cat(parts), excess).split(
+                    [len(part) for part in parts]
+                )
+                m[rows] = b[rows] + mean
+                d[rows] = m[rows][:, None] + e[rows] + members.unflatten(0, eps.shape[:2])
+                if doubt.any():
+                    d[rows] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
+                s[rows] = ((p + deviations).square().mean(0) + doubt).sqrt()
         m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in (m, s, d))
         return m, None if pool is None else s, d
 
@@ -222,16 +216,18 @@ class OptimalInterpolation(Solved):
         chosen = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
         errors = self.anomalies[kept[chosen.to(kept.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
-        return self.places.scatter(self._with_own(errors, Draws(SPREAD_SEED, numbers).fork(1), fold)[:, 0])
+        return self.places.scatter(
+            self._with_rare_events(errors, Draws(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
+        )
 
-    def _with_own(
+    def _with_rare_events(
         self, errors: Float[Tensor, "batch members variable p"], draws: Draws, fold: int | None
     ) -> Float[Tensor, "batch members variable p"]:
         """Training days, and what varies beside them by itself."""
-        own = self._training(fold).own
-        if not own.any():
+        rare = self._training(fold).rare
+        if not rare.any():
             return errors
-        return errors + draws.normal(*errors.shape[2:]) * own.sqrt().to(errors).view(errors.shape[2:])
+        return errors + draws.normal(*errors.shape[2:]) * rare.sqrt().to(errors).view(errors.shape[2:])
 
     def _keep(self, key: tuple, make: Any) -> Any:
         """Made once for these anomalies: with others, or on another device, all is made again."""
@@ -261,9 +257,8 @@ class OptimalInterpolation(Solved):
         standard = (a / deviation.clamp(min=SMALLEST) * area).transpose(0, 1).flatten(1)
         between = standard @ standard.T
         scale = between.diagonal().sqrt().clamp(min=SMALLEST)
-        tails = a.square().mean(0), a.square().square().mean(0), a.abs().amax(0)
-        own = robustness.unexplained(*tails).flatten()
-        return Training(moments, deviation.flatten(), between / scale[:, None] / scale, own)
+        rare = robustness.Tails().add(a).rare.flatten()
+        return Training(moments, deviation.flatten(), between / scale[:, None] / scale, rare)
 
     def _kernel(
         self, function: Callable[[Tensor, float], Tensor], length: float, dtype: torch.dtype
@@ -273,7 +268,7 @@ class OptimalInterpolation(Solved):
 
     def gain(self, seen: Observations, noise: float, fold: int | None = None) -> Gain:
         """K of one mask, with the tuned values in force."""
-        moments, deviation, between, own = self._training(fold)
+        moments, deviation, between, rare = self._training(fold)
         dtype, w = deviation.dtype, float(self.weight)
         parts: list[Part] = []
         if w > 0:
@@ -282,9 +277,13 @@ class OptimalInterpolation(Solved):
         if w < 1:
             rho = self._kernel(CORRELATIONS[self.correlation], float(self.length), dtype)
             parts.append(Parametric(1 - w, deviation, between, rho))
-        if own.any():
-            parts.append(Independent(own))
-        rounding = ROUNDING * torch.finfo(dtype).eps
-        local = (float(self.nugget) + rounding) * deviation[seen.index].double().square()
-        local += float(self.floor) ** 2
-        return Gain(parts, seen.index, noise**2 / seen.count + local, deviation, len(deviation))
+        if rare.any():
+            parts.append(Independent(rare.to(dtype)))
+        variance = robustness.observation_error(
+            noise**2 / seen.count,
+            deviation[seen.index].square(),
+            float(self.nugget),
+            float(self.floor),
+            dtype,
+        )
+        return Gain(parts, seen.index, variance, deviation, len(deviation))

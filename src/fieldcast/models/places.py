@@ -41,9 +41,8 @@ class Places(nn.Module):
         self.register_buffer("points", points / points.norm(dim=1, keepdim=True), persistent=False)  # (P, 3)
         self.register_buffer("size", torch.bincount(place).double(), persistent=False)  # cells of each place
         self.register_buffer("area", area, persistent=False)  # summed over them
-        self.extent = float(
-            (points - points.mean(0)).square().sum(1).mean()
-        )  # radius of gyration^2: 1 of a globe
+        # squared radius of gyration: 1 of a globe
+        self.extent = float((points - points.mean(0)).square().sum(1).mean())
         self.whole = count == space.area.numel()  # nothing merged, nothing missing
 
     def __len__(self) -> int:

@@ -20,9 +20,12 @@ carries it, many times enlarged, into every correlated cell. Three things preven
    with a smooth threshold.) An extreme that its neighbours confirm passes.
 3. A doubt about what lies near an observation that failed, and was not observed: members have there in addition
 
-       doubt(p) = max_i min(excess_i, 1) exp(-(|p - p_i| / l)^2),    l^2 = area of the domain / observations in it:
+       doubt(p) = max_i min(excess_i, 1) exp(-(|p - p_i| / l)^2),    l^2 = 4 pi g^2 / number of observations,
 
-   at most the variance of the variable, for a reading may be wrong by any amount.
+   g the radius of gyration of the domain (1 of the globe); at most the variance of the variable, for a reading may be
+   wrong by any amount.
+
+A cell that never varied in training is taken as constant.
 """
 
 from __future__ import annotations
@@ -45,15 +48,51 @@ FLOORS = (
     0.03,
     0.1,
 )  # to choose from: of an observation's error, in a variable's standard deviations
+ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error
+CHUNK = 64  # rows, or failed observations, at a time: bounds the memory
 
 
-def unexplained(
-    second: Float[Tensor, "*values"], fourth: Float[Tensor, "*values"], largest: Float[Tensor, "*values"]
-) -> Float[Tensor, "*values"]:
-    """U^2 of the moments E[a^2], E[a^4] and the maximum of |a| of training anomalies."""
-    scale = (largest / LARGEST).clamp(max=TYPICAL)
-    rare = fourth > RARE * second.square()
-    return torch.where(rare, scale.square() - second, 0.0).clamp(min=0)
+class Tails:
+    """Moments of training anomalies, value by value, gathered in pieces."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.second, self.fourth, self.largest = torch.zeros(3, dtype=torch.float64)
+
+    def add(self, anomalies: Float[Tensor, "time *values"]) -> Tails:
+        for part in anomalies.split(CHUNK):
+            square = part.double().square()
+            self.count += len(part)
+            self.second = self.second.to(square) + square.sum(0)
+            self.fourth = self.fourth.to(square) + square.square().sum(0)
+            self.largest = torch.maximum(self.largest.to(square), square.amax(0))
+        return self
+
+    @property
+    def variance(self) -> Float[Tensor, "*values"]:
+        """s^2."""
+        return self.second / self.count
+
+    @property
+    def rare(self) -> Float[Tensor, "*values"]:
+        """U^2, the variance of rare events."""
+        scale = (self.largest.sqrt() / LARGEST).clamp(max=TYPICAL)
+        few = self.fourth / self.count > RARE * self.variance.square()
+        return torch.where(few, scale.square() - self.variance, 0.0).clamp(min=0)
+
+
+def observation_error(
+    own: Float[Tensor, " observed"],
+    local: Float[Tensor, " observed"],
+    nugget: float,
+    floor: float,
+    dtype: torch.dtype,
+) -> Float[Tensor, " observed"]:
+    """R = own + nugget D^2 + floor^2: error variances of observations whose values have the variances D^2, `local`.
+
+    A rounding error of the covariance, which is computed in `dtype`, is always in it.
+    """
+    return own + (nugget + ROUNDING * torch.finfo(dtype).eps) * local.double() + floor**2
 
 
 def excess(
@@ -64,21 +103,20 @@ def excess(
 
 
 def doubt(
-    excess: Float[Tensor, "rows observed"], index: Int[Tensor, " observed"], places: Places, variables: int
-) -> Float[Tensor, "rows values"]:
+    excess: Float[Tensor, " observed"], index: Int[Tensor, " observed"], places: Places, variables: int
+) -> Float[Tensor, " values"]:
     """Variance that members have in addition where nothing was observed, near observations that failed.
 
     `index` numbers the values (variable, place) that were observed.
     """
-    out = excess.new_zeros(len(excess), variables, len(places))
-    failed = (excess > 0).any(0).nonzero()[:, 0]
+    out = excess.new_zeros(variables, len(places))
     variable, place = index // len(places), index % len(places)
-    for v in variable[failed].unique().tolist():
-        here = failed[variable[failed] == v]
+    for v in variable[excess > 0].unique().tolist():
         square = 4 * math.pi * places.extent / (variable == v).sum()  # l^2
-        chord = torch.cdist(places.points[place[here]], places.points)
-        near = torch.exp(-chord.square() / square).to(out)
-        out[:, v] = (excess[:, here, None].clamp(max=1) * near).amax(1)
-    out = out.flatten(1)
-    out[:, index] = 0
+        for failed in ((excess > 0) & (variable == v)).nonzero()[:, 0].split(CHUNK):
+            chord = torch.cdist(places.points[place[failed]], places.points)
+            near = excess[failed, None].clamp(max=1) * torch.exp(-chord.square() / square).to(out)
+            out[v] = torch.maximum(out[v], near.amax(0))
+    out = out.flatten()
+    out[index] = 0
     return out
