@@ -49,6 +49,14 @@ def test_resumed_from_any_save_it_ends_with_the_same_weights(world, warm_up):
         assert rest[-1].history.drop(columns="seconds").equals(whole[-1].history.drop(columns="seconds"))
 
 
+def test_a_training_that_ends_before_the_warm_up_of_its_kl_is_warned_of(world, caplog):
+    run(world, recipe({**VAE, "kl_warm_up": [4, 12]}))
+    assert "kl_warm_up ends at step 12, and fit.steps is 12" in caplog.text
+    caplog.clear()
+    run(world, recipe({**VAE, "kl_warm_up": [4, 11]}))
+    assert "kl_warm_up" not in caplog.text
+
+
 def test_another_seed_is_another_run(world):
     assert not same(run(world, recipe())[-1].checkpoint, run(world, recipe(seed=1))[-1].checkpoint)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +27,9 @@ from fieldcast.models.core import Model, Solved, Space, Trained, build, place
 from fieldcast.models.draws import Draws, seed_for
 from fieldcast.models.pixels import Treatment
 from fieldcast.models.stepped import Stepped
+from fieldcast.models.vae import VAE
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def train(
     model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
     options = recipe.fit.capped(recipe.limits)
     check_forecaster(recipe, model)
+    warn_of_warm_up(recipe, model)
     training, validation = (
         task(select(fields, splits, name), codec, space, recipe, model.history, name)
         for name in ("train", "validation")
@@ -138,6 +143,16 @@ def check_forecaster(recipe: Recipe, model: Model) -> None:
             f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a `compare`: "
             "leave them out."
         )
+
+
+def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
+    """A warning where a VAE is trained no longer than the weight of its KL divergence takes to rise."""
+    ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, VAE)]
+    if max(ends, default=0) >= recipe.fit.steps:
+        LOG.warning(
+            "kl_warm_up ends at step %d, and fit.steps is %d: the VAE never learns its prior; train it longer, or "
+            "lower kl_warm_up.", max(ends), recipe.fit.steps,
+        )  # fmt: skip
 
 
 def bridge(
