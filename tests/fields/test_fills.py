@@ -103,6 +103,69 @@ def test_packed_at_one_cell_and_time(make_weather: Make, write: Write) -> None:
         ingest_source(Source(path=write(data)))
 
 
+def extreme_rain(make_weather: Make, maximum: float) -> xr.Dataset:
+    """Up to 28, but for one true maximum; packed by lowest and highest value."""
+    rain = make_weather()
+    rain["msl"] = (rain["msl"] - 99500).clip(0)
+    rain["msl"] *= 28 / float(rain["msl"].max())
+    rain["msl"][7, 1, 2] = maximum
+    return rain
+
+
+@pytest.mark.parametrize("lowest", [-32768, -32767])
+def test_a_single_true_maximum_is_data(make_weather: Make, write: Write, lowest: int) -> None:
+    """What packs by lowest and highest value gives it the highest number, and the lowest to no rain."""
+    scale = 85 / (32767 - lowest)
+    rain = extreme_rain(make_weather, 85)
+    fields, _ = ingest_source(
+        Source(path=write(packed(rain, scale_factor=scale, add_offset=-lowest * scale)))
+    )
+    assert float(fields["msl"][7, 1, 2]) == pytest.approx(85)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_a_single_true_maximum_of_a_type_without_sign_is_data(
+    make_weather: Make, write: Write, kind: str
+) -> None:
+    rain = extreme_rain(make_weather, 85)
+    scale = 85 / np.iinfo(kind).max
+    numbers = np.round(rain["msl"] / scale).astype(kind).assign_attrs(units="kg", scale_factor=scale)
+    path = write(numbers.to_dataset(name="msl"))
+    assert float(ingest_source(Source(path=path))[0]["msl"][7, 1, 2]) == pytest.approx(85)
+
+
+def test_a_single_true_minimum_is_data(make_weather: Make, write: Write) -> None:
+    sinking = -extreme_rain(make_weather, 85)
+    sinking["msl"].attrs = {"units": "Pa"}
+    scale = 85 / 65534
+    path = write(packed(sinking, scale_factor=scale, add_offset=-32767 * scale))
+    assert float(ingest_source(Source(path=path))[0]["msl"][7, 1, 2]) == pytest.approx(-85)
+
+
+def test_two_highest_packed_values_far_away_are_refused_and_told_what_to_do(
+    make_weather: Make, write: Write
+) -> None:
+    rain = extreme_rain(make_weather, 85)
+    rain["msl"][8, 1, 2] = 85
+    scale = 85 / 65535
+    path = write(packed(rain, scale_factor=scale, add_offset=32768 * scale))
+    with pytest.raises(
+        InputError,
+        match=r"\(32767 as packed\) 2 times, .*; if it is a true extreme, declare another number as the _Fill",
+    ):
+        ingest_source(Source(path=path))
+
+
+def test_static_variables_of_one_packed_number(make_weather: Make, write: Write) -> None:
+    """The lowest is data where nothing else is known; a usual fill value is none."""
+    data = make_weather()
+    data["ground"] = (data["t2m"][0].drop_vars("time") * 0 - 32768).astype(np.int16)
+    data["ground"].attrs = {"units": "m", "scale_factor": 0.1, "add_offset": 3276.8}
+    data["depth"] = (data["t2m"][0].drop_vars("time") * 0 - 9999).assign_attrs(units="m")
+    fields, _ = ingest_source(Source(path=write(data)))
+    assert np.all(fields["ground"] == 0) and "depth" not in fields
+
+
 def test_packed_lowest_values_are_data_where_they_come_and_go(make_weather: Make, write: Write) -> None:
     """As no rain or no ice is, in a packing that uses the whole type."""
     rain = make_weather()

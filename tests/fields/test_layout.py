@@ -138,6 +138,24 @@ def mapped(kind: str) -> Callable[[xr.Dataset], xr.Dataset]:
     return dress
 
 
+def crs(key: str, text: str, name: str | None = "crs") -> Callable[[xr.Dataset], xr.Dataset]:
+    """A grid mapping that only a text describes, as rioxarray and GDAL write it; coordinates without units."""
+
+    def dress(data: xr.Dataset) -> xr.Dataset:
+        data = data.rename(latitude="lat", longitude="lon")
+        for axis in ("lat", "lon"):
+            data[axis].attrs = {}
+        for variable in data.data_vars if name else ():
+            data[variable].encoding["grid_mapping"] = name
+        return data.assign_coords({name or "spatial_ref": ((), 0, {key: text})})
+
+    return dress
+
+
+PROJECTED = 'PROJCS["WGS 84 / UTM zone 33N",GEOGCS["WGS 84",DATUM["WGS_1984"]]]'
+GEOGRAPHIC = 'GEOGCS["WGS 84",DATUM["WGS_1984"],UNIT["degree",0.0174532925199433]]'
+
+
 @pytest.mark.parametrize("units", ["radians", "radian", "rad"])
 def test_radians_become_degrees(make_weather: Make, units: str) -> None:
     data = make_weather(times=40)
@@ -154,6 +172,8 @@ def test_radians_become_degrees(make_weather: Make, units: str) -> None:
 def test_a_grid_mapping_of_latitudes_and_longitudes_is_fine(make_weather: Make) -> None:
     data = make_weather(times=40)
     xr.testing.assert_equal(to_contract(mapped("latitude_longitude")(data)), to_contract(data))
+    for key in ("crs_wkt", "spatial_ref"):
+        xr.testing.assert_equal(to_contract(crs(key, GEOGRAPHIC)(data)), to_contract(data))
 
 
 REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
@@ -180,6 +200,22 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "rotated grid mapping": (
         mapped("rotated_latitude_longitude"),
         "variable 't2m' of it is on a grid of the kind rotated_latitude_longitude (its grid_mapping 'crs'): int",
+    ),
+    "projection in a text": (
+        crs("crs_wkt", PROJECTED),
+        "variable 't2m' of it is on a projected grid (its grid_mapping 'crs'): int",
+    ),
+    "projection in another text": (
+        crs("spatial_ref", 'PROJCRS["ETRS89 / LAEA Europe",BASEGEOGCRS["ETRS89"]]'),
+        "variable 't2m' of it is on a projected grid (its grid_mapping 'crs'): int",
+    ),
+    "rotated pole in a text": (
+        crs("crs_wkt", 'GEOGCRS["x",BASEGEOGCRS["WGS 84"],DERIVINGCONVERSION["Pole rotation"]]'),
+        "variable 't2m' of it is on a rotated grid (its grid_mapping 'crs'): int",
+    ),
+    "projection that no variable names": (
+        crs("crs_wkt", PROJECTED, name=None),
+        "variable 't2m' of it is on a projected grid (its grid_mapping 'spatial_ref'): int",
     ),
     "curvilinear": (curvilinear, "curvilinear grid ('lat' has two dimensions): interpolate"),
     "points": (points, "list of points"),

@@ -143,6 +143,39 @@ def test_a_fill_value_that_is_not_declared_is_refused(
         next(pieces)
 
 
+def rain(values: np.ndarray, made: xr.Dataset, folder: Path) -> str:
+    """Forecasts of `t`, 280 K and more, packed as lowest and highest value ask for; the path of the file."""
+    scale = (float(values.max()) - 280) / 65535
+    numbers = made["t"].copy(data=np.round((values - 280) / scale - 32768).astype(np.int16))
+    numbers.attrs |= {"scale_factor": scale, "add_offset": 280 + 32768 * scale}
+    path = str(folder / "mine.nc")
+    made.assign(t=numbers).to_netcdf(path)
+    return path
+
+
+def test_a_lead_of_the_lowest_packed_value_is_sound(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+) -> None:
+    """As no rain anywhere is, at a lead; elsewhere there is rain, and one cell never has any."""
+    values = np.clip(made["t"].values, 280, None)
+    values[1] = 280
+    values[..., 3, 4] = 280
+    path = rain(values, made, tmp_path)
+    found = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))["t"]
+    at = positions(made["start"], starts["scored"])
+    np.testing.assert_allclose(found, values[:3][:, at][:, :, :4], atol=1e-3)
+
+
+def test_a_packed_mask_at_all_leads_is_refused(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+) -> None:
+    values = np.maximum(made["t"].values, 280.5)
+    values[..., 3, 4] = 280
+    path = rain(values, made, tmp_path)
+    with pytest.raises(InputError, match=r"'t' of '.*mine.nc' holds 280 at all .* of 1 cells, .* declare it"):
+        whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
+
+
 def test_values_outside_the_valid_range_are_missing(
     world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
 ) -> None:

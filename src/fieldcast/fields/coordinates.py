@@ -6,6 +6,8 @@ tell them from true ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -13,6 +15,9 @@ from fieldcast.errors import InputError
 
 _RADIANS = {"rad", "radian", "radians", "radians_north", "radians_east"}
 _GLOBE = "latitude_longitude"
+# in a text of a coordinate system (WKT), which GDAL calls spatial_ref
+_TEXTS = ("crs_wkt", "spatial_ref")
+_SIGNS = {"PROJCS": "projected", "PROJCRS": "projected", "DERIVINGCONVERSION": "rotated"}
 _TODO = "interpolate it to a regular latitude-longitude grid first"
 
 
@@ -45,12 +50,26 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
 def refuse_projected(dataset: xr.Dataset, where: str) -> None:
     """One sentence for a variable whose grid mapping (CF, section 5.6) is not that of latitudes and longitudes."""
     for name, array in dataset.data_vars.items():
-        attribute = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "")))
+        if array.ndim < 2:
+            continue
+        # rioxarray's own name is understood where no variable points to it
+        attribute = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref")))
         mapping = attribute.partition(":")[0].strip()  # "name", or "name: x y"
         described = dataset[mapping].attrs if mapping in dataset.variables else {}
-        kind = str(described.get("grid_mapping_name", mapping if "rotated" in mapping.lower() else _GLOBE))
-        if kind != _GLOBE:
+        grid = _not_the_globe(mapping, described)
+        if grid:
             raise InputError(
-                f"variable '{name}' of {where} is on a grid of the kind {kind} (its grid_mapping '{mapping}'): "
-                f"{_TODO}"
+                f"variable '{name}' of {where} is on a {grid} (its grid_mapping '{mapping}'): {_TODO}"
             )
+
+
+def _not_the_globe(mapping: str, described: Mapping[str, object]) -> str:
+    """What kind of grid a mapping describes: by its CF name, else by its text, else by its own name."""
+    if "grid_mapping_name" in described:
+        kind = str(described["grid_mapping_name"])
+        return "" if kind == _GLOBE else f"grid of the kind {kind}"
+    text = " ".join(str(described.get(key, "")) for key in _TEXTS).upper()
+    for sign, kind in _SIGNS.items():
+        if sign in text:
+            return f"{kind} grid"
+    return f"grid of the kind {mapping}" if "rotated" in mapping.lower() else ""

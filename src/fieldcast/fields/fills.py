@@ -1,11 +1,14 @@
 """Fill values that a file does not declare: which values are suspected, and when they are no data.
 
 A suspected value is refused where it lies outside the range of all other values by more than the width of that range,
-or stands at all times of a cell, as a land mask does. Anywhere else it is data.
+or stands at all times of a cell, as a land mask does. Anywhere else, and where no other value is known, it is data.
 
 Suspected are the usual fill values below; of packed data that declare none also those among the packed numbers, with
 the lowest and highest of their type. Packed numbers are often scaled to use the whole type, so that the lowest is a
-plain zero of precipitation or sea ice: at all times of a cell it is a mask only if no cell takes it at some times.
+plain zero of precipitation or sea ice: at all times of a cell it is a mask only if no cell takes it at some times, and
+some cell takes other values. Such packing also gives the highest number of the type, or the lowest but one, to a single
+true extreme: a single value there is data if the type is used to its other end, too. The lowest of all is never spared,
+since it is the usual fill value of packed data.
 """
 
 from __future__ import annotations
@@ -83,13 +86,30 @@ class Search:
             count, first = count + self.sightings[value].count, self.sightings[value].first
         self.sightings[value] = Sighting(count, first)
 
+    @property
+    def knows_others(self) -> bool:
+        """Whether there are values that are no suspects."""
+        return self.low <= self.high
+
     def is_far(self, value: float) -> bool:
         """Whether a value lies outside the range of the others by more than its width."""
-        return max(self.low - value, value - self.high) > self.high - self.low
+        distance = max(self.low - value, value - self.high)
+        return self.knows_others and distance > self.high - self.low and not self._is_extreme(value)
+
+    def _is_extreme(self, value: float) -> bool:
+        """Whether a value may be the single true extreme from which the packing was chosen."""
+        if value in _USUAL or value not in self.packed or self.sightings[value].count.sum() > 1:
+            return False
+        lowest, highest = min(self.packed.values()), max(self.packed.values())
+        if lowest > 0:  # of a type without sign, whose lowest number is not suspected
+            return self.packed[value] == highest
+        opposite = {highest: {lowest, lowest + 1}, lowest + 1: {highest}}.get(self.packed[value], set())
+        return any(self.packed.get(other) in opposite for other in self.sightings)
 
     def is_mask(self, value: float) -> bool:
         """Whether a value stands at all times of a cell."""
         count = self.sightings[value].count
         always = count == self.times
         comes_and_goes = np.any((count > 0) & ~always)
-        return bool(self.times >= LASTING and always.any() and not (value in self.packed and comes_and_goes))
+        is_data = value in self.packed and (comes_and_goes or always.all())
+        return bool(self.times >= LASTING and always.any() and not is_data)

@@ -24,6 +24,7 @@ from fieldcast.fields.versions import VERSIONS
 
 HUGE = 1e30  # no weather variable comes near; a fill value that is not declared (9.97e36) does
 COLUMNS = list(Finding._fields)
+TRUE_EXTREME = "; if it is a true extreme, declare another number as the _FillValue"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def _has_far_fills(array: xr.DataArray) -> bool:
     """Whether a static variable holds an undeclared fill value."""
     search = Search(array)
     search.add(array.values[None])
-    return any(search.is_far(value) for value in search.sightings)
+    alone = not search.knows_others
+    return any(search.is_far(value) or (alone and value not in search.packed) for value in search.sightings)
 
 
 def _survey(array: xr.DataArray) -> Survey:
@@ -137,12 +139,13 @@ def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
     """One sentence for the first suspected value that is no data, by the rule of `fields.fills`."""
     for value, sighting in search.sightings.items():
         packed = f" ({search.packed[value]} as packed)" if value in search.packed else ""
+        extreme = TRUE_EXTREME if packed else ""
         what = f"variable '{array.name}' of {where} holds {value:g}{packed}"
         if search.is_far(value):
             place = _place(array, sighting.first, array.isel(time=sighting.first).values == value)
             raise InputError(
                 f"{what} {sighting.count.sum()} times, first at {place}, far outside all other values "
-                f"({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or replace it"
+                f"({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or replace it{extreme}"
             )
         if search.is_mask(value):
             cells = sighting.count == search.times

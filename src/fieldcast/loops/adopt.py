@@ -17,6 +17,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
 from fieldcast.fields.fills import Search
 from fieldcast.fields.forecasts import DIMS, to_forecasts
+from fieldcast.fields.quality import TRUE_EXTREME
 from fieldcast.fields.sources import check_chunks, open_file, reading
 from fieldcast.fields.valid import masked
 from fieldcast.loops.codec import GRID
@@ -73,6 +74,7 @@ def selected(
         "member": ("member", np.arange(min(found.sizes["member"], starts["members"])), {"units": "1"}),
         **{axis: fields[axis] for axis in GRID},
     }
+    searches = {v: search_for_fills(found[v], fields[v]) for v in names}
     for number, place in enumerate(lead):
         with reading(where, Exception):
             piece = found.isel(lead=[place], start=start, member=slice(starts["members"])).load()
@@ -80,21 +82,34 @@ def selected(
         coords["lead"] = ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})
         valid = {v: masked(piece[v]) for v in names}
         for v in names:
-            refuse_fills(valid[v], where)
+            refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
         data = {v: (DIMS, valid[v].values.astype(np.float32), fields[v].attrs) for v in names}
         attrs = {"starts": starts["digest"], "source": where, "piece": number, "pieces": len(lead)}
         yield xr.Dataset(data, coords, attrs)
 
 
-def refuse_fills(piece: xr.DataArray, where: str) -> None:
-    """One sentence if one lead of a variable holds a fill value that is not declared."""
-    search = Search(piece)
+def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:
+    """Begin a search over all leads: a lead by itself may hold a single value, as where no rain is forecast."""
+    search = Search(forecasts)
+    search.widen(np.array([truth.min(), truth.max()]))
+    return search
+
+
+def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) -> None:
+    """One sentence if a lead of a variable holds a fill value that is not declared; masks are known at the last."""
     search.add(piece.values.reshape(-1, *piece.shape[-2:]).astype(np.float32))
-    for value in search.sightings:
-        if search.is_far(value) or search.is_mask(value):
+    for value, sighting in search.sightings.items():
+        extreme = TRUE_EXTREME if value in search.packed else ""
+        if search.is_far(value):
             raise InputError(
                 f"variable '{piece.name}' of {where} holds {value:g} at a lead of {piece['lead'].values[0]:g} hours, "
-                "which is no forecast but a fill value: declare it as the variable's _FillValue."
+                f"which is no forecast but a fill value: declare it as the variable's _FillValue{extreme}."
+            )
+        if last and search.is_mask(value):
+            raise InputError(
+                f"variable '{piece.name}' of {where} holds {value:g} at all starts and leads of "
+                f"{np.sum(sighting.count == search.times)} cells, which is no forecast but a mask: declare it as the "
+                "variable's _FillValue."
             )
 
 
