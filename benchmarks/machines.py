@@ -3,12 +3,12 @@
 python -m benchmarks.machines [--days 200]
 
 Each variant runs in a process of its own: the core types of OpenBLAS that this processor supports, NumPy without
-AVX-512, one and two threads, and every table (Legendre, Fourier, orography, forcing) multiplied at random by
-1 + 2^-52 or 1 - 2^-52, as another maths library or another processor might compute it. For each variant it prints the
-digests of the states q and of the fields, and the expected number of flips: of values that are rounded to another
-multiple than in the first variant. That is the sum of |difference| / step, before the rounding, of the last day,
-times the number of days. Without --days it simulates the planet of the demo, whose digests stand in docs/data.md.
-The exit code is 1 if any two digests differ.
+AVX-512, two threads, which the simulation by itself does not use, and every table (Legendre, Fourier, orography,
+forcing) multiplied at random by 1 + 2^-52 or 1 - 2^-52, as another maths library or another processor might compute it.
+For each variant it prints the number of threads that computed the days, the digests of the states q and of the
+fields, and the expected number of flips: of values that are rounded to another multiple than in the first variant.
+That is the sum of |difference| / step, before the rounding, of the last day, times the number of days. Without --days
+it simulates the planet of the demo, whose digests stand in docs/data.md. The exit code is 1 if any two digests differ.
 """
 
 import argparse
@@ -19,22 +19,26 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import threadpoolctl
 
 from fieldcast.fields.ingest import digest
-from fieldcast.fields.planet.dynamics import STATE_STEP, Planet
+from fieldcast.fields.planet.dynamics import STATE_STEP, Day, Planet, State
 from fieldcast.fields.planet.reference import state_digest
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions, simulate, weather
 
 FEWER_VECTORS = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
-VARIANTS: dict[str, dict[str, str]] = {  # Zen has the kernels of Haswell
+VARIANTS: dict[str, dict[str, str]] = {
     "this machine": {},
-    "SkylakeX, two threads": {"OPENBLAS_CORETYPE": "SkylakeX", "OPENBLAS_NUM_THREADS": "2"},
+    "two threads": {"OPENBLAS_NUM_THREADS": "2"},
+    "SkylakeX": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    # Zen has the kernels of Haswell
     "Haswell, NumPy too": {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": FEWER_VECTORS},
     "Prescott": {"OPENBLAS_CORETYPE": "Prescott"},
     "other tables": {"OTHER_TABLES": "yes"},
@@ -54,8 +58,32 @@ def disturb(kind: type, rng: np.random.Generator) -> None:
     kind.__init__ = disturbed
 
 
+def watch_threads() -> list[int]:
+    """Note the threads of BLAS on the first day that is computed from now on."""
+    threads: list[int] = []
+    next_day = Planet.next_day
+
+    def watched(self: Planet, q: State, day: Day) -> State:
+        if not threads:
+            threads.append(blas()["num_threads"])
+        return next_day(self, q, day)
+
+    Planet.next_day = watched
+    return threads
+
+
+def blas() -> dict[str, Any]:
+    """Kernels and threads of the library that NumPy multiplies with."""
+    return next((pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"), {})
+
+
 def simulated(days: int | None, file: str) -> None:
     """Print the digests of one variant; write its last day, a day later before rounding, to a file."""
+    if os.environ["OPENBLAS_NUM_THREADS"] != "1":
+        patch.object(
+            threadpoolctl.ThreadpoolController, "limit", lambda self, **limits: nullcontext()
+        ).start()
+    threads = watch_threads()
     if "OTHER_TABLES" in os.environ:
         rng = np.random.default_rng(1)
         disturb(Sphere, rng)
@@ -65,11 +93,15 @@ def simulated(days: int | None, file: str) -> None:
     planet, last = Planet(options), data["q"].values[-1].astype(np.float64)
     fields = weather(planet, options.grid(), last)
     np.savez(file, q=planet.next_day(last, options.days - 1), fields=np.stack(list(fields.values())))
-    blas = threadpoolctl.threadpool_info()[0].get("architecture", "")
     seen = data.drop_dims("m").assign_coords(segment=("time", np.zeros(options.days, int)))
-    print(
-        json.dumps({"blas": blas, "days": options.days, "q": state_digest(data["q"]), "fields": digest(seen)})
-    )
+    result = {
+        "kernels": blas().get("architecture", ""),
+        "threads": threads[0],
+        "days": options.days,
+        "q": state_digest(data["q"]),
+        "fields": digest(seen),
+    }
+    print(json.dumps(result))
 
 
 def started(name: str, days: int | None, folder: Path) -> dict[str, Any] | None:
@@ -89,9 +121,12 @@ def compared(days: int | None) -> bool:
     """Run all variants, print what each gives, and say whether they agree."""
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(2) as pool:
         folder = Path(temporary)
-        ran = dict(zip(VARIANTS, pool.map(lambda name: started(name, days, folder), VARIANTS), strict=True))
+        variants = [name for name in VARIANTS if name != blas().get("architecture")]  # not twice
+        ran = dict(zip(variants, pool.map(lambda name: started(name, days, folder), variants), strict=True))
         results = {name: result for name, result in ran.items() if result}
-        print(f"{'variant':24}{'kernels':12}{'states':14}{'fields':14}expected flips of states and of fields")
+        print(
+            f"{'variant':24}{'kernels':12}{'threads':9}{'states':14}{'fields':14}expected flips of states and of fields"
+        )
         first = np.load(folder / f"{next(iter(results))}.npz")
         for name, result in results.items():
             other = np.load(folder / f"{name}.npz")
@@ -100,7 +135,7 @@ def compared(days: int | None) -> bool:
                 for key, step in (("q", STATE_STEP), ("fields", FIELD_STEP))
             }
             print(
-                f"{name:24}{result['blas']:12}{result['q']:14}{result['fields']:14}"
+                f"{name:24}{result['kernels']:12}{result['threads']:<9}{result['q']:14}{result['fields']:14}"
                 f"{flips['q']:.1e}  {flips['fields']:.1e}"
             )
     return len({(result["q"], result["fields"]) for result in results.values()}) == 1
