@@ -18,9 +18,10 @@ from jaxtyping import Float
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, layout
 from fieldcast.fields.coordinates import in_degrees, refuse_projected
-from fieldcast.fields.fills import PACKED_FILLS, with_packed_fills
+from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.names import short
-from fieldcast.fields.valid import VALID, with_valid_range
+from fieldcast.fields.notes import notes_of
+from fieldcast.fields.valid import with_valid_range
 
 DIMS = ("lead", "start", "member", "latitude", "longitude")
 _STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}
@@ -119,8 +120,7 @@ def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataA
     plain = array.isel({dim: 0 for dim in array.dims if dim not in dims}).drop_vars(array.coords)
     plain = plain.rename({dim: dims[str(dim)] for dim in plain.dims})
     plain = plain.expand_dims([dim for dim in DIMS if dim not in plain.dims]).transpose(*DIMS)
-    noted = with_valid_range(with_packed_fills(array)).attrs
-    notes = {key: noted[key] for key in (PACKED_FILLS, VALID) if key in noted}
+    notes = notes_of(with_valid_range(with_packed_fills(array)).attrs)
     return plain.drop_attrs().assign_attrs(units=array.attrs.get("units"), **notes)
 
 

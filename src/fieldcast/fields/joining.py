@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.fills import PACKED_FILLS
-from fieldcast.fields.valid import VALID
-from fieldcast.fields.versions import VERSIONS
+from fieldcast.fields.notes import with_notes_of_all
 
 
 def joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
@@ -44,15 +41,8 @@ def _in_time(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
         return first
     return xr.concat(
         [part for _, part in group], dim="time", data_vars="minimal", coords="minimal", compat="override",
-        join="override", combine_attrs=_noted,
+        join="override", combine_attrs=with_notes_of_all,
     )  # fmt: skip
-
-
-def _noted(attrs: Sequence[dict[Any, Any]], context: Any = None) -> dict[Any, Any]:
-    """The first's attributes, and notes on values from all."""
-    notes = {key: value for one in attrs for key, value in one.items() if key in (VALID, VERSIONS)}
-    fills = {value: number for one in attrs for value, number in one.get(PACKED_FILLS, {}).items()}
-    return {**notes, **attrs[0], **({PACKED_FILLS: fills} if fills else {})}
 
 
 def _fits(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:

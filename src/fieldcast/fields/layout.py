@@ -16,18 +16,14 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.coordinates import in_degrees, refuse_projected
-from fieldcast.fields.fills import PACKED_FILLS, with_packed_fills
+from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.names import at_level, short
-from fieldcast.fields.valid import VALID, within_valid_range
-from fieldcast.fields.versions import EXPVER, VERSIONS, one_of_each_time, put_together
+from fieldcast.fields.notes import notes_of
+from fieldcast.fields.valid import within_valid_range
+from fieldcast.fields.versions import EXPVER, one_of_each_time, put_together
 
 DIMS = ("time", "latitude", "longitude")
 KEPT = ("units", "long_name", "standard_name")
-NOTES = (
-    PACKED_FILLS,
-    VALID,
-    VERSIONS,
-)  # attributes between the reading of a file and the check of its values
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
     "latitude": {"latitude", "lat", "lats", "nav_lat"},
@@ -62,7 +58,7 @@ def static(fields: xr.Dataset) -> list[str]:
 
 def axes(dataset: xr.Dataset) -> dict[str, str]:
     """The names that time, latitude and longitude have in a data set of any layout."""
-    return {axis: found for axis in DIMS if (found := _find(dataset, axis)) is not None}
+    return {axis: name for axis in DIMS if (name := _find(dataset, axis)) is not None}
 
 
 def to_contract(
@@ -80,14 +76,14 @@ def to_contract(
     names = None if wanted is None else frozenset(wanted)
     dataset = _named_axes(dataset, where)
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
-    found = {}
+    fields = {}
     for name, array in dataset.data_vars.items():
         if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
             valid = within_valid_range(with_packed_fills(array))
             for new, layer in _layers(valid, str(name), where, names, levels):
-                found[new] = _plain(layer)
+                fields[new] = _plain(layer)
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
-    return xr.Dataset(found, coords=coords, attrs=attrs)
+    return xr.Dataset(fields, coords=coords, attrs=attrs)
 
 
 def select_variables(dataset: xr.Dataset, wanted: Collection[str], where: str) -> xr.Dataset:
@@ -111,27 +107,27 @@ def select_variables(dataset: xr.Dataset, wanted: Collection[str], where: str) -
 
 def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
     """Time, latitude and longitude as dimensions of these names."""
-    found = {axis: _find(dataset, axis) for axis in DIMS}
+    names = {axis: _find(dataset, axis) for axis in DIMS}
     for axis in ("latitude", "longitude"):
-        if found[axis] is None:
+        if names[axis] is None:
             raise InputError(
                 f"{where} has no {axis}: it needs a coordinate with CF units, such as degrees_north"
             )
-        if dataset[found[axis]].ndim == 2:
+        if dataset[names[axis]].ndim == 2:
             raise InputError(
-                f"{where} is on a curvilinear grid ('{found[axis]}' has two dimensions): "
+                f"{where} is on a curvilinear grid ('{names[axis]}' has two dimensions): "
                 "interpolate it to a regular latitude-longitude grid first"
             )
-    if found["latitude"] and dataset[found["latitude"]].dims == dataset[found["longitude"]].dims:
+    if names["latitude"] and dataset[names["latitude"]].dims == dataset[names["longitude"]].dims:
         raise InputError(
             f"{where} is a list of points, not a latitude-longitude grid: put it on a grid first"
         )
-    if found["time"] is None:
+    if names["time"] is None:
         raise InputError(f"{where} has no time axis: it needs a time coordinate with units 'days since ...'")
     refuse_projected(dataset, where)
     for axis in DIMS[1:]:
-        dataset = dataset.assign_coords({found[axis]: in_degrees(dataset[found[axis]], axis, where)})
-    for axis, name in found.items():
+        dataset = dataset.assign_coords({names[axis]: in_degrees(dataset[names[axis]], axis, where)})
+    for axis, name in names.items():
         dataset = _as_dimension(dataset, str(name), axis)
     _check_dates(dataset["time"], where)
     return one_of_each_time(dataset, where)
@@ -249,9 +245,9 @@ def _plain(array: xr.DataArray) -> xr.DataArray:
     """float32 on the contract's dimensions, with its CF attributes and notes on its values, and nothing else."""
     dims = DIMS if "time" in array.dims else DIMS[1:]
     kept = {key: str(array.attrs[key]) for key in (*KEPT, "aliases") if str(array.attrs.get(key, "")).strip()}
-    notes = {key: array.attrs[key] for key in NOTES if key in array.attrs}
     plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32).drop_encoding()
-    return plain.drop_vars([c for c in plain.coords if c not in DIMS]).drop_attrs().assign_attrs(kept | notes)
+    plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).drop_attrs()
+    return plain.assign_attrs(kept | notes_of(array.attrs))
 
 
 def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:

@@ -12,19 +12,8 @@ import math
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-_BYTES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 4,
-    6: 8,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 8,
-}  # of one value, by number of type
+# of one value, by number of type
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 
 
 class Variable(NamedTuple):

@@ -1,0 +1,24 @@
+"""Notes on a variable's values, as attributes between the reading of its file and the check of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fieldcast.fields.fills import PACKED_FILLS
+from fieldcast.fields.valid import VALID
+from fieldcast.fields.versions import VERSIONS
+
+_NOTES = (PACKED_FILLS, VALID, VERSIONS)
+
+
+def notes_of(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """The notes among a variable's attributes."""
+    return {key: attrs[key] for key in _NOTES if key in attrs}
+
+
+def with_notes_of_all(attrs: Sequence[dict[Any, Any]], context: Any = None) -> dict[Any, Any]:
+    """The first file's attributes, with the notes of all files; as xarray's `combine_attrs` has it."""
+    notes = {key: note for of_file in reversed(attrs) for key, note in notes_of(of_file).items()}
+    fills = {value: number for of_file in attrs for value, number in of_file.get(PACKED_FILLS, {}).items()}
+    return {**attrs[0], **notes, **({PACKED_FILLS: fills} if fills else {})}
