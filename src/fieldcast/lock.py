@@ -32,8 +32,8 @@ class Lock:
     def __init__(self) -> None:
         self._root: Path | None = None
         self._held: tuple[Path, int] | None = None  # the data root, and the descriptor of its locked file
-        self._process = os.getpid()
         atexit.register(self._release)  # Ctrl-C and SIGTERM reach no hook of Kedro's
+        os.register_at_fork(after_in_child=self._leave_to_parent)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -48,7 +48,6 @@ class Lock:
         if self._root is None:
             return
         descriptor = take(self._root, tracking.title(run_params))
-        self._process = os.getpid()
         self._held = None if descriptor is None else (self._root, descriptor)
 
     @hook_impl
@@ -62,13 +61,19 @@ class Lock:
         self._release()
 
     def _release(self) -> None:
-        if self._held is None or os.getpid() != self._process:  # in a forked process, whose parent holds it
+        if self._held is None:
             return
         root, descriptor = self._held
         with suppress(OSError):
             _file(root).unlink()
         os.close(descriptor)
         self._held = None
+
+    def _leave_to_parent(self) -> None:
+        """Close the descriptor in a forked process, which would keep the lock of a parent that is killed."""
+        if self._held is not None:
+            os.close(self._held[1])
+            self._held = None
 
 
 def take(root: Path, command: str) -> int | None:
@@ -77,14 +82,16 @@ def take(root: Path, command: str) -> int | None:
     Raises
     ------
     InputError
-        Where another run holds it: who, and since when.
+        Where another run holds it (who, and since when), or may hold it.
     """
     while True:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(_file(root), os.O_RDWR | os.O_CREAT)
-        except OSError:  # what is to be written there says so itself
-            return None
+            descriptor = _open(_file(root))
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and os.access(root, os.W_OK):
+                continue  # another user's run has just given it back
+            return None  # what is to be written there says so itself
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -96,15 +103,40 @@ def take(root: Path, command: str) -> int | None:
             logger.warning("'%s' lies on a file system without locks: start no second run there.", root)
             return None
         if _is_in_place(descriptor, _file(root)):
-            with suppress(OSError):  # a full disk is said where more is written
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, _owner(command))
-            return descriptor
-        os.close(descriptor)  # its owner has just removed it
+            if _is_writable(descriptor):
+                with suppress(OSError):  # a full disk is said where more is written
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, _owner(command))
+                return descriptor
+            try:
+                _file(root).unlink()  # a dead run of another user has left it: one of our own is to be locked
+            except OSError:
+                return descriptor
+        os.close(descriptor)  # it has been removed, by its owner or here
 
 
 def _file(root: Path) -> Path:
     return root / ".lock"
+
+
+def _open(file: Path) -> int:
+    """The descriptor of the file, to write or, where it is another user's, to read: that is enough to lock it."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        try:
+            return os.open(file, os.O_RDONLY)
+        except PermissionError:
+            if not os.access(file.parent, os.W_OK | os.X_OK):
+                raise
+            raise InputError(
+                f"'{file}' of another user cannot be read: have it removed if none of their runs goes on, or choose "
+                "another folder with --params data_root=FOLDER."
+            ) from None
+
+
+def _is_writable(descriptor: int) -> bool:
+    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_RDWR)
 
 
 def _is_in_place(descriptor: int, file: Path) -> bool:
