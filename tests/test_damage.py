@@ -107,6 +107,15 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
             stored.load()
 
 
+def test_a_damaged_table_may_count_as_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_bytes(b"value\n\xff\n")
+    with pytest.raises(DamagedError, match="is damaged"):
+        TableDataset(filepath=str(tmp_path / "a.csv")).load()
+    with caplog.at_level(logging.WARNING):
+        assert TableDataset(filepath=str(tmp_path / "a.csv"), damaged="empty").load().empty
+    assert f"'{tmp_path / 'a.csv'}' is damaged (" in caplog.text and "it is made again" in caplog.text
+
+
 def test_the_error_crosses_processes() -> None:
     error = pickle.loads(pickle.dumps(DamagedError("a.zarr", "it is empty")))
     assert (error.path, error.reason) == ("a.zarr", "it is empty") and "'a.zarr' is damaged" in str(error)

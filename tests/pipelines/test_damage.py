@@ -101,6 +101,15 @@ def test_damaged_fields_are_refused_by_all_and_made_again_by_ingestion(
     assert contents(root) == contents(ingested / "data")
 
 
+def test_a_quality_that_cannot_be_read_is_made_again(project: Any, ingested: Path, root: Path) -> None:
+    file = root / "01_raw/quality.csv"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 128  # no UTF-8
+    file.write_bytes(content)
+    project("ingestion", data_root=root, parameters=source(ingested))
+    assert contents(root) == contents(ingested / "data")
+
+
 @pytest.mark.parametrize(
     ("file", "stage", "made_by"),
     [

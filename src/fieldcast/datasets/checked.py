@@ -1,6 +1,7 @@
 """What was damaged or lost on a disk is refused where it is read, with the name of its folder or file."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Any
 from kedro.io.core import DatasetError
 from numcodecs import CRC32C
 from zarr.storage import LocalStore
+
+logger = logging.getLogger(__name__)
 
 CHUNK = re.compile(r"\d+(\.\d+)*")  # the name of a chunk within its array
 CHECKSUM = CRC32C()  # the last filter of every array: of the bytes as they lie on the disk
@@ -39,6 +42,11 @@ def refusing_damage(path: str) -> Iterator[None]:
             raise
         reason = (str(error).splitlines() or [""])[0][:100].rstrip(".:") or type(error).__name__
         raise DamagedError(path, reason) from error
+
+
+def warn_of_damage(error: DamagedError) -> None:
+    """Log what takes the place of the error where damaged data count as none."""
+    logger.warning("'%s' is damaged (%s): it is made again.", error.path, error.reason)
 
 
 class CheckedStore(LocalStore):

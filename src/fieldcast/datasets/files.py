@@ -13,7 +13,7 @@ import xarray as xr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview, TablePreview
 
-from fieldcast.datasets.checked import refusing_damage
+from fieldcast.datasets.checked import DamagedError, refusing_damage, warn_of_damage
 from fieldcast.datasets.located import Located, one_sentence
 from fieldcast.datasets.replaced import settle
 
@@ -21,10 +21,13 @@ from fieldcast.datasets.replaced import settle
 class FileDataset(Located):
     """One file, replaced in one step; how it is read and written is the subclass's."""
 
-    def __init__(self, *, missing: str = "error", **settings: Any) -> None:
-        """missing: what loading a file that is not there does: "error", or the subclass's own answer."""
+    def __init__(self, *, missing: str = "error", damaged: str = "error", **settings: Any) -> None:
+        """missing: what loading a file that is not there does: "error", or the subclass's own answer.
+
+        damaged: likewise, of a file that cannot be decoded; the answer comes with a warning.
+        """
         super().__init__(**settings)
-        self._if_missing = missing
+        self._if_missing, self._if_damaged = missing, damaged
 
     @abstractmethod
     def _decode(self, content: bytes) -> Any:
@@ -35,7 +38,7 @@ class FileDataset(Located):
         """The file's new content."""
 
     def _nothing(self) -> Any:
-        """What loading gives when the file is missing and that is no error."""
+        """What loading gives when the file is missing or damaged and that is no error."""
         return None
 
     def load(self) -> Any:
@@ -45,8 +48,14 @@ class FileDataset(Located):
                 return self._nothing()
             raise self._missing()
         content = self._fs.cat_file(str(self._path))
-        with refusing_damage(str(self._path)):
-            return self._decode(content)
+        try:
+            with refusing_damage(str(self._path)):
+                return self._decode(content)
+        except DamagedError as error:
+            if self._if_damaged == "error":
+                raise
+            warn_of_damage(error)
+            return self._nothing()
 
     def save(self, data: Any) -> None:
         """Replaces the file."""
@@ -62,7 +71,7 @@ class FileDataset(Located):
         return bool(self._fs.isfile(str(self._path)))
 
     def _describe(self) -> dict[str, Any]:
-        return {**super()._describe(), "missing": self._if_missing}
+        return {**super()._describe(), "missing": self._if_missing, "damaged": self._if_damaged}
 
 
 def replace(path: str, partial: str, content: bytes) -> None:
@@ -180,12 +189,15 @@ class TableDataset(FileDataset):
     """A pandas table without its index, as CSV or Parquet by the suffix; numbers come back as they were.
 
     The pages of a Parquet file carry checksums; one that was damaged is refused with a DamagedError.
-    `missing: empty` loads an empty table when there is no file.
+    `missing: empty` loads an empty table when there is no file, `damaged: empty` when there is a damaged one.
     """
 
-    def __init__(self, *, missing: Literal["error", "empty"] = "error", **settings: Any) -> None:
-        """missing: "error", or "empty"."""
-        super().__init__(missing=missing, **settings)
+    def __init__(
+        self, *, missing: Literal["error", "empty"] = "error", damaged: Literal["error", "empty"] = "error",
+        **settings: Any,
+    ) -> None:  # fmt: skip
+        """missing, damaged: "error", or "empty"."""
+        super().__init__(missing=missing, damaged=damaged, **settings)
         if self._path.suffix not in (".csv", ".parquet"):
             raise DatasetError(f"'{self._path}' is neither .csv nor .parquet: choose one of the two")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Hashable
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview
 from zarr.core.sync import sync
 
-from fieldcast.datasets.checked import CheckedStore, DamagedError, refusing_damage
+from fieldcast.datasets.checked import CheckedStore, DamagedError, refusing_damage, warn_of_damage
 from fieldcast.datasets.encoding import (
     ORDER,
     as_saved,
@@ -26,8 +25,6 @@ from fieldcast.datasets.encoding import (
 )
 from fieldcast.datasets.located import Located, one_sentence
 from fieldcast.datasets.replaced import opened, publish, recover, settle, standing
-
-logger = logging.getLogger(__name__)
 
 LAST = ".zmetadata"  # the last object that a store gets: consolidated metadata of Zarr format 2
 
@@ -52,6 +49,7 @@ class ZarrDataset(Located):
 
     Each chunk carries a checksum, and all are written: a local store that lacks a chunk, or holds a changed one, is
     refused with a DamagedError where that chunk is read, and files are flushed to the disk before they are renamed.
+    Of a remote store a changed chunk is refused, but one that it lacks counts as fill values.
 
     Saving over a store that is still open lazily in this process leaves its readers what they opened: the old
     store is moved aside, they are pointed there, and it is removed when the last of them is gone.
@@ -86,7 +84,7 @@ class ZarrDataset(Located):
                 for block in array.data.blocks.ravel():
                     block.compute()
         except DamagedError as error:
-            logger.warning("'%s' is damaged (%s): it is made again.", error.path, error.reason)
+            warn_of_damage(error)
             return None
         return data
 
