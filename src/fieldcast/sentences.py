@@ -30,16 +30,16 @@ def sentence(error: BaseException) -> str | None:
         if isinstance(one, InputError):
             return str(one)
     for one in chain:
-        if said := _damage(one):
-            return said
+        if text := _damage(one):
+            return text
     for one in reversed(chain):
         if isinstance(one, DatasetError) and "\n" not in str(one):
             return str(one)
     for one in chain:
         for translate in (_parameter, _configuration, _name, _disk, _memory):
-            said = translate(one)
-            if said:
-                return " ".join(said.split())
+            text = translate(one)
+            if text:
+                return " ".join(text.split())
     return None
 
 

@@ -54,14 +54,14 @@ def publish(partial: str, path: PurePosixPath) -> None:
 def settle(folder: str, deep: bool = True) -> None:
     """Make sure that a folder, and if deep all that it holds, is on the disk: it is to outlast a loss of power."""
     walk = list(os.walk(folder)) if deep else [(folder, [], [])]
-    names = [os.path.join(place, file) for place, _, files in walk for file in (*files, "")]
+    paths = [os.path.join(place, file) for place, _, files in walk for file in (*files, "")]
     with ThreadPoolExecutor(FLUSHES) as pool:
-        for _ in pool.map(_flush, names):
+        for _ in pool.map(_flush, paths):
             pass  # raises what one of them has raised
 
 
-def _flush(name: str) -> None:
-    descriptor = os.open(name, os.O_RDONLY)
+def _flush(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
