@@ -1,5 +1,6 @@
 """The documents say what is there: every option, every command, every link."""
 
+import contextvars
 import dataclasses
 import os
 import re
@@ -123,8 +124,10 @@ def project() -> Iterator[dict[str, Any]]:
     try:
         bootstrap_project(ROOT)
         loader = OmegaConfigLoader(str(ROOT / "conf"), **settings.CONFIG_LOADER_ARGS)
+        # in an empty context: no session of a test before is in force
+        pipelines = contextvars.Context().run(pipeline_registry.register_pipelines)
         yield {
-            "pipelines": {*pipeline_registry.register_pipelines(), *TO_BE_ADDED},
+            "pipelines": {*pipelines, *TO_BE_ADDED},
             "parameters": loader["parameters"],
         }
     finally:
