@@ -152,6 +152,11 @@ time.sleep(60)
         run.kill()
         run.wait()
         os.kill(worker, 0)
+        late = time.monotonic() + 30
+        while (
+            not is_free(tmp_path) and time.monotonic() < late
+        ):  # a worker born a moment ago may not have begun
+            time.sleep(0.05)
         descriptor = take(tmp_path, "kedro run")
         assert descriptor is not None
         os.close(descriptor)

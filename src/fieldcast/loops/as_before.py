@@ -12,8 +12,8 @@ from fieldcast.fields.names import short
 from fieldcast.loops.codec import GRID, FieldCodec
 
 PARTS = ("", "_mean", "_spread", "_suspect")
-# of the packed or of the observed values; no longer true
-RANGE = re.compile("^(valid_|actual_range)")
+# of the packed or of the observed values, no longer true; and notes made while they were read
+RANGE = re.compile("^(fieldcast_|valid_|actual_range)")
 
 
 def as_before(
