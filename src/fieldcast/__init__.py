@@ -15,9 +15,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-# Before torch is imported: its threads spin while they wait, and beside two busy processes a training step of
-# `forecast.crps_ensemble` takes 12 times as long as on quiet cores; with threads that sleep at once, twice as long on
-# quiet cores. Some microseconds of spinning cost neither: 1.0 and 2.6. The first is for other runtimes than GNU's.
+# Before torch is imported. Its threads spin while they wait, which beside other busy processes multiplies the time of a
+# training step; threads that sleep at once double it on quiet cores. Some microseconds of spinning cost neither. The
+# first is for other runtimes than GNU's, which looks at the second.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

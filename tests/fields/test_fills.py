@@ -16,7 +16,7 @@ from fieldcast.fields.sources import Source
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]
 PACKING = {"scale_factor": 0.1, "add_offset": 1e5}
-TODO = "declare it as the variable's _FillValue"
+REMEDY = "declare it as the variable's _FillValue"
 
 
 @pytest.mark.parametrize("value", [1e20, 1e15, -9999.0, -999.0, 32767.0, -32768.0])
@@ -32,7 +32,7 @@ def test_far_from_all_other_values_at_one_cell_and_time(
         f"weather.nc' holds {value:g} 1 times, first at 2001-01-08T00:00:00, latitude -30, longitude 120"
         in text
     )
-    assert "far outside all other values (2" in text and TODO in text and "\n" not in text
+    assert "far outside all other values (2" in text and REMEDY in text and "\n" not in text
 
 
 @pytest.mark.parametrize("value", [-999.0, 32767.0])
@@ -50,7 +50,7 @@ def test_at_all_times_of_a_cell(make_weather: Make, value: float, chunks: int | 
         f"'z' of the data holds {value:g} at all times of 2 cells, the first at latitude -30, longitude 12"
         in text
     )
-    assert TODO in text and "\n" not in text
+    assert REMEDY in text and "\n" not in text
 
 
 @pytest.mark.parametrize("value", [-999.0, 32767.0, -9999.0])
@@ -77,7 +77,7 @@ def test_packed_at_all_land_cells(make_weather: Make, write: Write, number: int)
     with pytest.raises(InputError) as caught:
         ingest_source(Source(path=write(data)))
     value = float(np.float32(number * 0.1 + 1e5))
-    assert f"holds {value:g} ({number} as packed) " in str(caught.value) and TODO in str(caught.value)
+    assert f"holds {value:g} ({number} as packed) " in str(caught.value) and REMEDY in str(caught.value)
 
 
 def test_packed_land_next_to_the_range_of_the_others(make_weather: Make, write: Write) -> None:

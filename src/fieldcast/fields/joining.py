@@ -12,7 +12,7 @@ from fieldcast.fields.notes import with_notes_of_all
 
 
 def joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
-    """Of (path, data set) of each file, in the order of the paths.
+    """Join the data sets of several files, given as (path, data set) in the order of the paths.
 
     Raises InputError for files of another grid, of other times, or in other units.
     """

@@ -16,7 +16,7 @@ def is_packed(array: xr.DataArray) -> bool:
 
 
 def packed_type(array: xr.DataArray) -> np.dtype:
-    """Of the whole numbers in the file; without a sign where the file says so, though its format cannot."""
+    """The type of the whole numbers in the file: unsigned where an attribute says so, which the format cannot."""
     dtype = np.dtype(array.encoding["dtype"])
     return np.dtype(f"u{dtype.itemsize}") if array.encoding.get("_Unsigned") == "true" else dtype
 

@@ -220,7 +220,7 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
 
 
 def _options(path: str) -> dict[str, Any]:
-    """Of the client of an address."""
+    """Options of the client that reads an address."""
     return _ANONYMOUS.get(urlsplit(path).scheme, {})
 
 

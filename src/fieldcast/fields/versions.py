@@ -29,7 +29,7 @@ class Choice(NamedTuple):
 
 
 def one_of_each_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
-    """Of times that are there in several versions the final one; `expver` belongs to time."""
+    """Keep the final version of each time that a data set holds in several; `expver` is a coordinate of time."""
     if EXPVER not in dataset.variables or dataset[EXPVER].dims != ("time",):
         return dataset
     ranks = _ranks(dataset[EXPVER].values)

@@ -177,6 +177,7 @@ class OptimalInterpolation(Solved):
         state = self.anomalies.shape[1:]
         b, e = self._flat(background), self._flat(errors)  # (B, N), (B, M, N)
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
+        numbers = torch.arange(len(p), device=b.device)
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
         for seen in observations(self.places, c.observed, c.mask):
             gain, o = self.gain(seen, c.noise, fold), seen.index
@@ -187,13 +188,10 @@ class OptimalInterpolation(Solved):
                 # independent of what else `draws` gives
                 stream = replace(draws.fork(0), datum=draws.datum[rows])
                 eps = stream.normal(len(o)) * error
-                eps_of_pool = (
-                    Draws(SPREAD_SEED, torch.arange(len(p), device=b.device)).normal(len(o))[:, 0] * error
-                )
+                eps_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * error
                 parts = innovation[some], (eps - e[rows][..., o]).flatten(0, 1), eps_of_pool - p[:, o]
-                mean, members, deviations = gain(torch.cat(parts), excess).split(
-                    [len(part) for part in parts]
-                )
+                sizes = [len(part) for part in parts]
+                mean, members, deviations = gain(torch.cat(parts), excess).split(sizes)
                 m[rows] = b[rows] + mean
                 d[rows] = m[rows][:, None] + e[rows] + members.unflatten(0, eps.shape[:2])
                 if doubt.any():
