@@ -1,14 +1,14 @@
 """Without an error the truth to the last bit; with one, an ensemble that nobody can tell from the truth."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from fieldcast.fields.calendars import iso
-from fieldcast.fields.planet.dynamics import Planet
 from fieldcast.fields.planet.perfect import draw_pairs, fingerprint, initial_states, perfect_model
 from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
 
@@ -124,22 +124,16 @@ def test_a_member_depends_on_seed_start_and_number_alone(
 
 
 def test_one_thread_of_blas_while_it_runs_and_the_callers_between(
-    planet: xr.Dataset, states: xr.Dataset, training: list[str], monkeypatch: pytest.MonkeyPatch
+    planet: xr.Dataset,
+    states: xr.Dataset,
+    training: list[str],
+    threads: Callable[[], set[int]],
+    threads_of_days: set[int],
 ) -> None:
-    def threads() -> set[int]:
-        return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
-
-    inside, next_day = set(), Planet.next_day
-
-    def watched(*arguments: Any) -> Any:
-        inside.update(threads())
-        return next_day(*arguments)
-
-    monkeypatch.setattr(Planet, "next_day", watched)
     with threadpool_limits(2, "blas"):
         pieces = perfect_model(states, asked(planet, leads=2), training, 0.05, seed=0)
         assert [threads() for _ in pieces] == [{2}, {2}]
-    assert inside == {1}
+    assert threads_of_days == {1}
 
 
 def test_the_fingerprint_knows_all_that_counts(planet: xr.Dataset, states: xr.Dataset) -> None:

@@ -1,16 +1,16 @@
 """The diagnosed variables against closed forms and finite differences; the dataset against its contract."""
 
 import json
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cftime
 import numpy as np
 import pytest
 import xarray as xr
 from pydantic import ValidationError
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from fieldcast.fields.planet.dynamics import OMEGA, RADIUS, Planet
 from fieldcast.fields.planet.sphere import Sphere, equiangular_latitudes
@@ -32,11 +32,6 @@ TINY = PlanetOptions(years=0.1, spin_up=20, truncation=7, step=0.25, n_longitude
 @pytest.fixture(scope="module")
 def dataset() -> xr.Dataset:
     return simulate(TINY, seed=0)
-
-
-def threads() -> set[int]:
-    """Numbers of threads that BLAS uses at present."""
-    return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
 
 
 def test_weather_of_solid_rotation() -> None:
@@ -162,18 +157,11 @@ def test_fields_are_rounded(dataset: xr.Dataset) -> None:
 
 
 def test_one_thread_while_a_day_is_simulated_and_the_callers_threads_between(
-    monkeypatch: pytest.MonkeyPatch,
+    threads: Callable[[], set[int]], threads_of_days: set[int]
 ) -> None:
-    inside, next_day = set(), Planet.next_day
-
-    def watched(*arguments: Any) -> Any:
-        inside.update(threads())
-        return next_day(*arguments)
-
-    monkeypatch.setattr(Planet, "next_day", watched)
     with threadpool_limits(2, "blas"):
         between = [threads() for _ in islice(simulation(TINY, seed=0, progress=False), 2)]
-    assert inside == {1} and all(counts == {2} for counts in between)
+    assert threads_of_days == {1} and all(counts == {2} for counts in between)
 
 
 def test_the_default_planet_has_weather() -> None:
