@@ -21,19 +21,21 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.encoding.anomalies import FieldCodec, space_of
+from fieldcast.encoding.options import Sparsification
+from fieldcast.encoding.selection import evenly
 from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.planet.weather import PlanetOptions, simulate
-from fieldcast.loops.codec import FieldCodec, space_of
-from fieldcast.loops.fit import solve
-from fieldcast.loops.options import Fit, Sparsification
-from fieldcast.loops.tasks import Reconstruct, evenly
 from fieldcast.models import masks
 from fieldcast.models.core import Context, Solved, Space
-from fieldcast.models.draws import Draws
 from fieldcast.models.gappy_pca import GappyPCA
 from fieldcast.models.interpolation import Linear
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.batches import ReconstructionBatches
+from fieldcast.training.loop import solve
+from fieldcast.training.options import Fit
 
 VARIABLE, QUANTILE, SHARE = "t650", 0.99, 0.25
 NOISES, PATTERNS, FRACTIONS = (0.0, 0.1), ("random", "swaths"), (0.05, 0.1, 0.2, 0.5)
@@ -63,20 +65,20 @@ def quarters(shape: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def case(
-    test: Reconstruct, times: int, noise: float, pattern: str, k: float
+    test: ReconstructionBatches, times: int, noise: float, pattern: str, k: float
 ) -> tuple[Float[Tensor, "b v y x"], Context]:
     """Evenly spaced test times through a few masks."""
     index = evenly(len(test), times)
     x, number = test.x[index], torch.arange(len(index)) % MASKS
-    mask = masks.draw((pattern,), (k, k), Draws(7, number), test.space).expand_as(x)
-    y = x + noise * Draws(11, index).normal(*x.shape[1:])[:, 0]
+    mask = masks.draw((pattern,), (k, k), RandomStreams(7, number), test.space).expand_as(x)
+    y = x + noise * RandomStreams(11, index).normal(*x.shape[1:])[:, 0]
     return x, Context(len(x), observed=y * mask, mask=mask, day=test.day[index], noise=noise)
 
 
 def drawn(model: Solved, c: Context) -> Float[Tensor, "b m v y x"]:
     members = 1 if model.deterministic else MEMBERS
     rows = torch.arange(c.rows).split(ROWS)
-    return torch.cat([model.sample(c[part], Draws(3, part, members)) for part in rows])
+    return torch.cat([model.sample(c[part], RandomStreams(3, part, members)) for part in rows])
 
 
 def line(model: Solved | None, space: Space, x: Tensor, c: Context) -> str:
@@ -101,7 +103,7 @@ def report(times: int) -> Iterator[str]:
         for noise in NOISES:
             options = Sparsification(noise=noise)
             parts = [
-                Reconstruct(codec.encode(part), codec.days(part["time"]), space, options)
+                ReconstructionBatches(codec.encode(part), codec.days(part["time"]), space, options)
                 for part in (train, validation, test)
             ]
             models: dict[str, Solved | None] = {"climatology": None}

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from scores.probability import crps_for_ensemble
 
-from fieldcast.verification.statistics import fair_crps
+from fieldcast.scores.statistics import fair_crps
 
 ROUNDS = 7
 TIMES, MEMBERS, CELLS = 64, 19, (32, 64)

@@ -22,8 +22,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from fieldcast.models.core import Batch, Context, Space
-from fieldcast.models.draws import Draws
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
+from fieldcast.models.random_streams import RandomStreams
 
 VARIABLES, ROWS, COLUMNS, DAYS = 4, 32, 64, 2000
 MASKS, FIELDS, MEMBERS, NOISE = 8, 8, 4, 0.1
@@ -74,11 +74,13 @@ def ours(model: OptimalInterpolation, x: torch.Tensor, masks: torch.Tensor) -> t
     """Fields per second, and the means of the first mask."""
     mask = masks.repeat_interleave(FIELDS, dim=0)
     c = Context(len(x), observed=x * mask, mask=mask, noise=NOISE)
-    model.moments(c[:FIELDS], Draws(0, torch.arange(FIELDS), MEMBERS))  # the covariance is made on first use
+    model.moments(
+        c[:FIELDS], RandomStreams(0, torch.arange(FIELDS), MEMBERS)
+    )  # the covariance is made on first use
     best = 0.0
     for _ in range(REPEATS):
         start = time.perf_counter()
-        m, _, _ = model.moments(c, Draws(0, torch.arange(len(x)), MEMBERS))
+        m, _, _ = model.moments(c, RandomStreams(0, torch.arange(len(x)), MEMBERS))
         best = max(best, len(x) / (time.perf_counter() - start))
     return best, m[:FIELDS]
 

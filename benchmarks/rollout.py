@@ -26,13 +26,13 @@ from torch import Tensor
 
 from benchmarks.training_step import planet_sized
 from fieldcast.datasets import ZarrDataset
+from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.ingest import ingest
-from fieldcast.loops.codec import FieldCodec, space_of
-from fieldcast.loops.forecasts import Forecaster, forecast
-from fieldcast.loops.rollout import rollout
+from fieldcast.inference.ensemble_forecast import Forecaster, forecast
+from fieldcast.inference.rollout import rollout
 from fieldcast.models.core import Context, place
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import VAE
 
@@ -56,7 +56,7 @@ def context(one: Stepped, members: int) -> Context:
 @torch.no_grad()
 def ours(one: Stepped, members: int, steps: int) -> None:
     start = torch.zeros(1, dtype=torch.long, device=one.space.area.device)
-    for _ in rollout(one, context(one, members), Draws(0, start, members), steps):
+    for _ in rollout(one, context(one, members), RandomStreams(0, start, members), steps):
         pass
 
 
@@ -113,7 +113,7 @@ def stored(steps: int) -> None:
 def memory(steps: int) -> float:
     """Peak memory in MB of a process that rolls out so many steps to a store."""
     code = (
-        "import torch; from benchmarks.rollout import stored; from fieldcast.loops.costs import peak_mb; "
+        "import torch; from benchmarks.rollout import stored; from fieldcast.encoding.costs import peak_mb; "
         f"stored({steps}); print(peak_mb(torch.device('cpu')))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -32,16 +32,17 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fieldcast.loops.fit import stretches
-from fieldcast.loops.options import Fit
-from fieldcast.loops.recipe import initialised
-from fieldcast.loops.state_codecs import ImageCodec, space_of_images
-from fieldcast.loops.tasks import Sample
-from fieldcast.loops.training import Training, batch_index
+from fieldcast.encoding.selection import batch_index
+from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.models.core import Context
 from fieldcast.models.diffusion import Diffusion, TimedUNet
-from fieldcast.models.draws import Draws
-from fieldcast.models.pixels import Treatment
+from fieldcast.models.image_transforms import Treatment
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.batches import StateBatches
+from fieldcast.training.loop import stretches
+from fieldcast.training.options import Fit
+from fieldcast.training.run import initialised
+from fieldcast.training.state import Training
 
 try:
     from denoising_diffusion_pytorch import GaussianDiffusion
@@ -72,12 +73,12 @@ DDPM_CONFIG = {
 }  # fmt: skip
 
 
-def images(count: int, treatment: Treatment, seed: int, scored: bool = False) -> Sample:
+def images(count: int, treatment: Treatment, seed: int, scored: bool = False) -> StateBatches:
     """Random images, dark for the most part as digits are: a sixth of the cells is above half."""
     generator = torch.Generator().manual_seed(seed)
     grey = (LEVELS * torch.rand(count, 1, SIDE, SIDE, generator=generator) ** 4).floor()
     space = space_of_images(xr.Dataset(coords={"y": range(SIDE), "x": range(SIDE)}))
-    return Sample(grey, None, space, ImageCodec(treatment, LEVELS), scored)
+    return StateBatches(grey, None, space, ImageCodec(treatment, LEVELS), scored)
 
 
 def weights(ours: nn.Module, theirs: nn.Module) -> int:
@@ -116,7 +117,7 @@ class TheirDecoder(BaseDecoder):
         return ModelOutput(reconstruction=self.layers(z))
 
 
-def pythae_trainer(training: Sample, validation: Sample) -> BaseTrainer:
+def pythae_trainer(training: StateBatches, validation: StateBatches) -> BaseTrainer:
     """pythae's trainer on the same images, ready for its first epoch."""
     logging.disable(logging.INFO)  # its modules print what they do
     datasets = (BaseDataset(next(one.states()).x, torch.zeros(len(one))) for one in (training, validation))
@@ -166,10 +167,10 @@ class TheirNetwork(nn.Module):
         return self.network(x, t, Context(len(x)))
 
 
-def our_training(run: Training, task: Sample) -> None:
+def our_training(run: Training, task: StateBatches) -> None:
     for _ in range(STEPS):
         index = batch_index(run.step, run.seed, None, len(task), run.options.batch)
-        draws = Draws(run.seed, index, run.options.members, run.step)
+        draws = RandomStreams(run.seed, index, run.options.members, run.step)
         run.update(run.model.loss(task.batch(index, draws), draws).total)
 
 
@@ -185,7 +186,7 @@ def their_training(model: GaussianDiffusion, optimiser: torch.optim.Adam, averag
 
 
 def our_chain(model: Diffusion) -> None:
-    list(islice(model.trajectory(Context(DDPM_BATCH), Draws(0, torch.arange(DDPM_BATCH))), CHAIN))
+    list(islice(model.trajectory(Context(DDPM_BATCH), RandomStreams(0, torch.arange(DDPM_BATCH))), CHAIN))
 
 
 def their_chain(model: GaussianDiffusion) -> None:

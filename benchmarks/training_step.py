@@ -18,21 +18,23 @@ from collections.abc import Callable
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fieldcast.loops.options import Fit, Sparsification, TrainingMasks
-from fieldcast.loops.recipe import initialised
-from fieldcast.loops.tasks import Reconstruct
-from fieldcast.loops.training import Training, batch_index
+from fieldcast.encoding.options import Sparsification, TrainingMasks
+from fieldcast.encoding.selection import batch_index
 from fieldcast.models.core import Batch, Context, Space
-from fieldcast.models.draws import Draws
 from fieldcast.models.masks import PATTERNS
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.batches import ReconstructionBatches
+from fieldcast.training.options import Fit
+from fieldcast.training.run import initialised
+from fieldcast.training.state import Training
 
 VARIABLES, ROWS, COLUMNS, DAYS = 4, 32, 64, 1000
 STEPS, STRETCHES = 5, 28
 
-Sampler = Callable[[Reconstruct, int, int], tuple[Batch, Draws]]
+Sampler = Callable[[ReconstructionBatches, int, int], tuple[Batch, RandomStreams]]
 
 
-def planet_sized(*patterns: str) -> Reconstruct:
+def planet_sized(*patterns: str) -> ReconstructionBatches:
     latitude = torch.linspace(-87, 87, ROWS).deg2rad()
     longitude = torch.arange(COLUMNS) * (2 * torch.pi / COLUMNS)
     cos = latitude.cos()[:, None]
@@ -45,29 +47,29 @@ def planet_sized(*patterns: str) -> Reconstruct:
     )  # fmt: skip
     x = torch.randn(DAYS, VARIABLES, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1))
     options = Sparsification(noise=0.1, training=TrainingMasks(patterns=patterns))
-    return Reconstruct(x, torch.rand(DAYS), space, options)
+    return ReconstructionBatches(x, torch.rand(DAYS), space, options)
 
 
-def drawn(task: Reconstruct, step: int, size: int) -> tuple[Batch, Draws]:
+def drawn(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, RandomStreams]:
     """The batch of a step of our loop."""
     index = batch_index(step, 0, None, len(task), size)
-    draws = Draws(0, index, step=step)
+    draws = RandomStreams(0, index, step=step)
     return task.batch(index, draws), draws
 
 
-def scattered(task: Reconstruct, step: int, size: int) -> tuple[Batch, Draws]:
+def scattered(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, RandomStreams]:
     """What torch's own samplers draw."""
     index = torch.randperm(len(task))[:size]
     x, k = task.x[index], torch.exp(-5.3 + 4.6 * torch.rand(size, 1, 1, 1))  # log-uniform, 0.5 to 50 %
     mask = (torch.rand(size, 1, ROWS, COLUMNS) < k).expand_as(x)
     observed = torch.where(mask, x + 0.1 * torch.randn_like(x), 0.0)
-    return Batch(x, Context(size, observed=observed, mask=mask, day=task.day[index])), Draws(0, index)
+    return Batch(x, Context(size, observed=observed, mask=mask, day=task.day[index])), RandomStreams(0, index)
 
 
 class Ours:
     """Steps of our loop."""
 
-    def __init__(self, task: Reconstruct, config: dict[str, object]):
+    def __init__(self, task: ReconstructionBatches, config: dict[str, object]):
         self.task, self.run = task, Training(initialised(config, task.space, 0), Fit(), 0)
 
     def __call__(self) -> None:
@@ -80,7 +82,11 @@ class Bare:
     """A plain torch loop over the batches of `draw`; with a `decay`, of the moving average of its weights too."""
 
     def __init__(
-        self, task: Reconstruct, config: dict[str, object], draw: Sampler, decay: float | None = None
+        self,
+        task: ReconstructionBatches,
+        config: dict[str, object],
+        draw: Sampler,
+        decay: float | None = None,
     ):
         self.task, self.draw, self.step = task, draw, 0
         self.model = initialised(config, task.space, 0)

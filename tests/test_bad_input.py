@@ -20,11 +20,12 @@ import xarray as xr
 from kedro.pipeline.node import Node
 
 from fieldcast.datasets import ZarrDataset
+from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
-from fieldcast.loops.adopt import adopt
-from fieldcast.loops.options import File, Limits, Predict
+from fieldcast.frame.error_messages import sentence
+from fieldcast.inference.external_forecasts import adopt
+from fieldcast.inference.options import File, Predict
 from fieldcast.pipelines.predict.nodes import predict
-from fieldcast.sentences import sentence
 
 ROOT = Path(__file__).parents[1]
 TIMES = 60

@@ -16,25 +16,17 @@ import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.framework.startup import bootstrap_project
 
-from fieldcast import checks, experiments, pipeline_registry, settings, tracking
+from fieldcast import experiments, pipeline_registry, settings
+from fieldcast.encoding.options import Limits, PerfectModel, Rollout, Sparsification, Stability, TrainingMasks
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet.weather import PlanetOptions
 from fieldcast.fields.splits import Splits
-from fieldcast.loops.options import (
-    Evaluation,
-    File,
-    Fill,
-    Fit,
-    Limits,
-    PerfectModel,
-    Rollout,
-    Sparsification,
-    Stability,
-    Tables,
-    TrainingMasks,
-)
+from fieldcast.frame import preflight
+from fieldcast.frame.tracking import metadata
+from fieldcast.inference.options import Evaluation, File, Fill, Tables
 from fieldcast.models.core import Context, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.options import Fit
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "conf/local/README.md"]
@@ -60,10 +52,10 @@ def keys() -> Iterator[tuple[str, str]]:
     """Every key that a user can set, and where it is from."""
     for one in OPTIONS:
         yield from ((one.__name__, field.name) for field in dataclasses.fields(one))
-    yield from (("tracking", name) for name in tracking.OPTIONS)
+    yield from (("tracking", name) for name in metadata.OPTIONS)
     yield from (("experiments", name) for name in experiments.KEYS)
     for file in [*ROOT.glob("conf/base/parameters/*.yml"), ROOT / "conf/base/globals.yml"]:
-        for name in dict(checks.leaves(yaml.safe_load(file.read_text()))):
+        for name in dict(preflight.leaves(yaml.safe_load(file.read_text()))):
             yield from ((file.name, part) for part in name.split("."))
 
 
@@ -144,7 +136,7 @@ def test_kedro_commands_can_be_given(command: str, project: dict[str, Any]) -> N
     env = asked.get("--env", "base")
     assert env == "<name>" or (ROOT / "conf" / env).is_dir()
     given = dict(pair.split("=", 1) for pair in asked.get("--params", "seed=0").split(","))
-    checks.check_keys(given, project["parameters"], ROOT / "conf")
+    preflight.check_keys(given, project["parameters"], ROOT / "conf")
 
 
 @pytest.mark.parametrize("command", commands("make"))
@@ -215,6 +207,8 @@ def test_the_example_of_a_model_works() -> None:
     mask = torch.zeros(2, 1, 6, 8, dtype=torch.bool)
     mask[..., 1::2, ::3] = True
     truth = torch.stack([torch.full((1, 6, 8), 3.0), latitude[None]])
-    draw = model.sample(Context(2, observed=truth * mask, mask=mask), Draws(0, torch.arange(2), 1, 0))[:, 0]
+    draw = model.sample(
+        Context(2, observed=truth * mask, mask=mask), RandomStreams(0, torch.arange(2), 1, 0)
+    )[:, 0]
     torch.testing.assert_close(draw[0], truth[0])
     torch.testing.assert_close(draw[1][mask[1]], truth[1][mask[1]])

@@ -51,7 +51,7 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
     stages = {
         "ingestion",
         "sparsification",
-        "initialisation",
+        "initial_times",
         "training",
         "reconstruction",
         "evaluation",
@@ -98,15 +98,15 @@ def test_a_task_has_the_preparation_that_it_needs(project: Path) -> None:
     write(project, "forecast.mine", "model: {type: climatology.Climatology}")
     found = register_pipelines()
     ingestion, sparsification = nodes(found["ingestion"]), nodes(found["sparsification"])
-    initialisation = nodes(found["initialisation"])
-    assert ingestion and sparsification and initialisation
+    initial_times = nodes(found["initial_times"])
+    assert ingestion and sparsification and initial_times
     for name in ("reconstruct", "reconstruct.linear"):
         assert nodes(found[name]) >= ingestion | sparsification
-        assert not nodes(found[name]) & initialisation
+        assert not nodes(found[name]) & initial_times
     for name in ("forecast", "forecast.mine"):
-        assert nodes(found[name]) >= ingestion | initialisation
+        assert nodes(found[name]) >= ingestion | initial_times
         assert not nodes(found[name]) & sparsification
-    assert nodes(found["__default__"]) >= ingestion | sparsification | initialisation
+    assert nodes(found["__default__"]) >= ingestion | sparsification | initial_times
 
 
 def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> None:

@@ -6,8 +6,9 @@
     model = fieldcast.load("data/06_models/forecast/crps_ensemble/checkpoint.safetensors")
     future = model.forecast(dataset, steps=10)      # from the last states of the data set
 
-Packages: `models` (what p(x | c) is), `fields` (data), `verification` (scores, figures, report), `loops` (training and
-drawing: the bridge between the three), `pipelines` (the Kedro stages, thin).
+Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),
+`training`, `inference`, `scores`, `figures` and `report` (how good a model is), `pipelines` (the Kedro stages, thin),
+`datasets` (what the catalog is made of) and `frame` (checks, error messages, the lock, tracking).
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from fieldcast.loops.load import TrainedModel
+    from fieldcast.inference.trained_model import TrainedModel
 
 
 def load(path: str | Path, device: str = "auto", **how: Any) -> TrainedModel:
-    """The trained model of a checkpoint file; `how`, feed and options, see `fieldcast.loops.load.load`."""
-    from fieldcast.loops.load import load as load_checkpoint  # here: torch takes a second to import
+    """The trained model of a checkpoint file; `how`, feed and options, see `fieldcast.inference.trained_model.load`."""
+    from fieldcast.inference.trained_model import (
+        load as load_checkpoint,  # here: torch takes a second to import
+    )
 
     return load_checkpoint(path, device, **how)

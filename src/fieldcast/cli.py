@@ -12,7 +12,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
-from fieldcast.sentences import sentence
+from fieldcast.frame.error_messages import sentence
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

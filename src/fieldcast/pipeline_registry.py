@@ -24,7 +24,7 @@ from fieldcast.experiments import Experiment, demo, experiments, requirements
 
 PREPARATION = {  # once for all experiments of the task
     "reconstruct": ("ingestion", "sparsification"),
-    "forecast": ("ingestion", "initialisation"),
+    "forecast": ("ingestion", "initial_times"),
     "sample": ("ingestion", "features"),
 }
 LIFE = {  # once for each experiment of the task

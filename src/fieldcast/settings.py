@@ -9,9 +9,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from kedro.config import OmegaConfigLoader
 
-from fieldcast.checks import Checks
-from fieldcast.hooks import Tracking
-from fieldcast.lock import Lock
+from fieldcast.frame.lock import Lock
+from fieldcast.frame.preflight import Checks
+from fieldcast.frame.tracking.hook import Tracking
 
 # set FIELDCAST_CONF where the package is installed without its project
 CONF_SOURCE = os.environ.get("FIELDCAST_CONF", "conf")

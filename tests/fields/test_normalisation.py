@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from fieldcast import geometry
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, climatology, grid, normalisation
+from fieldcast.fields import calendars, climatology, normalisation
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.splits import make, select
 
@@ -53,7 +54,7 @@ def test_area_weights_against_numpy(make_weather: Make) -> None:
     fields["t2m"][:, 2, 3] = np.nan
     exists = np.isfinite(fields["t2m"][0].values)
     weight = np.broadcast_to(
-        grid.cell_areas(fields["latitude"], fields["longitude"], exists), fields["t2m"].shape
+        geometry.cell_areas(fields["latitude"], fields["longitude"], exists), fields["t2m"].shape
     )
     x = np.nan_to_num(fields["t2m"].values.astype(np.float64))
     mean = np.average(x, weights=weight)

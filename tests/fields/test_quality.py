@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fieldcast.errors import InputError
-from fieldcast.fields.mending import mend
 from fieldcast.fields.quality import inspect, table
+from fieldcast.fields.repair import mend
 
 Make = Callable[..., xr.Dataset]
 

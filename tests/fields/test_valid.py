@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
+from fieldcast.fields.conventions import to_contract
 from fieldcast.fields.ingest import ingest_source
-from fieldcast.fields.layout import to_contract
 from fieldcast.fields.sources import Source, open_source, read_file
 
 Make = Callable[..., xr.Dataset]

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
+from fieldcast.fields.conventions import to_contract
 from fieldcast.fields.ingest import ingest, ingest_source
-from fieldcast.fields.layout import to_contract
 from fieldcast.fields.sources import Source
 
 Make = Callable[..., xr.Dataset]

@@ -7,17 +7,17 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from fieldcast.loops.tasks import Forecast
 from fieldcast.models.analogue import Analogue
 from fieldcast.models.core import Context
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.batches import ForecastWindows
 
 YEAR = 365
 
 
 def history(space, count, seed=0):
     """A smooth walk, so that days next to each other are alike."""
-    x = Draws(seed, torch.arange(count)).normal(*space.state)[:, 0]
+    x = RandomStreams(seed, torch.arange(count)).normal(*space.state)[:, 0]
     for t in range(1, count):
         x[t] = 0.9 * x[t - 1] + 0.19**0.5 * x[t]
     return x
@@ -26,7 +26,9 @@ def history(space, count, seed=0):
 def solved(space, x, segment=None, neighbours=5.0):
     segment = torch.zeros(len(x), dtype=torch.long) if segment is None else segment
     model = Analogue(space)
-    model.solve(Forecast(x, torch.arange(len(x)) % YEAR / YEAR, segment, space, model.history).states())
+    model.solve(
+        ForecastWindows(x, torch.arange(len(x)) % YEAR / YEAR, segment, space, model.history).states()
+    )
     model.choose(neighbours=neighbours)
     return model
 
@@ -42,7 +44,7 @@ def test_members_follow_the_neighbours_that_a_library_finds(space):
     x = history(space, 200)
     model = solved(space, x)
     now = history(space, 6, seed=1)
-    drawn = model.sample(Context(6, past=now[:, None]), Draws(0, torch.arange(6), members=300))
+    drawn = model.sample(Context(6, past=now[:, None]), RandomStreams(0, torch.arange(6), members=300))
     followed = numbers(drawn, x) - 1
     weight = (space.area / space.area.sum() / 2).sqrt().expand(space.state).flatten()
     search = NearestNeighbors(n_neighbors=5).fit((x[:-1].flatten(1) * weight).numpy())
@@ -60,7 +62,7 @@ def test_the_successor_is_of_the_season_sought(space):
     model = solved(space, x, neighbours=100.0)
     sought = torch.tensor([0.02, 0.6])
     c = Context(2, past=history(space, 2, seed=1)[:, None], day=sought)
-    days = numbers(model.sample(c, Draws(0, torch.arange(2), members=100)), x) % YEAR / YEAR
+    days = numbers(model.sample(c, RandomStreams(0, torch.arange(2), members=100)), x) % YEAR / YEAR
     away = (days - sought[:, None] + 0.5) % 1 - 0.5
     assert away.abs().max() <= 45 / YEAR + 1e-6
     assert away.abs().max() > 30 / YEAR
@@ -73,7 +75,7 @@ def test_in_a_rollout_a_member_is_a_stretch_of_history(space):
     c = Context(2, past=history(space, 2, seed=1)[:, None]).repeat(4)
     places = []
     for step in range(1, 80):
-        drawn = model.sample(c, Draws(0, torch.arange(2), members=4, step=step).per_row())[:, 0]
+        drawn = model.sample(c, RandomStreams(0, torch.arange(2), members=4, step=step).per_row())[:, 0]
         places.append(numbers(drawn[:, None], x)[:, 0])
         c = c.advance(drawn * (1 + 1e-4), 1 / YEAR)
     path = torch.stack(places)  # (step, member)
@@ -87,7 +89,7 @@ def test_fewer_states_than_neighbours_are_enough(space):
     x = history(space, 12)
     model = solved(space, x, neighbours=200.0)
     c = Context(1, past=history(space, 1, seed=1)[:, None], day=torch.tensor([0.01]))
-    drawn = numbers(model.sample(c, Draws(0, torch.arange(1), members=500)), x)
+    drawn = numbers(model.sample(c, RandomStreams(0, torch.arange(1), members=500)), x)
     assert set(drawn[0].tolist()) == set(range(1, 12))
 
 
@@ -98,9 +100,9 @@ def test_draws_do_not_depend_on_the_batch_and_missing_cells_say_nothing(space):
     x = history(space, 100)
     model = solved(space, x.masked_fill(~exists, torch.nan))
     past = history(space, 3, seed=1)[:, None]
-    whole = model.sample(Context(3, past=past), Draws(0, torch.arange(3), members=4))
+    whole = model.sample(Context(3, past=past), RandomStreams(0, torch.arange(3), members=4))
     hidden = past.masked_fill(~exists, torch.nan)
-    alone = model.sample(Context(1, past=hidden[1:2]), Draws(0, torch.tensor([1]), members=4))
+    alone = model.sample(Context(1, past=hidden[1:2]), RandomStreams(0, torch.tensor([1]), members=4))
     assert torch.equal(alone[0], whole[1])
     assert not whole[..., ~exists].any()
 
@@ -111,7 +113,7 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one(space):
     fresh.load_state_dict(model.state_dict(), strict=True)
     assert fresh.chosen() == {"neighbours": 10.0}
     c = Context(2, past=history(space, 2, seed=1)[:, None], day=torch.tensor([0.1, 0.2]))
-    draws = Draws(0, torch.arange(2), members=4)
+    draws = RandomStreams(0, torch.arange(2), members=4)
     assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
     with pytest.raises(ValueError, match="needs a past"):
         model.sample(Context(1), draws)

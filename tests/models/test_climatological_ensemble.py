@@ -2,10 +2,10 @@
 
 import torch
 
-from fieldcast.loops.tasks import Forecast
 from fieldcast.models.climatological_ensemble import ClimatologicalEnsemble
 from fieldcast.models.core import Context, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.batches import ForecastWindows
 
 
 def tiny() -> Space:
@@ -20,12 +20,12 @@ def solved(days: int, first: int = 0) -> ClimatologicalEnsemble:
     x = number.float()[:, None, None, None].expand(-1, *space.state)
     day = (number + first) % 365 / 365
     model = ClimatologicalEnsemble(space)
-    model.solve(Forecast(x, day, torch.zeros(days, dtype=torch.long), space, 0).states())
+    model.solve(ForecastWindows(x, day, torch.zeros(days, dtype=torch.long), space, 0).states())
     return model
 
 
 def members(model, c, count=2000):
-    return model.sample(c, Draws(0, torch.arange(c.rows), members=count))[:, :, 0, 0, 0]
+    return model.sample(c, RandomStreams(0, torch.arange(c.rows), members=count))[:, :, 0, 0, 0]
 
 
 def test_members_are_all_the_states_within_15_days_equally_often():
@@ -55,7 +55,9 @@ def test_it_knows_nothing_of_the_past_and_nothing_of_the_batch():
     assert model.history == 0 and not model.deterministic
     whole = members(model, Context(3, past=past, day=day))
     assert torch.equal(whole, members(model, Context(3, day=day)))
-    alone = model.sample(Context(1, day=day[1:2]), Draws(0, torch.tensor([1]), members=2000))[:, :, 0, 0, 0]
+    alone = model.sample(Context(1, day=day[1:2]), RandomStreams(0, torch.tensor([1]), members=2000))[
+        :, :, 0, 0, 0
+    ]
     assert torch.equal(alone[0], whole[1])
 
 

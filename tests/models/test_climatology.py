@@ -4,7 +4,7 @@ import torch
 
 from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import Context, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 
 def test_it_is_zero_for_every_context_and_member():
@@ -15,7 +15,7 @@ def test_it_is_zero_for_every_context_and_member():
     model.solve([])
     state = torch.ones(4, 2, 2, 3)
     for c in (Context(4), Context(4, observed=state, mask=state.bool()), Context(4, past=state[:, None])):
-        x = model.sample(c, Draws(0, torch.arange(4), members=3))
+        x = model.sample(c, RandomStreams(0, torch.arange(4), members=3))
         assert x.shape == (4, 3, 2, 2, 3)
         assert (x == 0).all()
     assert model.deterministic

@@ -3,8 +3,8 @@ import torch
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.corrected import Corrected
-from fieldcast.models.crps import fair_crps
-from fieldcast.models.draws import Draws
+from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.random_streams import RandomStreams
 
 
 class Rough(Solved):
@@ -43,8 +43,8 @@ def make(space, spread=1.5):
 
 
 def test_it_starts_as_its_base(space):
-    model, c, draws = make(space), problem(space).context, Draws(0, torch.arange(16), 3)
-    assert torch.allclose(model.sample(c, draws), model.base.sample(c, Draws(0, torch.arange(16), 3)))
+    model, c, draws = make(space), problem(space).context, RandomStreams(0, torch.arange(16), 3)
+    assert torch.allclose(model.sample(c, draws), model.base.sample(c, RandomStreams(0, torch.arange(16), 3)))
 
 
 def test_it_finds_bias_and_spread(space):
@@ -53,24 +53,26 @@ def test_it_finds_bias_and_spread(space):
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     for step in range(200):
         optimiser.zero_grad()
-        model.loss(problem(space, seed=step), Draws(0, torch.arange(16), 2, step)).total.backward()
+        model.loss(problem(space, seed=step), RandomStreams(0, torch.arange(16), 2, step)).total.backward()
         optimiser.step()
-    x = model.sample(problem(space).context, Draws(1, torch.arange(16), 20)).detach()
+    x = model.sample(problem(space).context, RandomStreams(1, torch.arange(16), 20)).detach()
     assert float(x.mean()) == pytest.approx(0.8, abs=0.1)
     assert float(x.std(dim=1).mean()) == pytest.approx(0.5, abs=0.1)
 
 
 def test_training_data_are_drawn_without_their_own_fold_and_unseen_data_with_all(space):
     model, batch = make(space), problem(space, 2)
-    model.loss(Batch(batch.x, batch.context, index=torch.tensor([3, 2])), Draws(0, torch.arange(2), 2))
-    model.loss(batch, Draws(0, torch.arange(2), 2))
+    model.loss(
+        Batch(batch.x, batch.context, index=torch.tensor([3, 2])), RandomStreams(0, torch.arange(2), 2)
+    )
+    model.loss(batch, RandomStreams(0, torch.arange(2), 2))
     assert model.base.asked == [1, None]
 
 
 def test_the_loss_is_the_area_weighted_fair_crps_in_units_of_the_spread(space):
     model, batch = make(space), problem(space)
-    total, parts = model.loss(batch, Draws(0, torch.arange(16), 4))
-    d = model.base.sample(batch.context, Draws(0, torch.arange(16), 4))
+    total, parts = model.loss(batch, RandomStreams(0, torch.arange(16), 4))
+    d = model.base.sample(batch.context, RandomStreams(0, torch.arange(16), 4))
     expected = (fair_crps(d, batch.x) * space.area).mean() / 1.5  # of the base's spread
     assert float(total) == pytest.approx(float(expected), rel=1e-5)
     assert float(parts["gain"]) == pytest.approx(0, abs=1e-5)
@@ -78,7 +80,7 @@ def test_the_loss_is_the_area_weighted_fair_crps_in_units_of_the_spread(space):
 
 def test_the_spread_chosen_on_validation_scales_the_deviations(space):
     model, c = make(space), problem(space).context
-    before = model.sample(c, Draws(0, torch.arange(16), 3))
+    before = model.sample(c, RandomStreams(0, torch.arange(16), 3))
     model.choose(spread=1.2)
-    assert torch.allclose(model.sample(c, Draws(0, torch.arange(16), 3)), 1.2 * before)
+    assert torch.allclose(model.sample(c, RandomStreams(0, torch.arange(16), 3)), 1.2 * before)
     assert model.chosen() == {"spread": pytest.approx(1.2)}

@@ -5,7 +5,7 @@ import torch
 
 from fieldcast.models.core import Batch, Context, build
 from fieldcast.models.diffusion import Diffusion, sinusoids
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule
 
 
@@ -53,7 +53,7 @@ def make(space, **keywords):
 def test_of_gaussian_data_the_exact_network_draws_their_mean_and_covariance(exact, keywords):
     mean, covariance = gaussian()
     model = exact(mean, covariance, **keywords)
-    x = model.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 8000))[0].flatten(1)
+    x = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 8000))[0].flatten(1)
     size = covariance.diagonal().max()
     assert torch.allclose(x.mean(0), mean, atol=0.05 * float(size.sqrt()))
     assert torch.allclose(torch.cov(x.T), covariance, atol=0.06 * float(size))
@@ -62,7 +62,7 @@ def test_of_gaussian_data_the_exact_network_draws_their_mean_and_covariance(exac
 def test_the_sampler_adds_noise_at_every_step_but_the_last(exact):
     """Of one point the exact network knows x0: a step back is q(x_{t-1} | x_t, x_0) with variance beta_t."""
     model = exact(torch.zeros(4), torch.zeros(4, 4), steps=20)
-    draws = Draws(0, torch.zeros(1, dtype=torch.long), 20_000)
+    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000)
     states = dict(model.trajectory(Context(1), draws))
     assert list(states) == list(range(19, -1, -1))
     assert states[0].abs().max() < 1e-4
@@ -105,7 +105,7 @@ def test_the_bound_is_the_density_where_the_steps_back_are_exact(exact, steps):
     model = exact(torch.zeros(4), torch.eye(4), steps=steps)
     x = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = model.log_weights(Batch(x, Context(4)), Draws(0, torch.arange(4), 10_000))
+        found = model.log_weights(Batch(x, Context(4)), RandomStreams(0, torch.arange(4), 10_000))
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(dim=(1, 2, 3))
     error = found.std(dim=1) / math.sqrt(10_000)
     assert ((found.mean(dim=1) - expected).abs() < 4 * error + 1e-3).all()
@@ -121,7 +121,9 @@ def test_the_bound_of_other_gaussians_lies_below_their_density_and_near_it(exact
         @ torch.linalg.cholesky(covariance).T
     )
     with torch.no_grad():
-        bound = model.log_weights(Batch(x.view(-1, 1, 2, 2), Context(200)), Draws(0, torch.arange(200), 4000))
+        bound = model.log_weights(
+            Batch(x.view(-1, 1, 2, 2), Context(200)), RandomStreams(0, torch.arange(200), 4000)
+        )
     gap = p.log_prob(x) - bound.mean(dim=1)
     error = float(gap.std()) / math.sqrt(200)  # of the mean, mostly from the noise of the draws: about 0.07
     assert -3 * error < float(gap.mean()) < 0.1 + 3 * error
@@ -148,9 +150,9 @@ def test_a_network_that_says_nothing_yet_guesses_the_noise_in_white_data(sized):
     """eps - sqrt(1 - abar) x_t = abar eps - sqrt(abar (1 - abar)) x_0, of variance abar^2 + abar (1 - abar) = abar."""
     space, index = sized(1, 16, 16), torch.arange(256)
     model = make(space)  # starts at zero
-    t = Draws(0, index).integers(1000)[:, 0]
+    t = RandomStreams(0, index).integers(1000)[:, 0]
     x = torch.randn(256, *space.state, generator=torch.Generator().manual_seed(0))
-    loss = float(model.loss(Batch(x, Context(256)), Draws(0, index)).total.detach())
+    loss = float(model.loss(Batch(x, Context(256)), RandomStreams(0, index)).total.detach())
     assert loss == pytest.approx(float(model.schedule.abar(t).mean()), abs=0.01)
     assert 0.1 < loss < 0.5
 
@@ -176,10 +178,10 @@ def test_a_network_learns_the_noise_and_draws_the_data(sized):
     for step in range(200):
         x = torch.randn(32, 1, 1, 1, generator=generator).sign() * pattern
         optimiser.zero_grad()
-        model.loss(Batch(x, Context(32)), Draws(0, torch.arange(32), step=step)).total.backward()
+        model.loss(Batch(x, Context(32)), RandomStreams(0, torch.arange(32), step=step)).total.backward()
         optimiser.step()
     with torch.no_grad():
-        x = model.eval().sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 300))[0]
+        x = model.eval().sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 300))[0]
     along = (x * pattern).mean(dim=(1, 2, 3))
     assert float((along > 0).float().mean()) == pytest.approx(0.5, abs=0.25)
     assert float((along.abs() - 1).abs().median()) < 0.15
@@ -189,12 +191,12 @@ def test_a_network_learns_the_noise_and_draws_the_data(sized):
 
 def test_snapshots_are_states_on_the_way(space):
     model = make(space, steps=30)
-    draws = Draws(0, torch.arange(2), 3)
-    shots = model.snapshots(Context(2), Draws(0, torch.arange(2), 3), at=(20, 10, 0))
+    draws = RandomStreams(0, torch.arange(2), 3)
+    shots = model.snapshots(Context(2), RandomStreams(0, torch.arange(2), 3), at=(20, 10, 0))
     assert list(shots) == [20, 10, 0]
     assert torch.equal(shots[0], model.sample(Context(2), draws))
     jumping = make(space, sampler="ddim", jumps=5)
-    assert list(jumping.snapshots(Context(1), Draws(0, torch.arange(1)), at=(200, 0))) == [250, 0]
+    assert list(jumping.snapshots(Context(1), RandomStreams(0, torch.arange(1)), at=(200, 0))) == [250, 0]
 
 
 def test_ddim_takes_the_weights_of_ddpm(space):
@@ -205,10 +207,10 @@ def test_ddim_takes_the_weights_of_ddpm(space):
     x, t, c = torch.randn(2, *space.state, generator=generator), torch.tensor([10, 900]), Context(2)
     with torch.no_grad():
         expected, own = model.network(x, t, c), other.network(x, t, c)
-        drawn = other.sample(c, Draws(0, torch.arange(2)))
+        drawn = other.sample(c, RandomStreams(0, torch.arange(2)))
         other.load_state_dict(model.state_dict())
         assert torch.equal(other.network(x, t, c), expected)
-        again = other.sample(c, Draws(0, torch.arange(2)))
+        again = other.sample(c, RandomStreams(0, torch.arange(2)))
     assert (own - expected).abs().max() > 0.1
     assert (again - drawn).abs().max() > 0.1
     assert again.abs().max() <= 1
@@ -233,8 +235,8 @@ def test_draws_do_not_depend_on_batching(space):
     model = make(space, steps=5)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.05, generator=torch.Generator().manual_seed(0))
-    whole = model.sample(Context(4), Draws(0, torch.arange(4), 3))
-    piece = model.sample(Context(1), Draws(0, torch.tensor([2]), 2, first=1))
+    whole = model.sample(Context(4), RandomStreams(0, torch.arange(4), 3))
+    piece = model.sample(Context(1), RandomStreams(0, torch.tensor([2]), 2, first=1))
     assert torch.allclose(piece, whole[[2]][:, 1:], atol=1e-5)
 
 
@@ -249,7 +251,9 @@ def test_the_global_generator_is_neither_read_nor_moved(space):
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        loss = model.loss(batch, Draws(0, torch.arange(2))).total
-        found.append(torch.cat([loss.view(1), model.sample(Context(2), Draws(0, torch.arange(2))).flatten()]))
+        loss = model.loss(batch, RandomStreams(0, torch.arange(2))).total
+        found.append(
+            torch.cat([loss.view(1), model.sample(Context(2), RandomStreams(0, torch.arange(2))).flatten()])
+        )
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(*found)

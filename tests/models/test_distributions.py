@@ -5,7 +5,7 @@ import torch
 from scipy import integrate, stats
 
 from fieldcast.models.distributions import Laplace, Normal, Point, StandardNormal, Uniform, posterior
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 FAMILIES = {
     "normal": (Normal(torch.tensor([[0.5, -1.0]]), torch.tensor([[0.4, -0.8]])), stats.norm),
@@ -27,7 +27,7 @@ def frozen(name, component):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_draws_and_densities_are_those_of_an_independent_library(name):
     q = FAMILIES[name][0]
-    z = q.draw(Draws(0, torch.zeros(1, dtype=torch.long), 20_000))
+    z = q.draw(RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))
     assert z.shape == (1, 20_000, 2)
     each = [frozen(name, component) for component in range(2)]
     for component, one in enumerate(each):
@@ -67,7 +67,7 @@ def test_divergences_are_the_closed_forms():
 def test_a_family_is_given_by_mean_and_standard_deviation(family):
     location, scale = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 3.0]])
     q = posterior(family, location, scale.log())
-    z = q.draw(Draws(1, torch.zeros(1, dtype=torch.long), 100_000))
+    z = q.draw(RandomStreams(1, torch.zeros(1, dtype=torch.long), 100_000))
     assert torch.allclose(q.mean, location, atol=1e-6)
     assert torch.allclose(z.std(dim=1), scale, rtol=0.02)
 
@@ -75,7 +75,7 @@ def test_a_family_is_given_by_mean_and_standard_deviation(family):
 def test_a_uniform_draw_is_never_rounded_to_an_end_without_density():
     """U[b - 0.17, b], b about 2.1: in single precision the largest u come to b, about once in 10^6 draws."""
     q = posterior("uniform", torch.full((1, 1000), 2.0), torch.full((1, 1000), math.log(0.05)))
-    draws = Draws(0, torch.zeros(1, dtype=torch.long), 2000)
+    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 2000)
     z = q.draw(draws.again())
     assert q.log_prob(z).isfinite().all()
     rounded = q.low[:, None] + (q.high - q.low)[:, None] * draws.uniform(1000)
@@ -89,7 +89,7 @@ def test_rows_may_repeat_and_draws_let_gradients_through(family):
     location = torch.tensor([[2.0], [-1.0]], requires_grad=True)
     q = posterior(family, location, torch.zeros(2, 1)).rows(torch.tensor([1, 1, 0]))
     assert q.mean.flatten().tolist() == [-1, -1, 2]
-    z = q.draw(Draws(0, torch.arange(3), 4))
+    z = q.draw(RandomStreams(0, torch.arange(3), 4))
     assert z.shape == (3, 4, 1)
     z.sum().backward()
     assert location.grad.flatten().tolist() == [4, 8]
@@ -97,7 +97,7 @@ def test_rows_may_repeat_and_draws_let_gradients_through(family):
 
 def test_a_point_is_where_it_is_and_has_no_density():
     q = Point(torch.tensor([[1.0, 2.0]]))
-    z = q.draw(Draws(0, torch.zeros(1, dtype=torch.long), 3))
+    z = q.draw(RandomStreams(0, torch.zeros(1, dtype=torch.long), 3))
     assert torch.equal(z, torch.tensor([[[1.0, 2.0]] * 3]))
     assert float(q.kl(StandardNormal(2))) == 0
     with pytest.raises(ValueError, match="no density"):

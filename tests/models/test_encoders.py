@@ -3,7 +3,7 @@ import torch
 
 from fieldcast.models.core import Batch, Context, build
 from fieldcast.models.distributions import Laplace, Normal, Point
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 
 def make(space, **keywords):
@@ -40,7 +40,7 @@ def test_two_hidden_layers_of_512_with_relu(space):
 
 def test_inference_is_the_network(space):
     encoder, data = make(space), batch(space)
-    assert torch.equal(encoder.infer(data, None, Draws(0, torch.arange(4))).mean, encoder(data).mean)
+    assert torch.equal(encoder.infer(data, None, RandomStreams(0, torch.arange(4))).mean, encoder(data).mean)
 
 
 def test_another_kind_is_named(space):

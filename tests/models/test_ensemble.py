@@ -6,10 +6,10 @@ import xarray as xr
 from scores.probability import crps_for_ensemble
 
 from fieldcast.errors import InputError
-from fieldcast.models.contrasts import contrast_crps, pairs_of
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.draws import Draws
 from fieldcast.models.ensemble import Ensemble
+from fieldcast.models.layers.contrasts import contrast_crps, pairs_of
+from fieldcast.models.random_streams import RandomStreams
 
 
 def network(space, **options):
@@ -31,16 +31,16 @@ def context(space, rows=3):
 @pytest.mark.parametrize("fields", [0, 3])
 def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch(space, fields):
     model, c = network(space, fields=fields), context(space)
-    x = model.sample(c, Draws(0, torch.arange(3), 4))
-    alone = model.sample(c[torch.tensor([2])], Draws(0, torch.tensor([2]), 4))
+    x = model.sample(c, RandomStreams(0, torch.arange(3), 4))
+    alone = model.sample(c[torch.tensor([2])], RandomStreams(0, torch.tensor([2]), 4))
     assert torch.allclose(x[2:], alone, atol=1e-6)
-    rows = model.sample(c.repeat(4), Draws(0, torch.arange(3), 4).per_row())
+    rows = model.sample(c.repeat(4), RandomStreams(0, torch.arange(3), 4).per_row())
     assert torch.allclose(rows[:, 0].unflatten(0, (3, 4)), x, atol=1e-6)
     assert x.std(dim=1).min() > 0
 
 
 def test_the_share_of_the_numbers_that_lasts_is_the_same_at_every_lead(space):
-    c, draws = context(space), Draws(0, torch.arange(3), 4)
+    c, draws = context(space), RandomStreams(0, torch.arange(3), 4)
     for lasting in (0.5, 1.0):
         model = network(space, lasting=lasting, memory=1e9)
         first, fifth = (model.sample(c, draws.at_lead(lead)) for lead in (1, 5))
@@ -53,7 +53,7 @@ def test_the_share_of_the_numbers_that_lasts_is_the_same_at_every_lead(space):
 
 def test_fields_of_noise_are_new_at_every_step(space):
     """All numbers last for ever here: what differs between leads is the fields."""
-    c, draws = context(space), Draws(0, torch.arange(3), 4)
+    c, draws = context(space), RandomStreams(0, torch.arange(3), 4)
     model = network(space, lasting=1.0, memory=1e9, fields=3)
     first, fifth = (model.sample(c, draws.at_lead(lead)) for lead in (1, 5))
     assert not torch.allclose(first, fifth, atol=1e-4)
@@ -89,7 +89,7 @@ def test_contrasts_need_two_cells(sized):
 
 def test_the_loss_is_the_area_weighted_fair_crps(space):
     model, c = network(space), context(space)
-    truth, draws = torch.randn(3, *space.state), Draws(0, torch.arange(3), 3)
+    truth, draws = torch.randn(3, *space.state), RandomStreams(0, torch.arange(3), 3)
     x = model.sample(c, draws).detach()
     dims = ("batch", "member", "v", "y", "x")
     score = crps_for_ensemble(
@@ -100,7 +100,7 @@ def test_the_loss_is_the_area_weighted_fair_crps(space):
         preserve_dims="all",
     )
     expected = (score * xr.DataArray(space.area.numpy(), dims=("y", "x"))).mean()
-    total = model.loss(Batch(truth, c), Draws(0, torch.arange(3), 3)).total.detach()
+    total = model.loss(Batch(truth, c), RandomStreams(0, torch.arange(3), 3)).total.detach()
     assert float(total) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -116,17 +116,17 @@ def test_one_normal_distribution_is_recovered(sized):
         truth = 1 + 0.5 * torch.randn(32, 1, 1, 1, generator=generator).expand(-1, *space.state)
         c = Context(32, past=torch.zeros(32, 1, *space.state), day=torch.zeros(32))
         optimiser.zero_grad()
-        model.loss(Batch(truth, c), Draws(0, torch.arange(32), 4, i)).total.backward()
+        model.loss(Batch(truth, c), RandomStreams(0, torch.arange(32), 4, i)).total.backward()
         optimiser.step()
     c = Context(1, past=torch.zeros(1, 1, *space.state), day=torch.zeros(1))
-    x = model.sample(c, Draws(1, torch.arange(1), 500)).detach()
+    x = model.sample(c, RandomStreams(1, torch.arange(1), 500)).detach()
     assert float(x.mean()) == pytest.approx(1, abs=0.1)
     assert float(x.std(dim=1).mean()) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_contrasts_have_their_share_of_the_loss(space):
     model, c = network(space, contrasts=0.3), context(space)
-    truth, draws = torch.randn(3, *space.state), Draws(0, torch.arange(3), 3)
+    truth, draws = torch.randn(3, *space.state), RandomStreams(0, torch.arange(3), 3)
     drawn = model.sample(c, draws)
     terms = model.compare(truth, drawn, c, draws)
     cells = network(space).compare(truth, drawn, c, draws).total

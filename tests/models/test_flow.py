@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fieldcast.models.core import Batch, Context, build
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 
 def make(space, noise=0.2, **keywords):
@@ -46,7 +46,7 @@ def test_the_density_of_two_cells_integrates_to_one(sized, interval):
     if interval is None:
         assert float(mass) == pytest.approx(1, abs=0.01)
     else:  # a share of draws lies outside, where the logit is of less than 0.05 or more than 0.95
-        drawn = flow.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 100_000))
+        drawn = flow.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 100_000))
         inside = ((drawn > low) & (drawn < high)).all(dim=4).float().mean()
         assert float(mass) == pytest.approx(float(inside), abs=0.01)
 
@@ -68,7 +68,7 @@ def test_cells_that_never_exist_count_for_nothing(space):
     x = torch.randn(2, *space.state, generator=torch.Generator().manual_seed(0)) * exists
     other = x + ~exists * 3.0
     assert torch.allclose(flow.log_prob(x), flow.log_prob(other))
-    drawn = flow.sample(Context(2), Draws(0, torch.arange(2), 3))
+    drawn = flow.sample(Context(2), RandomStreams(0, torch.arange(2), 3))
     assert not drawn[..., :3, :].any()
 
 
@@ -80,7 +80,7 @@ def test_it_starts_at_the_gaussian_of_each_cell(space):
     )
     x = mean + spread * torch.randn(3000, *space.state, generator=generator)
     flow = make(space, noise=0.0)
-    flow.prepare(Batch(x, Context(len(x))), Draws(0, torch.arange(len(x))))
+    flow.prepare(Batch(x, Context(len(x))), RandomStreams(0, torch.arange(len(x))))
     expected = torch.distributions.Normal(mean, spread).log_prob(x).sum(dim=(1, 2, 3)).mean()
     assert float(flow.log_prob(x).mean().detach()) == pytest.approx(float(expected), rel=0.01)
 
@@ -92,24 +92,28 @@ def test_it_learns_the_density_of_correlated_gaussians(sized):
     root = torch.randn(4, 4, generator=generator)
     x = (torch.randn(4000, 4, generator=generator) @ root.T).view(-1, 1, 2, 2)
     flow = make(space, noise=0.0, network="dense", hidden=32, layers=6)
-    flow.prepare(Batch(x, Context(len(x))), Draws(0, torch.arange(len(x))))
+    flow.prepare(Batch(x, Context(len(x))), RandomStreams(0, torch.arange(len(x))))
     optimiser = torch.optim.Adam(flow.parameters(), lr=5e-3)
     for step in range(400):
         rows = torch.randint(4000, (256,), generator=generator)
         optimiser.zero_grad()
-        flow.loss(Batch(x[rows], Context(256)), Draws(0, rows, step=step)).total.backward()
+        flow.loss(Batch(x[rows], Context(256)), RandomStreams(0, rows, step=step)).total.backward()
         optimiser.step()
     entropy = 2 * math.log(2 * math.pi * math.e) + float(torch.linalg.slogdet(root)[1])
     found = -float(flow.log_prob(x).mean().detach())
     assert entropy - 0.1 < found < entropy + 0.15
-    drawn = flow.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 20_000))[0].flatten(1).detach()
+    drawn = (
+        flow.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))[0]
+        .flatten(1)
+        .detach()
+    )
     assert torch.allclose(torch.cov(drawn.T), root @ root.T, atol=0.25 * float(root.square().sum(1).max()))
 
 
 def test_the_density_is_the_weight_of_every_draw(space):
     flow = make(space)
     batch = Batch(torch.randn(2, *space.state, generator=torch.Generator().manual_seed(0)), Context(2))
-    weights = flow.log_weights(batch, Draws(0, torch.arange(2), 3))
+    weights = flow.log_weights(batch, RandomStreams(0, torch.arange(2), 3))
     assert torch.equal(weights, flow.log_prob(batch.x)[:, None].expand(2, 3))
 
 
@@ -124,7 +128,9 @@ def test_the_global_generator_is_neither_read_nor_moved(space):
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        loss = model.loss(batch, Draws(0, torch.arange(2))).total
-        found.append(torch.cat([loss.view(1), model.sample(Context(2), Draws(0, torch.arange(2))).flatten()]))
+        loss = model.loss(batch, RandomStreams(0, torch.arange(2))).total
+        found.append(
+            torch.cat([loss.view(1), model.sample(Context(2), RandomStreams(0, torch.arange(2))).flatten()])
+        )
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(*found)

@@ -8,8 +8,8 @@ from sklearn.linear_model import Ridge
 
 from fieldcast.models import masks
 from fieldcast.models.core import Batch, Context, Space
-from fieldcast.models.draws import Draws
 from fieldcast.models.gappy_pca import GappyPCA, modes
+from fieldcast.models.random_streams import RandomStreams
 
 
 def make_space(rows=8, columns=12, variables=2, exists=None):
@@ -25,8 +25,8 @@ def make_space(rows=8, columns=12, variables=2, exists=None):
 
 def states(space, count, rank=6, seed=0):
     """Fields in the span of a few patterns, of falling variance."""
-    pattern = Draws(seed, torch.arange(rank)).normal(*space.state)[:, 0]
-    score = Draws(seed + 1, torch.arange(count)).normal(rank)[:, 0] / torch.arange(1, rank + 1)
+    pattern = RandomStreams(seed, torch.arange(rank)).normal(*space.state)[:, 0]
+    score = RandomStreams(seed + 1, torch.arange(count)).normal(rank)[:, 0] / torch.arange(1, rank + 1)
     return torch.einsum("tr,rvyx->tvyx", score, pattern)
 
 
@@ -39,7 +39,7 @@ def solved(space, x, **chosen):
 
 def fill(model, x, mask, noise=0.0, members=1):
     c = Context(len(x), observed=torch.where(mask, x, 0.0), mask=mask, noise=noise)
-    return model.sample(c, Draws(0, torch.arange(len(x)), members=members))
+    return model.sample(c, RandomStreams(0, torch.arange(len(x)), members=members))
 
 
 @pytest.mark.parametrize("times", [40, 400])  # fewer than cells, and more
@@ -49,7 +49,7 @@ def test_a_field_in_the_span_of_the_modes_is_recovered_from_a_few_cells(times):
     model = solved(space, x[:times], modes=6.0, ridge=0.0)
     assert len(model.features) == 6  # what is left is rounding
     k = torch.full((5,), 0.15)
-    mask = masks.draw(("random",), k, Draws(0, torch.arange(5)), space, per_variable=True)
+    mask = masks.draw(("random",), k, RandomStreams(0, torch.arange(5)), space, per_variable=True)
     result = fill(model, x[times:], mask, members=2)
     assert result.shape == (5, 2, *space.state)
     assert torch.allclose(result[:, 0], x[times:], atol=2e-3)
@@ -61,7 +61,7 @@ def test_it_is_the_ridge_regression_on_the_modes(noise):
     space = make_space()
     x = states(space, 60, rank=30)
     model = solved(space, x[:50], modes=10.0, ridge=0.3)
-    mask = masks.draw(("random", "blocks"), (0.05, 0.5), Draws(3, torch.arange(10)), space)
+    mask = masks.draw(("random", "blocks"), (0.05, 0.5), RandomStreams(3, torch.arange(10)), space)
     mask[5:] = mask[4]
     result = fill(model, x[50:], mask, noise)[:, 0]
     f = model.features[:10].flatten(1).double().numpy()
@@ -119,7 +119,7 @@ def test_nothing_observed_is_the_climatology_and_missing_cells_say_nothing():
     hidden[..., ~exists] = torch.nan
     other = solved(space, hidden, modes=20.0, ridge=0.1)
     assert torch.equal(model.features, other.features)
-    mask = masks.draw(("random",), (0.2, 0.2), Draws(0, torch.arange(3)), space)
+    mask = masks.draw(("random",), (0.2, 0.2), RandomStreams(0, torch.arange(3)), space)
     assert (fill(model, x[:3], mask)[..., ~exists] == 0).all()
 
 
@@ -129,7 +129,7 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one():
     model = solved(space, x, modes=10.0, ridge=0.03)
     fresh = GappyPCA(space)
     fresh.load_state_dict(model.state_dict(), strict=True)
-    mask = masks.draw(("random",), (0.2, 0.2), Draws(0, torch.arange(4)), space)
+    mask = masks.draw(("random",), (0.2, 0.2), RandomStreams(0, torch.arange(4)), space)
     assert torch.equal(fill(fresh, x[:4], mask), fill(model, x[:4], mask))
     assert fresh.chosen() == model.chosen()
     with pytest.raises(RuntimeError, match="size mismatch"):
@@ -141,8 +141,8 @@ def test_a_short_record_and_few_observations_need_the_ridge():
     space = make_space()
     x = states(space, 230, rank=60)
     truth, training = x[200:], x[:200]
-    mask = masks.draw(("random",), torch.full((30,), 0.3), Draws(0, torch.arange(30)), space)
-    noisy = truth + 0.5 * Draws(9, torch.arange(30)).normal(*space.state)[:, 0]
+    mask = masks.draw(("random",), torch.full((30,), 0.3), RandomStreams(0, torch.arange(30)), space)
+    noisy = truth + 0.5 * RandomStreams(9, torch.arange(30)).normal(*space.state)[:, 0]
     error = {}
     for ridge in (1e-4, 0.3):
         model = solved(space, training, modes=50.0, ridge=ridge)

@@ -10,8 +10,8 @@ from scipy.interpolate import RBFInterpolator
 from fieldcast.errors import InputError
 from fieldcast.models import interpolation, masks
 from fieldcast.models.core import Context, Space
-from fieldcast.models.draws import Draws
 from fieldcast.models.interpolation import Linear, Nearest, ThinPlate
+from fieldcast.models.random_streams import RandomStreams
 
 METHODS = (Nearest, Linear, ThinPlate)
 
@@ -36,17 +36,17 @@ def make_space(rows=12, columns=24, variables=1, *, region=None, poles=False, ex
 
 def seen(space, count, k=0.1, *, seed=0, patterns=("random",), per_variable=False):
     return masks.draw(
-        patterns, torch.full((count,), k), Draws(seed, torch.arange(count)), space, per_variable
+        patterns, torch.full((count,), k), RandomStreams(seed, torch.arange(count)), space, per_variable
     )
 
 
 def fill(model, x, mask, noise=0.0, members=1):
     c = Context(len(x), observed=torch.where(mask, x, 0.0), mask=mask, noise=noise)
-    return model.sample(c, Draws(0, torch.arange(len(x)), members=members))
+    return model.sample(c, RandomStreams(0, torch.arange(len(x)), members=members))
 
 
 def white(space, count, seed=0):
-    return Draws(seed, torch.arange(count)).normal(*space.state)[:, 0]
+    return RandomStreams(seed, torch.arange(count)).normal(*space.state)[:, 0]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -232,7 +232,7 @@ def test_the_noise_of_observations_smooths_and_is_kept_less_where_a_place_is_see
 
 def test_local_splines_are_near_the_whole_one(monkeypatch):
     space = make_space(rows=24, columns=48)
-    smooth = masks.smooth(Draws(0, torch.arange(3)), space, 1)
+    smooth = masks.smooth(RandomStreams(0, torch.arange(3)), space, 1)
     mask = seen(space, 1, 0.4).expand(3, -1, -1, -1)
     model = ThinPlate(space)
     model.choose(smoothing=0.01)
@@ -245,7 +245,7 @@ def test_local_splines_are_near_the_whole_one(monkeypatch):
 
 def test_a_smooth_field_is_best_by_thin_plate_then_linear_then_nearest():
     space = make_space(rows=24, columns=48)
-    smooth = masks.smooth(Draws(0, torch.arange(8)), space, 1)
+    smooth = masks.smooth(RandomStreams(0, torch.arange(8)), space, 1)
     mask = seen(space, 8, 0.1)
     errors = [float((fill(m(space), smooth, mask)[:, 0] - smooth)[~mask].square().mean()) for m in METHODS]
     assert errors[0] > 1.2 * errors[1]

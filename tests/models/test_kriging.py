@@ -9,9 +9,9 @@ from sklearn.gaussian_process.kernels import Matern
 from fieldcast.models import kriging as module
 from fieldcast.models.configuration import check
 from fieldcast.models.core import Batch, Context, Space
-from fieldcast.models.covariance import EARTH, Kernel, exponential, matern32
-from fieldcast.models.draws import Draws
+from fieldcast.models.gaussian.correlations import EARTH, Kernel, exponential, matern32
 from fieldcast.models.kriging import Kriging, Prior, harmonics
+from fieldcast.models.random_streams import RandomStreams
 
 
 def globe(rows: int, columns: int, variables: int = 1, poles: bool = False) -> Space:
@@ -78,7 +78,7 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior(one):
     _space, model, x, mask = one
     members, noise, v = 6000, 0.3, 1
     d = (
-        model.sample(context(x[:1], mask, noise), Draws(5, torch.tensor([3]), members))[0, :, v]
+        model.sample(context(x[:1], mask, noise), RandomStreams(5, torch.tensor([3]), members))[0, :, v]
         .flatten(1)
         .double()
     )
@@ -103,12 +103,12 @@ def test_the_truth_is_one_of_the_draws():
     count, members, noise = 300, 9, 0.2
     truth = model.sample(
         context(torch.zeros(1, 1, 6, 10), torch.zeros(1, 1, 6, 10, dtype=torch.bool)),
-        Draws(8, torch.tensor([0]), count),
+        RandomStreams(8, torch.tensor([0]), count),
     )[0]
     generator = torch.Generator().manual_seed(2)
     mask = (torch.rand(3, 1, 6, 10, generator=generator) < 0.2)[torch.arange(count) % 3]
     seen = truth + noise * torch.randn(truth.shape, generator=generator)
-    d = model.sample(context(seen, mask, noise), Draws(9, torch.arange(count), members))
+    d = model.sample(context(seen, mask, noise), RandomStreams(9, torch.arange(count), members))
     hidden = ~mask
     error = (d.mean(1) - truth).square()[hidden].mean()
     spread = d.var(1)[hidden].mean() * (1 + 1 / members)
@@ -121,13 +121,13 @@ def test_the_truth_is_one_of_the_draws():
 def test_exact_at_observations_without_nugget_and_noise(one):
     _, model, x, mask = one
     model.choose(nugget=0.0)
-    d = model.sample(context(x, mask), Draws(0, torch.arange(4), 3))
+    d = model.sample(context(x, mask), RandomStreams(0, torch.arange(4), 3))
     assert ((d - x[:, None]) * mask).abs().max() < 1e-5
 
 
 def test_nothing_observed_gives_the_prior(one):
     _space, model, x, mask = one
-    d = model.sample(context(x[:1], mask & False), Draws(0, torch.tensor([0]), 4000))[0]
+    d = model.sample(context(x[:1], mask & False), RandomStreams(0, torch.tensor([0]), 4000))[0]
     assert torch.allclose(d.std(0).flatten(1), model.deviation, rtol=0.06)
 
 
@@ -135,11 +135,11 @@ def test_members_do_not_know_the_batch_nor_the_global_random_state(one):
     space, model, x, _ = one
     mask = torch.rand(4, *space.state, generator=torch.Generator().manual_seed(5)) < 0.4
     torch.manual_seed(0)
-    whole = model.sample(context(x, mask, 0.1), Draws(3, torch.arange(4), 5))
+    whole = model.sample(context(x, mask, 0.1), RandomStreams(3, torch.arange(4), 5))
     torch.manual_seed(99)
-    part = model.sample(context(x[2:3], mask[2:3], 0.1), Draws(3, torch.tensor([2]), 5))
+    part = model.sample(context(x[2:3], mask[2:3], 0.1), RandomStreams(3, torch.tensor([2]), 5))
     assert torch.allclose(whole[2:3], part, atol=1e-5)
-    other = model.sample(context(x[2:3], mask[2:3], 0.1), Draws(4, torch.tensor([2]), 5))
+    other = model.sample(context(x[2:3], mask[2:3], 0.1), RandomStreams(4, torch.tensor([2]), 5))
     assert not torch.allclose(part, other, atol=0.1)
 
 
@@ -147,7 +147,9 @@ def test_poles_of_coincident_cells_do_no_harm():
     space = globe(9, 12, poles=True)
     model = solved(space, 3000.0)
     x = torch.ones(1, 1, 9, 12)
-    d = model.sample(context(x, torch.ones(1, 1, 9, 12, dtype=torch.bool)), Draws(0, torch.tensor([0]), 2))
+    d = model.sample(
+        context(x, torch.ones(1, 1, 9, 12, dtype=torch.bool)), RandomStreams(0, torch.tensor([0]), 2)
+    )
     assert torch.allclose(d, torch.ones_like(d), atol=1e-4)
 
 
@@ -185,7 +187,7 @@ def test_a_loaded_model_draws_the_same(one):
     loaded = Kriging(space)
     loaded.load_state_dict(model.state_dict())
     assert loaded.chosen() == model.chosen()
-    c, draws = context(x, mask), Draws(0, torch.arange(4), 2)
+    c, draws = context(x, mask), RandomStreams(0, torch.arange(4), 2)
     assert torch.equal(loaded.sample(c, draws.again()), model.sample(c, draws.again()))
 
 

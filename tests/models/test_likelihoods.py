@@ -7,8 +7,8 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import ContinuousBernoulli as TorchContinuous
 from torch.distributions import Normal as TorchNormal
 
-from fieldcast.models.draws import Draws
 from fieldcast.models.likelihoods import NEAR_HALF, Bernoulli, ContinuousBernoulli, Gaussian, log_normaliser
+from fieldcast.models.random_streams import RandomStreams
 
 EVERYWHERE = torch.ones(3, 4, dtype=torch.bool)
 
@@ -91,7 +91,7 @@ def test_draws_have_the_mean():
     output = torch.tensor([-20.0, -2.0, -1e-5, 0.0, 0.5, 4.0]).view(1, 1, 1, 1, 6)
     for likelihood in (Gaussian(0.5), Bernoulli(), ContinuousBernoulli()):
         drawn = likelihood.noise(
-            output.expand(1, 40_000, 1, 1, 6), Draws(0, torch.zeros(1, dtype=torch.long), 40_000)
+            output.expand(1, 40_000, 1, 1, 6), RandomStreams(0, torch.zeros(1, dtype=torch.long), 40_000)
         )
         assert torch.allclose(drawn.mean(1), likelihood.mean(output)[:, 0], atol=0.01)
 
@@ -101,7 +101,11 @@ def test_draws_of_a_continuous_bernoulli_follow_its_distribution():
 
     for log_odds in (-3.0, 0.7, 0.0):
         output = torch.full((1, 5000, 1, 1, 1), log_odds)
-        x = ContinuousBernoulli().noise(output, Draws(0, torch.zeros(1, dtype=torch.long), 5000)).flatten()
+        x = (
+            ContinuousBernoulli()
+            .noise(output, RandomStreams(0, torch.zeros(1, dtype=torch.long), 5000))
+            .flatten()
+        )
 
         def cumulative(x, a=log_odds):
             return x if a == 0 else (torch.expm1(torch.as_tensor(a * x)) / math.expm1(a)).numpy()

@@ -8,11 +8,11 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_lyapunov
 
-from fieldcast.loops.tasks import Forecast
 from fieldcast.models.core import Context
-from fieldcast.models.draws import Draws
+from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.linear_inverse_model import LinearInverseModel, autoregression, lagged_covariances
-from fieldcast.models.series import series
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.batches import ForecastWindows
 
 CELLS = 24  # values of a small state: 2 x 3 x 4
 TIMES = 20000
@@ -27,7 +27,7 @@ def small(space):
 def windows(space, x, segment=None):
     segment = torch.zeros(len(x), dtype=torch.long) if segment is None else segment
     x = x.float().reshape(len(x), *space.state)
-    return Forecast(x, torch.zeros(len(x)), segment, space, LinearInverseModel.history).states()
+    return ForecastWindows(x, torch.zeros(len(x)), segment, space, LinearInverseModel.history).states()
 
 
 def solved(space, x, segment=None, **chosen):
@@ -98,11 +98,11 @@ def test_an_autoregression_of_order_two_needs_two_states(small):
     assert np.allclose(f.T @ model.operators().Q.numpy() @ f, q, atol=0.06)
     past = x[:200].float().reshape(100, 2, *small.state)
     model.deterministic = True
-    drawn = model.sample(Context(100, past=past), Draws(0, torch.arange(100)))[:, 0].flatten(1)
+    drawn = model.sample(Context(100, past=past), RandomStreams(0, torch.arange(100)))[:, 0].flatten(1)
     expected = x[1:200:2] @ torch.from_numpy(a1).T + x[:200:2] @ torch.from_numpy(a2).T
     assert (drawn - expected).square().mean() < 0.002 * x.square().mean()
     model.choose(states=1.0)
-    one = model.sample(Context(100, past=past), Draws(0, torch.arange(100)))[:, 0].flatten(1)
+    one = model.sample(Context(100, past=past), RandomStreams(0, torch.arange(100)))[:, 0].flatten(1)
     assert (one - expected).square().mean() > 0.05 * x.square().mean()
 
 
@@ -117,7 +117,7 @@ def test_its_stationary_covariance_is_that_of_the_training_states(small, ridge):
     rows, states = 2000, []
     c = Context(rows, past=torch.zeros(rows, 2, *small.state))
     for step in range(60):
-        drawn = model.sample(c, Draws(0, torch.arange(rows), step=step))[:, 0]
+        drawn = model.sample(c, RandomStreams(0, torch.arange(rows), step=step))[:, 0]
         c = c.advance(drawn, 0.0)
         if step >= 40:
             states.append(drawn.flatten(1))
@@ -161,17 +161,17 @@ def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):
 
 
 def test_what_the_modes_leave_out_persists_and_keeps_its_variance(space):
-    x = Draws(0, torch.arange(100)).normal(*space.state)[:, 0] * torch.linspace(0.1, 2, 16)
+    x = RandomStreams(0, torch.arange(100)).normal(*space.state)[:, 0] * torch.linspace(0.1, 2, 16)
     model = solved(space, x, truncation=30.0, persistence=0.6)
     f, made = model.features.flatten(1), model.operators()
     assert len(f) == 100
     per_cell = f[:30].square().sum(0) + made.scale.square() * f[30:].square().sum(0)
     assert torch.allclose(per_cell, x.square().mean(0).flatten(), rtol=1e-4)
-    now = Draws(1, torch.arange(1)).normal(*space.state)[:, 0].flatten(1)
+    now = RandomStreams(1, torch.arange(1)).normal(*space.state)[:, 0].flatten(1)
     r = now - model.coefficients(now, made.L) @ f[:30]
     assert model.coefficients(r, made.L).abs().max() < 1e-4
     past = r.unflatten(1, space.state)[:, None].expand(-1, 2, -1, -1, -1)
-    drawn = model.sample(Context(1, past=past), Draws(0, torch.arange(1), members=4000))[0].flatten(1)
+    drawn = model.sample(Context(1, past=past), RandomStreams(0, torch.arange(1), members=4000))[0].flatten(1)
     noise = drawn - 0.6 * r
     expected = f[:30].T @ made.Q.float() @ f[:30]
     expected += 0.64 * (f[30:] * made.scale).T @ (f[30:] * made.scale)
@@ -187,8 +187,8 @@ def test_without_noise_it_is_the_mean_of_its_draws(small):
     still.load_state_dict(model.state_dict())
     assert still.deterministic and not model.deterministic
     c = Context(2, past=x[:4].float().reshape(2, 2, *small.state))
-    drawn = model.sample(c, Draws(0, torch.arange(2), members=4000))
-    mean = still.sample(c, Draws(0, torch.arange(2), members=3))
+    drawn = model.sample(c, RandomStreams(0, torch.arange(2), members=4000))
+    mean = still.sample(c, RandomStreams(0, torch.arange(2), members=3))
     assert torch.equal(mean[:, 0], mean[:, 2])
     assert ((drawn.mean(1) - mean[:, 0]) / drawn.std(1) * 4000**0.5).abs().max() < 4.5
 
@@ -197,10 +197,12 @@ def test_draws_do_not_depend_on_the_batch(small):
     x = simulate([operator(0.9, 1)], covariance(2), 300)
     model = solved(small, x, truncation=10.0, states=2.0)
     past = x[:12].float().reshape(6, 2, *small.state)
-    whole = model.sample(Context(6, past=past), Draws(0, torch.arange(6), members=3))
-    alone = model.sample(Context(1, past=past[4:5]), Draws(0, torch.tensor([4]), members=3))
+    whole = model.sample(Context(6, past=past), RandomStreams(0, torch.arange(6), members=3))
+    alone = model.sample(Context(1, past=past[4:5]), RandomStreams(0, torch.tensor([4]), members=3))
     assert torch.allclose(alone[0], whole[4], atol=1e-5)
-    rows = model.sample(Context(6, past=past).repeat(3), Draws(0, torch.arange(6), members=3).per_row())
+    rows = model.sample(
+        Context(6, past=past).repeat(3), RandomStreams(0, torch.arange(6), members=3).per_row()
+    )
     assert torch.allclose(rows[:, 0].unflatten(0, (6, 3)), whole, atol=1e-5)
 
 
@@ -221,7 +223,7 @@ def test_operators_follow_the_chosen_values_and_the_solution(small):
     fresh = LinearInverseModel(small)
     fresh.load_state_dict(model.state_dict(), strict=True)
     c = Context(2, past=x[:4].float().reshape(2, 2, *small.state))
-    draws = Draws(0, torch.arange(2), members=3)
+    draws = RandomStreams(0, torch.arange(2), members=3)
     assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
     assert torch.equal(copy.deepcopy(model).sample(c, draws.again()), model.sample(c, draws.again()))
 
@@ -234,7 +236,7 @@ def test_missing_cells_are_zero_and_say_nothing(small):
     model = solved(space, x.masked_fill(~exists, torch.nan), truncation=8.0)
     c = Context(3, past=x[:6].unflatten(0, (3, 2)))
     hidden = Context(3, past=c.past.masked_fill(~exists, torch.nan))
-    draws = Draws(0, torch.arange(3), members=2)
+    draws = RandomStreams(0, torch.arange(3), members=2)
     drawn = model.sample(hidden, draws.again())
     assert torch.equal(drawn, model.sample(c, draws.again()))
     assert not drawn[..., ~exists].any()

@@ -11,7 +11,7 @@ from scipy import ndimage, stats
 from fieldcast.errors import InputError
 from fieldcast.models import masks
 from fieldcast.models.core import Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 ALL = tuple(masks.PATTERNS)
 
@@ -41,7 +41,7 @@ def land(rows=24, columns=48):
 
 
 def draws(count, seed=0, first=0, step=0):
-    return Draws(seed, torch.arange(first, first + count), step=step)
+    return RandomStreams(seed, torch.arange(first, first + count), step=step)
 
 
 SPACES = {
@@ -94,7 +94,7 @@ def test_a_mask_does_not_depend_on_how_data_are_batched_nor_on_members(space):
         for a, n in ((0, 1), (1, 7), (8, 15))
     ]
     assert torch.equal(whole, torch.cat(parts))
-    many = Draws(3, torch.arange(23), members=5)
+    many = RandomStreams(3, torch.arange(23), members=5)
     assert torch.equal(whole, masks.draw(ALL, (0.01, 0.5), many, space, per_variable=True))
     other = masks.draw(ALL, (0.01, 0.5), draws(23, seed=4), space, per_variable=True)
     assert (whole != other).flatten(1).any(1).sum() >= 22

@@ -10,10 +10,10 @@ from sklearn.gaussian_process.kernels import Kernel
 from fieldcast.models import optimal_interpolation as module
 from fieldcast.models.configuration import check
 from fieldcast.models.core import Batch, Context, Space
-from fieldcast.models.covariance import EARTH, gaspari_cohn, matern32
-from fieldcast.models.draws import Draws
+from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
+from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
-from fieldcast.models.places import observations
+from fieldcast.models.random_streams import RandomStreams
 
 ROWS, COLUMNS, VARIABLES, YEARS, EVERY = 6, 10, 2, 6, 5
 N = VARIABLES * ROWS * COLUMNS
@@ -119,7 +119,7 @@ def test_mean_and_deviation_agree_with_scikit_learn(model, training, context, va
     model.choose(weight=w, taper=taper, length=length)
     c, sd = covariance(training[0], w, taper, length)
     every = np.arange(N)[:, None]
-    m, _, _ = model.moments(context, Draws(0, torch.arange(4), 1))
+    m, _, _ = model.moments(context, RandomStreams(0, torch.arange(4), 1))
     for row in range(2):
         o = context.mask[row].flatten().nonzero()[:, 0].numpy()
         alpha = (0.2**2 + 0.01 * sd.numpy() ** 2)[o]
@@ -136,7 +136,7 @@ def test_mean_and_deviation_agree_with_scikit_learn(model, training, context, va
 def test_exact_at_observations_without_nugget_and_noise(model, context):
     model.choose(nugget=0.0)
     c = Context(4, observed=context.observed, mask=context.mask, day=context.day)
-    m, s, d = model.moments(c, Draws(0, torch.arange(4), 3))
+    m, s, d = model.moments(c, RandomStreams(0, torch.arange(4), 3))
     assert ((m - c.observed) * c.mask).abs().max() < 1e-5
     assert (s * c.mask).max() < 1e-5
     assert ((d - c.observed[:, None]) * c.mask[:, None]).abs().max() < 1e-5
@@ -150,7 +150,7 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior():
     c = covariance(x, 1.0, 0.0, 1.0)[0]
     mask = torch.rand(1, *space.state, generator=torch.Generator().manual_seed(3)) < 0.25
     seen = Context(1, observed=x[:1] * mask, mask=mask, noise=0.3)
-    m, s, d = model.moments(seen, Draws(5, torch.tensor([0]), members))
+    m, s, d = model.moments(seen, RandomStreams(5, torch.tensor([0]), members))
     o = mask.flatten().nonzero()[:, 0]
     k = c[:, o] @ torch.linalg.inv(c[o][:, o] + 0.3**2 * torch.eye(len(o)))
     posterior = c - k @ c[o]
@@ -172,7 +172,7 @@ def test_the_spread_is_the_error(training):
     mask = (torch.rand(3, *space.state, generator=generator) < 0.2)[torch.arange(count) % 3]
     y = x + 0.2 * torch.randn(x.shape, generator=generator)
     c = Context(count, observed=y * mask, mask=mask, day=torch.rand(count, generator=generator), noise=0.2)
-    m, s, d = model.moments(c, Draws(9, torch.arange(count), members))
+    m, s, d = model.moments(c, RandomStreams(9, torch.arange(count), members))
     error = (m - x)[~mask].square().mean()
     assert (d.var(1)[~mask].mean() / error).sqrt() == pytest.approx(1, abs=0.08)
     assert (s.square()[~mask].mean() / error).sqrt() == pytest.approx(1, abs=0.08)
@@ -192,7 +192,7 @@ def test_the_fold_left_out_is_not_seen(training, context):
     changed = x.clone()
     changed[model.folds() == 2] = 1e3
     other = solved(globe(), changed, days, **values)
-    draws = Draws(0, torch.arange(4), 6)
+    draws = RandomStreams(0, torch.arange(4), 6)
     for ours, theirs in zip(
         model.moments(context, draws.again(), 2), other.moments(context, draws.again(), 2), strict=True
     ):
@@ -205,7 +205,7 @@ def test_the_fold_left_out_is_not_seen(training, context):
 
 def test_the_pool_is_of_the_season(model, training):
     c = Context(2, day=torch.tensor([0.02, 0.5]))
-    pool = model.season(c, Draws(0, torch.arange(2), 400))
+    pool = model.season(c, RandomStreams(0, torch.arange(2), 400))
     x, days = training
     which = (pool[..., 0, 0, 0][..., None] == x[:, 0, 0, 0]).float().argmax(-1)
     for row, day in enumerate(c.day):
@@ -213,29 +213,31 @@ def test_the_pool_is_of_the_season(model, training):
         assert away.abs().max() <= 45 / 365 + 1e-6
         assert len(which[row].unique()) > 60
     folds = model.folds()
-    pool = model.season(c, Draws(0, torch.arange(2), 400), fold=3)
+    pool = model.season(c, RandomStreams(0, torch.arange(2), 400), fold=3)
     which = (pool[..., 0, 0, 0][..., None] == x[:, 0, 0, 0]).float().argmax(-1)
     assert not (folds[which] == 3).any()
 
 
 def test_members_do_not_know_the_batch_nor_the_global_random_state(model, context):
     torch.manual_seed(0)
-    whole = model.moments(context, Draws(3, torch.arange(4), 5))
+    whole = model.moments(context, RandomStreams(3, torch.arange(4), 5))
     torch.manual_seed(99)
-    part = model.moments(context[2:3], Draws(3, torch.tensor([2]), 5))
+    part = model.moments(context[2:3], RandomStreams(3, torch.tensor([2]), 5))
     for ours, theirs in zip(whole, part, strict=True):
         assert torch.allclose(ours[2:3], theirs, atol=1e-5)
-    d = model.sample(context, Draws(3, torch.arange(4), 5))
+    d = model.sample(context, RandomStreams(3, torch.arange(4), 5))
     assert torch.allclose(d, whole[2], atol=1e-5)
-    assert not torch.allclose(model.sample(context, Draws(4, torch.arange(4), 5)), d, atol=0.1)
-    assert torch.allclose(model.sample(context, Draws(3, torch.arange(4), 2, first=3)), d[:, 3:], atol=1e-5)
+    assert not torch.allclose(model.sample(context, RandomStreams(4, torch.arange(4), 5)), d, atol=0.1)
+    assert torch.allclose(
+        model.sample(context, RandomStreams(3, torch.arange(4), 2, first=3)), d[:, 3:], atol=1e-5
+    )
 
 
 def test_an_update_moves_a_background(model, context):
     """m - b and d - b are those of the observations of x - b."""
     b = truth(globe(), 4, 11)
     errors = truth(globe(), 12, 12).unflatten(0, (4, 3))
-    draws = Draws(0, torch.arange(4), 3)
+    draws = RandomStreams(0, torch.arange(4), 3)
     m, s, d = model.update(context, draws.again(), b, errors)
     relative = Context(4, observed=context.observed - b * context.mask, mask=context.mask, noise=0.2)
     m0, _, d0 = model.update(relative, draws.again(), torch.zeros_like(b), errors)
@@ -249,7 +251,7 @@ def test_an_update_moves_a_background(model, context):
 def test_large_grids_take_another_way_to_the_same_numbers(training, context, name, fold):
     """Without a matrix of all values, and in single precision."""
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0, "nugget": 0.01}
-    draws = Draws(0, torch.arange(4), 3)
+    draws = RandomStreams(0, torch.arange(4), 3)
     expected = solved(globe(), *training, **values).moments(context, draws.again(), fold)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, 0)
@@ -264,7 +266,7 @@ def test_poles_of_coincident_cells_do_no_harm():
     x[..., 0, :], x[..., -1, :] = x[..., 0, :1], x[..., -1, :1]
     model = solved(space, x, None, nugget=0.0)
     mask = torch.ones(1, *space.state, dtype=torch.bool)
-    m, s, d = model.moments(Context(1, observed=x[:1], mask=mask), Draws(0, torch.tensor([0]), 2))
+    m, s, d = model.moments(Context(1, observed=x[:1], mask=mask), RandomStreams(0, torch.tensor([0]), 2))
     assert torch.allclose(m, x[:1], atol=1e-3)
     assert torch.allclose(d, x[None, :1].expand_as(d), atol=1e-3)
     assert s.isfinite().all()
@@ -278,17 +280,17 @@ def test_cells_that_never_exist_stay_zero_and_nothing_observed_gives_the_season(
     model = solved(space, training[0] * exists, training[1])
     mask = torch.zeros(1, *space.state, dtype=torch.bool)
     c = Context(1, observed=mask.float(), mask=mask, day=torch.tensor([0.3]))
-    m, s, d = model.moments(c, Draws(0, torch.tensor([0]), 3))
+    m, s, d = model.moments(c, RandomStreams(0, torch.tensor([0]), 3))
     assert not m.any()
     assert not d[..., ~exists].any()
-    assert torch.allclose(d, model.season(c, Draws(0, torch.tensor([0]), 3)))
+    assert torch.allclose(d, model.season(c, RandomStreams(0, torch.tensor([0]), 3)))
     assert (s[..., exists] > 0.5).all()
 
 
 def test_a_loaded_model_draws_the_same(model, context):
     loaded = OptimalInterpolation(globe())
     loaded.load_state_dict(model.state_dict())
-    draws = Draws(0, torch.arange(4), 2)
+    draws = RandomStreams(0, torch.arange(4), 2)
     assert loaded.chosen() == model.chosen()
     assert torch.equal(loaded.sample(context, draws.again()), model.sample(context, draws.again()))
     loaded.load_state_dict(
@@ -298,7 +300,7 @@ def test_a_loaded_model_draws_the_same(model, context):
 
 
 def test_the_state_is_training_anomalies_days_and_choices(model, context):
-    model.moments(context, Draws(0, torch.arange(4), 2), 1)
+    model.moments(context, RandomStreams(0, torch.arange(4), 2), 1)
     assert set(model.state_dict()) == {"anomalies", "days", *model.choices}
     assert not copy.deepcopy(model)._made
 

@@ -3,14 +3,14 @@
 import numpy as np
 import torch
 
-from fieldcast.loops.tasks import Forecast
 from fieldcast.models.core import Context
-from fieldcast.models.draws import Draws
 from fieldcast.models.persistence import DampedPersistence, Persistence
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.batches import ForecastWindows
 
 
 def noise(space, count, seed=0):
-    return Draws(seed, torch.arange(count)).normal(*space.state)[:, 0]
+    return RandomStreams(seed, torch.arange(count)).normal(*space.state)[:, 0]
 
 
 def autoregression(space, rho, count):
@@ -24,7 +24,7 @@ def autoregression(space, rho, count):
 def solved(space, x, segment=None, missing=None):
     segment = torch.zeros(len(x), dtype=torch.long) if segment is None else segment
     model = DampedPersistence(space)
-    model.solve(Forecast(x, torch.zeros(len(x)), segment, space, model.history).states())
+    model.solve(ForecastWindows(x, torch.zeros(len(x)), segment, space, model.history).states())
     return model
 
 
@@ -32,7 +32,7 @@ def test_persistence_is_the_last_state(space):
     past = noise(space, 6).unflatten(0, (3, 2))
     model = Persistence(space)
     model.solve([])
-    x = model.sample(Context(3, past=past), Draws(0, torch.arange(3), members=2))
+    x = model.sample(Context(3, past=past), RandomStreams(0, torch.arange(3), members=2))
     assert torch.equal(x, past[:, -1:].expand(-1, 2, -1, -1, -1))
     assert model.state_dict() == {}
     assert model.deterministic and model.history == 1
@@ -55,7 +55,7 @@ def test_it_is_least_squares_within_segments(space):
     slopes = [np.linalg.lstsq(before[:, [i]], after[:, i], rcond=None)[0][0] for i in range(0, 288, 50)]
     assert np.allclose(model.rho.flatten()[::50].numpy(), slopes, atol=1e-5)
     c = Context(2, past=x[:4].unflatten(0, (2, 2)))
-    drawn = model.sample(c, Draws(0, torch.arange(2), members=3))
+    drawn = model.sample(c, RandomStreams(0, torch.arange(2), members=3))
     assert torch.equal(drawn, (model.rho * x[[1, 3]])[:, None].expand(-1, 3, -1, -1, -1))
 
 

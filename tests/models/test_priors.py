@@ -7,8 +7,8 @@ from torch.distributions import Normal as TorchNormal
 
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, StandardNormal
-from fieldcast.models.draws import Draws
 from fieldcast.models.priors import CouplingPrior, Mixed, Mixture, Vamp, given
+from fieldcast.models.random_streams import RandomStreams
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def seeded():
 
 
 def one(members):
-    return Draws(0, torch.zeros(1, dtype=torch.long), members)
+    return RandomStreams(0, torch.zeros(1, dtype=torch.long), members)
 
 
 def randomised(prior):
@@ -112,7 +112,7 @@ def test_a_vamp_prior_is_the_mixture_of_the_posteriors_of_its_inputs(space):
 
 def test_pseudo_inputs_start_at_training_states_and_stay_within_bounds(space):
     prior, x = Vamp(space, components=3, bounds=(0.0, 1.0)), torch.rand(20, *space.state) * 3
-    prior.prepare(Batch(x, Context(20)), Draws(0, torch.arange(20)))
+    prior.prepare(Batch(x, Context(20)), RandomStreams(0, torch.arange(20)))
     assert all(any(torch.equal(u, state) for state in x) for u in prior.inputs)
     seen = []
     given(prior, lambda batch: seen.append(batch.x) or Halving()(batch))
@@ -126,7 +126,7 @@ def test_other_priors_do_not_look_at_the_encoder():
 
 
 def test_what_is_drawn_after_a_mixture_is_not_what_its_part_drew():
-    draws = Draws(0, torch.arange(4), 6)
+    draws = RandomStreams(0, torch.arange(4), 6)
     z = Mixed(Normal(torch.zeros(1, 3), torch.zeros(1, 3)), torch.zeros(1)).draw(draws)
     assert not torch.isclose(z, draws.normal(3)).any()
 
@@ -134,8 +134,8 @@ def test_what_is_drawn_after_a_mixture_is_not_what_its_part_drew():
 def test_draws_from_a_mixture_do_not_depend_on_rows_or_members():
     parts = Normal(torch.randn(5, 3), torch.zeros(5, 3))
     mixed = Mixed(parts, torch.randn(5))
-    draws = Draws(0, torch.arange(4), 6)
+    draws = RandomStreams(0, torch.arange(4), 6)
     whole = mixed.draw(draws)
-    assert torch.allclose(mixed.draw(Draws(0, torch.tensor([2]), 2, first=3)), whole[[2]][:, 3:5])
-    rows = mixed.draw(Draws(0, torch.arange(4), 6).per_row())
+    assert torch.allclose(mixed.draw(RandomStreams(0, torch.tensor([2]), 2, first=3)), whole[[2]][:, 3:5])
+    rows = mixed.draw(RandomStreams(0, torch.arange(4), 6).per_row())
     assert torch.allclose(rows[:, 0].unflatten(0, (4, 6)), whole)

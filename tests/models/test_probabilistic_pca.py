@@ -11,17 +11,20 @@ from sklearn.decomposition import PCA
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, build
-from fieldcast.models.draws import Draws
 from fieldcast.models.probabilistic_pca import ProbabilisticPCA
+from fieldcast.models.random_streams import RandomStreams
 
 
 def gaussian(space, count, rank=3, deviation=0.3, seed=0):
     """States x = mean + W z + e, and mean, W^T and s of what they are drawn from."""
     datum = torch.arange(count)
-    pattern = Draws(seed, torch.arange(rank)).normal(*space.state)[:, 0]
+    pattern = RandomStreams(seed, torch.arange(rank)).normal(*space.state)[:, 0]
     weights = pattern * torch.tensor([2.0, 1.0, 0.5, 0.4][:rank])[:, None, None, None]
-    mean = 3 * Draws(seed + 1, torch.arange(1)).normal(*space.state)[0, 0]
-    z, e = Draws(seed + 2, datum).normal(rank)[:, 0], Draws(seed + 3, datum).normal(*space.state)[:, 0]
+    mean = 3 * RandomStreams(seed + 1, torch.arange(1)).normal(*space.state)[0, 0]
+    z, e = (
+        RandomStreams(seed + 2, datum).normal(rank)[:, 0],
+        RandomStreams(seed + 3, datum).normal(*space.state)[:, 0],
+    )
     return mean + torch.einsum("tq,qvyx->tvyx", z, weights) + deviation * e, mean, weights
 
 
@@ -53,7 +56,7 @@ def test_log_prob_is_that_of_the_dense_covariance(coast, times, components):
     cells = model.cells(x[times:]).double().numpy()
     dense = multivariate_normal(model.cells(model.mean).double().numpy(), covariance(model).numpy())
     assert torch.allclose(model.log_prob(x[times:]).double(), torch.tensor(dense.logpdf(cells)), rtol=1e-5)
-    weights = model.log_weights(Batch(x[times:], Context(20)), Draws(0, torch.arange(20), 3))
+    weights = model.log_weights(Batch(x[times:], Context(20)), RandomStreams(0, torch.arange(20), 3))
     assert torch.equal(weights, model.log_prob(x[times:])[:, None].expand(20, 3))
 
 
@@ -92,20 +95,20 @@ def test_a_known_gaussian_is_recovered_from_many_states(coast):
 
 def test_draws_have_the_mean_and_covariance_of_the_model(coast):
     model = solved(coast, gaussian(coast, 200)[0], 3)
-    x = model.sample(Context(2), Draws(5, torch.arange(2), 20_000))
+    x = model.sample(Context(2), RandomStreams(5, torch.arange(2), 20_000))
     assert x.shape == (2, 20_000, *coast.state)
     assert not x[..., ~coast.exists].any()
     for row in model.cells(x):
         size = float(covariance(model).diagonal().max())
         assert torch.allclose(torch.cov(row.T).double(), covariance(model), atol=0.03 * size)
         assert torch.allclose(row.mean(0), model.cells(model.mean), atol=0.03 * math.sqrt(size))
-    again = model.sample(Context(1), Draws(5, torch.ones(1, dtype=torch.long), 2, first=10))
+    again = model.sample(Context(1), RandomStreams(5, torch.ones(1, dtype=torch.long), 2, first=10))
     assert torch.allclose(again[0], x[1, 10:12], atol=1e-6)  # however they are batched
 
 
 def test_the_expected_density_of_its_own_draws_is_minus_the_entropy(coast):
     model = solved(coast, gaussian(coast, 200)[0], 3)
-    x = model.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 20_000))[0]
+    x = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))[0]
     entropy = multivariate_normal(cov=covariance(model).numpy()).entropy()
     assert float(model.log_prob(x).mean()) == pytest.approx(-entropy, abs=0.1)
 
@@ -129,5 +132,7 @@ def test_a_stored_model_is_the_same_model(coast):
     again = build({"type": "probabilistic_pca.ProbabilisticPCA", "components": 4}, coast)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.log_prob(x), model.log_prob(x))
-    draws = Draws(0, torch.arange(2))
-    assert torch.equal(again.sample(Context(2), draws), model.sample(Context(2), Draws(0, torch.arange(2))))
+    draws = RandomStreams(0, torch.arange(2))
+    assert torch.equal(
+        again.sample(Context(2), draws), model.sample(Context(2), RandomStreams(0, torch.arange(2)))
+    )

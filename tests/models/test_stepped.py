@@ -7,8 +7,8 @@ from torch import nn
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Terms, Trained
-from fieldcast.models.draws import Draws
 from fieldcast.models.ensemble import Ensemble
+from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped, step
 
 
@@ -42,7 +42,8 @@ def test_order_of_convergence(space, scheme, order):
         model = Decay(space).double()
         for _ in range(steps):
             c = c.advance(
-                step(model, c, Draws(0, torch.zeros(1, dtype=torch.long)).per_row(), scale, scheme), 0.0
+                step(model, c, RandomStreams(0, torch.zeros(1, dtype=torch.long)).per_row(), scale, scheme),
+                0.0,
             )
         return abs(float(c.base().flatten()[0]) - math.exp(-1))
 
@@ -52,27 +53,29 @@ def test_order_of_convergence(space, scheme, order):
 def test_runge_kutta_holds_one_draw_over_its_four_evaluations(space):
     """With the noise held the step is the one of a constant rate: 1 - r + r^2/2 - r^3/6 + r^4/24."""
     model = Stepped(space, Decay(space, 0.5, noisy=True), "rk4", scale=1)
-    x = model.sample(past(space), Draws(0, torch.arange(2), 3))[:, :, 0, 0, 0]
-    r = 0.5 * (1 + Draws(0, torch.arange(2), 3).normal(1)[..., 0])
+    x = model.sample(past(space), RandomStreams(0, torch.arange(2), 3))[:, :, 0, 0, 0]
+    r = 0.5 * (1 + RandomStreams(0, torch.arange(2), 3).normal(1)[..., 0])
     assert torch.allclose(x, 1 - r + r**2 / 2 - r**3 / 6 + r**4 / 24, atol=1e-6)
     assert x.flatten().unique().numel() == 6
 
 
 def test_the_tendency_scales_the_step_and_the_loss(space):
     model = Stepped(space, Decay(space), "euler")
-    x = model.sample(past(space), Draws(0, torch.arange(2)))
+    x = model.sample(past(space), RandomStreams(0, torch.arange(2)))
     assert torch.allclose(x[0, 0, :, 0, 0], 1 - space.tendency)
     right = past(space).base() * (1 - space.tendency[:, None, None])
-    assert float(model.loss(Batch(right, past(space)), Draws(0, torch.arange(2))).total) == pytest.approx(
-        0, abs=1e-10
-    )
+    assert float(
+        model.loss(Batch(right, past(space)), RandomStreams(0, torch.arange(2))).total
+    ) == pytest.approx(0, abs=1e-10)
 
 
 def test_one_step_differences_of_a_flow_are_exact_by_euler_and_not_by_runge_kutta(space):
     """Trained on x(1) - x(0) of dx/dt = -x the network is (exp(-1) - 1) x: an Euler step is exact."""
     rate = 1 - math.exp(-1)
     by = {
-        s: Stepped(space, Decay(space, rate), s, scale=1).sample(past(space), Draws(0, torch.arange(2)))
+        s: Stepped(space, Decay(space, rate), s, scale=1).sample(
+            past(space), RandomStreams(0, torch.arange(2))
+        )
         for s in ("euler", "rk4")
     }
     assert float(by["euler"].flatten()[0]) == pytest.approx(math.exp(-1), abs=1e-6)
@@ -83,7 +86,7 @@ def test_the_base_of_a_reconstruction_is_the_sparse_field(space):
     observed = torch.zeros(2, *space.state)
     observed[:, :, 3] = 2.0
     c = Context(2, observed=observed, mask=observed != 0)
-    x = Stepped(space, Decay(space, 0.5), "euler", scale=1).sample(c, Draws(0, torch.arange(2)))
+    x = Stepped(space, Decay(space, 0.5), "euler", scale=1).sample(c, RandomStreams(0, torch.arange(2)))
     assert torch.allclose(x[:, 0], observed / 2)
 
 
@@ -118,7 +121,7 @@ def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(s
     truth = torch.full((2, *space.state), math.exp(-1))
     loss = {
         rate: Stepped(space, Compared(space, rate), "rk4", scale=1, through=True).loss(
-            Batch(truth, past(space)), Draws(0, torch.arange(2))
+            Batch(truth, past(space)), RandomStreams(0, torch.arange(2))
         )
         for rate in (1.0, 1 - math.exp(-1))
     }
@@ -132,7 +135,7 @@ def test_a_rollout_goes_on_from_its_own_draws(space):
     model = Stepped(space, Constant(space), scale=2)
     base = torch.ones(2, 1, *space.state)
     truth = base.expand(-1, 3, -1, -1, -1)  # stays at one
-    terms = model.loss(Batch(truth, Context(2, past=base)), Draws(0, torch.arange(2), 3))
+    terms = model.loss(Batch(truth, Context(2, past=base)), RandomStreams(0, torch.arange(2), 3))
     assert float(terms.total.detach()) == pytest.approx(sum((0.5 * t) ** 2 for t in (1, 2, 3)) / 3)
     terms.total.backward()
     assert model.model.shift.grad is not None
@@ -156,7 +159,9 @@ def test_over_a_training_rollout_some_numbers_last_and_the_others_are_of_one_lea
     model, seen = Stepped(space, recorded, scale=1), {}
     for step_ in (0, 1):
         recorded.seen = []
-        model.loss(Batch(torch.ones(2, 3, *space.state), past(space)), Draws(0, torch.arange(2), 3, step_))
+        model.loss(
+            Batch(torch.ones(2, 3, *space.state), past(space)), RandomStreams(0, torch.arange(2), 3, step_)
+        )
         seen[step_] = recorded.seen
     leads, lasting, own = zip(*seen[0], strict=True)
     assert leads == (0, 1, 2)
@@ -168,8 +173,8 @@ def test_over_a_training_rollout_some_numbers_last_and_the_others_are_of_one_lea
 def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
     model = Stepped(space, Constant(space), scale=2)
     truth, c = torch.randn(2, *space.state), past(space)
-    one = model.loss(Batch(truth, c), Draws(0, torch.arange(2), 3)).total
-    rolled = model.loss(Batch(truth[:, None], c), Draws(0, torch.arange(2), 3)).total
+    one = model.loss(Batch(truth, c), RandomStreams(0, torch.arange(2), 3)).total
+    rolled = model.loss(Batch(truth[:, None], c), RandomStreams(0, torch.arange(2), 3)).total
     assert float(one.detach()) == pytest.approx(float(rolled.detach()), rel=1e-5)
 
 
@@ -178,7 +183,7 @@ def test_walked_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
     model = Stepped(space, Constant(space), scale=1)
     base = torch.ones(2, 1, *space.state)
     batch = Batch(base.expand(-1, 3, -1, -1, -1), Context(2, past=base), walked=2)
-    terms = model.loss(batch, Draws(0, torch.arange(2), 3))
+    terms = model.loss(batch, RandomStreams(0, torch.arange(2), 3))
     assert float(terms.total.detach()) == pytest.approx((0.5 * 3) ** 2)
     terms.total.backward()
     last = 2 * 0.5 * 3  # with a gradient of all three it would be three times that
@@ -199,7 +204,7 @@ def test_walking_in_half_precision_leaves_every_weight_its_gradient(space, smoot
     for half in (False, True):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            terms = model.loss(batch, Draws(0, torch.arange(2), 2))
+            terms = model.loss(batch, RandomStreams(0, torch.arange(2), 2))
         terms.total.backward()
         norms.append([float(p.grad.norm()) if p.grad is not None else None for p in model.parameters()])
     assert None not in norms[0] + norms[1]
@@ -222,7 +227,7 @@ def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not
     model = Stepped(space, Watched(space), scale=1, noise=0.1)
     c, truth = Context(500, past=torch.ones(500, 2, *space.state)), torch.zeros(500, *space.state)
     for training in (False, True):
-        model.train(training).loss(Batch(truth, c), Draws(0, torch.arange(500)))
+        model.train(training).loss(Batch(truth, c), RandomStreams(0, torch.arange(500)))
         seen = model.model.shown.context.past
         moved = (seen - c.past)[..., space.exists]  # (B, 2, V, cells)
         assert torch.equal(model.model.shown.x, -seen[:, -1])  # the difference from where it stands now
@@ -256,13 +261,13 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
     model = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
     wave = (-1.0) ** torch.arange(16)
     c = Context(2, past=(3 + wave).expand(2, 1, *space.state))
-    x = model.sample(c, Draws(0, torch.arange(2)))
+    x = model.sample(c, RandomStreams(0, torch.arange(2)))
     inside = x if wraps else x[..., 4:-4]
     assert torch.allclose(inside, torch.full_like(inside, 3.0), atol=1e-5)
     assert wraps or not torch.allclose(x[..., 0], torch.tensor(3.0), atol=1e-2)  # a border damps less
 
     through = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
-    assert float(through.loss(Batch(x[:, 0], c), Draws(0, torch.arange(2))).total) == pytest.approx(
+    assert float(through.loss(Batch(x[:, 0], c), RandomStreams(0, torch.arange(2))).total) == pytest.approx(
         0, abs=1e-9
     )
 

@@ -8,10 +8,10 @@ from torch.distributions import Normal as TorchNormal
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, build
 from fieldcast.models.distributions import Normal, StandardNormal
-from fieldcast.models.draws import Draws
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.likelihoods import Gaussian
 from fieldcast.models.priors import given
+from fieldcast.models.random_streams import RandomStreams
 
 
 def observed(space, rows=4, k=0.3):
@@ -33,7 +33,7 @@ def test_the_divergence_is_the_closed_form_and_its_estimate_by_draws_agrees():
     q, p = Normal(mean, log_variance), StandardNormal(2)
     expected = ((log_variance.exp() + mean**2 - 1 - log_variance) / 2).sum()
     assert float(q.kl(p)) == pytest.approx(float(expected), rel=1e-6)
-    z = q.draw(Draws(0, torch.zeros(1, dtype=torch.long), 100_000))
+    z = q.draw(RandomStreams(0, torch.zeros(1, dtype=torch.long), 100_000))
     assert float((q.log_prob(z) - p.log_prob(z)).mean()) == pytest.approx(float(expected), abs=0.01)
     assert float(kl_divergence(TorchNormal(mean, q.deviation), TorchNormal(0.0, 1.0)).sum()) == pytest.approx(
         float(expected)
@@ -45,10 +45,10 @@ def test_the_loss_is_the_stated_one(space):
         make(space, kl_weight=3.0, likelihood={"type": "likelihoods.Gaussian", "sigma": 0.5}),
         observed(space),
     )
-    draws = Draws(0, torch.arange(4))
+    draws = RandomStreams(0, torch.arange(4))
     total, parts = model.loss(batch, draws)
     q = model.encoder(batch.context)
-    mean = model.decoder(q.draw(Draws(0, torch.arange(4))), batch.context)[:, 0]
+    mean = model.decoder(q.draw(RandomStreams(0, torch.arange(4))), batch.context)[:, 0]
     cells = math.prod(space.state)
     misfit = (((batch.x - mean) ** 2) / (2 * 0.25) + math.log(0.5)).sum(dim=(1, 2, 3)).mean() / cells
     kl = q.kl(model.prior).mean() / cells
@@ -81,7 +81,7 @@ def test_a_learned_sigma_finds_the_size_of_the_misfit(space):
 def test_a_draw_is_the_decoders_mean_and_the_likelihood_adds_its_noise(space):
     batch, plain = observed(space), make(space)
     noisy = make(space, likelihood_noise=True, likelihood={"type": "likelihoods.Gaussian", "sigma": 2.0})
-    a, b = (model.sample(batch.context, Draws(0, torch.arange(4), 50)) for model in (plain, noisy))
+    a, b = (model.sample(batch.context, RandomStreams(0, torch.arange(4), 50)) for model in (plain, noisy))
     assert float((b - a).std()) == pytest.approx(2.0, rel=0.02)
 
 
@@ -100,7 +100,7 @@ def test_the_weight_of_the_kl_rises_with_the_steps_of_training_alone(space):
     batch = observed(space)
 
     def weight(step):
-        terms = model.loss(batch, Draws(0, torch.arange(4), step=step))
+        terms = model.loss(batch, RandomStreams(0, torch.arange(4), step=step))
         return float((terms.total - terms.parts["reconstruction"]) / terms.parts["kl"])
 
     assert [weight(step) for step in (0, 4, 5, 7, 8, 100)] == pytest.approx([0, 0, 0.5, 1.5, 2, 2], abs=5e-3)
@@ -124,7 +124,7 @@ def test_a_linear_gaussian_problem_is_learned(space):
     def batch(step):
         x = torch.randn(32, 1, 1, 1, generator=generator) * pattern
         mask = torch.ones(32, *space.state, dtype=torch.bool)
-        return Batch(x, Context(32, observed=x, mask=mask, day=torch.zeros(32))), Draws(
+        return Batch(x, Context(32, observed=x, mask=mask, day=torch.zeros(32))), RandomStreams(
             0, torch.arange(32), step=step
         )
 
@@ -141,7 +141,7 @@ def test_a_linear_gaussian_problem_is_learned(space):
 def test_a_day_on_which_nothing_was_seen_is_no_fault(space):
     nothing = torch.zeros(2, *space.state)
     c = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
-    assert torch.isfinite(make(space).sample(c, Draws(0, torch.arange(2), 3))).all()
+    assert torch.isfinite(make(space).sample(c, RandomStreams(0, torch.arange(2), 3))).all()
 
 
 class Readout(torch.nn.Module):
@@ -189,14 +189,14 @@ def linear(space, latent, wide=1.0, sigma=0.5):
 
 def test_with_the_exact_posterior_every_weight_is_the_evidence(sized):
     model, batch, evidence = linear(sized(1, 4, 5), latent=1)
-    weights = model.log_weights(batch, Draws(0, torch.arange(6), 5))
+    weights = model.log_weights(batch, RandomStreams(0, torch.arange(6), 5))
     assert torch.allclose(weights, evidence[:, None].expand(6, 5), atol=1e-3)
 
 
 def test_the_elbo_lies_below_iwae_which_rises_to_the_exact_evidence(sized):
     """ELBO = evidence - KL(q || exact posterior); IWAE_K rises in K (Burda et al. 2016, theorem 1)."""
     model, batch, evidence = linear(sized(1, 4, 5), latent=2, wide=1.6)
-    weights = model.log_weights(batch, Draws(0, torch.arange(6), 20_000))
+    weights = model.log_weights(batch, RandomStreams(0, torch.arange(6), 20_000))
     q, exact = model.encoder(batch), torch.linalg.inv(model.encoder.precision)
     gap = torch.distributions.kl_divergence(
         MultivariateNormal(q.mean, torch.diag_embed(q.deviation**2)), MultivariateNormal(q.mean, exact)
@@ -212,12 +212,12 @@ def test_the_elbo_lies_below_iwae_which_rises_to_the_exact_evidence(sized):
 
 def test_both_terms_of_the_elbo_are_told_apart(sized):
     model, batch, _ = linear(sized(1, 4, 5), latent=2, wide=1.6)
-    draws = Draws(0, torch.arange(6), 4000)
+    draws = RandomStreams(0, torch.arange(6), 4000)
     reconstruction, ratio = model.log_parts(batch, draws)
     q = model.encoder(batch)
     assert torch.allclose(-ratio.mean(1), q.kl(model.prior), atol=0.1)
     constant = 20 * math.log(2 * math.pi) / 2
-    one = model.cost(batch, q, Draws(0, torch.arange(6), 1)) - q.kl(model.prior)
+    one = model.cost(batch, q, RandomStreams(0, torch.arange(6), 1)) - q.kl(model.prior)
     assert torch.allclose(reconstruction[:, 0], -one - constant, atol=1e-3)
 
 
@@ -231,17 +231,17 @@ def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
     model = make(space, decoder={"type": "decoders.DenseDecoder", "latent": 5}, **parts)
     x = torch.randn(4, *space.state, generator=torch.Generator().manual_seed(0))
     batch = Batch(x, Context(4))
-    q = model.posterior(batch, Draws(0, torch.arange(4)))
-    z = q.draw(Draws(0, torch.arange(4)))
+    q = model.posterior(batch, RandomStreams(0, torch.arange(4)))
+    z = q.draw(RandomStreams(0, torch.arange(4)))
     expected = (q.log_prob(z) - given(model.prior, model.encoder).log_prob(z))[:, 0]
     assert torch.allclose(model.divergence(q, z), expected)
-    terms = model.loss(batch, Draws(0, torch.arange(4)))
+    terms = model.loss(batch, RandomStreams(0, torch.arange(4)))
     assert float(terms.parts["kl"].detach()) == pytest.approx(
         float(expected.mean().detach()) / math.prod(space.state), rel=1e-4
     )
     terms.total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.prior.parameters())
-    assert model.sample(Context(2), Draws(0, torch.arange(2), 3)).shape == (2, 3, *space.state)
+    assert model.sample(Context(2), RandomStreams(0, torch.arange(2), 3)).shape == (2, 3, *space.state)
     assert not any(name.startswith("prior.encoder") for name in model.state_dict())
 
 
@@ -254,7 +254,7 @@ def test_a_draw_from_the_prior_and_the_noise_beside_it_are_independent(space):
     model.decoder.matrix = torch.ones(*space.state, 5)
     with torch.no_grad():
         model.prior.means.zero_()
-        x = model.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 20_000))
+        x = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))
     assert torch.allclose(x.var(dim=1), torch.tensor(6.0), rtol=0.06)
 
 
@@ -264,7 +264,7 @@ def test_what_a_bernoulli_draws_is_its_mean_unless_noise_is_asked_for(space):
             space, latent=2, likelihood={"type": "likelihoods.Bernoulli"}, likelihood_noise=noise,
             encoder={"type": "encoders.Network", "latent": 2}, decoder={"type": "decoders.DenseDecoder", "latent": 2},
         )  # fmt: skip
-        x = model.sample(Context(1), Draws(0, torch.zeros(1, dtype=torch.long), 8))
+        x = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 8))
         assert (set(x.unique().tolist()) == {0.0, 1.0}) is noise
 
 
@@ -274,23 +274,25 @@ def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
         decoder={"type": "decoders.DenseDecoder", "latent": 2},
     )  # fmt: skip
     batch = Batch(torch.zeros(2, *space.state), Context(2))
-    assert not model.loss(batch, Draws(0, torch.arange(2))).parts["kl"].any()
+    assert not model.loss(batch, RandomStreams(0, torch.arange(2))).parts["kl"].any()
     with pytest.raises(ValueError, match="no density"):
-        model.log_weights(batch, Draws(0, torch.arange(2)))
+        model.log_weights(batch, RandomStreams(0, torch.arange(2)))
 
 
 @pytest.mark.parametrize("family", ["normal", "uniform", "laplace", "point"])
 def test_the_global_generator_is_neither_read_nor_moved(space, family):
     model = make(
-        space, encoder={"type": "codes.Codes", "latent": 5, "family": family, "steps": 3},
+        space, encoder={"type": "latent_table.LatentTable", "latent": 5, "family": family, "steps": 3},
         decoder={"type": "decoders.DenseDecoder", "latent": 5}, prior={"type": "priors.Mixture", "latent": 5},
     )  # fmt: skip
     batch, found = Batch(torch.zeros(2, *space.state), Context(2)), []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        loss = model.loss(batch, Draws(0, torch.arange(2))).total
-        found.append(torch.cat([loss.view(1), model.sample(Context(2), Draws(0, torch.arange(2))).flatten()]))
+        loss = model.loss(batch, RandomStreams(0, torch.arange(2))).total
+        found.append(
+            torch.cat([loss.view(1), model.sample(Context(2), RandomStreams(0, torch.arange(2))).flatten()])
+        )
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(*found)
 

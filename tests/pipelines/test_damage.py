@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.fields import contracts
-from fieldcast.sentences import sentence
+from fieldcast.frame.error_messages import sentence
 
 FIELDS, SPLITS = "03_primary/fields.zarr", "03_primary/splits.json"
 ADDRESS = "reconstruct.climatology"
@@ -145,7 +145,7 @@ def test_fields_are_compared_with_their_digest_once_in_a_run(
     compare, compared = contracts.fits_digest, []
     monkeypatch.setattr(contracts, "fits_digest", lambda fields: compared.append(1) or compare(fields))
     for runs in (1, 2):
-        project("sparsification", "initialisation", data_root=root)
+        project("sparsification", "initial_times", data_root=root)
         assert len(compared) == runs
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 import fieldcast
 from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
-from fieldcast.sentences import sentence
+from fieldcast.frame.error_messages import sentence
 
 UNITS = {"units": "hours since 0001-01-01 12:00:00", "calendar": "noleap"}
 DIMS = ("valid_time", "lat", "lon")

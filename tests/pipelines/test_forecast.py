@@ -21,7 +21,7 @@ import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
 from fieldcast.pipelines.reporting.nodes import rank_forecasts
-from fieldcast.verification.layout import FORECAST
+from fieldcast.scores.leaderboard_schema import FORECAST
 
 KEYS = ["experiment", "lead_hours", "region", "variable", "score"]
 ROOT = Path(__file__).parents[2]
@@ -152,7 +152,7 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
     for layer in ("01_raw", "02_intermediate", "03_primary"):
         shutil.copytree(finished / layer, alone / layer)
     asked: dict[str, Any] = {"data_root": alone, "parameters": {"limits": {"T": LEADS}, "rollout": ROLLOUT}}
-    project("initialisation", **asked)
+    project("initial_times", **asked)
     for stage in ("training", "rollout"):
         project(stage, namespaces=["forecast.vae"], **asked)
     shutil.copytree(alone, killed, ignore=shutil.ignore_patterns("07_model_output"))

@@ -16,7 +16,8 @@ from kedro.pipeline import Pipeline, node
 from safetensors.torch import load
 
 from fieldcast.datasets import ZarrDataset
-from fieldcast.loops.options import Evaluation, Limits
+from fieldcast.encoding.options import Limits
+from fieldcast.inference.options import Evaluation
 from fieldcast.pipelines.reporting.nodes import rank
 
 ROOT = Path(__file__).parents[2]

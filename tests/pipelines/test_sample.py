@@ -13,17 +13,18 @@ from omegaconf import OmegaConf
 
 import fieldcast
 from fieldcast.datasets import ZarrDataset
+from fieldcast.encoding.checkpoint import unpack
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.states import space_of_images
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
 from fieldcast.fields.images import ImageSource, open_images, split
-from fieldcast.loops.checkpoint import unpack
-from fieldcast.loops.options import Fit, Limits, Sparsification
-from fieldcast.loops.recipe import Recipe, train
-from fieldcast.loops.state_codecs import space_of_images
+from fieldcast.frame.error_messages import sentence
 from fieldcast.models.core import Context, Model, build
-from fieldcast.models.draws import Draws
-from fieldcast.sentences import sentence
+from fieldcast.models.random_streams import RandomStreams
 from fieldcast.settings import CONFIG_LOADER_ARGS
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = {name.removeprefix("sample.") for name in experiments(ROOT / "conf") if name.startswith("sample.")}
@@ -138,13 +139,14 @@ def test_every_model_of_the_image_environments_draws_images(env: str) -> None:
         quick = name in ("vae", "vae_vamp", "vae_flow", "autodecoder", "flow", "ddim")
         if quick and env == "digits":
             with torch.no_grad():
-                assert model.sample(Context(2), Draws(0, torch.arange(2))).shape == (2, 1, 1, 8, 8)
+                assert model.sample(Context(2), RandomStreams(0, torch.arange(2))).shape == (2, 1, 1, 8, 8)
 
 
 def test_a_table_of_codes_goes_on_to_the_same_weights() -> None:
     images = open_images(ImageSource("digits", train=60, test=10))
     model = {
-        "type": "vae.VAE", "latent": 3, "encoder": {"type": "codes.Codes", "latent": 3, "family": "normal", "steps": 2},
+        "type": "vae.VAE", "latent": 3,
+        "encoder": {"type": "latent_table.LatentTable", "latent": 3, "family": "normal", "steps": 2},
         "decoder": {"type": "decoders.DenseDecoder", "latent": 3, "hidden": [8]},
     }  # fmt: skip
     fit = Fit(steps=6, batch=8, report_every=2, validation=4, save_every=0)
@@ -166,7 +168,7 @@ def test_codes_that_start_by_class_need_labels() -> None:
     images = open_images(ImageSource("digits", train=60, test=10))
     model = {
         "type": "vae.VAE", "latent": 3, "decoder": {"type": "decoders.DenseDecoder", "latent": 3},
-        "encoder": {"type": "codes.Codes", "latent": 3, "by_class": True, "steps": 2},
+        "encoder": {"type": "latent_table.LatentTable", "latent": 3, "by_class": True, "steps": 2},
     }  # fmt: skip
     fit = Fit(steps=1, batch=8, validation=4)
     recipe = Recipe("sample", model, fit, Sparsification(), 0, Limits(), "cpu", "grey")

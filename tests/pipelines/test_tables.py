@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
-from fieldcast.loops.checkpoint import pack_bytes, unpack_bytes
-from fieldcast.loops.options import Tables
-from fieldcast.loops.runs import refuse_other_runs
-from fieldcast.sentences import sentence
+from fieldcast.frame.error_messages import sentence
+from fieldcast.inference.multi_seed import refuse_other_runs
+from fieldcast.inference.options import Tables
 
 OF_THE_TASK = {
     "reconstruct": {"pattern": "random", "k": 0.1, "cells": "unobserved", "variable": "all", "score": "crps"},

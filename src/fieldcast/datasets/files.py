@@ -13,9 +13,9 @@ import xarray as xr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview, TablePreview
 
+from fieldcast.datasets.base import Located, one_sentence
 from fieldcast.datasets.checked import DamagedError, refusing_damage, warn_of_damage
-from fieldcast.datasets.located import Located, one_sentence
-from fieldcast.datasets.replaced import settle
+from fieldcast.datasets.retired_stores import settle
 
 
 class FileDataset(Located):

@@ -13,6 +13,7 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview
 from zarr.core.sync import sync
 
+from fieldcast.datasets.base import Located, one_sentence
 from fieldcast.datasets.checked import CheckedStore, DamagedError, refusing_damage, warn_of_damage
 from fieldcast.datasets.encoding import (
     ORDER,
@@ -23,8 +24,7 @@ from fieldcast.datasets.encoding import (
     whole_seconds,
     with_words,
 )
-from fieldcast.datasets.located import Located, one_sentence
-from fieldcast.datasets.replaced import opened, publish, recover, settle, standing
+from fieldcast.datasets.retired_stores import opened, publish, recover, settle, standing
 
 LAST = ".zmetadata"  # the last object that a store gets: consolidated metadata of Zarr format 2
 

@@ -18,8 +18,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast.fields import calendars
-from fieldcast.fields.blocks import blocks
-from fieldcast.fields.layout import KEPT, time_varying
+from fieldcast.fields.chunked import blocks
+from fieldcast.fields.conventions import KEPT, time_varying
 
 DAYS = 365
 FEWEST_YEARS = 2

@@ -9,8 +9,8 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, images, ingest
-from fieldcast.fields.blocks import blocks
-from fieldcast.fields.layout import DIMS, time_varying
+from fieldcast.fields.chunked import blocks
+from fieldcast.fields.conventions import DIMS, time_varying
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 IMAGE_DIMS = ("sample", "y", "x")

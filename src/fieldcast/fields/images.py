@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
-from fieldcast.fields.mending import Finding
+from fieldcast.fields.repair import Finding
 
 FILES = {"train": "train", "test": "t10k"}
 OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fieldcast import geometry
 from fieldcast.errors import InputError
-from fieldcast.fields import grid, quality
-from fieldcast.fields.blocks import blocks
-from fieldcast.fields.layout import KEPT, static, time_varying, to_contract
-from fieldcast.fields.mending import Gaps, mend
+from fieldcast.fields import quality
+from fieldcast.fields.chunked import blocks
+from fieldcast.fields.conventions import KEPT, static, time_varying, to_contract
+from fieldcast.fields.repair import Gaps, mend
 from fieldcast.fields.sources import Source, line, open_source, reading
 
 IN_MEMORY = 2**30  # bytes; larger data are read block by block, several times
@@ -68,6 +69,6 @@ def _described(fields: xr.Dataset, where: str) -> xr.Dataset:
     return fields.assign_attrs(
         digest=digest(fields),
         source=line(told),
-        wraps=int(grid.wraps(fields["longitude"])),
+        wraps=int(geometry.wraps(fields["longitude"])),
         Conventions="CF-1.11",
     )

@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from fieldcast import geometry
 from fieldcast.errors import InputError
-from fieldcast.fields import grid
-from fieldcast.fields.blocks import blocks
 from fieldcast.fields.calendars import day_of_year
-from fieldcast.fields.layout import time_varying
+from fieldcast.fields.chunked import blocks
+from fieldcast.fields.conventions import time_varying
 
 STATISTICS = ("mean", "std", "anomaly_std", "tendency")
 
@@ -60,7 +60,7 @@ class _Moments:
 
 def _statistics(array: xr.DataArray, climatology: xr.DataArray) -> tuple[float, float, float, float]:
     exists = np.asarray(array.isel(time=0).notnull().values)
-    weight = grid.cell_areas(array["latitude"], array["longitude"], exists)
+    weight = geometry.cell_areas(array["latitude"], array["longitude"], exists)
     day, segment = day_of_year(array["time"]) - 1, array["segment"].values
     normal = climatology.transpose("dayofyear", "latitude", "longitude").values.astype(np.float64)
     field, anomalies, steps = _Moments(weight), _Moments(weight), _Moments(weight)

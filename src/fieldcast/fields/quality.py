@@ -13,12 +13,13 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from fieldcast import geometry
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, grid
-from fieldcast.fields.blocks import blocks
+from fieldcast.fields import calendars
+from fieldcast.fields.chunked import blocks
+from fieldcast.fields.conventions import static, time_varying
 from fieldcast.fields.fills import Search
-from fieldcast.fields.layout import static, time_varying
-from fieldcast.fields.mending import Finding
+from fieldcast.fields.repair import Finding
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
 
@@ -92,7 +93,7 @@ def _has_far_fills(array: xr.DataArray) -> bool:
 
 def _survey(array: xr.DataArray) -> Survey:
     shape = (array.sizes["latitude"], array.sizes["longitude"])
-    area = grid.cell_areas(array["latitude"], array["longitude"])
+    area = geometry.cell_areas(array["latitude"], array["longitude"])
     missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
     by_time: list[tuple[np.ndarray, ...]] = []
     fills = Search(array)

@@ -19,8 +19,8 @@ from pydantic.dataclasses import dataclass
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.chunks import refuse_missing_chunks
+from fieldcast.fields.conventions import select_variables, time_varying, to_contract
 from fieldcast.fields.joining import joined
-from fieldcast.fields.layout import select_variables, time_varying, to_contract
 from fieldcast.fields.netcdf3 import expected_size
 from fieldcast.fields.periods import within
 

@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.gaussian.seasonal_selection import within_season
+from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.persistence import last
-from fieldcast.models.seasons import within_season
-from fieldcast.models.series import series
+from fieldcast.models.random_streams import RandomStreams
 
 SAME = 1e-4  # mean square difference below which two states are one, stored and read again
 
@@ -61,7 +61,7 @@ class Analogue(Solved):
         self.candidates = known.followed().nonzero()[:, 0]
         self.days = known.days[self.candidates + 1]
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         distance = self.distance(last(c))[:, self.candidates]
         nearest = distance.min(dim=1, keepdim=True)
         near = torch.ones_like(distance, dtype=torch.bool)

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.draws import Draws
-from fieldcast.models.seasons import pick, within_season
-from fieldcast.models.series import series
+from fieldcast.models.gaussian.seasonal_selection import pick, within_season
+from fieldcast.models.gaussian.training_series import series
+from fieldcast.models.random_streams import RandomStreams
 
 NEAR = 15.01 / 365  # of a year, to either side of the day sought: rounding shuts out no fifteenth day
 YEARS = 2  # a shorter record has too few states of a season
@@ -42,7 +42,7 @@ class ClimatologicalEnsemble(Solved):
         known = series(training, self.space.exists)
         self.anomalies, self.days = known.states, known.days
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         allowed = torch.ones(c.rows, len(self.days), dtype=torch.bool, device=self.days.device)
         if c.day is not None:
             allowed = within_season(self.days, c.day, allowed, NEAR, YEARS)

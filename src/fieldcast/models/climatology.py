@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 
 class Climatology(Solved):
@@ -20,6 +20,6 @@ class Climatology(Solved):
     def solve(self, training: Iterable[Batch]) -> None:
         """Nothing: the climatology was taken out of the states when they were standardised."""
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Zeros."""
         return torch.zeros(c.rows, draws.members, *self.space.state, device=self.space.area.device)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import check, is_part
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +170,7 @@ class Model(nn.Module, ABC):
         self.space = space
 
     @abstractmethod
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """M draws of x for each context."""
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -212,11 +212,11 @@ class Trained(Model):
         """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""
         return None
 
-    def prepare(self, training: Batch, draws: Draws) -> None:
+    def prepare(self, training: Batch, draws: RandomStreams) -> None:
         """Take what is needed of the training states before the first step: how many they are, where to start."""
 
     @abstractmethod
-    def loss(self, batch: Batch, draws: Draws) -> Terms:
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         """What is minimised, averaged over the batch."""
 
     def compare(
@@ -224,7 +224,7 @@ class Trained(Model):
         x: Float[Tensor, "batch variable y x"],
         drawn: Float[Tensor, "batch members variable y x"],
         c: Context,
-        draws: Draws,
+        draws: RandomStreams,
     ) -> Terms:
         """The same loss of draws that something round the model has made of it, such as a Runge-Kutta step."""
         raise TypeError(f"{type(self).__name__} cannot be trained through steps or rollouts")

@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space, Terms, Trained
-from fieldcast.models.crps import fair_crps
-from fieldcast.models.draws import Draws
-from fieldcast.models.networks import UNet
+from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.layers.networks import UNet
+from fieldcast.models.random_streams import RandomStreams
 
 SMALLEST_SPREAD = 1e-3  # of an anomaly's: what is observed exactly may still be moved a little
 
@@ -27,7 +27,9 @@ SMALLEST_SPREAD = 1e-3  # of an anomaly's: what is observed exactly may still be
 class Base(Protocol):
     """What a base must tell beside its draws: see `optimal_interpolation`."""
 
-    def moments(self, c: Context, draws: Draws, fold: int | None = None) -> tuple[Tensor, Tensor, Tensor]: ...
+    def moments(
+        self, c: Context, draws: RandomStreams, fold: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]: ...
     def folds(self) -> Int[Tensor, " training"]: ...
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]: ...
 
@@ -72,7 +74,7 @@ class Corrected(Trained):
         g, shift = out[:, None].chunk(2, dim=2)
         return m[:, None] + self.spread * (d - m[:, None]) * torch.exp(g.clamp(-2, 2)) + s[:, None] * shift
 
-    def loss(self, batch: Batch, draws: Draws) -> Terms:
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         fold = None if batch.index is None else int(self.base.folds()[batch.index[0]])
         with torch.no_grad():
             m, s, d = self.base.moments(batch.context, draws, fold)
@@ -89,5 +91,5 @@ class Corrected(Trained):
             gain = 1 - crps / score(d)
         return Terms(crps, {"gain": gain})
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         return self.correct(c, *self.base.moments(c, draws))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Context, Space
-from fieldcast.models.networks import ConvDecoder, halved
+from fieldcast.models.layers.networks import ConvDecoder, halved
 
 
 class DenseDecoder(nn.Module):

@@ -20,8 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
-from fieldcast.models.draws import Draws
-from fieldcast.models.networks import UNet
+from fieldcast.models.layers.networks import UNet
+from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, along
 
 
@@ -89,14 +89,14 @@ class Diffusion(Trained):
         self.sampler, self.eta, self.clip = sampler, eta, clip
         self.jumps = steps if sampler == "ancestral" else min(jumps, steps)
 
-    def loss(self, batch: Batch, draws: Draws) -> Terms:
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         """Mean square error of the noise, over the cells that exist."""
         one = draws.alone()
         t = one.integers(len(self.schedule))[:, 0]
         error = self.error(batch, t, one)
         return Terms(error.mean() / self.space.size, {})
 
-    def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: Draws) -> Float[Tensor, " batch"]:
+    def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: RandomStreams) -> Float[Tensor, " batch"]:
         """|eps - network(x_t, t, c)|^2 at one time a datum."""
         eps = draws.normal(*self.space.state)[:, 0] * self.space.exists
         found = self.network(self.schedule.noised(batch.x, t, eps), t, batch.context)
@@ -132,7 +132,7 @@ class Diffusion(Trained):
 
     @torch.no_grad()
     def trajectory(
-        self, c: Context, draws: Draws
+        self, c: Context, draws: RandomStreams
     ) -> Iterator[tuple[int, Float[Tensor, "rows variable y x"]]]:
         """(t, x) after each step, a row a member; x at t = 0 is the draw."""
         exists, rows, noise = self.space.exists, c.repeat(draws.members), draws.per_row()
@@ -142,13 +142,13 @@ class Diffusion(Trained):
             x = self.back(x, t, before, rows, noise.normal(*self.space.state)[:, 0]) * exists
             yield t, x
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         for _, x in self.trajectory(c, draws):
             last = x
         return last.unflatten(0, (c.rows, draws.members))
 
     def snapshots(
-        self, c: Context, draws: Draws, at: Sequence[int] = (200, 100, 50, 20, 10, 0)
+        self, c: Context, draws: RandomStreams, at: Sequence[int] = (200, 100, 50, 20, 10, 0)
     ) -> dict[int, Float[Tensor, "batch members variable y x"]]:
         """x at some times of a draw, by the time; of a draw that jumps at the nearest times that it goes through."""
         times = self.times()
@@ -156,7 +156,7 @@ class Diffusion(Trained):
         shape = (c.rows, draws.members)
         return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
 
-    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """Estimates of the variational bound on log p(x), in nats of x as it comes; their mean is the bound (eq. 5).
 
         -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),

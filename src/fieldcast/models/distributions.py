@@ -18,7 +18,7 @@ from torch.distributions import Normal as TorchNormal
 from torch.distributions import Uniform as TorchUniform
 from torch.distributions import kl_divergence
 
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 Family = Literal["normal", "uniform", "laplace", "point"]
 
@@ -29,7 +29,7 @@ class Posterior(Protocol):
 
     @property
     def mean(self) -> Float[Tensor, "batch latent"]: ...
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]: ...
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]: ...
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]: ...
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None: ...
     def rows(self, index: Int[Tensor, " rows"]) -> Posterior: ...
@@ -39,7 +39,7 @@ class Posterior(Protocol):
 class Prior(Protocol):
     """p(z), the same for all data."""
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]: ...
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]: ...
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]: ...
 
 
@@ -67,7 +67,7 @@ class Normal:
         self.deviation = torch.exp(log_variance / 2)
         self.each = TorchNormal(mean[:, None], self.deviation[:, None], validate_args=False)
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         return self.mean[:, None] + self.deviation[:, None] * draws.normal(self.mean.shape[1])
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
@@ -96,7 +96,7 @@ class Uniform:
     def mean(self) -> Float[Tensor, "batch latent"]:
         return (self.low + self.high) / 2
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         low, high = self.low[:, None], self.high[:, None]
         z = low + (high - low) * draws.uniform(self.low.shape[1])
         # rounding may bring z to `high`, where the density is 0 and an importance weight infinite
@@ -124,7 +124,7 @@ class Laplace:
         self.mean, self.scale = mean, scale
         self.each = TorchLaplace(mean[:, None], scale[:, None], validate_args=False)
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         v = draws.uniform(self.mean.shape[1]) - 0.5
         unit = -v.sign() * torch.log((1 - 2 * v.abs()).clamp(min=2**-24))
         return self.mean[:, None] + self.scale[:, None] * unit
@@ -147,7 +147,7 @@ class Point:
     def __init__(self, mean: Float[Tensor, "batch latent"]):
         self.mean = mean
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         count = draws.members
         return self.mean[:, None].expand(-1, count, -1)
 
@@ -176,7 +176,7 @@ class StandardNormal(nn.Module):
         super().__init__()
         self.latent = latent
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         return draws.normal(self.latent)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:

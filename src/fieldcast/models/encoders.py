@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Space
 from fieldcast.models.distributions import Family, Posterior, posterior
-from fieldcast.models.draws import Draws
-from fieldcast.models.networks import ConvEncoder
+from fieldcast.models.layers.networks import ConvEncoder
+from fieldcast.models.random_streams import RandomStreams
 
 LARGEST = 6.0  # |log sd| of a posterior
 
@@ -26,7 +26,7 @@ LARGEST = 6.0  # |log sd| of a posterior
 class StateEncoder(nn.Module, ABC):
     """q(z | x)."""
 
-    def prepare(self, training: Batch, draws: Draws) -> None:
+    def prepare(self, training: Batch, draws: RandomStreams) -> None:
         """Take what is needed from the training states before the first step."""
 
     @abstractmethod
@@ -34,7 +34,7 @@ class StateEncoder(nn.Module, ABC):
         """q(z | x) of data; a table knows those that it was trained on."""
 
     @abstractmethod
-    def infer(self, batch: Batch, vae: Any, draws: Draws) -> Posterior:
+    def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
         """q(z | x) of data whether seen in training or not; `vae` tells how well a code explains x."""
 
 
@@ -65,7 +65,7 @@ class Network(StateEncoder):
         log_scale = self.log_scale(h).float().clamp(-LARGEST, LARGEST)
         return posterior(self.family, self.mean(h).float(), log_scale)
 
-    def infer(self, batch: Batch, vae: Any, draws: Draws) -> Posterior:
+    def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
         return self(batch)
 
 

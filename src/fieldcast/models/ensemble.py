@@ -21,12 +21,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.contrasts import DISTANCES, contrast_crps, pairs_of
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
-from fieldcast.models.crps import fair_crps
-from fieldcast.models.draws import Draws
-from fieldcast.models.networks import ResidualBlock, UNet
-from fieldcast.models.red_noise import red_noise
+from fieldcast.models.layers.contrasts import DISTANCES, contrast_crps, pairs_of
+from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.layers.networks import ResidualBlock, UNet
+from fieldcast.models.layers.persistent_noise import red_noise
+from fieldcast.models.random_streams import RandomStreams
 
 WEAK = (
     0.1  # of the noise at the start: too large a spread takes longer to unlearn than too small a one to learn
@@ -84,17 +84,17 @@ class Ensemble(Trained):
                 for weight in block.film.parameters():
                     weight.data.mul_(WEAK)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         red, white = red_noise(draws, self.red, self.memory_steps), draws.normal(self.white)
         noise = torch.cat([red, white], dim=-1)  # (B, M, noise)
         known = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
         fields = draws.normal(self.fields, *self.network.coarsest).flatten(0, 1) if self.fields else None
         return self.network(known, noise.flatten(0, 1), fields).unflatten(0, noise.shape[:2])
 
-    def loss(self, batch: Batch, draws: Draws) -> Terms:
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
 
-    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: Draws) -> Terms:
+    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
         """(1 - s) CRPS of cells + s CRPS of contrasts, s = `contrasts`; means by area, over all variables."""
         weight = self.space.weight
         crps = (fair_crps(drawn, x) * weight).sum(dim=(2, 3)).mean()

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
-from fieldcast.models.coupling import Convolutions, Coupling, Dense, checkerboard
-from fieldcast.models.draws import Draws
+from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, checkerboard
+from fieldcast.models.random_streams import RandomStreams
 
 EDGE = 0.05  # of the interval, kept from the ends before the logit (Dinh et al. 2017, section 4.1)
 
@@ -76,7 +76,7 @@ class Flow(Trained):
         )  # fmt: skip
 
     @torch.no_grad()
-    def prepare(self, training: Batch, draws: Draws) -> None:
+    def prepare(self, training: Batch, draws: RandomStreams) -> None:
         """Start each cell's shift and scale at its mean and standard deviation."""
         x = training.x[:: -(-len(training.x) // MOST)]
         y = x if self.logit is None else self.logit(x)[0]
@@ -109,13 +109,13 @@ class Flow(Trained):
         dense = -(e**2 + math.log(2 * math.pi)) / 2 * self.space.exists
         return dense.flatten(1).sum(dim=1) + log_det
 
-    def loss(self, batch: Batch, draws: Draws) -> Terms:
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         return Terms(-self.log_prob(batch.x).mean() / self.space.size, {})
 
-    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x): the same for every draw."""
         return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         e = draws.normal(*self.space.state)
         return self.decode(e.flatten(0, 1)).unflatten(0, e.shape[:2])

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models import robustness
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.gaussian import robustness
+from fieldcast.models.random_streams import RandomStreams
 
 RANK = 1e-6  # modes of less variance than this share of the first are rounding
 
@@ -85,7 +85,7 @@ class GappyPCA(Solved):
         area = (self.space.area * exists).expand(self.space.state).flatten()
         self.features = modes(x, area, int(max(self.choices["modes"]))).unflatten(1, self.space.state)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""
         if c.observed is None or c.mask is None:
             raise ValueError("gappy PCA needs observations")

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.draws import Draws
-from fieldcast.models.places import Places, observations
+from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.random_streams import RandomStreams
 
 NUGGET = 0.01  # variance within a cell, of anomalies of variance 1
 VALID = 1.56  # the least c
@@ -54,7 +54,7 @@ class Interpolation(Solved):
     ) -> Float[Tensor, "rows place"]:
         """Values at all places, of observations y with variance `error` at the places `index`."""
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The interpolated field, the same for every member; the climatology, 0, if nothing is observed."""
         if c.observed is None or c.mask is None:
             raise ValueError("a context without observations cannot be interpolated")

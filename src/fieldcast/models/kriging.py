@@ -22,12 +22,12 @@ from jaxtyping import Bool, Float
 from scipy.special import eval_legendre, sph_legendre_p_all
 from torch import Tensor
 
-from fieldcast.models import robustness
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.covariance import CORRELATIONS, EARTH, Correlation, Kernel
-from fieldcast.models.draws import Draws
-from fieldcast.models.gain import Gain, Independent, Parametric, Part, cholesky
-from fieldcast.models.places import Places, observations
+from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
+from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Parametric, Part, cholesky
+from fieldcast.models.random_streams import RandomStreams
 
 EXACT = 4000  # up to so many places the prior is drawn by a Cholesky factor: 130 MB while it is made
 DEGREE = 80  # of spherical harmonics where there are more: half a wave is 250 km
@@ -80,7 +80,7 @@ class Prior:
             self.root *= scale.repeat_interleave(2 * torch.arange(DEGREE + 1) + 1).to(self.root)
             self.rest = float((1 - b.sum()).clamp(min=0).sqrt())
 
-    def draw(self, draws: Draws, variables: int) -> Float[Tensor, "batch members variable p"]:
+    def draw(self, draws: RandomStreams, variables: int) -> Float[Tensor, "batch members variable p"]:
         places, terms = self.root.shape
         u = draws.normal(variables, terms).to(self.root) @ self.root.T
         return u if self.rest == 0 else u + self.rest * draws.normal(variables, places).to(u)
@@ -127,7 +127,7 @@ class Kriging(Solved):
         self.deviation.copy_(tails.variance.sqrt())
         self.rare.copy_(tails.rare)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         if c.observed is None or c.mask is None:
             raise ValueError("kriging needs observations and their mask")
         kernel, prior = self._prior()

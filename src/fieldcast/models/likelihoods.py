@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 NEAR_HALF = 0.05  # |log odds| below which the Taylor series are used
 
@@ -34,7 +34,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def noise(
-        self, output: Float[Tensor, "batch members variable y x"], draws: Draws
+        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """A draw of x."""
 
@@ -71,7 +71,7 @@ class Gaussian(Likelihood):
         return output
 
     def noise(
-        self, output: Float[Tensor, "batch members variable y x"], draws: Draws
+        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         return output + torch.exp(self.log_sigma) * draws.normal(*output.shape[2:])
 
@@ -94,7 +94,7 @@ class Bernoulli(Likelihood):
         return torch.sigmoid(output)
 
     def noise(
-        self, output: Float[Tensor, "batch members variable y x"], draws: Draws
+        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         return (draws.uniform(*output.shape[2:]) < torch.sigmoid(output)).to(output.dtype)
 
@@ -117,7 +117,7 @@ class ContinuousBernoulli(Likelihood):
         return torch.where(near, series, -1 / torch.expm1(-far) - 1 / far)
 
     def noise(
-        self, output: Float[Tensor, "batch members variable y x"], draws: Draws
+        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """x = log(1 + u (exp(l) - 1)) / l, from whichever end does not overflow."""
         u, size = draws.uniform(*output.shape[2:]), output.abs()

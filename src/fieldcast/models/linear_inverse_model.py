@@ -36,9 +36,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.draws import Draws
 from fieldcast.models.gappy_pca import modes
-from fieldcast.models.series import Series, series
+from fieldcast.models.gaussian.training_series import Series, series
+from fieldcast.models.random_streams import RandomStreams
 
 MODES = 1000  # kept: more than the largest truncation, as those beyond it are the patterns of d
 LAGS = 3  # C_0, C_1 and C_2
@@ -125,7 +125,7 @@ class LinearInverseModel(Solved):
         a = self.coefficients(x, self.mode_variances()[: int(max(self.choices["truncation"]))])
         self.covariances = lagged_covariances(a.double(), known)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         if c.past is None:
             raise ValueError("a forecast needs a past")
         operators, f = self.operators(), self.features.flatten(1)

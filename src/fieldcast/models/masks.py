@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 LOWEST, HIGHEST = 0.005, 1.0  # of k
 NETWORK = -1  # the datum of the fixed network: no field has this number
@@ -35,12 +35,12 @@ Priority = Float[Tensor, "batch layer y x"]  # one layer for all variables, or o
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def random(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+def random(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
     """Every cell with the same probability."""
     return draws.uniform(layers, *space.shape)[:, 0]
 
 
-def regular(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+def regular(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
     """A lattice of r rows and c columns with a random phase, r c as near to n as can be and r / c to Y / X.
 
     Every Y / r-th row and X / c-th column, rounded: a cell is a node where y + phase passes a multiple of
@@ -61,7 +61,7 @@ def regular(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
     return (~nodes).float() + draws.uniform(layers, rows, columns)[:, 0]
 
 
-def stations(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+def stations(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
     """A fixed network, dense here and thin there, a function of the seed alone; small ones are part of large.
 
     Drawing without replacement with weight w: the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
@@ -73,12 +73,12 @@ def stations(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
 @lru_cache(maxsize=8)
 def network(seed: int, space: Space, layers: int) -> Priority:
     """The priorities of the fixed stations; kept, for every batch asks for the same ones."""
-    fixed = Draws(seed, torch.full((1,), NETWORK, device=space.area.device))
+    fixed = RandomStreams(seed, torch.full((1,), NETWORK, device=space.area.device))
     weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth(fixed, space, layers))
     return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 
 
-def swaths(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
     """What a satellite has seen first: the priority of a cell is the time of the first pass over it.
 
     A pass is half a great circle, from one turning point to the other, inclined to the equator; it goes north
@@ -107,16 +107,16 @@ def swaths(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
     return torch.where(seen.isinf(), passes + 1 + off.amin(2), seen)
 
 
-def blocks(draws: Draws, space: Space, n: Count, layers: int) -> Priority:
+def blocks(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
     """Clouds hide whole areas: the cells where a smooth random field is lowest are clear."""
     return smooth(draws, space, layers)
 
 
-Pattern = Callable[[Draws, Space, Count, int], Priority]
+Pattern = Callable[[RandomStreams, Space, Count, int], Priority]
 PATTERNS: Mapping[str, Pattern] = {f.__name__: f for f in (random, regular, stations, swaths, blocks)}
 
 
-def smooth(draws: Draws, space: Space, layers: int) -> Priority:
+def smooth(draws: RandomStreams, space: Space, layers: int) -> Priority:
     """A random field of mean 0 and variance 1, isotropic on the sphere: sqrt(2 / W) sum_j cos(w_j . p + a_j).
 
     With w ~ N(0, I / l^2) its covariance is exp(-d^2 / (2 l^2)) in the chord distance d (Rahimi and Recht
@@ -167,7 +167,7 @@ def choose(priority: Priority, n: Count) -> Bool[Tensor, "batch layer y x"]:
 def draw(
     patterns: tuple[str, ...],
     k: tuple[float, float] | Float[Tensor, " batch"],
-    draws: Draws,
+    draws: RandomStreams,
     space: Space,
     per_variable: bool = False,
 ) -> Bool[Tensor, "batch variable y x"]:
@@ -210,7 +210,7 @@ def observe(
     x: Float[Tensor, "batch variable y x"],
     mask: Bool[Tensor, "batch variable y x"],
     noise: float,
-    draws: Draws,
+    draws: RandomStreams,
 ) -> Float[Tensor, "batch variable y x"]:
     """m (x + noise * eps), eps standard normal: zero where nothing is observed (x may be NaN there)."""
     own = draws.alone()

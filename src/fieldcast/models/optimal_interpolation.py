@@ -25,13 +25,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models import robustness
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.covariance import CORRELATIONS, Correlation, Kernel, gaspari_cohn
-from fieldcast.models.draws import Draws, seed_for
-from fieldcast.models.gain import Gain, Independent, Moments, Parametric, Part, Tapered
-from fieldcast.models.places import Observations, Places, observations
-from fieldcast.models.seasons import FOLDS, cross_fitting_folds, pick, within_season
+from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
+from fieldcast.models.gaussian.grid_points import Observations, Places, observations
+from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Moments, Parametric, Part, Tapered
+from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
+from fieldcast.models.random_streams import RandomStreams, seed_for
 
 SPREAD_POOL = 200  # training days of which the spread is the root mean square: a sampling error of 5 %
 SPREAD_SEED = seed_for("spread")  # of their observation errors, the same for all data
@@ -116,12 +116,12 @@ class OptimalInterpolation(Solved):
         """Fold of each training day, for `moments`."""
         return cross_fitting_folds(self.days)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         background = torch.zeros_like(c.base())
         return self.update(c, draws, background, self.season(c, draws))[2]
 
     def moments(
-        self, c: Context, draws: Draws, fold: int | None = None
+        self, c: Context, draws: RandomStreams, fold: int | None = None
     ) -> tuple[
         Float[Tensor, "batch variable y x"],
         Float[Tensor, "batch variable y x"],
@@ -138,7 +138,7 @@ class OptimalInterpolation(Solved):
         return m, s, d
 
     def season(
-        self, c: Context, draws: Draws, fold: int | None = None
+        self, c: Context, draws: RandomStreams, fold: int | None = None
     ) -> Float[Tensor, "batch members variable y x"]:
         """Training days outside `fold`, drawn within 45 days of the season of each datum."""
         allowed = self._kept(fold).expand(c.rows, -1)
@@ -159,7 +159,7 @@ class OptimalInterpolation(Solved):
     def update(
         self,
         c: Context,
-        draws: Draws,
+        draws: RandomStreams,
         background: Float[Tensor, "batch variable y x"],
         errors: Float[Tensor, "batch members variable y x"],
         *,
@@ -188,7 +188,7 @@ class OptimalInterpolation(Solved):
                 # independent of what else `draws` gives
                 stream = replace(draws.fork(0), datum=draws.datum[rows])
                 eps = stream.normal(len(o)) * error
-                eps_of_pool = Draws(SPREAD_SEED, numbers).normal(len(o))[:, 0] * error
+                eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(o))[:, 0] * error
                 parts = innovation[some], (eps - e[rows][..., o]).flatten(0, 1), eps_of_pool - p[:, o]
                 sizes = [len(part) for part in parts]
                 mean, members, deviations = gain(torch.cat(parts), excess).split(sizes)
@@ -215,11 +215,11 @@ class OptimalInterpolation(Solved):
         errors = self.anomalies[kept[chosen.to(kept.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
         return self.places.scatter(
-            self._with_rare_events(errors, Draws(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
+            self._with_rare_events(errors, RandomStreams(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
         )
 
     def _with_rare_events(
-        self, errors: Float[Tensor, "batch members variable p"], draws: Draws, fold: int | None
+        self, errors: Float[Tensor, "batch members variable p"], draws: RandomStreams, fold: int | None
     ) -> Float[Tensor, "batch members variable p"]:
         """Training days, and what varies beside them by itself."""
         rare = self._training(fold).rare

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 
 def last(c: Context) -> Float[Tensor, "batch variable y x"]:
@@ -31,7 +31,7 @@ class Persistence(Solved):
     def solve(self, training: Iterable[Batch]) -> None:
         """Nothing: there is nothing to know."""
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The last state, the same for every member."""
         return last(c)[:, None].expand(-1, draws.members, -1, -1, -1)
 
@@ -61,6 +61,6 @@ class DampedPersistence(Solved):
         rho = torch.where(squares > 0, products / squares, 0.0)  # false, too, where missing values are NaN
         self.rho = rho.float()
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The damped last state, the same for every member."""
         return (self.rho * last(c))[:, None].expand(-1, draws.members, -1, -1, -1)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal as TorchNormal
 
 from fieldcast.models.core import Batch, Context, Space
-from fieldcast.models.coupling import Coupling, Dense, checkerboard
 from fieldcast.models.distributions import Normal, Posterior, Prior
-from fieldcast.models.draws import Draws
+from fieldcast.models.layers.coupling import Coupling, Dense, checkerboard
+from fieldcast.models.random_streams import RandomStreams
 
 
 class Mixed:
@@ -26,7 +26,7 @@ class Mixed:
     def __init__(self, parts: Posterior, logits: Float[Tensor, " parts"]):
         self.parts, self.log_weights = parts, torch.log_softmax(logits, dim=0)
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         edges = self.log_weights.detach().exp().cumsum(0)
         k = torch.searchsorted(edges, draws.uniform()).clamp(max=len(edges) - 1)  # (B, M)
         each = self.parts.rows(k.flatten()).draw(draws.fork(0).per_row())
@@ -51,7 +51,7 @@ class Mixture(nn.Module):
     def mixed(self) -> Mixed:
         return Mixed(Normal(self.means, self.log_variances.clamp(-12, 12)), self.logits)
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         return self.mixed().draw(draws)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
@@ -73,7 +73,7 @@ class Vamp(nn.Module):
         self.logits = nn.Parameter(torch.zeros(components))
 
     @torch.no_grad()
-    def prepare(self, training: Batch, draws: Draws) -> None:
+    def prepare(self, training: Batch, draws: RandomStreams) -> None:
         """Start the pseudo-inputs at training states."""
         order = draws.alone().uniform(1).flatten().argsort()[: len(self.inputs)]
         self.inputs[: len(order)] = training.x[order]
@@ -96,7 +96,7 @@ class CouplingPrior(nn.Module):
             for i in range(layers)
         )
 
-    def draw(self, draws: Draws) -> Float[Tensor, "batch members latent"]:
+    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         e = draws.normal(self.latent)
         z = e.flatten(0, 1)
         for layer in reversed(self.layers):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Solved, Space
-from fieldcast.models.draws import Draws
+from fieldcast.models.random_streams import RandomStreams
 
 RANK = 1e-10  # axes of less variance than this share of the first are rounding
 PIECE = 256  # rows or columns of the training states that are held in double precision at a time
@@ -89,11 +89,11 @@ class ProbabilisticPCA(Solved):
         log_det = 2 * factor.diagonal().log().sum() + (w.shape[1] - len(w)) * variance.log()
         return (-(square + log_det + w.shape[1] * math.log(2 * math.pi)) / 2).to(x)
 
-    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x): the same for every draw."""
         return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """mean + W z + s e, where something exists."""
         e = draws.normal(*self.space.state) * self.space.exists
         x = self.mean + self.variance.sqrt() * e

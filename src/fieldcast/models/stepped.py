@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Model, Space, Terms, Trained
-from fieldcast.models.draws import Draws
-from fieldcast.models.shapiro import Shapiro
+from fieldcast.models.layers.filters import Shapiro
+from fieldcast.models.random_streams import RandomStreams
 
 DISTURBANCE, MODEL = range(2)  # streams of a step of training
 EVALUATIONS = {"euler": 1, "rk4": 4}  # of the right-hand side in a step
@@ -68,7 +68,7 @@ class Stepped(Trained):
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
 
-    def loss(self, batch: Batch, draws: Draws) -> Terms:
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         if self.training and self.noise:
             batch = replace(batch, context=self.disturbed(batch.context, draws.fork(DISTURBANCE)))
         draws = draws.fork(MODEL)
@@ -79,7 +79,7 @@ class Stepped(Trained):
         difference = (batch.x - batch.context.base()) / self.scale
         return self.model.loss(replace(batch, x=difference), draws)
 
-    def disturbed(self, c: Context, draws: Draws) -> Context:
+    def disturbed(self, c: Context, draws: RandomStreams) -> Context:
         """The context with its last states moved."""
         assert c.past is not None  # its model has a history
         own = draws.alone()
@@ -88,7 +88,7 @@ class Stepped(Trained):
         return replace(c, past=c.past + self.noise * (level + cells / 2) * self.space.exists)
 
     def rolled(
-        self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: Draws, walked: int = 0
+        self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: RandomStreams, walked: int = 0
     ) -> Terms:
         """1 / (T - w) sum of the model's loss over steps t > w, in units of `scale`, each member from its own states.
 
@@ -109,19 +109,19 @@ class Stepped(Trained):
         parts = {name: torch.stack([one.parts[name] for one in found]).mean() for name in found[0].parts}
         return Terms(total, parts)
 
-    def filtered_step(self, c: Context, draws: Draws) -> Float[Tensor, "rows variable y x"]:
+    def filtered_step(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:
         """One step, filtered."""
         x = step(self.model, c, draws, self.scale, self.scheme)
         return x if self.filter is None else self.filter(x)
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         rows, noise = c.repeat(draws.members), draws.per_row()
         x = self.filtered_step(rows, noise)
         return x.unflatten(0, (c.rows, draws.members))
 
 
 def step(
-    model: Model, c: Context, draws: Draws, scale: Tensor, scheme: str
+    model: Model, c: Context, draws: RandomStreams, scale: Tensor, scheme: str
 ) -> Float[Tensor, "rows variable y x"]:
     """One step from c.base(), a row a member; every evaluation has the same draws."""
     base = c.base()

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Space, Terms, Trained
 from fieldcast.models.distributions import Normal, Posterior, Prior, StandardNormal
-from fieldcast.models.draws import Draws
 from fieldcast.models.encoders import StateEncoder
+from fieldcast.models.layers.networks import ConvDecoder, ConvEncoder
 from fieldcast.models.likelihoods import Gaussian, Likelihood
-from fieldcast.models.networks import ConvDecoder, ConvEncoder
 from fieldcast.models.priors import Vamp, given
+from fieldcast.models.random_streams import RandomStreams
 
 
 @runtime_checkable
@@ -158,13 +158,13 @@ class VAE(Trained):
             told = ", ".join(f"{name} {size}" for name, size in sizes.items())
             raise InputError(f"the latent has different sizes ({told}): give all parts the same.")
 
-    def prepare(self, training: Batch, draws: Draws) -> None:
+    def prepare(self, training: Batch, draws: RandomStreams) -> None:
         """A row for each datum in a table of codes, pseudo-inputs at training states."""
         for part in (self.encoder, self.prior):
             if isinstance(part, (StateEncoder, Vamp)):
                 part.prepare(training, draws)
 
-    def posterior(self, batch: Batch, draws: Draws) -> Posterior:
+    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
         """q(z | c), or q(z | x): of a training datum as it was learnt, of another (without index) inferred."""
         if not isinstance(self.encoder, StateEncoder):
             return self.encoder(batch.context)
@@ -174,22 +174,26 @@ class VAE(Trained):
         """p(z); of a VampPrior it depends on the encoder."""
         return given(self.prior, self.encoder)
 
-    def decode(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def decode(
+        self, z: Tensor, c: Context, draws: RandomStreams
+    ) -> Float[Tensor, "batch members variable y x"]:
         if self.random:
             z = torch.cat([z, draws.normal(self.random)], dim=2)
         return self.decoder(z, c)
 
-    def restore(self, z: Tensor, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def restore(
+        self, z: Tensor, c: Context, draws: RandomStreams
+    ) -> Float[Tensor, "batch members variable y x"]:
         """The mean of p(x | z, c)."""
         return self.likelihood.mean(self.decode(z, c, draws))
 
-    def loss(self, batch: Batch, draws: Draws) -> Terms:
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         one = draws.alone()
         q = self.posterior(batch, one)
         z = q.draw(one)
         return self.terms(batch.x, self.decode(z, batch.context, one), q, z, draws.step)
 
-    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: Draws) -> Terms:
+    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
         q = self.encoder(c)
         return self.terms(x, drawn, q, q.draw(draws.alone()), draws.step)
 
@@ -207,7 +211,7 @@ class VAE(Trained):
         kl = self.divergence(q, z).mean() / cells
         return Terms(reconstruction + self.weight_at(step) * kl, {"reconstruction": reconstruction, "kl": kl})
 
-    def cost(self, batch: Batch, q: Posterior, draws: Draws) -> Float[Tensor, " batch"]:
+    def cost(self, batch: Batch, q: Posterior, draws: RandomStreams) -> Float[Tensor, " batch"]:
         """The loss of each datum under a posterior, not divided by cells: what inference of codes descends on."""
         z = q.draw(draws)
         output = self.decode(z, batch.context, draws)[:, 0]
@@ -222,7 +226,7 @@ class VAE(Trained):
         return closed if closed is not None else (q.log_prob(z) - p.log_prob(z)).mean(dim=1)
 
     def log_parts(
-        self, batch: Batch, draws: Draws, q: Posterior | None = None
+        self, batch: Batch, draws: RandomStreams, q: Posterior | None = None
     ) -> tuple[Float[Tensor, "batch members"], Float[Tensor, "batch members"]]:
         """log p(x | z_k) and log p(z_k) - log q(z_k | .), z_k ~ q: their means are the two terms of the ELBO.
 
@@ -237,7 +241,7 @@ class VAE(Trained):
         likelihood = self.likelihood.log_prob(batch.x[:, None], output, self.space.exists)
         return likelihood, self.codes().log_prob(z) - q.log_prob(z)
 
-    def log_weights(self, batch: Batch, draws: Draws) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x, z_k) - log q(z_k | .): the mean is the ELBO, the log-mean-exp of K of them IWAE_K.
 
         Burda, Grosse and Salakhutdinov (2016), eq. 8.
@@ -245,7 +249,7 @@ class VAE(Trained):
         likelihood, ratio = self.log_parts(batch, draws)
         return likelihood + ratio
 
-    def sample(self, c: Context, draws: Draws) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Draws of x for each datum: means of p(x | z), with `likelihood_noise` draws from it."""
         of_state = isinstance(self.encoder, StateEncoder)
         z = (self.codes() if of_state else self.encoder(c)).draw(draws)

@@ -5,23 +5,24 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast import geometry
+from fieldcast.encoding.checkpoint import origin, read_header
+from fieldcast.encoding.initial_times import check_starts
+from fieldcast.encoding.observations import check_plan
+from fieldcast.encoding.options import Limits, Rollout, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.fields import grid
-from fieldcast.loops.adopt import made_elsewhere
-from fieldcast.loops.checkpoint import origin, read_header
-from fieldcast.loops.compare import compare
-from fieldcast.loops.observations import check_plan
-from fieldcast.loops.options import Drawing, Evaluation, File, Limits, Rollout, Sampling, Sparsification
-from fieldcast.loops.starts import check_starts
-from fieldcast.verification.forecasts import forecast_statistics
-from fieldcast.verification.leaderboard import FORECAST, leaderboard
-from fieldcast.verification.plots.examples import examples
-from fieldcast.verification.plots.forecast_examples import forecast_examples
-from fieldcast.verification.plots.sample_examples import BESIDE_NEAREST, sample_examples, with_pictures
-from fieldcast.verification.reconstruction import reconstruction_statistics
-from fieldcast.verification.regions import WHOLE
-from fieldcast.verification.samples import sample_statistics
-from fieldcast.verification.table import (
+from fieldcast.inference.external_forecasts import made_elsewhere
+from fieldcast.inference.options import Drawing, Evaluation, File, Sampling
+from fieldcast.inference.sample_sets import compare
+from fieldcast.scores.examples.forecast import forecast_examples
+from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
+from fieldcast.scores.forecast import forecast_statistics
+from fieldcast.scores.leaderboard import FORECAST, leaderboard
+from fieldcast.scores.reconstruction import reconstruction_statistics
+from fieldcast.scores.regions import WHOLE
+from fieldcast.scores.sample import sample_statistics
+from fieldcast.scores.statistics_table import (
     refuse_other_draws,
     scored_digest,
     scored_samples,
@@ -192,5 +193,5 @@ def units(data: xr.Dataset) -> dict[str, str]:
 
 def area(fields: xr.Dataset) -> xr.DataArray:
     """Areas of the cells."""
-    areas = grid.cell_areas(fields["latitude"].values, fields["longitude"].values)
+    areas = geometry.cell_areas(fields["latitude"].values, fields["longitude"].values)
     return xr.DataArray(areas, {c: fields[c] for c in ("latitude", "longitude")})

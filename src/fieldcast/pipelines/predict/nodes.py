@@ -5,9 +5,10 @@ from typing import Any
 
 import xarray as xr
 
+from fieldcast.encoding.options import Limits
 from fieldcast.fields.sources import read_file
-from fieldcast.loops.load import trained
-from fieldcast.loops.options import Limits, Predict
+from fieldcast.inference.options import Predict
+from fieldcast.inference.trained_model import trained
 
 
 def predict(

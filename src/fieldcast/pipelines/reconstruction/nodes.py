@@ -6,15 +6,17 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.loops.checkpoint import origin
-from fieldcast.loops.draw import reconstruct
-from fieldcast.loops.load import choose_device
-from fieldcast.loops.matching import check_observations, drawn_from
-from fieldcast.loops.observations import check_plan
-from fieldcast.loops.options import Evaluation, Fit, Limits, Sparsification
-from fieldcast.loops.recipe import decided
+from fieldcast.encoding.checkpoint import origin
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.observations import check_plan
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.inference.compatibility import check_observations, drawn_from
+from fieldcast.inference.options import Evaluation
+from fieldcast.inference.reconstruct import reconstruct
 from fieldcast.models.core import place
 from fieldcast.pipelines.streams import streamed
+from fieldcast.training.options import Fit
+from fieldcast.training.run import decided
 
 
 @streamed

@@ -7,18 +7,19 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.fields.layout import time_varying
-from fieldcast.loops import provenance
-from fieldcast.loops.features import load_features
-from fieldcast.loops.options import Evaluation, Limits, Sampling
+from fieldcast import provenance
+from fieldcast.encoding.options import Limits
+from fieldcast.fields.conventions import time_varying
+from fieldcast.figures.png import Picture
+from fieldcast.inference.feature_extractor import load_features
+from fieldcast.inference.options import Evaluation, Sampling
 from fieldcast.pipelines.evaluation.nodes import tested, units
-from fieldcast.verification.leaderboard import FORECAST, leaderboard, sample_leaderboard
-from fieldcast.verification.plots.images import Picture
-from fieldcast.verification.report import Forecast, Reconstruct, Sample, describe, pictures, report
-from fieldcast.verification.sample_short_table import sample_short_table
-from fieldcast.verification.short_table import forecast_short_table, short_table
-from fieldcast.verification.stability import stability_table
-from fieldcast.verification.table import scored_digest, scored_samples, scored_starts
+from fieldcast.report import Forecast, Reconstruct, Sample, describe, pictures, report
+from fieldcast.scores.leaderboard import FORECAST, leaderboard, sample_leaderboard
+from fieldcast.scores.sample_summary import sample_short_table
+from fieldcast.scores.stability import stability_table
+from fieldcast.scores.statistics_table import scored_digest, scored_samples, scored_starts
+from fieldcast.scores.summary import forecast_short_table, short_table
 
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),

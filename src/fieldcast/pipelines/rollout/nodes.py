@@ -7,18 +7,20 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.encoding.checkpoint import Checkpoint, origin
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.initial_times import check_starts
+from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
-from fieldcast.loops import adopt as adopting
-from fieldcast.loops.checkpoint import Checkpoint, origin
-from fieldcast.loops.forecasts import Forecaster, forecast
-from fieldcast.loops.load import choose_device
-from fieldcast.loops.matching import check_fields, drawn_from
-from fieldcast.loops.options import Drawing, File, Fit, Limits, Rollout
-from fieldcast.loops.recipe import decided
-from fieldcast.loops.stability import stability
-from fieldcast.loops.starts import check_starts
+from fieldcast.inference import external_forecasts as adopting
+from fieldcast.inference.compatibility import check_fields, drawn_from
+from fieldcast.inference.ensemble_forecast import Forecaster, forecast
+from fieldcast.inference.long_rollout import stability
+from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import place
 from fieldcast.pipelines.streams import streamed
+from fieldcast.training.options import Fit
+from fieldcast.training.run import decided
 
 
 @streamed
@@ -74,7 +76,7 @@ def adopt(
 
 
 def check_perfect_model(stored: xr.Dataset, starts: dict[str, Any], rollout: Rollout, seed: int) -> None:
-    """One sentence if the stored forecasts are not those that initialisation would make now."""
+    """One sentence if the stored forecasts are not those that the stage initial_times would make now."""
     asked = {
         "starts": starts["digest"],
         "seed": seed,
@@ -83,7 +85,7 @@ def check_perfect_model(stored: xr.Dataset, starts: dict[str, Any], rollout: Rol
     if any(stored.attrs.get(name) != value for name, value in asked.items()):
         raise InputError(
             "the forecasts of the perfect model are from other starts, or of another seed or initial error, than this "
-            "run has: make them again with `kedro run --pipelines initialisation` and the same --env and --params."
+            "run has: make them again with `kedro run --pipelines initial_times` and the same --env and --params."
         )
 
 

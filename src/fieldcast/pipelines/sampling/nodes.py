@@ -6,16 +6,18 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.encoding.checkpoint import Checkpoint, origin
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.options import Limits
+from fieldcast.encoding.states import StateCodec
 from fieldcast.errors import InputError
-from fieldcast.loops import latents as insides
-from fieldcast.loops.checkpoint import Checkpoint, origin
-from fieldcast.loops.load import choose_device
-from fieldcast.loops.matching import drawn_from, whole
-from fieldcast.loops.options import Fit, Limits, Pixels, Sampling
-from fieldcast.loops.recipe import decided
-from fieldcast.loops.sampling import density_table, draw_states, examine, physical, split_of
-from fieldcast.loops.state_codecs import StateCodec
+from fieldcast.inference import latent_space as insides
+from fieldcast.inference.compatibility import drawn_from, whole
+from fieldcast.inference.options import Pixels, Sampling
+from fieldcast.inference.sampling import density_table, draw_states, examine, physical, split_of
 from fieldcast.models.core import Model, place
+from fieldcast.training.options import Fit
+from fieldcast.training.run import decided
 
 
 def draw(

@@ -4,9 +4,9 @@ from typing import Any
 
 import xarray as xr
 
-from fieldcast.loops.codec import FieldCodec, space_of
-from fieldcast.loops.observations import sparsify
-from fieldcast.loops.options import Limits, Sparsification
+from fieldcast.encoding.anomalies import FieldCodec, space_of
+from fieldcast.encoding.observations import sparsify
+from fieldcast.encoding.options import Limits, Sparsification
 
 
 def observe(

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from fieldcast.loops.options import Tables
-from fieldcast.loops.runs import refuse_other_runs
-from fieldcast.verification.sample_short_table import sample_short_table
-from fieldcast.verification.seeds import TASKS, leaderboards, over_seeds
-from fieldcast.verification.short_table import forecast_short_table, short_table
+from fieldcast.inference.multi_seed import refuse_other_runs
+from fieldcast.inference.options import Tables
+from fieldcast.scores.multi_seed import TASKS, leaderboards, over_seeds
+from fieldcast.scores.sample_summary import sample_short_table
+from fieldcast.scores.summary import forecast_short_table, short_table
 
 SHORT_TABLES = {"reconstruct": short_table, "forecast": forecast_short_table, "sample": sample_short_table}
 

@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.tables import nodes
-from fieldcast.verification.seeds import TASKS
+from fieldcast.scores.multi_seed import TASKS
 
 
 def create_pipeline() -> Pipeline:

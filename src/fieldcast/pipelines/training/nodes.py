@@ -7,10 +7,12 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.loops.options import Fit, Limits, Pixels, Sparsification
-from fieldcast.loops.recipe import Recipe, train
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.figures.training import loss_curve
+from fieldcast.inference.options import Pixels
 from fieldcast.pipelines.streams import streamed
-from fieldcast.verification.plots.losses import loss_curve
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
 
 
 @streamed

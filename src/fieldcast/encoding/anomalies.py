@@ -1,0 +1,146 @@
+"""The bridge between data sets in physical units and standardised tensors.
+
+    x = (field - climatology(day of year)) / anomaly standard deviation,
+
+so that 0 is the climatology. Tensors are (..., V, Y, X), in the order of `Space.variables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast import geometry
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars, conventions, domain
+from fieldcast.geometry import GRID
+from fieldcast.models.core import Space
+
+
+@dataclass(frozen=True, eq=False)
+class FieldCodec:
+    """Standardises fields by what was fitted on the training split, and brings draws back to physical units.
+
+    climatology (365, V, Y, X) and deviation (V,) are in physical units; attrs are the variables' CF attributes.
+    """
+
+    variables: tuple[str, ...]
+    climatology: Float[np.ndarray, "365 variable y x"]
+    deviation: Float[np.ndarray, " variable"]
+    latitude: Float[np.ndarray, " y"]
+    longitude: Float[np.ndarray, " x"]
+    attrs: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> FieldCodec:
+        """The bridge of some fields.
+
+        Raises
+        ------
+        InputError
+            For images.
+        """
+        refuse_images(fields)
+        variables = tuple(conventions.time_varying(fields))
+        clim = np.stack([climatology[v].transpose("dayofyear", *GRID).values for v in variables], axis=1)
+        deviation = normalisation["anomaly_std"].sel(variable=list(variables)).values
+        attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
+        latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
+        return cls(
+            variables, clim.astype(np.float32), deviation.astype(np.float32), latitude, longitude, attrs
+        )
+
+    def encode(self, data: xr.Dataset) -> Float[Tensor, "*lead time variable y x"]:
+        """Standardised anomalies of a data set with time as its last dimension before the grid; NaN stays NaN."""
+        lead = [d for d in data[self.variables[0]].dims if d not in ("time", *GRID)]
+        arrays = [data[v].transpose(*lead, "time", *GRID).values for v in self.variables]
+        x = np.stack(arrays, axis=-3).astype(np.float32)
+        x -= self.climatology[calendars.day_of_year(data["time"]) - 1]
+        x /= self.deviation[:, None, None]
+        return torch.from_numpy(x)
+
+    def days(self, times: Any) -> Float[Tensor, " time"]:
+        """Fraction of the year."""
+        return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
+
+    def decode(self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray) -> xr.Dataset:
+        """Draws in physical units, each variable (time, member, latitude, longitude)."""
+        values = x.cpu().numpy() * self.deviation[:, None, None]
+        values += self.climatology[calendars.day_of_year(times) - 1][:, None]
+        dims = ("time", "member", *GRID)
+        data = {
+            v: (dims, np.ascontiguousarray(values[:, :, i]), dict(self.attrs[v]))
+            for i, v in enumerate(self.variables)
+        }
+        place = {
+            axis: (axis, getattr(self, axis), {"units": units, "standard_name": axis})
+            for axis, units in zip(GRID, ("degrees_north", "degrees_east"), strict=True)
+        }
+        return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a checkpoint."""
+        return {name: getattr(self, name) for name in ("climatology", "deviation", *GRID)}
+
+    def header(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"codec": "field", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
+
+
+def refuse_images(fields: xr.Dataset) -> None:
+    """One sentence for data without a time axis."""
+    if "sample" in fields.dims:
+        raise InputError(
+            "the data are images, which have no time: only the task sample takes them; "
+            "run `kedro run --pipelines sample` with the same --env."
+        )
+
+
+def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:
+    """The Space of some fields: exact cell areas, points on the sphere, what exists, standardised static fields."""
+    variables = list(conventions.time_varying(fields))
+    latitude, longitude = fields["latitude"].values, fields["longitude"].values
+    exists = domain.exists(fields).sel(variable=variables).all("variable").values
+    tendency = normalisation["tendency"].sel(variable=variables).values
+    return Space(
+        variables=tuple(variables),
+        wraps=bool(geometry.wraps(longitude)),
+        area=torch.from_numpy(geometry.cell_areas(latitude, longitude, exists).astype(np.float32)),
+        exists=torch.from_numpy(np.ascontiguousarray(exists)),
+        points=torch.from_numpy(geometry.unit_points(latitude, longitude).astype(np.float32)),
+        static=torch.from_numpy(static_fields(fields, climatology[variables])),
+        tendency=torch.from_numpy(tendency.astype(np.float32)),
+        step=float(fields.attrs.get("step_hours", calendars.step_hours(fields["time"]))),
+    )
+
+
+def static_fields(fields: xr.Dataset, climatology: xr.Dataset) -> Float[np.ndarray, "s y x"]:
+    """Where a cell lies and what is usual there, each with mean 0 and standard deviation 1; missing cells are 0.
+
+    Sine and cosine of latitude, the static variables, and of each variable's climatology the mean over the year and
+    its first harmonic: anomalies of a wind speed, say, mean another thing in a jet than beside it.
+    """
+    radians = np.radians(fields["latitude"].values)[:, None] * np.ones(fields.sizes["longitude"])
+    rows = [np.sin(radians), np.cos(radians)]
+    rows += [standard(fields[name].transpose(*GRID).values) for name in conventions.static(fields)]
+    angle = 2 * np.pi * (climatology["dayofyear"].values - 1) / 365
+    for name in climatology.data_vars:
+        usual = climatology[name].transpose("dayofyear", *GRID).values
+        harmonics = (np.ones_like(angle), np.cos(angle), np.sin(angle))
+        rows += [standard(np.tensordot(h, usual, axes=1) / len(angle)) for h in harmonics]
+    return np.stack(rows).astype(np.float32)
+
+
+def standard(values: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
+    """Mean 0 and standard deviation 1; of what is the same everywhere, 0."""
+    anomaly = values.astype(np.float64) - np.nanmean(values, dtype=np.float64)
+    spread = np.nanstd(anomaly)
+    rounding = 1e-6 * np.nanmax(np.abs(values), initial=0.0)
+    return np.nan_to_num(anomaly / spread) if spread > rounding else np.zeros_like(anomaly)

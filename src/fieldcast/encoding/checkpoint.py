@@ -1,0 +1,231 @@
+"""A checkpoint: one safetensors file from which a trained model can be rebuilt and used alone.
+
+Tensors: the model's state, the Space, climatology and normalisation. Header: JSON text, with the model's type and
+keywords, options, costs, versions, and a digest of all else, so that a damaged file is known. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.states import AnyDayCodec, ImageCodec
+from fieldcast.errors import InputError
+from fieldcast.models.core import Model, Space, build
+
+LOG = logging.getLogger(__name__)
+FORMAT = 4
+DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
+Codec = FieldCodec | AnyDayCodec | ImageCodec
+SPACE = ("area", "exists", "points", "static", "tendency")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model, the codec that brings data to it, and what is known of its making."""
+
+    model: Model
+    codec: Codec
+    header: Mapping[str, Any]
+
+    @property
+    def by_day(self) -> FieldCodec:
+        """The codec of a model of fields at a day of the year.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is of the task `sample`.
+        """
+        if not isinstance(self.codec, FieldCodec):
+            raise InputError(
+                "this checkpoint is of the task 'sample', which knows no day: name an experiment of another task."
+            )
+        return self.codec
+
+    @property
+    def state_codec(self) -> AnyDayCodec | ImageCodec:
+        """The codec of a model of states.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is of another task than `sample`.
+        """
+        if isinstance(self.codec, FieldCodec):
+            raise InputError("this checkpoint is not of the task 'sample': name an experiment of sample.")
+        return self.codec
+
+
+def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+    """A safetensors file with a JSON header and a digest of both."""
+    own = on_cpu(tensors)
+    text = json.dumps(header)
+    # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
+    return save_tensors(own, {"fieldcast": json.dumps([digest(own, text), text])})
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as they are stored."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+
+
+def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header.
+
+    Raises
+    ------
+    InputError
+        If the file is truncated, was changed, or is no file of this project.
+    """
+    try:
+        return whole(data)
+    except ValueError as error:
+        raise InputError(f"{where} {error}: train the experiment again.") from None
+
+
+def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of what was begun before; both empty where there is nothing.
+
+    What is damaged counts as nothing, and is said: it is begun afresh, and written over.
+    """
+    if data is None:
+        return {}, {}
+    try:
+        return whole(data)
+    except ValueError as error:
+        LOG.warning("%s %s: it is begun afresh.", where, error)
+        return {}, {}
+
+
+def whole(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header; a ValueError says what is wrong."""
+    try:
+        tensors = load_tensors(data)
+        expected, text = stored(data)
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        raise ValueError(DAMAGED) from None
+    if digest(tensors, text) != expected:
+        raise ValueError("was changed after it was written (its digest differs)")
+    return tensors, json.loads(text)
+
+
+def read_header(data: bytes, where: str) -> dict[str, Any]:
+    """The header alone, without reading tensors; whether they are whole is not checked.
+
+    Raises
+    ------
+    InputError
+        If the file is no checkpoint.
+    """
+    try:
+        return dict(json.loads(stored(data)[1]))
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{where} {DAMAGED}: train the experiment again.") from None
+
+
+def stored(data: bytes) -> tuple[str, str]:
+    """Digest and text of the header, from where the format keeps text: after eight bytes of its length."""
+    size = int.from_bytes(data[:8], "little")
+    expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
+    return expected, text
+
+
+def origin(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """12 digits that say of draws what they were drawn from: a checkpoint's tensors, and the model they were put in.
+
+    The fingerprint of a recipe does not: the same recipe may come to other weights where a clock ends its training.
+
+    Raises
+    ------
+    InputError
+        For a checkpoint of another version.
+    """
+    if "weights" not in header:
+        raise InputError("the checkpoint is not of this version of Fieldcast: train the experiment again.")
+    known = json.dumps([header["weights"], model], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()[:12]
+
+
+def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 over names, types, shapes and values, and over a header's text."""
+    total = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(
+            tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy().tobytes()
+        )
+    return total.hexdigest()
+
+
+def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
+    """The checkpoint of a model; `header` holds at least `model`, its configuration."""
+    space = model.space
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"space.{name}": getattr(space, name) for name in SPACE}
+    arrays = codec.arrays()
+    tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    tensors = on_cpu(tensors)
+    place = {"variables": list(space.variables), "wraps": space.wraps, "step_hours": space.step}
+    known = {**header, **place, **codec.header(), "format": FORMAT, "weights": digest(tensors)[:12]}
+    return pack_bytes(tensors, known)
+
+
+def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
+    """The model that `pack` wrote; `model`: another configuration of the same weights (another sampler of them)."""
+    tensors, header = unpack_bytes(data, where)
+    if header.get("format") != FORMAT or "model" not in header:
+        raise InputError(
+            f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
+        )
+    refuse_not_finite(tensors, where)
+    variables = tuple(header["variables"])
+    fixed = {name: tensors[f"space.{name}"] for name in SPACE}
+    space = Space(variables, header["wraps"], step=header["step_hours"], **fixed)
+    built = build(model or header["model"], space)
+    try:
+        built.load_state_dict(
+            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        )
+    except RuntimeError:
+        raise InputError(
+            f"{where} holds the weights of {header['model']['type']}, which are not those of the model asked for."
+        ) from None
+    arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
+    return Checkpoint(built.eval(), restored(arrays, header), header)
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """One sentence for weights, statistics or a climatology with NaN or Inf, where cells exist.
+
+    Days alone may be NaN: those of states whose day is not given.
+    """
+    exists = tensors["space.exists"]
+    for name, tensor in tensors.items():
+        looked_at = tensor[..., exists] if tensor.shape[-2:] == exists.shape else tensor
+        if not name.endswith(".days") and not torch.isfinite(looked_at).all():
+            raise InputError(
+                f"{where} holds numbers that are not finite ({name}), and all that is drawn from it would be so: "
+                "train the experiment again, with a lower fit.learning_rate if it diverged."
+            )
+
+
+def restored(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Codec:
+    """The codec of a checkpoint."""
+    kind = header.get("codec", "field")
+    if kind == "image":
+        return ImageCodec(header["treatment"], header["levels"])
+    cls = FieldCodec if kind == "field" else AnyDayCodec
+    return cls(variables=tuple(header["variables"]), attrs=header["attrs"], **arrays)

@@ -1,0 +1,100 @@
+"""From where forecasts start: the same times for every method.
+
+A start is the time of the last known state; what is forecast is valid at start + lead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Int
+
+from fieldcast.encoding.anomalies import refuse_images
+from fieldcast.encoding.options import Limits, Rollout
+from fieldcast.encoding.selection import evenly
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.fields.splits import select
+
+HISTORY = 5  # states before a start that a model may look at
+
+
+def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits) -> dict[str, Any]:
+    """Times of the scored starts, evenly spaced, and of those of the long rollout; leads, members and a digest
+    of all that scores depend on.
+
+    All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
+    rollout may run past their end, where there is no truth.
+
+    Raises
+    ------
+    InputError
+        If the test split is too short for any, or holds images.
+    """
+    test = select(fields, splits, "test")
+    refuse_images(test)
+    leads, long = limits.cap("T", options.steps), limits.cap("T", options.stability.steps)
+    iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)
+    scored = np.flatnonzero((before >= HISTORY) & (after >= leads))
+    if not scored.size:
+        raise InputError(
+            f"the test split, {len(iso)} times from {iso[0]} to {iso[-1]}, has no start with {HISTORY} states before "
+            f"it and {leads} after it: ask for fewer rollout.steps, or for a longer ingestion.splits.test."
+        )
+    known = {
+        "data": test.attrs["digest"],
+        "train": list(splits["train"]),  # whose climatology and deviations forecasts are scored by
+        "step_hours": float(test.attrs["step_hours"]),
+        "scored": iso[spaced(scored, limits.cap("T", options.starts))].tolist(),
+        "leads": leads,
+        "members": limits.cap("members", options.members),
+        "stability": iso[
+            long_starts(before, after, long, limits.cap("T", options.stability.starts))
+        ].tolist(),
+        "stability_steps": long,
+        "stability_members": limits.cap("members", options.stability.members),
+    }
+    of_scores = {name: value for name, value in known.items() if not name.startswith("stability")}
+    text = json.dumps(of_scores, sort_keys=True)
+    return {**known, "digest": hashlib.sha256(text.encode()).hexdigest()[:12]}
+
+
+def check_starts(
+    stored: Mapping[str, Any], fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits
+) -> None:
+    """One sentence if stored starts are not those of these fields, splits and options: they may lie in what was
+    trained on."""
+    if stored != starts(fields, splits, options, limits):
+        raise InputError(
+            "the stored starts are of other fields, splits, `rollout` or `limits` than this run has: choose them again "
+            "with `kedro run --pipelines initial_times` and the same --env and --params."
+        )
+
+
+def room(segment: Int[np.ndarray, " time"]) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:
+    """How many states of the same segment come before each, and after it."""
+    place = np.arange(segment.size)
+    _, first, size = np.unique(segment, return_index=True, return_counts=True)
+    begin, end = np.repeat(first, size), np.repeat(first + size - 1, size)
+    return place - begin, end - place
+
+
+def long_starts(
+    before: Int[np.ndarray, " time"], after: Int[np.ndarray, " time"], steps: int, count: int
+) -> Int[np.ndarray, " start"]:
+    """Starts with the truth of all steps after them; where those are too few, with half of what the best has."""
+    possible = np.flatnonzero(before >= HISTORY)
+    whole = possible[after[possible] >= steps]
+    if whole.size < count:
+        whole = possible[after[possible] >= after[possible].max() // 2]
+    return spaced(whole, count)
+
+
+def spaced(places: Int[np.ndarray, " place"], count: int) -> Int[np.ndarray, " start"]:
+    """At most so many of the places, evenly spaced."""
+    return places[evenly(places.size, count).numpy()]

@@ -1,0 +1,97 @@
+"""What a user can set of observations and initial times, and the caps on everything; checked before anything runs."""
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from fieldcast.errors import InputError
+
+STRICT = ConfigDict(extra="forbid")
+Pattern = Literal["random", "regular", "stations", "swaths", "blocks"]
+PATTERNS: tuple[Pattern, ...] = ("random", "regular", "stations", "swaths", "blocks")
+SMALLEST_K = 0.005
+
+
+@dataclass(frozen=True, config=STRICT)
+class Limits:
+    """Caps on everything at once, for a quick look and for the tests; None leaves it as it is."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    members: Annotated[int, Field(ge=1)] | None = None
+    T: Annotated[int, Field(ge=1)] | None = None  # scored times
+
+    def cap(self, name: str, value: int) -> int:
+        limit = getattr(self, name)
+        return value if limit is None else min(value, limit)
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainingMasks:
+    """Masks drawn while training: every datum its own pattern and its own k, log-uniform between two fractions."""
+
+    patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)] = (
+        PATTERNS  # a pattern named twice is drawn twice as often
+    )
+    k: tuple[float, float] = (0.005, 0.5)
+
+    def __post_init__(self) -> None:
+        check_fractions("sparsification.training.k", self.k)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sparsification:
+    """How fields become observations: in training, and in the stored test observations, the same for every method."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
+    per_variable: bool = False  # each variable its own mask
+    times: Annotated[int, Field(ge=1)] = 64  # test times scored, evenly spaced
+    masks: Annotated[int, Field(ge=1)] = 8  # masks a case, cycled over the times
+    cases: dict[Pattern, list[float]] = field(
+        default_factory=lambda: {"random": [0.1]}
+    )  # pattern: fractions k
+    training: TrainingMasks = field(default_factory=TrainingMasks)
+
+    def __post_init__(self) -> None:
+        if not any(self.cases.values()):
+            raise InputError("sparsification.cases names no fraction: write, for example, {random: [0.1]}.")
+        for pattern, fractions in self.cases.items():
+            check_fractions(f"sparsification.cases.{pattern}", fractions)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Stability:
+    """A long rollout: does it stay finite, and does its climate stay?"""
+
+    starts: Annotated[int, Field(ge=1)] = 2
+    steps: Annotated[int, Field(ge=1)] = 500
+    members: Annotated[int, Field(ge=1)] = 10
+
+
+@dataclass(frozen=True, config=STRICT)
+class PerfectModel:
+    """The simulated planet started again: how well its state is known."""
+
+    initial_error: Annotated[float, Field(ge=0)] = 0.05  # in standard deviations of the weather
+
+
+@dataclass(frozen=True, config=STRICT)
+class Rollout:
+    """From where forecasts start, how far they go, and with how many members."""
+
+    starts: Annotated[int, Field(ge=1)] = 64  # in the test split, evenly spaced
+    steps: Annotated[int, Field(ge=1)] = 15  # leads that are scored
+    members: Annotated[int, Field(ge=1)] = 10
+    stability: Stability = field(default_factory=Stability)
+    perfect_model: PerfectModel = field(default_factory=PerfectModel)
+
+
+def check_fractions(key: str, fractions: list[float] | tuple[float, ...]) -> None:
+    """Raise an InputError for a fraction k outside its range."""
+    for k in fractions:
+        if not SMALLEST_K <= k <= 1:
+            raise InputError(
+                f"{key}: the observed fraction {k:g} is outside {SMALLEST_K} to 1; write 0.1 for 10 %."
+            )

@@ -1,0 +1,157 @@
+"""The bridges of the task `sample`, which has no day: between data sets and the states that a model sees.
+
+    fields   x = (field - mean) / standard deviation, one of each a variable, of the training split
+    images   x = what `models.pixels` makes of grey values
+
+Tensors are (N, V, Y, X); data sets have the dimension `sample` in place of `time`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.fields import conventions
+from fieldcast.geometry import GRID
+from fieldcast.models import image_transforms
+from fieldcast.models.core import Space
+from fieldcast.models.random_streams import RandomStreams
+
+States = Float[Tensor, "batch variable y x"]
+
+
+@runtime_checkable
+class StateCodec(Protocol):
+    """What the task needs of either."""
+
+    @property
+    def treatment(self) -> str:
+        """What x is: scores of different treatments are not comparable."""
+        ...
+
+    def encode(self, data: xr.Dataset) -> States:
+        """All that can be computed once: standardised fields, or grey values."""
+        ...
+
+    def seen(self, values: States, draws: RandomStreams) -> States:
+        """x of encoded values: of images perhaps by chance."""
+        ...
+
+    def decode(self, x: States) -> xr.Dataset:
+        """States in physical units, or grey values."""
+        ...
+
+    def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
+        """Of log p(x) in nats: of fields a standardised cell's, of images a grey value's."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class AnyDayCodec:
+    """Standardises fields whatever the day."""
+
+    variables: tuple[str, ...]
+    mean: Float[np.ndarray, " variable"]
+    deviation: Float[np.ndarray, " variable"]
+    latitude: Float[np.ndarray, " y"]
+    longitude: Float[np.ndarray, " x"]
+    attrs: Mapping[str, Mapping[str, Any]]
+
+    treatment = "standardised"
+
+    @classmethod
+    def of(cls, fields: xr.Dataset, normalisation: xr.Dataset) -> AnyDayCodec:
+        variables = tuple(conventions.time_varying(fields))
+        mean, deviation = (
+            normalisation[name].sel(variable=list(variables)).values.astype(np.float32)
+            for name in ("mean", "std")
+        )
+        attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
+        latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
+        return cls(variables, mean, deviation, latitude, longitude, attrs)
+
+    def encode(self, data: xr.Dataset) -> States:
+        """Cells that never exist are at the mean."""
+        arrays = [data[v].transpose(..., *GRID).values for v in self.variables]
+        x = (np.stack(arrays, axis=-3) - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return torch.nan_to_num(torch.from_numpy(x.astype(np.float32)))
+
+    def seen(self, values: States, draws: RandomStreams) -> States:
+        return values
+
+    def decode(self, x: States) -> xr.Dataset:
+        values = x.cpu().numpy() * self.deviation[:, None, None] + self.mean[:, None, None]
+        data = {
+            v: (("sample", *GRID), np.ascontiguousarray(values[:, i]), dict(self.attrs[v]))
+            for i, v in enumerate(self.variables)
+        }
+        units = dict(zip(GRID, ("degrees_north", "degrees_east"), strict=True))
+        place = {c: (c, getattr(self, c), {"units": units[c], "standard_name": c}) for c in GRID}
+        return xr.Dataset(data, {"sample": np.arange(len(x)), **place})
+
+    def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
+        return -log_prob / cells / math.log(2)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a checkpoint."""
+        return {
+            name: np.asarray(getattr(self, name)) for name in ("mean", "deviation", "latitude", "longitude")
+        }
+
+    def header(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"codec": "any_day", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
+
+
+@dataclass(frozen=True)
+class ImageCodec:
+    """Grey values 0 .. levels - 1, and what a model sees of them."""
+
+    treatment: image_transforms.Treatment
+    levels: int
+
+    variables = ("image",)
+
+    def encode(self, data: xr.Dataset) -> States:
+        return torch.from_numpy(data["image"].values.astype(np.float32))[:, None]
+
+    def seen(self, values: States, draws: RandomStreams) -> States:
+        return image_transforms.treat(values, self.treatment, self.levels, draws)
+
+    def decode(self, x: States) -> xr.Dataset:
+        grey = image_transforms.grey_values(x.cpu(), self.treatment, self.levels)[:, 0].numpy()
+        attrs = {"units": "1", "long_name": "grey value"}
+        return xr.Dataset({"image": (("sample", "y", "x"), grey, attrs)}, {"sample": np.arange(len(x))})
+
+    def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
+        return image_transforms.bits_per_dim(log_prob, cells, self.treatment, self.levels)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a checkpoint."""
+        return {}
+
+    def header(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"codec": "image", "treatment": self.treatment, "levels": self.levels}
+
+
+def space_of_images(images: xr.Dataset) -> Space:
+    """The Space of images: flat, of equal cells, without anything static."""
+    shape = images.sizes["y"], images.sizes["x"]
+    return Space(
+        variables=("image",),
+        wraps=False,
+        area=torch.ones(shape),
+        exists=torch.ones(shape, dtype=torch.bool),
+        points=torch.zeros(*shape, 3),
+        static=torch.zeros(0, *shape),
+        tendency=torch.ones(1),
+    )

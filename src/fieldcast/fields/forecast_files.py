@@ -1,0 +1,133 @@
+"""Brings forecasts in any CF-like shape to (lead, start, member, latitude, longitude), values unread.
+
+    start    the initial time: `start`, `init_time`, `forecast_reference_time`, `time` ...
+    lead     hours, or a time difference: `lead`, `lead_time`, `step`, `prediction_timedelta` ...
+    member   of an ensemble: `member`, `number`, `realization`, `ensemble` ...; may be absent
+
+by their CF standard names, else by these names. One start, lead or member alone needs no dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars, conventions
+from fieldcast.fields.coordinates import in_degrees, refuse_projected
+from fieldcast.fields.fills import with_packed_fills
+from fieldcast.fields.notes import notes_of
+from fieldcast.fields.parameter_names import short
+from fieldcast.fields.valid import with_valid_range
+
+DIMS = ("lead", "start", "member", "latitude", "longitude")
+_STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}
+_NAMES = {  # in order of precedence: `time` may be what is valid, on (start, lead)
+    "lead": ("lead", "lead_time", "leadtime", "step", "prediction_timedelta", "forecast_period"),
+    "start": (
+        "start", "init_time", "initial_time", "forecast_reference_time", "reference_time", "init", "time",
+    ),
+    "member": ("member", "number", "realization", "realisation", "ensemble", "ensemble_member"),
+}  # fmt: skip
+_HOURS = {
+    "days": 24.0, "day": 24.0, "d": 24.0, "hours": 1.0, "hour": 1.0, "hr": 1.0, "h": 1.0, "minutes": 1 / 60,
+    "seconds": 1 / 3600, "s": 1 / 3600, "milliseconds": 1 / 3.6e6, "microseconds": 1 / 3.6e9,
+    "nanoseconds": 1 / 3.6e12,
+}  # fmt: skip
+
+
+def to_forecasts(dataset: xr.Dataset, where: str, wanted: Collection[str] | None = None) -> xr.Dataset:
+    """The variables that have leads and starts, on all five dimensions; leads in hours, latitudes ascending.
+
+    Of those `wanted`, where it is given, if there are any. Raises InputError, naming `where`, for an axis that is not
+    there or makes no sense, a further dimension, or variables of different numbers of members.
+    """
+    axes = {axis: one for axis in DIMS if (one := _axis(dataset, axis, where)) is not None}
+    refuse_projected(dataset, where)
+    axes |= {axis: in_degrees(axes[axis], axis, where) for axis in ("latitude", "longitude")}
+    dims = {str(one.dims[0]): axis for axis, one in axes.items() if one.ndim}
+    needed = {"latitude", "longitude", *({"lead", "start"} & set(dims.values()))}
+    there = {
+        short(str(name)): array
+        for name, array in dataset.data_vars.items()
+        if array.dtype.kind in "fiu" and needed <= {dims.get(str(d)) for d in array.dims}
+    }
+    chosen = {name: array for name, array in there.items() if wanted is None or name in wanted} or there
+    found = {name: _plain(array, dims, where) for name, array in chosen.items()}
+    if not found:
+        raise InputError(f"{where} holds no variable on a grid: give another file of forecasts")
+    members = {name: array.sizes["member"] for name, array in found.items()}
+    if len(set(members.values())) > 1:
+        told = ", ".join(f"{name} {number}" for name, number in members.items())
+        raise InputError(
+            f"the variables of {where} have different numbers of members ({told}): give all as many"
+        )
+    coords = {
+        "lead": hours(axes["lead"], where),
+        "start": _dates(axes["start"], where),
+        "member": np.arange(max(members.values())),
+        **{axis: np.atleast_1d(axes[axis].values).astype(np.float64) for axis in ("latitude", "longitude")},
+    }
+    return xr.Dataset(found, coords).sortby("latitude")
+
+
+def hours(lead: xr.DataArray, where: str) -> Float[np.ndarray, " lead"]:
+    """Leads in hours, of time differences, or of numbers with units; numbers without units are hours.
+
+    Raises InputError for other units.
+    """
+    values = np.atleast_1d(lead.values)
+    if values.dtype.kind == "m":
+        return values / np.timedelta64(1, "h")
+    units = str(lead.attrs.get("units", "hours")).lower()
+    if values.dtype.kind not in "fiu" or units not in _HOURS:
+        raise InputError(
+            f"the leads of {where} ('{lead.name}') are in '{units}': write them in hours, or as time differences"
+        )
+    return np.round(values * _HOURS[units], 6)
+
+
+def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
+    """The coordinate of an axis, or the numbers of a dimension without one; the member's alone may be absent."""
+    if axis in _NAMES:
+        flat = {str(name): array for name, array in dataset.variables.items() if array.ndim <= 1}
+        told = [name for name, one in flat.items() if one.attrs.get("standard_name") == _STANDARD[axis]]
+        known = [*told, *(name for name in _NAMES[axis] if name in flat or name in dataset.dims)]
+        found = known[0] if known else None
+    else:
+        found = conventions.axes(dataset).get(axis)
+    if found is None and axis != "member":
+        such = f", such as {', '.join(_NAMES[axis][:4])}" if axis in _NAMES else ""
+        raise InputError(f"{where} has no coordinate that tells the {axis} of a forecast{such}: name it so")
+    if found is not None and dataset[found].ndim > 1:
+        raise InputError(
+            f"{where} is on a curvilinear grid ('{found}' has two dimensions): interpolate it to a regular one first"
+        )
+    return None if found is None else dataset[found]
+
+
+def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataArray:
+    """On the five dimensions, with its units, and notes on what is no value."""
+    for dim in map(str, array.dims):
+        if dim not in dims and array.sizes[dim] > 1:
+            raise InputError(
+                f"variable '{array.name}' of {where} has a further dimension '{dim}' of {array.sizes[dim]}: "
+                "choose one of it"
+            )
+    plain = array.isel({dim: 0 for dim in array.dims if dim not in dims}).drop_vars(array.coords)
+    plain = plain.rename({dim: dims[str(dim)] for dim in plain.dims})
+    plain = plain.expand_dims([dim for dim in DIMS if dim not in plain.dims]).transpose(*DIMS)
+    notes = notes_of(with_valid_range(with_packed_fills(array)).attrs)
+    return plain.drop_attrs().assign_attrs(units=array.attrs.get("units"), **notes)
+
+
+def _dates(start: xr.DataArray, where: str) -> np.ndarray:
+    values = np.atleast_1d(start.values)
+    if not calendars.is_dates(values):
+        raise InputError(
+            f"the starts of {where} ('{start.name}') are no dates: give them units such as 'hours since 2001-01-01'"
+        )
+    return values

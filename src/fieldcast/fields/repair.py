@@ -1,0 +1,190 @@
+"""What is mended in the coordinates (order, direction, repeated times and longitudes), and what is refused.
+
+`docs/data.md` holds the table of both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.fields.conventions import time_varying
+
+Gaps = Literal["refuse", "segment"]
+FEWEST_TIMES = 30
+ROUNDING = 1e-6  # relative to the largest value
+
+
+class Finding(NamedTuple):
+    """One row of the quality table."""
+
+    check: str
+    variable: str
+    where: str
+    count: int  # type: ignore[assignment]  # the column's name; tuple.count is not used
+    action: Literal["mended", "allowed", "fine"]
+    sentence: str
+
+
+def mend(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.Dataset, list[Finding]]:
+    """Ascending coordinates, times sorted and once each, and `segment`, numbering regular stretches of time.
+
+    Raises InputError where mending would have to guess.
+    """
+    dataset, findings = _oriented(dataset, where)
+    for step in (_sorted_times, _once_each):
+        dataset, finding = step(dataset, where)
+        findings.append(finding)
+    if dataset.sizes["time"] < FEWEST_TIMES:
+        raise InputError(
+            f"{where} holds {dataset.sizes['time']} times, and {FEWEST_TIMES} are the fewest to learn from: "
+            "give a longer file or period"
+        )
+    dataset, more = _segments(dataset, where, gaps)
+    return dataset, findings + more
+
+
+def _oriented(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
+    """Latitudes and longitudes strictly ascending; longitudes across the date line in one stretch."""
+    findings = []
+    y = dataset["latitude"].values
+    if y.size < 2 or dataset.sizes["longitude"] < 2:
+        raise InputError(
+            f"{where} has a grid of {y.size} x {dataset.sizes['longitude']}: it needs 2 x 2 or more"
+        )
+    if not np.all(np.abs(y) <= 90.001):
+        raise InputError(f"{where} has latitudes outside -90 to 90 degrees: mend its latitude coordinate")
+    if np.all(np.diff(y) < 0):
+        dataset = dataset.isel(latitude=slice(None, None, -1))
+        findings.append(Finding("latitude", "", "", y.size, "mended", "Latitudes ran southward: turned."))
+    elif not np.all(np.diff(y) > 0):
+        raise InputError(f"the latitudes of {where} are not in order: sort them, each once")
+    turned, finding = _ascending_longitudes(dataset, where)
+    return turned, findings + finding
+
+
+def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
+    x = dataset["longitude"].values
+    if x.size > 2 and np.isclose(abs(x[-1] - x[0]), 360.0):
+        _check_first_meridian(dataset, where)
+        dataset = dataset.isel(longitude=slice(None, -1))
+        sentence = "The first meridian was repeated at the end: left out."
+        turned, findings = _ascending_longitudes(dataset, where)
+        return turned, [Finding("longitude", "", f"{x[-1]:g}", 1, "mended", sentence), *findings]
+    if np.all(np.diff(x) > 0) and x[-1] - x[0] < 360.0:
+        return dataset, []
+    if np.all(np.diff(x) < 0):
+        dataset = dataset.isel(longitude=slice(None, None, -1))
+        x = x[::-1]
+    unwrapped = x[0] + np.concatenate([[0.0], np.cumsum(np.mod(np.diff(x), 360.0))])
+    if unwrapped[-1] >= 180.0 and unwrapped[0] >= 0 and np.any(unwrapped >= 360.0):
+        unwrapped = unwrapped - 360.0
+    if np.any(np.diff(unwrapped) <= 0) or unwrapped[-1] - unwrapped[0] >= 360.0:
+        raise InputError(f"the longitudes of {where} are not in order: sort them, each once")
+    dataset = dataset.assign_coords(longitude=("longitude", unwrapped, dataset["longitude"].attrs))
+    sentence = "Longitudes did not ascend: made one ascending stretch."
+    return dataset, [Finding("longitude", "", "", x.size, "mended", sentence)]
+
+
+def _check_first_meridian(dataset: xr.Dataset, where: str) -> None:
+    """Refuses a last column that is repeated at 360 degrees and differs, beyond rounding, from the first."""
+    x = dataset["longitude"].values
+    for name in (name for name, array in dataset.data_vars.items() if "longitude" in array.dims):
+        ends = dataset[name].isel(longitude=[0, -1]).transpose(..., "longitude").values
+        first, last = ends[..., 0], ends[..., 1]
+        largest = np.fmax.reduce(np.abs(ends), axis=None)
+        differ = ~np.isclose(first, last, rtol=ROUNDING, atol=ROUNDING * largest, equal_nan=True)
+        if differ.any():
+            time = np.argwhere(differ)[0, 0]
+            date = (
+                f", first at {calendars.date(dataset['time'][time])}" if "time" in dataset[name].dims else ""
+            )
+            values = " and ".join(f"{side[differ][0]:g}" for side in (first, last))
+            raise InputError(
+                f"'{name}' of {where} differs between longitude {x[0]:g} and {x[-1]:g}, which are one meridian "
+                f"({differ.sum()} values{date}: {values}): leave one of the two columns out"
+            )
+
+
+def _sorted_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
+    hours = calendars.hours(dataset["time"])
+    late = np.flatnonzero(np.diff(hours) < 0)
+    if not late.size:
+        return dataset, Finding("order of times", "", "", 0, "fine", "Times are in order.")
+    first = calendars.date(dataset["time"][late[0] + 1])
+    dataset = dataset.isel(time=np.argsort(hours, kind="stable"))
+    sentence = f"{late.size} times stood before an earlier one, first at {first}: sorted."
+    return dataset, Finding("order of times", "", first, int(late.size), "mended", sentence)
+
+
+def _once_each(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
+    """Drops a repeated time whose fields are the same; two different fields for one time are refused."""
+    again = np.flatnonzero(np.diff(calendars.hours(dataset["time"])) == 0) + 1
+    if not again.size:
+        return dataset, Finding("duplicate times", "", "", 0, "fine", "No time is given twice.")
+    for name in time_varying(dataset):
+        kept, repeated = (dataset[name].isel(time=index).values for index in (again - 1, again))
+        differ = ~np.all((kept == repeated) | (np.isnan(kept) & np.isnan(repeated)), axis=(1, 2))
+        if differ.any():
+            date = calendars.date(dataset["time"][again[differ][0]])
+            raise InputError(
+                f"{where} gives '{name}' twice at {date}, with different values ({differ.sum()} such times): "
+                "keep one of them"
+            )
+    first = calendars.date(dataset["time"][again[0]])
+    sentence = f"{again.size} times were given twice with the same values, first {first}: one kept."
+    dataset = dataset.isel(time=np.delete(np.arange(dataset.sizes["time"]), again))
+    return dataset, Finding("duplicate times", "", first, int(again.size), "mended", sentence)
+
+
+def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, list[Finding]]:
+    """Numbers the regular stretches; refuses gaps unless they may start a segment, and steps of no order."""
+    time = dataset["time"]
+    step = calendars.step_hours(time)
+    steps = np.diff(calendars.hours(time))
+    short = steps < step - 1e-6
+    whole = np.abs(steps / step - np.round(steps / step)) < 1e-6
+    irregular = short | ~whole
+    if short.any() or irregular.sum() > 0.1 * steps.size or (irregular.any() and gaps == "refuse"):
+        date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
+        raise InputError(
+            f"the time step of {where} is irregular: most often {step:g} hours, but not at {date} "
+            f"({irregular.sum()} such steps): bring it to one step"
+        )
+    border = np.flatnonzero(steps > step + 1e-6)
+    if border.size and gaps == "refuse":
+        missing = int(np.sum(np.round(steps[border] / step) - 1))
+        date = calendars.date(time[border[0]])
+        raise InputError(
+            f"{missing} dates are missing in {where}, the first after {date} (step {step:g} hours): "
+            "fill them in, or set ingestion.gaps=segment"
+        )
+    number = np.zeros(time.size, dtype=np.int32)
+    number[border + 1] = 1
+    dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
+    dataset.attrs["step_hours"] = step
+    return dataset, [_gap_finding(time, border, steps, step), _step_finding(step, int(irregular.sum()))]
+
+
+def _gap_finding(time: xr.DataArray, border: np.ndarray, steps: np.ndarray, step: float) -> Finding:
+    if not border.size:
+        return Finding("gaps", "", "", 0, "fine", "No date is missing.")
+    first = calendars.date(time[border[0]])
+    missing = int(np.sum(np.round(steps[border] / step) - 1))
+    sentence = (
+        f"{missing} dates are missing in {border.size} gaps, the first after {first}: a gap starts a segment."
+    )
+    return Finding("gaps", "", first, missing, "allowed", sentence)
+
+
+def _step_finding(step: float, irregular: int) -> Finding:
+    if not irregular:
+        return Finding("time step", "", "", 0, "fine", f"The time step is {step:g} hours.")
+    sentence = (
+        f"The time step is {step:g} hours; {irregular} gaps are no multiple of it, and start a segment."
+    )
+    return Finding("time step", "", "", irregular, "allowed", sentence)

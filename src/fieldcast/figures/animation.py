@@ -1,0 +1,103 @@
+"""A forecast as a film: one picture a step, to be played in a page or stored as GIF."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from PIL import Image
+
+from fieldcast.figures.forecast_maps import ROWS, draw, scale
+from fieldcast.figures.sheet import Sheet
+from fieldcast.figures.style import INK, NORMAL, plain, wrapped
+
+DPI = 80, 60, 45, 34, 25  # of a frame: the first at which the film is not too large
+LARGEST = 2e6  # bytes of a film
+MILLISECONDS = 600  # a frame
+SHADES = 200  # of the 256 colours of a frame, for maps
+
+
+def frames(examples: Mapping[str, xr.Dataset], variable: str) -> list[Image.Image]:
+    """`drawn`, as sharp as a film of less than LARGEST bytes can be, be it a GIF or one PNG a picture."""
+    for dpi in DPI:
+        found = drawn(examples, variable, dpi)
+        if max(len(gif(found)), sum(len(frame_png(one)) for one in found)) < LARGEST:
+            break
+    return found
+
+
+def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[Image.Image]:
+    """One picture a lead, from 0: the truth on the left, then of each experiment its ensemble mean above one
+    member. One palette for all, so that nothing flickers."""
+    first = next(iter(examples.values()))
+    truth = first[variable].sel(kind="truth").to_numpy()
+    colours, levels = scale(truth, "anomaly" in first.attrs)
+    grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
+    pictures = []
+    for place, lead in enumerate(first["lead"].to_numpy()):
+        sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, aside=0.05)
+        draw(sheet, (0, 0), truth[place], colours, levels)
+        sheet.title((0, 0), "truth")
+        for column, (name, found) in enumerate(examples.items(), start=1):
+            sheet.title((column, 0), wrapped(name))
+            for row, kind in enumerate(("mean", "member_0")):
+                values = found[variable].sel(kind=kind).isel(lead=place).to_numpy()
+                if kind == "mean" or found.attrs.get("members", 1) > 1:
+                    draw(sheet, (column, row), values, colours, levels)
+                else:
+                    sheet.note((column, row), "one forecast:\nno members")
+                if column == 1:
+                    sheet.side((column, row), ROWS[kind])
+        left, bottom = sheet.corner(0, 1)
+        sheet.bar(left, bottom + 0.12, colours, str(first[variable].attrs.get("units", "")))
+        what = ", departure from the climatology" if "anomaly" in first.attrs else ""
+        start = str(first.attrs.get("start", ""))[:16].replace("T", " ")
+        heading = f"{plain(variable)}{what}; from {start}, day {lead / 24:g}"
+        sheet.axes.text(-0.08, 0.29, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+        canvas = FigureCanvasAgg(sheet.figure)
+        sheet.figure.set_dpi(dpi)
+        canvas.draw()
+        size = canvas.get_width_height()
+        pictures.append(Image.frombuffer("RGBA", size, canvas.buffer_rgba()).convert("RGB"))
+    few = palette(colours)
+    return [whitened(one.quantize(palette=few, dither=Image.Dither.NONE)) for one in pictures]
+
+
+def palette(colours: ScalarMappable) -> Image.Image:
+    """Few colours, for small files: those of the maps, and greys from ink to white for everything else."""
+    of_maps = np.asarray(colours.get_cmap()(np.linspace(0, 1, SHADES)))[:, :3] * 255
+    greys = np.linspace(40, 255, 256 - SHADES)[:, None] * np.ones(3)
+    found = Image.new("P", (1, 1))
+    found.putpalette(np.concatenate([of_maps, greys]).round().astype(int).ravel().tolist())
+    return found
+
+
+def whitened(picture: Image.Image) -> Image.Image:
+    """White where it is nearly so: a picture is matched to its palette but roughly."""
+    colours = np.array(picture.getpalette()).reshape(-1, 3)
+    colours[(colours > 249).all(1)] = 255
+    picture.putpalette(colours.ravel().tolist())
+    return picture
+
+
+def gif(pictures: Sequence[Image.Image]) -> bytes:
+    """An endless GIF that rests on its first and last picture."""
+    buffer = io.BytesIO()
+    spans = [MILLISECONDS] * len(pictures)
+    spans[0] = spans[-1] = 2 * MILLISECONDS
+    first, *others = pictures
+    first.save(
+        buffer, format="GIF", save_all=True, append_images=others, duration=spans, loop=0, optimize=False
+    )
+    return buffer.getvalue()
+
+
+def frame_png(picture: Image.Image) -> bytes:
+    """One picture of a film."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

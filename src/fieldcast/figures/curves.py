@@ -1,0 +1,182 @@
+"""Scores against the fraction observed or another column, and errors over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from fieldcast.figures.style import SMALL, WIDTH, Look, calm, chosen, key, new_figure, percent, plain
+
+NAMES = {
+    "crps": "fair CRPS",
+    "rmse": "RMSE of the mean",
+    "ssr": "spread-skill ratio",
+    "acc": "anomaly correlation",
+    "skill": "skill (CRPS)",
+}
+PLAIN = ("ssr", "acc", "skill")  # without a unit
+DECADE = 5.0  # positive values that differ by more are drawn on a logarithmic axis
+
+
+class Against(NamedTuple):
+    """What scores are drawn against: a column of the leaderboard."""
+
+    column: str
+    label: str
+    ticks: Callable[[Axes, Sequence[float]], None]
+    ground: Callable[[Axes, pd.DataFrame, str], None] | None = None  # drawn below the lines of a score
+
+
+def fraction_ticks(axes: Axes, levels: Sequence[float]) -> None:
+    """Fractions observed on a logarithmic axis."""
+    axes.set_xscale("log")
+    axes.set_xticks(levels, [percent(k) for k in levels], rotation=45 if len(levels) > 4 else 0)
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+FRACTION = Against("k", "fraction observed", fraction_ticks)
+
+
+def against_k(
+    leaderboard: pd.DataFrame,
+    looks: Mapping[str, Look] | None = None,
+    *,
+    scores: Sequence[str] = ("crps", "rmse", "ssr"),
+    pattern: str = "random",
+    cells: str = "unobserved",
+) -> Figure:
+    """`score_panels` of one pattern, overall."""
+    rows = leaderboard.query("variable == 'all' and pattern == @pattern and cells == @cells")
+    return score_panels(rows, looks, scores, FRACTION)
+
+
+def variables_against_k(
+    leaderboard: pd.DataFrame,
+    units: Mapping[str, str],
+    looks: Mapping[str, Look] | None = None,
+    *,
+    scores: Sequence[str] = ("crps", "rmse"),
+    pattern: str = "random",
+    cells: str = "unobserved",
+) -> Figure:
+    """`variable_panels` of one pattern."""
+    rows = leaderboard.query("variable != 'all' and pattern == @pattern and cells == @cells")
+    return variable_panels(rows, units, looks, scores, FRACTION)
+
+
+def score_panels(
+    rows: pd.DataFrame, looks: Mapping[str, Look] | None, scores: Sequence[str], against: Against
+) -> Figure:
+    """One panel a score that anybody has, overall (in anomaly standard deviations), with 95 % intervals."""
+    measured = set(rows.loc[rows["value"].notna(), "score"])
+    scores = [score for score in scores if score in measured] or scores[:1]
+    figure = new_figure(3.7, WIDTH if len(scores) > 2 else 8.0)
+    panels = figure.subplots(1, len(scores), squeeze=False)[0]
+    appearance = chosen(rows["experiment"].unique(), looks)
+    for axes, score in zip(panels, scores, strict=True):
+        draw_score(axes, rows, score, appearance, against)
+        calm(axes, NAMES.get(score, score), against.label, unit_of(score, "anomaly standard deviations"))
+    key(figure, *panels)
+    return figure
+
+
+def variable_panels(
+    rows: pd.DataFrame,
+    units: Mapping[str, str],
+    looks: Mapping[str, Look] | None,
+    scores: Sequence[str],
+    against: Against,
+) -> Figure:
+    """Rows are scores, columns are variables, in the order of `units` and each in its own."""
+    known = list(rows["variable"].unique())
+    variables = [name for name in units if name in known] + [name for name in known if name not in units]
+    figure = new_figure(0.6 + 2.5 * len(scores))
+    panels = figure.subplots(len(scores), max(1, len(variables)), squeeze=False)
+    appearance = chosen(rows["experiment"].unique(), looks)
+    for line, score in zip(panels, scores, strict=True):
+        for axes, variable in zip(line, variables, strict=False):
+            draw_score(axes, rows[rows["variable"] == variable], score, appearance, against)
+            title = f"{variable}: {NAMES.get(score, score)}"
+            below = against.label if score == scores[-1] else ""
+            calm(axes, title, below, unit_of(score, units.get(variable, "")))
+    key(figure, *panels.ravel())
+    return figure
+
+
+def unit_of(score: str, unit: str) -> str:
+    """Of a score of something in `unit`; ratios and correlations have none."""
+    return "" if score in PLAIN else unit
+
+
+def draw_score(
+    axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look], against: Against = FRACTION
+) -> None:
+    """A line for each experiment, its interval shaded; an ideal of 1 where the score has one."""
+    rows = rows[(rows["score"] == score) & np.isfinite(rows["value"])]
+    if score == "ssr":
+        axes.axhline(1.0, color="black", linewidth=0.8, zorder=1)
+    for experiment, look in looks.items():
+        own = rows[rows["experiment"] == experiment].groupby(against.column)[["value", "low", "high"]].mean()
+        if own.empty:
+            continue
+        axes.plot(own.index, own["value"], label=plain(experiment), zorder=3, **look.line)
+        axes.fill_between(own.index, own["low"], own["high"], color=look.colour, alpha=0.18, linewidth=0)
+    if against.ground:
+        against.ground(axes, rows, score)
+    levels = sorted(rows[against.column].unique())
+    if levels:
+        against.ticks(axes, levels)
+    values = rows["value"].to_numpy(dtype=float)
+    if against is FRACTION and len(values) and values.min() > 0 and values.max() > DECADE * values.min():
+        plain_logarithmic(axes)
+
+
+def plain_logarithmic(axes: Axes) -> None:
+    """A logarithmic vertical axis with plain numbers: 0.1, 0.2, 0.5, 1."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard deviations") -> Figure:
+    """One panel an experiment: error at each time (rows of its frame, text) for each k (columns)."""
+    columns = min(4, max(1, len(errors)))
+    lines = -(-max(1, len(errors)) // columns)
+    figure = new_figure(0.5 + 1.9 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    levels = sorted({k for frame in errors.values() for k in frame.columns})
+    shades = colormaps["viridis_r"](np.linspace(0.12, 1.0, max(1, len(levels))))
+    for axes, (experiment, frame) in zip(panels, errors.items(), strict=False):
+        when = moments(frame.index)
+        for k, shade in zip(levels, shades, strict=True):
+            if k in frame.columns:
+                axes.plot(when, frame[k], color=shade, linewidth=1.2, label=percent(k))
+        calm(axes, experiment)
+        axes.tick_params(axis="x", labelsize=SMALL - 1)
+        if isinstance(when, pd.DatetimeIndex):
+            axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=4))
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+    for axes in panels[len(errors) :]:
+        axes.set_visible(False)
+    panels[0].set_ylim(0, 1.04 * max((float(frame.max().max()) for frame in errors.values()), default=1.0))
+    figure.supylabel(f"RMSE, {unit}", fontsize=SMALL)
+    key(figure, panels[0], title="observed", title_fontsize=SMALL)
+    return figure
+
+
+def moments(index: pd.Index) -> pd.Index:
+    """Times from their text, or, where the calendar has days that no other has, their number."""
+    try:
+        return pd.DatetimeIndex(index)
+    except ValueError:
+        return pd.RangeIndex(len(index))

@@ -1,0 +1,100 @@
+"""Where test data lie among the codes of a model, in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Shaped
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from fieldcast.figures.style import INK, NORMAL, calm, new_figure, plain
+
+POINTS, STEPS = 1000, 500  # 500 steps more hardly move 1000 points
+FEWEST = 10  # data: fewer have no neighbourhoods to keep
+NUMBERED = 20  # labels: more have no colours of their own
+ONE = "#44627d"
+
+
+def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = POINTS) -> Figure:
+    """A panel an experiment: posterior means of test data, coloured by their label if they have one.
+
+    Two components are shown as they are. More are brought to two by t-SNE (van der Maaten and Hinton, Journal
+    of Machine Learning Research 9, 2008, 2579-2605): neighbours stay neighbours, while distances between
+    clusters, their sizes and the axes have no meaning.
+    """
+    columns = min(3, max(2, len(latents)))
+    lines = -(-max(1, len(latents)) // columns)
+    figure = new_figure(3.3 * lines, 3.4 * columns + 0.8)
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for axes in panels.ravel()[len(latents) :]:
+        axes.set_visible(False)
+    for axes, (name, found) in zip(panels.ravel(), latents.items(), strict=False):
+        chosen = evenly(found.sizes["datum"], points)
+        means = found["mean"].isel(datum=chosen).to_numpy().astype(float)
+        flat = means.shape[1] == 2
+        places = means if flat else t_sne(means, seed)
+        labels = found["label"].to_numpy()[chosen] if "label" in found.coords else None
+        draw_points(axes, places, labels)
+        how = f"{means.shape[1]} components" + ("" if flat else ", t-SNE")
+        calm(axes, f"{name}\n{how}", "z_0" if flat else "", "z_1" if flat else "")
+        if not flat:
+            axes.set_xticks([])
+            axes.set_yticks([])
+    return figure
+
+
+def can_be_shown(latents: xr.Dataset) -> bool:
+    """Two components as they are; more only where labels tell what to look for, and there are enough data."""
+    if "mean" not in latents or latents.sizes["latent"] < 2:
+        return False
+    return latents.sizes["latent"] == 2 or ("label" in latents.coords and latents.sizes["datum"] >= FEWEST)
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Places of at most so many, evenly among all."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def t_sne(means: Float[np.ndarray, "datum latent"], seed: int) -> Float[np.ndarray, "datum 2"]:
+    """t-SNE with a perplexity of 30, or a fifth of the data where these are few; the same at every call."""
+    # imported here: they take a second, and most pages need none
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(30.0, len(means) / 5)
+    with threadpool_limits(1):  # sums over threads come in any order, and a last digit moves whole clusters
+        found = TSNE(perplexity=perplexity, init="pca", max_iter=STEPS, random_state=seed).fit_transform(
+            means.astype("float32")
+        )
+    return found.astype(float)
+
+
+def draw_points(
+    axes: Axes, places: Float[np.ndarray, "datum 2"], labels: Shaped[np.ndarray, " datum"] | None
+) -> None:
+    """Dots; of labels each in its colour, with the label in the middle of its dots."""
+    known = [] if labels is None else sorted(set(labels.tolist()))
+    if labels is None or not 1 < len(known) <= NUMBERED:
+        axes.scatter(*places.T, s=4, color=ONE, alpha=0.6, linewidths=0)
+        return
+    colours = colormaps["tab10" if len(known) <= 10 else "tab20"].colors
+    edge = [withStroke(linewidth=2.5, foreground="white")]
+    for label, colour in zip(known, colours, strict=False):
+        own = places[labels == label]
+        axes.scatter(*own.T, s=5, color=colour, alpha=0.7, linewidths=0)
+        middle = np.median(own, axis=0)
+        axes.text(
+            *middle,
+            plain(label),
+            fontsize=NORMAL,
+            weight="bold",
+            color=INK,
+            path_effects=edge,
+            ha="center",
+            va="center",
+        )

@@ -1,0 +1,105 @@
+"""The first steps of a forecast, and snapshots of a long one, as maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from fieldcast.figures.maps import ERROR, FIELD, QUANTILES
+from fieldcast.figures.sheet import Map, Sheet, shades
+from fieldcast.figures.style import INK, NORMAL, plain, wrapped
+
+ROWS = {"truth": "truth", "mean": "mean", "member_0": "member 1", "member_1": "member 2"}
+STEPS = 10
+ACROSS = 5  # steps side by side
+GAP = 0.4  # between blocks, in rows
+
+
+def step_maps(examples: xr.Dataset, variable: str, experiment: str, steps: int = STEPS) -> Figure:
+    """The first steps of one experiment: truth, ensemble mean, two members, in one colour scale (the truth's).
+
+    Steps run across, five a block; of fields, lines are the 30 % and 70 % quantiles of the truth.
+    """
+    shown = examples[variable].isel(lead=slice(1, steps + 1))
+    kinds = [kind for kind in ROWS if np.isfinite(shown.sel(kind=kind)).any() or kind == "truth"]
+    truth = shown.sel(kind="truth").to_numpy()
+    colours, levels = scale(truth, "anomaly" in examples.attrs)
+    across = min(ACROSS, shown.sizes["lead"])
+    blocks = -(-shown.sizes["lead"] // across)
+    high_block = len(kinds) + GAP
+    grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
+    sheet = Sheet(*grid, across, blocks * high_block - GAP, left=0.12, top=0.36)
+    for place, lead in enumerate(shown["lead"].to_numpy()):
+        block, column = divmod(place, across)
+        top = block * high_block
+        sheet.title((column, top), f"{lead / 24:g} d")
+        for row, kind in enumerate(kinds):
+            values = shown.sel(kind=kind, lead=lead).to_numpy()
+            draw(sheet, (column, top + row), values, colours, levels)
+            if column == 0:
+                sheet.side((0, top + row), ROWS[kind])
+    unit = plain(examples[variable].attrs.get("units", ""))
+    start = str(examples.attrs.get("start", ""))[:16].replace("T", " ")
+    what = "departure from the climatology, " if "anomaly" in examples.attrs else ""
+    heading = f"{plain(experiment)}: {plain(variable)}, {what}{unit}, from {start}"
+    sheet.axes.text(-0.1, 0.34, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    sheet.bar(across - 1 + 0.055 * (across - 1), 0.24, colours, "")
+    return sheet.figure
+
+
+def scale(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappable, np.ndarray]:
+    """Colours and levels of contours; of anomalies about 0, and without contours."""
+    low, high = np.nanquantile(values, [0.005, 0.995])
+    if anomaly:
+        largest = float(max(-low, high)) or 1.0
+        return shades(ERROR, -largest, largest), np.array([])
+    return shades(FIELD, low, high if high > low else low + 1.0), np.nanquantile(values, QUANTILES)
+
+
+def draw(
+    sheet: Sheet, place: tuple[int, int | float], values: Map, colours: ScalarMappable, levels: np.ndarray
+) -> None:
+    """A map with contours, or a note where the model has blown up."""
+    if np.isfinite(values).any():
+        sheet.draw(place, values, colours)
+        if len(levels):
+            sheet.contours(place, values, levels)
+    else:
+        sheet.note(place, "blew up")
+
+
+def snapshot_maps(snapshots: Mapping[str, xr.Dataset], variable: str) -> Figure:
+    """One member of each experiment (rows) at the steps of its snapshots (columns), in the colours of the first
+    step of the first."""
+    shown = {name: found for name, found in snapshots.items() if variable in found}
+    first = next(iter(shown.values()))
+    steps = first["step"].to_numpy()
+    colours, levels = scale(one_member(first, variable).isel(step=0).to_numpy(), anomaly=False)
+    grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
+    sheet = Sheet(*grid, max(4, len(steps)), len(shown), left=0.2, top=0.14)
+    for column, step in enumerate(steps):
+        sheet.title((column, 0), f"step {step}")
+        for row, (name, found) in enumerate(shown.items()):
+            values = one_member(found, variable)
+            there = np.flatnonzero(values["step"].to_numpy() == step)
+            if len(there):
+                draw(sheet, (column, row), values.isel(step=int(there[0])).to_numpy(), colours, levels)
+            if column == 0:
+                side(sheet, row, name)
+    return sheet.figure
+
+
+def side(sheet: Sheet, row: int, name: str) -> None:
+    """The name of an experiment left of its row, in as many lines as it needs."""
+    sheet.side((0, row), wrapped(name, 12))
+
+
+def one_member(snapshots: xr.Dataset, variable: str) -> xr.DataArray:
+    """The first start and member, dims (step, latitude, longitude)."""
+    values = snapshots[variable]
+    first = {name: 0 for name in ("start", "member") if name in values.dims}
+    return values.isel(first).transpose("step", "latitude", "longitude")

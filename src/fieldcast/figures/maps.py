@@ -1,0 +1,104 @@
+"""Truth, observations and reconstructions side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from fieldcast.figures.sheet import UNSEEN, Map, Sheet, shades
+from fieldcast.figures.style import INK, NORMAL, percent, plain, wrapped
+from fieldcast.scores.statistics_table import iso_times
+
+FIELD, ERROR, SPREAD = "viridis", "RdBu_r", "magma_r"
+ROWS = ("mean", "one member", "mean − truth", "spread")
+QUANTILES = (0.3, 0.7)  # of the truth: where contours lie
+
+
+def reconstruction_maps(
+    examples: Mapping[str, xr.Dataset], variable: str, pattern: str, k: float, *, time: int = 0
+) -> Figure:
+    """One case at one time. First column truth and observations; then mean, one member, error and spread of
+    each experiment.
+
+    All maps of the field share one colour scale and the levels of two contours, all errors one scale, all
+    spreads one. Cells that never exist are white, cells that were not observed grey.
+    """
+    shown = {name: one_case(found, variable, pattern, k, time) for name, found in examples.items()}
+    first = next(iter(shown.values()))
+    truth = first.sel(kind="truth").to_numpy()
+    fields = {
+        name: {kind: one.sel(kind=kind).to_numpy() for kind in ("mean", "member", "spread")}
+        for name, one in shown.items()
+    }
+    scales = common_scales(truth, fields)
+    grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
+    top = max(0.22, 0.055 * (len(shown) + 1))  # two lines of text, however wide a map is
+    sheet = Sheet(*grid, len(shown) + 1, len(ROWS), left=0.12, top=top, aside=0.08)
+    draw_truth(sheet, truth, first.sel(kind="observed").to_numpy(), scales["field"])
+    for column, (name, maps) in enumerate(fields.items(), start=1):
+        sheet.title((column, 0), wrapped(name))
+        draw_experiment(sheet, column, maps, truth, scales)
+    for row, label in enumerate(ROWS):
+        sheet.side((1, row), label)
+    unit = first.attrs.get("units", "")
+    for place, (label, colours) in enumerate(scales.items()):
+        _, free = sheet.corner(0, 1)
+        room = 2 * (sheet.height + sheet.between) / len(scales)
+        sheet.bar(0.0, free - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label)
+    moment = iso_times(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
+    heading = plain(f"{variable}, {moment}; pattern {pattern}, {percent(k)} observed")
+    sheet.axes.text(-0.1, top, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    return sheet.figure
+
+
+def draw_truth(sheet: Sheet, truth: Map, observed: Map, colours: ScalarMappable) -> None:
+    """The first column."""
+    sheet.draw((0, 0), truth, colours)
+    sheet.contours((0, 0), truth, np.nanquantile(truth, QUANTILES))
+    sheet.draw((0, 1), observed, colours, missing=UNSEEN)
+    sheet.blank((0, 1), np.isfinite(truth))
+    sheet.side((0, 0), "truth")
+    sheet.side((0, 1), "observed")
+
+
+def draw_experiment(
+    sheet: Sheet, column: int, maps: Mapping[str, Map], truth: Map, scales: Mapping[str, ScalarMappable]
+) -> None:
+    """A column of maps; a deterministic model has no member of its own and no spread."""
+    levels = np.nanquantile(truth, QUANTILES)
+    sheet.draw((column, 0), maps["mean"], scales["field"])
+    sheet.contours((column, 0), maps["mean"], levels)
+    sheet.draw((column, 2), maps["mean"] - truth, scales["error"])
+    if np.isfinite(maps["spread"]).any():
+        sheet.draw((column, 1), maps["member"], scales["field"])
+        sheet.contours((column, 1), maps["member"], levels)
+        sheet.draw((column, 3), maps["spread"], scales["spread"])
+    else:
+        sheet.note((column, 1), "one estimate:\nno members")
+        sheet.note((column, 3), "no spread")
+
+
+def one_case(examples: xr.Dataset, variable: str, pattern: str, k: float, time: int) -> xr.DataArray:
+    """The kinds of one variable of one case at one time, dims (kind, latitude, longitude)."""
+    found = (examples["pattern"].to_numpy() == pattern) & np.isclose(examples["k"].to_numpy(), k)
+    return examples[variable].isel(case=int(np.flatnonzero(found)[0]), time=time)
+
+
+def common_scales(truth: Map, fields: Mapping[str, Mapping[str, Map]]) -> dict[str, ScalarMappable]:
+    """Colours of the field, from the truth alone; of errors, about 0; of spread, from 0, if anything has
+    one."""
+    low, high = np.nanquantile(truth, [0.005, 0.995])
+    errors = np.stack([np.abs(maps["mean"] - truth) for maps in fields.values()])
+    largest = float(np.nanquantile(errors, 0.98)) or 1.0
+    scales = {
+        "field": shades(FIELD, low, high if high > low else low + 1.0),
+        "error": shades(ERROR, -largest, largest),
+    }
+    spreads = np.stack([maps["spread"] for maps in fields.values()])
+    if np.isfinite(spreads).any():
+        scales["spread"] = shades(SPREAD, 0.0, float(np.nanquantile(spreads, 0.98)) or 1.0)
+    return scales

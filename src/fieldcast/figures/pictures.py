@@ -1,0 +1,141 @@
+"""Rows of pictures: grey images, or maps of one variable of a state, all in one scale of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Shaped
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from fieldcast.figures.maps import ERROR
+from fieldcast.figures.sheet import GAP, Map, Sheet, shades
+from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
+
+GREY = "gray_r"  # 0 is the paper
+IMAGE, MAP = 0.72, 1.7  # inches: no image and no map is wider
+NAMES, LETTERS = 1.5, 24  # inches and letters: room for the names of rows
+FEWEST = 4  # columns of maps: there is a heading above them
+HEADING, TITLES = 0.3, 0.2  # inches: room above the first row
+
+Stack = Float[np.ndarray, "picture y x"]
+
+
+def of_kind(pictures: xr.Dataset, variable: str, kind: str) -> Stack:
+    """Those of one kind, by their number; none where there is no such kind."""
+    own = np.flatnonzero(kinds_of(pictures) == kind)
+    order = own[np.argsort(pictures["number"].to_numpy()[own], kind="stable")]
+    return pictures[variable].isel(picture=order).to_numpy().astype(float)
+
+
+def has(pictures: xr.Dataset, *kinds: str) -> bool:
+    """Whether there are pictures of all these kinds."""
+    return set(kinds) <= set(kinds_of(pictures).tolist())
+
+
+def kinds_of(pictures: xr.Dataset) -> Shaped[np.ndarray, " picture"]:
+    """The kind of each, as text whatever it was stored as."""
+    return np.array([str(kind) for kind in pictures["kind"].to_numpy()])
+
+
+def reference(pictures: xr.Dataset, variable: str) -> Stack:
+    """What colours are chosen by: real states, else test data, else all there are."""
+    kind = next((kind for kind in ("real", "truth") if has(pictures, kind)), None)
+    return of_kind(pictures, variable, kind) if kind else pictures[variable].to_numpy().astype(float)
+
+
+def are_images(pictures: xr.Dataset) -> bool:
+    """Whether they are images, of dims y and x, not fields, of latitude and longitude."""
+    return "y" in pictures.dims
+
+
+def across(pictures: xr.Dataset) -> int:
+    """How many fill a row."""
+    return 12 if are_images(pictures) else 6
+
+
+class Gallery:
+    """Columns by rows of pictures, in colours that `real` ones choose.
+
+    Grey of images is from 0 to `levels` - 1, where the data do not say to the largest real value. Fields are
+    shown as departures from the mean of the real ones, or every map would mostly show the latitude.
+    """
+
+    def __init__(
+        self,
+        pictures: xr.Dataset,
+        variable: str,
+        real: Stack,
+        columns: int,
+        rows: int | float,
+        *,
+        heading: str = "",
+        names: float = NAMES,
+        titles: bool = False,
+        between: float = GAP,
+    ) -> None:
+        images = are_images(pictures)
+        columns = columns if images else max(columns, FEWEST)
+        top = HEADING + TITLES * titles
+        size = min(IMAGE if images else MAP, (WIDTH - names) / (columns + (columns - 1) * GAP))  # inches
+        beside = {"left": names / size, "top": top / size, "between": between, "largest": size}
+        self.sheet = Sheet(*grid(pictures), columns, rows, **beside)
+        self.centre = np.zeros(real.shape[1:]) if images else mean(real)
+        self.colours = greys(pictures, variable, real) if images else departures(real - self.centre)
+        start = ((0.03 - names) / size, (top - 0.03) / size)
+        self.sheet.axes.text(*start, plain(heading), ha="left", va="top", fontsize=NORMAL, color=INK)
+        if not images:
+            wide = 1.5 / size
+            left = columns * (1 + GAP) - GAP - wide - 0.15 / size
+            self.sheet.bar(left, (top - 0.1) / size, self.colours, "", wide)
+            unit = pictures[variable].attrs.get("units", "")
+            words = plain(f"{variable}, departure from the mean{', ' if unit else ''}{unit}")
+            where = (left - 0.1 / size, start[1])
+            self.sheet.axes.text(*where, words, ha="right", va="top", fontsize=SMALL, color=INK)
+
+    @property
+    def figure(self) -> Figure:
+        """All of it."""
+        return self.sheet.figure
+
+    def draw(self, place: tuple[int, int | float], values: Map) -> None:
+        """One picture at (column, row); a word where it is not finite at all."""
+        if np.isfinite(values).any():
+            self.sheet.draw(place, values - self.centre, self.colours)
+        else:
+            self.sheet.note(place, "not finite")
+
+    def line(self, row: int | float, name: str, pictures: Iterable[Map], below: str = "") -> None:
+        """A row with its name, which breaks after underscores, and a word below that."""
+        self.sheet.row(row, "\n".join(filter(None, (wrapped(name, LETTERS), below))))
+        for column, values in enumerate(pictures):
+            self.draw((column, row), values)
+
+
+def grid(pictures: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates up and to the right; the first row of an image is its top."""
+    if are_images(pictures):
+        return -np.arange(pictures.sizes["y"]), np.arange(pictures.sizes["x"])
+    return pictures["latitude"].to_numpy(), pictures["longitude"].to_numpy()
+
+
+def mean(real: Stack) -> Map:
+    """Of each cell; NaN where none exists."""
+    exists = np.isfinite(real)
+    total = np.where(exists, real, 0.0).sum(0)
+    return np.where(exists.any(0), total / np.maximum(exists.sum(0), 1), np.nan)
+
+
+def greys(pictures: xr.Dataset, variable: str, real: Stack) -> ScalarMappable:
+    """From 0 to the last of the levels."""
+    levels = pictures.attrs.get("levels", pictures[variable].attrs.get("levels"))
+    return shades(GREY, 0.0, real.max(initial=1.0) if levels is None else float(levels) - 1)
+
+
+def departures(values: Stack) -> ScalarMappable:
+    """About 0, to what 1 % of the values pass."""
+    seen = np.abs(values[np.isfinite(values)])
+    largest = float(np.quantile(seen, 0.99)) if len(seen) else 0.0
+    return shades(ERROR, -(largest or 1.0), largest or 1.0)

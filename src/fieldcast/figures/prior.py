@@ -1,0 +1,67 @@
+"""The prior of a model, and where its encoder puts the data: they should be the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from fieldcast.figures.style import calm, new_figure
+from fieldcast.scores.latent_codes import limits_of, most_active
+
+DENSITY = {  # colours of a density of at most 1, by its cube root, for tails count; not too dark for the dots
+    "cmap": "Blues", "norm": PowerNorm(1 / 3, 0.0, 3.0),
+}  # fmt: skip
+POINTS = 2000
+FINEST = 40  # bins along an axis of a histogram
+DOTS = "#c0392b"
+
+
+def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
+    """A panel an experiment: the density of the prior in blue, a draw from the posterior of each test datum as a dot.
+
+    Of two components the density is exact; of more, it is a histogram of draws in the two components in which
+    the posterior means vary most. Dots where the prior is empty are data that no sample resembles; blue
+    without dots are samples that no datum resembles.
+    """
+    columns = min(4, max(2, len(latents)))
+    lines = -(-max(1, len(latents)) // columns)
+    figure = new_figure(2.75 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for axes in panels.ravel()[len(latents) :]:
+        axes.set_visible(False)
+    for axes, (name, found) in zip(panels.ravel(), latents.items(), strict=False):
+        draw_prior(axes, found)
+        first, second = most_active(found)
+        calm(axes, name, f"z_{first}", f"z_{second}")
+        axes.grid(False)
+    return figure
+
+
+def can_be_shown(latents: xr.Dataset) -> bool:
+    """Whether there are two components, draws from posteriors, and a prior."""
+    return {"drawn", "prior"} <= set(latents.data_vars) and latents.sizes["latent"] >= 2
+
+
+def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
+    """Density and dots, in limits that hold nearly all of both."""
+    pair = list(most_active(latents))
+    drawn = latents["drawn"].isel(latent=pair).to_numpy().astype(float)[:POINTS]
+    prior = latents["prior"].isel(latent=pair).to_numpy().astype(float)
+    limits = limits_of(drawn, prior)
+    if "log_density" in latents:
+        log_density = latents["log_density"].transpose("v", "u").to_numpy().astype(float)
+        density = np.exp(log_density - np.nanmax(log_density))
+        axes.pcolormesh(latents["u"], latents["v"], density, **DENSITY, shading="nearest")
+    else:
+        bins = int(np.clip(np.sqrt(len(prior)) / 1.6, 4, FINEST))
+        counts, *borders = np.histogram2d(*prior.T, bins, range=limits.T.tolist())
+        axes.pcolormesh(*borders, counts.T / counts.max(initial=1.0), **DENSITY)
+    size = float(np.clip(POINTS / max(1, len(drawn)), 2.5, 15.0))
+    axes.scatter(*drawn.T, s=size, color=DOTS, alpha=0.5, linewidths=0)
+    axes.set_xlim(*limits[:, 0])
+    axes.set_ylim(*limits[:, 1])

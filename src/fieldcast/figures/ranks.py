@@ -1,0 +1,105 @@
+"""Rank histograms: where the truth lies among the members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, Look, calm, chosen, percent, wrapped
+
+Bars = tuple[np.ndarray, np.ndarray, np.ndarray]  # value, low, high of each rank
+TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+def rank_histograms(
+    diagnostics: Mapping[str, xr.Dataset],
+    fractions: Sequence[float],
+    looks: Mapping[str, Look] | None = None,
+    *,
+    pattern: str = "random",
+    variable: str | None = None,
+) -> Figure:
+    """Columns are experiments with more than one member, rows fractions observed.
+
+    Bars are relative frequencies times M + 1 on a logarithmic axis, so they rise above and hang below the
+    flat line at 1; whiskers are 95 % intervals. Averaged over variables, or of one `variable`; an average of
+    intervals is at least as wide as that of the average.
+    """
+    shown = {name: found for name, found in diagnostics.items() if found.sizes["rank"] > 2}
+    columns = {name: [bins(found, pattern, k, variable) for k in fractions] for name, found in shown.items()}
+    return histogram_panels(
+        columns, [f"{percent(k)} observed" for k in fractions], chosen(diagnostics, looks)
+    )
+
+
+def lead_rank_histograms(
+    diagnostics: Mapping[str, xr.Dataset],
+    leads: Sequence[float],
+    looks: Mapping[str, Look] | None = None,
+    *,
+    variable: str | None = None,
+) -> Figure:
+    """The same of forecasts: rows are leads in hours."""
+    shown = {name: found for name, found in diagnostics.items() if found.sizes["rank"] > 2}
+    columns = {name: [lead_bins(found, lead, variable) for lead in leads] for name, found in shown.items()}
+    return histogram_panels(columns, [f"{lead / 24:g} d" for lead in leads], chosen(diagnostics, looks))
+
+
+def histogram_panels(
+    columns: Mapping[str, Sequence[Bars | None]], labels: Sequence[str], looks: Mapping[str, Look]
+) -> Figure:
+    """A column an experiment, a row a label."""
+    across = max(1, len(columns))
+    size = (min(WIDTH, 1.2 + 2.6 * across), 0.7 + 1.5 * max(1, len(labels)))
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    panels = figure.subplots(max(1, len(labels)), across, squeeze=False, sharex="col", sharey=True)
+    for column, (name, bars) in enumerate(columns.items()):
+        for row, (label, one) in enumerate(zip(labels, bars, strict=True)):
+            draw_ranks(calm(panels[row, column], y=label if column == 0 else ""), one, looks[name])
+        panels[0, column].set_title(wrapped(name, 18 if across < 7 else 11), fontsize=NORMAL, color=INK)
+    panels[0, 0].set_yscale("log")
+    panels[0, 0].yaxis.set_major_locator(FixedLocator(TICKS))
+    panels[0, 0].yaxis.set_minor_locator(NullLocator())
+    panels[0, 0].yaxis.set_major_formatter(lambda value, _: f"{value:.3g} ×")
+    low, high = panels[0, 0].get_ylim()
+    panels[0, 0].set_ylim(max(min(low, 0.45), 0.06), max(high, 2.2))
+    figure.supxlabel("number of members below the truth", fontsize=SMALL, color=INK)
+    return figure
+
+
+def draw_ranks(axes: Axes, bars: Bars | None, look: Look) -> None:
+    """Bars from the flat line, whiskers; nothing where the case was not scored."""
+    if bars is None:
+        return
+    value, low, high = bars
+    borders = np.arange(len(value) + 1) - 0.5
+    axes.stairs(value, borders, baseline=1.0, fill=True, color=look.colour, alpha=0.6)
+    axes.vlines(np.arange(len(value)), low, high, color=INK, linewidth=0.7)
+    axes.axhline(1.0, color="black", linewidth=0.9, linestyle="--")
+    axes.set_xticks([0, len(value) // 2, len(value) - 1])
+
+
+def bins(diagnostics: xr.Dataset, pattern: str, k: float, variable: str | None) -> Bars | None:
+    """Relative frequency times M + 1 of each rank, and its interval; None where the case was not scored."""
+    place = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
+    return relative(diagnostics.isel(case=int(place[0])), variable) if len(place) else None
+
+
+def lead_bins(diagnostics: xr.Dataset, lead: float, variable: str | None) -> Bars | None:
+    """The same at one lead; None where no start was scored."""
+    place = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
+    found = relative(diagnostics.isel(lead=int(place[0])), variable) if len(place) else None
+    return None if found is None or np.isnan(found[0]).all() else found
+
+
+def relative(case: xr.Dataset, variable: str | None) -> Bars:
+    """Averaged over variables, or of one."""
+    one = case.mean("variable") if variable is None else case.sel(variable=variable)
+    names = ("rank_histogram", "rank_low", "rank_high")
+    value, low, high = (one[name].to_numpy() * case.sizes["rank"] for name in names)
+    return value, low, high

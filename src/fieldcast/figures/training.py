@@ -1,0 +1,99 @@
+"""Loss while training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fieldcast.figures.curves import DECADE, plain_logarithmic
+from fieldcast.figures.style import SMALL, Look, calm, chosen, new_figure, plain
+from fieldcast.scores.training_log import descent
+
+PARTS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # thin lines: not experiments
+NOT_PARTS = (
+    "step", "seconds", "loss", "validation", "validation_steps", "epoch", "lr", "learning_rate",
+)  # fmt: skip
+
+
+def loss_curve(history: pd.DataFrame, experiment: str = "", look: Look | None = None) -> Figure:
+    """Training and validation loss of one experiment against the step, and its parts if it has any."""
+    return loss_curves({experiment: history}, None if look is None else {experiment: look})
+
+
+def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
+    """One panel an experiment, side by side; below it the parts of its loss, if any has some."""
+    histories = {name: descent(history) for name, history in histories.items()}
+    appearance = chosen(histories, looks)
+    with_parts = any(parts(history) for history in histories.values())
+    columns = min(4, max(1, len(histories)))
+    blocks = -(-max(1, len(histories)) // columns)
+    lines = blocks * (1 + with_parts)
+    figure = new_figure(0.4 + 2.1 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for axes in panels.ravel():
+        axes.set_visible(False)
+    for place, (name, history) in enumerate(histories.items()):
+        line, column = divmod(place, columns)
+        upper = panels[line * (1 + with_parts), column]
+        draw_loss(upper, history, appearance[name])
+        calm(upper, name, "" if parts(history) else "step", "loss" if column == 0 else "")
+        if parts(history):
+            lower = panels[line * 2 + 1, column]
+            draw_parts(lower, history)
+            calm(lower, "", "step", "parts of the loss" if column == 0 else "")
+    return figure
+
+
+def parts(history: pd.DataFrame) -> list[str]:
+    """Columns that are terms of the loss."""
+    numeric = history.select_dtypes("number").columns
+    return [str(name) for name in numeric if name not in NOT_PARTS and history[name].notna().any()]
+
+
+def draw_loss(axes: Axes, history: pd.DataFrame, look: Look) -> None:
+    """Training loss, its validation where it was measured, and the step of the best validation.
+
+    Where the loss became one of rollouts, so did the validation: a line of its own, and the best is of them.
+    """
+    axes.set_visible(True)
+    axes.plot(
+        history["step"], history["loss"], color=look.colour, alpha=0.55, linewidth=1.0, label="training"
+    )
+    if "validation" in history and history["validation"].notna().any():
+        measured = history.dropna(subset="validation")
+        over = measured.get("validation_steps", pd.Series(1, measured.index))
+        for number, (_, own) in enumerate(measured.groupby(over)):
+            label = None if number else "validation"
+            axes.plot(own["step"], own["validation"], color="black", marker=".", linewidth=1.2, label=label)
+        comparable = measured[over == over.max()]
+        best = comparable.loc[comparable["validation"].idxmin()]
+        axes.axvline(
+            best["step"],
+            color="black",
+            linewidth=0.7,
+            linestyle=":",
+            label=plain(f"best {best['validation']:.4g}"),
+        )
+    logarithmic_if_wide(axes, history[[name for name in ("loss", "validation") if name in history]])
+    axes.legend(fontsize=SMALL - 1, frameon=False)
+
+
+def draw_parts(axes: Axes, history: pd.DataFrame) -> None:
+    """A thin line for each term of the loss."""
+    axes.set_visible(True)
+    names = parts(history)
+    for name, colour in zip(names, PARTS * len(names), strict=False):
+        own = history.dropna(subset=name)
+        axes.plot(own["step"], own[name], color=colour, linewidth=1.0, label=plain(name))
+    logarithmic_if_wide(axes, history[names])
+    axes.legend(fontsize=SMALL - 1, frameon=False)
+
+
+def logarithmic_if_wide(axes: Axes, values: pd.DataFrame) -> None:
+    """A logarithmic axis for positive values over more than a factor of 5."""
+    known = values.stack()
+    if len(known) and known.min() > 0 and known.max() > DECADE * known.min():
+        plain_logarithmic(axes)

@@ -1,0 +1,61 @@
+"""Where the distribution of samples, cell by cell, differs from that of real states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from fieldcast.figures.maps import SPREAD
+from fieldcast.figures.pictures import LETTERS, NAMES
+from fieldcast.figures.sheet import GAP, Map, Sheet, shades
+from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
+
+LARGEST = 1.8  # inches: no map is wider
+DARKEST = 1.0  # standard deviations at most: how much farther a model is off is of no interest
+TOP = 0.5  # inches above the maps
+PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+
+
+def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
+    """Rows are experiments, columns variables: Wasserstein-1 distance of each cell's values, in one scale from 0.
+
+    In standard deviations of the cell over real states; with its area mean in the corner.
+    """
+    first = next(iter(diagnostics.values()))
+    variables = [str(name) for name in first["variable"].to_numpy()]
+    found = {
+        name: one["wasserstein"].transpose("variable", "latitude", "longitude").to_numpy().astype(float)
+        for name, one in diagnostics.items()
+    }
+    every = np.concatenate([values[np.isfinite(values)] for values in found.values()])
+    colours = shades(SPREAD, 0.0, min(DARKEST, np.quantile(every, 0.99)) if len(every) else DARKEST)
+    columns = max(2, len(variables))
+    size = min(LARGEST, (WIDTH - NAMES) / (columns + (columns - 1) * GAP))
+    grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
+    sheet = Sheet(*grid, columns, len(found), left=NAMES / size, top=TOP / size, largest=size)
+    for column, variable in enumerate(variables):
+        sheet.title((column, 0), plain(variable))
+    for row, (name, values) in enumerate(found.items()):
+        sheet.row(row, wrapped(name, LETTERS))
+        for column, one in enumerate(values):
+            sheet.draw((column, row), one, colours)
+            mean = area_mean(one, grid[0])
+            left, bottom = sheet.corner(column, row)
+            sheet.axes.text(
+                left + 0.02, bottom + 0.02, f"{mean:.2f}", fontsize=SMALL, color=INK, bbox=PAPER, zorder=5
+            )
+    start = (-NAMES / size, TOP / size)
+    heading = "Wasserstein-1 distance,\nstandard deviations of the cell"
+    sheet.axes.text(*start, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    wide = 1.6 / size
+    sheet.bar(columns * (1 + GAP) - GAP - wide - 0.25 / size, (TOP - 0.12) / size, colours, "", wide)
+    return sheet.figure
+
+
+def area_mean(values: Map, latitude: np.ndarray) -> float:
+    """Mean over the cells that exist, by the cosine of latitude."""
+    weights = np.where(np.isfinite(values), np.cos(np.deg2rad(latitude.astype(float)))[:, None], 0.0)
+    return float(np.nansum(weights * values) / weights.sum()) if weights.sum() else float("nan")

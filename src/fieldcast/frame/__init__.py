@@ -1,0 +1,1 @@
+"""What holds a run together: checks before it, errors in one sentence, the lock on its data, tracking."""

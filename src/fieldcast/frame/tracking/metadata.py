@@ -1,0 +1,170 @@
+"""What is recorded of a run, as plain names and values; how and where is `frame/tracking/hook.py`'s matter."""
+
+import dataclasses
+import getpass
+import importlib.metadata
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fieldcast.errors import InputError
+from fieldcast.experiments import nearest
+
+OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast"}
+PACKAGES = (
+    "fieldcast",
+    "kedro",
+    "mlflow-skinny",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "xarray",
+    "zarr",
+)
+
+Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
+
+
+def options(conf: Path, env: str | None) -> dict[str, Any]:
+    """The keys of `mlflow.yml` in base, local and the environment of the run, the later the stronger.
+
+    A tracking server is a matter of the machine, so that `local` counts in every environment.
+    Raises InputError for a key that there is not.
+    """
+    found = dict(OPTIONS)
+    for file in (conf / folder / "mlflow.yml" for folder in ("base", "local", env or "local")):
+        given = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        for key, value in (given or {}).items():
+            if key not in OPTIONS:
+                raise InputError(
+                    f"{file.relative_to(conf.parent)} has no key '{key}'{nearest(str(key), OPTIONS)}"
+                )
+            found[key] = value
+    return found
+
+
+def flat(nested: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Parameters by dotted name: mappings and dataclasses are opened, the rest is written out."""
+    if dataclasses.is_dataclass(nested) and not isinstance(nested, type):
+        nested = {field.name: getattr(nested, field.name) for field in dataclasses.fields(nested)}
+    if not isinstance(nested, Mapping):
+        yield prefix.removesuffix("."), str(nested)
+        return
+    for key, value in nested.items():
+        yield from flat(value, f"{prefix}{key}.")
+
+
+def shared(parameters: Mapping[str, Any], tasks: set[str]) -> dict[str, str]:
+    """The parameters that are no experiment's."""
+    return dict(flat({key: value for key, value in parameters.items() if key not in tasks}))
+
+
+def scores(data: Any, now: int) -> list[Value]:
+    """Scores as metrics whose names all experiments share: `crps/random/0.10` (score, pattern, k).
+
+    `data` is a mapping of names to numbers, or a tidy table with `score` and `value`, of which the rows over
+    all variables and the unobserved cells are taken.
+    """
+    if isinstance(data, Mapping):
+        named = {str(key): value for key, value in data.items()}
+    else:
+        for column, chosen in (("variable", "all"), ("cells", "unobserved")):
+            if column in data.columns:
+                data = data[data[column] == chosen]
+        names = ("score", "pattern", "k", "lead_hours", "region")
+        places = [name for name in names if name in data.columns]
+        named = {_path(row[:-1]): row[-1] for row in data[[*places, "value"]].itertuples(index=False)}
+    return [(key, float(value), now, 0) for key, value in named.items() if math.isfinite(value)]
+
+
+def history(data: Any, after: float, now: int) -> tuple[list[Value], float]:
+    """The rows of a training's history (a table) above the step `after` as metrics, and its last step."""
+    fresh = data[data["step"] > after]
+    columns = [name for name in fresh.select_dtypes("number").columns if name != "step"]
+    values = [
+        (str(name), float(row[name]), now, int(row["step"]))
+        for row in fresh.to_dict("records")
+        for name in columns
+        if math.isfinite(row[name])
+    ]
+    return values, float(data["step"].max()) if len(data) else after
+
+
+def about(run: Mapping[str, Any]) -> dict[str, str]:
+    """Who ran what, with which versions: tags of the parent run."""
+    versions = {f"version.{name}": _version(name) for name in PACKAGES}
+    return {
+        "mlflow.user": _user(),
+        "mlflow.source.name": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "mlflow.source.type": "LOCAL",
+        "environment": run.get("env") or "local",
+        "machine": f"{platform.node()}, {platform.platform(terse=True)}, {os.cpu_count()} cores",
+        "version.python": platform.python_version(),
+        **{key: value for key, value in versions.items() if value},
+    }
+
+
+def title(run: Mapping[str, Any]) -> str:
+    """A name for the parent run: what was asked for."""
+    asked = {"env": [run["env"]] if run.get("env") else (), "pipelines": run.get("pipeline_names") or ()}
+    asked["namespaces"] = run.get("namespaces") or ()
+    return " ".join(
+        ["kedro run", *(f"--{key} {','.join(sorted(names))}" for key, names in asked.items() if names)]
+    )
+
+
+def commit(project: Path) -> dict[str, str]:
+    """The commit that the project stands at, and whether files were changed; nothing outside a repository."""
+    try:
+        head, changes = (
+            subprocess.run(
+                ["git", *words], cwd=project, capture_output=True, text=True, check=True, timeout=10
+            ).stdout
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"mlflow.source.git.commit": head.strip(), "git.dirty": str(bool(changes.strip())).lower()}
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this machine is running."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _path(parts: Iterable[Any]) -> str:
+    """Parts that are there, with a slash between them; fractions with two places where that is exact."""
+    written = [
+        f"{part:.2f}" if isinstance(part, float) and part >= 0.01 and round(part, 2) == part else f"{part}"
+        for part in parts
+    ]
+    return "/".join(part for part in written if part not in ("nan", "None", ""))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

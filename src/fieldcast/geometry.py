@@ -1,0 +1,57 @@
+"""The latitude-longitude grid: whether it wraps, the edges and areas of its cells, their points on the sphere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+GRID = ("latitude", "longitude")
+
+
+def wraps(longitude: Any) -> bool:
+    """Whether the ascending longitudes [degrees] go round the globe: the last is one step from the first."""
+    x = np.asarray(longitude, dtype=float)
+    if x.size < 3:
+        return False
+    closing = x[0] + 360.0 - x[-1]
+    return bool(0 < closing <= 1.5 * np.median(np.diff(x)))
+
+
+def cell_areas(
+    latitude: Any, longitude: Any, exists: Bool[np.ndarray, "y x"] | None = None
+) -> Float[np.ndarray, "y x"]:
+    """Exact cell areas, of mean 1 over the cells that exist and 0 elsewhere.
+
+    area = (sin(upper edge) - sin(lower edge)) * width in longitude. Edges lie midway between neighbours; the
+    ends are extrapolated by half a cell and clipped to the poles, so that a regional crop is right too.
+    """
+    y, x = np.asarray(latitude, dtype=float), np.asarray(longitude, dtype=float)
+    bands = np.abs(np.diff(np.sin(np.deg2rad(np.clip(edges(y), -90.0, 90.0)))))
+    if wraps(x):
+        around = np.concatenate([[x[-1] - 360.0], x, [x[0] + 360.0]])
+        widths = (around[2:] - around[:-2]) / 2
+    else:
+        widths = np.abs(np.diff(edges(x)))
+    area = bands[:, None] * widths[None, :]
+    if exists is not None:
+        area = np.where(exists, area, 0.0)
+    count = area.size if exists is None else int(exists.sum())
+    return area * (count / area.sum())
+
+
+def edges(centres: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " edges"]:
+    """n + 1 edges of n cells: midpoints, and half a cell beyond either end."""
+    centres = centres.astype(float)
+    middles = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+
+
+def unit_points(latitude: Any, longitude: Any) -> Float[np.ndarray, "y x 3"]:
+    """Cell centres on the unit sphere: (cos φ cos λ, cos φ sin λ, sin φ)."""
+    phi = np.deg2rad(np.asarray(latitude, dtype=float))[:, None]
+    lam = np.deg2rad(np.asarray(longitude, dtype=float))[None, :]
+    return np.stack(
+        [np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi) * np.ones_like(lam)], axis=-1
+    )

@@ -1,0 +1,192 @@
+"""Forecasts from the stored starts, lead by lead, and long rollouts of which only statistics are kept.
+
+What is drawn at a step is saved with the state it goes on from, so an interrupted rollout resumes at the last complete
+lead, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from fieldcast.encoding import costs
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
+from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.inference.rollout import Feed, rollout
+from fieldcast.models.core import Context, Model, Space
+from fieldcast.models.random_streams import RandomStreams
+
+ROWS = 80  # members stepped at once on a processor: more take memory and are no faster
+ROWS_ACCELERATOR = 640  # all of 64 starts and 10 members
+START = {"standard_name": "forecast_reference_time"}
+LEAD = {"standard_name": "forecast_period", "units": "hours"}
+Values = Float[Tensor, "start members variable y x"]
+
+
+class Ensemble(NamedTuple):
+    """The states of one step of a rollout, and the contexts of the next, start by start."""
+
+    number: int  # of the step, from 1
+    x: Values
+    rows: list[Context]
+
+
+class Forecaster:
+    """A model with its starts: the same draws whatever is drawn at once."""
+
+    def __init__(
+        self, model: Model, codec: FieldCodec, fields: xr.Dataset, starts: list[str], members: int, seed: int,
+        feed: Feed = "members",
+    ):  # fmt: skip
+        self.model, self.codec, self.seed, self.feed = model, codec, seed, feed
+        self.asked, self.members = members, 1 if model.deterministic else members
+        self.places = calendars.positions(fields["time"], starts)
+        self.times = fields["time"].values[self.places]
+        rows = ROWS if model.space.area.device.type == "cpu" else ROWS_ACCELERATOR
+        size = max(1, rows // self.members)
+        self.pieces = list(torch.arange(len(starts)).split(size))
+        context = context_at(fields, self.places, codec, model.space, model.history)
+        self.rows = [context[piece].repeat(self.members) for piece in self.pieces]
+
+    def run(self, steps: int, first: int = 1, rows: list[Context] | None = None) -> Iterator[Ensemble]:
+        """The steps first .. steps, from the contexts of an earlier one."""
+        device = self.model.space.area.device
+        runs = [
+            rollout(
+                self.model, context, RandomStreams(self.seed, piece.to(device), self.members), steps - first + 1,
+                self.feed, first,
+            )
+            for piece, context in zip(self.pieces, rows or self.rows, strict=True)
+        ]  # fmt: skip
+        numbers = range(first, steps + 1)
+        shown = tqdm(numbers, unit="step", initial=first - 1, total=steps, disable=None, leave=False)
+        for number in shown:
+            with torch.no_grad():
+                drawn = [next(run) for run in runs]
+            yield Ensemble(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
+
+    def mark(self, origin: str, starts: Mapping[str, Any]) -> str:
+        """All that a rollout by a model of this origin depends on: the state of another is not gone on from."""
+        return f"{origin} {starts['digest']} {self.members} {self.seed} {self.feed}"
+
+    def valid(self, number: int) -> np.ndarray:
+        """The times that a step is valid at."""
+        return calendars.later(self.times, number * self.model.space.step)
+
+    def resumed(self, earlier: bytes | None, fingerprint: str) -> tuple[int, list[Context], dict[str, Any]]:
+        """The next step, the contexts it starts from, and what else was saved; of other settings the start."""
+        tensors, header = unpack_state(earlier, "The state of the rollout")
+        if header.get("fingerprint") != fingerprint:
+            return 1, self.rows, {}
+        device = self.model.space.area.device
+        rows = [
+            Context(
+                one.rows,
+                past=tensors[f"past.{i}"].to(device) if f"past.{i}" in tensors else None,
+                day=tensors[f"day.{i}"].to(device),
+            )
+            for i, one in enumerate(self.rows)
+        ]
+        return header["number"] + 1, rows, header
+
+    def state(
+        self, ensemble: Ensemble, fingerprint: str, also: Mapping[str, Tensor] | None = None, **known: Any
+    ) -> bytes:
+        """What a rollout goes on from; tensors and numbers that are to be kept beside it."""
+        tensors = dict(also or {})
+        for i, context in enumerate(ensemble.rows):
+            if context.past is not None:
+                tensors[f"past.{i}"] = context.past
+            assert context.day is not None  # `context_at` sets it
+            tensors[f"day.{i}"] = context.day
+        return pack_bytes(tensors, {**known, "number": ensemble.number, "fingerprint": fingerprint})
+
+
+def context_at(
+    fields: xr.Dataset, places: np.ndarray, codec: FieldCodec, space: Space, history: int
+) -> Context:
+    """The last `history` states up to some places in time, and the day of the next one.
+
+    Raises
+    ------
+    InputError
+        Where so many do not follow one another.
+    """
+    before = places[:, None] + np.arange(1 - history, 1)
+    past = None
+    if history:
+        segment = fields["segment"].values if "segment" in fields else np.zeros(fields.sizes["time"])
+        broken = (before[:, 0] < 0) | (segment[before[:, 0]] != segment[places])
+        if broken.any():
+            raise InputError(
+                f"the model wants the last {history} states, which do not lie without a gap before "
+                f"{calendars.iso(fields['time'])[places[broken.argmax()]]}: set model.history lower."
+            )
+        chosen = codec.encode(fields.isel(time=before.ravel()))
+        past = torch.nan_to_num(chosen).unflatten(0, before.shape).to(space.area.device)
+    next_times = calendars.later(fields["time"].values[places], space.step)
+    return Context(len(places), past=past, day=codec.days(next_times).to(space.area.device))
+
+
+class Piece(NamedTuple):
+    """One lead, the state it is gone on from, and the milliseconds that one draw took."""
+
+    forecasts: xr.Dataset
+    state: bytes
+    sample_ms: float
+
+
+def forecast(
+    forecaster: Forecaster,
+    starts: Mapping[str, Any],
+    earlier: bytes | None,
+    origin: str,
+    on_disk: int = 0,
+) -> Iterator[Piece]:
+    """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with.
+
+    `origin` (see `checkpoint`) says what is drawn from. `earlier` is the state of an interrupted rollout, of which
+    `on_disk` leads are there: one more than the state knows of, where the interruption fell between the two.
+    """
+    leads, known = starts["leads"], forecaster.mark(origin, starts)
+    first, rows, header = forecaster.resumed(earlier, known)
+    if not first - 1 <= on_disk <= first or first > leads:
+        first, rows, header = 1, forecaster.rows, {}
+    spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
+    for ensemble in forecaster.run(leads, first, rows):
+        costs.wait(ensemble.x.device)
+        spent += time.perf_counter() - begin
+        draws = len(forecaster.times) * forecaster.members * ensemble.number
+        piece = physical(forecaster, ensemble)
+        piece.attrs = {
+            "starts": starts["digest"],
+            "model": origin,
+            "members": forecaster.asked,
+            "seed": forecaster.seed,
+            "feed": forecaster.feed,
+            "piece": ensemble.number - 1,
+            "pieces": leads,
+        }
+        state = forecaster.state(ensemble, known, spent=spent)
+        yield Piece(piece, state, 1000 * spent / draws)
+        begin = time.perf_counter()
+
+
+def physical(forecaster: Forecaster, ensemble: Ensemble) -> xr.Dataset:
+    """One lead, (lead, start, member, latitude, longitude); cells that never exist are NaN."""
+    model, codec = forecaster.model, forecaster.codec
+    x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)
+    valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")
+    piece = codec.decode(x, valid).rename(time="start").expand_dims("lead")
+    hours = [ensemble.number * model.space.step]
+    return piece.assign_coords(start=("start", forecaster.times, START), lead=("lead", hours, LEAD))

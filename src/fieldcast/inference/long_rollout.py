@@ -1,0 +1,110 @@
+"""Long rollouts: whether a model stays finite, keeps its mean, variance and spectrum, and until when it has skill.
+
+Only statistics of each step and a few snapshots are kept: memory and disk do not grow with the fields.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast.encoding.checkpoint import unpack_bytes
+from fieldcast.fields import calendars
+from fieldcast.inference.ensemble_forecast import Ensemble, Forecaster, Values, physical
+from fieldcast.scores.stability import step_statistics, zonal_power
+
+SNAPSHOTS = 1, 10, 100, 500  # steps of which two members are kept
+SHOWN = 2
+SAVE_EVERY = 30.0  # seconds
+
+
+class Stability(NamedTuple):
+    """A row a step, the snapshots so far, and the state that the rollout is gone on from.
+
+    Table and snapshots say in `model` what they are of, as forecasts do.
+    """
+
+    table: pd.DataFrame
+    snapshots: xr.Dataset
+    state: bytes
+
+
+def stability(
+    forecaster: Forecaster,
+    starts: Mapping[str, Any],
+    fields: xr.Dataset,
+    earlier: bytes | None,
+    origin: str,
+) -> Iterator[Stability]:
+    """Roll out from the stability starts; yields now and then, and at the end."""
+    steps, known = (
+        starts["stability_steps"],
+        f"{forecaster.mark(origin, starts)} stability {starts['stability']}",
+    )
+    first, rows, header = forecaster.resumed(earlier, known)
+    # a state may have been asked for more steps than are wanted now
+    table = [row for row in header.get("table", []) if row["step"] <= steps]
+    kept = {n: x for n, x in kept_before(earlier).items() if n <= steps} if header and earlier else {}
+    if first > steps:
+        yield known_as(origin, table, shown(forecaster, kept), earlier or b"")
+        return
+    measure, last = Measure(forecaster, fields, steps), time.monotonic()
+    for ensemble in forecaster.run(steps, first, rows):
+        table.append({"step": ensemble.number, **measure(ensemble)})
+        if ensemble.number in SNAPSHOTS:
+            kept[ensemble.number] = ensemble.x[:, :SHOWN].float().cpu()
+        if ensemble.number == steps or time.monotonic() - last >= SAVE_EVERY:
+            state = forecaster.state(
+                ensemble, known, {f"snapshot.{n}": x for n, x in kept.items()}, table=table
+            )
+            yield known_as(origin, table, shown(forecaster, kept), state)
+            last = time.monotonic()
+
+
+def known_as(origin: str, table: list[dict[str, Any]], snapshots: xr.Dataset, state: bytes) -> Stability:
+    """What is there so far, of the model of this origin."""
+    return Stability(pd.DataFrame(table).assign(model=origin), snapshots.assign_attrs(model=origin), state)
+
+
+class Measure:
+    """Statistics of one step, against the truth where there is any."""
+
+    def __init__(self, forecaster: Forecaster, fields: xr.Dataset, steps: int):
+        space = forecaster.model.space
+        self.forecaster, self.fields, self.wraps = forecaster, fields, space.wraps
+        times = np.stack([forecaster.valid(number) for number in range(1, steps + 1)])
+        self.places = calendars.positions(fields["time"], calendars.iso(times.ravel())).reshape(times.shape)
+        self.area = (space.area * space.exists).cpu().numpy()
+        self.reference = zonal_power(self.states(forecaster.places), self.area, self.wraps)
+
+    def __call__(self, ensemble: Ensemble) -> dict[str, Any]:
+        places = self.places[ensemble.number - 1]
+        truth = self.states(places) if (places >= 0).all() else None
+        x = ensemble.x.float().cpu().numpy()
+        return step_statistics(x, truth, self.area, reference=self.reference, wraps=self.wraps)
+
+    def states(self, places: np.ndarray) -> Float[np.ndarray, "start variable y x"]:
+        encoded = self.forecaster.codec.encode(self.fields.isel(time=places))
+        return torch.nan_to_num(encoded).numpy()
+
+
+def kept_before(earlier: bytes) -> dict[int, Values]:
+    """Snapshots that a state holds, by step."""
+    tensors, _ = unpack_bytes(earlier, "the state of the rollout")
+    return {int(name.split(".")[1]): x for name, x in tensors.items() if name.startswith("snapshot.")}
+
+
+def shown(forecaster: Forecaster, kept: Mapping[int, Values]) -> xr.Dataset:
+    """Snapshots in physical units, (step, start, member, latitude, longitude)."""
+    pieces = [
+        physical(forecaster, Ensemble(number, x, [])).squeeze("lead", drop=True).expand_dims(step=[number])
+        for number, x in sorted(kept.items())
+    ]
+    return xr.concat(pieces, "step") if pieces else xr.Dataset()

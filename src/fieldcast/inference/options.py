@@ -1,0 +1,142 @@
+"""What a user can set of draws, of a user's own files and of tables, checked before anything runs."""
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fieldcast.encoding.options import STRICT, Limits
+from fieldcast.errors import InputError
+from fieldcast.models.image_transforms import Treatment
+
+FEWEST_SAMPLES = 16  # that sets can be compared by
+
+
+@dataclass(frozen=True, config=STRICT)
+class Drawing:
+    """How one experiment's forecasts are drawn."""
+
+    feed: Literal["members", "mean"] = "members"  # what the next step starts from
+
+
+@dataclass(frozen=True, config=STRICT)
+class File:
+    """The model of an experiment that was made elsewhere: a data set of this run, or a user's file."""
+
+    type: Literal["File"]
+    dataset: Literal["perfect_model"] | None = None
+    path: str | None = None  # NetCDF file or Zarr store
+
+    def __post_init__(self) -> None:
+        if (self.dataset is None) == (self.path is None):
+            raise InputError("a model of type File has either a path (a file of forecasts) or a dataset.")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pixels:
+    """What one model sees of images (see models/image_transforms.py); of fields it has no meaning."""
+
+    treatment: Treatment = "threshold"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sampling:
+    """How much is drawn and scored of models of states."""
+
+    samples: Annotated[int, Field(ge=FEWEST_SAMPLES)] = 256  # drawn of each model
+    data: Annotated[int, Field(ge=1)] = (
+        256  # of the test split, and of the training split, whose likelihood is found
+    )
+    draws: Annotated[int, Field(ge=1)] = 128  # K of IWAE_K; of the bound of a diffusion: times of the chain
+
+    def capped(self, limits: "Limits") -> dict[str, int]:
+        """The numbers in force under the limits."""
+        return {
+            "samples": max(FEWEST_SAMPLES, limits.cap("T", self.samples)),
+            "likelihood": limits.cap("T", self.data),
+            "members": limits.cap("members", self.draws),
+        }
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluation:
+    """How many draws are scored: 19 members make the coverage of 50 % and 90 % by ranks exact."""
+
+    members: Annotated[int, Field(ge=1)] = 19
+
+
+@dataclass(frozen=True, config=STRICT)
+class Fill:
+    """Which file is filled, by which experiment, and how."""
+
+    observations: str | None = None
+    experiment: str = "reconstruct.optimal_interpolation"
+    members: Annotated[int, Field(ge=1)] = 19
+    noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
+    output: str | None = None  # read by the catalog, from the command line
+
+    def file(self) -> str:
+        """The user's file.
+
+        Raises
+        ------
+        InputError
+            Without one, or where the result would take its place.
+        """
+        return file_of(self.observations, self.output, "fill.observations", "fill.output")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Predict:
+    """From which file the future is forecast, by which experiment, and how far."""
+
+    states: str | None = None
+    experiment: str = "forecast.crps_ensemble"
+    steps: Annotated[int, Field(ge=1)] = 10
+    members: Annotated[int, Field(ge=1)] = 10
+    output: str | None = None  # read by the catalog, from the command line
+
+    def file(self) -> str:
+        """The user's file.
+
+        Raises
+        ------
+        InputError
+            Without one, or where the result would take its place.
+        """
+        return file_of(self.states, self.output, "predict.states", "predict.output")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tables:
+    """Which runs, each of another seed, are gathered into mean and standard deviation."""
+
+    runs: str | list[str] | None = (
+        None  # their data_root; a text has `+` between them: commas part parameters
+    )
+
+    def folders(self) -> list[str]:
+        """The runs, one by one.
+
+        Raises
+        ------
+        InputError
+            Without one.
+        """
+        named = self.runs.split("+") if isinstance(self.runs, str) else self.runs or []
+        found = [one.strip() for one in named if one.strip()]
+        if not found:
+            raise InputError(
+                "tables.runs is not set: say which runs, with --params tables.runs=FOLDER+FOLDER+FOLDER."
+            )
+        return found
+
+
+def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:
+    """A path that is set and is not that of the result."""
+    if path is None:
+        raise InputError(f"{key} is not set: say which file, with --params {key}=FILE.")
+    if output and os.path.realpath(output) == os.path.realpath(path):
+        raise InputError(f"{output_key} is {key} itself, '{output}': choose another file.")
+    return path

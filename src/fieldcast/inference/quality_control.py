@@ -1,0 +1,62 @@
+"""Observations that a model did not believe: where they are, and what a user reads of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.fields import calendars
+from fieldcast.geometry import GRID
+from fieldcast.models.capabilities import Checking
+from fieldcast.models.core import Context, Model
+
+LISTED = 5  # observations of each variable
+
+
+@torch.no_grad()
+def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """v_suspect (time, latitude, longitude) of each variable v: 1 where an observation was down-weighted, else 0.
+
+    Empty for a model that does not check its observations.
+    """
+    if not isinstance(model, Checking):
+        return xr.Dataset()
+    flags = model.suspects(c).cpu().numpy().astype(np.int8)
+    attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "believed down_weighted"}
+    dims = ("time", *GRID)
+    return xr.Dataset(
+        {
+            f"{v}_suspect": (
+                dims,
+                flags[:, i],
+                {**attrs, "long_name": f"observations of {v} that were doubted"},
+            )
+            for i, v in enumerate(codec.variables)
+        },
+        {name: data[name] for name in dims},
+    )
+
+
+def sentences(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
+    """For each variable with suspects, one sentence: how many of how many, and the first of them."""
+    for name, flag in flags.data_vars.items():
+        v = str(name).removesuffix("_suspect")
+        places = np.argwhere(flag.values > 0)
+        if not len(places):
+            continue
+        observed = data[v].transpose("time", *GRID)
+        listed = [
+            f"{float(value):.4g} at {calendars.date(value['time'])}, latitude {float(value['latitude']):g}, "
+            f"longitude {float(value['longitude']):g}"
+            for value in (observed[tuple(place)] for place in places[:LISTED])
+        ]
+        rest = "" if len(places) <= LISTED else f", and {len(places) - LISTED} more"
+        yield (
+            f"{len(places)} of {int(observed.notnull().sum())} observed values of {v} are more than five standard "
+            f"deviations from what training and their neighbours say, and were given less weight: "
+            f"{'; '.join(listed)}{rest}; check them."
+        )

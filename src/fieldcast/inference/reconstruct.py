@@ -1,0 +1,82 @@
+"""Draws of a model as data sets: the fields that fit some observations."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.inference.quality_control import sentences, suspects
+from fieldcast.models.core import Context, Model, Space
+from fieldcast.models.random_streams import RandomStreams
+
+LOG = logging.getLogger(__name__)
+ROWS = 8  # data drawn at once: bounds the memory
+
+
+def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -> Context:
+    """The context of observations (time, latitude, longitude): NaN is what was not observed."""
+    y = codec.encode(data)
+    mask = torch.isfinite(y) & space.exists.cpu()
+    device = space.area.device
+    day = codec.days(data["time"]).to(device)
+    observed = torch.where(mask, y, 0.0)
+    return Context(len(y), observed=observed.to(device), mask=mask.to(device), day=day, noise=noise)
+
+
+@torch.no_grad()
+def draw(
+    model: Model, c: Context, members: int, seed: int, step: int = 0, order: np.ndarray | None = None
+) -> Float[Tensor, "time members variable y x"]:
+    """M draws for each datum; `order` puts data of equal masks next to each other, which shares factorisations.
+
+    The draws do not depend on it, nor on how many data are drawn at once. Cells that never exist are NaN.
+    """
+    members = 1 if model.deterministic else members
+    places = torch.from_numpy(np.arange(c.rows) if order is None else order).to(model.space.area.device)
+    x = torch.empty(c.rows, members, *model.space.state)
+    for rows in tqdm(places.split(ROWS), unit="batch", disable=None, leave=False):
+        x[rows.cpu()] = model.sample(c[rows], RandomStreams(seed, rows, members, step)).float().cpu()
+    return x.masked_fill(~model.space.exists.cpu(), torch.nan)
+
+
+def reconstruct(
+    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, origin: str
+) -> Iterator[tuple[xr.Dataset, float]]:
+    """Reconstructions, case by case, with the milliseconds that one draw took.
+
+    They hold what they were drawn with: `origin` (see `checkpoint`) as their `model`, and as `members` the number asked
+    for, of which a deterministic model has one.
+    """
+    order = np.argsort(observations["mask"].values, kind="stable")
+    noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
+    for number in range(cases):
+        case = observations.isel(case=number)
+        begin = time.perf_counter()
+        c = context_of(case, codec, model.space, noise)
+        x = draw(model, c, members, seed, number, order)
+        milliseconds = 1000 * (time.perf_counter() - begin) / (x.shape[0] * x.shape[1])
+        name = f"observations {case['pattern'].item()}, {case['k'].item():.3g}"
+        for sentence in sentences(suspects(model, c, case, codec), case):
+            LOG.warning("%s: %s", name, sentence)
+        result = codec.decode(x, observations["time"]).expand_dims("case")
+        result = result.assign_coords(
+            mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
+        )
+        result.attrs = {
+            "observations": observations.attrs["digest"],
+            "model": origin,
+            "members": members,
+            "seed": seed,
+            "piece": number,
+            "pieces": cases,
+        }
+        yield result, milliseconds

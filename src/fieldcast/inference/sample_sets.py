@@ -1,0 +1,138 @@
+"""Samples beside real states of the same kind: what their evaluation needs of both.
+
+The training split is gone through in pieces: beside the data themselves some of its states are held at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Integer
+
+from fieldcast.encoding.selection import evenly
+from fieldcast.encoding.states import AnyDayCodec, ImageCodec
+from fieldcast.fields import domain
+from fieldcast.fields.splits import along, select
+from fieldcast.inference.feature_extractor import fresh, load_features
+from fieldcast.models import image_transforms
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.scores.sample_scores import Sets
+
+SETS = 8  # training states whose features are found: so many times the samples
+PIECE = 1024  # states at once
+
+Cells = Callable[[xr.Dataset], Float[np.ndarray, "state cell"]]
+Places = slice | Integer[np.ndarray, " state"]
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """The states of a split as a model is asked to draw them: fields as they are, images as they look after a
+    treatment, which is always the same one. `real[places]` are their standardised cells."""
+
+    part: xr.Dataset
+    codec: ImageCodec | None  # of images
+    cells: Cells
+
+    def __len__(self) -> int:
+        return int(self.part.sizes[along(self.part)])
+
+    def __getitem__(self, places: Places) -> Float[np.ndarray, "state cell"]:
+        return self.cells(self.states(places))
+
+    def states(self, places: Places) -> xr.Dataset:
+        """Some of them, in physical units or grey values."""
+        part = self.part.isel({along(self.part): places})
+        if self.codec is None:
+            return part
+        draws = image_transforms.fixed(RandomStreams(0, torch.from_numpy(np.arange(len(self))[places])))
+        seen = self.codec.decode(self.codec.seen(self.codec.encode(part), draws))
+        return part.assign(image=(part["image"].dims, seen["image"].values, part["image"].attrs))
+
+    def pieces(self) -> Iterator[xr.Dataset]:
+        """All of them, in order."""
+        for first in range(0, len(self), PIECE):
+            yield self.states(slice(first, first + PIECE))
+
+    def whole(self) -> xr.Dataset:
+        """All of them at once."""
+        if self.codec is None:
+            return self.part
+        image = np.concatenate([piece["image"].values for piece in self.pieces()])
+        return self.part.assign(image=(self.part["image"].dims, image, self.part["image"].attrs))
+
+
+class Compared(NamedTuple):
+    """Samples, test and training states, as features and as standardised cells."""
+
+    real: xr.Dataset  # the test split, as the model is asked to draw it
+    training: Real
+    features: Sets
+    states: Sets
+    known: dict[str, Any]  # of the features
+    noise: Float[np.ndarray, "state feature"]
+
+
+def compare(
+    samples: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any],
+    extractor: bytes, seed: int,
+) -> Compared:  # fmt: skip
+    """Of images real states are treated as the model's training data were: binarised, if these were.
+
+    The training states among the features are those that the features were not fitted on, if these are as many as the
+    samples: they stand for a perfect model.
+    """
+    images = along(fields) == "sample"
+    codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
+    cells = cells_of(fields, normalisation)
+    test, training = (Real(select(fields, splits, name), codec, cells) for name in ("test", "train"))
+    real, features, count = test.whole(), load_features(extractor), samples.sizes["sample"]
+    unseen = fresh(features, training.part, count)
+    some = training.states(unseen[evenly(len(unseen), SETS * count).numpy()])
+    return Compared(
+        real,
+        training,
+        Sets(features(samples), features(real), features(some)),
+        Sets(cells(samples), cells(real), training),
+        features.known,
+        features(noise(training, count, seed)),
+    )
+
+
+def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
+    """What takes from states the cells that exist, standardised; from images shares of white."""
+    if along(fields) == "sample":
+        white = np.float32(fields.attrs["levels"] - 1)
+        return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
+    codec, exists = AnyDayCodec.of(fields, normalisation), domain.exists(fields).all("variable").values
+    return lambda states: codec.encode(states).numpy()[:, :, exists].reshape(states.sizes[along(states)], -1)
+
+
+def noise(training: Real, count: int, seed: int) -> xr.Dataset:
+    """States whose cells are independent, each normal with the mean and deviation of its training values."""
+    rng = np.random.default_rng([seed, count])
+    found = {}
+    for name, (mean, deviation) in laws(training).items():
+        cells = rng.standard_normal((count, *mean.shape), dtype=np.float32)
+        found[name] = (("sample", *mean.dims), mean.values + deviation.values * cells)
+    return xr.Dataset(found)
+
+
+def laws(training: Real) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
+    """Mean and standard deviation of each cell of the variables, from sums of departures from the first state."""
+    dim = along(training.part)
+    names = [str(name) for name, values in training.part.data_vars.items() if dim in values.dims]
+    first = training.states(slice(0, 1))[names].isel({dim: 0}, drop=True).astype(float)
+    total, square = xr.zeros_like(first), xr.zeros_like(first)
+    for piece in training.pieces():
+        departure = piece[names] - first
+        total += departure.sum(dim, skipna=False)
+        square += (departure**2).sum(dim, skipna=False)
+    mean = total / len(training)
+    deviation = np.sqrt((square / len(training) - mean**2).clip(min=0))
+    return {name: (first[name] + mean[name], deviation[name]) for name in names}

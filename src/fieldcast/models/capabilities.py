@@ -1,0 +1,72 @@
+"""What a model of states can be asked besides draws: one that has the methods is asked, whatever its class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.distributions import Posterior, Prior
+from fieldcast.models.random_streams import RandomStreams
+
+
+@runtime_checkable
+class HasDensity(Protocol):
+    """Knows log p(x), or a bound on it."""
+
+    space: Space
+    exact: bool  # whether log_weights are log p(x) itself, the same for every draw
+
+    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
+        """Their mean is log p(x), or the bound, in nats of x as it comes."""
+        ...
+
+
+@runtime_checkable
+class HasLatents(Protocol):
+    """Has codes: q(z | x), p(z), p(x | z)."""
+
+    space: Space
+
+    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior: ...
+
+    def codes(self) -> Prior:
+        """p(z)."""
+        ...
+
+    def restore(
+        self, z: Tensor, c: Context, draws: RandomStreams
+    ) -> Float[Tensor, "batch members variable y x"]:
+        """The mean of p(x | z)."""
+        ...
+
+    def log_parts(
+        self, batch: Batch, draws: RandomStreams, q: Posterior | None = None
+    ) -> tuple[Float[Tensor, "batch members"], Float[Tensor, "batch members"]]:
+        """log p(x | z_k) and log p(z_k) - log q(z_k | x), z_k ~ q; asked of posteriors that have a density."""
+        ...
+
+
+@runtime_checkable
+class HasTrajectory(Protocol):
+    """Draws by a chain that can be looked at on its way."""
+
+    space: Space
+
+    def snapshots(
+        self, c: Context, draws: RandomStreams, at: Sequence[int]
+    ) -> Mapping[int, Float[Tensor, "batch members variable y x"]]:
+        """x at some times of the chain, by the time."""
+        ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """Checks observations before it believes them; see `robustness`."""
+
+    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
+        """Observations that depart too far from what was expected of them, and were down-weighted."""
+        ...

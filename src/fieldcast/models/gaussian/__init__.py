@@ -1,0 +1,1 @@
+"""What Gaussian models share: correlations, gains, grid points, time series, the choice of a season, robustness."""

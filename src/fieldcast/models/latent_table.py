@@ -1,0 +1,115 @@
+"""LatentTable: an encoder that is a table, one row a training datum, learnt with the decoder (autodecoders).
+
+    minimise over decoder and codes    misfit(x_i, decoder(z_i)) + KL(q_i || p),    z_i ~ q_i
+
+(Park et al. 2019, section 4, for points; Zadeh et al. 2019 for distributions). What is not in the table is fitted the
+same way, by gradient descent on its code with the decoder fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from fieldcast.errors import InputError
+from fieldcast.models.core import Batch
+from fieldcast.models.distributions import Family, Posterior, posterior
+from fieldcast.models.encoders import LARGEST, StateEncoder
+from fieldcast.models.random_streams import RandomStreams
+
+START, CENTRES, DESCENT = range(
+    3
+)  # streams: where codes start, the centres of classes, draws while they are fitted
+
+
+class LatentTable(StateEncoder):
+    """q_i of `family`: codes ("point"), or the parameters of a code's distribution ("normal", "uniform", "laplace").
+
+    The means start at `start` * N(0, 1), around one such point of their class if `by_class`; standard deviations start
+    at `spread`. `infer` takes so many `steps` of Adam (Kingma and Ba 2015) at `rate`, each datum by itself: what is
+    found does not depend on the others of a batch.
+    """
+
+    def __init__(
+        self, latent: int, family: Family = "point", start: float = 0.1, spread: float = 0.1,
+        by_class: bool = False, steps: int = 300, rate: float = 0.05,
+    ):  # fmt: skip
+        super().__init__()
+        self.latent, self.family, self.by_class = latent, family, by_class
+        self.start, self.spread, self.steps, self.rate = start, spread, steps, rate
+        self.location = nn.Parameter(torch.zeros(0, latent))
+        self.log_scale = nn.Parameter(torch.zeros(0, latent), requires_grad=family != "point")
+        self.of(self.location, self.log_scale)  # an unknown family is told now
+
+    def of(
+        self, location: Float[Tensor, "batch latent"], log_scale: Float[Tensor, "batch latent"]
+    ) -> Posterior:
+        return posterior(self.family, location, log_scale.clamp(-LARGEST, LARGEST))
+
+    @torch.no_grad()
+    def prepare(self, training: Batch, draws: RandomStreams) -> None:
+        """A row for each training datum."""
+        location, log_scale = self.begin(draws)
+        if self.by_class:
+            location = location + class_centres(training.label, draws, self.latent) * self.start
+        self.location.data, self.log_scale.data = location, log_scale
+
+    def begin(
+        self, draws: RandomStreams
+    ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
+        """Where codes start: a function of the seed and the datum."""
+        location = self.start * draws.alone().fork(START).normal(self.latent)[:, 0]
+        return location, torch.full_like(location, self.spread).log()
+
+    def forward(self, batch: Batch) -> Posterior:
+        if batch.index is None:
+            raise ValueError("a table of codes knows training data only: infer those of other data")
+        return self.of(self.location[batch.index], self.log_scale[batch.index])
+
+    @torch.enable_grad()
+    def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
+        """Latents of a decoder as it is, from a fresh start: by the loss of `vae`, draws anew at each step."""
+        descent, training = draws.alone().fork(DESCENT), vae.training
+        free = [start.clone().requires_grad_() for start in self.begin(draws)]
+        optimiser = torch.optim.Adam(free, lr=self.rate)
+        vae.eval()
+        for step in range(self.steps):
+            optimiser.param_groups[0]["lr"] = self.rate * (1 - step / self.steps)
+            loss = vae.cost(batch, self.of(*free), descent.fork(step)).sum()
+            # of the codes alone, and points have no scale
+            found = torch.autograd.grad(loss, free, allow_unused=True)
+            for part, gradient in zip(free, found, strict=True):
+                part.grad = gradient
+            optimiser.step()
+        vae.train(training)
+        return self.of(*(part.detach() for part in free))
+
+    def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """The table takes the number of rows that is loaded."""
+        for name in ("location", "log_scale"):
+            stored, table = state.get(prefix + name), getattr(self, name)
+            if stored is not None and stored.shape != table.shape and stored.shape[1:] == table.shape[1:]:
+                table.data = table.data.new_zeros(stored.shape)
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+def class_centres(
+    label: Int[Tensor, " batch"] | None, draws: RandomStreams, latent: int
+) -> Float[Tensor, "batch latent"]:
+    """A standard normal point of each datum's class.
+
+    Raises
+    ------
+    InputError
+        Without labels.
+    """
+    if label is None:
+        raise InputError(
+            "codes that start by class need labels, which these data do not have: set by_class: false."
+        )
+    return replace(draws.alone(), datum=label).fork(CENTRES).normal(latent)[:, 0]

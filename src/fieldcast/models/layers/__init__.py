@@ -1,0 +1,1 @@
+"""Parts of networks and losses that no configuration names: convolutions, couplings, filters, CRPS."""

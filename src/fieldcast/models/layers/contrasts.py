@@ -1,0 +1,74 @@
+"""The fair CRPS of contrasts: differences between two cells a distance apart, along longitude or along latitude.
+
+    x(s + d) - x(s)
+
+A score of each cell by itself does not see how the errors of cells go together: members that are too smooth, one
+offset of a whole region each, may score as well as members that look like weather. Their contrasts do not. The idea is
+that of the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for probabilistic forecasts
+of multivariate quantities, Monthly Weather Review 143), with the fair CRPS in place of its moments. Contrasts do not
+hold the level of a field: they stand beside a score of cells.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from fieldcast.models.core import Space
+from fieldcast.models.layers.crps import fair_crps
+
+DISTANCES = 1, 2, 4, 8  # in cells: from the smallest structure to those of weather
+LATITUDE, LONGITUDE = -2, -1
+
+
+class Pairs(NamedTuple):
+    """All pairs of cells that are `distance` cells apart along an axis, which may go on round the globe."""
+
+    distance: int
+    axis: int
+    wraps: bool
+
+    def ends(self, x: Shaped[Tensor, "*lead y x"]) -> tuple[Tensor, Tensor]:
+        """x(s + d) and x(s). Round the globe there are none farther apart than half way."""
+        size = x.shape[self.axis]
+        if self.wraps and 2 * self.distance <= size:
+            return x.roll(-self.distance, self.axis), x
+        count = 0 if self.wraps else max(size - self.distance, 0)
+        return x.narrow(self.axis, size - count, count), x.narrow(self.axis, 0, count)
+
+    def contrast(self, x: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead y2 x2"]:
+        """x(s + d) - x(s)."""
+        return torch.sub(*self.ends(x))
+
+    def weight(self, space: Space) -> Float[Tensor, "y2 x2"]:
+        """The mean area of the two cells; 0 where one of them never has a value."""
+        both = torch.logical_and(*self.ends(space.exists))
+        return torch.stack(self.ends(space.area)).mean(0) * both
+
+
+def pairs_of(space: Space) -> list[Pairs]:
+    """Those of each of `DISTANCES` along both axes that a grid has."""
+    every = [
+        Pairs(distance, axis, space.wraps and axis == LONGITUDE)
+        for axis in (LONGITUDE, LATITUDE)
+        for distance in DISTANCES
+    ]
+    return [pairs for pairs in every if pairs.weight(space).any()]
+
+
+def contrast_crps(
+    draws: Float[Tensor, "batch members variable y x"],
+    truth: Float[Tensor, "batch variable y x"],
+    space: Space,
+    every: list[Pairs],
+) -> Float[Tensor, ""]:
+    """Fair CRPS of the contrasts: the mean over pairs by area, then over distances and directions."""
+    scores = []
+    for pairs in every:
+        weight = pairs.weight(space)
+        crps = fair_crps(pairs.contrast(draws), pairs.contrast(truth))
+        scores.append((crps * weight).sum((-2, -1)).mean() / weight.sum())
+    return torch.stack(scores).mean()

@@ -1,0 +1,170 @@
+"""Random numbers that are a function of (seed, step, forks, lead, datum, member, call, place) and nothing else.
+
+Philox4x32-7 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.2): seven rounds, the fewest
+that pass every test of BigCrush (table 2), of
+
+    (L, R) -> (mulhi(R, M) xor k xor L', mullo(R, M)),    k -> k + W,
+
+turn a counter of four words and a key of two into four random words. The counter is (place, call, member, datum). Keys
+form a tree: the seed is the key of its root, and each step, fork and lead turns the key before it into another by a
+Philox call of its own. So streams are distinct however they are nested, a draw does not depend on how data are batched,
+nothing has to be saved for a restart, and torch's global generator is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+WORD = 0xFFFFFFFF
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # M of the two halves, Salmon et al. 2011, table 2
+WEYL = 0x9E3779B9, 0xBB67AE85  # W: golden ratio and sqrt(3) - 1, in 32 bits
+ROUNDS = 7
+STEP, FORK, LASTING, LEAD = range(4)  # the edges of the tree of keys
+
+Word = TypeVar("Word", int, Tensor)
+Key = tuple[int, int]
+
+
+def philox(counter: tuple[Word, Word, Word, Word], key: Key) -> tuple[Word, Word, Word, Word]:
+    """Four random words of four counter words: ints, or int64 tensors of 32 bits that broadcast against each other."""
+    a, b, c, d = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # modulo 2^64: the sign bit is a bit like any other
+        # b and d keep their high bits until they have met k: one operation less
+        a, c = (q >> 32) ^ b, (p >> 32) ^ d
+        a ^= k0  # in place, for memory is what the time goes to
+        c ^= k1
+        a &= WORD
+        c &= WORD
+        b, d = q, p
+        k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
+    return a, b & WORD, c, d & WORD
+
+
+def seed_for(purpose: str, *numbers: int) -> int:
+    """A seed of 63 bits for a purpose of its own: names need no list that says which numbers are taken."""
+    text = f"{purpose} {numbers}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+@dataclass
+class RandomStreams:
+    """Random tensors (B, M, *shape) for B data and M members each.
+
+    Every call of `normal` or `uniform` takes the next number of `call`, so that two calls are independent.
+
+    A function that forks its draws hands forks to the parts that it calls, or the streams of a part could be its own.
+    """
+
+    seed: int
+    datum: Int[Tensor, " batch"]
+    members: int = 1
+    step: int = 0
+    lead: int = field(default=0, kw_only=True)  # step of a rollout
+    call: int = field(default=0, kw_only=True)
+    first: int = field(
+        default=0, kw_only=True
+    )  # number of the first member: an ensemble may be drawn in pieces
+    number: Int[Tensor, " batch"] | None = field(default=None, kw_only=True)  # of the one member of each row
+    path: tuple[tuple[int, int, int], ...] = field(
+        default=(), kw_only=True
+    )  # kind, stream and call of each fork
+    kept: dict[tuple[object, int, int], Tensor] | None = field(
+        default=None, init=False, repr=False
+    )  # by path, call and size
+
+    @property
+    def key(self) -> Key:
+        """The key at the end of the path: the root's is the seed."""
+        k0, k1 = self.seed & WORD, self.seed >> 32 & WORD
+        for kind, number, call in ((STEP, self.step, 0), *self.path, (LEAD, self.lead, 0)):
+            k0, k1, _, _ = philox((number & WORD, number >> 32 & WORD, call, kind), (k0, k1))
+        return k0, k1
+
+    def _words(self, shape: tuple[int, ...]) -> Tensor:
+        """Words (B, M, 4 * ceil(size / 4)) of this call; made once of draws that are used again."""
+        call, size = self.call, math.prod(shape)
+        self.call += 1
+        if self.kept is None:
+            return self._new_words(call, size)
+        if (self.path, call, size) not in self.kept:
+            self.kept[self.path, call, size] = self._new_words(call, size)
+        return self.kept[self.path, call, size]
+
+    def _new_words(self, call: int, size: int) -> Tensor:
+        device = self.datum.device
+        place = torch.arange(-(-size // 4), device=device)
+        member = torch.arange(self.first, self.first + self.members, device=device)[:, None]
+        if self.number is not None:
+            member = self.number[:, None, None]
+        datum = (self.datum & WORD)[:, None, None]
+        words = philox((place, torch.tensor(call, device=device), member, datum), self.key)
+        return torch.cat(words, dim=-1)
+
+    def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
+        """Uniform on (0, 1), never 0 or 1: 24 bits and a half."""
+        words = self._words(shape)[..., : math.prod(shape)] >> 8
+        u = words.float().add_(0.5).mul_(2**-24).clamp_(max=1 - 2**-24)
+        return u.reshape(*words.shape[:2], *shape)
+
+    def normal(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
+        """Standard normal, by Box and Muller (1958): sqrt(-2 log u) times cos and sin of 2 pi v."""
+        size = math.prod(shape)
+        words = self._words((2 * -(-size // 2),)).float()  # 32 bits of u: a tail to 6.6 standard deviations
+        u, v = words.add_(0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24).chunk(2, dim=-1)
+        radius, angle = u.log().mul_(-2).sqrt_(), v * (2 * math.pi)
+        z = torch.cat([angle.cos().mul_(radius), angle.sin().mul_(radius)], dim=-1)
+        return z[..., :size].reshape(*z.shape[:2], *shape)
+
+    def integers(self, high: int, *shape: int) -> Int[Tensor, "batch members *shape"]:
+        """Uniform on 0 .. high - 1; the bias, of at most high / 2^24, is far below any sampling error here."""
+        return (self.uniform(*shape) * high).long().clamp_(max=high - 1)
+
+    def again(self) -> RandomStreams:
+        """The draws that follow, for each of several uses: the four evaluations of one Runge-Kutta step."""
+        if self.kept is None:
+            self.kept = {}
+        return self._from(self.call, self.path)
+
+    def _from(self, call: int, path: tuple[tuple[int, int, int], ...]) -> RandomStreams:
+        """Draws of the same data and members, which share what is kept."""
+        other = replace(self, call=call, path=path)
+        other.kept = self.kept
+        return other
+
+    def per_row(self) -> RandomStreams:
+        """The same numbers as (B * M, 1, *shape), for a context of which every member has a row of its own."""
+        if self.number is not None:
+            return self
+        numbers = torch.arange(self.first, self.first + self.members, device=self.datum.device)
+        rows = self.datum.repeat_interleave(self.members)
+        return replace(self, datum=rows, members=1, first=0, number=numbers.repeat(len(self.datum)))
+
+    def fork(self, stream: int) -> RandomStreams:
+        """An independent stream from here: what is drawn from it does not shift the numbers of these draws.
+
+        Nested forks are distinct, and so are forks before and after a call; the numbers of streams need to be distinct
+        in the one function alone that forks.
+        """
+        return self._from(0, (*self.path, (FORK, stream, self.call)))
+
+    def at_lead(self, lead: int) -> RandomStreams:
+        """The draws of one lead of a rollout: other numbers than those of other leads, but for what is `lasting`."""
+        return replace(self, lead=lead)
+
+    def lasting(self, stream: int = 0) -> RandomStreams:
+        """What a member keeps over a rollout: whatever the lead, and whatever was drawn or forked before, whoever asks
+        for a stream gets the same numbers."""
+        return replace(self, lead=0, call=0, path=((LASTING, stream, 0),))
+
+    def alone(self) -> RandomStreams:
+        """One member a datum: for what all members share, such as the mask."""
+        return replace(self, members=1, first=0, number=None)

@@ -1,0 +1,35 @@
+"""Initialisation: from where forecasts start, and what the perfect model makes of it."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import xarray as xr
+
+from fieldcast.encoding.initial_times import starts
+from fieldcast.encoding.options import Limits, Rollout
+from fieldcast.fields.planet.perfect import fingerprint, perfect_model
+
+LOG = logging.getLogger(__name__)
+
+
+def choose_starts(
+    fields: xr.Dataset, splits: dict[str, Any], rollout: Rollout, limits: Limits
+) -> dict[str, Any]:
+    """The same starts for every method."""
+    return starts(fields, splits, rollout, limits)
+
+
+def run_perfect_model(
+    planet_states: xr.Dataset, starts: dict[str, Any], splits: dict[str, Any], rollout: Rollout, seed: int,
+    earlier: xr.Dataset | None,
+) -> Iterator[xr.Dataset]:  # fmt: skip
+    """Its forecasts, lead by lead; nothing new where they are there already, and an empty data set of other sources."""
+    if not planet_states.data_vars:
+        yield xr.Dataset(attrs={"starts": starts["digest"]})
+        return
+    known = planet_states, starts, splits["train"], rollout.perfect_model.initial_error, seed
+    if earlier is not None and earlier.attrs.get("fingerprint") == fingerprint(*known):
+        LOG.info("The forecasts of the perfect model are there already.")
+        return
+    yield from perfect_model(*known)

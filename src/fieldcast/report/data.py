@@ -1,0 +1,151 @@
+"""The data in a few facts, and their quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fieldcast.report.html import Cell, Markup, folded, missing, paragraph, table
+from fieldcast.scores.statistics_table import iso_times
+
+TRAINING_MEAN = "training mean"
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the data are: rows of (name, text), rows of (variable, units, long name, kind), checks of
+    quality."""
+
+    facts: Sequence[tuple[str, str]] = ()
+    variables: Sequence[tuple[str, str, str, str]] = ()
+    quality: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def describe(
+    fields: xr.Dataset,
+    splits: Mapping[str, Sequence[Any]],
+    climatology: xr.Dataset | None = None,
+    quality: pd.DataFrame | None = None,
+) -> DataSummary:
+    """The summary of `fields`, of which only coordinates and attributes are read, so they may be lazy.
+
+    They may be images: then `splits` are first and last samples, and the climatology is empty.
+    """
+    kind = "" if climatology is None else str(climatology.attrs.get("kind", ""))
+    facts = [
+        ("Source", str(fields.attrs.get("source", "not stated"))),
+        ("Digest", str(fields.attrs.get("digest", "not stated"))),
+        *(about_images(fields, splits) if "sample" in fields.dims else about_fields(fields, splits)),
+    ]
+    if kind:
+        facts.append(("Climatology", climatology_in_words(kind)))
+    return DataSummary(facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality)
+
+
+def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """When, where, and how they are split."""
+    when = iso_times(fields["time"])
+    segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
+    every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
+    pieces = f", in {segments} stretches without gaps" if segments > 1 else ""
+    return [
+        ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),
+        ("Grid", grid_in_words(fields)),
+        *((f"Split: {name}", split_in_words(when, span)) for name, span in splits.items()),
+    ]
+
+
+def about_images(images: xr.Dataset, splits: Mapping[str, Sequence[int]]) -> list[tuple[str, str]]:
+    """How many, of what size, and how they are split."""
+    rows, columns = images.sizes["y"], images.sizes["x"]
+    levels = f", {images.attrs['levels']:g} grey values" if "levels" in images.attrs else ""
+    labels = np.unique(images["label"].to_numpy()) if "label" in images.coords else np.array([])
+    labelled = f", {len(labels)} labels" if len(labels) else ", without labels"
+    return [
+        ("Images", f"{images.sizes['sample']} images of {rows} × {columns} cells{levels}{labelled}"),
+        *(
+            (f"Split: {name}", f"{last - first + 1} images, {first} to {last}")
+            for name, (first, last) in splits.items()
+        ),
+    ]
+
+
+def short(moment: str) -> str:
+    """A time without its seconds, and without midnight."""
+    return moment.removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
+
+
+def split_in_words(when: np.ndarray, span: Sequence[str]) -> str:
+    """First and last time of a split, and how many there are."""
+    inside = int(((when >= str(span[0])) & (when <= str(span[1]))).sum())
+    return f"{short(str(span[0]))} to {short(str(span[1]))}: {inside} times"
+
+
+def grid_in_words(fields: xr.Dataset) -> str:
+    """Rows, columns, and what they span."""
+    latitude, longitude = (fields[name].to_numpy() for name in ("latitude", "longitude"))
+    around = "round the globe" if fields.attrs.get("wraps") else f"{longitude[0]:g} to {longitude[-1]:g} °E"
+    rows = f"{len(latitude)} latitudes ({latitude[0]:g} to {latitude[-1]:g} °N)"
+    return f"{rows} × {len(longitude)} longitudes ({around})".replace("-", "−")
+
+
+def climatology_in_words(kind: str) -> str:
+    """What the climatology is, and why where it is not the usual one."""
+    if kind == TRAINING_MEAN:
+        return (
+            "training mean: the data hold less than two training years, so no annual cycle could be "
+            "estimated and anomalies are departures from the mean of the training times"
+        )
+    return f"{kind}, from the training split only"
+
+
+def variables_in_words(fields: xr.Dataset) -> list[tuple[str, str, str, str]]:
+    """Name, units, long name, and whether it changes in time."""
+    return [
+        (
+            str(name),
+            str(values.attrs.get("units", "")),
+            str(values.attrs.get("long_name", "")),
+            kind_in_words(values),
+        )
+        for name, values in fields.data_vars.items()
+    ]
+
+
+def kind_in_words(values: xr.DataArray) -> str:
+    """Whether there is one at each time, or one an image, or one for all."""
+    return "changes in time" if "time" in values.dims else "images" if "sample" in values.dims else "static"
+
+
+def quality_table(quality: pd.DataFrame) -> Markup:
+    """What the checks found: what was not simply fine is shown, the rest folded."""
+    if quality.empty:
+        return missing("No quality report: the stage ingestion was not part of what this page was made from.")
+    noted = quality[quality["action"] != "fine"]
+    fine = quality[quality["action"] == "fine"]
+    found = (
+        [rows_of(noted)]
+        if len(noted)
+        else [paragraph("Nothing had to be mended, and nothing unusual was allowed.")]
+    )
+    if len(fine):
+        found.append(folded(f"Checks that found nothing ({len(fine)})", rows_of(fine)))
+    return Markup("".join(found))
+
+
+def rows_of(quality: pd.DataFrame) -> Markup:
+    """The checks as a table."""
+    names = ("check", "variable", "where", "count", "action", "sentence")
+    rows = [
+        [
+            Cell("" if pd.isna(row[name]) else str(row[name]), float(row[name]) if name == "count" else None)
+            for name in names
+        ]
+        for _, row in quality.iterrows()
+    ]
+    return table([*names[:-1], "in words"], rows, kind="texts")

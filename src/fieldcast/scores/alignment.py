@@ -1,0 +1,142 @@
+"""Forecasts beside the truth at the times they are valid at: start + lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Integer, Shaped
+
+from fieldcast.errors import InputError
+from fieldcast.geometry import GRID
+from fieldcast.scores.statistics_table import iso_times
+
+BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])  # days before each month
+
+
+@dataclass(frozen=True)
+class AlignedForecasts:
+    """Forecasts that have been found to be of this truth."""
+
+    forecasts: xr.Dataset
+    truth: xr.Dataset
+    variables: list[str]
+    leads: Float[np.ndarray, " lead"]  # hours
+    places: Integer[np.ndarray, "lead start"]  # of the valid times in the truth
+
+    @classmethod
+    def of(
+        cls,
+        forecasts: xr.Dataset,
+        truth: xr.Dataset,
+        variables: list[str],
+        starts: Mapping[str, Any] | None = None,
+    ) -> AlignedForecasts:
+        """Raise InputError unless the truth has these variables on this grid in these units at these times."""
+        refuse_other(forecasts, truth, variables)
+        leads = lead_hours(forecasts["lead"])
+        if starts is not None:
+            refuse_other_starts(iso_times(forecasts["start"]), leads, starts)
+        places = valid_places(forecasts["start"], leads, truth["time"])
+        missing = np.argwhere(places < 0)
+        if len(missing):
+            lead, start = missing[0]
+            raise InputError(
+                f"The truth ends or has a gap where a forecast is valid: {leads[lead]:g} hours after "
+                f"{iso_times(forecasts['start'])[start]}; leave out that start, or forecast fewer leads."
+            )
+        return cls(forecasts, truth, variables, leads, places)
+
+    def pairs(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """At each lead: members (member, start, latitude, longitude), truth (start, latitude, longitude) and the
+        day of the year of the valid times, 1 to 365."""
+        needed, where = np.unique(self.places, return_inverse=True)
+        actual = self.truth[name].isel(time=needed).transpose("time", *GRID).to_numpy()
+        days = day_of_year(self.truth["time"].isel(time=needed))
+        for lead, at in enumerate(where.reshape(self.places.shape)):
+            x = self.forecasts[name].isel(lead=lead).transpose("member", "start", *GRID).to_numpy()
+            yield x, actual[at], days[at]
+
+
+def lead_hours(lead: xr.DataArray) -> Float[np.ndarray, " lead"]:
+    """Leads in hours, which may have been read as spans of time."""
+    if lead.dtype.kind == "m":
+        return lead.to_numpy() / np.timedelta64(1, "h")
+    return lead.to_numpy().astype(float)
+
+
+def valid_places(
+    start: xr.DataArray, leads: Float[np.ndarray, " lead"], time: xr.DataArray
+) -> Integer[np.ndarray, "lead start"]:
+    """Places of start + lead in `time`; -1 where it is not. Both calendars that fields have."""
+    first = start.to_numpy()
+    if first.dtype.kind == "M":
+        spans = np.round(leads * 3600).astype("timedelta64[s]")
+        valid = first.astype("datetime64[s]") + spans[:, None]
+        known = pd.DatetimeIndex(time.to_numpy().astype("datetime64[s]"))
+        return known.get_indexer(pd.DatetimeIndex(valid.ravel())).reshape(valid.shape)
+    known = {moment.isoformat(): place for place, moment in enumerate(time.to_numpy())}
+    return np.array(
+        [
+            [known.get((one + timedelta(hours=lead)).isoformat(), -1) for one in first]
+            for lead in leads.tolist()
+        ]
+    )
+
+
+def day_of_year(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
+    """1 to 365; 29 February is 28 February."""
+    month, day = time.dt.month.to_numpy().astype(int), time.dt.day.to_numpy().astype(int)
+    return BEFORE[month - 1] + np.where((month == 2) & (day == 29), 28, day)
+
+
+def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str]) -> None:
+    """Raise InputError unless the forecasts have all variables, in the truth's units, on its grid and
+    calendar."""
+    for name in variables:
+        if name not in forecasts:
+            raise InputError(
+                f"The forecasts lack the variable {name} of the fields: make them again with all of "
+                f"{', '.join(variables)}."
+            )
+        mine, theirs = (one[name].attrs.get("units") for one in (forecasts, truth))
+        if None not in (mine, theirs) and mine != theirs:
+            raise InputError(
+                f"The forecasts have {name} in {mine}, the fields in {theirs}: convert the forecasts."
+            )
+    for name in GRID:
+        if forecasts.sizes[name] != truth.sizes[name] or not np.allclose(forecasts[name], truth[name]):
+            raise InputError(
+                f"The forecasts have another {name} than the fields they are scored against: bring them to the "
+                f"grid of the fields, in the order of its rows and columns."
+            )
+    if forecasts["start"].dt.calendar != truth["time"].dt.calendar:
+        raise InputError(
+            f"The starts of the forecasts are in the calendar {forecasts['start'].dt.calendar}, the times of the "
+            f"fields in {truth['time'].dt.calendar}: write the starts in the calendar of the fields."
+        )
+
+
+def refuse_other_starts(
+    given: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Mapping[str, Any]
+) -> None:
+    """Raise InputError unless these are the stored starts and leads."""
+    scored = [str(moment) for moment in starts["scored"]]
+    if given.tolist() != scored:
+        absent = [moment for moment in scored if moment not in set(given.tolist())]
+        raise InputError(
+            f"The forecasts are from other starts than the {len(scored)} stored ones"
+            + (f" (they lack {absent[0]})" if absent else "")
+            + ": make them again from the stored starts, in their order."
+        )
+    wanted = float(starts["step_hours"]) * np.arange(1, int(starts["leads"]) + 1)
+    if leads.shape != wanted.shape or not np.allclose(leads, wanted):
+        raise InputError(
+            f"The forecasts have other leads than {wanted[0]:g} to {wanted[-1]:g} hours every "
+            f"{float(starts['step_hours']):g}: make them again with these."
+        )

@@ -1,0 +1,1 @@
+"""Rank histograms, spectra and distributions that an evaluation stores for figures."""

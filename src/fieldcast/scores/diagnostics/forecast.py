@@ -1,0 +1,71 @@
+"""Rank histograms and spectra of one forecast experiment, gathered lead by lead."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from fieldcast.scores.alignment import AlignedForecasts
+from fieldcast.scores.diagnostics.reconstruction import over_times, rank_shares
+from fieldcast.scores.evaluator import Scored
+from fieldcast.scores.spectra import Rows
+from fieldcast.scores.statistics import ranks
+from fieldcast.scores.statistics_table import iso_times
+
+SPECTRA = ("members", "mean", "truth")
+
+
+class ForecastDiagnostics:
+    """Gathers what figures need and a table cannot hold.
+
+    rank_histogram, rank_low, rank_high (lead, variable, rank): how often, by area, the truth has this rank
+    among the members, with the 95 % interval of a block bootstrap of starts; flat is 1/(M + 1).
+    spectrum_members, spectrum_mean (of the member mean) and spectrum_truth (lead, variable, wavenumber): zonal
+    power averaged over starts and the latitudes of `spectra.band` in which no variable has missing cells, in
+    unit² · metre. Starts from which a
+    member is not finite are left out; NaN where none is left.
+    """
+
+    def __init__(self, it: AlignedForecasts, members: int) -> None:
+        self.it, self.members = it, members
+        sizes = (len(it.leads), len(it.variables))
+        self.histogram = np.full((*sizes, it.places.shape[1], members + 1), np.nan)
+        begin = it.truth.isel(time=int(it.places.flat[0]))
+        complete = np.all([begin[name].notnull().all("longitude") for name in it.variables], axis=0)
+        self.rows = Rows.of(it.truth, complete)
+        waves = self.rows.cells // 2 + 1
+        self.spectra = {name: np.full((*sizes, waves), np.nan) for name in SPECTRA}
+
+    def add(self, lead: int, variable: int, found: Scored, rng: np.random.Generator) -> None:
+        """Take in one variable of one lead; ties of ranks are broken by `rng`."""
+        x, y = found.x[:, found.finite], found.y[found.finite]
+        weights = np.broadcast_to(found.weights[0], y.shape)
+        self.histogram[lead, variable, found.finite] = rank_shares(ranks(x, y, rng), weights, self.members)
+        for name, maps in zip(SPECTRA, (x, x.mean(0), y), strict=True):
+            self.spectra[name][lead, variable] = self.rows.spectrum(maps)
+
+    def dataset(self) -> xr.Dataset:
+        """All of it, with its coordinates."""
+        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), iso_times(self.it.forecasts["start"]))
+        ranked, waves = ("lead", "variable", "rank"), ("lead", "variable", "wavenumber")
+        wavelength = self.rows.wavelengths
+        return xr.Dataset(
+            {
+                "rank_histogram": (ranked, mean),
+                "rank_low": (ranked, low),
+                "rank_high": (ranked, high),
+                **{f"spectrum_{name}": (waves, values) for name, values in self.spectra.items()},
+            },
+            coords={
+                "lead": ("lead", self.it.leads, {"long_name": "lead in hours"}),
+                "variable": self.it.variables,
+                "rank": np.arange(self.members + 1),
+                "wavenumber": np.arange(len(wavelength)),
+                "wavelength_km": ("wavenumber", wavelength),
+            },
+            attrs={
+                "members": self.members,
+                "feed": str(self.it.forecasts.attrs.get("feed", "members")),
+                **self.rows.in_words,
+            },
+        )

@@ -1,0 +1,112 @@
+"""Rank histograms and spectra of one experiment, gathered case by case."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Integer, Shaped
+
+from fieldcast.scores import bootstrap, spectra
+from fieldcast.scores.statistics import COVERAGE, coverage_interval
+from fieldcast.scores.statistics_table import iso_times
+
+
+class Diagnostics:
+    """Gathers what figures need and a table cannot hold.
+
+    rank_histogram, rank_low, rank_high (case, variable, rank): how often, by area, the truth has this rank
+    among the members over unobserved cells, with the 95 % interval of a block bootstrap of times; flat is
+    1/(M + 1). spectrum_truth (variable, wavenumber); spectrum_members (mean over members, never of their
+    mean) and spectrum_error (of the member mean) (case, variable, wavenumber): zonal power averaged over
+    time and the latitudes of `spectra.band`, in unit² · metre. effective_resolution (case, variable) in km.
+    """
+
+    def __init__(self, truth: xr.Dataset, observations: xr.Dataset, members: int) -> None:
+        self.truth, self.observations, self.members = truth, observations, members
+        self.y = [values.to_numpy() for values in truth.data_vars.values()]
+        complete = np.all([np.isfinite(y).all((0, 2)) for y in self.y], axis=0)
+        self.rows = spectra.Rows.of(truth, complete)
+        self.spectrum_truth = np.stack([self.rows.spectrum(y) for y in self.y])
+        cases = (observations.sizes["case"], len(self.y))
+        self.histogram = np.full((*cases, truth.sizes["time"], members + 1), np.nan)
+        self.spectrum_members = np.full((*cases, self.spectrum_truth.shape[-1]), np.nan)
+        self.spectrum_error = np.full_like(self.spectrum_members, np.nan)
+
+    def add(
+        self,
+        case: int,
+        variable: int,
+        x: Float[np.ndarray, "member time latitude longitude"],
+        rank: Integer[np.ndarray, "time latitude longitude"],
+        weights: Float[np.ndarray, "time latitude longitude"],
+    ) -> None:
+        """Take in one variable of one case; `weights` are those of the unobserved cells.
+
+        Times at which a member is not finite are left out.
+        """
+        y = self.y[variable]
+        finite = np.isfinite(np.where(np.isfinite(y).all(0), x, 0.0)).all((0, 2, 3))
+        self.histogram[case, variable, finite] = rank_shares(rank[finite], weights[finite], self.members)
+        self.spectrum_members[case, variable] = self.rows.spectrum(x[:, finite])
+        self.spectrum_error[case, variable] = self.rows.spectrum(x[:, finite].mean(0) - y[finite])
+
+    def dataset(self) -> xr.Dataset:
+        """All of it, with its coordinates."""
+        wavelength = self.rows.wavelengths
+        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), iso_times(self.truth.time))
+        resolution = [
+            [
+                spectra.effective_resolution(error, truth, wavelength)
+                for error, truth in zip(case, self.spectrum_truth, strict=True)
+            ]
+            for case in self.spectrum_error
+        ]
+        ranked, waves = ("case", "variable", "rank"), ("case", "variable", "wavenumber")
+        found = xr.Dataset(
+            {
+                "rank_histogram": (ranked, mean),
+                "rank_low": (ranked, low),
+                "rank_high": (ranked, high),
+                "spectrum_truth": (waves[1:], self.spectrum_truth),
+                "spectrum_members": (waves, self.spectrum_members),
+                "spectrum_error": (waves, self.spectrum_error),
+                "effective_resolution": (waves[:2], resolution, {"units": "km"}),
+            },
+            coords={
+                "pattern": ("case", self.observations["pattern"].to_numpy().astype(str)),
+                "k": ("case", self.observations["k"].to_numpy().astype(float)),
+                "variable": [str(name) for name in self.truth.data_vars],
+                "rank": np.arange(self.members + 1),
+                "wavenumber": np.arange(len(wavelength)),
+                "wavelength_km": ("wavenumber", wavelength),
+            },
+            attrs={"members": self.members, **self.rows.in_words},
+        )
+        for name, nominal in COVERAGE.items():
+            found.attrs[f"{name}_interval"] = str(
+                coverage_interval(self.members, nominal) or "too few members"
+            )
+        return found
+
+
+def rank_shares(
+    rank: Integer[np.ndarray, "time latitude longitude"],
+    weights: Float[np.ndarray, "time latitude longitude"],
+    members: int,
+) -> Float[np.ndarray, "time rank"]:
+    """The weight of the cells where the truth has each rank 0..M."""
+    bins = members + 1
+    place = rank + bins * np.arange(len(rank))[:, None, None]
+    counts = np.bincount(place.ravel(), weights.ravel(), minlength=bins * len(rank))
+    return counts.reshape(len(rank), bins).astype(float)  # of no time they are integers
+
+
+def over_times(
+    values: Float[np.ndarray, "time *shape"], times: Shaped[np.ndarray, " time"]
+) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    """Mean over times (texts) that have a value, and its 95 % interval by a block bootstrap."""
+    moments = times.astype("datetime64[s]")
+    weights = bootstrap.block_weights(len(times), bootstrap.block_length(moments))
+    plain = np.full((1, len(times)), 1 / len(times))
+    means = bootstrap.resampled_means(values, np.concatenate([plain, weights]))
+    return (means[0], *bootstrap.interval(means[1:]))

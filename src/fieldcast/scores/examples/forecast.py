@@ -1,0 +1,67 @@
+"""The few forecasts that an evaluation keeps to be looked at, so that no report has to read them all."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from fieldcast.geometry import GRID
+from fieldcast.scores.alignment import AlignedForecasts, day_of_year
+from fieldcast.scores.statistics_table import iso_times
+
+KINDS = ("truth", "mean", "member_0", "member_1")
+
+
+@np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
+def forecast_examples(
+    forecasts: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    climatology: xr.Dataset | None = None,
+    variables: int = 2,
+    steps: int = 15,
+) -> xr.Dataset:
+    """Truth, mean and first two members of an ensemble from one start, the one in the middle.
+
+    The first `variables` of the truth that change in time and were forecast, dims (kind, lead, latitude,
+    longitude), in their units; lead in hours, first 0 (the truth, of every kind), then the first `steps` there
+    are. With a `climatology` (dim dayofyear of 365) they are departures from it, and have the attribute
+    `anomaly`. One member: no kinds of members, NaN. Attributes: start, digest, members. `forecasts` and `truth`
+    may be lazy.
+
+    Raises InputError where the truth is not of these forecasts.
+    """
+    shared = [
+        str(name) for name, values in truth.data_vars.items() if "time" in values.dims and name in forecasts
+    ]
+    middle = forecasts.sizes["start"] // 2
+    chosen = forecasts.isel(start=[middle], lead=slice(steps))
+    names = shared[:variables]
+    it = AlignedForecasts.of(chosen, truth, names)
+    start = iso_times(chosen["start"])[0]
+    begun = AlignedForecasts.of(chosen.isel(lead=[0]).assign_coords(lead=[0.0]), truth, names).places[0]
+    parts = {}
+    for name in names:
+        normal = np.zeros((365, 1, 1), "float32")
+        if climatology is not None:
+            normal = climatology[name].transpose("dayofyear", *GRID).to_numpy()
+        first = truth[name].isel(time=begun[0]).transpose(*GRID).to_numpy()
+        day = day_of_year(truth["time"].isel(time=begun))[0]
+        maps = [np.stack([first - normal[day - 1]] * len(KINDS))]
+        for x, y, days in it.pairs(name):
+            members = x[:2, 0] if len(x) > 1 else np.full((2, *y.shape[1:]), np.nan)
+            maps.append(np.concatenate([y, x.mean(0), members]) - normal[days[0] - 1])
+        values = np.stack(maps, axis=1).astype("float32")
+        parts[name] = (("kind", "lead", *GRID), values, dict(truth[name].attrs))
+    grid = {name: truth[name].to_numpy() for name in GRID}
+    anomaly = {} if climatology is None else {"anomaly": 1}
+    return xr.Dataset(
+        parts,
+        {"kind": list(KINDS), "lead": [0.0, *it.leads.tolist()], **grid},
+        {
+            "start": start,
+            "digest": truth.attrs.get("digest", ""),
+            "members": forecasts.sizes["member"],
+            **anomaly,
+        },
+    )

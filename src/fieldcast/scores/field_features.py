@@ -1,0 +1,145 @@
+"""Features of weather fields, for the distances between sets of them: where the weather is, and how rough it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from sklearn.decomposition import PCA
+
+from fieldcast.scores.averaging import cell_weights
+
+COMPONENTS = 64
+STATES_A_COMPONENT = 25  # with fewer, a component is the noise of the states that it was fitted on
+AT_A_TIME = 256  # states
+LARGEST = 1e15  # beyond, a state is as good as infinite
+
+
+@dataclass(frozen=True)
+class FieldFeatures:
+    """Principal components of a whole state, and local statistics of each of its variables.
+
+    With x' = x - mean, mean that of training states cell by cell: the coordinates of √area x' on `components`;
+    then, for each variable, the root-mean-square differences of x' along rows, and along columns, in each of three
+    bands of rows of equal area (on the globe the tropics, to 19.5 degrees, and either side of them), the skewness of
+    x' over cells, its smallest and its largest value. Each less its mean over training states, divided by its
+    standard deviation there: none counts more for its unit. How rough a state is stands in no leading component,
+    and a model that blurs has to be found out.
+
+    Cells that do not exist are left out, and so are differences across them.
+    """
+
+    mean: Float[np.ndarray, "variable y x"]
+    exists: Bool[np.ndarray, "variable y x"]
+    area: Float[np.ndarray, "y x"]
+    components: Float[np.ndarray, "component cell"]  # orthonormal, over existing cells
+    centre: Float[np.ndarray, "*feature"]
+    scale: Float[np.ndarray, "*feature"]
+    wraps: bool  # whether a row's last cell is a neighbour of its first
+
+    @classmethod
+    def fit(
+        cls,
+        training: Float[np.ndarray, "n variable y x"],
+        area: Float[np.ndarray, "y x"],
+        wraps: bool,
+        components: int = COMPONENTS,
+    ) -> FieldFeatures:
+        """Of standardised training states, all in memory: a few thousand, spread over the split, are enough.
+
+        Cells of area 0 do not exist, nor do those without a value in all training states; what they hold is not
+        looked at. There are at most `components` principal components, and one for every 25 states. A statistic
+        that does not vary in training has no unit and keeps its own.
+        """
+        exists = np.isfinite(training).all(0) & (area > 0)
+        mean = np.where(exists, training, 0.0).mean(0, dtype=float)
+        none = np.zeros((0, int(exists.sum())))
+        bare = cls(mean, exists, area.astype(float), none, np.zeros(()), np.ones(()), wraps)
+        cells = np.concatenate([bare._cells(part).astype(np.float32) for part in pieces(training)])
+        count = max(1, min(components, len(training) // STATES_A_COMPONENT))
+        # always the same seed: features are the same whoever fits them
+        pca = PCA(count, svd_solver="randomized", random_state=0).fit(cells)
+        rough = replace(bare, components=pca.components_.astype(float))
+        raw = rough(training)
+        spread = raw.std(0)
+        return replace(rough, centre=raw.mean(0), scale=np.where(spread > 0, spread, 1.0))
+
+    def arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
+        """All but `wraps`, by name: `FieldFeatures(**arrays, wraps=wraps)` has the same features."""
+        return {name: value for name, value in vars(self).items() if name != "wraps"}
+
+    @property
+    def count(self) -> int:
+        """How many features there are."""
+        return self.centre.size
+
+    def __call__(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n feature"]:
+        """Of states standardised as those of training were; NaN, all of them, of a state that is not finite."""
+        found = np.concatenate([self._raw(part) for part in pieces(states)])
+        return (found - self.centre) / self.scale
+
+    def _raw(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n feature"]:
+        """Features before they are standardised."""
+        sound = (np.abs(np.where(self.exists, states, 0.0)) < LARGEST).all((1, 2, 3))
+        states = np.where(sound[:, None, None, None], states, 0.0)
+        x = self._anomalies(states)
+        parts = [
+            self._cells(states) @ self.components.T,
+            self._roughness(x, axis=-1, closed=self.wraps),
+            self._roughness(x, axis=-2, closed=False),
+            self._shape(x),
+        ]
+        found = np.concatenate(parts, axis=1)
+        found[~sound] = np.nan
+        return found
+
+    def _anomalies(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n variable y x"]:
+        """x' in float64, 0 where no cell exists."""
+        return np.where(self.exists, states - self.mean, 0.0)
+
+    def _cells(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n cell"]:
+        """√area x' of existing cells."""
+        return (self._anomalies(states) * np.sqrt(self.area))[:, self.exists]
+
+    def _roughness(
+        self, x: Float[np.ndarray, "n variable y x"], axis: int, closed: bool
+    ) -> Float[np.ndarray, "n variable_and_band"]:
+        """Root-mean-square difference of x' between each cell and the next along an axis, if both exist; where
+        the axis is closed the last cell's next is the first. 0 where there are no such pairs."""
+        both = self.exists & np.roll(self.exists, -1, axis)
+        if not closed:
+            np.moveaxis(both, axis, 0)[-1] = False
+        weights = np.nan_to_num(cell_weights(self.area, both[:, None] & thirds(self.area)[:, :, None]))
+        square = (np.roll(x, -1, axis) - x) ** 2
+        return flat(np.sqrt(np.einsum("nvyx,vbyx->nvb", square, weights, optimize=True)))
+
+    def _shape(self, x: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n variable_and_statistic"]:
+        """Skewness over cells (0 of a constant), smallest and largest value of each variable."""
+        weights = cell_weights(self.area, self.exists)
+        centred = x - np.einsum("nvyx,vyx->nv", x, weights)[:, :, None, None]
+        second, third = (np.einsum("nvyx,vyx->nv", centred**power, weights) for power in (2, 3))
+        skewness = third / np.where(second > 0, second, 1.0) ** 1.5
+        lowest = x.min((2, 3), where=self.exists, initial=np.inf)
+        highest = x.max((2, 3), where=self.exists, initial=-np.inf)
+        return flat(np.stack([skewness, lowest, highest], axis=-1))
+
+
+def flat(x: Float[np.ndarray, "n variable statistic"]) -> Float[np.ndarray, "n variable_and_statistic"]:
+    """All statistics of a variable, then those of the next."""
+    return x.reshape(len(x), x.shape[1] * x.shape[2])
+
+
+def pieces(states: Float[np.ndarray, "n variable y x"]) -> Iterator[Float[np.ndarray, "_ variable y x"]]:
+    """So many at a time; one without any where there are none."""
+    for first in range(0, max(1, len(states)), AT_A_TIME):
+        yield states[first : first + AT_A_TIME]
+
+
+def thirds(area: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "band y"]:
+    """Rows of three bands of equal area, in order; a band that would have no row is none."""
+    of_row = area.sum(1)
+    middle = (np.cumsum(of_row) - of_row / 2) / of_row.sum()
+    band = np.minimum((3 * middle).astype(int), 2)
+    return np.stack([band == one for one in np.unique(band)])

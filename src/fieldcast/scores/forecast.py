@@ -1,0 +1,96 @@
+"""What the evaluation of one forecast experiment stores: statistics of each start and lead, and diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast.geometry import GRID
+from fieldcast.scores.alignment import AlignedForecasts
+from fieldcast.scores.diagnostics.forecast import ForecastDiagnostics
+from fieldcast.scores.energy import energy_score
+from fieldcast.scores.evaluator import STATISTICS, CellEvaluator
+from fieldcast.scores.regions import regions
+from fieldcast.scores.statistics import POWER
+from fieldcast.scores.statistics_table import iso_times, rows
+
+
+@np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
+def forecast_statistics(
+    forecasts: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    climatology: xr.Dataset,
+    normalisation: xr.Dataset,
+    area: xr.DataArray,
+    seed: int = 0,
+    starts: Mapping[str, Any] | None = None,
+) -> tuple[pd.DataFrame, xr.Dataset]:
+    """Statistics of an ensemble of forecasts against the truth at start + lead, and what figures need besides.
+
+    `forecasts` have dims (lead, start, member, latitude, longitude), leads in hours, any of the two calendars
+    of the truth; `truth` are fields that hold the times they are valid at. The variables are those of
+    `normalisation`. `climatology` has a dim dayofyear of 365 (29 February is 28 February). Where `starts` is
+    given (the stored ones), forecasts of other starts or leads are refused. Ties of ranks are broken from
+    `seed`. One variable of one lead is in memory at a time, so `forecasts` may be lazy.
+
+    The table is tidy: lead_hours, region (those of `regions`), variable, statistic, time (the start), value.
+    A variable is in physical units; variable "all" is the mean over variables in units of their anomaly
+    standard deviation: value / anomaly_std ** power. `acc` is the correlation of anomalies from the
+    climatology at one time, of the member mean, not centred (WeatherBench 2); NaN where the forecast is the
+    climatology. `energy` is the energy score with the area-weighted norm over the region's cells; of "all"
+    one norm over cells and (the mean over) standardised variables together. A value is NaN where one member
+    has no such statistic; at a start from which a member is not finite everywhere it is infinite (of `acc`
+    minus infinity). The diagnostics are those of `ForecastDiagnostics`, over the whole grid.
+
+    Raises InputError where the forecasts are of other starts, grids, variables or units, or valid at times
+    that the truth does not have.
+    """
+    it = AlignedForecasts.of(
+        forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()], starts
+    )
+    deviations = normalisation["anomaly_std"].to_numpy().astype(float)
+    bands = regions(truth["latitude"].to_numpy().astype(float), bool(truth.attrs["wraps"]))
+    scorer = CellEvaluator(
+        area.broadcast_like(truth[it.variables[0]].isel(time=0, drop=True)).transpose(*GRID).to_numpy(),
+        np.stack(list(bands.values())),
+    )
+    members, leads, times = forecasts.sizes["member"], len(it.leads), forecasts.sizes["start"]
+    diagnostics = ForecastDiagnostics(it, members)
+    values = np.empty((leads, len(bands), len(it.variables) + 1, len(STATISTICS), times))
+    distances = np.zeros((leads, len(bands), times, members + 1, members + 1))
+    whole = np.ones((leads, times), dtype=bool)
+    for v, name in enumerate(it.variables):
+        normal = climatology[name].transpose("dayofyear", *GRID)
+        for lead, (x, y, days) in enumerate(it.pairs(name)):
+            found = scorer.score(x, y, normal.isel(dayofyear=days - 1).to_numpy(), deviations[v])
+            values[lead, :, v] = found.values
+            distances[lead] += found.distances / deviations[v] ** 2 / len(it.variables)
+            whole[lead] &= found.finite
+            diagnostics.add(lead, v, found, np.random.default_rng([seed, lead, v]))
+    values[:, :, -1] = overall(values[:, :, :-1], deviations)
+    energy = energy_score(distances)
+    values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
+    table = rows(
+        values,
+        {"lead_hours": it.leads},
+        {"region": np.array(list(bands))},
+        {"variable": np.array([*it.variables, "all"])},
+        {"statistic": np.array(STATISTICS)},
+        {"time": iso_times(forecasts["start"])},
+    )
+    return table, diagnostics.dataset()
+
+
+def overall(
+    values: Float[np.ndarray, "lead region variable statistic time"],
+    deviations: Float[np.ndarray, " variable"],
+) -> Float[np.ndarray, "lead region statistic time"]:
+    """The mean over variables in anomaly standard deviations."""
+    power = np.array([POWER.get(name, 0) for name in STATISTICS])
+    return (values / (deviations[:, None, None] ** power[:, None])).mean(2)

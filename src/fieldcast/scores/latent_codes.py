@@ -1,0 +1,24 @@
+"""Which two components of a latent code to look at, and in which limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+
+def most_active(latents: xr.Dataset) -> tuple[int, int]:
+    """The two components whose posterior means vary most, in their order; of two components both."""
+    spread = latents["mean" if "mean" in latents else "drawn"].var("datum").to_numpy()
+    first, second = sorted(np.argsort(-spread, kind="stable")[:2].tolist())
+    return first, second
+
+
+def limits_of(
+    drawn: Float[np.ndarray, "datum 2"], prior: Float[np.ndarray, "draw 2"]
+) -> Float[np.ndarray, "end 2"]:
+    """Least and greatest values that hold nearly all of the codes of data and of the draws of a prior."""
+    both = np.concatenate([drawn, prior])
+    low, high = np.quantile(both[np.isfinite(both).all(1)], [0.002, 0.998], axis=0)
+    room = 0.06 * (high - low)
+    return np.stack([low - room, high + room])

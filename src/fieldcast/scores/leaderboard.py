@@ -1,0 +1,170 @@
+"""Scores of many experiments in one tidy table, with intervals and paired differences, from stored
+statistics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from fieldcast.scores import bootstrap
+from fieldcast.scores.leaderboard_schema import FORECAST, RECONSTRUCT, Comparison, Layout, pair
+
+__all__ = ["FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
+
+logger = logging.getLogger(__name__)
+
+
+def leaderboard(
+    scores: Mapping[str, pd.DataFrame],
+    data: str,
+    scored: str,
+    *,
+    seed: int = 0,
+    layout: Layout = RECONSTRUCT,
+) -> pd.DataFrame:
+    """One row a score: experiment, seed, data, what a row is of (`layout.by`), variable, score, value, low, high.
+
+    `scores` are stamped scores tables; an empty one is an experiment that has not run. Rows of other data
+    or of another selection than `data` and `scored` say are left out; that is logged, and stands in
+    attrs["dropped"]. Statistics are averaged over times, scores are functions of these means, and low..high
+    is the 95 % interval of a block bootstrap of times (NaN where the times are too few for one). Comparisons
+    are with the reference of the same seed, over the times that both have, with the same resamples: they are
+    paired. Units as in the scores table.
+    """
+    kept, dropped = current(scores, data, scored)
+    for sentence in dropped:
+        logger.warning(sentence)
+    columns = ["experiment", "seed", "data", *layout.by, "variable", "score", "value", "low", "high"]
+    wide = {key: by_time(part, layout) for key, part in kept.groupby(["experiment", "seed"], sort=False)}
+    parts = []
+    for (experiment, run_seed), own in wide.items():
+        paired = [
+            compared(own, wide[one.reference, run_seed], score, one)
+            for score, one in layout.comparisons.items()
+            if (one.reference, run_seed) in wide and (one.of_itself or experiment != one.reference)
+        ]
+        part = experiment_scores(pd.concat([own, *paired]), layout, seed)
+        parts.append(part.assign(experiment=experiment, seed=run_seed, data=data)[columns])
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    table.attrs["dropped"] = dropped
+    return table
+
+
+def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:
+    """The scores of `sample_statistics` of all experiments: experiment, seed, data, score, value, low, high.
+
+    `scores` are stamped; an empty one is an experiment that has not run. Rows of other data, or of other numbers
+    of samples, than `data` and `scored` say are left out as in `leaderboard`.
+    """
+    kept, dropped = current(scores, data, scored, "numbers of samples or data, K or features")
+    for sentence in dropped:
+        logger.warning(sentence)
+    columns = ["experiment", "seed", "data", "score", "value", "low", "high"]
+    table = kept.reindex(columns=columns)
+    table.attrs["dropped"] = dropped
+    return table
+
+
+def current(
+    scores: Mapping[str, pd.DataFrame],
+    data: str,
+    scored: str,
+    selection: str = "times, cases, members or units",
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that were scored on these data and this selection (in words), and a sentence on each experiment
+    that was not."""
+    kept, dropped = [], []
+    for table in scores.values():
+        if table.empty:
+            continue
+        fits = (table["data"] == data) & (table["scored"] == scored)
+        kept.append(table[fits])
+        if not fits.all():
+            part = "" if not fits.any() else f"{(~fits).sum()} rows of "
+            other = "other data" if (table["data"] != data).any() else f"other {selection}"
+            dropped.append(
+                f"Left out of the leaderboard: {part}{table['experiment'].iloc[0]}, scored on {other} than "
+                f"this run has; run that experiment again to have it back."
+            )
+    columns = ["experiment", "seed", "data", "scored"]
+    return (pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns)), dropped
+
+
+def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Rows (statistic, what a row is of, variable), columns the times in order."""
+    # a fraction read from text may differ from itself in its last digit
+    rounded = {name: table[name].round(6) for name in layout.by if table[name].dtype.kind == "f"}
+    return table.assign(**rounded).pivot(
+        index=["statistic", *layout.by, "variable"], columns="time", values="value"
+    )
+
+
+def compared(own: pd.DataFrame, reference: pd.DataFrame, score: str, comparison: Comparison) -> pd.DataFrame:
+    """A statistic of an experiment and of a reference, where and when both have it, as two of their own."""
+    mine, theirs = (table.loc[[comparison.statistic]] for table in (own, reference))
+    shared = mine.index.intersection(theirs.index)
+    mine, theirs = mine.loc[shared], theirs.reindex(columns=own.columns).loc[shared]
+    known = mine.notna() & theirs.notna()
+    return pd.concat(
+        [
+            table.where(known).rename(index={comparison.statistic: name}, level="statistic")
+            for table, name in zip((mine, theirs), pair(score), strict=True)
+        ]
+    )
+
+
+def experiment_scores(statistics: pd.DataFrame, layout: Layout, seed: int) -> pd.DataFrame:
+    """Values and intervals of all scores of one experiment: columns of `layout.by`, variable, score, value,
+    low, high.
+
+    A score has rows where every statistic that it needs has.
+    """
+    times = statistics.columns.to_numpy().astype("datetime64[s]")
+    weights = bootstrap.block_weights(len(times), bootstrap.block_length(times), seed)
+    values = statistics.to_numpy().T
+    # the first row is the mean itself, the others are resampled
+    plain = np.full((1, len(times)), 1 / len(times))
+    means = bootstrap.resampled_means(values, np.concatenate([plain, weights]))
+    place = pd.Series(np.arange(len(statistics)), index=statistics.index)
+    parts = []
+    for score in layout.scores:
+        metric = layout.metrics[score]
+        if not set(metric.statistics) <= set(place.index.unique("statistic")):
+            continue
+        needed = pd.concat([place.xs(name, level="statistic") for name in metric.statistics], axis=1).dropna()
+        found = metric.of_means(*(means[:, column] for column in needed.to_numpy(dtype=int).T))
+        low, high = bootstrap.interval(found[1:])
+        part = needed.index.to_frame(index=False)
+        parts.append(part.assign(score=score, value=found[0], low=low, high=high))
+    return pd.concat(parts, ignore_index=True)
+
+
+def skill_horizon(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    """The lead [hours] at which skill crosses zero: experiment, seed, region, variable, lead_hours.
+
+    Linear between leads. Infinity: positive to the last lead; 0: not positive at the first.
+    """
+    columns = ["experiment", "seed", "region", "variable"]
+    rows = leaderboard[(leaderboard["score"] == "skill") & leaderboard["value"].notna()]
+    found = [
+        (*key, crossing(own.sort_values("lead_hours")[["lead_hours", "value"]].to_numpy(dtype=float)))
+        for key, own in rows.groupby(columns, sort=False)
+    ]
+    return pd.DataFrame(found, columns=[*columns, "lead_hours"])
+
+
+def crossing(skill_by_lead: Float[np.ndarray, "lead 2"]) -> float:
+    """Where the second column, against the first, first comes to zero from above."""
+    lead, value = skill_by_lead.T
+    lost = np.flatnonzero(value <= 0)
+    if not len(lost):
+        return float("inf")
+    after = lost[0]
+    if after == 0:
+        return 0.0
+    part = value[after - 1] / (value[after - 1] - value[after])  # 0 where the value after is -infinity
+    return float(lead[after - 1] + part * (lead[after] - lead[after - 1]))

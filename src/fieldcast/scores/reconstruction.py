@@ -1,0 +1,156 @@
+"""What the evaluation of one reconstruction experiment stores: statistics at each scored time, and
+diagnostics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Float, Integer
+
+from fieldcast.errors import InputError
+from fieldcast.geometry import GRID
+from fieldcast.scores.averaging import cell_weights, weighted_mean
+from fieldcast.scores.diagnostics.reconstruction import Diagnostics
+from fieldcast.scores.ssim import structural_similarity
+from fieldcast.scores.statistics import POWER, cell_statistics, ranks
+from fieldcast.scores.statistics_table import CELLS, tidy
+
+
+@np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
+def reconstruction_statistics(
+    reconstructions: xr.Dataset,
+    observations: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    climatology: xr.Dataset,
+    normalisation: xr.Dataset,
+    area: xr.DataArray,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, xr.Dataset]:
+    """Statistics of an ensemble of reconstructions against the truth, and what figures need besides.
+
+    `truth` are fields that hold the scored times (others are ignored); the variables are those of
+    `observations`. `area` is the size of the cells in any unit. Ties of ranks are broken from `seed`. One
+    variable of one case (pattern, k) is in memory at a time, so `reconstructions` may be lazy.
+
+    The table is tidy: pattern, k, mask, cells ("unobserved" or "all"), variable, statistic, time, value. A
+    variable is in physical units; variable "all" is the mean over variables in units of their anomaly
+    standard deviation: the errors are of deviations x - y, from which the climatology cancels, so that is
+    value / anomaly_std ** power. `ssim` is of the member mean. `observed_squared_error` is of each draw
+    against the observed value, noise and all, over the cells of "all" that were observed. A value is NaN
+    where there are no such cells, or one member has no such statistic; at a time when a draw is not finite
+    everywhere it is infinite: a model that blew up neither stops the others nor is forgiven that time. The
+    diagnostics are those of `Diagnostics`.
+
+    Raises InputError where the reconstructions are not of the cases, times, grid or variables of the
+    observations.
+    """
+    variables = [str(name) for name in observations.data_vars]
+    refuse_other(reconstructions, observations, variables)
+    truth = truth[variables].sel(time=observations.time).transpose("time", *GRID).load()
+    deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
+    scorers = [
+        CellEvaluator.of(truth, name, climatology[name], deviation, area)
+        for name, deviation in zip(variables, deviations, strict=True)
+    ]
+    diagnostics = Diagnostics(truth, observations, reconstructions.sizes["member"])
+    values = np.empty(
+        (observations.sizes["case"], len(variables), len(CELLS), len(POWER), observations.sizes["time"])
+    )
+    for case in range(observations.sizes["case"]):
+        for v, name in enumerate(variables):
+            x = reconstructions[name].isel(case=case).transpose("member", "time", *GRID).to_numpy()
+            observed = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
+            rank = ranks(x, scorers[v].y, np.random.default_rng([seed, case, v]))
+            weights = scorers[v].weights(observed)
+            values[case, v] = scorers[v].statistics(x, observed, rank, weights)
+            diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")])
+    units = deviations[:, None, None, None] ** np.array(list(POWER.values()))[:, None]
+    overall = (values / units).mean(1, keepdims=True)
+    table = tidy(np.concatenate([values, overall], 1), [*variables, "all"], observations)
+    return table, diagnostics.dataset()
+
+
+@dataclass(frozen=True)
+class CellEvaluator:
+    """The truth of one variable and what its statistics need: where cells exist, how large they are, the
+    range."""
+
+    y: Float[np.ndarray, "time latitude longitude"]
+    exists: Bool[np.ndarray, "latitude longitude"]
+    area: Float[np.ndarray, "latitude longitude"]
+    lowest: float  # SSIM is relative to lowest..highest, the same at all times
+    highest: float
+    wraps: bool
+
+    @classmethod
+    def of(
+        cls, truth: xr.Dataset, name: str, climatology: xr.DataArray, deviation: float, area: xr.DataArray
+    ) -> CellEvaluator:
+        """The range is that of the climatology over the year and the grid, and 3 anomaly sd beyond either
+        end."""
+        y = truth[name]
+        cells = area.broadcast_like(y.isel(time=0, drop=True)).transpose(*GRID).to_numpy().astype(float)
+        lowest = float(climatology.min()) - 3 * deviation
+        highest = float(climatology.max()) + 3 * deviation
+        exists = np.isfinite(y.to_numpy()).all(0)
+        return cls(y.to_numpy(), exists, cells, lowest, highest, bool(truth.attrs["wraps"]))
+
+    def weights(
+        self, observed: Float[np.ndarray, "time latitude longitude"]
+    ) -> Float[np.ndarray, "kind time latitude longitude"]:
+        """Weights of the cells of each kind of `CELLS`, and of the observed ones; `observed` is NaN where
+        not."""
+        seen = np.isfinite(observed)
+        everywhere = np.broadcast_to(self.exists, seen.shape)
+        return cell_weights(self.area, np.stack([self.exists & ~seen, everywhere, seen]))
+
+    def statistics(
+        self,
+        x: Float[np.ndarray, "member time latitude longitude"],
+        observed: Float[np.ndarray, "time latitude longitude"],
+        rank: Integer[np.ndarray, "time latitude longitude"],
+        weights: Float[np.ndarray, "kind time latitude longitude"],
+    ) -> Float[np.ndarray, "cells statistic time"]:
+        """Area means of all statistics of one case, in the orders of `CELLS` and `POWER`."""
+        found = cell_statistics(x, self.y, rank)
+        width = self.highest - self.lowest
+        scaled = (x.mean(0) - self.lowest) / width, (self.y - self.lowest) / width
+        found["ssim"] = structural_similarity(*scaled, self.exists, self.wraps)
+        # without an observed value there is no such error: any number does, its weight is 0
+        of_draws = ((x - np.where(np.isfinite(observed), observed, 0.0)) ** 2).mean(0)
+        means = weighted_mean(
+            np.stack([found[name] for name in POWER if name in found]), weights[:2], self.exists
+        )
+        seen = weighted_mean(of_draws[None], weights[2:], self.exists)
+        nothing = np.full_like(seen, np.nan)
+        means = np.concatenate([means, np.concatenate([nothing, seen])], axis=1)
+        means[..., ~np.isfinite(np.where(self.exists, x, 0.0)).all(axis=(0, 2, 3))] = np.inf
+        return means
+
+
+def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variables: list[str]) -> None:
+    """Raise InputError unless the reconstructions are of these variables, cases, times and cells."""
+    absent = [name for name in variables if name not in reconstructions]
+    if absent:
+        raise InputError(
+            f"The reconstructions lack the variable {absent[0]} of the observations: make them again with "
+            f"all of {', '.join(variables)}."
+        )
+    drawn_from, present = reconstructions.attrs.get("observations"), observations.attrs.get("digest")
+    if drawn_from is not None and drawn_from != present:
+        raise InputError(
+            f"The reconstructions were drawn from other observations ({drawn_from}) than those they are scored "
+            f"against ({present}): make them again from the stored observations."
+        )
+    for name in ("pattern", "k", "time", *GRID):
+        mine, theirs = reconstructions[name].to_numpy(), observations[name].to_numpy()
+        same = mine.shape == theirs.shape
+        if not (same and (np.allclose(mine, theirs) if mine.dtype.kind == "f" else (mine == theirs).all())):
+            raise InputError(
+                f"The reconstructions have another {name} than the observations they are scored against: "
+                f"make them again from the stored observations."
+            )

@@ -1,0 +1,126 @@
+"""What the evaluation of one experiment of the task `sample` stores: scores with intervals, and diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Integer, Shaped
+
+from fieldcast.errors import InputError
+from fieldcast.scores import bootstrap
+from fieldcast.scores.diagnostics.sample import sample_diagnostics
+from fieldcast.scores.sample_scores import Score, Sets, rows_scored, set_scores
+from fieldcast.scores.statistics_table import iso_times
+
+SCORES = (
+    *("elbo", "reconstruction", "kl", "iwae", "active_units", "bits_per_dim"),
+    *("fid", "kid", "fid_floor", "kid_floor", "c2st", "test_loss", "train_loss"),
+)
+ACTIVE = (
+    0.01  # variance over data of a component's posterior mean, above which it is in use (Burda et al. 2016)
+)
+
+
+@np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
+def sample_statistics(
+    samples: xr.Dataset,
+    real: xr.Dataset,
+    densities: pd.DataFrame,
+    latents: xr.Dataset,
+    *,
+    features: Sets,
+    states: Sets,
+    extractor: Mapping[str, str | int | float],
+    noise: Float[np.ndarray, "n_noise column"] | None = None,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, xr.Dataset]:
+    """Scores (score, value, low, high) of one experiment, and what figures need besides.
+
+    `samples` (sample, ...) and the test states `real` (time, latitude, longitude), or (sample, y, x) of images, are in
+    physical units or grey values; `features` are theirs and those of training states, in the order of both, by the
+    `extractor`, whose attributes go to the diagnostics; `noise` are features of states of Gaussian noise. `states`
+    hold the cells that exist, standardised. `densities` has the columns split, datum, time, statistic, members,
+    value; `latents` is empty for a model without codes.
+
+    elbo, reconstruction, kl, iwae [nats a datum] and bits_per_dim are means over test data, test_loss and train_loss
+    of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days.
+    fid and kid set samples against test states; their floors set as many training states in the place of the samples,
+    20 times: the mean, and where 95 % of perfect models would lie. c2st: see `two_sample`. attrs["samples"] and
+    attrs["real"] are the numbers of both that these distances are of. A score that a model does not have has no row.
+    The diagnostics are those of `sample_diagnostics`.
+
+    Raises InputError where samples and real states are not of the same data.
+    """
+    refuse_other(samples, real)
+    found = dict(density_scores(densities, seed))
+    if "mean" in latents:
+        found["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
+    blocks = days_alike(real["time"]) if "time" in real.dims else None
+    known = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
+    for name, score in set_scores(features, noise, blocks, seed):
+        if name in SCORES:
+            found[name] = score
+        if name not in ("fid", "kid", "c2st"):
+            known[name] = score.value
+    known["K"] = int(densities["members"].max()) if len(densities) else 0
+    rows = [(name, *found[name]) for name in SCORES if name in found]
+    table = pd.DataFrame(rows, columns=["score", "value", "low", "high"])
+    return table, sample_diagnostics(samples, real, states, seed).assign_attrs(known)
+
+
+def density_scores(densities: pd.DataFrame, seed: int) -> Iterator[tuple[str, Score]]:
+    """Means of what was found datum by datum, with intervals."""
+    for split, part in densities.groupby("split"):
+        wide = part.pivot(index="datum", columns="statistic", values="value").sort_index()
+        times = part.groupby("datum")["time"].first().to_numpy()
+        weights = bootstrap.block_weights(len(wide), length_of(times), seed)
+        plain = np.full((1, len(wide)), 1 / len(wide))
+        means = bootstrap.resampled_means(wide.to_numpy(float), np.concatenate([plain, weights]))
+        low, high = bootstrap.interval(means[1:])
+        for column, statistic in enumerate(wide.columns):
+            name = f"{split}_loss" if statistic == "loss" else str(statistic)
+            if split == "test" or statistic == "loss":
+                yield name, Score(*(float(one[column]) for one in (means[0], low, high)))
+
+
+def length_of(times: Shaped[np.ndarray, " datum"]) -> int:
+    """How many neighbours are alike: those of 10 days, of images (whose times are empty) one."""
+    dated = all(isinstance(time, str) and time for time in times)
+    return bootstrap.block_length(times.astype("datetime64[s]")) if dated else 1
+
+
+def days_alike(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
+    """A number for each ten days, as blocks of real states."""
+    seconds = iso_times(time).astype("datetime64[s]").astype(int)
+    return (seconds // int(bootstrap.BLOCK_DAYS * 86400)).astype(int)
+
+
+def active_units(means: Float[np.ndarray, "datum latent"]) -> int:
+    """Components whose posterior mean varies over data: Var_x(E_q[z_i | x]) > 0.01 (Burda et al. 2016,
+    arXiv:1509.00519)."""
+    return int((means.astype(float).var(0) > ACTIVE).sum())
+
+
+def refuse_other(samples: xr.Dataset, real: xr.Dataset) -> None:
+    """Raise InputError unless samples and real states have the same variables and grid, and are of the same data."""
+    drawn_of, present = samples.attrs.get("data"), real.attrs.get("digest")
+    if None not in (drawn_of, present) and drawn_of != present:
+        raise InputError(
+            f"The samples are of a model of other data ({drawn_of}) than those they are scored against ({present}): "
+            f"train that model on these data and draw again."
+        )
+    for name in samples.data_vars:
+        if name not in real:
+            raise InputError(
+                f"The samples have the variable {name}, which the real states lack: draw again from a model of these "
+                f"data."
+            )
+        mine, theirs = samples[name].sizes, real[name].sizes
+        if any(theirs.get(dim) != size for dim, size in mine.items() if dim != "sample"):
+            raise InputError(
+                f"The samples of {name} are on another grid than the real states: draw again from a model of these "
+                f"data."
+            )

@@ -1,0 +1,151 @@
+"""A long rollout step by step: whether it stays finite, keeps its mean, spread and structure, and until when it
+knows more than the climatology."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from fieldcast.scores.spectra import NEGLIGIBLE, zonal_spectrum
+
+COLUMNS = ("step", "mean", "std", "max_abs", "spectrum_ratio", "finite")
+WILD = 3.0  # root mean square of anomalies that no weather has: its own is 1
+
+
+@np.errstate(invalid="ignore", over="ignore")  # it may have blown up
+def step_statistics(
+    x: Float[np.ndarray, "start member variable latitude longitude"],
+    truth: Float[np.ndarray, "start variable latitude longitude"] | None,
+    area: Float[np.ndarray, "latitude longitude"],
+    *,
+    reference: Float[np.ndarray, " wavenumber"] | None = None,
+    wraps: bool = True,
+) -> dict[str, float | bool]:
+    """One step of standardised anomalies x; cells of area 0 do not exist and may hold anything.
+
+    mean and std: area-weighted, over members, starts and variables; of the climatology 0, of weather 1.
+    max_abs: the largest |x|. spectrum_ratio: power of members over that of the truth at the shortest third of
+    the zonal wavelengths that the truth has, all variables together; the truth is that of this step, or, where
+    there is none, `reference` (`zonal_power` of some weather). finite: whether every value is; if not, the
+    others are infinite, and the mean is NaN. mse: of the ensemble mean; mse_climatology: of x = 0; both NaN
+    without truth.
+    """
+    exists = area > 0
+    # values are looked at in float64: squares of what is about to blow up overflow in float32
+    x = np.where(exists, x, 0.0).astype(float)
+    finite = bool(np.isfinite(x).all())
+    found: dict[str, float | bool] = dict.fromkeys(("std", "max_abs", "spectrum_ratio", "mse"), float("inf"))
+    found |= {"mean": float("nan"), "finite": finite, "mse_climatology": float("nan")}
+    if finite:
+        mean = float(area_mean(x, area))
+        deviation = float(np.sqrt(area_mean((x - mean) ** 2, area)))
+        found |= {"mean": mean, "std": deviation, "max_abs": float(np.abs(x).max())}
+        power = reference if truth is None else zonal_power(np.where(exists, truth, 0.0), area, wraps)
+        found["spectrum_ratio"] = short_waves(zonal_power(x, area, wraps), power)
+    if truth is None:
+        found["mse"] = float("nan")
+    else:
+        y = np.where(exists, truth, 0.0).astype(float)
+        found["mse_climatology"] = float(area_mean(y**2, area))
+        if finite:
+            found["mse"] = float(area_mean((x.mean(1) - y) ** 2, area))
+    order = ("mean", "std", "max_abs", "spectrum_ratio", "finite", "mse", "mse_climatology")
+    return {name: found[name] for name in order}
+
+
+def area_mean(
+    x: Float[np.ndarray, "*batch latitude longitude"], area: Float[np.ndarray, "latitude longitude"]
+) -> float:
+    """Over everything, weighted by area."""
+    return float((x * (area / area.sum())).sum() * area.size / x.size)
+
+
+def zonal_power(
+    x: Float[np.ndarray, "*batch variable latitude longitude"],
+    area: Float[np.ndarray, "latitude longitude"],
+    wraps: bool = True,
+) -> Float[np.ndarray, " wavenumber"]:
+    """Power along longitude, the sum over variables, averaged over all else; rows weighted by area, those with a
+    missing cell left out. NaN where there is no other row."""
+    complete = (area > 0).all(1)
+    if not complete.any():
+        return np.full(x.shape[-1] // 2 + 1, np.nan)
+    length = area[complete].sum(1) / area[complete].sum()
+    power = zonal_spectrum(x[..., complete, :].astype(float), length, wraps).sum((-3, -2))
+    return power.reshape(-1, power.shape[-1]).mean(0)
+
+
+def short_waves(
+    power: Float[np.ndarray, " wavenumber"], truth: Float[np.ndarray, " wavenumber"] | None
+) -> float:
+    """Ratio of powers at the shortest third of those waves that the truth has; NaN without a truth."""
+    if truth is None or not truth[1:].sum() > 0:
+        return float("nan")
+    short = third(truth, shortest=True)
+    return float(power[short].sum() / truth[short].sum())
+
+
+def third(truth: Float[np.ndarray, " wavenumber"], *, shortest: bool) -> Int[np.ndarray, " third"]:
+    """The shortest or the longest third of those waves that the truth has, by wavenumber."""
+    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
+    size = max(1, len(waves) // 3)
+    return waves[-size:] if shortest else waves[:size]
+
+
+def stability_table(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of all experiments as one: experiment, step, mean, std, max_abs, spectrum_ratio, finite."""
+    parts = [
+        table[list(COLUMNS)].assign(experiment=name)[["experiment", *COLUMNS]]
+        for name, table in stability.items()
+        if table is not None and len(table)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["experiment", *COLUMNS])
+
+
+def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What the long run of each experiment comes to, one row each.
+
+    experiment; steps: how many were taken; wild: the first at which the root mean square of the members,
+    sqrt(mean^2 + std^2), is above WILD (NaN: none); blow_up: the first that is not finite (NaN: none);
+    below_one: "MSE below 1 until step", the last before the mean squared error first reaches 1;
+    passes_climatology: the first at which it is at least the climatology's of that step (NaN: none); mean, std,
+    spectrum_ratio: of the last finite step.
+    """
+    found = []
+    for name, table in stability.items():
+        if table is None or not len(table):
+            continue
+        own = table.sort_values("step")
+        finite = own["finite"].astype(bool)
+        last = own[finite].iloc[-1] if finite.any() else own.iloc[0]
+        ends = {column: float(last[column]) for column in ("mean", "std", "spectrum_ratio")}
+        climatology = own["mse_climatology"] if "mse_climatology" in own else pd.Series(1.0, own.index)
+        size = np.hypot(own["mean"], own["std"])
+        scored = own[own["mse"].notna()]
+        above_one = first_step(scored, scored["mse"] >= 1)
+        found.append(
+            {
+                "experiment": name,
+                "steps": int(own["step"].iloc[-1]),
+                "wild": first_step(own, ~finite | (size > WILD)),
+                "blow_up": first_step(own, ~finite),
+                "below_one": last_step(scored) if np.isnan(above_one) else above_one - 1,
+                "passes_climatology": first_step(scored, scored["mse"] >= climatology.loc[scored.index]),
+                **ends,
+            }
+        )
+    horizons = ["wild", "blow_up", "below_one", "passes_climatology"]
+    return pd.DataFrame(found, columns=["experiment", "steps", *horizons, "mean", "std", "spectrum_ratio"])
+
+
+def first_step(table: pd.DataFrame, where: pd.Series) -> float:
+    """The first step at which a condition holds; NaN where it never does."""
+    return float(table.loc[where, "step"].iloc[0]) if where.any() else float("nan")
+
+
+def last_step(table: pd.DataFrame) -> float:
+    """NaN of an empty table."""
+    return float(table["step"].iloc[-1]) if len(table) else float("nan")

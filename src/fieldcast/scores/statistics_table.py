@@ -1,0 +1,137 @@
+"""The scores table: one row is the area mean of one statistic at one time. What is stored, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Shaped
+
+from fieldcast.errors import InputError
+from fieldcast.scores.statistics import POWER
+
+CELLS = ("unobserved", "all")
+STAMP = ("experiment", "seed", "data", "scored")
+
+
+def iso_times(time: xr.DataArray) -> Shaped[np.ndarray, " time"]:
+    """Times as text, "2001-02-28T00:00:00", whatever the calendar."""
+    if time.dtype.kind == "M":
+        return np.datetime_as_string(time.to_numpy(), unit="s")
+    return np.array([moment.isoformat() for moment in time.to_numpy()])
+
+
+def rows(values: Float[np.ndarray, "..."], *axes: Mapping[str, Shaped[np.ndarray, " _"]]) -> pd.DataFrame:
+    """One row a value; the place along each axis is told by columns, whose labels `axes` give."""
+    places = np.indices(values.shape)
+    columns = {
+        name: labels[place.ravel()]
+        for axis, place in zip(axes, places, strict=True)
+        for name, labels in axis.items()
+    }
+    return pd.DataFrame(columns | {"value": values.ravel()})
+
+
+def tidy(
+    values: Float[np.ndarray, "case variable cells statistic time"],
+    variables: list[str],
+    observations: xr.Dataset,
+) -> pd.DataFrame:
+    """The table of `reconstruction_statistics`, one row a value.
+
+    The statistic of observed cells stands under cells "all" only: among the unobserved ones it has no row.
+    """
+    table = rows(
+        values,
+        {
+            "pattern": observations["pattern"].to_numpy().astype(str),
+            "k": observations["k"].to_numpy().astype(float).round(6),
+        },
+        {"variable": np.array(variables)},
+        {"cells": np.array(CELLS)},
+        {"statistic": np.array(list(POWER))},
+        {"mask": observations["mask"].to_numpy(), "time": iso_times(observations["time"])},
+    )
+    columns = ["pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
+    void = (table["cells"] == "unobserved") & (table["statistic"] == "observed_squared_error")
+    return table.loc[~void, columns].reset_index(drop=True)
+
+
+def stamp(scores: pd.DataFrame, experiment: str, seed: int, data: str, scored: str) -> pd.DataFrame:
+    """Say in every row whose statistics these are, of which data, and of what: digests `data` and
+    `scored`."""
+    return scores.assign(experiment=experiment, seed=seed, data=data, scored=scored)[
+        [*STAMP, *scores.columns]
+    ]
+
+
+def refuse_other_draws(draws: xr.Dataset, what: str, stage: str, **known: int | str) -> None:
+    """Raise InputError unless the draws were made with the seed, the numbers and the digests of this run, as their
+    attributes say: scores are stamped with these."""
+    for name, value in known.items():
+        drawn = draws.attrs.get(name, "unknown")
+        if drawn != value:
+            raise InputError(
+                f"The {what} were drawn with {name} {drawn}, this run has {value}: draw them again with "
+                f"`kedro run --pipelines {stage},evaluation,reporting` and the same --env and --params."
+            )
+
+
+def scored_digest(observations: xr.Dataset, members: int) -> str:
+    """12 hexadecimal digits of what is scored: times, cases, masks, variables with their units, number of
+    members.
+
+    `members` is the number asked of stochastic models in this run, not what a deterministic one has. Only
+    statistics with the same digest may stand in one table.
+    """
+    found = hashlib.sha256()
+    for name in ("pattern", "k", "mask"):
+        found.update(str(observations[name].to_numpy().tolist()).encode())
+    found.update("".join(iso_times(observations["time"])).encode())
+    for name, values in observations.data_vars.items():
+        found.update(f"{name} {values.attrs.get('units', '')}".encode())
+        for case in range(values.sizes["case"]):
+            found.update(np.packbits(np.isfinite(values.isel(case=case).to_numpy())).tobytes())
+    found.update(f"{observations.attrs.get('digest', '')} {members}".encode())
+    return found.hexdigest()[:12]
+
+
+def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: int) -> str:
+    """`scored_digest` of forecasts: data, training split, starts and leads of the mapping `starts`, the units of the
+    variables, number of members."""
+    what = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
+    return hashlib.sha256(json.dumps([what, dict(units), members], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def scored_samples(
+    data: str, samples: int, likelihood: int, members: int, features: str = "", test: Sequence[str] = ()
+) -> str:
+    """`scored_digest` of samples: digest of the data, numbers of samples, of data whose likelihood is found and of
+    members of IWAE (K), and the hash of the features' weights: distances by other features are not comparable; first
+    and last time of the test split, where the data have times."""
+    what = json.dumps([data, samples, likelihood, members, features, *test])
+    return hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
+def error_over_time(
+    scores: pd.DataFrame, variable: str = "all", cells: str = "unobserved", pattern: str | None = None
+) -> pd.DataFrame:
+    """Root-mean-square error of the member mean at each time (rows), for each k (columns), or (pattern, k).
+
+    Units of the variable; for "all" anomaly standard deviations. These roots are to be looked at, not to be
+    averaged.
+    """
+    chosen = scores[
+        (scores["variable"] == variable)
+        & (scores["cells"] == cells)
+        & (scores["statistic"] == "squared_error")
+    ]
+    if pattern is not None:
+        chosen = chosen[chosen["pattern"] == pattern]
+    columns = ["k"] if pattern is not None else ["pattern", "k"]
+    return np.sqrt(chosen.pivot(index="time", columns=columns, values="value"))

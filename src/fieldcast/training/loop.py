@@ -1,0 +1,204 @@
+"""Fitting as a generator: it yields what is to be saved, and may be interrupted at any moment.
+
+The batch of step t, its masks and its draws are functions of (seed, t) alone; the training state holds the weights,
+their moving average, the best average so far, the optimiser's moments and the history. So a run that was killed and is
+started again goes on to bit for bit the weights of a run that was not, on the same machine's processor.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fieldcast.encoding import costs
+from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
+from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.models.core import Model, Solved, Trained
+from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.training.batches import Batches
+from fieldcast.training.options import Fit
+from fieldcast.training.state import Training, Weights, copied, learned, weights_of
+from fieldcast.training.tuning import tune
+
+LOG = logging.getLogger(__name__)
+
+
+class Saved(NamedTuple):
+    """What is saved at each yield: the state first, for the rest follows from it."""
+
+    state: bytes
+    checkpoint: bytes
+    history: pd.DataFrame
+
+
+Pack = Callable[[Mapping[str, Any]], bytes]  # header entries of the fit -> checkpoint
+
+
+@torch.no_grad()
+def validation_loss(model: Trained, task: Batches, options: Fit, seed: int, steps: int = 1) -> float:
+    """The loss of evenly spaced validation states over so many steps, under masks and draws that stay the same."""
+    index = evenly(len(task), options.validation).to(model.space.area.device)
+    total = 0.0
+    for number, rows in enumerate(index.split(options.batch)):
+        draws = RandomStreams(seed_for("validation", seed), rows, options.members, number)
+        found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=steps)
+        batch = replace(found, index=None)  # not trained on
+        total += float(model.loss(batch, draws).total) * len(rows)
+    return total / len(index)
+
+
+def fit(
+    model: Model, training: Batches, validation: Batches, options: Fit, seed: int,
+    pack: Pack, previous: bytes | None, fingerprint: str,
+) -> Iterator[Saved]:  # fmt: skip
+    """Fit a model and yield what is to be saved: now and then, and at the end.
+
+    A `previous` state of the same fingerprint is gone on from; a finished one is only unpacked.
+    """
+    tensors, header = earlier(previous, fingerprint, options.restart)
+    costs.reset_peak(training.space.area.device)
+    if isinstance(model, Solved):
+        yield solved(model, training, validation, options, seed, pack, tensors, header, fingerprint)
+    elif isinstance(model, Trained):
+        yield from descend(model, training, validation, options, seed, pack, tensors, header, fingerprint)
+    else:
+        raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
+
+
+def earlier(previous: bytes | None, fingerprint: str, restart: bool) -> tuple[Weights, dict[str, Any]]:
+    """Tensors and header of a state to go on from; both empty where there is none."""
+    tensors, header = unpack_state(None if restart else previous, "The training state")
+    if header and header["fingerprint"] != fingerprint:
+        LOG.warning(
+            "The configuration, the data or Fieldcast changed since the last training: it is trained afresh."
+        )
+        return {}, {}
+    return tensors, header
+
+
+def solve(
+    model: Solved, training: Batches, validation: Batches, options: Fit, seed: int
+) -> list[dict[str, Any]]:
+    """The closed-form solution, tuned on validation data; returns the trials."""
+    model.solve(training.states())
+    return tune(model, validation, options, seed)
+
+
+def solved(
+    model: Solved, training: Batches, validation: Batches, options: Fit, seed: int,
+    pack: Pack, tensors: Weights, header: Mapping[str, Any], fingerprint: str,
+) -> Saved:  # fmt: skip
+    """State, checkpoint and trials of a closed-form solution."""
+    if header:
+        LOG.info("Fitted before, and nothing changed since.")
+        model.load_state_dict(tensors)
+        history, spent = header["history"], header["costs"]
+    else:
+        begin = time.perf_counter()
+        history = solve(model, training, validation, options, seed)
+        seconds = round(time.perf_counter() - begin, 2)
+        spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
+    state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "fingerprint": fingerprint})
+    known = {"costs": spent, "tuned": model.chosen(), "finished": True, "fingerprint": fingerprint}
+    return Saved(state, pack(known), pd.DataFrame(history))
+
+
+def descend(
+    model: Trained, training: Batches, validation: Batches, options: Fit, seed: int,
+    pack: Pack, tensors: Weights, header: Mapping[str, Any], fingerprint: str,
+) -> Iterator[Saved]:  # fmt: skip
+    """Gradient steps."""
+    run = Training(model, options, seed)
+    if header and not run.knows(tensors):
+        LOG.warning("The last training was of a network with other weights: it is trained afresh.")
+    elif header:
+        run.resume(tensors, header)
+        LOG.info("Trained to step %d before: %s.", run.step, "nothing to do" if run.finished else "going on")
+    if run.finished:
+        yield saved(run, pack, fingerprint)
+        return
+    last = time.monotonic()
+    with tqdm(total=options.steps, initial=run.step, unit="step", disable=None, leave=False) as bar:
+        for _ in stretches(run, training, validation, bar):
+            if run.finished:
+                model.load_state_dict(run.best, strict=False)
+                if model.choices:
+                    run.history += rows_of_tuning(run.step, tune(model, validation, options, seed))
+                run.best = copied(learned(model))
+            if run.finished or time.monotonic() - last >= options.save_every:
+                yield saved(run, pack, fingerprint)
+                last = time.monotonic()
+
+
+def rows_of_tuning(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was tried after so many steps as rows of a history: its score is no validation loss."""
+    return [
+        {("tuning" if key == "validation" else key): value for key, value in row.items()} | {"step": step}
+        for row in trials
+    ]
+
+
+def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) -> Iterator[None]:
+    """Train, and yield after each row of the history."""
+    model, options, device = run.model, run.options, run.parameters[0].device
+    groups, lossy = model.groups(), half_precision(options, device)
+    loss = torch.compile(model.loss) if options.compile else model.loss
+    while not run.finished:
+        begin, count = time.perf_counter(), 0
+        sums: dict[str, Tensor | float] = {}
+        model.train()
+        while count == 0 or (
+            run.step % options.report_every and run.step < options.steps and not run.late(begin)
+        ):
+            index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)
+            draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
+            rollout, walked = run.rollout
+            batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=walked + rollout)
+            with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
+                terms = loss(replace(batch, walked=walked), draws)
+            run.update(terms.total)
+            for name, value in {"loss": terms.total, **terms.parts}.items():
+                sums[name] = sums.get(name, 0.0) + value.detach()
+            count += 1
+            bar.update()
+        costs.wait(device)
+        run.stepping += time.perf_counter() - begin
+        model.eval()
+        with weights_of(model, run.average):
+            score = validation_loss(model, validation, options, run.seed, run.validated)
+        run.seconds += time.perf_counter() - begin
+        run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
+        run.record({name: float(value) / count for name, value in sums.items()}, score)
+        bar.n = run.step  # which may have gone on to the rollouts
+        bar.set_postfix(validation=f"{score:.4f}")
+        yield
+
+
+def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
+    """State, the checkpoint of the best weights so far, and the history."""
+    model = run.model
+    spent = {
+        "train_steps": run.step - run.skipped,
+        "train_seconds": round(run.seconds, 2),
+        "step_ms": round(1000 * run.stepping / max(run.step - run.skipped, 1), 3),
+        "peak_mb": run.peak_mb,
+    }
+    known = {"costs": spent, "step": run.step, "best_step": run.best_step, "finished": run.finished}
+    with weights_of(model, run.best):
+        checkpoint = pack({**known, "tuned": model.chosen(), "fingerprint": fingerprint})
+    return Saved(run.state(fingerprint), checkpoint, pd.DataFrame(run.history))
+
+
+def half_precision(options: Fit, device: torch.device) -> bool:
+    """bfloat16 where asked for, or where a GPU has it and nothing was said."""
+    if options.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return options.precision == "bfloat16"

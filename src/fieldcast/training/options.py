@@ -1,0 +1,56 @@
+"""What a user can set of training, checked before anything runs."""
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fieldcast.encoding.options import STRICT, Limits
+
+
+@dataclass(frozen=True, config=STRICT)
+class Fit:
+    """How a model is fitted. A model solved in closed form uses `tuning` and `restart` alone."""
+
+    steps: Annotated[int, Field(ge=1)] = 2000
+    minutes: Annotated[float, Field(gt=0)] | None = (
+        None  # of training; where they end it, the result depends on the machine's speed
+    )
+    batch: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = (
+        0.05  # share of the steps; the learning rate rises, then a cosine
+    )
+    clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the moving average of the weights
+    members: Annotated[int, Field(ge=2)] = 2  # draws a datum of a loss that scores an ensemble
+    rollout: Annotated[int, Field(ge=1)] = 1  # steps that a forecast is trained over at the end ...
+    rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # ... which is this share of the training
+    walked: Annotated[int, Field(ge=0)] = (
+        0  # steps before them, at most, without loss; for half of the batches
+    )
+    report_every: Annotated[int, Field(ge=1)] = (
+        100  # steps between two rows of the history, each with a validation
+    )
+    patience: Annotated[int, Field(ge=1)] = (
+        10  # validations without improvement before training goes on to its rollouts, or stops
+    )
+    validation: Annotated[int, Field(ge=1)] = 64  # states scored at each validation
+    save_every: Annotated[float, Field(ge=0)] = 30.0  # seconds between two saves of the training state
+    tuning: Annotated[int, Field(ge=1)] = 128  # validation states on which choices are tuned
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
+    restart: bool = False  # forget an earlier training state
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest rollout that is seen."""
+        return self.walked + self.rollout
+
+    def capped(self, limits: "Limits") -> "Fit":
+        """The options in force under the limits."""
+        steps, validation = limits.cap("steps", self.steps), limits.cap("T", self.validation)
+        every, tuning = min(self.report_every, steps), limits.cap("T", self.tuning)
+        return replace(self, steps=steps, report_every=every, validation=validation, tuning=tuning)

@@ -1,0 +1,230 @@
+"""Training from data sets: what a recipe and some fields become, as files to be saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import xarray as xr
+
+from fieldcast import provenance
+from fieldcast.encoding.anomalies import FieldCodec, space_of
+from fieldcast.encoding.checkpoint import FORMAT, Codec, pack, read_header, unpack
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.states import AnyDayCodec, ImageCodec, space_of_images
+from fieldcast.errors import InputError
+from fieldcast.fields.splits import select
+from fieldcast.lineage import differences
+from fieldcast.models.core import Model, Solved, Space, Trained, build, place
+from fieldcast.models.image_transforms import Treatment
+from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.stepped import Stepped
+from fieldcast.models.vae import VAE
+from fieldcast.training.batches import Batches, ForecastWindows, ReconstructionBatches, StateBatches
+from fieldcast.training.loop import Saved, fit, solve
+from fieldcast.training.options import Fit
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what a fitted model is, beside the data."""
+
+    task: str
+    model: Mapping[str, Any]
+    fit: Fit
+    sparsification: Sparsification
+    seed: int
+    limits: Limits
+    device: str
+    treatment: Treatment = "threshold"  # of images
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
+
+    @property
+    def masks(self) -> Sparsification | None:
+        """Of a model of sparse fields."""
+        return self.sparsification if self.task == "reconstruct" else None
+
+    def fingerprint(self, data: str, base: str) -> str:
+        """12 hex digits of the recipe, the data, the base and the format of what is stored."""
+        known = {**asdict(self), **decided(self.fit, self.limits, self.masks)}
+        known.pop("limits")  # the fit's options are under them already
+        if self.masks is None:
+            known.pop("sparsification")
+        if self.task != "sample":
+            known.pop("treatment")
+        known |= {"device": choose_device(self.device).type, "data": data, "base": base}
+        known["format"] = (
+            FORMAT  # with another version's random numbers a training would not go on as it began
+        )
+        return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def decided(fit: Fit, limits: Limits, masks: Sparsification | None = None) -> dict[str, Any]:
+    """What the options decide of a fitted model, as its checkpoint holds it: not how often it is saved, nor whether it
+    starts afresh, nor what it is tested on. `masks`: of a model of sparse fields."""
+    known: dict[str, Any] = {"fit": asdict(fit.capped(limits))}
+    for name in ("save_every", "restart"):
+        known["fit"].pop(name)
+    if masks is not None:
+        known["sparsification"] = asdict(masks)
+        for name in ("cases", "times", "masks"):
+            known["sparsification"].pop(name)
+    return dict(json.loads(json.dumps(known)))  # as a header gives it back: its tuples are lists
+
+
+def train(
+    recipe: Recipe, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset,
+    splits: Mapping[str, Any], earlier: bytes | None, base: bytes | None = None,
+) -> Iterator[Saved]:  # fmt: skip
+    """Fit the model of a recipe to the training split; `base` is the checkpoint of its closed-form part.
+
+    Raises
+    ------
+    InputError
+        For a model that cannot be built or does not fit the task, a device that is not there, a base of another model
+        or other data.
+    """
+    codec, space = bridge(recipe, fields, climatology, normalisation)
+    space = space.to(choose_device(recipe.device))
+    model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
+    options = recipe.fit.capped(recipe.limits)
+    check_forecaster(recipe, model)
+    warn_of_warm_up(recipe, model)
+    training, validation = (
+        task(select(fields, splits, name), codec, space, recipe, model.history, name)
+        for name in ("train", "validation")
+    )
+    if isinstance(model, Trained) and isinstance(training, StateBatches):
+        states = next(training.states())
+        model.prepare(states, RandomStreams(seed_for("preparation", recipe.seed), states.index))
+    chosen = decided(recipe.fit, recipe.limits, recipe.masks)
+    fitted_to = {"data": fields.attrs["digest"], "splits": dict(splits), "seed": recipe.seed}
+    for part in closed_form_parts(model):
+        if base is None:
+            solve(part, training, validation, options, recipe.seed)
+        else:
+            masks = {"sparsification": chosen.get("sparsification")}
+            take(part, base, {"model": recipe.model.get("base"), **fitted_to, **masks})
+    header = {
+        "task": recipe.task, "model": dict(recipe.model), **chosen, **fitted_to,
+        "source": fields.attrs["source"], **provenance.code(),
+    }  # fmt: skip
+    data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
+    of_base = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]
+    fingerprint = recipe.fingerprint(data, of_base)
+    yield from fit(
+        model, training, validation, options, recipe.seed,
+        lambda known: pack(model, codec, {**header, **known}), earlier, fingerprint,
+    )  # fmt: skip
+
+
+def check_forecaster(recipe: Recipe, model: Model) -> None:
+    """One sentence for a trained model that cannot forecast, or that cannot be trained over rollouts as `fit` asks."""
+    if not isinstance(model, Trained):
+        return
+    kind = recipe.model["type"]
+    if recipe.task == "forecast" and not model.history:
+        raise InputError(
+            f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
+        )
+    rolls = isinstance(model, Stepped) and model.model.rolls
+    if recipe.fit.longest > 1 and not (recipe.task == "forecast" and rolls):
+        raise InputError(
+            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a `compare`: "
+            "leave them out."
+        )
+
+
+def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
+    """A warning where a VAE is trained no longer than the weight of its KL divergence takes to rise."""
+    ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, VAE)]
+    if max(ends, default=0) >= recipe.fit.steps:
+        LOG.warning(
+            "kl_warm_up ends at step %d, and fit.steps is %d: the VAE never learns its prior; train it longer, or "
+            "lower kl_warm_up.", max(ends), recipe.fit.steps,
+        )  # fmt: skip
+
+
+def bridge(
+    recipe: Recipe, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
+) -> tuple[Codec, Space]:
+    """What brings the data to the model of a task, and where states live.
+
+    Raises
+    ------
+    InputError
+        For images, of any task but `sample`.
+    """
+    if recipe.task != "sample":
+        codec = FieldCodec.of(fields, climatology, normalisation)
+        return codec, space_of(fields, climatology, normalisation)
+    if "sample" in fields.dims:
+        return ImageCodec(recipe.treatment, fields.attrs["levels"]), space_of_images(fields)
+    return AnyDayCodec.of(fields, normalisation), space_of(fields, climatology, normalisation)
+
+
+def task(
+    fields: xr.Dataset, codec: Codec, space: Space, recipe: Recipe, history: int, split: str
+) -> Batches:  # fmt: skip
+    """A split as the task sees it, on the device; cells that never exist are at the climatology.
+
+    Raises
+    ------
+    InputError
+        For a split that does not hold one window of a forecast.
+    """
+    device = space.area.device
+    if not isinstance(codec, FieldCodec):
+        label = torch.from_numpy(fields["label"].values).to(device) if "label" in fields.coords else None
+        return StateBatches(codec.encode(fields).to(device), label, space, codec, split != "train")
+    x, day = torch.nan_to_num(codec.encode(fields)).to(device), codec.days(fields["time"]).to(device)
+    if recipe.task == "reconstruct":
+        return ReconstructionBatches(x, day, space, recipe.sparsification)
+    segment = torch.from_numpy(fields["segment"].values).to(device)
+    windows = ForecastWindows(x, day, segment, space, history, recipe.fit.longest)
+    if not len(windows):
+        raise InputError(
+            f"a forecast from {history} states over {windows.steps} steps needs a stretch of more times "
+            f"than the split from {fields['time'].values[0]} has: give it more, or set fit.rollout and "
+            "fit.walked lower."
+        )
+    return windows
+
+
+def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
+    """A model whose first weights are a function of the seed; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # weights are made on the processor
+        model: Model = build(config, space, wanted=Model)
+    return model
+
+
+def closed_form_parts(model: Model) -> list[Solved]:
+    """What a trained model holds that is solved beforehand, such as the base of a correction."""
+    return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
+
+
+def take(part: Solved, base: bytes, asked: Mapping[str, Any]) -> None:
+    """The state of another experiment's model, which must be fitted as is asked: the model that the recipe is built on,
+    to these data."""
+    found = unpack(base, "the checkpoint named by 'base'")
+    for key, before, now in differences({name: found.header.get(name) for name in asked}, asked):
+        if key.partition(".")[0] == "model":
+            held, wanted = found.header["model"], asked["model"]
+            raise InputError(f"base: holds the model {held}, but model.base is {wanted}: make them the same.")
+        raise InputError(
+            f"base: was fitted with {key} {before}, this run has {now}: fit it again first, with the same --env and "
+            "--params."
+        )
+    part.load_state_dict(found.model.state_dict())

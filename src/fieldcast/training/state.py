@@ -1,0 +1,172 @@
+"""A model on its way through training: everything that a training state holds, and one step of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fieldcast.encoding.checkpoint import pack_bytes
+from fieldcast.errors import InputError
+from fieldcast.models.core import Solved, Trained
+from fieldcast.training.options import Fit
+
+LOG = logging.getLogger(__name__)
+TOO_LATE = "fit.minutes: %g minutes ended the training at step %d of %d."
+
+Weights = dict[str, Tensor]
+KEPT = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history")
+
+
+def learned(model: Trained) -> Weights:
+    """The state of a model without its closed-form parts, which are as they were before training."""
+    solved = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, Solved))
+    return {k: v for k, v in model.state_dict().items() if not k.startswith(solved)}
+
+
+def copied(weights: Weights) -> Weights:
+    """Weights that do not follow the model."""
+    return {name: value.clone() for name, value in weights.items()}
+
+
+@contextmanager
+def weights_of(model: Trained, weights: Weights) -> Iterator[None]:
+    """The model with other weights for a while."""
+    own = copied(learned(model))
+    model.load_state_dict(weights, strict=False)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own, strict=False)
+
+
+class Training:
+    """A model on its way: everything that a training state holds."""
+
+    def __init__(self, model: Trained, options: Fit, seed: int):
+        self.model, self.options, self.seed = model, options, seed
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+        )
+        self.average = copied(learned(model))
+        self.best, self.best_loss, self.best_step = copied(self.average), math.inf, 0
+        self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False
+        self.skipped = 0  # steps left out because nothing improved before the rollouts
+        self.history: list[dict[str, float]] = []
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
+        warm = self.options.warm_up * self.options.steps
+        if self.step < warm:
+            return self.options.learning_rate * (self.step + 1) / warm
+        part = (self.step - warm) / max(1.0, self.options.steps - warm)
+        return self.options.learning_rate * (1 + math.cos(math.pi * part)) / 2
+
+    @property
+    def first_rollout(self) -> int:
+        """The step from which the loss is over rollouts."""
+        options = self.options
+        return math.ceil((1 - options.rollout_share) * options.steps) if options.longest > 1 else 0
+
+    @property
+    def rollout(self) -> tuple[int, int]:
+        """Steps that the loss of this step is over, and how many it walks before: half of the time none, else any."""
+        if self.step < self.first_rollout:
+            return 1, 0
+        random, most = Random(f"{self.seed} {self.step}"), self.options.walked
+        return self.options.rollout, random.randint(1, most) if most and random.random() < 0.5 else 0
+
+    @property
+    def validated(self) -> int:
+        """Steps that a validation is over: one, until the loss was of rollouts."""
+        return self.options.longest if self.step > self.first_rollout else 1
+
+    def late(self, begin: float | None = None) -> bool:
+        """Whether the clock ends the training, counting what has passed since `begin` too."""
+        since = 0.0 if begin is None else time.perf_counter() - begin
+        return self.options.minutes is not None and self.seconds + since >= 60 * self.options.minutes
+
+    def update(self, loss: Tensor) -> None:
+        """One step of AdamW, and of the average: its decay grows with the step, so that the start is soon forgotten."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(self.options.average, (1 + self.step) / (10 + self.step))
+        for name, value in learned(self.model).items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def record(self, parts: Mapping[str, float], loss: float) -> None:
+        """A row of the history; the average of the weights is kept where the validation is the best so far."""
+        over = {"validation_steps": self.validated} if self.options.longest > 1 else {}
+        self.history.append(
+            {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss, **over}
+        )
+        if not math.isfinite(loss) and not math.isfinite(self.best_loss):
+            raise InputError("the training diverged before its first validation: lower fit.learning_rate.")
+        if self.best_step <= self.first_rollout < self.step:
+            self.best_loss = math.inf  # so far it was of single steps
+        if loss < self.best_loss:
+            self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
+        options = self.options
+        waiting = options.patience * options.report_every
+        if self.step < self.first_rollout and self.step - self.best_step >= waiting:
+            # what single steps teach is learned: on to the rollouts, from the best weights
+            self.skipped, self.step = self.first_rollout - self.step, self.first_rollout
+            self.model.load_state_dict(self.best, strict=False)
+            self.average = copied(self.best)
+        idle = self.step - max(self.best_step, self.first_rollout) >= waiting
+        lost = not math.isfinite(loss)  # the best weights so far are kept
+        late = self.late()
+        if late and self.step < options.steps:
+            LOG.warning(TOO_LATE, options.minutes, self.step, options.steps)
+        self.finished = self.step >= options.steps or idle or late or lost
+
+    def state(self, fingerprint: str) -> bytes:
+        """One file with everything."""
+        tensors = {f"model.{k}": v for k, v in learned(self.model).items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for number, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        header = {name: getattr(self, name) for name in KEPT}
+        best_loss = self.best_loss if math.isfinite(self.best_loss) else None
+        return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
+
+    def knows(self, tensors: Weights) -> bool:
+        """Whether a state holds the weights that this model has: another version of the code may have named others."""
+        return {f"model.{name}" for name in learned(self.model)} == {
+            name for name in tensors if name.startswith("model.")
+        }
+
+    def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        parts: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            part, _, key = name.partition(".")
+            parts[part][key] = tensor.to(self.parameters[0].device)
+        self.model.load_state_dict(parts["model"], strict=False)
+        self.average, self.best = parts["average"], parts["best"]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in parts["optimiser"].items():
+            number, _, key = name.partition(".")
+            moments.setdefault(int(number), {})[key] = tensor.cpu() if key == "step" else tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
+        self.peak_mb, self.stepping, self.skipped = header["peak_mb"], header["stepping"], header["skipped"]
+        self.best_step, self.history = header["best_step"], list(header["history"])
+        self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]

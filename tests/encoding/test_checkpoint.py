@@ -1,0 +1,120 @@
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fieldcast.encoding.checkpoint import origin, pack, unpack
+from fieldcast.errors import InputError
+from fieldcast.models.core import Context, build
+from fieldcast.models.random_streams import RandomStreams
+
+CONFIG = {"type": "vae.VAE", "latent": 4}
+
+
+@pytest.fixture
+def made(world):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build(CONFIG, world.space)
+    return model, pack(model, world.codec, {"model": CONFIG, "note": "a test"})
+
+
+def context(space):
+    observed = torch.ones(2, *space.state)
+    return Context(2, observed=observed, mask=observed > 0, day=torch.zeros(2))
+
+
+def test_a_model_rebuilt_from_its_file_draws_the_same(world, made):
+    model, data = made
+    found = unpack(data)
+    a, b = (
+        m.sample(context(world.space), RandomStreams(0, torch.arange(2), 3)) for m in (model, found.model)
+    )
+    assert torch.equal(a, b)
+    assert found.header["note"] == "a test"
+    assert found.codec.attrs == world.codec.attrs
+    assert (found.codec.climatology == world.codec.climatology).all()
+
+
+def test_the_weights_may_be_drawn_from_in_another_way(world, made):
+    noisy = unpack(made[1], model={**CONFIG, "likelihood_noise": True}).model
+    assert noisy.likelihood_noise
+    with pytest.raises(InputError, match="not those of the model asked for"):
+        unpack(made[1], model={**CONFIG, "latent": 5})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:100],
+        lambda data: b"",
+        lambda data: b"not a checkpoint at all",
+        lambda data: data[:-5] + bytes([data[-5] ^ 1]) + data[-4:],  # one bit of a weight
+        lambda data: data.replace(b"a test", b"a text"),  # a word of the header
+    ],
+)
+def test_a_damaged_file_is_one_sentence(made, spoil):
+    with pytest.raises(InputError) as raised:
+        unpack(spoil(made[1]), "x/checkpoint.safetensors")
+    assert "x/checkpoint.safetensors" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def a_weight(model, codec):
+    next(model.parameters()).view(-1)[3] = torch.nan
+    return codec
+
+
+def the_climatology(model, codec):
+    climatology = codec.climatology.copy()
+    climatology[17, 0, 2, 3] = np.inf
+    return replace(codec, climatology=climatology)
+
+
+def a_statistic(model, codec):
+    return replace(codec, deviation=np.full_like(codec.deviation, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [(a_weight, "model."), (the_climatology, "codec.climatology"), (a_statistic, "codec.deviation")],
+)
+def test_numbers_that_are_not_finite_are_one_sentence(world, made, spoil, name):
+    """Such a file is whole, as its digest says; what is drawn from it would be NaN, or worse."""
+    model = deepcopy(made[0])
+    with torch.no_grad():
+        codec = spoil(model, world.codec)
+    with pytest.raises(InputError, match=rf"^x.safetensors holds numbers .* not finite .{name}") as raised:
+        unpack(pack(model, codec, {"model": CONFIG}), "x.safetensors")
+    assert "train the experiment again" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_cells_that_do_not_exist_need_no_climatology(world, made):
+    exists = world.space.exists.clone()
+    exists[2, 3] = False
+    model = build(CONFIG, replace(world.space, exists=exists))
+    data = pack(model, the_climatology(model, world.codec), {"model": CONFIG})
+    assert unpack(data).codec.climatology[17, 0, 2, 3] == np.inf
+
+
+def test_an_origin_is_of_the_tensors_and_of_the_model_alone(world, made):
+    """What a run cost, or which version made it, is not what draws depend on."""
+
+    def of(data, model=CONFIG):
+        return origin(unpack(data).header, model)
+
+    model, data = made
+    again = pack(model, world.codec, {"model": CONFIG, "note": "another"})
+    assert again != data and of(again) == of(data)
+    assert of(data, {**CONFIG, "likelihood_noise": True}) != of(data)
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1e-3
+    assert of(pack(model, world.codec, {"model": CONFIG, "note": "a test"})) != of(data)
+
+
+def test_a_checkpoint_of_another_version_has_no_origin():
+    with pytest.raises(InputError, match="is not of this version of Fieldcast"):
+        origin({"model": CONFIG}, CONFIG)

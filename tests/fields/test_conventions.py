@@ -1,0 +1,255 @@
+"""The variety of real files: each is the same weather in another dress, and each comes out the same."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields.conventions import select_variables, static, time_varying, to_contract
+
+Make = Callable[..., xr.Dataset]
+DIMS = ("time", "latitude", "longitude")
+
+
+def with_levels(data: xr.Dataset, name: str = "level", scale: float = 1.0) -> xr.Dataset:
+    levels = xr.concat([data["msl"], 2 * data["msl"]], dim=name).assign_coords(
+        {name: [500 * scale, 850 * scale]}
+    )
+    if scale != 1:
+        levels[name].attrs["units"] = "Pa"
+    return levels.rename("geopotential").assign_attrs(long_name="Geopotential").to_dataset()
+
+
+DRESSES: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "valid_time": lambda d: d.rename(time="valid_time"),
+    "lat and lon": lambda d: d.rename(latitude="lat", longitude="lon"),
+    "names only by attributes": lambda d: d.rename(latitude="rows", longitude="columns", time="epoch"),
+    "names without attributes": lambda d: (
+        d.rename(latitude="lat", longitude="lon")
+        .drop_attrs(deep=False)
+        .assign_coords(lat=d["latitude"].values, lon=d["longitude"].values)
+    ),
+    "other order": lambda d: d.transpose("longitude", "time", "latitude"),
+    "float64": lambda d: d.astype(np.float64),
+    "number of one": lambda d: d.expand_dims(number=[0]),
+    "expver coordinate": lambda d: d.assign_coords(expver=("time", ["0001"] * d.sizes["time"]), number=0),
+    "expver dimension": lambda d: xr.concat(
+        [d.where(d["time"] < d["time"][20]), d.where(d["time"] >= d["time"][20])], dim="expver"
+    ).assign_coords(expver=[1, 5]),
+    "coordinates apart from dimensions": lambda d: (
+        d.rename(latitude="y", longitude="x", time="t")
+        .reset_index(["y", "x", "t"])
+        .rename(y="lat", x="lon", t="date")
+    ),
+    "bounds": lambda d: d.assign(
+        time_bnds=(("time", "bnds"), np.stack([d["time"].values] * 2, axis=1)),
+        lat_bnds=(("latitude", "bnds"), np.zeros((d.sizes["latitude"], 2))),
+    ),
+    "cfgrib": lambda d: d.assign_coords(valid_time=("time", d["time"].values), step=pd.Timedelta(0)),
+}
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+def test_the_same_weather_in_another_dress(make_weather: Make, dress: str) -> None:
+    data = make_weather(times=40)
+    found = to_contract(DRESSES[dress](data).chunk())
+    for name in ("t2m", "msl"):
+        assert found[name].dims == DIMS and found[name].dtype == np.float32 and found[name].chunks is not None
+        assert np.array_equal(found[name], data[name])
+        assert found[name].attrs["units"] == data[name].attrs["units"]
+    assert set(found.coords) == set(DIMS) and set(found.data_vars) == {"t2m", "msl"}
+    assert all(np.array_equal(found[dim], data[dim]) for dim in DIMS)
+    assert found["latitude"].attrs["units"] == "degrees_north"
+
+
+@pytest.mark.parametrize(("name", "scale"), [("level", 1.0), ("pressure_level", 1.0), ("plev", 100.0)])
+def test_levels_become_variables(make_weather: Make, name: str, scale: float) -> None:
+    data = make_weather(times=40)
+    found = to_contract(with_levels(data, name, scale))
+    assert list(found.data_vars) == ["z500", "z850"]
+    assert (
+        np.array_equal(found["z850"], 2 * data["msl"])
+        and found["z500"].attrs["long_name"] == "Geopotential at 500"
+    )
+    assert list(to_contract(with_levels(data), levels=[850.0]).data_vars) == ["z850"]
+
+
+def test_variables_are_found_by_any_of_their_names(make_weather: Make) -> None:
+    data = xr.merge([with_levels(make_weather()), make_weather().rename(t2m="2m_temperature")])
+    for wanted, names in {
+        "z500": ["z500"], "geopotential500": ["z500"], "geopotential": ["z500", "z850"],
+        "z": ["z500", "z850"],
+        "2m_temperature": ["t2m"], "t2m": ["t2m"], "msl": ["msl"],
+    }.items():  # fmt: skip
+        found = to_contract(data, wanted=[wanted])
+        assert list(select_variables(found, [wanted], "it").data_vars) == names
+    ordered = to_contract(data, wanted=["t2m", "z850"])
+    assert list(select_variables(ordered, ["t2m", "z850"], "it").data_vars) == ["t2m", "z850"]
+    with pytest.raises(InputError, match="variable '2m_temperatur' is not in it: the nearest is '2m_temp"):
+        select_variables(to_contract(data), ["2m_temperatur"], "it")
+
+
+def test_static_variables_stay(make_weather: Make) -> None:
+    data = make_weather()
+    data["orography"] = data["t2m"][0].drop_vars("time").assign_attrs(units="m")
+    found = to_contract(data)
+    assert static(found) == ["orography"] and time_varying(found) == ["t2m", "msl"]
+
+
+def test_one_time_a_file(make_weather: Make) -> None:
+    found = to_contract(make_weather().isel(time=3))
+    assert found.sizes["time"] == 1 and found["t2m"].dims == DIMS
+
+
+def curvilinear(data: xr.Dataset) -> xr.Dataset:
+    y, x = xr.broadcast(data["latitude"], data["longitude"])
+    renamed = data.drop_vars(["latitude", "longitude"]).rename(latitude="y", longitude="x")
+    return renamed.assign_coords(lat=(("y", "x"), y.values, {"units": "degrees_north"}),
+                                 lon=(("y", "x"), x.values, {"units": "degrees_east"}))  # fmt: skip
+
+
+def points(data: xr.Dataset) -> xr.Dataset:
+    stacked = data.stack(cell=["latitude", "longitude"]).reset_index("cell")
+    return stacked.reset_coords().set_coords(["latitude", "longitude"])
+
+
+def described(name: str, **attrs: str) -> Callable[[xr.Dataset], xr.Dataset]:
+    """The coordinates as `lat` and `lon`, the one of `name` with these attributes."""
+
+    def dress(data: xr.Dataset) -> xr.Dataset:
+        data = data.rename(latitude="lat", longitude="lon")
+        data[name].attrs = attrs
+        return data
+
+    return dress
+
+
+def mapped(kind: str) -> Callable[[xr.Dataset], xr.Dataset]:
+    """All variables on a grid mapping of this kind (CF, section 5.6)."""
+
+    def dress(data: xr.Dataset) -> xr.Dataset:
+        for name in data.data_vars:
+            data[name].attrs["grid_mapping"] = "crs"
+        return data.assign(crs=((), 0, {"grid_mapping_name": kind}))
+
+    return dress
+
+
+def crs(key: str, text: str, name: str | None = "crs") -> Callable[[xr.Dataset], xr.Dataset]:
+    """A grid mapping that only a text describes, as rioxarray and GDAL write it; coordinates without units."""
+
+    def dress(data: xr.Dataset) -> xr.Dataset:
+        data = data.rename(latitude="lat", longitude="lon")
+        for axis in ("lat", "lon"):
+            data[axis].attrs = {}
+        for variable in data.data_vars if name else ():
+            data[variable].encoding["grid_mapping"] = name
+        return data.assign_coords({name or "spatial_ref": ((), 0, {key: text})})
+
+    return dress
+
+
+PROJECTED = 'PROJCS["WGS 84 / UTM zone 33N",GEOGCS["WGS 84",DATUM["WGS_1984"]]]'
+GEOGRAPHIC = 'GEOGCS["WGS 84",DATUM["WGS_1984"],UNIT["degree",0.0174532925199433]]'
+
+
+@pytest.mark.parametrize("units", ["radians", "radian", "rad"])
+def test_radians_become_degrees(make_weather: Make, units: str) -> None:
+    data = make_weather(times=40)
+    radians = data.assign_coords(
+        {axis: np.deg2rad(data[axis]).assign_attrs(units=units) for axis in DIMS[1:]}
+    )
+    found = to_contract(radians.rename(latitude="lat", longitude="lon"))
+    for axis in DIMS[1:]:
+        np.testing.assert_allclose(found[axis], data[axis], atol=1e-10)
+        assert found[axis].attrs["units"].startswith("degrees_")
+    assert np.array_equal(found["t2m"], data["t2m"])
+
+
+def test_a_grid_mapping_of_latitudes_and_longitudes_is_fine(make_weather: Make) -> None:
+    data = make_weather(times=40)
+    xr.testing.assert_equal(to_contract(mapped("latitude_longitude")(data)), to_contract(data))
+    for key in ("crs_wkt", "spatial_ref"):
+        xr.testing.assert_equal(to_contract(crs(key, GEOGRAPHIC)(data)), to_contract(data))
+
+
+REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
+    "kilometres": (
+        described("lat", units="km"),
+        "the latitude 'lat' of it is in 'km', not in degrees: convert",
+    ),
+    "metres": (
+        described("lon", units="m"),
+        "the longitude 'lon' of it is in 'm', not in degrees: convert it, or, if the grid is projected, interp",
+    ),
+    "rotated pole": (
+        described("lat", standard_name="grid_latitude", units="degrees"),
+        "the latitude 'lat' of it is a grid_latitude (its standard_name), not a latitude on the globe: interp",
+    ),
+    "projection": (
+        described("lon", standard_name="projection_x_coordinate"),
+        "'lon' of it is a projection_x_coordinate",
+    ),
+    "rotated grid mapping that was left behind": (
+        lambda d: d.assign(t2m=d["t2m"].assign_attrs(grid_mapping="rotated_pole")),
+        "variable 't2m' of it is on a grid of the kind rotated_pole (its grid_mapping 'rotated_pole'): int",
+    ),
+    "rotated grid mapping": (
+        mapped("rotated_latitude_longitude"),
+        "variable 't2m' of it is on a grid of the kind rotated_latitude_longitude (its grid_mapping 'crs'): int",
+    ),
+    "projection in a text": (
+        crs("crs_wkt", PROJECTED),
+        "variable 't2m' of it is on a projected grid (its grid_mapping 'crs'): int",
+    ),
+    "projection in another text": (
+        crs("spatial_ref", 'PROJCRS["ETRS89 / LAEA Europe",BASEGEOGCRS["ETRS89"]]'),
+        "variable 't2m' of it is on a projected grid (its grid_mapping 'crs'): int",
+    ),
+    "rotated pole in a text": (
+        crs("crs_wkt", 'GEOGCRS["x",BASEGEOGCRS["WGS 84"],DERIVINGCONVERSION["Pole rotation"]]'),
+        "variable 't2m' of it is on a rotated grid (its grid_mapping 'crs'): int",
+    ),
+    "projection that no variable names": (
+        crs("crs_wkt", PROJECTED, name=None),
+        "variable 't2m' of it is on a projected grid (its grid_mapping 'spatial_ref'): int",
+    ),
+    "curvilinear": (curvilinear, "curvilinear grid ('lat' has two dimensions): interpolate"),
+    "points": (points, "list of points"),
+    "no time": (lambda d: d.isel(time=0, drop=True), "no time axis"),
+    "no latitude": (lambda d: d.isel(latitude=0, drop=True), "no latitude"),
+    "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "holds no dates"),
+    "missing date": (
+        lambda d: d.assign_coords(time=d["time"].where(d["time"] != d["time"][5])),
+        "1 dates are missing",
+    ),
+    "calendar": (
+        lambda d: d.convert_calendar("360_day", align_on="date"),
+        "calendar of it is '360_day': convert",
+    ),
+    "members": (lambda d: xr.concat([d, d], dim="number"), "further dimension 'number' of 2: choose one"),
+}
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_refused_in_one_sentence(make_weather: Make, family: str) -> None:
+    spoil, words = REFUSED[family]
+    with pytest.raises(InputError) as caught:
+        to_contract(spoil(make_weather()), "it")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_members_of_a_variable_nobody_asked_for_do_no_harm(make_weather: Make) -> None:
+    data = make_weather()
+    data["spare"] = xr.concat([data["t2m"]] * 3, dim="number")
+    assert list(to_contract(data, wanted=["msl"]).data_vars) == ["msl"]
+
+
+def test_cftime_of_the_standard_calendar_becomes_datetime64(make_weather: Make) -> None:
+    data = make_weather()
+    data["time"] = data["time"].convert_calendar("standard", use_cftime=True)["time"]
+    assert data["time"].dtype == object
+    assert to_contract(data)["time"].dtype.kind == "M"

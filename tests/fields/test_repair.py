@@ -1,0 +1,167 @@
+"""What is mended comes out as if never spoilt; what would be guessed is refused in one sentence."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.fields.repair import mend
+
+Make = Callable[..., xr.Dataset]
+
+
+def rows(findings: list) -> dict[str, tuple[int, str]]:
+    return {finding.check: (finding.count, finding.action) for finding in findings}
+
+
+@pytest.mark.parametrize("calendar", ["standard", "noleap"])
+def test_sound_data_pass_unchanged(make_weather: Make, calendar: str) -> None:
+    data = make_weather(calendar=calendar)
+    mended, findings = mend(data, "it")
+    xr.testing.assert_equal(mended.drop_vars("segment"), data)
+    assert {finding.action for finding in findings} == {"fine"}
+    assert mended["segment"].dtype == np.int32 and not mended["segment"].any()
+    assert mended.attrs["step_hours"] == 24
+
+
+SPOILT: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str, int]] = {
+    "unsorted": (lambda d: d.isel(time=np.r_[0:10, 20:30, 10:20, 30:60]), "order of times", 1),
+    "reversed": (lambda d: d.isel(time=slice(None, None, -1)), "order of times", 59),
+    "repeated": (lambda d: d.isel(time=np.r_[0:10, 8:60]), "duplicate times", 2),
+    "southward": (lambda d: d.isel(latitude=slice(None, None, -1)), "latitude", 5),
+    "cyclic": (
+        lambda d: xr.concat([d, d.isel(longitude=[0]).assign_coords(longitude=[360.0])], dim="longitude"),
+        "longitude", 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_mended(make_weather: Make, how: str) -> None:
+    spoil, check, count = SPOILT[how]
+    data = make_weather()
+    mended, findings = mend(spoil(data), "it")
+    xr.testing.assert_equal(mended.drop_vars("segment"), data)
+    assert rows(findings)[check] == (count, "mended")
+
+
+def test_repeated_with_the_same_gaps_is_still_the_same(make_weather: Make) -> None:
+    data = make_weather()
+    data["t2m"][9, 0, 0] = np.nan
+    mended, _ = mend(data.isel(time=np.r_[0:10, 9:60]), "it")
+    xr.testing.assert_equal(mended.drop_vars("segment"), data)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([0, 60, 120, 180, -120, -60], [0, 60, 120, 180, 240, 300]),
+        ([180, 240, 300, 0, 60, 120], [-180, -120, -60, 0, 60, 120]),
+        ([350, 355, 0, 5, 10, 15], [-10, -5, 0, 5, 10, 15]),
+        ([170, 175, 180, -175, -170, -165], [170, 175, 180, 185, 190, 195]),
+        ([50, 40, 30, 20, 10, 0], [0, 10, 20, 30, 40, 50]),
+        ([-180, -120, -60, 0, 60, 120], [-180, -120, -60, 0, 60, 120]),
+    ],
+)
+def test_longitudes_become_one_ascending_stretch(make_weather: Make, given: list, expected: list) -> None:
+    data = make_weather(longitude=np.array(given, dtype=float))
+    mended, _ = mend(data, "it")
+    assert np.allclose(mended["longitude"], expected)
+    same = np.mod(np.array(given, dtype=float)[:, None] - np.array(expected)[None, :], 360) == 0
+    order = same.argmax(axis=0)
+    assert np.array_equal(mended["t2m"], data["t2m"].isel(longitude=order))
+
+
+def without(*days: int) -> Callable[[xr.Dataset], xr.Dataset]:
+    return lambda d: d.isel(time=np.delete(np.arange(d.sizes["time"]), days))
+
+
+def shifted(d: xr.Dataset) -> xr.Dataset:
+    time = d["time"].values.copy()
+    time[20:] += np.timedelta64(5, "h")
+    return d.assign_coords(time=("time", time, d["time"].attrs))
+
+
+def differing(d: xr.Dataset) -> xr.Dataset:
+    twice = d.isel(time=np.r_[0:10, 9:60]).copy(deep=True)
+    twice["msl"][10, 2, 3] += 1
+    return twice
+
+
+REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
+    "gap": (without(10, 11, 30), "3 dates are missing in it, the first after 2001-01-10T00:00:00"),
+    "differing": (differing, "it gives 'msl' twice at 2001-01-10T00:00:00, with different values"),
+    "too few": (lambda d: d.isel(time=slice(29)), "it holds 29 times, and 30 are the fewest"),
+    "irregular": (shifted, "irregular: most often 24 hours, but not at 2001-01-21T05:00:00"),
+    "monthly": (
+        lambda d: d.assign_coords(time=xr.date_range("2001-01-01", periods=60, freq="MS")),
+        "irregular",
+    ),
+    "unordered latitudes": (lambda d: d.isel(latitude=[0, 2, 1, 3, 4]), "latitudes of it are not in order"),
+    "unordered longitudes": (
+        lambda d: d.isel(longitude=[0, 3, 1, 4, 2, 5]),
+        "longitudes of it are not in order",
+    ),
+    "one row": (lambda d: d.isel(latitude=[0]), "grid of 1 x 6"),
+    "latitudes in metres": (lambda d: d.assign_coords(latitude=d["latitude"] * 1000), "outside -90 to 90"),
+}
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_refused_in_one_sentence(make_weather: Make, family: str) -> None:
+    spoil, words = REFUSED[family]
+    with pytest.raises(InputError) as caught:
+        mend(spoil(make_weather()), "it")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_gaps_may_start_segments(make_weather: Make) -> None:
+    mended, findings = mend(without(10, 11, 30)(make_weather()), "it", gaps="segment")
+    assert np.array_equal(mended["segment"], np.repeat([0, 1, 2], [10, 18, 29]))
+    assert rows(findings)["gaps"] == (3, "allowed")
+    mended, findings = mend(shifted(make_weather()), "it", gaps="segment")
+    assert np.array_equal(mended["segment"], np.repeat([0, 1], [20, 40]))
+    assert rows(findings)["time step"] == (1, "allowed")
+
+
+def test_steps_of_no_order_are_refused_even_so(make_weather: Make) -> None:
+    for spoil in (REFUSED["monthly"][0], lambda d: d.isel(time=np.r_[0:60]).assign_coords(time=_early(d))):
+        with pytest.raises(InputError, match="irregular"):
+            mend(spoil(make_weather()), "it", gaps="segment")
+
+
+def _early(d: xr.Dataset) -> np.ndarray:
+    time = d["time"].values.copy()
+    time[20] -= np.timedelta64(5, "h")
+    return time
+
+
+def test_29_february_is_no_gap_without_one(make_weather: Make) -> None:
+    mended, _ = mend(make_weather(times=120, start="2004-01-15", calendar="noleap"), "it")
+    assert not mended["segment"].any()
+
+
+def cyclic(data: xr.Dataset) -> xr.Dataset:
+    first = data.isel(longitude=[0]).assign_coords(longitude=[360.0])
+    return xr.concat([data, first], dim="longitude", data_vars="minimal")
+
+
+@pytest.mark.parametrize("chunks", [None, 13])
+def test_a_repeated_meridian_that_differs_is_refused(make_weather: Make, chunks: int | None) -> None:
+    data = cyclic(make_weather())
+    data["msl"][7, 3, -1] += 100
+    with pytest.raises(InputError) as caught:
+        mend(data if chunks is None else data.chunk(time=chunks), "it")
+    text = str(caught.value)
+    assert "'msl' of it differs between longitude 0 and 360, which are one meridian (1 values" in text
+    assert "first at 2001-01-08T00:00:00: " in text and "leave one of the two columns out" in text
+
+
+def test_a_repeated_meridian_may_differ_by_rounding_and_have_gaps(make_weather: Make) -> None:
+    data = cyclic(make_weather())
+    data["msl"][7, 3, -1] = np.nextafter(data["msl"].values[7, 3, -1], np.float32(np.inf))
+    data["t2m"][:, 1, [0, -1]] = np.nan
+    mended, _ = mend(data, "it")
+    xr.testing.assert_equal(mended.drop_vars("segment"), data.isel(longitude=slice(None, -1)))

@@ -1,0 +1,18 @@
+"""A few forecasts of two experiments, one of which has a single member and one of which blew up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import xarray as xr
+
+from fieldcast.scores.examples.forecast import forecast_examples
+
+
+@pytest.fixture(scope="session")
+def shown(season: Callable) -> dict[str, xr.Dataset]:
+    it = season(starts=3, shape=(6, 8))
+    broken = it.forecasts.where(it.forecasts["lead"] < 72)
+    ensembles = {"mine": it.forecasts, "single": it.forecasts.isel(member=[0]), "broken": broken}
+    return {name: forecast_examples(one, it.truth) for name, one in ensembles.items()}

@@ -1,0 +1,103 @@
+"""Lines of the figures against the numbers they were made from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fieldcast.figures.curves import against_k, over_time, variables_against_k
+from fieldcast.figures.style import looks
+
+LEVELS = (0.05, 0.1, 0.2)
+
+
+@pytest.fixture
+def board() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = []
+    for experiment in ("kriging", "denoising_vae", "mine"):
+        for variable in ("all", "t$_{", "z"):
+            for score in ("crps", "rmse", "ssr"):
+                for k in LEVELS:
+                    value = np.nan if (experiment, score) == ("mine", "ssr") else rng.uniform(0.1, 1.0)
+                    place = (experiment, 0, "d", "random", k, "unobserved", variable, score)
+                    rows.append((*place, value, value - 0.05, value + 0.1))
+    names = (
+        "experiment",
+        "seed",
+        "data",
+        "pattern",
+        "k",
+        "cells",
+        "variable",
+        "score",
+        "value",
+        "low",
+        "high",
+    )
+    return pd.DataFrame(rows, columns=list(names))
+
+
+def values(
+    board: pd.DataFrame, experiment: str, variable: str, score: str, column: str = "value"
+) -> np.ndarray:
+    chosen = board.query("experiment == @experiment and variable == @variable and score == @score")
+    return chosen[column].to_numpy()
+
+
+def lines(axes) -> dict:
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+
+
+def test_every_line_is_the_leaderboards(board):
+    figure = against_k(board)
+    for axes, score in zip(figure.axes, ("crps", "rmse", "ssr"), strict=True):
+        drawn = lines(axes)
+        assert set(drawn) == {"kriging", "denoising_vae"} | ({"mine"} if score != "ssr" else set())
+        for name, line in drawn.items():
+            np.testing.assert_array_equal(line.get_xdata(), LEVELS)
+            np.testing.assert_array_equal(line.get_ydata(), values(board, name, "all", score))
+            assert line.get_color() == looks(["kriging", "denoising_vae", "mine"])[name].colour
+        assert axes.get_xscale() == "log"
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["5 %", "10 %", "20 %"]
+
+
+def test_a_score_that_nobody_has_gets_no_panel(board):
+    figure = against_k(board[board["experiment"] == "mine"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["fair CRPS", "RMSE of the mean"]
+
+
+def test_the_shade_is_the_interval(board):
+    figure = against_k(board, scores=("crps",))
+    shade = figure.axes[0].collections[0].get_paths()[0].vertices
+    low, high = (values(board, "denoising_vae", "all", "crps", name) for name in ("low", "high"))
+    if not np.isclose(shade[:, 1].max(), high.max()):
+        low, high = (values(board, "kriging", "all", "crps", name) for name in ("low", "high"))
+    assert shade[:, 1].max() == pytest.approx(high.max())
+    assert shade[:, 1].min() == pytest.approx(low.min())
+
+
+def test_variables_have_panels_in_the_order_and_units_given(board):
+    figure = variables_against_k(board, {"z": "m", "t$_{": "K"})
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["z: fair CRPS", r"t\$_{: fair CRPS"]
+    assert [axes.get_ylabel() for axes in figure.axes[:2]] == ["m", "K"]
+    np.testing.assert_array_equal(
+        lines(figure.axes[1])["kriging"].get_ydata(), values(board, "kriging", "t$_{", "crps")
+    )
+    figure.canvas.draw()  # a formula that does not parse would raise here
+
+
+def test_errors_over_time_have_a_panel_an_experiment_and_a_line_a_fraction():
+    when = ["2001-01-01T00:00:00", "2001-01-11T00:00:00", "2001-01-21T00:00:00"]
+    frame = pd.DataFrame([[0.5, 0.3], [0.6, 0.2], [0.4, 0.1]], index=when, columns=[0.05, 0.1])
+    figure = over_time({"kriging": frame, "mine": 2 * frame})
+    for axes, factor in zip(figure.axes, (1, 2), strict=True):
+        np.testing.assert_array_equal(axes.lines[1].get_ydata(), factor * frame[0.1])
+        assert axes.get_ylim()[1] > 1.2
+    assert axes.lines[0].get_label() == "5 %"
+
+
+def test_days_that_only_another_calendar_has_are_counted():
+    frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-02-29T00:00:00", "2001-02-30T00:00:00"])
+    np.testing.assert_array_equal(over_time({"mine": frame}).axes[0].lines[0].get_xdata(), [0, 1])

@@ -1,0 +1,50 @@
+"""Posterior means in two dimensions: as they are, or neighbours kept by t-SNE."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.collections import PathCollection
+from sklearn.neighbors import KNeighborsClassifier
+
+from fieldcast.figures.embedding import can_be_shown, embeddings, evenly, t_sne
+
+
+def dots(axes) -> np.ndarray:
+    return np.concatenate([one.get_offsets() for one in axes.collections if isinstance(one, PathCollection)])
+
+
+def test_two_components_are_shown_as_they_are_by_label(sampled):
+    stored = sampled()["latents"]["vae"]
+    axes = embeddings({"vae": stored}).axes[0]
+    means, label = stored["mean"].to_numpy(), stored["label"].to_numpy()
+    np.testing.assert_array_equal(dots(axes), np.concatenate([means[label == one] for one in range(4)]))
+    named = {one.get_text(): one.get_position() for one in axes.texts}
+    np.testing.assert_allclose(named["3"], np.median(means[label == 3], axis=0))
+    colours = {tuple(one.get_facecolor()[0][:3]) for one in axes.collections}
+    assert len(colours) == 4
+
+
+def test_without_labels_there_is_one_colour_and_more_components_are_left_out(sampled):
+    stored = sampled()["latents"]["vae"].drop_vars("label")
+    axes = embeddings({"vae": stored}).axes[0]
+    np.testing.assert_array_equal(dots(axes), stored["mean"])
+    assert len(axes.collections) == 1
+    assert can_be_shown(stored)
+    many = sampled(latent=5)["latents"]["vae"]
+    assert can_be_shown(many)
+    assert not can_be_shown(many.drop_vars("label"))
+    assert not can_be_shown(many.isel(latent=[0]))
+
+
+def test_t_sne_keeps_neighbours_and_is_the_same_again():
+    rng = np.random.default_rng(0)
+    label = np.arange(90) % 3
+    means = rng.normal(size=(90, 8)) + 8.0 * np.eye(8)[label]
+    places = t_sne(means, seed=1)
+    np.testing.assert_array_equal(places, t_sne(means, seed=1))
+    assert KNeighborsClassifier(5).fit(places[::2], label[::2]).score(places[1::2], label[1::2]) == 1.0
+
+
+def test_at_most_so_many_points_evenly():
+    np.testing.assert_array_equal(evenly(5, 3), [0, 2, 4])
+    np.testing.assert_array_equal(evenly(2, 3), [0, 1])

@@ -1,0 +1,59 @@
+"""Lines against the lead, between what is free and what is out of reach."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fieldcast.figures.leads import against_lead, variables_against_lead
+
+CRPS = {"persistence": (0.6, 0.9), "climatological_ensemble": (0.8, 0.8), "perfect_model": (0.1, 0.2)}
+
+
+@pytest.fixture
+def board() -> pd.DataFrame:
+    rows = []
+    for experiment, values in {**CRPS, "vae": (0.4, np.inf), "mine": (0.5, 40.0)}.items():
+        for lead, value in zip((24.0, 48.0), values, strict=True):
+            for variable in ("all", "z"):
+                for score, one in (("crps", value), ("acc", 1 - value), ("skill", 1 - value / 0.8)):
+                    for region in ("globe", "tropics"):
+                        rows.append((experiment, lead, region, variable, score, one, one - 0.05, one + 0.05))
+    names = ["experiment", "lead_hours", "region", "variable", "score", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def lines(axes) -> dict:
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+
+
+def test_lines_are_the_leaderboards_in_days(board):
+    crps, acc = against_lead(board, "globe").axes
+    drawn = lines(crps)
+    assert set(drawn) == {*CRPS, "vae", "mine"}
+    np.testing.assert_array_equal(drawn["persistence"].get_xdata(), [1, 2])
+    np.testing.assert_array_equal(drawn["persistence"].get_ydata(), CRPS["persistence"])
+    np.testing.assert_array_equal(drawn["vae"].get_xdata(), [1])  # then it blew up
+    assert crps.get_ylim() == (0, pytest.approx(1.35 * 0.9))  # what is far worse leaves the panel
+    assert acc.get_ylim()[1] == 1
+
+
+def test_bounds_are_shaded(board):
+    crps = against_lead(board, "globe").axes[0]
+    shades = {
+        one.get_label(): one.get_paths()[0].vertices for one in crps.collections if one.get_label()[0] != "_"
+    }
+    free, perfect = shades["worse than free"], shades["out of reach"]
+    for day, best in ((1, 0.6), (2, 0.8)):  # the better of persistence and climatological ensemble
+        assert free[free[:, 0] == day][:, 1].min() == pytest.approx(best)
+    assert perfect[perfect[:, 0] == 2][:, 1].max() == pytest.approx(0.2)
+    alone = against_lead(board[board["experiment"] == "mine"], "globe").axes[0]
+    assert not any(one.get_label() in shades for one in alone.collections)
+
+
+def test_skill_and_variables_have_panels(board):
+    (skill,) = against_lead(board, "globe", scores=("skill",)).axes
+    assert skill.get_ylim()[0] >= -0.6
+    figure = variables_against_lead(board, {"z": "m"}, "globe", scores=("crps", "acc"))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["m", ""]

@@ -1,0 +1,57 @@
+"""Maps show what the examples hold, on common scales."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.collections import QuadMesh
+
+from fieldcast.figures.maps import common_scales, reconstruction_maps
+from fieldcast.scores.examples.reconstruction import examples
+
+
+@pytest.fixture
+def stored(scene):
+    many, one = scene(members=3, times=4), scene(members=1, times=4)
+    found = {
+        "kriging": examples(many.reconstructions, many.observations, many.truth),
+        "linear": examples(one.reconstructions, many.observations, many.truth),
+    }
+    for dataset in found.values():
+        dataset["z"][..., 2, 3] = np.nan  # a cell that never exists
+    return found
+
+
+def test_panels_are_truth_observations_and_the_kinds_of_each_experiment(stored):
+    figure = reconstruction_maps(stored, "z", "random", 0.3, time=1)
+    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    case = {name: found["z"].isel(case=1, time=1) for name, found in stored.items()}
+    truth = case["kriging"].sel(kind="truth")
+    ensemble, single = case["kriging"], case["linear"]
+    shown = [np.ma.filled(mesh.get_array(), np.nan) for mesh in meshes]
+    np.testing.assert_array_equal(shown[1], ensemble.sel(kind="observed"))
+    assert np.argwhere(np.isfinite(shown[2])).tolist() == [[2, 3]]  # white where no cell exists
+    expected = [
+        ensemble.sel(kind="mean"),
+        ensemble.sel(kind="mean") - truth,
+        ensemble.sel(kind="member"),
+        ensemble.sel(kind="spread"),
+        single.sel(kind="mean"),
+        single.sel(kind="mean") - truth,
+    ]
+    for values, mesh in zip([truth, *expected], [shown[0], *shown[3:]], strict=True):
+        np.testing.assert_allclose(mesh, values, rtol=1e-6)
+    heights = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    heading = "z, 2001-02-09 00:00; pattern random, 30 % observed"
+    assert heights[heading] > heights["kriging"] > meshes[0].get_coordinates()[..., 1].max()
+    assert meshes[0].norm is meshes[1].norm is meshes[3].norm is meshes[7].norm
+    assert meshes[4].norm is meshes[8].norm
+
+
+def test_scales_of_errors_are_symmetric_and_no_spread_has_no_scale():
+    truth = np.zeros((2, 3))
+    fields = {"linear": {"mean": truth + 2.0, "member": truth, "spread": truth * np.nan}}
+    scales = common_scales(truth, fields)
+    assert set(scales) == {"field", "error"}
+    assert scales["error"].get_clim() == (-2.0, 2.0)
+    assert scales["field"].get_clim()[1] > scales["field"].get_clim()[0]

@@ -1,0 +1,49 @@
+"""Dots of distances lie between what real data have and what noise has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.collections import LineCollection, PolyCollection
+
+from fieldcast.figures.sample_scores import distance_dots
+
+
+def test_dots_intervals_and_bounds_are_the_leaderboards(sampled):
+    board = sampled()["leaderboard"]
+    figure = distance_dots(board, {"vae": {"fid": 90.0, "kid": 5.0}})
+    fid, kid, c2st = figure.axes
+    names = [one.get_text() for one in fid.get_yticklabels()]
+    assert names == ["vae", "vae_kl0", "autoencoder", "flow", "ddpm"]
+    values = board.query("score == 'fid'").set_index("experiment")
+    dots = {line.get_ydata()[0]: line.get_xdata()[0] for line in fid.lines if len(line.get_xdata()) == 1}
+    assert dots == {place: values.loc[name, "value"] for place, name in enumerate(names)}
+    spans = [one.get_segments()[0] for one in fid.collections if isinstance(one, LineCollection)]
+    assert {(span[0, 0], span[1, 0], span[0, 1]) for span in spans} == {
+        (values.loc[name, "low"], values.loc[name, "high"], place) for place, name in enumerate(names)
+    }
+    upright = [tuple(line.get_xdata()) for line in fid.lines if len(line.get_xdata()) == 2]
+    assert upright.count((0.5, 0.5)) == 5
+    assert upright.count((90.0, 90.0)) == 1
+    bands = [one.get_paths()[0].get_extents() for one in fid.collections if isinstance(one, PolyCollection)]
+    assert {(one.x0, one.x1) for one in bands} == {(0.45, 0.55)}
+    assert fid.get_xscale() == "log"
+    assert kid.get_xscale() == "symlog"  # an unbiased distance may be below 0
+    assert all(tuple(line.get_xdata()) == (0.5, 0.5) for line in c2st.lines if len(line.get_xdata()) == 2)
+
+
+def test_a_model_that_blew_up_and_scores_that_are_missing_are_no_fault(sampled):
+    board = sampled()["leaderboard"].query("score == 'fid'").reset_index(drop=True)
+    board.loc[0, ["value", "low", "high"]] = np.inf
+    (axes,) = distance_dots(pd.DataFrame(board)).axes
+    assert np.isfinite(axes.get_xlim()).all()
+    assert len([line for line in axes.lines if len(line.get_xdata()) == 1]) == 4
+
+
+def test_who_is_much_farther_than_noise_is_an_arrow(sampled):
+    board = sampled()["leaderboard"].query("score == 'fid'").reset_index(drop=True)
+    board.loc[board["experiment"] == "vae_kl0", ["value", "low", "high"]] = 1e12, 1e11, 1e13
+    (axes,) = distance_dots(pd.DataFrame(board), {"vae": {"fid": 90.0}, "flow": {"fid": 80.0}}).axes
+    arrows = [line for line in axes.lines if line.get_marker() == ">"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in arrows] == [(900.0, 1)]
+    assert axes.get_xlim()[1] < 1e4

@@ -1,0 +1,45 @@
+"""Where maps lie on a sheet, and that they show their values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fieldcast.figures.sheet import Sheet, shades
+from fieldcast.geometry import edges
+
+
+def test_edges_lie_between_centres_and_half_a_cell_beyond():
+    np.testing.assert_allclose(edges(np.array([0.0, 1.0, 3.0])), [-0.5, 0.5, 2.0, 4.0])
+
+
+def test_a_map_fills_its_place_and_keeps_its_values():
+    latitude, longitude = np.array([-45.0, 0.0, 45.0]), np.arange(4) * 90.0
+    sheet = Sheet(latitude, longitude, 3, 2, aside=0.5)
+    values = np.arange(12.0).reshape(3, 4)
+    values[1, 2] = np.nan
+    sheet.draw((2, 1), values, shades("viridis", 0.0, 11.0))
+    mesh = sheet.axes.collections[0]
+    np.testing.assert_array_equal(np.ma.getmaskarray(mesh.get_array()), np.isnan(values))
+    np.testing.assert_array_equal(mesh.get_array().compressed(), values[np.isfinite(values)])
+    corners = mesh.get_coordinates()
+    assert corners[0, -1, 0] - corners[0, 0, 0] == pytest.approx(1.0)
+    assert corners[-1, 0, 1] - corners[0, 0, 1] == pytest.approx(sheet.height)
+    frame = sheet.axes.patches[0].get_bbox()
+    np.testing.assert_allclose([frame.x0, frame.y0], corners[0, 0])
+    left = sheet.corner(1, 0)[0]
+    assert left > 1.5  # the room after the first column
+    assert sheet.corner(0, 1)[1] + sheet.height < sheet.corner(0, 0)[1]  # rows go down
+    low, high = sheet.axes.get_ylim()
+    assert low < corners[..., 1].min() < corners[..., 1].max() < high
+    assert corners[..., 0].max() < sheet.axes.get_xlim()[1]
+
+
+def test_north_is_up_whichever_way_latitudes_run():
+    longitude = np.arange(4) * 90.0
+    for latitude in (np.array([-45.0, 45.0]), np.array([45.0, -45.0])):
+        sheet = Sheet(latitude, longitude, 1, 1)
+        sheet.draw((0, 0), np.tile(latitude[:, None], (1, 4)), shades("viridis", -45.0, 45.0))
+        mesh = sheet.axes.collections[0]
+        centres = (mesh.get_coordinates()[1:, 0, 1] + mesh.get_coordinates()[:-1, 0, 1]) / 2
+        assert mesh.get_array()[np.argmax(centres), 0] == 45.0

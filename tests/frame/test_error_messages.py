@@ -1,0 +1,171 @@
+"""What a user can cause ends with a sentence that names the place; a program fault keeps its traceback."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.io import DatasetError
+
+from fieldcast.cli import show
+from fieldcast.errors import InputError
+from fieldcast.frame.error_messages import sentence
+
+KEY = "sample.a.fit"
+
+
+def given(**fit: Any) -> dict[str, Any]:
+    return {"sample": {"a": {"fit": fit}}}
+
+
+@pytest.fixture
+def said(session: Any) -> Callable[..., str | None]:
+    """What is said of the error with which a session of the small project ends."""
+
+    def run(*names: str, **options: Any) -> str | None:
+        with pytest.raises(Exception) as caught:
+            session(*names, **options)
+        return sentence(caught.value)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        (given(step=9), f"{KEY}.step: there is no such option; did you mean steps?"),
+        (given(rate={"strat": 1.0}), f"{KEY}.rate.strat: there is no such option; did you mean start?"),
+        (given(steps="ten"), f"{KEY}.steps = 'ten' should be a valid integer"),
+        (given(end="badly"), f"{KEY}.end = 'badly' should be 'well', 'refused'"),
+        ({"sede": 1}, "--params sede: there is no such parameter; did you mean seed?"),
+        (
+            {"sample": {"aa": {"fit": {"steps": 1}}}},
+            "--params sample.aa.fit.steps: there is no such parameter; did you",
+        ),
+        (
+            {"sample": {"aa": {"model": {"latent": 1}}}},
+            "--params sample.aa.model.latent: there is no such parameter; did you",
+        ),
+        ({"data_rot": "x"}, "--params data_rot: there is no such parameter; did you mean data_root?"),
+        (given(end="refused"), "the toy is refused: give it a name."),
+        (
+            given(end="full"),
+            "the disk is full (toy.json): make room, or choose another folder with --params data_root",
+        ),
+    ],
+)
+def test_parameters(said: Any, parameters: dict[str, Any], expected: str) -> None:
+    text = said("sample.a", parameters=parameters)
+    assert text.startswith(expected)
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"seed": 1},
+        given(steps=1),
+        {"data_root": "elsewhere"},
+        {"sample": {"a": {"model": {"prior": {"k": 3}}}}},
+    ],
+)
+def test_a_parameter_that_something_reads_is_none_of_our_business(
+    toy: Path, session: Any, parameters: dict[str, Any]
+) -> None:
+    session("ingestion", "sample.a", parameters=parameters)
+    assert (toy / parameters.get("data_root", "data") / "stored.json").exists()
+
+
+def test_names(said: Any) -> None:
+    assert said("sample.c").startswith("there is no pipeline or experiment 'sample.c'; did you mean sample.a")
+    text = said("training", namespaces=["sample.d"])
+    assert text.startswith("nothing in this pipeline has the namespace 'sample.d'; did you mean sample.")
+
+
+def test_what_an_earlier_stage_makes_is_asked_for(said: Any) -> None:
+    assert said("training") == "'fields' is not there yet: run `kedro run --pipelines ingestion` first."
+
+
+def test_a_program_fault_is_no_sentence(said: Any) -> None:
+    assert said("sample.a", parameters=given(end="broken")) is None
+
+
+def test_a_configuration_that_cannot_be_read(toy: Path, said: Any) -> None:
+    file = toy / "conf/base/parameters/experiments/sample/b.yml"
+    file.write_text("sample: {b: {model: [}}")
+    assert said("ingestion").startswith("conf")
+    file.write_text("sample: {b: {modle: {}}}")
+    assert (
+        said("ingestion") == f"{file.relative_to(toy)}: an experiment has no key 'modle'; did you mean model?"
+    )
+
+
+def _caused(outer: Exception, inner: Exception) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            _caused(DatasetError("fields: Failed while\nloading"), InputError("a.nc is no file.")),
+            "a.nc is no file.",
+        ),
+        (_caused(DatasetError("a\nb"), DatasetError("'a.zarr' is cut short")), "'a.zarr' is cut short"),
+        (
+            _caused(RuntimeError("io"), RuntimeError("No space left on device (os error 28)")),
+            "the disk is full: ",
+        ),
+        (
+            PermissionError(errno.EACCES, "denied", "/d/x.csv"),
+            "there is no permission to read or write here (/d/x.csv)",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "x"),
+            "there is no permission to read or write here (x)",
+        ),
+        (MemoryError(), "the memory is full"),
+    ],
+)
+def test_causes(error: Exception, expected: str) -> None:
+    assert (sentence(error) or "").startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), OSError(errno.EIO, "Input/output error"), ValueError("shapes")]
+)
+def test_no_sentence_is_invented(error: Exception) -> None:
+    assert sentence(error) is None
+
+
+def test_the_command_line_shows_it(kedro: Any) -> None:
+    process = kedro("run", "--pipelines", "sample.a", "--params", "sample.a.fit.step=9")
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.splitlines() == [
+        "fieldcast: sample.a.fit.step: there is no such option; did you mean steps?"
+    ]
+    assert output == ""
+
+
+def test_a_missing_environment(said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEDRO_ENV", "bse")
+    assert said("ingestion") == "there is no environment 'bse'; there are base."
+
+
+def test_who_wants_a_traceback_gets_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = InputError("a.nc is no file.")
+    show(InputError, error, None)
+    assert capsys.readouterr() == ("", "fieldcast: a.nc is no file.\n")
+    monkeypatch.setenv("FIELDCAST_TRACEBACK", "1")
+    show(InputError, error, None)
+    assert "fieldcast.errors.InputError: a.nc is no file." in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_has_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    show(KeyError, KeyError("x"), None)
+    assert "KeyError: 'x'" in capsys.readouterr().err

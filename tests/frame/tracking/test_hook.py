@@ -1,0 +1,342 @@
+"""What MLflow holds after a run is what the run did, however it ended."""
+
+import contextlib
+import json
+import logging
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from kedro.runner import ParallelRunner
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+# of sample.a: its last losses, and its scores over all variables at unobserved cells
+METRICS = {"loss": 1 / 4, "seconds": 1.0, "crps/random/0.10": 0.5, "ssr/blocks/0.005": 0.9}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all its tables, because making one takes seconds."""
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def history(toy: Path, empty: Path) -> Callable[[], dict[str, Run]]:
+    """Switch tracking on in the small project; the runs recorded, by name."""
+    (toy / "conf/base/mlflow.yml").write_text("tracking: true\n")
+    shutil.copy(empty, toy / "mlflow.db")
+
+    def runs() -> dict[str, Run]:
+        client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
+        folder = client.get_experiment_by_name("fieldcast").experiment_id
+        return {run.info.run_name: run for run in client.search_runs([folder])}
+
+    return runs
+
+
+def test_a_run_is_a_parent_with_a_child_for_each_experiment(toy: Path, session: Any, history: Any) -> None:
+    session()
+    runs = history()
+    assert set(runs) == {"kedro run", "sample.a", "sample.b"}
+    parent, a, b = runs["kedro run"], runs["sample.a"], runs["sample.b"]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert {run.data.tags.get("mlflow.parentRunId") for run in (a, b)} == {parent.info.run_id}
+    # the same names of metrics, of the rows over all variables and the unobserved cells
+    assert a.data.metrics == METRICS
+    assert b.data.metrics.keys() == a.data.metrics.keys()
+    # parameters: what the file says, and the defaults of what it does not say
+    assert a.data.params["model.latent"] == "3" and b.data.params["model.latent"] == "5"
+    assert a.data.params["fit.steps"] == "4" and b.data.params["fit.steps"] == "3"
+    assert b.data.params["fit.rate.start"] == "0.001"
+    assert parent.data.params == {"seed": "7"}
+    # the data, to all
+    assert {run.data.tags["data.digest"] for run in runs.values()} == {"0123456789ab"}
+    assert parent.data.tags["version.kedro"].startswith("1.")
+    client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
+    assert {one.path for one in client.list_artifacts(a.info.run_id)} == {"state.json", "loss.png"}
+    assert {one.path for one in client.list_artifacts(parent.info.run_id)} == {"packages.txt"}
+
+
+def test_a_loss_curve_has_each_step_once(toy: Path, session: Any, history: Any) -> None:
+    session("sample.a")
+    run = history()["sample.a"]
+    points = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}").get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in points] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3), (4, 1 / 4)]
+
+
+def test_several_processes_leave_the_same_record(toy: Path, session: Any, history: Any) -> None:
+    catalog = toy / "conf/base/catalog.yml"  # in which processes share files only
+    shared = 'fields: {type: pandas.CSVDataset, filepath: "data/fields.csv"}'
+    catalog.write_text(
+        catalog.read_text().replace("fields: {type: MemoryDataset, metadata: {mlflow: data}}", shared)
+    )
+    session("sample.a", runner=ParallelRunner(max_workers=2))
+    run = history()["sample.a"]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == METRICS
+
+
+def test_failed_is_failed(session: Any, history: Any) -> None:
+    with pytest.raises(RuntimeError, match="a fault"):
+        session(parameters={"sample": {"a": {"fit": {"end": "broken"}}}})
+    runs = history()
+    assert runs["kedro run"].info.status == runs["sample.a"].info.status == "FAILED"
+    assert runs["sample.a"].data.tags["error"] == "RuntimeError: a fault"
+    assert runs["sample.a"].data.metrics["loss"] == 1 / 4
+    assert {run.info.status for run in runs.values()} <= {"FAILED", "KILLED"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_is_killed(toy: Path, kedro: Any, history: Any, number: int) -> None:
+    process = kedro("run", "--pipelines", "sample.a", "--params", "sample.a.fit.end=endless")
+    _wait((toy / "waiting").exists, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    runs = history()
+    assert process.returncode == 128 + number
+    assert runs["sample.a"].info.status == "KILLED" and runs["sample.a"].data.metrics["loss"] == 1 / 4
+    assert [run.info.status for name, run in runs.items() if name != "sample.a"] == ["KILLED"]
+    assert "Traceback" not in errors
+    assert ("the same command goes on" in errors) == (number == signal.SIGINT)
+
+
+def test_the_next_run_marks_what_died_without_a_word(toy: Path, session: Any, history: Any) -> None:
+    client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
+    folder = client.create_experiment("fieldcast")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    here = socket.gethostname()
+    processes = {"dead": f"{here}:{dead.pid}", "living": f"{here}:1", "elsewhere": f"far:{dead.pid}"}
+    for name, process in processes.items():
+        client.create_run(folder, run_name=name, tags={"process": process})
+    session("ingestion")
+    status = {name: run.info.status for name, run in history().items()}
+    assert status.pop("kedro run --pipelines ingestion") == "FINISHED"
+    assert status == {"dead": "KILLED", "living": "RUNNING", "elsewhere": "RUNNING"}
+
+
+def test_a_server_that_is_down_costs_one_warning(
+    session: Any, history: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    begin = time.perf_counter()
+    with caplog.at_level(logging.WARNING, "fieldcast"):
+        session()
+    assert time.perf_counter() - begin < 20
+    (warning,) = [one.getMessage() for one in caplog.records if one.name.startswith("fieldcast")]
+    assert (
+        warning.startswith(f"tracking at {address} failed, the run goes on without it: ")
+        and "\n" not in warning
+    )
+
+
+def test_a_server_that_hangs_costs_one_warning(
+    deaf: str, session: Any, history: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", deaf)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    begin = time.perf_counter()
+    with caplog.at_level(logging.WARNING, "fieldcast"):
+        session("ingestion")
+    assert time.perf_counter() - begin < 20
+    assert len([one for one in caplog.records if one.name.startswith("fieldcast")]) == 1
+
+
+@pytest.mark.parametrize(("delay", "drips"), [(0.25, False), (0.0, True)], ids=["slow", "byte by byte"])
+def test_what_a_slow_server_has_not_got_is_said_and_its_runs_are_ended(
+    session: Any, history: Any, server: "Server", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    delay: float, drips: bool,
+) -> None:  # fmt: skip
+    """Of a server that drips, one answer takes minutes: those to uploads; of a slow one, all are late."""
+    server.delay, server.drips = delay, drips
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setattr("fieldcast.frame.tracking.hook.PATIENCE", 4.0)
+    begin = time.perf_counter()
+    with caplog.at_level(logging.WARNING, "fieldcast"):
+        session("sample.a")
+    assert time.perf_counter() - begin < 15
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("fieldcast")]
+    until = (
+        re.escape(f"tracking at {server.address} was not done after ")
+        + "([34]) seconds and has not recorded "
+    )
+    assert re.match(until, warning), warning
+    missing = {f"{name} of sample.a" for name in ("state.json", "loss.png")} - {
+        f"{name} of sample.a" for name in server.files
+    }
+    assert missing and all(name in warning for name in missing), (warning, server.files)
+    assert "its runs have been ended" in warning or drips
+    assert server.runs and set(server.runs.values()) == {"FINISHED"}
+
+
+def test_what_a_server_that_dies_has_not_got_is_said_once(
+    session: Any, history: Any, server: "Server", monkeypatch: Any, caplog: Any
+) -> None:
+    """It dies when the runs have begun."""
+    server.dies = True
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    with caplog.at_level(logging.WARNING, "fieldcast"):
+        session("sample.a")
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("fieldcast")]
+    assert warning.startswith(f"tracking at {server.address} has not recorded ") and "seconds" not in warning
+    for content in (
+        "losses of sample.a",
+        "scores of sample.a",
+        "state.json of sample.a",
+        "loss.png of sample.a",
+    ):
+        assert content in warning, warning
+    assert (
+        "; 2 of its runs may stay RUNNING until the next run from here ends them; the first error: "
+        in warning
+    )
+    assert set(server.runs.values()) == {"RUNNING"} and "\n" not in warning
+
+
+def test_a_file_that_is_refused_is_named_and_the_rest_is_recorded(
+    session: Any, history: Any, server: "Server", monkeypatch: Any, caplog: Any
+) -> None:
+    server.refused = "state.json"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    with caplog.at_level(logging.WARNING, "fieldcast"):
+        session("sample.a")
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("fieldcast")]
+    named = (
+        f"tracking at {server.address} has not recorded a/state.json of sample.a; its runs have been ended; "
+    )
+    assert warning.startswith(named), warning
+    assert set(server.files) == {"packages.txt", "loss.png"}
+    assert set(server.runs.values()) == {"FINISHED"}
+
+
+def test_a_server_that_is_quick_gets_all(
+    session: Any, history: Any, server: "Server", monkeypatch: Any
+) -> None:
+    """The stand-in of the test above is a server."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    session("sample.a")
+    assert list(server.runs.values()) == ["FINISHED", "FINISHED"]
+    assert set(server.files) == {"packages.txt", "state.json", "loss.png"}
+
+
+def test_tracking_is_off_where_the_configuration_says_so(toy: Path, session: Any) -> None:
+    session("ingestion")
+    assert not (toy / "mlflow.db").exists()
+
+
+class Server(ThreadingHTTPServer):
+    """What a run needs of MLflow's server: the status of each run and the names of the files that came."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.delay, self.drips = 0.0, False
+        self.dies, self.is_dead = False, False  # with the parameters of the second run
+        self.refused = ""  # a file that it does not take
+        self.runs: dict[str, str] = {}
+        self.files: list[str] = []
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing: it would stand among what pytest shows."""
+
+    def _answer(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        address = self.path.partition("?")[0]
+        if self.server.is_dead:
+            return
+        if address.rpartition("/")[2] == self.server.refused:
+            self.send_error(403)
+            return
+        self.server.is_dead = (
+            self.server.dies and len(self.server.runs) == 2 and address.endswith("log-batch")
+        )
+        time.sleep(self.server.delay)
+        body = json.dumps(self._reply(content)).encode()
+        answer = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nX-Padding: %s\r\n\r\n" % (b"-" * 999)
+        drips = self.server.drips and self.command == "PUT"
+        with contextlib.suppress(OSError):  # who asked has gone
+            for piece in [bytes([byte]) for byte in answer + body] if drips else [answer + body]:
+                self.wfile.write(piece)
+                time.sleep(0.05 * drips)
+
+    def _reply(self, content: bytes) -> dict[str, Any]:
+        address, _, query = self.path.partition("?")
+        place = address.rpartition("mlflow/")[2]
+        if place == "experiments/get-by-name":
+            return {"experiment": {"experiment_id": "1", "name": "fieldcast"}}
+        if place == "runs/create":
+            self.server.runs[number := uuid.uuid4().hex] = "RUNNING"  # MLflow remembers addresses by it
+            return {"run": {"info": self._run(number)}}
+        if place == "runs/get":
+            return {"run": {"info": self._run(parse_qs(query)["run_id"][0])}}
+        if place == "runs/update":
+            asked = json.loads(content)
+            self.server.runs[asked["run_id"]] = asked["status"]
+            return {"run_info": self._run(asked["run_id"])}
+        if self.command == "PUT" and not self.server.drips:
+            self.server.files.append(address.rpartition("/")[2])
+        return {}
+
+    def _run(self, number: str) -> dict[str, Any]:
+        place = f"mlflow-artifacts:/1/{number}/artifacts"
+        status = self.server.runs[number]
+        return {"run_id": number, "experiment_id": "1", "status": status, "artifact_uri": place}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as stand_in:
+        thread = threading.Thread(target=stand_in.serve_forever, daemon=True)
+        thread.start()
+        yield stand_in
+        stand_in.shutdown()
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(16)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("the process did not come so far")

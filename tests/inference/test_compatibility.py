@@ -1,0 +1,159 @@
+"""Stored observations must be of the variables and the grid of a checkpoint, and it of the model, splits, data, seed
+and options of this run; what else differs: test_load."""
+
+import pytest
+import xarray as xr
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint import Checkpoint, pack
+from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
+from fieldcast.errors import InputError
+from fieldcast.inference.compatibility import check_observations, drawn_from, matching
+from fieldcast.models.climatology import Climatology
+from fieldcast.models.core import build
+from fieldcast.training.options import Fit
+from fieldcast.training.run import decided
+
+VAE = {"type": "vae.VAE", "latent": 4}
+STEPPED = {"type": "stepped.Stepped", "scale": 1, "model": VAE}
+AGAIN = ": train it again with `kedro run --pipelines training --namespaces reconstruct.mine`"
+
+
+@pytest.fixture
+def codec(world):
+    return FieldCodec.of(world.fields, world.climatology, world.normalisation)
+
+
+@pytest.fixture
+def data(world, codec):
+    return world.fields[list(codec.variables)].isel(time=slice(0, 3)).assign_attrs(data="abc")
+
+
+@pytest.fixture
+def check(world):
+    """Of what this run has, with the seed and the splits of the world."""
+
+    def run(data, made, seed=0, splits=world.splits):
+        check_observations(data, splits, made, seed, "reconstruct.mine")
+
+    return run
+
+
+@pytest.fixture
+def made(world, codec):
+    header = {"data": "abc", "seed": 0, "splits": dict(world.splits), "finished": True}
+    return Checkpoint(Climatology(world.space), codec, header)
+
+
+def test_the_data_a_model_was_trained_on_fit_it(codec, data, made, check):
+    check(data, made)
+    xr.testing.assert_equal(matching(data, codec, "it"), data.drop_vars("segment", errors="ignore"))
+
+
+def test_coordinates_in_single_precision_fit(codec, data):
+    single = data.assign_coords({axis: data[axis].astype("float32") for axis in ("latitude", "longitude")})
+    xr.testing.assert_equal(
+        matching(single, codec, "it")["latitude"], matching(data, codec, "it")["latitude"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: d.drop_vars("z"), "the observations are of t, the checkpoint of t, z: train"),
+        (lambda d: d.rename(z="y"), "the observations are of t, y, the checkpoint of t, z: train"),
+        (lambda d: d.isel(latitude=slice(1, None)), "the latitudes differ: the data set has 6 from"),
+        (
+            lambda d: d.assign_coords(longitude=d["longitude"] + 1),
+            "the longitudes differ: the data set has 12",
+        ),
+        (
+            lambda d: d.assign_attrs(data="xyz"),
+            "the checkpoint of 'reconstruct.mine' was trained with data abc, this run has xyz" + AGAIN,
+        ),
+    ],
+)
+def test_other_observations_are_one_sentence(data, made, check, spoil, words):
+    with pytest.raises(InputError) as caught:
+        check(spoil(data), made)
+    assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_seed_or_not_finished_is_refused(data, made, check):
+    with pytest.raises(InputError, match="trained with seed 0, this run has 1" + AGAIN):
+        check(data, made, seed=1)
+    half = Checkpoint(made.model, made.codec, {**made.header, "finished": False})
+    with pytest.raises(InputError, match=r"the training of 'reconstruct\.mine' is not finished"):
+        check(data, half)
+
+
+def test_a_checkpoint_of_other_splits_is_refused(world, data, made, check):
+    """Else it would be scored on days that it was trained on."""
+    later = {**world.splits, "test": ["2004-01-01T00:00:00", world.splits["test"][1]]}
+    words = rf"trained with splits\.test \['{world.splits['test'][0]}', .*, this run has \['2004-01-01T00:00:00', "
+    with pytest.raises(InputError, match=words + f".*{AGAIN}"):
+        check(data, made, splits=later)
+    before = Checkpoint(made.model, made.codec, {k: v for k, v in made.header.items() if k != "splits"})
+    with pytest.raises(InputError, match=r"trained with splits\.train unset, this run has"):
+        check(data, before)
+
+
+@pytest.fixture
+def checkpoint(world, codec):
+    """Of reconstruct.mine, as it is trained."""
+    return pack(
+        build(STEPPED, world.space), codec, {"model": STEPPED, **decided(Fit(), Limits(), Sparsification())}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({**STEPPED, "model": {**VAE, "latent": 8}}, "model.model.latent 4, this run has 8"),
+        ({**STEPPED, "scheme": "rk4"}, "model.scheme unset, this run has rk4"),
+        ({"type": "stepped.Stepped", "model": VAE}, "model.scale 1, this run has unset"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused(checkpoint, changed, words):
+    """Of whatever experiment draws from it: the weights are not those that this run would train."""
+    for model in (changed, STEPPED):
+        with pytest.raises(InputError) as caught:
+            drawn_from(checkpoint, model, {"reconstruct.mine": changed}, {})
+        said = f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
+        assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+
+
+def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(checkpoint):
+    heir = drawn_from(checkpoint, {**STEPPED, "scheme": "rk4"}, {"reconstruct.mine": STEPPED}, {})
+    own = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, {})
+    assert (heir.model.scheme, own.model.scheme) == ("rk4", "euler")
+    with pytest.raises(InputError, match=r"'reconstruct\.mine' holds the weights of stepped\.Stepped"):
+        drawn_from(checkpoint, {**STEPPED, "model": {**VAE, "latent": 8}}, {"reconstruct.mine": STEPPED}, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((Fit(steps=3000), Limits(), Sparsification()), "fit.steps 2000, this run has 3000"),
+        ((Fit(), Limits(T=8), Sparsification()), "fit.validation 64, this run has 8"),
+        ((Fit(), Limits(), Sparsification(noise=0.1)), "sparsification.noise 0.0, this run has 0.1"),
+        (
+            (Fit(), Limits(), Sparsification(training=TrainingMasks(k=(0.1, 0.2)))),
+            r"sparsification.training.k [0.005, 0.5], this run has [0.1, 0.2]",
+        ),
+    ],
+)
+def test_weights_that_this_run_would_fit_in_another_way_are_refused(checkpoint, options, words):
+    with pytest.raises(InputError) as caught:
+        drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, decided(*options))
+    assert str(caught.value).startswith(
+        f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
+    )
+
+
+def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoint):
+    same = decided(
+        Fit(save_every=1, restart=True), Limits(members=2), Sparsification(times=3, cases={"blocks": [0.2]})
+    )
+    found = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, same)
+    assert found.header["fit"] == same["fit"] and found.header["sparsification"] == same["sparsification"]

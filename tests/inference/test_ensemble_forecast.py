@@ -1,0 +1,148 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fieldcast.encoding.initial_times import starts
+from fieldcast.encoding.options import Limits, Rollout, Stability
+from fieldcast.errors import InputError
+from fieldcast.inference.ensemble_forecast import Forecaster, context_at, forecast
+from fieldcast.inference.long_rollout import stability
+from fieldcast.models.core import Solved
+from fieldcast.training.run import initialised
+
+OPTIONS = Rollout(starts=9, steps=4, members=3, stability=Stability(starts=2, steps=12, members=3))
+NETWORK = {"type": "vae.VAE", "history": 2, "latent": 4, "random": 1}
+
+
+class Persistence(Solved):
+    history, deterministic = 1, True
+
+    def solve(self, training):
+        pass
+
+    def sample(self, c, draws):
+        return c.base()[:, None]
+
+
+@pytest.fixture(scope="module")
+def chosen(world):
+    return starts(world.fields, world.splits, OPTIONS, Limits())
+
+
+def made(world, chosen, model=None, times="scored", **options):
+    model = model or initialised(NETWORK, world.space, 0).eval()
+    return Forecaster(model, world.codec, world.fields, chosen[times], 3, 0, **options)
+
+
+def test_persistence_is_the_last_anomaly_on_the_climatology_of_the_valid_day(world, chosen):
+    piece = list(forecast(made(world, chosen, Persistence(world.space)), chosen, None, "f"))[2].forecasts
+    assert piece["t"].dims == ("lead", "start", "member", "latitude", "longitude")
+    assert piece["lead"].item() == 72 and piece.sizes["member"] == 1
+    assert (piece.attrs["members"], piece.attrs["seed"], piece.attrs["model"]) == (3, 0, "f")
+    begin = pd.DatetimeIndex(piece["start"].values)
+    anomaly = {}
+    for name, days in (("start", begin), ("valid", begin + pd.Timedelta("3D"))):
+        usual = world.climatology["t"].sel(dayofyear=xr_days(days)).values
+        field = world.fields["t"].sel(time=begin).values if name == "start" else piece["t"].values[0, :, 0]
+        anomaly[name] = field - usual
+    assert np.allclose(anomaly["start"], anomaly["valid"], atol=1e-3)
+
+
+def xr_days(days):
+    return [min(d.dayofyear - (d.is_leap_year and d.dayofyear > 59), 365) for d in days]
+
+
+def test_an_interrupted_rollout_goes_on_to_the_same_bits(world, chosen):
+    whole = list(forecast(made(world, chosen), chosen, None, "f"))
+    for on_disk in (2, 3):  # the second: killed between the lead and its state
+        rest = list(forecast(made(world, chosen), chosen, whole[1].state, "f", on_disk))
+        assert [p.forecasts.attrs["piece"] for p in rest] == [2, 3]
+        assert all(a.forecasts.identical(b.forecasts) for a, b in zip(rest, whole[2:], strict=True))
+
+
+@pytest.mark.parametrize(("origin", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
+def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, origin, on_disk):
+    state = next(forecast(made(world, chosen), chosen, None, "f")).state
+    begun = next(forecast(made(world, chosen), chosen, state, origin, on_disk))
+    assert begun.forecasts.attrs["piece"] == 0
+
+
+def test_the_same_weights_fed_on_in_another_way_begin_anew(world, chosen):
+    """Of a long rollout too, which a finished state would otherwise stand for."""
+    one, other = (made(world, chosen, feed=feed) for feed in ("members", "mean"))
+    state = next(forecast(one, chosen, None, "f")).state
+    assert next(forecast(made(world, chosen), chosen, state, "f", 1)).forecasts.attrs["piece"] == 1
+    assert next(forecast(other, chosen, state, "f", 1)).forecasts.attrs["piece"] == 0
+    assert one.mark("f", chosen) != other.mark("f", chosen)
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:100], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_a_damaged_state_is_said_and_the_rollout_begins_anew(world, chosen, spoil, caplog):
+    pieces = list(forecast(made(world, chosen), chosen, None, "f"))
+    again = next(forecast(made(world, chosen), chosen, spoil(pieces[1].state), "f", 2))
+    assert again.forecasts.identical(pieces[0].forecasts)
+    assert "The state of the rollout" in caplog.text and "begun afresh" in caplog.text
+    long = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))[-1]
+    found = list(
+        stability(made(world, chosen, times="stability"), chosen, world.fields, spoil(long.state), "f")
+    )
+    pd.testing.assert_frame_equal(found[-1].table, long.table)
+
+
+def test_a_history_that_reaches_over_a_gap_is_refused(world):
+    places = np.array([6])
+    gap = world.fields.assign_coords(
+        segment=("time", (np.arange(world.fields.sizes["time"]) > 3).astype(int))
+    )
+    assert context_at(gap, places, world.codec, world.space, 3).past.shape[1] == 3
+    for data, history in ((gap, 4), (world.fields, 8)):
+        with pytest.raises(InputError, match=f"the last {history} states, which do not lie without a gap"):
+            context_at(data, places, world.codec, world.space, history)
+
+
+def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, chosen, monkeypatch):
+    at_once = next(forecast(made(world, chosen), chosen, None, ""))
+    monkeypatch.setattr("fieldcast.inference.ensemble_forecast.ROWS", 4)
+    one_by_one = next(forecast(made(world, chosen), chosen, None, ""))
+    assert np.allclose(at_once.forecasts["t"], one_by_one.forecasts["t"], rtol=1e-5)
+
+
+def test_a_long_rollout_of_persistence_keeps_its_states(world, chosen):
+    forecaster = made(world, chosen, Persistence(world.space), "stability")
+    found = list(stability(forecaster, chosen, world.fields, None, ""))[-1]
+    assert found.table["step"].tolist() == list(range(1, 13))
+    assert found.table["finite"].all() and found.table["std"].nunique() == 1
+    assert list(found.snapshots["step"].values) == [1, 10]
+
+
+def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch):
+    monkeypatch.setattr("fieldcast.inference.long_rollout.SAVE_EVERY", 0.0)
+    whole = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))
+    rest = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[4].state, "f"))
+    assert len(whole) == 12 and len(rest) == 7
+    pd.testing.assert_frame_equal(rest[-1].table, whole[-1].table)
+    assert rest[-1].snapshots.identical(whole[-1].snapshots)
+    done = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f"))
+    pd.testing.assert_frame_equal(done[0].table, whole[-1].table)
+    asked = {**chosen, "stability_steps": 9}  # fewer than were made
+    less = list(stability(made(world, chosen, times="stability"), asked, world.fields, whole[-1].state, "f"))
+    pd.testing.assert_frame_equal(less[0].table, whole[8].table)
+    assert less[0].snapshots.identical(whole[8].snapshots)
+    other = next(
+        stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "g")
+    )
+    assert other.table["step"].tolist() == [1]  # of another model nothing is taken over
+
+
+def test_a_model_that_blows_up_is_told_with_its_step(world, chosen):
+    class Explosive(Persistence):
+        def sample(self, c, draws):
+            return 1e20 * c.base()[:, None]
+
+    found = list(
+        stability(made(world, chosen, Explosive(world.space), "stability"), chosen, world.fields, None, "")
+    )
+    table = found[-1].table
+    assert len(table) == 12 and table["finite"].iloc[0] and not table["finite"].iloc[-1]
+    assert torch.isfinite(torch.tensor(table["step"].to_numpy())).all()

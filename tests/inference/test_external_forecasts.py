@@ -1,0 +1,190 @@
+"""What comes from a file is what is in it, at the scored starts and leads; what is missing is named."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from pydantic import ValidationError
+
+from fieldcast.encoding.initial_times import starts as choose
+from fieldcast.encoding.options import Limits, Rollout
+from fieldcast.errors import InputError
+from fieldcast.fields.calendars import positions
+from fieldcast.fields.forecast_files import DIMS
+from fieldcast.inference.external_forecasts import adopt, selected
+from fieldcast.inference.options import File
+
+NOTHING = xr.Dataset()
+
+
+@pytest.fixture(scope="module")
+def starts(world: Any) -> dict[str, Any]:
+    return choose(world.fields, world.splits, Rollout(starts=5, steps=3, members=4), Limits())
+
+
+@pytest.fixture(scope="module")
+def made(world: Any, starts: dict[str, Any]) -> xr.Dataset:
+    """The truth from every start of the test split to more leads than are scored; m is added to member m."""
+    test = world.split("test")
+    count, steps = test.sizes["time"], 6
+    at = np.minimum(np.arange(count) + np.arange(1, steps + 1)[:, None], count - 1)
+    offset = np.arange(6.0)[:, None, None]
+    data = {
+        v: (DIMS, test[v].values[at][:, :, None] + offset.astype(np.float32), test[v].attrs)
+        for v in ("z", "t")
+    }
+    coords = {
+        "lead": 24.0 * np.arange(1, steps + 1), "start": test["time"].values[:count], "member": np.arange(6),
+        "latitude": test["latitude"], "longitude": test["longitude"],
+    }  # fmt: skip
+    return xr.Dataset(data, coords)
+
+
+def whole(pieces: Any) -> xr.Dataset:
+    return xr.concat(list(pieces), "lead", data_vars="minimal", combine_attrs="drop_conflicts")
+
+
+def test_the_scored_starts_and_leads_are_chosen(world: Any, starts: dict[str, Any], made: xr.Dataset) -> None:
+    pieces = list(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))
+    assert [(piece.attrs["piece"], piece.attrs["pieces"]) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
+    found, fields = whole(pieces), world.fields
+    assert found.attrs["starts"] == starts["digest"]
+    assert list(found) == ["t", "z"] and found["t"].dims == DIMS and found["t"].attrs == fields["t"].attrs
+    assert found["lead"].values.tolist() == [24.0, 48.0, 72.0] and found.sizes["member"] == 4
+    at = positions(fields["time"], starts["scored"])
+    assert np.array_equal(found["start"], fields["time"].values[at])
+    for lead in (1, 2, 3):
+        for member in range(4):
+            truth = fields["z"].values[at + lead] + np.float32(member)
+            assert np.array_equal(found["z"].values[lead - 1, :, member], truth)
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_a_users_file_in_another_shape(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path, suffix: str
+) -> None:
+    """Longitudes from -180, latitudes from the north, as WeatherBench names things, with fewer members."""
+    theirs = made.isel(latitude=slice(None, None, -1), member=slice(2))
+    theirs = theirs.assign_coords(longitude=(theirs["longitude"] + 180) % 360 - 180).sortby("longitude")
+    theirs = theirs.assign_coords(lead=(theirs["lead"].values * 3600e9).astype("m8[ns]"))
+    theirs = theirs.rename(lead="prediction_timedelta", start="time", member="number")
+    theirs = theirs.transpose("time", "number", "prediction_timedelta", "longitude", "latitude")
+    theirs = theirs.assign_attrs(units_of="others").astype(np.float64)
+    path = str(tmp_path / f"mine.{suffix}")
+    if suffix == "nc":
+        theirs.to_netcdf(path)
+    else:
+        theirs.to_zarr(path, zarr_format=2)
+    found = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
+    straight = whole(selected(made, starts, world.fields, "it"))
+    xr.testing.assert_equal(found, straight.isel(member=slice(2)))
+    assert found["t"].dtype == np.float32 and found.attrs["source"] == f"'{path}'"
+
+
+def test_without_a_perfect_model_its_experiment_is_skipped(
+    world: Any, starts: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    (found,) = adopt(File("File", dataset="perfect_model"), NOTHING, starts, world.fields)
+    assert not found.data_vars and found.attrs["starts"] == starts["digest"]
+    assert [found.attrs["skipped"]] == [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: data.drop_vars("t"), "mine.nc has no variable 't': it has z."),
+        (lambda data: data.assign(t=data["t"].assign_attrs(units="C")), "'t' of mine.nc is in 'C', .* in 'K': convert"),
+        (lambda data: data.assign(t=data["t"].drop_attrs()), "'t' of mine.nc is in 'None'"),
+        (lambda data: data.isel(lead=[0, 2]), r"no lead of 48 hours \(1 of the 3 scored leads are missing\)"),
+        (lambda data: data.isel(start=slice(9, None)), r"no forecast from \S+T00:00:00 \(1 of the 5 scored starts"),
+        (lambda data: data.isel(latitude=slice(1, None)), "latitudes of mine.nc are 6 .* those of the fields 7"),
+        (lambda data: data.assign_coords(longitude=data["longitude"] + 1), "longitudes of mine.nc are 12 from 1 to"),
+        (lambda data: data.convert_calendar("noleap", dim="start"), "calendar of mine.nc is 'noleap'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_sentence(
+    world: Any,
+    starts: dict[str, Any],
+    made: xr.Dataset,
+    spoil: Callable[[xr.Dataset], xr.Dataset],
+    message: str,
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        list(selected(spoil(made), starts, world.fields, "mine.nc"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(world: Any, starts: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.nc' does not exist: check model\.path"):
+        list(adopt(File("File", path=str(tmp_path / "nothing.nc")), NOTHING, starts, world.fields))
+
+
+@pytest.mark.parametrize("wrong", [{}, {"path": "a.nc", "dataset": "perfect_model"}, {"dataset": "other"}])
+def test_a_model_of_type_file_has_one_source(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        File("File", **wrong)
+
+
+@pytest.mark.parametrize("value", [-9999.0, 1e20])
+def test_a_fill_value_that_is_not_declared_is_refused(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path, value: float
+) -> None:
+    at = positions(made["start"], starts["scored"])
+    made = made.copy(deep=True)
+    made["t"][1, at[0], 2, 3, 4] = value
+    made.to_netcdf(tmp_path / "mine.nc")
+    pieces = adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields)
+    next(pieces)
+    words = rf"'t' of '.*mine.nc' holds {value:g} at a lead of 48 hours, .* declare it".replace("+", r"\+")
+    with pytest.raises(InputError, match=words):
+        next(pieces)
+
+
+def rain(values: np.ndarray, made: xr.Dataset, folder: Path) -> str:
+    """Forecasts of `t`, 280 K and more, packed as lowest and highest value ask for; the path of the file."""
+    scale = (float(values.max()) - 280) / 65535
+    numbers = made["t"].copy(data=np.round((values - 280) / scale - 32768).astype(np.int16))
+    numbers.attrs |= {"scale_factor": scale, "add_offset": 280 + 32768 * scale}
+    path = str(folder / "mine.nc")
+    made.assign(t=numbers).to_netcdf(path)
+    return path
+
+
+def test_a_lead_of_the_lowest_packed_value_is_sound(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+) -> None:
+    """As no rain anywhere is, at a lead; elsewhere there is rain, and one cell never has any."""
+    values = np.clip(made["t"].values, 280, None)
+    values[1] = 280
+    values[..., 3, 4] = 280
+    path = rain(values, made, tmp_path)
+    found = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))["t"]
+    at = positions(made["start"], starts["scored"])
+    np.testing.assert_allclose(found, values[:3][:, at][:, :, :4], atol=1e-3)
+
+
+def test_a_packed_mask_at_all_leads_is_refused(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+) -> None:
+    values = np.maximum(made["t"].values, 280.5)
+    values[..., 3, 4] = 280
+    path = rain(values, made, tmp_path)
+    with pytest.raises(InputError, match=r"'t' of '.*mine.nc' holds 280 at all .* of 1 cells, .* declare it"):
+        whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
+
+
+def test_values_outside_the_valid_range_are_missing(
+    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+) -> None:
+    made = made.copy()
+    made["t"].attrs = {**made["t"].attrs, "valid_max": np.float32(280)}
+    made.to_netcdf(tmp_path / "mine.nc")
+    found = whole(adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields))["t"]
+    assert found.isnull().any() and float(found.max()) <= 280
+    made["t"].attrs.pop("valid_max")
+    sound = whole(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))["t"]
+    np.testing.assert_array_equal(found, sound.where(sound <= 280))

@@ -1,0 +1,59 @@
+"""What sets of states are compared in: made once, the same each time, and telling."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.inference import feature_extractor
+from fieldcast.inference.feature_extractor import fit_features, load_features
+
+
+@pytest.fixture(scope="module")
+def images() -> xr.Dataset:
+    return open_images(ImageSource("digits"))
+
+
+@pytest.fixture(scope="module")
+def of_labels(images: xr.Dataset) -> bytes:
+    return fit_features(images, xr.Dataset(), split(images), None)
+
+
+def test_a_classifier_of_the_digits_knows_them(images: xr.Dataset, of_labels: bytes) -> None:
+    found = load_features(of_labels)
+    assert found.known["accuracy"] > 0.85
+    assert found(images.isel(sample=slice(5))).shape == (5, found.known["features"])
+
+
+def test_features_are_the_same_each_time_and_kept_while_the_data_are(
+    images: xr.Dataset, of_labels: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = split(images)
+    assert fit_features(images, xr.Dataset(), splits, None) == of_labels
+    monkeypatch.setattr(feature_extractor, "of_images", lambda *given: b"made again")
+    assert fit_features(images, xr.Dataset(), splits, of_labels) is of_labels
+    other = images.assign_attrs(digest="other")
+    assert fit_features(other, xr.Dataset(), splits, of_labels) == b"made again"
+
+
+def test_other_labels_of_the_same_images_are_other_features(
+    images: xr.Dataset, of_labels: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_extractor, "of_images", lambda *given: b"a classifier")
+    monkeypatch.setattr(feature_extractor, "of_fields", lambda *given: b"components")
+    splits, label = split(images), images["label"].values.copy()
+    for place in (0, -1):  # of the training split; of the test split, which the accuracy is of
+        changed = label.copy()
+        changed[place] = (changed[place] + 1) % 10
+        relabelled = images.assign_coords(label=("sample", changed))
+        assert fit_features(relabelled, xr.Dataset(), splits, of_labels) == b"a classifier"
+    assert fit_features(images.drop_vars("label"), xr.Dataset(), splits, of_labels) == b"components"
+
+
+def test_without_labels_there_are_principal_components(images: xr.Dataset) -> None:
+    made = fit_features(images.drop_vars("label"), xr.Dataset(), split(images), None)
+    found = load_features(made)
+    rows = found(images.isel(sample=slice(0, 1250, 2)))  # the half that they are fitted on
+    assert rows.shape[1] == found.known["features"]
+    assert np.allclose(rows.mean(axis=0), 0, atol=1e-6) and np.allclose(rows.std(axis=0), 1, atol=1e-6)
+    assert np.isnan(found.known["accuracy"])

@@ -1,0 +1,104 @@
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+
+from fieldcast.encoding.observations import sparsify
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.fields.contracts import Reconstructions
+from fieldcast.inference.reconstruct import context_of, draw, reconstruct
+from fieldcast.models.climatology import Climatology
+from fieldcast.models.core import Context, Solved
+from fieldcast.training.options import Fit
+from fieldcast.training.run import initialised
+from fieldcast.training.tuning import tune
+
+
+@pytest.fixture(scope="module")
+def observations(world):
+    options = Sparsification(cases={"random": [0.1, 0.3]}, times=12, masks=3)
+    return sparsify(world.fields, world.splits, world.codec, world.space, options, Limits())
+
+
+@pytest.fixture(scope="module")
+def vae(world):
+    return initialised({"type": "vae.VAE", "latent": 4}, world.space, 0).eval()
+
+
+def test_draws_do_not_depend_on_order_or_number(world, observations, vae):
+    c = context_of(observations.isel(case=0), world.codec, world.space, 0.0)
+    plain = draw(vae, c, 3, seed=5)
+    shuffled = draw(vae, c, 3, seed=5, order=np.random.default_rng(0).permutation(12))
+    assert torch.allclose(plain, shuffled, atol=1e-6)
+    assert plain[:, 0].equal(draw(vae, c, 1, seed=5)[:, 0])
+    assert not torch.allclose(plain, draw(vae, c, 3, seed=6), atol=1e-3)
+
+
+def test_the_context_holds_what_was_observed(world, observations):
+    c = context_of(observations.isel(case=1), world.codec, world.space, 0.2)
+    assert c.noise == 0.2
+    x = world.codec.encode(world.split("test").sel(time=observations["time"]))
+    assert torch.allclose(c.observed, torch.where(c.mask, x, 0.0), atol=1e-4)
+    assert float(c.mask.float().mean()) == pytest.approx(0.3, abs=0.01)
+
+
+def test_reconstructions_obey_their_contract(world, observations, vae):
+    pieces = list(reconstruct(vae, world.codec, observations, 3, 7, "abc"))
+    assert [piece.attrs["piece"] for piece, _ in pieces] == [0, 1]
+    for number, (piece, milliseconds) in enumerate(pieces):
+        Reconstructions().validate(piece)
+        assert piece["k"].item() == observations["k"].values[number]
+        assert milliseconds > 0
+        assert {name: piece.attrs[name] for name in ("model", "members", "seed")} == {
+            "model": "abc",
+            "members": 3,
+            "seed": 7,
+        }
+    assert not np.allclose(pieces[0][0]["t"], pieces[1][0]["t"])
+
+
+def test_one_member_says_all_of_a_deterministic_model(world, observations):
+    piece, _ = next(reconstruct(Climatology(world.space), world.codec, observations, 19, 0, "abc"))
+    assert piece.sizes["member"] == 1 and piece.attrs["members"] == 19  # as many as were asked for
+
+
+def test_cells_that_never_exist_are_missing_in_what_is_drawn(world, observations, vae):
+    from dataclasses import replace
+
+    exists = world.space.exists.clone()
+    exists[2:4, 5] = False
+    model = initialised({"type": "vae.VAE", "latent": 4}, replace(world.space, exists=exists), 0)
+    x = draw(model, context_of(observations.isel(case=0), world.codec, model.space, 0.0), 2, 0)
+    assert (torch.isnan(x) == ~exists).all()
+
+
+class Shrunk(Solved):
+    """a times the observed value spread to all cells of a variable; best at the a that the test knows."""
+
+    deterministic = True
+    choices = MappingProxyType({"a": (0.0, 0.5, 1.0, 1.5)})
+
+    def __init__(self, space):
+        super().__init__(space)
+        self.register_buffer("a", torch.zeros(()))
+
+    def solve(self, training): ...
+
+    def sample(self, c: Context, draws):
+        mean = c.observed.sum((2, 3), keepdim=True) / c.mask.sum((2, 3), keepdim=True)
+        return (self.a * mean).expand_as(c.observed)[:, None]
+
+
+def test_tuning_recovers_a_known_best_choice(world):
+    """Each field is one number: the observed mean is the truth, so a = 1 is best."""
+    from fieldcast.training.batches import ReconstructionBatches
+
+    value = torch.randn(60, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+    x = value.expand(-1, *world.space.state).contiguous()
+    model = Shrunk(world.space)
+    rows = tune(
+        model, ReconstructionBatches(x, torch.zeros(60), world.space, Sparsification()), Fit(tuning=24), 0
+    )
+    assert model.chosen() == {"a": 1.0}
+    assert {row["a"] for row in rows} == {0.0, 0.5, 1.0, 1.5}

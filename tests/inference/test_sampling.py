@@ -1,0 +1,242 @@
+"""Draws of states, and likelihoods, codes and pictures of trained and of exact models."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from scipy import stats
+
+from fieldcast.encoding.states import ImageCodec, space_of_images
+from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.inference import sampling
+from fieldcast.inference.latent_space import latents, pictures
+from fieldcast.inference.sampling import (
+    Split,
+    density_table,
+    draw_states,
+    examine,
+    in_pieces,
+    physical,
+    split_of,
+)
+from fieldcast.models.core import Batch, Context, Model, Space, build
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.vae import VAE
+from fieldcast.training.batches import StateBatches
+
+GREY = ImageCodec("grey", 17)
+ENCODER = {"type": "encoders.Network", "latent": 2, "hidden": [8, 8]}
+DECODER = {"type": "decoders.DenseDecoder", "latent": 2, "hidden": [8, 8]}
+CODED = {
+    "type": "vae.VAE", "latent": 2, "encoder": ENCODER, "decoder": DECODER,
+    "likelihood": {"type": "likelihoods.Gaussian"},
+}  # fmt: skip
+DIFFUSION = {"type": "diffusion.Diffusion", "steps": 30, "channels": [8, 8]}
+
+
+@pytest.fixture(scope="module")
+def images() -> xr.Dataset:
+    return open_images(ImageSource("digits", train=60, test=30))
+
+
+@pytest.fixture(scope="module")
+def space(images: xr.Dataset) -> Space:
+    return space_of_images(images)
+
+
+def built(config: dict, space: Space) -> Model:
+    torch.manual_seed(0)
+    model = build(config, space).eval()
+    assert isinstance(model, Model)
+    return model
+
+
+def test_draws_do_not_depend_on_how_many_there_are(space: Space) -> None:
+    model = built(CODED, space)
+    # sums of a batch of another size are rounded otherwise
+    assert torch.allclose(draw_states(model, 70, 3)[:5], draw_states(model, 5, 3), atol=1e-5)
+    assert not torch.equal(draw_states(model, 5, 4), draw_states(model, 5, 3))
+
+
+def test_cells_that_never_exist_are_missing(space: Space) -> None:
+    model = built(CODED, space)
+    model.space.exists[2, 3] = False
+    data = physical(model.space, GREY, draw_states(model, 2, 0))
+    model.space.exists[2, 3] = True
+    assert np.isnan(data["image"].values[:, 2, 3]).all()
+    assert np.isnan(data["image"].values).sum() == 2
+
+
+def test_scored_data_see_one_binarisation_and_training_data_a_new_one_each_step(
+    images: xr.Dataset, space: Space
+) -> None:
+    codec = ImageCodec("bernoulli", 17)
+    index = torch.arange(5)
+    training, scored = (
+        StateBatches(codec.encode(images), None, space, codec, known) for known in (False, True)
+    )
+    one, two = RandomStreams(0, index, step=1), RandomStreams(0, index, step=2)
+    assert not torch.equal(training.batch(index, one).x, training.batch(index, two).x)
+    assert torch.equal(scored.batch(index, one).x, scored.batch(index, two).x)
+
+
+class LinearDecoder(torch.nn.Module):
+    """x = W z + b."""
+
+    def __init__(self, w: torch.Tensor):
+        super().__init__()
+        self.w = w
+
+    def forward(self, z: torch.Tensor, c: Context) -> torch.Tensor:
+        return (z @ self.w.T).unflatten(-1, (1, 8, 8))
+
+
+def test_iwae_is_the_evidence_of_a_linear_gaussian_and_the_elbo_lies_below(space: Space) -> None:
+    w = torch.randn(64, 2, generator=torch.Generator().manual_seed(1)) / 3
+    model = VAE(space, built(CODED, space).encoder, LinearDecoder(w), latent=2)
+    rng = torch.Generator().manual_seed(2)
+    x = (torch.randn(20, 2, generator=rng) @ w.T + torch.randn(20, 64, generator=rng)).reshape(20, 1, 8, 8)
+    data = Split(Batch(x, Context(20)), torch.arange(20), [""] * 20)
+    found = examine(model.eval(), data, 4000, GREY, 0).values
+    exact = stats.multivariate_normal(np.zeros(64), (w @ w.T + torch.eye(64)).numpy()).logpdf(
+        x.flatten(1).numpy()
+    )
+    assert np.abs(found["iwae"] - exact).max() < 0.5
+    assert abs((found["iwae"] - exact).mean()) < 0.05
+    assert (found["elbo"] < exact).all()
+    assert np.allclose(found["elbo"], found["reconstruction"] - found["kl"])
+
+
+def test_pieces_of_members_are_the_members() -> None:
+    whole = RandomStreams(0, torch.arange(3), 10)
+    parts = [one.normal(2) for one in in_pieces(whole, 4)]
+    assert torch.equal(torch.cat(parts, dim=1), RandomStreams(0, torch.arange(3), 10).normal(2))
+
+
+def test_the_loss_is_the_mean_square_error_of_decoding_the_mean(images: xr.Dataset, space: Space) -> None:
+    model = built({**CODED, "encoder": {**ENCODER, "family": "point"}}, space)
+    assert isinstance(model, VAE)
+    part = split_of(images, split(images), "test", 4, GREY, model)
+    found = examine(model, part, 3, GREY, 0)
+    assert set(found.values) == {"loss"}  # points have no likelihood
+    with torch.no_grad():
+        back = model.decoder(model.encoder(part.batch).mean[:, None], part.batch.context)[:, 0]
+    assert np.allclose(found.values["loss"], (back - part.batch.x).square().mean(dim=(1, 2, 3)))
+    assert torch.equal(part.datum, torch.tensor([0, 10, 19, 29]))
+
+
+def test_bits_of_a_flow_are_of_grey_values(images: xr.Dataset, space: Space) -> None:
+    codec = ImageCodec("dequantised", 17)
+    model = built({"type": "flow.Flow", "network": "dense", "hidden": 8, "layers": 2}, space)
+    part = split_of(images, split(images), "test", 3, codec, model)
+    found = examine(model, part, 7, codec, 0).values
+    log_p = model.log_prob(part.batch.x).detach().numpy()  # type: ignore[operator]
+    assert np.allclose(found["elbo"], log_p)
+    # p(v) of v + u in [0, 17): a seventeenth of that of x
+    assert np.allclose(found["bits_per_dim"], -(log_p / 64 - math.log(17)) / math.log(2))
+
+
+def test_the_bound_of_a_diffusion_does_not_depend_on_how_many_are_found_at_once(
+    images: xr.Dataset, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built(DIFFUSION, space)
+    part = split_of(images, split(images), "test", 6, GREY, model)
+    whole = examine(model, part, 30, GREY, 0)
+    monkeypatch.setattr(sampling, "DECODED", 60)
+    assert np.allclose(examine(model, part, 30, GREY, 0).values["elbo"], whole.values["elbo"], rtol=1e-5)
+    table = density_table({"test": (part, whole)})
+    assert table["members"].eq(30).all()
+
+
+class White(Model):
+    """x ~ N(0, I): a model that no loop has heard of."""
+
+    exact = True
+
+    def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
+        return draws.normal(*self.space.state)
+
+    def log_weights(self, batch: Batch, draws: RandomStreams) -> torch.Tensor:
+        assert draws.members == 1  # an exact density is asked once
+        return torch.distributions.Normal(0.0, 1.0).log_prob(batch.x).sum(dim=(1, 2, 3))[:, None]
+
+
+class Mute(Model):
+    """The same without a density."""
+
+    def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
+        return draws.normal(*self.space.state)
+
+
+def test_a_new_model_is_asked_for_what_it_can_say(images: xr.Dataset, space: Space) -> None:
+    part = split_of(images, split(images), "test", 6, GREY, White(space))
+    found = examine(White(space), part, 30, GREY, 0)
+    assert np.allclose(found.values["elbo"], stats.norm.logpdf(part.batch.x.numpy()).sum(axis=(1, 2, 3)))
+    assert examine(Mute(space), part, 30, GREY, 0).values == {}
+    assert not latents(White(space), found, part, 0) and not pictures(
+        White(space), GREY, part, xr.Dataset(), 0
+    )
+
+
+def test_the_table_says_of_which_datum(images: xr.Dataset, space: Space) -> None:
+    model = built(CODED, space)
+    part = split_of(images, split(images), "test", 4, GREY, model)
+    table = density_table({"test": (part, examine(model, part, 5, GREY, 0))})
+    assert set(table["statistic"]) == {"loss", "elbo", "reconstruction", "kl", "iwae"}
+    assert table.loc[table["statistic"] == "iwae", "members"].eq(5).all()
+    assert table.loc[table["statistic"] == "loss", "datum"].tolist() == [0, 10, 19, 29]
+
+
+def test_codes_and_the_prior(images: xr.Dataset, space: Space) -> None:
+    model = built(CODED, space)
+    part = split_of(images, split(images), "test", 4, GREY, model)
+    found = latents(model, examine(model, part, 5, GREY, 0), part, 0)
+    assert found["mean"].dims == ("datum", "latent")
+    assert found["label"].values.tolist() == images["label"].values[60:][[0, 10, 19, 29]].tolist()
+    at = found["log_density"].sel(u=1.04, v=-2.0, method="nearest")
+    assert np.isclose(at, stats.norm.logpdf(at["u"]) + stats.norm.logpdf(at["v"]), atol=1e-4)
+    drawn = np.concatenate([found["drawn"], found["prior"]])
+    for place, axis in enumerate("uv"):  # the density is known wherever there are codes
+        assert found[axis].min() < np.quantile(drawn[:, place], 0.01)
+        assert found[axis].max() > np.quantile(drawn[:, place], 0.99)
+    assert not latents(built(DIFFUSION, space), examine(built(DIFFUSION, space), part, 2, GREY, 0), part, 0)
+
+
+def test_the_grid_rises_along_rows_and_falls_from_row_to_row(images: xr.Dataset, space: Space) -> None:
+    model = built(CODED, space)
+    assert isinstance(model, VAE)
+    part = split_of(images, split(images), "test", 12, GREY, model)
+    found = pictures(model, GREY, part, latents(model, examine(model, part, 2, GREY, 0), part, 0), 0)
+    assert found["kind"].values.tolist() == ["grid"] * 100 + ["truth"] * 10 + ["reconstruction"] * 10
+    corner = model.decode(torch.tensor([[[2.5, 2.5]]]), Context(1), RandomStreams(0, torch.arange(1)))
+    last_of_first_row = found["image"].values[9]
+    assert np.allclose(last_of_first_row, GREY.decode(corner.detach()[0])["image"].values[0], atol=1e-4)
+    assert np.allclose(found["image"].values[100], images["image"].values[60], atol=1e-4)
+
+
+@pytest.mark.parametrize(("latent", "chosen"), [(1, [0]), (2, [0, 1]), (5, [1, 4])])
+def test_the_grid_is_over_the_components_that_vary_most(
+    images: xr.Dataset, space: Space, latent: int, chosen: list[int]
+) -> None:
+    encoder, decoder = ({**part, "latent": latent} for part in (ENCODER, DECODER))
+    model = built({**CODED, "latent": latent, "encoder": encoder, "decoder": decoder}, space)
+    assert isinstance(model, VAE)
+    part = split_of(images, split(images), "test", 12, GREY, model)
+    inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
+    active = np.array([1e-3, 4.0, 1e-3, 1e-3, 1.0])[:latent] * np.linspace(-1, 1, 12)[:, None]
+    found = pictures(model, GREY, part, inside.assign(mean=(("datum", "latent"), active)), 0)
+    assert found.attrs["grid_components"] == chosen
+    z = torch.zeros(1, 1, latent)
+    z[..., chosen] = torch.tensor([-2.5, 2.5])[: len(chosen)]  # at the left of the top
+    top_left = model.decode(z, Context(1), RandomStreams(0, torch.arange(1))).detach()[0]
+    assert np.allclose(found["image"].values[0], GREY.decode(top_left)["image"].values[0], atol=1e-4)
+
+
+def test_a_diffusion_is_shown_on_its_way(images: xr.Dataset, space: Space) -> None:
+    model = built({**DIFFUSION, "steps": 300}, space)
+    part = split_of(images, split(images), "test", 2, GREY, model)
+    found = pictures(model, GREY, part, xr.Dataset(), 0)
+    assert found["chain_time"].values.tolist() == [t for t in (200, 100, 50, 20, 10, 0) for _ in range(4)]
+    assert found["number"].values[:8].tolist() == [0, 1, 2, 3] * 2

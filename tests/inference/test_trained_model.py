@@ -1,0 +1,234 @@
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import fieldcast
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.errors import InputError
+from fieldcast.inference.trained_model import trained
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
+
+
+@pytest.fixture(scope="module")
+def checkpoint(world, tmp_path_factory):
+    """Optimal interpolation, trained on noise-free observations."""
+    model = {"type": "optimal_interpolation.OptimalInterpolation"}
+    recipe = Recipe("reconstruct", model, Fit(), Sparsification(), 0, Limits(T=6), "cpu")
+    data = (world.fields, world.climatology, world.normalisation, world.splits)
+    path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
+    path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+    return path
+
+
+@pytest.fixture
+def gappy(world):
+    """Three test days of which 60 % is missing."""
+    truth = world.split("test").isel(time=slice(10, 13))
+    holes = np.random.default_rng(0).uniform(size=truth["t"].shape) < 0.6
+    data = truth[["t", "z"]].where(xr.DataArray(~holes, dims=truth["t"].dims))
+    data.attrs = {"title": "mine"}
+    return data, truth
+
+
+def test_filling_is_close_to_the_truth_and_keeps_what_was_observed(checkpoint, gappy):
+    data, truth = gappy
+    filled = fieldcast.load(checkpoint).fill(data, members=9)
+    assert filled.sizes["member"] == 9
+    for v in ("t", "z"):
+        assert np.isfinite(filled[v]).all()
+        seen = np.isfinite(data[v])
+        assert bool((filled[v] == data[v]).where(seen, True).all())
+        error = (filled[f"{v}_mean"] - truth[v]).where(~seen)
+        assert float(np.sqrt((error**2).mean())) < 0.5 * float((truth[v] - truth[v].mean()).std())
+        np.testing.assert_allclose(
+            filled[f"{v}_spread"], filled[v].std("member", ddof=1), rtol=1e-3, atol=1e-3
+        )
+        assert float(filled[f"{v}_spread"].where(seen).max()) < 1e-3
+        assert filled[v].attrs["units"] == filled[f"{v}_mean"].attrs["units"] == data[v].attrs["units"]
+    assert filled.attrs["title"] == "mine"
+
+
+def test_with_noise_observed_cells_are_weighed_and_not_kept(checkpoint, gappy):
+    data, _ = gappy
+    filled = fieldcast.load(checkpoint).fill(data, members=5, noise=0.3)
+    assert float(abs(filled["t"] - data["t"]).max()) > 0.05
+
+
+def test_a_value_that_nothing_explains_is_flagged_listed_and_kept(checkpoint, gappy, caplog):
+    """One reading of t is 40 standard deviations too high: its neighbours hardly change, and all of it is said."""
+    data, truth = gappy
+    spoiled, at = data.copy(deep=True), tuple(np.argwhere(np.isfinite(data["t"].values))[20])
+    wrong = float(truth["t"].values[at] + 40 * truth["t"].std())
+    spoiled["t"].values[at] = wrong
+    model = fieldcast.load(checkpoint)
+    clean, filled = model.fill(data, members=9), model.fill(spoiled, members=9, where="'mine.nc'")
+    flags = filled["t_suspect"].values
+    assert flags.sum() == 1
+    assert flags[at] == 1
+    assert not filled["z_suspect"].any()
+    assert not clean["t_suspect"].any()
+    assert (filled["t"].transpose("time", ..., "member").values[at] == np.float32(wrong)).all()
+    hidden = np.isnan(data["t"])
+    moved = abs(filled["t_mean"] - clean["t_mean"]).where(hidden).max()
+    assert float(moved) < 3 * float(truth["t"].std())
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    said = record.getMessage()
+    assert said.startswith(f"'mine.nc': 1 of {int((~hidden).sum())} observed values of t ")
+    assert f"{wrong:.4g} at {str(data['time'].values[at[0]])[:10]}" in said
+
+
+def test_members_are_a_function_of_the_seed(checkpoint, gappy):
+    model, data = fieldcast.load(checkpoint), gappy[0]
+    xr.testing.assert_equal(model.fill(data, members=3, seed=1), model.fill(data, members=3, seed=1))
+    assert not model.fill(data, members=3, seed=1)["t"].equals(model.fill(data, members=3, seed=2)["t"])
+
+
+def test_what_goes_out_is_laid_out_as_what_came_in(checkpoint, gappy):
+    """Other names, north first, longitudes -180 to 180, another order: the same numbers in the same places."""
+    data = gappy[0]
+    plain = fieldcast.load(checkpoint).fill(data, members=3)
+    dressed = data.assign_coords(longitude=(data["longitude"] + 180) % 360 - 180).sortby("longitude")
+    dressed = dressed.isel(latitude=slice(None, None, -1)).rename(
+        latitude="lat", longitude="lon", time="valid_time"
+    )
+    filled = fieldcast.load(checkpoint).fill(dressed.transpose("lon", "valid_time", "lat"), members=3)
+    for name in ("lat", "lon", "valid_time"):
+        assert filled[name].equals(dressed[name])
+    back = filled.rename(lat="latitude", lon="longitude", valid_time="time")
+    back = back.assign_coords(longitude=back["longitude"] % 360).sortby("longitude").sortby("latitude")
+    np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
+
+
+def test_a_file_in_radians_is_filled_and_stays_in_radians(checkpoint, gappy):
+    data = gappy[0]
+    plain = fieldcast.load(checkpoint).fill(data, members=3)
+    west = data.assign_coords(longitude=(data["longitude"] + 180) % 360 - 180).sortby("longitude")
+    axes = ("latitude", "longitude")
+    radians = west.assign_coords(
+        {axis: np.deg2rad(west[axis]).assign_attrs(units="radians") for axis in axes}
+    )
+    filled = fieldcast.load(checkpoint).fill(radians, members=3)
+    for axis in axes:
+        assert filled[axis].identical(radians[axis])
+    back = filled.assign_coords({axis: west[axis] for axis in axes})
+    back = back.assign_coords(longitude=back["longitude"] % 360).sortby("longitude")
+    np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [-999.0, -9999.0, 1e20, 32767.0])
+def test_fill_values_that_are_not_declared_are_no_observations(checkpoint, gappy, value):
+    data = gappy[0].fillna(value)
+    with pytest.raises(
+        InputError, match=rf"'t' of mine.nc holds {re.escape(f'{value:g}')} \d+ times, first at"
+    ):
+        fieldcast.load(checkpoint).fill(data.drop_vars("z").assign(z=gappy[0]["z"]), where="mine.nc")
+
+
+def test_an_observation_that_looks_like_a_fill_value_is_one(checkpoint, gappy):
+    """Few and near to one another, but within the climate."""
+    data = gappy[0].copy(deep=True)
+    data["z"][:] = np.nan
+    data["z"][0, 3, :3] = [300.0, 300.5, 301.0]
+    data["t"][0] = 280.0
+    data["z"][1, 3, 3] = 305.0
+    data["z"].encoding = {"dtype": "int16", "scale_factor": 0.5, "add_offset": 305 + 16384}  # -32768 is 305
+    filled = fieldcast.load(checkpoint).fill(data, members=2)
+    assert (filled["z"][1, :, 3, 3] == 305.0).all()
+    assert not [key for name in filled for key in filled[name].attrs if key.startswith("fieldcast_")]
+
+
+def test_two_versions_as_a_dimension_are_filled_as_one(checkpoint, gappy):
+    data = gappy[0]
+    later = xr.concat(
+        [data, data.where(data["time"] > data["time"][0]) + 1], "expver", combine_attrs="override"
+    )
+    for name in data:
+        later[name].attrs = data[name].attrs
+    filled, plain = (
+        fieldcast.load(checkpoint).fill(each, members=3)
+        for each in (later.assign_coords(expver=[1, 5]), data)
+    )
+    seen = np.isfinite(data["t"])
+    xr.testing.assert_equal(filled["t"].where(seen), plain["t"].where(seen))
+
+
+def test_times_in_two_versions_are_to_be_chosen_from(checkpoint, gappy):
+    """What goes out would have other times than what came in."""
+    twice = xr.concat([gappy[0], gappy[0].isel(time=[2]) + 1], "time", combine_attrs="override")
+    for name in twice:
+        twice[name].attrs = gappy[0][name].attrs
+    twice = twice.assign_coords(expver=("time", [1, 1, 1, 5]))
+    with pytest.raises(
+        InputError, match=r"mine.nc holds 4 times, and 3 different ones: choose one version of each"
+    ):
+        fieldcast.load(checkpoint).fill(twice, where="mine.nc")
+
+
+def test_values_outside_the_valid_range_are_filled(checkpoint, gappy):
+    spoilt = gappy[0].copy(deep=True)
+    spoilt["t"][0, 2, 3] = 1e4
+    spoilt["t"].attrs["valid_max"] = np.float32(400)
+    filled = fieldcast.load(checkpoint).fill(spoilt, members=3)
+    assert float(filled["t"].max()) < 400
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: d.drop_vars("z"), ("'z'", "which the model needs")),
+        (lambda d: d.assign(t=d["t"].assign_attrs(units="degC")), ("'t'", "'degC'", "'K'")),
+        (lambda d: d.isel(latitude=slice(1, None)), ("latitudes differ", "6 from", "7 from")),
+        (lambda d: d.assign_coords(longitude=d["longitude"] + 5), ("longitudes differ",)),
+        (lambda d: d.isel(time=slice(0, 0)), ("no time",)),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(checkpoint, gappy, spoil, words):
+    with pytest.raises(InputError) as raised:
+        fieldcast.load(checkpoint).fill(spoil(gappy[0]))
+    assert all(word in str(raised.value) for word in words), str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_or_a_device_that_is_not(tmp_path, checkpoint):
+    with pytest.raises(InputError, match=r"nothing\.safetensors"):
+        fieldcast.load(tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match="device: 'abacus'"):
+        fieldcast.load(checkpoint, device="abacus")
+
+
+def test_inf_is_no_gap(checkpoint, gappy):
+    data = gappy[0].copy(deep=True)
+    data["z"][1, 2, 3] = np.inf
+    with pytest.raises(InputError, match=r"'z' of the data set holds Inf .* on 2004-04-26T"):
+        fieldcast.load(checkpoint).fill(data)
+
+
+def test_an_experiment_is_found_by_its_address(checkpoint, gappy):
+    read = checkpoint.read_bytes
+    parameters = {"reconstruct": {"mine": {"model": {}}, "other": {"model": {}}}, "seed": 0}
+    made = trained("reconstruct.mine", parameters, {"reconstruct/mine": read})
+    xr.testing.assert_equal(made.fill(gappy[0], 2), fieldcast.load(checkpoint).fill(gappy[0], 2))
+    with pytest.raises(
+        InputError, match=r"'reconstruct\.other' has not been trained yet .*reconstruct\.mine"
+    ):
+        trained("reconstruct.other", parameters, {"reconstruct/mine": read})
+    parameters["forecast"] = {"perfect": {"model": {"type": "File", "dataset": "perfect_model"}}}
+    with pytest.raises(InputError, match=r"'forecast\.perfect' is of type File: it was made elsewhere"):
+        trained("forecast.perfect", parameters, {"reconstruct/mine": read})
+    for unknown in ("reconstruct.nothing", "mine", "seed.x", ""):
+        with pytest.raises(InputError, match=f"there is no experiment '{unknown}'"):
+            trained(unknown, parameters, {})
+
+
+def test_borrowed_weights_are_drawn_from_as_the_borrower_says(checkpoint, gappy):
+    model = {"type": "optimal_interpolation.OptimalInterpolation", "correlation": "exponential"}
+    parameters = {"reconstruct": {"heir": {"model": model, "weights": "reconstruct.mine"}}}
+    made = trained("reconstruct.heir", parameters, {"reconstruct/mine": checkpoint.read_bytes})
+    own = fieldcast.load(checkpoint)
+    assert (made.checkpoint.model.correlation, own.checkpoint.model.correlation) == (
+        "exponential",
+        "matern32",
+    )

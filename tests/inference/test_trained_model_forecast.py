@@ -1,0 +1,119 @@
+"""`fieldcast.load(path).forecast(dataset)`: what follows the last states of a user's own data set."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import fieldcast
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.errors import InputError
+from fieldcast.fields.calendars import day_of_year
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
+
+
+@pytest.fixture(scope="module")
+def load(world, tmp_path_factory):
+    """Checkpoints of models by their configuration."""
+
+    def make(model, **how):
+        recipe = Recipe("forecast", model, Fit(steps=2), Sparsification(), 0, Limits(T=4), "cpu")
+        data = (world.fields, world.climatology, world.normalisation, world.splits)
+        path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
+        path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+        return fieldcast.load(path, **how)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def persistence(load):
+    return load({"type": "persistence.Persistence"})
+
+
+@pytest.fixture(scope="module")
+def network(load):
+    return load({"type": "vae.VAE", "history": 2, "latent": 3})
+
+
+@pytest.fixture
+def mine(world):
+    """Three test days, north first, in names of their own."""
+    data = world.split("test")[["t", "z"]].isel(time=slice(4, 7), latitude=slice(None, None, -1))
+    return data.drop_vars("segment").rename(latitude="lat", longitude="lon").assign_attrs(title="mine")
+
+
+def test_persistence_of_anomalies_in_the_users_layout(world, persistence, mine):
+    found = persistence.forecast(mine, 3)
+    assert found["t"].dims == ("lead", "member", "lat", "lon") and found.sizes["member"] == 1
+    assert found["lat"].values.tolist() == mine["lat"].values.tolist() and found.attrs["title"] == "mine"
+    last = pd.Timestamp(mine["time"].values[-1])
+    assert pd.Timestamp(found["forecast_reference_time"].values) == last
+    assert found["time"].values.tolist() == list(
+        (last + pd.to_timedelta([1, 2, 3], "D")).values.astype("M8[ns]").tolist()
+    )
+    assert found["lead"].values.tolist() == [24, 48, 72]
+
+    def anomaly(field, day):
+        usual = world.climatology["t"].sel(dayofyear=int(day_of_year(day.to_datetime64())[0]))
+        return field - usual.values[::-1]
+
+    expected = anomaly(mine["t"].isel(time=-1).values, last)
+    for number in range(3):
+        got = anomaly(found["t"].values[number, 0], last + pd.Timedelta(days=number + 1))
+        assert np.allclose(got, expected, atol=2e-3)
+
+
+def test_members_have_a_mean_and_a_spread_and_follow_the_seed(network, mine):
+    one, again, other = (network.forecast(mine, 2, members=4, seed=seed) for seed in (1, 1, 2))
+    assert one.identical(again) and not np.allclose(one["t"], other["t"])
+    assert np.allclose(one["t_mean"], one["t"].mean("member"), rtol=1e-5)
+    assert one["z_spread"].dims == ("lead", "lat", "lon") and one["t"].attrs["units"] == "K"
+
+
+def test_states_before_the_last_ones_do_not_matter(network, mine):
+    longer, shorter = network.forecast(mine, 1), network.forecast(mine.isel(time=slice(1, None)), 1)
+    assert np.array_equal(longer["t"], shorter["t"])
+
+
+def holes(data):
+    return data.assign(z=data["z"].where(data["time"] < data["time"][-1]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: d.isel(time=[-1]), ("has 1 states", "the last 2")),
+        (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "steps of 24 hours")),
+        (lambda d: d[["t"]], ("no variable 'z'",)),
+        (lambda d: d.isel(lon=slice(6)), ("longitudes differ",)),
+        (lambda d: d.assign(t=d["t"].assign_attrs(units="degC")), ("'degC'", "'K'")),
+        (holes, ("'z'", "missing values on", "whole states")),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(network, mine, spoil, words):
+    with pytest.raises(InputError) as error:
+        network.forecast(spoil(mine), 1)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_task_is_asked_of_its_own_models(network, mine):
+    with pytest.raises(InputError, match="of the task 'forecast': fill needs"):
+        network.fill(mine)
+    with pytest.raises(InputError, match="at least one step"):
+        network.forecast(mine, 0)
+
+
+def test_the_same_weights_may_be_stepped_in_another_way(load, mine):
+    config = {"type": "stepped.Stepped", "model": {"type": "vae.VAE", "history": 2, "latent": 3}}
+    euler, rk4 = load(config), load(config, options={"scheme": "rk4"})
+    weights = euler.checkpoint.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in rk4.checkpoint.model.state_dict().items())
+    one, other = (model.forecast(mine, steps=1, members=2) for model in (euler, rk4))
+    name = next(iter(one.data_vars))
+    assert not np.allclose(one[name], other[name], rtol=1e-4)
+    trained = load({**config, "scheme": "rk4"}).checkpoint.model  # by one-step differences, as with Euler
+    assert all(torch.equal(weights[key], value) for key, value in trained.state_dict().items())
+    with pytest.raises(InputError, match=r"unknown option of stepped\.Stepped"):
+        load(config, options={"sceme": "rk4"})

@@ -1,0 +1,163 @@
+import pytest
+import torch
+
+from fieldcast.errors import InputError
+from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.latent_table import LatentTable
+from fieldcast.models.random_streams import RandomStreams
+
+ROWS = 12
+FAMILIES = ["point", "normal", "uniform", "laplace"]
+
+
+class Linear(torch.nn.Module):
+    """x = A z."""
+
+    def __init__(self, space, latent):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.matrix = torch.nn.Parameter(torch.randn(*space.state, latent, generator=generator))
+
+    def forward(self, z, c):
+        return torch.einsum("vyxl,bml->bmvyx", self.matrix, z)
+
+
+def make(space, family="point", **keywords):
+    model = build(
+        {
+            "type": "vae.VAE", "latent": 3,
+            "encoder": {"type": "latent_table.LatentTable", "latent": 3, "family": family, **keywords},
+        },
+        space,
+    )  # fmt: skip
+    model.decoder = Linear(space, 3)
+    return model
+
+
+def data(space, model, rows=ROWS, label=None):
+    """States of known codes."""
+    z = torch.randn(rows, 1, 3, generator=torch.Generator().manual_seed(2))
+    x = model.decoder(z, Context(rows))[:, 0].detach()
+    return z[:, 0], Batch(x, Context(rows), index=torch.arange(rows), label=label)
+
+
+def unseen(batch):
+    return Batch(batch.x, batch.context)
+
+
+def draws(rows=ROWS):
+    return RandomStreams(0, torch.arange(rows))
+
+
+def test_codes_of_a_linear_decoder_are_recovered_for_unseen_data(space):
+    model = make(space)
+    z, batch = data(space, model)
+    with torch.no_grad():  # as evaluation calls it
+        q = model.posterior(unseen(batch), draws())
+    assert torch.allclose(q.mean, z, atol=1e-2)
+
+
+def test_a_normal_code_is_recovered_as_the_exact_posterior(space):
+    """Of x = A z + sigma eps, z ~ N(0, I): precision I + A'A / sigma^2; its independent approximation has the same mean
+    and the inverse of the diagonal of the precision (Bishop 2006, section 10.1.2)."""
+    model = make(space, "normal", steps=700, rate=0.05)
+    model.likelihood.log_sigma.data = torch.tensor(3.0).log()
+    _, batch = data(space, model)
+    a = model.decoder.matrix.detach().flatten(0, 2)
+    precision = torch.eye(3) + a.T @ a / 9
+    mean = torch.linalg.solve(precision, a.T @ batch.x.flatten(1).T / 9).T
+    q = model.posterior(unseen(batch), draws())
+    assert torch.allclose(q.mean, mean, atol=0.06)
+    assert torch.allclose(q.deviation, precision.diagonal().rsqrt().expand(ROWS, 3), rtol=0.2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_inference_of_a_datum_does_not_depend_on_the_others_and_leaves_the_decoder_alone(space, family):
+    model = make(space, family, steps=20)
+    _, batch = data(space, model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    whole = model.posterior(unseen(batch), draws())
+    alone = model.posterior(Batch(batch.x[5:6], Context(1)), RandomStreams(0, torch.tensor([5])))
+    assert torch.allclose(alone.mean, whole.mean[5:6], atol=1e-5)
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert model.decoder.matrix.grad is None
+
+
+def test_batch_norm_stands_still_while_codes_are_inferred(space):
+    model = make(space, steps=5)
+    model.decoder = build({"type": "decoders.TransposedDecoder", "latent": 3}, space)
+    x = torch.randn(4, *space.state, generator=torch.Generator().manual_seed(0))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    whole = model.posterior(Batch(x, Context(4)), draws(4)).mean
+    alone = model.posterior(Batch(x[:1], Context(1)), draws(1)).mean
+    assert torch.allclose(alone, whole[:1], atol=1e-4)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_training_fits_the_codes_of_the_data_it_sees(space, family):
+    model = make(space, family, start=0.01)
+    _, batch = data(space, model)
+    model.likelihood.log_sigma.data = torch.tensor(0.3).log()
+    model.prepare(batch, draws())
+    untouched = model.encoder.location[6:].detach().clone()
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    half = Batch(batch.x[:6], Context(6), index=torch.arange(6))
+    first = None
+    for step in range(150):
+        optimiser.zero_grad()
+        terms = model.loss(half, RandomStreams(0, torch.arange(6), step=step))
+        first = first or float(terms.parts["reconstruction"].detach())
+        terms.total.backward()
+        optimiser.step()
+    gained = first - float(terms.parts["reconstruction"].detach())
+    assert gained > 0.8 * float((half.x**2).mean() / (2 * 0.09))
+    assert torch.equal(model.encoder.location[6:], untouched)
+
+
+def test_classes_start_apart_and_need_labels(space):
+    model = make(space, by_class=True, start=1.0)
+    label = torch.arange(200) % 2
+    _, batch = data(space, model, 200, label)
+    model.prepare(batch, draws(200))
+    location = model.encoder.location.detach()
+    centres = torch.stack([location[label == k].mean(0) for k in (0, 1)])
+    assert (centres[0] - centres[1]).norm() > 0.5
+    assert location[label == 0].std(0).mean() == pytest.approx(1, abs=0.15)
+    with pytest.raises(InputError, match="labels"):
+        model.prepare(Batch(batch.x, batch.context, index=batch.index), draws(200))
+
+
+def test_a_table_is_stored_and_loaded_whatever_its_number_of_rows(space):
+    model, other = make(space, "normal"), make(space, "normal")
+    _, batch = data(space, model)
+    model.prepare(batch, draws())
+    other.load_state_dict(model.state_dict())
+    assert other.encoder.location.shape == (ROWS, 3)
+    assert torch.equal(other.encoder(batch).mean, model.encoder(batch).mean)
+
+
+def test_a_table_knows_training_data_only(space):
+    with pytest.raises(ValueError, match="training data only"):
+        make(space).encoder(unseen(data(space, make(space))[1]))
+
+
+def test_draws_of_an_autodecoder_start_at_the_prior(space):
+    model = make(space)
+    x = model.sample(Context(ROWS), RandomStreams(0, torch.arange(ROWS), 500)).detach()
+    a = model.decoder.matrix.detach().flatten(0, 2)
+    expected = (a**2).sum(1)
+    assert torch.allclose(x.flatten(0, 1).flatten(1).var(0), expected, rtol=0.1)
+
+
+def test_another_family_is_told_when_it_is_built(space):
+    with pytest.raises(InputError, match="cauchy"):
+        build({"type": "latent_table.LatentTable", "latent": 3, "family": "cauchy"}, space)
+
+
+def test_codes_start_as_said():
+    codes = LatentTable(50, "laplace", start=2.0, spread=0.3)
+    location, log_scale = codes.begin(RandomStreams(0, torch.arange(400)))
+    assert float(location.std()) == pytest.approx(2, rel=0.02)
+    assert torch.allclose(log_scale.exp(), torch.tensor(0.3))

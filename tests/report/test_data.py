@@ -1,0 +1,80 @@
+"""The data in a few facts, read from coordinates and attributes alone."""
+
+from __future__ import annotations
+
+import cftime
+import dask.array
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fieldcast.report import Forecast, Reconstruct, Sample, report
+from fieldcast.report.data import describe, quality_table, short
+
+
+def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it():
+    def refuse(block):
+        raise AssertionError("the fields were read")
+
+    lazy = dask.array.zeros((4, 2, 3)).map_blocks(refuse, dtype="f4", meta=np.zeros((0, 0, 0), "f4"))
+    fields = xr.Dataset(
+        {
+            "z": (("time", "latitude", "longitude"), lazy, {"units": "m"}),
+            "land": (("latitude", "longitude"), np.ones((2, 3))),
+        },
+        {
+            "time": [cftime.DatetimeNoLeap(2001, 1, day, 6) for day in (1, 2, 8, 9)],
+            "segment": ("time", [0, 0, 1, 1]),
+            "latitude": [40.0, 42.5],
+            "longitude": [-10.0, -7.5, -5.0],
+        },
+        {"wraps": 0, "step_hours": 24.0},
+    )
+    found = describe(fields, {"test": ["2001-01-08T06:00:00", "2001-01-09T06:00:00"]})
+    known = dict(found.facts)
+    assert known["Period"] == (
+        "2001-01-01 06:00 to 2001-01-09 06:00: 4 times, every 24 hours, in 2 stretches without gaps"
+    )
+    assert known["Grid"] == "2 latitudes (40 to 42.5 °N) × 3 longitudes (−10 to −5 °E)"
+    assert known["Split: test"] == "2001-01-08 06:00 to 2001-01-09 06:00: 2 times"
+    assert found.variables == [("z", "m", "", "changes in time"), ("land", "", "", "static")]
+    assert "Climatology" not in known
+
+
+def test_what_was_mended_is_open_and_what_was_fine_is_folded():
+    rows = [("gaps", "", "time", 2, "mended", "Two."), ("NaN", "z", "", 0, "fine", "None.")]
+    shown = quality_table(
+        pd.DataFrame(rows, columns=["check", "variable", "where", "count", "action", "sentence"])
+    )
+    opened, closed = shown.split("<details>")
+    assert "Two." in opened
+    assert "None." in closed
+    assert "No quality report" in quality_table(pd.DataFrame())
+
+
+def test_midnight_needs_no_hour():
+    assert short("2001-01-01T00:00:00") == "2001-01-01"
+    assert short("2001-01-01T12:30:00") == "2001-01-01 12:30"
+
+
+def test_images_are_described_without_reading_them():
+    def refuse(block):
+        raise AssertionError("the images were read")
+
+    lazy = dask.array.zeros((6, 8, 7)).map_blocks(refuse, dtype="f4", meta=np.zeros((0, 0, 0), "f4"))
+    images = xr.Dataset(
+        {"image": (("sample", "y", "x"), lazy, {"units": "1", "long_name": "grey value"})},
+        {"label": ("sample", [0, 1, 2, 0, 1, 2])},
+        {"source": "digits", "digest": "0123456789ab", "levels": 17},
+    )
+    splits = {"train": [0, 2], "validation": [3, 3], "test": [4, 5]}
+    found = describe(images, splits, xr.Dataset())
+    known = dict(found.facts)
+    assert known["Images"] == "6 images of 8 × 7 cells, 17 grey values, 3 labels"
+    assert known["Split: train"] == "3 images, 0 to 2"
+    assert known["Split: test"] == "2 images, 4 to 5"
+    assert found.variables == [("image", "1", "grey value", "images")]
+    bare = describe(images.drop_vars("label").assign_attrs({}), {})
+    assert "without labels" in dict(bare.facts)["Images"]
+    page = report({"sample": Sample(), "forecast": Forecast(), "reconstruct": Reconstruct()}, found)
+    assert "Sampling, forecasts and reconstruction; digits; 6 images of 8 × 7 cells" in page

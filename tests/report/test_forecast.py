@@ -1,0 +1,225 @@
+"""The page on forecasts: every experiment is there, its numbers are the leaderboard's, a blow-up drops nobody."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from PIL import Image
+
+from fieldcast.report import Forecast, pictures, report
+from fieldcast.scores.examples.forecast import forecast_examples
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.stability import step_statistics
+from fieldcast.scores.statistics_table import iso_times, stamp
+
+EXPERIMENTS = ("linear_inverse_model", "climatological_ensemble", "vae", "vae_mean", "vae_rk4", "decoder_l1")
+
+
+def ensembles(it) -> dict[str, xr.Dataset]:
+    """The calibrated one is the linear inverse model's; others are worse by a known deed."""
+    good = it.forecasts
+    mean = good.mean("member")
+    return {
+        "linear_inverse_model": good,
+        "climatological_ensemble": mean + 2 * (good - mean),
+        "vae": mean + 0.3 * (good - mean) + 20.0,
+        "vae_mean": mean + 0.1 * (good - mean),
+        "vae_rk4": mean + 0.3 * (good - mean) + 40.0,
+        "decoder_l1": good.where(good["lead"] < 48),
+    }
+
+
+def long_run(steps: int, finite: int) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    area = np.ones((4, 8))
+    rows = []
+    for step in range(1, steps + 1):
+        y, x = rng.normal(size=(2, 1, 4, 8)), rng.normal(size=(2, 3, 1, 4, 8))
+        near = np.exp(-step / 2)
+        x = near * y[:, None] + (1 - near) * x
+        rows.append({"step": step, **step_statistics(np.where(step < finite, x, np.inf), y, area)})
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def forecast(season: Callable) -> Forecast:
+    it = season(starts=12, shape=(18, 16))
+    starts = {
+        "scored": iso_times(it.forecasts["start"]).tolist(),
+        "step_hours": 24.0,
+        "leads": 3,
+        "members": 10,
+    }
+    tables, diagnostics, examples = {}, {}, {}
+    for name, one in ensembles(it).items():
+        ensemble = one.transpose("lead", "start", "member", ...)
+        table, diagnostics[name] = it._replace(forecasts=ensemble).score(starts=starts)
+        tables[name] = stamp(table, name, 0, "d", "s")
+        examples[name] = forecast_examples(ensemble, it.truth, climatology=it.climatology)
+    fields = it.forecasts.isel(lead=[0, 1], member=[0, 1]).rename(lead="step").assign_coords(step=[1, 10])
+    costs = {"vae": (1.0, 2.0), "vae_rk4": (4.0, 8.0), "vae_mean": (1.0, 2.0), "decoder_l1": (1.0, 1.0)}
+    steps = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0], "validation": [3.0, 2.5]})
+    tried = pd.DataFrame({"step": [0, 1], "truncation": [10, 20], "validation": [0.5, 0.25]})
+    return Forecast(
+        leaderboard=leaderboard(tables, "d", "s", layout=FORECAST),
+        starts=starts,
+        experiments=[*EXPERIMENTS, "analogue"],
+        scores=tables,
+        diagnostics=diagnostics,
+        examples=examples,
+        history={"vae": steps, "linear_inverse_model": tried},
+        costs={
+            name: pd.DataFrame([{"evaluations": evaluations, "sample_ms": ms, "train_steps": 1234}])
+            for name, (evaluations, ms) in costs.items()
+        },
+        stability={"vae": long_run(12, 99), "decoder_l1": long_run(12, 5), "vae_mean": None},
+        snapshots={"vae": fields, "decoder_l1": fields.where(fields["step"] < 10)},
+    )
+
+
+@pytest.fixture(scope="module")
+def page(forecast: Forecast) -> str:
+    return report({"forecast": forecast})
+
+
+def test_every_experiment_is_on_the_page_and_nothing_comes_from_outside(page, elements):
+    found = elements(page)
+    for name in (*EXPERIMENTS, "analogue"):
+        assert name in found.text, name
+    assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
+    assert all(source.startswith("data:") for source in found.attributes("src"))
+    assert all(link.startswith(("#", "data:")) for link in found.attributes("href"))
+    assert [one[1:] for one in found.attributes("href") if one[0] == "#"] == found.attributes("id")
+    assert "Unobserved cells" not in found.text  # the guide is of the tasks there are
+    assert "Not run: analogue." in found.text
+
+
+def test_values_of_the_first_table_are_the_leaderboards(forecast, page):
+    table = re.findall(r"<table.*?</table>", page)[0]
+    rows = forecast.leaderboard.query("variable == 'all' and region == 'globe' and score == 'crps'")
+    wide = rows.pivot(index="experiment", columns="lead_hours", values="value")
+    for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]:
+        name = re.search(r"<code>(.*?)</code>", row).group(1)
+        shown = [unescape(one) for one in re.findall(r"<td.*?><span>(.*?)</span>", row)]
+        for text, value in zip(shown, wide.loc[name], strict=True):
+            assert (text == "∞") if np.isinf(value) else float(text) == pytest.approx(value, rel=0.01)
+    assert "decoder_l1" in table
+
+
+def test_the_best_ratio_of_spread_to_skill_is_the_one_nearest_to_one(page):
+    table = next(one for one in re.findall(r"<table.*?</table>", page) if "Spread-skill ratio, 1 is" in one)
+    bold = [row for row in re.findall(r"<tr>(.*?)</tr>", table) if 'class="best"' in row]
+    names = {re.search(r"<code>(.*?)</code>", row).group(1) for row in bold}
+    assert names == {"linear_inverse_model", "decoder_l1"}  # until it blows up they are the same
+
+
+def test_findings_on_variants_are_the_paired_differences(forecast, page, elements):
+    text = elements(page).text
+    board = forecast.leaderboard.query("variable == 'all' and region == 'globe' and score == 'crps'")
+    crps = board.set_index(["experiment", "lead_hours"])["value"]
+    gain = crps["vae_mean", 24.0] - crps["vae", 24.0]
+    found = re.search(
+        r"Going on from the ensemble mean.*?at 1\s*d ([\d.]+) against ([\d.]+) \((\w+) by ([\d.]+)\)", text
+    )
+    assert float(found[1]) == pytest.approx(crps["vae_mean", 24.0], rel=0.01)
+    assert float(found[2]) == pytest.approx(crps["vae", 24.0], rel=0.01)
+    assert found[3] == ("better" if gain < 0 else "worse")
+    assert float(found[4]) == pytest.approx(abs(gain), rel=0.06)
+    assert "4 against 1 network evaluations a step, 8 against 2 ms a draw" in text
+    shares = re.search(r"of the power of members of vae the mean of vae_mean has, 1\s*d ahead ([\d.]+)", text)
+    assert 0 < float(shares[1]) < 100  # a mean has less power than what it is the mean of
+    assert "Showing the decoder two states" not in text  # it has not run
+    table = next(one for one in re.findall(r"<table.*?</table>", page) if "training steps" in one)
+    assert table.count("1 234") == 4  # of what the budgets were
+
+
+def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elements):
+    text = elements(page).text
+    table = next(one for one in re.findall(r"<table.*?</table>", page) if "members at equal cost" in one)
+    rows = {
+        re.search(r"<code>(.*?)</code>", row).group(1): [
+            unescape(one) for one in re.findall(r"<td[^>]*>(?:<span>)?([^<]*)", row)
+        ]
+        for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]
+    }
+    assert set(rows) == {"vae", "vae_rk4", "decoder_l1"}  # the mean of vae_mean is fed on
+    assert [row[:3] for row in rows.values()] == [["1", "2", "40"], ["4", "8", "10"], ["1", "1", "80"]]
+    board = forecast.leaderboard.query("variable == 'all' and region == 'globe' and lead_hours == 24")
+    wide = board.pivot(index="experiment", columns="score", values="value").loc["vae"]
+    rmse = wide["rmse"] * np.sqrt((1 + wide["ssr"] ** 2 / 40) / (1 + wide["ssr"] ** 2 / 10))
+    assert float(rows["vae"][3]) == pytest.approx(wide["crps"], rel=0.01)
+    assert float(rows["vae"][5]) == pytest.approx(rmse, rel=0.01)
+    assert rows["decoder_l1"][-1] == "∞"
+    assert (
+        "At equal inference cost, the time of 10 members of vae_rk4, the lowest RMSE of the mean: at 1"
+        in text
+    )
+
+
+def test_a_blow_up_is_said_and_drops_nobody(forecast, page, elements):
+    text = elements(page).text
+    assert "Blew up: decoder_l1 at step 5. The other 1 stayed finite and below 3 over 12 steps." in text
+    assert "Of these" not in text
+    infinite = forecast.leaderboard.query(
+        "experiment == 'decoder_l1' and lead_hours == 72 and score == 'crps'"
+    )
+    assert np.isinf(infinite["value"]).all()
+
+
+def test_figures_have_names_for_files_and_there_is_one_of_each(forecast):
+    names = set(forecast.figures())
+    wanted = {
+        *("scores_against_lead", "skill_and_spread", "variables_against_lead", "spectra", "rank_histograms"),
+        *("stability", "stability_spectra", "snapshots", "losses", "steps_vae_mean_z"),
+    }
+    assert wanted <= names
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
+
+
+def test_the_film_is_small_and_in_the_page(forecast, page, elements):
+    film = forecast.animation()
+    assert len(film) < 2e6
+    assert Image.open(io.BytesIO(film)).n_frames == 4
+    found = elements(page)
+    (player,) = [known for tag, known in found.found if tag == "figure" and known.get("class") == "film"]
+    assert player["data-labels"] == "start|1\u00a0d|2\u00a0d|3\u00a0d"
+    assert sum("hidden" in known for tag, known in found.found if tag == "img") == 3
+
+
+def test_the_same_run_gives_the_same_page(forecast, page):
+    assert report({"forecast": forecast}, figures={"forecast": pictures(forecast)}) == page
+
+
+def test_a_run_of_nothing_says_so(elements):
+    nothing = Forecast(experiments=["vae", "vae_rk4"])
+    text = elements(report({"forecast": nothing})).text
+    for words in (
+        *("Not run: vae, vae_rk4.", "No experiment has been scored yet", "No maps", "No film", "No costs"),
+        *(
+            "No long rollout",
+            "No comparison of variants",
+            "No loss curves",
+            "No spectra",
+            "No rank histograms",
+        ),
+    ):
+        assert words in text
+    assert nothing.figures() == {}
+    assert nothing.animation() is None
+
+
+def test_a_regional_grid_has_no_regions_of_its_own(forecast, elements):
+    board = forecast.leaderboard.query("region == 'globe'").assign(region="domain").reset_index(drop=True)
+    regional = Forecast(leaderboard=board, scores=forecast.scores)
+    text = elements(report({"forecast": regional})).text
+    assert regional.region == "domain"
+    assert "The grid has no regions of its own" in text
+    assert "Fair CRPS, domain" in text

@@ -1,0 +1,123 @@
+"""The page as a reader's browser sees it: nothing from outside, nothing lost, nothing injected."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fieldcast.report import Reconstruct, pictures, report
+
+PROVENANCE = {"Commit": "abc<1>", "Versions": {"numpy": "2.4"}, "Seed": 0}
+PARAMETERS = {"reconstruct": {"mine": {"fit": {"steps": 1500, "note": "</code><b>"}}}}
+
+
+@pytest.fixture(scope="module")
+def page(results, summary) -> str:
+    return report({"reconstruct": results}, summary, PROVENANCE, PARAMETERS)
+
+
+def test_nothing_is_fetched_from_anywhere(page, elements):
+    found = elements(page)
+    assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
+    assert all(source.startswith("data:") for source in found.attributes("src"))
+    assert all(link.startswith(("#", "data:")) for link in found.attributes("href"))
+    pictures = [known["src"] for tag, known in found.found if tag == "img"]
+    assert len(pictures) >= 9
+    for source in pictures:
+        Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).verify()
+
+
+def test_the_table_of_contents_leads_to_every_section(page, elements):
+    found = elements(page)
+    targets = [link[1:] for link in found.attributes("href") if link.startswith("#")]
+    ids = found.attributes("id")
+    assert targets == ids
+    assert len(ids) == len(set(ids)) == 13
+
+
+def test_names_cannot_become_elements(page, elements):
+    found = elements(page)
+    tags = {tag for tag, _ in found.found}
+    assert not tags & {"i", "u", "sup"}
+    assert sum(tag == "script" for tag, _ in found.found) == 1
+    assert sum(tag == "b" for tag, _ in found.found) == 2  # the groups of the table of contents
+    for text in ("<b>t</b>&$", "K<sup>", "nugget<i>", "alert(1)", "abc<1>", "</code><b>"):
+        assert text in found.text
+
+
+def test_what_ran_says_what_ran(page, elements):
+    text = elements(page).text
+    for words in (
+        *(
+            "0123456789ab",
+            "2001-01-01 to 2001-02-28: 59 times, every 24 hours",
+            "numpy 2.4",
+            "less than two training years",
+        ),
+        *(
+            "2001-01-01 to 2001-02-10: 41 times",
+            "3 latitudes (−45 to 45 °N) × 4 longitudes (round the globe)",
+        ),
+        *("    fit:", "steps: 1500", "12 cells never exist."),
+    ):
+        assert words in text
+
+
+def test_the_same_run_gives_the_same_page(results, summary, page):
+    fresh = replace(results)  # nothing remembered from drawing the page
+    figures = {"reconstruct": pictures(fresh)}
+    assert report({"reconstruct": fresh}, summary, PROVENANCE, PARAMETERS, figures) == page
+
+
+def test_a_run_of_nothing_says_so(elements):
+    text = elements(report({"reconstruct": Reconstruct(experiments=["mine", "kriging"])})).text
+    for words in (
+        *(
+            "Not run: mine, kriging.",
+            "No experiment has been scored yet",
+            "No maps",
+            "No loss curves",
+            "No spectra",
+        ),
+        *(
+            "No tuned values",
+            "No costs",
+            "No pictures of masks",
+            "No description of the data",
+            "No rank histograms",
+        ),
+    ):
+        assert words in text
+    assert "No description of the data" in elements(report({})).text
+
+
+def test_one_experiment_alone_gives_a_shorter_page(results, page, elements):
+    mine = results.leaderboard.query("experiment == 'mine' and score != 'crps_minus_oi'").reset_index(
+        drop=True
+    )
+    alone = Reconstruct(leaderboard=mine, experiments=results.experiments)
+    shorter = report({"reconstruct": alone})
+    text = elements(shorter).text
+    assert "Not run: optimal_interpolation, denoising_vae, climatology, kriging." in text
+    assert "Nowhere better" not in text
+    assert "No paired differences: optimal_interpolation has not run." in text
+    assert len(shorter) < len(page) / 2
+
+
+def test_sentences_on_rows_that_were_dropped_are_shown(results):
+    board = results.leaderboard.copy()
+    board.attrs["dropped"] = ["Left out of the leaderboard: kriging, scored on other data."]
+    assert "kriging, scored on other data." in report({"reconstruct": Reconstruct(leaderboard=board)})
+
+
+def test_only_other_patterns_were_scored(results, elements):
+    board = results.leaderboard.query("pattern == 'swaths'").reset_index(drop=True)
+    text = elements(report({"reconstruct": Reconstruct(leaderboard=pd.DataFrame(board))})).text
+    assert "swaths, 10 %" in text
+    assert "Pattern swaths" in text

@@ -1,0 +1,289 @@
+"""The page on sampling: its sentences and tables are the leaderboard's, and what is missing only makes it shorter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fieldcast.report import Sample, pictures, report
+from fieldcast.report.html import significant
+
+
+@pytest.fixture(scope="module")
+def task(sampled: Callable) -> Sample:
+    return Sample(**sampled())
+
+
+@pytest.fixture(scope="module")
+def page(task: Sample) -> str:
+    return report({"sample": task})
+
+
+@pytest.fixture(scope="module")
+def of_fields(sampled: Callable) -> Sample:
+    return Sample(**sampled(images=False, latent=4))
+
+
+def body(task: Sample, title: str) -> str:
+    """A section of the page without figures."""
+    return next(one.body for one in task.sections({}) if one.title == title)
+
+
+def plain(text: str) -> str:
+    return unescape(re.sub("<.*?>", "", text))
+
+
+def cells(section: str) -> dict[tuple[str, str], list[str]]:
+    """Lines of each cell of the first table, by row and heading."""
+    table = re.findall(r"<table.*?</table>", section)[0]
+    heads = [plain(one) for one in re.findall(r"<th scope=\"col\">(.*?)</th>", table)]
+    found = {}
+    for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]:
+        name = re.search(r"<code>(.*?)</code>", row).group(1)
+        for head, cell in zip(heads[1:], re.findall(r"<td.*?>(.*?)</td>", row), strict=True):
+            lines = re.findall(r"<(?:span|small).*?>(.*?)</", cell) or [cell]
+            found[name, head] = [unescape(line) for line in lines]
+    return found
+
+
+def test_every_experiment_is_on_the_page_and_nothing_comes_from_outside(page, task, elements):
+    found = elements(page)
+    for name in task.experiments:
+        assert name in found.text, name
+    assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
+    assert all(source.startswith("data:") for source in found.attributes("src"))
+    assert [one[1:] for one in found.attributes("href") if one[0] == "#"] == found.attributes("id")
+    assert "Not run: ddim." in found.text
+    assert "Fair CRPS" not in found.text  # the guide is of the tasks there are
+    for words in ("FID", "KID", "IWAE", "Active units", "Very near samples", "Bits a cell"):
+        assert f"<dt>{words}</dt>" in page
+
+
+def test_the_short_answer_says_what_the_leaderboard_says(task):
+    text = plain(body(task, "The short answer"))
+    for words in (
+        "100 samples of each experiment against 200 test data.",
+        "a small network (64 features, test accuracy 0.988, weights abcdef012345)",
+        "Lowest FID: flow 0.600 (0.400 to 0.800), where real data have 0.500 (0.450 to 0.550), and it is not separated "
+        "from that; then ddpm 1.50.",
+        "Lowest KID: flow −0.00200 (−0.01000 to 0.00600)",
+        "A classifier is right about flow in 52 % (45 to 59 %) of cases, the least of all",
+        "nearly always (from 95 %) about vae.",
+        "Likelihood: exact of flow; a lower bound of ddpm, vae, vae_kl0; none of autoencoder.",
+        "nats a datum; lowest: vae_kl0 −280.0",
+        "Bits a cell, fewer are better: flow 1.25, ddpm 1.50.",
+        "Smallest error of reconstructions: autoencoder 0.0200 (mean square a cell; of training data 0.00800).",
+        "Nearer to a training state than 95 % of test data are: ddpm 100 % of samples",
+        "never comparable with values by Inception features",
+    ):
+        assert words in text, words
+
+
+def test_a_distance_beyond_its_interval_is_said_to_be(sampled):
+    parts = sampled()
+    board = parts["leaderboard"].query("experiment != 'flow'").reset_index(drop=True)
+    text = plain(body(Sample(**(parts | {"leaderboard": board})), "The short answer"))
+    assert (
+        "Lowest FID: ddpm 1.50 (1.25 to 1.75), where real data have 0.500 (0.450 to 0.550), and it is above"
+        in text
+    )
+
+
+def test_what_is_seen_otherwise_is_compared_apart(sampled):
+    parts = sampled()
+    parts["examples"]["flow"].attrs["treatment"] = "threshold"
+    task = Sample(**parts)
+    text = plain(body(task, "The short answer"))
+    assert "Lowest FID on data seen as threshold: flow 0.600" in text
+    assert "Lowest FID on data seen as grey values: ddpm 1.50" in text  # symmetric is grey too
+    assert "Highest log-likelihood on data seen as grey, by the tightest bound known: vae −132.0" in text
+    assert task.alike(["vae", "ddpm"], "elbo") == {"grey": ["vae"], "symmetric": ["ddpm"]}
+    assert task.alike(["vae", "ddpm"], "bits_per_dim") == {"grey values": ["vae", "ddpm"]}
+
+
+def test_samples_that_blew_up_are_said(sampled):
+    parts = sampled()
+    parts["diagnostics"]["vae"].attrs["finite"] = 97
+    text = plain(body(Sample(**parts), "The short answer"))
+    assert "Samples that are not finite: vae 3 of 100." in text
+
+
+def test_values_of_the_tables_are_the_leaderboards(task):
+    known = task.leaderboard.set_index(["experiment", "score"])["value"]
+    found = cells(body(task, "The short answer")) | cells(body(task, "Likelihood"))
+    heads = {"FID": "fid", "KID": "kid", "accuracy of a classifier": "c2st", "ELBO, nats": "elbo"}
+    heads |= {
+        "KL, nats": "kl",
+        "IWAE, nats": "iwae",
+        "bits a cell": "bits_per_dim",
+        "active units": "active_units",
+    }
+    checked = 0
+    for (name, head), lines in found.items():
+        if head not in heads:
+            continue
+        key = (name, heads[head])
+        assert (lines == ["–"]) == (key not in known.index), key
+        if key in known.index:
+            assert float(lines[0].replace("−", "-")) == pytest.approx(known[key], rel=0.01)
+            checked += 1
+    assert checked == 5 + 3 + 3 + 3 + 2 + 2 + 2 + 2
+    assert found["flow", "FID"] == ["0.600", "0.400 to 0.800", "real data 0.50"]
+    assert found["vae", "active units"] == ["2"]
+    assert found["ddpm", "sees"] == ["symmetric"]
+    assert "K = 50 draws" in plain(body(task, "Likelihood"))
+
+
+def test_the_best_is_bold_among_those_that_see_the_data_alike(task):
+    def bold(title: str) -> list[str]:
+        table = re.findall(r"<table.*?</table>", body(task, title))[0]
+        rows = re.findall(r"<tr>(.*?)</tr>", table)[1:]
+        return [re.search(r"<code>(.*?)</code>", row).group(1) for row in rows if 'class="best"' in row]
+
+    assert bold("The short answer") == ["flow"]
+    assert bold("Likelihood") == ["flow", "vae"]  # ELBO and bits of the flow, IWAE of the VAE
+    assert bold("Reconstructions and samples") == ["autoencoder"]
+
+
+def test_a_tie_is_nobodys_best(sampled):
+    board = sampled()["leaderboard"]
+    told = board["score"].eq("c2st")
+    board.loc[told, "value"] = 1.0
+    section = body(Sample(leaderboard=board), "The short answer")
+    rows = re.findall(r"<tr>(.*?)</tr>", re.findall(r"<table.*?</table>", section)[0])
+    assert not any('class="best"' in row.split("<td")[-1] for row in rows)
+
+
+def test_nearest_distances_are_the_diagnostics(task):
+    near = cells(body(task, "Are they copies?"))
+    stored = task.diagnostics["ddpm"]
+    assert near["ddpm", "samples"] == [significant(float(np.median(stored["nearest_of_samples"])))]
+    assert near["ddpm", "test data"] == [significant(float(np.median(stored["nearest_of_test"])))]
+    limit = np.quantile(task.diagnostics["vae"]["nearest_of_test"], 0.05)
+    share = float((task.diagnostics["vae"]["nearest_of_samples"] < limit).mean())
+    assert near["vae", "very near samples"] == [f"{100 * share:.0f} %"]
+    assert near["ddpm", "very near samples"] == ["100 %"]
+
+
+def test_figures_of_images(task):
+    names = set(task.figures())
+    assert names == {
+        *("distances", "samples", "kl_weights", "decoded", "denoising_ddpm", "nearest", "losses"),
+        *("latent_grid_vae", "latent_grid_vae_kl0", "latent_grid_autoencoder"),
+        *("embeddings", "priors", "nearest_distances"),
+    }
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
+
+
+def test_fields_have_spectra_and_no_labels(of_fields, elements):
+    figures = pictures(of_fields)
+    assert {"spectra", "wasserstein"} < set(figures)
+    assert "embeddings" not in figures  # four components without labels
+    text = elements(report({"sample": of_fields}, figures={"sample": figures})).text
+    section = next(
+        one.body for one in of_fields.sections(figures) if one.title == "Spectra, and cell by cell"
+    )
+    found = cells(section)
+    assert (found["vae", "samples"], found["vae", "real data"]) == (["0.250"], ["0.125"])
+    assert "No t-SNE of vae, autoencoder, vae_kl0: these data have no labels" in text
+    assert "Wasserstein" in text
+    assert of_fields.variable == "z"
+
+
+def test_without_labels_two_components_are_shown_and_who_is_left_out_is_said(of_fields, elements):
+    flat = {
+        name: found.isel(latent=slice(2)) if name == "vae" else found
+        for name, found in of_fields.latents.items()
+    }
+    mixed = replace(of_fields, latents=flat)
+    figures = pictures(mixed)
+    assert "embeddings" in figures
+    text = elements(report({"sample": mixed}, figures={"sample": figures})).text
+    assert "No t-SNE of autoencoder, vae_kl0: these data have no labels" in text
+
+
+def test_what_all_see_alike_is_said_of_images_alone(sampled):
+    for images in (True, False):
+        parts = sampled(images=images)
+        parts["examples"]["ddpm"].attrs["treatment"] = "grey"
+        found = cells(body(Sample(**parts), "The short answer"))
+        assert found.get(("vae", "sees")) == (["grey"] if images else None)
+
+
+def test_results_know_what_there_is(task):
+    assert task.order == ["flow", "ddpm", "vae", "autoencoder", "vae_kl0"]
+    assert task.not_run == ["ddim"]
+    assert task.images
+    assert set(task.told("K")) == {0, 1, 50}
+    assert task.ceilings["vae"] == {"fid": 90.0, "kid": 5.0}
+    assert list(task.pictured("grid", "truth")) == ["vae", "autoencoder", "vae_kl0"]
+
+
+def test_seeds_are_averaged_and_what_blew_up_comes_last(sampled):
+    board = sampled()["leaderboard"]
+    other = board.assign(seed=1, value=board["value"] + 2.0)
+    blown = board["score"].eq("fid") & board["experiment"].eq("flow")
+    both = pd.concat([board, other]).reset_index(drop=True)
+    task = Sample(leaderboard=both)
+    assert task.board.value("vae", "fid") == 9.0
+    task = Sample(leaderboard=board.assign(value=board["value"].mask(blown, np.inf)))
+    assert task.order[-1] == "flow"
+    assert "∞" in body(task, "The short answer")
+    assert "∞" in body(task, "All scores")
+
+
+def test_the_same_run_gives_the_same_page(task, page):
+    assert report({"sample": task}, figures={"sample": pictures(task)}) == page
+
+
+def test_a_run_of_nothing_says_so(elements):
+    nothing = Sample(experiments=["vae", "ddpm"])
+    text = elements(report({"sample": nothing})).text
+    for words in (
+        *(
+            "Not run: vae, ddpm.",
+            "No experiment has been scored yet",
+            "No samples",
+            "No distances",
+            "No costs",
+        ),
+        *(
+            "No likelihoods",
+            "No reconstructions",
+            "No comparison of weights of the KL: it needs two of vae_kl0, vae",
+        ),
+        *("No latent space", "No snapshots", "No spectra", "No loss curves", "No scores."),
+    ):
+        assert words in text, words
+    assert nothing.figures() == {}
+
+
+@pytest.mark.parametrize("left", ["leaderboard", "diagnostics", "examples", "latents", "history"])
+def test_any_part_alone_gives_a_page(sampled, left, elements):
+    parts = sampled(images=False)
+    elements(report({"sample": Sample(**{left: parts[left]})}))
+    others = {name: found for name, found in parts.items() if name not in (left, "costs")}
+    assert Sample(**others).order
+    elements(report({"sample": Sample(**others)}, figures={"sample": {}}))
+
+
+def test_names_cannot_become_elements(sampled, elements):
+    parts = sampled()
+    evil = "<b>x</b>&$"
+    board = parts["leaderboard"].replace({"experiment": {"vae": evil}})
+    named = {
+        part: {evil if name == "vae" else name: one for name, one in parts[part].items()}
+        for part in ("diagnostics", "examples", "latents")
+    }
+    task = Sample(leaderboard=board, **named)
+    figures = pictures(task)
+    found = elements(report({"sample": task}, figures={"sample": figures}))
+    assert evil in found.text
+    assert sum(tag == "b" for tag, _ in found.found) == 2  # the groups of the table of contents
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in figures)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cftime
+import numpy as np
+import pytest
+import xarray as xr
+
+from fieldcast.errors import InputError
+from fieldcast.scores.alignment import AlignedForecasts, day_of_year, lead_hours, valid_places
+from fieldcast.scores.statistics_table import iso_times
+
+
+@pytest.mark.parametrize("cftime", [False, True])
+def test_the_truth_is_that_of_start_plus_lead(season: Callable, cftime: bool) -> None:
+    it = season(starts=8, leads=3, cftime=cftime)
+    found = AlignedForecasts.of(it.forecasts, it.truth, ["z", "t"])
+    np.testing.assert_array_equal(found.places, 13 * np.arange(8) + np.arange(1, 4)[:, None])
+    (_, y, days), *_, (x, last, _) = found.pairs("t")
+    np.testing.assert_array_equal(y, it.truth["t"].isel(time=13 * np.arange(8) + 1))
+    np.testing.assert_array_equal(last, it.truth["t"].isel(time=13 * np.arange(8) + 3))
+    np.testing.assert_array_equal(x, it.forecasts["t"].isel(lead=2).transpose("member", "start", ...))
+    assert days[:2].tolist() == [355, 3]
+
+
+def test_leads_may_be_spans_of_time_and_parts_of_days() -> None:
+    spans = xr.DataArray(np.array([6, 12], "timedelta64[h]").astype("timedelta64[ns]"), dims="lead")
+    assert lead_hours(spans).tolist() == [6.0, 12.0]
+    time = xr.DataArray(
+        np.arange("2001-01-01", "2001-01-03", 6, dtype="datetime64[h]").astype("M8[ns]"), dims="time"
+    )
+    assert valid_places(time[:2], np.array([6.0, 42.0, 7.0]), time).tolist() == [[1, 2], [7, -1], [-1, -1]]
+
+
+def test_29_february_is_28_february() -> None:
+    days = np.array(["2004-02-28", "2004-02-29", "2004-03-01", "2003-03-01", "2004-12-31"], "M8[ns]")
+    assert day_of_year(xr.DataArray(days, dims="time")).tolist() == [59, 59, 60, 60, 365]
+    noleap = [cftime.DatetimeNoLeap(2004, 3, 1), cftime.DatetimeNoLeap(2004, 12, 31)]
+    assert day_of_year(xr.DataArray(noleap, dims="time")).tolist() == [60, 365]
+
+
+def test_no_truth_at_a_valid_time_is_said(season: Callable) -> None:
+    it = season(starts=4)
+    cut = it.truth.isel(time=slice(13 * 3 + 2))
+    with pytest.raises(InputError, match="48 hours after 2004-01-28T00:00:00"):
+        AlignedForecasts.of(it.forecasts, cut, ["z"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one.drop_vars("t"), "lack the variable t"),
+        (lambda one: one.assign(z=one["z"].assign_attrs(units="km")), "z in km, the fields in m"),
+        (lambda one: one.isel(latitude=slice(None, None, -1)), "another latitude"),
+        (lambda one: one.isel(longitude=slice(3)), "another longitude"),
+        (lambda one: one.convert_calendar("noleap", dim="start", use_cftime=True), "calendar noleap"),
+    ],
+)
+def test_forecasts_of_something_else_are_refused(season: Callable, change: Callable, words: str) -> None:
+    it = season(starts=4)
+    with pytest.raises(InputError, match=words):
+        AlignedForecasts.of(change(it.forecasts), it.truth, ["z", "t"])
+
+
+def test_other_starts_and_leads_than_the_stored_ones_are_refused(season: Callable) -> None:
+    it = season(starts=4)
+    stored = {"scored": iso_times(it.forecasts["start"]).tolist(), "step_hours": 24.0, "leads": 3}
+    AlignedForecasts.of(it.forecasts, it.truth, ["z"], stored)
+    with pytest.raises(InputError, match=r"other starts .* lack 2004-01-28"):
+        AlignedForecasts.of(it.forecasts.isel(start=slice(3)), it.truth, ["z"], stored)
+    with pytest.raises(InputError, match="other leads than 24 to 72 hours every 24"):
+        AlignedForecasts.of(it.forecasts.isel(lead=slice(2)), it.truth, ["z"], stored)

@@ -1,0 +1,91 @@
+"""The layout of forecasts: what its leaderboard has, and its comparisons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fieldcast.scores.leaderboard import leaderboard, skill_horizon
+from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.statistics_table import stamp
+
+DATA, SCORED = "d" * 12, "s" * 12
+
+
+def forecast_table(experiment: str, crps: dict[float, list[float]], seed: int = 0) -> pd.DataFrame:
+    """One region and variable; CRPS at each start, by lead."""
+    starts = [f"2001-{month:02}-01T00:00:00" for month in range(1, 13)]
+    rows = [
+        (lead, "globe", "all", "crps", start, value)
+        for lead, values in crps.items()
+        for start, value in zip(starts, values, strict=True)
+    ]
+    names = ["lead_hours", "region", "variable", "statistic", "time", "value"]
+    return stamp(pd.DataFrame(rows, columns=names), experiment, seed, DATA, SCORED)
+
+
+@pytest.fixture(scope="module")
+def forecasts() -> dict[str, pd.DataFrame]:
+    weather = np.random.default_rng(1).uniform(0.4, 0.8, 12)
+    by_lead = {
+        "mine": (0.5, 0.9, 1.2),
+        "linear_inverse_model": (0.6, 0.9, 1.0),
+        "climatological_ensemble": (1,) * 3,
+    }
+    return {
+        name: forecast_table(name, {24.0 * (i + 1): list(part * weather) for i, part in enumerate(parts)})
+        for name, parts in by_lead.items()
+    }
+
+
+def test_columns_of_forecasts_are_the_promised_ones(forecasts: dict) -> None:
+    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST)
+    names = "experiment seed data lead_hours region variable score value low high"
+    assert list(board) == names.split()
+    assert set(board["score"]) == {"crps", "crps_minus_lim", "skill"}
+
+
+def test_skill_is_paired_and_the_reference_has_none(forecasts: dict) -> None:
+    index = ["score", "experiment", "lead_hours"]
+    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST).set_index(index).sort_index()
+    mine = board.loc[("skill", "mine")]
+    np.testing.assert_allclose(mine[["value", "low", "high"]], [[0.5] * 3, [0.1] * 3, [-0.2] * 3], atol=1e-12)
+    reference = board.loc[("skill", "climatological_ensemble")]
+    np.testing.assert_array_equal(reference[["value", "low", "high"]], 0)
+    assert "linear_inverse_model" not in board.loc["crps_minus_lim"].index
+    other = leaderboard(
+        {**forecasts, "mine": forecasts["mine"].assign(seed=1)}, DATA, SCORED, layout=FORECAST
+    )
+    assert set(other.query("experiment == 'mine'")["score"]) == {"crps"}
+
+
+def test_a_start_that_one_lacks_is_left_out_of_both(forecasts: dict) -> None:
+    cut = forecasts["climatological_ensemble"].query("time > '2001-06'")
+    board = leaderboard({**forecasts, "climatological_ensemble": cut}, DATA, SCORED, layout=FORECAST)
+    skill = board.query("score == 'skill' and experiment == 'mine'")["value"]
+    np.testing.assert_allclose(skill, [0.5, 0.1, -0.2], atol=1e-12)
+
+
+def test_a_model_that_blew_up_has_no_skill_at_all(forecasts: dict) -> None:
+    broken = forecasts["mine"].copy()
+    broken.loc[(broken["lead_hours"] == 48) & (broken["time"] < "2001-02"), "value"] = np.inf
+    board = leaderboard({**forecasts, "mine": broken}, DATA, SCORED, layout=FORECAST)
+    skill = board.query("score == 'skill' and experiment == 'mine'").set_index("lead_hours")["value"]
+    assert skill[48.0] == -np.inf
+    assert skill[24.0] == pytest.approx(0.5)
+    horizon = skill_horizon(board).set_index("experiment")["lead_hours"]
+    assert horizon["mine"] == 24.0
+
+
+def test_the_horizon_is_where_skill_crosses_zero(forecasts: dict) -> None:
+    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST)
+    found = skill_horizon(board)
+    assert list(found) == ["experiment", "seed", "region", "variable", "lead_hours"]
+    horizon = found.set_index("experiment")["lead_hours"]
+    assert horizon["mine"] == pytest.approx(48 + 24 / 3)
+    assert horizon["linear_inverse_model"] == 72.0
+    assert horizon["climatological_ensemble"] == 0.0
+    assert (
+        skill_horizon(board.query("lead_hours < 70")).set_index("experiment")["lead_hours"]["mine"] == np.inf
+    )

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fieldcast.scores.stability import stability_horizons, stability_table, step_statistics, zonal_power
+
+SHAPE = (2, 3, 2, 6, 12)  # start, member, variable, latitude, longitude
+AREA = np.cos(np.deg2rad(np.linspace(-75, 75, 6)))[:, None] * np.ones((6, 12))
+
+
+def weather(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=SHAPE).astype("f4"), rng.normal(size=(SHAPE[0], *SHAPE[2:])).astype("f4")
+
+
+def test_moments_are_those_of_a_loop_over_cells() -> None:
+    x, y = weather()
+    found = step_statistics(x, y, AREA)
+    w = np.broadcast_to(AREA, x.shape)
+    mean = np.average(x, weights=w)
+    assert found["mean"] == pytest.approx(mean)
+    assert found["std"] == pytest.approx(np.sqrt(np.average((x - mean) ** 2, weights=w)))
+    assert found["max_abs"] == pytest.approx(np.abs(x).max())
+    assert found["mse"] == pytest.approx(np.average((x.mean(1) - y) ** 2, weights=w[:, 0]), rel=1e-5)
+    assert found["mse_climatology"] == pytest.approx(np.average(y**2, weights=w[:, 0]), rel=1e-5)
+    assert found["finite"] is True
+    assert list(found) == ["mean", "std", "max_abs", "spectrum_ratio", "finite", "mse", "mse_climatology"]
+
+
+def test_the_ratio_is_of_the_shortest_third_of_the_waves_that_the_truth_has() -> None:
+    """Waves 1 to 4 of six: the third is wave 4, of which members have twice the amplitude; 5 and 6 do not count."""
+    angle = np.arange(12) * 2 * np.pi / 12
+    wave = {k: np.cos(k * angle) for k in range(1, 6)}
+    y = np.broadcast_to(wave[1] + 0.5 * wave[2] + 0.3 * wave[3] + 0.1 * wave[4], (2, 2, 6, 12))
+    x = np.broadcast_to(3 * wave[1] + 0.9 * wave[3] + 0.2 * wave[4] + 7 * wave[5], SHAPE)
+    assert step_statistics(x, y, AREA)["spectrum_ratio"] == pytest.approx(4)
+    reference = zonal_power(2 * y, AREA)
+    assert step_statistics(x, None, AREA, reference=reference)["spectrum_ratio"] == pytest.approx(1)
+    assert np.isnan(step_statistics(x, None, AREA)["spectrum_ratio"])
+
+
+def test_without_truth_there_is_no_error() -> None:
+    found = step_statistics(weather()[0], None, AREA)
+    assert np.isnan(found["mse"])
+    assert np.isnan(found["mse_climatology"])
+    assert np.isfinite(found["std"])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_blew_up_says_so(bad: float) -> None:
+    x, y = weather()
+    x[1, 2, 0, 3, 3] = bad
+    found = step_statistics(x, y, AREA)
+    assert found["finite"] is False
+    assert found["max_abs"] == found["std"] == found["mse"] == np.inf
+    assert np.isfinite(found["mse_climatology"])
+    large = step_statistics(np.full(SHAPE, 1e30, "f4"), y, AREA)
+    assert large["finite"] is True
+    assert large["mse"] == pytest.approx(1e60, rel=1e-3)
+
+
+def test_cells_that_do_not_exist_may_hold_anything() -> None:
+    x, y = weather()
+    area = AREA.copy()
+    area[2, 5] = 0
+    junk = x.copy()
+    junk[..., 2, 5] = np.nan
+    first, second = step_statistics(x, y, area), step_statistics(junk, y, area)
+    assert first == second
+    assert first["finite"] is True
+    assert np.isfinite(first["spectrum_ratio"])
+
+
+def run(mse: list[float], finite: int = 100, climatology: float = 1.5) -> pd.DataFrame:
+    steps = np.arange(1, len(mse) + 1)
+    return pd.DataFrame(
+        {
+            "step": steps,
+            "mean": 0.125,
+            "std": np.where(steps < finite, 0.5, np.inf),
+            "max_abs": 3.0,
+            "spectrum_ratio": 0.25,
+            "finite": steps < finite,
+            "mse": mse,
+            "mse_climatology": climatology,
+        }
+    )
+
+
+def test_horizons_are_counted_in_steps() -> None:
+    runs = {
+        "good": run([0.1, 0.5, 0.9, 0.8]),
+        "noisy": run([0.1, 1.2, 0.9, 1.6, 1.4]),
+        "bad": run([0.1, 0.5, np.inf, np.inf], finite=3),
+        "no_truth": run([0.1, 0.5, np.nan, np.nan]),
+        "absent": None,
+    }
+    found = stability_horizons(runs).set_index("experiment")
+    assert list(found.index) == ["good", "noisy", "bad", "no_truth"]  # a blow-up drops nobody
+    assert found["below_one"].tolist() == [4, 1, 2, 2]
+    np.testing.assert_array_equal(found["passes_climatology"], [np.nan, 4, 3, np.nan])
+    np.testing.assert_array_equal(found["blow_up"], [np.nan, np.nan, 3, np.nan])
+    np.testing.assert_array_equal(found["wild"], [np.nan, np.nan, 3, np.nan])
+    assert found["steps"].tolist() == [4, 5, 4, 4]
+    assert found["std"].tolist() == [0.5] * 4
+
+
+def test_a_run_that_grows_by_a_tenth_a_step_is_wild_long_before_it_is_not_finite() -> None:
+    """1.1^11 = 2.85, 1.1^12 = 3.14: by its spread, or by a mean that all members share."""
+    steady = run([1.0] * 500, finite=501).assign(std=1.0, mean=0.0)
+    size = 1.1 ** steady["step"]
+    runs = {"spread": steady.assign(std=size), "offset": steady.assign(std=0.0, mean=-size), "steady": steady}
+    found = stability_horizons(runs).set_index("experiment")
+    np.testing.assert_array_equal(found["wild"], [12, 12, np.nan])
+    assert found["blow_up"].isna().all()
+
+
+def test_the_public_table_has_a_row_for_every_step_of_every_experiment() -> None:
+    table = stability_table(
+        {"good": run([0.1, 0.2]), "bad": run([0.1, np.inf], finite=2), "absent": pd.DataFrame()}
+    )
+    assert list(table) == ["experiment", "step", "mean", "std", "max_abs", "spectrum_ratio", "finite"]
+    assert table["experiment"].tolist() == ["good", "good", "bad", "bad"]
+    assert table["finite"].tolist() == [True, True, True, False]
+    assert list(stability_table({})) == list(table)

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.scores.sample_summary import sample_short_table
+from fieldcast.scores.summary import forecast_short_table, short_table
+
+
+def row(experiment: str, k: float, score: str, *numbers: float, **other: str) -> dict:
+    where = {"pattern": "random", "cells": "unobserved", "variable": "all"} | other
+    values = dict(zip(("value", "low", "high"), numbers, strict=True))
+    return where | values | {"experiment": experiment, "k": k, "score": score}
+
+
+def test_the_table_reads_as_written() -> None:
+    board = pd.DataFrame(
+        [
+            row("nearest", 0.05, "crps", 0.6, 0.5, 0.7),
+            row("nearest", 0.2, "crps", 0.5, 0.4, 0.6),
+            row("oi", 0.05, "crps", 0.25, 0.2, 0.3),
+            row("oi", 0.2, "crps", 0.125, 0.1, 0.2),
+            row("nearest", 0.05, "rmse", 0.75, 0.7, 0.8),
+            row("oi", 0.05, "rmse", 0.5, 0.4, 0.6),
+            row("oi", 0.05, "ssr", 0.9, 0.8, 1.0),
+            row("nearest", 0.05, "ssr", float("nan"), 0.8, 1.0),
+            row("nearest", 0.05, "crps_minus_oi", 0.35, 0.3, 0.4),
+            row("nearest", 0.2, "crps_minus_oi", 0.375, -0.1, 0.4),
+            # none of these is shown
+            row("oi", 0.1, "crps", 9.0, 9.0, 9.0, pattern="swaths"),
+            row("oi", 0.1, "crps", 9.0, 9.0, 9.0, cells="all"),
+            row("oi", 0.1, "crps", 9.0, 9.0, 9.0, variable="z"),
+        ]
+    )
+    assert [line.rstrip() for line in short_table(board).splitlines()] == [
+        "Unobserved cells, all variables, pattern random; anomaly standard deviations",
+        "",
+        "fair CRPS (lower is better)",
+        "k              5 %     20 %",
+        "oi          0.250    0.125",
+        "nearest     0.600    0.500",
+        "",
+        "RMSE (lower is better)",
+        "k              5 %     20 %",
+        "oi          0.500",
+        "nearest     0.750",
+        "",
+        "spread-skill ratio (1: the ensemble knows its error)",
+        "k              5 %     20 %",
+        "oi          0.900",
+        "",
+        "CRPS minus that of optimal interpolation (95 % interval of the paired difference; * it leaves out 0)",
+        "k                               5 %                      20 %",
+        "nearest    +0.350 (+0.300, +0.400)*  +0.375 (-0.100, +0.400)",
+    ]
+
+
+def test_nothing_scored_is_said() -> None:
+    empty = pd.DataFrame(columns=["experiment", "pattern", "k", "cells", "variable", "score", "value"])
+    assert short_table(empty) == "No experiment has been scored yet."
+
+
+def forecast_row(experiment: str, days: float, score: str, *numbers: float, **other: str) -> dict:
+    values = dict(zip(("value", "low", "high"), numbers, strict=True))
+    where = {"region": "globe", "variable": "all"} | other
+    return where | values | {"experiment": experiment, "lead_hours": 24 * days, "score": score}
+
+
+def test_forecasts_are_shown_by_lead() -> None:
+    board = pd.DataFrame(
+        [
+            forecast_row("persistence", 1, "crps", 0.6, 0.5, 0.7),
+            forecast_row("persistence", 3, "crps", 0.75, 0.5, 0.8),
+            forecast_row("mine", 1, "crps", 0.25, 0.2, 0.3),
+            forecast_row("mine", 3, "crps", float("inf"), 0.1, float("nan")),
+            forecast_row("mine", 1, "ssr", 0.9, 0.8, 1.0),
+            forecast_row("mine", 3, "rmse", 12345678.0, 0.1, 0.2),
+            forecast_row("mine", 1, "energy", 0.5, 0.4, 0.6),
+            forecast_row("mine", 1, "crps_minus_lim", -0.25, -0.3, -0.125),
+            # none of these is shown
+            forecast_row("mine", 4, "crps", 9.0, 9.0, 9.0),
+            forecast_row("mine", 1, "crps", 9.0, 9.0, 9.0, region="tropics"),
+            forecast_row("mine", 1, "crps", 9.0, 9.0, 9.0, variable="z"),
+            forecast_row("persistence", 1, "ssr", float("nan"), 9.0, 9.0),
+        ]
+    )
+    assert [line.rstrip() for line in forecast_short_table(board).splitlines()] == [
+        "Forecasts, all variables, globe; anomaly standard deviations",
+        "",
+        "fair CRPS (lower is better)",
+        "lead               1 d      3 d",
+        "persistence     0.600    0.750",
+        "mine            0.250      inf",
+        "",
+        "RMSE of the ensemble mean (lower is better)",
+        "lead                1 d       3 d",
+        "mine                     1.2e+07",
+        "",
+        "spread-skill ratio (1: the ensemble knows its error)",
+        "lead               1 d      3 d",
+        "mine            0.900",
+        "",
+        "energy score: all cells and variables of a state together (lower is better)",
+        "lead               1 d      3 d",
+        "mine            0.500",
+        "",
+        "CRPS minus that of the linear inverse model (95 % interval of the paired difference; * it leaves out 0)",
+        "lead                                1 d                       3 d",
+        "mine           -0.250 (-0.300, -0.125)*",
+    ]
+    hourly = board.assign(lead_hours=board["lead_hours"] / 8, region="domain")
+    assert "0.375 d" in forecast_short_table(hourly)
+    assert forecast_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+
+
+def test_the_end_of_skill_stands_in_a_sentence() -> None:
+    skills = {
+        "far": (0.5, 0.1),
+        "near": (0.2, -0.2),
+        "none": (-0.1, 0.3),
+        "climatological_ensemble": (0.0, 0.0),
+    }
+    rows = [
+        forecast_row(name, days, score, value, value, value) | {"seed": 0}
+        for name, values in skills.items()
+        for days, value in zip((1, 3), values, strict=True)
+        for score in ("crps", "skill")
+    ]
+    said = "skill over the climatological ensemble, by CRPS, ends after (days): far > 3, near 2.0, none 0.0"
+    assert forecast_short_table(pd.DataFrame(rows)).splitlines()[-2:] == ["", said]
+    assert said not in forecast_short_table(pd.DataFrame(rows).drop(columns="seed"))
+
+
+def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
+    board = pd.DataFrame(
+        [
+            row("optimal_interpolation", 0.01, "crps", 0.5, 0.4, 0.6),
+            row("corrected_interpolation", 0.01, "crps", 0.5, 0.4, 0.6),
+            *(
+                row("corrected_interpolation", k, "crps_minus_oi", -k, -k - 0.004, -k + 0.003)
+                for k in (0.01, 0.02, 0.05, 0.1, 0.2)
+            ),
+            row("corrected_interpolation", 0.5, "crps_minus_oi", 0.0001, -0.0002, 0.0004),
+        ]
+    )
+    lines = short_table(board).splitlines()
+    assert lines[7:] == [
+        "CRPS minus that of optimal interpolation (95 % interval of the paired difference; * it leaves out 0)",
+        "k                                               1 %                       2 %                       5 %",
+        "corrected_interpolation    -0.010 (-0.014, -0.007)*  -0.020 (-0.024, -0.017)*  -0.050 (-0.054, -0.047)*",
+        "k                                              10 %                      20 %                      50 %",
+        "corrected_interpolation    -0.100 (-0.104, -0.097)*  -0.200 (-0.204, -0.197)*  +0.000 (-0.000, +0.000)",
+    ]
+    assert max(len(line) for line in lines) <= 110
+    few = board.assign(low=float("nan"), high=float("nan"))  # times too few for an interval
+    assert short_table(few).splitlines()[7:] == [
+        "CRPS minus that of optimal interpolation",
+        "k                              1 %      2 %      5 %     10 %     20 %     50 %",
+        "corrected_interpolation    -0.010   -0.020   -0.050   -0.100   -0.200   +0.000",
+    ]
+
+
+def test_long_rollouts_stand_below_the_forecasts() -> None:
+    where = {"region": "globe", "variable": "all", "lead_hours": 24.0, "score": "crps"}
+    board = pd.DataFrame(
+        [
+            where | {"experiment": name, "value": value}
+            for name, value in (("vae", 0.5), ("lim", 0.3), ("file", 0.1))
+        ]
+    )
+    steps = pd.DataFrame({"step": [1, 2, 3, 4], "mean": 0.0, "spectrum_ratio": 0.25, "mse_climatology": 1.2})
+    steady = steps.assign(std=1.0, finite=True, mse=[0.5, 1.1, 1.1, 1.1])
+    lost = steps.assign(
+        std=[1, 10, 2e5, float("inf")], finite=[True] * 3 + [False], mse=[0.5, 9, 9, float("inf")]
+    )
+    lines = forecast_short_table(board, {"vae": lost, "lim": steady, "not scored": steady}).splitlines()
+    assert lines[-7:] == [
+        "",
+        "long rollout (MSE of the mean: last step below 1, first as large as that of the climatology; wild: first step",
+        "at which anomalies have a root mean square above 3; blew up: at which one is not finite; std, 1 is",
+        "right, and power at short waves over the truth's: at the last finite step)",
+        "            steps  MSE < 1 to    as clim.        wild     blew up         std       waves",
+        "lim             4           1                                            1.00        0.25",
+        "vae             4           1           2           2           4       2e+05        0.25",
+    ]
+
+
+def test_samples_have_a_line_each() -> None:
+    nan = float("nan")
+    values = {
+        "vae": {
+            "fid": 4.168,
+            "kid": -0.0005,
+            "c2st": 0.98,
+            "elbo": -134.93,
+            "iwae": -131.2,
+            "test_loss": 0.0254,
+        },
+        "ddpm": {"fid": 0.018, "kid": 0.189, "c2st": 0.513, "bits_per_dim": 3.031, "elbo": nan},
+        "broken": {"fid": float("inf"), "kid": float("inf"), "c2st": 1.0},
+        "autodecoder": {"fid": nan, "test_loss": 0.1186},
+    }
+    floors = {"fid_floor": 0.0123, "kid_floor": 0.0}
+    board = pd.DataFrame(
+        [
+            {"experiment": name, "seed": seed, "score": score, "value": value * (1 + sign * 0.01)}
+            for name, scores in values.items()
+            for score, value in (scores | floors).items()
+            for seed, sign in ((0, 1), (1, -1))  # the mean of seeds is shown
+        ]
+    )
+    assert sample_short_table(board, {}).splitlines() == [
+        "Samples beside test states: FID, KID and C2ST (a classifier's accuracy; 0.5: not told apart) low is good;",
+        "ELBO and IWAE in nats, high is good; bits/dim and loss (mean squared error of reconstructions) low",
+        "",
+        "                      FID       KID      C2ST      ELBO      IWAE  bits/dim      loss",
+        "(real states)      0.0123         0",
+        "ddpm                0.018     0.189     0.513                         3.031",
+        "vae                 4.168   -0.0005     0.980   -134.93    -131.2              0.0254",
+        "broken                inf       inf     1.000",
+        "autodecoder                                                                     0.119",
+    ]
+    assert "(real states)" not in sample_short_table(board[~board["score"].str.endswith("_floor")])
+    assert sample_short_table(board[board["score"] == "test_loss"]).splitlines()[-1].startswith("vae")
+    assert sample_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+
+
+def over(seeds: int, value: float, sd: float, **of: object) -> dict:
+    return of | {"seeds": seeds, "value": value, "sd": sd}
+
+
+def test_over_seeds_a_value_has_its_deviation() -> None:
+    nan, where = float("nan"), {"pattern": "random", "cells": "unobserved", "variable": "all"}
+    board = pd.DataFrame(
+        [
+            over(3, 0.132, 0.0034, experiment="mine", k=0.1, score="crps", **where),
+            over(3, 0.1, 0.0, experiment="mine", k=0.2, score="crps", **where),
+            over(2, 0.25, 0.01, experiment="new", k=0.1, score="crps", **where),
+            over(1, 0.24, nan, experiment="new", k=0.2, score="crps", **where),
+            over(3, -0.1, 0.25, experiment="mine", k=0.2, score="crps_minus_oi", **where),
+            over(0, nan, nan, experiment="mine", k=0.1, score="rmse", **where),
+        ]
+    )
+    assert short_table(board).splitlines()[1:] == [
+        "mean ± standard deviation; seeds: 1 to 3",
+        "",
+        "fair CRPS (lower is better)",
+        "k                 10 %            20 %",
+        "mine    0.132 ± 0.003   0.100 ± 0.000",
+        "new     0.250 ± 0.010           0.240",
+        "",
+        "CRPS minus that of optimal interpolation",
+        "k                  10 %             20 %",
+        "mine                     -0.100 ± 0.250",
+    ]
+
+
+def test_columns_that_do_not_fit_stand_below() -> None:
+    values = {"fid": 4.168, "kid": -0.0005, "c2st": 0.98, "elbo": -134.93, "iwae": -1312.2, "fid_floor": 0.1}
+    deviations = {"fid": 0.0123, "kid": 0.2, "c2st": 0.0, "elbo": 1.234, "iwae": 120.4, "fid_floor": 0.1}
+    board = pd.DataFrame(
+        [
+            over(2, value, deviations[score], experiment="a_model_with_a_name_of_some_length", score=score)
+            for score, value in values.items()
+        ]
+    )
+    assert sample_short_table(board).splitlines()[2:] == [
+        "mean ± standard deviation; seeds: 2",
+        "",
+        "                                                 FID             KID            C2ST",
+        "(real states)                                    0.1",
+        "a_model_with_a_name_of_some_length    4.168 ± 0.0123   -0.0005 ± 0.2       0.980 ± 0",
+        "                                                ELBO            IWAE",
+        "a_model_with_a_name_of_some_length    -134.93 ± 1.23   -1312.2 ± 120",
+    ]
+
+
+def test_the_table_of_samples_says_what_its_scores_are_of() -> None:
+    values = {
+        "flow": {"fid": 2.0, "fid_floor": 0.5, "elbo": 3.0},
+        "vae": {"fid": 4.0, "fid_floor": 0.5, "elbo": -2.0, "iwae": -1.0},
+        "ddpm": {"fid": 5.0, "fid_floor": 0.5},
+    }
+    board = pd.DataFrame(
+        [
+            {"experiment": name, "seed": 0, "score": score, "value": value}
+            for name, scores in values.items()
+            for score, value in scores.items()
+        ]
+    )
+    sizes = {"samples": 1000, "real": 10_000}
+    known = {
+        "flow": {"treatment": "dequantised", "K": 1, "fid_ceiling": 80.0, **sizes},
+        "vae": {"treatment": "threshold", "K": 500, "fid_ceiling": 90.0, "kid_ceiling": 7.0, **sizes},
+        "ddpm": {"treatment": "symmetric", "K": 300, **sizes},  # the times of a bound that is no IWAE
+        "elsewhere": {"treatment": "threshold", "K": 9, "fid_ceiling": 1e9, "samples": 8, "real": 8},
+    }
+    diagnostics = {name: xr.Dataset(attrs=attrs) for name, attrs in known.items()}
+    assert sample_short_table(board, diagnostics).splitlines()[2:] == [
+        "1000 samples against 10000 test states; IWAE with K = 500",
+        "",
+        "                        sees          FID         ELBO         IWAE",
+        "(real states)                         0.5",
+        "(noise)                                85",
+        "flow             dequantised            2            3",
+        "vae                threshold            4           -2           -1",
+        "ddpm               symmetric            5",
+    ]
+    fields = {"ddpm": xr.Dataset(attrs={"treatment": "standardised", **sizes, "real": 300})}
+    assert sample_short_table(board, fields).splitlines()[2:5] == [
+        "1000 samples against 300 test states",
+        "",
+        "                      FID      ELBO      IWAE",
+    ]

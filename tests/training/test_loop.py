@@ -1,0 +1,364 @@
+import itertools
+import logging
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.errors import InputError
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, initialised, task, train
+from fieldcast.training.state import Training
+
+OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
+VAE = {"type": "vae.VAE", "latent": 4}
+
+
+def recipe(model=VAE, options=OPTIONS, seed=0, **limits) -> Recipe:
+    return Recipe("reconstruct", model, options, Sparsification(noise=0.1), seed, Limits(**limits), "cpu")
+
+
+def run(world, recipe, earlier=None, base=None):
+    """All that is saved, one after the other."""
+    data = (world.fields, world.climatology, world.normalisation, world.splits)
+    return list(train(recipe, *data, earlier, base))
+
+
+def weights(checkpoint: bytes) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in unpack_bytes(checkpoint, "")[0].items() if k.startswith("model.")}
+
+
+def same(a: bytes, b: bytes) -> bool:
+    a, b = weights(a), weights(b)
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("warm_up", [[0, 0], [4, 8]])
+def test_resumed_from_any_save_it_ends_with_the_same_weights(world, warm_up):
+    asked = recipe({**VAE, "kl_warm_up": warm_up})
+    whole = run(world, asked)
+    assert [len(s.history) for s in whole] == [1, 2, 3, 4]
+    for part in whole[:-1]:
+        torch.rand(7)  # the global generator is somewhere else
+        rest = run(world, asked, part.state)
+        assert same(rest[-1].checkpoint, whole[-1].checkpoint)
+        assert rest[-1].history.drop(columns="seconds").equals(whole[-1].history.drop(columns="seconds"))
+
+
+def test_a_training_that_ends_before_the_warm_up_of_its_kl_is_warned_of(world, caplog):
+    run(world, recipe({**VAE, "kl_warm_up": [4, 12]}))
+    assert "kl_warm_up ends at step 12, and fit.steps is 12" in caplog.text
+    caplog.clear()
+    run(world, recipe({**VAE, "kl_warm_up": [4, 11]}))
+    assert "kl_warm_up" not in caplog.text
+
+
+def test_another_seed_is_another_run(world):
+    assert not same(run(world, recipe())[-1].checkpoint, run(world, recipe(seed=1))[-1].checkpoint)
+
+
+def test_a_finished_unchanged_experiment_trains_no_step(world, monkeypatch):
+    whole = run(world, recipe())
+    monkeypatch.setattr(Training, "update", lambda *_: pytest.fail("a step was trained"))
+    rarely = run(world, recipe(options=replace(OPTIONS, save_every=5.0)), whole[-1].state)
+    assert same(rarely[0].checkpoint, whole[-1].checkpoint)
+    again = run(world, recipe(), whole[-1].state)
+    assert len(again) == 1
+    assert again[0].checkpoint == whole[-1].checkpoint  # to the last byte: what is built on it stays as it is
+    assert again[0].state == whole[-1].state
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        recipe(options=replace(OPTIONS, learning_rate=1e-3)),
+        recipe(model={**VAE, "kl_weight": 2.0}),
+        recipe(options=replace(OPTIONS, restart=True)),
+    ],
+)
+def test_a_changed_recipe_starts_afresh(world, changed, caplog):
+    before = run(world, recipe())[-1]
+    with caplog.at_level(logging.WARNING):
+        after = run(world, changed, before.state)
+    assert len(after) == 4
+    assert ("trained afresh" in caplog.text) is not changed.fit.restart
+
+
+def test_changed_data_start_afresh_and_a_damaged_state_says_so(world, caplog):
+    state = run(world, recipe())[-1].state
+    other = world.fields.assign_attrs(digest="0123456789ab")
+    data = (other, world.climatology, world.normalisation, world.splits)
+    assert len(list(train(recipe(), *data, state))) == 4
+    assert len(run(world, recipe(), state[:1000])) == 4
+    assert "damaged" in caplog.text
+
+
+def test_a_state_of_other_weights_is_never_taken_for_this_models(world, caplog):
+    """As another version of the code would have left it; without a look at the names it would count as trained."""
+    whole = run(world, recipe())
+    tensors, header = unpack_bytes(whole[-1].state, "")
+    renamed = {name.replace("encoder", "earlier_encoder"): value for name, value in tensors.items()}
+    with caplog.at_level(logging.WARNING):
+        again = run(world, recipe(), pack_bytes(renamed, header))
+    assert len(again) == len(whole) and "trained afresh" in caplog.text
+
+
+def test_the_clock_ends_a_training_between_two_validations(world, monkeypatch):
+    """Half an hour a step: the second step is past the 0.6 hours, long before the fourth, which is validated."""
+    hours = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: 1800.0 * next(hours))
+    saved = run(world, recipe(options=replace(OPTIONS, steps=40, report_every=40, minutes=36)))[-1]
+    assert saved.history["step"].tolist()[-1] < 5
+
+
+def test_training_lowers_the_loss_and_keeps_the_best(world):
+    model = {**VAE, "kl_weight": 0.01}
+    saved = run(world, recipe(model, replace(OPTIONS, steps=240, report_every=40, batch=16)))[-1]
+    history = saved.history
+    assert history["validation"].iloc[-1] < 0.97 * history["validation"].iloc[0]
+    header = unpack_bytes(saved.checkpoint, "")[1]
+    assert header["best_step"] == history["step"][history["validation"].idxmin()]
+
+
+def test_it_stops_early_when_nothing_improves(world):
+    options = replace(OPTIONS, steps=300, report_every=3, patience=2, learning_rate=1e-12)
+    assert len(run(world, recipe(options=options))[-1].history) < 20
+
+
+def test_it_ends_when_its_time_is_over(world):
+    assert len(run(world, recipe(options=replace(OPTIONS, minutes=1e-6)))) == 1
+
+
+def test_the_learning_rate_rises_then_falls_to_zero(world):
+    run_ = Training(initialised(VAE, world.space, 0), Fit(steps=100, warm_up=0.1, learning_rate=1.0), 0)
+    rates = []
+    for run_.step in (0, 9, 10, 55, 100):
+        rates.append(run_.learning_rate())
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
+
+
+ROLLED = replace(OPTIONS, steps=20, rollout=2, walked=3, rollout_share=0.25)
+STEPPED = {"type": "stepped.Stepped", "model": {"type": "ensemble.Ensemble", "channels": [8, 16], "noise": 4}}
+
+
+def test_rollouts_come_late_and_each_step_walks_a_number_of_its_own(world):
+    def rollouts(seed):
+        at = Training(initialised(STEPPED, world.space, 0), ROLLED, seed)
+        return [at.rollout for at.step in range(20)]
+
+    assert rollouts(0)[:15] == [(1, 0)] * 15
+    assert {scored for scored, _ in rollouts(0)[15:]} == {2}
+    walked = [walked for seed in range(40) for _, walked in rollouts(seed)[15:]]
+    assert set(walked) == {0, 1, 2, 3}
+    assert abs(walked.count(0) / len(walked) - 1 / 2) < 0.15  # four standard errors
+    assert abs(sum(walked) / len(walked) - 1) < 0.3  # half of the mean of 1, 2 and 3
+    assert rollouts(1) == rollouts(1) != rollouts(2)
+
+
+def test_where_nothing_improves_rollouts_begin_at_once(world):
+    options = replace(ROLLED, steps=60, report_every=3, patience=2, learning_rate=1e-12)
+    forecast = replace(recipe(STEPPED, options), task="forecast")
+    saved = run(world, forecast)
+    steps = saved[-1].history["step"].tolist()
+    assert [step for step in steps if step <= 45] == [3, 6, 9]  # the first is the best
+    assert steps[3] > 45 and steps[-1] < 60
+    assert unpack_bytes(saved[-1].state, "")[1]["skipped"] == 45 - 9
+    assert same(run(world, forecast, saved[2].state)[-1].checkpoint, saved[-1].checkpoint)
+
+
+def test_rollouts_begin_from_the_best_weights(world):
+    at = Training(initialised(STEPPED, world.space, 0), replace(ROLLED, patience=2), 0)
+    weight = at.parameters[0]
+    for at.step, loss in ((3, 1.0), (6, 2.0), (9, 3.0)):
+        with torch.no_grad():
+            weight += 1
+            at.average = {name: value.clone() for name, value in at.model.state_dict().items()}
+        at.record({}, loss)
+        if loss == 1.0:
+            best = weight.detach().clone()
+    assert at.step == at.first_rollout == 15
+    assert torch.equal(weight, best)
+    assert all(torch.equal(at.average[name], at.best[name]) for name in at.best)
+
+
+def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
+    """Single steps have the lower loss, and are not compared with rollouts."""
+    at = Training(initialised(STEPPED, world.space, 0), ROLLED, 0)
+    best = []
+    for at.step, loss in ((12, 1.0), (15, 0.9), (18, 1.7), (19, 1.5), (20, 1.6)):
+        at.record({}, loss)
+        best.append((at.best_step, at.best_loss))
+    assert best == [(12, 1.0), (15, 0.9), (18, 1.7), (19, 1.5), (19, 1.5)]
+    saved = run(world, replace(recipe(STEPPED, ROLLED), task="forecast"))[-1]
+    after = saved.history[saved.history.step > 15]
+    best_step = after["step"][after["validation"].idxmin()]
+    assert unpack_bytes(saved.checkpoint, "")[1]["best_step"] == best_step
+
+
+def test_a_training_over_rollouts_is_resumed_to_the_same_weights(world):
+    forecast = replace(recipe(STEPPED, ROLLED), task="forecast")
+    whole = run(world, forecast)
+    assert same(run(world, forecast, whole[-2].state)[-1].checkpoint, whole[-1].checkpoint)
+
+
+def test_the_batch_of_a_step_is_a_function_of_seed_and_step():
+    assert torch.equal(batch_index(3, 1, None, 100, 8), batch_index(3, 1, None, 100, 8))
+    assert not torch.equal(batch_index(3, 1, None, 100, 8), batch_index(4, 1, None, 100, 8))
+    assert not torch.equal(batch_index(3, 1, None, 100, 8), batch_index(3, 2, None, 100, 8))
+    groups = torch.arange(100) % 3
+    for step in range(5):
+        index = batch_index(step, 0, groups, 100, 8)
+        assert groups[index].unique().numel() == 1
+        assert index.unique().numel() == 8
+
+
+def test_even_places():
+    assert evenly(10, 4).tolist() == [0, 3, 6, 9]
+    assert evenly(3, 10).tolist() == [0, 1, 2]
+
+
+def test_a_closed_form_model_is_tuned_stored_and_not_solved_again(world, monkeypatch):
+    config = {"type": "gappy_pca.GappyPCA"}
+    first = run(world, recipe(config))
+    header = unpack_bytes(first[0].checkpoint, "")[1]
+    best = first[0].history.loc[first[0].history["validation"].idxmin()]
+    assert header["tuned"] == pytest.approx({name: best[name] for name in header["tuned"]})
+    from fieldcast.models.gappy_pca import GappyPCA
+
+    monkeypatch.setattr(GappyPCA, "solve", lambda *_: pytest.fail("solved again"))
+    assert run(world, recipe(config), first[0].state)[0].checkpoint == first[0].checkpoint
+
+
+def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it(world):
+    oi = {"type": "optimal_interpolation.OptimalInterpolation"}
+    base = run(world, recipe(oi, T=6))[0].checkpoint
+    config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
+    saved = run(world, recipe(config, steps=2, T=6), base=base)
+    ours, theirs = weights(saved[-1].checkpoint), weights(base)
+    for name, value in theirs.items():
+        assert torch.equal(ours[name.replace("model.", "model.base.")], value)
+    assert not any("base" in name for name in unpack_bytes(saved[-1].state, "")[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": "0123456789ab"}, r"data \w+, this run has 0123456789ab"),
+        ({"last": "2002-12-31T00:00:00"}, r"splits.train .*2002-12-31T00:00:00'\]"),
+        ({"seed": 1}, "seed 0, this run has 1"),
+        ({"noise": 0.3}, "sparsification.noise 0.1, this run has 0.3"),
+    ],
+)
+def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words):
+    oi = {"type": "optimal_interpolation.OptimalInterpolation"}
+    base = run(world, recipe(oi, T=6))[0].checkpoint
+    fields = world.fields.assign_attrs(digest=changes.get("data", world.fields.attrs["digest"]))
+    splits = {name: list(period) for name, period in world.splits.items()}  # as they are read from their file
+    splits["train"][1] = changes.get("last", splits["train"][1])
+    asked = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), T=6)
+    asked = replace(asked, sparsification=Sparsification(noise=changes.get("noise", 0.1)))
+    with pytest.raises(InputError, match=f"base: was fitted with {words}.*: fit it again first"):
+        list(train(asked, fields, world.climatology, world.normalisation, splits, None, base))
+
+
+def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):
+    oi = {"type": "optimal_interpolation.OptimalInterpolation"}
+    base = run(world, recipe(oi, T=6))[0].checkpoint
+    config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
+    asked = recipe(config, replace(OPTIONS, steps=4, report_every=1), T=6)
+    saved = run(world, asked, base=base)
+    history, header = saved[-1].history, unpack_bytes(saved[-1].checkpoint, "")[1]
+    tried = history[history["tuning"].notna()]
+    assert history["loss"].notna().sum() == 4 and len(tried) >= 7  # the first is a spread of 1
+    assert header["tuned"]["spread"] == pytest.approx(tried.loc[tried["tuning"].idxmin(), "spread"])
+    for before in saved[:-1]:  # the covariances of the folds are no part of a state: they are made again
+        again = run(world, asked, before.state, base=base)[-1]
+        assert same(again.checkpoint, saved[-1].checkpoint)
+
+
+def test_nothing_of_the_test_split_reaches_training(world):
+    """Other test years, the same fitted numbers to the last bit."""
+    first, _ = world.splits["test"]
+    late = world.fields["time"] >= world.fields["time"].sel(time=first)
+    other = world.fields.map(lambda v: v.where(~late, 3 * v + 7) if "time" in v.dims else v).assign_attrs(
+        world.fields.attrs
+    )
+    data = (world.climatology, world.normalisation, world.splits)
+    for config in (VAE, {"type": "kriging.Kriging"}):
+        a, b = (list(train(recipe(config, T=6), f, *data, None))[-1] for f in (world.fields, other))
+        assert same(a.checkpoint, b.checkpoint)
+        assert a.history.drop(columns="seconds", errors="ignore").equals(
+            b.history.drop(columns="seconds", errors="ignore")
+        )
+
+
+MIXTURE = {"type": "vae.VAE", "latent": 4, "prior": {"type": "priors.Mixture", "latent": 4, "components": 2}}
+LASTING = {
+    "type": "stepped.Stepped", "scheme": "euler", "noise": 0.1,
+    "model": {"type": "ensemble.Ensemble", "history": 1, "noise": 4, "lasting": 0.5, "channels": [8, 16]},
+}  # fmt: skip
+CODED = {
+    "type": "vae.VAE", "latent": 4, "decoder": {"type": "decoders.DenseDecoder", "latent": 4, "hidden": [8]},
+    "encoder": {"type": "latent_table.LatentTable", "latent": 4, "family": "normal", "steps": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("reconstruct", MIXTURE), ("forecast", LASTING), ("sample", CODED)],
+    ids=lambda x: str(x)[:11],
+)
+def test_no_number_is_drawn_twice_in_a_training(world, monkeypatch, kind, model):
+    """Preparation, masks, errors, noise and losses of four steps, and those of the one validation after them."""
+    drawn: list[tuple[int, ...]] = []
+    new = RandomStreams._new_words
+
+    def recorded(draws: RandomStreams, call: int, size: int) -> torch.Tensor:
+        for row, datum in enumerate(draws.datum.tolist()):
+            members = range(draws.first, draws.first + draws.members)
+            for member in members if draws.number is None else [int(draws.number[row])]:
+                drawn.append((*draws.key, call, member, datum))
+        return new(draws, call, size)
+
+    monkeypatch.setattr(RandomStreams, "_new_words", recorded)
+    run(world, replace(recipe(model, replace(OPTIONS, steps=4, report_every=4, members=2)), task=kind))
+    assert len(drawn) > 40
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
+    reconstruct = task(world.split("train"), world.codec, world.space, recipe(), 0, "train")
+    index = torch.arange(6)
+    own = reconstruct.batch(index, RandomStreams(0, index, 2, 5)).context
+    one = reconstruct.batch(index, RandomStreams(0, index, 2, 5), shared_mask=True).context
+    assert own.mask.flatten(1).unique(dim=0).shape[0] == 6
+    assert one.mask.flatten(1).unique(dim=0).shape[0] == 1
+    assert torch.equal(
+        reconstruct.batch(index[2:4], RandomStreams(0, index[2:4], 2, 5)).context.observed, own.observed[2:4]
+    )
+
+
+def test_limits_that_change_a_fit_are_part_of_its_fingerprint():
+    assert recipe().fingerprint("", "") != recipe(T=2).fingerprint("", "")
+    assert recipe().fingerprint("", "") != recipe(steps=2).fingerprint("", "")
+    assert recipe().fingerprint("", "") == recipe(members=2).fingerprint("", "")
+
+
+def test_a_training_that_diverges_says_so_or_keeps_the_best(world):
+    with pytest.raises(InputError, match=r"diverged.*fit\.learning_rate"):
+        run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, clip=1e18, warm_up=0.0)))
+    training = Training(initialised(VAE, world.space, 0), OPTIONS, 0)
+    training.record({}, 1.0)
+    training.record({}, float("nan"))
+    assert training.finished
+    assert training.best_loss == 1.0
+
+
+def test_a_seed_out_of_range_is_one_sentence():
+    with pytest.raises(InputError, match="seed: -1"):
+        recipe(seed=-1)
