@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 UNSET = "unset"
@@ -18,10 +19,18 @@ def differences(
             yield key, before.get(key, UNSET), now.get(key, UNSET)
 
 
-def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a nested mapping by dotted name."""
+def leaves(nested: Mapping[str, Any], *, empty: bool = False, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a nested mapping by dotted name (`fit.steps`), dataclasses opened like mappings.
+
+    empty: whether an empty mapping counts as a value.
+    """
     for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
+        inner = _fields(value) if is_dataclass(value) and not isinstance(value, type) else value
+        if isinstance(inner, Mapping) and (inner or not empty):
+            yield from leaves(inner, empty=empty, prefix=f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _fields(instance: Any) -> dict[str, Any]:
+    return {field.name: getattr(instance, field.name) for field in fields(instance)}

@@ -20,6 +20,7 @@ from kedro.validation.type_extractor import TypeExtractor
 from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
+from fieldcast.lineage import leaves
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Checks:
         """Check the names of run-time parameters; give experiments without `fit` or `options` empty ones."""
         loader = context.config_loader
         pipeline_registry.CONTEXT.set(context)
-        given = dict(leaves(loader.runtime_params or {}))
+        given = dict(leaves(loader.runtime_params or {}, empty=True))
         if given:
             bare = type(loader)(loader.conf_source, env=loader.env, **settings.CONFIG_LOADER_ARGS)
             check_keys(given, _parameters(bare), Path(loader.conf_source))
@@ -115,7 +116,7 @@ class Checks:
 
 def check_keys(given: Mapping[str, Any], parameters: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
-    stored = dict(leaves(parameters))
+    stored = dict(leaves(parameters, empty=True))
     known = {*stored, *_referenced(conf)}
     for key in given:
         parts = key.split(".")
@@ -155,15 +156,6 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
     found = getattr(catalog.get(name), "metadata", None)
     return found if isinstance(found, Mapping) else {}
-
-
-def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a nested mapping by dotted name; an empty mapping is a value."""
-    for key, value in nested.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def typed() -> dict[str, Any]:

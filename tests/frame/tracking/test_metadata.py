@@ -19,9 +19,13 @@ class Rate:
 
 
 def test_parameters_are_opened_to_the_last_value() -> None:
-    nested = {"fit": {"rate": Rate(), "stages": [1, 2], "early": None}, "seed": 0}
-    flat = dict(metadata.flat(nested))
-    assert flat == {"fit.rate.start": "0.1", "fit.stages": "[1, 2]", "fit.early": "None", "seed": "0"}
+    nested = {"fit": {"rate": Rate(), "stages": [1, 2], "early": None, "limits": {}}, "seed": 0}
+    assert metadata.as_text(nested) == {
+        "fit.rate.start": "0.1",
+        "fit.stages": "[1, 2]",
+        "fit.early": "None",
+        "seed": "0",
+    }
 
 
 def test_scores_are_named_by_what_all_experiments_share() -> None:

@@ -142,7 +142,7 @@ class Tracking:
     def _begin(self, address: str) -> None:
         if self._record and address not in self._begun:
             task, _, name = address.partition(".")
-            parameters = dict(tracking.flat(self._parameters.get(task, {}).get(name, {})))
+            parameters = tracking.as_text(self._parameters.get(task, {}).get(name, {}))
             tags = {"task": task, "experiment": name, **self._data}
             self._record.tell(self._record.begin, address, address, parameters, tags)
             self._begun.add(address)

@@ -1,6 +1,5 @@
 """What is recorded of a run, as plain names and values; how and where is `frame/tracking/hook.py`'s matter."""
 
-import dataclasses
 import getpass
 import importlib.metadata
 import math
@@ -8,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import yaml
 
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
+from fieldcast.lineage import leaves
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast"}
 PACKAGES = (
@@ -52,20 +52,14 @@ def options(conf: Path, env: str | None) -> dict[str, Any]:
     return found
 
 
-def flat(nested: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Parameters by dotted name: mappings and dataclasses are opened, the rest is written out."""
-    if dataclasses.is_dataclass(nested) and not isinstance(nested, type):
-        nested = {field.name: getattr(nested, field.name) for field in dataclasses.fields(nested)}
-    if not isinstance(nested, Mapping):
-        yield prefix.removesuffix("."), str(nested)
-        return
-    for key, value in nested.items():
-        yield from flat(value, f"{prefix}{key}.")
+def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters by dotted name, as MLflow keeps them."""
+    return {name: str(value) for name, value in leaves(parameters)}
 
 
 def shared(parameters: Mapping[str, Any], tasks: set[str]) -> dict[str, str]:
-    """The parameters that are no experiment's."""
-    return dict(flat({key: value for key, value in parameters.items() if key not in tasks}))
+    """The parameters that belong to no experiment, as `as_text` gives them."""
+    return as_text({name: value for name, value in parameters.items() if name not in tasks})
 
 
 def scores(data: Any, now: int) -> list[Value]:
