@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.experiments import demo, experiments, nearest, requirements
+from fieldcast.experiments import (
+    About,
+    about,
+    demo,
+    described,
+    experiments,
+    nearest,
+    requirements,
+    roles,
+    tables,
+)
 
 
 @pytest.fixture
@@ -98,3 +108,52 @@ def test_the_demo_is_a_choice(conf: Path) -> None:
 def test_the_nearest_word_is_offered_only_if_it_is_near() -> None:
     assert nearest("stpes", ["steps", "rate"]) == "; did you mean steps?"
     assert nearest("colour", ["steps", "rate"]) == "."
+
+
+def test_an_experiment_describes_itself_and_has_defaults(conf: Path) -> None:
+    text = "forecast: {c: {about: {label: C, family: bound, description: what c is, order: 1}}}"
+    write(conf, "forecast", "c", text)
+    known = experiments(conf)
+    assert known["forecast.c"].about == About("C", "bound", "what c is", None, 1)
+    assert known["forecast.a"].about == About(label="a")
+    (table,) = tables(known)
+    assert table.splitlines()[2:] == ["| `c` | C | what c is |", "| `a` | a |  |", "| `b` | b |  |"]
+
+
+def test_descriptions_come_in_order_and_those_without_one_last() -> None:
+    bodies = {"z": {"about": {"order": 2}}, "b": {}, "y": {"about": {"order": 1}}, "a": {"model": {}}}
+    assert list(described(bodies)) == ["y", "z", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            {"familly": "learned"},
+            "experiment 'c': about.familly is not as it must be: unexpected keyword argument",
+        ),
+        (
+            {"family": "new"},
+            "about.family is not as it must be: input should be 'classical', 'learned' or 'bound'",
+        ),
+        ({"order": "first"}, "about.order is not as it must be"),
+        ([1], "experiment 'c': about is not as it must be"),
+    ],
+)
+def test_a_wrong_description_is_one_sentence(body: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        about("c", body)  # type: ignore[arg-type]
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_task_has_one_reference(conf: Path) -> None:
+    assert roles(
+        {"a": About(role="reference"), "b": About(role="baseline"), "c": About(role="climatology")}
+    ) == {
+        "reference": "a",
+        "climatology": "c",
+    }
+    for name in ("c", "d"):
+        write(conf, "forecast", name, f"forecast: {{{name}: {{about: {{role: reference}}}}}}")
+    with pytest.raises(InputError, match="'c' and 'd' are both the reference of their task"):
+        experiments(conf)

@@ -1,17 +1,49 @@
 """Experiments are files, `conf/base/parameters/experiments/<task>/<name>.yml`: `{task: {name: ...}}`."""
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
 
 from fieldcast.errors import InputError
 
 LEANING = ("weights", "base")
-KEYS = ("model", "fit", "options", *LEANING)
+KEYS = ("about", "model", "fit", "options", *LEANING)
+
+Family = Literal["classical", "learned", "bound"]
+
+
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
+class About:
+    """An experiment in words: what the report, the figures, the README and MLflow say about it.
+
+    Parameters
+    ----------
+    label
+        Its title in tables and figures; the name of the experiment where it has none.
+    family
+        How figures draw it: `classical` methods grey and dashed, `learned` ones coloured. A `bound` is not ranked: it
+        limits what is possible. Where it is not given, an experiment that was trained by gradients is learned.
+    description
+        One line that explains the method.
+    role
+        `reference`: paired differences are from this experiment. `climatology`: skill is relative to it. `baseline`: it
+        costs nothing, so figures shade what is worse. At most one reference and one climatology a task.
+    order
+        Place in tables of experiments and in the colours of its family; those without one come last, by name.
+    """
+
+    label: str = ""
+    family: Family | None = None
+    description: str = ""
+    role: Literal["reference", "climatology", "baseline"] | None = None
+    order: int | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +55,7 @@ class Experiment:
     weights: str | None = None  # address of the experiment whose checkpoint it draws from: it trains nothing
     base: str | None = None  # address of the experiment whose checkpoint its training starts from
     file: bool = False  # its draws were made elsewhere: it trains nothing and has no checkpoint
+    about: About = field(default_factory=About)
 
     @property
     def address(self) -> str:
@@ -54,7 +87,67 @@ def experiments(conf: Path) -> dict[str, Experiment]:
                     f"{experiment.address} leans on '{address}', which is of type File: it has no checkpoint."
                 )
         requirements(experiment, by_address)
+    for task in sorted({experiment.task for experiment in found}):
+        roles({experiment.name: experiment.about for experiment in found if experiment.task == task})
     return by_address
+
+
+def described(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
+    """What each experiment of a task says about itself, ordered; its label is its name where it gives none.
+
+    `bodies` are the experiments of one task as parameters: {name: {about, model, fit, ...}}.
+    """
+    given = {name: about(name, body.get("about")) for name, body in bodies.items()}
+    return dict(sorted(given.items(), key=lambda item: place(*item)))
+
+
+def about(name: str, body: Mapping[str, Any] | None) -> About:
+    """The description that stands in a YAML file; its label is the name where there is none.
+
+    Raises InputError for a key or a value that cannot be.
+    """
+    try:
+        given: About = TypeAdapter(About).validate_python(dict(body or {}))
+    except (ValidationError, TypeError, ValueError) as error:
+        key, reason = "about", str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            key, reason = ".".join(map(str, ("about", *first["loc"]))), str(first["msg"])
+        raise InputError(f"experiment '{name}': {key} is not as it must be: {reason.lower()}.") from error
+    return replace(given, label=given.label or name)
+
+
+def place(name: str, description: About) -> tuple[bool, int, str]:
+    """What experiments are sorted by: their order, and without one their name."""
+    return description.order is None, description.order or 0, name
+
+
+def roles(abouts: Mapping[str, About]) -> dict[str, str]:
+    """The experiment that has the role `reference`, and the one that has `climatology`, by role.
+
+    Raises InputError where two experiments of a task claim the same one.
+    """
+    held: dict[str, str] = {}
+    for name, description in abouts.items():
+        if description.role in ("reference", "climatology"):
+            if description.role in held:
+                raise InputError(
+                    f"experiments '{held[description.role]}' and '{name}' are both the {description.role} of their "
+                    f"task (about.role): take the role from one of them."
+                )
+            held[description.role] = name
+    return held
+
+
+def tables(known: Mapping[str, Experiment]) -> Iterator[str]:
+    """A Markdown table a task of all experiments: name, label, description."""
+    for task in dict.fromkeys(experiment.task for experiment in known.values()):
+        of_task = [experiment for experiment in known.values() if experiment.task == task]
+        lines = [f"| `{task}.` | | |", "|---|---|---|"]
+        for experiment in sorted(of_task, key=lambda one: place(one.name, one.about)):
+            text = experiment.about
+            lines.append(f"| `{experiment.name}` | {text.label or experiment.name} | {text.description} |")
+        yield "\n".join(lines)
 
 
 def requirements(experiment: Experiment, known: Mapping[str, Experiment]) -> list[Experiment]:
@@ -118,7 +211,9 @@ def _read(file: Path, conf: Path) -> Experiment:
         raise InputError(
             f"{where}: an experiment of type File is made elsewhere: it has no weights and no base."
         )
-    return Experiment(task, name, body.get("weights"), body.get("base"), elsewhere)
+    return Experiment(
+        task, name, body.get("weights"), body.get("base"), elsewhere, about(name, body.get("about"))
+    )
 
 
 def _yaml(file: Path, conf: Path) -> dict[str, Any]:
@@ -133,3 +228,7 @@ def _yaml(file: Path, conf: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{file.relative_to(conf.parent)} is empty or is not a mapping of keys to values.")
     return content
+
+
+if __name__ == "__main__":  # python -m fieldcast.experiments: the tables of the README
+    sys.stdout.write("\n\n".join(tables(experiments(Path("conf")))) + "\n")

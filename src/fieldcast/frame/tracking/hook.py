@@ -142,8 +142,9 @@ class Tracking:
     def _begin(self, address: str) -> None:
         if self._record and address not in self._begun:
             task, _, name = address.partition(".")
-            parameters = tracking.as_text(self._parameters.get(task, {}).get(name, {}))
-            tags = {"task": task, "experiment": name, **self._data}
+            body = self._parameters.get(task, {}).get(name, {})
+            parameters = tracking.as_text({key: value for key, value in body.items() if key != "about"})
+            tags = {"task": task, "experiment": name, **tracking.description(name, body), **self._data}
             self._record.tell(self._record.begin, address, address, parameters, tags)
             self._begun.add(address)
             self._open.add(address)

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from fieldcast import experiments
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.lineage import leaves
@@ -91,6 +92,18 @@ def history(data: Any, after: float, now: int) -> tuple[list[Value], float]:
         if math.isfinite(row[name])
     ]
     return values, float(data["step"].max()) if len(data) else after
+
+
+def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
+    """How an experiment presents itself (`about` in its YAML), as tags of its run."""
+    text = experiments.about(name, body.get("about"))
+    tags = {
+        "label": text.label,
+        "family": text.family,
+        "order": text.order,
+        "mlflow.note.content": text.description,
+    }
+    return {key: str(value) for key, value in tags.items() if value not in (None, "")}
 
 
 def about(run: Mapping[str, Any]) -> dict[str, str]:
