@@ -167,7 +167,7 @@ def test_what_a_slow_server_has_not_got_is_said_and_its_runs_are_ended(
     """Of a server that drips, one answer takes minutes: those to uploads; of a slow one, all are late."""
     server.delay, server.drips = delay, drips
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    monkeypatch.setattr("fieldcast.frame.tracking.hook.PATIENCE", 4.0)
+    monkeypatch.setattr("fieldcast.frame.tracking.hook.FLUSH_TIMEOUT", 4.0)
     begin = time.perf_counter()
     with caplog.at_level(logging.WARNING, "fieldcast"):
         session("sample.a")

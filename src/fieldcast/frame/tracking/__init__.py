@@ -1,1 +1,2 @@
-"""Tracking in MLflow: the hook that listens to a run, what it reports, and the thread that writes it."""
+"""Tracking in MLflow: `hook` listens to Kedro, `tracked_run` follows one run, `metadata` names what is recorded,
+`writer` is the thread that writes it."""

@@ -1,4 +1,4 @@
-"""What is recorded of a run, as plain names and values; how and where is `frame/tracking/hook.py`'s matter."""
+"""Tags, parameters and metrics of a run, as plain names and values."""
 
 import getpass
 import importlib.metadata
@@ -36,12 +36,12 @@ Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
 
 
 def options(conf: Path, env: str | None) -> dict[str, Any]:
-    """The keys of `mlflow.yml` in base, local and the environment of the run, the later the stronger.
+    """Read `mlflow.yml` of base, local and the environment of the run; later ones override earlier ones.
 
-    A tracking server is a matter of the machine, so that `local` counts in every environment.
-    Raises InputError for a key that there is not.
+    A tracking server belongs to the machine, so `local` counts in every environment.
+    Raises InputError for an unknown key.
     """
-    found = dict(OPTIONS)
+    merged = dict(OPTIONS)
     for file in (conf / folder / "mlflow.yml" for folder in ("base", "local", env or "local")):
         given = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
         for key, value in (given or {}).items():
@@ -49,8 +49,8 @@ def options(conf: Path, env: str | None) -> dict[str, Any]:
                 raise InputError(
                     f"{file.relative_to(conf.parent)} has no key '{key}'{nearest(str(key), OPTIONS)}"
                 )
-            found[key] = value
-    return found
+            merged[key] = value
+    return merged
 
 
 def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -64,17 +64,17 @@ def shared(parameters: Mapping[str, Any], tasks: set[str]) -> dict[str, str]:
 
 
 def scores(data: Any, now: int) -> list[Value]:
-    """Scores as metrics whose names all experiments share: `crps/random/0.10` (score, pattern, k).
+    """Name scores as all experiments do, `crps/random/0.10` (score, pattern, k), for MLflow.
 
-    `data` is a mapping of names to numbers, or a tidy table with `score` and `value`, of which the rows over
-    all variables and the unobserved cells are taken.
+    `data` is a mapping of names to numbers, or a tidy table with the columns `score` and `value`; of a table only
+    the rows for all variables and unobserved cells are used.
     """
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
     else:
-        for column, chosen in (("variable", "all"), ("cells", "unobserved")):
+        for column, value in (("variable", "all"), ("cells", "unobserved")):
             if column in data.columns:
-                data = data[data[column] == chosen]
+                data = data[data[column] == value]
         names = ("score", "pattern", "k", "lead_hours", "region")
         places = [name for name in names if name in data.columns]
         named = {_path(row[:-1]): row[-1] for row in data[[*places, "value"]].itertuples(index=False)}
@@ -82,7 +82,7 @@ def scores(data: Any, now: int) -> list[Value]:
 
 
 def history(data: Any, after: float, now: int) -> tuple[list[Value], float]:
-    """The rows of a training's history (a table) above the step `after` as metrics, and its last step."""
+    """Turn the rows of a training's history after the step `after` into metrics; also returns its last step."""
     fresh = data[data["step"] > after]
     columns = [name for name in fresh.select_dtypes("number").columns if name != "step"]
     values = [
@@ -107,7 +107,7 @@ def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
 
 
 def about(run: Mapping[str, Any]) -> dict[str, str]:
-    """Who ran what, with which versions: tags of the parent run."""
+    """Tags of the parent run: who ran what, where, with which versions."""
     versions = {f"version.{name}": _version(name) for name in PACKAGES}
     return {
         "mlflow.user": _user(),
@@ -121,22 +121,22 @@ def about(run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def title(run: Mapping[str, Any]) -> str:
-    """A name for the parent run: what was asked for."""
-    asked = {"env": [run["env"]] if run.get("env") else (), "pipelines": run.get("pipeline_names") or ()}
-    asked["namespaces"] = run.get("namespaces") or ()
+    """Name the parent run by its command."""
+    options = {"env": [run["env"]] if run.get("env") else (), "pipelines": run.get("pipeline_names") or ()}
+    options["namespaces"] = run.get("namespaces") or ()
     return " ".join(
-        ["kedro run", *(f"--{key} {','.join(sorted(names))}" for key, names in asked.items() if names)]
+        ["kedro run", *(f"--{key} {','.join(sorted(names))}" for key, names in options.items() if names)]
     )
 
 
 def commit(project: Path) -> dict[str, str]:
-    """The commit that the project stands at, and whether files were changed; nothing outside a repository."""
+    """Commit of the project and whether files were changed; empty outside a repository."""
     try:
         head, changes = (
             subprocess.run(
-                ["git", *words], cwd=project, capture_output=True, text=True, check=True, timeout=10
+                ["git", *command], cwd=project, capture_output=True, text=True, check=True, timeout=10
             ).stdout
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain"))
         )
     except (OSError, subprocess.SubprocessError):
         return {}
@@ -144,7 +144,7 @@ def commit(project: Path) -> dict[str, str]:
 
 
 def alive(process: int) -> bool:
-    """Whether a process of this machine is running."""
+    """Tell whether a process of this machine is running."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -155,7 +155,7 @@ def alive(process: int) -> bool:
 
 
 def _path(parts: Iterable[Any]) -> str:
-    """Parts that are there, with a slash between them; fractions with two places where that is exact."""
+    """Join the parts that are not missing by slashes; fractions get two decimals where that is exact."""
     written = [
         f"{part:.2f}" if isinstance(part, float) and part >= 0.01 and round(part, 2) == part else f"{part}"
         for part in parts
