@@ -1,4 +1,4 @@
-"""`python -m fieldcast` is `kedro run`, where the package is installed without its project as well."""
+"""`python -m fieldcast`: `kedro run`, also where the package is installed without its project."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""Kedro's own commands, with errors as sentences; Kedro finds this module by its name."""
+"""The `kedro run` command with errors as sentences; Kedro finds this module by its name."""
 
 import copy
 import functools
@@ -16,16 +16,16 @@ from fieldcast.frame.error_messages import sentence
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Print an error that a user can mend as its sentence, any other with its traceback."""
-    said = None if os.environ.get("FIELDCAST_TRACEBACK") else sentence(error)
-    if said is None:
+    """Print an error that a user can fix as one sentence, any other with its traceback."""
+    text = None if os.environ.get("FIELDCAST_TRACEBACK") else sentence(error)
+    if text is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        click.secho(f"fieldcast: {said}", err=True, fg="red")
+        click.secho(f"fieldcast: {text}", err=True, fg="red")
 
 
 def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command, ending on Ctrl-C with a sentence and the exit code 130 that shells expect."""
+    """Have a command end on Ctrl-C with a sentence and the exit code 130 that shells expect."""
 
     @functools.wraps(command)
     def run_or_stop(*args: Any, **kwargs: Any) -> Any:
@@ -33,7 +33,7 @@ def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             click.secho(
-                "fieldcast: stopped; the same command goes on from what has been saved.",
+                "fieldcast: stopped; run the same command again to resume from what has been saved.",
                 err=True,
                 fg="yellow",
             )

@@ -1,8 +1,8 @@
-"""Kedro's settings of this project, and silence: nothing is reported to Kedro's or MLflow's makers."""
+"""Kedro settings of this project; they also switch off the telemetry of Kedro and MLflow."""
 
 import os
 
-# before Kedro's plugins look for them and before mlflow is imported; MLflow wants exactly the word "true"
+# before Kedro's plugins read them and mlflow is imported; MLflow accepts only "true"
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,5 +21,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
 }
-# Kedro calls the last one first: what is wrong is said before it is tracked; the lock is given back when all is done
+# Kedro calls the last one first: the checks come before tracking, and the lock is released last
 HOOKS = (Lock(), Tracking(), Checks())

@@ -1,4 +1,4 @@
-"""What a user can cause ends with a sentence that names the place; a program fault keeps its traceback."""
+"""Errors that a user can cause end with a sentence that names the place; a program fault keeps its traceback."""
 
 import errno
 from collections.abc import Callable
@@ -20,8 +20,8 @@ def given(**fit: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def said(session: Any) -> Callable[..., str | None]:
-    """What is said of the error with which a session of the small project ends."""
+def message(session: Any) -> Callable[..., str | None]:
+    """Run the small project until it raises, and return the sentence for the error."""
 
     def run(*names: str, **options: Any) -> str | None:
         with pytest.raises(Exception) as caught:
@@ -55,8 +55,8 @@ def said(session: Any) -> Callable[..., str | None]:
         ),
     ],
 )
-def test_parameters(said: Any, parameters: dict[str, Any], expected: str) -> None:
-    text = said("sample.a", parameters=parameters)
+def test_parameters(message: Any, parameters: dict[str, Any], expected: str) -> None:
+    text = message("sample.a", parameters=parameters)
     assert text.startswith(expected)
     assert "\n" not in text
 
@@ -77,27 +77,62 @@ def test_a_parameter_that_something_reads_is_none_of_our_business(
     assert (toy / parameters.get("data_root", "data") / "stored.json").exists()
 
 
-def test_names(said: Any) -> None:
-    assert said("sample.c").startswith("there is no pipeline or experiment 'sample.c'; did you mean sample.a")
-    text = said("training", namespaces=["sample.d"])
+def test_names(message: Any) -> None:
+    """Kedro's own texts, as the installed version writes them."""
+    assert message("sample.c").startswith(
+        "there is no pipeline or experiment 'sample.c'; did you mean sample.a"
+    )
+    text = message("training", namespaces=["sample.d"])
     assert text.startswith("nothing in this pipeline has the namespace 'sample.d'; did you mean sample.")
 
 
-def test_what_an_earlier_stage_makes_is_asked_for(said: Any) -> None:
-    assert said("training") == "'fields' is not there yet: run `kedro run --pipelines ingestion` first."
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [
+        ("node_names", "nodes"),
+        ("from_nodes", "nodes"),
+        ("from_inputs", "datasets"),
+        ("to_outputs", "datasets"),
+    ],
+)
+def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str) -> None:
+    expected = f"Pipeline does not contain {kind} named ['x']; `kedro registry describe` lists the nodes."
+    assert message("ingestion", **{option: ["x"]}) == expected
 
 
-def test_a_program_fault_is_no_sentence(said: Any) -> None:
-    assert said("sample.a", parameters=given(end="broken")) is None
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("fields: [", "configuration: Invalid YAML or JSON file "),
+        ("fields: {type: MemoryDataset}", "configuration: Duplicate keys found in "),
+        (
+            "other: {type: MemoryDataset, x: '${nothing}'}",
+            "configuration: Interpolation key 'nothing' not found",
+        ),
+    ],
+)
+def test_a_catalog_that_cannot_be_read(toy: Path, message: Any, content: str, expected: str) -> None:
+    (toy / "conf/base/catalog_2.yml").write_text(content)
+    text = message("ingestion")
+    assert text.startswith(expected) and "\n" not in text
 
 
-def test_a_configuration_that_cannot_be_read(toy: Path, said: Any) -> None:
+def test_what_an_earlier_stage_makes_is_asked_for(message: Any) -> None:
+    assert message("training") == "'fields' is not there yet: run `kedro run --pipelines ingestion` first."
+
+
+def test_a_program_fault_is_no_sentence(message: Any) -> None:
+    assert message("sample.a", parameters=given(end="broken")) is None
+
+
+def test_a_configuration_that_cannot_be_read(toy: Path, message: Any) -> None:
     file = toy / "conf/base/parameters/experiments/sample/b.yml"
     file.write_text("sample: {b: {model: [}}")
-    assert said("ingestion").startswith("conf")
+    assert message("ingestion").startswith("conf")
     file.write_text("sample: {b: {modle: {}}}")
     assert (
-        said("ingestion") == f"{file.relative_to(toy)}: an experiment has no key 'modle'; did you mean model?"
+        message("ingestion")
+        == f"{file.relative_to(toy)}: an experiment has no key 'modle'; did you mean model?"
     )
 
 
@@ -150,14 +185,12 @@ def test_the_command_line_shows_it(kedro: Any) -> None:
     assert output == ""
 
 
-def test_a_missing_environment(said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_environment(message: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEDRO_ENV", "bse")
-    assert said("ingestion") == "there is no environment 'bse'; there are base."
+    assert message("ingestion") == "there is no environment 'bse'; there are base."
 
 
-def test_who_wants_a_traceback_gets_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     error = InputError("a.nc is no file.")
     show(InputError, error, None)
     assert capsys.readouterr() == ("", "fieldcast: a.nc is no file.\n")

@@ -1,1 +1,1 @@
-"""What holds a run together: checks before it, errors in one sentence, the lock on its data, tracking."""
+"""The frame of a run: checks before it, errors as sentences, the lock on its data, tracking in MLflow."""

@@ -1,7 +1,7 @@
-"""One run at a time in a data root: two would write the same files and take each other's away.
+"""One run at a time in a data root: two would overwrite and remove each other's files.
 
-The lock is the operating system's (flock), on the file `.lock` of the folder. It ends with its process however that
-ends, so a file that a killed run has left behind holds nobody up.
+The lock is the operating system's (flock), on the file `.lock` of the folder. It ends with its process, however that
+ends, so a file that a killed run has left behind blocks nobody.
 """
 
 import atexit
@@ -27,37 +27,38 @@ logger = logging.getLogger(__name__)
 
 
 class Lock:
-    """Holds the data root while pipelines run; a remote one is not locked."""
+    """Locks the data root while pipelines run, unless it is remote."""
 
     def __init__(self) -> None:
         self._root: Path | None = None
         self._held: tuple[Path, int] | None = None  # the data root, and the descriptor of its locked file
-        atexit.register(self._release)  # Ctrl-C and SIGTERM reach no hook of Kedro's
-        os.register_at_fork(after_in_child=self._leave_to_parent)
+        os.register_at_fork(after_in_child=self._leave_to_parent)  # once: it cannot be taken back
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember where the data are."""
+        """Remember the data root."""
         root = _data_root(context)
         self._root = None if root is None or "://" in root else Path(context.project_path) / root
 
     @hook_impl(tryfirst=True)  # before tracking, and after the checks
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
         """Take the lock."""
-        self._release()  # of an earlier run of this process, if it was interrupted
+        self._release()  # that of an earlier run of this process, if it was interrupted
         if self._root is None:
             return
         descriptor = take(self._root, metadata.title(run_params))
-        self._held = None if descriptor is None else (self._root, descriptor)
+        if descriptor is not None:
+            self._held = self._root, descriptor
+            atexit.register(self._release)  # Kedro calls no hook on Ctrl-C and SIGTERM
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         self._release()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         self._release()
 
     def _release(self) -> None:
@@ -68,21 +69,22 @@ class Lock:
             _file(root).unlink()
         os.close(descriptor)
         self._held = None
+        atexit.unregister(self._release)
 
     def _leave_to_parent(self) -> None:
-        """Close the descriptor in a forked process, which would keep the lock of a parent that is killed."""
+        """Close the descriptor in a forked process: otherwise it would keep the lock of a parent that is killed."""
         if self._held is not None:
             os.close(self._held[1])
             self._held = None
 
 
 def take(root: Path, command: str) -> int | None:
-    """The descriptor of the locked file; None where there can be none, as in a folder that is read only.
+    """Lock the file and return its descriptor; None where it cannot be locked, as in a read-only folder.
 
     Raises
     ------
     InputError
-        Where another run holds it (who, and since when), or may hold it.
+        If another run holds the lock (with its command and start), or may hold it.
     """
     while True:
         try:
@@ -90,8 +92,8 @@ def take(root: Path, command: str) -> int | None:
             descriptor = _open(_file(root))
         except OSError as error:
             if isinstance(error, FileNotFoundError) and os.access(root, os.W_OK):
-                continue  # another user's run has just given it back
-            return None  # what is to be written there says so itself
+                continue  # another user's run has just released it
+            return None  # the first data set that is written there reports the reason
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -104,15 +106,15 @@ def take(root: Path, command: str) -> int | None:
             return None
         if _is_in_place(descriptor, _file(root)):
             if _is_writable(descriptor):
-                with suppress(OSError):  # a full disk is said where more is written
+                with suppress(OSError):  # a full disk is reported where more is written
                     os.ftruncate(descriptor, 0)
                     os.write(descriptor, _owner(command))
                 return descriptor
             try:
-                _file(root).unlink()  # a dead run of another user has left it: one of our own is to be locked
+                _file(root).unlink()  # left behind by a dead run of another user: replace it
             except OSError:
                 return descriptor
-        os.close(descriptor)  # it has been removed, by its owner or here
+        os.close(descriptor)  # the file was removed, by its owner or here
 
 
 def _file(root: Path) -> Path:
@@ -120,7 +122,7 @@ def _file(root: Path) -> Path:
 
 
 def _open(file: Path) -> int:
-    """The descriptor of the file, to write or, where it is another user's, to read: that is enough to lock it."""
+    """Open the file to write or, if it is another user's, to read, which is enough to lock it."""
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:
@@ -153,23 +155,23 @@ def _owner(command: str) -> bytes:
 
 
 def _refusal(root: Path, owner: bytes) -> str:
-    todo = "wait until it ends, or choose another folder with --params data_root=FOLDER."
+    remedy = "wait until it ends, or choose another folder with --params data_root=FOLDER."
     try:
         run = json.loads(owner)
-    except ValueError:  # it has only just begun
-        return f"'{root}' is in use by another run: {todo}"
+    except ValueError:  # it has only just begun, and not yet written who it is
+        return f"'{root}' is in use by another run: {remedy}"
     minutes = (datetime.now() - datetime.fromisoformat(run["since"])).total_seconds() / 60
     return (
         f"'{root}' is in use by another run, `{run['command']}` (process {run['process']} on {run['host']}, since "
-        f"{run['since']}, {minutes:.0f} min ago): {todo}"
+        f"{run['since']}, {minutes:.0f} min ago): {remedy}"
     )
 
 
 def _data_root(context: KedroContext) -> str | None:
     loader = context.config_loader
     try:
-        stored = loader["globals"]
+        configured = loader["globals"]
     except MissingConfigException:
-        stored = {}
-    root = (loader.runtime_params or {}).get("data_root") or stored.get("data_root")
+        configured = {}
+    root = (loader.runtime_params or {}).get("data_root") or configured.get("data_root")
     return None if root is None else str(root).removeprefix("file://")

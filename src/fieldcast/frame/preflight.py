@@ -1,8 +1,8 @@
-"""Before the first node: what cannot end well is refused in one sentence."""
+"""Checks before the first node: refuse in one sentence whatever cannot end well."""
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -28,31 +28,34 @@ REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
 
 
 class Checks:
-    """Refuses, before the first node, what cannot end well; counts the nodes; prints what is to be read.
+    """Checks a run before its first node, logs a line for each node, prints results at the end.
 
-    In the catalog, `metadata: {optional: true}` marks what may be missing, `{print: true}` what is printed at
-    the end of a run, `{print: path}` what is to be found then, `{digest: true}` what is compared with its digest when
-    it is first read in a run.
+    In the catalog, `metadata: {optional: true}` marks a data set that may be missing, `{print: true}` one that is
+    printed at the end of a run, `{print: path}` one whose path is printed then, and `{digest: true}` one that is
+    compared with its digest when a run first reads it.
     """
 
     def __init__(self) -> None:
         self._done = self._total = 0
         self._catalog: CatalogProtocol | None = None
         self._compared: set[str] = set()
-        self._to_read: dict[str, str] = {}
+        self._printed: dict[str, str] = {}  # text for the end of the run, by data set
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check the names of run-time parameters; give experiments without `fit` or `options` empty ones."""
+        """Check environment and run-time parameters; give experiments without `fit` or `options` empty ones."""
         loader = context.config_loader
+        check_environment(
+            Path(loader.conf_source), loader.env or settings.CONFIG_LOADER_ARGS.get("default_run_env", "")
+        )
         pipeline_registry.CONTEXT.set(context)
-        given = dict(leaves(loader.runtime_params or {}, empty=True))
-        if given:
+        overrides = dict(leaves(loader.runtime_params or {}, empty=True))
+        if overrides:
             bare = type(loader)(loader.conf_source, env=loader.env, **settings.CONFIG_LOADER_ARGS)
-            check_keys(given, _parameters(bare), Path(loader.conf_source))
+            check_keys(overrides, _parameters(bare), Path(loader.conf_source))
         parameters = _parameters(loader)
-        for one in experiments(pipeline_registry.configuration()).values():
-            body = parameters.get(one.task, {}).get(one.name)
+        for experiment in experiments(pipeline_registry.configuration()).values():
+            body = parameters.get(experiment.task, {}).get(experiment.name)
             if isinstance(body, dict):
                 body.setdefault("fit", {})
                 body.setdefault("options", {})
@@ -62,9 +65,9 @@ class Checks:
     def before_pipeline_run(
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Check its options and models, and that what it takes from disk is there."""
+        """Check versions and models, and that the data sets which the pipeline reads from disk exist."""
         self._done, self._total = 0, len(pipeline.nodes)
-        self._catalog, self._to_read, self._compared = catalog, {}, set()
+        self._catalog, self._printed, self._compared = catalog, {}, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
         check_models(pipeline, catalog)
@@ -76,7 +79,7 @@ class Checks:
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Compare what was read with its digest, once in a run; data of earlier versions have no checksums."""
+        """Compare data with their digest, once in a run: chunks of earlier versions carry no checksums."""
         if self._catalog is None or dataset_name in self._compared:
             return
         self._compared.add(dataset_name)
@@ -91,46 +94,53 @@ class Checks:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """One short line for each node."""
+        """Log a short line for each node."""
         self._done += 1
         logger.info("%*d/%d  %s", len(str(self._total)), self._done, self._total, node.name)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Keep what is to be read."""
+        """Keep what is printed at the end of the run."""
         if not self._catalog:
             return
         what = _metadata(self._catalog, dataset_name).get("print")
         if what == "path":
             path = getattr(self._catalog.get(dataset_name), "_path", "")
-            self._to_read[dataset_name] = f"{dataset_name}: {path}"
+            self._printed[dataset_name] = f"{dataset_name}: {path}"
         elif what and data:
-            self._to_read[dataset_name] = str(data)
+            self._printed[dataset_name] = str(data)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Print it, with an empty line between two tables."""
-        if self._to_read:
-            click.echo("\n\n".join(text.strip("\n") for text in self._to_read.values()))
+        """Print what was kept, separated by empty lines."""
+        if self._printed:
+            click.echo("\n\n".join(text.strip("\n") for text in self._printed.values()))
 
 
-def check_keys(given: Mapping[str, Any], parameters: Mapping[str, Any], conf: Path) -> None:
+def check_environment(conf: Path, env: str) -> None:
+    """Raise InputError for an environment without a folder."""
+    if conf.is_dir() and not (conf / env).is_dir():  # conf may be an archive instead
+        environments = sorted(path.name for path in conf.glob("*/") if path.name != "local")
+        raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
+
+
+def check_keys(overrides: Iterable[str], parameters: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
-    stored = dict(leaves(parameters, empty=True))
-    known = {*stored, *_referenced(conf)}
-    for key in given:
+    configured = dict(leaves(parameters, empty=True))
+    names = {*configured, *_referenced(conf)}
+    for key in overrides:
         parts = key.split(".")
         prefixes = [".".join(parts[: n + 1]) for n in range(len(parts))]
-        below = any(one.startswith(f"{key}.") for one in known)
-        of_model = parts[2:3] == ["model"] and any(one.startswith(f"{prefixes[1]}.") for one in known)
-        open_ended = any(stored.get(one, "") in (None, {}) for one in prefixes) or of_model
-        if key in known or below or open_ended or any(one in typed() for one in prefixes):
+        is_section = any(name.startswith(f"{key}.") for name in names)
+        of_model = parts[2:3] == ["model"] and any(name.startswith(f"{prefixes[1]}.") for name in names)
+        open_ended = any(configured.get(prefix, "") in (None, {}) for prefix in prefixes) or of_model
+        if key in names or is_section or open_ended or any(prefix in typed() for prefix in prefixes):
             continue
-        raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(known))}")
+        raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
 
 
 def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:
-    """Raise InputError for a version that is asked of a data set which keeps none."""
+    """Raise InputError for a version of a data set that is not versioned."""
     for name in versions:
         if getattr(catalog.get(name), "_version", None) is None:
             raise InputError(
@@ -140,11 +150,11 @@ def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> Non
 
 
 def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Raise InputError for a model of the pipeline that cannot be built as it is described."""
+    """Raise InputError for a model of the pipeline that cannot be built as configured."""
     names = sorted(name for name in pipeline.inputs() if re.fullmatch(r"params:.+\.model", name))
     models = {name.removeprefix("params:"): catalog.load(name) for name in names if name in catalog}
     if not models:
-        return  # without the seconds that torch takes
+        return  # saves the seconds that importing torch takes
     from fieldcast.models.configuration import check
     from fieldcast.models.core import Model
 
@@ -154,14 +164,14 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 
 
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
-    found = getattr(catalog.get(name), "metadata", None)
-    return found if isinstance(found, Mapping) else {}
+    metadata = getattr(catalog.get(name), "metadata", None)
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def typed() -> dict[str, Any]:
-    """The dataclasses and pydantic models that nodes annotate their parameters with, by dotted name."""
-    found = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
-    return {key: kind for key, kind in found.items() if is_dataclass(kind) or hasattr(kind, "model_fields")}
+    """Collect the dataclasses and pydantic models with which nodes annotate parameters, by dotted name."""
+    types = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    return {key: kind for key, kind in types.items() if is_dataclass(kind) or hasattr(kind, "model_fields")}
 
 
 def _how_to_make(name: str) -> str:
@@ -173,7 +183,7 @@ def _how_to_make(name: str) -> str:
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Every data set that a stage makes, and the command that makes it."""
+    """Yield every data set that a stage makes, with the command that makes it."""
     context = pipeline_registry.CONTEXT.get()
     env = f" --env {context.env}" if context and context.env else ""
     for stage in (name for name in pipeline_registry.STAGES if name in pipelines):
@@ -186,14 +196,12 @@ def commands() -> Iterator[tuple[str, str]]:
 def _parameters(loader: Any) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = loader["parameters"]
-    except MissingConfigException as error:
-        if "configuration path" in str(error):
-            raise
+    except MissingConfigException:  # no file of parameters
         parameters = dict(loader.runtime_params or {})
     return parameters
 
 
 def _referenced(conf: Path) -> set[str]:
-    """Names that configuration files take from the command line: `${runtime_params:data_root,...}`."""
+    """Collect the names that configuration files take from the command line: `${runtime_params:data_root,...}`."""
     files = [file for file in conf.glob("*/**/*.yml") if file.is_file()]
     return {name for file in files for name in REFERENCE.findall(file.read_text(encoding="utf-8"))}

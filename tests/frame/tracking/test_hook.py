@@ -111,7 +111,7 @@ def test_stopped_is_killed(toy: Path, kedro: Any, history: Any, number: int) -> 
     assert runs["sample.a"].info.status == "KILLED" and runs["sample.a"].data.metrics["loss"] == 1 / 4
     assert [run.info.status for name, run in runs.items() if name != "sample.a"] == ["KILLED"]
     assert "Traceback" not in errors
-    assert ("the same command goes on" in errors) == (number == signal.SIGINT)
+    assert ("run the same command again" in errors) == (number == signal.SIGINT)
 
 
 def test_the_next_run_marks_what_died_without_a_word(toy: Path, session: Any, history: Any) -> None:
