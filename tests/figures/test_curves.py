@@ -65,7 +65,7 @@ def test_every_line_is_the_leaderboards(board):
 
 def test_a_score_that_nobody_has_gets_no_panel(board):
     figure = against_k(board[board["experiment"] == "mine"])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["fair CRPS", "RMSE of the mean"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["fair CRPS", "RMSE of the ensemble mean"]
 
 
 def test_the_shade_is_the_interval(board):

@@ -49,7 +49,7 @@ def board(whole: Path) -> pd.DataFrame:
 def test_the_leaderboard_has_every_score_once(board: pd.DataFrame) -> None:
     assert list(board) == ["experiment", "seed", "data", *KEYS[1:], "value", "low", "high"]
     assert not board.duplicated(KEYS).any()
-    expected = {(name, score) for name in FORECAST_NAMES for score in FORECAST.scores}
+    expected = {(name, score) for name in FORECAST_NAMES for score in FORECAST.metrics}
     missing = {("linear_inverse_model", "crps_minus_lim")}  # it is the reference
     assert set(board[["experiment", "score"]].itertuples(index=False, name=None)) == expected - missing
     assert set(board["variable"]) == {"all", "z500", "t650", "u200", "ws800"}

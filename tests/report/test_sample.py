@@ -61,7 +61,7 @@ def test_every_experiment_is_on_the_page_and_nothing_comes_from_outside(page, ta
     assert [one[1:] for one in found.attributes("href") if one[0] == "#"] == found.attributes("id")
     assert "Not run: ddim." in found.text
     assert "Fair CRPS" not in found.text  # the guide is of the tasks there are
-    for words in ("FID", "KID", "IWAE", "Active units", "Very near samples", "Bits a cell"):
+    for words in ("FID", "KID", "IWAE", "Active units", "Very near samples", "Bits/dim"):
         assert f"<dt>{words}</dt>" in page
 
 
@@ -117,11 +117,11 @@ def test_samples_that_blew_up_are_said(sampled):
 def test_values_of_the_tables_are_the_leaderboards(task):
     known = task.leaderboard.set_index(["experiment", "score"])["value"]
     found = cells(body(task, "The short answer")) | cells(body(task, "Likelihood"))
-    heads = {"FID": "fid", "KID": "kid", "accuracy of a classifier": "c2st", "ELBO, nats": "elbo"}
+    heads = {"FID": "fid", "KID": "kid", "C2ST": "c2st", "ELBO [nats]": "elbo"}
     heads |= {
-        "KL, nats": "kl",
-        "IWAE, nats": "iwae",
-        "bits a cell": "bits_per_dim",
+        "KL [nats]": "kl",
+        "IWAE [nats]": "iwae",
+        "bits/dim": "bits_per_dim",
         "active units": "active_units",
     }
     checked = 0

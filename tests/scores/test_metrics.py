@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from fieldcast.figures.curves import unit_of
+from fieldcast.report.board import Board
+from fieldcast.report.guide import guide
+from fieldcast.report.sample_results import SampleBoard
+from fieldcast.report.sample_tables import wide_table as wide_sample_table
+from fieldcast.report.scores import wide_table
 from fieldcast.scores.evaluator import STATISTICS
-from fieldcast.scores.metrics import METRICS, skill, unbiased_spread_skill_ratio
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.metrics import METRICS, Legend, Metric, skill, unbiased_spread_skill_ratio, unchanged
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric
+from fieldcast.scores.sample_summary import sample_short_table
 from fieldcast.scores.statistics import POWER, cell_statistics, ranks
+from fieldcast.scores.statistics_table import stamp
+from fieldcast.scores.summary import short_table
 
 
 def test_every_statistic_that_a_metric_needs_exists() -> None:
@@ -32,10 +46,45 @@ def test_spread_without_error_has_no_ratio() -> None:
 
 
 def test_roots_are_of_means() -> None:
-    assert METRICS["rmse"].of_means(np.array([4.0, 9.0]).mean()) == pytest.approx(np.sqrt(6.5))
+    assert METRICS["rmse"].function(np.array([4.0, 9.0]).mean()) == pytest.approx(np.sqrt(6.5))
 
 
 def test_skill_is_one_at_best_and_zero_for_the_reference() -> None:
     own, reference = np.array([0.0, 1.0, 2.0, np.inf]), np.array([2.0, 2.0, 2.0, 2.0])
     np.testing.assert_array_equal(skill(own, reference), [1.0, 0.5, 0.0, -np.inf])
     assert np.isnan(skill(np.array([1.0]), np.array([0.0]))).all()
+
+
+def test_a_new_record_stands_in_leaderboard_summary_report_and_guide(
+    scene: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Metric(
+        ("squared_error",), unchanged, title="MSE", explanation="the mean squared error.", power=2, summary=9
+    )
+    monkeypatch.setitem(METRICS, "mse", record)
+    table = stamp(scene(times=12, shape=(6, 8)).score()[0], "mine", 0, "d", "s")
+    board = leaderboard({"mine": table}, "d", "s")
+    values = board.set_index(["score", "variable", "cells", "k"])["value"]
+    np.testing.assert_allclose(values["mse"], values["rmse"] ** 2)
+    assert "MSE (lower is better)" in short_table(board)
+    assert ">mse<" in wide_table(Board(board))
+    assert ("MSE", "the mean squared error. Lower is better.") in guide(["reconstruct"])
+    assert unit_of("mse", "K") == "(K)^2"
+
+
+def test_a_new_record_of_samples_stands_in_summary_report_and_guide(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = SampleMetric(title="AUC", explanation="the area.", better="higher", summary=9, digits=".2f")
+    monkeypatch.setitem(SAMPLE_METRICS, "auc", record)
+    row = {"experiment": "mine", "seed": 0, "data": "d", "score": "auc", "value": 0.75}
+    board = pd.DataFrame([row | {"low": np.nan, "high": np.nan}])
+    lines = sample_short_table(board).splitlines()
+    assert lines[1] == "higher is better: AUC"
+    assert [line.split() for line in lines[-2:]] == [["AUC"], ["mine", "0.75"]]
+    assert ">auc<" in wide_sample_table(SampleBoard(board))
+    assert ("AUC", "the area. Higher is better.") in guide(["sample"])
+
+
+@pytest.mark.parametrize(("better", "best"), [("lower", -2.0), ("higher", 3.0), (1.0, 0.5), (None, np.nan)])
+def test_the_best_value_is_what_the_record_says(better: str | float | None, best: float) -> None:
+    record = Legend(title="", explanation="", better=better)
+    np.testing.assert_equal(record.best([3.0, -2.0, 0.5]), best)

@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.scores.sample import SCORES, active_units, sample_statistics
+from fieldcast.scores.sample import active_units, sample_statistics
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.sample_scores import Sets
 
 LATITUDE, LONGITUDE = -80 + 20.0 * np.arange(9), 22.5 * np.arange(16)
@@ -88,7 +89,7 @@ def scored(scene: Scene) -> tuple[pd.DataFrame, xr.Dataset]:
 def test_scores_are_the_promised_ones(scored: tuple) -> None:
     table = scored[0]
     assert list(table) == ["score", "value", "low", "high"]
-    assert table["score"].tolist() == [name for name in SCORES if name != "bits_per_dim"]
+    assert table["score"].tolist() == [name for name in SAMPLE_METRICS if name != "bits_per_dim"]
     none = table.set_index("score")[["low", "high"]].isna().all(axis=1)
     assert none[none].index.tolist() == ["active_units", "fid"]
     assert table["value"].notna().all()

@@ -14,15 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from fieldcast.figures.style import SMALL, WIDTH, Look, calm, chosen, key, new_figure, percent, plain
+from fieldcast.scores.metrics import METRICS
 
-NAMES = {
-    "crps": "fair CRPS",
-    "rmse": "RMSE of the mean",
-    "ssr": "spread-skill ratio",
-    "acc": "anomaly correlation",
-    "skill": "skill (CRPS)",
-}
-PLAIN = ("ssr", "acc", "skill")  # without a unit
 DECADE = 5.0  # positive values that differ by more are drawn on a logarithmic axis
 
 
@@ -83,7 +76,7 @@ def score_panels(
     appearance = chosen(rows["experiment"].unique(), looks)
     for axes, score in zip(panels, scores, strict=True):
         draw_score(axes, rows, score, appearance, against)
-        calm(axes, NAMES.get(score, score), against.label, unit_of(score, "anomaly standard deviations"))
+        calm(axes, METRICS[score].title, against.label, unit_of(score, "anomaly standard deviations"))
     key(figure, *panels)
     return figure
 
@@ -104,7 +97,7 @@ def variable_panels(
     for line, score in zip(panels, scores, strict=True):
         for axes, variable in zip(line, variables, strict=False):
             draw_score(axes, rows[rows["variable"] == variable], score, appearance, against)
-            title = f"{variable}: {NAMES.get(score, score)}"
+            title = f"{variable}: {METRICS[score].title}"
             below = against.label if score == scores[-1] else ""
             calm(axes, title, below, unit_of(score, units.get(variable, "")))
     key(figure, *panels.ravel())
@@ -112,17 +105,19 @@ def variable_panels(
 
 
 def unit_of(score: str, unit: str) -> str:
-    """Of a score of something in `unit`; ratios and correlations have none."""
-    return "" if score in PLAIN else unit
+    """Unit of a score of a variable in `unit`; ratios and correlations have none."""
+    power = METRICS[score].power
+    return "" if power == 0 or not unit else unit if power == 1 else f"({unit})^{power}"
 
 
 def draw_score(
     axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look], against: Against = FRACTION
 ) -> None:
-    """A line for each experiment, its interval shaded; an ideal of 1 where the score has one."""
+    """A line for each experiment, its interval shaded; the ideal value where the score has one."""
     rows = rows[(rows["score"] == score) & np.isfinite(rows["value"])]
-    if score == "ssr":
-        axes.axhline(1.0, color="black", linewidth=0.8, zorder=1)
+    ideal = METRICS[score].better
+    if isinstance(ideal, float):
+        axes.axhline(ideal, color="black", linewidth=0.8, zorder=1)
     for experiment, look in looks.items():
         own = rows[rows["experiment"] == experiment].groupby(against.column)[["value", "low", "high"]].mean()
         if own.empty:

@@ -12,11 +12,11 @@ from matplotlib.ticker import MultipleLocator
 
 from fieldcast.figures.curves import Against, score_panels, variable_panels
 from fieldcast.figures.style import Look
+from fieldcast.scores.metrics import METRICS
 
 FREE = ("persistence", "climatology", "climatological_ensemble")  # cost nothing: worse is of no use
 PERFECT = "perfect_model"  # the simulator itself: nobody can be better
 NO_USE, NOBODY = "#c08a80", "#7fb89a"
-ASCENDING = ("acc", "skill")  # more is better
 ROOM = 1.35  # of a panel: how far above the worst free forecast it reaches, however bad a model is
 
 
@@ -67,8 +67,8 @@ def bounds(axes: Axes, rows: pd.DataFrame, score: str) -> None:
         axes.set_ylim(max(-0.6, axes.get_ylim()[0]), min(1.0, axes.get_ylim()[1]))
     elif score == "ssr":
         axes.set_ylim(0, min(axes.get_ylim()[1], 2.0))
-    elif not free.empty and score in ("crps", "rmse", "acc", "mae", "energy"):
-        up = score in ASCENDING
+    elif not free.empty and METRICS[score].better in ("lower", "higher"):
+        up = METRICS[score].better == "higher"
         of_leads = free.groupby("days")["value"]
         line = of_leads.max() if up else of_leads.min()
         worst = float(of_leads.max().max())

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, SymmetricalLogLocator
 
 from fieldcast.figures.style import SMALL, Look, calm, chosen, key, new_figure, plain
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
-NAMES = {"fid": "FID", "kid": "KID", "c2st": "accuracy of a classifier"}
 CHANCE = 0.5
 BEYOND = 10.0  # times noise
 REAL, NOISE = "#4f7f63", "#a35c4f"
@@ -50,7 +50,7 @@ def distance_dots(
                 numbers = rows.loc[(name, score)].to_numpy(dtype=float)
                 draw_dot(axes, place, numbers, look, farthest(ceilings or {}, score))
                 reached += np.minimum(numbers, farthest(ceilings or {}, score)).tolist()
-        calm(axes, NAMES.get(score, score)).grid(False, axis="y")
+        calm(axes, SAMPLE_METRICS[score].title).grid(False, axis="y")
         horizontal(axes, score, np.array(reached))
     panels[0].set_yticks(range(len(appearance)), [plain(name) for name in appearance])
     panels[0].set_ylim(max(1, len(appearance)) - 0.4, -0.6)

@@ -84,7 +84,7 @@ class Results(results.Results):
     snapshots: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
     parts: ClassVar[tuple[str, ...]] = (*results.Results.parts, "stability", "snapshots")
-    reference: ClassVar[str] = FORECAST.comparisons["crps_minus_lim"].reference
+    reference: ClassVar[str] = FORECAST.reference
     bounds: ClassVar[tuple[str, ...]] = (PERFECT,)  # what nobody can pass is no competitor
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -17,19 +17,11 @@ from fieldcast.scores.leaderboard_schema import FORECAST
 IN_UNITS = (
     "Mean over variables in anomaly standard deviations, with 95 % intervals; the best is bold, bounds aside."
 )
-BEST: dict[str, Callable[[Iterable[float]], float]] = {
-    "acc": max,
-    "skill": max,
-    "ssr": lambda values: min(values, key=lambda one: abs(one - 1)),
-}
 
 
 def by_lead(results: Results, board: LeadBoard, score: str, caption: str) -> Markup:
     """One score of all experiments at the leads shown."""
-    best = BEST.get(score, min)
-    return score_table(
-        board, score, board.shown, results.reference, caption, best=best, unranked=results.bounds
-    )
+    return score_table(board, score, board.shown, results.reference, caption, unranked=results.bounds)
 
 
 def horizons(results: Results) -> Markup:
@@ -92,7 +84,7 @@ def overview(results: Results, boards: Mapping[str, LeadBoard]) -> Markup:
 def wide_table(board: LeadBoard) -> Markup:
     """Every score: a row for each lead and experiment."""
     present = {score for _, _, score in board.scores}
-    names = [score for score in FORECAST.scores if score in present]
+    names = [score for score in FORECAST.metrics if score in present]
     return table(["experiment", "lead", *names], list(wide_rows(board, names)))
 
 

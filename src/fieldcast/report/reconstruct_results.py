@@ -18,7 +18,7 @@ class Results(results.Results):
     """Those of every task, the observations, and the experiment that others are compared with."""
 
     observations: xr.Dataset | None = None
-    reference: ClassVar[str] = RECONSTRUCT.comparisons["crps_minus_oi"].reference
+    reference: ClassVar[str] = RECONSTRUCT.reference
 
     @cached_property
     def board(self) -> Board | None:

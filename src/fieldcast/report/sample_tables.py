@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from fieldcast.report.html import Cell, Markup, missing, significant, table, tag
 from fieldcast.report.sample_results import Results, SampleBoard
 from fieldcast.report.scores import cell
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
-HEADS = {
-    "fid": "FID",
-    "kid": "KID",
-    "c2st": "accuracy of a classifier",
-    "elbo": "ELBO, nats",
-    "reconstruction": "reconstruction, nats",
-    "kl": "KL, nats",
-    "iwae": "IWAE, nats",
-    "bits_per_dim": "bits a cell",
-    "active_units": "active units",
-    "test_loss": "MSE of test data",
-    "train_loss": "MSE of training data",
-    "fid_floor": "FID of real data",
-    "kid_floor": "KID of real data",
-}
 DISTANCES = ("fid", "kid", "c2st")
 LIKELIHOODS = ("elbo", "reconstruction", "kl", "iwae", "bits_per_dim", "active_units")
 LOSSES = ("test_loss", "train_loss")
-BEST: Mapping[str, Callable[[Iterable[float]], float]] = {
-    "fid": min,
-    "kid": min,
-    "c2st": lambda values: min(values, key=lambda one: abs(one - 0.5)),
-    "elbo": max,
-    "iwae": max,
-    "bits_per_dim": min,
-    "test_loss": min,
-}
 
 
 def score_table(results: Results, board: SampleBoard, scores: Sequence[str], caption: str) -> Markup:
@@ -54,7 +31,7 @@ def score_table(results: Results, board: SampleBoard, scores: Sequence[str], cap
         line += [seen.get(name, "–")] if seen else []
         line += [score_cell(results, board, name, score) for score in shown]
         rows.append(line)
-    head = ["experiment", *(["sees"] if seen else []), *(HEADS.get(score, score) for score in shown)]
+    head = ["experiment", *(["sees"] if seen else []), *(SAMPLE_METRICS[score].heading for score in shown)]
     return table(head, rows, caption)
 
 
@@ -74,7 +51,7 @@ def is_best(results: Results, board: SampleBoard, name: str, score: str) -> bool
     several, is not the best."""
     alike = results.alike(board.having(score), score).get(results.seen(name, score), [])
     values = [board.value(one, score) for one in alike]
-    best = BEST[score](values) if score in BEST and len(values) > 1 else math.nan
+    best = SAMPLE_METRICS[score].best(values) if len(values) > 1 else math.nan
     return board.value(name, score) == best and values.count(best) == 1
 
 
@@ -115,9 +92,8 @@ def cells_table(results: Results) -> Markup:
 
 def wide_table(board: SampleBoard) -> Markup:
     """Every score of every experiment, without intervals."""
-    found = dict.fromkeys(score for _, score in board.scores)
-    known = [score for score in HEADS if score in found]
-    names = [*known, *(score for score in found if score not in HEADS)]
+    present = {score for _, score in board.scores}
+    names = [score for score in SAMPLE_METRICS if score in present]
     rows: list[list[Cell | str]] = []
     for name in board.order:
         values = [board.value(name, score) for score in names]

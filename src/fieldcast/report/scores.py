@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Board, Score
 from fieldcast.report.html import Cell, Markup, join, numbers, significant, table, tag
 from fieldcast.scores.leaderboard_schema import RECONSTRUCT
+from fieldcast.scores.metrics import METRICS
 
 
 def score_table(
@@ -20,12 +21,11 @@ def score_table(
     reference: str,
     caption: str,
     *,
-    best: Callable[[Iterable[float]], float] = min,
     unranked: Sequence[str] = (),
 ) -> Markup:
     """Experiments by cases: the value, its interval, and for the CRPS how it compares with the reference.
 
-    The `best` of each case is bold, `unranked` experiments (bounds) aside.
+    The best of each case is bold, `unranked` experiments (bounds) aside.
     """
     names = board.having(score, cases)
     top = {}
@@ -35,7 +35,7 @@ def score_table(
             for name in names
             if (name, case, score) in board.scores and name not in unranked
         ]
-        top[case] = best(found) if found else math.nan
+        top[case] = METRICS[score].best(found) if found else math.nan
     body = []
     for name in names:
         line: list[Cell | str] = [Cell(tag("code", name))]
@@ -90,7 +90,7 @@ def difference_table(board: Board, cases: Sequence[Any], caption: str) -> Markup
 def wide_table(board: Board) -> Markup:
     """Every score: a row for each case and experiment."""
     present = {score for _, _, score in board.scores}
-    names = [score for score in RECONSTRUCT.scores if score in present]
+    names = [score for score in RECONSTRUCT.metrics if score in present]
     head = ["experiment", "pattern", "observed", *names]
     return table(head, list(wide_rows(board, names)))
 

@@ -16,8 +16,8 @@ from fieldcast.report.html import Markup, join, missing, paragraph, significant,
 from fieldcast.report.training import cost
 from fieldcast.report.variant_costs import number, variants_table
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.leaderboard_schema import FORECAST, Comparison, Layout
-from fieldcast.scores.metrics import difference
+from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.metrics import METRICS, crps_difference
 from fieldcast.scores.stability import third
 
 VARIANTS = (
@@ -106,10 +106,10 @@ def overall(scores: pd.DataFrame, region: str, leads: Sequence[Lead]) -> pd.Data
 
 def differences(tables: Mapping[str, pd.DataFrame], reference: str, region: str) -> LeadBoard:
     """The paired differences of CRPS from that of one of the experiments."""
-    comparisons = {"crps_minus": Comparison("crps", reference, difference)}
-    layout = Layout(FORECAST.by, ("crps", "crps_minus"), comparisons)
+    paired = crps_difference(reference, reference, ("forecast",))
+    metrics = {"crps": METRICS["crps"], "crps_minus": paired}
     data, scored = tables[reference].iloc[0][["data", "scored"]]
-    return LeadBoard(leaderboard(tables, data, scored, layout=layout), region=region)
+    return LeadBoard(leaderboard(tables, data, scored, layout=FORECAST, metrics=metrics), region=region)
 
 
 def verdict(found: Score | None) -> str:

@@ -20,12 +20,11 @@ import numpy as np
 import pandas as pd
 
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.leaderboard_schema import FORECAST, Layout
-from fieldcast.scores.metrics import Means, Metric
+from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.metrics import METRICS, Means, Metric
 
 REFERENCE = "vae_rk4"  # four evaluations of the network a step: the dearest of its kind
 DAYS = (1, 3, 5)
-SCORES = ("crps", "rmse", "rmse_at_cost")
 COSTS = ("evaluations", "sample_ms", "members")
 COLUMNS = (
     *("experiment", "seed", "data", *FORECAST.by),
@@ -59,8 +58,8 @@ def at_equal_cost(
     for name, cost in known.items():
         count = max(1, int(members * (known[reference]["sample_ms"] / cost["sample_ms"])))
         own = selected(scores[name], stamp, region, leads).assign(experiment=name)
-        layout = Layout(FORECAST.by, SCORES, {}, {"rmse_at_cost": of_mean(count)})
-        board = leaderboard({name: own}, stamp["data"], stamp["scored"], layout=layout)
+        metrics = {"crps": METRICS["crps"], "rmse": METRICS["rmse"], "rmse_at_cost": of_mean(count)}
+        board = leaderboard({name: own}, stamp["data"], stamp["scored"], layout=FORECAST, metrics=metrics)
         spent = {key: cost.get(key, np.nan) for key in COSTS[:2]}
         parts.append(board.assign(**spent, members=count))
     return pd.concat([part for part in parts if len(part)] or [pd.DataFrame()]).reindex(columns=COLUMNS)
@@ -80,4 +79,9 @@ def of_mean(members: int) -> Metric:
         found = debiased + variance / members
         return np.sqrt(np.where(found >= 0, found, np.nan))
 
-    return Metric(("debiased_squared_error", "variance"), root)
+    return Metric(
+        ("debiased_squared_error", "variance"),
+        root,
+        title=f"RMSE of the mean of {members}",
+        explanation="the root mean squared error that the mean of so many members has on average.",
+    )

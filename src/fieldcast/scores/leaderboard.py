@@ -11,7 +11,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from fieldcast.scores import bootstrap
-from fieldcast.scores.leaderboard_schema import FORECAST, RECONSTRUCT, Comparison, Layout, pair
+from fieldcast.scores.leaderboard_schema import FORECAST, RECONSTRUCT, Layout
+from fieldcast.scores.metrics import Comparison, Metric
 
 __all__ = ["FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
 
@@ -25,29 +26,33 @@ def leaderboard(
     *,
     seed: int = 0,
     layout: Layout = RECONSTRUCT,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> pd.DataFrame:
     """One row a score: experiment, seed, data, what a row is of (`layout.by`), variable, score, value, low, high.
 
     `scores` are stamped scores tables; an empty one is an experiment that has not run. Rows of other data
-    or of another selection than `data` and `scored` say are left out; that is logged, and stands in
+    or of another selection than `data` and `scored` say are left out, with a warning that also stands in
     attrs["dropped"]. Statistics are averaged over times, scores are functions of these means, and low..high
     is the 95 % interval of a block bootstrap of times (NaN where the times are too few for one). Comparisons
     are with the reference of the same seed, over the times that both have, with the same resamples: they are
-    paired. Units as in the scores table.
+    paired. `metrics` replace the scores of the layout. Units as in the scores table.
     """
     kept, dropped = current(scores, data, scored)
     for sentence in dropped:
         logger.warning(sentence)
     columns = ["experiment", "seed", "data", *layout.by, "variable", "score", "value", "low", "high"]
+    metrics = layout.metrics if metrics is None else metrics
     wide = {key: by_time(part, layout) for key, part in kept.groupby(["experiment", "seed"], sort=False)}
     parts = []
-    for (experiment, run_seed), own in wide.items():
+    for (experiment, run_seed), statistics in wide.items():
         paired = [
-            compared(own, wide[one.reference, run_seed], score, one)
-            for score, one in layout.comparisons.items()
-            if (one.reference, run_seed) in wide and (one.of_itself or experiment != one.reference)
+            compared(statistics, wide[metric.reference, run_seed], score, metric)
+            for score, metric in metrics.items()
+            if isinstance(metric, Comparison)
+            and (metric.reference, run_seed) in wide
+            and (metric.includes_reference or experiment != metric.reference)
         ]
-        part = experiment_scores(pd.concat([own, *paired]), layout, seed)
+        part = experiment_scores(pd.concat([statistics, *paired]), metrics, seed)
         parts.append(part.assign(experiment=experiment, seed=run_seed, data=data)[columns])
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     table.attrs["dropped"] = dropped
@@ -103,43 +108,55 @@ def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     )
 
 
-def compared(own: pd.DataFrame, reference: pd.DataFrame, score: str, comparison: Comparison) -> pd.DataFrame:
-    """A statistic of an experiment and of a reference, where and when both have it, as two of their own."""
-    mine, theirs = (table.loc[[comparison.statistic]] for table in (own, reference))
-    shared = mine.index.intersection(theirs.index)
-    mine, theirs = mine.loc[shared], theirs.reindex(columns=own.columns).loc[shared]
-    known = mine.notna() & theirs.notna()
+def compared(
+    statistics: pd.DataFrame, reference: pd.DataFrame, score: str, metric: Comparison
+) -> pd.DataFrame:
+    """The statistic of an experiment and that of its reference, where and when both have it, under two new names."""
+    (statistic,) = metric.statistics
+    first, second = (table.loc[[statistic]] for table in (statistics, reference))
+    shared = first.index.intersection(second.index)
+    first, second = first.loc[shared], second.reindex(columns=statistics.columns).loc[shared]
+    both = first.notna() & second.notna()
     return pd.concat(
         [
-            table.where(known).rename(index={comparison.statistic: name}, level="statistic")
-            for table, name in zip((mine, theirs), pair(score), strict=True)
+            table.where(both).rename(index={statistic: name}, level="statistic")
+            for table, name in zip((first, second), needed(score, metric), strict=True)
         ]
     )
 
 
-def experiment_scores(statistics: pd.DataFrame, layout: Layout, seed: int) -> pd.DataFrame:
-    """Values and intervals of all scores of one experiment: columns of `layout.by`, variable, score, value,
+def needed(score: str, metric: Metric) -> tuple[str, ...]:
+    """Names of the statistics that a score is a function of: a comparison has two of its own, see `compared`."""
+    return (
+        (f"{score}: experiment", f"{score}: reference")
+        if isinstance(metric, Comparison)
+        else metric.statistics
+    )
+
+
+def experiment_scores(statistics: pd.DataFrame, metrics: Mapping[str, Metric], seed: int) -> pd.DataFrame:
+    """Values and intervals of all scores of one experiment: columns of `Layout.by`, variable, score, value,
     low, high.
 
     A score has rows where every statistic that it needs has.
     """
     times = statistics.columns.to_numpy().astype("datetime64[s]")
     weights = bootstrap.block_weights(len(times), bootstrap.block_length(times), seed)
-    values = statistics.to_numpy().T
+    by_time = statistics.to_numpy().T
     # the first row is the mean itself, the others are resampled
     plain = np.full((1, len(times)), 1 / len(times))
-    means = bootstrap.resampled_means(values, np.concatenate([plain, weights]))
+    means = bootstrap.resampled_means(by_time, np.concatenate([plain, weights]))
     place = pd.Series(np.arange(len(statistics)), index=statistics.index)
     parts = []
-    for score in layout.scores:
-        metric = layout.metrics[score]
-        if not set(metric.statistics) <= set(place.index.unique("statistic")):
+    for score, metric in metrics.items():
+        names = needed(score, metric)
+        if not set(names) <= set(place.index.unique("statistic")):
             continue
-        needed = pd.concat([place.xs(name, level="statistic") for name in metric.statistics], axis=1).dropna()
-        found = metric.of_means(*(means[:, column] for column in needed.to_numpy(dtype=int).T))
-        low, high = bootstrap.interval(found[1:])
-        part = needed.index.to_frame(index=False)
-        parts.append(part.assign(score=score, value=found[0], low=low, high=high))
+        columns = pd.concat([place.xs(name, level="statistic") for name in names], axis=1).dropna()
+        values = metric.function(*(means[:, column] for column in columns.to_numpy(dtype=int).T))
+        low, high = bootstrap.interval(values[1:])
+        part = columns.index.to_frame(index=False)
+        parts.append(part.assign(score=score, value=values[0], low=low, high=high))
     return pd.concat(parts, ignore_index=True)
 
 

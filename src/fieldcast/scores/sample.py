@@ -12,13 +12,10 @@ from jaxtyping import Float, Integer, Shaped
 from fieldcast.errors import InputError
 from fieldcast.scores import bootstrap
 from fieldcast.scores.diagnostics.sample import sample_diagnostics
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.sample_scores import Score, Sets, rows_scored, set_scores
 from fieldcast.scores.statistics_table import iso_times
 
-SCORES = (
-    *("elbo", "reconstruction", "kl", "iwae", "active_units", "bits_per_dim"),
-    *("fid", "kid", "fid_floor", "kid_floor", "c2st", "test_loss", "train_loss"),
-)
 ACTIVE = (
     0.01  # variance over data of a component's posterior mean, above which it is in use (Burda et al. 2016)
 )
@@ -61,12 +58,12 @@ def sample_statistics(
     blocks = days_alike(real["time"]) if "time" in real.dims else None
     known = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
     for name, score in set_scores(features, noise, blocks, seed):
-        if name in SCORES:
+        if name in SAMPLE_METRICS:
             found[name] = score
         if name not in ("fid", "kid", "c2st"):
             known[name] = score.value
     known["K"] = int(densities["members"].max()) if len(densities) else 0
-    rows = [(name, *found[name]) for name in SCORES if name in found]
+    rows = [(name, *found[name]) for name in SAMPLE_METRICS if name in found]
     table = pd.DataFrame(rows, columns=["score", "value", "low", "high"])
     return table, sample_diagnostics(samples, real, states, seed).assign_attrs(known)
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from math import isnan, nan
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from fieldcast.scores.summary import NONE, grid, seeds_told
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
+from fieldcast.scores.summary import LINE, NONE, grid, seeds_told
 
-SAMPLE = {  # by score: its heading, and how a value is written
-    "fid": ("FID", ".4g"),
-    "kid": ("KID", ".3g"),
-    "c2st": ("C2ST", ".3f"),
-    "elbo": ("ELBO", ".5g"),
-    "iwae": ("IWAE", ".5g"),
-    "bits_per_dim": ("bits/dim", ".4g"),
-    "test_loss": ("loss", ".3g"),
-}
 REAL, NOISE = "(real states)", "(noise)"
 FIELDS = "standardised"  # what is seen of fields, always
 COLUMN = 10  # characters
@@ -40,14 +33,18 @@ def sample_short_table(
     numbers = leaderboard.reindex(columns=["experiment", "score", "value", "sd"])
     means = numbers.groupby(["experiment", "score"]).mean()
     scores, sd = (means[name].unstack("score") for name in ("value", "sd"))
-    shown = [name for name in SAMPLE if name in scores and scores[name].notna().any()]
+    listed = sorted(
+        (name for name, metric in SAMPLE_METRICS.items() if metric.summary),
+        key=lambda name: SAMPLE_METRICS[name].summary,
+    )
+    shown = [name for name in listed if name in scores and scores[name].notna().any()]
     if not shown:
         return NONE
     order = list(map(str, (scores["fid"].sort_values() if "fid" in scores else scores).index))
     told = {name: diagnostics[name].attrs for name in order if name in diagnostics}
     lines = [
-        "Samples beside test states: FID, KID and C2ST (a classifier's accuracy; 0.5: not told apart) low is good;",
-        "ELBO and IWAE in nats, high is good; bits/dim and loss (mean squared error of reconstructions) low",
+        "Samples beside test states",
+        *wrap(directions(shown), LINE),
         *seeds_told(leaderboard),
         *sizes(told, scores),
     ]
@@ -55,8 +52,16 @@ def sample_short_table(
     for name in order:
         found = zip(scores.loc[name, shown], sd.loc[name, shown], shown, strict=True)
         rows[name] = [written(*one) for one in found]
-    headings = [SAMPLE[score][0] for score in shown]
+    headings = [SAMPLE_METRICS[score].title for score in shown]
     return "\n".join([*lines, "", *grid("", *with_seen(headings, rows, told), COLUMN)])
+
+
+def directions(shown: Sequence[str]) -> str:
+    """Which values are better: "lower is better: FID, KID; 0.5 is best: C2ST"."""
+    titles: dict[str, list[str]] = {}
+    for score in shown:
+        titles.setdefault(SAMPLE_METRICS[score].direction, []).append(SAMPLE_METRICS[score].heading)
+    return "; ".join(f"{direction}: {', '.join(names)}" for direction, names in titles.items())
 
 
 def sizes(told: Mapping[str, Told], scores: pd.DataFrame) -> list[str]:
@@ -99,4 +104,8 @@ def with_seen(headings: list[str], rows: Rows, told: Mapping[str, Told]) -> tupl
 
 def written(value: float, sd: float, score: str) -> str:
     """The value, ± its standard deviation over seeds; blank where there is none."""
-    return "" if isnan(value) else format(value, SAMPLE[score][1]) + ("" if isnan(sd) else f" ± {sd:.3g}")
+    return (
+        ""
+        if isnan(value)
+        else format(value, SAMPLE_METRICS[score].digits) + ("" if isnan(sd) else f" ± {sd:.3g}")
+    )

@@ -12,22 +12,11 @@ from textwrap import wrap
 import pandas as pd
 
 from fieldcast.scores.leaderboard import skill_horizon
+from fieldcast.scores.leaderboard_schema import FORECAST, RECONSTRUCT, Layout
+from fieldcast.scores.metrics import Comparison, Metric
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import WILD, stability_horizons
 
-RECONSTRUCT = {  # by score: the title of its block
-    "crps": "fair CRPS (lower is better)",
-    "rmse": "RMSE (lower is better)",
-    "ssr": "spread-skill ratio (1: the ensemble knows its error)",
-    "crps_minus_oi": "CRPS minus that of optimal interpolation",
-}
-FORECAST = {
-    "crps": "fair CRPS (lower is better)",
-    "rmse": "RMSE of the ensemble mean (lower is better)",
-    "ssr": "spread-skill ratio (1: the ensemble knows its error)",
-    "energy": "energy score: all cells and variables of a state together (lower is better)",
-    "crps_minus_lim": "CRPS minus that of the linear inverse model",
-}
 PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
 LONG = {  # by what the long rollout came to: its column
     "steps": "steps",
@@ -127,27 +116,36 @@ def seeds_told(table: pd.DataFrame) -> list[str]:
     return [f"mean ± standard deviation; seeds: {least}{seeds.max()}"]
 
 
-def blocks(
-    rows: pd.DataFrame, column: str, levels: Mapping[float, str], titles: Mapping[str, str]
-) -> Sequence[str]:
-    """A table for each score: experiments in order of their CRPS, by the levels of `column`."""
+def blocks(rows: pd.DataFrame, column: str, levels: Mapping[float, str], layout: Layout) -> Sequence[str]:
+    """A table for each score of the summary: experiments in order of their CRPS, by the levels of `column`."""
     rows = rows[rows[column].isin(list(levels))]
     order = by_crps(rows)
     wide = max((len(name) for name in order), default=0)
     head = {"lead_hours": "lead"}.get(column, column)
     lines: list[str] = []
-    for score, title in titles.items():
+    for score in layout.summary:
+        metric = layout.metrics[score]
         own = rows[(rows["score"] == score) & rows["value"].notna()]
         if own.empty:
             continue
         numbers = own.reindex(columns=["experiment", column, "value", "low", "high", "sd"])
         means = numbers.groupby(["experiment", column]).mean()
-        cells = {place: _cell(row, score) for place, row in means.iterrows()}
+        cells = {place: _cell(row, metric) for place, row in means.iterrows()}
         named = set(own["experiment"])
         shown = {name: [cells.get((name, level), "") for level in levels] for name in order if name in named}
-        told = PAIRED if "_minus_" in score and means["low"].notna().any() else ""
-        lines += ["", title + told, *grid(f"{head:<{wide}}", list(levels.values()), shown, 9)]
+        lines += [
+            "",
+            heading(metric, bool(means["low"].notna().any())),
+            *grid(f"{head:<{wide}}", list(levels.values()), shown, 9),
+        ]
     return lines
+
+
+def heading(metric: Metric, intervals: bool) -> str:
+    """Title of a block: which values are better, or how to read a paired difference that has intervals."""
+    if isinstance(metric, Comparison):
+        return metric.title + (PAIRED if intervals else "")
+    return f"{metric.title} ({metric.direction})"
 
 
 def by_crps(rows: pd.DataFrame) -> list[str]:
@@ -156,9 +154,9 @@ def by_crps(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in crps.sort_values().index]
 
 
-def _cell(row: pd.Series, score: str) -> str:
+def _cell(row: pd.Series, metric: Metric) -> str:
     """The value, ± its standard deviation over seeds; of a paired difference with its interval."""
-    sign = "+" if "_minus_" in score else ""
+    sign = "+" if isinstance(metric, Comparison) else ""
     text = _number(row["value"], sign)
     if not isnan(row["sd"]):
         return f"{text} ± {_number(row['sd'])} "
