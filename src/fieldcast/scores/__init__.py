@@ -4,7 +4,7 @@
 `statistics`             per cell: errors of the member mean, fair CRPS, variance, ranks, coverage by ranks
 `energy`, `ssim`         of whole maps: the energy score; structural similarity
 `averaging`, `regions`   area-weighted means of per-cell statistics; the bands of latitude they are taken over
-`metrics`                every score as one record: statistics, function of their means, title, explanation (`sample_metrics`)
+`metrics`                scores as records: statistics, the function of their means, title, explanation
 `bootstrap`              block resampling of times, and the intervals that follow
 `spectra`                zonal spectra, effective resolution
 `reconstruction`         what the evaluation of one experiment of the task `reconstruct` stores
