@@ -1,4 +1,4 @@
-"""What a disk has damaged, lost or never got is refused by name or made again; nothing is computed from it."""
+"""Data that a disk has damaged, lost or never received are refused by name or made again, never used."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What is saved comes back, whole or not at all: round trips, streams, open readers, kills, full disks."""
+"""Data sets load what was saved, completely or not at all: round trips, streams, open readers, kills, full disks."""
 
 import ast
 import asyncio
@@ -75,12 +75,16 @@ def datasets(draw: st.DrawFn) -> xr.Dataset:
     words = st.text(
         st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=8
     )
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(["z500", "t2m", "Überschuss", "q"]), min_size=1, unique=True)):
         dims = draw(st.lists(st.sampled_from(sorted(sizes)), unique=True))
         dtype = draw(st.sampled_from(["f4", "f8", "i4", "i8", "bool"]))
         values = draw(hnp.arrays(dtype, tuple(sizes[dim] for dim in dims)))
-        found[name] = (dims, values, draw(st.dictionaries(st.sampled_from(["units", "long_name"]), words)))
+        variables[name] = (
+            dims,
+            values,
+            draw(st.dictionaries(st.sampled_from(["units", "long_name"]), words)),
+        )
     calendar = draw(st.sampled_from(["noleap", "standard"]))
     start = draw(st.sampled_from(["1979-02-27", "2004-02-28T06:30:15"]))
     freq = draw(st.sampled_from(["D", "6h", "1s"]))
@@ -91,7 +95,7 @@ def datasets(draw: st.DrawFn) -> xr.Dataset:
     attrs = draw(
         st.dictionaries(st.sampled_from("abc"), st.one_of(words, st.integers(-9, 9), st.floats(-1, 1)))
     )
-    return xr.Dataset(found, coords, attrs)
+    return xr.Dataset(variables, coords, attrs)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -286,7 +290,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_store(tmp_path: Path) -> None:
 
 
 def copied(folder: Path, number: int) -> ZarrDataset:
-    """The folder as it is at this moment, elsewhere: what a restart after a kill would find."""
+    """Copy the folder as it is at this moment: the state that a restart after a kill would meet."""
     there = folder.parent / f"{folder.name}-{number}"
     shutil.copytree(folder, there)
     return ZarrDataset(filepath=str(there / "a.zarr"))
@@ -345,7 +349,7 @@ def test_a_full_disk_is_one_sentence_and_harms_nothing(
     assert leftovers(tmp_path) == []
 
 
-def test_writes_that_go_on_after_one_has_failed_leave_nothing(
+def test_writes_that_continue_after_one_has_failed_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """zarr writes objects side by side: here one fails before the others have begun."""
@@ -439,11 +443,11 @@ def test_all_pictures_of_a_folder_stand_on_one_sheet(tmp_path: Path) -> None:
         Image.new("RGB", (90, 30 if name == "b" else 60), colour).save(contents[name], "PNG")
     stored.save({name: content.getvalue() for name, content in contents.items()})
     assert {name: load()[:4] for name, load in stored.load().items()} == dict.fromkeys("abc", b"\x89PNG")
-    shown = Image.open(io.BytesIO(base64.b64decode(stored.preview())))
-    assert shown.size == (1840, 620 + 620)  # two columns of 900 and a margin; rows as high as their highest
+    sheet = Image.open(io.BytesIO(base64.b64decode(stored.preview())))
+    assert sheet.size == (1840, 620 + 620)  # two columns of 900 and a margin; rows as high as their highest
     places = {"a": (450, 300), "b": (920 + 450, 150), "c": (450, 620 + 300)}
-    assert {name: shown.getpixel(place) for name, place in places.items()} == colours
-    assert shown.getpixel((920 + 450, 400)) == (255, 255, 255)
+    assert {name: sheet.getpixel(place) for name, place in places.items()} == colours
+    assert sheet.getpixel((920 + 450, 400)) == (255, 255, 255)
     assert PicturesDataset.preview.__annotations__["return"].__name__ == "ImagePreview"
 
 
@@ -507,14 +511,14 @@ def test_a_full_disk_leaves_the_old_netcdf(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("place", [None, "memory:///folder"])
-def test_a_folder_knows_its_files_and_reads_them_when_asked(tmp_path: Path, place: str | None) -> None:
+def test_a_folder_lists_its_files_and_reads_them_on_demand(tmp_path: Path, place: str | None) -> None:
     root = place or str(tmp_path / "models")
     folder = FolderDataset(filepath=root, name="a.bin")
     assert folder.load() == {} and not folder.exists()
     for path in ("x/y/a.bin", "x/z/a.bin", "x/z/other-a.bin", "x/z/a.bin.partial"):
         BytesDataset(filepath=f"{root}/{path}").save(path.encode())
-    found = folder.load()
-    assert {name: read() for name, read in found.items()} == {"x/y": b"x/y/a.bin", "x/z": b"x/z/a.bin"}
+    readers = folder.load()
+    assert {name: read() for name, read in readers.items()} == {"x/y": b"x/y/a.bin", "x/z": b"x/z/a.bin"}
     with pytest.raises(DatasetError, match="read only"):
         folder.save(b"")
 
@@ -527,7 +531,7 @@ def piece(number: int, value: float, pieces: int = 4) -> xr.Dataset:
     return data.assign_attrs(piece=number, pieces=pieces)
 
 
-def test_an_interrupted_stream_is_gone_on_from_any_of_its_pieces(tmp_path: Path) -> None:
+def test_an_interrupted_stream_resumes_at_any_of_its_pieces(tmp_path: Path) -> None:
     path = str(tmp_path / "a.zarr")
     stream = ZarrDataset(filepath=path, append="lead")
     unfinished = ZarrDataset(filepath=path, append="lead", partial=True)
@@ -541,7 +545,7 @@ def test_an_interrupted_stream_is_gone_on_from_any_of_its_pieces(tmp_path: Path)
     assert stream.load()["lead"].values.tolist() == [0, 1, 2, 3] and unfinished.load() is None
 
 
-def test_how_long_a_stream_was_is_forgotten_at_its_end(tmp_path: Path) -> None:
+def test_a_finished_stream_leaves_no_record_of_its_pieces(tmp_path: Path) -> None:
     stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
     for number in range(4):
         stream.save(piece(number, number))

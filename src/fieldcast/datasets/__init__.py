@@ -1,10 +1,9 @@
-"""Kedro data sets that are whole or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes;
+"""Kedro data sets that are complete or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes,
 and folders of such files.
 
-What is saved is written beside its place as `<name>.partial` and renamed when whole: `exists()` means
-complete, and an interrupted or failed write harms nothing that was there. What a disk has damaged is refused by its
-checksums, as a DamagedError. Paths may be local or remote
-(fsspec).
+`save` writes beside the target as `<name>.partial` and renames at the end: `exists()` means complete, and an
+interrupted or failed write leaves the old version unharmed. Checksums reveal what a disk has damaged; loading it raises
+DamagedError. Paths may be local or remote (fsspec).
 """
 
 from fieldcast.datasets.checked import DamagedError

@@ -1,4 +1,4 @@
-"""What all data sets share: a path of a filesystem, and one sentence for what goes wrong there."""
+"""Base class of the data sets: a path on a filesystem, and readable errors of writing there."""
 
 import errno
 import os
@@ -12,21 +12,21 @@ from kedro.io.core import AbstractDataset, DatasetError, get_protocol_and_path
 
 
 @contextmanager
-def one_sentence(path: str) -> Iterator[None]:
-    """Turns an operating system's error of a write into one sentence."""
+def readable_write_errors(path: str) -> Iterator[None]:
+    """Turn an operating system's error of a write into a DatasetError of one sentence."""
     try:
         yield
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        todo = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder"
+        cause = os.strerror(error.errno) if error.errno else str(error)
+        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder"
         raise DatasetError(
-            f"'{path}' could not be written ({why}): {todo}, or set data_root to another place; "
+            f"'{path}' could not be written ({cause}): {remedy}, or set data_root to another place; "
             "what was there before is unharmed"
         ) from error
 
 
-class Located(AbstractDataset[Any, Any]):
-    """A data set at a path of a filesystem; holds settings only, so it pickles."""
+class FilesystemDataset(AbstractDataset[Any, Any]):
+    """A data set at a path of a filesystem; it holds settings only, so it can be pickled."""
 
     def __init__(
         self,
@@ -38,7 +38,17 @@ class Located(AbstractDataset[Any, Any]):
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """fs_args, credentials: given to fsspec; metadata: for plugins, such as kedro-viz."""
+        """Parameters
+        ----------
+        filepath
+            Local, or remote with a protocol (`s3://...`).
+        load_args, save_args
+            Options of loading and saving; the subclass says which.
+        fs_args, credentials
+            Passed to fsspec.
+        metadata
+            For hooks and plugins, such as kedro-viz.
+        """
         protocol, path = get_protocol_and_path(os.fspath(filepath))
         self._protocol, self._path = protocol, PurePosixPath(path)
         self._load_args, self._save_args = dict(load_args or {}), dict(save_args or {})

@@ -1,4 +1,4 @@
-"""What was damaged or lost on a disk is refused where it is read, with the name of its folder or file."""
+"""Detect damaged or lost data when they are read, and name the folder or file."""
 
 import json
 import logging
@@ -14,25 +14,25 @@ from zarr.storage import LocalStore
 
 logger = logging.getLogger(__name__)
 
-CHUNK = re.compile(r"\d+(\.\d+)*")  # the name of a chunk within its array
-CHECKSUM = CRC32C()  # the last filter of every array: of the bytes as they lie on the disk
+CHUNK = re.compile(r"\d+(\.\d+)*")  # the name of a chunk in its array
+CHECKSUM = CRC32C()  # the last filter of every array: covers the bytes as they are stored
 
 
 class DamagedError(DatasetError):
-    """A stored file or folder that cannot be trusted; says why, and that it is to be made again."""
+    """A stored file or folder is damaged; the message says why, and to make it again."""
 
     def __init__(self, path: str, reason: str) -> None:
-        """path: of the data set as a whole; reason: a few words."""
+        """path: of the whole data set; reason: a few words."""
         super().__init__(f"'{path}' is damaged ({reason}): remove it, and run the stage that writes it again")
         self.path, self.reason = path, reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.reason)  # it may come from another process
+        return type(self), (self.path, self.reason)  # pickled where a worker process raises it
 
 
 @contextmanager
 def refusing_damage(path: str) -> Iterator[None]:
-    """Turn every error of decoding into a DamagedError; those of memory and of the system stay as they are."""
+    """Turn errors of decoding into DamagedError; errors of memory and of the operating system pass unchanged."""
     try:
         yield
     except (DatasetError, MemoryError):
@@ -45,24 +45,24 @@ def refusing_damage(path: str) -> Iterator[None]:
 
 
 def warn_of_damage(error: DamagedError) -> None:
-    """Log what takes the place of the error where damaged data count as none."""
+    """Log the damage instead of raising, where damaged data count as missing."""
     logger.warning("'%s' is damaged (%s): it is made again.", error.path, error.reason)
 
 
 class CheckedStore(LocalStore):
-    """A local Zarr store of format 2 that refuses chunks which are missing or do not fit their checksum.
+    """A local Zarr store (format 2) that raises DamagedError for a chunk that is missing or fails its checksum.
 
-    To Zarr a missing chunk is one of fill values, which is right for stores that leave such chunks out. Arrays with
-    checksums have all their chunks written; arrays without, of earlier versions, are read as Zarr reads them.
+    Zarr reads a missing chunk as fill values, which is right for stores that omit such chunks. Arrays with checksums
+    have all their chunks written; arrays without, from earlier versions, are read as Zarr reads them.
     """
 
     def __init__(self, root: Path | str, *, read_only: bool = True) -> None:
         """root: the folder of the store."""
         super().__init__(root, read_only=read_only)
-        self._arrays: dict[str, bool] = {}  # whether an array's chunks carry checksums
+        self._arrays: dict[str, bool] = {}  # whether the chunks of an array carry checksums
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        """The bytes of an object of the store, those of a chunk as they were written."""
+        """Read an object of the store, and check it if it is a chunk."""
         content = await super().get(key, prototype, byte_range)
         array, _, name = key.rpartition("/")
         if byte_range is None and CHUNK.fullmatch(name) and self._has_checksums(array):

@@ -1,4 +1,4 @@
-"""How an `xarray.Dataset` is laid out in a Zarr store: order of variables, words, times, chunks."""
+"""Layout of an `xarray.Dataset` in a Zarr store: order of variables, text, times, chunks, checksums."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -14,37 +14,38 @@ CHUNK_BYTES = 8 * 2**20
 ORDER = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
 
 
-def as_saved(data: xr.Dataset) -> xr.Dataset:
-    """Variables in the order in which they were saved, words as numpy has them."""
-    data = with_words(data, str)
+def restored(data: xr.Dataset) -> xr.Dataset:
+    """Undo what saving changed: the order of variables, and text as `object`."""
+    data = with_text(data, str)
     order = data.attrs.pop(ORDER, None)
     if not order or set(order) != set(data.data_vars):
         return data
     return data.drop_vars(order).assign({name: data[name] for name in order})
 
 
-def with_words(data: xr.Dataset, kind: type) -> xr.Dataset:
-    """Text as this kind: `object` in the store, as a later piece may hold longer words; `str` here."""
-    words: dict[Hashable, Any] = {
+def with_text(data: xr.Dataset, kind: type) -> xr.Dataset:
+    """Convert text to this dtype: `object` in the store, where a later piece may hold longer text, `str` in memory."""
+    text: dict[Hashable, Any] = {
         name: (array.dims, np.array(array.values.tolist(), dtype=kind).reshape(array.shape), array.attrs)
         for name, array in data.variables.items()
         if array.dtype.kind in "UT"
     }
-    return data.assign_coords({name: words[name] for name in words if name in data.coords}).assign(
-        {name: words[name] for name in words if name in data.data_vars}
+    return data.assign_coords({name: text[name] for name in text if name in data.coords}).assign(
+        {name: text[name] for name in text if name in data.data_vars}
     )
 
 
 def whole_seconds(times: np.ndarray) -> bool:
+    """Tell whether all times are valid and fall on whole seconds."""
     return not np.isnat(times).any() and bool(np.all(times == times.astype("M8[s]")))
 
 
-def chunks_of(array: xr.Variable, wanted: Mapping[str, int]) -> tuple[int, ...]:
-    """As wanted; else whole fields, so many of the leading dimensions that a chunk holds about 8 MiB."""
+def chunks_of(array: xr.Variable, requested: Mapping[str, int]) -> tuple[int, ...]:
+    """Chunk sizes as requested; otherwise whole fields, as many as fit into about 8 MiB."""
     shape = [max(size, 1) for size in array.shape]
-    if any(dim in wanted for dim in array.dims):
+    if any(dim in requested for dim in array.dims):
         return tuple(
-            min(wanted.get(str(dim), size), size) for dim, size in zip(array.dims, shape, strict=True)
+            min(requested.get(str(dim), size), size) for dim, size in zip(array.dims, shape, strict=True)
         )
     room = max(1, CHUNK_BYTES // max(array.dtype.itemsize, 1))
     chunks = []
@@ -55,13 +56,13 @@ def chunks_of(array: xr.Variable, wanted: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def filters_of(array: xr.Variable) -> list[Codec]:
-    """How a chunk becomes bytes: compressed as Zarr does by default, then a checksum of what lies on the disk."""
-    words = array.dtype.kind == "O" and (not array.size or isinstance(array.values.flat[0], str))
-    return [*([VLenUTF8()] if words else []), Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE), CHECKSUM]
+    """Filters that turn a chunk into bytes: Zarr's default compression, then a checksum of the result."""
+    text = array.dtype.kind == "O" and (not array.size or isinstance(array.values.flat[0], str))
+    return [*([VLenUTF8()] if text else []), Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE), CHECKSUM]
 
 
 def evenly_chunked(data: xr.Dataset) -> xr.Dataset:
-    """Zarr wants chunks of one size: the largest that dask has along each dimension."""
+    """Rechunk to the largest chunks that dask has along each dimension, as Zarr needs chunks of one size."""
     chunked = {name: array for name, array in data.variables.items() if array.chunks is not None}
     if not chunked:
         return data

@@ -1,4 +1,8 @@
-"""Data sets of one file, or of a folder of files: NetCDF, tables, JSON, text, bytes."""
+"""Data sets in one file, or in a folder of files: NetCDF, tables, JSON, text, bytes.
+
+kedro-datasets has such classes, but none that replaces its file in one step, flushes it to the disk and refuses a
+damaged one; wrapping them takes as many lines as these codecs, and text and empty CSV files do not survive them.
+"""
 
 import io
 import json
@@ -13,39 +17,42 @@ import xarray as xr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview, TablePreview
 
-from fieldcast.datasets.base import Located, one_sentence
+from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
 from fieldcast.datasets.checked import DamagedError, refusing_damage, warn_of_damage
-from fieldcast.datasets.retired_stores import settle
+from fieldcast.datasets.retired_stores import flush
 
 
-class FileDataset(Located):
-    """One file, replaced in one step; how it is read and written is the subclass's."""
+class FileDataset(FilesystemDataset):
+    """One file, replaced in one step; the subclass decodes and encodes its content."""
 
     def __init__(self, *, missing: str = "error", damaged: str = "error", **settings: Any) -> None:
-        """missing: what loading a file that is not there does: "error", or the subclass's own answer.
+        """missing: loading an absent file raises ("error") or returns the subclass's substitute (any other value).
 
-        damaged: likewise, of a file that cannot be decoded; the answer comes with a warning.
+        damaged: likewise for a file that cannot be decoded; the substitute comes with a warning.
         """
         super().__init__(**settings)
         self._if_missing, self._if_damaged = missing, damaged
 
     @abstractmethod
     def _decode(self, content: bytes) -> Any:
-        """What the file holds."""
+        """Turn the content of the file into data."""
 
     @abstractmethod
     def _encode(self, data: Any) -> bytes:
-        """The file's new content."""
+        """Turn data into the content of the file."""
 
-    def _nothing(self) -> Any:
-        """What loading gives when the file is missing or damaged and that is no error."""
+    def _substitute(self) -> Any:
+        """Substitute for a missing or damaged file."""
         return None
 
     def load(self) -> Any:
-        """What the file holds."""
+        """Read the file.
+
+        Raises DatasetError if it is missing, DamagedError if it cannot be decoded.
+        """
         if not self._exists():
             if self._if_missing != "error":
-                return self._nothing()
+                return self._substitute()
             raise self._missing()
         content = self._fs.cat_file(str(self._path))
         try:
@@ -55,12 +62,12 @@ class FileDataset(Located):
             if self._if_damaged == "error":
                 raise
             warn_of_damage(error)
-            return self._nothing()
+            return self._substitute()
 
     def save(self, data: Any) -> None:
-        """Replaces the file."""
+        """Replace the file."""
         content = self._encode(data)
-        with one_sentence(str(self._path)):
+        with readable_write_errors(str(self._path)):
             if self._local:
                 replace(str(self._path), self._beside("partial"), content)
             else:
@@ -75,7 +82,7 @@ class FileDataset(Located):
 
 
 def replace(path: str, partial: str, content: bytes) -> None:
-    """Writes beside, makes sure that it is on the disk, and renames."""
+    """Write beside the file, flush to the disk, and rename."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     try:
         with open(partial, "wb") as file:
@@ -83,7 +90,7 @@ def replace(path: str, partial: str, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-        settle(os.path.dirname(path) or ".", deep=False)
+        flush(os.path.dirname(path) or ".", deep=False)
     except OSError:
         if os.path.exists(partial):
             os.remove(partial)
@@ -91,14 +98,14 @@ def replace(path: str, partial: str, content: bytes) -> None:
 
 
 class BytesDataset(FileDataset):
-    """Bytes as they are; `missing: none` loads None when there is no file, and no bytes are no file."""
+    """Bytes as they are; `missing: none` loads None if there is no file, and saving no bytes removes it."""
 
     def __init__(self, *, missing: Literal["error", "none"] = "error", **settings: Any) -> None:
         """missing: "error", or "none"."""
         super().__init__(missing=missing, **settings)
 
     def save(self, data: bytes) -> None:
-        """Replaces the file, or takes it away."""
+        """Replace the file, or remove it if there are no bytes."""
         if data:
             super().save(data)
         elif self._exists():
@@ -111,19 +118,19 @@ class BytesDataset(FileDataset):
         return bytes(data)
 
 
-class FolderDataset(Located):
-    """Files of one name under a folder: {path of each file's folder: function that reads its bytes}.
+class FolderDataset(FilesystemDataset):
+    """All files of one name under a folder, as {path of the file's folder: function that reads its bytes}.
 
-    Nothing is read before it is asked for; a folder that is not there holds none. Other data sets write.
+    Files are read on demand, and written by other data sets; a missing folder holds none.
     """
 
     def __init__(self, *, name: str, **settings: Any) -> None:
-        """name: of the files."""
+        """name: the file name, such as `checkpoint.safetensors`."""
         super().__init__(**settings)
         self._name = name
 
     def load(self) -> dict[str, Callable[[], bytes]]:
-        """How each file is read, by the path from the folder to the file's own."""
+        """List the files: functions that read them, by the path of their folder."""
         root, end = self._fs._strip_protocol(str(self._path)), f"/{self._name}"
         files = self._fs.find(root) if self._fs.isdir(root) else []
         return {
@@ -133,7 +140,7 @@ class FolderDataset(Located):
         }
 
     def save(self, data: Any) -> None:
-        """Never."""
+        """Raise DatasetError: other data sets write the files."""
         raise DatasetError(f"'{self._path}' is read only here: its files are written one by one")
 
     def _exists(self) -> bool:
@@ -144,7 +151,7 @@ class FolderDataset(Located):
 
 
 class NetCDFDataset(FileDataset):
-    """An `xarray.Dataset` in a NetCDF file, made whole in memory; coordinates have no fill value, as CF asks."""
+    """An `xarray.Dataset` in a NetCDF file, read and written as a whole; its coordinates have no fill value (CF)."""
 
     def _decode(self, content: bytes) -> xr.Dataset:
         return xr.load_dataset(content, engine="netcdf4", **self._load_args)
@@ -167,7 +174,7 @@ class TextDataset(FileDataset):
 
 
 class JSONDataset(FileDataset):
-    """JSON; `missing: none` loads None when there is no file."""
+    """JSON; `missing: none` loads None if there is no file."""
 
     def __init__(self, *, missing: Literal["error", "none"] = "error", **settings: Any) -> None:
         """missing: "error", or "none"."""
@@ -181,15 +188,15 @@ class JSONDataset(FileDataset):
         return f"{json.dumps(data, **options)}\n".encode()
 
     def preview(self) -> JSONPreview:
-        """The content, for kedro-viz."""
+        """Show the content in kedro-viz."""
         return JSONPreview(json.dumps(self.load()))
 
 
 class TableDataset(FileDataset):
-    """A pandas table without its index, as CSV or Parquet by the suffix; numbers come back as they were.
+    """A pandas table without its index, as CSV or Parquet according to the suffix; numbers keep every digit.
 
-    The pages of a Parquet file carry checksums; one that was damaged is refused with a DamagedError.
-    `missing: empty` loads an empty table when there is no file, `damaged: empty` when there is a damaged one.
+    The pages of a Parquet file carry checksums, so that loading a damaged file raises DamagedError.
+    `missing: empty` loads an empty table if there is no file, `damaged: empty` if it is damaged.
     """
 
     def __init__(
@@ -215,9 +222,9 @@ class TableDataset(FileDataset):
             return data.to_parquet(None, **{"index": False, "write_page_checksum": True, **self._save_args})
         return data.to_csv(**{"index": False, "lineterminator": "\n", **self._save_args}).encode("utf-8")
 
-    def _nothing(self) -> pd.DataFrame:
+    def _substitute(self) -> pd.DataFrame:
         return pd.DataFrame()
 
     def preview(self, nrows: int = 20) -> TablePreview:
-        """The first rows, for kedro-viz."""
+        """Show the first rows in kedro-viz."""
         return TablePreview(json.loads(self.load().head(nrows).to_json(orient="split", date_format="iso")))

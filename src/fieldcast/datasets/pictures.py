@@ -1,4 +1,4 @@
-"""Pictures of a folder, by name; kedro-viz shows all of them on one sheet."""
+"""PNG files in a folder, which kedro-viz shows on one contact sheet."""
 
 import base64
 import io
@@ -11,18 +11,18 @@ from PIL import Image
 
 from fieldcast.datasets.files import BytesDataset
 
-COLUMNS, WIDTH, MARGIN = 2, 900, 20  # columns of a sheet; width of one and margin, in pixels
+COLUMNS, WIDTH, MARGIN = 2, 900, 20  # columns of the sheet; width of a column and margin, in pixels
 
 
 class PicturesDataset(PartitionedDataset):
-    """PNG files of one folder by name: saves {name: content} in place of all there was, loads {name: function}."""
+    """PNG files in one folder: saves {name: content} in place of all earlier files, loads {name: function}."""
 
     def __init__(self, *, path: str, **settings: Any) -> None:
-        """path: of the folder; the rest as kedro-datasets' PartitionedDataset has it."""
+        """path: the folder; settings: those of PartitionedDataset in kedro-datasets."""
         super().__init__(path=path, dataset=BytesDataset, filename_suffix=".png", overwrite=True, **settings)
 
     def preview(self) -> ImagePreview:
-        """All pictures on one sheet, by name, for kedro-viz: base64 of a PNG file."""
+        """Show all pictures on one sheet in kedro-viz, in the order of their names (base64 of a PNG file)."""
         loaded = sorted(self.load().items())
         pictures = [Image.open(io.BytesIO(load())).convert("RGB") for _, load in loaded]
         content = io.BytesIO()
@@ -31,12 +31,12 @@ class PicturesDataset(PartitionedDataset):
 
 
 def narrowed(picture: Image.Image) -> Image.Image:
-    """As wide as a column."""
+    """Scale a picture to the width of a column."""
     return picture.resize((WIDTH, max(1, round(picture.height * WIDTH / picture.width))))
 
 
 def sheet(pictures: list[Image.Image]) -> Image.Image:
-    """Row by row on white, each row as high as its highest picture."""
+    """Place pictures row by row on white; a row is as high as its highest picture."""
     rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
     heights = [max(picture.height for picture in row) + MARGIN for row in rows]
     whole = Image.new("RGB", (COLUMNS * (WIDTH + MARGIN), max(1, sum(heights))), "white")

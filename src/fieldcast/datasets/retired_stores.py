@@ -1,4 +1,4 @@
-"""Local Zarr stores that are replaced in one step, while others of this process may still read the old one lazily."""
+"""Replace local Zarr stores in one step, while lazy arrays of this process may still read the old ones."""
 
 import os
 import shutil
@@ -9,58 +9,58 @@ from uuid import uuid4
 
 from fieldcast.datasets.checked import CheckedStore
 
-FLUSHES = 16  # at the same time: a file system writes them down together, in a twentieth of the time
+FLUSHES = 16  # at the same time: the file system combines them, which takes a twentieth of the time
 READERS: dict[str, list["weakref.ref[CheckedStore]"]] = {}  # lazily opened stores of this process, by path
 
 
-def standing(path: PurePosixPath) -> Path:
-    """Where a store is to be read: in its place, or where a kill between two renames has left it.
+def readable_path(path: PurePosixPath) -> Path:
+    """Path from which to read a store: its own, or the one where a kill between two renames has left it.
 
-    Nothing is moved: another process may be in the midst of those renames.
+    Nothing is moved: another process may be between those renames just now.
     """
     if os.path.exists(path):
         return Path(path)
     return max(_aside(path), key=lambda old: old.stat().st_ctime_ns, default=Path(path))
 
 
-def opened(path: PurePosixPath) -> CheckedStore:
-    """The store to read lazily; it is remembered, to be pointed elsewhere when the store is moved."""
-    store = CheckedStore(standing(path))
+def open_store(path: PurePosixPath) -> CheckedStore:
+    """Open a store for lazy reading, and register the reader: it follows the store when that is moved aside."""
+    store = CheckedStore(readable_path(path))
     READERS[str(path)] = [*map(weakref.ref, _readers(path)), weakref.ref(store)]
     return store
 
 
 def recover(path: PurePosixPath) -> None:
-    """Put the old store back if a kill fell between the two renames; only who is about to write may do this."""
-    old = standing(path)
+    """Put the old store back if a run was killed between the two renames; only for a process about to write."""
+    old = readable_path(path)
     if old != Path(path):
         _move(old, Path(path), _readers(path))
 
 
 def publish(partial: str, path: PurePosixPath) -> None:
-    """Put a finished store in the place of the old one, which is removed when its last reader is gone."""
+    """Replace the old store by a finished one; the old one is removed when its last reader is gone."""
     old = path.with_name(f"{path.name}.old-{os.getpid()}-{uuid4().hex[:8]}")
     readers = _readers(path)
     READERS.pop(str(path), None)
-    settle(partial)
+    flush(partial)
     if os.path.exists(path):
         _move(Path(path), Path(old), readers)
     os.rename(partial, path)
-    settle(str(path.parent), deep=False)
+    flush(str(path.parent), deep=False)
     _remove_after(Path(old), readers)
     _sweep(path)
 
 
-def settle(folder: str, deep: bool = True) -> None:
-    """Make sure that a folder, and if deep all that it holds, is on the disk: it is to outlast a loss of power."""
+def flush(folder: str, deep: bool = True) -> None:
+    """Flush a folder, and if deep its whole content, to the disk, so that it survives a loss of power."""
     walk = list(os.walk(folder)) if deep else [(folder, [], [])]
     paths = [os.path.join(place, file) for place, _, files in walk for file in (*files, "")]
     with ThreadPoolExecutor(FLUSHES) as pool:
-        for _ in pool.map(_flush, paths):
-            pass  # raises what one of them has raised
+        for _ in pool.map(_fsync, paths):
+            pass  # re-raises the error of any of them
 
 
-def _flush(path: str) -> None:
+def _fsync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -69,7 +69,7 @@ def _flush(path: str) -> None:
 
 
 def _readers(path: PurePosixPath) -> list[CheckedStore]:
-    return [reader for known in READERS.get(str(path), []) if (reader := known()) is not None]
+    return [reader for reference in READERS.get(str(path), []) if (reader := reference()) is not None]
 
 
 def _aside(path: PurePosixPath) -> list[Path]:
@@ -84,7 +84,7 @@ def _move(place: Path, to: Path, readers: list[CheckedStore]) -> None:
 
 
 def _remove_after(old: Path, readers: list[CheckedStore]) -> None:
-    """Removes a folder when its last reader is gone, at the latest when Python ends."""
+    """Remove a folder when its last reader is gone, at the latest when Python ends."""
     if not old.exists():
         return
     if not readers:
@@ -94,7 +94,7 @@ def _remove_after(old: Path, readers: list[CheckedStore]) -> None:
 
     def gone(number: int) -> None:
         left.discard(number)
-        if not left and os.getpid() == owner:  # not in a forked child, whose parent may read on
+        if not left and os.getpid() == owner:  # a forked child leaves it to its parent, which may still read
             shutil.rmtree(old, ignore_errors=True)
 
     for reader in readers:
@@ -102,11 +102,11 @@ def _remove_after(old: Path, readers: list[CheckedStore]) -> None:
 
 
 def _sweep(path: PurePosixPath) -> None:
-    """Removes what processes that were killed have left behind."""
+    """Remove what killed processes have left behind."""
     for old in _aside(path):
         try:
             os.kill(int(old.name.split("-")[-2]), 0)
         except ProcessLookupError:
             shutil.rmtree(old, ignore_errors=True)
         except (PermissionError, ValueError):
-            continue  # another user's living process, or no store of ours
+            continue  # a living process of another user, or not a store of this package

@@ -1,4 +1,4 @@
-"""Zarr stores with xarray, whole or absent, written at once or piece by piece."""
+"""Zarr stores with xarray, complete or absent, written at once or piece by piece."""
 
 import asyncio
 import json
@@ -13,23 +13,23 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview
 from zarr.core.sync import sync
 
-from fieldcast.datasets.base import Located, one_sentence
+from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
 from fieldcast.datasets.checked import CheckedStore, DamagedError, refusing_damage, warn_of_damage
 from fieldcast.datasets.encoding import (
     ORDER,
-    as_saved,
     chunks_of,
     evenly_chunked,
     filters_of,
+    restored,
     whole_seconds,
-    with_words,
+    with_text,
 )
-from fieldcast.datasets.retired_stores import opened, publish, recover, settle, standing
+from fieldcast.datasets.retired_stores import flush, open_store, publish, readable_path, recover
 
-LAST = ".zmetadata"  # the last object that a store gets: consolidated metadata of Zarr format 2
+LAST = ".zmetadata"  # written last: the consolidated metadata of Zarr format 2
 
 
-class ZarrDataset(Located):
+class ZarrDataset(FilesystemDataset):
     """An `xarray.Dataset` in a Zarr store.
 
     ```yaml
@@ -42,17 +42,17 @@ class ZarrDataset(Located):
     ```
 
     Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
-    many there will be). Piece 0 starts anew, the last one publishes; until then `exists()` and `load()`
-    know only what was there before. The two attributes are not stored. A save without them is a whole
-    store. A stream that was interrupted is gone on from at any of its pieces, which replaces those from there
-    on; what is there of it is loaded by an entry of the same path with `partial: true`.
+    many there will be). Piece 0 starts a new store, the last one publishes it; until then `exists()` and `load()`
+    see only the old store. The two attributes are not stored. A save without them writes a whole store.
+    An interrupted stream resumes at any of its pieces, which replaces the pieces from there on; an entry of
+    the same path with `partial: true` loads the unfinished store.
 
-    Each chunk carries a checksum, and all are written: a local store that lacks a chunk, or holds a changed one, is
-    refused with a DamagedError where that chunk is read, and files are flushed to the disk before they are renamed.
-    Of a remote store a changed chunk is refused, but one that it lacks counts as fill values.
+    All chunks are written, each with a checksum: reading a chunk of a local store that is missing or was changed
+    raises DamagedError. In a remote store a changed chunk raises it, too, but a missing one counts as fill values.
+    Local files are flushed to the disk before they are renamed.
 
-    Saving over a store that is still open lazily in this process leaves its readers what they opened: the old
-    store is moved aside, they are pointed there, and it is removed when the last of them is gone.
+    Saving over a store that is still open lazily in this process leaves its readers their data: the old
+    store is moved aside, its readers follow, and it is removed when the last of them is gone.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class ZarrDataset(Located):
     ) -> None:  # fmt: skip
         """append: the dimension along which pieces are added; missing: "error", or "none" to load None.
 
-        damaged: likewise, of a store that cannot be trusted; None is loaded with a warning, and all of the store is
-        read to see that it is whole. partial: load the pieces of a stream that has not ended.
+        damaged: likewise for a damaged store; loading then reads all of it to check it, and None comes with a warning.
+        partial: load the pieces of an unfinished stream.
         """
         super().__init__(**settings)
         self._append, self._partial = append, partial
         self._if_missing, self._if_damaged = missing, damaged
 
     def load(self) -> xr.Dataset | None:
-        """The stored data set: in memory, or lazy if asked."""
+        """Load the data set into memory, or lazily if `load_args` say so."""
         if self._partial:
             return self._unfinished()
         if not self._exists():
@@ -93,11 +93,11 @@ class ZarrDataset(Located):
         lazy = options.pop("lazy", "chunks" in options)
         options = {"chunks": {} if lazy else None, **options}
         with refusing_damage(str(self._path)):
-            data = as_saved(xr.open_zarr(self._reader(lazy), **options))
+            data = restored(xr.open_zarr(self._reader(lazy), **options))
             return data if lazy else data.load()
 
     def _unfinished(self) -> xr.Dataset | None:
-        """What is there of a stream, lazily; None without any, or if its first piece is not whole."""
+        """Load an unfinished stream lazily; None if there is none, or its first piece is incomplete."""
         try:
             store = self._store(self._beside("partial"))
             return xr.open_zarr(
@@ -107,12 +107,12 @@ class ZarrDataset(Located):
             return None
 
     def save(self, data: xr.Dataset) -> None:
-        """Writes all of it, or the next piece of a stream."""
+        """Write a whole data set, or the next piece of a stream."""
         piece, pieces = int(data.attrs.get("piece", 0)), int(data.attrs.get("pieces", 1))
-        data = with_words(data.drop_encoding(), object)
+        data = with_text(data.drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
         data.attrs[ORDER] = [str(name) for name in data.data_vars]
-        with one_sentence(str(self._path)):
+        with readable_write_errors(str(self._path)):
             if self._local:
                 recover(self._path)
             try:
@@ -120,12 +120,12 @@ class ZarrDataset(Located):
                 if piece == pieces - 1:
                     self._publish()
             except OSError:
-                sync(others_end())
+                sync(other_writes_end())
                 self._remove(self._beside("partial"))
                 raise
 
     def preview(self) -> JSONPreview:
-        """Dimensions, coordinates, variables with units, and attributes, for kedro-viz."""
+        """Show dimensions, coordinates, variables with units, and attributes in kedro-viz."""
         data = self._copy(_load_args={"lazy": True}).load()
         text = {
             "dimensions": {str(dim): size for dim, size in data.sizes.items()},
@@ -145,24 +145,24 @@ class ZarrDataset(Located):
 
     def _exists(self) -> bool:
         if self._local:
-            return (standing(self._path) / LAST).exists()
+            return (readable_path(self._path) / LAST).exists()
         return bool(self._fs.exists(f"{self._path}/{LAST}"))
 
     def _reader(self, lazy: bool) -> Any:
         if not self._local:
             return self._store(self._path)
-        return opened(self._path) if lazy else CheckedStore(standing(self._path))
+        return open_store(self._path) if lazy else CheckedStore(readable_path(self._path))
 
     def _store(self, path: str | PurePosixPath) -> Any:
         return str(path) if self._local else self._fs.get_mapper(str(path))
 
     def _write(self, data: xr.Dataset, piece: int) -> None:
-        """To the partial store: afresh for the first piece, else appended."""
+        """Write to the partial store: the first piece starts it, others are appended."""
         partial, before = self._beside("partial"), []
         if piece == 0:
             self._remove(partial)
             self._fs.makedirs(str(self._path.parent), exist_ok=True)
-            how: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}
+            options: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}
         elif self._append is None:
             raise DatasetError(f"'{self._path}' is given a stream: its catalog entry needs 'append'")
         elif not self._fs.exists(partial):
@@ -171,19 +171,19 @@ class ZarrDataset(Located):
             )
         else:
             # variables without the dimension are those of the first piece
-            how = {"mode": "a-", "append_dim": self._append}
+            options = {"mode": "a-", "append_dim": self._append}
             before = self._cut(partial, piece)
         evenly_chunked(data).to_zarr(
-            self._store(partial), consolidated=False, zarr_format=2, write_empty_chunks=True, **how
+            self._store(partial), consolidated=False, zarr_format=2, write_empty_chunks=True, **options
         )
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
             if self._local:
-                settle(partial)  # before what is saved next says that the piece is there
+                flush(partial)  # before any state is saved that counts on this piece
             self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
 
     def _cut(self, partial: str, piece: int) -> list[int]:
-        """Drops what an interrupted stream wrote from this piece on; how long it was after each one before."""
+        """Cut off what an interrupted stream wrote from this piece on; returns the length after each earlier piece."""
         lengths: list[int] = json.loads(self._fs.cat_file(self._beside("pieces")))[:piece]
         if len(lengths) < piece:
             raise DatasetError(f"'{self._path}' lacks a piece of its stream: run it again from its start")
@@ -196,7 +196,7 @@ class ZarrDataset(Located):
         return lengths
 
     def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
-        """Chunks and filters; times in whole seconds where exact: the pieces of a stream share one unit."""
+        """Choose chunks and filters, and whole seconds for times where exact, so that all pieces share one unit."""
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
             encoding[name] = {"filters": filters_of(array), "compressors": None}
@@ -207,7 +207,7 @@ class ZarrDataset(Located):
         return encoding
 
     def _publish(self) -> None:
-        """Makes the partial store the store."""
+        """Put the partial store in its place."""
         partial = self._beside("partial")
         if self._append is not None:
             self._remove(self._beside("pieces"))
@@ -220,7 +220,7 @@ class ZarrDataset(Located):
             self._remove(partial)
 
     def _copy_last_last(self, partial: str) -> None:
-        """Object stores cannot rename: all is copied, the object that means completeness at the end."""
+        """Copy all objects, as object stores cannot rename; the one that marks completeness comes last."""
         names = [name for name in self._fs.find(partial) if not name.endswith(f"/{LAST}")]
         root = self._fs._strip_protocol(partial)
         for name in [*names, f"{root}/{LAST}"]:
@@ -231,13 +231,14 @@ class ZarrDataset(Located):
             self._fs.rm(path, recursive=True)
 
 
-async def others_end() -> None:
-    """When one of several writes fails, zarr raises and lets the others go on, into what is to be removed."""
+async def other_writes_end() -> None:
+    """Wait for the other writes: when one fails, zarr raises while the others go on, into a store to be removed."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     await asyncio.gather(*others, return_exceptions=True)
 
 
 def ends(coordinate: xr.DataArray) -> str:
+    """Describe a coordinate by its first and last value and its length."""
     values = coordinate.values.ravel()
     if not values.size:
         return "empty"
@@ -245,5 +246,6 @@ def ends(coordinate: xr.DataArray) -> str:
 
 
 def summary(array: xr.DataArray) -> str:
+    """Describe a variable by type, dimensions and unit."""
     dims = ", ".join(f"{dim}: {size}" for dim, size in array.sizes.items())
     return f"{array.dtype} ({dims}) {array.attrs.get('units', '')}".strip()

@@ -1,4 +1,4 @@
-"""What MLflow holds after a run is what the run did, however it ended."""
+"""MLflow shows what a run did, however it ended."""
 
 import contextlib
 import json
@@ -114,7 +114,7 @@ def test_stopped_is_killed(toy: Path, kedro: Any, history: Any, number: int) -> 
     assert ("run the same command again" in errors) == (number == signal.SIGINT)
 
 
-def test_the_next_run_marks_what_died_without_a_word(toy: Path, session: Any, history: Any) -> None:
+def test_the_next_run_marks_dead_runs_as_killed(toy: Path, session: Any, history: Any) -> None:
     client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
     folder = client.create_experiment("fieldcast")
     dead = subprocess.Popen(["true"])
@@ -160,11 +160,11 @@ def test_a_server_that_hangs_costs_one_warning(
 
 
 @pytest.mark.parametrize(("delay", "drips"), [(0.25, False), (0.0, True)], ids=["slow", "byte by byte"])
-def test_what_a_slow_server_has_not_got_is_said_and_its_runs_are_ended(
+def test_contents_that_a_slow_server_missed_are_named_and_its_runs_are_ended(
     session: Any, history: Any, server: "Server", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
     delay: float, drips: bool,
 ) -> None:  # fmt: skip
-    """Of a server that drips, one answer takes minutes: those to uploads; of a slow one, all are late."""
+    """A server that drips takes minutes for each answer to an upload; a slow one delays all answers."""
     server.delay, server.drips = delay, drips
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     monkeypatch.setattr("fieldcast.frame.tracking.hook.FLUSH_TIMEOUT", 4.0)
@@ -186,10 +186,10 @@ def test_what_a_slow_server_has_not_got_is_said_and_its_runs_are_ended(
     assert server.runs and set(server.runs.values()) == {"FINISHED"}
 
 
-def test_what_a_server_that_dies_has_not_got_is_said_once(
+def test_contents_that_a_dying_server_missed_are_named_once(
     session: Any, history: Any, server: "Server", monkeypatch: Any, caplog: Any
 ) -> None:
-    """It dies when the runs have begun."""
+    """The server dies once the runs have begun."""
     server.dies = True
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     with caplog.at_level(logging.WARNING, "fieldcast"):
@@ -226,10 +226,10 @@ def test_a_file_that_is_refused_is_named_and_the_rest_is_recorded(
     assert set(server.runs.values()) == {"FINISHED"}
 
 
-def test_a_server_that_is_quick_gets_all(
+def test_a_quick_server_receives_everything(
     session: Any, history: Any, server: "Server", monkeypatch: Any
 ) -> None:
-    """The stand-in of the test above is a server."""
+    """The stand-in server itself loses nothing."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     session("sample.a")
     assert list(server.runs.values()) == ["FINISHED", "FINISHED"]
@@ -242,7 +242,7 @@ def test_tracking_is_off_where_the_configuration_says_so(toy: Path, session: Any
 
 
 class Server(ThreadingHTTPServer):
-    """What a run needs of MLflow's server: the status of each run and the names of the files that came."""
+    """Stand-in for an MLflow server; remembers the status of each run and the names of the uploaded files."""
 
     daemon_threads = True
 
@@ -269,7 +269,7 @@ class Answer(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, *args: Any) -> None:
-        """Nothing: it would stand among what pytest shows."""
+        """Log nothing, as pytest would show it."""
 
     def _answer(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -302,9 +302,9 @@ class Answer(BaseHTTPRequestHandler):
         if place == "runs/get":
             return {"run": {"info": self._run(parse_qs(query)["run_id"][0])}}
         if place == "runs/update":
-            asked = json.loads(content)
-            self.server.runs[asked["run_id"]] = asked["status"]
-            return {"run_info": self._run(asked["run_id"])}
+            update = json.loads(content)
+            self.server.runs[update["run_id"]] = update["status"]
+            return {"run_info": self._run(update["run_id"])}
         if self.command == "PUT" and not self.server.drips:
             self.server.files.append(address.rpartition("/")[2])
         return {}
@@ -326,7 +326,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def deaf() -> Iterator[str]:
-    """A server that takes connections and never answers."""
+    """Open a server that accepts connections and never answers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(16)
@@ -339,4 +339,4 @@ def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    raise AssertionError("the process did not come so far")
+    raise AssertionError("the process did not get that far")

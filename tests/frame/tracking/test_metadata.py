@@ -1,4 +1,4 @@
-"""Names and values that are recorded, against what was put in."""
+"""Names and values of parameters, metrics and tags."""
 
 import math
 import os
@@ -73,8 +73,8 @@ def test_the_commit_and_whether_it_was_changed(tmp_path: Path) -> None:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    found = metadata.commit(tmp_path)
-    assert len(found["mlflow.source.git.commit"]) == 40 and found["git.dirty"] == "false"
+    tags = metadata.commit(tmp_path)
+    assert len(tags["mlflow.source.git.commit"]) == 40 and tags["git.dirty"] == "false"
     (tmp_path / "new").touch()
     assert metadata.commit(tmp_path)["git.dirty"] == "true"
 
