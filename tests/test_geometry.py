@@ -70,3 +70,10 @@ def test_points_have_the_great_circle_distance_of_the_haversine() -> None:
     phi, lam = np.deg2rad([-30.0, 45.0]), np.deg2rad(100.0)
     haversine = np.sin((phi[1] - phi[0]) / 2) ** 2 + np.cos(phi[0]) * np.cos(phi[1]) * np.sin(lam / 2) ** 2
     assert np.isclose(np.arccos(points[0, 0] @ points[1, 1]), 2 * np.arcsin(np.sqrt(haversine)))
+
+
+def test_an_area_mean_is_of_the_cells_that_have_an_area() -> None:
+    values = np.array([[[1.0, 7.0], [3.0, 3.0]], [[5.0, 5.0], [5.0, 5.0]]])
+    area = np.array([[0.5, 0.0], [1.0, 1.0]])
+    np.testing.assert_allclose(geometry.area_mean(values, area), [(0.5 + 3 + 3) / 2.5, 5.0])
+    assert np.isnan(geometry.area_mean(values, 0 * area)).all()

@@ -41,6 +41,17 @@ def cell_areas(
     return area * (count / area.sum())
 
 
+def area_mean(
+    values: Float[np.ndarray, "*batch y x"], area: Float[np.ndarray, "*#batch y x"]
+) -> Float[np.ndarray, "*batch"]:
+    """Σ area · value / Σ area over the cells of each map; NaN where no cell has an area.
+
+    Values must be finite, also in cells of area 0.
+    """
+    total = area.sum(axis=(-2, -1))
+    return np.asarray((area * values).sum(axis=(-2, -1)) / np.where(total > 0, total, np.nan))
+
+
 def edges(centres: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " edges"]:
     """n + 1 edges of n cells: midpoints, and half a cell beyond either end."""
     centres = centres.astype(float)

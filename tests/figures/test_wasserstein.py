@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+import xarray as xr
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.wasserstein import area_mean, wasserstein_maps
+from fieldcast.figures.wasserstein import wasserstein_maps
 
 
 def test_maps_show_each_variable_of_each_experiment(sampled):
@@ -31,7 +31,11 @@ def test_a_model_that_is_far_off_does_not_take_the_colours_of_the_others(sampled
     assert all(mesh.norm.vmax == 1.0 for mesh in meshes)
 
 
-def test_the_mean_is_by_area_of_the_cells_that_exist():
-    values = np.array([[1.0, np.nan], [3.0, 3.0]])
-    assert area_mean(values, np.array([60.0, 0.0])) == pytest.approx((0.5 * 1 + 3 + 3) / 2.5)
-    assert np.isnan(area_mean(values * np.nan, np.array([60.0, 0.0])))
+def test_the_printed_mean_is_by_exact_areas_also_at_the_poles():
+    """Cells of the poles of a grid of 45 degrees reach to 67.5: their share is 1 - sin 67.5 = 0.076, cos 90 is 0."""
+    latitude = np.arange(-90.0, 91.0, 45.0)
+    distance = np.where(np.abs(latitude) == 90, 10.0, 0.0)[None, :, None] * np.ones((1, 5, 8))
+    grid = {"variable": ["z"], "latitude": latitude, "longitude": np.arange(0, 360, 45.0)}
+    stored = xr.Dataset({"wasserstein": (tuple(grid), distance)}, grid)
+    texts = [text.get_text() for text in wasserstein_maps({"vae": stored}).axes[0].texts]
+    assert "0.76" in texts

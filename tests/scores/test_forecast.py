@@ -9,7 +9,7 @@ import xarray as xr
 from scores.continuous import mae, mse
 from scores.probability import crps_for_ensemble
 
-from fieldcast.scores.evaluator import STATISTICS
+from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import regions

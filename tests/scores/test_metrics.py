@@ -12,7 +12,7 @@ from fieldcast.report.guide import guide
 from fieldcast.report.sample_results import SampleBoard
 from fieldcast.report.sample_tables import wide_table as wide_sample_table
 from fieldcast.report.scores import wide_table
-from fieldcast.scores.evaluator import STATISTICS
+from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.metrics import METRICS, Legend, Metric, skill, unbiased_spread_skill_ratio, unchanged
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
+from scores.continuous import mse
 
-from fieldcast.scores.regions import regions
+from fieldcast.scores.regions import area_means, cell_weights, regions
 
 
 @pytest.mark.parametrize("rows", [32, 18, 73])
@@ -32,3 +34,31 @@ def test_what_does_not_span_the_globe_is_a_domain() -> None:
     assert list(hemisphere) == ["domain", "tropics", "northern_extratropics"]
     assert list(regions(np.arange(30.0, 72.5, 2.5), wraps=True)) == ["domain"]  # one band is the whole grid
     assert list(regions(np.array([50.0]), wraps=False)) == ["domain"]
+
+
+def test_mean_is_that_of_scores_with_area_weights() -> None:
+    rng = np.random.default_rng(0)
+    latitude = np.linspace(-80, 80, 9)
+    area = np.cos(np.deg2rad(latitude))[:, None] * np.ones((9, 14))
+    x, y = rng.standard_normal((2, 4, 9, 14))
+    selected = rng.random((4, 9, 14)) < 0.4
+    means = area_means(((x - y) ** 2)[None], cell_weights(area, selected)[None])
+    dims = ("time", "latitude", "longitude")
+    fields = [xr.DataArray(np.where(selected, values, np.nan), dims=dims) for values in (x, y)]
+    expected = mse(*fields, weights=xr.DataArray(area, dims=dims[1:]), preserve_dims="time")
+    np.testing.assert_allclose(means[0, 0], expected)
+
+
+def test_weights_that_vary_in_time_and_weights_that_do_not_have_the_same_means() -> None:
+    rng = np.random.default_rng(1)
+    values, weights = (
+        rng.standard_normal((2, 4, 9, 14)),
+        cell_weights(np.ones((9, 14)), rng.random((3, 9, 14)) < 0.4),
+    )
+    varying = np.broadcast_to(weights[:, None], (3, 4, 9, 14))
+    np.testing.assert_allclose(area_means(values, weights), area_means(values, varying), atol=1e-12)
+
+
+def test_no_selected_cell_is_no_mean() -> None:
+    weights = cell_weights(np.ones((2, 2)), np.zeros((1, 2, 2), bool))
+    assert np.isnan(area_means(np.ones((1, 1, 2, 2)), weights)).all()

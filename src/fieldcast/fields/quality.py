@@ -115,12 +115,9 @@ def _area_statistics(
 ) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]:
     """Mean and standard deviation over the known cells at each time, in double precision; NaN without any."""
     weight = np.where(known, area, 0.0)
-    total = weight.sum(axis=(1, 2))
-    total = np.where(total > 0, total, np.nan)
     values = np.where(known, x, 0.0).astype(np.float64)
-    mean = (weight * values).sum(axis=(1, 2)) / total
-    square = (weight * (values - mean[:, None, None]) ** 2).sum(axis=(1, 2)) / total
-    return mean, np.sqrt(square)
+    mean = geometry.area_mean(values, weight)
+    return mean, np.sqrt(geometry.area_mean((values - mean[:, None, None]) ** 2, weight))
 
 
 def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import SPREAD
 from fieldcast.figures.pictures import LETTERS, NAMES
-from fieldcast.figures.sheet import GAP, Map, Sheet, shades
+from fieldcast.figures.sheet import GAP, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
+from fieldcast.geometry import area_mean, cell_areas
 
 LARGEST = 1.8  # inches: no map is wider
 DARKEST = 1.0  # standard deviations at most: how much farther a model is off is of no interest
@@ -35,6 +36,7 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
     columns = max(2, len(variables))
     size = min(LARGEST, (WIDTH - NAMES) / (columns + (columns - 1) * GAP))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
+    areas = cell_areas(*grid)
     sheet = Sheet(*grid, columns, len(found), left=NAMES / size, top=TOP / size, largest=size)
     for column, variable in enumerate(variables):
         sheet.title((column, 0), plain(variable))
@@ -42,7 +44,8 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
         sheet.row(row, wrapped(name, LETTERS))
         for column, one in enumerate(values):
             sheet.draw((column, row), one, colours)
-            mean = area_mean(one, grid[0])
+            exists = np.isfinite(one)
+            mean = float(area_mean(np.where(exists, one, 0.0), np.where(exists, areas, 0.0)))
             left, bottom = sheet.corner(column, row)
             sheet.axes.text(
                 left + 0.02, bottom + 0.02, f"{mean:.2f}", fontsize=SMALL, color=INK, bbox=PAPER, zorder=5
@@ -53,9 +56,3 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
     wide = 1.6 / size
     sheet.bar(columns * (1 + GAP) - GAP - wide - 0.25 / size, (TOP - 0.12) / size, colours, "", wide)
     return sheet.figure
-
-
-def area_mean(values: Map, latitude: np.ndarray) -> float:
-    """Mean over the cells that exist, by the cosine of latitude."""
-    weights = np.where(np.isfinite(values), np.cos(np.deg2rad(latitude.astype(float)))[:, None], 0.0)
-    return float(np.nansum(weights * values) / weights.sum()) if weights.sum() else float("nan")

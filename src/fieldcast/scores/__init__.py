@@ -3,12 +3,13 @@
 =======================  =================================================================================
 `statistics`             per cell: errors of the member mean, fair CRPS, variance, ranks, coverage by ranks
 `energy`, `ssim`         of whole maps: the energy score; structural similarity
-`averaging`, `regions`   area-weighted means of per-cell statistics; the bands of latitude they are taken over
+`evaluator`              the statistics of an ensemble in every cell that exists
+`regions`                area-weighted means of these, over kinds of cells or bands of latitude
 `metrics`                scores as records: statistics, the function of their means, title, explanation
 `bootstrap`              block resampling of times, and the intervals that follow
 `spectra`                zonal spectra, effective resolution
 `reconstruction`         what the evaluation of one experiment of the task `reconstruct` stores
-`forecast`               the same of `forecast`: `alignment` finds the truth, `evaluator` compares
+`forecast`               the same of `forecast`: `alignment` finds the truth
 `sample`                 the same of `sample`: `sample_scores`, with what a perfect model and noise score
 `distances`              Frechet and kernel distance, classifier two-sample test, Wasserstein, nearest neighbours
 `diagnostics`            rank histograms, spectra and distributions of one experiment, for figures

@@ -1,77 +1,68 @@
-"""All statistics of one variable of an ensemble of forecasts at one lead, averaged over regions."""
+"""Statistics of an ensemble of one variable in every cell, of which area means may be taken."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+import xarray as xr
+from jaxtyping import Bool, Float, Integer
 
-from fieldcast.scores.averaging import cell_weights
-from fieldcast.scores.energy import energy_score, squared_distances
+from fieldcast.geometry import GRID
+from fieldcast.scores.regions import cell_weights
 from fieldcast.scores.statistics import cell_statistics
 
-STATISTICS = (
-    *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
-    *("acc", "energy"),
-)
 LARGEST = 1e15  # beyond, squares overflow in float32: as good as infinite
-NO_ANOMALY = (
-    1e-4  # anomaly sd: a forecast whose anomaly is smaller everywhere is the climatology, but for rounding
-)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """One variable at one lead: its ensemble and truth, where both exist, and area means over regions."""
+class Errors(NamedTuple):
+    """Errors of an ensemble: 0 in cells that do not exist and at times when a member is not finite."""
 
-    x: Float[np.ndarray, "member time latitude longitude"]
-    y: Float[np.ndarray, "time latitude longitude"]
-    weights: Float[np.ndarray, "region latitude longitude"]
-    values: Float[np.ndarray, "region statistic time"]
-    distances: Float[np.ndarray, "region time map map"]
+    d: Float[np.ndarray, "member time latitude longitude"]  # x - y
     finite: Bool[np.ndarray, " time"]  # whether all members are
+    statistics: dict[str, Float[np.ndarray, "time latitude longitude"]]  # `cell_statistics`
+
+
+def on_grid(area: xr.DataArray, fields: xr.Dataset) -> Float[np.ndarray, "latitude longitude"]:
+    """Areas of the cells of fields; `area` may lack a dim along which cells are equal."""
+    sizes = {name: fields.sizes[name] for name in GRID if name not in area.dims}
+    return area.expand_dims(sizes).transpose(*GRID).to_numpy().astype(float)
 
 
 @dataclass(frozen=True)
 class CellEvaluator:
-    """How large cells are, and which rows each region has."""
+    """The truth y of one variable, the area of each cell, and which cells exist."""
 
+    y: Float[np.ndarray, "time latitude longitude"]
     area: Float[np.ndarray, "latitude longitude"]
-    bands: Bool[np.ndarray, "region latitude"]
+    exists: Bool[np.ndarray, "latitude longitude"]
 
-    def score(
+    @classmethod
+    def of(
+        cls,
+        y: Float[np.ndarray, "time latitude longitude"],
+        area: Float[np.ndarray, "latitude longitude"],
+    ) -> CellEvaluator:
+        """Cells exist where y is finite at all times."""
+        return cls(y, area, np.isfinite(y).all(0))
+
+    def weights(
+        self, selected: Bool[np.ndarray, "*kind_and_time #latitude #longitude"]
+    ) -> Float[np.ndarray, "*kind_and_time latitude longitude"]:
+        """Weights of the selected cells that exist, see `cell_weights`."""
+        return cell_weights(self.area, selected & self.exists)
+
+    def existing(self, values: Float[np.ndarray, "*batch latitude longitude"]) -> np.ndarray:
+        """Values, 0 in cells that do not exist."""
+        return np.where(self.exists, values, 0.0)
+
+    def errors(
         self,
         x: Float[np.ndarray, "member time latitude longitude"],
-        y: Float[np.ndarray, "time latitude longitude"],
-        normal: Float[np.ndarray, "time latitude longitude"],
-        deviation: float,
-    ) -> Scored:
-        """All statistics of an ensemble x against the truth y, whose climatology is `normal`."""
-        exists = np.isfinite(y).all(0)
-        weights = cell_weights(self.area, self.bands[:, :, None] & exists)
-        finite = (np.abs(np.where(exists, x, 0.0)) < LARGEST).all(axis=(0, 2, 3))
-        d = np.where(exists & finite[:, None, None], x - y, 0.0)
-        y0 = np.where(exists, y, 0.0)
-        found = cell_statistics(d, np.zeros_like(y0))
-        actual = y0 - np.where(exists, normal, 0.0)
-        anomaly = actual + found["error"]
-        cells = [found[name] for name in STATISTICS if name in found]
-        means = area_means(np.stack([*cells, anomaly * actual, anomaly**2, actual**2]), weights)
-        both, own, others = np.moveaxis(means[:, -3:], 1, 0)
-        own = np.where(own > (NO_ANOMALY * deviation) ** 2, own, np.nan)
-        distances = squared_distances(d, weights)
-        acc = both / np.sqrt(own * others)
-        values = np.concatenate([means[:, :-3], np.stack([acc, energy_score(distances)], axis=1)], axis=1)
-        values[..., ~finite] = np.inf
-        values[:, STATISTICS.index("acc"), ~finite] = -np.inf
-        return Scored(x, y, weights, values, distances, finite)
-
-
-def area_means(
-    values: Float[np.ndarray, "statistic time latitude longitude"],
-    weights: Float[np.ndarray, "region latitude longitude"],
-) -> Float[np.ndarray, "region statistic time"]:
-    """Σ_cells w · value, in float64; NaN where a region has no cell."""
-    flat = values.reshape(*values.shape[:2], -1).astype(float)
-    return np.moveaxis(flat @ weights.reshape(len(weights), -1).T, -1, 0)
+        rank: Integer[np.ndarray, "time latitude longitude"] | None = None,
+    ) -> Errors:
+        """Errors and statistics of the ensemble x; with coverage where the ranks of the truth are given."""
+        finite = (np.abs(self.existing(x)) < LARGEST).all(axis=(0, 2, 3))
+        d = np.where(self.exists & finite[:, None, None], x - self.y, 0.0)
+        return Errors(d, finite, cell_statistics(d, np.zeros_like(d[0]), rank))

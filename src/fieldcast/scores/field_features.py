@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from sklearn.decomposition import PCA
 
-from fieldcast.scores.averaging import cell_weights
+from fieldcast.scores.regions import cell_weights
 
 COMPONENTS = 64
 STATES_A_COMPONENT = 25  # with fewer, a component is the noise of the states that it was fitted on

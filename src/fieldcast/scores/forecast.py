@@ -13,11 +13,17 @@ from jaxtyping import Float
 from fieldcast.geometry import GRID
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.forecast import ForecastDiagnostics
-from fieldcast.scores.energy import energy_score
-from fieldcast.scores.evaluator import STATISTICS, CellEvaluator
-from fieldcast.scores.regions import regions
+from fieldcast.scores.energy import energy_score, squared_distances
+from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
+from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import POWER
 from fieldcast.scores.statistics_table import iso_times, rows
+
+STATISTICS = (
+    *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
+    *("acc", "energy"),
+)
+NO_ANOMALY = 1e-4  # anomaly sd: below it everywhere a forecast is the climatology, but for rounding
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -51,40 +57,73 @@ def forecast_statistics(
     Raises InputError where the forecasts are of other starts, grids, variables or units, or valid at times
     that the truth does not have.
     """
-    it = AlignedForecasts.of(
+    aligned = AlignedForecasts.of(
         forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()], starts
     )
     deviations = normalisation["anomaly_std"].to_numpy().astype(float)
     bands = regions(truth["latitude"].to_numpy().astype(float), bool(truth.attrs["wraps"]))
-    scorer = CellEvaluator(
-        area.broadcast_like(truth[it.variables[0]].isel(time=0, drop=True)).transpose(*GRID).to_numpy(),
-        np.stack(list(bands.values())),
-    )
-    members, leads, times = forecasts.sizes["member"], len(it.leads), forecasts.sizes["start"]
-    diagnostics = ForecastDiagnostics(it, members)
-    values = np.empty((leads, len(bands), len(it.variables) + 1, len(STATISTICS), times))
+    cells, selected = on_grid(area, truth), np.stack(list(bands.values()))[:, :, None]
+    members, leads, times = forecasts.sizes["member"], len(aligned.leads), forecasts.sizes["start"]
+    diagnostics = ForecastDiagnostics(aligned, members)
+    values = np.empty((leads, len(bands), len(aligned.variables) + 1, len(STATISTICS), times))
     distances = np.zeros((leads, len(bands), times, members + 1, members + 1))
     whole = np.ones((leads, times), dtype=bool)
-    for v, name in enumerate(it.variables):
+    for v, name in enumerate(aligned.variables):
         normal = climatology[name].transpose("dayofyear", *GRID)
-        for lead, (x, y, days) in enumerate(it.pairs(name)):
-            found = scorer.score(x, y, normal.isel(dayofyear=days - 1).to_numpy(), deviations[v])
-            values[lead, :, v] = found.values
-            distances[lead] += found.distances / deviations[v] ** 2 / len(it.variables)
-            whole[lead] &= found.finite
-            diagnostics.add(lead, v, found, np.random.default_rng([seed, lead, v]))
+        for lead, (x, y, days) in enumerate(aligned.pairs(name)):
+            evaluator = CellEvaluator.of(y, cells)
+            errors, weights = evaluator.errors(x), evaluator.weights(selected)
+            actual = evaluator.existing(y - normal.isel(dayofyear=days - 1).to_numpy())
+            of_variable = squared_distances(errors.d, weights)
+            values[lead, :, v] = area_statistics(errors, actual, weights, of_variable, deviations[v])
+            distances[lead] += of_variable / deviations[v] ** 2 / len(aligned.variables)
+            whole[lead] &= errors.finite
+            diagnostics.add(lead, v, x, y, errors.finite, weights[0], np.random.default_rng([seed, lead, v]))
     values[:, :, -1] = overall(values[:, :, :-1], deviations)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
     table = rows(
         values,
-        {"lead_hours": it.leads},
+        {"lead_hours": aligned.leads},
         {"region": np.array(list(bands))},
-        {"variable": np.array([*it.variables, "all"])},
+        {"variable": np.array([*aligned.variables, "all"])},
         {"statistic": np.array(STATISTICS)},
         {"time": iso_times(forecasts["start"])},
     )
     return table, diagnostics.dataset()
+
+
+def area_statistics(
+    errors: Errors,
+    actual: Float[np.ndarray, "time latitude longitude"],
+    weights: Float[np.ndarray, "region latitude longitude"],
+    distances: Float[np.ndarray, "region time map map"],
+    deviation: float,
+) -> Float[np.ndarray, "region statistic time"]:
+    """Area means of one variable at one lead, in the order of `STATISTICS`, from anomalies of the truth and the
+    distances between maps."""
+    anomaly = actual + errors.statistics["error"]
+    acc = anomaly_correlation(anomaly, actual, weights, deviation)
+    means = area_means(np.stack(list(errors.statistics.values())), weights)
+    means = np.concatenate([means, np.stack([acc, energy_score(distances)], axis=1)], axis=1)
+    means[..., ~errors.finite] = np.inf
+    means[:, STATISTICS.index("acc"), ~errors.finite] = -np.inf
+    return means
+
+
+def anomaly_correlation(
+    anomaly: Float[np.ndarray, "time latitude longitude"],
+    actual: Float[np.ndarray, "time latitude longitude"],
+    weights: Float[np.ndarray, "region latitude longitude"],
+    deviation: float,
+) -> Float[np.ndarray, "region time"]:
+    """⟨a b⟩ / √(⟨a²⟩⟨b²⟩) of the anomalies a of a forecast and b of the truth, not centred; NaN where a is 0 but
+    for rounding."""
+    both, forecast, truth = np.moveaxis(
+        area_means(np.stack([anomaly * actual, anomaly**2, actual**2]), weights), 1, 0
+    )
+    forecast = np.where(forecast > (NO_ANOMALY * deviation) ** 2, forecast, np.nan)
+    return both / np.sqrt(forecast * truth)
 
 
 def overall(

@@ -3,8 +3,6 @@ diagnostics."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -12,10 +10,11 @@ from jaxtyping import Bool, Float, Integer
 
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
-from fieldcast.scores.averaging import cell_weights, weighted_mean
 from fieldcast.scores.diagnostics.reconstruction import Diagnostics
+from fieldcast.scores.evaluator import CellEvaluator, on_grid
+from fieldcast.scores.regions import area_means
 from fieldcast.scores.ssim import structural_similarity
-from fieldcast.scores.statistics import POWER, cell_statistics, ranks
+from fieldcast.scores.statistics import POWER, ranks
 from fieldcast.scores.statistics_table import CELLS, tidy
 
 
@@ -52,8 +51,10 @@ def reconstruction_statistics(
     refuse_other(reconstructions, observations, variables)
     truth = truth[variables].sel(time=observations.time).transpose("time", *GRID).load()
     deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
-    scorers = [
-        CellEvaluator.of(truth, name, climatology[name], deviation, area)
+    cells, wraps = on_grid(area, truth), bool(truth.attrs["wraps"])
+    evaluators = [CellEvaluator.of(truth[name].to_numpy(), cells) for name in variables]
+    limits = [
+        value_range(climatology[name], deviation)
         for name, deviation in zip(variables, deviations, strict=True)
     ]
     diagnostics = Diagnostics(truth, observations, reconstructions.sizes["member"])
@@ -64,9 +65,9 @@ def reconstruction_statistics(
         for v, name in enumerate(variables):
             x = reconstructions[name].isel(case=case).transpose("member", "time", *GRID).to_numpy()
             observed = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
-            rank = ranks(x, scorers[v].y, np.random.default_rng([seed, case, v]))
-            weights = scorers[v].weights(observed)
-            values[case, v] = scorers[v].statistics(x, observed, rank, weights)
+            rank = ranks(x, evaluators[v].y, np.random.default_rng([seed, case, v]))
+            weights = evaluators[v].weights(kinds(observed))
+            values[case, v] = area_statistics(evaluators[v], x, observed, rank, weights, limits[v], wraps)
             diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")])
     units = deviations[:, None, None, None] ** np.array(list(POWER.values()))[:, None]
     overall = (values / units).mean(1, keepdims=True)
@@ -74,62 +75,41 @@ def reconstruction_statistics(
     return table, diagnostics.dataset()
 
 
-@dataclass(frozen=True)
-class CellEvaluator:
-    """The truth of one variable and what its statistics need: where cells exist, how large they are, the
-    range."""
+def value_range(climatology: xr.DataArray, deviation: float) -> tuple[float, float]:
+    """Range of values that SSIM is relative to: that of the climatology, and 3 anomaly sd beyond either end."""
+    return float(climatology.min()) - 3 * deviation, float(climatology.max()) + 3 * deviation
 
-    y: Float[np.ndarray, "time latitude longitude"]
-    exists: Bool[np.ndarray, "latitude longitude"]
-    area: Float[np.ndarray, "latitude longitude"]
-    lowest: float  # SSIM is relative to lowest..highest, the same at all times
-    highest: float
-    wraps: bool
 
-    @classmethod
-    def of(
-        cls, truth: xr.Dataset, name: str, climatology: xr.DataArray, deviation: float, area: xr.DataArray
-    ) -> CellEvaluator:
-        """The range is that of the climatology over the year and the grid, and 3 anomaly sd beyond either
-        end."""
-        y = truth[name]
-        cells = area.broadcast_like(y.isel(time=0, drop=True)).transpose(*GRID).to_numpy().astype(float)
-        lowest = float(climatology.min()) - 3 * deviation
-        highest = float(climatology.max()) + 3 * deviation
-        exists = np.isfinite(y.to_numpy()).all(0)
-        return cls(y.to_numpy(), exists, cells, lowest, highest, bool(truth.attrs["wraps"]))
+def kinds(
+    observed: Float[np.ndarray, "time latitude longitude"],
+) -> Bool[np.ndarray, "kind time latitude longitude"]:
+    """Cells of each kind of `CELLS`, then the observed ones; `observed` is NaN elsewhere."""
+    present = np.isfinite(observed)
+    return np.stack([~present, np.ones_like(present), present])
 
-    def weights(
-        self, observed: Float[np.ndarray, "time latitude longitude"]
-    ) -> Float[np.ndarray, "kind time latitude longitude"]:
-        """Weights of the cells of each kind of `CELLS`, and of the observed ones; `observed` is NaN where
-        not."""
-        seen = np.isfinite(observed)
-        everywhere = np.broadcast_to(self.exists, seen.shape)
-        return cell_weights(self.area, np.stack([self.exists & ~seen, everywhere, seen]))
 
-    def statistics(
-        self,
-        x: Float[np.ndarray, "member time latitude longitude"],
-        observed: Float[np.ndarray, "time latitude longitude"],
-        rank: Integer[np.ndarray, "time latitude longitude"],
-        weights: Float[np.ndarray, "kind time latitude longitude"],
-    ) -> Float[np.ndarray, "cells statistic time"]:
-        """Area means of all statistics of one case, in the orders of `CELLS` and `POWER`."""
-        found = cell_statistics(x, self.y, rank)
-        width = self.highest - self.lowest
-        scaled = (x.mean(0) - self.lowest) / width, (self.y - self.lowest) / width
-        found["ssim"] = structural_similarity(*scaled, self.exists, self.wraps)
-        # without an observed value there is no such error: any number does, its weight is 0
-        of_draws = ((x - np.where(np.isfinite(observed), observed, 0.0)) ** 2).mean(0)
-        means = weighted_mean(
-            np.stack([found[name] for name in POWER if name in found]), weights[:2], self.exists
-        )
-        seen = weighted_mean(of_draws[None], weights[2:], self.exists)
-        nothing = np.full_like(seen, np.nan)
-        means = np.concatenate([means, np.concatenate([nothing, seen])], axis=1)
-        means[..., ~np.isfinite(np.where(self.exists, x, 0.0)).all(axis=(0, 2, 3))] = np.inf
-        return means
+def area_statistics(
+    evaluator: CellEvaluator,
+    x: Float[np.ndarray, "member time latitude longitude"],
+    observed: Float[np.ndarray, "time latitude longitude"],
+    rank: Integer[np.ndarray, "time latitude longitude"],
+    weights: Float[np.ndarray, "kind time latitude longitude"],
+    limits: tuple[float, float],
+    wraps: bool,
+) -> Float[np.ndarray, "cells statistic time"]:
+    """Area means of all statistics of one case, in the orders of `CELLS` and `POWER`; `weights` are those of
+    `kinds`, `limits` the ends of the range of values that SSIM is relative to."""
+    errors = evaluator.errors(x, rank)
+    lowest, highest = limits
+    mean, truth = ((values - lowest) / (highest - lowest) for values in (x.mean(0), evaluator.y))
+    ssim = structural_similarity(mean, truth, evaluator.exists, wraps)
+    means = area_means(np.stack([*errors.statistics.values(), evaluator.existing(ssim)]), weights[:2])
+    # without an observed value there is no such error: any number does, its weight is 0
+    from_observed = ((x - np.where(np.isfinite(observed), observed, 0.0)) ** 2).mean(0)
+    consistency = area_means(evaluator.existing(from_observed)[None], weights[2:])
+    means = np.concatenate([means, np.concatenate([np.full_like(consistency, np.nan), consistency])], axis=1)
+    means[..., ~errors.finite] = np.inf
+    return means
 
 
 def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variables: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Named parts of a grid: bands of latitude that scores are averaged over."""
+"""Area-weighted means of statistics over kinds of cells or over regions: bands of latitude."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 EDGE = 20.0  # degrees: between the tropics and either of the extratropics (WeatherBench 2)
-FEWEST_ROWS = 3  # fewer are no region: their mean is that of a few cells
+FEWEST_ROWS = 3  # the mean over fewer rows is that of a few cells
 NEAR_POLE = 80.0  # degrees: the cells of a global grid reach beyond it at both ends
 WHOLE = ("globe", "domain")
 
@@ -14,21 +14,45 @@ WHOLE = ("globe", "domain")
 def regions(
     latitude: Float[np.ndarray, " latitude"], wraps: bool
 ) -> dict[str, Bool[np.ndarray, " latitude"]]:
-    """Rows of each region, the whole grid first: `globe`, or `domain` where it does not span the globe.
+    """Latitudes of each region, the whole grid first: `globe`, or `domain` where it does not span the globe.
 
-    A grid that goes round the globe also has `tropics` (20 S to 20 N), `northern_extratropics` and
+    A grid that wraps in longitude also has `tropics` (20 S to 20 N), `northern_extratropics` and
     `southern_extratropics` (beyond), each where it holds at least three rows and is not the whole grid. They
     share no row.
     """
     everywhere = np.ones(len(latitude), dtype=bool)
     half = np.abs(np.diff(latitude)).max() / 2 if len(latitude) > 1 else 0.0  # cells end beyond their centres
     spans = wraps and latitude.min() - half < -NEAR_POLE and latitude.max() + half > NEAR_POLE
-    found = {"globe" if spans else "domain": everywhere}
     bands = {
         "tropics": np.abs(latitude) <= EDGE,
         "northern_extratropics": latitude > EDGE,
         "southern_extratropics": latitude < -EDGE,
     }
-    return found | {
-        name: rows for name, rows in bands.items() if wraps and rows.sum() >= FEWEST_ROWS and not rows.all()
+    return {"globe" if spans else "domain": everywhere} | {
+        name: band for name, band in bands.items() if wraps and band.sum() >= FEWEST_ROWS and not band.all()
     }
+
+
+def cell_weights(
+    area: Float[np.ndarray, "*cell"], selected: Bool[np.ndarray, "*kind_and_time *cell"]
+) -> Float[np.ndarray, "*kind_and_time *cell"]:
+    """w = area where a cell is selected, else 0, scaled to sum to 1 over the cells; NaN where none is selected."""
+    weights = np.where(selected, area, 0.0)
+    total = weights.sum(axis=(-2, -1), keepdims=True)
+    return weights / np.where(total > 0, total, np.nan)
+
+
+def area_means(
+    values: Float[np.ndarray, "statistic time latitude longitude"],
+    weights: Float[np.ndarray, "kind time latitude longitude"] | Float[np.ndarray, "kind latitude longitude"],
+) -> Float[np.ndarray, "kind statistic time"]:
+    """Σ_cells w · value in float64, by matrix products; `weights` of `cell_weights` may vary in time.
+
+    A value of NaN makes the mean NaN whatever its weight, and so do the weights of a kind without cells.
+    """
+    flat = values.reshape(*values.shape[:2], -1).astype(float)
+    kinds = weights.reshape(*weights.shape[:-2], -1)
+    if weights.ndim == 3:
+        return np.moveaxis(flat @ kinds.T, -1, 0)
+    # time first makes it one matrix product a time
+    return np.einsum("stc,ktc->kst", flat, kinds, optimize=True)

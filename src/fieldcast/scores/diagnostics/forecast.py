@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool, Float
 
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.reconstruction import over_times, rank_shares
-from fieldcast.scores.evaluator import Scored
 from fieldcast.scores.spectra import Rows
 from fieldcast.scores.statistics import ranks
 from fieldcast.scores.statistics_table import iso_times
@@ -26,27 +26,39 @@ class ForecastDiagnostics:
     member is not finite are left out; NaN where none is left.
     """
 
-    def __init__(self, it: AlignedForecasts, members: int) -> None:
-        self.it, self.members = it, members
-        sizes = (len(it.leads), len(it.variables))
-        self.histogram = np.full((*sizes, it.places.shape[1], members + 1), np.nan)
-        begin = it.truth.isel(time=int(it.places.flat[0]))
-        complete = np.all([begin[name].notnull().all("longitude") for name in it.variables], axis=0)
-        self.rows = Rows.of(it.truth, complete)
+    def __init__(self, aligned: AlignedForecasts, members: int) -> None:
+        self.aligned, self.members = aligned, members
+        sizes = (len(aligned.leads), len(aligned.variables))
+        self.histogram = np.full((*sizes, aligned.places.shape[1], members + 1), np.nan)
+        begin = aligned.truth.isel(time=int(aligned.places.flat[0]))
+        complete = np.all([begin[name].notnull().all("longitude") for name in aligned.variables], axis=0)
+        self.rows = Rows.of(aligned.truth, complete)
         waves = self.rows.cells // 2 + 1
         self.spectra = {name: np.full((*sizes, waves), np.nan) for name in SPECTRA}
 
-    def add(self, lead: int, variable: int, found: Scored, rng: np.random.Generator) -> None:
-        """Take in one variable of one lead; ties of ranks are broken by `rng`."""
-        x, y = found.x[:, found.finite], found.y[found.finite]
-        weights = np.broadcast_to(found.weights[0], y.shape)
-        self.histogram[lead, variable, found.finite] = rank_shares(ranks(x, y, rng), weights, self.members)
+    def add(
+        self,
+        lead: int,
+        variable: int,
+        x: Float[np.ndarray, "member start latitude longitude"],
+        y: Float[np.ndarray, "start latitude longitude"],
+        finite: Bool[np.ndarray, " start"],
+        weights: Float[np.ndarray, "latitude longitude"],
+        rng: np.random.Generator,
+    ) -> None:
+        """Take in members and truth of one variable at one lead, from the starts whose members are all finite; ties
+        of ranks are broken by `rng`."""
+        x, y = x[:, finite], y[finite]
+        shares = rank_shares(ranks(x, y, rng), np.broadcast_to(weights, y.shape), self.members)
+        self.histogram[lead, variable, finite] = shares
         for name, maps in zip(SPECTRA, (x, x.mean(0), y), strict=True):
             self.spectra[name][lead, variable] = self.rows.spectrum(maps)
 
     def dataset(self) -> xr.Dataset:
         """All of it, with its coordinates."""
-        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), iso_times(self.it.forecasts["start"]))
+        mean, low, high = over_times(
+            np.moveaxis(self.histogram, 2, 0), iso_times(self.aligned.forecasts["start"])
+        )
         ranked, waves = ("lead", "variable", "rank"), ("lead", "variable", "wavenumber")
         wavelength = self.rows.wavelengths
         return xr.Dataset(
@@ -57,15 +69,15 @@ class ForecastDiagnostics:
                 **{f"spectrum_{name}": (waves, values) for name, values in self.spectra.items()},
             },
             coords={
-                "lead": ("lead", self.it.leads, {"long_name": "lead in hours"}),
-                "variable": self.it.variables,
+                "lead": ("lead", self.aligned.leads, {"long_name": "lead in hours"}),
+                "variable": self.aligned.variables,
                 "rank": np.arange(self.members + 1),
                 "wavenumber": np.arange(len(wavelength)),
                 "wavelength_km": ("wavenumber", wavelength),
             },
             attrs={
                 "members": self.members,
-                "feed": str(self.it.forecasts.attrs.get("feed", "members")),
+                "feed": str(self.aligned.forecasts.attrs.get("feed", "members")),
                 **self.rows.in_words,
             },
         )
