@@ -108,9 +108,9 @@ FILES = {
             scores = ["sample_a_scores", "sample_b_scores"]
             reporting = Pipeline([node(nodes.collect, scores, "summary", name="collect")])
             both = [Experiment("sample", "a"), Experiment("sample", "b")]
-            shared = {"fields", "stored"}
-            trainings = together(stamp(training, one, shared) for one in both)
-            lives = [stamp(part, one, shared) for one in both for part in (training, evaluation)]
+            shared, results = {"fields", "stored"}, ("scores", "history")
+            trainings = together(stamp(training, one, shared, results) for one in both)
+            lives = [stamp(part, one, shared, results) for one in both for part in (training, evaluation)]
             whole = together([ingestion, *lives, reporting])
             a = together([ingestion, *lives[:2]])
             return {"ingestion": ingestion, "training": trainings, "sample.a": a, "__default__": whole}

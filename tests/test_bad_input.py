@@ -393,7 +393,10 @@ def test_an_unknown_experiment(said: Any) -> None:
         ("reconstruct: {mine: {model: {type: vae.VEA}}}", ("reconstruct.mine.model.type", "vae.VEA")),
         ("reconstruct: {mine: {model: vae.VAE}}", ("reconstruct.mine.model = 'vae.VAE'", "{type: module")),
         ("reconstruct: {mine: {model: {type: stepped.Stepped}}}", ("mine.model.model is not set",)),
-        ("reconstruct: {mine: {weights: reconstruct.liner, model: {type: vae.VAE}}}", ("liner", "linear")),
+        (
+            "reconstruct: {mine: {uses: {weights: reconstruct.liner}, model: {type: vae.VAE}}}",
+            ("liner", "linear"),
+        ),
     ],
 )
 def test_an_experiments_file(said: Any, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:

@@ -34,17 +34,18 @@ def write(conf: Path, task: str, name: str, text: str) -> None:
 
 def test_a_listing_in_order(conf: Path) -> None:
     assert list(experiments(conf)) == ["forecast.a", "forecast.b"]
-    write(conf, "sample", "c", "sample: {c: {weights: forecast.b}}")
+    write(conf, "sample", "c", "sample: {c: {uses: {weights: forecast.b}}}")
     found = experiments(conf)
-    assert found["sample.c"].needs == ("forecast.b",)
+    assert found["sample.c"].uses == {"weights": "forecast.b"}
+    assert found["sample.c"].draws_from == "forecast.b" and not found["sample.c"].trains
 
 
-def test_what_an_experiment_leans_on_comes_first_and_once(conf: Path) -> None:
-    write(conf, "forecast", "c", "forecast: {c: {base: forecast.b, weights: forecast.a}}")
-    write(conf, "forecast", "d", "forecast: {d: {base: forecast.c, weights: forecast.a}}")
+def test_what_an_experiment_uses_comes_first_and_once(conf: Path) -> None:
+    write(conf, "forecast", "c", "forecast: {c: {uses: {base: forecast.b, update: forecast.a}}}")
+    write(conf, "forecast", "d", "forecast: {d: {uses: {base: forecast.c, weights: forecast.a}}}")
     known = experiments(conf)
     order = [one.name for one in requirements(known["forecast.d"], known)]
-    assert order == ["a", "b", "c", "d"]
+    assert order == ["b", "a", "c", "d"]
 
 
 def test_what_was_made_elsewhere_is_known_by_its_type(conf: Path) -> None:
@@ -59,8 +60,8 @@ def test_what_was_made_elsewhere_is_known_by_its_type(conf: Path) -> None:
         (
             "forecast",
             "c",
-            "forecast: {c: {model: {type: File}, weights: forecast.a}}",
-            "made elsewhere: it has no weights and no base",
+            "forecast: {c: {model: {type: File}, uses: {weights: forecast.a}}}",
+            "made elsewhere, so it uses no checkpoint",
         ),
         ("forecast", "c", "forecast: {d: {}}", "must hold the experiment that its path names"),
         ("forecast", "c", "forecast: {c: 3}", "must hold the experiment that its path names"),
@@ -71,10 +72,16 @@ def test_what_was_made_elsewhere_is_known_by_its_type(conf: Path) -> None:
         (
             "forecast",
             "c",
-            "forecast: {c: {weights: forecast.aa}}",
-            "leans on 'forecast.aa', which is no experiment",
+            "forecast: {c: {uses: {weights: forecast.aa}}}",
+            "uses.weights names 'forecast.aa', which is no experiment",
         ),
-        ("forecast", "c", "forecast: {c: {base: forecast.c}}", "in a circle: forecast.c -> forecast.c"),
+        ("forecast", "c", "forecast: {c: {uses: forecast.a}}", "must give each role an experiment"),
+        (
+            "forecast",
+            "c",
+            "forecast: {c: {uses: {base: forecast.c}}}",
+            "in a circle: forecast.c -> forecast.c",
+        ),
         ("fore_cast", "c", "fore_cast: {c: {}}", "holds no underscore"),
     ],
 )
@@ -85,10 +92,13 @@ def test_what_is_wrong_is_one_sentence(conf: Path, task: str, name: str, text: s
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_nothing_leans_on_a_file(conf: Path) -> None:
-    write(conf, "forecast", "c", "forecast: {c: {model: {type: File, path: mine.nc}}}")
-    write(conf, "forecast", "d", "forecast: {d: {weights: forecast.c}}")
-    with pytest.raises(InputError, match=r"forecast.d leans on 'forecast.c', which is of type File"):
+@pytest.mark.parametrize("body", ["model: {type: File, path: mine.nc}", "uses: {weights: forecast.a}"])
+def test_only_what_is_trained_can_be_used(conf: Path, body: str) -> None:
+    write(conf, "forecast", "c", f"forecast: {{c: {{{body}}}}}")
+    write(conf, "forecast", "d", "forecast: {d: {uses: {weights: forecast.c}}}")
+    with pytest.raises(
+        InputError, match=r"forecast.d: uses.weights names 'forecast.c', which is not trained"
+    ):
         experiments(conf)
 
 

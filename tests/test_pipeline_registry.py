@@ -12,7 +12,7 @@ from kedro_viz.server import load_and_populate_data
 from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
-from fieldcast.pipeline_registry import register_pipelines, stage, stamp
+from fieldcast.pipeline_registry import register_pipelines, stamp
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,8 +63,12 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
     assert listed and found.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
     assert nodes(found["reconstruct"]) <= nodes(found["__default__"])
     for address in listed:
-        assert nodes(found[address]) >= nodes(found["ingestion"]) | {"rank", "gather", "write_page"}
-        assert nodes(found["reporting"]) >= {"rank", "gather", "write_page"}
+        assert nodes(found[address]) >= nodes(found["ingestion"]) | {
+            "rank_reconstruct",
+            "gather_reconstruct",
+            "write_page",
+        }
+        assert nodes(found["reporting"]) >= {"rank_reconstruct", "gather_reconstruct", "write_page"}
         assert {one.namespace for one in found[address].nodes} >= {None, address}
 
 
@@ -75,14 +79,16 @@ def test_an_experiment_is_one_file(project: Path) -> None:
     assert after.keys() - before.keys() == {"reconstruct.mine"}
     new = nodes(after["__default__"]) - nodes(before["__default__"])
     assert new and all(name.startswith("reconstruct.mine.") for name in new)
+    (collect,) = [one for one in after["reporting"].nodes if "results_reconstruct" in one.outputs]
+    assert "reconstruct_mine_scores" in collect.inputs
     (board,) = [one for one in after["reporting"].nodes if "leaderboard_reconstruct" in one.outputs]
-    assert "reconstruct_mine_scores" in board.inputs
+    assert "results_reconstruct" in board.inputs
 
 
 def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> None:
     write(project, "reconstruct.lender", "model: {type: vae.VAE}")
-    write(project, "reconstruct.borrower", "{model: {type: vae.VAE}, weights: reconstruct.lender}")
-    write(project, "reconstruct.pupil", "{model: {type: vae.VAE}, base: reconstruct.lender}")
+    write(project, "reconstruct.borrower", "{model: {type: vae.VAE}, uses: {weights: reconstruct.lender}}")
+    write(project, "reconstruct.pupil", "{model: {type: vae.VAE}, uses: {base: reconstruct.lender}}")
     found = register_pipelines()
     borrower = found["reconstruct.borrower"]
     assert not [name for name in nodes(found["training"]) if name.startswith("reconstruct.borrower.")]
@@ -156,21 +162,20 @@ def test_every_data_set_of_every_pipeline_is_in_the_catalog(project: Path) -> No
     assert "reconstruct.linear.chekpoint" not in catalog
 
 
-def test_a_stage_that_is_not_there_is_empty() -> None:
-    assert not stage("nothing").nodes
-
-
 def test_stamping() -> None:
     def function(*_: object) -> tuple[int, int]:
         return 1, 2
 
-    inputs = ["fields@lazy", "checkpoint", "params:fit", "params:model.latent", "params:seed", "parameters"]
+    inputs = ["fields@lazy", "checkpoint", "update", "params:fit", "params:model.latent"]
+    inputs += ["params:seed", "parameters"]
     one = Pipeline([node(function, inputs, ["reconstructions", "scores"], name="draw")])
-    (made,) = stamp(one, Experiment("forecast", "vae_rk4", weights="forecast.vae"), {"fields"}).nodes
+    experiment = Experiment("forecast", "vae_rk4", {"weights": "forecast.vae", "update": "reconstruct.oi"})
+    (made,) = stamp(one, experiment, {"fields"}, ("scores",)).nodes
     assert made.name == "forecast.vae_rk4.draw"
     assert made.inputs == [
         "fields@lazy",
         "forecast.vae.checkpoint",
+        "reconstruct.oi.checkpoint",
         "params:forecast.vae_rk4.fit",
         "params:forecast.vae_rk4.model.latent",
         "params:seed",

@@ -13,8 +13,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from fieldcast.errors import InputError
 
-LEANING = ("weights", "base")
-KEYS = ("about", "model", "fit", "options", *LEANING)
+KEYS = ("about", "model", "fit", "options", "uses")
 
 Family = Literal["classical", "learned", "bound"]
 
@@ -52,8 +51,9 @@ class Experiment:
 
     task: str
     name: str
-    weights: str | None = None  # address of the experiment whose checkpoint it draws from: it trains nothing
-    base: str | None = None  # address of the experiment whose checkpoint its training starts from
+    uses: Mapping[str, str] = field(
+        default_factory=dict
+    )  # {role: address of the experiment whose checkpoint it is}
     file: bool = False  # its draws were made elsewhere: it trains nothing and has no checkpoint
     about: About = field(default_factory=About)
 
@@ -62,29 +62,35 @@ class Experiment:
         return f"{self.task}.{self.name}"
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """Addresses of the experiments that must have been trained before this one."""
-        return tuple(address for address in (self.weights, self.base) if address)
+    def trains(self) -> bool:
+        """Whether it has a training and a checkpoint of its own."""
+        return not (self.file or "weights" in self.uses)
+
+    @property
+    def draws_from(self) -> str:
+        """Address of the experiment whose checkpoint it draws from: its own, or the one in the role `weights`."""
+        return self.uses.get("weights", self.address)
 
 
 def experiments(conf: Path) -> dict[str, Experiment]:
     """All experiments under a configuration folder, by address, in the order of the listing.
 
-    Raises InputError where a file is not the experiment that its path says, or leans on a missing one.
+    Raises InputError where a file is not the experiment that its path says, or uses one that does not exist.
     """
     folder = conf / "base" / "parameters" / "experiments"
     found = [_read(file, conf) for file in sorted(folder.glob("*/*.yml"))]
     by_address = {experiment.address: experiment for experiment in found}
     for experiment in found:
-        for address in experiment.needs:
+        for role, address in experiment.uses.items():
             if address not in by_address:
                 raise InputError(
-                    f"{experiment.address} leans on '{address}', "
+                    f"{experiment.address}: uses.{role} names '{address}', "
                     f"which is no experiment{nearest(address, by_address)}"
                 )
-            if by_address[address].file:
+            if not by_address[address].trains:
                 raise InputError(
-                    f"{experiment.address} leans on '{address}', which is of type File: it has no checkpoint."
+                    f"{experiment.address}: uses.{role} names '{address}', which is not trained and so has no "
+                    "checkpoint: name the experiment that trains it."
                 )
         requirements(experiment, by_address)
     for task in sorted({experiment.task for experiment in found}):
@@ -151,18 +157,16 @@ def tables(known: Mapping[str, Experiment]) -> Iterator[str]:
 
 
 def requirements(experiment: Experiment, known: Mapping[str, Experiment]) -> list[Experiment]:
-    """The experiments that this one leans on, deepest first, itself last.
+    """The experiments whose checkpoints this one uses, deepest first, itself last.
 
-    Raises InputError where they lean on one another in a circle.
+    Raises InputError where they use one another in a circle.
     """
     order: list[Experiment] = []
 
     def visit(one: Experiment, path: tuple[str, ...]) -> None:
         if one.address in path:
-            raise InputError(
-                f"experiments lean on one another in a circle: {' -> '.join((*path, one.address))}."
-            )
-        for address in one.needs:
+            raise InputError(f"experiments use one another in a circle: {' -> '.join((*path, one.address))}.")
+        for address in one.uses.values():
             visit(known[address], (*path, one.address))
         if one not in order:
             order.append(one)
@@ -207,13 +211,16 @@ def _read(file: Path, conf: Path) -> Experiment:
         )
     model = body.get("model")
     elsewhere = isinstance(model, Mapping) and model.get("type") == "File"
-    if elsewhere and any(key in body for key in LEANING):
+    uses = body.get("uses") or {}
+    if not isinstance(uses, Mapping) or not all(isinstance(address, str) for address in uses.values()):
         raise InputError(
-            f"{where}: an experiment of type File is made elsewhere: it has no weights and no base."
+            f"{where}: uses = {uses!r} must give each role an experiment, as in {{weights: {task}.other}}."
         )
-    return Experiment(
-        task, name, body.get("weights"), body.get("base"), elsewhere, about(name, body.get("about"))
-    )
+    if elsewhere and uses:
+        raise InputError(
+            f"{where}: an experiment of type File is made elsewhere, so it uses no checkpoint: leave out 'uses'."
+        )
+    return Experiment(task, name, dict(uses), elsewhere, about(name, body.get("about")))
 
 
 def _yaml(file: Path, conf: Path) -> dict[str, Any]:

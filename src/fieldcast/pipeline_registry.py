@@ -1,17 +1,15 @@
-"""Which pipelines there are: stages, tasks, experiments, `demo`, and those that stand alone, as `fill`.
+"""The pipelines by name: stages, tasks, experiments, `demo`, and those that stand alone, as `fill`.
 
-A stage is a pipeline, an experiment is a namespace `<task>.<name>` found by listing the configuration;
-nothing is edited here to add one. Inside a namespace names are dotted; what crosses its border has
-underscores.
+A stage is a pipeline, an experiment is a namespace `<task>.<name>`, found by listing the configuration; nothing is
+edited here to add one. Inside a namespace names are dotted; what crosses its border has underscores.
 """
 
 import importlib
-import importlib.util
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import settings
@@ -21,56 +19,62 @@ from kedro.utils import find_kedro_project
 
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
+from fieldcast.pipelines.names import public
 
-PREPARATION = {  # once for all experiments of the task
-    "reconstruct": ("ingestion", "sparsification"),
-    "forecast": ("ingestion", "initial_times"),
-    "sample": ("ingestion", "features"),
-}
-LIFE = {  # once for each experiment of the task
-    "reconstruct": ("training", "reconstruction", "evaluation"),
-    "forecast": ("training", "rollout", "evaluation"),
-    "sample": ("training", "sampling", "evaluation"),
-}
-COLLECTION = "reporting"  # once, from the scores of all experiments
+if TYPE_CHECKING:
+    from fieldcast.tasks import Task
+
 STANDALONE = ("fill", "predict", "tables")  # on a user's file, with what has been trained; on finished runs
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
-# of an experiment but read by the report, as <task>_<name>_scores
-PUBLIC = ("scores", "costs", "history", "diagnostics", "examples", "stability", "snapshots", "latents")
-
-STAGES = tuple(dict.fromkeys(name for names in (*PREPARATION.values(), *LIFE.values()) for name in names))
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force
 CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # of the last run
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline by name; a stage whose package is not there is left out."""
+    """Every pipeline by name."""
+    from fieldcast.tasks import TASKS  # the seconds that torch takes, which not every command needs
+
     conf = configuration()
-    known = experiments(conf)
-    preparation = {name: stage(name) for names in PREPARATION.values() for name in names}
-    shared = {_base(output) for one in preparation.values() for output in one.all_outputs()}
-    lives = {address: life(one, shared) for address, one in known.items()}
-    by_task = _by_task(known)
-    collection = {COLLECTION: stage(COLLECTION, experiments=by_task)}
+    listed = experiments(conf)
+    for experiment in listed.values():
+        check(experiment, TASKS)
+    preparation = {
+        name: stage(name).create_pipeline() for task in TASKS.values() for name in task.preparation
+    }
+    shared = {_base(output) for pipeline in preparation.values() for output in pipeline.all_outputs()}
+    lives = {address: life(one, TASKS[one.task], shared) for address, one in listed.items()}
+    by_task = [
+        (task, [one.name for one in listed.values() if one.task == task.name]) for task in TASKS.values()
+    ]
+    by_task = [(task, names) for task, names in by_task if names]
+    reporting: Pipeline = stage("reporting").create_pipeline(by_task)
 
-    def whole(chosen: list[Experiment]) -> Pipeline:
-        needed = {need.address: need for one in chosen for need in requirements(one, known)}
-        before = {name for need in needed.values() for name in PREPARATION[need.task]}
-        stages = (part for address in needed for part in lives[address].values())
-        return together([*(preparation[name] for name in before), *stages, *collection.values()])
+    def whole(chosen: Iterable[Experiment]) -> Pipeline:
+        """Everything that experiments need, from the data to the report."""
+        needed = {need.address: need for one in chosen for need in requirements(one, listed)}
+        before = {name for need in needed.values() for name in TASKS[need.task].preparation}
+        stages = [part for address in needed for part in lives[address].values()]
+        return together([*(preparation[name] for name in before), *stages, reporting])
 
-    pipelines = {name: one for name, one in {**preparation, **collection}.items() if one.nodes}
-    for name in {name for stages in lives.values() for name in stages}:
+    pipelines = {**preparation, "reporting": reporting}
+    for name in dict.fromkeys(name for stages in lives.values() for name in stages):
         pipelines[name] = together(stages[name] for stages in lives.values() if name in stages)
-    for task in by_task:
-        pipelines[task] = whole([one for one in known.values() if one.task == task])
-    pipelines |= {address: whole([one]) for address, one in known.items()}
-    pipelines |= {name: one for name in STANDALONE if (one := stage(name)).nodes}
-    chosen = demo(conf, known)
-    return (
-        pipelines | ({"demo": whole(chosen)} if chosen else {}) | {"__default__": whole(list(known.values()))}
-    )
+    for task, _ in by_task:
+        pipelines[task.name] = whole(one for one in listed.values() if one.task == task.name)
+    pipelines |= {address: whole([one]) for address, one in listed.items()}
+    pipelines |= {name: stage(name).create_pipeline() for name in STANDALONE}
+    if chosen := demo(conf, listed):
+        pipelines["demo"] = whole(chosen)
+    return pipelines | {"__default__": whole(listed.values())}
+
+
+def stages() -> list[str]:
+    """Names of the stages of all tasks, in the order in which they run."""
+    from fieldcast.tasks import TASKS
+
+    names = [*(task.preparation for task in TASKS.values()), *(task.stages for task in TASKS.values())]
+    return list(dict.fromkeys(name for group in names for name in group))
 
 
 def together(parts: Iterable[Pipeline]) -> Pipeline:
@@ -90,55 +94,54 @@ def configuration() -> Path:
     return conf
 
 
-def stage(name: str, **keywords: Any) -> Pipeline:
-    """The pipeline of a stage, made with those of the keywords that it takes; empty where there is none."""
-    packages = "fieldcast.pipelines", f"fieldcast.pipelines.{name}", f"fieldcast.pipelines.{name}.pipeline"
-    if not all(importlib.util.find_spec(package) for package in packages):
-        return Pipeline([])
-    create = importlib.import_module(packages[-1]).create_pipeline
-    taken = inspect.signature(create).parameters
-    made: Pipeline = create(**{key: value for key, value in keywords.items() if key in taken})
-    return made
+def stage(name: str) -> ModuleType:
+    """The module of a stage, whose `create_pipeline` makes its pipeline."""
+    return importlib.import_module(f"fieldcast.pipelines.{name}.pipeline")
 
 
-def life(experiment: Experiment, shared: set[str]) -> dict[str, Pipeline]:
-    """The stages of one experiment by name, without those that are not there."""
-    if experiment.task not in LIFE:
+def check(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:
+    """Raise InputError for an experiment of an unknown task, or of type File where the task takes no files."""
+    if experiment.task not in tasks:
         raise InputError(
-            f"{experiment.address}: '{experiment.task}' is no task; the tasks are {', '.join(LIFE)}."
+            f"{experiment.address}: '{experiment.task}' is no task; the tasks are {', '.join(tasks)}."
         )
-    if experiment.file and experiment.task != "forecast":
-        raise InputError(f"{experiment.address}: only experiments of forecast can be of type File.")
-    trains = not (experiment.weights or experiment.file)
-    names = [name for name in LIFE[experiment.task] if name != "training" or trains]
-    keywords = {
-        "task": experiment.task,
-        "base": bool(experiment.base),
-        "file": experiment.file,
-        "whose": experiment.weights or experiment.address,
+    if experiment.file and not tasks[experiment.task].score_file:
+        takers = " and ".join(name for name, task in tasks.items() if task.score_file)
+        raise InputError(f"{experiment.address}: only experiments of {takers} can be of type File.")
+
+
+def life(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
+    """The stages of one experiment by name."""
+    names = [name for name in task.stages if name != "training" or experiment.trains]
+    return {
+        name: stamp(stage(name).create_pipeline(task, experiment), experiment, shared, task.results)
+        for name in names
     }
-    stages = {name: stage(name, **keywords) for name in names}
-    return {name: stamp(one, experiment, shared) for name, one in stages.items() if one.nodes}
 
 
-def stamp(one: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
-    """A stage of an experiment: private names dotted, shared as they are, public with underscores."""
-    public = {name: f"{experiment.task}_{experiment.name}_{name}" for name in PUBLIC}
-    borrowed = {"base": f"{experiment.base}.checkpoint"} if experiment.base else {}
-    if experiment.weights:
-        borrowed["checkpoint"] = f"{experiment.weights}.checkpoint"
-    known = {**{name: name for name in shared}, **public, **borrowed}
+def stamp(pipeline: Pipeline, experiment: Experiment, shared: set[str], results: Sequence[str]) -> Pipeline:
+    """A stage of an experiment: private names dotted, shared ones as they are, results with underscores.
+
+    A data set that has the name of a role is the checkpoint that the experiment uses in it; what is drawn from is
+    `checkpoint`.
+    """
+    published = {name: public(experiment.task, experiment.name, name) for name in results}
+    used = {role: f"{address}.checkpoint" for role, address in experiment.uses.items()}
+    if not experiment.trains:
+        used["checkpoint"] = f"{experiment.draws_from}.checkpoint"
+    renamed = {**{name: name for name in shared}, **published, **used}
     inputs = {
-        name: known[_base(name)] + name[len(_base(name)) :] for name in one.inputs() if _base(name) in known
+        name: renamed[_base(name)] + name[len(_base(name)) :]
+        for name in pipeline.inputs()
+        if _base(name) in renamed
     }
-    parameters = {name for name in one.inputs() if name.startswith("params:") and _root(name) not in PRIVATE}
-    outputs = {name: public[name] for name in one.all_outputs() if name in public}
-    return Pipeline(one, namespace=experiment.address, inputs=inputs, outputs=outputs, parameters=parameters)
-
-
-def _by_task(known: Mapping[str, Experiment]) -> dict[str, list[str]]:
-    tasks = sorted({one.task for one in known.values()}, key=list(LIFE).index)
-    return {task: [one.name for one in known.values() if one.task == task] for task in tasks}
+    parameters = {
+        name for name in pipeline.inputs() if name.startswith("params:") and _root(name) not in PRIVATE
+    }
+    outputs = {name: published[name] for name in pipeline.all_outputs() if name in published}
+    return Pipeline(
+        pipeline, namespace=experiment.address, inputs=inputs, outputs=outputs, parameters=parameters
+    )
 
 
 def _base(name: str) -> str:

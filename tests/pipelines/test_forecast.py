@@ -20,8 +20,8 @@ import xarray as xr
 import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
-from fieldcast.pipelines.reporting.nodes import rank_forecasts
 from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.tasks.forecast import rank
 
 KEYS = ["experiment", "lead_hours", "region", "variable", "score"]
 ROOT = Path(__file__).parents[2]
@@ -234,7 +234,8 @@ def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
     starts = json.loads((whole / "04_feature/starts.json").read_text())
     scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")
     for digest, rows in ((fields.attrs["digest"], True), ("0" * 12, False)):
-        table, _ = rank_forecasts(starts, fields.assign_attrs(digest=digest), 0, vae__scores=scores)
+        results = {"scores": {"vae": scores.assign(experiment="vae")}}
+        table, _ = rank(results, starts, fields.assign_attrs(digest=digest), 0)
         assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
 
 
@@ -245,7 +246,8 @@ def test_a_long_rollout_of_an_earlier_training_is_left_out(whole: Path) -> None:
     scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")
     long = pd.read_csv(whole / "07_model_output/forecast/vae/stability.csv")
     for table, shown in ((long, True), (long.assign(model="0" * 12), False)):
-        _, text = rank_forecasts(starts, fields, 0, vae__scores=scores, vae__stability=table)
+        results = {"scores": {"vae": scores.assign(experiment="vae")}, "stability": {"vae": table}}
+        _, text = rank(results, starts, fields, 0)
         assert ("long rollout" in text) is shown
 
 

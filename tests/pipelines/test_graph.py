@@ -18,7 +18,7 @@ from safetensors.torch import load
 from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.options import Limits
 from fieldcast.inference.options import Evaluation
-from fieldcast.pipelines.reporting.nodes import rank
+from fieldcast.tasks.reconstruct import rank
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "score", "value", "low", "high"]
@@ -89,7 +89,8 @@ def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> Non
     scores = pd.read_parquet(finished / "08_reporting/reconstruct/kriging/scores.parquet")
     for digest, rows in ((loaded["fields"].attrs["digest"], True), ("0" * 12, False)):
         now = loaded["fields"].assign_attrs(digest=digest)
-        table, _ = rank(loaded["observations"], now, Evaluation(), Limits(members=3), 0, kriging=scores)
+        results = {"scores": {"kriging": scores.assign(experiment="kriging")}}
+        table, _ = rank(results, loaded["observations"], now, Evaluation(), Limits(members=3), 0)
         assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
 
 

@@ -11,6 +11,7 @@ import pytest
 from fieldcast.errors import InputError
 from fieldcast.scores.multi_seed import leaderboards, over_seeds
 
+TASKS = ("reconstruct", "forecast", "sample")
 INF, NAN = float("inf"), float("nan")
 
 
@@ -86,9 +87,9 @@ def test_leaderboards_are_read_as_they_were_written(tmp_path: Path) -> None:
     (folder / "leaderboard_sample.csv").write_text("\n")  # nothing has been scored
     written.iloc[:0].to_csv(folder / "leaderboard_reconstruct.csv", index=False)
     run = str(tmp_path / "run")
-    found = leaderboards(run)
+    found = leaderboards(run, TASKS)
     assert list(found) == ["forecast"]
     pd.testing.assert_frame_equal(found["forecast"], written.assign(run=run), check_exact=True)
     for nothing in (tmp_path, folder / "leaderboard_forecast.csv", tmp_path / "missing"):
         with pytest.raises(InputError, match=f"'{nothing}' holds no leaderboard"):
-            leaderboards(str(nothing))
+            leaderboards(str(nothing), TASKS)

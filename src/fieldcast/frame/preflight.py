@@ -186,7 +186,7 @@ def commands() -> Iterator[tuple[str, str]]:
     """Yield every data set that a stage makes, with the command that makes it."""
     context = pipeline_registry.CONTEXT.get()
     env = f" --env {context.env}" if context and context.env else ""
-    for stage in (name for name in pipeline_registry.STAGES if name in pipelines):
+    for stage in (name for name in pipeline_registry.stages() if name in pipelines):
         for node in pipelines[stage].nodes:
             only = f" --namespaces {node.namespace}" if node.namespace else ""
             for output in node.outputs:

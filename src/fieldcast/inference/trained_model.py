@@ -77,7 +77,7 @@ def trained(
         raise InputError(
             f"'{experiment}' is of type File: it was made elsewhere, and there is no model to draw from; name another."
         )
-    lender = settings.get("weights")
+    lender = (settings.get("uses") or {}).get("weights")
     address = (lender or experiment).replace(".", "/")
     if address not in checkpoints:
         there = ", ".join(sorted(one.replace("/", ".") for one in checkpoints)) or "none"

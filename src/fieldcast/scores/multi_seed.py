@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import combinations
 
@@ -10,13 +10,12 @@ import pandas as pd
 
 from fieldcast.errors import InputError
 
-TASKS = ("reconstruct", "forecast", "sample")
 OF_A_RUN = ("run", "seed", "value", "low", "high")  # columns that differ from seed to seed
 OF_A_SCORE = ("experiment", "data", "variable", "score")  # of the others, those that tell no case
 
 
-def leaderboards(folder: str) -> dict[str, pd.DataFrame]:
-    """By task, those of the run with this `data_root`, as they were written; a column `run` says the folder.
+def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """The leaderboards of the run with this `data_root`, by task; a column `run` holds the folder.
 
     Raises
     ------
@@ -24,7 +23,7 @@ def leaderboards(folder: str) -> dict[str, pd.DataFrame]:
         Where there are none.
     """
     found = {}
-    for task in TASKS:
+    for task in tasks:
         file = f"{folder}/08_reporting/leaderboard_{task}.csv"
         # a run need not have all tasks; the table of one in which nothing was scored is empty
         with suppress(FileNotFoundError, NotADirectoryError, pd.errors.EmptyDataError):

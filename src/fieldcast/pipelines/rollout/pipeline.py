@@ -2,7 +2,10 @@
 
 from kedro.pipeline import Pipeline, node
 
+from fieldcast.experiments import Experiment
+from fieldcast.pipelines.names import trained
 from fieldcast.pipelines.rollout import nodes
+from fieldcast.tasks import Task
 
 INPUTS = {name: name for name in ("checkpoint", "fields", "starts", "splits")}
 PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "rollout", "limits", "device")}
@@ -10,11 +13,11 @@ FILE = {name: name for name in ("perfect_model", "starts", "fields", "splits")}
 FILE |= {name: f"params:{name}" for name in ("model", "rollout", "limits", "seed")}
 
 
-def create_pipeline(whose: str, file: bool = False) -> Pipeline:
-    """`whose`: address of the experiment whose checkpoint is drawn from; `file`: the forecasts were made elsewhere."""
-    if file:
+def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+    """Draw from the checkpoint that the experiment trained or uses; take in what was made elsewhere."""
+    if experiment.file:
         return Pipeline([node(nodes.adopt, FILE, "forecasts", name="adopt")])
-    made = INPUTS | PARAMETERS | {"fit": f"params:{whose}.fit", whose: f"params:{whose}.model"}
+    made = INPUTS | PARAMETERS | trained(experiment.draws_from)
     return Pipeline(
         [
             node(

@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.tables import nodes
-from fieldcast.scores.multi_seed import TASKS
+from fieldcast.tasks import TASKS
 
 
 def create_pipeline() -> Pipeline:

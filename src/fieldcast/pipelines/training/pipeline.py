@@ -5,7 +5,9 @@ from typing import Any
 
 from kedro.pipeline import Pipeline, node
 
+from fieldcast.experiments import Experiment
 from fieldcast.pipelines.training import nodes
+from fieldcast.tasks import Task
 
 FITTED = ["fields", "climatology", "normalisation", "splits"]
 PARAMETERS = [f"params:{name}" for name in ("model", "fit", "seed", "limits", "device")]
@@ -16,12 +18,11 @@ FIT: dict[str, tuple[Callable[..., Any], list[str]]] = {
 }
 
 
-def create_pipeline(task: str, base: bool = False) -> Pipeline:
-    """`base`: training starts from another experiment's checkpoint."""
-    if task not in FIT:
-        return Pipeline([])
-    fit, further = FIT[task]
-    inputs = [*FITTED, "state_before", *PARAMETERS, *further, *(["base"] if base else [])]
+def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+    """Train an experiment; the checkpoint in the role `base` holds the closed-form part that it starts from."""
+    fit, further = FIT[task.name]
+    base = ["base"] if "base" in experiment.uses else []
+    inputs = [*FITTED, "state_before", *PARAMETERS, *further, *base]
     return Pipeline(
         [
             node(fit, inputs, ["training_state", "checkpoint", "history"], name="fit"),

@@ -1,0 +1,19 @@
+"""What models are asked to do. Each task is one module and one record, which all stages loop over.
+
+=============  =======================================================
+`task`         `Task` and `Step`: what a stage needs to know of a task
+`reconstruct`  fields from sparse observations
+`forecast`     the states that follow
+`sample`       states drawn from nothing
+`truth`        what scoring asks of the fields and of the checkpoint
+=============  =======================================================
+"""
+
+from fieldcast.tasks.forecast import FORECAST
+from fieldcast.tasks.reconstruct import RECONSTRUCT
+from fieldcast.tasks.sample import SAMPLE
+from fieldcast.tasks.task import Step, Task
+
+__all__ = ["TASKS", "Step", "Task"]
+
+TASKS: dict[str, Task] = {task.name: task for task in (RECONSTRUCT, FORECAST, SAMPLE)}

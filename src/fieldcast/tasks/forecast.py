@@ -1,0 +1,161 @@
+"""The task `forecast`: the states that follow, and a long rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.encoding.initial_times import check_starts
+from fieldcast.encoding.options import Limits, Rollout
+from fieldcast.fields.conventions import time_varying
+from fieldcast.figures.png import Picture
+from fieldcast.inference.external_forecasts import made_elsewhere
+from fieldcast.inference.options import Drawing, File
+from fieldcast.report import Forecast, pictures
+from fieldcast.scores.examples.forecast import forecast_examples
+from fieldcast.scores.forecast import forecast_statistics
+from fieldcast.scores.leaderboard import FORECAST as LAYOUT
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.regions import WHOLE
+from fieldcast.scores.stability import stability_table
+from fieldcast.scores.statistics_table import refuse_other_draws, scored_starts, stamp
+from fieldcast.scores.summary import forecast_short_table
+from fieldcast.tasks.task import RESULTS, Results, Step, Task
+from fieldcast.tasks.truth import areas, current_origin, units
+
+
+def score(
+    forecasts: xr.Dataset, starts: dict[str, Any], checkpoint: bytes, model: dict[str, Any], options: Drawing,
+    fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
+    rollout: Rollout, limits: Limits, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
+    check_starts(starts, fields, splits, rollout, limits)
+    origin = current_origin(checkpoint, model, splits)
+    refuse_other_draws(forecasts, "forecasts", "rollout", model=origin, feed=options.feed)
+    return against_truth(forecasts, starts, fields, climatology, normalisation, seed)
+
+
+def score_file(
+    forecasts: xr.Dataset, starts: dict[str, Any], model: File, fields: xr.Dataset, splits: dict[str, Any],
+    climatology: xr.Dataset, normalisation: xr.Dataset, rollout: Rollout, limits: Limits, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
+    check_starts(starts, fields, splits, rollout, limits)
+    if not forecasts.data_vars:
+        return pd.DataFrame(), xr.Dataset()
+    refuse_other_draws(forecasts, "forecasts", "rollout", model=made_elsewhere(model, rollout))
+    return against_truth(forecasts, starts, fields, climatology, normalisation, seed)
+
+
+def against_truth(
+    forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
+    normalisation: xr.Dataset, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """The scores of forecasts from these starts by this seed, stamped, and their diagnostics."""
+    members = starts["members"]
+    refuse_other_draws(forecasts, "forecasts", "rollout", members=members, seed=seed, starts=starts["digest"])
+    scores, diagnostics = forecast_statistics(
+        forecasts,
+        fields,
+        climatology=climatology,
+        normalisation=normalisation,
+        area=areas(fields),
+        seed=seed,
+        starts=starts,
+    )
+    scores = scores.assign(model=forecasts.attrs["model"])
+    scored = scored_starts(starts, units(forecasts), members)
+    return stamp(scores, "", seed, starts["data"], scored), diagnostics
+
+
+def show(forecasts: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
+    """One forecast to look at."""
+    if not forecasts.data_vars:
+        return xr.Dataset()
+    return forecast_examples(forecasts, fields, climatology=climatology)
+
+
+def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Scores over all variables and cells, lead by lead."""
+    if scores.empty:
+        return scores
+    data, scored = scores.iloc[0][["data", "scored"]]
+    table = leaderboard({"": scores}, data, scored, seed=seed, layout=LAYOUT)
+    return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
+
+
+def rank(
+    results: Results, starts: dict[str, Any] | None, fields: xr.Dataset, seed: int
+) -> tuple[pd.DataFrame, str]:
+    """The leaderboard of the experiments that have been scored from these starts, and its summary."""
+    if starts is None:
+        return pd.DataFrame(), ""
+    scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
+    present = of_one_training(results)
+    scores = present.get("scores", {})
+    table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT)
+    return table, forecast_short_table(table, present["stability"])
+
+
+def page(
+    leaderboard: pd.DataFrame, starts: dict[str, Any] | None, results: Results
+) -> tuple[dict[str, Forecast], dict[str, Picture], dict[str, bytes], bytes, pd.DataFrame]:
+    """The page's part, its figures for it and for the disk, its animation, and the table of all long rollouts."""
+    if starts is None or leaderboard.empty:
+        return {}, {}, {}, b"", pd.DataFrame()
+    shown = Forecast(leaderboard=leaderboard, starts=starts, **of_one_training(results))
+    drawn = pictures(shown)
+    stored = {name: picture.png for name, picture in drawn.items()}
+    return {"forecast": shown}, drawn, stored, shown.animation() or b"", stability_table(shown.stability)
+
+
+def of_one_training(results: Results) -> dict[str, Any]:
+    """Results without long rollouts of other weights than those whose forecasts were scored."""
+    scored = {name: origin_of(table) for name, table in results.get("scores", {}).items()}
+    rollouts: Mapping[str, pd.DataFrame] = results.get("stability", {})
+    stability = {name: table for name, table in rollouts.items() if scored.get(name) == origin_of(table)}
+    snapshots = {name: part for name, part in results.get("snapshots", {}).items() if name in stability}
+    return {**results, "stability": stability, "snapshots": snapshots}
+
+
+def origin_of(table: pd.DataFrame) -> str:
+    """The origin of the draws that a table describes; empty in tables of earlier versions."""
+    return str(table["model"].iloc[0]) if "model" in table else ""
+
+
+SCORED = ("forecasts", "starts", "fields", "splits", "climatology", "normalisation")
+FORECAST = Task(
+    name="forecast",
+    preparation=("ingestion", "initial_times"),
+    stages=("training", "rollout", "evaluation"),
+    target="starts",
+    results=(*RESULTS, "stability", "snapshots"),
+    score=Step(
+        score,
+        data=("checkpoint", *SCORED),
+        parameters=("model", "options", "rollout", "limits", "seed"),
+        outputs=("scores", "diagnostics"),
+    ),
+    score_file=Step(
+        score_file,
+        data=SCORED,
+        parameters=("model", "rollout", "limits", "seed"),
+        outputs=("scores", "diagnostics"),
+    ),
+    show=Step(show, ("forecasts", "fields", "climatology"), (), ("examples",)),
+    headline=headline,
+    rank=Step(
+        rank, data=("results", "starts", "fields"), parameters=("seed",), outputs=("leaderboard", "summary")
+    ),
+    page=Step(
+        page,
+        data=("leaderboard", "starts", "results"),
+        parameters=(),
+        outputs=("gathered", "drawn", "figures", "animation", "stability"),
+    ),
+    summary=forecast_short_table,
+)

@@ -1,0 +1,110 @@
+"""The task `reconstruct`: fields from sparse observations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.encoding.observations import check_plan
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.figures.png import Picture
+from fieldcast.inference.options import Evaluation
+from fieldcast.report import Reconstruct, pictures
+from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.reconstruction import reconstruction_statistics
+from fieldcast.scores.statistics_table import refuse_other_draws, scored_digest, stamp
+from fieldcast.scores.summary import short_table
+from fieldcast.tasks.task import Results, Step, Task
+from fieldcast.tasks.truth import areas, current_origin
+
+
+def score(
+    reconstructions: xr.Dataset, observations: xr.Dataset, checkpoint: bytes, model: dict[str, Any],
+    fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
+    evaluation: Evaluation, sparsification: Sparsification, limits: Limits, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
+    members = limits.cap("members", evaluation.members)
+    check_plan(observations, fields, splits, sparsification, limits)
+    refuse_other_draws(
+        reconstructions,
+        "reconstructions",
+        "reconstruction",
+        members=members,
+        seed=seed,
+        observations=observations.attrs["digest"],
+        model=current_origin(checkpoint, model, splits),
+    )
+    scores, diagnostics = reconstruction_statistics(
+        reconstructions,
+        observations,
+        fields,
+        climatology=climatology,
+        normalisation=normalisation,
+        area=areas(fields),
+        seed=seed,
+    )
+    scored = scored_digest(observations, members)
+    return stamp(scores, "", seed, observations.attrs["data"], scored), diagnostics
+
+
+def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
+    """A few fields to look at."""
+    return examples(reconstructions, observations, fields)
+
+
+def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Scores over all variables at unobserved cells, for each pattern and k."""
+    data, scored = scores.iloc[0][["data", "scored"]]
+    table = leaderboard({"": scores}, data, scored, seed=seed)
+    return table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
+
+
+def rank(
+    results: Results, observations: xr.Dataset | None, fields: xr.Dataset,
+    evaluation: Evaluation, limits: Limits, seed: int,
+) -> tuple[pd.DataFrame, str]:  # fmt: skip
+    """The leaderboard of the experiments that have been scored on these observations, and its summary."""
+    if observations is None:
+        return pd.DataFrame(), ""
+    scored = scored_digest(observations, limits.cap("members", evaluation.members))
+    table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed)
+    return table, short_table(table)
+
+
+def page(
+    leaderboard: pd.DataFrame, observations: xr.Dataset | None, results: Results
+) -> tuple[dict[str, Reconstruct], dict[str, Picture], dict[str, bytes]]:
+    """The page's part, its figures for it and for the disk; empty if nothing has been scored."""
+    if observations is None or leaderboard.empty:
+        return {}, {}, {}
+    shown = Reconstruct(leaderboard=leaderboard, observations=observations, **results)
+    drawn = pictures(shown)
+    return {"reconstruct": shown}, drawn, {name: picture.png for name, picture in drawn.items()}
+
+
+RECONSTRUCT = Task(
+    name="reconstruct",
+    preparation=("ingestion", "sparsification"),
+    stages=("training", "reconstruction", "evaluation"),
+    target="observations",
+    score=Step(
+        score,
+        data=("reconstructions", "observations", "checkpoint", "fields", "splits", "climatology", "normalisation"),
+        parameters=("model", "evaluation", "sparsification", "limits", "seed"),
+        outputs=("scores", "diagnostics"),
+    ),
+    show=Step(show, ("reconstructions", "observations", "fields"), (), ("examples",)),
+    headline=headline,
+    rank=Step(
+        rank,
+        data=("results", "observations", "fields"),
+        parameters=("evaluation", "limits", "seed"),
+        outputs=("leaderboard", "summary"),
+    ),
+    page=Step(page, ("leaderboard", "observations", "results"), (), ("gathered", "drawn", "figures")),
+    summary=short_table,
+)  # fmt: skip

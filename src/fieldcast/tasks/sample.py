@@ -1,0 +1,116 @@
+"""The task `sample`: states drawn from nothing, scored against the test split as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.encoding.options import Limits
+from fieldcast.figures.png import Picture
+from fieldcast.inference.feature_extractor import load_features
+from fieldcast.inference.options import Sampling
+from fieldcast.inference.sample_sets import compare
+from fieldcast.report import Sample, pictures
+from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
+from fieldcast.scores.leaderboard import sample_leaderboard
+from fieldcast.scores.sample import sample_statistics
+from fieldcast.scores.sample_summary import sample_short_table
+from fieldcast.scores.statistics_table import refuse_other_draws, scored_samples, stamp
+from fieldcast.tasks.task import RESULTS, Results, Step, Task
+from fieldcast.tasks.truth import current_origin, scored_period
+
+
+def score(
+    samples: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, checkpoint: bytes,
+    model: dict[str, Any], fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
+    extractor: bytes, sampling: Sampling, limits: Limits, seed: int,
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
+    """Scores under the digest of what was scored, diagnostics; real and nearest training states to look at."""
+    data, numbers = fields.attrs["digest"], sampling.capped(limits)
+    origin = current_origin(checkpoint, model, splits)
+    for drawn in (samples, latents):
+        if drawn is not None:
+            refuse_other_draws(drawn, "samples", "sampling", **numbers, seed=seed, model=origin, data=data)
+    sets = compare(samples, fields, normalisation, splits, extractor, seed)
+    scores, diagnostics = sample_statistics(
+        samples,
+        sets.real,
+        densities,
+        xr.Dataset() if latents is None else latents,
+        features=sets.features,
+        states=sets.states,
+        extractor=sets.known,
+        noise=sets.noise,
+        seed=seed,
+    )
+    scored = scored_samples(
+        data, **numbers, features=sets.known["weights"], test=scored_period(fields, splits)
+    )
+    diagnostics = diagnostics.assign_attrs(treatment=samples.attrs["treatment"])
+    # -1, of a sample that is not finite, becomes the first
+    nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
+    shown = sample_examples(samples, sets.real, nearest)
+    return stamp(scores, "", seed, data, scored), diagnostics, shown
+
+
+def show(pictures: xr.Dataset, shown: xr.Dataset) -> xr.Dataset:
+    """A few states to look at."""
+    return with_pictures(shown, pictures)
+
+
+def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """All scores."""
+    return scores
+
+
+def rank(
+    results: Results, extractor: bytes | None, fields: xr.Dataset, splits: dict[str, Any],
+    sampling: Sampling, limits: Limits,
+) -> tuple[pd.DataFrame, str]:  # fmt: skip
+    """The leaderboard of the experiments whose samples have been scored in these features, and its summary."""
+    if extractor is None:
+        return pd.DataFrame(), ""
+    data, weights = fields.attrs["digest"], load_features(extractor).known["weights"]
+    scored = scored_samples(
+        data, **sampling.capped(limits), features=weights, test=scored_period(fields, splits)
+    )
+    table = sample_leaderboard(results.get("scores", {}), data, scored)
+    return table, sample_short_table(table, results.get("diagnostics", {}))
+
+
+def page(
+    leaderboard: pd.DataFrame, results: Results
+) -> tuple[dict[str, Sample], dict[str, Picture], dict[str, bytes]]:
+    """The page's part, its figures for it and for the disk; empty if nothing has been scored."""
+    if leaderboard.empty:
+        return {}, {}, {}
+    shown = Sample(leaderboard=leaderboard, **results)
+    drawn = pictures(shown)
+    return {"sample": shown}, drawn, {name: picture.png for name, picture in drawn.items()}
+
+
+SAMPLE = Task(
+    name="sample",
+    preparation=("ingestion", "features"),
+    stages=("training", "sampling", "evaluation"),
+    target="extractor",
+    results=(*RESULTS, "latents"),
+    score=Step(
+        score,
+        data=("samples", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor"),
+        parameters=("model", "sampling", "limits", "seed"),
+        outputs=("scores", "diagnostics", "shown"),
+    ),
+    show=Step(show, ("pictures", "shown"), (), ("examples",)),
+    headline=headline,
+    rank=Step(
+        rank,
+        data=("results", "extractor", "fields", "splits"),
+        parameters=("sampling", "limits"),
+        outputs=("leaderboard", "summary"),
+    ),
+    page=Step(page, ("leaderboard", "results"), (), ("gathered", "drawn", "figures")),
+    summary=sample_short_table,
+)  # fmt: skip

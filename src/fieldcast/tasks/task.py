@@ -1,0 +1,82 @@
+"""A task: what it prepares, trains, draws and scores, and how its results are ranked and shown.
+
+A record of data and plain functions. Stages loop over the tasks and never ask for one by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+RESULTS = ("scores", "diagnostics", "examples", "history", "costs")  # of an experiment of any task
+
+
+@dataclass(frozen=True)
+class Step:
+    """A function that a stage runs as a node.
+
+    Each name in `data` is a data set and the argument that takes it, each in `parameters` a parameter and its
+    argument; `outputs` are data sets in the order of the function's results.
+    """
+
+    function: Callable[..., Any]
+    data: tuple[str, ...]
+    parameters: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Data sets and parameters, `params:` in front of the latter, by argument."""
+        return {name: name for name in self.data} | {name: f"params:{name}" for name in self.parameters}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing that models are asked to do.
+
+    Parameters
+    ----------
+    name
+        First part of the address of its experiments, `<name>.<experiment>`; without underscores.
+    preparation
+        Stages that run once for all experiments.
+    stages
+        Stages that run once for each experiment, from training to evaluation.
+    target
+        Data set of the preparation that draws are scored on; missing until the task has run.
+    results
+        Data sets of an experiment that ranking and page read.
+    score
+        Draws and truth -> scores, diagnostics.
+    show
+        A few draws beside the truth -> examples.
+    headline
+        Scores of one experiment and the seed of the run -> the rows that its run in MLflow shows.
+    rank
+        Results of all experiments -> leaderboard, summary.
+    page
+        Leaderboard and results -> what the report shows, its figures for the page and for the disk, further files.
+    summary
+        A leaderboard, of one run or over several seeds, as the few lines that a run ends with.
+    score_file
+        As `score`, for draws that were made elsewhere; None where the task takes none.
+    """
+
+    name: str
+    preparation: tuple[str, ...]
+    stages: tuple[str, ...]
+    target: str
+    score: Step
+    show: Step
+    headline: Callable[[pd.DataFrame, int], pd.DataFrame]
+    rank: Step
+    page: Step
+    summary: Callable[[pd.DataFrame], str]
+    results: tuple[str, ...] = RESULTS
+    score_file: Step | None = None
+
+
+Results = Mapping[str, Any]  # {part: {experiment: value}}, and "experiments": all names
