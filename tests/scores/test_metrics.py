@@ -16,10 +16,9 @@ from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.metrics import METRICS, Legend, Metric, skill, unbiased_spread_skill_ratio, unchanged
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric
-from fieldcast.scores.sample_summary import sample_short_table
 from fieldcast.scores.statistics import POWER, cell_statistics, ranks
 from fieldcast.scores.statistics_table import stamp
-from fieldcast.scores.summary import short_table
+from fieldcast.scores.summary import reconstruct_summary, sample_summary
 
 
 def test_every_statistic_that_a_metric_needs_exists() -> None:
@@ -66,7 +65,7 @@ def test_a_new_record_stands_in_leaderboard_summary_report_and_guide(
     board = leaderboard({"mine": table}, "d", "s")
     values = board.set_index(["score", "variable", "cells", "k"])["value"]
     np.testing.assert_allclose(values["mse"], values["rmse"] ** 2)
-    assert "MSE (lower is better)" in short_table(board)
+    assert "MSE (lower is better)" in reconstruct_summary(board)
     assert ">mse<" in wide_table(Board(board))
     assert ("MSE", "the mean squared error. Lower is better.") in guide(["reconstruct"])
     assert unit_of("mse", "K") == "(K)^2"
@@ -77,7 +76,7 @@ def test_a_new_record_of_samples_stands_in_summary_report_and_guide(monkeypatch:
     monkeypatch.setitem(SAMPLE_METRICS, "auc", record)
     row = {"experiment": "mine", "seed": 0, "data": "d", "score": "auc", "value": 0.75}
     board = pd.DataFrame([row | {"low": np.nan, "high": np.nan}])
-    lines = sample_short_table(board).splitlines()
+    lines = sample_summary(board).splitlines()
     assert lines[1] == "higher is better: AUC"
     assert [line.split() for line in lines[-2:]] == [["AUC"], ["mine", "0.75"]]
     assert ">auc<" in wide_sample_table(SampleBoard(board))

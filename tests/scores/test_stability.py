@@ -102,18 +102,18 @@ def test_horizons_are_counted_in_steps() -> None:
     assert found["below_one"].tolist() == [4, 1, 2, 2]
     np.testing.assert_array_equal(found["passes_climatology"], [np.nan, 4, 3, np.nan])
     np.testing.assert_array_equal(found["blow_up"], [np.nan, np.nan, 3, np.nan])
-    np.testing.assert_array_equal(found["wild"], [np.nan, np.nan, 3, np.nan])
+    np.testing.assert_array_equal(found["diverged"], [np.nan, np.nan, 3, np.nan])
     assert found["steps"].tolist() == [4, 5, 4, 4]
     assert found["std"].tolist() == [0.5] * 4
 
 
-def test_a_run_that_grows_by_a_tenth_a_step_is_wild_long_before_it_is_not_finite() -> None:
+def test_a_run_that_grows_by_a_tenth_a_step_diverges_long_before_it_is_not_finite() -> None:
     """1.1^11 = 2.85, 1.1^12 = 3.14: by its spread, or by a mean that all members share."""
     steady = run([1.0] * 500, finite=501).assign(std=1.0, mean=0.0)
     size = 1.1 ** steady["step"]
     runs = {"spread": steady.assign(std=size), "offset": steady.assign(std=0.0, mean=-size), "steady": steady}
     found = stability_horizons(runs).set_index("experiment")
-    np.testing.assert_array_equal(found["wild"], [12, 12, np.nan])
+    np.testing.assert_array_equal(found["diverged"], [12, 12, np.nan])
     assert found["blow_up"].isna().all()
 
 

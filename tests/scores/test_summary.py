@@ -3,8 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import xarray as xr
 
-from fieldcast.scores.sample_summary import sample_short_table
-from fieldcast.scores.summary import forecast_short_table, short_table
+from fieldcast.scores.summary import forecast_summary, reconstruct_summary, sample_summary
 
 
 def row(experiment: str, k: float, score: str, *numbers: float, **other: str) -> dict:
@@ -32,7 +31,7 @@ def test_the_table_reads_as_written() -> None:
             row("oi", 0.1, "crps", 9.0, 9.0, 9.0, variable="z"),
         ]
     )
-    assert [line.rstrip() for line in short_table(board).splitlines()] == [
+    assert [line.rstrip() for line in reconstruct_summary(board).splitlines()] == [
         "Unobserved cells, all variables, pattern random; anomaly standard deviations",
         "",
         "fair CRPS (lower is better)",
@@ -57,7 +56,7 @@ def test_the_table_reads_as_written() -> None:
 
 def test_nothing_scored_is_said() -> None:
     empty = pd.DataFrame(columns=["experiment", "pattern", "k", "cells", "variable", "score", "value"])
-    assert short_table(empty) == "No experiment has been scored yet."
+    assert reconstruct_summary(empty) == "No experiment has been scored yet."
 
 
 def forecast_row(experiment: str, days: float, score: str, *numbers: float, **other: str) -> dict:
@@ -84,7 +83,7 @@ def test_forecasts_are_shown_by_lead() -> None:
             forecast_row("persistence", 1, "ssr", float("nan"), 9.0, 9.0),
         ]
     )
-    assert [line.rstrip() for line in forecast_short_table(board).splitlines()] == [
+    assert [line.rstrip() for line in forecast_summary(board).splitlines()] == [
         "Forecasts, all variables, globe; anomaly standard deviations",
         "",
         "fair CRPS (lower is better)",
@@ -109,8 +108,8 @@ def test_forecasts_are_shown_by_lead() -> None:
         "mine           -0.250 (-0.300, -0.125)*",
     ]
     hourly = board.assign(lead_hours=board["lead_hours"] / 8, region="domain")
-    assert "0.375 d" in forecast_short_table(hourly)
-    assert forecast_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+    assert "0.375 d" in forecast_summary(hourly)
+    assert forecast_summary(board.iloc[:0]) == "No experiment has been scored yet."
 
 
 def test_the_end_of_skill_stands_in_a_sentence() -> None:
@@ -127,8 +126,8 @@ def test_the_end_of_skill_stands_in_a_sentence() -> None:
         for score in ("crps", "skill")
     ]
     said = "skill over the climatological ensemble, by CRPS, ends after (days): far > 3, near 2.0, none 0.0"
-    assert forecast_short_table(pd.DataFrame(rows)).splitlines()[-2:] == ["", said]
-    assert said not in forecast_short_table(pd.DataFrame(rows).drop(columns="seed"))
+    assert forecast_summary(pd.DataFrame(rows)).splitlines()[-2:] == ["", said]
+    assert said not in forecast_summary(pd.DataFrame(rows).drop(columns="seed"))
 
 
 def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
@@ -143,7 +142,7 @@ def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
             row("corrected_interpolation", 0.5, "crps_minus_oi", 0.0001, -0.0002, 0.0004),
         ]
     )
-    lines = short_table(board).splitlines()
+    lines = reconstruct_summary(board).splitlines()
     assert lines[7:] == [
         "CRPS minus that of optimal interpolation (95 % interval of the paired difference; * it leaves out 0)",
         "k                                               1 %                       2 %                       5 %",
@@ -153,7 +152,7 @@ def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
     ]
     assert max(len(line) for line in lines) <= 110
     few = board.assign(low=float("nan"), high=float("nan"))  # times too few for an interval
-    assert short_table(few).splitlines()[7:] == [
+    assert reconstruct_summary(few).splitlines()[7:] == [
         "CRPS minus that of optimal interpolation",
         "k                              1 %      2 %      5 %     10 %     20 %     50 %",
         "corrected_interpolation    -0.010   -0.020   -0.050   -0.100   -0.200   +0.000",
@@ -173,13 +172,13 @@ def test_long_rollouts_stand_below_the_forecasts() -> None:
     lost = steps.assign(
         std=[1, 10, 2e5, float("inf")], finite=[True] * 3 + [False], mse=[0.5, 9, 9, float("inf")]
     )
-    lines = forecast_short_table(board, {"vae": lost, "lim": steady, "not scored": steady}).splitlines()
+    lines = forecast_summary(board, {"vae": lost, "lim": steady, "not scored": steady}).splitlines()
     assert lines[-7:] == [
         "",
-        "long rollout (MSE of the mean: last step below 1, first as large as that of the climatology; wild: first step",
-        "at which anomalies have a root mean square above 3; blew up: at which one is not finite; std, 1 is",
-        "right, and power at short waves over the truth's: at the last finite step)",
-        "            steps  MSE < 1 to    as clim.        wild     blew up         std       waves",
+        "long rollout (MSE of the mean: last step below 1, first as large as that of the climatology; diverged: first",
+        "step with a root mean square of anomalies above 3; blew up: first step that is not finite;",
+        "std, ideally 1, and power at short waves over the truth's: at the last finite step)",
+        "            steps  MSE < 1 to    as clim.    diverged     blew up         std       waves",
         "lim             4           1                                            1.00        0.25",
         "vae             4           1           2           2           4       2e+05        0.25",
     ]
@@ -209,7 +208,7 @@ def test_samples_have_a_line_each() -> None:
             for seed, sign in ((0, 1), (1, -1))  # the mean of seeds is shown
         ]
     )
-    assert sample_short_table(board, {}).splitlines() == [
+    assert sample_summary(board, {}).splitlines() == [
         "Samples beside test states",
         "lower is better: FID, KID, bits/dim, test MSE; 0.5 is best: C2ST; higher is better: ELBO [nats], IWAE [nats]",
         "",
@@ -220,9 +219,9 @@ def test_samples_have_a_line_each() -> None:
         "broken                inf       inf     1.000",
         "autodecoder                                                                     0.119",
     ]
-    assert "(real states)" not in sample_short_table(board[~board["score"].str.endswith("_floor")])
-    assert sample_short_table(board[board["score"] == "test_loss"]).splitlines()[-1].startswith("vae")
-    assert sample_short_table(board.iloc[:0]) == "No experiment has been scored yet."
+    assert "(real states)" not in sample_summary(board[~board["score"].str.endswith("_floor")])
+    assert sample_summary(board[board["score"] == "test_loss"]).splitlines()[-1].startswith("vae")
+    assert sample_summary(board.iloc[:0]) == "No experiment has been scored yet."
 
 
 def over(seeds: int, value: float, sd: float, **of: object) -> dict:
@@ -241,7 +240,7 @@ def test_over_seeds_a_value_has_its_deviation() -> None:
             over(0, nan, nan, experiment="mine", k=0.1, score="rmse", **where),
         ]
     )
-    assert short_table(board).splitlines()[1:] == [
+    assert reconstruct_summary(board).splitlines()[1:] == [
         "mean ± standard deviation; seeds: 1 to 3",
         "",
         "fair CRPS (lower is better)",
@@ -264,7 +263,7 @@ def test_columns_that_do_not_fit_stand_below() -> None:
             for score, value in values.items()
         ]
     )
-    assert sample_short_table(board).splitlines()[2:] == [
+    assert sample_summary(board).splitlines()[2:] == [
         "mean ± standard deviation; seeds: 2",
         "",
         "                                                 FID             KID            C2ST",
@@ -296,7 +295,7 @@ def test_the_table_of_samples_says_what_its_scores_are_of() -> None:
         "elsewhere": {"treatment": "threshold", "K": 9, "fid_ceiling": 1e9, "samples": 8, "real": 8},
     }
     diagnostics = {name: xr.Dataset(attrs=attrs) for name, attrs in known.items()}
-    assert sample_short_table(board, diagnostics).splitlines()[2:] == [
+    assert sample_summary(board, diagnostics).splitlines()[2:] == [
         "1000 samples against 10000 test states; IWAE with K = 500",
         "",
         "                        sees          FID         ELBO         IWAE",
@@ -307,7 +306,7 @@ def test_the_table_of_samples_says_what_its_scores_are_of() -> None:
         "ddpm               symmetric            5",
     ]
     fields = {"ddpm": xr.Dataset(attrs={"treatment": "standardised", **sizes, "real": 300})}
-    assert sample_short_table(board, fields).splitlines()[2:5] == [
+    assert sample_summary(board, fields).splitlines()[2:5] == [
         "1000 samples against 300 test states",
         "",
         "                      FID      ELBO      IWAE",

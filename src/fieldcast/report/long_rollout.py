@@ -10,7 +10,7 @@ import pandas as pd
 from fieldcast.figures.png import Picture
 from fieldcast.report.forecast_results import Results
 from fieldcast.report.html import Cell, Markup, join, missing, paragraph, picture, significant, table, tag
-from fieldcast.scores.stability import WILD, stability_horizons
+from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 
 CURVES = (
     "Anomaly standard deviations over all cells, variables, members and starts. A forecast that has forgotten its "
@@ -27,7 +27,7 @@ SIZE = (
     f"{POWER[0]:g} to {POWER[1]:g} times the truth’s."
 )
 HEAD = (
-    *("experiment", "MSE below 1 until step", "passes the climatology at step", "wild at step"),
+    *("experiment", "MSE below 1 until step", "passes the climatology at step", "diverged at step"),
     *("blew up at step", "standard deviation at the end", "mean at the end", "power at short waves / truth"),
 )
 
@@ -48,20 +48,24 @@ def long_rollout(results: Results, figures: Mapping[str, Picture]) -> Markup:
 
 
 def fates(found: pd.DataFrame) -> Markup:
-    """Which experiments blew up or went wild, and when; which others lack the variance or the power of weather."""
+    """Which experiments blew up or diverged, and when; which others lack the variance or the power of weather."""
     lost = found["blow_up"].notna()
-    wild = found["wild"].notna() & ~lost
+    diverged = found["diverged"].notna() & ~lost
     told = [
         join([f"{words}: ", join(those(found[chosen], column), ", "), ". "])
         for words, column, chosen in (
             ("Blew up", "blow_up", lost),
-            (f"Wild, finite anomalies with a root mean square above {WILD:g} (weather has 1)", "wild", wild),
+            (
+                f"Diverged, finite anomalies with a root mean square above {DIVERGED_RMS:g} (weather has 1)",
+                "diverged",
+                diverged,
+            ),
         )
         if chosen.any()
     ]
-    finite = found[~lost & ~wild]
+    finite = found[~lost & ~diverged]
     which = f"The other {len(finite)}" if told else f"All {len(finite)} experiments"
-    steady = f"{which} stayed finite and below {WILD:g} over {int(found['steps'].max())} steps."
+    steady = f"{which} stayed finite and below {DIVERGED_RMS:g} over {int(found['steps'].max())} steps."
     kept = finite["std"].between(*STD) & finite["spectrum_ratio"].between(*POWER)
     gone = [tag("code", name) for name in finite.loc[~kept, "experiment"]]
     return paragraph(*told, steady, *([" Of these, ", join(gone, ", "), SIZE] if gone else []))
@@ -80,7 +84,7 @@ def steps_table(found: pd.DataFrame) -> Markup:
     rows = [
         [
             Cell(tag("code", one.experiment)),
-            *(step(value) for value in (one.below_one, one.passes_climatology, one.wild, one.blow_up)),
+            *(step(value) for value in (one.below_one, one.passes_climatology, one.diverged, one.blow_up)),
             *(Cell(of_any_size(value), value) for value in (one.std, one.mean, one.spectrum_ratio)),
         ]
         for one in found.itertuples()

@@ -22,7 +22,7 @@
 `leaderboard`            scores, intervals, paired comparisons of many experiments, from stored tables
 `multi_seed`             leaderboards of runs with different seeds, as mean and standard deviation
 `equal_cost`             forecasts with as many members as the same time allows
-`summary`                the few lines that a run ends with; `sample_summary`
+`summary`                the few lines that a run ends with, in tables of `text_table`
 `training_log`           the history of a training or of a tuning
 =======================  =================================================================================
 

@@ -21,15 +21,13 @@ class Layout:
 
     @property
     def reference(self) -> str:
-        """The experiment that the CRPS of the others is compared with."""
-        differences = (metric for metric in self.metrics.values() if metric.function is difference)
-        return next(metric.reference for metric in differences if isinstance(metric, Comparison))
+        """The experiment whose CRPS is subtracted from that of the others."""
+        return next(metric.reference for metric in self.comparisons if metric.function is difference)
 
     @property
-    def summary(self) -> list[str]:
-        """The scores that a run prints at its end, in order."""
-        listed = [name for name, metric in self.metrics.items() if metric.summary]
-        return sorted(listed, key=lambda name: self.metrics[name].summary)
+    def comparisons(self) -> list[Comparison]:
+        """The scores that are relative to a reference."""
+        return [metric for metric in self.metrics.values() if isinstance(metric, Comparison)]
 
 
 RECONSTRUCT = Layout("reconstruct", by=("pattern", "k", "cells"))

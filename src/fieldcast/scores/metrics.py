@@ -7,7 +7,7 @@ report and guide read `METRICS` in its order: a new score is a record here, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,6 +94,11 @@ class Comparison(Metric):
 
     reference: str = ""
     includes_reference: bool = False
+
+
+def in_summary(scores: Mapping[str, Legend]) -> list[str]:
+    """Names of the scores that a run prints at its end, in order."""
+    return sorted((name for name in scores if scores[name].summary), key=lambda name: scores[name].summary)
 
 
 def unchanged(mean: Means) -> Means:

@@ -1,5 +1,4 @@
-"""A long rollout step by step: whether it stays finite, keeps its mean, spread and structure, and until when it
-knows more than the climatology."""
+"""Statistics of a long rollout step by step: finite or not, mean, spread, structure, error against climatology."""
 
 from __future__ import annotations
 
@@ -12,10 +11,10 @@ from jaxtyping import Float, Int
 from fieldcast.scores.spectra import NEGLIGIBLE, zonal_spectrum
 
 COLUMNS = ("step", "mean", "std", "max_abs", "spectrum_ratio", "finite")
-WILD = 3.0  # root mean square of anomalies that no weather has: its own is 1
+DIVERGED_RMS = 3.0  # root mean square of standardised anomalies; that of weather is 1
 
 
-@np.errstate(invalid="ignore", over="ignore")  # it may have blown up
+@np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
 def step_statistics(
     x: Float[np.ndarray, "start member variable latitude longitude"],
     truth: Float[np.ndarray, "start variable latitude longitude"] | None,
@@ -24,7 +23,7 @@ def step_statistics(
     reference: Float[np.ndarray, " wavenumber"] | None = None,
     wraps: bool = True,
 ) -> dict[str, float | bool]:
-    """One step of standardised anomalies x; cells of area 0 do not exist and may hold anything.
+    """Statistics of one step of standardised anomalies x; cells of area 0 do not exist and may hold anything.
 
     mean and std: area-weighted, over members, starts and variables; of the climatology 0, of weather 1.
     max_abs: the largest |x|. spectrum_ratio: power of members over that of the truth at the shortest third of
@@ -34,32 +33,34 @@ def step_statistics(
     without truth.
     """
     exists = area > 0
-    # values are looked at in float64: squares of what is about to blow up overflow in float32
+    # float64: squares of values that are about to blow up overflow in float32
     x = np.where(exists, x, 0.0).astype(float)
     finite = bool(np.isfinite(x).all())
-    found: dict[str, float | bool] = dict.fromkeys(("std", "max_abs", "spectrum_ratio", "mse"), float("inf"))
-    found |= {"mean": float("nan"), "finite": finite, "mse_climatology": float("nan")}
+    statistics: dict[str, float | bool] = dict.fromkeys(
+        ("std", "max_abs", "spectrum_ratio", "mse"), float("inf")
+    )
+    statistics |= {"mean": float("nan"), "finite": finite, "mse_climatology": float("nan")}
     if finite:
         mean = float(area_mean(x, area))
         deviation = float(np.sqrt(area_mean((x - mean) ** 2, area)))
-        found |= {"mean": mean, "std": deviation, "max_abs": float(np.abs(x).max())}
+        statistics |= {"mean": mean, "std": deviation, "max_abs": float(np.abs(x).max())}
         power = reference if truth is None else zonal_power(np.where(exists, truth, 0.0), area, wraps)
-        found["spectrum_ratio"] = short_waves(zonal_power(x, area, wraps), power)
+        statistics["spectrum_ratio"] = short_waves(zonal_power(x, area, wraps), power)
     if truth is None:
-        found["mse"] = float("nan")
+        statistics["mse"] = float("nan")
     else:
         y = np.where(exists, truth, 0.0).astype(float)
-        found["mse_climatology"] = float(area_mean(y**2, area))
+        statistics["mse_climatology"] = float(area_mean(y**2, area))
         if finite:
-            found["mse"] = float(area_mean((x.mean(1) - y) ** 2, area))
+            statistics["mse"] = float(area_mean((x.mean(1) - y) ** 2, area))
     order = ("mean", "std", "max_abs", "spectrum_ratio", "finite", "mse", "mse_climatology")
-    return {name: found[name] for name in order}
+    return {name: statistics[name] for name in order}
 
 
 def area_mean(
     x: Float[np.ndarray, "*batch latitude longitude"], area: Float[np.ndarray, "latitude longitude"]
 ) -> float:
-    """Over everything, weighted by area."""
+    """Area-weighted mean over all axes, in one sum."""
     return float((x * (area / area.sum())).sum() * area.size / x.size)
 
 
@@ -68,8 +69,8 @@ def zonal_power(
     area: Float[np.ndarray, "latitude longitude"],
     wraps: bool = True,
 ) -> Float[np.ndarray, " wavenumber"]:
-    """Power along longitude, the sum over variables, averaged over all else; rows weighted by area, those with a
-    missing cell left out. NaN where there is no other row."""
+    """Zonal power, the sum over variables, averaged over all other axes; latitudes weighted by area, without those
+    that have a missing cell. NaN where no latitude is complete."""
     complete = (area > 0).all(1)
     if not complete.any():
         return np.full(x.shape[-1] // 2 + 1, np.nan)
@@ -106,39 +107,39 @@ def stability_table(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """What the long run of each experiment comes to, one row each.
+    """Outcome of the long rollout of each experiment, one row each.
 
-    experiment; steps: how many were taken; wild: the first at which the root mean square of the members,
-    sqrt(mean^2 + std^2), is above WILD (NaN: none); blow_up: the first that is not finite (NaN: none);
+    experiment; steps: how many were taken; diverged: the first at which the root mean square of the members,
+    sqrt(mean^2 + std^2), is above DIVERGED_RMS (NaN: none); blow_up: the first that is not finite (NaN: none);
     below_one: "MSE below 1 until step", the last before the mean squared error first reaches 1;
     passes_climatology: the first at which it is at least the climatology's of that step (NaN: none); mean, std,
     spectrum_ratio: of the last finite step.
     """
-    found = []
+    outcomes = []
     for name, table in stability.items():
         if table is None or not len(table):
             continue
-        own = table.sort_values("step")
-        finite = own["finite"].astype(bool)
-        last = own[finite].iloc[-1] if finite.any() else own.iloc[0]
+        steps = table.sort_values("step")
+        finite = steps["finite"].astype(bool)
+        last = steps[finite].iloc[-1] if finite.any() else steps.iloc[0]
         ends = {column: float(last[column]) for column in ("mean", "std", "spectrum_ratio")}
-        climatology = own["mse_climatology"] if "mse_climatology" in own else pd.Series(1.0, own.index)
-        size = np.hypot(own["mean"], own["std"])
-        scored = own[own["mse"].notna()]
+        climatology = steps["mse_climatology"] if "mse_climatology" in steps else pd.Series(1.0, steps.index)
+        size = np.hypot(steps["mean"], steps["std"])
+        scored = steps[steps["mse"].notna()]
         above_one = first_step(scored, scored["mse"] >= 1)
-        found.append(
+        outcomes.append(
             {
                 "experiment": name,
-                "steps": int(own["step"].iloc[-1]),
-                "wild": first_step(own, ~finite | (size > WILD)),
-                "blow_up": first_step(own, ~finite),
+                "steps": int(steps["step"].iloc[-1]),
+                "diverged": first_step(steps, ~finite | (size > DIVERGED_RMS)),
+                "blow_up": first_step(steps, ~finite),
                 "below_one": last_step(scored) if np.isnan(above_one) else above_one - 1,
                 "passes_climatology": first_step(scored, scored["mse"] >= climatology.loc[scored.index]),
                 **ends,
             }
         )
-    horizons = ["wild", "blow_up", "below_one", "passes_climatology"]
-    return pd.DataFrame(found, columns=["experiment", "steps", *horizons, "mean", "std", "spectrum_ratio"])
+    horizons = ["diverged", "blow_up", "below_one", "passes_climatology"]
+    return pd.DataFrame(outcomes, columns=["experiment", "steps", *horizons, "mean", "std", "spectrum_ratio"])
 
 
 def first_step(table: pd.DataFrame, where: pd.Series) -> float:
@@ -147,5 +148,5 @@ def first_step(table: pd.DataFrame, where: pd.Series) -> float:
 
 
 def last_step(table: pd.DataFrame) -> float:
-    """NaN of an empty table."""
+    """The last step; NaN for an empty table."""
     return float(table["step"].iloc[-1]) if len(table) else float("nan")

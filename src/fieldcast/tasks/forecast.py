@@ -22,7 +22,7 @@ from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import refuse_other_draws, scored_starts, stamp
-from fieldcast.scores.summary import forecast_short_table
+from fieldcast.scores.summary import forecast_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import areas, current_origin, units
 
@@ -98,7 +98,7 @@ def rank(
     present = of_one_training(results)
     scores = present.get("scores", {})
     table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT)
-    return table, forecast_short_table(table, present["stability"])
+    return table, forecast_summary(table, present["stability"])
 
 
 def page(
@@ -157,5 +157,5 @@ FORECAST = Task(
         parameters=(),
         outputs=("gathered", "drawn", "figures", "animation", "stability"),
     ),
-    summary=forecast_short_table,
+    summary=forecast_summary,
 )

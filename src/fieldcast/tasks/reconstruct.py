@@ -16,7 +16,7 @@ from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import refuse_other_draws, scored_digest, stamp
-from fieldcast.scores.summary import short_table
+from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.task import Results, Step, Task
 from fieldcast.tasks.truth import areas, current_origin
 
@@ -72,7 +72,7 @@ def rank(
         return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
     table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed)
-    return table, short_table(table)
+    return table, reconstruct_summary(table)
 
 
 def page(
@@ -106,5 +106,5 @@ RECONSTRUCT = Task(
         outputs=("leaderboard", "summary"),
     ),
     page=Step(page, ("leaderboard", "observations", "results"), (), ("gathered", "drawn", "figures")),
-    summary=short_table,
+    summary=reconstruct_summary,
 )  # fmt: skip

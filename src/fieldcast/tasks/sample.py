@@ -16,8 +16,8 @@ from fieldcast.report import Sample, pictures
 from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
-from fieldcast.scores.sample_summary import sample_short_table
 from fieldcast.scores.statistics_table import refuse_other_draws, scored_samples, stamp
+from fieldcast.scores.summary import sample_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import current_origin, scored_period
 
@@ -77,7 +77,7 @@ def rank(
         data, **sampling.capped(limits), features=weights, test=scored_period(fields, splits)
     )
     table = sample_leaderboard(results.get("scores", {}), data, scored)
-    return table, sample_short_table(table, results.get("diagnostics", {}))
+    return table, sample_summary(table, results.get("diagnostics", {}))
 
 
 def page(
@@ -112,5 +112,5 @@ SAMPLE = Task(
         outputs=("leaderboard", "summary"),
     ),
     page=Step(page, ("leaderboard", "results"), (), ("gathered", "drawn", "figures")),
-    summary=sample_short_table,
+    summary=sample_summary,
 )  # fmt: skip
