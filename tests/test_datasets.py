@@ -434,6 +434,18 @@ def test_previews_of_tables_and_json(tmp_path: Path) -> None:
     assert saved.preview() == '{"a": 1}'
 
 
+def test_a_preview_may_show_chosen_rows_in_order(tmp_path: Path) -> None:
+    table = TableDataset(filepath=str(tmp_path / "a.csv"))
+    table.save(
+        pd.DataFrame(
+            {"score": ["rmse", "crps", "crps", "crps"], "k": [0.1, 0.1, 0.5, 0.1], "v": [0, 3, 2, 1]}
+        )
+    )
+    preview = table.preview(where={"score": ["crps"], "k": [0.1], "region": ["globe"]}, sort="v")
+    assert preview["data"] == [["crps", 0.1, 1], ["crps", 0.1, 3]]
+    assert table.preview(nrows=2, sort="absent")["data"] == [["rmse", 0.1, 0], ["crps", 0.1, 3]]
+
+
 def test_all_pictures_of_a_folder_stand_on_one_sheet(tmp_path: Path) -> None:
     stored = PicturesDataset(path=str(tmp_path / "figures"))
     colours = {"c": (0, 0, 255), "a": (255, 0, 0), "b": (0, 255, 0)}

@@ -8,7 +8,7 @@ import io
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -225,6 +225,16 @@ class TableDataset(FileDataset):
     def _substitute(self) -> pd.DataFrame:
         return pd.DataFrame()
 
-    def preview(self, nrows: int = 20) -> TablePreview:
-        """Show the first rows in kedro-viz."""
-        return TablePreview(json.loads(self.load().head(nrows).to_json(orient="split", date_format="iso")))
+    def preview(
+        self, nrows: int = 20, where: Mapping[str, Sequence[Any]] | None = None, sort: str | None = None
+    ) -> TablePreview:
+        """Show the first rows in kedro-viz.
+
+        where: show only rows with one of these values in a column; sort: order rows by this column. Columns that the
+        table lacks are ignored, so that one catalog pattern serves tables of several layouts.
+        """
+        table = self.load()
+        for column, values in (where or {}).items():
+            table = table[table[column].isin(values)] if column in table else table
+        table = table.sort_values(sort) if sort in table else table
+        return TablePreview(json.loads(table.head(nrows).to_json(orient="split", date_format="iso")))
