@@ -18,10 +18,10 @@ from fieldcast.datasets import DamagedError, JSONDataset, TableDataset, ZarrData
 def weather() -> xr.Dataset:
     z = np.random.default_rng(0).standard_normal((6, 4, 5)).astype(np.float32)
     z[2:4] = np.nan  # a chunk of fill values
-    words = ("y", ["random", "blocks", "ø", ""])
+    texts = ("y", ["random", "blocks", "ø", ""])
     return xr.Dataset(
         {"z": (("time", "y", "x"), z, {"units": "m"})},
-        {"time": xr.date_range("2001-01-01", periods=6), "pattern": words},
+        {"time": xr.date_range("2001-01-01", periods=6), "pattern": texts},
     )
 
 

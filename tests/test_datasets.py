@@ -70,9 +70,9 @@ def leftovers(folder: Path) -> list[str]:
 
 @st.composite
 def datasets(draw: st.DrawFn) -> xr.Dataset:
-    """Variables of several types on shared dimensions, with attributes and coordinates of dates and words."""
+    """Variables of several types on shared dimensions, with attributes and coordinates of dates and text."""
     sizes = {dim: draw(st.integers(1, 5)) for dim in ("time", "y", "x")}
-    words = st.text(
+    texts = st.text(
         st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=8
     )
     variables: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def datasets(draw: st.DrawFn) -> xr.Dataset:
         variables[name] = (
             dims,
             values,
-            draw(st.dictionaries(st.sampled_from(["units", "long_name"]), words)),
+            draw(st.dictionaries(st.sampled_from(["units", "long_name"]), texts)),
         )
     calendar = draw(st.sampled_from(["noleap", "standard"]))
     start = draw(st.sampled_from(["1979-02-27", "2004-02-28T06:30:15"]))
@@ -91,9 +91,9 @@ def datasets(draw: st.DrawFn) -> xr.Dataset:
     times = xr.date_range(
         start, periods=sizes["time"], freq=freq, calendar=calendar, use_cftime=calendar == "noleap"
     )
-    coords = {"time": times, "label": ("y", draw(st.lists(words, min_size=sizes["y"], max_size=sizes["y"])))}
+    coords = {"time": times, "label": ("y", draw(st.lists(texts, min_size=sizes["y"], max_size=sizes["y"])))}
     attrs = draw(
-        st.dictionaries(st.sampled_from("abc"), st.one_of(words, st.integers(-9, 9), st.floats(-1, 1)))
+        st.dictionaries(st.sampled_from("abc"), st.one_of(texts, st.integers(-9, 9), st.floats(-1, 1)))
     )
     return xr.Dataset(variables, coords, attrs)
 
@@ -188,12 +188,12 @@ def test_a_stream_is_its_pieces_put_together(tmp_path: Path, cuts: list[int], pl
 
 def test_later_pieces_may_hold_longer_words(tmp_path: Path) -> None:
     stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="case")
-    words = ["ran", "stations", "blocks"]
-    for i, word in enumerate(words):
+    texts = ["ran", "stations", "blocks"]
+    for i, word in enumerate(texts):
         stored.save(
             xr.Dataset({"z": ("case", [i])}, {"pattern": ("case", [word])}, {"piece": i, "pieces": 3})
         )
-    assert stored.load()["pattern"].values.tolist() == words and stored.load()["pattern"].dtype.kind == "U"
+    assert stored.load()["pattern"].values.tolist() == texts and stored.load()["pattern"].dtype.kind == "U"
 
 
 def test_a_broken_stream_leaves_what_was_there_and_starts_afresh(tmp_path: Path) -> None:
@@ -377,8 +377,8 @@ def test_writes_that_continue_after_one_has_failed_leave_nothing(
         st.tuples(st.floats(allow_nan=False), st.integers(-(2**53), 2**53), st.text("abcé ,\"'", min_size=1))
     )
 )
-def test_tables_round_trip(tmp_path: Path, rows: list) -> None:
-    data = pd.DataFrame(rows, columns=["value", "count", "word"]).astype(
+def test_tables_round_trip(tmp_path: Path, records: list) -> None:
+    data = pd.DataFrame(records, columns=["value", "count", "word"]).astype(
         {"value": float, "count": int, "word": str}
     )
     for name in ("a.csv", "a.parquet"):
@@ -456,7 +456,10 @@ def test_all_pictures_of_a_folder_stand_on_one_sheet(tmp_path: Path) -> None:
     stored.save({name: content.getvalue() for name, content in contents.items()})
     assert {name: load()[:4] for name, load in stored.load().items()} == dict.fromkeys("abc", b"\x89PNG")
     sheet = Image.open(io.BytesIO(base64.b64decode(stored.preview())))
-    assert sheet.size == (1840, 620 + 620)  # two columns of 900 and a margin; rows as high as their highest
+    assert sheet.size == (
+        1840,
+        620 + 620,
+    )  # two columns of 900 and a margin; rows as high as their highest
     places = {"a": (450, 300), "b": (920 + 450, 150), "c": (450, 620 + 300)}
     assert {name: sheet.getpixel(place) for name, place in places.items()} == colours
     assert sheet.getpixel((920 + 450, 400)) == (255, 255, 255)
@@ -485,9 +488,11 @@ def test_nothing_of_the_rest_of_the_package_is_imported() -> None:
     walked = [item for tree in trees for item in ast.walk(tree)]
     names = [alias.name for item in walked if isinstance(item, ast.Import) for alias in item.names]
     names += [f"{'.' * item.level}{item.module}" for item in walked if isinstance(item, ast.ImportFrom)]
-    own = "fieldcast.datasets"
+    package = "fieldcast.datasets"
     assert "kedro.io.core" in names
-    assert not [name for name in names if name.startswith((".", "fieldcast")) and not name.startswith(own)]
+    assert not [
+        name for name in names if name.startswith((".", "fieldcast")) and not name.startswith(package)
+    ]
 
 
 # --- NetCDF and folders

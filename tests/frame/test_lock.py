@@ -1,4 +1,4 @@
-"""One run at a time in a data root: the second is told who holds it, and nobody holds it who has ended."""
+"""One run at a time in a data root: the second is refused and names the first; no ended run holds the lock."""
 
 import errno
 import fcntl
@@ -29,7 +29,7 @@ def root(toy: Path) -> Path:
 
 
 def is_free(root: Path) -> bool:
-    """Whether a run that asks for it would get it."""
+    """Tell whether a new run would get the lock."""
     if not (root / ".lock").exists():
         return True
     with open(root / ".lock") as file:
@@ -40,7 +40,9 @@ def is_free(root: Path) -> bool:
     return True
 
 
-def test_the_second_of_two_runs_is_told_of_the_first(root: Path, session: Any, kedro: Any) -> None:
+def test_the_second_of_two_runs_is_refused_with_the_name_of_the_first(
+    root: Path, session: Any, kedro: Any
+) -> None:
     first = kedro("run", "--pipelines", "sample.a", "--params", "sample.a.fit.end=endless")
     try:
         for _ in range(600):
@@ -74,7 +76,7 @@ def test_the_second_of_two_runs_is_told_of_the_first(root: Path, session: Any, k
 def test_the_lock_ends_with_its_run(root: Path, session: Any, end: str) -> None:
     with pytest.raises((InputError, RuntimeError, KeyboardInterrupt)):
         session("sample.a", parameters={"sample": {"a": {"fit": {"end": end}}}})
-    # no hook is told of an interruption: its lock ends with the process, or with the next run of that
+    # no hook is called on an interruption: its lock ends with the process, or with the next run of that
     assert is_free(root) == (end != "interrupted")
     session("ingestion")
     assert not (root / ".lock").exists()
@@ -204,7 +206,7 @@ def test_what_a_dead_run_of_another_user_has_left_is_taken_over(
 
 
 def test_a_lock_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of another user with a private umask: whether it is held cannot be seen."""
+    """A lock file of another user with a private umask does not reveal whether it is held."""
     (tmp_path / ".lock").touch()
     monkeypatch.setattr(os, "open", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
     with pytest.raises(InputError, match=r"'.*/\.lock' of another user cannot be read: .* data_root=FOLDER"):

@@ -119,7 +119,7 @@ class BytesDataset(FileDataset):
 
 
 class FolderDataset(FilesystemDataset):
-    """All files of one name under a folder, as {path of the file's folder: function that reads its bytes}.
+    """Files of one name under a folder, as {path of the file's folder: function that reads its bytes}.
 
     Files are read on demand, and written by other data sets; a missing folder holds none.
     """

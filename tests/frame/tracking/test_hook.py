@@ -67,8 +67,8 @@ def test_a_run_is_a_parent_with_a_child_for_each_experiment(toy: Path, session: 
     assert {run.data.tags["data.digest"] for run in runs.values()} == {"0123456789ab"}
     assert parent.data.tags["version.kedro"].startswith("1.")
     client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
-    assert {one.path for one in client.list_artifacts(a.info.run_id)} == {"state.json", "loss.png"}
-    assert {one.path for one in client.list_artifacts(parent.info.run_id)} == {"packages.txt"}
+    assert {file.path for file in client.list_artifacts(a.info.run_id)} == {"state.json", "loss.png"}
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"packages.txt"}
 
 
 def test_a_loss_curve_has_each_step_once(toy: Path, session: Any, history: Any) -> None:
@@ -140,7 +140,7 @@ def test_a_server_that_is_down_costs_one_warning(
     with caplog.at_level(logging.WARNING, "fieldcast"):
         session()
     assert time.perf_counter() - begin < 20
-    (warning,) = [one.getMessage() for one in caplog.records if one.name.startswith("fieldcast")]
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("fieldcast")]
     assert (
         warning.startswith(f"tracking at {address} failed, the run goes on without it: ")
         and "\n" not in warning
@@ -156,7 +156,7 @@ def test_a_server_that_hangs_costs_one_warning(
     with caplog.at_level(logging.WARNING, "fieldcast"):
         session("ingestion")
     assert time.perf_counter() - begin < 20
-    assert len([one for one in caplog.records if one.name.startswith("fieldcast")]) == 1
+    assert len([record for record in caplog.records if record.name.startswith("fieldcast")]) == 1
 
 
 @pytest.mark.parametrize(("delay", "drips"), [(0.25, False), (0.0, True)], ids=["slow", "byte by byte"])

@@ -30,7 +30,7 @@ def test_parameters_are_opened_to_the_last_value() -> None:
 
 def test_scores_are_named_by_what_all_experiments_share() -> None:
     columns = ["experiment", "score", "pattern", "k", "variable", "cells", "value"]
-    rows = [
+    records = [
         ("a", "crps", "random", 0.1, "all", "unobserved", 1.0),
         ("a", "crps", "random", 0.005, "all", "unobserved", 2.0),
         ("a", "crps", "random", 0.005, "z500", "unobserved", 3.0),
@@ -38,7 +38,7 @@ def test_scores_are_named_by_what_all_experiments_share() -> None:
         ("a", "seconds", None, float("nan"), "all", "unobserved", 5.0),
         ("a", "ssr", "random", 0.2, "all", "unobserved", float("nan")),
     ]
-    named = {key: value for key, value, *_ in metadata.scores(pd.DataFrame(rows, columns=columns), 1)}
+    named = {key: value for key, value, *_ in metadata.scores(pd.DataFrame(records, columns=columns), 1)}
     assert named == {"crps/random/0.10": 1.0, "crps/random/0.005": 2.0, "seconds": 5.0}
     assert metadata.scores({"ess": 2}, 7) == [("ess", 2.0, 7, 0)]
 
@@ -71,8 +71,8 @@ def test_local_names_the_server_in_every_environment_and_test_switches_it_off(tm
 def test_the_commit_and_whether_it_was_changed(tmp_path: Path) -> None:
     assert metadata.commit(tmp_path) == {}
     identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for words in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
     tags = metadata.commit(tmp_path)
     assert len(tags["mlflow.source.git.commit"]) == 40 and tags["git.dirty"] == "false"
     (tmp_path / "new").touch()

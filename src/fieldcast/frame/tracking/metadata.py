@@ -95,7 +95,7 @@ def history(data: Any, after: float, now: int) -> tuple[list[Value], float]:
 
 
 def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
-    """How an experiment presents itself (`about` in its YAML), as tags of its run."""
+    """Tags of an experiment's run, from `about` in its YAML."""
     text = experiments.about(name, body.get("about"))
     tags = {
         "label": text.label,
