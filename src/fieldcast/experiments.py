@@ -72,13 +72,16 @@ class Experiment:
         return self.uses.get("weights", self.address)
 
 
-def experiments(conf: Path) -> dict[str, Experiment]:
-    """All experiments under a configuration folder, by address, in the order of the listing.
+def experiments(conf: Path, *further: Path) -> dict[str, Experiment]:
+    """All experiments under configuration folders, by address, in the order of the listings.
 
     Raises InputError where a file is not the experiment that its path says, or uses one that does not exist.
     """
-    folder = conf / "base" / "parameters" / "experiments"
-    found = [_read(file, conf) for file in sorted(folder.glob("*/*.yml"))]
+    found = [
+        _read(file, folder)
+        for folder in (conf, *further)
+        for file in sorted((folder / "base" / "parameters" / "experiments").glob("*/*.yml"))
+    ]
     by_address = {experiment.address: experiment for experiment in found}
     for experiment in found:
         for role, address in experiment.uses.items():

@@ -17,6 +17,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.utils import find_kedro_project
 
+from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
 from fieldcast.pipelines.names import public
@@ -36,7 +37,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     from fieldcast.tasks import TASKS  # the seconds that torch takes, which not every command needs
 
     conf = configuration()
-    listed = experiments(conf)
+    listed = experiments(conf, *plugins.configurations())
     for experiment in listed.values():
         check(experiment, TASKS)
     preparation = {
@@ -95,8 +96,15 @@ def configuration() -> Path:
 
 
 def stage(name: str) -> ModuleType:
-    """The module of a stage, whose `create_pipeline` makes its pipeline."""
-    return importlib.import_module(f"fieldcast.pipelines.{name}.pipeline")
+    """The module of a stage, of Fieldcast or of a task plug-in, whose `create_pipeline` makes its pipeline."""
+    for package in ("fieldcast", *plugins.packages()):
+        module = f"{package}.pipelines.{name}.pipeline"
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not module.startswith(str(error.name)):
+                raise  # the stage is there, and imports something that is not
+    raise InputError(f"a task has a stage '{name}', but no package has a module pipelines.{name}.pipeline.")
 
 
 def check(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:

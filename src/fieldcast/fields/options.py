@@ -11,12 +11,15 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.fields.images import ImageSource
 from fieldcast.fields.planet.dynamics import STATE_STEP
 from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions
 from fieldcast.fields.sources import Source
 from fieldcast.fields.splits import Splits
+
+SOURCES = ("planet", "file", "images")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -26,7 +29,7 @@ class Ingestion:
     Or they are images, which only the task `sample` takes: `path` is then the folder of their IDX files.
     """
 
-    source: Literal["planet", "file", "images"] = "planet"
+    source: str = "planet"  # or one of SOURCES, or a source of an installed package
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
     images: ImageSource = Field(default_factory=ImageSource)
@@ -37,6 +40,11 @@ class Ingestion:
     step_hours: float | None = None
     gaps: Literal["refuse", "segment"] = "refuse"
     splits: Splits | None = None
+
+    def __post_init__(self) -> None:
+        sources = [*SOURCES, *plugins.advertised("fieldcast.sources")]
+        if self.source not in sources:
+            raise InputError(f"ingestion.source = '{self.source}' is none of {', '.join(sources)}.")
 
     def file(self) -> Source:
         """The user's source.
@@ -72,7 +80,8 @@ class Ingestion:
             steps = [STATE_STEP, FIELD_STEP]  # planets of before were rounded otherwise
             known = {"planet": known["planet"], "seed": known["seed"], "steps": steps}
         else:
-            for name in ("planet", "seed", *(["images"] if self.source != "images" else [])):
+            unused = {"planet", "seed", "images"} - ({"images"} if self.source == "images" else set())
+            for name in unused if self.source in SOURCES else ():
                 known.pop(name)
         paths = [self.path] if isinstance(self.path, str) else self.path or []
         if self.source == "images":

@@ -17,7 +17,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.validation.type_extractor import TypeExtractor
 
-from fieldcast import pipeline_registry
+from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
 from fieldcast.lineage import leaves
@@ -54,7 +54,7 @@ class Checks:
             bare = type(loader)(loader.conf_source, env=loader.env, **settings.CONFIG_LOADER_ARGS)
             check_keys(overrides, _parameters(bare), Path(loader.conf_source))
         parameters = _parameters(loader)
-        for experiment in experiments(pipeline_registry.configuration()).values():
+        for experiment in experiments(pipeline_registry.configuration(), *plugins.configurations()).values():
             body = parameters.get(experiment.task, {}).get(experiment.name)
             if isinstance(body, dict):
                 body.setdefault("fit", {})
@@ -119,8 +119,11 @@ class Checks:
 
 def check_environment(conf: Path, env: str) -> None:
     """Raise InputError for an environment without a folder."""
-    if conf.is_dir() and not (conf / env).is_dir():  # conf may be an archive instead
-        environments = sorted(path.name for path in conf.glob("*/") if path.name != "local")
+    folders = (conf, *plugins.configurations())
+    if conf.is_dir() and not any(
+        (folder / env).is_dir() for folder in folders
+    ):  # conf may be an archive instead
+        environments = sorted({path.name for folder in folders for path in folder.glob("*/")} - {"local"})
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
 

@@ -17,15 +17,22 @@ from typing import Any, get_args
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from fieldcast.errors import InputError
+from fieldcast.plugins import advertised
 
 STRICT = ConfigDict(strict=True)  # a number in quotes is no number, and 1 is not true
 
 
 def resolve(kind: str, key: str) -> type:
-    """The class `module.Class` of `fieldcast.models`: a closed world, so that a configuration can run nothing else."""
-    module_name, _, class_name = kind.rpartition(".")
+    """The class `module.Class` of `fieldcast.models`, or `package:module.Class` of a package that advertises models.
+
+    A closed world: a configuration can run nothing else.
+    """
+    package, _, place = kind.rpartition(":")
+    module_name, _, class_name = place.rpartition(".")
     try:
-        module = importlib.import_module(f"fieldcast.models.{module_name}")
+        if package and package not in advertised("fieldcast.models"):
+            raise KeyError(package)
+        module = importlib.import_module(f"{package or 'fieldcast.models'}.{module_name}")
         found = vars(module)[class_name]
         if not isinstance(found, type) or found.__module__ != module.__name__:
             raise KeyError(class_name)  # what a module imports is not of this world

@@ -9,6 +9,7 @@
 =============  =======================================================
 """
 
+from fieldcast import plugins
 from fieldcast.tasks.forecast import FORECAST
 from fieldcast.tasks.reconstruct import RECONSTRUCT
 from fieldcast.tasks.sample import SAMPLE
@@ -16,4 +17,6 @@ from fieldcast.tasks.task import Step, Task
 
 __all__ = ["TASKS", "Step", "Task"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (RECONSTRUCT, FORECAST, SAMPLE)}
+# those of installed packages come last
+PLUGINS = [plugins.load("fieldcast.tasks", name) for name in plugins.advertised("fieldcast.tasks")]
+TASKS: dict[str, Task] = {task.name: task for task in (RECONSTRUCT, FORECAST, SAMPLE, *PLUGINS)}

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast import plugins
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import images
 from fieldcast.fields import normalisation as normalisations
@@ -48,8 +49,12 @@ def make_fields(
     if ingestion.source == "images":
         pictures = images.open_images(ingestion.images, ingestion.folder())
         return pictures.assign_attrs(mark), table(images.inspect(pictures)), states
-    if not planet:
+    if ingestion.source == "file":
         fields, quality = ingest_source(ingestion.file())
+        return fields.assign_attrs(mark), quality, states
+    if not planet:  # a function of an installed package
+        brought = plugins.load("fieldcast.sources", ingestion.source)(ingestion)
+        fields, quality = ingest(brought, f"the source '{ingestion.source}'")
         return fields.assign_attrs(mark), quality, states
     simulated = simulate(ingestion.planet, ingestion.seed)
     simulated.attrs["source"] = f"simulated planet, {ingestion.planet.years:g} years, seed {ingestion.seed}"
