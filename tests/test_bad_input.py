@@ -625,7 +625,7 @@ def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
 )
 def test_draws_are_not_scored_as_what_they_are_not(said: Any, parameters: dict[str, Any], words: str) -> None:
     text = said("evaluation", namespaces=["reconstruct.climatology"], parameters=parameters)
-    assert f"The reconstructions were drawn with {words}: draw them again" in text
+    assert f"the reconstructions were drawn with {words}: draw them again" in text
 
 
 @pytest.mark.parametrize("stage", ["reconstruction", "evaluation"])
@@ -633,7 +633,9 @@ def test_draws_are_not_scored_as_what_they_are_not(said: Any, parameters: dict[s
 def test_observations_of_other_options_are_refused(said: Any, stage: str, options: dict[str, int]) -> None:
     parameters = {"sparsification": options}
     text = said(stage, namespaces=["reconstruct.climatology"], parameters=parameters)
-    assert "the stored observations are of other fields, splits, `sparsification`" in text
+    ((name, value),) = options.items()
+    assert f"the stored observations were made with sparsification.{name} " in text
+    assert f"this run has {value}: make them again with `kedro run --pipelines sparsification`" in text
 
 
 def test_draws_of_another_checkpoint_or_of_other_observations_are_refused(

@@ -1,8 +1,59 @@
-"""What an artefact was made from, by dotted name."""
+"""One recipe for digests; an artefact of another lineage is refused in one sentence."""
 
 from dataclasses import dataclass
 
-from fieldcast.lineage import differences, leaves
+import numpy as np
+import pytest
+
+from fieldcast.errors import InputError
+from fieldcast.lineage import UNSET, differences, digest, leaves, require
+
+STORED = {"data": "abc", "fit": {"steps": 3, "k": [0.1, 0.2]}, "costs": {"seconds": 1.0}}
+
+
+def test_a_digest_follows_every_part() -> None:
+    x = np.arange(6, dtype=np.float32)
+    different = [
+        ("a", "bc"), ("ab", "c"), ("abc",), (b"abc",), (x,), (x.reshape(2, 3),), (x.astype(float),), (x + 1,),
+        ({"a": 1},), ({"a": "1"},), (["a", 1],), (),
+    ]  # fmt: skip
+    assert len({digest(*parts) for parts in different}) == len(different)
+    assert all(len(digest(*parts)) == 12 for parts in different)
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys_nor_on_how_arrays_lie_in_memory() -> None:
+    assert digest({"a": 1, "b": (2, 3)}) == digest({"b": [2, 3], "a": 1})
+    x = np.arange(6.0).reshape(2, 3)
+    assert digest(x) == digest(np.asfortranarray(x))
+
+
+def test_the_parts_of_an_iterator_count_one_by_one() -> None:
+    assert digest(iter([b"a", iter([b"b"])]), b"c") == digest(b"abc") == digest(b"a", b"b", b"c")
+
+
+def test_only_the_entries_of_this_run_are_compared() -> None:
+    same = {"data": "abc", "fit": {"steps": 3, "k": (0.1, 0.2)}}  # JSON has no tuples
+    assert not [*differences(STORED, same)]
+    present = {"fit": {"steps": 4, "rate": 0.1}, "seed": 0}
+    assert [*differences(STORED, present)] == [
+        ("fit.steps", 3, 4),
+        ("fit.rate", UNSET, 0.1),
+        ("seed", UNSET, 0),
+        ("fit.k", [0.1, 0.2], UNSET),
+    ]
+
+
+def test_another_lineage_is_refused_in_one_sentence() -> None:
+    require(STORED, {"data": "abc"}, "the model was trained", "train it again with `make`")
+    with pytest.raises(InputError) as caught:
+        require(STORED, {"data": "abd"}, "the model was trained", "train it again with `make`")
+    assert str(caught.value) == (
+        "the model was trained with data abc, this run has abd: train it again with `make` and the same --env and "
+        "--params."
+    )
+    with pytest.raises(InputError) as caught:
+        require({"times": ["2001-01-01"] * 64}, {"times": []}, "the starts were chosen", "choose them again")
+    assert len(str(caught.value)) < 300
 
 
 @dataclass(frozen=True)

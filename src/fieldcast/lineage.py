@@ -1,19 +1,89 @@
-"""What an artefact was made from, compared with what this run would make it from."""
+"""What an artefact was made from.
+
+An artefact stores its lineage: named values and digests, among its attributes, in its header or in the columns of its
+table. A consumer requires the entries that its own run would give, and refuses a stale artefact in one sentence.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
+from fieldcast.errors import InputError
+
+DIGITS = 12
 UNSET = "unset"
+LONGEST = 120  # characters of a value in a sentence
+
+Lineage = Mapping[str, Any]  # whatever JSON can hold, by name
 
 
-def differences(
-    trained: Mapping[str, Any], present: Mapping[str, Any]
-) -> Iterator[tuple[str, object, object]]:
-    """Dotted names under which two nested mappings differ, and both values."""
-    before, now = dict(leaves(trained)), dict(leaves(present))
+def digest(*parts: Any) -> str:
+    """12 hexadecimal digits of the SHA-256 of some parts, one after the other.
+
+    Bytes count as they are; an array by type, shape and values; an iterator by its parts, of which it holds one at a
+    time; all else by its JSON text, in which the order of keys does not matter.
+    """
+    total = hashlib.sha256()
+    for part in flattened(parts):
+        if isinstance(part, np.ndarray):
+            total.update(text([part.dtype.str, *part.shape]).encode())
+        total.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else encoded(part))
+    return total.hexdigest()[:DIGITS]
+
+
+def flattened(parts: Any) -> Iterator[Any]:
+    """The parts, with those of iterators among them."""
+    for part in parts:
+        yield from flattened(part) if isinstance(part, Iterator) else (part,)
+
+
+def encoded(part: Any) -> bytes:
+    """Bytes, or JSON as bytes."""
+    return part if isinstance(part, bytes) else text(part).encode()
+
+
+def text(part: Any) -> str:
+    """JSON with sorted keys; what JSON does not know as its string."""
+    return json.dumps(part, sort_keys=True, default=str)
+
+
+def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> None:
+    """Raise unless an artefact was made as this run would make it.
+
+    Parameters
+    ----------
+    stored
+        The lineage of the artefact, perhaps among other entries.
+    present
+        The entries that this run gives; no others are compared.
+    artefact
+        Which artefact, and how it was made: "the checkpoint of 'x' was trained".
+    remedy
+        What to do, ending with a command: "train it again with `kedro run ...`".
+
+    Raises
+    ------
+    InputError
+        For the first entry that differs.
+    """
+    for key, before, now in differences(stored, present):
+        old, new = (textwrap.shorten(str(value), LONGEST, placeholder=" ...") for value in (before, now))
+        raise InputError(
+            f"{artefact} with {key} {old}, this run has {new}: {remedy} and the same --env and --params."
+        )
+
+
+def differences(stored: Lineage, present: Lineage) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted names of the entries of `present` that the stored lineage does not share, with both values."""
+    stored = {name: stored[name] for name in present if name in stored}
+    before, now = (dict(leaves(json.loads(json.dumps(each, default=str)))) for each in (stored, present))
     for key in {**now, **before}:
         if before.get(key, UNSET) != now.get(key, UNSET):
             yield key, before.get(key, UNSET), now.get(key, UNSET)

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.encoding.checkpoint import origin, pack, unpack
+from fieldcast.encoding.checkpoint import (
+    FORMAT,
+    model_digest,
+    pack,
+    pack_bytes,
+    read_header,
+    unpack,
+    unpack_bytes,
+)
 from fieldcast.errors import InputError
 from fieldcast.models.core import Context, build
 from fieldcast.models.random_streams import RandomStreams
@@ -100,21 +108,24 @@ def test_cells_that_do_not_exist_need_no_climatology(world, made):
     assert unpack(data).codec.climatology[17, 0, 2, 3] == np.inf
 
 
-def test_an_origin_is_of_the_tensors_and_of_the_model_alone(world, made):
+def test_the_digest_of_draws_follows_the_tensors_and_the_model_alone(world, made):
     """What a run cost, or which version made it, is not what draws depend on."""
 
-    def of(data, model=CONFIG):
-        return origin(unpack(data).header, model)
+    def digest_of(data, model=CONFIG):
+        return model_digest(unpack(data).header, model)
 
     model, data = made
     again = pack(model, world.codec, {"model": CONFIG, "note": "another"})
-    assert again != data and of(again) == of(data)
-    assert of(data, {**CONFIG, "likelihood_noise": True}) != of(data)
+    assert again != data and digest_of(again) == digest_of(data)
+    assert digest_of(data, {**CONFIG, "likelihood_noise": True}) != digest_of(data)
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] += 1e-3
-    assert of(pack(model, world.codec, {"model": CONFIG, "note": "a test"})) != of(data)
+    assert digest_of(pack(model, world.codec, {"model": CONFIG, "note": "a test"})) != digest_of(data)
 
 
-def test_a_checkpoint_of_another_version_has_no_origin():
-    with pytest.raises(InputError, match="is not of this version of Fieldcast"):
-        origin({"model": CONFIG}, CONFIG)
+def test_a_checkpoint_of_another_version_is_one_sentence(made):
+    tensors, header = unpack_bytes(made[1], "it")
+    earlier = pack_bytes(tensors, {**header, "format": FORMAT - 1})
+    for read in (read_header, unpack):
+        with pytest.raises(InputError, match="is not a checkpoint of this version of Fieldcast"):
+            read(earlier, "it")

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from pydantic import ValidationError
 
-from fieldcast.encoding.initial_times import check_starts, starts
+from fieldcast.encoding.initial_times import require_starts, starts
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
 
@@ -118,7 +118,7 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
     splits = {"train": times[:2], "validation": times[2:4], "test": [times[100], times[-1]]}
     moved = {**splits, "test": [times[150], times[-1]]}
     stored = starts(fields, splits, Rollout(), Limits())
-    check_starts(stored, fields, splits, Rollout(), Limits())
+    require_starts(stored, fields, splits, Rollout(), Limits())
     others: list[tuple[xr.Dataset, dict[str, list[str]], Rollout, Limits]] = [
         (fields, moved, Rollout(), Limits()),
         (fields, {**splits, "train": times[:3]}, Rollout(), Limits()),  # another climatology to score by
@@ -127,8 +127,10 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
         (fields, splits, Rollout(), Limits(T=3)),
     ]
     for other in others:
-        with pytest.raises(InputError, match=r"the stored starts are of other .*--pipelines initial_times"):
-            check_starts(stored, *other)
+        with pytest.raises(
+            InputError, match=r"the stored starts were chosen with .*--pipelines initial_times"
+        ):
+            require_starts(stored, *other)
 
 
 def test_the_long_rollout_is_no_part_of_what_scores_depend_on() -> None:

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from pydantic import ValidationError
 
-from fieldcast.encoding.observations import check_plan, sparsify
+from fieldcast.encoding.observations import require_observations, sparsify
 from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
@@ -104,9 +104,9 @@ def test_stored_observations_of_other_splits_fields_or_options_are_refused(world
     """Where the splits have moved, stored observations may be of what is trained on."""
     options = Sparsification(cases={"random": [0.1], "swaths": [0.1]}, noise=0.1, times=3)
     stored = sparsify(world.fields, world.splits, world.codec, world.space, options, Limits())
-    check_plan(stored, world.fields, world.splits, options, Limits())
+    require_observations(stored, world.fields, world.splits, options, Limits())
     trained = replace(options, training=TrainingMasks(k=(0.01, 0.2)))  # decides nothing of them
-    check_plan(stored, world.fields, world.splits, trained, Limits())
+    require_observations(stored, world.fields, world.splits, trained, Limits())
     moved = {**world.splits, "test": [world.splits["validation"][0], world.splits["test"][1]]}
     longer = {**world.splits, "train": [world.splits["train"][0], world.splits["validation"][0]]}
     others = [
@@ -119,6 +119,6 @@ def test_stored_observations_of_other_splits_fields_or_options_are_refused(world
     ]
     for other in others:
         with pytest.raises(
-            InputError, match=r"the stored observations are of other .*--pipelines sparsification"
+            InputError, match=r"the stored observations were made with .*--pipelines sparsification"
         ):
-            check_plan(stored, *other)
+            require_observations(stored, *other)

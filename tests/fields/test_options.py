@@ -1,4 +1,4 @@
-"""When data are made again: a fingerprint follows the files that a path names."""
+"""When data are made again: the lineage follows the files that a path names."""
 
 import os
 from pathlib import Path
@@ -21,10 +21,10 @@ def test_a_file_that_changed_is_read_again(
     file = tmp_path / "a.nc"
     file.write_bytes(b"field")
     options = Ingestion(source="file", path=path.format(folder=tmp_path))
-    before = options.fingerprint()
-    assert options.fingerprint() == before
+    before = options.lineage()
+    assert options.lineage() == before
     touched(file)
-    assert options.fingerprint() != before
+    assert options.lineage() != before
 
 
 @pytest.mark.parametrize("name", [".zmetadata", "t2m/0.0.0"])
@@ -33,18 +33,18 @@ def test_a_store_of_which_a_part_changed_is_read_again(tmp_path: Path, name: str
     part.parent.mkdir(parents=True)
     part.write_bytes(b"part")
     options = Ingestion(source="file", path=str(tmp_path / "store.zarr"))
-    before = options.fingerprint()
+    before = options.lineage()
     touched(part)
-    assert options.fingerprint() != before
+    assert options.lineage() != before
 
 
 def test_a_remote_store_is_known_by_its_address() -> None:
-    here, there = (Ingestion(source="file", path=f"gs://{name}/store.zarr").fingerprint() for name in "ab")
+    here, there = (Ingestion(source="file", path=f"gs://{name}/store.zarr").lineage() for name in "ab")
     assert here != there
 
 
 def test_a_planet_that_was_rounded_otherwise_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Ingestion().fingerprint()
-    assert Ingestion().fingerprint() == before
+    before = Ingestion().lineage()
+    assert Ingestion().lineage() == before
     monkeypatch.setattr("fieldcast.fields.options.STATE_STEP", 2.0**-20)
-    assert Ingestion().fingerprint() != before
+    assert Ingestion().lineage() != before

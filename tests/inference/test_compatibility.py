@@ -1,21 +1,21 @@
-"""Stored observations must be of the variables and the grid of a checkpoint, and it of the model, splits, data, seed
-and options of this run; what else differs: test_load."""
+"""A checkpoint must be of the model, options, variables, grid, data, splits and seed of this run."""
 
 import pytest
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import Checkpoint, pack
+from fieldcast.encoding.checkpoint import pack
 from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
 from fieldcast.errors import InputError
-from fieldcast.inference.compatibility import check_observations, drawn_from, matching
-from fieldcast.models.climatology import Climatology
+from fieldcast.inference.compatibility import fitted, matching
 from fieldcast.models.core import build
 from fieldcast.training.options import Fit
-from fieldcast.training.run import decided
+from fieldcast.training.run import fitted_by
 
 VAE = {"type": "vae.VAE", "latent": 4}
 STEPPED = {"type": "stepped.Stepped", "scale": 1, "model": VAE}
+CLIMATOLOGY = {"type": "climatology.Climatology"}
+OPTIONS = fitted_by(Fit(), Limits(), Sparsification())
 AGAIN = ": train it again with `kedro run --pipelines training --namespaces reconstruct.mine`"
 
 
@@ -26,27 +26,41 @@ def codec(world):
 
 @pytest.fixture
 def data(world, codec):
-    return world.fields[list(codec.variables)].isel(time=slice(0, 3)).assign_attrs(data="abc")
+    return world.fields[list(codec.variables)].isel(time=slice(0, 3)).assign_attrs(digest="abc")
+
+
+def packed(world, codec, model=CLIMATOLOGY, **header):
+    """The checkpoint of reconstruct.mine, as it is trained."""
+    trained = {"data": "abc", "seed": 0, "splits": dict(world.splits)}
+    return pack(build(model, world.space), codec, {"model": model, **OPTIONS, **trained, **header})
 
 
 @pytest.fixture
-def check(world):
-    """Of what this run has, with the seed and the splits of the world."""
+def check(world, data):
+    """A checkpoint that this run draws from, with the data, the seed and the splits of the world."""
 
-    def run(data, made, seed=0, splits=world.splits):
-        check_observations(data, splits, made, seed, "reconstruct.mine")
+    def run(
+        checkpoint,
+        model=CLIMATOLOGY,
+        configured=None,
+        options=OPTIONS,
+        data=data,
+        seed=0,
+        splits=world.splits,
+    ):
+        whose = {"reconstruct.mine": configured or model}
+        return fitted(checkpoint, model, whose, options, data, splits, seed)
 
     return run
 
 
 @pytest.fixture
-def made(world, codec):
-    header = {"data": "abc", "seed": 0, "splits": dict(world.splits), "finished": True}
-    return Checkpoint(Climatology(world.space), codec, header)
+def checkpoint(world, codec):
+    return packed(world, codec)
 
 
-def test_the_data_a_model_was_trained_on_fit_it(codec, data, made, check):
-    check(data, made)
+def test_the_data_a_model_was_trained_on_fit_it(codec, data, checkpoint, check):
+    check(checkpoint)
     xr.testing.assert_equal(matching(data, codec, "it"), data.drop_vars("segment", errors="ignore"))
 
 
@@ -60,50 +74,38 @@ def test_coordinates_in_single_precision_fit(codec, data):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda d: d.drop_vars("z"), "the observations are of t, the checkpoint of t, z: train"),
-        (lambda d: d.rename(z="y"), "the observations are of t, y, the checkpoint of t, z: train"),
+        (lambda d: d.drop_vars("z"), "the fields are of t, the checkpoint of t, z: train"),
+        (lambda d: d.rename(z="y"), "the fields are of t, y, the checkpoint of t, z: train"),
         (lambda d: d.isel(latitude=slice(1, None)), "the latitudes differ: the data set has 6 from"),
         (
             lambda d: d.assign_coords(longitude=d["longitude"] + 1),
             "the longitudes differ: the data set has 12",
         ),
         (
-            lambda d: d.assign_attrs(data="xyz"),
+            lambda d: d.assign_attrs(digest="xyz"),
             "the checkpoint of 'reconstruct.mine' was trained with data abc, this run has xyz" + AGAIN,
         ),
     ],
 )
-def test_other_observations_are_one_sentence(data, made, check, spoil, words):
+def test_other_fields_are_one_sentence(data, checkpoint, check, spoil, words):
     with pytest.raises(InputError) as caught:
-        check(spoil(data), made)
+        check(checkpoint, data=spoil(data))
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_of_another_seed_or_not_finished_is_refused(data, made, check):
+def test_a_checkpoint_of_another_seed_is_refused(checkpoint, check):
     with pytest.raises(InputError, match="trained with seed 0, this run has 1" + AGAIN):
-        check(data, made, seed=1)
-    half = Checkpoint(made.model, made.codec, {**made.header, "finished": False})
-    with pytest.raises(InputError, match=r"the training of 'reconstruct\.mine' is not finished"):
-        check(data, half)
+        check(checkpoint, seed=1)
 
 
-def test_a_checkpoint_of_other_splits_is_refused(world, data, made, check):
+def test_a_checkpoint_of_other_splits_is_refused(world, codec, checkpoint, check):
     """Else it would be scored on days that it was trained on."""
     later = {**world.splits, "test": ["2004-01-01T00:00:00", world.splits["test"][1]]}
     words = rf"trained with splits\.test \['{world.splits['test'][0]}', .*, this run has \['2004-01-01T00:00:00', "
     with pytest.raises(InputError, match=words + f".*{AGAIN}"):
-        check(data, made, splits=later)
-    before = Checkpoint(made.model, made.codec, {k: v for k, v in made.header.items() if k != "splits"})
+        check(checkpoint, splits=later)
     with pytest.raises(InputError, match=r"trained with splits\.train unset, this run has"):
-        check(data, before)
-
-
-@pytest.fixture
-def checkpoint(world, codec):
-    """Of reconstruct.mine, as it is trained."""
-    return pack(
-        build(STEPPED, world.space), codec, {"model": STEPPED, **decided(Fit(), Limits(), Sparsification())}
-    )
+        check(packed(world, codec, splits={}))
 
 
 @pytest.mark.parametrize(
@@ -114,21 +116,21 @@ def checkpoint(world, codec):
         ({"type": "stepped.Stepped", "model": VAE}, "model.scale 1, this run has unset"),
     ],
 )
-def test_a_checkpoint_of_another_model_is_refused(checkpoint, changed, words):
-    """Of whatever experiment draws from it: the weights are not those that this run would train."""
+def test_a_checkpoint_of_another_model_is_refused(world, codec, check, changed, words):
+    """Whichever experiment draws from it: the weights are not those that this run would train."""
     for model in (changed, STEPPED):
         with pytest.raises(InputError) as caught:
-            drawn_from(checkpoint, model, {"reconstruct.mine": changed}, {})
-        said = f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
-        assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+            check(packed(world, codec, STEPPED), model, changed)
+        sentence = f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
+        assert str(caught.value).startswith(sentence) and "\n" not in str(caught.value)
 
 
-def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(checkpoint):
-    heir = drawn_from(checkpoint, {**STEPPED, "scheme": "rk4"}, {"reconstruct.mine": STEPPED}, {})
-    own = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, {})
-    assert (heir.model.scheme, own.model.scheme) == ("rk4", "euler")
+def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(world, codec, check):
+    checkpoint = packed(world, codec, STEPPED)
+    borrower = check(checkpoint, {**STEPPED, "scheme": "rk4"}, STEPPED)
+    assert (borrower.model.scheme, check(checkpoint, STEPPED).model.scheme) == ("rk4", "euler")
     with pytest.raises(InputError, match=r"'reconstruct\.mine' holds the weights of stepped\.Stepped"):
-        drawn_from(checkpoint, {**STEPPED, "model": {**VAE, "latent": 8}}, {"reconstruct.mine": STEPPED}, {})
+        check(checkpoint, {**STEPPED, "model": {**VAE, "latent": 8}}, STEPPED)
 
 
 @pytest.mark.parametrize(
@@ -143,17 +145,17 @@ def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(checkpoi
         ),
     ],
 )
-def test_weights_that_this_run_would_fit_in_another_way_are_refused(checkpoint, options, words):
+def test_weights_that_this_run_would_fit_in_another_way_are_refused(checkpoint, check, options, words):
     with pytest.raises(InputError) as caught:
-        drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, decided(*options))
+        check(checkpoint, options=fitted_by(*options))
     assert str(caught.value).startswith(
         f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
     )
 
 
-def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoint):
-    same = decided(
+def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoint, check):
+    options = fitted_by(
         Fit(save_every=1, restart=True), Limits(members=2), Sparsification(times=3, cases={"blocks": [0.2]})
     )
-    found = drawn_from(checkpoint, STEPPED, {"reconstruct.mine": STEPPED}, same)
-    assert found.header["fit"] == same["fit"] and found.header["sparsification"] == same["sparsification"]
+    check(checkpoint, options=options)
+    assert options == OPTIONS

@@ -61,10 +61,10 @@ def test_an_interrupted_rollout_goes_on_to_the_same_bits(world, chosen):
         assert all(a.forecasts.identical(b.forecasts) for a, b in zip(rest, whole[2:], strict=True))
 
 
-@pytest.mark.parametrize(("origin", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
-def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, origin, on_disk):
+@pytest.mark.parametrize(("model", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
+def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, model, on_disk):
     state = next(forecast(made(world, chosen), chosen, None, "f")).state
-    begun = next(forecast(made(world, chosen), chosen, state, origin, on_disk))
+    begun = next(forecast(made(world, chosen), chosen, state, model, on_disk))
     assert begun.forecasts.attrs["piece"] == 0
 
 
@@ -74,7 +74,7 @@ def test_the_same_weights_fed_on_in_another_way_begin_anew(world, chosen):
     state = next(forecast(one, chosen, None, "f")).state
     assert next(forecast(made(world, chosen), chosen, state, "f", 1)).forecasts.attrs["piece"] == 1
     assert next(forecast(other, chosen, state, "f", 1)).forecasts.attrs["piece"] == 0
-    assert one.mark("f", chosen) != other.mark("f", chosen)
+    assert one.lineage("f", chosen) != other.lineage("f", chosen)
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:100], lambda data: data[:-1] + bytes([data[-1] ^ 1])])

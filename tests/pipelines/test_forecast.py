@@ -201,7 +201,7 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
     """Whatever was drawn before is not scored under the name of what is there now."""
     project("evaluation", data_root=copied, namespaces=["forecast.vae"])
     for stage in ("rollout", "evaluation"):
-        with pytest.raises(InputError, match="the stored starts are of other fields, splits, `rollout`"):
+        with pytest.raises(InputError, match=r"the stored starts were chosen with .*: choose them again"):
             asked = {"rollout": {"members": 2}}
             project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=asked)
     with pytest.raises(InputError, match="The forecasts were drawn with feed members, this run has mean"):
@@ -221,7 +221,7 @@ def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, wh
     project("rollout", **chosen)
     for asked in ({"seed": 1}, {"rollout": {"perfect_model": {"initial_error": 0.2}}}):
         with pytest.raises(
-            InputError, match="the forecasts of the perfect model are from other starts, or of another seed"
+            InputError, match=r"the forecasts of the perfect model were made with .*: make them again"
         ):
             project("rollout", parameters=asked, **chosen)
         with pytest.raises(InputError, match=r"The forecasts were drawn with \w+ .*, this run has"):

@@ -40,7 +40,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_states_and_fields_are_of_the_same_days_and_of_one_mark(made: Made) -> None:
     fields, _, states = made
-    assert fields.attrs["fingerprint"] == states.attrs["fingerprint"] == PLANET.fingerprint()
+    assert fields.attrs["lineage"] == states.attrs["lineage"] == PLANET.lineage()
     assert list(states) == ["q"] and "q" not in fields
     assert np.array_equal(states["time"], fields["time"])
 
@@ -81,7 +81,7 @@ def test_fields_of_before_states_were_stored_are_made_again_and_the_same(
 
 
 def test_states_of_another_planet_do_not_count(made: Made, simulated: list[int]) -> None:
-    other = made[2].assign_attrs(fingerprint="0" * 12)
+    other = made[2].assign_attrs(lineage="0" * 12)
     assert make_fields(PLANET, made[0], made[1], other)[2].identical(made[2])
     assert simulated == [0]
 
@@ -92,7 +92,7 @@ def test_of_a_file_there_are_no_states_and_it_is_read_once(
     made[0].drop_vars("segment").to_netcdf(tmp_path / "mine.nc")
     file = Ingestion(source="file", path=str(tmp_path / "mine.nc"))
     fields, quality, states = make_fields(file, *made)
-    assert not states.data_vars and states.attrs == {"fingerprint": file.fingerprint()}
+    assert not states.data_vars and states.attrs == {"lineage": file.lineage()}
     monkeypatch.setattr(nodes, "ingest_source", None)
     for earlier in (None, states, made[2]):
         again = make_fields(file, fields, quality, earlier)
@@ -107,5 +107,5 @@ def test_states_come_back_from_the_disk_as_they_were(made: Made, tmp_path: Path)
     found = stored.load()
     assert found["q"].chunks is not None
     xr.testing.assert_identical(found.load(), made[2])
-    stored.save(xr.Dataset(attrs={"fingerprint": "0"}))
-    assert not stored.load().data_vars and stored.load().attrs == {"fingerprint": "0"}
+    stored.save(xr.Dataset(attrs={"lineage": "0"}))
+    assert not stored.load().data_vars and stored.load().attrs == {"lineage": "0"}

@@ -220,7 +220,6 @@ def test_the_seed_is_the_only_randomness(scene: Scene, scored: tuple) -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (lambda data: data.assign_attrs(data="other"), "of other data (other)"),
         (lambda data: data.rename(z="q"), "variable q"),
         (lambda data: data.isel(latitude=slice(1, None)), "another grid"),
     ],

@@ -9,12 +9,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from fieldcast.errors import InputError
 from fieldcast.scores.statistics import POWER
 from fieldcast.scores.statistics_table import (
     error_over_time,
     iso_times,
-    refuse_other_draws,
     scored_digest,
     scored_samples,
     scored_starts,
@@ -43,26 +41,6 @@ def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
     assert (scores.groupby("time")["mask"].first().to_numpy() == it.observations.mask.to_numpy()).all()
     text = scores.to_csv(index=False)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), scores, check_dtype=False)
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"members": 10, "seed": 0}, "members 19, this run has 10"),
-        ({"members": 19, "seed": 1}, "seed 0, this run has 1"),
-    ],
-)
-def test_scores_are_stamped_with_what_was_drawn(scene: Callable, asked: dict[str, int], words: str) -> None:
-    """Not with what was asked for afterwards; draws of before, that do not tell, are not trusted."""
-    draws = scene(times=9).reconstructions
-    with pytest.raises(InputError, match="drawn with members unknown, this run has"):
-        refuse_other_draws(draws, "reconstructions", "reconstruction", **asked)
-    told = draws.isel(member=[0]).assign_attrs(members=19, seed=0)  # one says all of a deterministic model
-    refuse_other_draws(told, "reconstructions", "reconstruction", members=19, seed=0)
-    with pytest.raises(InputError) as caught:
-        refuse_other_draws(told, "reconstructions", "reconstruction", **asked)
-    assert str(caught.value).startswith(f"The reconstructions were drawn with {words}: draw them again")
-    assert "--pipelines reconstruction,evaluation,reporting" in str(caught.value)
 
 
 def changed_mask(data: xr.Dataset) -> xr.Dataset:

@@ -262,7 +262,10 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
     splits["train"][1] = changes.get("last", splits["train"][1])
     asked = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), T=6)
     asked = replace(asked, sparsification=Sparsification(noise=changes.get("noise", 0.1)))
-    with pytest.raises(InputError, match=f"base: was fitted with {words}.*: fit it again first"):
+    with pytest.raises(
+        InputError,
+        match=f"the checkpoint named by 'base' was fitted with {words}.*: let model.base say the same, or fit",
+    ):
         list(train(asked, fields, world.climatology, world.normalisation, splits, None, base))
 
 
@@ -343,10 +346,13 @@ def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
     )
 
 
-def test_limits_that_change_a_fit_are_part_of_its_fingerprint():
-    assert recipe().fingerprint("", "") != recipe(T=2).fingerprint("", "")
-    assert recipe().fingerprint("", "") != recipe(steps=2).fingerprint("", "")
-    assert recipe().fingerprint("", "") == recipe(members=2).fingerprint("", "")
+def test_limits_that_change_a_fit_are_part_of_its_lineage():
+    def lineage(**limits):
+        return recipe(**limits).lineage("", {}, None)
+
+    assert lineage() != lineage(T=2)
+    assert lineage() != lineage(steps=2)
+    assert lineage() == lineage(members=2)
 
 
 def test_a_training_that_diverges_says_so_or_keeps_the_best(world):

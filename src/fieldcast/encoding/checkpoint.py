@@ -6,10 +6,9 @@ keywords, options, costs, versions, and a digest of all else, so that a damaged 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +19,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.errors import InputError
 from fieldcast.models.core import Model, Space, build
 
 LOG = logging.getLogger(__name__)
-FORMAT = 4
+FORMAT = 5
 DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
 Codec = FieldCodec | AnyDayCodec | ImageCodec
 SPACE = ("area", "exists", "points", "static", "tendency")
@@ -71,10 +71,12 @@ class Checkpoint:
 
 def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """A safetensors file with a JSON header and a digest of both."""
-    own = on_cpu(tensors)
+    stored_tensors = on_cpu(tensors)
     text = json.dumps(header)
     # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
-    return save_tensors(own, {"fieldcast": json.dumps([digest(own, text), text])})
+    return save_tensors(
+        stored_tensors, {"fieldcast": json.dumps([tensor_digest(stored_tensors, text), text])}
+    )
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -117,7 +119,7 @@ def whole(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         expected, text = stored(data)
     except (SafetensorError, ValueError, KeyError, TypeError):
         raise ValueError(DAMAGED) from None
-    if digest(tensors, text) != expected:
+    if tensor_digest(tensors, text) != expected:
         raise ValueError("was changed after it was written (its digest differs)")
     return tensors, json.loads(text)
 
@@ -128,12 +130,22 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is no checkpoint.
+        If the file is no checkpoint, or one of another version.
     """
     try:
-        return dict(json.loads(stored(data)[1]))
+        header = json.loads(stored(data)[1])
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{where} {DAMAGED}: train the experiment again.") from None
+    return of_this_version(header, where)
+
+
+def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
+    """The header, unless another version of Fieldcast wrote it."""
+    if header.get("format") != FORMAT or "model" not in header:
+        raise InputError(
+            f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
+        )
+    return header
 
 
 def stored(data: bytes) -> tuple[str, str]:
@@ -143,31 +155,23 @@ def stored(data: bytes) -> tuple[str, str]:
     return expected, text
 
 
-def origin(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """12 digits that say of draws what they were drawn from: a checkpoint's tensors, and the model they were put in.
+def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """Digest of what draws are drawn from: the tensors of a checkpoint, and the model that holds them.
 
-    The fingerprint of a recipe does not: the same recipe may come to other weights where a clock ends its training.
-
-    Raises
-    ------
-    InputError
-        For a checkpoint of another version.
+    The lineage of a checkpoint is not enough: one lineage leads to several weights where a clock ends the training.
     """
-    if "weights" not in header:
-        raise InputError("the checkpoint is not of this version of Fieldcast: train the experiment again.")
-    known = json.dumps([header["weights"], model], sort_keys=True)
-    return hashlib.sha256(known.encode()).hexdigest()[:12]
+    return lineage.digest(header["weights"], model)
 
 
-def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
-    """SHA-256 over names, types, shapes and values, and over a header's text."""
-    total = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(
-            tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy().tobytes()
-        )
-    return total.hexdigest()
+def tensor_digest(tensors: Mapping[str, Tensor], *parts: Any) -> str:
+    """Digest of names, types, shapes and values, and of some other parts."""
+    return lineage.digest(*parts, (part for item in sorted(tensors.items()) for part in described(*item)))
+
+
+def described(name: str, tensor: Tensor) -> Iterator[Any]:
+    """Name, type and shape of a tensor, and its values as bytes: numpy does not know all types of torch."""
+    yield [name, str(tensor.dtype), *tensor.shape]
+    yield tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy()
 
 
 def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
@@ -179,17 +183,14 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
     tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors = on_cpu(tensors)
     place = {"variables": list(space.variables), "wraps": space.wraps, "step_hours": space.step}
-    known = {**header, **place, **codec.header(), "format": FORMAT, "weights": digest(tensors)[:12]}
+    known = {**header, **place, **codec.header(), "format": FORMAT, "weights": tensor_digest(tensors)}
     return pack_bytes(tensors, known)
 
 
 def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
     """The model that `pack` wrote; `model`: another configuration of the same weights (another sampler of them)."""
     tensors, header = unpack_bytes(data, where)
-    if header.get("format") != FORMAT or "model" not in header:
-        raise InputError(
-            f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
-        )
+    of_this_version(header, where)
     refuse_not_finite(tensors, where)
     variables = tuple(header["variables"])
     fixed = {name: tensors[f"space.{name}"] for name in SPACE}

@@ -5,8 +5,6 @@ A start is the time of the last known state; what is forecast is valid at start 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Int
 
+from fieldcast import lineage
 from fieldcast.encoding.anomalies import refuse_images
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.encoding.selection import evenly
@@ -46,7 +45,7 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
             f"the test split, {len(iso)} times from {iso[0]} to {iso[-1]}, has no start with {HISTORY} states before "
             f"it and {leads} after it: ask for fewer rollout.steps, or for a longer ingestion.splits.test."
         )
-    known = {
+    chosen = {
         "data": test.attrs["digest"],
         "train": list(splits["train"]),  # whose climatology and deviations forecasts are scored by
         "step_hours": float(test.attrs["step_hours"]),
@@ -59,21 +58,21 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
         "stability_steps": long,
         "stability_members": limits.cap("members", options.stability.members),
     }
-    of_scores = {name: value for name, value in known.items() if not name.startswith("stability")}
-    text = json.dumps(of_scores, sort_keys=True)
-    return {**known, "digest": hashlib.sha256(text.encode()).hexdigest()[:12]}
+    of_scores = {name: value for name, value in chosen.items() if not name.startswith("stability")}
+    return {**chosen, "digest": lineage.digest(of_scores)}
 
 
-def check_starts(
+def require_starts(
     stored: Mapping[str, Any], fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits
 ) -> None:
-    """One sentence if stored starts are not those of these fields, splits and options: they may lie in what was
-    trained on."""
-    if stored != starts(fields, splits, options, limits):
-        raise InputError(
-            "the stored starts are of other fields, splits, `rollout` or `limits` than this run has: choose them again "
-            "with `kedro run --pipelines initial_times` and the same --env and --params."
-        )
+    """Raise an InputError unless stored starts are those of these fields, splits and options: else they may lie in the
+    training split."""
+    lineage.require(
+        stored,
+        starts(fields, splits, options, limits),
+        "the stored starts were chosen",
+        "choose them again with `kedro run --pipelines initial_times`",
+    )
 
 
 def room(segment: Int[np.ndarray, " time"]) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:

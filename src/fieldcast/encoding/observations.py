@@ -5,7 +5,6 @@ A (pattern, k) is a *case*; each has `masks` masks, cycled over the scored times
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,10 +14,10 @@ import numpy as np
 import torch
 import xarray as xr
 
+from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.selection import evenly
-from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID
@@ -54,10 +53,10 @@ def sparsify(
         "mask": ("time", number.numpy().astype(np.int32)), "time": chosen["time"], **{c: chosen[c] for c in GRID},
     }  # fmt: skip
     result = xr.Dataset(data, coords)
-    known = plan(chosen, splits, options)
+    sources = lineage_of(fields, splits, options, len(x))
     result.attrs = {
-        "digest": digits(known.encode() + values.tobytes()), "plan": digits(known.encode()),
-        "data": fields.attrs["digest"], "noise": options.noise, "seed": options.seed,
+        "digest": lineage.digest(sources, values), "lineage": json.dumps(sources), "data": sources["data"],
+        "noise": options.noise, "seed": options.seed,
     }  # fmt: skip
     return result
 
@@ -71,30 +70,34 @@ def scored_times(
     return test.isel(time=evenly(test.sizes["time"], count).numpy())
 
 
-def plan(chosen: xr.Dataset, splits: Mapping[str, Any], options: Sparsification) -> str:
-    """All that the observations of some fields depend on: the splits, as noise is in deviations of the training split;
-    of the options all but what is observed in training."""
-    known = {**asdict(options), "cases": list(options.cases.items()), "training": None}
-    known |= {"fields": chosen.attrs["digest"], "splits": dict(splits)}
-    return json.dumps({**known, "times": list(calendars.iso(chosen["time"]))}, sort_keys=True)
+def lineage_of(
+    fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, times: int
+) -> dict[str, Any]:
+    """All that observations at so many test times depend on.
+
+    The splits are part of it, as errors are in anomaly standard deviations of the training split; of the options,
+    what is observed in training is not.
+    """
+    cases = list(options.cases.items())  # their order counts: the errors of a case are keyed by its number
+    decisive = {k: v for k, v in asdict(options).items() if k != "training"} | {
+        "times": times,
+        "cases": cases,
+    }
+    return {"data": fields.attrs["digest"], "splits": dict(splits), "sparsification": decisive}
 
 
-def digits(known: bytes) -> str:
-    """12 hexadecimal digits of a digest."""
-    return hashlib.sha256(known).hexdigest()[:12]
-
-
-def check_plan(
+def require_observations(
     stored: xr.Dataset, fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, limits: Limits
 ) -> None:
-    """One sentence if stored observations are not those of these fields, splits and options: they may be of what was
-    trained on."""
-    chosen = scored_times(fields, splits, options, limits)
-    if stored.attrs.get("plan") != digits(plan(chosen, splits, options).encode()):
-        raise InputError(
-            "the stored observations are of other fields, splits, `sparsification` or `limits` than this run has: make "
-            "them again with `kedro run --pipelines sparsification` and the same --env and --params."
-        )
+    """Raise an InputError unless stored observations are those of these fields, splits and options: else they may be
+    observations of the training split."""
+    times = scored_times(fields, splits, options, limits).sizes["time"]
+    lineage.require(
+        json.loads(stored.attrs.get("lineage", "{}")),
+        lineage_of(fields, splits, options, times),
+        "the stored observations were made",
+        "make them again with `kedro run --pipelines sparsification`",
+    )
 
 
 def observed(

@@ -8,7 +8,6 @@ dequantised ...) is chosen later, in `models.pixels`.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import struct
 import zlib
@@ -21,6 +20,7 @@ from jaxtyping import Shaped, UInt8
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from fieldcast import lineage
 from fieldcast.errors import InputError
 from fieldcast.fields.repair import Finding
 
@@ -92,7 +92,7 @@ def inspect(images: xr.Dataset) -> list[Finding]:
 
 def digest(grey: Shaped[np.ndarray, "sample y x"]) -> str:
     """12 hex digits of the SHA-256 over the grey values of all images, as bytes."""
-    return hashlib.sha256(np.ascontiguousarray(grey, dtype=np.uint8)).hexdigest()[:12]
+    return lineage.digest(grey.astype(np.uint8).tobytes())
 
 
 def first(pictures: Pictures, count: int | None) -> Pictures:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fieldcast import geometry
+from fieldcast import geometry, lineage
 from fieldcast.errors import InputError
 from fieldcast.fields import quality
 from fieldcast.fields.chunked import blocks
@@ -46,18 +45,21 @@ def ingest(
 
 def digest(fields: xr.Dataset) -> str:
     """12 hex digits of the SHA-256 over names, coordinates and values; attributes do not count."""
-    sha = hashlib.sha256()
+    return lineage.digest(_parts(fields))
+
+
+def _parts(fields: xr.Dataset) -> Iterator[bytes]:
+    """What the digest of fields is of, a block at a time."""
     for name in ("time", "latitude", "longitude", "segment"):
         values = fields[name].values
         text = values.astype("M8[s]").astype(str) if values.dtype.kind == "M" else values.astype(str)
-        sha.update(f"{name}:{','.join(text.tolist())};".encode())
+        yield f"{name}:{','.join(text.tolist())};".encode()
     for name in time_varying(fields):
-        sha.update(f"{name}:".encode())
-        for _, x in blocks(fields[name]):
-            sha.update(np.ascontiguousarray(x, dtype="<f4").tobytes())
+        yield f"{name}:".encode()
+        yield from (x.astype("<f4").tobytes() for _, x in blocks(fields[name]))
     for name in static(fields):
-        sha.update(f"{name}:".encode() + np.ascontiguousarray(fields[name].values, dtype="<f4").tobytes())
-    return sha.hexdigest()[:12]
+        yield f"{name}:".encode()
+        yield fields[name].values.astype("<f4").tobytes()
 
 
 def _described(fields: xr.Dataset, where: str) -> xr.Dataset:

@@ -1,8 +1,6 @@
 """What a user can set of ingestion, checked before anything runs."""
 
 import glob
-import hashlib
-import json
 import os
 from dataclasses import asdict
 from datetime import date
@@ -18,6 +16,7 @@ from fieldcast.fields.planet.dynamics import STATE_STEP
 from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions
 from fieldcast.fields.sources import Source
 from fieldcast.fields.splits import Splits
+from fieldcast.lineage import digest
 
 SOURCES = ("planet", "file", "images")
 
@@ -72,8 +71,8 @@ class Ingestion:
             )
         return self.path
 
-    def fingerprint(self) -> str:
-        """12 hex digits of all that the fields depend on; of local files size and time of change, not the content."""
+    def lineage(self) -> str:
+        """Digest of all that the fields depend on; of local files size and time of change, not the content."""
         known = asdict(self)
         known.pop("splits")
         if self.source == "planet":
@@ -88,7 +87,7 @@ class Ingestion:
             paths = [os.path.join(path, "*-ubyte*") for path in paths]
         files = sorted(name for path in paths for name in files_of(path)) if self.source != "planet" else []
         known["files"] = [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in files]
-        return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        return digest(known)
 
 
 def files_of(path: str) -> list[str]:

@@ -11,13 +11,14 @@ import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, read_header, unpack
+from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions
 from fieldcast.fields.conventions import KEPT
 from fieldcast.fields.fills import Search
 from fieldcast.fields.quality import HUGE, refuse_fills
 from fieldcast.geometry import GRID
-from fieldcast.lineage import differences
+from fieldcast.lineage import Lineage, require
 from fieldcast.models.core import Space
 
 STEP_TOLERANCE = 1e-3  # hours
@@ -110,7 +111,7 @@ def describe(values: np.ndarray) -> str:
     return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
 
 
-def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
+def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> None:
     """One sentence if the latitudes or longitudes of `what` are not those of the model."""
     for axis in GRID:
         mine, theirs = getattr(codec, axis), data[axis].values
@@ -121,74 +122,50 @@ def same_grid(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
             )
 
 
-def drawn_from(
-    checkpoint: bytes,
-    model: Mapping[str, Any],
-    whose: Mapping[str, Mapping[str, Any]],
-    decided: Mapping[str, Any],
-) -> Checkpoint:
-    """A checkpoint whose weights are drawn from as `model` says.
+def fitted(
+    checkpoint: bytes, model: Mapping[str, Any], whose: Mapping[str, Mapping[str, Any]], options: Lineage,
+    fields: xr.Dataset, splits: Mapping[str, Any], seed: int,
+) -> Checkpoint:  # fmt: skip
+    """A checkpoint that this run would train, with its weights in `model`.
 
-    `whose`: the experiment whose checkpoint it is, by its address, and its model in this run; `decided`: what the
-    options of this run would decide of it (`recipe.decided`).
+    Parameters
+    ----------
+    checkpoint
+        The file.
+    model
+        The model to draw from: that of the checkpoint, or another way to draw from its weights.
+    whose
+        The experiment whose checkpoint it is, by its address, and its model in this run.
+    options
+        What the options of this run decide of the fit (`training.run.fitted_by`).
+    fields, splits, seed
+        The data, splits and seed of this run.
 
     Raises
     ------
     InputError
-        If that model, or what was decided, is not what was trained; and as `unpack` does.
+        If anything of this was different in training, if the variables or the grid of the fields are not the model's,
+        and as `unpack` does.
     """
     ((address, configured),) = whose.items()
     where = f"the checkpoint of '{address}'"
+    again = f"train it again with `kedro run --pipelines training --namespaces {address}`"
     header = read_header(checkpoint, where)
-    asked = {"model": configured, **decided}
-    same({name: header.get(name) for name in asked}, asked, address)
-    return unpack(checkpoint, where, model)
+    require(header, {"model": configured, **options}, f"{where} was trained", again)
+    trained = unpack(checkpoint, where, model)
+    if not isinstance(trained.codec, ImageCodec):
+        same_variables(fields, trained.codec)
+        same_grid(fields, trained.codec, "the data set")
+    present = {"data": fields.attrs["digest"], "splits": splits, "seed": seed}
+    require(header, present, f"{where} was trained", again)
+    return trained
 
 
-def check_fields(
-    fields: xr.Dataset, splits: Mapping[str, Any], made: Checkpoint, seed: int, address: str
-) -> None:
-    """One sentence if a checkpoint is not of these fields, splits and seed, and whole."""
-    of_variables(fields, made.by_day, "the fields are")
-    same_grid(fields, made.by_day, "the data set")
-    whole(made, fields.attrs.get("digest"), splits, seed, address)
-
-
-def check_observations(
-    observations: xr.Dataset, splits: Mapping[str, Any], made: Checkpoint, seed: int, address: str
-) -> None:
-    """One sentence if a checkpoint is not of these observations' variables, grid and data, of these splits and this
-    seed, and whole."""
-    of_variables(observations, made.by_day, "the observations are")
-    same_grid(observations, made.by_day, "the data set")
-    whole(made, observations.attrs.get("data"), splits, seed, address)
-
-
-def of_variables(data: xr.Dataset, codec: FieldCodec, what: str) -> None:
-    """One sentence if the variables are not those of the checkpoint."""
-    theirs = tuple(conventions.time_varying(data))
-    if set(theirs) != set(codec.variables):
+def same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:
+    """Raise an InputError if the variables of the fields are not those of the checkpoint."""
+    variables = conventions.time_varying(fields)
+    if set(variables) != set(codec.variables):
         raise InputError(
-            f"{what} of {', '.join(theirs)}, the checkpoint of {', '.join(codec.variables)}: "
+            f"the fields are of {', '.join(variables)}, the checkpoint of {', '.join(codec.variables)}: "
             "train the experiment again, on these data."
-        )
-
-
-def whole(made: Checkpoint, data: str | None, splits: Mapping[str, Any], seed: int, address: str) -> None:
-    """One sentence if the checkpoint is of other data, other splits or another seed, or not finished."""
-    header = made.header
-    trained = {name: header.get(name) for name in ("data", "splits", "seed")}
-    same(trained, {"data": data, "splits": splits, "seed": seed}, address)
-    if not header.get("finished"):
-        raise InputError(
-            f"the training of '{address}' is not finished: run it again, it goes on where it stopped."
-        )
-
-
-def same(trained: Mapping[str, Any], present: Mapping[str, Any], address: str) -> None:
-    """One sentence for the first key by which a checkpoint differs from what this run would train."""
-    for key, before, now in differences(trained, present):
-        raise InputError(
-            f"the checkpoint of '{address}' was trained with {key} {before}, this run has {now}: train it again with "
-            f"`kedro run --pipelines training --namespaces {address}` and the same --env and --params."
         )

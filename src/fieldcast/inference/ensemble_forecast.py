@@ -23,6 +23,7 @@ from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.inference.rollout import Feed, rollout
+from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model, Space
 from fieldcast.models.random_streams import RandomStreams
 
@@ -49,7 +50,7 @@ class Forecaster:
         feed: Feed = "members",
     ):  # fmt: skip
         self.model, self.codec, self.seed, self.feed = model, codec, seed, feed
-        self.asked, self.members = members, 1 if model.deterministic else members
+        self.requested, self.members = members, 1 if model.deterministic else members
         self.places = calendars.positions(fields["time"], starts)
         self.times = fields["time"].values[self.places]
         rows = ROWS if model.space.area.device.type == "cpu" else ROWS_ACCELERATOR
@@ -75,18 +76,21 @@ class Forecaster:
                 drawn = [next(run) for run in runs]
             yield Ensemble(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
 
-    def mark(self, origin: str, starts: Mapping[str, Any]) -> str:
-        """All that a rollout by a model of this origin depends on: the state of another is not gone on from."""
-        return f"{origin} {starts['digest']} {self.members} {self.seed} {self.feed}"
+    def lineage(self, model_digest: str, starts: Mapping[str, Any]) -> dict[str, Any]:
+        """All that a rollout depends on; its forecasts hold it, and its state, which no other rollout resumes from."""
+        return {
+            "model": model_digest, "starts": starts["digest"], "members": self.requested, "seed": self.seed,
+            "feed": self.feed,
+        }  # fmt: skip
 
     def valid(self, number: int) -> np.ndarray:
         """The times that a step is valid at."""
         return calendars.later(self.times, number * self.model.space.step)
 
-    def resumed(self, earlier: bytes | None, fingerprint: str) -> tuple[int, list[Context], dict[str, Any]]:
-        """The next step, the contexts it starts from, and what else was saved; of other settings the start."""
+    def resumed(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
+        """The next step, the contexts it starts from, and what else was saved; the start for another lineage."""
         tensors, header = unpack_state(earlier, "The state of the rollout")
-        if header.get("fingerprint") != fingerprint:
+        if header.get("lineage") != sources:
             return 1, self.rows, {}
         device = self.model.space.area.device
         rows = [
@@ -100,16 +104,16 @@ class Forecaster:
         return header["number"] + 1, rows, header
 
     def state(
-        self, ensemble: Ensemble, fingerprint: str, also: Mapping[str, Tensor] | None = None, **known: Any
+        self, ensemble: Ensemble, sources: Lineage, beside: Mapping[str, Tensor] | None = None, **numbers: Any
     ) -> bytes:
-        """What a rollout goes on from; tensors and numbers that are to be kept beside it."""
-        tensors = dict(also or {})
+        """What a rollout resumes from, with tensors and numbers to be kept beside it."""
+        tensors = dict(beside or {})
         for i, context in enumerate(ensemble.rows):
             if context.past is not None:
                 tensors[f"past.{i}"] = context.past
             assert context.day is not None  # `context_at` sets it
             tensors[f"day.{i}"] = context.day
-        return pack_bytes(tensors, {**known, "number": ensemble.number, "fingerprint": fingerprint})
+        return pack_bytes(tensors, {**numbers, "number": ensemble.number, "lineage": sources})
 
 
 def context_at(
@@ -150,16 +154,16 @@ def forecast(
     forecaster: Forecaster,
     starts: Mapping[str, Any],
     earlier: bytes | None,
-    origin: str,
+    model_digest: str,
     on_disk: int = 0,
 ) -> Iterator[Piece]:
     """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with.
 
-    `origin` (see `checkpoint`) says what is drawn from. `earlier` is the state of an interrupted rollout, of which
-    `on_disk` leads are there: one more than the state knows of, where the interruption fell between the two.
+    `model_digest` (see `checkpoint`) says of what model. `earlier` is the state of an interrupted rollout, of
+    which `on_disk` leads are stored: one more than the state holds, where the interruption fell between the two saves.
     """
-    leads, known = starts["leads"], forecaster.mark(origin, starts)
-    first, rows, header = forecaster.resumed(earlier, known)
+    leads, sources = starts["leads"], forecaster.lineage(model_digest, starts)
+    first, rows, header = forecaster.resumed(earlier, sources)
     if not first - 1 <= on_disk <= first or first > leads:
         first, rows, header = 1, forecaster.rows, {}
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
@@ -168,16 +172,8 @@ def forecast(
         spent += time.perf_counter() - begin
         draws = len(forecaster.times) * forecaster.members * ensemble.number
         piece = physical(forecaster, ensemble)
-        piece.attrs = {
-            "starts": starts["digest"],
-            "model": origin,
-            "members": forecaster.asked,
-            "seed": forecaster.seed,
-            "feed": forecaster.feed,
-            "piece": ensemble.number - 1,
-            "pieces": leads,
-        }
-        state = forecaster.state(ensemble, known, spent=spent)
+        piece.attrs = {**sources, "piece": ensemble.number - 1, "pieces": leads}
+        state = forecaster.state(ensemble, sources, spent=spent)
         yield Piece(piece, state, 1000 * spent / draws)
         begin = time.perf_counter()
 

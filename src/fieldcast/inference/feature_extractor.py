@@ -7,7 +7,6 @@ perfect model. Values of other features are not comparable, so the weights' hash
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -18,8 +17,8 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from fieldcast import geometry
-from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes, unpack_state
+from fieldcast import geometry, lineage
+from fieldcast.encoding.checkpoint import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.encoding.selection import batch_index, evenly
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.fields import calendars, domain
@@ -96,15 +95,19 @@ def fit_features(
     labelled = "label" in fields.coords
     training = select(fields, splits, "train")
     fitted = training.sizes["sample"] if labelled else int(every_other(training).sum())
-    mark = {"data": fields.attrs["digest"], "train": list(map(str, splits["train"])), "fitted": fitted}
-    # labels of the test split too, which the accuracy is of
-    mark["labels"] = digest({"label": fields["label"].values}) if labelled else ""
+    sources = {
+        "data": fields.attrs["digest"],
+        "train": list(map(str, splits["train"])),
+        "fitted": fitted,
+        # of the test split too, on which the accuracy is measured
+        "labels": lineage.digest(fields["label"].values) if labelled else "",
+    }
     _, header = unpack_state(earlier, "The file of the features")
-    if earlier is not None and mark.items() <= header.items():
+    if earlier is not None and not any(lineage.differences(header, sources)):
         return earlier
     if labelled:
-        return of_images(fields, splits, mark)
-    return of_fields(fields, normalisation, splits, mark)
+        return of_images(fields, splits, sources)
+    return of_fields(fields, normalisation, splits, sources)
 
 
 def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
@@ -125,7 +128,7 @@ def fresh(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarra
     return unseen if len(unseen) >= least else np.arange(training.sizes[along(training)])
 
 
-def of_images(fields: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, Any]) -> bytes:
+def of_images(fields: xr.Dataset, splits: Mapping[str, Any], sources: lineage.Lineage) -> bytes:
     """A classifier trained on the training split."""
     levels, training, test = (
         fields.attrs["levels"],
@@ -149,14 +152,14 @@ def of_images(fields: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, 
     accuracy = float((guess.numpy() == test["label"].values).mean())
     state = network.state_dict()
     header = {
-        **mark, "kind": "images", "levels": levels, "classes": classes, "shape": list(x.shape[2:]),
-        "accuracy": accuracy, "weights": digest({k: v.numpy() for k, v in state.items()}),
+        **sources, "kind": "images", "levels": levels, "classes": classes, "shape": list(x.shape[2:]),
+        "accuracy": accuracy, "weights": tensor_digest(state),
     }  # fmt: skip
     return pack_bytes(state, header)
 
 
 def of_fields(
-    fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], mark: Mapping[str, Any]
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], sources: lineage.Lineage
 ) -> bytes:
     """Principal components and local statistics of one half of the training split."""
     training, dim = select(fields, splits, "train"), along(fields)
@@ -172,8 +175,9 @@ def of_fields(
         area, wraps = areas(fields), bool(fields.attrs["wraps"])
     x = standardised(training, mean, deviation)
     arrays = {**FieldFeatures.fit(x, area, wraps).arrays(), "state_mean": mean, "state_deviation": deviation}
-    header = {**mark, "kind": "fields", "wraps": wraps, "weights": digest(arrays)}
-    return pack_bytes({k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}, header)
+    tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+    header = {**sources, "kind": "fields", "wraps": wraps, "weights": tensor_digest(tensors)}
+    return pack_bytes(tensors, header)
 
 
 def load_features(data: bytes) -> Features:
@@ -211,11 +215,3 @@ def areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
     """Of the cells that exist; 0 elsewhere."""
     exists = domain.exists(fields).all("variable").values
     return geometry.cell_areas(fields["latitude"].values, fields["longitude"].values, exists)
-
-
-def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """12 hexadecimal digits of the values."""
-    total = hashlib.sha256()
-    for name, values in sorted(arrays.items()):
-        total.update(name.encode() + np.ascontiguousarray(values).tobytes())
-    return total.hexdigest()[:12]

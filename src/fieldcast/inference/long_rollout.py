@@ -41,19 +41,17 @@ def stability(
     starts: Mapping[str, Any],
     fields: xr.Dataset,
     earlier: bytes | None,
-    origin: str,
+    model_digest: str,
 ) -> Iterator[Stability]:
     """Roll out from the stability starts; yields now and then, and at the end."""
-    steps, known = (
-        starts["stability_steps"],
-        f"{forecaster.mark(origin, starts)} stability {starts['stability']}",
-    )
-    first, rows, header = forecaster.resumed(earlier, known)
+    steps = starts["stability_steps"]
+    sources = {**forecaster.lineage(model_digest, starts), "stability": list(starts["stability"])}
+    first, rows, header = forecaster.resumed(earlier, sources)
     # a state may have been asked for more steps than are wanted now
     table = [row for row in header.get("table", []) if row["step"] <= steps]
     kept = {n: x for n, x in kept_before(earlier).items() if n <= steps} if header and earlier else {}
     if first > steps:
-        yield known_as(origin, table, shown(forecaster, kept), earlier or b"")
+        yield of_model(model_digest, table, shown(forecaster, kept), earlier or b"")
         return
     measure, last = Measure(forecaster, fields, steps), time.monotonic()
     for ensemble in forecaster.run(steps, first, rows):
@@ -61,16 +59,18 @@ def stability(
         if ensemble.number in SNAPSHOTS:
             kept[ensemble.number] = ensemble.x[:, :SHOWN].float().cpu()
         if ensemble.number == steps or time.monotonic() - last >= SAVE_EVERY:
-            state = forecaster.state(
-                ensemble, known, {f"snapshot.{n}": x for n, x in kept.items()}, table=table
-            )
-            yield known_as(origin, table, shown(forecaster, kept), state)
+            snapshots = {f"snapshot.{n}": x for n, x in kept.items()}
+            state = forecaster.state(ensemble, sources, snapshots, table=table)
+            yield of_model(model_digest, table, shown(forecaster, kept), state)
             last = time.monotonic()
 
 
-def known_as(origin: str, table: list[dict[str, Any]], snapshots: xr.Dataset, state: bytes) -> Stability:
-    """What is there so far, of the model of this origin."""
-    return Stability(pd.DataFrame(table).assign(model=origin), snapshots.assign_attrs(model=origin), state)
+def of_model(
+    model_digest: str, table: list[dict[str, Any]], snapshots: xr.Dataset, state: bytes
+) -> Stability:
+    """The results so far, which say what model they are of."""
+    frame = pd.DataFrame(table).assign(model=model_digest)
+    return Stability(frame, snapshots.assign_attrs(model=model_digest), state)
 
 
 class Measure:

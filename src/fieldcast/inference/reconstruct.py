@@ -49,12 +49,12 @@ def draw(
 
 
 def reconstruct(
-    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, origin: str
+    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, model_digest: str
 ) -> Iterator[tuple[xr.Dataset, float]]:
     """Reconstructions, case by case, with the milliseconds that one draw took.
 
-    They hold what they were drawn with: `origin` (see `checkpoint`) as their `model`, and as `members` the number asked
-    for, of which a deterministic model has one.
+    They hold their lineage: as `model` the `model_digest` (see `checkpoint`), and as `members` the number requested, of
+    which a deterministic model draws one.
     """
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
@@ -73,7 +73,7 @@ def reconstruct(
         )
         result.attrs = {
             "observations": observations.attrs["digest"],
-            "model": origin,
+            "model": model_digest,
             "members": members,
             "seed": seed,
             "piece": number,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Shaped
 
-from fieldcast.errors import InputError
+from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
 
 CELLS = ("unobserved", "all")
@@ -70,18 +68,6 @@ def stamp(scores: pd.DataFrame, experiment: str, seed: int, data: str, scored: s
     ]
 
 
-def refuse_other_draws(draws: xr.Dataset, what: str, stage: str, **known: int | str) -> None:
-    """Raise InputError unless the draws were made with the seed, the numbers and the digests of this run, as their
-    attributes say: scores are stamped with these."""
-    for name, value in known.items():
-        drawn = draws.attrs.get(name, "unknown")
-        if drawn != value:
-            raise InputError(
-                f"The {what} were drawn with {name} {drawn}, this run has {value}: draw them again with "
-                f"`kedro run --pipelines {stage},evaluation,reporting` and the same --env and --params."
-            )
-
-
 def scored_digest(observations: xr.Dataset, members: int) -> str:
     """12 hexadecimal digits of what is scored: times, cases, masks, variables with their units, number of
     members.
@@ -89,23 +75,22 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
     `members` is the number asked of stochastic models in this run, not what a deterministic one has. Only
     statistics with the same digest may stand in one table.
     """
-    found = hashlib.sha256()
-    for name in ("pattern", "k", "mask"):
-        found.update(str(observations[name].to_numpy().tolist()).encode())
-    found.update("".join(iso_times(observations["time"])).encode())
-    for name, values in observations.data_vars.items():
-        found.update(f"{name} {values.attrs.get('units', '')}".encode())
-        for case in range(values.sizes["case"]):
-            found.update(np.packbits(np.isfinite(values.isel(case=case).to_numpy())).tobytes())
-    found.update(f"{observations.attrs.get('digest', '')} {members}".encode())
-    return found.hexdigest()[:12]
+    cases = [observations[name].to_numpy().tolist() for name in ("pattern", "k", "mask")]
+    variables = {str(name): values.attrs.get("units", "") for name, values in observations.data_vars.items()}
+    existing = (
+        np.packbits(np.isfinite(values.isel(case=case).to_numpy()))
+        for values in observations.data_vars.values()
+        for case in range(values.sizes["case"])
+    )
+    times = iso_times(observations["time"]).tolist()
+    return digest(cases, times, variables, existing, observations.attrs.get("digest", ""), members)
 
 
 def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: int) -> str:
     """`scored_digest` of forecasts: data, training split, starts and leads of the mapping `starts`, the units of the
     variables, number of members."""
     what = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
-    return hashlib.sha256(json.dumps([what, dict(units), members], sort_keys=True).encode()).hexdigest()[:12]
+    return digest(what, dict(units), members)
 
 
 def scored_samples(
@@ -114,8 +99,7 @@ def scored_samples(
     """`scored_digest` of samples: digest of the data, numbers of samples, of data whose likelihood is found and of
     members of IWAE (K), and the hash of the features' weights: distances by other features are not comparable; first
     and last time of the test split, where the data have times."""
-    what = json.dumps([data, samples, likelihood, members, features, *test])
-    return hashlib.sha256(what.encode()).hexdigest()[:12]
+    return digest(data, samples, likelihood, members, features, list(test))
 
 
 def error_over_time(

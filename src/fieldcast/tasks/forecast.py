@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.encoding.initial_times import check_starts
+from fieldcast.encoding.initial_times import require_starts
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.fields.conventions import time_varying
 from fieldcast.figures.png import Picture
@@ -21,10 +21,10 @@ from fieldcast.scores.leaderboard import FORECAST as LAYOUT
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import stability_table
-from fieldcast.scores.statistics_table import refuse_other_draws, scored_starts, stamp
+from fieldcast.scores.statistics_table import scored_starts, stamp
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
-from fieldcast.tasks.truth import areas, current_origin, units
+from fieldcast.tasks.truth import areas, model_of, require_draws, units
 
 
 def score(
@@ -33,9 +33,9 @@ def score(
     rollout: Rollout, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
-    check_starts(starts, fields, splits, rollout, limits)
-    origin = current_origin(checkpoint, model, splits)
-    refuse_other_draws(forecasts, "forecasts", "rollout", model=origin, feed=options.feed)
+    require_starts(starts, fields, splits, rollout, limits)
+    sources = {"model": model_of(checkpoint, model, splits), "feed": options.feed}
+    require_draws(forecasts, sources, "forecasts", "rollout")
     return against_truth(forecasts, starts, fields, climatology, normalisation, seed)
 
 
@@ -44,10 +44,10 @@ def score_file(
     climatology: xr.Dataset, normalisation: xr.Dataset, rollout: Rollout, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
-    check_starts(starts, fields, splits, rollout, limits)
+    require_starts(starts, fields, splits, rollout, limits)
     if not forecasts.data_vars:
         return pd.DataFrame(), xr.Dataset()
-    refuse_other_draws(forecasts, "forecasts", "rollout", model=made_elsewhere(model, rollout))
+    require_draws(forecasts, {"model": made_elsewhere(model, rollout)}, "forecasts", "rollout")
     return against_truth(forecasts, starts, fields, climatology, normalisation, seed)
 
 
@@ -57,7 +57,8 @@ def against_truth(
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """The scores of forecasts from these starts by this seed, stamped, and their diagnostics."""
     members = starts["members"]
-    refuse_other_draws(forecasts, "forecasts", "rollout", members=members, seed=seed, starts=starts["digest"])
+    sources = {"members": members, "seed": seed, "starts": starts["digest"]}
+    require_draws(forecasts, sources, "forecasts", "rollout")
     scores, diagnostics = forecast_statistics(
         forecasts,
         fields,
@@ -115,15 +116,15 @@ def page(
 
 def of_one_training(results: Results) -> dict[str, Any]:
     """Results without long rollouts of other weights than those whose forecasts were scored."""
-    scored = {name: origin_of(table) for name, table in results.get("scores", {}).items()}
+    scored = {name: model_in(table) for name, table in results.get("scores", {}).items()}
     rollouts: Mapping[str, pd.DataFrame] = results.get("stability", {})
-    stability = {name: table for name, table in rollouts.items() if scored.get(name) == origin_of(table)}
+    stability = {name: table for name, table in rollouts.items() if scored.get(name) == model_in(table)}
     snapshots = {name: part for name, part in results.get("snapshots", {}).items() if name in stability}
     return {**results, "stability": stability, "snapshots": snapshots}
 
 
-def origin_of(table: pd.DataFrame) -> str:
-    """The origin of the draws that a table describes; empty in tables of earlier versions."""
+def model_in(table: pd.DataFrame) -> str:
+    """Digest of the model whose draws a table describes; empty where the table holds none."""
     return str(table["model"].iloc[0]) if "model" in table else ""
 
 

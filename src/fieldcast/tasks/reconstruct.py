@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.encoding.observations import check_plan
+from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.figures.png import Picture
 from fieldcast.inference.options import Evaluation
@@ -15,10 +15,10 @@ from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
-from fieldcast.scores.statistics_table import refuse_other_draws, scored_digest, stamp
+from fieldcast.scores.statistics_table import scored_digest, stamp
 from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.task import Results, Step, Task
-from fieldcast.tasks.truth import areas, current_origin
+from fieldcast.tasks.truth import areas, model_of, require_draws
 
 
 def score(
@@ -28,16 +28,14 @@ def score(
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
     members = limits.cap("members", evaluation.members)
-    check_plan(observations, fields, splits, sparsification, limits)
-    refuse_other_draws(
-        reconstructions,
-        "reconstructions",
-        "reconstruction",
-        members=members,
-        seed=seed,
-        observations=observations.attrs["digest"],
-        model=current_origin(checkpoint, model, splits),
-    )
+    require_observations(observations, fields, splits, sparsification, limits)
+    sources = {
+        "members": members,
+        "seed": seed,
+        "observations": observations.attrs["digest"],
+        "model": model_of(checkpoint, model, splits),
+    }
+    require_draws(reconstructions, sources, "reconstructions", "reconstruction")
     scores, diagnostics = reconstruction_statistics(
         reconstructions,
         observations,

@@ -16,10 +16,10 @@ from fieldcast.report import Sample, pictures
 from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
-from fieldcast.scores.statistics_table import refuse_other_draws, scored_samples, stamp
+from fieldcast.scores.statistics_table import scored_samples, stamp
 from fieldcast.scores.summary import sample_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
-from fieldcast.tasks.truth import current_origin, scored_period
+from fieldcast.tasks.truth import model_of, require_draws, scored_period
 
 
 def score(
@@ -29,10 +29,10 @@ def score(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; real and nearest training states to look at."""
     data, numbers = fields.attrs["digest"], sampling.capped(limits)
-    origin = current_origin(checkpoint, model, splits)
+    sources = {**numbers, "seed": seed, "model": model_of(checkpoint, model, splits), "data": data}
     for drawn in (samples, latents):
         if drawn is not None:
-            refuse_other_draws(drawn, "samples", "sampling", **numbers, seed=seed, model=origin, data=data)
+            require_draws(drawn, sources, "samples", "sampling")
     sets = compare(samples, fields, normalisation, splits, extractor, seed)
     scores, diagnostics = sample_statistics(
         samples,

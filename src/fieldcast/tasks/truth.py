@@ -8,8 +8,8 @@ from typing import Any
 import xarray as xr
 
 from fieldcast import geometry
-from fieldcast.encoding.checkpoint import origin, read_header
-from fieldcast.errors import InputError
+from fieldcast.encoding.checkpoint import model_digest, read_header
+from fieldcast.lineage import Lineage, require
 
 
 def areas(fields: xr.Dataset) -> xr.DataArray:
@@ -28,17 +28,22 @@ def scored_period(fields: xr.Dataset, splits: Mapping[str, Any]) -> list[str]:
     return [] if "sample" in fields.dims else list(splits["test"])
 
 
-def current_origin(checkpoint: bytes, model: Mapping[str, Any], splits: Mapping[str, Any]) -> str:
-    """The origin of what is drawn from a checkpoint by this run.
+def model_of(checkpoint: bytes, model: Mapping[str, Any], splits: Mapping[str, Any]) -> str:
+    """Digest of what this run would draw from a checkpoint.
 
     Raises
     ------
     InputError
-        If the checkpoint was trained on other splits than this run has.
+        If the checkpoint was trained on other splits.
     """
     header = read_header(checkpoint, "the checkpoint")
-    if header.get("splits") != splits:
-        raise InputError(
-            "the checkpoint was trained on other splits than this run has: train the experiment again, and draw anew."
-        )
-    return origin(header, model)
+    again = "train the experiment again, and draw anew, with `kedro run --pipelines <task>.<experiment>`"
+    require(header, {"splits": splits}, "the checkpoint was trained", again)
+    return model_digest(header, model)
+
+
+def require_draws(draws: xr.Dataset, present: Lineage, name: str, stage: str) -> None:
+    """Raise an InputError unless draws have the lineage that they would have in this run: their scores are stored under
+    it."""
+    again = f"draw them again with `kedro run --pipelines {stage},evaluation,reporting`"
+    require(draws.attrs, present, f"the {name} were drawn", again)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from fieldcast.encoding import costs
 from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
 from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.lineage import Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.training.batches import Batches
@@ -57,28 +58,31 @@ def validation_loss(model: Trained, task: Batches, options: Fit, seed: int, step
 
 def fit(
     model: Model, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, previous: bytes | None, fingerprint: str,
+    pack: Pack, previous: bytes | None, sources: Lineage,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit a model and yield what is to be saved: now and then, and at the end.
 
-    A `previous` state of the same fingerprint is gone on from; a finished one is only unpacked.
+    Training resumes from a `previous` state of the same lineage, `sources`; a finished one is only unpacked.
     """
-    tensors, header = earlier(previous, fingerprint, options.restart)
+    tensors, header = earlier(previous, sources, options.restart)
     costs.reset_peak(training.space.area.device)
     if isinstance(model, Solved):
-        yield solved(model, training, validation, options, seed, pack, tensors, header, fingerprint)
+        yield solved(model, training, validation, options, seed, pack, tensors, header, sources)
     elif isinstance(model, Trained):
-        yield from descend(model, training, validation, options, seed, pack, tensors, header, fingerprint)
+        yield from descend(model, training, validation, options, seed, pack, tensors, header, sources)
     else:
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
 
-def earlier(previous: bytes | None, fingerprint: str, restart: bool) -> tuple[Weights, dict[str, Any]]:
-    """Tensors and header of a state to go on from; both empty where there is none."""
+def earlier(previous: bytes | None, sources: Lineage, restart: bool) -> tuple[Weights, dict[str, Any]]:
+    """Tensors and header of a state to resume from; both empty where there is none."""
     tensors, header = unpack_state(None if restart else previous, "The training state")
-    if header and header["fingerprint"] != fingerprint:
+    for key, before, now in differences(header.get("lineage", {}), sources) if header else ():
         LOG.warning(
-            "The configuration, the data or Fieldcast changed since the last training: it is trained afresh."
+            "The last training was made with %s %s, this run has %s: the model is trained afresh.",
+            key,
+            before,
+            now,
         )
         return {}, {}
     return tensors, header
@@ -94,7 +98,7 @@ def solve(
 
 def solved(
     model: Solved, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, tensors: Weights, header: Mapping[str, Any], fingerprint: str,
+    pack: Pack, tensors: Weights, header: Mapping[str, Any], sources: Lineage,
 ) -> Saved:  # fmt: skip
     """State, checkpoint and trials of a closed-form solution."""
     if header:
@@ -106,14 +110,14 @@ def solved(
         history = solve(model, training, validation, options, seed)
         seconds = round(time.perf_counter() - begin, 2)
         spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
-    state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "fingerprint": fingerprint})
-    known = {"costs": spent, "tuned": model.chosen(), "finished": True, "fingerprint": fingerprint}
+    state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
+    known = {"costs": spent, "tuned": model.chosen(), "finished": True}
     return Saved(state, pack(known), pd.DataFrame(history))
 
 
 def descend(
     model: Trained, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, tensors: Weights, header: Mapping[str, Any], fingerprint: str,
+    pack: Pack, tensors: Weights, header: Mapping[str, Any], sources: Lineage,
 ) -> Iterator[Saved]:  # fmt: skip
     """Gradient steps."""
     run = Training(model, options, seed)
@@ -123,7 +127,7 @@ def descend(
         run.resume(tensors, header)
         LOG.info("Trained to step %d before: %s.", run.step, "nothing to do" if run.finished else "going on")
     if run.finished:
-        yield saved(run, pack, fingerprint)
+        yield saved(run, pack, sources)
         return
     last = time.monotonic()
     with tqdm(total=options.steps, initial=run.step, unit="step", disable=None, leave=False) as bar:
@@ -134,7 +138,7 @@ def descend(
                     run.history += rows_of_tuning(run.step, tune(model, validation, options, seed))
                 run.best = copied(learned(model))
             if run.finished or time.monotonic() - last >= options.save_every:
-                yield saved(run, pack, fingerprint)
+                yield saved(run, pack, sources)
                 last = time.monotonic()
 
 
@@ -182,7 +186,7 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
         yield
 
 
-def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
+def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
     """State, the checkpoint of the best weights so far, and the history."""
     model = run.model
     spent = {
@@ -193,8 +197,8 @@ def saved(run: Training, pack: Pack, fingerprint: str) -> Saved:
     }
     known = {"costs": spent, "step": run.step, "best_step": run.best_step, "finished": run.finished}
     with weights_of(model, run.best):
-        checkpoint = pack({**known, "tuned": model.chosen(), "fingerprint": fingerprint})
-    return Saved(run.state(fingerprint), checkpoint, pd.DataFrame(run.history))
+        checkpoint = pack({**known, "tuned": model.chosen()})
+    return Saved(run.state(sources), checkpoint, pd.DataFrame(run.history))
 
 
 def half_precision(options: Fit, device: torch.device) -> bool:

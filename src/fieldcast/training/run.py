@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +10,7 @@ from typing import Any
 import torch
 import xarray as xr
 
-from fieldcast import provenance
+from fieldcast import lineage, provenance
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.encoding.checkpoint import FORMAT, Codec, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
@@ -20,7 +18,6 @@ from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
-from fieldcast.lineage import differences
 from fieldcast.models.core import Model, Solved, Space, Trained, build, place
 from fieldcast.models.image_transforms import Treatment
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -31,6 +28,7 @@ from fieldcast.training.loop import Saved, fit, solve
 from fieldcast.training.options import Fit
 
 LOG = logging.getLogger(__name__)
+BASE = "the checkpoint named by 'base'"
 
 
 @dataclass(frozen=True)
@@ -55,32 +53,28 @@ class Recipe:
         """Of a model of sparse fields."""
         return self.sparsification if self.task == "reconstruct" else None
 
-    def fingerprint(self, data: str, base: str) -> str:
-        """12 hex digits of the recipe, the data, the base and the format of what is stored."""
-        known = {**asdict(self), **decided(self.fit, self.limits, self.masks)}
-        known.pop("limits")  # the fit's options are under them already
-        if self.masks is None:
-            known.pop("sparsification")
-        if self.task != "sample":
-            known.pop("treatment")
-        known |= {"device": choose_device(self.device).type, "data": data, "base": base}
-        known["format"] = (
-            FORMAT  # with another version's random numbers a training would not go on as it began
-        )
-        return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    def lineage(self, data: str, splits: Mapping[str, Any], base: str | None) -> dict[str, Any]:
+        """All that the fitted model depends on; `data` and `base` are the digests of the fields and of the weights of
+        its base."""
+        return {
+            "task": self.task, "model": dict(self.model), **fitted_by(self.fit, self.limits, self.masks),
+            "data": data, "splits": dict(splits), "seed": self.seed, "base": base,
+            "treatment": self.treatment if self.task == "sample" else None,
+            "device": choose_device(self.device).type,
+            "format": FORMAT,  # with another version's random numbers a training would not go on as it began
+        }  # fmt: skip
 
 
-def decided(fit: Fit, limits: Limits, masks: Sparsification | None = None) -> dict[str, Any]:
-    """What the options decide of a fitted model, as its checkpoint holds it: not how often it is saved, nor whether it
-    starts afresh, nor what it is tested on. `masks`: of a model of sparse fields."""
-    known: dict[str, Any] = {"fit": asdict(fit.capped(limits))}
-    for name in ("save_every", "restart"):
-        known["fit"].pop(name)
+def fitted_by(fit: Fit, limits: Limits, masks: Sparsification | None = None) -> dict[str, Any]:
+    """The options that decide what is fitted: not how often it is saved, nor whether it starts afresh, nor what it is
+    tested on. `masks`: for a model of sparse fields."""
+    options = {
+        "fit": {k: v for k, v in asdict(fit.capped(limits)).items() if k not in ("save_every", "restart")}
+    }
     if masks is not None:
-        known["sparsification"] = asdict(masks)
-        for name in ("cases", "times", "masks"):
-            known["sparsification"].pop(name)
-    return dict(json.loads(json.dumps(known)))  # as a header gives it back: its tuples are lists
+        tested = "cases", "times", "masks"
+        options["sparsification"] = {k: v for k, v in asdict(masks).items() if k not in tested}
+    return options
 
 
 def train(
@@ -108,24 +102,18 @@ def train(
     if isinstance(model, Trained) and isinstance(training, StateBatches):
         states = next(training.states())
         model.prepare(states, RandomStreams(seed_for("preparation", recipe.seed), states.index))
-    chosen = decided(recipe.fit, recipe.limits, recipe.masks)
-    fitted_to = {"data": fields.attrs["digest"], "splits": dict(splits), "seed": recipe.seed}
+    header = {} if base is None else read_header(base, BASE)
+    sources = recipe.lineage(fields.attrs["digest"], splits, header.get("weights"))
     for part in closed_form_parts(model):
         if base is None:
             solve(part, training, validation, options, recipe.seed)
         else:
-            masks = {"sparsification": chosen.get("sparsification")}
-            take(part, base, {"model": recipe.model.get("base"), **fitted_to, **masks})
-    header = {
-        "task": recipe.task, "model": dict(recipe.model), **chosen, **fitted_to,
-        "source": fields.attrs["source"], **provenance.code(),
-    }  # fmt: skip
-    data = f"{fields.attrs['digest']} {json.dumps(splits, sort_keys=True)}"
-    of_base = "" if base is None else read_header(base, "the checkpoint named by 'base'")["fingerprint"]
-    fingerprint = recipe.fingerprint(data, of_base)
+            same = {name: sources.get(name) for name in ("data", "splits", "seed", "sparsification")}
+            take(part, base, {"model": recipe.model.get("base"), **same})
+    about = {**sources, "source": fields.attrs["source"], **provenance.code()}
     yield from fit(
         model, training, validation, options, recipe.seed,
-        lambda known: pack(model, codec, {**header, **known}), earlier, fingerprint,
+        lambda results: pack(model, codec, {**about, **results}), earlier, sources,
     )  # fmt: skip
 
 
@@ -215,16 +203,13 @@ def closed_form_parts(model: Model) -> list[Solved]:
     return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
 
 
-def take(part: Solved, base: bytes, asked: Mapping[str, Any]) -> None:
-    """The state of another experiment's model, which must be fitted as is asked: the model that the recipe is built on,
-    to these data."""
-    found = unpack(base, "the checkpoint named by 'base'")
-    for key, before, now in differences({name: found.header.get(name) for name in asked}, asked):
-        if key.partition(".")[0] == "model":
-            held, wanted = found.header["model"], asked["model"]
-            raise InputError(f"base: holds the model {held}, but model.base is {wanted}: make them the same.")
-        raise InputError(
-            f"base: was fitted with {key} {before}, this run has {now}: fit it again first, with the same --env and "
-            "--params."
-        )
-    part.load_state_dict(found.model.state_dict())
+def take(part: Solved, base: bytes, present: lineage.Lineage) -> None:
+    """Load the weights of another experiment's model: the one that the recipe is built on, fitted to these data."""
+    checkpoint = unpack(base, BASE)
+    lineage.require(
+        checkpoint.header,
+        present,
+        f"{BASE} was fitted",
+        "let model.base say the same, or fit that experiment again with `kedro run --pipelines training`",
+    )
+    part.load_state_dict(checkpoint.model.state_dict())

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fieldcast.encoding.checkpoint import pack_bytes
 from fieldcast.errors import InputError
+from fieldcast.lineage import Lineage
 from fieldcast.models.core import Solved, Trained
 from fieldcast.training.options import Fit
 
@@ -136,7 +137,7 @@ class Training:
             LOG.warning(TOO_LATE, options.minutes, self.step, options.steps)
         self.finished = self.step >= options.steps or idle or late or lost
 
-    def state(self, fingerprint: str) -> bytes:
+    def state(self, sources: Lineage) -> bytes:
         """One file with everything."""
         tensors = {f"model.{k}": v for k, v in learned(self.model).items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
@@ -145,7 +146,7 @@ class Training:
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
         header = {name: getattr(self, name) for name in KEPT}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
-        return pack_bytes(tensors, {**header, "best_loss": best_loss, "fingerprint": fingerprint})
+        return pack_bytes(tensors, {**header, "best_loss": best_loss, "lineage": sources})
 
     def knows(self, tensors: Weights) -> bool:
         """Whether a state holds the weights that this model has: another version of the code may have named others."""

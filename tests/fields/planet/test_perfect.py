@@ -9,7 +9,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from fieldcast.fields.calendars import iso
-from fieldcast.fields.planet.perfect import draw_pairs, fingerprint, initial_states, perfect_model
+from fieldcast.fields.planet.perfect import draw_pairs, initial_states, lineage_of, perfect_model
 from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
 
 TINY = PlanetOptions(years=3, spin_up=60, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
@@ -23,7 +23,7 @@ def planet() -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def states(planet: xr.Dataset) -> xr.Dataset:
-    return planet[["q"]].assign_attrs(fingerprint="0")
+    return planet[["q"]].assign_attrs(lineage="0")
 
 
 @pytest.fixture(scope="module")
@@ -136,15 +136,15 @@ def test_one_thread_of_blas_while_it_runs_and_the_callers_between(
     assert threads_of_days == {1}
 
 
-def test_the_fingerprint_knows_all_that_counts(planet: xr.Dataset, states: xr.Dataset) -> None:
+def test_the_lineage_follows_all_that_the_forecasts_depend_on(planet: xr.Dataset, states: xr.Dataset) -> None:
     starts = asked(planet)
     known = (states, starts, ["a", "b"], 0.05, 0)
     others = [
-        (states.assign_attrs(fingerprint="1"), *known[1:]),
+        (states.assign_attrs(lineage="1"), *known[1:]),
         (states, {**starts, "digest": "e"}, *known[2:]),
         (*known[:2], ["a", "c"], 0.05, 0),
         (*known[:3], 0.1, 0),
         (*known[:4], 1),
     ]
-    assert fingerprint(*known) == fingerprint(*known)
-    assert len({fingerprint(*one) for one in [known, *others]}) == 6
+    assert lineage_of(*known) == lineage_of(*known)
+    assert len({str(lineage_of(*one)) for one in [known, *others]}) == 6

@@ -13,7 +13,6 @@ have 1 + 2 error^2 times its variance, 0.5 % more for an error of 0.05. With an 
 truth, to the last bit. It is computed and rounded as the simulation is, in double precision whatever the states' type.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -65,8 +64,7 @@ def perfect_model(
     pairs = np.stack([draw_pairs(day, pool, day_of_year, starts["members"], seed) for day in days.tolist()])
     ensemble = initial_states(states["q"], days, pairs, error)
     runs = batches(planet, ensemble, days)
-    about = {"starts": starts["digest"], "fingerprint": fingerprint(states, starts, training, error, seed)}
-    about |= {"initial_error": error, "seed": seed, "source": "perfect model"}
+    about = {**lineage_of(states, starts, training, error, seed), "source": "perfect model"}
     leads = range(1, starts["leads"] + 1)
 
     def next_weather(run: Iterator[Moment]) -> dict[str, Map]:
@@ -84,12 +82,17 @@ def perfect_model(
         )
 
 
-def fingerprint(
+def lineage_of(
     states: xr.Dataset, starts: Mapping[str, Any], training: Sequence[str], error: float, seed: int
-) -> str:
-    """12 hex digits of all that the forecasts depend on."""
-    known = [states.attrs["fingerprint"], starts["digest"], list(training), error, seed]
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+) -> dict[str, Any]:
+    """All that the forecasts depend on."""
+    return {
+        "states": states.attrs["lineage"],
+        "starts": starts["digest"],
+        "train": list(training),
+        "initial_error": error,
+        "seed": seed,
+    }
 
 
 def draw_pairs(

@@ -34,7 +34,7 @@ def make_fields(
 
     Of other sources the data set of states is empty: it takes the place of an earlier planet's.
     """
-    mark = {"fingerprint": ingestion.fingerprint()}
+    mark = {"lineage": ingestion.lineage()}
     planet, states = ingestion.source == "planet", xr.Dataset(attrs=mark)
     if earlier_states is not None and mark.items() <= earlier_states.attrs.items():
         states = earlier_states

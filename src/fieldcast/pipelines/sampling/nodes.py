@@ -6,36 +6,36 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.encoding.checkpoint import Checkpoint, origin
+from fieldcast.encoding.checkpoint import Checkpoint, model_digest
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import StateCodec
 from fieldcast.errors import InputError
 from fieldcast.inference import latent_space as insides
-from fieldcast.inference.compatibility import drawn_from, whole
+from fieldcast.inference.compatibility import fitted
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sampling import density_table, draw_states, examine, physical, split_of
 from fieldcast.models.core import Model, place
 from fieldcast.training.options import Fit
-from fieldcast.training.run import decided
+from fieldcast.training.run import fitted_by
 
 
 def draw(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
     sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **whose: dict[str, Any],
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
-    """Samples in physical units or grey values, and what drawing and training cost; `whose`: see `drawn_from`."""
-    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    one, codec = ready(made, options, fields, splits, seed, device, *whose)
+    """Samples in physical units or grey values, and what drawing and training cost."""
+    trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
+    one, codec = ready(trained, options, fields, device)
     asked = sampling.capped(limits)
     begin = time.perf_counter()
     x = draw_states(one, asked["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
     samples = physical(one.space, codec, x).assign_attrs(
-        drawn_with(made, model, fields, seed, asked), treatment=codec.treatment
+        drawn_with(trained, model, fields, seed, asked), treatment=codec.treatment
     )
     parameters = sum(p.numel() for p in one.parameters())
-    costs = {"parameters": parameters, **made.header["costs"], "sample_ms": milliseconds}
+    costs = {"parameters": parameters, **trained.header["costs"], "sample_ms": milliseconds}
     return samples, pd.DataFrame([costs])
 
 
@@ -44,8 +44,8 @@ def look_inside(
     sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **whose: dict[str, Any],
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures."""
-    made = drawn_from(checkpoint, model, whose, decided(fit, limits))
-    one, codec = ready(made, options, fields, splits, seed, device, *whose)
+    trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
+    one, codec = ready(trained, options, fields, device)
     asked = sampling.capped(limits)
     parts = {}
     for name in ("test", "train"):
@@ -53,33 +53,34 @@ def look_inside(
         parts[name] = split, examine(one, split, asked["members"] if name == "test" else 1, codec, seed)
     split, examined = parts["test"]
     inside = insides.latents(one, examined, split, seed)
-    inside = inside.assign_attrs(drawn_with(made, model, fields, seed, asked))
+    inside = inside.assign_attrs(drawn_with(trained, model, fields, seed, asked))
     return density_table(parts), inside, insides.pictures(one, codec, split, inside, seed)
 
 
 def drawn_with(
-    made: Checkpoint, model: dict[str, Any], fields: xr.Dataset, seed: int, asked: dict[str, int]
+    trained: Checkpoint, model: dict[str, Any], fields: xr.Dataset, seed: int, asked: dict[str, int]
 ) -> dict[str, Any]:
-    """What is stored with draws of their making: it is held against the run that scores them."""
-    return {"model": origin(made.header, model), "data": fields.attrs["digest"], "seed": seed, **asked}
+    """The lineage of draws, which the evaluation requires."""
+    return {
+        "model": model_digest(trained.header, model),
+        "data": fields.attrs["digest"],
+        "seed": seed,
+        **asked,
+    }
 
 
-def ready(
-    made: Checkpoint, options: Pixels, fields: xr.Dataset, splits: dict[str, Any], seed: int, device: str,
-    address: str,
-) -> tuple[Model, StateCodec]:  # fmt: skip
-    """The trained model and its codec.
+def ready(trained: Checkpoint, options: Pixels, fields: xr.Dataset, device: str) -> tuple[Model, StateCodec]:
+    """The model on the device, and its codec.
 
     Raises
     ------
     InputError
-        If it is of other data or splits, of another seed, of another treatment of images, or not finished.
+        If it was trained on another treatment of images.
     """
-    whole(made, fields.attrs["digest"], splits, seed, address)
-    codec = made.state_codec
+    codec = trained.state_codec
     if "sample" in fields.dims and codec.treatment != options.treatment:
         raise InputError(
             f"the checkpoint was trained on images by treatment {codec.treatment}, the options say "
             f"{options.treatment}: give both experiments the same."
         )
-    return place(made.model, choose_device(device)), codec
+    return place(trained.model, choose_device(device)), codec
