@@ -204,7 +204,7 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
         with pytest.raises(InputError, match=r"the stored starts were chosen with .*: choose them again"):
             asked = {"rollout": {"members": 2}}
             project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=asked)
-    with pytest.raises(InputError, match="The forecasts were drawn with feed members, this run has mean"):
+    with pytest.raises(InputError, match="the forecasts were drawn with feed members, this run has mean"):
         asked = {"forecast": {"vae": {"options": {"feed": "mean"}}}}
         project("evaluation", data_root=copied, namespaces=["forecast.vae"], parameters=asked)
     other = whole / "06_models/forecast/vae_direct/checkpoint.safetensors"

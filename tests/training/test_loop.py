@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.selection import batch_index, evenly
@@ -96,6 +97,29 @@ def test_changed_data_start_afresh_and_a_damaged_state_says_so(world, caplog):
     assert len(list(train(recipe(), *data, state))) == 4
     assert len(run(world, recipe(), state[:1000])) == 4
     assert "damaged" in caplog.text
+
+
+def test_the_climatology_is_stored_with_the_finished_model_and_digested_once_before(world, monkeypatch):
+    """It is by far the largest part of a file: a training that saves every half minute must not write it each time."""
+    arrays, calls = FieldCodec.arrays, []
+    monkeypatch.setattr(FieldCodec, "arrays", lambda codec: calls.append(codec) or arrays(codec))
+    saves = run(world, recipe())
+    assert len(saves) == 4 and len(calls) == 2  # for the lineage, and for the checkpoint
+    assert [bool(save.checkpoint) for save in saves] == [False, False, False, True]
+    shape = world.codec.climatology.shape
+    for save in saves:
+        tensors, header = unpack_bytes(save.state, "")
+        assert all(tensor.shape != shape for tensor in tensors.values())
+        assert header["lineage"]["statistics"]
+    assert unpack_bytes(saves[-1].checkpoint, "")[0]["codec.climatology"].shape == shape
+
+
+def test_a_state_of_another_climatology_is_not_resumed(world, caplog):
+    state = run(world, recipe())[-1].state
+    warmer = world.climatology + 1
+    data = (world.fields, warmer, world.normalisation, world.splits)
+    assert len(list(train(recipe(), *data, state))) == 4
+    assert "made with statistics" in caplog.text
 
 
 def test_a_state_of_other_weights_is_never_taken_for_this_models(world, caplog):
@@ -348,7 +372,7 @@ def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
 
 def test_limits_that_change_a_fit_are_part_of_its_lineage():
     def lineage(**limits):
-        return recipe(**limits).lineage("", {}, None)
+        return recipe(**limits).lineage("", {}, "", None)
 
     assert lineage() != lineage(T=2)
     assert lineage() != lineage(steps=2)

@@ -62,9 +62,21 @@ class FieldCodec:
         lead = [d for d in data[self.variables[0]].dims if d not in ("time", *GRID)]
         arrays = [data[v].transpose(*lead, "time", *GRID).values for v in self.variables]
         x = np.stack(arrays, axis=-3).astype(np.float32)
-        x -= self.climatology[calendars.day_of_year(data["time"]) - 1]
+        x -= self.climatology_at(data["time"])
         x /= self.deviation[:, None, None]
         return torch.from_numpy(x)
+
+    def climatology_at(self, times: xr.DataArray) -> Float[np.ndarray, "time variable y x"]:
+        """The climatology of each day, in physical units."""
+        return self.climatology[calendars.day_of_year(times) - 1]
+
+    def physical(
+        self, x: Float[np.ndarray, "*lead variable y x"], climatology: Float[np.ndarray, "*days variable y x"]
+    ) -> Float[np.ndarray, "*lead variable y x"]:
+        """x * deviation + climatology: the inverse of `encode`, for a climatology that broadcasts against x."""
+        values = x * self.deviation[:, None, None]
+        values += climatology
+        return values
 
     def days(self, times: Any) -> Float[Tensor, " time"]:
         """Fraction of the year."""
@@ -72,8 +84,7 @@ class FieldCodec:
 
     def decode(self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray) -> xr.Dataset:
         """Draws in physical units, each variable (time, member, latitude, longitude)."""
-        values = x.cpu().numpy() * self.deviation[:, None, None]
-        values += self.climatology[calendars.day_of_year(times) - 1][:, None]
+        values = self.physical(x.cpu().numpy(), self.climatology_at(times)[:, None])
         dims = ("time", "member", *GRID)
         data = {
             v: (dims, np.ascontiguousarray(values[:, :, i]), dict(self.attrs[v]))

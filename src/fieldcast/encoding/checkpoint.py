@@ -163,6 +163,11 @@ def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     return lineage.digest(header["weights"], model)
 
 
+def codec_digest(codec: Codec) -> str:
+    """Digest of a codec: its climatology, its normalisation and what is known of its variables."""
+    return lineage.digest(codec.header(), (part for item in sorted(codec.arrays().items()) for part in item))
+
+
 def tensor_digest(tensors: Mapping[str, Tensor], *parts: Any) -> str:
     """Digest of names, types, shapes and values, and of some other parts."""
     return lineage.digest(*parts, (part for item in sorted(tensors.items()) for part in described(*item)))

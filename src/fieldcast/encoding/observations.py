@@ -18,7 +18,6 @@ from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.selection import evenly
-from fieldcast.fields import calendars
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID
 from fieldcast.models import masks
@@ -41,9 +40,7 @@ def sparsify(
     number = torch.arange(len(x)) % options.masks
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
     values = np.stack([observed(x, number, space, options, case, i) for i, case in enumerate(cases)])
-    values = (
-        values * codec.deviation[:, None, None] + codec.climatology[calendars.day_of_year(chosen["time"]) - 1]
-    )
+    values = codec.physical(values, codec.climatology_at(chosen["time"]))
     dims = ("case", "time", *GRID)
     data = {
         v: (dims, values[:, :, i].astype(np.float32), chosen[v].attrs) for i, v in enumerate(codec.variables)

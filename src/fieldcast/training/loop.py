@@ -33,10 +33,10 @@ LOG = logging.getLogger(__name__)
 
 
 class Saved(NamedTuple):
-    """What is saved at each yield: the state first, for the rest follows from it."""
+    """The files of each yield: the state first, for the others follow from it."""
 
     state: bytes
-    checkpoint: bytes
+    checkpoint: bytes  # empty, and so no file, until the training is finished: it holds a whole climatology
     history: pd.DataFrame
 
 
@@ -111,7 +111,7 @@ def solved(
         seconds = round(time.perf_counter() - begin, 2)
         spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
     state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
-    known = {"costs": spent, "tuned": model.chosen(), "finished": True}
+    known = {"costs": spent, "tuned": model.chosen()}
     return Saved(state, pack(known), pd.DataFrame(history))
 
 
@@ -187,7 +187,7 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
 
 
 def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
-    """State, the checkpoint of the best weights so far, and the history."""
+    """State and history; and the checkpoint of the best weights when the training is finished."""
     model = run.model
     spent = {
         "train_steps": run.step - run.skipped,
@@ -195,9 +195,11 @@ def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
         "step_ms": round(1000 * run.stepping / max(run.step - run.skipped, 1), 3),
         "peak_mb": run.peak_mb,
     }
-    known = {"costs": spent, "step": run.step, "best_step": run.best_step, "finished": run.finished}
-    with weights_of(model, run.best):
-        checkpoint = pack({**known, "tuned": model.chosen()})
+    results = {"costs": spent, "step": run.step, "best_step": run.best_step}
+    checkpoint = b""
+    if run.finished:
+        with weights_of(model, run.best):
+            checkpoint = pack({**results, "tuned": model.chosen()})
     return Saved(run.state(sources), checkpoint, pd.DataFrame(run.history))
 
 

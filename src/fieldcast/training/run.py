@@ -12,7 +12,7 @@ import xarray as xr
 
 from fieldcast import lineage, provenance
 from fieldcast.encoding.anomalies import FieldCodec, space_of
-from fieldcast.encoding.checkpoint import FORMAT, Codec, pack, read_header, unpack
+from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, space_of_images
@@ -53,12 +53,14 @@ class Recipe:
         """Of a model of sparse fields."""
         return self.sparsification if self.task == "reconstruct" else None
 
-    def lineage(self, data: str, splits: Mapping[str, Any], base: str | None) -> dict[str, Any]:
-        """All that the fitted model depends on; `data` and `base` are the digests of the fields and of the weights of
-        its base."""
+    def lineage(
+        self, data: str, splits: Mapping[str, Any], statistics: str, base: str | None
+    ) -> dict[str, Any]:
+        """All that the fitted model depends on; `data`, `statistics` and `base` are the digests of the fields, of
+        their climatology and normalisation, and of the weights of the base."""
         return {
             "task": self.task, "model": dict(self.model), **fitted_by(self.fit, self.limits, self.masks),
-            "data": data, "splits": dict(splits), "seed": self.seed, "base": base,
+            "data": data, "splits": dict(splits), "statistics": statistics, "seed": self.seed, "base": base,
             "treatment": self.treatment if self.task == "sample" else None,
             "device": choose_device(self.device).type,
             "format": FORMAT,  # with another version's random numbers a training would not go on as it began
@@ -103,7 +105,7 @@ def train(
         states = next(training.states())
         model.prepare(states, RandomStreams(seed_for("preparation", recipe.seed), states.index))
     header = {} if base is None else read_header(base, BASE)
-    sources = recipe.lineage(fields.attrs["digest"], splits, header.get("weights"))
+    sources = recipe.lineage(fields.attrs["digest"], splits, codec_digest(codec), header.get("weights"))
     for part in closed_form_parts(model):
         if base is None:
             solve(part, training, validation, options, recipe.seed)
