@@ -108,7 +108,7 @@ def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> N
 
 
 def test_forecasts_are_not_scored_as_what_they_are_not(project: Any, whole: Path) -> None:
-    words = "The forecasts were drawn with seed 0, this run has 1: draw them again"
+    words = "the forecasts were drawn with seed 0, this run has 1: draw them again"
     with pytest.raises(InputError, match=words):
         project("evaluation", data_root=whole, namespaces=["forecast.vae"], parameters={"seed": 1})
 
@@ -209,7 +209,7 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
         project("evaluation", data_root=copied, namespaces=["forecast.vae"], parameters=asked)
     other = whole / "06_models/forecast/vae_direct/checkpoint.safetensors"
     shutil.copy(other, copied / "06_models/forecast/vae/checkpoint.safetensors")
-    with pytest.raises(InputError, match=r"The forecasts were drawn with model .* draw them again"):
+    with pytest.raises(InputError, match=r"the forecasts were drawn with model .* draw them again"):
         project("evaluation", data_root=copied, namespaces=["forecast.vae"])
 
 
@@ -224,7 +224,7 @@ def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, wh
             InputError, match=r"the forecasts of the perfect model were made with .*: make them again"
         ):
             project("rollout", parameters=asked, **chosen)
-        with pytest.raises(InputError, match=r"The forecasts were drawn with \w+ .*, this run has"):
+        with pytest.raises(InputError, match=r"the forecasts were drawn with \w+ .*, this run has"):
             project("evaluation", parameters=asked, **chosen)
 
 

@@ -72,7 +72,7 @@ def test_the_report_has_the_task(sampled: Path) -> None:
 
 def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path) -> None:
     with pytest.raises(
-        InputError, match="The samples were drawn with seed 0, this run has 1: draw them again"
+        InputError, match="the samples were drawn with seed 0, this run has 1: draw them again"
     ):
         project("evaluation", data_root=sampled, namespaces=["sample.vae"], parameters={"seed": 1})
 
@@ -83,7 +83,7 @@ def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> 
     with ZarrDataset(filepath=str(store)).load() as stored:
         latents = stored.load()
     ZarrDataset(filepath=str(store)).save(latents.assign_attrs(model="0" * 12))
-    with pytest.raises(InputError, match="The samples were drawn with model 000000000000, this run has"):
+    with pytest.raises(InputError, match="the samples were drawn with model 000000000000, this run has"):
         project("evaluation", data_root=sampled, namespaces=["sample.vae"])
     ZarrDataset(filepath=str(store)).save(latents)
     project("evaluation", data_root=sampled, namespaces=["sample.vae"])
@@ -92,7 +92,7 @@ def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> 
 def test_samples_drawn_in_another_way_are_refused(project: Any, sampled: Path) -> None:
     """The weights are those of `ddpm`, whatever the number of steps."""
     asked = {"sample": {"ddim": {"model": {"jumps": 2}}}}
-    with pytest.raises(InputError, match=r"The samples were drawn with model .* draw them again"):
+    with pytest.raises(InputError, match=r"the samples were drawn with model .* draw them again"):
         project("evaluation", data_root=sampled, namespaces=["sample.ddim"], parameters=asked)
 
 
