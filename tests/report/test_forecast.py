@@ -62,7 +62,7 @@ def forecast(season: Callable) -> Forecast:
     for name, one in ensembles(it).items():
         ensemble = one.transpose("lead", "start", "member", ...)
         table, diagnostics[name] = it._replace(forecasts=ensemble).score(starts=starts)
-        tables[name] = stamp(table, name, 0, "d", "s")
+        tables[name] = name_rows(stamp(table, 0, "d", "s"), name)
         examples[name] = forecast_examples(ensemble, it.truth, climatology=it.climatology)
     fields = it.forecasts.isel(lead=[0, 1], member=[0, 1]).rename(lead="step").assign_coords(step=[1, 10])
     costs = {"vae": (1.0, 2.0), "vae_rk4": (4.0, 8.0), "vae_mean": (1.0, 2.0), "decoder_l1": (1.0, 1.0)}

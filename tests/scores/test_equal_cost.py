@@ -21,7 +21,7 @@ def cost(milliseconds: float, evaluations: int = 1) -> pd.DataFrame:
 
 def scored(it, data: str = "d") -> pd.DataFrame:
     """As an evaluation stores it, which does not know its own name."""
-    return stamp(it.score()[0], "", 0, data, "s")
+    return stamp(it.score()[0], 0, data, "s")
 
 
 def values(board: pd.DataFrame, experiment: str, score: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.scores.leaderboard import leaderboard, sample_leaderboard
-from fieldcast.scores.statistics_table import stamp
+from fieldcast.scores.statistics_table import name_rows, stamp
 
 DATA, SCORED = "d" * 12, "s" * 12
 REFERENCE = "optimal_interpolation"
@@ -25,8 +25,8 @@ def tables(scene: Callable) -> dict[str, pd.DataFrame]:
     crps = better["statistic"] == "crps"
     better.loc[crps, "value"] += -0.01 + 0.002 * rng.standard_normal(crps.sum())
     return {
-        "first": stamp(own, REFERENCE, 0, DATA, SCORED),
-        "second": stamp(better, "corrected", 0, DATA, SCORED),
+        "first": name_rows(stamp(own, 0, DATA, SCORED), REFERENCE),
+        "second": name_rows(stamp(better, 0, DATA, SCORED), "corrected"),
         "absent": pd.DataFrame(),
     }
 
@@ -142,7 +142,7 @@ def test_tables_read_from_text_give_the_same(tables: dict) -> None:
 
 
 def test_one_member_has_an_empty_spread_skill_ratio(scene: Callable) -> None:
-    table = stamp(scene(members=1, times=32).score()[0], "nearest", 0, DATA, SCORED)
+    table = name_rows(stamp(scene(members=1, times=32).score()[0], 0, DATA, SCORED), "nearest")
     board = leaderboard({"nearest": table}, DATA, SCORED)
     row = pick(board, "ssr", experiment="nearest")
     assert np.isnan([row["value"], row["low"], row["high"]]).all()
@@ -150,7 +150,7 @@ def test_one_member_has_an_empty_spread_skill_ratio(scene: Callable) -> None:
 
 
 def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None:
-    table = stamp(scene(times=40, hours=6).score()[0], REFERENCE, 0, DATA, SCORED)
+    table = name_rows(stamp(scene(times=40, hours=6).score()[0], 0, DATA, SCORED), REFERENCE)
     board = leaderboard({"first": table}, DATA, SCORED)
     assert board["value"].notna().all()
     assert board[["low", "high"]].isna().all(axis=None)
@@ -167,7 +167,7 @@ def test_a_model_that_blew_up_once_is_not_forgiven(tables: dict) -> None:
 
 def sampled(experiment: str, **other: object) -> pd.DataFrame:
     scores = pd.DataFrame({"score": ["fid", "elbo"], "value": [1.0, -90.0], "low": np.nan, "high": np.nan})
-    return stamp(scores, experiment, 0, DATA, SCORED).assign(**other)
+    return name_rows(stamp(scores, 0, DATA, SCORED), experiment).assign(**other)
 
 
 def test_samples_of_all_experiments_are_one_table(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from fieldcast.scores.statistics import POWER
 from fieldcast.scores.statistics_table import (
     error_over_time,
     iso_times,
+    name_rows,
     scored_digest,
     scored_samples,
     scored_starts,
@@ -30,7 +31,7 @@ def test_times_are_text_whatever_the_calendar() -> None:
 
 def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
     it = scene(times=9)
-    scores = stamp(it.score()[0], "nearest", 3, "d" * 12, "s" * 12)
+    scores = name_rows(stamp(it.score()[0], 3, "d" * 12, "s" * 12), "nearest")
     rows = (
         2 * 3 * 9 * (2 * len(POWER) - 1)
     )  # cases, variables and "all", times; one statistic has one kind of cells

@@ -14,7 +14,6 @@ from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
 
 CELLS = ("unobserved", "all")
-STAMP = ("experiment", "seed", "data", "scored")
 
 
 def iso_times(time: xr.DataArray) -> Shaped[np.ndarray, " time"]:
@@ -60,12 +59,16 @@ def tidy(
     return table.loc[~void, columns].reset_index(drop=True)
 
 
-def stamp(scores: pd.DataFrame, experiment: str, seed: int, data: str, scored: str) -> pd.DataFrame:
-    """Say in every row whose statistics these are, of which data, and of what: digests `data` and
-    `scored`."""
-    return scores.assign(experiment=experiment, seed=seed, data=data, scored=scored)[
-        [*STAMP, *scores.columns]
-    ]
+def stamp(scores: pd.DataFrame, seed: int, data: str, scored: str) -> pd.DataFrame:
+    """Add to every row the seed of the run and the digests of its data and of what was scored."""
+    return scores.assign(seed=seed, data=data, scored=scored)[["seed", "data", "scored", *scores.columns]]
+
+
+def name_rows(scores: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    """Add to every row the experiment that was scored; an empty table stays empty."""
+    if scores.empty:
+        return scores
+    return scores.assign(experiment=experiment)[["experiment", *scores.columns]]
 
 
 def scored_digest(observations: xr.Dataset, members: int) -> str:

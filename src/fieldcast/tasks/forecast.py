@@ -70,7 +70,7 @@ def against_truth(
     )
     scores = scores.assign(model=forecasts.attrs["model"])
     scored = scored_starts(starts, units(forecasts), members)
-    return stamp(scores, "", seed, starts["data"], scored), diagnostics
+    return stamp(scores, seed, starts["data"], scored), diagnostics
 
 
 def show(forecasts: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
@@ -85,7 +85,7 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     if scores.empty:
         return scores
     data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"": scores}, data, scored, seed=seed, layout=LAYOUT)
+    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT)
     return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
 
 

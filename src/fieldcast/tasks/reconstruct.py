@@ -46,7 +46,7 @@ def score(
         seed=seed,
     )
     scored = scored_digest(observations, members)
-    return stamp(scores, "", seed, observations.attrs["data"], scored), diagnostics
+    return stamp(scores, seed, observations.attrs["data"], scored), diagnostics
 
 
 def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
@@ -57,7 +57,7 @@ def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Datas
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables at unobserved cells, for each pattern and k."""
     data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"": scores}, data, scored, seed=seed)
+    table = leaderboard({"scores": scores}, data, scored, seed=seed)
     return table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
 
 

@@ -52,7 +52,7 @@ def score(
     # -1, of a sample that is not finite, becomes the first
     nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
     shown = sample_examples(samples, sets.real, nearest)
-    return stamp(scores, "", seed, data, scored), diagnostics, shown
+    return stamp(scores, seed, data, scored), diagnostics, shown
 
 
 def show(pictures: xr.Dataset, shown: xr.Dataset) -> xr.Dataset:

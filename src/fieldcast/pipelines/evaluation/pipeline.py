@@ -1,19 +1,40 @@
 """draws, checkpoint, fields -> scores, diagnostics, examples."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+import pandas as pd
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.steps import as_node
+from fieldcast.scores.statistics_table import name_rows
 from fieldcast.tasks import Task
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Score an experiment's draws as its task does; draws that were made elsewhere have no checkpoint."""
-    score = task.score_file if experiment.file else task.score
+    score = (task.score_file if experiment.file else task.score) or task.score
+    score = replace(score, function=named(score.function, experiment.name))
     return Pipeline(
         [
-            as_node(score or task.score, "score"),
+            as_node(score, "score"),
             node(task.headline, ["scores", "params:seed"], "metrics", name="summarise"),
             as_node(task.show, "show"),
         ]
     )
+
+
+def named(
+    score: Callable[..., tuple[pd.DataFrame, *tuple[Any, ...]]], experiment: str
+) -> Callable[..., tuple[pd.DataFrame, *tuple[Any, ...]]]:
+    """The function with the experiment's name in each row of the score table, its first result."""
+
+    @wraps(score)
+    def with_name(*inputs: Any, **keywords: Any) -> tuple[pd.DataFrame, *tuple[Any, ...]]:
+        scores, *others = score(*inputs, **keywords)
+        return name_rows(scores, experiment), *others
+
+    return with_name

@@ -17,13 +17,8 @@ COSTS = (
 
 
 def collect(**parts: Any) -> dict[str, Any]:
-    """The results of all experiments of a task, {part: {experiment: value}}, from arguments <experiment>__<part>.
-
-    Score tables say in each row which experiment they belong to.
-    """
-    results = by_part(parts)
-    scores = {name: table.assign(experiment=name) for name, table in results.get("scores", {}).items()}
-    return {**results, "scores": scores}
+    """The results of all experiments of a task, {part: {experiment: value}}, from arguments <experiment>__<part>."""
+    return by_part(parts)
 
 
 def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:
