@@ -18,7 +18,7 @@ from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.stability import step_statistics
-from fieldcast.scores.statistics_table import iso_times, stamp
+from fieldcast.scores.statistics_table import iso_times, name_rows, stamp
 
 EXPERIMENTS = ("linear_inverse_model", "climatological_ensemble", "vae", "vae_mean", "vae_rk4", "decoder_l1")
 
