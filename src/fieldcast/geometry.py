@@ -1,4 +1,4 @@
-"""The latitude-longitude grid: whether it wraps, the edges and areas of its cells, their points on the sphere."""
+"""Geometry of the latitude-longitude grid: whether it wraps, cell edges and areas, points on the sphere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GRID = ("latitude", "longitude")
 
 
 def wraps(longitude: Any) -> bool:
-    """Whether the ascending longitudes [degrees] go round the globe: the last is one step from the first."""
+    """Whether ascending longitudes [degrees] circle the globe, the last one grid step from the first."""
     x = np.asarray(longitude, dtype=float)
     if x.size < 3:
         return False
@@ -22,10 +22,10 @@ def wraps(longitude: Any) -> bool:
 def cell_areas(
     latitude: Any, longitude: Any, exists: Bool[np.ndarray, "y x"] | None = None
 ) -> Float[np.ndarray, "y x"]:
-    """Exact cell areas, of mean 1 over the cells that exist and 0 elsewhere.
+    """Exact cell areas, normalised to mean 1 over the cells that exist, and 0 elsewhere.
 
-    area = (sin(upper edge) - sin(lower edge)) * width in longitude. Edges lie midway between neighbours; the
-    ends are extrapolated by half a cell and clipped to the poles, so that a regional crop is right too.
+    area = (sin(upper edge) - sin(lower edge)) * width in longitude. Edges lie midway between neighbours; the outermost
+    are extrapolated by half a cell and clipped to the poles, so that regional grids are exact too.
     """
     y, x = np.asarray(latitude, dtype=float), np.asarray(longitude, dtype=float)
     bands = np.abs(np.diff(np.sin(np.deg2rad(np.clip(edges(y), -90.0, 90.0)))))
@@ -53,7 +53,7 @@ def area_mean(
 
 
 def edges(centres: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " edges"]:
-    """n + 1 edges of n cells: midpoints, and half a cell beyond either end."""
+    """Edges of n cells, n + 1 in number: midpoints, and half a cell beyond either end."""
     centres = centres.astype(float)
     middles = (centres[1:] + centres[:-1]) / 2
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])

@@ -63,7 +63,7 @@ def test_is_dates() -> None:
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])
 def test_positions_are_where_the_times_stand(calendar: str) -> None:
     times = xr.date_range("0999-12-30", periods=9, freq="6h", calendar=calendar, use_cftime=True)
-    wanted = [2, 0, 8]
-    assert calendars.positions(times, calendars.iso(times)[wanted]).tolist() == wanted
+    index = [2, 0, 8]
+    assert calendars.positions(times, calendars.iso(times)[index]).tolist() == index
     assert calendars.positions(times, ["0999-12-30T01:00:00", "0999-12-30T06:00:00"]).tolist() == [-1, 1]
     assert calendars.positions(times, []).tolist() == []

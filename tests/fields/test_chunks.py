@@ -11,7 +11,8 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.sources import Source, open_source, read_file
+from fieldcast.fields.opening import read_file
+from fieldcast.fields.sources import Source, open_source
 
 Make = Callable[..., xr.Dataset]
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
@@ -43,11 +44,11 @@ def test_a_chunk_of_packed_integers_without_a_fill_value(store: Callable[..., st
     path = store(zarr_format, **PACKING)
     assert open_source(Source(path=path)).sizes["time"] == 60
     lose(path)
-    words = r"store.zarr' lacks 1 of the 3 chunks of variable 'msl', which would be read as 0 before unpacking: copy"
-    with pytest.raises(InputError, match=words) as caught:
+    message = r"store.zarr' lacks 1 of the 3 chunks of variable 'msl', which would be read as 0 before unpacking: copy"
+    with pytest.raises(InputError, match=message) as caught:
         open_source(Source(path=path))
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         read_file(path, "fill.observations")
     assert list(open_source(Source(path=path, variables=["t2m"])).data_vars) == ["t2m"]
 

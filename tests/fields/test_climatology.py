@@ -28,10 +28,10 @@ def damping(k: int, half: int = 30) -> float:
 @pytest.mark.parametrize("k", [1, 3])
 def test_a_harmonic_is_damped_as_the_closed_form_says(make_weather: Make, calendar: str, k: int) -> None:
     fields = harmonic(make_weather(times=4 * 365 + 1, calendar=calendar), k)
-    found = climatology.fit(fields)
+    fitted = climatology.fit(fields)
     exact = damping(k) * 5 * np.cos(2 * np.pi * k * np.arange(1, 366) / 365)
-    assert found.attrs["kind"] == "day of year"
-    assert np.allclose(found["t2m"][:, 2, 3], exact, atol=2e-5)
+    assert fitted.attrs["kind"] == "day of year"
+    assert np.allclose(fitted["t2m"][:, 2, 3], exact, atol=2e-5)
 
 
 def test_days_that_more_years_cover_do_not_weigh_more(make_weather: Make) -> None:
@@ -45,25 +45,25 @@ def test_the_window_is_a_triangle_on_the_circle(make_weather: Make) -> None:
     pulse = np.zeros(730)
     pulse[[0, 365]] = 30.0  # 1 January
     fields = fields.assign(t2m=fields["t2m"] * 0 + xr.DataArray(pulse, dims="time"))
-    found = climatology.fit(fields)["t2m"][:, 0, 0].values
+    fitted = climatology.fit(fields)["t2m"][:, 0, 0].values
     apart = np.minimum(np.arange(365), 365 - np.arange(365))
-    assert np.allclose(found, np.clip(1 - apart / 30, 0, None), atol=1e-6)
+    assert np.allclose(fitted, np.clip(1 - apart / 30, 0, None), atol=1e-6)
 
 
 def test_under_two_years_it_is_the_training_mean(make_weather: Make) -> None:
     fields = make_weather(times=729)
-    found = climatology.fit(fields)
-    assert found.attrs["kind"] == "training mean" and found.sizes["dayofyear"] == 365
-    assert np.allclose(found["msl"], fields["msl"].astype(np.float64).mean("time"), rtol=1e-7)
+    fitted = climatology.fit(fields)
+    assert fitted.attrs["kind"] == "training mean" and fitted.sizes["dayofyear"] == 365
+    assert np.allclose(fitted["msl"], fields["msl"].astype(np.float64).mean("time"), rtol=1e-7)
     assert climatology.fit(make_weather(times=730)).attrs["kind"] == "day of year"
 
 
 def test_a_seasonal_record_has_a_value_on_every_day(make_weather: Make) -> None:
     fields = make_weather(times=12 * 365, calendar="noleap")
     winter = fields.isel(time=calendars.day_of_year(fields["time"]) <= 90)
-    found = climatology.fit(winter)
-    assert found.attrs["kind"] == "day of year"
-    assert np.allclose(found["t2m"][200], winter["t2m"].mean("time"), atol=0.01)
+    fitted = climatology.fit(winter)
+    assert fitted.attrs["kind"] == "day of year"
+    assert np.allclose(fitted["t2m"][200], winter["t2m"].mean("time"), atol=0.01)
 
 
 def test_anomaly_and_its_day(make_weather: Make) -> None:
@@ -83,6 +83,6 @@ def test_anomaly_and_its_day(make_weather: Make) -> None:
 def test_blocks_do_not_matter_and_missing_cells_stay_missing(make_weather: Make) -> None:
     fields = make_weather(times=800)
     fields["t2m"][:, 1, 1] = np.nan
-    found, lazy = climatology.fit(fields), climatology.fit(fields.chunk(time=70))
-    assert np.allclose(found["t2m"], lazy["t2m"], equal_nan=True, atol=1e-4)
-    assert int(found["t2m"].isnull().sum()) == 365
+    fitted, lazy = climatology.fit(fields), climatology.fit(fields.chunk(time=70))
+    assert np.allclose(fitted["t2m"], lazy["t2m"], equal_nan=True, atol=1e-4)
+    assert int(fitted["t2m"].isnull().sum()) == 365

@@ -35,24 +35,24 @@ def holed(d: xr.Dataset, value: float) -> xr.Dataset:
 
 FIELDS: dict[str, tuple[Callable, str]] = {
     "not a dataset": (lambda d: d["t2m"], "a Dataset was expected, not DataArray"),
-    "no time": (lambda d: d.isel(time=0), "no dimension 'time'"),
-    "other names": (lambda d: d.rename(latitude="lat"), "no dimension 'latitude'"),
-    "southward": (lambda d: d.isel(latitude=slice(None, None, -1)), "'latitude' does not ascend"),
-    "eastward": (lambda d: d.isel(longitude=[1, 0, 2, 3, 4, 5]), "'longitude' does not ascend"),
+    "no time": (lambda d: d.isel(time=0), "the dimension 'time'"),
+    "other names": (lambda d: d.rename(latitude="lat"), "the dimension 'latitude'"),
+    "southward": (lambda d: d.isel(latitude=slice(None, None, -1)), "'latitude' is not strictly ascending"),
+    "eastward": (lambda d: d.isel(longitude=[1, 0, 2, 3, 4, 5]), "'longitude' is not strictly ascending"),
     "latitude without units": (
         lambda d: without_units(d, "latitude"),
-        "'latitude' has not the units 'degrees_north'",
+        "'latitude' does not have the units 'degrees_north'",
     ),
-    "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "'time' holds no dates"),
-    "twice": (time_twice, "times do not ascend, or repeat, at 2001-01-10"),
-    "unsorted": (lambda d: d.isel(time=np.r_[0:10, 30:60, 10:30]), "times do not ascend"),
+    "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "'time' does not hold dates"),
+    "twice": (time_twice, "times are not strictly ascending at 2001-01-10"),
+    "unsorted": (lambda d: d.isel(time=np.r_[0:10, 30:60, 10:30]), "times are not strictly ascending"),
     "no segment": (lambda d: d.drop_vars("segment"), "'segment' (time, int32) is missing"),
     "float segment": (
         lambda d: d.assign_coords(segment=d["segment"].astype(float)),
         "'segment' (time, int32)",
     ),
     "irregular": (lambda d: d.isel(time=np.delete(np.arange(60), 7)), "is not 24 hours at 2001-01-09"),
-    "no variable": (lambda d: d.drop_vars(["t2m", "msl"]), "hold no variable"),
+    "no variable": (lambda d: d.drop_vars(["t2m", "msl"]), "have no variable"),
     "order": (
         lambda d: d.transpose("latitude", "time", "longitude"),
         "dimensions (latitude, time, longitude), not (time",
@@ -60,7 +60,7 @@ FIELDS: dict[str, tuple[Callable, str]] = {
     "further dimension": (lambda d: d.expand_dims(number=2), "has dimensions (number, time"),
     "float64": (lambda d: d.astype(float), "'t2m' is float64, not float32"),
     "no units": (lambda d: without_units(d, "t2m"), "'t2m' has no units"),
-    "scattered": (lambda d: holed(d, np.nan), "'t2m' has cells that miss values at some times"),
+    "scattered": (lambda d: holed(d, np.nan), "'t2m' has cells with missing values at some times"),
     "infinite": (lambda d: holed(d, np.inf), "'t2m' has infinite values"),
     "static": (
         lambda d: d.assign(
@@ -77,22 +77,22 @@ FIELDS: dict[str, tuple[Callable, str]] = {
 
 @pytest.mark.parametrize("rule", FIELDS)
 def test_each_rule_of_fields(make_weather: Make, rule: str) -> None:
-    spoil, words = FIELDS[rule]
+    spoil, message = FIELDS[rule]
     fields, _ = ingest(make_weather())
     assert Fields().validate(fields) is fields
     with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
         Fields().validate(spoil(fields))
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 IMAGES: dict[str, tuple[Callable, str]] = {
-    "other name": (lambda d: d.rename(image="picture"), "of one variable, 'image'"),
+    "other name": (lambda d: d.rename(image="picture"), "with the one variable 'image'"),
     "order": (lambda d: d.transpose("y", "x", "sample"), "dimensions (y, x, sample), not (sample, y, x)"),
     "float64": (lambda d: d.astype(float), "'image' is float64"),
     "no units": (lambda d: without_units(d, "image"), "'image' has no units"),
     "too bright": (lambda d: d + 1, "from 1 to 17, not 0 to 16"),
     "missing": (lambda d: d.where(d["y"] > 0), "from nan to nan"),
-    "labels": (lambda d: d.assign_coords(label=d["label"] / 2), "'label' is not (sample) and whole"),
+    "labels": (lambda d: d.assign_coords(label=d["label"] / 2), "'label' must be integers on (sample)"),
     **{
         f"no {key}": (lambda d, key=key: dropped(d, key), f"no attribute '{key}'")
         for key in ("digest", "source", "levels")
@@ -102,12 +102,12 @@ IMAGES: dict[str, tuple[Callable, str]] = {
 
 @pytest.mark.parametrize("rule", IMAGES)
 def test_each_rule_of_images(rule: str) -> None:
-    spoil, words = IMAGES[rule]
+    spoil, message = IMAGES[rule]
     images = open_images(ImageSource("digits"))
     assert Fields().validate(images) is Images().validate(images) is images
     with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
         Images().validate(spoil(images))
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_cells_that_never_exist_and_lazy_data_pass(make_weather: Make) -> None:
@@ -129,7 +129,7 @@ def observed(fields: xr.Dataset) -> xr.Dataset:
 
 
 CASES: dict[str, tuple[Callable, str]] = {
-    "no case": (lambda d: d.isel(case=0), "no dimension 'case'"),
+    "no case": (lambda d: d.isel(case=0), "the dimension 'case'"),
     "no k": (lambda d: d.drop_vars("k"), "have no coordinate 'k'"),
     "k in percent": (lambda d: d.assign_coords(k=("case", [10.0, 20.0])), "k outside 0 to 1"),
     "order": (lambda d: d.transpose("time", "case", ...), "has dimensions (time, case"),
@@ -141,14 +141,14 @@ CASES: dict[str, tuple[Callable, str]] = {
 @pytest.mark.parametrize("rule", CASES)
 @pytest.mark.parametrize("contract", [Observations(), Reconstructions()])
 def test_each_rule_of_cases(make_weather: Make, rule: str, contract: Observations) -> None:
-    spoil, words = CASES[rule]
+    spoil, message = CASES[rule]
     data = observed(ingest(make_weather())[0])
     if isinstance(contract, Reconstructions):
         data = data.expand_dims(member=3, axis=2)
     assert contract.validate(data) is data
     with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
         contract.validate(spoil(data))
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_observations_say_whence_they_are(make_weather: Make) -> None:

@@ -23,7 +23,7 @@ def with_levels(data: xr.Dataset, name: str = "level", scale: float = 1.0) -> xr
     return levels.rename("geopotential").assign_attrs(long_name="Geopotential").to_dataset()
 
 
-DRESSES: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+LAYOUTS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "valid_time": lambda d: d.rename(time="valid_time"),
     "lat and lon": lambda d: d.rename(latitude="lat", longitude="lon"),
     "names only by attributes": lambda d: d.rename(latitude="rows", longitude="columns", time="epoch"),
@@ -52,41 +52,43 @@ DRESSES: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
 }
 
 
-@pytest.mark.parametrize("dress", DRESSES)
-def test_the_same_weather_in_another_dress(make_weather: Make, dress: str) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_weather_in_another_dress(make_weather: Make, layout: str) -> None:
     data = make_weather(times=40)
-    found = to_contract(DRESSES[dress](data).chunk())
+    fields = to_contract(LAYOUTS[layout](data).chunk())
     for name in ("t2m", "msl"):
-        assert found[name].dims == DIMS and found[name].dtype == np.float32 and found[name].chunks is not None
-        assert np.array_equal(found[name], data[name])
-        assert found[name].attrs["units"] == data[name].attrs["units"]
-    assert set(found.coords) == set(DIMS) and set(found.data_vars) == {"t2m", "msl"}
-    assert all(np.array_equal(found[dim], data[dim]) for dim in DIMS)
-    assert found["latitude"].attrs["units"] == "degrees_north"
+        assert (
+            fields[name].dims == DIMS and fields[name].dtype == np.float32 and fields[name].chunks is not None
+        )
+        assert np.array_equal(fields[name], data[name])
+        assert fields[name].attrs["units"] == data[name].attrs["units"]
+    assert set(fields.coords) == set(DIMS) and set(fields.data_vars) == {"t2m", "msl"}
+    assert all(np.array_equal(fields[dim], data[dim]) for dim in DIMS)
+    assert fields["latitude"].attrs["units"] == "degrees_north"
 
 
 @pytest.mark.parametrize(("name", "scale"), [("level", 1.0), ("pressure_level", 1.0), ("plev", 100.0)])
 def test_levels_become_variables(make_weather: Make, name: str, scale: float) -> None:
     data = make_weather(times=40)
-    found = to_contract(with_levels(data, name, scale))
-    assert list(found.data_vars) == ["z500", "z850"]
+    fields = to_contract(with_levels(data, name, scale))
+    assert list(fields.data_vars) == ["z500", "z850"]
     assert (
-        np.array_equal(found["z850"], 2 * data["msl"])
-        and found["z500"].attrs["long_name"] == "Geopotential at 500"
+        np.array_equal(fields["z850"], 2 * data["msl"])
+        and fields["z500"].attrs["long_name"] == "Geopotential at 500"
     )
     assert list(to_contract(with_levels(data), levels=[850.0]).data_vars) == ["z850"]
 
 
 def test_variables_are_found_by_any_of_their_names(make_weather: Make) -> None:
     data = xr.merge([with_levels(make_weather()), make_weather().rename(t2m="2m_temperature")])
-    for wanted, names in {
+    for requested, names in {
         "z500": ["z500"], "geopotential500": ["z500"], "geopotential": ["z500", "z850"],
         "z": ["z500", "z850"],
         "2m_temperature": ["t2m"], "t2m": ["t2m"], "msl": ["msl"],
     }.items():  # fmt: skip
-        found = to_contract(data, wanted=[wanted])
-        assert list(select_variables(found, [wanted], "it").data_vars) == names
-    ordered = to_contract(data, wanted=["t2m", "z850"])
+        fields = to_contract(data, requested=[requested])
+        assert list(select_variables(fields, [requested], "it").data_vars) == names
+    ordered = to_contract(data, requested=["t2m", "z850"])
     assert list(select_variables(ordered, ["t2m", "z850"], "it").data_vars) == ["t2m", "z850"]
     with pytest.raises(InputError, match="variable '2m_temperatur' is not in it: the nearest is '2m_temp"):
         select_variables(to_contract(data), ["2m_temperatur"], "it")
@@ -95,13 +97,13 @@ def test_variables_are_found_by_any_of_their_names(make_weather: Make) -> None:
 def test_static_variables_stay(make_weather: Make) -> None:
     data = make_weather()
     data["orography"] = data["t2m"][0].drop_vars("time").assign_attrs(units="m")
-    found = to_contract(data)
-    assert static(found) == ["orography"] and time_varying(found) == ["t2m", "msl"]
+    fields = to_contract(data)
+    assert static(fields) == ["orography"] and time_varying(fields) == ["t2m", "msl"]
 
 
 def test_one_time_a_file(make_weather: Make) -> None:
-    found = to_contract(make_weather().isel(time=3))
-    assert found.sizes["time"] == 1 and found["t2m"].dims == DIMS
+    fields = to_contract(make_weather().isel(time=3))
+    assert fields.sizes["time"] == 1 and fields["t2m"].dims == DIMS
 
 
 def curvilinear(data: xr.Dataset) -> xr.Dataset:
@@ -119,29 +121,29 @@ def points(data: xr.Dataset) -> xr.Dataset:
 def described(name: str, **attrs: str) -> Callable[[xr.Dataset], xr.Dataset]:
     """The coordinates as `lat` and `lon`, the one of `name` with these attributes."""
 
-    def dress(data: xr.Dataset) -> xr.Dataset:
+    def layout(data: xr.Dataset) -> xr.Dataset:
         data = data.rename(latitude="lat", longitude="lon")
         data[name].attrs = attrs
         return data
 
-    return dress
+    return layout
 
 
 def mapped(kind: str) -> Callable[[xr.Dataset], xr.Dataset]:
     """All variables on a grid mapping of this kind (CF, section 5.6)."""
 
-    def dress(data: xr.Dataset) -> xr.Dataset:
+    def layout(data: xr.Dataset) -> xr.Dataset:
         for name in data.data_vars:
             data[name].attrs["grid_mapping"] = "crs"
         return data.assign(crs=((), 0, {"grid_mapping_name": kind}))
 
-    return dress
+    return layout
 
 
 def crs(key: str, text: str, name: str | None = "crs") -> Callable[[xr.Dataset], xr.Dataset]:
     """A grid mapping that only a text describes, as rioxarray and GDAL write it; coordinates without units."""
 
-    def dress(data: xr.Dataset) -> xr.Dataset:
+    def layout(data: xr.Dataset) -> xr.Dataset:
         data = data.rename(latitude="lat", longitude="lon")
         for axis in ("lat", "lon"):
             data[axis].attrs = {}
@@ -149,7 +151,7 @@ def crs(key: str, text: str, name: str | None = "crs") -> Callable[[xr.Dataset],
             data[variable].encoding["grid_mapping"] = name
         return data.assign_coords({name or "spatial_ref": ((), 0, {key: text})})
 
-    return dress
+    return layout
 
 
 PROJECTED = 'PROJCS["WGS 84 / UTM zone 33N",GEOGCS["WGS 84",DATUM["WGS_1984"]]]'
@@ -162,11 +164,11 @@ def test_radians_become_degrees(make_weather: Make, units: str) -> None:
     radians = data.assign_coords(
         {axis: np.deg2rad(data[axis]).assign_attrs(units=units) for axis in DIMS[1:]}
     )
-    found = to_contract(radians.rename(latitude="lat", longitude="lon"))
+    fields = to_contract(radians.rename(latitude="lat", longitude="lon"))
     for axis in DIMS[1:]:
-        np.testing.assert_allclose(found[axis], data[axis], atol=1e-10)
-        assert found[axis].attrs["units"].startswith("degrees_")
-    assert np.array_equal(found["t2m"], data["t2m"])
+        np.testing.assert_allclose(fields[axis], data[axis], atol=1e-10)
+        assert fields[axis].attrs["units"].startswith("degrees_")
+    assert np.array_equal(fields["t2m"], data["t2m"])
 
 
 def test_a_grid_mapping_of_latitudes_and_longitudes_is_fine(make_weather: Make) -> None:
@@ -195,11 +197,11 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     ),
     "rotated grid mapping that was left behind": (
         lambda d: d.assign(t2m=d["t2m"].assign_attrs(grid_mapping="rotated_pole")),
-        "variable 't2m' of it is on a grid of the kind rotated_pole (its grid_mapping 'rotated_pole'): int",
+        "variable 't2m' of it is on a rotated_pole grid (its grid_mapping 'rotated_pole'): int",
     ),
     "rotated grid mapping": (
         mapped("rotated_latitude_longitude"),
-        "variable 't2m' of it is on a grid of the kind rotated_latitude_longitude (its grid_mapping 'crs'): int",
+        "variable 't2m' of it is on a rotated_latitude_longitude grid (its grid_mapping 'crs'): int",
     ),
     "projection in a text": (
         crs("crs_wkt", PROJECTED),
@@ -221,7 +223,7 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "points": (points, "list of points"),
     "no time": (lambda d: d.isel(time=0, drop=True), "no time axis"),
     "no latitude": (lambda d: d.isel(latitude=0, drop=True), "no latitude"),
-    "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "holds no dates"),
+    "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "does not hold dates"),
     "missing date": (
         lambda d: d.assign_coords(time=d["time"].where(d["time"] != d["time"][5])),
         "1 dates are missing",
@@ -230,22 +232,25 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
         lambda d: d.convert_calendar("360_day", align_on="date"),
         "calendar of it is '360_day': convert",
     ),
-    "members": (lambda d: xr.concat([d, d], dim="number"), "further dimension 'number' of 2: choose one"),
+    "members": (
+        lambda d: xr.concat([d, d], dim="number"),
+        "further dimension 'number' of size 2: select one",
+    ),
 }
 
 
 @pytest.mark.parametrize("family", REFUSED)
 def test_refused_in_one_sentence(make_weather: Make, family: str) -> None:
-    spoil, words = REFUSED[family]
+    spoil, message = REFUSED[family]
     with pytest.raises(InputError) as caught:
         to_contract(spoil(make_weather()), "it")
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_members_of_a_variable_nobody_asked_for_do_no_harm(make_weather: Make) -> None:
     data = make_weather()
     data["spare"] = xr.concat([data["t2m"]] * 3, dim="number")
-    assert list(to_contract(data, wanted=["msl"]).data_vars) == ["msl"]
+    assert list(to_contract(data, requested=["msl"]).data_vars) == ["msl"]
 
 
 def test_cftime_of_the_standard_calendar_becomes_datetime64(make_weather: Make) -> None:

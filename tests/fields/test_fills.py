@@ -47,7 +47,7 @@ def test_at_all_times_of_a_cell(make_weather: Make, value: float, chunks: int | 
         ingest(data if chunks is None else data.chunk(time=chunks))
     text = str(caught.value)
     assert (
-        f"'z' of the data holds {value:g} at all times of 2 cells, the first at latitude -30, longitude 12"
+        f"'z' of the data holds {value:g} at all times in 2 cells, the first at latitude -30, longitude 12"
         in text
     )
     assert REMEDY in text and "\n" not in text
@@ -87,7 +87,7 @@ def test_packed_land_next_to_the_range_of_the_others(make_weather: Make, write: 
     data = packed(data)
     data["msl"][:, 1, 2:4] = -32768
     with pytest.raises(
-        InputError, match=r"\(-32768 as packed\) at all times of 2 cells, the first at latitude -30"
+        InputError, match=r"\(-32768 as packed\) at all times in 2 cells, the first at latitude -30"
     ):
         ingest_source(Source(path=write(data)))
 

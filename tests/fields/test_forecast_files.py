@@ -95,20 +95,20 @@ def same(data: xr.Dataset) -> xr.Dataset:
         short_names,
         in_radians,
     ],
-    ids=lambda one: one.__name__,
+    ids=lambda function: function.__name__,
 )
 def test_shapes(shape: Callable[[xr.Dataset], xr.Dataset]) -> None:
-    found = to_forecasts(shape(plain()), "a test")
-    assert found["t"].attrs == {"units": "K"} and found["t"].dims == DIMS
-    xr.testing.assert_equal(found, plain())
+    forecasts = to_forecasts(shape(plain()), "a test")
+    assert forecasts["t"].attrs == {"units": "K"} and forecasts["t"].dims == DIMS
+    xr.testing.assert_equal(forecasts, plain())
 
 
 @pytest.mark.parametrize("alone", ["lead", "start", "member"])
 def test_one_alone_needs_no_dimension(alone: str) -> None:
-    found = to_forecasts(plain().isel({alone: 1}), "a test")
-    assert np.array_equal(found["t"], plain().isel({alone: [1]})["t"])
+    forecasts = to_forecasts(plain().isel({alone: 1}), "a test")
+    assert np.array_equal(forecasts["t"], plain().isel({alone: [1]})["t"])
     if alone != "member":
-        assert np.array_equal(found[alone], plain().isel({alone: [1]})[alone])
+        assert np.array_equal(forecasts[alone], plain().isel({alone: [1]})[alone])
 
 
 def test_without_members_there_is_one() -> None:
@@ -119,9 +119,9 @@ def test_without_members_there_is_one() -> None:
 def test_nothing_is_read(tmp_path) -> None:
     weatherbench(plain()).to_netcdf(tmp_path / "mine.nc")
     with xr.open_dataset(tmp_path / "mine.nc", decode_timedelta=False) as opened:
-        found = to_forecasts(opened, "mine.nc")
-        assert not found["t"].variable._in_memory
-        xr.testing.assert_equal(found.load(), plain())
+        forecasts = to_forecasts(opened, "mine.nc")
+        assert not forecasts["t"].variable._in_memory
+        xr.testing.assert_equal(forecasts.load(), plain())
 
 
 @pytest.mark.parametrize(
@@ -142,18 +142,18 @@ def test_leads_are_hours(values: np.ndarray, units: str | None, expected: list[f
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda data: data.drop_vars("lead").rename_dims(lead="x"), "no coordinate that tells the lead .* step"),
-        (lambda data: data.rename(start="begin"), "no coordinate that tells the start of a forecast"),
-        (lambda data: data.rename(latitude="y").drop_attrs(), "no coordinate that tells the latitude"),
-        (lambda data: data.assign_coords(start=[1, 2, 3, 4]), "starts of mine.nc .'start'. are no dates"),
+        (lambda data: data.drop_vars("lead").rename_dims(lead="x"), "no coordinate for the lead .* step"),
+        (lambda data: data.rename(start="begin"), "no coordinate for the start of a forecast"),
+        (lambda data: data.rename(latitude="y").drop_attrs(), "no coordinate for the latitude"),
+        (lambda data: data.assign_coords(start=[1, 2, 3, 4]), "starts of mine.nc .'start'. are not dates"),
         (lambda data: data.assign_coords(lead=("lead", [1, 2, 3], {"units": "weeks"})), "are in 'weeks'"),
-        (lambda data: data.drop_vars("t"), "holds no variable on a grid"),
-        (lambda data: data.expand_dims(level=[500, 850]), "further dimension 'level' of 2: choose one"),
+        (lambda data: data.drop_vars("t"), "has no variable on a grid"),
+        (lambda data: data.expand_dims(level=[500, 850]), "further dimension 'level' of size 2: select one"),
         (lambda data: data.rename_dims(latitude="y").drop_vars("latitude")
          .assign_coords(lat=(("y", "longitude"), np.ones((5, 6)))), "curvilinear"),
         (lambda data: data.assign_coords(longitude=("longitude", np.arange(6.0), {"units": "km"})), "in 'km', not"),
         (lambda data: data.assign(t=data["t"].assign_attrs(grid_mapping="crs"),
-                                  crs=((), 0, {"grid_mapping_name": "lambert_conformal_conic"})), "of the kind lam"),
+                                  crs=((), 0, {"grid_mapping_name": "lambert_conformal_conic"})), "on a lambert"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_one_sentence(spoil: Callable[[xr.Dataset], xr.Dataset], message: str) -> None:

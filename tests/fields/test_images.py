@@ -97,7 +97,7 @@ def break_it(folder, how):
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("how", "message"),
     [
         ("gzip cut", ("train-images-idx3-ubyte.gz", "gzip", "download")),
         ("no gzip", ("train-images-idx3-ubyte.gz", "gzip")),
@@ -112,11 +112,11 @@ def break_it(folder, how):
         ("sizes", ("(4, 4)", "(3, 2)")),
     ],
 )
-def test_what_is_wrong_with_files_is_one_sentence(folder, how, words):
+def test_what_is_wrong_with_files_is_one_sentence(folder, how, message):
     break_it(folder, how)
     with pytest.raises(InputError) as raised:
         opened(folder)
-    assert all(word in str(raised.value) for word in words)
+    assert all(word in str(raised.value) for word in message)
     assert "\n" not in str(raised.value)
 
 
@@ -140,11 +140,11 @@ def test_the_embedded_digits():
 
 def test_test_images_that_stand_in_the_training_set_too_are_counted():
     data = open_images(ImageSource("digits"))
-    assert [one.count for one in inspect(data)] == [0, 0, 0]
+    assert [finding.count for finding in inspect(data)] == [0, 0, 0]
     values = data["image"].values.copy()
     values[1500], values[1501:1503], values[0] = values[7], values[8], 3.0
     spoilt = data.assign(image=(data["image"].dims, values)).drop_vars("label")
-    assert [(one.check, one.count, one.action) for one in inspect(spoilt)] == [
+    assert [(finding.check, finding.count, finding.action) for finding in inspect(spoilt)] == [
         ("labels", 1, "allowed"), ("constant", 1, "allowed"), ("twins", 3, "allowed"),
     ]  # fmt: skip
 

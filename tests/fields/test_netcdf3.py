@@ -18,9 +18,9 @@ def make(path: Path, form: str, records: int, variables: dict[str, tuple[str, tu
         for name, size in {"time": None, "y": 3, "x": 5}.items():
             file.createDimension(name, size)
         for name, (kind, dims) in variables.items():
-            made = file.createVariable(name, kind, dims)
-            made.units = "K"
-            made[:] = np.ones([records if d == "time" else file.dimensions[d].size for d in dims], kind)
+            variable = file.createVariable(name, kind, dims)
+            variable.units = "K"
+            variable[:] = np.ones([records if d == "time" else file.dimensions[d].size for d in dims], kind)
     return path
 
 

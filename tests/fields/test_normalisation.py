@@ -29,23 +29,25 @@ def noisy(make_weather: Make, times: int, rho: float) -> xr.Dataset:
 
 def test_known_variance(make_weather: Make) -> None:
     fields = noisy(make_weather, 700, rho=0.5)
-    found = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
-    assert found["mean"] == pytest.approx(7, abs=0.05) and found["std"] == pytest.approx(3, rel=0.01)
-    assert found["anomaly_std"] == pytest.approx(3, rel=0.01)
-    assert found["tendency"] == pytest.approx(
+    statistics = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
+    assert statistics["mean"] == pytest.approx(7, abs=0.05) and statistics["std"] == pytest.approx(
+        3, rel=0.01
+    )
+    assert statistics["anomaly_std"] == pytest.approx(3, rel=0.01)
+    assert statistics["tendency"] == pytest.approx(
         np.sqrt(2 * (1 - 0.5)), rel=0.01
     )  # Var(a_t - a_s) = 2 (1 - rho)
-    assert found["units"] == "K"
+    assert statistics["units"] == "K"
 
 
 def test_the_anomaly_is_from_the_climatology(make_weather: Make) -> None:
     fields = noisy(make_weather, 6 * 365, rho=0.5)
     day = calendars.day_of_year(fields["time"])
     fields["t2m"] += xr.DataArray(9 * np.cos(2 * np.pi * day / 365).astype(np.float32), dims="time")
-    found = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
-    assert found["std"] == pytest.approx(np.sqrt(9 + 81 / 2), rel=0.01)
-    assert found["anomaly_std"] == pytest.approx(3, rel=0.02)
-    assert found["tendency"] == pytest.approx(1, rel=0.02)
+    statistics = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
+    assert statistics["std"] == pytest.approx(np.sqrt(9 + 81 / 2), rel=0.01)
+    assert statistics["anomaly_std"] == pytest.approx(3, rel=0.02)
+    assert statistics["tendency"] == pytest.approx(1, rel=0.02)
 
 
 def test_area_weights_against_numpy(make_weather: Make) -> None:
@@ -58,9 +60,9 @@ def test_area_weights_against_numpy(make_weather: Make) -> None:
     )
     x = np.nan_to_num(fields["t2m"].values.astype(np.float64))
     mean = np.average(x, weights=weight)
-    found = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
-    assert found["mean"] == pytest.approx(mean, rel=1e-9)
-    assert found["std"] == pytest.approx(np.sqrt(np.average((x - mean) ** 2, weights=weight)), rel=1e-9)
+    statistics = normalisation.fit(fields, climatology.fit(fields)).sel(variable="t2m")
+    assert statistics["mean"] == pytest.approx(mean, rel=1e-9)
+    assert statistics["std"] == pytest.approx(np.sqrt(np.average((x - mean) ** 2, weights=weight)), rel=1e-9)
 
 
 def test_tendency_never_crosses_a_border(make_weather: Make) -> None:
@@ -82,8 +84,8 @@ def test_large_means_lose_no_digits(make_weather: Make) -> None:
     fields = noisy(make_weather, 300, rho=0.5)
     moved = fields.copy(deep=True)
     moved["t2m"] = (moved["t2m"] * 1e-2 + 1000).astype(np.float32)
-    found = normalisation.fit(moved, climatology.fit(moved))
-    assert found["std"] == pytest.approx(0.03, rel=0.01)
+    statistics = normalisation.fit(moved, climatology.fit(moved))
+    assert statistics["std"] == pytest.approx(0.03, rel=0.01)
 
 
 def test_changed_test_years_leave_every_fitted_number_the_same(make_weather: Make) -> None:
@@ -96,10 +98,10 @@ def test_changed_test_years_leave_every_fitted_number_the_same(make_weather: Mak
     for name in ("t2m", "msl"):
         changed[name][later:] = changed[name][later:] * 3 - 40
     assert make(changed["time"]) == splits
-    one, two = (select(data, splits, "train") for data in (fields, changed))
-    normal = climatology.fit(one)
-    xr.testing.assert_identical(normal, climatology.fit(two))
-    xr.testing.assert_identical(normalisation.fit(one, normal), normalisation.fit(two, normal))
+    original, other = (select(data, splits, "train") for data in (fields, changed))
+    normal = climatology.fit(original)
+    xr.testing.assert_identical(normal, climatology.fit(other))
+    xr.testing.assert_identical(normalisation.fit(original, normal), normalisation.fit(other, normal))
 
 
 def test_what_does_not_vary_in_training_is_refused(make_weather: Make) -> None:

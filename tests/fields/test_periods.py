@@ -31,17 +31,17 @@ def test_years_may_be_numbers_and_calendars_may_lack_29_february() -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "words"),
+    ("period", "message"),
     [
-        (("1999", "2002"), "key [1999, 2002] reaches beyond the data: the data runs from 2001-03-01"),
-        (("2001-02", "2002"), "reaches beyond"),
-        (("2002", "2004-07"), "reaches beyond"),
+        (("1999", "2002"), "key [1999, 2002] exceeds the data: the data runs from 2001-03-01"),
+        (("2001-02", "2002"), "exceeds"),
+        (("2002", "2004-07"), "exceeds"),
         (("2003", "2002"), "ends (2002) before it begins (2003)"),
-        (("2002-02-03T01", "2002-02-03T02"), "holds no time"),
+        (("2002-02-03T01", "2002-02-03T02"), "contains no time"),
         (("May 2002", "2003"), "'May 2002' in key is not a date"),
     ],
 )
-def test_wrong_periods(period: tuple[str, str], words: str) -> None:
+def test_wrong_periods(period: tuple[str, str], message: str) -> None:
     with pytest.raises(InputError) as caught:
         within(TIMES, period, "key")
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)

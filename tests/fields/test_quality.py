@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 
 from fieldcast.errors import InputError
 from fieldcast.fields.quality import inspect, table
-from fieldcast.fields.repair import mend
+from fieldcast.fields.repair import repair
 
 Make = Callable[..., xr.Dataset]
 
 
-def mended(data: xr.Dataset) -> xr.Dataset:
-    return mend(data, "it")[0]
+def repaired(data: xr.Dataset) -> xr.Dataset:
+    return repair(data, "it")[0]
 
 
 def test_sound_data_have_a_row_for_each_check(make_weather: Make) -> None:
-    _, findings = inspect(mended(make_weather()), "it")
-    rows = table(findings)
-    assert list(rows.columns) == ["check", "variable", "where", "count", "action", "sentence"]
-    assert set(rows["action"]) == {"fine"}
+    _, findings = inspect(repaired(make_weather()), "it")
+    quality = table(findings)
+    assert list(quality.columns) == ["check", "variable", "where", "count", "action", "sentence"]
+    assert set(quality["action"]) == {"fine"}
     checks = {"infinite values", "missing values", "constant fields", "unit jumps"}
-    assert set(zip(rows["check"], rows["variable"], strict=True)) == {
+    assert set(zip(quality["check"], quality["variable"], strict=True)) == {
         (c, v) for c in checks for v in ("t2m", "msl")
     }
 
@@ -83,21 +83,21 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], None], str]] = {
 
 @pytest.mark.parametrize("family", REFUSED)
 def test_refused_in_one_sentence(make_weather: Make, family: str) -> None:
-    spoil, words = REFUSED[family]
+    spoil, message = REFUSED[family]
     data = make_weather()
     spoil(data)
     with pytest.raises(InputError) as caught:
-        inspect(mended(data), "it")
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+        inspect(repaired(data), "it")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(InputError) as lazily:
-        inspect(mended(data.chunk(time=13)), "it")
+        inspect(repaired(data.chunk(time=13)), "it")
     assert str(lazily.value) == str(caught.value)
 
 
 def test_cells_that_never_exist_are_allowed(make_weather: Make) -> None:
     data = make_weather()
     data["t2m"][:, 1, 2:4] = np.nan
-    _, findings = inspect(mended(data), "it")
+    _, findings = inspect(repaired(data), "it")
     allowed = [(f.check, f.variable, f.count) for f in findings if f.action == "allowed"]
     assert allowed == [("missing values", "t2m", 2)]
 
@@ -105,7 +105,7 @@ def test_cells_that_never_exist_are_allowed(make_weather: Make) -> None:
 def test_flat_fields_are_allowed_and_told(make_weather: Make) -> None:
     data = make_weather()
     data["t2m"][[10, 40]] = data["t2m"][[10, 40]].mean()
-    _, findings = inspect(mended(data), "it")
+    _, findings = inspect(repaired(data), "it")
     assert [(f.where, f.count) for f in findings if f.check == "constant fields" and f.count] == [
         ("2001-01-11T00:00:00", 2)
     ]
@@ -116,10 +116,10 @@ def test_useless_static_variables_are_left_out(make_weather: Make) -> None:
     flat = data["t2m"][0].drop_vars("time")
     data["good"], data["unitless"] = flat.assign_attrs(units="m"), flat.drop_attrs()
     data["holed"] = flat.where(flat > flat.mean()).assign_attrs(units="m")
-    found, findings = inspect(mended(data), "it")
-    assert "good" in found and not {"unitless", "holed"} & set(found.data_vars)
+    checked, findings = inspect(repaired(data), "it")
+    assert "good" in checked and not {"unitless", "holed"} & set(checked.data_vars)
     assert [(f.variable, f.action) for f in findings if f.check == "static"] == [
-        ("unitless", "mended"), ("holed", "mended"),
+        ("unitless", "repaired"), ("holed", "repaired"),
     ]  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def test_natural_weather_raises_no_alarm(seed: int, times: int, kind: str) -> No
         {"x": (("time", "latitude", "longitude"), values.astype(np.float32), {"units": "1"})},
         {"time": time, "latitude": np.linspace(30, 60, 4), "longitude": np.arange(6) * 5.0},
     )
-    inspect(mended(data), "it")
+    inspect(repaired(data), "it")
 
 
 def test_a_gap_may_change_the_season(make_weather: Make) -> None:
@@ -157,5 +157,5 @@ def test_a_gap_may_change_the_season(make_weather: Make) -> None:
     data["t2m"][200:] += 40.0
     cut = data.isel(time=np.r_[0:100, 200:400])
     with pytest.raises(InputError, match="change its units"):
-        inspect(mended(data.isel(time=np.r_[0:100, 200:400]).assign_coords(time=data["time"][:300])), "it")
-    inspect(mend(cut, "it", gaps="segment")[0], "it")
+        inspect(repaired(data.isel(time=np.r_[0:100, 200:400]).assign_coords(time=data["time"][:300])), "it")
+    inspect(repair(cut, "it", gaps="segment")[0], "it")

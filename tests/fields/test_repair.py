@@ -1,4 +1,4 @@
-"""What is mended comes out as if never spoilt; what would be guessed is refused in one sentence."""
+"""What is repaired comes out as if never spoilt; what would be guessed is refused in one sentence."""
 
 from collections.abc import Callable
 
@@ -7,23 +7,23 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.repair import mend
+from fieldcast.fields.repair import repair
 
 Make = Callable[..., xr.Dataset]
 
 
-def rows(findings: list) -> dict[str, tuple[int, str]]:
+def summary(findings: list) -> dict[str, tuple[int, str]]:
     return {finding.check: (finding.count, finding.action) for finding in findings}
 
 
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])
 def test_sound_data_pass_unchanged(make_weather: Make, calendar: str) -> None:
     data = make_weather(calendar=calendar)
-    mended, findings = mend(data, "it")
-    xr.testing.assert_equal(mended.drop_vars("segment"), data)
+    repaired, findings = repair(data, "it")
+    xr.testing.assert_equal(repaired.drop_vars("segment"), data)
     assert {finding.action for finding in findings} == {"fine"}
-    assert mended["segment"].dtype == np.int32 and not mended["segment"].any()
-    assert mended.attrs["step_hours"] == 24
+    assert repaired["segment"].dtype == np.int32 and not repaired["segment"].any()
+    assert repaired.attrs["step_hours"] == 24
 
 
 SPOILT: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str, int]] = {
@@ -39,19 +39,19 @@ SPOILT: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str, int]] = {
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_mended(make_weather: Make, how: str) -> None:
+def test_repaired(make_weather: Make, how: str) -> None:
     spoil, check, count = SPOILT[how]
     data = make_weather()
-    mended, findings = mend(spoil(data), "it")
-    xr.testing.assert_equal(mended.drop_vars("segment"), data)
-    assert rows(findings)[check] == (count, "mended")
+    repaired, findings = repair(spoil(data), "it")
+    xr.testing.assert_equal(repaired.drop_vars("segment"), data)
+    assert summary(findings)[check] == (count, "repaired")
 
 
 def test_repeated_with_the_same_gaps_is_still_the_same(make_weather: Make) -> None:
     data = make_weather()
     data["t2m"][9, 0, 0] = np.nan
-    mended, _ = mend(data.isel(time=np.r_[0:10, 9:60]), "it")
-    xr.testing.assert_equal(mended.drop_vars("segment"), data)
+    repaired, _ = repair(data.isel(time=np.r_[0:10, 9:60]), "it")
+    xr.testing.assert_equal(repaired.drop_vars("segment"), data)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_repeated_with_the_same_gaps_is_still_the_same(make_weather: Make) -> No
 )
 def test_longitudes_become_one_ascending_stretch(make_weather: Make, given: list, expected: list) -> None:
     data = make_weather(longitude=np.array(given, dtype=float))
-    mended, _ = mend(data, "it")
-    assert np.allclose(mended["longitude"], expected)
+    repaired, _ = repair(data, "it")
+    assert np.allclose(repaired["longitude"], expected)
     same = np.mod(np.array(given, dtype=float)[:, None] - np.array(expected)[None, :], 360) == 0
     order = same.argmax(axis=0)
-    assert np.array_equal(mended["t2m"], data["t2m"].isel(longitude=order))
+    assert np.array_equal(repaired["t2m"], data["t2m"].isel(longitude=order))
 
 
 def without(*days: int) -> Callable[[xr.Dataset], xr.Dataset]:
@@ -93,8 +93,8 @@ def differing(d: xr.Dataset) -> xr.Dataset:
 REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "gap": (without(10, 11, 30), "3 dates are missing in it, the first after 2001-01-10T00:00:00"),
     "differing": (differing, "it gives 'msl' twice at 2001-01-10T00:00:00, with different values"),
-    "too few": (lambda d: d.isel(time=slice(29)), "it holds 29 times, and 30 are the fewest"),
-    "irregular": (shifted, "irregular: most often 24 hours, but not at 2001-01-21T05:00:00"),
+    "too few": (lambda d: d.isel(time=slice(29)), "it has 29 times, and training needs at least 30"),
+    "irregular": (shifted, "irregular: usually 24 hours, but not at 2001-01-21T05:00:00"),
     "monthly": (
         lambda d: d.assign_coords(time=xr.date_range("2001-01-01", periods=60, freq="MS")),
         "irregular",
@@ -111,25 +111,25 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
 
 @pytest.mark.parametrize("family", REFUSED)
 def test_refused_in_one_sentence(make_weather: Make, family: str) -> None:
-    spoil, words = REFUSED[family]
+    spoil, message = REFUSED[family]
     with pytest.raises(InputError) as caught:
-        mend(spoil(make_weather()), "it")
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+        repair(spoil(make_weather()), "it")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_gaps_may_start_segments(make_weather: Make) -> None:
-    mended, findings = mend(without(10, 11, 30)(make_weather()), "it", gaps="segment")
-    assert np.array_equal(mended["segment"], np.repeat([0, 1, 2], [10, 18, 29]))
-    assert rows(findings)["gaps"] == (3, "allowed")
-    mended, findings = mend(shifted(make_weather()), "it", gaps="segment")
-    assert np.array_equal(mended["segment"], np.repeat([0, 1], [20, 40]))
-    assert rows(findings)["time step"] == (1, "allowed")
+    repaired, findings = repair(without(10, 11, 30)(make_weather()), "it", gaps="segment")
+    assert np.array_equal(repaired["segment"], np.repeat([0, 1, 2], [10, 18, 29]))
+    assert summary(findings)["gaps"] == (3, "allowed")
+    repaired, findings = repair(shifted(make_weather()), "it", gaps="segment")
+    assert np.array_equal(repaired["segment"], np.repeat([0, 1], [20, 40]))
+    assert summary(findings)["time step"] == (1, "allowed")
 
 
 def test_steps_of_no_order_are_refused_even_so(make_weather: Make) -> None:
     for spoil in (REFUSED["monthly"][0], lambda d: d.isel(time=np.r_[0:60]).assign_coords(time=_early(d))):
         with pytest.raises(InputError, match="irregular"):
-            mend(spoil(make_weather()), "it", gaps="segment")
+            repair(spoil(make_weather()), "it", gaps="segment")
 
 
 def _early(d: xr.Dataset) -> np.ndarray:
@@ -139,8 +139,8 @@ def _early(d: xr.Dataset) -> np.ndarray:
 
 
 def test_29_february_is_no_gap_without_one(make_weather: Make) -> None:
-    mended, _ = mend(make_weather(times=120, start="2004-01-15", calendar="noleap"), "it")
-    assert not mended["segment"].any()
+    repaired, _ = repair(make_weather(times=120, start="2004-01-15", calendar="noleap"), "it")
+    assert not repaired["segment"].any()
 
 
 def cyclic(data: xr.Dataset) -> xr.Dataset:
@@ -153,15 +153,15 @@ def test_a_repeated_meridian_that_differs_is_refused(make_weather: Make, chunks:
     data = cyclic(make_weather())
     data["msl"][7, 3, -1] += 100
     with pytest.raises(InputError) as caught:
-        mend(data if chunks is None else data.chunk(time=chunks), "it")
+        repair(data if chunks is None else data.chunk(time=chunks), "it")
     text = str(caught.value)
-    assert "'msl' of it differs between longitude 0 and 360, which are one meridian (1 values" in text
-    assert "first at 2001-01-08T00:00:00: " in text and "leave one of the two columns out" in text
+    assert "'msl' of it differs between longitude 0 and 360, which are the same meridian (1 values" in text
+    assert "first at 2001-01-08T00:00:00: " in text and "remove one of the two columns" in text
 
 
 def test_a_repeated_meridian_may_differ_by_rounding_and_have_gaps(make_weather: Make) -> None:
     data = cyclic(make_weather())
     data["msl"][7, 3, -1] = np.nextafter(data["msl"].values[7, 3, -1], np.float32(np.inf))
     data["t2m"][:, 1, [0, -1]] = np.nan
-    mended, _ = mend(data, "it")
-    xr.testing.assert_equal(mended.drop_vars("segment"), data.isel(longitude=slice(None, -1)))
+    repaired, _ = repair(data, "it")
+    xr.testing.assert_equal(repaired.drop_vars("segment"), data.isel(longitude=slice(None, -1)))

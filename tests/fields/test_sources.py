@@ -9,7 +9,7 @@ import xarray as xr
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields import sources
+from fieldcast.fields import opening, sources
 from fieldcast.fields.sources import Source, open_source
 
 Make = Callable[..., xr.Dataset]
@@ -29,10 +29,12 @@ def test_packed_integers_and_netcdf3(make_weather: Make, write: Write) -> None:
 
 def test_choice_of_variables_period_and_step(make_weather: Make, write: Write) -> None:
     path = write(make_weather(times=200, freq="6h"))
-    found = open_source(Source(path=path, variables=["msl"], period=("2001-01-03", "2001-02"), step_hours=24))
-    assert list(found.data_vars) == ["msl"] and "aliases" not in found["msl"].attrs
-    assert str(found["time"].values[0])[:13] == "2001-01-03T00" and found.sizes["time"] == 48
-    assert np.all(np.diff(found["time"].values) == np.timedelta64(24, "h"))
+    fields = open_source(
+        Source(path=path, variables=["msl"], period=("2001-01-03", "2001-02"), step_hours=24)
+    )
+    assert list(fields.data_vars) == ["msl"] and "aliases" not in fields["msl"].attrs
+    assert str(fields["time"].values[0])[:13] == "2001-01-03T00" and fields.sizes["time"] == 48
+    assert np.all(np.diff(fields["time"].values) == np.timedelta64(24, "h"))
 
 
 def weatherbench(make_weather: Make, path: Path) -> str:
@@ -56,13 +58,13 @@ def weatherbench(make_weather: Make, path: Path) -> str:
 
 def test_a_store_laid_out_like_weatherbench(make_weather: Make, tmp_path: Path) -> None:
     path = weatherbench(make_weather, tmp_path)
-    chosen = Source(path=path, variables=["z500", "2m_temperature", "land_sea_mask"], step_hours=24,
+    source = Source(path=path, variables=["z500", "2m_temperature", "land_sea_mask"], step_hours=24,
                     period=("2001-01", "2001-03"))  # fmt: skip
-    found = open_source(chosen)
-    assert list(found.data_vars) == ["z500", "t2m", "lsm"] and found.sizes["time"] == 90
+    fields = open_source(source)
+    assert list(fields.data_vars) == ["z500", "t2m", "lsm"] and fields.sizes["time"] == 90
     assert (
-        found["z500"].dims == ("time", "latitude", "longitude")
-        and found["z500"].attrs["units"] == "m**2 s**-2"
+        fields["z500"].dims == ("time", "latitude", "longitude")
+        and fields["z500"].attrs["units"] == "m**2 s**-2"
     )
     with xr.open_zarr(path) as store:
         same = (
@@ -71,14 +73,14 @@ def test_a_store_laid_out_like_weatherbench(make_weather: Make, tmp_path: Path) 
             .isel(time=slice(0, 360, 4))
             .transpose("time", "latitude", ...)
         )
-        assert np.array_equal(found["z500"], same)
+        assert np.array_equal(fields["z500"], same)
     assert set(open_source(Source(path=path, levels=[850])).data_vars) == {"z850", "t2m", "lsm"}
 
 
 def test_only_the_chosen_chunks_are_read(
     make_weather: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "LEAST", 1)
+    monkeypatch.setattr(sources, "MIN_READ", 1)
     path = weatherbench(make_weather, tmp_path)
     for chunk in (Path(path) / "geopotential").glob("[1-3].*"):
         chunk.write_bytes(b"not to be read")
@@ -94,8 +96,8 @@ def test_many_files(make_weather: Make, write: Write, tmp_path: Path) -> None:
     for i in range(3):
         write(data[["t2m", "orography"]].isel(time=slice(30 * i, 30 * i + 30)), f"t2m_{i}.nc")
     write(data[["msl"]], "msl.nc")
-    found = open_source(Source(path=str(tmp_path / "*.nc")))
-    xr.testing.assert_equal(found.compute(), data)
+    fields = open_source(Source(path=str(tmp_path / "*.nc")))
+    xr.testing.assert_equal(fields.compute(), data)
     listed = open_source(Source(path=[str(tmp_path / "t2m_1.nc"), str(tmp_path / "t2m_2.nc")]))
     assert listed.sizes["time"] == 60
 
@@ -141,7 +143,7 @@ FILES: dict[str, tuple[Callable, str]] = {
     ),
     "no variable": (
         lambda tmp, make, write: write(make().drop_vars(["t2m", "msl"])),
-        "holds no variable on (time, latitude, longitude)",
+        "has no variable on (time, latitude, longitude)",
     ),
     "odd time units": (
         lambda tmp, make, write: write(
@@ -172,26 +174,28 @@ FILES: dict[str, tuple[Callable, str]] = {
 
 @pytest.mark.parametrize("family", FILES)
 def test_files_refused_in_one_sentence(make_weather: Make, write: Write, tmp_path: Path, family: str) -> None:
-    spoil, words = FILES[family]
+    spoil, message = FILES[family]
     with pytest.raises(InputError) as caught:
         open_source(Source(path=spoil(tmp_path, make_weather, write)))
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"variables": ["t2n"]}, "variable 't2n' is not in '"),
         ({"variables": ["t2n"]}, "the nearest is 't2m', see ingestion.variables"),
-        ({"period": (1979, 1980)}, "ingestion.period [1979, 1980] reaches beyond the data"),
-        ({"step_hours": 36}, "ingestion.step_hours is 36, and '"),
+        ({"period": (1979, 1980)}, "ingestion.period [1979, 1980] exceeds the data"),
+        ({"step_hours": 36}, "ingestion.step_hours is 36, but '"),
         ({"step_hours": 12}, "has a step of 24 hours: give a multiple"),
     ],
 )
-def test_choices_refused_in_one_sentence(make_weather: Make, write: Write, options: dict, words: str) -> None:
+def test_choices_refused_in_one_sentence(
+    make_weather: Make, write: Write, options: dict, message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         open_source(Source(path=write(make_weather()), **options))
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_misspelt_options_and_wrong_types() -> None:
@@ -201,7 +205,7 @@ def test_misspelt_options_and_wrong_types() -> None:
 
 
 def test_a_missing_network_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sources._HOSTS, "gs", "http://localhost:9")
+    monkeypatch.setitem(opening._HOSTS, "gs", "http://localhost:9")
     with pytest.raises(InputError, match=r"'gs://era5/x.zarr' cannot be reached .*: check the network"):
         open_source(Source(path="gs://era5/x.zarr"))
     with pytest.raises(InputError, match=r"there is no Zarr store at 'memory://nowhere\.zarr'"):

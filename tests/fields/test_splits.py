@@ -37,20 +37,20 @@ def test_default_splits_hold_every_time_once(n: int) -> None:
 
 
 def test_by_date_in_any_calendar() -> None:
-    chosen = Splits(train=(2001, 2002), validation=("2003-01", "2003-06"), test=("2003-07-01", "2003"))
-    splits = make(TIMES, chosen)
+    periods = Splits(train=(2001, 2002), validation=("2003-01", "2003-06"), test=("2003-07-01", "2003"))
+    splits = make(TIMES, periods)
     assert splits["train"] == ["2001-01-01T00:00:00", "2002-12-31T00:00:00"]
     assert splits["test"] == ["2003-07-01T00:00:00", "2003-12-31T00:00:00"]
     noleap = xr.date_range("2001-01-01", periods=1095, calendar="noleap", use_cftime=True)
-    assert make(noleap, chosen) == splits
+    assert make(noleap, periods) == splits
     fields = xr.Dataset({"z": ("time", np.arange(1095)), "h": 1.0}, {"time": noleap})
     assert select(fields, splits, "validation").sizes["time"] == 181 and "h" in select(fields, splits, "test")
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "words"),
+    ("train", "test", "message"),
     [
-        ((2001, 2005), (2011, 2012), "ingestion.splits.test [2011, 2012] reaches beyond the data"),
+        ((2001, 2005), (2011, 2012), "ingestion.splits.test [2011, 2012] exceeds the data"),
         ((2001, 2005), (2009, 2011), "ingestion.splits.test"),
         (
             (2001, 2007),
@@ -61,14 +61,14 @@ def test_by_date_in_any_calendar() -> None:
         (
             ("2001-01-01T01", "2001-01-01T02"),
             (2009, 2010),
-            "ingestion.splits.train [2001-01-01T01, 2001-01-01T02] holds no time",
+            "ingestion.splits.train [2001-01-01T01, 2001-01-01T02] contains no time",
         ),
     ],
 )
-def test_wrong_splits(train: tuple, test: tuple, words: str) -> None:
+def test_wrong_splits(train: tuple, test: tuple, message: str) -> None:
     with pytest.raises(InputError) as caught:
         make(TIMES, Splits(train=train, validation=(2007, 2008), test=test))
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_too_few_times_and_misspelt_keys() -> None:

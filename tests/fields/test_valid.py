@@ -10,7 +10,8 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
 from fieldcast.fields.ingest import ingest_source
-from fieldcast.fields.sources import Source, open_source, read_file
+from fieldcast.fields.opening import read_file
+from fieldcast.fields.sources import Source, open_source
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]
@@ -36,12 +37,12 @@ PLAIN: dict[str, tuple[dict[str, Any], float, float]] = {
 def test_outside_the_valid_range_is_missing(make_weather: Make, write: Write, case: str) -> None:
     attrs, low, high = PLAIN[case]
     data = make_weather()
-    wanted = expected(data, low, high)
+    valid = expected(data, low, high)
     data["msl"].attrs |= attrs
-    found = open_source(Source(path=write(data)))
-    assert found["msl"].chunks is not None
-    np.testing.assert_array_equal(found["msl"], wanted)
-    np.testing.assert_array_equal(found["t2m"], data["t2m"])
+    fields = open_source(Source(path=write(data)))
+    assert fields["msl"].chunks is not None
+    np.testing.assert_array_equal(fields["msl"], valid)
+    np.testing.assert_array_equal(fields["t2m"], data["t2m"])
 
 
 PACKED: dict[str, tuple[float, dict[str, Any]]] = {
@@ -60,11 +61,11 @@ def test_of_packed_data_the_range_is_packed(make_weather: Make, write: Write, ca
     data = make_weather()
     data["msl"] = (np.round(data["msl"] * 2) / 2).assign_attrs(units="Pa")
     data["msl"][3, 1, 1], data["msl"][4, 1, 1] = 99500, 100500  # both still valid
-    wanted = expected(data, 99500, 100500)
+    valid = expected(data, 99500, 100500)
     data["msl"].attrs |= attrs
     path = write(data, encoding={"msl": {**PACKING, "scale_factor": scale}})
-    np.testing.assert_array_equal(open_source(Source(path=path))["msl"], wanted)
-    np.testing.assert_array_equal(to_contract(read_file(path, "fill.observations"))["msl"], wanted)
+    np.testing.assert_array_equal(open_source(Source(path=path))["msl"], valid)
+    np.testing.assert_array_equal(to_contract(read_file(path, "fill.observations"))["msl"], valid)
 
 
 def test_sentences_say_why_values_are_missing(make_weather: Make, write: Write) -> None:

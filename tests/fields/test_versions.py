@@ -26,13 +26,13 @@ def test_of_a_dimension_the_final_version_goes_first(
     fields, quality = ingest_source(Source(path=write(data)))
     np.testing.assert_array_equal(fields["t2m"], final["t2m"])
     assert fields["t2m"].attrs["units"] == "K"
-    told = quality[quality["check"] == "versions"]
-    assert set(told["variable"]) == {"t2m", "msl"} and set(told["action"]) == {"allowed"}
+    versions = quality[quality["check"] == "versions"]
+    assert set(versions["variable"]) == {"t2m", "msl"} and set(versions["action"]) == {"allowed"}
     assert (
         "differ at 20 times, the first 2001-02-10T00:00:00: the lowest, which is final"
-        in told["sentence"].iloc[0]
+        in versions["sentence"].iloc[0]
     )
-    assert set(told["count"]) == {20} and set(told["where"]) == {"2001-02-10T00:00:00"}
+    assert set(versions["count"]) == {20} and set(versions["where"]) == {"2001-02-10T00:00:00"}
     assert "differ at 20 times" in caplog.text
 
 
@@ -61,8 +61,8 @@ def test_of_times_that_are_there_twice_the_final_version_is_taken(
     np.testing.assert_array_equal(fields["t2m"][:50], data["t2m"][:50])
     np.testing.assert_array_equal(fields["t2m"][50:], data["t2m"][50:] + np.float32(0.5))
     sentences = " ".join(quality[quality["check"] == "versions"]["sentence"])
-    assert "20 times are there in versions 0001 and 0005 (expver), the first 2001-01-31T00:00:00" in sentences
-    assert "20 times are there in versions" in caplog.text
+    assert "20 times occur in versions 0001 and 0005 (expver), the first 2001-01-31T00:00:00" in sentences
+    assert "20 times occur in versions" in caplog.text
 
 
 def test_times_that_are_there_twice_in_one_version_are_still_refused(make_weather: Make) -> None:

@@ -1,15 +1,18 @@
 """Gridded fields in time: numpy, xarray and scipy, no torch.
 
-sources       a user's file or store, opened lazily        layout         names and dimensions of the contract
-ingest        from any data set to `fields` and a table    mending        what is put right in coordinates
-quality       what values are refused or allowed           contracts      what the catalog holds its data to
-calendars     days and hours of any calendar               periods        between two ISO dates
-grid          cell areas, points on the sphere             splits         training, validation, test
-climatology   the normal state of each day of the year     normalisation  what standardises a field
-planet        the simulated planet, the embedded data      options        what a user can set
-names         short names of variables                     blocks         data in blocks of time
-joining       several files as one data set                coordinates    latitudes and longitudes in degrees
-netcdf3       how long a classic file must be              chunks         missing chunks of a Zarr store
-valid         declared valid ranges                        fills          fill values that are not declared
-packing       packed numbers                               versions       final before preliminary data
+options        options of ingestion                         sources           a user's files, selected and joined
+opening        one file or store, local or remote           joining           several files as one data set
+netcdf3        length of a classic file                     chunks            missing chunks of a Zarr store
+conventions    CF names and dimensions to the contract      coordinates       latitudes and longitudes in degrees
+levels         a variable for each level                    versions          final before preliminary data
+packing        packed numbers                               valid             declared valid ranges
+fills          undeclared fill values                       notes             notes on values, as attributes
+parameter_names  short names of variables                   ingest            from a data set to `fields`
+repair         order and duplicates of coordinates          survey, quality   checks of the values
+contracts      what the catalog enforces                    chunked           iteration in blocks of time
+calendars      days and hours in any calendar               periods           intervals of ISO dates
+splits         training, validation, test                   domain            cells in which a variable exists
+climatology    the normal for each day of the year          normalisation     statistics that standardise fields
+forecast_files   forecasts in any CF-like layout            images            grey images in place of fields
+planet         the simulated planet
 """

@@ -1,6 +1,6 @@
-"""Times of any calendar, `datetime64` and `cftime` alike: day and fraction of the year, ISO text, hours.
+"""Times in any calendar, `datetime64` and `cftime` alike: day and fraction of the year, ISO text, hours.
 
-Every year has 365 days here: 29 February counts as 28 February, so that a day means the same season every
+Every year has 365 days: 29 February counts as 28 February, so that a day of the year means the same season in every
 year.
 """
 
@@ -23,7 +23,7 @@ def values(times: Any) -> np.ndarray:
 
 
 def is_dates(times: Any) -> bool:
-    """Whether these are dates at all (datetime64 or cftime)."""
+    """Whether these are dates (datetime64 or cftime)."""
     array = values(times)
     return array.dtype.kind == "M" or (
         array.dtype == object and array.size > 0 and isinstance(array.flat[0], cftime.datetime)
@@ -31,21 +31,21 @@ def is_dates(times: Any) -> bool:
 
 
 def iso(times: Any) -> np.ndarray:
-    """ISO text to the second, `YYYY-MM-DDTHH:MM:SS`; its alphabetical order is the order of time."""
+    """ISO text to the second, `YYYY-MM-DDTHH:MM:SS`; alphabetical order is chronological order."""
     array = values(times)
     if array.dtype.kind == "M":
         return np.datetime_as_string(array, unit="s")
     return np.array([time.isoformat()[:19] for time in array], dtype=str)
 
 
-def positions(times: Any, wanted: Any) -> Int[np.ndarray, " wanted"]:
-    """Where each time (ISO text to the second) stands among `times`; -1 where it does not."""
-    places = {text: place for place, text in enumerate(iso(times).tolist())}
-    return np.array([places.get(str(text), -1) for text in wanted], dtype=int)
+def positions(times: Any, texts: Any) -> Int[np.ndarray, " texts"]:
+    """Index in `times` of each ISO text (to the second); -1 if absent."""
+    index = {text: i for i, text in enumerate(iso(times).tolist())}
+    return np.array([index.get(str(text), -1) for text in texts], dtype=int)
 
 
 def date(time: Any) -> str:
-    """The ISO text of one time, or of the first of several."""
+    """ISO text of a time, or of the first of several."""
     return str(iso(time)[0])
 
 
@@ -83,7 +83,7 @@ def hours(times: Any) -> Float[np.ndarray, " time"]:
 
 
 def later(times: Any, hours: float) -> np.ndarray:
-    """Each time so many hours on."""
+    """Each time shifted forward by a number of hours."""
     array, seconds = values(times), round(hours * 3600)
     if array.dtype.kind == "M":
         return array + np.timedelta64(seconds, "s")
@@ -91,7 +91,7 @@ def later(times: Any, hours: float) -> np.ndarray:
 
 
 def step_hours(times: Any) -> float:
-    """The most common step between one time and the next [hours]; 0 for a single time."""
+    """Most common time step [hours]; 0 for a single time."""
     steps = np.round(np.diff(hours(times)), 6)
     if not steps.size:
         return 0.0

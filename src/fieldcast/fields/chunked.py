@@ -1,4 +1,4 @@
-"""Data in blocks of time, so that memory stays small however long the record is."""
+"""Iterate over data in blocks of time, so that memory use does not grow with the length of the record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BYTES = 64 * 2**20
 
 
 def blocks(array: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
-    """(slice of time, values) one after the other; lazily opened data by their own chunks, each read once."""
+    """Yield (slice of time, values) in order; lazily opened data follow their own chunks, each read once."""
     array = array.transpose("time", ...)
     if array.chunks is not None:
         lengths = list(array.chunks[0])

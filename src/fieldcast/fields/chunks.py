@@ -1,6 +1,6 @@
-"""Missing chunks of a Zarr store: Zarr reads each as the array's fill value, without a word.
+"""Detect missing chunks of a Zarr store, which Zarr silently reads as the array's fill value.
 
-That is NaN where the fill value is declared as missing, and anywhere else a number such as `add_offset`.
+They become NaN if the fill value is declared as missing, and otherwise a number such as `add_offset`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,29 @@ from fieldcast.errors import InputError
 from fieldcast.fields.packing import is_packed
 
 LOG = logging.getLogger(__name__)
-LISTED = 20_000  # chunks of a remote array that are asked for: twenty requests
+LISTED = 20_000  # largest number of chunks of a remote array that are listed: twenty requests
 
 
 def refuse_missing_chunks(
     opened: xr.Dataset, names: Iterable[str], path: str, options: Mapping[str, Any] | None = None
 ) -> None:
-    """One sentence for the first of these variables with a missing chunk that would be read as a number.
+    """Reject a store with a missing chunk that would be read as a number.
 
-    `opened` is the Zarr store at `path`; `options` are fsspec's. Of a store at an address the names of the chunks are
-    asked for, a thousand a request, and of these variables alone.
+    Parameters
+    ----------
+    opened
+        The Zarr store at `path`.
+    names
+        Variables to check. For a remote store their chunks are listed, a thousand per request.
+    path
+        Folder or address of the store.
+    options
+        Options of fsspec.
+
+    Raises
+    ------
+    InputError
+        Naming the first incomplete variable.
     """
     doubtful = [name for name in names if opened[name].ndim and not _may_be_missing(opened[name])]
     if not doubtful:
@@ -37,26 +50,26 @@ def refuse_missing_chunks(
         if not isinstance(stored, zarr.Array):
             continue
         if "://" in path and stored.nchunks > LISTED:
-            LOG.warning("whether '%s' has all %d chunks of '%s' was not checked.", path, stored.nchunks, name)
+            LOG.warning("'%s' was not checked for missing chunks: '%s' has %d.", path, name, stored.nchunks)
             continue
         missing = stored.nchunks - stored.nchunks_initialized
         if missing:
             packed = " before unpacking" if is_packed(opened[name]) else ""
             raise InputError(
                 f"'{path}' lacks {missing} of the {stored.nchunks} chunks of variable '{name}', which would be read "
-                f"as {stored.fill_value or 0:g}{packed}: copy or download it again, or, if they hold nothing else, "
+                f"as {stored.fill_value or 0:g}{packed}: copy or download it again, or, if that is their true value, "
                 "write it again with write_empty_chunks=True"
             )
 
 
 def _may_be_missing(array: xr.DataArray) -> bool:
-    """Whether a missing chunk is read as missing values, or as a whole number that is not packed.
+    """Whether a missing chunk is harmless: read as missing values, or as integers that are not packed.
 
-    Zarr does not write chunks that hold its fill value alone, such as the zeros of a mask.
+    Zarr does not write chunks that hold only its fill value, such as the zeros of a mask.
     """
     encoding = array.encoding
     kind = np.dtype(encoding.get("dtype", array.dtype)).kind
-    fill = encoding.get("fill_value", encoding.get("_FillValue"))  # format 2 has but the one
+    fill = encoding.get("fill_value", encoding.get("_FillValue"))  # format 2 has only the latter
     if kind not in "fiu" or (fill is not None and kind in "iu" and not is_packed(array)):
         return True
     declared = [encoding[key] for key in ("_FillValue", "missing_value") if key in encoding]

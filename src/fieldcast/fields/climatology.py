@@ -5,8 +5,8 @@ day, w(j) = 1 − |j| / H for |j| < H on the circle of 365 days, H = (window −
 al. 2024). Taking daily means first keeps days that more years cover from weighing more. A harmonic of
 angular frequency θ per day is damped by (sin(H θ / 2) / (H sin(θ / 2)))².
 
-It is of the day and not, as WeatherBench's, of the hour: the anomalies of a sub-daily record keep its daily cycle,
-which raises the ACC of what knows the hour.
+Unlike WeatherBench's, this climatology does not depend on the hour: the anomalies of a sub-daily record keep the
+diurnal cycle, which raises the ACC of models that know the hour.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ FEWEST_YEARS = 2
 
 
 def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
-    """Each time-varying variable on (dayofyear, latitude, longitude), in its units; attrs `kind`.
+    """Climatology of each time-varying variable on (dayofyear, latitude, longitude), in its units; attrs `kind`.
 
-    With less than two years of training times it is their mean, the same on every day: kind "training mean".
-    Days without data within the window (of a seasonal record) take the mean of all days.
+    With less than two years of training times it is their mean on every day: kind "training mean".
+    Days without data within the window (in a seasonal record) take the mean of all days.
     """
     span = training.sizes["time"] * calendars.step_hours(training["time"]) / 24
     by_day = span >= FEWEST_YEARS * DAYS
     weights = _window(window)
-    found = {}
+    variables = {}
     for name in time_varying(training):
         array = training[name]
         sums, counts = _daily_sums(array)
@@ -43,7 +43,7 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
         else:
             values = np.broadcast_to(sums.sum(axis=0) / counts.sum(), sums.shape)
         attrs = {key: array.attrs[key] for key in KEPT if key in array.attrs}
-        found[name] = (("dayofyear", "latitude", "longitude"), values.astype(np.float32), attrs)
+        variables[name] = (("dayofyear", "latitude", "longitude"), values.astype(np.float32), attrs)
     coords = {
         "dayofyear": (
             "dayofyear",
@@ -54,18 +54,18 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
         "longitude": training["longitude"],
     }
     kind = "day of year" if by_day else "training mean"
-    return xr.Dataset(found, coords, {"kind": kind, "window": window, "Conventions": "CF-1.11"})
+    return xr.Dataset(variables, coords, {"kind": kind, "window": window, "Conventions": "CF-1.11"})
 
 
 def at(climatology: xr.Dataset, times: Any) -> xr.Dataset:
-    """The climatology on the days of these times: dims (time, latitude, longitude)."""
+    """Climatology on the days of the given times: dims (time, latitude, longitude)."""
     values = calendars.values(times)
     days = xr.DataArray(calendars.day_of_year(values) - 1, dims="time", coords={"time": values})
     return climatology.isel(dayofyear=days).drop_vars("dayofyear")
 
 
 def anomaly(fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
-    """x − c(day) of the time-varying variables, in their units; lazy where the fields are."""
+    """Anomaly x − c(day) of the time-varying variables, in their units; lazy if the fields are."""
     names = time_varying(fields)
     # the climatology is gathered chunk by chunk where the fields are chunked
     if fields.chunks:
@@ -75,14 +75,14 @@ def anomaly(fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
 
 
 def _window(window: int) -> Float[np.ndarray, "365 365"]:
-    """w(D − d): linearly decaying with the distance of two days on the circle."""
+    """Weights w(D − d), decaying linearly with the distance between two days on the circle."""
     day = np.arange(DAYS)
     apart = np.abs(day[:, None] - day[None, :])
     return np.clip(1 - np.minimum(apart, DAYS - apart) / ((window - 1) / 2), 0.0, None)
 
 
 def _daily_sums(array: xr.DataArray) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, 365]]:
-    """Sum and number of the fields of each day of the year; NaN only in cells that never exist."""
+    """Sum and number of fields for each day of the year; NaN only in cells that never exist."""
     days = calendars.day_of_year(array["time"]) - 1
     sums = np.zeros((DAYS, array.sizes["latitude"], array.sizes["longitude"]))
     for span, x in blocks(array):

@@ -1,4 +1,4 @@
-"""What the catalog holds its data to: each a class with `validate(data)`, for an entry's `validator:`."""
+"""Contracts that the catalog enforces on load and save: each a class with `validate(data)`, for `validator:`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, images, ingest
 from fieldcast.fields.chunked import blocks
-from fieldcast.fields.conventions import DIMS, time_varying
+from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.coordinates import DIMS
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 IMAGE_DIMS = ("sample", "y", "x")
@@ -18,19 +19,19 @@ IMAGE_ATTRS = ("digest", "source", "levels")
 
 
 class Fields:
-    """`fields`: regular grid and time, units, float32, no missing values but cells that never exist.
+    """Contract of `fields`: regular grid and time, units, float32, values missing only in cells that never exist.
 
     Values of lazily opened data are not read: ingestion inspected them before they were saved.
     """
 
     def validate(self, data: Any) -> xr.Dataset:
-        """The data as they are; raises InputError with one sentence for the first rule that is broken."""
+        """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
         if isinstance(data, xr.Dataset) and "sample" in data.dims:
             return Images().validate(data)
         _check_coordinates(data, DIMS)
         _check_times(data)
         if not time_varying(data):
-            raise InputError("fields hold no variable on (time, latitude, longitude): ingest them again")
+            raise InputError("fields have no variable on (time, latitude, longitude): ingest them again")
         for name, array in data.data_vars.items():
             if array.dims not in (DIMS, DIMS[1:]):
                 raise InputError(f"variable '{name}' has dimensions {_tuple(array.dims)}, not {_tuple(DIMS)}")
@@ -44,12 +45,12 @@ class Fields:
 
 
 class Images:
-    """`fields` that are images: `image` (sample, y, x), grey values 0 .. levels - 1; perhaps `label` (sample)."""
+    """Contract of images: `image` (sample, y, x), grey values 0 .. levels - 1, with an optional `label` (sample)."""
 
     def validate(self, data: Any) -> xr.Dataset:
-        """The data as they are; raises InputError with one sentence for the first rule that is broken."""
+        """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
         if not isinstance(data, xr.Dataset) or list(data.data_vars) != ["image"]:
-            raise InputError("images are a Dataset of one variable, 'image': ingest them again")
+            raise InputError("images must be a Dataset with the one variable 'image': ingest them again")
         image = data["image"]
         if image.dims != IMAGE_DIMS:
             raise InputError(
@@ -67,26 +68,26 @@ class Images:
                     "ingest the images again"
                 )
         if "label" in data.coords and (data["label"].dims != ("sample",) or data["label"].dtype.kind != "i"):
-            raise InputError("the coordinate 'label' is not (sample) and whole: ingest the images again")
+            raise InputError("the coordinate 'label' must be integers on (sample): ingest the images again")
         return data
 
 
 def fits_digest(fields: xr.Dataset) -> bool:
-    """Whether fields or images hold the values that their digest was taken of; reads all of them."""
+    """Whether fields or images match their stored digest; reads all values."""
     if "sample" in fields.dims:
         return bool(images.digest(fields["image"].values) == fields.attrs["digest"])
     return ingest.digest(fields) == fields.attrs["digest"]
 
 
 class Observations:
-    """`observations`: (case, time, latitude, longitude), NaN where not observed, numbered masks."""
+    """Contract of `observations`: (case, time, latitude, longitude), NaN where not observed, numbered masks."""
 
     dims: tuple[str, ...] = ("case", "time", "latitude", "longitude")
     coordinates = ("pattern", "k", "mask")
     attributes: tuple[str, ...] = ("digest", "noise", "seed")
 
     def validate(self, data: Any) -> xr.Dataset:
-        """The data as they are; raises InputError with one sentence for the first rule that is broken."""
+        """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
         kind = type(self).__name__.lower()
         _check_coordinates(data, self.dims)
         for name in self.coordinates:
@@ -97,8 +98,8 @@ class Observations:
             raise InputError(f"{kind} have a fraction k outside 0 to 1: make them again")
         for name, array in data.data_vars.items():
             if array.dims != self.dims:
-                found, due = _tuple(array.dims), _tuple(self.dims)
-                raise InputError(f"variable '{name}' of {kind} has dimensions {found}, not {due}")
+                actual, expected = _tuple(array.dims), _tuple(self.dims)
+                raise InputError(f"variable '{name}' of {kind} has dimensions {actual}, not {expected}")
             _check_variable(array)
         for key in self.attributes:
             if key not in data.attrs:
@@ -107,7 +108,7 @@ class Observations:
 
 
 class Reconstructions(Observations):
-    """`reconstructions`: (case, time, member, latitude, longitude) in physical units."""
+    """Contract of `reconstructions`: (case, time, member, latitude, longitude) in physical units."""
 
     dims = ("case", "time", "member", "latitude", "longitude")
     attributes = ()
@@ -122,21 +123,23 @@ def _check_coordinates(data: Any, dims: tuple[str, ...]) -> None:
         raise InputError(f"a Dataset was expected, not {type(data).__name__}")
     for name in dims:
         if name not in data.dims:
-            raise InputError(f"there is no dimension '{name}': {_tuple(dims)} are needed")
+            raise InputError(f"the dimension '{name}' is missing: {_tuple(dims)} are required")
     for name, units in (("latitude", "degrees_north"), ("longitude", "degrees_east")):
         if name not in data.coords or not np.all(np.diff(data[name].values) > 0):
-            raise InputError(f"the coordinate '{name}' does not ascend strictly: ingest the fields again")
+            raise InputError(f"the coordinate '{name}' is not strictly ascending: ingest the fields again")
         if data[name].attrs.get("units") != units:
-            raise InputError(f"the coordinate '{name}' has not the units '{units}': ingest the fields again")
+            raise InputError(
+                f"the coordinate '{name}' does not have the units '{units}': ingest the fields again"
+            )
     if not calendars.is_dates(data["time"]):
-        raise InputError("the coordinate 'time' holds no dates: ingest the fields again")
+        raise InputError("the coordinate 'time' does not hold dates: ingest the fields again")
 
 
 def _check_times(data: xr.Dataset) -> None:
     hours = calendars.hours(data["time"])
     if np.any(np.diff(hours) <= 0):
         at = calendars.iso(data["time"])[1:][np.diff(hours) <= 0][0]
-        raise InputError(f"times do not ascend, or repeat, at {at}: ingest the fields again")
+        raise InputError(f"times are not strictly ascending at {at}: ingest the fields again")
     segment = data.coords.get("segment")
     if segment is None or segment.dims != ("time",) or segment.dtype != np.int32:
         raise InputError("the coordinate 'segment' (time, int32) is missing: ingest the fields again")
@@ -170,4 +173,6 @@ def _check_values(array: xr.DataArray) -> None:
             raise InputError(f"variable '{array.name}' has infinite values")
         missing = missing + np.isnan(x).sum(axis=0)
     if np.any((missing > 0) & (missing < array.sizes["time"])):
-        raise InputError(f"variable '{array.name}' has cells that miss values at some times, but not at all")
+        raise InputError(
+            f"variable '{array.name}' has cells with missing values at some times but not at all"
+        )

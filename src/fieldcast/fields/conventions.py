@@ -1,13 +1,13 @@
-"""Brings one opened data set to the names, dimensions, order and type of the `fields` contract, unread.
+"""Convert one opened data set to the names, dimensions, order and type of the `fields` contract, lazily.
 
-Any CF-like file goes in: coordinates found by their attributes, else by common names; leftover dimensions
-of size one; a level dimension, whose levels become variables (z500). Out comes float32 (time, latitude,
-longitude).
+The input is any CF-like file. Coordinates are identified by their attributes, else by common names; leftover
+dimensions of size one are dropped; each level of a level dimension becomes a variable (z500). The output is float32
+(time, latitude, longitude).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from difflib import get_close_matches
 
 import numpy as np
@@ -15,14 +15,13 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
-from fieldcast.fields.coordinates import in_degrees, refuse_projected
+from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
+from fieldcast.fields.levels import by_level
 from fieldcast.fields.notes import notes_of
-from fieldcast.fields.parameter_names import at_level, short
 from fieldcast.fields.valid import within_valid_range
-from fieldcast.fields.versions import EXPVER, one_of_each_time, put_together
+from fieldcast.fields.versions import unique_times
 
-DIMS = ("time", "latitude", "longitude")
 KEPT = ("units", "long_name", "standard_name")
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
@@ -33,21 +32,10 @@ _DEGREES = {
     "latitude": {"degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"},
     "longitude": {"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"},
 }
-_LEVELS = {
-    "level",
-    "lev",
-    "plev",
-    "pressure_level",
-    "isobaricinhpa",
-    "pressure",
-    "depth",
-    "height",
-    "altitude",
-}
 
 
 def time_varying(fields: xr.Dataset) -> list[str]:
-    """Names of the variables that change in time, in their order."""
+    """Names of the variables with a time dimension, in the order of the data set."""
     return [str(name) for name, array in fields.data_vars.items() if "time" in array.dims]
 
 
@@ -57,56 +45,71 @@ def static(fields: xr.Dataset) -> list[str]:
 
 
 def axes(dataset: xr.Dataset) -> dict[str, str]:
-    """The names that time, latitude and longitude have in a data set of any layout."""
+    """Map `time`, `latitude` and `longitude` to the names they have in a data set of any layout."""
     return {axis: name for axis in DIMS if (name := _find(dataset, axis)) is not None}
 
 
 def to_contract(
     dataset: xr.Dataset,
     where: str = "the data",
-    wanted: Collection[str] | None = None,
+    requested: Collection[str] | None = None,
     levels: Collection[float] | None = None,
 ) -> xr.Dataset:
-    """The variables on (time, latitude, longitude) and (latitude, longitude), renamed and lazily reshaped.
+    """Variables on (time, latitude, longitude) and (latitude, longitude), renamed and lazily reshaped.
 
-    `wanted`: names to keep (the file's, or short ones); `select_variables` refuses those that are absent.
-    Raises InputError for a missing axis, dates that are none, a grid that is curvilinear, rotated or projected, a
-    further dimension.
+    Parameters
+    ----------
+    dataset
+        A CF-like data set.
+    where
+        File or store, as error messages name it.
+    requested
+        Names to keep (as in the file, or short); `select_variables` rejects those that are absent.
+    levels
+        Levels to keep [hPa, or the level's own unit].
+
+    Raises
+    ------
+    InputError
+        For a missing axis, a time axis without dates, a curvilinear, rotated or projected grid, or a further dimension.
     """
-    names = None if wanted is None else frozenset(wanted)
+    names = None if requested is None else frozenset(requested)
     dataset = _named_axes(dataset, where)
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
     fields = {}
     for name, array in dataset.data_vars.items():
         if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
             valid = within_valid_range(with_packed_fills(array))
-            for new, layer in _layers(valid, str(name), where, names, levels):
+            for new, layer in by_level(valid, str(name), where, names, levels):
                 fields[new] = _plain(layer)
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     return xr.Dataset(fields, coords=coords, attrs=attrs)
 
 
-def select_variables(dataset: xr.Dataset, wanted: Collection[str], where: str) -> xr.Dataset:
-    """The variables asked for, by name or short name; a name without its level stands for all levels.
+def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str) -> xr.Dataset:
+    """Select the requested variables, by name or short name; a name without its level selects all levels.
 
-    Raises InputError for one that is not there, naming the nearest.
+    Raises
+    ------
+    InputError
+        For a variable that is absent, naming the closest match.
     """
-    known_as = {
+    aliases = {
         str(new): {str(new), *array.attrs.get("aliases", "").split()} for new, array in dataset.items()
     }
-    chosen: list[str] = []
-    for name in wanted:
-        hits = [new for new, names in known_as.items() if name in names]
-        if not hits:
-            near = get_close_matches(name, sorted(set().union(*known_as.values())), n=1, cutoff=0.0)
-            known = f"the nearest is '{near[0]}'" if near else "there is none on (time, latitude, longitude)"
-            raise InputError(f"variable '{name}' is not in {where}: {known}, see ingestion.variables")
-        chosen += [hit for hit in hits if hit not in chosen]
-    return dataset[chosen]
+    selected: list[str] = []
+    for name in requested:
+        matches = [new for new, names in aliases.items() if name in names]
+        if not matches:
+            near = get_close_matches(name, sorted(set().union(*aliases.values())), n=1, cutoff=0.0)
+            hint = f"the nearest is '{near[0]}'" if near else "it has none on (time, latitude, longitude)"
+            raise InputError(f"variable '{name}' is not in {where}: {hint}, see ingestion.variables")
+        selected += [match for match in matches if match not in selected]
+    return dataset[selected]
 
 
 def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
-    """Time, latitude and longitude as dimensions of these names."""
+    """Rename the axes to `time`, `latitude` and `longitude`, and make each a dimension."""
     names = {axis: _find(dataset, axis) for axis in DIMS}
     for axis in ("latitude", "longitude"):
         if names[axis] is None:
@@ -130,28 +133,28 @@ def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
     for axis, name in names.items():
         dataset = _as_dimension(dataset, str(name), axis)
     _check_dates(dataset["time"], where)
-    return one_of_each_time(dataset, where)
+    return unique_times(dataset, where)
 
 
 def _find(dataset: xr.Dataset, axis: str) -> str | None:
-    """The coordinate of an axis: by its attributes first, then its name; dimensions before others."""
+    """Coordinate of an axis: by its attributes first, then by its name; dimensions take precedence."""
 
     def rank(name: str) -> int | None:
         array = dataset[name]
         if array.ndim > (1 if axis == "time" else 2):
             return None
-        named, told = name.lower() in _NAMES[axis], _is_axis(array, axis)
-        if not (told or (named and name in dataset.coords)):
+        by_name, by_attributes = name.lower() in _NAMES[axis], _is_axis(array, axis)
+        if not (by_attributes or (by_name and name in dataset.coords)):
             return None
-        return 4 * (name in dataset.dims) + 2 * told + named
+        return 4 * (name in dataset.dims) + 2 * by_attributes + by_name
 
     ranks = {str(name): rank(str(name)) for name in dataset.variables}
-    known = {name: value for name, value in ranks.items() if value is not None}
-    return max(known, key=known.__getitem__) if known else None
+    candidates = {name: value for name, value in ranks.items() if value is not None}
+    return max(candidates, key=candidates.__getitem__) if candidates else None
 
 
 def _is_axis(array: xr.DataArray, axis: str) -> bool:
-    """Whether the attributes (CF: standard_name, units) or the type say so."""
+    """Whether the attributes (CF: standard_name, units) or the data type identify this axis."""
     if axis == "time":
         dates = array.dtype.kind == "M" or (
             array.dtype == object and calendars.is_dates(array.values.ravel())
@@ -178,7 +181,7 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         raise InputError(f"{where} holds no times: give another file")
     if not calendars.is_dates(time):
         raise InputError(
-            f"the time axis of {where} holds no dates: give it units such as 'days since 2001-01-01'"
+            f"the time axis of {where} does not hold dates: give it units such as 'days since 2001-01-01'"
         )
     if time.isnull().any():
         raise InputError(
@@ -192,57 +195,8 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         )
 
 
-def _layers(
-    array: xr.DataArray,
-    name: str,
-    where: str,
-    wanted: frozenset[str] | None,
-    levels: Collection[float] | None,
-) -> Iterator[tuple[str, xr.DataArray]]:
-    """(new name, field on the contract's dimensions) for each wanted level, or the one there is."""
-    level = next((str(dim) for dim in array.dims if dim not in DIMS and _is_level(array, str(dim))), None)
-    for dim in set(array.dims) - {*DIMS, level, EXPVER}:
-        if array.sizes[dim] == 1:
-            array = array.isel({dim: 0}, drop=True)
-        elif wanted is None or wanted & {name, short(name)}:
-            raise InputError(
-                f"variable '{name}' of {where} has a further dimension '{dim}' of {array.sizes[dim]}: "
-                "choose one of it, or name other variables in ingestion.variables"
-            )
-        else:
-            return
-    if level is None:
-        if wanted is None or wanted & {name, short(name)}:
-            yield short(name), put_together(array, where).assign_attrs(aliases=name)
-        return
-    for i, value in enumerate(_hectopascals(array[level])):
-        new = at_level(name, value)
-        aliases = {name, short(name), f"{name}{value:g}"}
-        if (levels is None or value in levels) and (wanted is None or wanted & (aliases | {new})):
-            long_name = f"{array.attrs.get('long_name', name)} at {value:g}"
-            layer = put_together(array.isel({level: i}, drop=True), where)
-            yield new, layer.assign_attrs(aliases=" ".join(sorted(aliases)), long_name=long_name)
-
-
-def _is_level(array: xr.DataArray, dim: str) -> bool:
-    if dim not in array.coords or array[dim].dtype.kind not in "fiu":
-        return False
-    attrs = array[dim].attrs
-    return (
-        dim.lower() in _LEVELS
-        or attrs.get("axis") == "Z"
-        or attrs.get("standard_name") in {"air_pressure", "height", "depth", "altitude"}
-    )
-
-
-def _hectopascals(level: xr.DataArray) -> list[float]:
-    """Values of a level; pressures in Pa are given in hPa."""
-    scale = 0.01 if str(level.attrs.get("units", "")).lower() in {"pa", "pascal"} else 1.0
-    return [round(float(value) * scale, 6) for value in level.values]
-
-
 def _plain(array: xr.DataArray) -> xr.DataArray:
-    """float32 on the contract's dimensions, with its CF attributes and notes on its values, and nothing else."""
+    """Reduce a variable to float32 on the contract's dimensions, its CF attributes and the notes on its values."""
     dims = DIMS if "time" in array.dims else DIMS[1:]
     kept = {key: str(array.attrs[key]) for key in (*KEPT, "aliases") if str(array.attrs.get(key, "")).strip()}
     plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32).drop_encoding()

@@ -1,7 +1,7 @@
-"""Latitudes and longitudes in degrees: radians are converted, anything else that is named so is refused.
+"""Latitudes and longitudes in degrees: convert radians, reject rotated and projected coordinates.
 
-A rotated pole has coordinates in degrees too, and a projection some that may be called lat and lon; only attributes
-tell them from true ones.
+Rotated coordinates are in degrees too, and projected ones may be named lat and lon; only their attributes distinguish
+them from true latitudes and longitudes.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 
+DIMS = ("time", "latitude", "longitude")
 _RADIANS = {"rad", "radian", "radians", "radians_north", "radians_east"}
 _GLOBE = "latitude_longitude"
-# in a text of a coordinate system (WKT), which GDAL calls spatial_ref
+# attributes that hold a coordinate reference system as text (WKT); spatial_ref is GDAL's name
 _TEXTS = ("crs_wkt", "spatial_ref")
 _SIGNS = {"PROJCS": "projected", "PROJCRS": "projected", "DERIVINGCONVERSION": "rotated"}
 _TODO = "interpolate it to a regular latitude-longitude grid first"
 
 
 def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
-    """A latitude or longitude (`axis`) in degrees; without units it is taken to be so.
+    """Latitude or longitude (`axis`) in degrees, which is also assumed if the coordinate has no units.
 
     Raises
     ------
     InputError
-        For units of length and others, and for a rotated or projected coordinate.
+        For any unit other than degrees and radians, and for a rotated or projected coordinate.
     """
     standard_name = str(coordinate.attrs.get("standard_name", ""))
     if standard_name.startswith(("grid_", "projection_")):
@@ -48,11 +49,17 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
 
 
 def refuse_projected(dataset: xr.Dataset, where: str) -> None:
-    """One sentence for a variable whose grid mapping (CF, section 5.6) is not that of latitudes and longitudes."""
+    """Reject a variable whose grid mapping (CF, section 5.6) is not a plain latitude-longitude grid.
+
+    Raises
+    ------
+    InputError
+        Naming the variable and its grid mapping.
+    """
     for name, array in dataset.data_vars.items():
         if array.ndim < 2:
             continue
-        # rioxarray's own name is understood where no variable points to it
+        # rioxarray's spatial_ref counts even if no variable refers to it
         attribute = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref")))
         mapping = attribute.partition(":")[0].strip()  # "name", or "name: x y"
         described = dataset[mapping].attrs if mapping in dataset.variables else {}
@@ -64,12 +71,12 @@ def refuse_projected(dataset: xr.Dataset, where: str) -> None:
 
 
 def _not_the_globe(mapping: str, described: Mapping[str, object]) -> str:
-    """What kind of grid a mapping describes: by its CF name, else by its text, else by its own name."""
+    """Description of a rotated or projected grid, from its CF name, else its WKT, else its variable's name; or ""."""
     if "grid_mapping_name" in described:
         kind = str(described["grid_mapping_name"])
-        return "" if kind == _GLOBE else f"grid of the kind {kind}"
+        return "" if kind == _GLOBE else f"{kind} grid"
     text = " ".join(str(described.get(key, "")) for key in _TEXTS).upper()
     for sign, kind in _SIGNS.items():
         if sign in text:
             return f"{kind} grid"
-    return f"grid of the kind {mapping}" if "rotated" in mapping.lower() else ""
+    return f"{mapping} grid" if "rotated" in mapping.lower() else ""

@@ -1,4 +1,4 @@
-"""The cells of a grid in which a variable has values: not land for the temperature of the sea."""
+"""Determine in which cells a variable exists: sea surface temperature does not exist on land."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fieldcast.fields.conventions import time_varying
 
 
 def exists(fields: xr.Dataset) -> xr.DataArray:
-    """(variable, latitude, longitude) bool: False where a time-varying variable never has a value.
+    """Mask (variable, latitude, longitude): False where a time-varying variable never has a value.
 
-    One time is enough: by the contract of `fields` a value is missing at all times or at none.
+    The first time suffices: by the contract of `fields` a cell lacks values at all times or at none.
     """
     names = time_varying(fields)
     first = [fields[name].isel(time=0).notnull().reset_coords(drop=True).compute() for name in names]

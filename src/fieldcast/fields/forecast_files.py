@@ -1,10 +1,11 @@
-"""Brings forecasts in any CF-like shape to (lead, start, member, latitude, longitude), values unread.
+"""Convert forecasts in any CF-like layout to (lead, start, member, latitude, longitude), lazily.
 
-    start    the initial time: `start`, `init_time`, `forecast_reference_time`, `time` ...
-    lead     hours, or a time difference: `lead`, `lead_time`, `step`, `prediction_timedelta` ...
-    member   of an ensemble: `member`, `number`, `realization`, `ensemble` ...; may be absent
+    start    initial time: `start`, `init_time`, `forecast_reference_time`, `time` ...
+    lead     lead time, in hours or as a time difference: `lead`, `lead_time`, `step`, `prediction_timedelta` ...
+    member   ensemble member: `member`, `number`, `realization`, `ensemble` ...; may be absent
 
-by their CF standard names, else by these names. One start, lead or member alone needs no dimension.
+The axes are identified by their CF standard names, else by these names. A single start, lead or member needs no
+dimension.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fieldcast.fields.valid import with_valid_range
 
 DIMS = ("lead", "start", "member", "latitude", "longitude")
 _STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}
-_NAMES = {  # in order of precedence: `time` may be what is valid, on (start, lead)
+_NAMES = {  # in order of precedence: `time` may be the valid time, on (start, lead)
     "lead": ("lead", "lead_time", "leadtime", "step", "prediction_timedelta", "forecast_period"),
     "start": (
         "start", "init_time", "initial_time", "forecast_reference_time", "reference_time", "init", "time",
@@ -39,31 +40,42 @@ _HOURS = {
 }  # fmt: skip
 
 
-def to_forecasts(dataset: xr.Dataset, where: str, wanted: Collection[str] | None = None) -> xr.Dataset:
-    """The variables that have leads and starts, on all five dimensions; leads in hours, latitudes ascending.
+def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | None = None) -> xr.Dataset:
+    """Variables with leads and starts, on all five dimensions; leads in hours, latitudes ascending.
 
-    Of those `wanted`, where it is given, if there are any. Raises InputError, naming `where`, for an axis that is not
-    there or makes no sense, a further dimension, or variables of different numbers of members.
+    Parameters
+    ----------
+    dataset
+        A CF-like data set of forecasts.
+    where
+        File or store, as error messages name it.
+    requested
+        Names of the variables to keep; if none of them exists, all are kept.
+
+    Raises
+    ------
+    InputError
+        For an axis that is missing or invalid, a further dimension, or variables with different numbers of members.
     """
-    axes = {axis: one for axis in DIMS if (one := _axis(dataset, axis, where)) is not None}
+    axes = {axis: coordinate for axis in DIMS if (coordinate := _axis(dataset, axis, where)) is not None}
     refuse_projected(dataset, where)
     axes |= {axis: in_degrees(axes[axis], axis, where) for axis in ("latitude", "longitude")}
-    dims = {str(one.dims[0]): axis for axis, one in axes.items() if one.ndim}
+    dims = {str(coordinate.dims[0]): axis for axis, coordinate in axes.items() if coordinate.ndim}
     needed = {"latitude", "longitude", *({"lead", "start"} & set(dims.values()))}
-    there = {
+    gridded = {
         short(str(name)): array
         for name, array in dataset.data_vars.items()
         if array.dtype.kind in "fiu" and needed <= {dims.get(str(d)) for d in array.dims}
     }
-    chosen = {name: array for name, array in there.items() if wanted is None or name in wanted} or there
-    found = {name: _plain(array, dims, where) for name, array in chosen.items()}
-    if not found:
-        raise InputError(f"{where} holds no variable on a grid: give another file of forecasts")
-    members = {name: array.sizes["member"] for name, array in found.items()}
+    selected = {name: array for name, array in gridded.items() if requested is None or name in requested}
+    forecasts = {name: _plain(array, dims, where) for name, array in (selected or gridded).items()}
+    if not forecasts:
+        raise InputError(f"{where} has no variable on a grid: give another file of forecasts")
+    members = {name: array.sizes["member"] for name, array in forecasts.items()}
     if len(set(members.values())) > 1:
-        told = ", ".join(f"{name} {number}" for name, number in members.items())
+        sizes = ", ".join(f"{name} {number}" for name, number in members.items())
         raise InputError(
-            f"the variables of {where} have different numbers of members ({told}): give all as many"
+            f"the variables of {where} have different numbers of members ({sizes}): give all of them the same number"
         )
     coords = {
         "lead": hours(axes["lead"], where),
@@ -71,13 +83,16 @@ def to_forecasts(dataset: xr.Dataset, where: str, wanted: Collection[str] | None
         "member": np.arange(max(members.values())),
         **{axis: np.atleast_1d(axes[axis].values).astype(np.float64) for axis in ("latitude", "longitude")},
     }
-    return xr.Dataset(found, coords).sortby("latitude")
+    return xr.Dataset(forecasts, coords).sortby("latitude")
 
 
 def hours(lead: xr.DataArray, where: str) -> Float[np.ndarray, " lead"]:
-    """Leads in hours, of time differences, or of numbers with units; numbers without units are hours.
+    """Leads in hours, from time differences or from numbers with units; numbers without units are hours.
 
-    Raises InputError for other units.
+    Raises
+    ------
+    InputError
+        For any other unit.
     """
     values = np.atleast_1d(lead.values)
     if values.dtype.kind == "m":
@@ -85,37 +100,37 @@ def hours(lead: xr.DataArray, where: str) -> Float[np.ndarray, " lead"]:
     units = str(lead.attrs.get("units", "hours")).lower()
     if values.dtype.kind not in "fiu" or units not in _HOURS:
         raise InputError(
-            f"the leads of {where} ('{lead.name}') are in '{units}': write them in hours, or as time differences"
+            f"the leads of {where} ('{lead.name}') are in '{units}': give them in hours, or as time differences"
         )
     return np.round(values * _HOURS[units], 6)
 
 
 def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
-    """The coordinate of an axis, or the numbers of a dimension without one; the member's alone may be absent."""
+    """Coordinate of an axis, or the indices of a dimension without one; only the member axis may be absent."""
     if axis in _NAMES:
         flat = {str(name): array for name, array in dataset.variables.items() if array.ndim <= 1}
-        told = [name for name, one in flat.items() if one.attrs.get("standard_name") == _STANDARD[axis]]
-        known = [*told, *(name for name in _NAMES[axis] if name in flat or name in dataset.dims)]
-        found = known[0] if known else None
+        standard = [key for key, array in flat.items() if array.attrs.get("standard_name") == _STANDARD[axis]]
+        candidates = [*standard, *(name for name in _NAMES[axis] if name in flat or name in dataset.dims)]
+        name = candidates[0] if candidates else None
     else:
-        found = conventions.axes(dataset).get(axis)
-    if found is None and axis != "member":
-        such = f", such as {', '.join(_NAMES[axis][:4])}" if axis in _NAMES else ""
-        raise InputError(f"{where} has no coordinate that tells the {axis} of a forecast{such}: name it so")
-    if found is not None and dataset[found].ndim > 1:
+        name = conventions.axes(dataset).get(axis)
+    if name is None and axis != "member":
+        names = f" such as {', '.join(_NAMES[axis][:4])}" if axis in _NAMES else ""
+        raise InputError(f"{where} has no coordinate for the {axis} of a forecast: give it a name{names}")
+    if name is not None and dataset[name].ndim > 1:
         raise InputError(
-            f"{where} is on a curvilinear grid ('{found}' has two dimensions): interpolate it to a regular one first"
+            f"{where} is on a curvilinear grid ('{name}' has two dimensions): interpolate it to a regular one first"
         )
-    return None if found is None else dataset[found]
+    return None if name is None else dataset[name]
 
 
 def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataArray:
-    """On the five dimensions, with its units, and notes on what is no value."""
+    """Put a variable on the five dimensions, keeping its units and the notes on its values."""
     for dim in map(str, array.dims):
         if dim not in dims and array.sizes[dim] > 1:
             raise InputError(
-                f"variable '{array.name}' of {where} has a further dimension '{dim}' of {array.sizes[dim]}: "
-                "choose one of it"
+                f"variable '{array.name}' of {where} has a further dimension '{dim}' of size {array.sizes[dim]}: "
+                "select one index of it"
             )
     plain = array.isel({dim: 0 for dim in array.dims if dim not in dims}).drop_vars(array.coords)
     plain = plain.rename({dim: dims[str(dim)] for dim in plain.dims})
@@ -128,6 +143,6 @@ def _dates(start: xr.DataArray, where: str) -> np.ndarray:
     values = np.atleast_1d(start.values)
     if not calendars.is_dates(values):
         raise InputError(
-            f"the starts of {where} ('{start.name}') are no dates: give them units such as 'hours since 2001-01-01'"
+            f"the starts of {where} ('{start.name}') are not dates: give them units such as 'hours since 2001-01-01'"
         )
     return values

@@ -1,8 +1,8 @@
-"""Images: sets of grey pictures as one data set, from IDX files, scikit-learn's OpenML, or its bundled digits.
+"""Read grey images as one data set, from IDX files, from OpenML through scikit-learn, or from its bundled digits.
 
-`image` (sample, y, x) holds grey values 0 .. levels - 1, as float32; the coordinate `label` (sample) is there if the
-labels are. Samples are in the order of the source, training set first. What a model sees of them (binarised,
-dequantised ...) is chosen later, in `models.pixels`.
+`image` (sample, y, x) holds grey values 0 .. levels - 1 as float32; the coordinate `label` (sample) exists if the
+labels do. Samples are in the order of the source, training set first. `models.image_transforms` prepares them for a
+model (binarised, dequantised ...).
 """
 
 from __future__ import annotations
@@ -27,17 +27,22 @@ from fieldcast.fields.repair import Finding
 FILES = {"train": "train", "test": "t10k"}
 OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
 UNSIGNED_BYTES = 0x08
-VALIDATION = 1 / 6  # of the training set, its end: the last 10 000 of 60 000
+VALIDATION = 1 / 6  # share of the training set, at its end: the last 10 000 of 60 000
 
 Pictures = tuple[UInt8[np.ndarray, "_ _ _"], Shaped[np.ndarray, " _"] | None]  # images and their labels
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ImageSource:
-    """Which images.
+    """Selection of images.
 
-    name: "mnist" or "fashion_mnist", from OpenML where no folder is given; "digits", 1797 of 8 x 8 that come with
-    scikit-learn. train, test: only the first so many of each.
+    Parameters
+    ----------
+    name
+        "mnist" or "fashion_mnist", from OpenML if no folder is given; or "digits", the 1797 images of 8 x 8 cells
+        bundled with scikit-learn.
+    train, test
+        Number of images to use of each set, from its beginning; all by default.
     """
 
     name: Literal["mnist", "fashion_mnist", "digits"] = "digits"
@@ -46,12 +51,12 @@ class ImageSource:
 
 
 def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
-    """The images of both sets, the training set first; `folder` holds four IDX files, gzipped or not.
+    """Images of both sets, the training set first; `folder` holds four IDX files, gzipped or not.
 
     Raises
     ------
     InputError
-        For files that are missing, damaged or do not belong together, and without a network where one is needed.
+        For files that are missing, damaged or do not belong together, or if OpenML cannot be reached.
     """
     if folder is not None:
         sets, levels = read_folder(folder), 256
@@ -59,52 +64,59 @@ def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
         sets, levels = digits(), 17
     else:
         sets, levels = from_openml(source.name), 256
-    train, test = first(sets["train"], source.train), first(sets["test"], source.test)
-    told = source.name if folder is None else f"{source.name} of '{folder}'"
-    return together(train, test, levels, told)
+    train, test = truncate(sets["train"], source.train), truncate(sets["test"], source.test)
+    origin = source.name if folder is None else f"{source.name} of '{folder}'"
+    return combine(train, test, levels, origin)
 
 
 def split(images: xr.Dataset) -> dict[str, list[int]]:
-    """First and last sample of each split: the last sixth of the training set is for validation."""
+    """First and last sample of each split; the last sixth of the training set is for validation."""
     train, test = images.attrs["train"], images.sizes["sample"] - images.attrs["train"]
     edge = train - max(1, round(train * VALIDATION))
     return {"train": [0, edge - 1], "validation": [edge, train - 1], "test": [train, train + test - 1]}
 
 
 def inspect(images: xr.Dataset) -> list[Finding]:
-    """What there is to know of the images: labels, blank ones, and test images that stand in the training set too."""
+    """Check the images for missing labels, constant images, and test images that are also in the training set."""
     grey, train = images["image"].values.reshape(images.sizes["sample"], -1), images.attrs["train"]
     blank = int((grey == grey[:, :1]).all(axis=1).sum())
-    rows = [row.tobytes() for row in grey.astype(np.uint8)]
-    seen = set(rows[:train])
-    twins = sum(row in seen for row in rows[train:])
+    contents = [image.tobytes() for image in grey.astype(np.uint8)]
+    training = set(contents[:train])
+    twins = sum(image in training for image in contents[train:])
     labelled = "label" in images.coords
-    told = [
-        ("labels", not labelled, "There are no labels: what needs classes is left out."),
-        ("constant", blank, f"{blank} images have one grey value everywhere."),
-        ("twins", twins, f"{twins} test images stand in the training set too."),
+    checks = [
+        ("labels", not labelled, "There are no labels: everything that needs classes is left out."),
+        ("constant", blank, f"{blank} images have the same grey value everywhere."),
+        ("twins", twins, f"{twins} test images are also in the training set."),
     ]
     return [
         Finding(check, "image", "", int(count), "allowed" if count else "fine", sentence if count else "")
-        for check, count, sentence in told
+        for check, count, sentence in checks
     ]
 
 
 def digest(grey: Shaped[np.ndarray, "sample y x"]) -> str:
-    """12 hex digits of the SHA-256 over the grey values of all images, as bytes."""
+    """Digest of all grey values, as bytes."""
     return lineage.digest(grey.astype(np.uint8).tobytes())
 
 
-def first(pictures: Pictures, count: int | None) -> Pictures:
+def truncate(pictures: Pictures, count: int | None) -> Pictures:
+    """First `count` images and their labels, or all of them."""
     x, labels = pictures
     return x[:count], None if labels is None else labels[:count]
 
 
-def together(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Dataset:
-    """Both sets as one data set."""
+def combine(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Dataset:
+    """Join both sets in one data set.
+
+    Raises
+    ------
+    InputError
+        For sets of different image sizes.
+    """
     if train[0].shape[1:] != test[0].shape[1:]:
         raise InputError(
-            f"the images of {source} are of {train[0].shape[1:]} cells in the training set and of "
+            f"the images of {source} have {train[0].shape[1:]} cells in the training set and "
             f"{test[0].shape[1:]} in the test set: give files of one set."
         )
     grey = np.concatenate([train[0], test[0]])
@@ -124,18 +136,26 @@ def together(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Da
 
 
 def read_folder(folder: str) -> dict[str, Pictures]:
-    """The four files of MNIST and its likes; label files may be missing."""
-    place = Path(os.path.expanduser(folder))
-    if not place.is_dir():
-        raise InputError(f"ingestion.path: there is no folder '{folder}': give that of the four IDX files.")
+    """Read the four IDX files of MNIST or a similar set; label files may be missing.
+
+    Raises
+    ------
+    InputError
+        For a missing folder or image file, or labels that do not match the images.
+    """
+    directory = Path(os.path.expanduser(folder))
+    if not directory.is_dir():
+        raise InputError(
+            f"ingestion.path: there is no folder '{folder}': give the one with the four IDX files."
+        )
     sets: dict[str, Pictures] = {}
     for name, prefix in FILES.items():
-        images = found(place, f"{prefix}-images-idx3-ubyte")
+        images = existing(directory, f"{prefix}-images-idx3-ubyte")
         if images is None:
             raise InputError(
                 f"'{folder}' holds no {prefix}-images-idx3-ubyte or .gz: give the folder that does."
             )
-        x, labels, path = read_idx(images, 3), None, found(place, f"{prefix}-labels-idx1-ubyte")
+        x, labels, path = read_idx(images, 3), None, existing(directory, f"{prefix}-labels-idx1-ubyte")
         if path is not None:
             labels = read_idx(path, 1)
             if len(labels) != len(x):
@@ -146,18 +166,18 @@ def read_folder(folder: str) -> dict[str, Pictures]:
     return sets
 
 
-def found(place: Path, name: str) -> Path | None:
-    """A file, or it gzipped."""
-    return next((path for path in (place / name, place / f"{name}.gz") if path.is_file()), None)
+def existing(directory: Path, name: str) -> Path | None:
+    """Path of a file or of its gzipped version, whichever exists."""
+    return next((path for path in (directory / name, directory / f"{name}.gz") if path.is_file()), None)
 
 
 def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
-    """The array of an IDX file: magic number (0, 0, type, dimensions), sizes (big-endian), values.
+    """Array of an IDX file: magic number (0, 0, type, dimensions), sizes (big-endian), values.
 
     Raises
     ------
     InputError
-        For a file that is truncated, too long, or of another kind.
+        For a file that is truncated, too long, or of another format.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
@@ -176,20 +196,20 @@ def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
             "bytes: give another file."
         )
     if len(data) < head:
-        raise InputError(f"'{path}' ends within its head ({len(data)} bytes): copy or download it again.")
+        raise InputError(f"'{path}' ends within its header ({len(data)} bytes): copy or download it again.")
     shape = struct.unpack(f">{dimensions}I", data[4:head])
-    due, there = int(np.prod(shape, dtype=np.int64)), len(data) - head
-    if due != there:
+    expected_bytes, actual_bytes = int(np.prod(shape, dtype=np.int64)), len(data) - head
+    if expected_bytes != actual_bytes:
         raise InputError(
-            f"'{path}' says that it holds {' x '.join(map(str, shape))} bytes and holds {there}, not {due}: "
+            f"'{path}' declares {' x '.join(map(str, shape))} bytes and holds {actual_bytes}, not {expected_bytes}: "
             "copy or download it again."
         )
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
 
 
 def digits() -> dict[str, Pictures]:
-    """Scikit-learn's digits, 8 x 8 of 17 levels; the last 297 are for testing."""
-    from sklearn.datasets import load_digits  # slow to import, and needed here alone
+    """Scikit-learn's digits, 8 x 8 cells with 17 levels; the last 297 are for testing."""
+    from sklearn.datasets import load_digits  # slow to import, and needed only here
 
     bundle = load_digits()
     x, labels = bundle.images.astype(np.uint8), bundle.target.astype(np.int64)
@@ -197,15 +217,21 @@ def digits() -> dict[str, Pictures]:
 
 
 def from_openml(name: str) -> dict[str, Pictures]:
-    """MNIST or Fashion-MNIST by scikit-learn, which keeps a copy in its own folder."""
+    """MNIST or Fashion-MNIST through scikit-learn, which caches a copy in its own folder.
+
+    Raises
+    ------
+    InputError
+        If OpenML cannot be reached or no longer has the data.
+    """
     from sklearn.datasets import fetch_openml
 
     try:
         bundle = fetch_openml(OPENML[name], version=1, as_frame=False)
-    except (OSError, ValueError) as error:  # no network, or no such data there any more
+    except (OSError, ValueError) as error:  # no network, or the data have been removed
         raise InputError(
             f"{name} cannot be fetched from OpenML ({type(error).__name__}): check the network, or give the folder "
-            "of its IDX files by --params ingestion.path=FOLDER."
+            "of its IDX files with --params ingestion.path=FOLDER."
         ) from error
     x = bundle.data.astype(np.uint8).reshape(-1, 28, 28)
     labels = bundle.target.astype(np.int64)

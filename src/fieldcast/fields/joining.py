@@ -1,4 +1,4 @@
-"""Several files as one data set: of the same variables one after the other in time, of other variables side by side."""
+"""Join several files: concatenate files of the same variables in time, merge files of different variables."""
 
 from __future__ import annotations
 
@@ -14,29 +14,35 @@ from fieldcast.fields.notes import with_notes_of_all
 def joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     """Join the data sets of several files, given as (path, data set) in the order of the paths.
 
-    Raises InputError for files of another grid, of other times, or in other units.
+    Raises
+    ------
+    InputError
+        For files on different grids, with different times or in different units.
     """
     if not parts:
         return xr.Dataset()
     groups: dict[tuple[str, ...], list[tuple[str, xr.Dataset]]] = {}
     for path, part in parts:
-        _fits(part, parts[0][1], path, parts[0][0])
+        _check_grid(part, parts[0][1], path, parts[0][0])
         groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append((path, part))
-    along = [_in_time(group) for group in groups.values()]
-    for (path, _), one in zip((group[0] for group in groups.values()), along, strict=True):
-        if "time" in along[0].dims and not np.array_equal(one["time"].values, along[0]["time"].values):
+    records = [_concatenated(group) for group in groups.values()]
+    first = records[0]
+    for (path, _), record in zip((group[0] for group in groups.values()), records, strict=True):
+        if "time" in first.dims and not np.array_equal(record["time"].values, first["time"].values):
             raise InputError(f"'{path}' has other times than '{parts[0][0]}': give files of the same period")
-    return xr.merge(along, join="exact", compat="override", combine_attrs="override")
+    return xr.merge(records, join="exact", compat="override", combine_attrs="override")
 
 
-def _in_time(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
-    """One after the other; what was noted of values in any file is kept."""
+def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
+    """Concatenate in time, keeping the notes on values of every file."""
     path, first = group[0]
     for other, part in group[1:]:
         for name in part.data_vars:
-            one, two = (dataset[name].attrs.get("units") for dataset in (first, part))
-            if one != two:
-                raise InputError(f"'{name}' is in {one} in '{path}' and in {two} in '{other}': convert one")
+            expected, units = (dataset[name].attrs.get("units") for dataset in (first, part))
+            if expected != units:
+                raise InputError(
+                    f"'{name}' is in {expected} in '{path}' and in {units} in '{other}': convert one of them"
+                )
     if len(group) == 1:
         return first
     return xr.concat(
@@ -45,9 +51,9 @@ def _in_time(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     )  # fmt: skip
 
 
-def _fits(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
+def _check_grid(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
     for axis in ("latitude", "longitude"):
         if part.sizes[axis] != first.sizes[axis] or not np.allclose(part[axis], first[axis], atol=1e-4):
             raise InputError(
-                f"'{path}' is on another grid than '{first_path}' ({axis}): give files of one grid"
+                f"'{path}' is on another grid than '{first_path}' ({axis}): give files on the same grid"
             )

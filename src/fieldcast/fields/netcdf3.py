@@ -1,7 +1,7 @@
-"""How long a NetCDF file of the classic formats must be by its own header: CDF-1, CDF-2 (64-bit offset), CDF-5.
+"""Compute the length of a classic NetCDF file from its header: CDF-1, CDF-2 (64-bit offset), CDF-5.
 
-The C library reads zeros beyond the end of such a file. Layout: the NetCDF User Guide's "file format specifications";
-CDF-5 has counts, lengths and sizes of eight bytes where the others have four. All numbers are big-endian.
+The C library reads zeros beyond the end of a truncated file. Layout: the NetCDF User Guide's "file format
+specifications"; counts, lengths and sizes have eight bytes in CDF-5 and four in the others. All numbers are big-endian.
 
     header = magic  number of records  dimensions  attributes  variables
 """
@@ -12,12 +12,12 @@ import math
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-# of one value, by number of type
+# bytes per value, by type number
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 
 
 class Variable(NamedTuple):
-    """Where a variable begins, and what it holds; `size` in bytes, of each record if it has the record dimension."""
+    """Extent of a variable: where it begins and its `size` in bytes (per record, if it has the record dimension)."""
 
     begin: int
     size: int
@@ -25,9 +25,12 @@ class Variable(NamedTuple):
 
 
 class Header:
-    """Reads the parts of a header one after the other.
+    """Sequential reader of a header.
 
-    Raises ValueError where the header ends too early or makes no sense.
+    Raises
+    ------
+    ValueError
+        For a header that is truncated or invalid.
     """
 
     def __init__(self, file: BinaryIO):
@@ -38,11 +41,11 @@ class Header:
         self.count_bytes = 8 if magic[3] == 5 else 4
         self.offset_bytes = 4 if magic[3] == 1 else 8
         self.records = self._count()
-        if self.records == 256**self.count_bytes - 1:  # "streaming": the writer did not say how many
+        if self.records == 256**self.count_bytes - 1:  # "streaming": the writer did not record the number
             self.records = 0
 
     def variables(self) -> list[Variable]:
-        """All variables, in their order."""
+        """All variables, in order."""
         dimensions = [self._dimension() for _ in range(self._entries())]
         self._skip_attributes()
         return [self._variable(dimensions) for _ in range(self._entries())]
@@ -60,7 +63,7 @@ class Header:
         return self._number(self.count_bytes)
 
     def _entries(self) -> int:
-        """The length of a list, after its tag."""
+        """Length of a list, after its tag."""
         self._number(4)
         return self._count()
 
@@ -91,7 +94,7 @@ class Header:
         shape = [dimensions[number] for number in numbers]
         self._skip_attributes()
         size = self._type_bytes()
-        self._count()  # the size as the header has it, which is cut off for variables of 4 GiB and more
+        self._count()  # the size in the header, which is truncated for variables of 4 GiB and more
         of_records = bool(shape) and shape[0] == 0  # the record dimension has the length 0
         return Variable(
             self._number(self.offset_bytes), size * math.prod(shape[1:] if of_records else shape), of_records
@@ -99,11 +102,14 @@ class Header:
 
 
 def expected_size(path: str | Path) -> int:
-    """The fewest bytes that a file with this header has.
+    """Minimum number of bytes of a file with this header.
 
-    Records of all variables take turns, each variable's part padded to four bytes; of a single variable it is not.
+    Records interleave the record variables, each padded to four bytes; a single record variable is not padded.
 
-    Raises ValueError where the header itself is not whole.
+    Raises
+    ------
+    ValueError
+        For a header that is truncated or invalid.
     """
     with open(path, "rb") as file:
         header = Header(file)
@@ -120,5 +126,5 @@ def expected_size(path: str | Path) -> int:
 
 
 def _padded(size: int) -> int:
-    """Up to a multiple of four."""
+    """Size rounded up to a multiple of four."""
     return -(-size // 4) * 4

@@ -1,7 +1,7 @@
-"""What standardises a field: area-weighted statistics of the training split.
+"""Statistics that standardise fields: area-weighted, over the training split.
 
-mean, std: of the field; anomaly_std: of a = x − c(day); tendency: of (a_t − a_{t−1}) / anomaly_std, within a
-segment. Cells that never exist weigh nothing.
+mean, std: of the field; anomaly_std: of a = x − c(day); tendency: standard deviation of
+(a_t − a_{t−1}) / anomaly_std within segments. Cells that never exist have no weight.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ STATISTICS = ("mean", "std", "anomaly_std", "tendency")
 
 
 def fit(training: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
-    """mean, std, anomaly_std [units of the variable] and tendency [1] over `variable`, float64.
+    """Compute mean, std, anomaly_std [units of the variable] and tendency [1] over `variable`, float64.
 
-    Raises InputError for a variable that does not vary in the training split.
+    Raises
+    ------
+    InputError
+        For a variable that does not vary in the training split.
     """
     names = time_varying(training)
-    rows = np.array([_statistics(training[name], climatology[name]) for name in names])
-    found = {key: ("variable", rows[:, i]) for i, key in enumerate(STATISTICS)}
+    values = np.array([_statistics(training[name], climatology[name]) for name in names])
+    statistics = {key: ("variable", values[:, i]) for i, key in enumerate(STATISTICS)}
     units = [str(training[name].attrs.get("units", "")) for name in names]
-    return xr.Dataset(found, {"variable": ("variable", names), "units": ("variable", units)})
+    return xr.Dataset(statistics, {"variable": ("variable", names), "units": ("variable", units)})
 
 
 class _Moments:
-    """Weighted mean and variance of blocks, shifted by the first mean so that no digits are lost."""
+    """Weighted mean and variance over blocks, shifted by the first mean to avoid cancellation."""
 
     def __init__(self, weight: Float[np.ndarray, "y x"]) -> None:
         self.weight = weight
@@ -76,7 +79,7 @@ def _statistics(array: xr.DataArray, climatology: xr.DataArray) -> tuple[float, 
         last, last_segment = a[-1:], segment[span.stop - 1]
     if anomalies.std == 0 or steps.n == 0 or steps.std == 0:
         raise InputError(
-            f"variable '{array.name}' does not vary in the training split: leave it out, by "
+            f"variable '{array.name}' does not vary in the training split: leave it out with "
             "ingestion.variables, or choose another ingestion.splits.train"
         )
     return field.mean, field.std, anomalies.std, steps.std / anomalies.std

@@ -1,4 +1,4 @@
-"""What a user can set of ingestion, checked before anything runs."""
+"""Options of ingestion, validated before anything runs."""
 
 import glob
 import os
@@ -23,12 +23,25 @@ SOURCES = ("planet", "file", "images")
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Ingestion:
-    """Where the fields come from: the simulated planet, or `path` as `fields.sources.Source` describes it.
+    """Source of the fields: the simulated planet, a user's file, or images (for the task `sample` only).
 
-    Or they are images, which only the task `sample` takes: `path` is then the folder of their IDX files.
+    Parameters
+    ----------
+    source
+        Kind of source: one of `SOURCES`, or a source of an installed package.
+    seed
+        Seed of the planet's weather.
+    planet
+        Options of the simulation.
+    images
+        Selection of images.
+    path, variables, period, levels, step_hours, gaps
+        Options of a file, as in `fields.sources.Source`; for images `path` is the folder of the IDX files.
+    splits
+        Periods of training, validation and test; the first 70, next 10 and last 20 % of the times by default.
     """
 
-    source: str = "planet"  # or one of SOURCES, or a source of an installed package
+    source: str = "planet"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
     images: ImageSource = Field(default_factory=ImageSource)
@@ -43,59 +56,59 @@ class Ingestion:
     def __post_init__(self) -> None:
         sources = [*SOURCES, *plugins.advertised("fieldcast.sources")]
         if self.source not in sources:
-            raise InputError(f"ingestion.source = '{self.source}' is none of {', '.join(sources)}.")
+            raise InputError(f"ingestion.source = '{self.source}' is uninputs: choose one of {', '.join(sources)}.")
 
     def file(self) -> Source:
-        """The user's source.
+        """User's source.
 
         Raises
         ------
         InputError
-            Without a path.
+            If no path is set.
         """
         if self.path is None:
-            raise InputError("ingestion.path is not set: say which file, with --params ingestion.path=FILE.")
+            raise InputError("ingestion.path is not set: name a file with --params ingestion.path=FILE.")
         return Source(self.path, self.variables, self.period, self.levels, self.step_hours, self.gaps)
 
     def folder(self) -> str | None:
-        """Of the images, where they are not fetched.
+        """Folder of the images; None if they are fetched.
 
         Raises
         ------
         InputError
-            For more than one.
+            For a list of paths.
         """
         if isinstance(self.path, list):
             raise InputError(
-                "ingestion.path: images lie in one folder, not in a list of files: give that folder."
+                "ingestion.path: images are read from one folder, not from a list of files: give that folder."
             )
         return self.path
 
     def lineage(self) -> str:
-        """Digest of all that the fields depend on; of local files size and time of change, not the content."""
-        known = asdict(self)
-        known.pop("splits")
+        """Digest of everything the fields depend on; for local files, size and modification time."""
+        inputs = asdict(self)
+        inputs.pop("splits")
         if self.source == "planet":
-            steps = [STATE_STEP, FIELD_STEP]  # planets of before were rounded otherwise
-            known = {"planet": known["planet"], "seed": known["seed"], "steps": steps}
+            steps = [STATE_STEP, FIELD_STEP]  # a planet that was rounded differently is another planet
+            inputs = {"planet": inputs["planet"], "seed": inputs["seed"], "steps": steps}
         else:
             unused = {"planet", "seed", "images"} - ({"images"} if self.source == "images" else set())
             for name in unused if self.source in SOURCES else ():
-                known.pop(name)
+                inputs.pop(name)
         paths = [self.path] if isinstance(self.path, str) else self.path or []
         if self.source == "images":
             paths = [os.path.join(path, "*-ubyte*") for path in paths]
         files = sorted(name for path in paths for name in files_of(path)) if self.source != "planet" else []
-        known["files"] = [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in files]
-        return digest(known)
+        inputs["files"] = [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in files]
+        return digest(inputs)
 
 
 def files_of(path: str) -> list[str]:
-    """The local files that a path or a glob names, of a store all that lie in it; none of a remote one."""
-    found = glob.glob(os.path.expanduser(path))
+    """Local files that a path or glob matches, including all files inside a store; none for a remote path."""
+    matches = glob.glob(os.path.expanduser(path))
     inside = (
         name
-        for one in found
-        for name in glob.glob(os.path.join(one, "**"), recursive=True, include_hidden=True)
+        for match in matches
+        for name in glob.glob(os.path.join(match, "**"), recursive=True, include_hidden=True)
     )
-    return [name for name in {*found, *inside} if os.path.isfile(name)]
+    return [name for name in {*matches, *inside} if os.path.isfile(name)]

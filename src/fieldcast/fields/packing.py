@@ -1,4 +1,4 @@
-"""Packed data: whole numbers in the file, times `scale_factor`, plus `add_offset` (CF conventions, section 8.1)."""
+"""Packed data: integers in the file, times `scale_factor`, plus `add_offset` (CF conventions, section 8.1)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ _KEYS = ("scale_factor", "add_offset", "_Unsigned")
 
 
 def is_packed(array: xr.DataArray) -> bool:
-    """Whether an array that was read from a file was packed there."""
+    """Whether an array was packed in the file that it was read from."""
     packed = any(key in array.encoding for key in _KEYS[:2])
     return packed and np.dtype(array.encoding.get("dtype", float)).kind in "iu"
 
 
 def packed_type(array: xr.DataArray) -> np.dtype:
-    """The type of the whole numbers in the file: unsigned where an attribute says so, which the format cannot."""
+    """Integer type in the file; unsigned if `_Unsigned` says so, since the format itself has no unsigned types."""
     dtype = np.dtype(array.encoding["dtype"])
     return np.dtype(f"u{dtype.itemsize}") if array.encoding.get("_Unsigned") == "true" else dtype
 
 
 def declares_missing(array: xr.DataArray) -> bool:
-    """Whether the file says which number stands for a missing value."""
+    """Whether the file declares a number for missing values."""
     return any(array.encoding.get(key) is not None for key in ("_FillValue", "missing_value"))
 
 
 def unpacked(numbers: np.ndarray, array: xr.DataArray) -> Float[np.ndarray, " numbers"]:
-    """What packed numbers are in the array, by the same arithmetic: equal numbers come out equal.
+    """Unpack numbers with the same arithmetic as the array, so that equal numbers give equal values.
 
-    Numbers beyond the packed type are its lowest or highest.
+    Numbers beyond the range of the packed type are clipped to it.
     """
     dtype = np.dtype(array.encoding["dtype"])
     if array.encoding.get("_Unsigned") != "true":

@@ -1,4 +1,4 @@
-"""Short names of common weather variables (those of the ECMWF parameter table)."""
+"""Short names of common weather variables, from the ECMWF parameter table."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ SHORT = {
 
 
 def short(name: str) -> str:
-    """The short name, or the name itself when it is not in the table."""
+    """Short name, or the name itself if it is not in the table."""
     return SHORT.get(name, name)
 
 
 def at_level(name: str, level: float) -> str:
-    """The name of a variable at one level: geopotential at 500 is z500."""
+    """Name of a variable at one level: geopotential at 500 is z500."""
     return f"{short(name)}{level:g}"

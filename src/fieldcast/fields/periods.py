@@ -1,4 +1,4 @@
-"""Periods between two ISO dates, whole or in part ("2001", "2001-05"), both inclusive, in any calendar."""
+"""Periods between two ISO dates, complete or partial ("2001", "2001-05"), both inclusive, in any calendar."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ _ISO = re.compile(r"\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2})?)?)?)?)?")
 
 
 def within(times: Any, period: Sequence[Any], key: str, where: str = "the data") -> Bool[np.ndarray, " time"]:
-    """Which times lie in the period; ISO text is compared, so `[2001, 2001-05]` ends with the last of May.
+    """Mask of the times in the period; ISO text is compared, so `[2001, 2001-05]` ends with the last day of May.
 
-    Raises InputError, naming the key, for what is no date, ends before it begins, or reaches beyond the data.
+    Raises
+    ------
+    InputError
+        For a bound that is not a date, or a period that ends before it begins, exceeds the data or is empty.
     """
     first, last = (_token(date, key) for date in period)
     iso = calendars.iso(times)
     n = min(len(first), len(last))
     if first[:n] > last[:n]:
-        raise InputError(f"{key} ends ({last}) before it begins ({first}): exchange the two")
+        raise InputError(f"{key} ends ({last}) before it begins ({first}): swap the two")
     begin, end = (str(bound) for bound in np.sort(iso)[[0, -1]])
     if first > end[: len(first)] or first < begin[: len(first)] or last > end[: len(last)]:
         raise InputError(
-            f"{key} [{first}, {last}] reaches beyond the data: {where} runs from {begin} to {end}, "
-            "choose within"
+            f"{key} [{first}, {last}] exceeds the data: {where} runs from {begin} to {end}, "
+            "choose dates within"
         )
     inside = (_cut(iso, len(first)) >= first) & (_cut(iso, len(last)) <= last)
     if not inside.any():
-        raise InputError(f"{key} [{first}, {last}] holds no time of {where}: choose a longer one")
+        raise InputError(f"{key} [{first}, {last}] contains no time of {where}: choose a longer period")
     return inside
 
 

@@ -1,70 +1,59 @@
-"""Quality control of values: one pass over each variable, then what is refused, allowed, or fine.
+"""Quality control of values: one pass over each variable, then each check rejects, allows or passes it.
 
-Looks for NaN (at some times or at all), Inf, fill values that are not declared, constant fields, and units that
-change midway; `docs/data.md` holds the table.
+The checks look for NaN (at some or all times), Inf, undeclared fill values, constant fields, and units that change
+midway; `docs/data.md` holds the table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from fieldcast import geometry
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import static, time_varying
 from fieldcast.fields.fills import Search
 from fieldcast.fields.repair import Finding
+from fieldcast.fields.survey import HUGE, Survey, survey
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
 
-HUGE = 1e30  # no weather variable comes near; a fill value that is not declared (9.97e36) does
 COLUMNS = list(Finding._fields)
 TRUE_EXTREME = "; if it is a true extreme, declare another number as the _FillValue"
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What one pass over a variable tells."""
-
-    missing: Int[np.ndarray, "y x"]  # how often a cell has no value
-    varies: Bool[np.ndarray, "y x"]  # whether the cell changes in time
-    infinite: Int[np.ndarray, " time"]  # Inf or huge values at each time
-    flat: Bool[np.ndarray, " time"]  # whether all cells have one value
-    mean: Float[np.ndarray, " time"]  # area mean
-    spread: Float[np.ndarray, " time"]  # area standard deviation
-    fills: Search  # values that may be undeclared fill values
-
-
 def table(findings: list[Finding]) -> pd.DataFrame:
-    """The quality table: check, variable, where, count, action, sentence."""
+    """Quality table: check, variable, where, count, action, sentence."""
     return pd.DataFrame(findings, columns=COLUMNS)
 
 
 def inspect(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
-    """Refuses values that nothing can be learned from; leaves out static variables that are of no use.
+    """Reject variables that cannot be learned from; drop static variables that cannot be used.
 
-    `dataset` is mended (it has `segment`). Raises InputError, naming the variable, date and place.
+    `dataset` has been repaired (it has `segment`).
+
+    Raises
+    ------
+    InputError
+        For the first unusable variable, naming it, the date and the location.
     """
     findings: list[Finding] = []
     for name in time_varying(dataset):
         _check_units(dataset[name], where)
-        survey = _survey(dataset[name])
+        summary = survey(dataset[name])
         findings += _versions(dataset[name])
         for check in (_check_finite, _check_missing, _check_constant, _check_jumps):
-            findings.append(check(dataset[name], survey, where))
+            findings.append(check(dataset[name], summary, where))
     for name in static(dataset):
         values = dataset[name].values
         usable = bool(np.all(np.abs(values) < HUGE)) and not _has_far_fills(dataset[name])
         if not usable or not dataset[name].attrs.get("units"):
             dataset = dataset.drop_vars(name)
             sentence = f"Static variable '{name}' has missing values (or fill values) or no units: left out."
-            findings.append(Finding("static", name, "", 1, "mended", sentence))
+            findings.append(Finding("static", name, "", 1, "repaired", sentence))
     return dataset, findings
 
 
@@ -76,7 +65,7 @@ def _check_units(array: xr.DataArray, where: str) -> None:
 
 
 def _versions(array: xr.DataArray) -> list[Finding]:
-    """What was chosen where versions of the data differ."""
+    """Finding for data of which several versions differ."""
     if VERSIONS not in array.attrs:
         return []
     first, count, sentence = array.attrs[VERSIONS]
@@ -87,44 +76,17 @@ def _has_far_fills(array: xr.DataArray) -> bool:
     """Whether a static variable holds an undeclared fill value."""
     search = Search(array)
     search.add(array.values[None])
-    alone = not search.knows_others
+    alone = not search.has_others
     return any(search.is_far(value) or (alone and value not in search.packed) for value in search.sightings)
-
-
-def _survey(array: xr.DataArray) -> Survey:
-    shape = (array.sizes["latitude"], array.sizes["longitude"])
-    area = geometry.cell_areas(array["latitude"], array["longitude"])
-    missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
-    by_time: list[tuple[np.ndarray, ...]] = []
-    fills = Search(array)
-    for _, x in blocks(array):
-        fills.add(x)
-        nan, huge = np.isnan(x), np.abs(x) >= HUGE
-        known = ~(nan | huge)
-        below, above = np.where(known, x, np.inf), np.where(known, x, -np.inf)
-        missing += nan.sum(axis=0)
-        low, high = np.minimum(low, below.min(axis=0)), np.maximum(high, above.max(axis=0))
-        flat = below.min(axis=(1, 2)) == above.max(axis=(1, 2))
-        by_time.append((huge.sum(axis=(1, 2)), flat, *_area_statistics(x, known, area)))
-    infinite, flat, mean, spread = (np.concatenate(parts) for parts in zip(*by_time, strict=True))
-    return Survey(missing, high > low, infinite, flat, mean, spread, fills)
-
-
-def _area_statistics(
-    x: Float[np.ndarray, "time y x"], known: Bool[np.ndarray, "time y x"], area: Float[np.ndarray, "y x"]
-) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]:
-    """Mean and standard deviation over the known cells at each time, in double precision; NaN without any."""
-    weight = np.where(known, area, 0.0)
-    values = np.where(known, x, 0.0).astype(np.float64)
-    mean = geometry.area_mean(values, weight)
-    return mean, np.sqrt(geometry.area_mean((values - mean[:, None, None]) ** 2, weight))
 
 
 def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     name = str(array.name)
     if not survey.infinite.any():
         refuse_fills(array, survey.fills, where)
-        return Finding("infinite values", name, "", 0, "fine", "No value is infinite or an undeclared fill.")
+        return Finding(
+            "infinite values", name, "", 0, "fine", "No value is infinite or an undeclared fill value."
+        )
     first = int(np.flatnonzero(survey.infinite)[0])
     place = _place(array, first, np.abs(array.isel(time=first).values) >= HUGE)
     raise InputError(
@@ -134,22 +96,28 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
 
 
 def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
-    """One sentence for the first suspected value that is no data, by the rule of `fields.fills`."""
+    """Reject a variable with an undeclared fill value, by the rule of `fields.fills`.
+
+    Raises
+    ------
+    InputError
+        For the first such value, naming the date and the location.
+    """
     for value, sighting in search.sightings.items():
         packed = f" ({search.packed[value]} as packed)" if value in search.packed else ""
         extreme = TRUE_EXTREME if packed else ""
-        what = f"variable '{array.name}' of {where} holds {value:g}{packed}"
+        subject = f"variable '{array.name}' of {where} holds {value:g}{packed}"
         if search.is_far(value):
             place = _place(array, sighting.first, array.isel(time=sighting.first).values == value)
             raise InputError(
-                f"{what} {sighting.count.sum()} times, first at {place}, far outside all other values "
+                f"{subject} {sighting.count.sum()} times, first at {place}, far outside all other values "
                 f"({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or replace it{extreme}"
             )
         if search.is_mask(value):
             cells = sighting.count == search.times
             raise InputError(
-                f"{what} at all times of {cells.sum()} cells, the first at {_cell(array, cells)}, as a mask that is "
-                "not declared: declare it as the variable's _FillValue, or put NaN there"
+                f"{subject} at all times in {cells.sum()} cells, the first at {_cell(array, cells)}, as an undeclared "
+                "mask: declare it as the variable's _FillValue, or put NaN there"
             )
 
 
@@ -168,11 +136,11 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str) -> Finding:
         raise InputError(
             f"{survey.missing[scattered].sum()} values of '{name}' in {where} are missing{outside}, first at "
             f"{_first_scattered(array, scattered)}: fill them in or choose another ingestion.period "
-            "(only cells that never have a value may be missing)"
+            "(only cells without a value at any time may be missing)"
         )
     if not never.any():
         return Finding("missing values", name, "", 0, "fine", "No value is missing.")
-    sentence = f"{never.sum()} cells of {never.size} never have a value{outside}: they do not exist, and are left out."
+    sentence = f"{never.sum()} of {never.size} cells never have a value{outside}: they do not exist, and are left out."
     return Finding("missing values", name, "", int(never.sum()), "allowed", sentence)
 
 
@@ -180,22 +148,22 @@ def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     name = str(array.name)
     if not survey.varies.any():
         how = "is constant" if survey.flat.all() else "does not change in time"
-        raise InputError(f"variable '{name}' of {where} {how}: leave it out by ingestion.variables")
+        raise InputError(f"variable '{name}' of {where} {how}: leave it out with ingestion.variables")
     flat = np.flatnonzero(survey.flat)
     if not flat.size:
         return Finding("constant fields", name, "", 0, "fine", "No field is constant.")
     first = calendars.date(array["time"][flat[0]])
-    sentence = f"{flat.size} fields have one value in all cells, first at {first}: kept, look at them."
+    sentence = f"{flat.size} fields have the same value in all cells, first at {first}: kept, but check them."
     return Finding("constant fields", name, first, int(flat.size), "allowed", sentence)
 
 
 def _place(array: xr.DataArray, time: int, bad: Bool[np.ndarray, "y x"]) -> str:
-    """Date and place of the first bad cell."""
+    """Date and location of the first bad cell."""
     return f"{calendars.date(array['time'][time])}, {_cell(array, bad)}"
 
 
 def _cell(array: xr.DataArray, bad: Bool[np.ndarray, "y x"]) -> str:
-    """Place of the first bad cell."""
+    """Location of the first bad cell."""
     y, x = (int(index[0]) for index in np.nonzero(bad))
     return f"latitude {float(array['latitude'][y]):g}, longitude {float(array['longitude'][x]):g}"
 
@@ -206,15 +174,16 @@ def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) ->
         if bad.any():
             time = int(np.flatnonzero(bad.any(axis=(1, 2)))[0])
             return _place(array, span.start + time, bad[time])
-    raise AssertionError("a scattered NaN was counted before")
+    raise AssertionError("the survey counted a scattered NaN")
 
 
 def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
-    """Refuses a change of units midway: a step of the area mean, or of the log area spread, like no other.
+    """Reject a change of units midway: an exceptional, lasting step of the area mean or of the log area spread.
 
-    A step is ten times (of the log spread five times) the fifth largest, so that up to four changes are
-    seen; it is large, three area spreads (a front over a small region comes to two) or a factor of five; and it
-    stays: up to ten times on either side lie apart by half of it. Steps over the border of a segment do not count.
+    Such a step exceeds ten times (for the log spread five times) the fifth largest step, so that up to four changes are
+    detected; it exceeds three area spreads (a front over a small region reaches two), or a factor of five; and it
+    lasts: the ten times before it and the ten after it differ by at least half of it. Steps between segments do not
+    count.
     """
     name, segment = str(array.name), array["segment"].values
     typical = float(np.median(survey.spread))
@@ -225,11 +194,11 @@ def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     if at is None:
         at = _lasting_step(logs, inside & sound[1:] & sound[:-1], 5.0, float(np.log(5.0)))
     if at is None:
-        return Finding("unit jumps", name, "", 0, "fine", "Mean and spread have no sudden step.")
+        return Finding("unit jumps", name, "", 0, "fine", "Neither mean nor spread changes abruptly.")
     date = calendars.date(array["time"][at + 1])
     mean, spread = survey.mean[at : at + 2], survey.spread[at : at + 2]
     raise InputError(
-        f"variable '{name}' of {where} seems to change its units at {date}: its mean steps from "
+        f"variable '{name}' of {where} seems to change its units at {date}: its mean changes from "
         f"{mean[0]:.4g} to {mean[1]:.4g} and its spread from {spread[0]:.3g} to {spread[1]:.3g} "
         f"({array.attrs['units']}): convert one part, or choose another ingestion.period"
     )
@@ -238,7 +207,7 @@ def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
 def _lasting_step(
     series: Float[np.ndarray, " time"], inside: Bool[np.ndarray, " steps"], ratio: float, least: float
 ) -> int | None:
-    """The index before a step that stands out and stays; None if there is none."""
+    """Index before an exceptional step that lasts; None if there is none."""
     steps = np.abs(np.diff(series)) * inside
     threshold = max(ratio * np.sort(steps)[-5], least)
     for at in np.flatnonzero(steps > threshold):

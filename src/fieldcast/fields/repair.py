@@ -1,4 +1,4 @@
-"""What is mended in the coordinates (order, direction, repeated times and longitudes), and what is refused.
+"""Repair coordinates (order, direction, repeated times and longitudes), and reject those that cannot be repaired.
 
 `docs/data.md` holds the table of both.
 """
@@ -26,22 +26,25 @@ class Finding(NamedTuple):
     variable: str
     where: str
     count: int  # type: ignore[assignment]  # the column's name; tuple.count is not used
-    action: Literal["mended", "allowed", "fine"]
+    action: Literal["repaired", "allowed", "fine"]
     sentence: str
 
 
-def mend(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.Dataset, list[Finding]]:
-    """Ascending coordinates, times sorted and once each, and `segment`, numbering regular stretches of time.
+def repair(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.Dataset, list[Finding]]:
+    """Make coordinates ascend and times unique, and add `segment`, which numbers regular stretches of time.
 
-    Raises InputError where mending would have to guess.
+    Raises
+    ------
+    InputError
+        If a repair would have to guess.
     """
     dataset, findings = _oriented(dataset, where)
-    for step in (_sorted_times, _once_each):
+    for step in (_sorted_times, _without_duplicates):
         dataset, finding = step(dataset, where)
         findings.append(finding)
     if dataset.sizes["time"] < FEWEST_TIMES:
         raise InputError(
-            f"{where} holds {dataset.sizes['time']} times, and {FEWEST_TIMES} are the fewest to learn from: "
+            f"{where} has {dataset.sizes['time']} times, and training needs at least {FEWEST_TIMES}: "
             "give a longer file or period"
         )
     dataset, more = _segments(dataset, where, gaps)
@@ -49,22 +52,22 @@ def mend(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.Dat
 
 
 def _oriented(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
-    """Latitudes and longitudes strictly ascending; longitudes across the date line in one stretch."""
+    """Make latitudes and longitudes strictly ascending, with longitudes contiguous across the date line."""
     findings = []
     y = dataset["latitude"].values
     if y.size < 2 or dataset.sizes["longitude"] < 2:
         raise InputError(
-            f"{where} has a grid of {y.size} x {dataset.sizes['longitude']}: it needs 2 x 2 or more"
+            f"{where} has a grid of {y.size} x {dataset.sizes['longitude']}: give at least 2 x 2 cells"
         )
     if not np.all(np.abs(y) <= 90.001):
-        raise InputError(f"{where} has latitudes outside -90 to 90 degrees: mend its latitude coordinate")
+        raise InputError(f"{where} has latitudes outside -90 to 90 degrees: correct its latitude coordinate")
     if np.all(np.diff(y) < 0):
         dataset = dataset.isel(latitude=slice(None, None, -1))
-        findings.append(Finding("latitude", "", "", y.size, "mended", "Latitudes ran southward: turned."))
+        findings.append(Finding("latitude", "", "", y.size, "repaired", "Latitudes ran southward: reversed."))
     elif not np.all(np.diff(y) > 0):
-        raise InputError(f"the latitudes of {where} are not in order: sort them, each once")
-    turned, finding = _ascending_longitudes(dataset, where)
-    return turned, findings + finding
+        raise InputError(f"the latitudes of {where} are not in order: sort them and remove duplicates")
+    dataset, more = _ascending_longitudes(dataset, where)
+    return dataset, findings + more
 
 
 def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
@@ -72,9 +75,9 @@ def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, 
     if x.size > 2 and np.isclose(abs(x[-1] - x[0]), 360.0):
         _check_first_meridian(dataset, where)
         dataset = dataset.isel(longitude=slice(None, -1))
-        sentence = "The first meridian was repeated at the end: left out."
-        turned, findings = _ascending_longitudes(dataset, where)
-        return turned, [Finding("longitude", "", f"{x[-1]:g}", 1, "mended", sentence), *findings]
+        sentence = "The first meridian was repeated at the end: removed."
+        dataset, findings = _ascending_longitudes(dataset, where)
+        return dataset, [Finding("longitude", "", f"{x[-1]:g}", 1, "repaired", sentence), *findings]
     if np.all(np.diff(x) > 0) and x[-1] - x[0] < 360.0:
         return dataset, []
     if np.all(np.diff(x) < 0):
@@ -84,14 +87,14 @@ def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, 
     if unwrapped[-1] >= 180.0 and unwrapped[0] >= 0 and np.any(unwrapped >= 360.0):
         unwrapped = unwrapped - 360.0
     if np.any(np.diff(unwrapped) <= 0) or unwrapped[-1] - unwrapped[0] >= 360.0:
-        raise InputError(f"the longitudes of {where} are not in order: sort them, each once")
+        raise InputError(f"the longitudes of {where} are not in order: sort them and remove duplicates")
     dataset = dataset.assign_coords(longitude=("longitude", unwrapped, dataset["longitude"].attrs))
-    sentence = "Longitudes did not ascend: made one ascending stretch."
-    return dataset, [Finding("longitude", "", "", x.size, "mended", sentence)]
+    sentence = "Longitudes did not ascend: made ascending and contiguous."
+    return dataset, [Finding("longitude", "", "", x.size, "repaired", sentence)]
 
 
 def _check_first_meridian(dataset: xr.Dataset, where: str) -> None:
-    """Refuses a last column that is repeated at 360 degrees and differs, beyond rounding, from the first."""
+    """Reject a last column at 360 degrees that differs, beyond rounding, from the first at 0 degrees."""
     x = dataset["longitude"].values
     for name in (name for name, array in dataset.data_vars.items() if "longitude" in array.dims):
         ends = dataset[name].isel(longitude=[0, -1]).transpose(..., "longitude").values
@@ -105,8 +108,8 @@ def _check_first_meridian(dataset: xr.Dataset, where: str) -> None:
             )
             values = " and ".join(f"{side[differ][0]:g}" for side in (first, last))
             raise InputError(
-                f"'{name}' of {where} differs between longitude {x[0]:g} and {x[-1]:g}, which are one meridian "
-                f"({differ.sum()} values{date}: {values}): leave one of the two columns out"
+                f"'{name}' of {where} differs between longitude {x[0]:g} and {x[-1]:g}, which are the same meridian "
+                f"({differ.sum()} values{date}: {values}): remove one of the two columns"
             )
 
 
@@ -117,15 +120,15 @@ def _sorted_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]
         return dataset, Finding("order of times", "", "", 0, "fine", "Times are in order.")
     first = calendars.date(dataset["time"][late[0] + 1])
     dataset = dataset.isel(time=np.argsort(hours, kind="stable"))
-    sentence = f"{late.size} times stood before an earlier one, first at {first}: sorted."
-    return dataset, Finding("order of times", "", first, int(late.size), "mended", sentence)
+    sentence = f"{late.size} times were out of order, first at {first}: sorted."
+    return dataset, Finding("order of times", "", first, int(late.size), "repaired", sentence)
 
 
-def _once_each(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
-    """Drops a repeated time whose fields are the same; two different fields for one time are refused."""
+def _without_duplicates(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
+    """Drop repeated times with identical fields; reject different fields for the same time."""
     again = np.flatnonzero(np.diff(calendars.hours(dataset["time"])) == 0) + 1
     if not again.size:
-        return dataset, Finding("duplicate times", "", "", 0, "fine", "No time is given twice.")
+        return dataset, Finding("duplicate times", "", "", 0, "fine", "No time occurs twice.")
     for name in time_varying(dataset):
         kept, repeated = (dataset[name].isel(time=index).values for index in (again - 1, again))
         differ = ~np.all((kept == repeated) | (np.isnan(kept) & np.isnan(repeated)), axis=(1, 2))
@@ -136,13 +139,13 @@ def _once_each(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
                 "keep one of them"
             )
     first = calendars.date(dataset["time"][again[0]])
-    sentence = f"{again.size} times were given twice with the same values, first {first}: one kept."
+    sentence = f"{again.size} times occurred twice with the same values, first {first}: one was kept."
     dataset = dataset.isel(time=np.delete(np.arange(dataset.sizes["time"]), again))
-    return dataset, Finding("duplicate times", "", first, int(again.size), "mended", sentence)
+    return dataset, Finding("duplicate times", "", first, int(again.size), "repaired", sentence)
 
 
 def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, list[Finding]]:
-    """Numbers the regular stretches; refuses gaps unless they may start a segment, and steps of no order."""
+    """Number the regular stretches; reject gaps unless they may start a segment, and irregular steps."""
     time = dataset["time"]
     step = calendars.step_hours(time)
     steps = np.diff(calendars.hours(time))
@@ -152,8 +155,8 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     if short.any() or irregular.sum() > 0.1 * steps.size or (irregular.any() and gaps == "refuse"):
         date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
         raise InputError(
-            f"the time step of {where} is irregular: most often {step:g} hours, but not at {date} "
-            f"({irregular.sum()} such steps): bring it to one step"
+            f"the time step of {where} is irregular: usually {step:g} hours, but not at {date} "
+            f"({irregular.sum()} such steps): bring the data to a regular step"
         )
     border = np.flatnonzero(steps > step + 1e-6)
     if border.size and gaps == "refuse":
@@ -175,9 +178,7 @@ def _gap_finding(time: xr.DataArray, border: np.ndarray, steps: np.ndarray, step
         return Finding("gaps", "", "", 0, "fine", "No date is missing.")
     first = calendars.date(time[border[0]])
     missing = int(np.sum(np.round(steps[border] / step) - 1))
-    sentence = (
-        f"{missing} dates are missing in {border.size} gaps, the first after {first}: a gap starts a segment."
-    )
+    sentence = f"{missing} dates are missing in {border.size} gaps, the first after {first}: each gap starts a segment."
     return Finding("gaps", "", first, missing, "allowed", sentence)
 
 
@@ -185,6 +186,6 @@ def _step_finding(step: float, irregular: int) -> Finding:
     if not irregular:
         return Finding("time step", "", "", 0, "fine", f"The time step is {step:g} hours.")
     sentence = (
-        f"The time step is {step:g} hours; {irregular} gaps are no multiple of it, and start a segment."
+        f"The time step is {step:g} hours; {irregular} gaps are not multiples of it; each starts a segment."
     )
     return Finding("time step", "", "", irregular, "allowed", sentence)

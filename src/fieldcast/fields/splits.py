@@ -1,6 +1,6 @@
-"""Training, validation and test: by date, or the first 70, next 10 and last 20 % of the times.
+"""Split data into training, validation and test: by date, or the first 70, next 10 and last 20 % of the times.
 
-Of images a split is the first and the last of their numbers (`images.split`).
+A split of images is the range of their indices (`images.split`).
 """
 
 from collections.abc import Mapping
@@ -25,39 +25,42 @@ Period = tuple[str | int | date, str | int | date]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Splits:
-    """[first, last] of each split: ISO dates, whole or in part (2001, 2001-05), both inclusive."""
+    """Dates [first, last] of each split: ISO, complete or partial (2001, 2001-05), both inclusive."""
 
     train: Period
     validation: Period
     test: Period
 
 
-def make(times: Any, chosen: Splits | None = None) -> dict[str, list[str]]:
+def make(times: Any, periods: Splits | None = None) -> dict[str, list[str]]:
     """First and last time of each split, as `YYYY-MM-DDTHH:MM:SS`, both inclusive; `times` ascend.
 
-    Raises InputError, naming the key, for periods that are empty, overlap, or reach beyond the data.
+    Raises
+    ------
+    InputError
+        For periods that are empty, overlap, or exceed the data, naming the key.
     """
     iso = calendars.iso(times)
-    if chosen is None:
+    if periods is None:
         cuts = [0, *(round(fraction * iso.size) for fraction in _FRACTIONS), iso.size]
         if any(first >= end for first, end in pairwise(cuts)):
             raise InputError(f"{iso.size} times are too few for train, validation and test: give more")
         return {name: _ends(iso[first:end]) for name, (first, end) in zip(NAMES, pairwise(cuts), strict=True)}
     splits = {}
     for name in NAMES:
-        inside = within(times, getattr(chosen, name), f"ingestion.splits.{name}")
+        inside = within(times, getattr(periods, name), f"ingestion.splits.{name}")
         splits[name] = _ends(iso[inside])
     _check_apart(splits)
     return splits
 
 
 def along(states: xr.Dataset) -> str:
-    """The dimension that numbers states: `sample` of images and of what is drawn, `time` of fields."""
+    """Dimension along which states are counted: `sample` for images and drawn samples, `time` for fields."""
     return "sample" if "sample" in states.dims else "time"
 
 
 def select(fields: xr.Dataset, splits: Mapping[str, Any], name: str) -> xr.Dataset:
-    """The fields of one split; static variables stay."""
+    """Fields of one split; static variables are kept."""
     first, last = splits[name]
     if along(fields) == "sample":
         return fields.isel(sample=slice(first, last + 1))
@@ -66,7 +69,7 @@ def select(fields: xr.Dataset, splits: Mapping[str, Any], name: str) -> xr.Datas
 
 
 def _stretch(index: np.ndarray) -> slice:
-    """Ascending times make a split one stretch; as a slice it stays a view."""
+    """Contiguous slice for the indices of a split, so that the selection remains a view."""
     return slice(int(index[0]), int(index[-1]) + 1) if index.size else slice(0, 0)
 
 
@@ -80,5 +83,5 @@ def _check_apart(splits: dict[str, list[str]]) -> None:
         if splits[after][0] <= splits[before][1]:
             raise InputError(
                 f"ingestion.splits.{before} and ingestion.splits.{after} overlap from {splits[after][0]}: "
-                "let the one end before the other begins"
+                "end one before the other begins"
             )

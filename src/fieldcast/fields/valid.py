@@ -1,6 +1,6 @@
-"""Declared as missing: what lies outside CF's valid_range, valid_min, valid_max (CF conventions, section 2.5.1).
+"""Treat values outside valid_range, valid_min and valid_max as missing (CF conventions, section 2.5.1).
 
-Of packed data these are packed numbers; where they are floating-point numbers, and the packed data whole ones, they
+For packed data the bounds are packed numbers; if they are floating-point numbers and the packed data are integers, they
 are in the unpacked units (NetCDF User Guide, attribute conventions).
 """
 
@@ -17,18 +17,18 @@ _KEYS = ("valid_range", "valid_min", "valid_max")
 
 
 def within_valid_range(array: xr.DataArray) -> xr.DataArray:
-    """NaN where a value lies outside the declared range; lazy where the array is."""
+    """Replace values outside the declared range by NaN; lazy if the array is."""
     return masked(with_valid_range(array)) if VALID not in array.attrs else array
 
 
 def with_valid_range(array: xr.DataArray) -> xr.DataArray:
-    """With the attribute VALID where a range is declared."""
+    """Add the attribute VALID if a range is declared."""
     low, high = valid_range(array)
     return array if np.isinf(low) and np.isinf(high) else array.assign_attrs({VALID: (low, high)})
 
 
 def masked(array: xr.DataArray) -> xr.DataArray:
-    """NaN where a value lies outside the range of the attribute VALID."""
+    """Replace values outside the range of the attribute VALID by NaN."""
     if VALID not in array.attrs:
         return array
     low, high = array.attrs[VALID]
@@ -36,7 +36,7 @@ def masked(array: xr.DataArray) -> xr.DataArray:
 
 
 def valid_range(array: xr.DataArray) -> tuple[float, float]:
-    """The lowest and the highest valid value in the units of the array, infinite where none is declared."""
+    """Lowest and highest valid value in the units of the array; infinite if not declared."""
     both = _numbers(array, "valid_range")
     low, high = both if both.size == 2 else (_bound(array, "valid_min"), _bound(array, "valid_max"))
     if is_packed(array):
@@ -45,7 +45,7 @@ def valid_range(array: xr.DataArray) -> tuple[float, float]:
             low, high = high, low
         low, high = low - abs(scale) / 2, high + abs(scale) / 2  # room for rounding
     low, high = (bound if np.isfinite(bound) else end for bound, end in ((low, -np.inf), (high, np.inf)))
-    if array.dtype.kind == "f":  # rounded as the values are
+    if array.dtype.kind == "f":  # round the bounds as the values were rounded
         with np.errstate(over="ignore"):
             low, high = (array.dtype.type(bound) for bound in (low, high))
     return float(low), float(high)
@@ -61,7 +61,7 @@ def _in_packed_units(array: xr.DataArray, key: str) -> bool:
 
 
 def _numbers(array: xr.DataArray, key: str) -> Float[np.ndarray, " numbers"]:
-    """An attribute's numbers in the units of the array; none where it is absent or no number."""
+    """Numbers of an attribute in the units of the array; empty if it is absent or not numeric."""
     numbers = np.ravel(array.attrs.get(key, []))
     if numbers.dtype.kind not in "fiu":
         return np.empty(0)

@@ -1,7 +1,7 @@
-"""Several versions of the same data in one file, by `expver`: of ERA5 `0001` is final, `0005` preliminary.
+"""Merge several versions of the same data in one file, by `expver`: in ERA5 `0001` is final, `0005` preliminary.
 
-`expver` is a dimension, and a value is as a rule in one version and NaN in the other; or it belongs to time, and a time
-may be there once in each version. The lowest number, which is the final version, goes before the others.
+`expver` is either a dimension, and a value then usually stands in one version and is NaN in the other; or a coordinate
+of time, and a time may then occur once in each version. The lowest number, the final version, takes precedence.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ VERSIONS = "fieldcast_versions"  # attribute: a Choice
 
 
 class Choice(NamedTuple):
-    """What was chosen where there are several versions."""
+    """Record of which version was taken where several exist."""
 
-    first: str  # date of the first
+    first: str  # date of the first such time
     times: int
     sentence: str
 
 
-def one_of_each_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
-    """Keep the final version of each time that a data set holds in several; `expver` is a coordinate of time."""
+def unique_times(dataset: xr.Dataset, where: str) -> xr.Dataset:
+    """Keep the final version of each time that occurs in several; `expver` is a coordinate of time."""
     if EXPVER not in dataset.variables or dataset[EXPVER].dims != ("time",):
         return dataset
     ranks = _ranks(dataset[EXPVER].values)
@@ -39,11 +39,11 @@ def one_of_each_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
         best.setdefault(times[i], i)
     kept = np.sort(np.array(list(best.values()), dtype=int))
     repeated = [time for i, time in enumerate(times) if best[time] != i and ranks[best[time]] != ranks[i]]
-    if not repeated or len(kept) + len(repeated) < len(times):  # some are there twice in one version
+    if not repeated or len(kept) + len(repeated) < len(times):  # some occur twice within one version
         return dataset
     names = _text(dataset[EXPVER].values)
     note = (
-        f"{len(repeated)} times are there in versions {names} (expver), the first {min(repeated)}: "
+        f"{len(repeated)} times occur in versions {names} (expver), the first {min(repeated)}: "
         "the lowest, which is final, was taken."
     )
     LOG.warning("%s: %s", where, note)
@@ -52,16 +52,18 @@ def one_of_each_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
     return dataset.assign({name: array.assign_attrs(choice) for name, array in dataset.data_vars.items()})
 
 
-def put_together(array: xr.DataArray, where: str) -> xr.DataArray:
-    """One of several versions at each place, the final one where there are more; `expver` is a dimension."""
+def combine_versions(array: xr.DataArray, where: str) -> xr.DataArray:
+    """Take the final version of each value where it exists, else a preliminary one; `expver` is a dimension."""
     if EXPVER not in array.dims:
         return array
-    numbers = array[EXPVER].values  # of a dimension without coordinate its places
-    parts = [array.isel({EXPVER: i}, drop=True) for i in np.argsort(_ranks(numbers), kind="stable")]
-    together = reduce(lambda final, preliminary: final.fillna(preliminary), parts)
-    others = [dim for dim in together.dims if dim != "time"]
+    numbers = array[EXPVER].values  # indices, if the dimension has no coordinate
+    versions = [array.isel({EXPVER: i}, drop=True) for i in np.argsort(_ranks(numbers), kind="stable")]
+    combined = reduce(lambda final, preliminary: final.fillna(preliminary), versions)
+    others = [dim for dim in combined.dims if dim != "time"]
     differ = reduce(
-        np.logical_or, ((part.notnull() & (part != together)).any(others).values for part in parts[1:]), False
+        np.logical_or,
+        ((version.notnull() & (version != combined)).any(others).values for version in versions[1:]),
+        False,
     )
     if np.any(differ):
         first = calendars.date(array["time"][np.flatnonzero(differ)[0]]) if "time" in array.dims else "any"
@@ -70,12 +72,12 @@ def put_together(array: xr.DataArray, where: str) -> xr.DataArray:
             "the lowest, which is final, was taken."
         )
         LOG.warning("variable '%s' of %s: %s", array.name, where, note)
-        together = together.assign_attrs({VERSIONS: Choice(first, int(np.sum(differ)), note)})
-    return together
+        combined = combined.assign_attrs({VERSIONS: Choice(first, int(np.sum(differ)), note)})
+    return combined
 
 
 def _ranks(versions: np.ndarray) -> np.ndarray:
-    """Numbers by which versions are ordered; what is no number comes last."""
+    """Sort keys of versions: their numbers; versions without a number come last."""
     texts = [version.decode() if isinstance(version, bytes) else str(version) for version in versions]
     return np.array([float(text) if text.strip().replace(".", "").isdigit() else np.inf for text in texts])
 

@@ -16,7 +16,8 @@ from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions
 from fieldcast.fields.conventions import KEPT
 from fieldcast.fields.fills import Search
-from fieldcast.fields.quality import HUGE, refuse_fills
+from fieldcast.fields.quality import refuse_fills
+from fieldcast.fields.survey import HUGE
 from fieldcast.geometry import GRID
 from fieldcast.lineage import Lineage, require
 from fieldcast.models.core import Space

@@ -18,8 +18,8 @@ from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions
 from fieldcast.fields.fills import Search
 from fieldcast.fields.forecast_files import DIMS, to_forecasts
+from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.quality import TRUE_EXTREME
-from fieldcast.fields.sources import check_chunks, open_file, reading
 from fieldcast.fields.valid import masked
 from fieldcast.geometry import GRID
 from fieldcast.inference.compatibility import TOLERANCE, describe

@@ -131,7 +131,7 @@ def quality_table(quality: pd.DataFrame) -> Markup:
     found = (
         [rows_of(noted)]
         if len(noted)
-        else [paragraph("Nothing had to be mended, and nothing unusual was allowed.")]
+        else [paragraph("Nothing had to be repaired, and nothing unusual was allowed.")]
     )
     if len(fine):
         found.append(folded(f"Checks that found nothing ({len(fine)})", rows_of(fine)))

@@ -31,7 +31,7 @@ def training(planet: xr.Dataset) -> list[str]:
     return iso(planet["time"])[[0, 729]].tolist()
 
 
-def asked(planet: xr.Dataset, days: Any = STARTS, leads: int = 4, members: int = 3) -> dict[str, Any]:
+def initial_times(planet: xr.Dataset, days: Any = STARTS, leads: int = 4, members: int = 3) -> dict[str, Any]:
     return {
         "scored": iso(planet["time"])[list(days)].tolist(), "leads": leads, "members": members, "digest": "d",
     }  # fmt: skip
@@ -41,7 +41,7 @@ def asked(planet: xr.Dataset, days: Any = STARTS, leads: int = 4, members: int =
 def test_without_an_error_the_truth_comes_back_to_the_last_bit(
     planet: xr.Dataset, states: xr.Dataset, training: list[str], members: int
 ) -> None:
-    pieces = list(perfect_model(states, asked(planet, members=members), training, 0.0, seed=0))
+    pieces = list(perfect_model(states, initial_times(planet, members=members), training, 0.0, seed=0))
     assert len(pieces) == 4
     for lead, piece in enumerate(pieces, start=1):
         assert piece["lead"].values.tolist() == [24.0 * lead]
@@ -59,7 +59,7 @@ def test_states_of_double_precision_give_the_same_forecasts(
 ) -> None:
     assert states["q"].dtype == np.float32
     doubled = states.assign(q=states["q"].astype(np.float64))
-    starts = asked(planet, leads=2)
+    starts = initial_times(planet, leads=2)
     pairs = zip(*(perfect_model(q, starts, training, 0.05, seed=0) for q in (states, doubled)), strict=True)
     assert all(piece.identical(other) for piece, other in pairs)
 
@@ -68,7 +68,7 @@ def test_truth_and_members_cannot_be_told_apart(planet: xr.Dataset, states: xr.D
     """Ranks of the truth are uniform, and the spread is the error of the mean: after days of chaos too."""
     days = np.arange(700, 1090, 4)
     training = iso(planet["time"])[[0, 699]].tolist()
-    starts = asked(planet, days, leads=6, members=4)
+    starts = initial_times(planet, days, leads=6, members=4)
     ranks, errors, spreads = [], [], []
     for lead, piece in enumerate(perfect_model(states, starts, training, 0.1, seed=1), start=1):
         if lead in (1, 6):
@@ -112,7 +112,7 @@ def test_a_member_depends_on_seed_start_and_number_alone(
     planet: xr.Dataset, states: xr.Dataset, training: list[str]
 ) -> None:
     def first(days: Any, members: int, seed: int = 0, lazy: bool = False) -> np.ndarray:
-        starts = asked(planet, days, leads=1, members=members)
+        starts = initial_times(planet, days, leads=1, members=members)
         (piece,) = perfect_model(states.chunk(time=100) if lazy else states, starts, training, 0.05, seed)
         return piece["u200"].values[0]
 
@@ -131,20 +131,20 @@ def test_one_thread_of_blas_while_it_runs_and_the_callers_between(
     threads_of_days: set[int],
 ) -> None:
     with threadpool_limits(2, "blas"):
-        pieces = perfect_model(states, asked(planet, leads=2), training, 0.05, seed=0)
+        pieces = perfect_model(states, initial_times(planet, leads=2), training, 0.05, seed=0)
         assert [threads() for _ in pieces] == [{2}, {2}]
     assert threads_of_days == {1}
 
 
 def test_the_lineage_follows_all_that_the_forecasts_depend_on(planet: xr.Dataset, states: xr.Dataset) -> None:
-    starts = asked(planet)
-    known = (states, starts, ["a", "b"], 0.05, 0)
+    starts = initial_times(planet)
+    arguments = (states, starts, ["a", "b"], 0.05, 0)
     others = [
-        (states.assign_attrs(lineage="1"), *known[1:]),
-        (states, {**starts, "digest": "e"}, *known[2:]),
-        (*known[:2], ["a", "c"], 0.05, 0),
-        (*known[:3], 0.1, 0),
-        (*known[:4], 1),
+        (states.assign_attrs(lineage="1"), *arguments[1:]),
+        (states, {**starts, "digest": "e"}, *arguments[2:]),
+        (*arguments[:2], ["a", "c"], 0.05, 0),
+        (*arguments[:3], 0.1, 0),
+        (*arguments[:4], 1),
     ]
-    assert lineage_of(*known) == lineage_of(*known)
-    assert len({str(lineage_of(*one)) for one in [known, *others]}) == 6
+    assert lineage_of(*arguments) == lineage_of(*arguments)
+    assert len({str(lineage_of(*varied)) for varied in [arguments, *others]}) == 6

@@ -1,25 +1,25 @@
-"""Quasi-geostrophic weather on three levels of a sphere, with seasons.
+"""Quasi-geostrophic dynamics on three levels of a sphere, with seasons.
 
-The model of Marshall and Molteni (1993, J. Atmos. Sci. 50, 1792-1818), at 200, 500 and 800 hPa (i = 1, 2, 3):
+Marshall and Molteni (1993, J. Atmos. Sci. 50, 1792-1818), at 200, 500 and 800 hPa (i = 1, 2, 3):
 
     dq_i/dt = -J(psi_i, q_i) - (S (psi - psi*(t)))_i / tau_R - d_i3 lap psi_3 / tau_E
               - (n (n + 1) / (T (T + 1)))^4 (q_i - p_i) / tau_H,
     q_i = lap psi_i + (S psi)_i + p_i,    p_i = f (1 + d_i3 h / H0),
 
-where d_i3 is 1 at 800 hPa, 0 above, psi* the equilibrium of the day of the year, and S psi the stretching by
-the two interfaces, of deformation radii R1 and R2:
+where d_i3 is 1 at 800 hPa and 0 above, psi* is the equilibrium for the day of the year, and S psi the stretching by the
+two interfaces with deformation radii R1 and R2:
 
     S = [[-R1^-2,  R1^-2,         0     ],
          [ R1^-2, -R1^-2 - R2^-2, R2^-2 ],
          [ 0,      R2^-2,        -R2^-2 ]].
 
-All but J is linear and acts on each (m, n) alone. The state is one array, q: coefficients of the shape
-(..., m, part, level, n), as in `sphere`. SI units; days are counted from a 1 January, in years of 365.
+Every term but J is linear and acts on each (m, n) separately. The state is one array, q: coefficients of shape
+(..., m, part, level, n), as in `sphere`. Units are SI; days are counted from 1 January, in years of 365 days.
 
-Computed in double precision, and q is rounded to multiples of 2^-33 s-1 once a day. The last digits of a product
-of matrices depend on the processor and on the number of threads, and chaos makes other weather of them within weeks.
-They lie so far below the step of the rounding that a number hardly ever falls to the other side: in about one pair of
-machines in a thousand within 13 years (`python -m benchmarks.machines`). All others see the same weather.
+Computations are in double precision, and q is rounded to multiples of 2^-33 s-1 once a day. The last digits of a matrix
+product depend on the processor and the number of threads, and chaos would turn these differences into different weather
+within weeks. They are so far below the rounding step that only one pair of machines in about a thousand rounds a number
+differently within 13 years (`python -m benchmarks.machines`).
 """
 
 import math
@@ -41,20 +41,22 @@ GAS_CONSTANT = 287.05  # R, of dry air [J kg-1 K-1]
 DAY = 86400.0  # [s]
 YEAR = 365  # [days]
 F45 = 2 * OMEGA * math.sin(math.radians(45))  # f at 45 degrees [s-1]
-PRESSURES = 200, 500, 800  # of the levels [hPa]
-STATE_STEP = 2.0**-33  # of the rounding of q [s-1]; q stays below 2^-9, so it fits single precision
+PRESSURES = 200, 500, 800  # pressure levels [hPa]
+STATE_STEP = 2.0**-33  # rounding step of q [s-1]; |q| < 2^-9, so rounded values fit single precision
 
 State = Float[np.ndarray, "*batch m 2 3 n"]
-Day = int | float | Int[np.ndarray, "*batch"] | Float[np.ndarray, "*batch"]  # of all states, or of each
+Day = (
+    int | float | Int[np.ndarray, "*batch"] | Float[np.ndarray, "*batch"]
+)  # one for all states, or one for each
 Positive = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Parameters:
-    """Parameters of the planet: times in days, lengths in metres, latitudes in degrees."""
+    """Physical parameters: times in days, lengths in metres, latitudes in degrees."""
 
     truncation: Annotated[int, Field(ge=4)] = 21  # T
-    step: Positive = 1.5 / 24  # dt, of which a whole number makes a day
+    step: Positive = 1.5 / 24  # dt, which must divide a day
     radius_upper: Positive = 700e3  # R1, between 200 and 500 hPa
     radius_lower: Positive = 450e3  # R2, between 500 and 800 hPa
     relaxation: Positive = 30.0  # tau_R
@@ -62,38 +64,35 @@ class Parameters:
     diffusion: Positive = 3.0  # tau_H
     scale_height: Positive = 3.5e3  # H0
     jet_winter: float = 60.0  # u1* at the core of the winter jet, where u3* = 0 [m s-1]
-    jet_summer: float = 42.0  # the same of the summer jet
-    latitude_winter: float = 37.0  # of those cores
-    latitude_summer: float = 45.0
+    jet_summer: float = 42.0  # u1* at the core of the summer jet [m s-1]
+    latitude_winter: float = 37.0  # core of the winter jet
+    latitude_summer: float = 45.0  # core of the summer jet
     jet_width: Positive = 14.0  # half-width of the Gaussian jets
-    midwinter: float = 15.0  # day of the year when the equilibrium is January's
-    heating: float = 3.0  # Q, of the air by a warm current in winter [K day-1]
+    midwinter: float = 15.0  # day of the year with the January equilibrium
+    heating: float = 3.0  # Q, heating of the air by a warm current in winter [K day-1]
 
     @field_validator("step")
     @classmethod
     def _divides_a_day(cls, step: float) -> float:
         if abs(round(1 / step) * step - 1) > 1e-9:
-            raise ValueError(f"a whole number of steps must make a day, as 0.0625 does, not {step}")
+            raise ValueError(f"the step must divide a day, as 0.0625 does: {step} does not")
         return step
 
 
 class Moment(NamedTuple):
-    """The state q at a day; of a batch that begins on different days, the day of each."""
+    """State q and its day; for a batch that begins on different days, the day of each."""
 
     day: int | Int[np.ndarray, "*batch"]
     q: State
 
 
 def rounded(x: Float[np.ndarray, "*shape"], step: float) -> Float[np.ndarray, "*shape"]:
-    """Round to multiples of a step, a power of two, so that the product is exact; zero has no sign."""
+    """Round to multiples of a step that is a power of two, so that the product is exact; zeros lose their sign."""
     return np.rint(x / step) * step + 0.0
 
 
 def over_levels(matrices: Float[np.ndarray, "n out level"]) -> Float[np.ndarray, "level_n out_n"]:
-    """The matrices of each n as one, to multiply rows (level, n) from the right.
-
-    Mostly zeros; still, one dense product is a few times faster than T + 1 tiny ones.
-    """
+    """Combine the matrices of each n into a dense one for vectors (level, n): faster than T + 1 tiny products."""
     n, out, level = matrices.shape
     dense = np.zeros((level, n, out, n))
     index = np.arange(n)
@@ -102,15 +101,15 @@ def over_levels(matrices: Float[np.ndarray, "n out level"]) -> Float[np.ndarray,
 
 
 class Planet:
-    """The model: its state, its tendency and its steps.
+    """Quasi-geostrophic model: state, tendency and time steps.
 
-    `run` yields the same states whatever the processor, the threads, and the other states of a batch, with the
-    probability that the module gives. A single `tendency` or `advance` differs in its last digits.
+    `run` yields the same states on any processor, with any number of threads and any other states in the batch, up to
+    the probability given in the module. A single `tendency` or `advance` may differ in its last digits.
 
     Parameters
     ----------
     parameters
-        Those of the planet.
+        Physical parameters.
     """
 
     def __init__(self, parameters: Parameters | None = None):
@@ -127,39 +126,39 @@ class Planet:
         return relief(bumps, self.sphere.longitude, self.sphere.latitude)[:, None]
 
     def _operators(self) -> None:
-        """The linear part of the model: matrices for rows (level, n), and what they make of p and psi*."""
+        """Build the linear part: matrices that multiply vectors (level, n), and their products with p and psi*."""
         par, p = self.parameters, self.planetary
-        rows = p.shape[0] * 2, -1
+        vectors = p.shape[0] * 2, -1
         n = np.arange(par.truncation + 1)
         identity = np.broadcast_to(np.eye(3), (n.size, 3, 3))
         laplacian = (-n * (n + 1) / RADIUS**2)[:, None, None]
         upper, lower = par.radius_upper**-2, par.radius_lower**-2
         stretching = np.array([[-upper, upper, 0], [upper, -upper - lower, lower], [0, lower, -lower]])
         to_q = laplacian * identity + stretching
-        to_psi = np.linalg.pinv(to_q, rcond=1e-12)  # psi_00 of mean 0
+        to_psi = np.linalg.pinv(to_q, rcond=1e-12)  # psi has global mean 0
         relaxation = stretching / (par.relaxation * DAY)
         ekman = laplacian * np.diag([0, 0, 1]) / (par.drag * DAY)
         smoothing = (laplacian / laplacian[-1]) ** 4 / (par.diffusion * DAY)
         self._to_q, self._to_psi = over_levels(to_q), over_levels(to_psi)
         linear = -(relaxation + ekman) @ to_psi - smoothing * identity
         self._psi_and_linear = over_levels(np.concatenate([to_psi / RADIUS**2, linear], axis=1))
-        of_p = (p.reshape(rows) @ self._psi_and_linear).reshape(*p.shape[:2], 6, -1)
+        of_p = (p.reshape(vectors) @ self._psi_and_linear).reshape(*p.shape[:2], 6, -1)
         self._psi_of_p, linear_of_p = of_p[..., :3, :], of_p[..., 3:, :]
-        # the constant part of the tendency, as its mean over the year and its swing from there to midwinter
+        # the part of the tendency independent of q: its annual mean and its deviation at midwinter
         relax = over_levels(relaxation @ identity)
         mean, swing = (self.january + self.july) / 2, (self.january - self.july) / 2
-        self._forcing_mean = (mean.reshape(rows) @ relax).reshape(p.shape) - linear_of_p
-        self._forcing_swing = (swing.reshape(rows) @ relax).reshape(p.shape)
+        self._forcing_mean = (mean.reshape(vectors) @ relax).reshape(p.shape) - linear_of_p
+        self._forcing_swing = (swing.reshape(vectors) @ relax).reshape(p.shape)
 
     def _equilibrium(self, july: bool) -> State:
-        """psi* at midwinter or midsummer.
+        """Equilibrium psi* in January or July.
 
         u1* is a Gaussian jet in each hemisphere, u2* half of it, u3* = 0. From
-        u cos(latitude) = -(1 - mu^2) / a dpsi/dmu, lap psi is integrated by parts:
+        u cos(latitude) = -(1 - mu^2) / a dpsi/dmu follows, by integration by parts,
 
             (lap psi)_n = 1/(2 a) int u cos(latitude) dP_n/dmu dmu.
 
-        To it the heating Q is added, as the thickness that relaxation turns into Q,
+        The heating Q is added as the thickness that relaxation converts to Q,
 
             f45 (psi_i - psi_j)* = R ln(p_j / p_i) tau_R Q.
         """
@@ -183,14 +182,14 @@ class Planet:
         return (psi.reshape(*psi.shape[:-2], -1) @ self._to_q).reshape(psi.shape) + self.planetary
 
     def streamfunction(self, q: State) -> State:
-        """The inverse: psi [m2 s-1], of global mean 0, of q [s-1]."""
+        """Streamfunction psi [m2 s-1], with global mean 0, of q [s-1]."""
         return ((q - self.planetary).reshape(*q.shape[:-2], -1) @ self._to_psi).reshape(q.shape)
 
     def tendency(self, q: State, day: Day, scratch: Scratch | None = None) -> State:
-        """dq/dt [s-2] at a day."""
+        """Tendency dq/dt [s-2] on a day."""
         *batch, size, _, _, _ = q.shape
-        rows = q.reshape(*batch, 2 * size, 3 * size) @ self._psi_and_linear
-        both = rows.reshape(*batch, size, 2, 6, size)
+        products = q.reshape(*batch, 2 * size, 3 * size) @ self._psi_and_linear
+        both = products.reshape(*batch, size, 2, 6, size)
         psi_and_q = np.concatenate([both[..., :3, :] - self._psi_of_p, q], axis=-2)  # psi / a^2
         slopes = self.sphere.gradient(psi_and_q, scratch)
         east, north = slopes[..., 0, :, :, :], slopes[..., 1, :, :, :]
@@ -204,7 +203,7 @@ class Planet:
         return rate
 
     def advance(self, q: State, day: Day, scratch: Scratch | None = None) -> State:
-        """One step of the classical Runge-Kutta method."""
+        """State after one step of the classical Runge-Kutta method."""
         step = self.parameters.step
         dt = step * DAY
         k1 = self.tendency(q, day, scratch)
@@ -214,14 +213,14 @@ class Planet:
         return q + dt / 6 * (k1 + 2 * (k2 + k3) + k4)
 
     def start(self, seed: int) -> State:
-        """q at the January equilibrium, disturbed by white noise of 1e-6 s-1, about f / 100."""
+        """January equilibrium q, perturbed by white noise of 1e-6 s-1, about f / 100."""
         shape = self.sphere.longitude.size, 3, self.sphere.latitude.size
         noise = self.sphere.analysis(np.random.default_rng([seed]).normal(0, 1e-6, shape))
         noise[0, 0, :, 0] = 0
         return self.vorticity(self.january) + noise
 
     def next_day(self, q: State, day: Day) -> State:
-        """q a day after `day`, not yet rounded."""
+        """State q one day after `day`, not yet rounded."""
         steps = round(1 / self.parameters.step)
         scratch = self.sphere.scratch(6, q.shape[:-4])
         with np.errstate(over="ignore", invalid="ignore"):
@@ -230,14 +229,14 @@ class Planet:
         return q
 
     def run(self, q: State, day: int | Int[np.ndarray, "*batch"] = 0) -> Iterator[Moment]:
-        """Yield the state at `day` and at every day from then on, each rounded to `STATE_STEP`, without end.
+        """Yield the state on `day` and on every day after it, rounded to `STATE_STEP`, indefinitely.
 
-        Any state that it yields starts it again, from single precision too, which holds it exactly.
+        A run can be restarted exactly from any state that it yields, even in single precision.
 
         Raises
         ------
         InputError
-            When the flow has become unstable.
+            When the flow becomes unstable.
         """
         while True:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -245,7 +244,7 @@ class Planet:
             if not np.isfinite(q).all():
                 raise InputError(
                     f"the simulated planet became unstable before day {np.min(day)}: make its step smaller than "
-                    f"{self.parameters.step} days, or bring its other parameters nearer to their defaults"
+                    f"{self.parameters.step} days, or bring its other parameters closer to their defaults"
                 )
             yield Moment(day, q)
             q, day = self.next_day(q, day), day + 1

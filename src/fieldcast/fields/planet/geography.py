@@ -1,4 +1,4 @@
-"""The ground of the simulated planet: mountains, and what heats its winter air."""
+"""Geography of the simulated planet: mountains, and the sources that heat its winter air."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 
 class Bump(NamedTuple):
-    """A Gaussian bump: its centre and half-widths [degrees], and its top."""
+    """Gaussian bump: centre and half-widths [degrees], and height of the top."""
 
     latitude: float
     longitude: float
@@ -16,7 +16,7 @@ class Bump(NamedTuple):
     top: float
 
 
-# tops in metres; chosen with the climate of the model in view, not after any atlas
+# tops in metres; tuned to the climate of the model, not taken from an atlas
 MOUNTAINS = {
     "Rockies": Bump(46, 250, 16, 16, 2500),
     "Tibet": Bump(38, 95, 13, 26, 4000),

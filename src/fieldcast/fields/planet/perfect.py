@@ -1,16 +1,16 @@
-"""The perfect model: the planet itself, started again from its stored states with a stated initial error.
+"""Perfect-model forecasts: the planet itself, restarted from its stored states with a prescribed initial error.
 
-At a start the truth has the state q. An analysis misses it by e_0, member m misses the analysis by e_m:
+At the initial time the truth has the state q. The analysis has the error e_0, and member m differs from it by e_m:
 
     q_a = q + e_0,    q_m = q_a + e_m,    e = error (q_i - q_j) / sqrt(2),
 
-where i and j are days of the training split within 15 days of the start's day of the year. So e has mean 0, is
-as likely as -e, and has the covariance of the weather's departures from its climate, times error^2. Truth and
-members are draws of one distribution round the analysis, and stay exchangeable as one and the same model carries
-them on: the ensemble is calibrated by construction, and no forecast made from this analysis can do better. This
-holds for errors that are small beside the weather: nobody pulls the analysis towards the climate, so members
-have 1 + 2 error^2 times its variance, 0.5 % more for an error of 0.05. With an error of 0 each member is the
-truth, to the last bit. It is computed and rounded as the simulation is, in double precision whatever the states' type.
+where i and j are days of the training split within 15 days of the initial time's day of the year. Hence e has mean 0, a
+symmetric distribution, and the covariance of the weather's anomalies times error^2. Truth and members are draws from
+the same distribution around the analysis, and remain exchangeable because the same model propagates them: the ensemble
+is calibrated by construction, and no forecast from this analysis can be better. This holds for errors that are small
+compared with the weather: the analysis is not drawn towards the climatology, so members have 1 + 2 error^2 times the
+climatological variance, 0.5 % more for an error of 0.05. With an error of 0 each member equals the truth exactly. All
+computations are rounded as in the simulation, in double precision whatever the type of the states.
 """
 
 import json
@@ -31,8 +31,8 @@ from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, PlanetOptions, described, stored, weather
 
-WINDOW = 15  # days of the year to either side, as of the climatological ensemble
-CHUNK = 20_000  # grid points of the states that run as one batch: what is computed of it fits a cache
+WINDOW = 15  # days of the year to either side, as for the climatological ensemble
+CHUNK = 20_000  # grid points of all states in a batch, chosen so that its arrays fit a cache
 
 Ensemble = Float[np.ndarray, "start member m 2 3 n"]
 
@@ -40,20 +40,20 @@ Ensemble = Float[np.ndarray, "start member m 2 3 n"]
 def perfect_model(
     states: xr.Dataset, starts: Mapping[str, Any], training: Sequence[str], error: float, seed: int
 ) -> Iterator[xr.Dataset]:
-    """Yield the forecasts lead by lead, each variable (lead, start, member, latitude, longitude), in its units.
+    """Yield the forecasts lead by lead: each variable on (lead, start, member, latitude, longitude), in its units.
 
     Parameters
     ----------
     states
-        `q` of every day, as `weather.simulate` gives it.
+        `q` of every day, as `weather.simulate` returns it.
     starts
-        Times of the starts `scored`, the numbers of `leads` (days) and `members`, and the `digest` of it all.
+        Initial times `scored`, the numbers of `leads` (days) and `members`, and the `digest` of these.
     training
         First and last time of the training split.
     error
-        Of the analysis and of each member round it, in standard deviations of the weather.
+        Standard deviation of the error of the analysis, and of each member about it, in units of the weather's.
     seed
-        A member's error depends on it, on the start and on the member's number, and on nothing else.
+        Seed of the errors; a member's error depends only on the seed, the initial time and the member's number.
     """
     options = PlanetOptions(**json.loads(states["q"].attrs["planet"]))
     planet, grid = Planet(options), options.grid()
@@ -72,12 +72,12 @@ def perfect_model(
 
     blas = ThreadpoolController()
     for lead in tqdm(leads, "perfect model", unit="lead", disable=None):
-        # runs are parallel to one another; inside a run matrices are too small for a second thread of BLAS
+        # batches run in parallel; within a batch the matrices are too small for a second BLAS thread
         with blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
             parts = list(workers.map(next_weather, runs))
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         forecasts = {name: x.reshape(1, *ensemble.shape[:2], *x.shape[1:]) for name, x in values.items()}
-        yield laid_out(forecasts, lead, states["time"].values[days], grid).assign_attrs(
+        yield to_dataset(forecasts, lead, states["time"].values[days], grid).assign_attrs(
             about, piece=lead - 1, pieces=starts["leads"]
         )
 
@@ -85,7 +85,7 @@ def perfect_model(
 def lineage_of(
     states: xr.Dataset, starts: Mapping[str, Any], training: Sequence[str], error: float, seed: int
 ) -> dict[str, Any]:
-    """All that the forecasts depend on."""
+    """Lineage of the forecasts: everything they depend on."""
     return {
         "states": states.attrs["lineage"],
         "starts": starts["digest"],
@@ -98,7 +98,7 @@ def lineage_of(
 def draw_pairs(
     day: int, pool: Int[np.ndarray, " day"], day_of_year: Int[np.ndarray, " time"], members: int, seed: int
 ) -> Int[np.ndarray, "members_plus_1 2"]:
-    """i != j of e_0, e_1, ... of one start; any days of the pool where it has less than two of the season."""
+    """Pairs i != j for e_0, e_1, ... at one initial time; from the whole pool if it has fewer than two such days."""
     apart = np.abs((day_of_year[pool] - day_of_year[day] + YEAR // 2) % YEAR - YEAR // 2)
     near = pool[apart <= WINDOW]
     near = near if near.size > 1 else pool
@@ -113,16 +113,16 @@ def initial_states(
     pairs: Int[np.ndarray, "start members_plus_1 2"],
     error: float,
 ) -> Ensemble:
-    """q_m of each start; only the days that are needed are read."""
-    wanted = np.concatenate([days[:, None], pairs.reshape(len(days), -1)], axis=1)
-    needed, place = np.unique(wanted, return_inverse=True)
-    known, place = q.isel(time=needed).values.astype(np.float64), place.reshape(wanted.shape)
-    e = error / math.sqrt(2) * (known[place[:, 1::2]] - known[place[:, 2::2]])
-    return known[place[:, 0]][:, None] + e[:, :1] + e[:, 1:]
+    """Initial states q_m at each initial time; reads only the days that it needs."""
+    used = np.concatenate([days[:, None], pairs.reshape(len(days), -1)], axis=1)
+    distinct, index = np.unique(used, return_inverse=True)
+    states, index = q.isel(time=distinct).values.astype(np.float64), index.reshape(used.shape)
+    e = error / math.sqrt(2) * (states[index[:, 1::2]] - states[index[:, 2::2]])
+    return states[index[:, 0]][:, None] + e[:, :1] + e[:, 1:]
 
 
 def batches(planet: Planet, ensemble: Ensemble, days: Int[np.ndarray, " start"]) -> list[Iterator[Moment]]:
-    """Runs of all members, in batches that may hold members of several starts; each has yielded its first state."""
+    """Runs of all members, in batches that may mix initial times; each run is past its initial state."""
     q, day = ensemble.reshape(-1, *ensemble.shape[2:]), np.repeat(days, ensemble.shape[1])
     size = max(1, CHUNK // (planet.sphere.longitude.size * planet.sphere.mu.size))
     parts = [slice(first, first + size) for first in range(0, len(q), size)]
@@ -132,13 +132,13 @@ def batches(planet: Planet, ensemble: Ensemble, days: Int[np.ndarray, " start"])
     return runs
 
 
-def laid_out(
+def to_dataset(
     values: Mapping[str, Float[np.ndarray, "1 start member latitude longitude"]],
     lead: int,
     times: np.ndarray,
     grid: Sphere,
 ) -> xr.Dataset:
-    """One lead [days] of all starts, with coordinates and attributes."""
+    """Data set of one lead [days] for all initial times, with coordinates and attributes."""
     dims = ("lead", "start", "member", "latitude", "longitude")
     members = next(iter(values.values())).shape[2]
     coords = {
@@ -148,4 +148,4 @@ def laid_out(
         "latitude": grid.latitude,
         "longitude": grid.longitude,
     }
-    return described(xr.Dataset({name: (dims, one) for name, one in values.items()}, coords))
+    return described(xr.Dataset({name: (dims, x) for name, x in values.items()}, coords))

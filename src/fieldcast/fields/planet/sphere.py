@@ -1,4 +1,4 @@
-"""Spherical harmonics of triangular truncation, as products with real matrices.
+"""Spherical harmonics of triangular truncation, computed as products with real matrices.
 
 A real field A of longitude lambda and mu = sin(latitude) is the sum
 
@@ -6,11 +6,11 @@ A real field A of longitude lambda and mu = sin(latitude) is the sum
 
 with 1/2 int P_mn^2 dmu = 1, so that the global mean of A^2 is the sum of |A_mn|^2.
 
-Coefficients are real arrays (..., m, part, k, n): only m >= 0 is kept, `part` is 0 for the real and 1 for the
+Coefficients are real arrays (..., m, part, k, n): only m >= 0 is stored, `part` is 0 for the real and 1 for the
 imaginary part of A_mn, k counts fields that are transformed together, and entries with n < m are zero. Fields
-on a grid have the shape (..., longitude, k, latitude). Leading axes are a batch. In this order both halves of
+on a grid have the shape (..., longitude, k, latitude). Leading axes are a batch. With this order both halves of
 a transform, the Legendre sum of each m and the Fourier sum, are matrix products without a copy between them;
-at the truncations meant here (a few tens) the Fourier matrix is faster than an FFT of as many short rows.
+at moderate truncations (a few tens) the Fourier matrix is faster than many short FFTs.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def equiangular_latitudes(n_latitude: int) -> Axis:
 
 
 def couplings(truncation: int) -> Float[np.ndarray, "m n_plus_1"]:
-    """e_mn = sqrt((n^2 - m^2) / (4 n^2 - 1)), n to T + 1: mu P_mn = e_mn P_m,n-1 + e_m,n+1 P_m,n+1."""
+    """Coefficients e_mn = sqrt((n^2 - m^2) / (4 n^2 - 1)), n <= T + 1: mu P_mn = e_mn P_m,n-1 + e_m,n+1 P_m,n+1."""
     m, n = np.arange(truncation + 1)[:, None], np.arange(truncation + 2)
     return np.sqrt(np.maximum(n**2 - m**2, 0) / (4 * n**2 - 1.0))
 
@@ -94,7 +94,7 @@ class Sphere:
     latitude
         Degrees, poles excluded.
     weights
-        Gaussian weights of the latitudes; without them the grid serves for synthesis only.
+        Gaussian weights of the latitudes; without them only synthesis and gradients are available.
     """
 
     def __init__(self, truncation: int, n_longitude: int, latitude: Axis, weights: Axis | None = None):
@@ -113,25 +113,25 @@ class Sphere:
 
     @classmethod
     def gaussian(cls, truncation: int) -> "Sphere":
-        """The smallest usual grid free of aliasing for quadratic products."""
+        """Smallest standard grid free of aliasing for quadratic products."""
         n_latitude = (3 * truncation + 2) // 2
         return cls(truncation, 2 * n_latitude, *gaussian_latitudes(n_latitude))
 
     def synthesis(self, c: Coefficients) -> OnGrid:
-        """Field of coefficients."""
+        """Field on the grid for given coefficients."""
         *batch, size, _, k, _ = c.shape
-        rows = c.reshape(*batch, size, 2 * k, size) @ self._legendre[0]
-        field = self._fourier[1] @ rows.reshape(*batch, 2 * size, -1)
+        waves = c.reshape(*batch, size, 2 * k, size) @ self._legendre[0]
+        field = self._fourier[1] @ waves.reshape(*batch, 2 * size, -1)
         return field.reshape(*batch, self.longitude.size, k, -1)
 
     def scratch(self, k: int, batch: tuple[int, ...] = ()) -> Scratch:
-        """Arrays that `gradient` of k fields computes in. New memory at each call can cost more than the transform."""
+        """Work arrays for `gradient` of k fields; allocating them at each call can cost more than the transform."""
         size, columns = self.truncation + 1, k * self.mu.size
         waves = np.empty((*batch, 2, size, 2 * k, self.mu.size))
         return waves, np.empty((*batch, 2, self.longitude.size, columns))
 
     def gradient(self, c: Coefficients, scratch: Scratch | None = None) -> Gradient:
-        """Derivatives dA/dlambda and dA/dmu; of a scratch they are valid until it is used again."""
+        """Derivatives dA/dlambda and dA/dmu; if `scratch` is given, they are valid until its next use."""
         *batch, size, _, k, _ = c.shape
         waves, field = scratch or self.scratch(k, tuple(batch))
         np.matmul(c.reshape(*batch, 1, size, 2 * k, size), self._legendre, out=waves)

@@ -1,8 +1,8 @@
-"""What is seen of the planet: heights, temperatures and winds on a regular grid, as a CF dataset.
+"""Weather of the planet: heights, temperatures and winds on a regular grid, as a CF dataset.
 
-Height follows from psi by linear balance, g lap z = div(f grad psi), temperature from heights by the
-hypsometric equation. The dynamics leave the global means of height free: they are constants here. What is seen is
-computed in double precision and rounded, for the reason that `dynamics` gives, to multiples of 2^-7 of its unit.
+Height follows from psi by linear balance, g lap z = div(f grad psi), and temperature from heights by the hypsometric
+equation. The dynamics do not determine the global means of height: they are constants here. Fields are computed in
+double precision and rounded to multiples of 2^-7 of their unit, for the reason given in `dynamics`.
 """
 
 import json
@@ -36,7 +36,7 @@ from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings, equi
 GRAVITY = 9.80665  # g [m s-2]
 MEAN_Z500 = 5650.0  # global mean height of 500 hPa [m]
 MEAN_T650 = 268.0  # global mean temperature between 800 and 500 hPa [K]
-FIELD_STEP = 2.0**-7  # of the rounding of what is seen, in its unit
+FIELD_STEP = 2.0**-7  # rounding step of the fields, in their units
 
 Map = Float[np.ndarray, "*batch latitude longitude"]
 Count = Annotated[int, pydantic.Field(ge=2)]
@@ -55,20 +55,19 @@ STATE_DIMS = ("time", "m", "part", "level", "n")  # as in `sphere`
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class PlanetOptions(Parameters):
-    """A simulation: the planet's parameters, its length, and the grid on which it is seen.
+    """Options of a simulation: the planet's parameters, the length, and the output grid.
 
-    The defaults are those of WeatherBench's 5.625 degree grid.
+    The default grid is WeatherBench's 5.625 degree grid.
     """
 
-    years: Annotated[float, pydantic.Field(gt=0)] = 12.0  # of 365 days, daily from a 1 January on
-    spin_up: Annotated[int, pydantic.Field(ge=0)] = (
-        YEAR  # days before, run and discarded (after 180, u200 still drifts)
-    )
+    years: Annotated[float, pydantic.Field(gt=0)] = 12.0  # years of 365 days, daily from 1 January
+    # days run before the output and discarded; u200 still drifts after 180
+    spin_up: Annotated[int, pydantic.Field(ge=0)] = YEAR
     n_longitude: Count = 64
     n_latitude: Count = 32
 
     def grid(self) -> Sphere:
-        """The grid of the output: longitudes from 0, latitudes of the centres of equal cells."""
+        """Output grid: longitudes from 0, latitudes at the centres of cells of equal height."""
         return Sphere(self.truncation, self.n_longitude, equiangular_latitudes(self.n_latitude))
 
     @property
@@ -78,7 +77,7 @@ class PlanetOptions(Parameters):
 
 
 class Snapshot(NamedTuple):
-    """The weather of a day, each variable (latitude, longitude) as it is stored, and the state q it was seen of."""
+    """Weather of one day: the state q, and each variable on (latitude, longitude) as stored."""
 
     day: int
     q: State
@@ -86,7 +85,7 @@ class Snapshot(NamedTuple):
 
 
 def height(psi: Coefficients) -> Coefficients:
-    """Geopotential height [m] off its global mean, of psi [m2 s-1] by linear balance.
+    """Deviation of geopotential height [m] from its global mean, from psi [m2 s-1] by linear balance.
 
     g lap z = div(f grad psi) couples neighbouring n only: with e_mn of `couplings`, and n > 0,
 
@@ -102,7 +101,7 @@ def height(psi: Coefficients) -> Coefficients:
 
 
 def weather(planet: Planet, grid: Sphere, q: State) -> dict[str, Map]:
-    """The variables of `VARIABLES` on a grid; z500, t650 and u200 determine q nearly completely."""
+    """Variables of `VARIABLES` on a grid; z500, t650 and u200 determine q almost completely."""
     psi = planet.streamfunction(q)
     z = height(psi[..., 1:, :])
     balanced = grid.synthesis(np.stack([z[..., 0, :], z[..., 0, :] - z[..., 1, :]], axis=-2)).swapaxes(-1, -3)
@@ -119,12 +118,12 @@ def weather(planet: Planet, grid: Sphere, q: State) -> dict[str, Map]:
 
 
 def stored(values: Map) -> Map:
-    """Values as they are stored: rounded to multiples of `FIELD_STEP`, in single precision."""
+    """Round values for storage to multiples of `FIELD_STEP`, in single precision."""
     return rounded(values, FIELD_STEP).astype(np.float32)
 
 
 def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iterator[Snapshot]:
-    """Yield the weather of one realisation, day by day, after its spin-up; a terminal shows the progress.
+    """Yield the weather of one realisation day by day, after its spin-up, with a progress bar in a terminal.
 
     Raises
     ------
@@ -136,7 +135,7 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
     days = range(-options.spin_up, options.days)
     blas = ThreadpoolController()
     for _ in tqdm(days, "planet", unit="d", disable=None if progress else True):
-        # on matrices this small a second thread is of no use, and beside other work it takes ten times as long
+        # for matrices this small a second thread gains nothing, and on a busy machine it costs a factor of ten
         with blas.limit(limits=1, user_api="blas"):
             day, q = next(moments)
             if day < 0:
@@ -146,11 +145,11 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
 
 
 def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dataset:
-    """The weather of one realisation, float32 (time, latitude, longitude), its orography and its states, as CF has it.
+    """Simulate the weather of one realisation: float32 (time, latitude, longitude), orography and states, as CF.
 
-    Time is daily, of the calendar without leap days, and begins at 0001-01-01. The same options and seed give
-    the same bits on every machine (`dynamics` says how surely). The states are `q`, exact, and say in their
-    attribute `planet` (JSON) of which planet they are: `perfect` starts the weather from them again.
+    Time is daily, in the calendar without leap days, from 0001-01-01. The same options and seed give the same bits on
+    every machine (with the probability stated in `dynamics`). The states `q` are exact, and their attribute `planet`
+    (JSON) records the options, so that `perfect` can restart the weather from them.
 
     Raises
     ------
@@ -170,7 +169,7 @@ def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dat
 
 
 def _with_time_and_ground(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dataset:
-    """With orography, coordinates and attributes."""
+    """Add orography, coordinates and attributes."""
     grid = options.grid()
     ground = grid.synthesis(Planet(options).orography)
     dataset["orography"] = ("latitude", "longitude"), stored(ground[:, 0].T.copy())
@@ -186,7 +185,7 @@ def _with_time_and_ground(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dat
 
 
 def described(dataset: xr.Dataset) -> xr.Dataset:
-    """With the attributes of its variables and of its grid."""
+    """Set the attributes of the variables and of the grid."""
     for name, (standard, long, units) in {**VARIABLES, "orography": OROGRAPHY}.items():
         if name in dataset:
             dataset[name].attrs = {"standard_name": standard, "long_name": long, "units": units}

@@ -6,7 +6,7 @@ from typing import Any
 import xarray as xr
 
 from fieldcast.encoding.options import Limits
-from fieldcast.fields.sources import read_file
+from fieldcast.fields.opening import read_file
 from fieldcast.inference.options import Predict
 from fieldcast.inference.trained_model import trained
 

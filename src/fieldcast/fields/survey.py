@@ -1,0 +1,58 @@
+"""Survey the values of a variable in one pass: what the quality checks need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+
+from fieldcast import geometry
+from fieldcast.fields.chunked import blocks
+from fieldcast.fields.fills import Search
+
+HUGE = 1e30  # beyond any weather variable, but below the undeclared fill value 9.97e36
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Summary of a variable's values."""
+
+    missing: Int[np.ndarray, "y x"]  # number of times at which a cell has no value
+    varies: Bool[np.ndarray, "y x"]  # whether the cell changes in time
+    infinite: Int[np.ndarray, " time"]  # number of Inf or huge values at each time
+    flat: Bool[np.ndarray, " time"]  # whether all cells have the same value
+    mean: Float[np.ndarray, " time"]  # area mean
+    spread: Float[np.ndarray, " time"]  # area standard deviation
+    fills: Search  # possible undeclared fill values
+
+
+def survey(array: xr.DataArray) -> Survey:
+    """Survey a variable on (time, latitude, longitude), reading each block of times once."""
+    shape = (array.sizes["latitude"], array.sizes["longitude"])
+    area = geometry.cell_areas(array["latitude"], array["longitude"])
+    missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
+    by_time: list[tuple[np.ndarray, ...]] = []
+    fills = Search(array)
+    for _, x in blocks(array):
+        fills.add(x)
+        nan, huge = np.isnan(x), np.abs(x) >= HUGE
+        finite = ~(nan | huge)
+        below, above = np.where(finite, x, np.inf), np.where(finite, x, -np.inf)
+        missing += nan.sum(axis=0)
+        low, high = np.minimum(low, below.min(axis=0)), np.maximum(high, above.max(axis=0))
+        flat = below.min(axis=(1, 2)) == above.max(axis=(1, 2))
+        by_time.append((huge.sum(axis=(1, 2)), flat, *_area_statistics(x, finite, area)))
+    infinite, flat, mean, spread = (np.concatenate(parts) for parts in zip(*by_time, strict=True))
+    return Survey(missing, high > low, infinite, flat, mean, spread, fills)
+
+
+def _area_statistics(
+    x: Float[np.ndarray, "time y x"], finite: Bool[np.ndarray, "time y x"], area: Float[np.ndarray, "y x"]
+) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]:
+    """Mean and standard deviation over the finite cells at each time, in double precision; NaN if there are none."""
+    weight = np.where(finite, area, 0.0)
+    values = np.where(finite, x, 0.0).astype(np.float64)
+    mean = geometry.area_mean(values, weight)
+    return mean, np.sqrt(geometry.area_mean((values - mean[:, None, None]) ** 2, weight))
