@@ -44,9 +44,9 @@ def cell_areas(
 def area_mean(
     values: Float[np.ndarray, "*batch y x"], area: Float[np.ndarray, "*#batch y x"]
 ) -> Float[np.ndarray, "*batch"]:
-    """Σ area · value / Σ area over the cells of each map; NaN where no cell has an area.
+    """Area mean Σ area · value / Σ area over the cells of each map; NaN for a map without area.
 
-    Values must be finite, also in cells of area 0.
+    Values must be finite, even in cells of area 0.
     """
     total = area.sum(axis=(-2, -1))
     return np.asarray((area * values).sum(axis=(-2, -1)) / np.where(total > 0, total, np.nan))

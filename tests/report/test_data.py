@@ -41,8 +41,8 @@ def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it(
     assert "Climatology" not in known
 
 
-def test_what_was_mended_is_open_and_what_was_fine_is_folded():
-    rows = [("gaps", "", "time", 2, "mended", "Two."), ("NaN", "z", "", 0, "fine", "None.")]
+def test_what_was_repaired_is_open_and_what_was_fine_is_folded():
+    rows = [("gaps", "", "time", 2, "repaired", "Two."), ("NaN", "z", "", 0, "fine", "None.")]
     shown = quality_table(
         pd.DataFrame(rows, columns=["check", "variable", "where", "count", "action", "sentence"])
     )

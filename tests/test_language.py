@@ -1,0 +1,102 @@
+"""The language rules of CONTRIBUTING hold in the source and in the documents."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src/fieldcast"
+CLEAN = ("fields", "geometry.py")  # packages and modules that keep all rules; to become all of src
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+NO_NAMES = {
+    *("found", "known", "one", "own", "told", "said", "made", "it", "rows"),
+    *("seen", "shown", "chosen", "words", "asked", "wanted", "theirs", "mine"),
+}
+MOST = 0.01  # share of these words among all names
+# a docstring that begins so is a fragment: it needs its function's name to make sense
+FRAGMENT = re.compile(
+    r"(Of|Those|The same|All of|With|Without|On|In|At|By|From|For|To|As|And|Or|But|If|It|Its|They|This|That|These|"
+    r"Which|What|Where|When|How|Never|Not|Nothing|None of)\b"
+)
+FRONTED_GENITIVE = re.compile(r"(?:^|[.;:!?]\s+|\n\s*\n\s*|\n- )Of (?!course\b)\w+")
+
+
+def python_files(*roots: str) -> list[Path]:
+    """Source files of packages and modules of `fieldcast`, by name."""
+    paths = [SOURCE / root for root in roots]
+    return [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
+
+
+def docstrings(tree: ast.AST) -> Iterator[str]:
+    """Docstrings of a module, its classes and its functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield text
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    """Every use of a variable, and every argument."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+def fragments(source: str) -> list[str]:
+    return [text for text in docstrings(ast.parse(source)) if FRAGMENT.match(text)]
+
+
+def share_of_no_names(sources: list[str]) -> float:
+    everything = [name for source in sources for name in names(ast.parse(source))]
+    return sum(name in NO_NAMES for name in everything) / max(1, len(everything))
+
+
+def fronted(text: str) -> list[str]:
+    return FRONTED_GENITIVE.findall(text)
+
+
+@pytest.mark.parametrize("file", python_files(*CLEAN), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_a_docstring_can_be_read_alone(file: Path) -> None:
+    assert fragments(file.read_text()) == []
+
+
+@pytest.mark.parametrize("package", CLEAN)
+def test_names_say_what_they_are(package: str) -> None:
+    assert share_of_no_names([file.read_text() for file in python_files(package)]) < MOST
+
+
+@pytest.mark.parametrize("file", python_files(*CLEAN), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_no_docstring_has_a_fronted_genitive(file: Path) -> None:
+    assert [text for text in docstrings(ast.parse(file.read_text())) if fronted(text)] == []
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_document_has_a_fronted_genitive(file: Path) -> None:
+    assert fronted(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Of one experiment.", "Those of every task.", "The same of samples.", "All of it."]
+)
+def test_a_fragment_is_recognised(text: str) -> None:
+    assert fragments(f'def f():\n    """{text}"""') == [text]
+    assert fragments('def f():\n    """Scores of one experiment."""') == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Of images it is said how they see them.", "Drawn again. Of samples there are none."]
+)
+def test_a_fronted_genitive_is_recognised(text: str) -> None:
+    assert fronted(text)
+    assert not fronted("A table of scores. Most of them are means; of course they have units.")
+
+
+def test_a_word_that_is_no_name_is_recognised() -> None:
+    assert share_of_no_names(["found = 1\nrow = found"]) == 2 / 3
+    assert share_of_no_names(["def f(one, scores): ..."]) == 1 / 2
