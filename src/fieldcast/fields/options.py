@@ -56,7 +56,9 @@ class Ingestion:
     def __post_init__(self) -> None:
         sources = [*SOURCES, *plugins.advertised("fieldcast.sources")]
         if self.source not in sources:
-            raise InputError(f"ingestion.source = '{self.source}' is none of {', '.join(sources)}: choose one.")
+            raise InputError(
+                f"ingestion.source = '{self.source}' is none of {', '.join(sources)}: choose one."
+            )
 
     def file(self) -> Source:
         """User's source.
