@@ -223,7 +223,7 @@ def make_sampled(images: bool = True, latent: int = 2) -> dict[str, dict]:
         if experiment in ("vae", "vae_kl0", "autoencoder"):
             parts["latents"][experiment] = sampled_latents(rng, latent, images)
     board = sampled_board()
-    return {"leaderboard": board, "experiments": [*SAMPLED, "ddim"], **parts}
+    return {"leaderboard": board, "experiments": {name: {} for name in (*SAMPLED, "ddim")}, **parts}
 
 
 def sampled_diagnostics(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fieldcast.experiments import About
 from fieldcast.figures.curves import against_k, over_time, variables_against_k
 from fieldcast.figures.style import looks
 
@@ -58,7 +59,10 @@ def test_every_line_is_the_leaderboards(board):
         for name, line in drawn.items():
             np.testing.assert_array_equal(line.get_xdata(), LEVELS)
             np.testing.assert_array_equal(line.get_ydata(), values(board, name, "all", score))
-            assert line.get_color() == looks(["kriging", "denoising_vae", "mine"])[name].colour
+            assert (
+                line.get_color()
+                == looks({one: About() for one in ("kriging", "denoising_vae", "mine")})[name].colour
+            )
         assert axes.get_xscale() == "log"
         assert [label.get_text() for label in axes.get_xticklabels()] == ["5 %", "10 %", "20 %"]
 

@@ -6,9 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fieldcast.experiments import About
 from fieldcast.figures.leads import against_lead, variables_against_lead
+from fieldcast.figures.style import looks
 
 CRPS = {"persistence": (0.6, 0.9), "climatological_ensemble": (0.8, 0.8), "perfect_model": (0.1, 0.2)}
+
+LOOKS = looks(
+    {
+        "persistence": About(family="classical", role="baseline"),
+        "climatological_ensemble": About(family="classical", role="climatology"),
+        "perfect_model": About(family="bound"),
+        "vae": About(family="learned"),
+        "mine": About(family="learned"),
+    }
+)
 
 
 @pytest.fixture
@@ -29,7 +41,7 @@ def lines(axes) -> dict:
 
 
 def test_lines_are_the_leaderboards_in_days(board):
-    crps, acc = against_lead(board, "globe").axes
+    crps, acc = against_lead(board, "globe", LOOKS).axes
     drawn = lines(crps)
     assert set(drawn) == {*CRPS, "vae", "mine"}
     np.testing.assert_array_equal(drawn["persistence"].get_xdata(), [1, 2])
@@ -40,7 +52,7 @@ def test_lines_are_the_leaderboards_in_days(board):
 
 
 def test_bounds_are_shaded(board):
-    crps = against_lead(board, "globe").axes[0]
+    crps = against_lead(board, "globe", LOOKS).axes[0]
     shades = {
         one.get_label(): one.get_paths()[0].vertices for one in crps.collections if one.get_label()[0] != "_"
     }
@@ -48,7 +60,7 @@ def test_bounds_are_shaded(board):
     for day, best in ((1, 0.6), (2, 0.8)):  # the better of persistence and climatological ensemble
         assert free[free[:, 0] == day][:, 1].min() == pytest.approx(best)
     assert perfect[perfect[:, 0] == 2][:, 1].max() == pytest.approx(0.2)
-    alone = against_lead(board[board["experiment"] == "mine"], "globe").axes[0]
+    alone = against_lead(board[board["experiment"] == "mine"], "globe", LOOKS).axes[0]
     assert not any(one.get_label() in shades for one in alone.collections)
 
 

@@ -1,4 +1,4 @@
-"""Maps show what the examples hold, on common scales."""
+"""Maps share their colours; masks show what was observed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.maps import common_scales, reconstruction_maps
+from fieldcast.figures.maps import common_scales, mask_pictures, reconstruction_maps
 from fieldcast.scores.examples.reconstruction import examples
 
 
@@ -55,3 +55,14 @@ def test_scales_of_errors_are_symmetric_and_no_spread_has_no_scale():
     assert set(scales) == {"field", "error"}
     assert scales["error"].get_clim() == (-2.0, 2.0)
     assert scales["field"].get_clim()[1] > scales["field"].get_clim()[0]
+
+
+def test_each_case_shows_the_cells_of_its_first_mask(scene):
+    observations = scene(times=3, levels=(0.1, 0.3, 0.5)).observations
+    observations["pattern"] = ("case", ["random", "swaths", "random"])
+    figure = mask_pictures(observations)
+    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    for mesh, case in zip(meshes, (0, 1, 2), strict=True):
+        seen = np.isfinite(observations["z"].isel(case=case, time=0).to_numpy())
+        np.testing.assert_array_equal(~np.ma.getmaskarray(mesh.get_array()), seen)
+        assert f"({seen.sum()} cells)" in figure.axes[0].texts[case].get_text()

@@ -1,12 +1,24 @@
-"""The sample sheet: real data above those who see such data, every experiment in its row."""
+"""Pictures of samples: each row shows what its name says, below the data that it belongs to."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 
 from fieldcast.figures.pictures import of_kind
-from fieldcast.figures.samples import by_truth, in_parts, sample_sheet
+from fieldcast.figures.samples import (
+    by_truth,
+    decoded_pictures,
+    denoising,
+    latent_grid,
+    nearest_distances,
+    nearest_pictures,
+    sample_sheet,
+)
+from fieldcast.scores.examples.sample import with_pictures
 
 
 def rows(figure) -> dict[str, np.ndarray]:
@@ -38,7 +50,102 @@ def test_who_sees_other_data_stands_below_these(sampled):
     np.testing.assert_allclose(shown["real, symmetric"], 9.0 - shown["real, grey"], rtol=1e-6)
 
 
-def test_parts_are_of_nearly_equal_length_and_lose_nobody():
-    assert in_parts(list("abcde"), 4) == [["a", "b", "c"], ["d", "e"]]
-    assert in_parts(list("abcd"), 4) == [list("abcd")]
-    assert in_parts([], 4) == []
+def test_rows_are_data_reconstructions_and_samples(sampled):
+    stored = {name: sampled()["examples"][name] for name in ("vae_kl0", "vae")}
+    figure = decoded_pictures(stored, "image")
+    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    expected = [of_kind(stored["vae"], "image", "truth")]
+    for found in stored.values():
+        expected += [of_kind(found, "image", "reconstruction"), of_kind(found, "image", "sample")[:10]]
+    assert len(meshes) == 50
+    for number, mesh in enumerate(meshes):
+        row, column = divmod(number, 10)
+        np.testing.assert_array_equal(mesh.get_array(), expected[row][column])
+        assert mesh.get_coordinates()[0, 0, 0] == meshes[column].get_coordinates()[0, 0, 0]
+    texts = [one.get_text() for one in figure.axes[0].texts]
+    assert {"test data", "vae_kl0\nreconstruction", "vae\nreconstruction", "samples"} <= set(texts)
+
+
+def test_pictures_run_along_rows_from_the_top(sampled):
+    stored = sampled()["examples"]["vae"]
+    figure = latent_grid(stored, "image", "vae")
+    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    places = np.array([mesh.get_coordinates().mean((0, 1)) for mesh in meshes])
+    order = np.lexsort([places[:, 0], -places[:, 1].round(3)])
+    shown = np.array([meshes[one].get_array() for one in order])
+    np.testing.assert_array_equal(shown, of_kind(stored, "image", "grid"))
+    assert said(figure) == "vae, z_0 to the right, z_1 upwards"  # stored before components were chosen
+
+
+@pytest.mark.parametrize(
+    ("components", "words"),
+    [([3, 17], "vae, z_3 to the right, z_17 upwards"), ([0], "vae, z_0 to the right")],
+)
+def test_the_components_are_named(sampled, components, words):
+    stored = sampled()["examples"]["vae"].assign_attrs(grid_components=components)
+    assert said(latent_grid(stored, "image", "vae")) == words
+
+
+def test_the_components_stay_with_the_grid_beside_samples(sampled):
+    stored = sampled()["examples"]["vae"]
+    made = stored["kind"].isin(["grid", "truth", "reconstruction"]).to_numpy()
+    pictures = stored.isel(picture=made).assign_attrs(grid_components=[3, 17])
+    assert with_pictures(stored.isel(picture=~made), pictures).attrs == {
+        **stored.attrs,
+        "grid_components": [3, 17],
+    }
+
+
+def said(figure: Figure) -> str:
+    (heading,) = [text.get_text() for text in figure.axes[0].texts if "z_" in text.get_text()]
+    return heading
+
+
+def test_each_place_shows_its_draw_at_its_time(sampled):
+    stored = sampled(images=False)["examples"]["ddpm"]
+    figure = denoising(stored, "z", "ddpm")
+    kind, number, t = (stored[name].to_numpy() for name in ("kind", "number", "chain_time"))
+    real = stored["z"].to_numpy()[kind == "real"].astype(float)
+    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    assert len(meshes) == 24
+    for place, mesh in enumerate(meshes):
+        draw, column = divmod(place, 6)
+        chosen = (kind == "snapshot") & (number == draw) & (t == [200, 100, 50, 20, 10, 0][column])
+        expected = stored["z"].to_numpy()[chosen][0] - real.mean(0)
+        np.testing.assert_allclose(mesh.get_array(), expected, atol=1e-9)
+    titles = [one.get_text() for one in figure.axes[0].texts]
+    assert {"t = 200", "t = 0", "draw 1", "draw 4"} <= set(titles)
+
+
+def test_each_sample_stands_above_its_neighbour(sampled):
+    stored = {name: sampled()["examples"][name] for name in ("flow", "ddpm")}
+    figure = nearest_pictures(stored, "image")
+    meshes = [one.get_array() for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    for place, found in enumerate(stored.values()):
+        rows = np.array(meshes[20 * place : 20 * place + 20])
+        np.testing.assert_array_equal(rows[:10], of_kind(found, "image", "sample")[:10])
+        np.testing.assert_array_equal(rows[10:], of_kind(found, "image", "nearest"))
+
+
+def test_bars_are_shares_of_all_finite_distances(sampled):
+    stored = {name: sampled()["diagnostics"][name].copy() for name in ("flow", "ddpm")}
+    stored["flow"]["nearest_of_samples"][:] = np.inf  # it blew up
+    first, second = (axes for axes in nearest_distances(stored).axes if axes.get_visible())
+    assert len(first.patches) == 1  # test data alone
+    bars = [one for one in second.patches if not isinstance(one, Polygon)]
+    left, wide, heights = np.array([(bar.get_x(), bar.get_width(), bar.get_height()) for bar in bars]).T
+    drawn = stored["ddpm"]["nearest_of_samples"].to_numpy()
+    borders = np.append(left, left[-1] + wide[-1])
+    np.testing.assert_allclose(100 * heights, np.histogram(drawn, borders)[0], atol=1e-9)
+    assert heights.sum() == pytest.approx(1.0)
+    assert second.get_xscale() == "log"  # samples are at 0.2 to 0.4, test data at 1 to 2
+
+
+def test_the_axis_is_logarithmic_only_where_distances_differ_much(sampled):
+    stored = {"flow": sampled()["diagnostics"]["flow"]}
+    assert nearest_distances(stored).axes[0].get_xscale() == "linear"
+    stored["flow"]["nearest_of_samples"][:] = 0.0  # exact copies have no logarithm
+    axes = nearest_distances(stored).axes[0]
+    assert axes.get_xscale() == "log"
+    heights = [one.get_height() for one in axes.patches if not isinstance(one, Polygon)]
+    assert sum(heights) == pytest.approx(1.0)

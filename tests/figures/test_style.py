@@ -1,56 +1,78 @@
-"""Looks: fixed, distinct, and telling baselines from learned models."""
+"""Looks: distinct, stable, and telling classical methods from learned models and bounds."""
 
 from __future__ import annotations
 
 import itertools
 
+import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
-from fieldcast.figures.style import (
-    FORECAST,
-    KNOWN,
-    RECONSTRUCT,
-    SAMPLE,
-    chosen,
-    looks,
-    percent,
-    plain,
-    wrapped,
-)
+from fieldcast.experiments import About
+from fieldcast.figures.style import chosen, looks, percent, plain, wrapped
+
+FAMILIES = ("classical", "learned", "bound")
 
 
-def test_baselines_are_grey_and_dashed_and_learned_models_coloured_and_solid():
-    for name, look in KNOWN.items():
+def every(number: int) -> dict[str, About]:
+    """So many experiments of each family; the first classical one is the reference."""
+    return {
+        f"{family}{place}": About(
+            family=family, order=place, role="reference" if (family, place) == ("classical", 0) else None
+        )
+        for family in FAMILIES
+        for place in range(number)
+    }
+
+
+def test_classical_methods_are_grey_and_dashed_and_learned_models_coloured_and_solid() -> None:
+    for name, look in looks(every(15)).items():
         saturation = rgb_to_hsv(to_rgb(look.colour))[1]
-        assert (saturation > 0.5) == look.learned, name
-        assert (look.dash == "-") == look.learned, name
+        assert (saturation > 0.5) == (look.family == "learned"), name
+        assert (look.dash == "-") == (look.family == "learned"), name
+    assert looks(every(3))["classical0"].colour == "#000000"
 
 
-def test_no_two_experiments_look_alike():
-    for task in (RECONSTRUCT, FORECAST, SAMPLE):
-        every = looks([*task, "a", "b", "c", "d", "e", "f", "g"])
-        for one, other in itertools.combinations(every.values(), 2):
-            assert (one.colour, one.dash) != (other.colour, other.dash)
+@pytest.mark.parametrize("number", [1, 6, 18])
+def test_no_two_experiments_look_alike(number: int) -> None:
+    for one, other in itertools.combinations(looks(every(number)).values(), 2):
+        assert (one.colour, one.dash) != (other.colour, other.dash)
 
 
-def test_the_look_of_a_newcomer_does_not_hang_on_the_order_of_experiments():
-    names = ["mine", "kriging", "another", "denoising_vae"]
-    assert looks(names) == looks(names[::-1])
-    assert looks(["kriging", "mine"])["kriging"] == KNOWN["kriging"]
+def test_an_experiment_that_no_table_knows_is_drawn_by_its_family() -> None:
+    """It was drawn as a learned model, whatever it was, and moved to the front of maps."""
+    found = looks({"inverse_distance": About(family="classical"), "mine": About(family="learned")})
+    assert found["inverse_distance"].dash != "-" and found["inverse_distance"].family == "classical"
+    assert found["mine"].dash == "-"
 
 
-def test_given_looks_are_kept_in_their_order():
-    given = looks(["mine", "kriging", "another"])
+def test_an_experiment_without_an_order_changes_no_other_look() -> None:
+    known = every(4)
+    more = {"aaa": About(family="learned"), "aab": About(family="classical"), **known}
+    assert {name: looks(more)[name] for name in known} == looks(known)
+    assert looks(dict(reversed(more.items()))) == looks(more)
+
+
+def test_roles_say_what_is_free() -> None:
+    found = looks(
+        {role: About(role=role) for role in ("baseline", "climatology", "reference")} | {"x": About()}
+    )
+    assert [name for name, look in found.items() if look.free] == ["baseline", "climatology"]
+
+
+def test_given_looks_are_kept_in_their_order() -> None:
+    given = looks({name: About() for name in ("mine", "kriging", "another")})
     assert list(chosen(["another", "mine"], given)) == ["mine", "another"]
     assert chosen(["another"], given)["another"] == given["another"]
+    assert set(chosen(["another"], None)) == {"another"}
 
 
-def test_text_that_matplotlib_would_read_as_a_formula_is_shown_as_it_is():
+def test_text_that_matplotlib_would_read_as_a_formula_is_shown_as_it_is() -> None:
     assert plain("$x_{2") == r"\$x_{2"
     assert percent(0.005) == "0.5 %"
 
 
-def test_wrapping_a_name_loses_no_letter():
-    name = "denoising_vae_residual_rk4"
-    assert wrapped(name).replace("\n", "") == name
-    assert max(map(len, wrapped(name).split("\n"))) <= 14
+def test_wrapping_a_name_loses_no_letter() -> None:
+    for name in ("denoising_vae_residual_rk4", "Variational autodecoder, Laplace"):
+        lines = wrapped(name).split("\n")
+        assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+        assert max(map(len, lines)) <= 14

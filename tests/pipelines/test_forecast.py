@@ -50,7 +50,7 @@ def test_the_leaderboard_has_every_score_once(board: pd.DataFrame) -> None:
     assert list(board) == ["experiment", "seed", "data", *KEYS[1:], "value", "low", "high"]
     assert not board.duplicated(KEYS).any()
     expected = {(name, score) for name in FORECAST_NAMES for score in FORECAST.metrics}
-    missing = {("linear_inverse_model", "crps_minus_lim")}  # it is the reference
+    missing = {("linear_inverse_model", "crps_minus_reference")}  # it is the reference
     assert set(board[["experiment", "score"]].itertuples(index=False, name=None)) == expected - missing
     assert set(board["variable"]) == {"all", "z500", "t650", "u200", "ws800"}
 
@@ -73,7 +73,7 @@ def test_differences_and_skill_are_those_of_the_scores(board: pd.DataFrame) -> N
         own, reference, free = (
             wide.loc[one] for one in (name, "linear_inverse_model", "climatological_ensemble")
         )
-        assert np.allclose(own["crps_minus_lim"], own["crps"] - reference["crps"], atol=1e-6)
+        assert np.allclose(own["crps_minus_reference"], own["crps"] - reference["crps"], atol=1e-6)
         assert np.allclose(own["skill"], 1 - own["crps"] / free["crps"], atol=1e-6)
 
 

@@ -22,7 +22,7 @@ from fieldcast.tasks.reconstruct import rank
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "score", "value", "low", "high"]
-SCORES = {"rmse", "mae", "bias", "ssim", "crps", "crps_minus_oi", "ssr", "coverage50", "coverage90"}
+SCORES = {"rmse", "mae", "bias", "ssim", "crps", "crps_minus_reference", "ssr", "coverage50", "coverage90"}
 CASES = {("random", k) for k in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)} | {
     (pattern, 0.1) for pattern in ("regular", "stations", "swaths", "blocks")
 }
@@ -48,7 +48,7 @@ def test_the_leaderboard_has_every_score_of_every_case_once(board: pd.DataFrame)
         for case in CASES
         for variable in VARIABLES
         for cells in ("unobserved", "all")
-        for score in SCORES - ({"crps_minus_oi"} if name == "optimal_interpolation" else set())
+        for score in SCORES - ({"crps_minus_reference"} if name == "optimal_interpolation" else set())
     }
     # raw draws against what was observed: of all cells alone
     expected |= {
@@ -61,7 +61,9 @@ def test_the_leaderboard_has_every_score_of_every_case_once(board: pd.DataFrame)
 
 
 def test_scores_are_numbers_within_their_intervals(board: pd.DataFrame) -> None:
-    certain = board[board["score"].isin(["rmse", "mae", "crps", "ssim", "consistency", "crps_minus_oi"])]
+    certain = board[
+        board["score"].isin(["rmse", "mae", "crps", "ssim", "consistency", "crps_minus_reference"])
+    ]
     assert certain[["value", "low", "high"]].notna().all(axis=None)
     assert ((certain["low"] <= certain["value"]) & (certain["value"] <= certain["high"])).mean() > 0.99
     positive = board[board["score"].isin(["rmse", "mae", "consistency"])]
@@ -76,7 +78,7 @@ def test_the_difference_is_that_of_the_two_scores(board: pd.DataFrame) -> None:
     for name in listed() - {"optimal_interpolation"}:
         difference = wide.loc[name, "crps"] - reference
         pd.testing.assert_series_equal(
-            wide.loc[name, "crps_minus_oi"], difference, check_names=False, rtol=1e-4, atol=1e-6
+            wide.loc[name, "crps_minus_reference"], difference, check_names=False, rtol=1e-4, atol=1e-6
         )
 
 

@@ -20,6 +20,13 @@ DIFFERENCE = {
     "mine": (-0.01, -0.02, -0.005),
     "climatology": (0.27, 0.2, 0.3),
 }
+EXPERIMENTS = {
+    "optimal_interpolation": {"about": {"role": "reference", "family": "classical", "order": 1}},
+    "denoising_vae": {"model": {"type": "vae.VAE"}},
+    "mine": {"about": {"description": "what <i>mine</i> is"}},
+    "climatology": {},
+    "kriging": {},
+}
 GRID = {"latitude": [-45.0, 0.0, 45.0], "longitude": [0.0, 90.0, 180.0, 270.0]}
 
 
@@ -36,7 +43,9 @@ def board() -> pd.DataFrame:
                 }
                 if experiment in DIFFERENCE:
                     other = experiment == "mine" and place == 2
-                    scores["crps_minus_oi"] = (-0.001, -0.004, 0.002) if other else DIFFERENCE[experiment]
+                    scores["crps_minus_reference"] = (
+                        (-0.001, -0.004, 0.002) if other else DIFFERENCE[experiment]
+                    )
                 if experiment != "climatology":
                     scores |= {"ssr": (0.9, 0.8, 1.0), "coverage50": (0.41, 0.4, 0.42)}
                 for score, numbers in scores.items():
@@ -159,7 +168,7 @@ def results() -> Reconstruct:
         history={"denoising_vae": steps, "optimal_interpolation": tuning},
         costs={"mine": pd.DataFrame([{"parameters": 1234567, "train_seconds": 52.125, "step_ms": np.nan}])},
         observations=observations.where(observations > 0),
-        experiments=[*CRPS, "kriging"],
+        experiments=EXPERIMENTS,
     )
 
 

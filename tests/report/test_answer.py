@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from html import unescape
 
 import pytest
 
-from fieldcast.report.answer import short_answer
-from fieldcast.report.scores import Board
+from fieldcast.report import Reconstruct
 
 
-def plain(sentences) -> list[str]:
-    return [re.sub("<.*?>", "", sentence) for sentence in sentences]
+def sentences(results: Reconstruct) -> list[str]:
+    """Items of the first list of the short answer."""
+    body = results.sections({})[0].body
+    items = re.findall(r"<li>(.*?)</li>", body.split("</ul>")[0], re.S)
+    return [unescape(re.sub("<.*?>", "", item)) for item in items]
 
 
 def test_who_is_lowest_who_is_better_and_who_never(results):
-    found = plain(short_answer(Board(results.leaderboard), "optimal_interpolation"))
-    assert found == [
+    assert sentences(results) == [
         "Lowest fair CRPS on unobserved cells, pattern random: mine at 5, 10, 20 %.",
         "mine is better than optimal_interpolation at 5, 10 % (CRPS lower by 3.8 to 4.3 %); "
         "not separated at 20 %.",
@@ -28,20 +31,35 @@ def test_who_is_lowest_who_is_better_and_who_never(results):
 
 def test_without_intervals_nothing_is_better(results):
     board = results.leaderboard.assign(low=float("nan"), high=float("nan"))
-    found = plain(short_answer(Board(board), "optimal_interpolation"))
-    assert found[1:] == [
-        "Not told apart from optimal_interpolation, for the times are too few for intervals: "
+    assert sentences(replace(results, leaderboard=board))[1:] == [
+        "Not distinguished from optimal_interpolation, because the times are too few for intervals: "
         "mine, denoising_vae, climatology."
     ]
 
 
 def test_better_everywhere(results):
     board = results.leaderboard.query("k < 0.2")
-    found = plain(short_answer(Board(board), "optimal_interpolation"))
+    found = sentences(replace(results, leaderboard=board))
     assert "better than optimal_interpolation at every k" in found[1]
 
 
 def test_without_the_reference_there_is_no_gain_in_per_cent(results):
     board = results.leaderboard.query("experiment == 'mine' and k < 0.2")
-    found = plain(short_answer(Board(board), "optimal_interpolation"))
+    found = sentences(replace(results, leaderboard=board))
     assert found[1] == "mine is better than optimal_interpolation at every k."
+
+
+def test_bounds_are_not_ranked(results):
+    known = {**results.experiments, "mine": {"about": {"family": "bound"}}}
+    found = sentences(replace(results, experiments=known))
+    assert found[0].endswith("optimal_interpolation at 5, 10, 20 %.")
+    assert not any("mine" in sentence for sentence in found)
+
+
+def test_labels_stand_for_names(results):
+    known = {**results.experiments, "mine": {"about": {"label": "My <method>", "description": "a `b`"}}}
+    labelled = replace(results, experiments=known)
+    assert sentences(labelled)[0].endswith(": My <method> at 5, 10, 20 %.")
+    body = labelled.sections({})[0].body
+    assert '<span class="experiment" title="a b">My &lt;method&gt;</span>' in body
+    assert '<th scope="row" title="a b">My &lt;method&gt;</th>' in body

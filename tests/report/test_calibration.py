@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 
-from fieldcast.report.calibration import coverage, exactly, resolution
-from fieldcast.report.scores import Board
+from fieldcast.report.calibration import coverage_table, nominal, resolution_table
 
 
-def test_coverage_is_of_stochastic_experiments_beside_what_is_exact(results):
-    shown = coverage(Board(results.leaderboard), results.diagnostics)
-    assert "50 % coverage (between members 5..15 of 19, exactly 0.5)" in shown
-    assert "climatology" not in shown
-    assert shown.count("0.400 to 0.420") == 12
-    assert exactly({"climatology": results.diagnostics["climatology"]}, "coverage50") == "between ranks"
+def test_coverage_is_of_ensembles_beside_what_is_exact(results):
+    table = coverage_table(results, results.board)
+    assert table.head[-2] == "50 % coverage (between members 5..15 of 19, exactly 0.5)"
+    assert "climatology" not in {row[0].text for row in table.rows}
+    assert [row[-2].notes[0][0] for row in table.rows] == ["0.400 to 0.420"] * 12
+    single = {"climatology": results.diagnostics["climatology"]}
+    assert nominal(replace(results, diagnostics=single), "coverage50") == "between ranks"
 
 
 def test_effective_resolution_has_a_row_a_case(results):
-    rows = resolution("mine", results.diagnostics["mine"])
+    rows = [row for row in resolution_table(results).rows if row[0].text == "mine"]
     assert [(row[1].text, row[2].text, row[3].text) for row in rows][-1] == ("swaths", "10 %", "4321")
-    assert re.sub("<.*?>", "", rows[0][0].text) == "mine"
+
+
+def test_underspread_is_explained_by_the_model_not_by_a_name(results):
+    """The note was printed for every experiment with "vae" in its name, and for no other VAE."""
+    for experiments, expected in (
+        ({"mine": {"model": {"type": "stepped.Stepped", "model": {"type": "vae.ConditionalVAE"}}}}, ["mine"]),
+        ({"denoising_vae": {"model": {"type": "flow.Flow"}}}, []),
+        ({"mine": {"model": {"type": "vae.VAE", "likelihood_noise": True}}}, []),
+    ):
+        page = replace(results, experiments=experiments)
+        assert page.underspread == expected
+        bodies = " ".join(section.body for section in page.sections({}))
+        assert ("Expect too little spread" in bodies) == bool(expected)

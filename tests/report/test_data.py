@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.report import Forecast, Reconstruct, Sample, report
-from fieldcast.report.data import describe, quality_table, short
+from fieldcast.report.data import DataSummary, describe, short
+from fieldcast.report.page import background
 
 
 def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it():
@@ -43,13 +44,14 @@ def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it(
 
 def test_what_was_repaired_is_open_and_what_was_fine_is_folded():
     rows = [("gaps", "", "time", 2, "repaired", "Two."), ("NaN", "z", "", 0, "fine", "None.")]
-    shown = quality_table(
-        pd.DataFrame(rows, columns=["check", "variable", "where", "count", "action", "sentence"])
+    quality = pd.DataFrame(rows, columns=["check", "variable", "where", "count", "action", "sentence"])
+    shown = next(
+        one.body for one in background([], DataSummary(quality=quality), {}, {}) if "quality" in one.title
     )
     opened, closed = shown.split("<details>")
     assert "Two." in opened
     assert "None." in closed
-    assert "No quality report" in quality_table(pd.DataFrame())
+    assert "No quality report" in report({}, DataSummary())
 
 
 def test_midnight_needs_no_hour():

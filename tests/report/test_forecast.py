@@ -6,14 +6,16 @@ import io
 import re
 from collections.abc import Callable
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 from PIL import Image
 
-from fieldcast.report import Forecast, pictures, report
+from fieldcast.report import Forecast, pictures, report, studies
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
@@ -21,6 +23,9 @@ from fieldcast.scores.stability import step_statistics
 from fieldcast.scores.statistics_table import iso_times, name_rows, stamp
 
 EXPERIMENTS = ("linear_inverse_model", "climatological_ensemble", "vae", "vae_mean", "vae_rk4", "decoder_l1")
+ROLES = {"linear_inverse_model": "reference", "climatological_ensemble": "climatology"}
+ABOUT = {name: {"about": {"role": role, "family": "classical"}} for name, role in ROLES.items()}
+STUDIES = studies(yaml.safe_load(Path("conf/base/parameters/studies.yml").read_text())["studies"])
 
 
 def ensembles(it) -> dict[str, xr.Dataset]:
@@ -63,15 +68,19 @@ def forecast(season: Callable) -> Forecast:
         ensemble = one.transpose("lead", "start", "member", ...)
         table, diagnostics[name] = it._replace(forecasts=ensemble).score(starts=starts)
         tables[name] = name_rows(stamp(table, 0, "d", "s"), name)
+        diagnostics[name].attrs["feed"] = "mean" if name == "vae_mean" else "members"
         examples[name] = forecast_examples(ensemble, it.truth, climatology=it.climatology)
     fields = it.forecasts.isel(lead=[0, 1], member=[0, 1]).rename(lead="step").assign_coords(step=[1, 10])
     costs = {"vae": (1.0, 2.0), "vae_rk4": (4.0, 8.0), "vae_mean": (1.0, 2.0), "decoder_l1": (1.0, 1.0)}
     steps = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0], "validation": [3.0, 2.5]})
     tried = pd.DataFrame({"step": [0, 1], "truncation": [10, 20], "validation": [0.5, 0.25]})
     return Forecast(
-        leaderboard=leaderboard(tables, "d", "s", layout=FORECAST),
+        leaderboard=leaderboard(
+            tables, "d", "s", layout=FORECAST, roles={role: name for name, role in ROLES.items()}
+        ),
         starts=starts,
-        experiments=[*EXPERIMENTS, "analogue"],
+        experiments={name: {} for name in (*EXPERIMENTS, "analogue")} | ABOUT,
+        studies=STUDIES,
         scores=tables,
         diagnostics=diagnostics,
         examples=examples,
@@ -103,11 +112,11 @@ def test_every_experiment_is_on_the_page_and_nothing_comes_from_outside(page, el
 
 
 def test_values_of_the_first_table_are_the_leaderboards(forecast, page):
-    table = re.findall(r"<table.*?</table>", page)[0]
+    table = re.findall(r"<table.*?</table>", page, re.S)[0]
     rows = forecast.leaderboard.query("variable == 'all' and region == 'globe' and score == 'crps'")
     wide = rows.pivot(index="experiment", columns="lead_hours", values="value")
-    for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]:
-        name = re.search(r"<code>(.*?)</code>", row).group(1)
+    for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]:
+        name = re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
         shown = [unescape(one) for one in re.findall(r"<td.*?><span>(.*?)</span>", row)]
         for text, value in zip(shown, wide.loc[name], strict=True):
             assert (text == "∞") if np.isinf(value) else float(text) == pytest.approx(value, rel=0.01)
@@ -115,9 +124,11 @@ def test_values_of_the_first_table_are_the_leaderboards(forecast, page):
 
 
 def test_the_best_ratio_of_spread_to_skill_is_the_one_nearest_to_one(page):
-    table = next(one for one in re.findall(r"<table.*?</table>", page) if "Spread-skill ratio, 1 is" in one)
-    bold = [row for row in re.findall(r"<tr>(.*?)</tr>", table) if 'class="best"' in row]
-    names = {re.search(r"<code>(.*?)</code>", row).group(1) for row in bold}
+    table = next(
+        one for one in re.findall(r"<table.*?</table>", page, re.S) if "Spread-skill ratio, 1 is" in one
+    )
+    bold = [row for row in re.findall(r"<tr>(.*?)</tr>", table, re.S) if 'class="best"' in row]
+    names = {re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1) for row in bold}
     assert names == {"linear_inverse_model", "decoder_l1"}  # until it blows up they are the same
 
 
@@ -127,28 +138,30 @@ def test_findings_on_variants_are_the_paired_differences(forecast, page, element
     crps = board.set_index(["experiment", "lead_hours"])["value"]
     gain = crps["vae_mean", 24.0] - crps["vae", 24.0]
     found = re.search(
-        r"Going on from the ensemble mean.*?at 1\s*d ([\d.]+) against ([\d.]+) \((\w+) by ([\d.]+)\)", text
+        r"Feeding back the ensemble mean.*?at 1\s*d ([\d.]+) against ([\d.]+) \((\w+) by ([\d.]+)\)", text
     )
     assert float(found[1]) == pytest.approx(crps["vae_mean", 24.0], rel=0.01)
     assert float(found[2]) == pytest.approx(crps["vae", 24.0], rel=0.01)
     assert found[3] == ("better" if gain < 0 else "worse")
     assert float(found[4]) == pytest.approx(abs(gain), rel=0.06)
-    assert "4 against 1 network evaluations a step, 8 against 2 ms a draw" in text
+    assert "4 against 1 network evaluations per step, 8 against 2 ms per draw" in text
     shares = re.search(r"of the power of members of vae the mean of vae_mean has, 1\s*d ahead ([\d.]+)", text)
     assert 0 < float(shares[1]) < 100  # a mean has less power than what it is the mean of
-    assert "Showing the decoder two states" not in text  # it has not run
-    table = next(one for one in re.findall(r"<table.*?</table>", page) if "training steps" in one)
+    assert "Giving the decoder two states" not in text  # it has not run
+    table = next(one for one in re.findall(r"<table.*?</table>", page, re.S) if "training steps" in one)
     assert table.count("1 234") == 4  # of what the budgets were
 
 
 def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elements):
     text = elements(page).text
-    table = next(one for one in re.findall(r"<table.*?</table>", page) if "members at equal cost" in one)
+    table = next(
+        one for one in re.findall(r"<table.*?</table>", page, re.S) if "members at equal cost" in one
+    )
     rows = {
-        re.search(r"<code>(.*?)</code>", row).group(1): [
+        re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1): [
             unescape(one) for one in re.findall(r"<td[^>]*>(?:<span>)?([^<]*)", row)
         ]
-        for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]
+        for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]
     }
     assert set(rows) == {"vae", "vae_rk4", "decoder_l1"}  # the mean of vae_mean is fed on
     assert [row[:3] for row in rows.values()] == [["1", "2", "40"], ["4", "8", "10"], ["1", "1", "80"]]
@@ -199,27 +212,19 @@ def test_the_same_run_gives_the_same_page(forecast, page):
 
 
 def test_a_run_of_nothing_says_so(elements):
-    nothing = Forecast(experiments=["vae", "vae_rk4"])
-    text = elements(report({"forecast": nothing})).text
-    for words in (
-        *("Not run: vae, vae_rk4.", "No experiment has been scored yet", "No maps", "No film", "No costs"),
-        *(
-            "No long rollout",
-            "No comparison of variants",
-            "No loss curves",
-            "No spectra",
-            "No rank histograms",
-        ),
-    ):
-        assert words in text
+    nothing = Forecast(experiments={"vae": {}, "vae_rk4": {}}, studies=STUDIES)
+    page = elements(report({"forecast": nothing}))
+    for words in ("Not run: vae, vae_rk4.", "No experiment has been scored yet"):
+        assert words in page.text
+    assert page.attributes("id") == ["forecast-the-short-answer", "background-how-to-read-this"]
     assert nothing.figures() == {}
     assert nothing.animation() is None
 
 
 def test_a_regional_grid_has_no_regions_of_its_own(forecast, elements):
     board = forecast.leaderboard.query("region == 'globe'").assign(region="domain").reset_index(drop=True)
-    regional = Forecast(leaderboard=board, scores=forecast.scores)
+    regional = Forecast(leaderboard=board, scores=forecast.scores, experiments=forecast.experiments)
     text = elements(report({"forecast": regional})).text
     assert regional.region == "domain"
-    assert "The grid has no regions of its own" in text
+    assert "Regions" not in text
     assert "Fair CRPS, domain" in text

@@ -9,19 +9,20 @@ import pandas as pd
 import pytest
 
 from fieldcast.report import Reconstruct
-from fieldcast.report.html import numbers, significant
+from fieldcast.report.numbers import with_interval
 
 
 @pytest.fixture(scope="module")
 def tables(results) -> list[dict[tuple[str, str], list[str]]]:
     """Of the section of the short answer: lines of each cell by row and heading."""
-    section = Reconstruct(leaderboard=results.leaderboard).sections({})[0].body
+    part = Reconstruct(leaderboard=results.leaderboard, experiments=results.experiments)
+    section = part.sections({})[0].body
     found = []
-    for table in re.findall(r"<table.*?</table>", section):
+    for table in re.findall(r"<table.*?</table>", section, re.S):
         heads = [re.sub("<.*?>", "", one) for one in re.findall(r"<th scope=\"col\">(.*?)</th>", table)]
         cells = {}
-        for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]:
-            name = re.search(r"<code>(.*?)</code>", row).group(1)
+        for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]:
+            name = re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
             for head, cell in zip(heads[1:], re.findall(r"<td.*?>(.*?)</td>", row), strict=True):
                 cells[name, head] = [
                     unescape(text) for text in re.findall(r"<(?:span|small).*?>(.*?)</", cell)
@@ -38,7 +39,7 @@ def test_values_and_intervals_are_the_leaderboards(tables, results, place, score
     assert len(tables[place]) == len(rows)
     for row in rows.itertuples():
         head = f"{100 * row.k:g} %" if row.pattern == "random" else f"{row.pattern}, {100 * row.k:g} %"
-        value, low, high = numbers(row.value, row.low, row.high)
+        value, low, high = with_interval(row.value, row.low, row.high)
         shown = tables[place][row.experiment, head]
         assert shown[:2] == [value, f"{low} to {high}"]
         assert float(shown[0]) == pytest.approx(row.value, rel=0.01)
@@ -78,14 +79,43 @@ def test_figures_of_record_have_names_for_files(results):
 def test_results_know_what_there_is(results):
     assert results.order == ["mine", "optimal_interpolation", "denoising_vae", "climatology"]
     assert results.not_run == ["kriging"]
+    assert results.about["mine"].family == results.about["climatology"].family == "classical"
+    assert results.about["denoising_vae"].family == "learned"  # its history has a loss
     assert results.main_pattern == "random"
     assert results.units == {"<b>t</b>&$": "K<sup>"}
     assert Reconstruct(history=results.history).order == ["denoising_vae", "optimal_interpolation"]
 
 
-def test_significant_digits():
-    shown = [significant(value) for value in (0.01534, 1.0345, 0.335, 123.4, -0.5, 0.0, float("nan"))]
-    assert shown == ["0.0153", "1.03", "0.335", "123", "−0.500", "0", "–"]
+def test_an_experiment_that_was_trained_is_learned_wherever_its_description_does_not_say():
+    costs = {name: pd.DataFrame([{"train_steps": steps}]) for name, steps in (("a", 20), ("b", None))}
+    told = pd.DataFrame([{"train_steps": None, "learned": True}])
+    found = Reconstruct(costs=costs | {"c": told}, experiments={"a": {"about": {"family": "bound"}}, "d": {}})
+    families = {name: text.family for name, text in found.about.items()}
+    assert families == {"a": "bound", "b": "classical", "c": "learned", "d": "classical"}
+    assert Reconstruct(costs=costs).about["a"].family == "learned"
+
+
+def test_two_experiments_with_one_label_are_told_apart():
+    experiments = {"a": {"about": {"label": "VAE"}}, "b": {"about": {"label": "VAE"}}, "c": {}}
+    labels = [text.label for text in Reconstruct(experiments=experiments).about.values()]
+    assert labels == ["VAE (a)", "VAE (b)", "c"]
+
+
+def test_every_method_has_a_line_of_explanation(results):
+    methods = next(one.body for one in results.sections({}) if one.title == "The methods")
+    assert "what &lt;i&gt;mine&lt;/i&gt; is" in methods
+    assert "kriging" not in methods  # it has not run
+
+
+def test_maps_begin_with_the_reference_and_what_is_learned(results):
+    assert results.map_parts == [["mine", "optimal_interpolation", "denoising_vae", "climatology"]]
+    many = {f"a{n}": results.examples["mine"] for n in range(6)}
+    experiments = {**results.experiments, "inverse_distance": {"about": {"family": "classical"}}}
+    experiments |= {name: {"about": {"family": "learned"}} for name in many}
+    page = Reconstruct(
+        examples=many | {"inverse_distance": results.examples["mine"]}, experiments=experiments
+    )
+    assert page.map_parts == [list(many), ["inverse_distance"]]
 
 
 def test_what_is_none_or_empty_is_not_there(results):

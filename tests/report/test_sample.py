@@ -11,13 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.report import Sample, pictures, report
-from fieldcast.report.html import significant
+from fieldcast.report import Sample, Study, pictures, report
+from fieldcast.report.numbers import significant
+
+KL = Study(
+    title="The weight of the KL",
+    task="sample",
+    experiments=("vae_kl0", "vae", "vae_kl30"),
+    scores=("fid", "c2st", "test_loss", "reconstruction", "kl"),
+)
 
 
 @pytest.fixture(scope="module")
 def task(sampled: Callable) -> Sample:
-    return Sample(**sampled())
+    return Sample(**sampled(), studies=[KL])
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +48,11 @@ def plain(text: str) -> str:
 
 def cells(section: str) -> dict[tuple[str, str], list[str]]:
     """Lines of each cell of the first table, by row and heading."""
-    table = re.findall(r"<table.*?</table>", section)[0]
+    table = re.findall(r"<table.*?</table>", section, re.S)[0]
     heads = [plain(one) for one in re.findall(r"<th scope=\"col\">(.*?)</th>", table)]
     found = {}
-    for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]:
-        name = re.search(r"<code>(.*?)</code>", row).group(1)
+    for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]:
+        name = re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
         for head, cell in zip(heads[1:], re.findall(r"<td.*?>(.*?)</td>", row), strict=True):
             lines = re.findall(r"<(?:span|small).*?>(.*?)</", cell) or [cell]
             found[name, head] = [unescape(line) for line in lines]
@@ -75,10 +82,10 @@ def test_the_short_answer_says_what_the_leaderboard_says(task):
         "Lowest KID: flow −0.00200 (−0.01000 to 0.00600)",
         "A classifier is right about flow in 52 % (45 to 59 %) of cases, the least of all",
         "nearly always (from 95 %) about vae.",
-        "Likelihood: exact of flow; a lower bound of ddpm, vae, vae_kl0; none of autoencoder.",
-        "nats a datum; lowest: vae_kl0 −280.0",
-        "Bits a cell, fewer are better: flow 1.25, ddpm 1.50.",
-        "Smallest error of reconstructions: autoencoder 0.0200 (mean square a cell; of training data 0.00800).",
+        "Likelihood: exact for flow; a lower bound for ddpm, vae, vae_kl0; none for autoencoder.",
+        "nats per datum; lowest: vae_kl0 −280.0",
+        "Bits per cell, fewer are better: flow 1.25, ddpm 1.50.",
+        "Smallest error of reconstructions: autoencoder 0.0200 (mean square per cell; of training data 0.00800).",
         "Nearer to a training state than 95 % of test data are: ddpm 100 % of samples",
         "never comparable with values by Inception features",
     ):
@@ -100,11 +107,39 @@ def test_what_is_seen_otherwise_is_compared_apart(sampled):
     parts["examples"]["flow"].attrs["treatment"] = "threshold"
     task = Sample(**parts)
     text = plain(body(task, "The short answer"))
-    assert "Lowest FID on data seen as threshold: flow 0.600" in text
-    assert "Lowest FID on data seen as grey values: ddpm 1.50" in text  # symmetric is grey too
-    assert "Highest log-likelihood on data seen as grey, by the tightest bound known: vae −132.0" in text
-    assert task.alike(["vae", "ddpm"], "elbo") == {"grey": ["vae"], "symmetric": ["ddpm"]}
-    assert task.alike(["vae", "ddpm"], "bits_per_dim") == {"grey values": ["vae", "ddpm"]}
+    assert "Lowest FID on data treated as threshold: flow 0.600" in text
+    assert "Lowest FID on data treated as grey values: ddpm 1.50" in text  # symmetric is grey too
+    assert "Highest log-likelihood on data treated as grey, by the tightest bound known: vae −132.0" in text
+    assert task.comparable(["vae", "ddpm"], "elbo") == {"grey": ["vae"], "symmetric": ["ddpm"]}
+    assert task.comparable(["vae", "ddpm"], "bits_per_dim") == {"grey values": ["vae", "ddpm"]}
+
+
+def test_whether_a_likelihood_is_exact_comes_from_the_model_not_from_a_name(sampled):
+    """Another flow was reported as a lower bound, and a diffusion called `flow` as exact."""
+    parts = sampled()
+    other = {"flow": "flow_small", "ddpm": "flow"}
+    board = parts["leaderboard"].replace({"experiment": other})
+    diagnostics = {other.get(name, name): one for name, one in parts["diagnostics"].items()}
+    page = Sample(leaderboard=board, diagnostics=diagnostics)
+    text = plain(body(page, "The short answer"))
+    assert (
+        "Likelihood: exact for flow_small; a lower bound for flow, vae, vae_kl0; none for autoencoder."
+        in text
+    )
+    costs = {"ddpm": pd.DataFrame([{"density": "exact"}]), "vae": pd.DataFrame([{"density": "lower bound"}])}
+    assert [Sample(**parts | {"costs": costs}).density(name) for name in ("ddpm", "vae")] == [
+        "exact",
+        "lower bound",
+    ]
+
+
+def test_a_study_shows_its_table_and_its_pictures(task):
+    figures = pictures(task)
+    section = next(one.body for one in task.sections(figures) if one.title == "The weight of the KL")
+    found = cells(section)
+    assert found["vae_kl0", "KL"][0] == "210" and found["vae", "FID"][0] == "8.00"
+    assert section.count("<img") == 1
+    assert "Not run: vae_kl30." in plain(section)
 
 
 def test_samples_that_blew_up_are_said(sampled):
@@ -136,15 +171,19 @@ def test_values_of_the_tables_are_the_leaderboards(task):
     assert checked == 5 + 3 + 3 + 3 + 2 + 2 + 2 + 2
     assert found["flow", "FID"] == ["0.600", "0.400 to 0.800", "real data 0.50"]
     assert found["vae", "active units"] == ["2"]
-    assert found["ddpm", "sees"] == ["symmetric"]
+    assert found["ddpm", "data as"] == ["symmetric"]
     assert "K = 50 draws" in plain(body(task, "Likelihood"))
 
 
 def test_the_best_is_bold_among_those_that_see_the_data_alike(task):
     def bold(title: str) -> list[str]:
-        table = re.findall(r"<table.*?</table>", body(task, title))[0]
-        rows = re.findall(r"<tr>(.*?)</tr>", table)[1:]
-        return [re.search(r"<code>(.*?)</code>", row).group(1) for row in rows if 'class="best"' in row]
+        table = re.findall(r"<table.*?</table>", body(task, title), re.S)[0]
+        rows = re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]
+        return [
+            re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
+            for row in rows
+            if 'class="best"' in row
+        ]
 
     assert bold("The short answer") == ["flow"]
     assert bold("Likelihood") == ["flow", "vae"]  # ELBO and bits of the flow, IWAE of the VAE
@@ -156,7 +195,7 @@ def test_a_tie_is_nobodys_best(sampled):
     told = board["score"].eq("c2st")
     board.loc[told, "value"] = 1.0
     section = body(Sample(leaderboard=board), "The short answer")
-    rows = re.findall(r"<tr>(.*?)</tr>", re.findall(r"<table.*?</table>", section)[0])
+    rows = re.findall(r"<tr>(.*?)</tr>", re.findall(r"<table.*?</table>", section, re.S)[0])
     assert not any('class="best"' in row.split("<td")[-1] for row in rows)
 
 
@@ -174,7 +213,15 @@ def test_nearest_distances_are_the_diagnostics(task):
 def test_figures_of_images(task):
     names = set(task.figures())
     assert names == {
-        *("distances", "samples", "kl_weights", "decoded", "denoising_ddpm", "nearest", "losses"),
+        *(
+            "distances",
+            "samples",
+            "study_the-weight-of-the-kl",
+            "decoded",
+            "denoising_ddpm",
+            "nearest",
+            "losses",
+        ),
         *("latent_grid_vae", "latent_grid_vae_kl0", "latent_grid_autoencoder"),
         *("embeddings", "priors", "nearest_distances"),
     }
@@ -213,14 +260,14 @@ def test_what_all_see_alike_is_said_of_images_alone(sampled):
         parts = sampled(images=images)
         parts["examples"]["ddpm"].attrs["treatment"] = "grey"
         found = cells(body(Sample(**parts), "The short answer"))
-        assert found.get(("vae", "sees")) == (["grey"] if images else None)
+        assert found.get(("vae", "data as")) == (["grey"] if images else None)
 
 
 def test_results_know_what_there_is(task):
     assert task.order == ["flow", "ddpm", "vae", "autoencoder", "vae_kl0"]
     assert task.not_run == ["ddim"]
     assert task.images
-    assert set(task.told("K")) == {0, 1, 50}
+    assert set(task.facts("K")) == {0, 1, 50}
     assert task.ceilings["vae"] == {"fid": 90.0, "kid": 5.0}
     assert list(task.pictured("grid", "truth")) == ["vae", "autoencoder", "vae_kl0"]
 
@@ -243,24 +290,11 @@ def test_the_same_run_gives_the_same_page(task, page):
 
 
 def test_a_run_of_nothing_says_so(elements):
-    nothing = Sample(experiments=["vae", "ddpm"])
-    text = elements(report({"sample": nothing})).text
-    for words in (
-        *(
-            "Not run: vae, ddpm.",
-            "No experiment has been scored yet",
-            "No samples",
-            "No distances",
-            "No costs",
-        ),
-        *(
-            "No likelihoods",
-            "No reconstructions",
-            "No comparison of weights of the KL: it needs two of vae_kl0, vae",
-        ),
-        *("No latent space", "No snapshots", "No spectra", "No loss curves", "No scores."),
-    ):
-        assert words in text, words
+    nothing = Sample(experiments={"vae": {}, "ddpm": {}}, studies=[KL])
+    page = elements(report({"sample": nothing}))
+    for words in ("Not run: vae, ddpm.", "No experiment has been scored yet"):
+        assert words in page.text, words
+    assert page.attributes("id") == ["sample-the-short-answer", "background-how-to-read-this"]
     assert nothing.figures() == {}
 
 

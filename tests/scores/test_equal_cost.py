@@ -10,23 +10,25 @@ import pandas as pd
 import pytest
 
 from fieldcast.scores.equal_cost import at_equal_cost
-from fieldcast.scores.statistics_table import stamp
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.statistics_table import name_rows, stamp
 
 SPREAD = 0.5  # of the season's members a day ahead, in anomaly standard deviations
 
 
-def cost(milliseconds: float, evaluations: int = 1) -> pd.DataFrame:
-    return pd.DataFrame([{"evaluations": evaluations, "sample_ms": milliseconds}])
+def cost(milliseconds: float) -> pd.DataFrame:
+    return pd.DataFrame([{"sample_ms": milliseconds}])
 
 
-def scored(it, data: str = "d") -> pd.DataFrame:
-    """As an evaluation stores it, which does not know its own name."""
-    return stamp(it.score()[0], 0, data, "s")
+def board(season, *names: str) -> pd.DataFrame:
+    """The same forecasts under several names: all variables, the globe."""
+    tables = {name: name_rows(stamp(season.score()[0], 0, "d", "s"), name) for name in names}
+    return leaderboard(tables, "d", "s", layout=FORECAST).query("variable == 'all' and region == 'globe'")
 
 
-def values(board: pd.DataFrame, experiment: str, score: str) -> np.ndarray:
-    chosen = board[(board["experiment"] == experiment) & (board["score"] == score)]
-    return chosen.sort_values("lead_hours")["value"].to_numpy()
+def column(table: pd.DataFrame, experiment: str, name: str = "rmse_at_cost") -> np.ndarray:
+    return table[table["experiment"] == experiment].sort_values("lead_hours")[name].to_numpy()
 
 
 @pytest.fixture(scope="module")
@@ -35,57 +37,41 @@ def season_of_six(season: Callable):
 
 
 def test_fewer_members_are_the_mean_over_every_choice_of_them(season_of_six) -> None:
-    it, leads = season_of_six, (24.0, 48.0, 72.0)
-    tables = {name: scored(it) for name in ("cheap", "dear")}
+    scores = board(season_of_six, "cheap", "dear")
     costs = {"cheap": cost(1.0), "dear": cost(3.0)}
-    board = at_equal_cost(tables, costs, "globe", members=6, reference="cheap", leads=leads)
-    assert board.groupby("experiment")["members"].unique().map(list).to_dict() == {"cheap": [6], "dear": [2]}
-    assert np.allclose(values(board, "cheap", "rmse_at_cost"), values(board, "cheap", "rmse"))
+    table = at_equal_cost(scores, costs, reference="cheap", members=6, leads=(24.0, 48.0, 72.0))
+    assert table.groupby("experiment")["members"].unique().map(list).to_dict() == {"cheap": [6], "dear": [2]}
+    rmse = scores.query("experiment == 'cheap' and score == 'rmse'").sort_values("lead_hours")["value"]
+    assert np.allclose(column(table, "cheap"), rmse)
     squares = []
     for pair in combinations(range(6), 2):
-        table = it._replace(forecasts=it.forecasts.isel(member=list(pair))).score()[0]
-        own = table.query("region == 'globe' and variable == 'all' and statistic == 'squared_error'")
-        squares.append(own.groupby("lead_hours")["value"].mean())
-    expected = np.sqrt(np.mean(squares, axis=0))
-    assert np.allclose(values(board, "dear", "rmse_at_cost"), expected, rtol=1e-6)
+        chosen = season_of_six.forecasts.isel(member=list(pair))
+        one = season_of_six._replace(forecasts=chosen).score()[0]
+        rows = one.query("region == 'globe' and variable == 'all' and statistic == 'squared_error'")
+        squares.append(rows.groupby("lead_hours")["value"].mean())
+    assert np.allclose(column(table, "dear"), np.sqrt(np.mean(squares, axis=0)), rtol=1e-6)
 
 
 def test_more_members_have_what_a_calibrated_ensemble_of_that_size_has(season: Callable) -> None:
-    it = season(members=5)
-    tables = {"a": scored(it), "vae_rk4": scored(it)}
-    costs = {"a": cost(1.0), "vae_rk4": cost(8.0, 4)}
-    board = at_equal_cost(tables, costs, "globe", members=5)
-    assert set(board["lead_hours"]) == {24.0, 72.0}  # five days were not forecast
-    own = board.query("experiment == 'a'")
-    assert own["members"].eq(40).all() and own["evaluations"].eq(1).all()
-    for count, score in ((5, "rmse"), (40, "rmse_at_cost")):
+    costs = {"a": cost(1.0), "b": cost(8.0)}
+    table = at_equal_cost(board(season(members=5), "a", "b"), costs, reference="b", members=5)
+    assert set(table["lead_hours"]) == {24.0, 72.0}  # five days were not forecast
+    for name, count in (("b", 5), ("a", 40)):
         expected = [SPREAD * np.sqrt(days * (1 + 1 / count)) for days in (1, 3)]
-        assert np.allclose(values(board, "a", score), expected, rtol=0.02)  # 8 % apart
-    bounded = own[own["score"] == "rmse_at_cost"]
-    assert ((bounded["low"] <= bounded["value"]) & (bounded["value"] <= bounded["high"])).all()
+        assert np.allclose(column(table, name), expected, rtol=0.02)  # 8 % apart
 
 
 def test_the_fair_crps_is_the_same_at_any_cost(season_of_six) -> None:
-    tables = {name: scored(season_of_six) for name in ("cheap", "dear")}
-    board = at_equal_cost(tables, {"cheap": cost(1.0), "dear": cost(9.0)}, "globe", reference="dear")
-    assert np.array_equal(values(board, "cheap", "crps"), values(board, "dear", "crps"))
+    costs = {"cheap": cost(1.0), "dear": cost(9.0)}
+    table = at_equal_cost(board(season_of_six, "cheap", "dear"), costs, reference="dear", members=10)
+    assert np.array_equal(column(table, "cheap", "crps"), column(table, "dear", "crps"))
 
 
-def test_what_is_of_other_data_or_without_costs_is_left_out(season_of_six, caplog) -> None:
-    it = season_of_six
-    tables = {"vae_rk4": scored(it), "old": scored(it, "other"), "file": scored(it)}
-    costs = {"vae_rk4": cost(4.0, 4), "old": cost(1.0), "file": pd.DataFrame()}
-    assert set(at_equal_cost(tables, costs, "globe")["experiment"]) == {"vae_rk4"}
-    assert at_equal_cost(tables, costs, "globe", reference="vae").empty
-    assert at_equal_cost({}, {}, "globe").empty
-    assert not caplog.records  # the leaderboard has told of them
-
-
-def test_one_member_has_no_mean_of_others(season_of_six) -> None:
-    alone = season_of_six._replace(forecasts=season_of_six.forecasts.isel(member=[0]))
-    tables = {"vae_rk4": scored(season_of_six), "one": scored(alone)}
-    board = at_equal_cost(tables, {"vae_rk4": cost(4.0, 4), "one": cost(1.0)}, "globe")
-    assert (
-        np.isnan(values(board, "one", "rmse_at_cost")).all()
-        and np.isfinite(values(board, "one", "rmse")).all()
-    )
+def test_what_has_no_costs_is_left_out_and_what_blew_up_is_infinite(season_of_six) -> None:
+    scores = board(season_of_six, "a", "file", "lost")
+    scores.loc[scores["experiment"] == "lost", "value"] = np.inf
+    costs = {"a": cost(4.0), "file": pd.DataFrame(), "lost": cost(1.0)}
+    table = at_equal_cost(scores, costs, reference="a", members=6)
+    assert set(table["experiment"]) == {"a", "lost"}
+    assert np.isinf(column(table, "lost")).all()
+    assert at_equal_cost(scores, costs, reference="vae", members=6).empty

@@ -16,6 +16,11 @@ REFERENCE = "optimal_interpolation"
 COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "score", "value", "low", "high"]
 
 
+def ranked(tables: dict[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:
+    """The leaderboard of `reconstruct`, whose reference is optimal interpolation."""
+    return leaderboard(tables, data, scored, roles={"reference": "optimal_interpolation"})
+
+
 @pytest.fixture(scope="module")
 def tables(scene: Callable) -> dict[str, pd.DataFrame]:
     """A reference and an experiment that is better by 0.01 in CRPS on average, with noise of its own."""
@@ -41,11 +46,11 @@ def pick(board: pd.DataFrame, score: str, **where: object) -> pd.Series:
 
 
 def test_columns_and_scores_are_the_promised_ones(tables: dict) -> None:
-    board = leaderboard(tables, DATA, SCORED)
+    board = ranked(tables, DATA, SCORED)
     assert list(board) == COLUMNS
     own = ["rmse", "mae", "bias", "ssim", "crps", "ssr", "coverage50", "coverage90", "consistency"]
     assert set(board[board["experiment"] == REFERENCE]["score"]) == set(own)
-    assert set(board[board["experiment"] == "corrected"]["score"]) == {*own, "crps_minus_oi"}
+    assert set(board[board["experiment"] == "corrected"]["score"]) == {*own, "crps_minus_reference"}
     assert set(board[board["score"] == "consistency"]["cells"]) == {"all"}
     assert set(board["cells"]) == {"unobserved", "all"}
     assert not board.duplicated(COLUMNS[:8]).any()
@@ -54,7 +59,7 @@ def test_columns_and_scores_are_the_promised_ones(tables: dict) -> None:
 
 
 def test_roots_and_ratios_are_of_means_over_times(tables: dict) -> None:
-    board = leaderboard(tables, DATA, SCORED)
+    board = ranked(tables, DATA, SCORED)
     table = tables["first"]
     chosen = table[(table["k"] == 0.1) & (table["cells"] == "unobserved") & (table["variable"] == "all")]
     means = chosen.groupby("statistic")["value"].mean()
@@ -65,7 +70,7 @@ def test_roots_and_ratios_are_of_means_over_times(tables: dict) -> None:
 
 
 def test_a_calibrated_ensemble_scores_as_it_must(tables: dict) -> None:
-    board = leaderboard(tables, DATA, SCORED)
+    board = ranked(tables, DATA, SCORED)
     expected = {
         "rmse": 0.5 * np.sqrt(20 / 19),
         "crps": 0.5 / np.sqrt(np.pi),
@@ -83,8 +88,8 @@ def test_a_calibrated_ensemble_scores_as_it_must(tables: dict) -> None:
 
 def test_the_difference_is_paired_time_by_time(tables: dict) -> None:
     """Its interval is that of the small noise between the two, not that of the weather they share."""
-    board = leaderboard(tables, DATA, SCORED)
-    row = pick(board, "crps_minus_oi", experiment="corrected")
+    board = ranked(tables, DATA, SCORED)
+    row = pick(board, "crps_minus_reference", experiment="corrected")
     both = [pick(board, "crps", experiment=name)["value"] for name in ("corrected", REFERENCE)]
     assert row["value"] == pytest.approx(both[0] - both[1], rel=1e-9)
     assert row["value"] == pytest.approx(-0.01, abs=0.0012)
@@ -94,12 +99,12 @@ def test_the_difference_is_paired_time_by_time(tables: dict) -> None:
 
 
 def test_without_the_reference_there_is_no_difference(tables: dict) -> None:
-    board = leaderboard({"second": tables["second"]}, DATA, SCORED)
+    board = ranked({"second": tables["second"]}, DATA, SCORED)
     assert set(board["experiment"]) == {"corrected"}
-    assert "crps_minus_oi" not in set(board["score"])
+    assert "crps_minus_reference" not in set(board["score"])
     other_seed = tables["first"].assign(seed=1)
-    board = leaderboard({**tables, "first": other_seed}, DATA, SCORED)
-    assert "crps_minus_oi" not in set(board["score"])
+    board = ranked({**tables, "first": other_seed}, DATA, SCORED)
+    assert "crps_minus_reference" not in set(board["score"])
 
 
 @pytest.mark.parametrize(("column", "reason"), [("data", "other data"), ("scored", "other times, cases")])
@@ -108,24 +113,24 @@ def test_stale_rows_are_dropped_and_it_says_so(
 ) -> None:
     stale = {**tables, "second": tables["second"].assign(**{column: "old"})}
     with caplog.at_level(logging.WARNING):
-        board = leaderboard(stale, DATA, SCORED)
+        board = ranked(stale, DATA, SCORED)
     assert set(board["experiment"]) == {REFERENCE}
     (sentence,) = board.attrs["dropped"]
     assert sentence in caplog.text
     assert "corrected" in sentence
     assert reason in sentence
-    pd.testing.assert_frame_equal(board, leaderboard({"first": tables["first"]}, DATA, SCORED))
+    pd.testing.assert_frame_equal(board, ranked({"first": tables["first"]}, DATA, SCORED))
 
 
 def test_rows_of_one_table_may_be_stale(tables: dict) -> None:
     both = pd.concat([tables["second"], tables["second"].assign(scored="old", value=99.0)])
-    board = leaderboard({**tables, "second": both}, DATA, SCORED)
-    pd.testing.assert_frame_equal(board, leaderboard(tables, DATA, SCORED))
+    board = ranked({**tables, "second": both}, DATA, SCORED)
+    pd.testing.assert_frame_equal(board, ranked(tables, DATA, SCORED))
     assert board.attrs["dropped"][0].startswith("Left out of the leaderboard: 4560 rows of corrected")
 
 
 def test_nothing_scored_is_an_empty_table() -> None:
-    board = leaderboard({"first": pd.DataFrame()}, DATA, SCORED)
+    board = ranked({"first": pd.DataFrame()}, DATA, SCORED)
     assert list(board) == COLUMNS
     assert board.empty
 
@@ -136,14 +141,12 @@ def test_tables_read_from_text_give_the_same(tables: dict) -> None:
         for name, table in tables.items()
     }
     read["second"]["k"] = read["second"]["k"] * (1 + 1e-15)  # the last digit of a fraction
-    pd.testing.assert_frame_equal(
-        leaderboard(read, DATA, SCORED), leaderboard(tables, DATA, SCORED), rtol=1e-9
-    )
+    pd.testing.assert_frame_equal(ranked(read, DATA, SCORED), ranked(tables, DATA, SCORED), rtol=1e-9)
 
 
 def test_one_member_has_an_empty_spread_skill_ratio(scene: Callable) -> None:
     table = name_rows(stamp(scene(members=1, times=32).score()[0], 0, DATA, SCORED), "nearest")
-    board = leaderboard({"nearest": table}, DATA, SCORED)
+    board = ranked({"nearest": table}, DATA, SCORED)
     row = pick(board, "ssr", experiment="nearest")
     assert np.isnan([row["value"], row["low"], row["high"]]).all()
     assert np.isfinite(pick(board, "crps", experiment="nearest")["high"])
@@ -151,7 +154,7 @@ def test_one_member_has_an_empty_spread_skill_ratio(scene: Callable) -> None:
 
 def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None:
     table = name_rows(stamp(scene(times=40, hours=6).score()[0], 0, DATA, SCORED), REFERENCE)
-    board = leaderboard({"first": table}, DATA, SCORED)
+    board = ranked({"first": table}, DATA, SCORED)
     assert board["value"].notna().all()
     assert board[["low", "high"]].isna().all(axis=None)
 
@@ -159,7 +162,7 @@ def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None
 def test_a_model_that_blew_up_once_is_not_forgiven(tables: dict) -> None:
     broken = tables["second"].copy()
     broken.loc[broken["time"] == broken["time"].iloc[3], "value"] = np.inf
-    board = leaderboard({**tables, "second": broken}, DATA, SCORED)
+    board = ranked({**tables, "second": broken}, DATA, SCORED)
     assert np.isinf(pick(board, "crps", experiment="corrected")["value"])
     assert np.isinf(pick(board, "rmse", experiment="corrected")["value"])
     assert np.isfinite(pick(board, "crps")["value"])

@@ -11,6 +11,7 @@ from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.statistics_table import name_rows, stamp
 
 DATA, SCORED = "d" * 12, "s" * 12
+ROLES = {"reference": "linear_inverse_model", "climatology": "climatological_ensemble"}
 
 
 def forecast_table(experiment: str, crps: dict[float, list[float]], seed: int = 0) -> pd.DataFrame:
@@ -40,29 +41,31 @@ def forecasts() -> dict[str, pd.DataFrame]:
 
 
 def test_columns_of_forecasts_are_the_promised_ones(forecasts: dict) -> None:
-    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST)
+    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST, roles=ROLES)
     names = "experiment seed data lead_hours region variable score value low high"
     assert list(board) == names.split()
-    assert set(board["score"]) == {"crps", "crps_minus_lim", "skill"}
+    assert set(board["score"]) == {"crps", "crps_minus_reference", "skill"}
 
 
 def test_skill_is_paired_and_the_reference_has_none(forecasts: dict) -> None:
     index = ["score", "experiment", "lead_hours"]
-    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST).set_index(index).sort_index()
+    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST, roles=ROLES).set_index(index).sort_index()
     mine = board.loc[("skill", "mine")]
     np.testing.assert_allclose(mine[["value", "low", "high"]], [[0.5] * 3, [0.1] * 3, [-0.2] * 3], atol=1e-12)
     reference = board.loc[("skill", "climatological_ensemble")]
     np.testing.assert_array_equal(reference[["value", "low", "high"]], 0)
-    assert "linear_inverse_model" not in board.loc["crps_minus_lim"].index
+    assert "linear_inverse_model" not in board.loc["crps_minus_reference"].index
     other = leaderboard(
-        {**forecasts, "mine": forecasts["mine"].assign(seed=1)}, DATA, SCORED, layout=FORECAST
+        {**forecasts, "mine": forecasts["mine"].assign(seed=1)}, DATA, SCORED, layout=FORECAST, roles=ROLES
     )
     assert set(other.query("experiment == 'mine'")["score"]) == {"crps"}
 
 
 def test_a_start_that_one_lacks_is_left_out_of_both(forecasts: dict) -> None:
     cut = forecasts["climatological_ensemble"].query("time > '2001-06'")
-    board = leaderboard({**forecasts, "climatological_ensemble": cut}, DATA, SCORED, layout=FORECAST)
+    board = leaderboard(
+        {**forecasts, "climatological_ensemble": cut}, DATA, SCORED, layout=FORECAST, roles=ROLES
+    )
     skill = board.query("score == 'skill' and experiment == 'mine'")["value"]
     np.testing.assert_allclose(skill, [0.5, 0.1, -0.2], atol=1e-12)
 
@@ -70,7 +73,7 @@ def test_a_start_that_one_lacks_is_left_out_of_both(forecasts: dict) -> None:
 def test_a_model_that_blew_up_has_no_skill_at_all(forecasts: dict) -> None:
     broken = forecasts["mine"].copy()
     broken.loc[(broken["lead_hours"] == 48) & (broken["time"] < "2001-02"), "value"] = np.inf
-    board = leaderboard({**forecasts, "mine": broken}, DATA, SCORED, layout=FORECAST)
+    board = leaderboard({**forecasts, "mine": broken}, DATA, SCORED, layout=FORECAST, roles=ROLES)
     skill = board.query("score == 'skill' and experiment == 'mine'").set_index("lead_hours")["value"]
     assert skill[48.0] == -np.inf
     assert skill[24.0] == pytest.approx(0.5)
@@ -79,7 +82,7 @@ def test_a_model_that_blew_up_has_no_skill_at_all(forecasts: dict) -> None:
 
 
 def test_the_horizon_is_where_skill_crosses_zero(forecasts: dict) -> None:
-    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST)
+    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST, roles=ROLES)
     found = skill_horizon(board)
     assert list(found) == ["experiment", "seed", "region", "variable", "lead_hours"]
     horizon = found.set_index("experiment")["lead_hours"]
@@ -89,3 +92,9 @@ def test_the_horizon_is_where_skill_crosses_zero(forecasts: dict) -> None:
     assert (
         skill_horizon(board.query("lead_hours < 70")).set_index("experiment")["lead_hours"]["mine"] == np.inf
     )
+
+
+def test_comparisons_are_with_whatever_experiment_has_the_role(forecasts: dict) -> None:
+    board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST, roles={"reference": "mine"})
+    assert set(board.query("score == 'crps_minus_reference'")["experiment"]) == {*forecasts} - {"mine"}
+    assert "skill" not in set(board["score"])  # nothing has the role of the climatology

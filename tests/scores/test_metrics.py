@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 
 from fieldcast.figures.curves import unit_of
-from fieldcast.report.board import Board
+from fieldcast.report import Reconstruct, Sample
 from fieldcast.report.guide import guide
-from fieldcast.report.sample_results import SampleBoard
-from fieldcast.report.sample_tables import wide_table as wide_sample_table
-from fieldcast.report.scores import wide_table
+from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.metrics import METRICS, Legend, Metric, skill, unbiased_spread_skill_ratio, unchanged
@@ -66,7 +64,8 @@ def test_a_new_record_stands_in_leaderboard_summary_report_and_guide(
     values = board.set_index(["score", "variable", "cells", "k"])["value"]
     np.testing.assert_allclose(values["mse"], values["rmse"] ** 2)
     assert "MSE (lower is better)" in reconstruct_summary(board)
-    assert ">mse<" in wide_table(Board(board))
+    page = Reconstruct(leaderboard=board)
+    assert "mse" in all_scores_table(page, page.board, METRICS).head
     assert ("MSE", "the mean squared error. Lower is better.") in guide(["reconstruct"])
     assert unit_of("mse", "K") == "(K)^2"
 
@@ -79,7 +78,8 @@ def test_a_new_record_of_samples_stands_in_summary_report_and_guide(monkeypatch:
     lines = sample_summary(board).splitlines()
     assert lines[1] == "higher is better: AUC"
     assert [line.split() for line in lines[-2:]] == [["AUC"], ["mine", "0.75"]]
-    assert ">auc<" in wide_sample_table(SampleBoard(board))
+    page = Sample(leaderboard=board)
+    assert all_scores_table(page, page.board, SAMPLE_METRICS).head == ["experiment", "auc"]
     assert ("AUC", "the area. Higher is better.") in guide(["sample"])
 
 

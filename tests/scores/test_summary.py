@@ -23,8 +23,8 @@ def test_the_table_reads_as_written() -> None:
             row("oi", 0.05, "rmse", 0.5, 0.4, 0.6),
             row("oi", 0.05, "ssr", 0.9, 0.8, 1.0),
             row("nearest", 0.05, "ssr", float("nan"), 0.8, 1.0),
-            row("nearest", 0.05, "crps_minus_oi", 0.35, 0.3, 0.4),
-            row("nearest", 0.2, "crps_minus_oi", 0.375, -0.1, 0.4),
+            row("nearest", 0.05, "crps_minus_reference", 0.35, 0.3, 0.4),
+            row("nearest", 0.2, "crps_minus_reference", 0.375, -0.1, 0.4),
             # none of these is shown
             row("oi", 0.1, "crps", 9.0, 9.0, 9.0, pattern="swaths"),
             row("oi", 0.1, "crps", 9.0, 9.0, 9.0, cells="all"),
@@ -48,7 +48,7 @@ def test_the_table_reads_as_written() -> None:
         "k              5 %     20 %",
         "oi          0.900",
         "",
-        "CRPS minus that of optimal interpolation (95 % interval of the paired difference; * it leaves out 0)",
+        "CRPS minus that of the reference (95 % interval of the paired difference; * it leaves out 0)",
         "k                               5 %                      20 %",
         "nearest    +0.350 (+0.300, +0.400)*  +0.375 (-0.100, +0.400)",
     ]
@@ -75,7 +75,7 @@ def test_forecasts_are_shown_by_lead() -> None:
             forecast_row("mine", 1, "ssr", 0.9, 0.8, 1.0),
             forecast_row("mine", 3, "rmse", 12345678.0, 0.1, 0.2),
             forecast_row("mine", 1, "energy", 0.5, 0.4, 0.6),
-            forecast_row("mine", 1, "crps_minus_lim", -0.25, -0.3, -0.125),
+            forecast_row("mine", 1, "crps_minus_reference", -0.25, -0.3, -0.125),
             # none of these is shown
             forecast_row("mine", 4, "crps", 9.0, 9.0, 9.0),
             forecast_row("mine", 1, "crps", 9.0, 9.0, 9.0, region="tropics"),
@@ -103,7 +103,7 @@ def test_forecasts_are_shown_by_lead() -> None:
         "lead               1 d      3 d",
         "mine            0.500",
         "",
-        "CRPS minus that of the linear inverse model (95 % interval of the paired difference; * it leaves out 0)",
+        "CRPS minus that of the reference (95 % interval of the paired difference; * it leaves out 0)",
         "lead                                1 d                       3 d",
         "mine           -0.250 (-0.300, -0.125)*",
     ]
@@ -136,15 +136,15 @@ def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
             row("optimal_interpolation", 0.01, "crps", 0.5, 0.4, 0.6),
             row("corrected_interpolation", 0.01, "crps", 0.5, 0.4, 0.6),
             *(
-                row("corrected_interpolation", k, "crps_minus_oi", -k, -k - 0.004, -k + 0.003)
+                row("corrected_interpolation", k, "crps_minus_reference", -k, -k - 0.004, -k + 0.003)
                 for k in (0.01, 0.02, 0.05, 0.1, 0.2)
             ),
-            row("corrected_interpolation", 0.5, "crps_minus_oi", 0.0001, -0.0002, 0.0004),
+            row("corrected_interpolation", 0.5, "crps_minus_reference", 0.0001, -0.0002, 0.0004),
         ]
     )
     lines = reconstruct_summary(board).splitlines()
     assert lines[7:] == [
-        "CRPS minus that of optimal interpolation (95 % interval of the paired difference; * it leaves out 0)",
+        "CRPS minus that of the reference (95 % interval of the paired difference; * it leaves out 0)",
         "k                                               1 %                       2 %                       5 %",
         "corrected_interpolation    -0.010 (-0.014, -0.007)*  -0.020 (-0.024, -0.017)*  -0.050 (-0.054, -0.047)*",
         "k                                              10 %                      20 %                      50 %",
@@ -153,7 +153,7 @@ def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
     assert max(len(line) for line in lines) <= 110
     few = board.assign(low=float("nan"), high=float("nan"))  # times too few for an interval
     assert reconstruct_summary(few).splitlines()[7:] == [
-        "CRPS minus that of optimal interpolation",
+        "CRPS minus that of the reference",
         "k                              1 %      2 %      5 %     10 %     20 %     50 %",
         "corrected_interpolation    -0.010   -0.020   -0.050   -0.100   -0.200   +0.000",
     ]
@@ -236,7 +236,7 @@ def test_over_seeds_a_value_has_its_deviation() -> None:
             over(3, 0.1, 0.0, experiment="mine", k=0.2, score="crps", **where),
             over(2, 0.25, 0.01, experiment="new", k=0.1, score="crps", **where),
             over(1, 0.24, nan, experiment="new", k=0.2, score="crps", **where),
-            over(3, -0.1, 0.25, experiment="mine", k=0.2, score="crps_minus_oi", **where),
+            over(3, -0.1, 0.25, experiment="mine", k=0.2, score="crps_minus_reference", **where),
             over(0, nan, nan, experiment="mine", k=0.1, score="rmse", **where),
         ]
     )
@@ -248,7 +248,7 @@ def test_over_seeds_a_value_has_its_deviation() -> None:
         "mine    0.132 ± 0.003   0.100 ± 0.000",
         "new     0.250 ± 0.010           0.240",
         "",
-        "CRPS minus that of optimal interpolation",
+        "CRPS minus that of the reference",
         "k                  10 %             20 %",
         "mine                     -0.100 ± 0.250",
     ]

@@ -25,7 +25,9 @@ class Against(NamedTuple):
     column: str
     label: str
     ticks: Callable[[Axes, Sequence[float]], None]
-    ground: Callable[[Axes, pd.DataFrame, str], None] | None = None  # drawn below the lines of a score
+    ground: Callable[[Axes, pd.DataFrame, str, Mapping[str, Look]], None] | None = (
+        None  # drawn below the lines
+    )
 
 
 def fraction_ticks(axes: Axes, levels: Sequence[float]) -> None:
@@ -125,7 +127,7 @@ def draw_score(
         axes.plot(own.index, own["value"], label=plain(experiment), zorder=3, **look.line)
         axes.fill_between(own.index, own["low"], own["high"], color=look.colour, alpha=0.18, linewidth=0)
     if against.ground:
-        against.ground(axes, rows, score)
+        against.ground(axes, rows, score, looks)
     levels = sorted(rows[against.column].unique())
     if levels:
         against.ticks(axes, levels)

@@ -14,9 +14,7 @@ from fieldcast.figures.curves import Against, score_panels, variable_panels
 from fieldcast.figures.style import Look
 from fieldcast.scores.metrics import METRICS
 
-FREE = ("persistence", "climatology", "climatological_ensemble")  # cost nothing: worse is of no use
-PERFECT = "perfect_model"  # the simulator itself: nobody can be better
-NO_USE, NOBODY = "#c08a80", "#7fb89a"
+WORSE_THAN_FREE, UNREACHABLE = "#c08a80", "#7fb89a"
 ROOM = 1.35  # of a panel: how far above the worst free forecast it reaches, however bad a model is
 
 
@@ -59,9 +57,10 @@ def day_ticks(axes: Axes, levels: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(MultipleLocator(step))
 
 
-def bounds(axes: Axes, rows: pd.DataFrame, score: str) -> None:
+def bounds(axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look]) -> None:
     """Shade what is of no use and what nobody can reach; a model far beyond the free ones leaves the panel."""
-    free = rows[rows["experiment"].isin(FREE)]
+    free = rows[rows["experiment"].isin([name for name, look in looks.items() if look.free])]
+    bounding = [name for name, look in looks.items() if look.family == "bound"]
     if score == "skill":
         axes.axhline(0.0, color="black", linewidth=0.8, zorder=1)
         axes.set_ylim(max(-0.6, axes.get_ylim()[0]), min(1.0, axes.get_ylim()[1]))
@@ -78,13 +77,19 @@ def bounds(axes: Axes, rows: pd.DataFrame, score: str) -> None:
         axes.set_ylim(low, high)
         shade = {"linewidth": 0, "zorder": 0}
         axes.fill_between(
-            line.index, line, low if up else high, color=NO_USE, alpha=0.22, label="worse than free", **shade
+            line.index,
+            line,
+            low if up else high,
+            color=WORSE_THAN_FREE,
+            alpha=0.22,
+            label="worse than free",
+            **shade,
         )
-        perfect = rows[rows["experiment"] == PERFECT].groupby("days")["value"].mean()
+        perfect = rows[rows["experiment"].isin(bounding)].groupby("days")["value"].mean()
         if len(perfect):
             beyond = np.full(len(perfect), high if up else low)
             axes.fill_between(
-                perfect.index, perfect, beyond, color=NOBODY, alpha=0.45, label="out of reach", **shade
+                perfect.index, perfect, beyond, color=UNREACHABLE, alpha=0.45, label="out of reach", **shade
             )
 
 

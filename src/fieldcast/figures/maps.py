@@ -1,4 +1,4 @@
-"""Truth, observations and reconstructions side by side."""
+"""Truth, observations and reconstructions side by side; the masks of observations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.sheet import UNSEEN, Map, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL, percent, plain, wrapped
+from fieldcast.scores.examples.reconstruction import example_cases
 from fieldcast.scores.statistics_table import iso_times
 
 FIELD, ERROR, SPREAD = "viridis", "RdBu_r", "magma_r"
@@ -102,3 +103,25 @@ def common_scales(truth: Map, fields: Mapping[str, Mapping[str, Map]]) -> dict[s
     if np.isfinite(spreads).any():
         scales["spread"] = shades(SPREAD, 0.0, float(np.nanquantile(spreads, 0.98)) or 1.0)
     return scales
+
+
+def mask_pictures(observations: xr.Dataset, columns: int = 5) -> Figure:
+    """The first stored mask of each pattern at its fraction nearest 10 %, then `random` at each other
+    fraction.
+
+    Dark cells were observed; titles give the nominal fraction and the number of cells in this mask.
+    """
+    patterns = observations["pattern"].to_numpy().astype(str)
+    k = observations["k"].to_numpy().astype(float)
+    cases = example_cases(patterns, k, (0.1,))
+    cases += [case for case in np.flatnonzero(patterns == "random").tolist() if case not in cases]
+    columns = min(columns, len(cases))
+    grid = observations["latitude"].to_numpy(), observations["longitude"].to_numpy()
+    sheet = Sheet(*grid, columns, -(-len(cases) // columns), top=0.16, between=0.18)
+    name = next(iter(observations.data_vars))
+    for number, case in enumerate(cases):
+        row, column = divmod(number, columns)
+        seen = np.isfinite(observations[name].isel(case=case, time=0).to_numpy())
+        sheet.draw((column, row), np.where(seen, 1.0, np.nan), shades("Greys", 0.0, 1.15), missing="#f2f4f6")
+        sheet.title((column, row), plain(f"{patterns[case]}, {percent(k[case])} ({seen.sum()} cells)"))
+    return sheet.figure

@@ -1,14 +1,20 @@
-"""Samples of each model beside real data."""
+"""Pictures of samples: beside real data and the nearest training states, reconstructions, decoded grids, diffusion."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-from fieldcast.figures.pictures import Gallery, Stack, across, of_kind, reference
+from fieldcast.figures.curves import DECADE
+from fieldcast.figures.pictures import Gallery, Stack, across, kinds_of, of_kind, reference
+from fieldcast.figures.style import INK, SMALL, Look, calm, chosen, key, new_figure
 
 GAP = 0.35  # between groups, in rows
 
@@ -49,7 +55,156 @@ def by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str) -> li
     return [names for _, names in found]
 
 
-def in_parts(names: Sequence[str], most: int) -> list[list[str]]:
-    """Names in parts of at most so many, of nearly equal length."""
-    count = -(-len(names) // most)
-    return [part.tolist() for part in np.array_split(np.array(names, dtype=object), count)] if count else []
+ROOM = 0.3  # between experiments, in rows
+
+
+def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
+    """Test data; of each experiment their reconstructions, column by column, and as many samples.
+
+    Experiments that see the data differently each stand below what they see.
+    """
+    groups = by_truth(examples, variable, "truth")
+    first = examples[groups[0][0]]
+    columns = len(of_kind(first, variable, "truth"))
+    rows = sum(1 + len(group) * (2 + ROOM) + ROOM for group in groups) - ROOM
+    heading = "test data, reconstructions, samples"
+    gallery = Gallery(first, variable, reference(first, variable), columns, rows, heading=heading)
+    row = 0.0
+    for group in groups:
+        gallery.line(row, "test data", of_kind(examples[group[0]], variable, "truth"))
+        row += 1 + ROOM
+        for experiment in group:
+            stored = examples[experiment]
+            gallery.line(row, experiment, of_kind(stored, variable, "reconstruction"), "reconstruction")
+            gallery.line(row + 1, "samples", of_kind(stored, variable, "sample")[:columns])
+            row += 2 + ROOM
+    return gallery.figure
+
+
+BORDER = 0.02  # between pictures: their neighbours are what they are to be compared with
+
+
+def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Figure:
+    """The decoder's means of codes on a square grid, row by row: one component rises from column to column, another
+    falls from row to row."""
+    decoded = of_kind(pictures, variable, "grid")
+    side = math.isqrt(len(decoded))
+    components = pictures.attrs.get("grid_components", (0, 1))  # older data are of the first two
+    ways = (f"z_{one} {way}" for one, way in zip(components, ("to the right", "upwards"), strict=False))
+    heading = ", ".join([experiment, *ways])
+    truth = reference(pictures, variable)
+    gallery = Gallery(pictures, variable, truth, side, side, heading=heading, names=0.1, between=BORDER)
+    for place, values in enumerate(decoded[: side**2]):
+        row, column = divmod(place, side)
+        gallery.draw((column, row), values)
+    return gallery.figure
+
+
+def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figure:
+    """A row a draw, t falling to 0 from left to right; colours of real states, so early noise leaves them."""
+    found = examples.isel(picture=np.flatnonzero(kinds_of(examples) == "snapshot"))
+    times = sorted(set(found["chain_time"].to_numpy().tolist()), reverse=True)
+    draws = sorted(set(found["number"].to_numpy().tolist()))
+    gallery = Gallery(
+        found,
+        variable,
+        reference(examples, variable),
+        len(times),
+        len(draws),
+        heading=experiment,
+        names=0.7,
+        titles=True,
+    )
+    for column, t in enumerate(times):
+        gallery.sheet.title((column, 0), f"t = {t:g}")
+    for row, number in enumerate(draws):
+        gallery.sheet.row(row, f"draw {row + 1}")
+        for column, t in enumerate(times):
+            here = (found["number"].to_numpy() == number) & (found["chain_time"].to_numpy() == t)
+            if here.any():
+                gallery.draw((column, row), found[variable].to_numpy()[here][0].astype(float))
+    return gallery.figure
+
+
+BINS = 24
+TINY = 1e-6  # a distance: nearer is a copy
+
+
+def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
+    """Of each experiment a few samples, and below each the training state nearest to it, over all variables."""
+    first = next(iter(examples.values()))
+    near = {name: of_kind(found, variable, "nearest") for name, found in examples.items()}
+    columns = max(len(found) for found in near.values())
+    rows = len(near) * 2.3 - 0.3
+    heading = "samples, and the training state nearest to each"
+    gallery = Gallery(first, variable, reference(first, variable), columns, rows, heading=heading)
+    for place, (name, found) in enumerate(near.items()):
+        drawn = of_kind(examples[name], variable, "sample")[: len(found)]
+        gallery.line(2.3 * place, name, drawn)
+        gallery.line(2.3 * place + 1, "nearest in training", found)
+    return gallery.figure
+
+
+def nearest_distances(
+    diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Look] | None = None
+) -> Figure:
+    """A panel an experiment: distances to the nearest training state, of samples (filled) and of test data (line).
+
+    Root-mean-square over cells, of fields standardised; bars are shares. Samples that lie left of all test data
+    are copies. The axis is logarithmic where distances differ much.
+    """
+    appearance = chosen(diagnostics, looks)
+    columns = min(4, max(2, len(diagnostics)))
+    lines = -(-max(1, len(diagnostics)) // columns)
+    figure = new_figure(0.6 + 1.6 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True)
+    shown = {name: distances(found) for name, found in diagnostics.items()}
+    every = np.concatenate([values for both in shown.values() for values in both])
+    wide = bool(every.size and every.max() > DECADE * np.quantile(every, 0.01))
+    for axes in panels.ravel()[len(diagnostics) :]:
+        axes.set_visible(False)
+    for axes, name in zip(panels.ravel(), shown, strict=False):
+        draw_distances(axes, shown[name], wide, appearance[name].colour)
+        calm(axes, name)
+        axes.set_yticks([])
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel(
+        "distance to the nearest training state, root-mean-square over cells", fontsize=SMALL, color=INK
+    )
+    key(figure, panels[0, 0])
+    return figure
+
+
+def distances(diagnostics: xr.Dataset) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " datum"]]:
+    """Of samples and of test data, those that are finite; an exact copy is at a distance that has a logarithm."""
+    both = (diagnostics[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test"))
+    drawn, test = (np.maximum(values[np.isfinite(values)], TINY) for values in both)
+    return drawn, test
+
+
+def draw_distances(axes: Axes, both: tuple[np.ndarray, np.ndarray], wide: bool, colour: str) -> None:
+    """Shares of both in common bins, which are even on the axis."""
+    drawn, test = both
+    values = np.concatenate(both)
+    if not len(values):
+        return
+    borders = (
+        np.exp(np.histogram_bin_edges(np.log(values), BINS)) if wide else np.histogram_bin_edges(values, BINS)
+    )
+    if wide:  # rounding must not leave the ends outside
+        borders[[0, -1]] = values.min(), values.max()
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    if len(drawn):  # none where a model blew up
+        axes.hist(
+            drawn,
+            borders,
+            weights=np.full(len(drawn), 1 / len(drawn)),
+            color=colour,
+            alpha=0.55,
+            label="samples",
+        )
+    if len(test):
+        shares = np.full(len(test), 1 / len(test))
+        axes.hist(test, borders, weights=shares, histtype="step", color=INK, linewidth=1.2, label="test data")

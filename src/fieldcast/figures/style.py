@@ -1,16 +1,21 @@
 """How figures look: one look an experiment, the same in every figure.
 
-Baselines are grey or black, dashed; learned models coloured and solid. The colours are those of Okabe and Ito
-(2008), which readers with any of the common colour blindnesses tell apart, and markers differ as well.
+Classical methods are grey or black and dashed, learned models coloured and solid, bounds slate. The first colours are
+those of Okabe and Ito (2008), which readers with any of the common colour blindnesses tell apart; markers differ too.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from fieldcast.experiments import About
+from fieldcast.experiments import place as position
 
 WIDTH = 11.0  # inches: the width of a report's column
 SMALL, NORMAL = 8.0, 9.0  # points
@@ -18,20 +23,37 @@ INK, FAINT = "#30353a", "#d8dce0"
 
 Dash = str | tuple[int, tuple[float | int, ...]]
 
+LEARNED = (
+    *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#C2408F", "#7A3E9D", "#A00044"),
+    *("#B5A300", "#1B3A93", "#00A3A3", "#6F8CFF", "#5C7A00", "#FF6F61", "#B36AE2"),
+)
+GREYS: tuple[tuple[str, Dash], ...] = (
+    ("#a8a8a8", (0, (1, 1.5))),
+    ("#8a8a8a", (0, (6, 2))),
+    ("#7c7c7c", (0, (4, 1.5, 1, 1.5))),
+    ("#9c9c9c", (0, (1, 1))),
+    ("#6a6a6a", (0, (3, 1.5))),
+    ("#8f8577", (0, (5, 1, 1, 1, 1, 1))),
+)
+MARKERS = "os^vDPX*<>hpd8H"
+THIN_MARKERS = ("", "+", "1", "x", "s", "^")
+REFERENCE, BOUND = ("#000000", (0, (5, 1.5))), ("#4f5f6e", (0, (2, 1)))
+
 
 @dataclass(frozen=True)
 class Look:
-    """Of one experiment."""
+    """Colour, dash and marker of an experiment, and what figures must know of it: its family and its role."""
 
     colour: str
     dash: Dash = "-"
     marker: str = "o"
-    learned: bool = True
+    family: str = "learned"
+    role: str | None = None
 
     @property
     def line(self) -> dict[str, object]:
         """Keywords of `Axes.plot`."""
-        width = 1.8 if self.learned else 1.4
+        width = 1.8 if self.family == "learned" else 1.4
         return {
             "color": self.colour,
             "linestyle": self.dash,
@@ -40,86 +62,48 @@ class Look:
             "linewidth": width,
         }
 
-
-def _baseline(colour: str, dash: Dash, marker: str) -> Look:
-    return Look(colour, dash, marker, learned=False)
-
-
-CLIMATOLOGY = {"climatology": _baseline("#a8a8a8", (0, (1, 1.5)), "")}
-RECONSTRUCT: dict[str, Look] = {
-    **CLIMATOLOGY,
-    "nearest": _baseline("#9c9c9c", (0, (1, 1)), "x"),
-    "linear": _baseline("#8a8a8a", (0, (6, 2)), "+"),
-    "thin_plate": _baseline("#7c7c7c", (0, (4, 1.5, 1, 1.5)), "1"),
-    "kriging": _baseline("#6a6a6a", (0, (3, 1.5)), "s"),
-    "gappy_pca": _baseline("#8f8577", (0, (5, 1, 1, 1, 1, 1)), "^"),
-    "optimal_interpolation": _baseline("#000000", (0, (5, 1.5)), "o"),
-    "denoising_vae": Look("#0072B2", marker="o"),
-    "denoising_vae_unconditioned": Look("#56B4E9", marker="s"),
-    "denoising_vae_residual": Look("#E69F00", marker="^"),
-    "denoising_vae_residual_rk4": Look("#D55E00", marker="v"),
-    "corrected_interpolation": Look("#009E73", marker="D"),
-}
-FORECAST: dict[str, Look] = {
-    **CLIMATOLOGY,
-    "climatological_ensemble": _baseline("#8a8a8a", (0, (6, 2)), "+"),
-    "persistence": _baseline("#7c7c7c", (0, (4, 1.5, 1, 1.5)), "1"),
-    "damped_persistence": _baseline("#9c9c9c", (0, (1, 1)), "x"),
-    "analogue": _baseline("#8f8577", (0, (5, 1, 1, 1, 1, 1)), "^"),
-    "linear_inverse_model": _baseline("#000000", (0, (5, 1.5)), "o"),
-    "perfect_model": _baseline("#4f5f6e", (0, (2, 1)), "*"),
-    "crps_ensemble": Look("#009E73", marker="D"),
-    "vae": Look("#0072B2", marker="o"),
-    "vae_rk4": Look("#D55E00", marker="v"),
-    "vae_rk4_trained": Look("#E69F00", marker="^"),
-    "vae_direct": Look("#56B4E9", marker="s"),
-    "vae_mean": Look("#C2408F", marker="P"),
-    "decoder_l1": Look("#7A3E9D", marker="X"),
-    "decoder_l2": Look("#A00044", marker="<"),
-    "decoder_l5": Look("#B5A300", marker=">"),
-}
-SAMPLE: dict[str, Look] = {
-    "probabilistic_pca": _baseline("#000000", (0, (5, 1.5)), "o"),
-    "vae": FORECAST["vae"],
-    "vae_mixture": Look("#56B4E9", marker="s"),
-    "vae_vamp": Look("#1B3A93", marker="^"),
-    "vae_flow": Look("#00A3A3", marker="D"),
-    "vae_kl0": Look("#6F8CFF", marker="v"),
-    "vae_kl30": Look("#5C7A00", marker="P"),
-    "autoencoder": Look("#E69F00", marker="o"),
-    "autodecoder": Look("#D55E00", marker="s"),
-    "variational_autodecoder": Look("#A00044", marker="^"),
-    "variational_autodecoder_uniform": Look("#C2408F", marker="v"),
-    "variational_autodecoder_laplace": Look("#FF6F61", marker="D"),
-    "flow": Look("#009E73", marker="P"),
-    "ddpm": Look("#7A3E9D", marker="X"),
-    "ddim": Look("#B36AE2", marker="*"),
-}
-KNOWN = RECONSTRUCT | FORECAST | SAMPLE
-SPARE = ("#CC79A7", "#7A3E9D", "#8C564B", "#B5A300", "#1A7F8E", "#A00044")
-MARKERS = "PX*<>h"
+    @property
+    def free(self) -> bool:
+        """Whether the experiment costs nothing: a worse one is of no use."""
+        return self.role in ("baseline", "climatology")
 
 
-def looks(experiments: Iterable[str]) -> dict[str, Look]:
-    """The look of each; those this page does not know take spare colours in alphabetical order.
+def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
+    """The look of each experiment, by its family and its place in that family.
 
-    Call it once with all experiments of a report, or a newcomer changes colour from figure to figure.
+    Give all experiments of a task, whether or not they have run: then no look changes with what has. An experiment
+    without an `order` is the last of its family, so that a new one changes no other.
     """
-    names = list(experiments)
+    count: Counter[str] = Counter()
     found = {}
-    taken = {KNOWN[name].colour for name in names if name in KNOWN}
-    spare = [colour for colour in SPARE if colour not in taken]
-    for place, name in enumerate(sorted(set(names) - set(KNOWN))):
-        turn, colour = divmod(place, len(spare))
+    for name, about in sorted(abouts.items(), key=lambda item: position(*item)):
+        family = about.family or "learned"
+        found[name] = look(family, about.role, count[family])
+        count[family] += 1
+    return {name: found[name] for name in abouts}
+
+
+def look(family: str, role: str | None, number: int) -> Look:
+    """The look of the experiment that comes at this place of its family, from 0; the reference is black."""
+    if family == "learned":
+        turn, colour = divmod(number, len(LEARNED))
         dash: Dash = "-" if not turn else (0, (8, 1 + turn))
-        found[name] = Look(spare[colour], dash, MARKERS[place % len(MARKERS)])
-    return {name: KNOWN.get(name) or found[name] for name in names}
+        return Look(LEARNED[colour], dash, MARKERS[number % len(MARKERS)], family, role)
+    if role == "reference":
+        return Look(*REFERENCE, "o", family, role)
+    if family == "bound":
+        return Look(BOUND[0], (0, (2 + number, 1)), "*", family, role)
+    turn, place = divmod(number, len(GREYS))
+    grey, dash = GREYS[place]
+    dash = dash if not turn else (0, (2 + turn, 1, 2 + place, 1 + turn))
+    return Look(grey, dash, THIN_MARKERS[number % len(THIN_MARKERS)], family, role)
 
 
 def chosen(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:
-    """The looks that were given, in their order, of these experiments; without any, those of `looks`."""
+    """The given looks of these experiments, in the order of the looks; without any, looks of learned experiments."""
     names = list(experiments)
-    return looks(names) if given is None else {name: look for name, look in given.items() if name in names}
+    given = looks({name: About(label=name) for name in names}) if given is None else given
+    return {name: look for name, look in given.items() if name in names}
 
 
 def plain(text: object) -> str:
@@ -128,14 +112,13 @@ def plain(text: object) -> str:
 
 
 def wrapped(name: str, width: int = 14) -> str:
-    """A name broken after underscores into lines of about `width` letters."""
+    """A name broken after spaces and underscores into lines of about `width` letters."""
     lines = [""]
-    words = name.split("_")
-    for piece in [*(f"{word}_" for word in words[:-1]), words[-1]]:
-        if lines[-1] and len(lines[-1] + piece) > width:
+    for piece in re.findall(r"[^ _]*[ _]?", name):
+        if lines[-1] and len((lines[-1] + piece).rstrip()) > width:
             lines.append("")
         lines[-1] += piece
-    return plain("\n".join(lines))
+    return plain("\n".join(line.rstrip(" ") for line in lines))
 
 
 def percent(k: float) -> str:
@@ -165,11 +148,11 @@ def calm(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
 
 def key(figure: Figure, *panels: Axes, **options: object) -> None:
     """The legend of everything in the panels, to the right of the whole figure."""
-    found: dict[str, object] = {}
+    entries: dict[str, object] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    if found:
-        labels, handles = list(found), list(found.values())
+            entries.setdefault(label, handle)
+    if entries:
+        labels, handles = list(entries), list(entries.values())
         outside = {"loc": "outside right upper", "fontsize": SMALL, "frameon": False, "handlelength": 3.2}
         figure.legend(handles, labels, **(outside | options))

@@ -31,16 +31,13 @@ def keyword(experiment: str, part: str) -> str:
 
 
 def by_part(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """{part: {experiment: value}} of arguments named by `keyword`, without what is empty.
-
-    The key "experiments" lists all names, whether or not an experiment has results.
-    """
+    """{part: {experiment: value}} of arguments named by `keyword`, without what is empty."""
     results: dict[str, Any] = defaultdict(dict)
     for name, value in keywords.items():
         experiment, _, part = name.rpartition("__")
         if value is not None and len(value):
             results[part][experiment] = value
-    return {**results, "experiments": sorted({name.rpartition("__")[0] for name in keywords})}
+    return dict(results)
 
 
 def trained(address: str) -> dict[str, str]:

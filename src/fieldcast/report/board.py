@@ -1,4 +1,4 @@
-"""The scores of a leaderboard by experiment and case."""
+"""The scores of a leaderboard by experiment and case, whatever the task calls a case."""
 
 from __future__ import annotations
 
@@ -6,34 +6,62 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from fieldcast.figures.style import percent
 
 
-class Case(NamedTuple):
-    """What was observed."""
+class Observed(NamedTuple):
+    """A case of `reconstruct`: how the observed cells lie, and which fraction of all cells they are."""
 
     pattern: str
     k: float
 
     def __str__(self) -> str:
-        """Of a column of a table; the pattern is named unless it is random."""
+        """Heading of a column: the pattern is named unless it is random."""
         return percent(self.k) if self.pattern == "random" else f"{self.pattern}, {percent(self.k)}"
+
+    @staticmethod
+    def enumerated(cases: Sequence[Observed]) -> str:
+        """ "5, 10, 20 %", with the patterns unless all are random."""
+        if any(case.pattern != "random" for case in cases):
+            return ", ".join(f"{case.pattern} {percent(case.k)}" for case in cases)
+        return ", ".join(f"{100 * case.k:.4g}" for case in cases) + " %"
+
+
+class Lead(NamedTuple):
+    """A case of `forecast`: the lead time."""
+
+    hours: float
+
+    def __str__(self) -> str:
+        """Days, or hours below one day."""
+        return f"{self.hours / 24:.4g}\u00a0d" if self.hours >= 24 else f"{self.hours:.4g}\u00a0h"
+
+    @staticmethod
+    def enumerated(cases: Sequence[Lead]) -> str:
+        """ "1, 2, 3 d"."""
+        if all(case.hours >= 24 for case in cases):
+            return ", ".join(f"{case.hours / 24:.4g}" for case in cases) + "\u00a0d"
+        return ", ".join(map(str, cases))
+
+
+class Sampled(NamedTuple):
+    """The one case of `sample`: all samples of an experiment."""
 
 
 class Score(NamedTuple):
     """A value and its 95 % interval, which may be NaN."""
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
 
     @property
     def verdict(self) -> str:
-        """Of a paired difference of which less is better."""
+        """What the interval of a paired difference says, if lower is better."""
         if math.isnan(self.low) or math.isnan(self.high):
             return "no interval"
         return "better" if self.high < 0 else "worse" if self.low > 0 else "not separated"
@@ -41,65 +69,74 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Board:
-    """The scores of one variable (or "all") on one kind of cells; of several seeds the mean."""
+    """Rows of a leaderboard by experiment, case and score; several seeds are averaged.
 
-    leaderboard: pd.DataFrame
-    cells: str = "unobserved"
-    variable: str = "all"
+    Parameters
+    ----------
+    table
+        Rows of one variable (or "all"), of one kind of cells or one region.
+    case
+        `Observed`, `Lead` or `Sampled`.
+    by
+        Columns that make a case, in the order of its fields.
+    ranking
+        The score that experiments are ordered by, the lowest first.
+    """
 
-    by: ClassVar[tuple[str, ...]] = ("pattern", "k")  # what a case is
-    difference: ClassVar[str] = "crps_minus_oi"
-    case: ClassVar[type] = Case
+    table: pd.DataFrame
+    case: type
+    by: tuple[str, ...] = ()
+    ranking: str = "crps"
 
-    @property
-    def chosen(self) -> pd.DataFrame:
-        """Rows of the leaderboard."""
-        board = self.leaderboard
-        return board[(board["cells"] == self.cells) & (board["variable"] == self.variable)]
-
-    @cached_property
-    def rows(self) -> pd.DataFrame:
-        """experiment, what a case is, score, value, low, high."""
-        by = ["experiment", *self.by, "score"]
-        return self.chosen.groupby(by, as_index=False, sort=False)[["value", "low", "high"]].mean()
+    def __bool__(self) -> bool:
+        """Whether anything has been scored."""
+        return len(self.table) > 0
 
     @cached_property
     def scores(self) -> Mapping[tuple[str, Any, str], Score]:
-        """By experiment, case and name of the score; a score that is NaN is not there."""
-        cases = zip(*(self.rows[name].tolist() for name in self.by), strict=True)
-        columns = ("experiment", "score", "value", "low", "high")
-        listed = zip(*(self.rows[name].tolist() for name in columns), strict=True)
+        """By experiment, case and name of the score; without scores that are NaN."""
+        if not self:
+            return {}
+        keys = ["experiment", *self.by, "score"]
+        means = self.table.groupby(keys, sort=False)[["value", "low", "high"]].mean()
         return {
-            (experiment, self.case(*case), score): Score(value, low, high)
-            for case, (experiment, score, value, low, high) in zip(cases, listed, strict=True)
-            if not math.isnan(value)
+            (experiment, self.case(*case), score): Score(*numbers)
+            for (experiment, *case, score), numbers in zip(
+                means.index, means.to_numpy().tolist(), strict=True
+            )
+            if not math.isnan(numbers[0])
         }
 
     @cached_property
+    def cases(self) -> list[Any]:
+        """All cases in order."""
+        return sorted({case for _, case, _ in self.scores})
+
+    @cached_property
     def order(self) -> list[str]:
-        """Experiments by their mean CRPS over the cases that all have; those without any come last."""
-        crps = self.rows[self.rows["score"] == "crps"]
-        wide = crps.pivot_table(index="experiment", columns=list(self.by), values="value")
-        shared = wide.dropna(axis="columns")
-        ranked = (shared if shared.shape[1] else wide).mean(axis=1).sort_values(kind="stable")
+        """Experiments by the mean of the ranking score over the cases that all share; those without it come last."""
+        values: dict[str, dict[Any, float]] = {}
+        for (name, case, score), (value, *_) in self.scores.items():
+            if score == self.ranking:
+                values.setdefault(name, {})[case] = value
+        shared = set.intersection(*(set(own) for own in values.values())) if values else set()
+        means = {
+            name: sum(own[case] for case in sorted(shared or own)) / len(shared or own)
+            for name, own in sorted(values.items())
+        }
+        names = dict.fromkeys(self.table["experiment"]) if self else {}
+        return [*sorted(means, key=means.__getitem__), *(name for name in names if name not in means)]
+
+    def value(self, name: str, score: str, case: Any = None, otherwise: float = math.nan) -> float:
+        """A score without its interval."""
+        found = self.scores.get((name, Sampled() if case is None else case, score))
+        return otherwise if found is None else found.value
+
+    def having(self, *scores: str, cases: Sequence[Any] | None = None) -> list[str]:
+        """Experiments with any of these scores in any of these cases (or at all), in order."""
+        within = self.cases if cases is None else cases
         return [
-            *ranked.index,
-            *(name for name in self.rows["experiment"].unique() if name not in ranked.index),
+            name
+            for name in self.order
+            if any((name, case, score) in self.scores for case in within for score in scores)
         ]
-
-    def listed(self, cases: Sequence[Any], of: int = 0) -> str:
-        """Fractions as "5, 10, 20 %", or "every k" where these are all `of` several."""
-        if len(cases) == of and of > 1:
-            return "every k"
-        if len({case.pattern for case in cases}) > 1 or cases[0].pattern != "random":
-            return ", ".join(f"{case.pattern} {100 * case.k:.4g} %" for case in cases)
-        return ", ".join(f"{100 * case.k:.4g}" for case in cases) + " %"
-
-    def cases(self, random: bool) -> list[Case]:
-        """Those of pattern random, by k; or those of the others."""
-        found = {case for _, case, _ in self.scores if (case.pattern == "random") == random}
-        return sorted(found)
-
-    def having(self, score: str, cases: Sequence[Any]) -> list[str]:
-        """Experiments with this score in any of the cases, in order."""
-        return [name for name in self.order if any((name, case, score) in self.scores for case in cases)]

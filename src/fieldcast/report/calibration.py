@@ -1,128 +1,72 @@
-"""Sections on what a mean error does not show: calibration of the spread, and structure by wavelength."""
+"""Tables on what a mean error does not show: coverage of the members, and the scales that the mean resolves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import xarray as xr
 
-from fieldcast.figures.png import Picture
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Board
-from fieldcast.report.html import (
-    Cell,
-    Markup,
-    folded,
-    join,
-    missing,
-    paragraph,
-    picture,
-    significant,
-    table,
-    tag,
-)
-from fieldcast.report.scores import cell
-
-UNDERSPREAD = (
-    "Expect the VAEs to spread too little: a draw is the decoder’s mean for a random code, without the noise of the "
-    "likelihood (whose sigma is one of the units they are trained in, unless the configuration says otherwise), and "
-    "squared error + KL does not reward spread. Low ratios are a property of the method, not a fault of this run."
-)
-RANKS = (
-    "Where the truth lies among the members, on unobserved cells, averaged over variables: how often each "
-    "rank occurs, times what a calibrated ensemble has (dashed); whiskers are 95 % intervals. High ends: "
-    "too little spread; a dome: too much; a slope: a bias."
-)
-SPECTRA = (
-    "Above: power of members, where 1 is the right amount of structure of that size. Below: power of the "
-    "error of the mean, which resolves the waves for which it stays below 0.5."
-)
+from fieldcast.report.numbers import significant
+from fieldcast.report.results import Results
+from fieldcast.report.tables import Cell, Table, score_cell
 
 
-def calibration(
-    board: Board | None,
-    diagnostics: Mapping[str, xr.Dataset],
-    order: Sequence[str],
-    figures: Mapping[str, Picture],
-) -> Markup:
-    """Rank histograms, and coverage beside its exact nominal value."""
-    shown = (
-        picture(figures["rank_histograms"], "Rank histograms", RANKS)
-        if "rank_histograms" in figures
-        else missing("No rank histograms: no diagnostics of an experiment with several members were stored.")
-    )
-    note = [paragraph(UNDERSPREAD, kind="note")] if any("vae" in name for name in order) else []
-    return join([shown, *note, coverage(board, diagnostics) if board else ""])
-
-
-def coverage(board: Board, diagnostics: Mapping[str, xr.Dataset]) -> Markup:
-    """Spread-skill ratio and coverage of every stochastic experiment in every case, folded."""
+def coverage_table(results: Results, board: Board) -> Table:
+    """Spread-skill ratio, and coverage beside its exact nominal value, of every ensemble in every case."""
     names = ("ssr", "coverage50", "coverage90")
-    body = [
+    rows = [
         [
-            Cell(tag("code", name)),
+            results.head(name),
             Cell(case.pattern),
             Cell(percent(case.k), case.k),
-            *(cell(board.scores.get((name, case, score))) for score in names),
+            *(score_cell(board.scores.get((name, case, score))) for score in names),
         ]
-        for case in (*board.cases(random=True), *board.cases(random=False))
-        for name in board.order
-        if (name, case, "ssr") in board.scores
+        for case in sorted(board.cases, key=lambda case: (case.pattern != "random", case))
+        for name in board.having("ssr", cases=[case])
     ]
     head = ["experiment", "pattern", "observed", "spread-skill ratio (ideal 1)"]
-    head += [f"{name[-2:]} % coverage ({exactly(diagnostics, name)})" for name in names[1:]]
-    title = f"Spread-skill ratio and coverage by ranks, with 95 % intervals ({len(body)} rows)"
-    return folded(title, table(head, body)) if body else Markup("")
+    head += [f"{name[-2:]} % coverage ({nominal(results, name)})" for name in names[1:]]
+    return Table(head, rows)
 
 
-def exactly(diagnostics: Mapping[str, xr.Dataset], name: str) -> str:
-    """Between which members, and the exact nominal coverage, of the largest ensemble."""
-    found = [one for one in diagnostics.values() if one.sizes["rank"] > 2]
-    if not found:
+def nominal(results: Results, score: str) -> str:
+    """The members whose interval is meant, and its exact coverage, of the largest ensemble."""
+    ensembles = [stored for stored in results.diagnostics.values() if stored.sizes["rank"] > 2]
+    if not ensembles:
         return "between ranks"
-    return (
-        f"between members {max(found, key=lambda one: one.sizes['rank']).attrs.get(f'{name}_interval', '')}"
-    )
+    largest = max(ensembles, key=lambda stored: stored.sizes["rank"])
+    return f"between members {largest.attrs.get(f'{score}_interval', '')}"
 
 
-def spectra(
-    diagnostics: Mapping[str, xr.Dataset], order: Sequence[str], figures: Mapping[str, Picture]
-) -> Markup:
-    """Power of members and of errors, and, folded, the effective resolution."""
-    if "spectra" not in figures:
-        return missing("No spectra: no diagnostics were stored.")
-    stored = {name: diagnostics[name] for name in order if name in diagnostics}
-    first = next(iter(stored.values()))
-    where = "; ".join(str(first.attrs[name]) for name in ("spectrum", "latitudes") if name in first.attrs)
-    variables = [f"{name}, km" for name in first["variable"].to_numpy()]
-    rows = [row for name, found in stored.items() for row in resolution(name, found)]
-    words = "Smallest wavelength that the mean resolves; a dash: none."
-    resolved = table(["experiment", "pattern", "observed", *variables], rows, words)
-    return join(
-        [
-            picture(
-                figures["spectra"],
-                "Spectra relative to the truth",
-                f"Zonal power relative to the truth's ({where}). {SPECTRA}",
-            ),
-            folded(f"Effective resolution ({len(rows)} rows)", resolved),
-        ]
-    )
+def kind_of_spectrum(results: Results) -> str:
+    """How spectra were computed, in brackets; empty where it was not stored."""
+    for stored in results.ordered("diagnostics").values():
+        parts = [str(stored.attrs[name]) for name in ("spectrum", "latitudes") if name in stored.attrs]
+        return f" ({'; '.join(parts)})" if parts else ""
+    return ""
 
 
-def resolution(name: str, diagnostics: xr.Dataset) -> list[list[Cell]]:
+def resolution_table(results: Results) -> Table:
+    """Effective resolution: a row for each experiment and case."""
+    stored = results.ordered("diagnostics")
+    if not stored:
+        return Table([], [])
+    variables = [f"{name} [km]" for name in next(iter(stored.values()))["variable"].to_numpy()]
+    rows = [row for name, one in stored.items() for row in resolutions(results, name, one)]
+    return Table(["experiment", "pattern", "observed", *variables], rows)
+
+
+def resolutions(results: Results, name: str, diagnostics: xr.Dataset) -> list[list[Cell]]:
     """A row for each case of one experiment."""
-    patterns, fractions = (
-        diagnostics["pattern"].to_numpy().astype(str),
-        diagnostics["k"].to_numpy().astype(float),
-    )
+    patterns = diagnostics["pattern"].to_numpy().astype(str)
+    fractions = diagnostics["k"].to_numpy().astype(float)
     values = diagnostics["effective_resolution"].transpose("case", "variable").to_numpy().astype(float)
     return [
         [
-            Cell(tag("code", name)),
+            results.head(name),
             Cell(pattern),
             Cell(percent(k), k),
-            *(Cell(significant(one), one) for one in line),
+            *(Cell(significant(value), value) for value in line),
         ]
         for pattern, k, line in zip(patterns, fractions, values, strict=True)
     ]

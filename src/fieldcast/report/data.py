@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fieldcast.report.html import Cell, Markup, folded, missing, paragraph, table
 from fieldcast.scores.statistics_table import iso_times
 
 TRAINING_MEAN = "training mean"
@@ -120,32 +119,3 @@ def variables_in_words(fields: xr.Dataset) -> list[tuple[str, str, str, str]]:
 def kind_in_words(values: xr.DataArray) -> str:
     """Whether there is one at each time, or one an image, or one for all."""
     return "changes in time" if "time" in values.dims else "images" if "sample" in values.dims else "static"
-
-
-def quality_table(quality: pd.DataFrame) -> Markup:
-    """What the checks found: what was not simply fine is shown, the rest folded."""
-    if quality.empty:
-        return missing("No quality report: the stage ingestion was not part of what this page was made from.")
-    noted = quality[quality["action"] != "fine"]
-    fine = quality[quality["action"] == "fine"]
-    found = (
-        [rows_of(noted)]
-        if len(noted)
-        else [paragraph("Nothing had to be repaired, and nothing unusual was allowed.")]
-    )
-    if len(fine):
-        found.append(folded(f"Checks that found nothing ({len(fine)})", rows_of(fine)))
-    return Markup("".join(found))
-
-
-def rows_of(quality: pd.DataFrame) -> Markup:
-    """The checks as a table."""
-    names = ("check", "variable", "where", "count", "action", "sentence")
-    rows = [
-        [
-            Cell("" if pd.isna(row[name]) else str(row[name]), float(row[name]) if name == "count" else None)
-            for name in names
-        ]
-        for _, row in quality.iterrows()
-    ]
-    return table([*names[:-1], "in words"], rows, kind="texts")

@@ -1,40 +1,215 @@
-"""What the task `forecast` shows."""
+"""Results of the task `forecast`: its figures and the context of its template."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
+import pandas as pd
+import xarray as xr
 from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast.figures import animation
-from fieldcast.figures.png import Picture
-from fieldcast.report import forecast_figures, forecast_sections
-from fieldcast.report.forecast_results import Results
-from fieldcast.report.html import Section
+from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
+from fieldcast.figures.leads import against_lead, variables_against_lead
+from fieldcast.figures.long_rollout import long_run
+from fieldcast.figures.ranks import lead_rank_histograms
+from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
+from fieldcast.report import lead_tables
+from fieldcast.report.board import Board, Lead
+from fieldcast.report.context import shared_context
+from fieldcast.report.results import Results, file_name
+from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.study_answers import fed_on_mean
+from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.regions import WHOLE
+
+DAYS = (1, 5, 10)  # of rank histograms and spectra
+MAPPED = 8  # experiments whose first steps are drawn
+FILMED = 3  # experiments side by side in the film
+
+
+class Steps(NamedTuple):
+    """Which first steps a figure shows."""
+
+    experiment: str
+    variable: str
+
+    @property
+    def file(self) -> str:
+        """Name of the figure."""
+        return file_name("steps", self.experiment, self.variable)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast(Results):
-    """Results of the task with their figures and sections."""
+    """Results of forecasts, the initial times, and of long rollouts a table of each step and some fields."""
 
-    title = "Forecasts"
+    starts: Mapping[str, Any] | None = None
+    stability: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    snapshots: Mapping[str, xr.Dataset] = field(default_factory=dict)
+
+    parts: ClassVar[tuple[str, ...]] = (*Results.parts, "stability", "snapshots")
+    title: ClassVar[str] = "Forecasts"
+    template: ClassVar[str] = "forecast"
+
+    @cached_property
+    def region(self) -> str:
+        """Name of the whole grid."""
+        regions = list(self.leaderboard["region"].unique()) if len(self.leaderboard) else []
+        return next((name for name in WHOLE if name in regions), WHOLE[0])
+
+    @cached_property
+    def board(self) -> Board:
+        """Scores over all variables and the whole grid."""
+        return self.scores_of("all", self.region)
+
+    def scores_of(self, variable: str, region: str) -> Board:
+        """Scores of one variable (or "all") in one region."""
+        return Board(self.rows(region=region, variable=variable), Lead, ("lead_hours",))
+
+    def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a table of statistics over all variables and the whole grid."""
+        return scores[(scores["variable"] == "all") & (scores["region"] == self.region)]
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each variable, from whatever holds fields."""
+        fields = [variable for one in self.snapshots.values() for variable in one.items()]
+        return {str(name): str(values.attrs.get("units", "")) for name, values in fields} | super().units
+
+    @property
+    def members(self) -> int:
+        """Members of the scored forecasts."""
+        return int((self.starts or {}).get("members", 0))
+
+    def context(self) -> dict[str, Any]:
+        """What the template reads besides the results and the figures."""
+        return shared_context(self, FORECAST, "score", self.members) | {
+            "leads": lead_tables.columns(self.board),
+            "every": "every lead time of the tables",
+            "scored": self.scored(),
+            "horizons": lead_tables.horizons(self),
+            "regions": list(lead_tables.regions(self)),
+            "region_overview": lead_tables.region_overview(self),
+            "steps": list(self.steps()),
+            "frames": self.frames,
+            "frame_labels": self.frame_labels(),
+            "pause": animation.MILLISECONDS,
+            "filmed": self.by_interest[:FILMED],
+            "fates": lead_tables.fates(self),
+            "long_rollouts": lead_tables.long_rollout_table(self),
+            "score_boards": list(self.score_boards()),
+        }
+
+    def scored(self) -> dict[str, Any]:
+        """How many initial times, when, how far."""
+        times = sorted(str(moment)[:10] for moment in (self.starts or {}).get("scored", []))
+        last = self.board.cases[-1] if self.board.cases else ""
+        return {"times": times, "members": self.members, "last": last}
+
+    def score_boards(self) -> Iterator[tuple[str, Any]]:
+        """Title and table of all scores, overall and by variable, over the whole grid."""
+        if not len(self.leaderboard):
+            return
+        for variable in dict.fromkeys(("all", *self.leaderboard["variable"].unique())):
+            unit = "anomaly standard deviations" if variable == "all" else self.units.get(variable, "")
+            title = f"{'All variables' if variable == 'all' else variable}, {unit}"
+            yield title, all_scores_table(self, self.scores_of(variable, self.region), FORECAST.metrics)
 
     def figures(self) -> dict[str, Figure]:
-        """The figures of record, by name: to be stored, and shown in `sections`."""
-        return forecast_figures.draw(self)
+        """Every figure for which there is something to draw, by the name of its file."""
+        found: dict[str, Figure] = {}
+        if len(self.leaderboard):
+            board, looks, region = self.labelled_leaderboard, self.looks, self.region
+            found["scores_against_lead"] = against_lead(board, region, looks)
+            found["skill_and_spread"] = against_lead(board, region, looks, scores=("skill", "ssr"))
+            found["variables_against_lead"] = variables_against_lead(board, self.units, region, looks)
+        found |= self.diagnostic_figures()
+        for one in self.steps():
+            examples = self.examples[one.experiment]
+            found[one.file] = step_maps(examples, one.variable, self.label(one.experiment))
+        return found | self.long_rollout_figures() | self.losses()
 
-    def animation(self) -> bytes | None:
-        """A film of one forecast as GIF, to be stored; the page plays it too. None without examples."""
-        return animation.gif(self.frames) if self.frames else None
+    def diagnostic_figures(self) -> dict[str, Figure]:
+        """Rank histograms and spectra."""
+        stored = self.labelled("diagnostics")
+        if not stored:
+            return {}
+        leads = some_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
+        fed = [self.label(name) for name in self.diagnostics if fed_on_mean(self, name)]
+        found = {"spectra": spectra_at_leads(stored, leads, self.looks, fed_on_mean=fed)}
+        if any(one.sizes["rank"] > 2 for one in stored.values()):
+            found["rank_histograms"] = lead_rank_histograms(stored, leads, self.looks)
+        return found
+
+    def long_rollout_figures(self) -> dict[str, Figure]:
+        """Curves step by step, spectra and maps of snapshots, of the first variable."""
+        found = {}
+        stability, snapshots = self.labelled("stability"), self.labelled("snapshots")
+        if stability:
+            found["stability"] = long_run(stability, self.looks)
+        if snapshots:
+            variable = first_variable(snapshots)
+            found["snapshots"] = snapshot_maps(snapshots, variable)
+            if set(self.snapshots) & set(self.diagnostics):
+                diagnostics = self.labelled("diagnostics")
+                found["stability_spectra"] = long_rollout_spectra(
+                    snapshots, diagnostics, variable, self.wraps
+                )
+        return found
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the grid goes around the globe."""
+        kinds = [str(one.attrs.get("spectrum", "")) for one in self.diagnostics.values()]
+        return not any(kind.startswith("regional") for kind in kinds)
+
+    @cached_property
+    def by_interest(self) -> list[str]:
+        """Experiments with examples: the two best learned ones, the best classical one, then the rest; bounds last."""
+        names = list(self.ordered("examples"))
+        learned, classical, bounds = (
+            [name for name in names if self.about[name].family == family]
+            for family in ("learned", "classical", "bound")
+        )
+        return [*learned[:2], *classical[:1], *learned[2:], *classical[1:], *bounds]
+
+    def steps(self) -> Iterator[Steps]:
+        """First steps to draw: several experiments of the first variable; of other variables the first experiment."""
+        if not self.by_interest:
+            return
+        variables = [str(name) for name in self.examples[self.by_interest[0]].data_vars]
+        yield from (Steps(name, variables[0]) for name in self.by_interest[:MAPPED])
+        yield from (Steps(self.by_interest[0], variable) for variable in variables[1:])
 
     @cached_property
     def frames(self) -> list[Image.Image]:
-        """Of the film."""
-        return forecast_figures.film(self)
+        """The film of the first variable; no frames without examples."""
+        examples = self.labelled({name: self.examples[name] for name in self.by_interest[:FILMED]})
+        return animation.frames(examples, first_variable(examples)) if examples else []
 
-    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
-        """Parts of the page, in order."""
-        return forecast_sections.write(self, figures, self.frames)
+    def frame_labels(self) -> list[str]:
+        """The lead time of each frame."""
+        if not self.by_interest:
+            return []
+        leads = self.examples[self.by_interest[0]]["lead"].to_numpy().astype(float)
+        return ["start" if lead == 0 else str(Lead(lead)) for lead in leads]
+
+    def animation(self) -> bytes | None:
+        """The film as GIF, to be stored; the page plays it too. None without examples."""
+        return animation.gif(self.frames) if self.frames else None
+
+
+def first_variable(stored: Mapping[str, xr.Dataset]) -> str:
+    """The first variable of the first experiment."""
+    return str(next(iter(next(iter(stored.values())).data_vars)))
+
+
+def some_leads(leads: Sequence[float]) -> list[float]:
+    """Lead times [hours] of 1, 5 and 10 days where they were scored; else the first, the middle and the last."""
+    found = [lead for lead in leads if lead / 24 in DAYS]
+    return list(dict.fromkeys(found if len(found) > 1 else (leads[0], leads[len(leads) // 2], leads[-1])))

@@ -1,103 +1,131 @@
-"""Tables of forecasts by lead and by region."""
+"""Tables of forecasts: columns by lead time, skill horizons, regions, and what long rollouts come to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from fieldcast.report.board import Score
-from fieldcast.report.forecast_results import Lead, LeadBoard, Results, few
-from fieldcast.report.html import Cell, Markup, folded, join, missing, significant, table, tag
-from fieldcast.report.scores import cell, score_table
+from fieldcast.report.board import Board, Lead
+from fieldcast.report.numbers import of_any_size
+from fieldcast.report.study_answers import few
+from fieldcast.report.tables import Cell, Table, score_cell
 from fieldcast.scores.leaderboard import skill_horizon
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 
-IN_UNITS = (
-    "Mean over variables in anomaly standard deviations, with 95 % intervals; the best is bold, bounds aside."
-)
-
-
-def by_lead(results: Results, board: LeadBoard, score: str, caption: str) -> Markup:
-    """One score of all experiments at the leads shown."""
-    return score_table(board, score, board.shown, results.reference, caption, unranked=results.bounds)
+DAYS = (1, 2, 3, 5, 7, 10, 15)  # columns of tables
+STD = 0.5, 2.0  # the right amount of variance, in anomaly standard deviations
+POWER = 0.1, 10.0  # the right amount of power at short waves, over that of the truth
 
 
-def horizons(results: Results) -> Markup:
+def columns(board: Board) -> list[Lead]:
+    """Lead times of a table: 1, 2, 3, 5, 7, 10, 15 days, else up to seven evenly among all."""
+    found = [lead for lead in board.cases if lead.hours / 24 in DAYS]
+    if len(found) < 2 and board.cases:
+        index = np.linspace(0, len(board.cases) - 1, min(len(DAYS), len(board.cases))).round().astype(int)
+        found = [board.cases[place] for place in index]
+    return found
+
+
+def horizons(results: Any) -> Table:
     """Until when each experiment has skill, overall and by variable."""
-    found = skill_horizon(results.leaderboard)
-    found = found[found["region"] == results.region]
-    if found.empty:
-        return missing("No skill: the climatological ensemble has not run.")
+    if not len(results.leaderboard):
+        return Table([], [])
+    table = skill_horizon(results.leaderboard)
+    table = table[table["region"] == results.region]
     last = Lead(float(results.leaderboard["lead_hours"].max()))
-    wide = found.groupby(["experiment", "variable"])["lead_hours"].mean().unstack()
-    variables = sorted(found["variable"].unique(), key=lambda name: name != "all")  # the others as they stand
+    wide = table.groupby(["experiment", "variable"])["lead_hours"].mean().unstack()
+    variables = sorted(
+        table["variable"].unique(), key=lambda name: name != "all"
+    )  # the others keep their order
     rows = [
-        [Cell(tag("code", name)), *(horizon(wide.loc[name].get(variable), last) for variable in variables)]
+        [results.head(name), *(horizon(wide.loc[name].get(variable), last) for variable in variables)]
         for name in results.order
         if name in wide.index
     ]
-    caption = (
-        "Until when a forecast is better than the climatological ensemble: the lead at which skill crosses zero, "
-        "linear between leads. None: not at the first lead."
-    )
-    return table(["experiment", *variables], rows, caption)
+    return Table(["experiment", *variables], rows)
 
 
 def horizon(hours: float | None, last: Lead) -> Cell:
-    """A lead; beyond the last, or nowhere."""
+    """A lead time; beyond the last, or nowhere."""
     if hours is None or pd.isna(hours):
-        return Cell("–")
+        return Cell()
     if hours == 0:
         return Cell("none", 0.0)
-    return Cell(f"beyond {last}", 1e9) if hours == float("inf") else Cell(f"{hours / 24:.1f} d", hours)
+    return Cell(f"beyond {last}", 1e9) if math.isinf(hours) else Cell(f"{hours / 24:.1f} d", hours)
 
 
-def regions(results: Results) -> Markup:
-    """Fair CRPS of every region at a short and a middle lead; folded, all of each region."""
-    names = [name for name in results.leaderboard["region"].unique() if name != results.region]
-    if not names:
-        return missing("The grid has no regions of its own: all scores are of the whole domain.")
-    boards = {name.replace("_", " "): LeadBoard(results.leaderboard, region=name) for name in names}
-    parts = [overview(results, boards)]
-    for title, board in boards.items():
-        crps = by_lead(results, board, "crps", f"Fair CRPS, lower is better. {IN_UNITS}")
-        acc = by_lead(results, board, "acc", f"Anomaly correlation, higher is better. {IN_UNITS}")
-        parts.append(folded(f"{title.capitalize()}: fair CRPS and anomaly correlation", crps, acc))
-    return join(parts)
+def region_boards(results: Any) -> dict[str, Board]:
+    """Scores over all variables in each region but the whole grid, by its name in words."""
+    regions = results.leaderboard["region"].unique() if len(results.leaderboard) else []
+    return {
+        name.replace("_", " "): results.scores_of("all", name) for name in regions if name != results.region
+    }
 
 
-def overview(results: Results, boards: Mapping[str, LeadBoard]) -> Markup:
-    """Columns are regions and leads."""
-    columns = [(title, lead) for title, board in boards.items() for lead in few(board.shown)[:2]]
+def regions(results: Any) -> Iterator[tuple[str, Board, list[Lead]]]:
+    """Name, scores and columns of each region."""
+    for title, board in region_boards(results).items():
+        yield title.capitalize(), board, columns(board)
+
+
+def region_overview(results: Any) -> Table:
+    """Fair CRPS of every region at a short and a middle lead time."""
+    boards = region_boards(results)
+    places = [(title, lead) for title, board in boards.items() for lead in few(columns(board))[:2]]
     rows = []
-    for name in results.board.order if results.board else []:
-        found = [boards[title].scores.get((name, lead, "crps")) for title, lead in columns]
-        rows.append([Cell(tag("code", name)), *(cell(one) for one in found)])
-    caption = (
-        "Fair CRPS, mean over variables in anomaly standard deviations, with 95 % intervals; lower is better."
-    )
-    return table(["experiment", *(f"{title}, {lead}" for title, lead in columns)], rows, caption)
+    for name in results.board.order if boards else []:
+        scores = [boards[title].scores.get((name, lead, "crps")) for title, lead in places]
+        rows.append([results.head(name), *map(score_cell, scores)])
+    return Table(["experiment", *(f"{title}, {lead}" for title, lead in places)], rows)
 
 
-def wide_table(board: LeadBoard) -> Markup:
-    """Every score: a row for each lead and experiment."""
-    present = {score for _, _, score in board.scores}
-    names = [score for score in FORECAST.metrics if score in present]
-    return table(["experiment", "lead", *names], list(wide_rows(board, names)))
+def fates(results: Any) -> Mapping[str, Any]:
+    """Experiments of the long rollout by what they came to."""
+    table = stability_horizons(results.ordered("stability"))
+    if table.empty:
+        return {}
+    lost = table["blow_up"].notna()
+    diverged = table["diverged"].notna() & ~lost
+    bounded = table[~lost & ~diverged]
+    realistic = bounded["std"].between(*STD) & bounded["spectrum_ratio"].between(*POWER)
+    return {
+        "blew_up": list(zip(table.loc[lost, "experiment"], table.loc[lost, "blow_up"], strict=True)),
+        "diverged": list(
+            zip(table.loc[diverged, "experiment"], table.loc[diverged, "diverged"], strict=True)
+        ),
+        "bounded": len(bounded),
+        "unrealistic": list(bounded.loc[~realistic, "experiment"]),
+        "steps": int(table["steps"].max()),
+        "limit": DIVERGED_RMS,
+        "std": STD,
+        "power": POWER,
+    }
 
 
-def wide_rows(board: LeadBoard, names: Sequence[str]) -> Iterator[list[Cell | str]]:
-    """Rows of `wide_table`."""
-    for lead in board.leads:
-        for name in board.order:
-            found = [board.scores.get((name, lead, score)) for score in names]
-            if any(found):
-                values = [plain(one.value) if one else Cell("–") for one in found]
-                yield [Cell(tag("code", name)), Cell(str(lead), lead.hours), *values]
+def long_rollout_table(results: Any) -> Table:
+    """What the long rollout of each experiment comes to, in steps of the model."""
+    rows = [
+        [
+            results.head(one.experiment),
+            *(step(value) for value in (one.below_one, one.passes_climatology, one.diverged, one.blow_up)),
+            *(Cell(of_any_size(value), value) for value in (one.std, one.mean, one.spectrum_ratio)),
+        ]
+        for one in stability_horizons(results.ordered("stability")).itertuples()
+    ]
+    head = ["experiment", "MSE below 1 until step", "exceeds the climatology's at step", "diverged at step"]
+    head += [
+        "blew up at step",
+        "standard deviation at the end",
+        "mean at the end",
+        "power at short waves / truth",
+    ]
+    return Table(head, rows)
 
 
-def plain(value: float) -> Cell:
-    """A number of three digits; infinite where a model blew up."""
-    return Cell(significant(value), value) if math.isfinite(value) else cell(Score(value, math.nan, math.nan))
+def step(value: float) -> Cell:
+    """A number of steps; a dash where it never came to that."""
+    return Cell() if pd.isna(value) else Cell(f"{value:.0f}", float(value))

@@ -1,22 +1,23 @@
-"""The page: what ran, the sections of each task, how to read them, the data, the configuration."""
+"""The page: the sections of each task, how to read them, what ran, the data, the configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from fieldcast.figures.png import Picture
-from fieldcast.report.data import DataSummary, quality_table
+from fieldcast.report.data import DataSummary
 from fieldcast.report.guide import guide
-from fieldcast.report.html import Cell, Markup, Section, anchor, folded, join, missing, paragraph, table, tag
-from fieldcast.report.template import PAGE
+from fieldcast.report.rendering import TEMPLATES, Section, render
+from fieldcast.report.tables import Cell, Table, quality_rows
 
 
 @runtime_checkable
-class Task(Protocol):
-    """What a task shows on the page."""
+class TaskResults(Protocol):
+    """What the page needs of a task; a plug-in may bring its own."""
 
     @property
     def title(self) -> str:
@@ -24,7 +25,7 @@ class Task(Protocol):
         ...
 
     def figures(self) -> dict[str, Figure]:
-        """Figures of record, by name."""
+        """Figures by the name of their file."""
         ...
 
     def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
@@ -33,7 +34,7 @@ class Task(Protocol):
 
 
 def report(
-    tasks: Mapping[str, Task],
+    tasks: Mapping[str, TaskResults],
     data: DataSummary | None = None,
     provenance: Mapping[str, object] | None = None,
     parameters: Mapping[str, object] | None = None,
@@ -41,67 +42,76 @@ def report(
 ) -> str:
     """The page as HTML. `figures` of a task are drawn unless given. The same arguments give the same page.
 
-    `provenance` is shown as it is, in its order; a mapping in it (versions) becomes a list of name and value.
+    `provenance` is shown as it is, in its order; a mapping in it (versions) becomes a list of names and values.
     """
     drawn = figures or {}
-    groups: list[tuple[str, list[Section]]] = []
-    for name, task in tasks.items():
-        groups.append((task.title, task.sections(drawn[name] if name in drawn else pictures(task))))
-    groups.append(
-        ("Background", [how_to_read(tasks.keys()), what_ran(data, provenance, parameters), about_data(data)])
+    groups: list[tuple[str, list[Section]]] = [
+        (task.title, task.sections(drawn[name] if name in drawn else pictures(task)))
+        for name, task in tasks.items()
+    ]
+    groups.append(("Background", background(tasks.keys(), data, provenance or {}, parameters or {})))
+    page: str = TEMPLATES.get_template("page.html.j2").render(
+        title="Fieldcast report",
+        subtitle=subtitle(tasks, data),
+        groups=[(title, sections) for title, sections in groups if sections],
+        style=Markup(source("style.css")),
+        script=Markup(source("script.js")),
     )
-    body = [tag("h1", "Fieldcast report"), paragraph(subtitle(tasks, data), kind="lead")]
-    for title, sections in groups:
-        alone = len(sections) == 1
-        body.append(tag("h2", sections[0].title if alone else title))
-        for one in sections:
-            body.append(tag("section", "" if alone else tag("h3", one.title), one.body, id=one.anchor))
-    contents = join(
-        join([tag("b", title), *(tag("a", one.title, href=f"#{one.anchor}") for one in sections)])
-        for title, sections in groups
-    )
-    return PAGE.substitute(title="Fieldcast report", contents=contents, body=join(body))
+    return page
 
 
-def pictures(task: Task) -> dict[str, Picture]:
-    """The figures of a task, drawn; each is let go before the next is made into a picture."""
+def source(name: str) -> str:
+    """A file beside the templates."""
+    assert TEMPLATES.loader is not None
+    return TEMPLATES.loader.get_source(TEMPLATES, name)[0]
+
+
+def pictures(task: TaskResults) -> dict[str, Picture]:
+    """The figures of a task as pictures; each figure is released before the next is converted."""
     return {name: Picture.of(figure) for name, figure in task.figures().items()}
 
 
-def subtitle(tasks: Mapping[str, Task], data: DataSummary | None) -> str:
-    """The tasks, and the first facts of the data."""
+def subtitle(tasks: Mapping[str, TaskResults], data: DataSummary | None) -> str:
+    """The tasks, and the first facts about the data."""
     *others, last = [task.title.lower() for task in tasks.values()] or ["no task"]
     titles = f"{', '.join(others)} and {last}" if others else last
-    known = dict(data.facts) if data else {}
-    facts = (known[name] for name in ("Source", "Period", "Images") if name in known)
-    return "; ".join([titles.capitalize(), *facts])
+    facts = dict(data.facts) if data else {}
+    return "; ".join(
+        [titles.capitalize(), *(facts[name] for name in ("Source", "Period", "Images") if name in facts)]
+    )
 
 
-def what_ran(
-    data: DataSummary | None, provenance: Mapping[str, object] | None, parameters: Mapping[str, object] | None
-) -> Section:
-    """Data, commit, versions, seed; the configuration folded."""
-    rows = list(data.facts) if data else []
+def background(
+    tasks: Collection[str],
+    data: DataSummary | None,
+    provenance: Mapping[str, object],
+    parameters: Mapping[str, object],
+) -> list[Section]:
+    """How to read the scores, what ran, and the data with their quality."""
+    facts = list(data.facts) if data else []
     if data:
-        rows.append(("Variables", ", ".join(f"{name} ({units})" for name, units, *_ in data.variables)))
-    rows += [(name, in_words(value)) for name, value in (provenance or {}).items()]
-    parts: list[Markup] = [listed(rows, "facts")]
-    if not data:
-        parts.append(missing("No description of the data was given."))
-    if parameters:
-        parts.append(folded("Configuration", tag("pre", tag("code", "\n".join(lines(parameters))))))
-    return Section("what-ran", "What ran", join(parts))
-
-
-def listed(rows: Iterable[tuple[str, str]], kind: str | None = None) -> Markup:
-    """Names and what they are."""
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in rows), class_=kind)
+        facts.append(("Variables", ", ".join(f"{name} ({units})" for name, units, *_ in data.variables)))
+    facts += [(name, in_words(value)) for name, value in provenance.items()]
+    quality = None if data is None or data.quality.empty else data.quality
+    noted = quality is not None and quality["action"] != "fine"
+    variables = [[Cell(text) for text in row] for row in data.variables] if data else []
+    return render(
+        "background",
+        {},
+        guide=guide(tasks),
+        facts=facts,
+        configuration="\n".join(lines(parameters)),
+        data=data,
+        variables=Table(["variable", "units", "name", "kind"], variables, "texts"),
+        noted=None if quality is None else quality_rows(quality[noted]),
+        fine=None if quality is None else quality_rows(quality[~noted]),
+    )
 
 
 def in_words(value: object) -> str:
     """A value; of a mapping its names and values, of a list its items."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {in_words(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {in_words(item)}" for name, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -115,19 +125,3 @@ def lines(parameters: Mapping[str, object], indent: int = 0) -> list[str]:
         else:
             found.append(f"{start} {value}")
     return found
-
-
-def how_to_read(tasks: Collection[str]) -> Section:
-    """Every score of the tasks in plain words."""
-    return Section("how-to-read", "How to read this", listed(guide(tasks)))
-
-
-def about_data(data: DataSummary | None) -> Section:
-    """Variables and what the checks of quality found."""
-    if data is None:
-        return Section(
-            anchor("data"), "Data and their quality", missing("No description of the data was given.")
-        )
-    rows = [[Cell(tag("code", one[0])), *map(Cell, one[1:])] for one in data.variables]
-    variables = table(["variable", "units", "name", "kind"], rows, kind="texts")
-    return Section(anchor("data"), "Data and their quality", join([variables, quality_table(data.quality)]))

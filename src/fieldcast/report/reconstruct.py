@@ -1,28 +1,190 @@
-"""What the task `reconstruct` shows."""
+"""Results of the task `reconstruct`: its figures and the context of its template."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+import pandas as pd
+import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.figures.png import Picture
-from fieldcast.report import reconstruct_figures, reconstruct_sections
-from fieldcast.report.html import Section
-from fieldcast.report.reconstruct_results import Results
+from fieldcast.figures.curves import against_k, over_time, variables_against_k
+from fieldcast.figures.maps import mask_pictures, reconstruction_maps
+from fieldcast.figures.ranks import rank_histograms
+from fieldcast.figures.spectra import relative_spectra
+from fieldcast.figures.style import percent
+from fieldcast.report import calibration
+from fieldcast.report.board import Board, Observed
+from fieldcast.report.context import shared_context
+from fieldcast.report.results import Results, file_name
+from fieldcast.report.score_tables import all_scores_table
+from fieldcast.scores.leaderboard_schema import RECONSTRUCT
+from fieldcast.scores.statistics_table import error_over_time
+
+ACROSS = 6  # experiments side by side on a map
+FRACTIONS = (0.05, 0.1, 0.2)  # observed, of rank histograms
+
+
+class Maps(NamedTuple):
+    """Which maps a figure shows."""
+
+    pattern: str
+    k: float
+    variable: str
+    time: int
+    part: int  # 0: the reference and learned experiments, 1: the next ...
+
+    @property
+    def file(self) -> str:
+        """Name of the figure."""
+        parts = ["maps", self.pattern, f"{100 * self.k:g}".replace(".", "p"), self.variable]
+        parts += [f"time{self.time + 1}"] if self.time else []
+        return file_name(*parts, *([f"part{self.part + 1}"] if self.part else []))
+
+    @property
+    def title(self) -> str:
+        """Caption of the figure."""
+        title = f"{self.variable}, pattern {self.pattern}, {percent(self.k)} observed"
+        return (
+            title + (", further experiments" if self.part else "") + (", another time" if self.time else "")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruct(Results):
-    """Results of the task with their figures and sections."""
+    """Results of reconstructions, and the observations that they were made from."""
 
-    title = "Reconstruction"
+    observations: xr.Dataset | None = None
+
+    title: ClassVar[str] = "Reconstruction"
+    template: ClassVar[str] = "reconstruct"
+
+    @cached_property
+    def board(self) -> Board:
+        """Scores over all variables on unobserved cells."""
+        return self.scores_of("all", "unobserved")
+
+    def scores_of(self, variable: str, cells: str) -> Board:
+        """Scores of one variable (or "all") on one kind of cells."""
+        return Board(self.rows(cells=cells, variable=variable), Observed, ("pattern", "k"))
+
+    def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a table of statistics over all variables on unobserved cells."""
+        return scores[(scores["variable"] == "all") & (scores["cells"] == "unobserved")]
+
+    @cached_property
+    def main_pattern(self) -> str:
+        """The random pattern where it was scored, else the first."""
+        patterns = list(self.leaderboard["pattern"].unique()) if len(self.leaderboard) else []
+        for stored in (*self.diagnostics.values(), *self.examples.values()):
+            patterns += stored["pattern"].to_numpy().astype(str).tolist()
+        return "random" if "random" in patterns or not patterns else str(patterns[0])
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each variable, from whatever holds fields."""
+        observed = () if self.observations is None else self.observations.items()
+        return super().units | {str(name): str(values.attrs.get("units", "")) for name, values in observed}
+
+    def cases(self, random: bool) -> list[Observed]:
+        """Scored cases of the random pattern, or of all others."""
+        return [case for case in self.board.cases if (case.pattern == "random") == random]
+
+    def context(self) -> dict[str, Any]:
+        """What the template reads besides the results and the figures."""
+        return shared_context(self, RECONSTRUCT, "fair CRPS") | {
+            "groups": [cases for random in (True, False) if (cases := self.cases(random))],
+            "maps": list(self.maps()),
+            "coverage": partial(calibration.coverage_table, self),
+            "resolution": calibration.resolution_table(self),
+            "spectrum": calibration.kind_of_spectrum(self),
+            "every": "every k",
+            "score_boards": list(self.score_boards()),
+        }
+
+    def score_boards(self) -> Iterator[tuple[str, Any]]:
+        """Title and table of all scores, overall and by variable, on unobserved and on all cells."""
+        if not len(self.leaderboard):
+            return
+        for variable in dict.fromkeys(("all", *self.leaderboard["variable"].unique())):
+            for cells in ("unobserved", "all"):
+                board = self.scores_of(variable, cells)
+                unit = "anomaly standard deviations" if variable == "all" else self.units.get(variable, "")
+                title = f"{'All variables' if variable == 'all' else variable}, {unit}, {cells} cells"
+                yield title, all_scores_table(self, board, RECONSTRUCT.metrics)
 
     def figures(self) -> dict[str, Figure]:
-        """The figures of record, by name: to be stored, and shown in `sections`."""
-        return reconstruct_figures.draw(self)
+        """Every figure for which there is something to draw, by the name of its file."""
+        found: dict[str, Figure] = {}
+        if len(self.leaderboard):
+            board, looks, pattern = self.labelled_leaderboard, self.looks, self.main_pattern
+            found["scores_against_k"] = against_k(board, looks, pattern=pattern)
+            found["variables_against_k"] = variables_against_k(board, self.units, looks, pattern=pattern)
+        errors = self.errors_over_time()
+        if errors:
+            found["error_over_time"] = over_time(errors)
+        found |= self.diagnostic_figures()
+        for one in self.maps():
+            examples = self.labelled({name: self.examples[name] for name in self.map_parts[one.part]})
+            found[one.file] = reconstruction_maps(examples, one.variable, one.pattern, one.k, time=one.time)
+        found |= self.losses()
+        if self.observations is not None:
+            found["masks"] = mask_pictures(self.observations)
+        return found
 
-    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
-        """Parts of the page, in order."""
-        return reconstruct_sections.write(self, figures)
+    def errors_over_time(self) -> dict[str, pd.DataFrame]:
+        """The error at each time for each k, of every experiment that was scored, by label."""
+        tables = self.labelled("scores")
+        errors = {label: error_over_time(table, pattern=self.main_pattern) for label, table in tables.items()}
+        return {label: frame for label, frame in errors.items() if frame.size}
+
+    def diagnostic_figures(self) -> dict[str, Figure]:
+        """Rank histograms and spectra."""
+        stored, pattern = self.labelled("diagnostics"), self.main_pattern
+        levels = fractions(next(iter(stored.values())), pattern) if stored else []
+        if not levels:
+            return {}
+        found = {"spectra": relative_spectra(stored, middle(levels), self.looks, pattern)}
+        if any(one.sizes["rank"] > 2 for one in stored.values()):
+            found["rank_histograms"] = rank_histograms(stored, levels, self.looks, pattern=pattern)
+        return found
+
+    @cached_property
+    def map_parts(self) -> list[list[str]]:
+        """Experiments for maps, at most six a figure: the reference and the learned ones first."""
+        names = list(self.ordered("examples"))
+        first = [name for name in names if name == self.reference or self.about[name].family == "learned"]
+        names = first + [name for name in names if name not in first]
+        parts = [names[start : start + ACROSS] for start in range(0, len(names), ACROSS)]
+        return [[name for name in self.order if name in part] for part in parts]
+
+    def maps(self) -> Iterator[Maps]:
+        """Maps to draw: the first variable in every case; at the middle fraction everything else."""
+        if not self.map_parts:
+            return
+        stored = self.examples[self.map_parts[0][0]]
+        variables = [str(name) for name in stored.data_vars]
+        pairs = list(
+            zip(stored["pattern"].to_numpy().astype(str), stored["k"].to_numpy().astype(float), strict=True)
+        )
+        for pattern, k in pairs:
+            yield Maps(pattern, k, variables[0], 0, 0)
+        main = self.main_pattern, middle([k for pattern, k in pairs if pattern == self.main_pattern])
+        yield from (Maps(*main, variables[0], 0, part) for part in range(1, len(self.map_parts)))
+        yield from (Maps(*main, variable, 0, 0) for variable in variables[1:])
+        yield from (Maps(*main, variables[0], time, 0) for time in range(1, stored.sizes["time"]))
+
+
+def fractions(diagnostics: xr.Dataset, pattern: str, nominal: Sequence[float] = FRACTIONS) -> list[float]:
+    """The scored fractions of a pattern that are nearest to the nominal ones."""
+    k = diagnostics["k"].to_numpy()[diagnostics["pattern"].to_numpy() == pattern].astype(float)
+    return sorted({float(k[np.argmin(np.abs(np.log(k / one)))]) for one in nominal}) if len(k) else []
+
+
+def middle(levels: Sequence[float]) -> float:
+    """The level in the middle of the list."""
+    return levels[len(levels) // 2]

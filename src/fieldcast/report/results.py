@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import pandas as pd
 import xarray as xr
+from matplotlib.figure import Figure
 
+from fieldcast.experiments import About, described, roles
+from fieldcast.figures.png import Picture
 from fieldcast.figures.style import Look, looks
+from fieldcast.figures.training import loss_curves
+from fieldcast.report.board import Board
+from fieldcast.report.rendering import Section, render
+from fieldcast.report.studies import Study
+from fieldcast.report.tables import Cell, Table
 
-
-@runtime_checkable
-class Ranked(Protocol):
-    """What orders experiments."""
-
-    @property
-    def order(self) -> list[str]:
-        """The best first."""
-        ...
+DIFFERENCE = "crps_minus_reference"  # the score that is a paired difference
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results(ABC):
-    """Results by experiment (its name without the task). Each may be empty or lack experiments.
+    """Results by experiment (its name without the task). Each part may be empty or lack experiments.
 
-    `leaderboard` is that of `leaderboard()`, `scores` are stamped scores tables, `diagnostics` and `examples`
-    what the evaluation stored, `history` what training stored (see `scores.training_log`),
-    `costs` frames of one row. `experiments` are all there could be; those without scores are listed as not
-    run.
+    Parameters
+    ----------
+    leaderboard
+        The table of `scores.leaderboard`.
+    scores
+        Stamped tables of statistics.
+    diagnostics, examples
+        What the evaluation stored for figures.
+    history
+        What training stored (see `scores.training_log`).
+    costs
+        Frames of one row.
+    experiments
+        The parameters of every experiment of the task, {name: {about, model, ...}}, whether or not it has run.
+    studies
+        Named comparisons of experiments; those of other tasks are dropped.
     """
 
     leaderboard: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -40,33 +54,61 @@ class Results(ABC):
     examples: Mapping[str, xr.Dataset] = field(default_factory=dict)
     history: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     costs: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    experiments: Sequence[str] = ()
+    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    studies: Sequence[Study] = ()
 
     parts: ClassVar[tuple[str, ...]] = ("scores", "diagnostics", "examples", "history", "costs")
+    title: ClassVar[str]
+    template: ClassVar[str]
 
     def __post_init__(self) -> None:
-        """What is None or empty is as good as not there."""
-        for name in self.parts:
-            given = getattr(self, name)
-            kept = {key: found for key, found in given.items() if found is not None and len(found)}
-            object.__setattr__(self, name, kept)
+        """Drop what is None or empty."""
+        for part in self.parts:
+            given = getattr(self, part)
+            kept = {name: value for name, value in given.items() if value is not None and len(value)}
+            object.__setattr__(self, part, kept)
+        studies = [study for study in self.studies if study.task == self.template]
+        object.__setattr__(self, "studies", studies)
 
     @property
     @abstractmethod
-    def board(self) -> Ranked | None:
-        """Scores of the experiments; None where there are none."""
+    def board(self) -> Board:
+        """Scores of the experiments, overall; an empty board is false."""
+
+    def rows(self, **values: str) -> pd.DataFrame:
+        """Rows of the leaderboard with these values in their columns."""
+        table = self.leaderboard
+        for column, value in values.items() if len(table) else ():
+            table = table[table[column] == value]
+        return table
+
+    def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a table of statistics that `board` is made of."""
+        return scores
+
+    @abstractmethod
+    def figures(self) -> dict[str, Figure]:
+        """Every figure for which there is something to draw, by the name of its file."""
+
+    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
+        """Parts of the page, in order; without those that would be empty."""
+        return render(self.template, self.about, results=self, figures=figures, **self.context())
+
+    def context(self) -> dict[str, Any]:
+        """What the template of the task reads besides the results and the figures."""
+        return {"board": self.board}
 
     @cached_property
     def order(self) -> list[str]:
-        """All experiments that left something: the best first, then those without a score."""
-        ranked = self.board.order if self.board else []
+        """All experiments with results: the best first, then those without a score."""
+        ranked = self.board.order
         others = {name for part in self.parts for name in getattr(self, part)}
         return [*ranked, *sorted(others - set(ranked))]
 
     def ordered(self, part: str) -> dict[str, Any]:
         """One part of the results in the order of the experiments."""
-        found = getattr(self, part)
-        return {name: found[name] for name in self.order if name in found}
+        values = getattr(self, part)
+        return {name: values[name] for name in self.order if name in values}
 
     @cached_property
     def not_run(self) -> list[str]:
@@ -75,6 +117,112 @@ class Results(ABC):
         return [name for name in self.experiments if name not in there]
 
     @cached_property
+    def about(self) -> dict[str, About]:
+        """How each experiment presents itself: with a family, and with a label that no other has."""
+        bodies = {
+            name: self.experiments.get(name, {}) for name in dict.fromkeys([*self.experiments, *self.order])
+        }
+        given = described(bodies)
+        count = Counter(text.label for text in given.values())
+        return {
+            name: replace(
+                text,
+                label=text.label if count[text.label] == 1 else f"{text.label} ({name})",
+                family=text.family or ("learned" if self.learned(name) else "classical"),
+            )
+            for name, text in given.items()
+        }
+
+    def learned(self, name: str) -> bool:
+        """Whether an experiment was trained by gradients: its costs or its history tell."""
+        for row in self.costs[name].to_dict("records") if name in self.costs else ():
+            fact = row.get("learned", row.get("train_steps"))
+            if fact is not None and not pd.isna(fact):
+                return bool(fact)
+        return "loss" in self.history.get(name, ())
+
+    @cached_property
     def looks(self) -> dict[str, Look]:
-        """One look an experiment; the same whether or not all have run."""
-        return looks(dict.fromkeys([*self.order, *self.experiments]))
+        """One look an experiment, by label; it does not depend on which experiments have run."""
+        return {self.label(name): look for name, look in looks(self.about).items()}
+
+    def label(self, name: str) -> str:
+        """Title of an experiment in tables and figures."""
+        return self.about[name].label if name in self.about else name or "the reference"
+
+    def labelled(self, part: str | Mapping[str, Any]) -> dict[str, Any]:
+        """A part of the results, in the order of the experiments, by label: what figures take."""
+        values = self.ordered(part) if isinstance(part, str) else part
+        return {self.label(name): value for name, value in values.items()}
+
+    @cached_property
+    def labelled_leaderboard(self) -> pd.DataFrame:
+        """The leaderboard with labels in place of names."""
+        return self.leaderboard.assign(experiment=self.leaderboard["experiment"].map(self.label))
+
+    def head(self, name: str) -> Cell:
+        """First cell of the row of an experiment."""
+        return Cell(self.label(name), title=without_code(self.about[name].description))
+
+    @property
+    def bounds(self) -> list[str]:
+        """Experiments that limit what is possible: they are not ranked."""
+        return [name for name, text in self.about.items() if text.family == "bound"]
+
+    @property
+    def reference(self) -> str:
+        """The experiment that paired differences are from; empty where none has the role."""
+        return roles(self.about).get("reference", "")
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each variable, from whatever holds fields."""
+        sources: Iterator[xr.Dataset] = iter(self.examples.values())
+        return {
+            str(name): str(values.attrs.get("units", "")) for one in sources for name, values in one.items()
+        }
+
+    @cached_property
+    def underspread(self) -> list[str]:
+        """Experiments of this page whose draws lack the noise of their likelihood, by the model of their parameters."""
+        return [name for name in self.order if omits_noise(self.experiments.get(name, {}).get("model"))]
+
+    @property
+    def methods(self) -> Table:
+        """What each experiment of this page is."""
+        rows = [
+            [
+                Cell(text.label),
+                Cell(name),
+                Cell(str(text.family)),
+                Cell(without_code(text.description) or "–"),
+            ]
+            for name, text in self.about.items()
+            if name in self.order
+        ]
+        return Table(["label", "experiment", "family", "method"], rows, "texts")
+
+    def losses(self) -> dict[str, Figure]:
+        """Loss curves of the trained experiments."""
+        trained = {name: one for name, one in self.ordered("history").items() if "loss" in one}
+        return {"losses": loss_curves(self.labelled(trained), self.looks)} if trained else {}
+
+
+def omits_noise(model: object) -> bool:
+    """Whether a model, or a part of it, is a VAE that draws its decoder's mean."""
+    if not isinstance(model, Mapping):
+        return False
+    kind = str(model.get("type", ""))
+    if kind.startswith("vae.") and kind.endswith("VAE") and not model.get("likelihood_noise"):
+        return True
+    return any(omits_noise(part) for part in model.values())
+
+
+def file_name(*parts: str) -> str:
+    """A name of a file, whatever experiments and variables are called."""
+    return re.sub(r"[^\w-]+", "-", "_".join(parts))
+
+
+def without_code(text: str) -> str:
+    """A description without the backticks of Markdown."""
+    return text.replace("`", "")

@@ -1,28 +1,269 @@
-"""What the task `sample` shows."""
+"""Results of the task `sample`: its figures and the context of its template."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
+import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.figures.png import Picture
-from fieldcast.report import sample_figures, sample_sections
-from fieldcast.report.html import Section
-from fieldcast.report.sample_results import Results
+from fieldcast.figures import embedding, prior
+from fieldcast.figures.pictures import are_images, has
+from fieldcast.figures.sample_scores import distance_dots
+from fieldcast.figures.samples import (
+    decoded_pictures,
+    denoising,
+    latent_grid,
+    nearest_distances,
+    nearest_pictures,
+    sample_sheet,
+)
+from fieldcast.figures.spectra import sample_spectra
+from fieldcast.figures.wasserstein import wasserstein_maps
+from fieldcast.report import sample_findings, sample_tables
+from fieldcast.report.board import Board, Sampled, Score
+from fieldcast.report.context import shared_context
+from fieldcast.report.results import Results, file_name
+from fieldcast.report.score_tables import all_scores_table
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
+
+GREY = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values
+ANY_GREY = (
+    "fid",
+    "kid",
+    "c2st",
+    "bits_per_dim",
+)  # scores that compare whichever interval grey values are scaled to
+NEAR = 0.05  # the share of test data that are "very near" to a training state
+DECODED, NEAREST = 4, 5  # experiments in one figure
+
+Parts = Mapping[str, list[str]]  # experiments by the figure that shows them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Results):
-    """Results of the task with their figures and sections."""
+    """Results of sampling, and the latents of models that have any."""
 
-    title = "Sampling"
+    latents: Mapping[str, xr.Dataset] = field(default_factory=dict)
+
+    parts: ClassVar[tuple[str, ...]] = (*Results.parts, "latents")
+    title: ClassVar[str] = "Sampling"
+    template: ClassVar[str] = "sample"
+
+    @cached_property
+    def board(self) -> Board:
+        """All scores, ranked by FID."""
+        return Board(self.leaderboard, Sampled, ranking="fid")
+
+    @cached_property
+    def variable(self) -> str:
+        """The first variable of the pictures: the one that is shown."""
+        return next((str(name) for found in self.examples.values() for name in found.data_vars), "")
+
+    @cached_property
+    def images(self) -> bool:
+        """Whether the data are images, not fields."""
+        return any(are_images(stored) for stored in self.examples.values())
+
+    @cached_property
+    def treatments(self) -> dict[str, str]:
+        """How each experiment treats the data before it sees them, where that was stored."""
+        stored = [self.latents, self.examples, self.diagnostics]
+        return {
+            name: str(part[name].attrs["treatment"])
+            for name in self.order
+            for part in stored
+            if name in part and "treatment" in part[name].attrs
+        }
+
+    def compares_by(self, name: str, score: str) -> str:
+        """What two experiments must share for a score to compare: the treatment of the data."""
+        treatment = self.treatments.get(name, "")
+        return "grey values" if score in ANY_GREY and treatment in GREY else treatment
+
+    def comparable(self, names: Iterable[str], score: str) -> dict[str, list[str]]:
+        """Experiments in groups within which a score compares."""
+        found: dict[str, list[str]] = {}
+        for name in names:
+            found.setdefault(self.compares_by(name, score), []).append(name)
+        return found
+
+    def floor(self, name: str, score: str) -> Score | None:
+        """The score of real data in the place of an experiment's samples."""
+        found = self.board.scores.get((name, Sampled(), f"{score}_floor"))
+        if found is None and name in self.diagnostics:
+            value = self.diagnostics[name].attrs.get(f"{score}_floor")
+            found = Score(float(value)) if is_known(value) else None
+        return found
+
+    def density(self, name: str) -> str:
+        """ "exact", "lower bound", or nothing for a model without a density: as sampling stored it.
+
+        Results without that fact: an exact density needs one draw for each datum, a bound needs several.
+        """
+        for part in (self.diagnostics, self.latents):
+            fact = part[name].attrs.get("density") if name in part else None
+            if fact:
+                return str(fact)
+        costs = self.costs[name].iloc[0] if name in self.costs else {}
+        if is_known(costs.get("density")):
+            return str(costs["density"])
+        if name not in self.board.having("elbo", "iwae", "bits_per_dim"):
+            return ""
+        draws = self.diagnostics[name].attrs.get("K") if name in self.diagnostics else None
+        return "exact" if draws == 1 and name in self.board.having("bits_per_dim") else "lower bound"
+
+    def pictured(self, *kinds: str) -> dict[str, xr.Dataset]:
+        """Examples of the experiments that have pictures of all these kinds, in order."""
+        return {name: stored for name, stored in self.ordered("examples").items() if has(stored, *kinds)}
+
+    def facts(self, attribute: str) -> list[object]:
+        """The values of an attribute of the diagnostics, each once."""
+        values = (stored.attrs.get(attribute) for stored in self.ordered("diagnostics").values())
+        return list(dict.fromkeys(value for value in values if is_known(value)))
+
+    @cached_property
+    def ceilings(self) -> dict[str, dict[str, float]]:
+        """FID and KID of noise, by label."""
+        return {
+            label: {score: float(one.attrs.get(f"{score}_ceiling", math.nan)) for score in ("fid", "kid")}
+            for label, one in self.labelled("diagnostics").items()
+        }
+
+    @cached_property
+    def near(self) -> dict[str, tuple[float, float, float]]:
+        """Median distance to the nearest training state of samples and of test data; the share of very near samples.
+
+        Very near: nearer than all but the share `NEAR` of test data.
+        """
+        found = {}
+        for name, stored in self.holding("nearest_of_samples", "nearest_of_test").items():
+            both = (stored[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test"))
+            drawn, test = (distances[np.isfinite(distances)] for distances in both)
+            if len(drawn) and len(test):
+                share = float(np.mean(drawn < np.quantile(test, NEAR)))
+                found[name] = (float(np.median(drawn)), float(np.median(test)), share)
+        return found
+
+    def holding(self, *names: str) -> dict[str, xr.Dataset]:
+        """Diagnostics that have all these variables, in order."""
+        return {
+            key: one for key, one in self.ordered("diagnostics").items() if set(names) <= set(one.data_vars)
+        }
+
+    def context(self) -> dict[str, Any]:
+        """What the template reads besides the results and the figures."""
+        board = self.board
+        codes = self.ordered("latents").items()
+        return shared_context(self, None, "score") | {
+            "findings": sample_findings.Findings(self, board) if board else None,
+            "sample_table": partial(sample_tables.score_table, self, board),
+            "near_table": sample_tables.near_table(self),
+            "cells_table": sample_tables.cells_table(self),
+            "decoded": self.decoded_parts,
+            "nearest": self.nearest_parts,
+            "grids": {file_name("latent_grid", name): [name] for name in self.pictured("grid")},
+            "diffusions": {file_name("denoising", name): [name] for name in self.pictured("snapshot")},
+            "study_figures": self.study_figures,
+            "unlabelled": [
+                name for name, one in codes if one.sizes.get("latent", 0) > 2 and "label" not in one.coords
+            ],
+            "spectrum": "; ".join(
+                str(value) for name in ("spectrum", "latitudes") for value in self.facts(name)[:1]
+            ),
+            "every_score": all_scores_table(self, board, SAMPLE_METRICS),
+        }
+
+    @cached_property
+    def decoded_parts(self) -> dict[str, list[str]]:
+        """Experiments with reconstructions, by the figure that shows them."""
+        return in_parts("decoded", list(self.pictured("truth", "reconstruction", "sample")), DECODED)
+
+    @cached_property
+    def nearest_parts(self) -> dict[str, list[str]]:
+        """Experiments with nearest training states, by the figure that shows them."""
+        return in_parts("nearest", list(self.pictured("sample", "nearest")), NEAREST)
+
+    @cached_property
+    def study_figures(self) -> dict[str, list[str]]:
+        """Experiments of each study with reconstructions, by its figure; a study needs two."""
+        pictured = self.pictured("truth", "reconstruction", "sample")
+        found = {
+            file_name("study", study.title.lower()): [name for name in study.experiments if name in pictured]
+            for study in self.studies
+        }
+        return {name: names for name, names in found.items() if len(names) > 1}
 
     def figures(self) -> dict[str, Figure]:
-        """The figures of record, by name: to be stored, and shown in `sections`."""
-        return sample_figures.draw(self)
+        """Every figure for which there is something to draw, by the name of its file."""
+        found: dict[str, Figure] = {}
+        if self.board.having("fid", "kid", "c2st"):
+            found["distances"] = distance_dots(self.labelled_leaderboard, self.ceilings, self.looks)
+        found |= dict(self.picture_figures())
+        found |= self.latent_figures()
+        return found | self.diagnostic_figures() | self.losses()
 
-    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
-        """Parts of the page, in order."""
-        return sample_sections.write(self, figures)
+    def picture_figures(self) -> Iterator[tuple[str, Figure]]:
+        """Samples, reconstructions, decoded grids, diffusion step by step, nearest training states."""
+        variable = self.variable
+        both = self.pictured("real", "sample")
+        if both:
+            yield "samples", sample_sheet(self.labelled(both), variable)
+        for name, names in (self.study_figures | self.decoded_parts).items():
+            yield name, decoded_pictures(self.examples_of(names), variable)
+        for name, stored in self.pictured("grid").items():
+            yield file_name("latent_grid", name), latent_grid(stored, variable, self.label(name))
+        for name, stored in self.pictured("snapshot").items():
+            yield file_name("denoising", name), denoising(stored, variable, self.label(name))
+        for name, names in self.nearest_parts.items():
+            yield name, nearest_pictures(self.examples_of(names), variable)
+
+    def examples_of(self, names: Iterable[str]) -> dict[str, xr.Dataset]:
+        """Examples of some experiments, by label."""
+        return self.labelled({name: self.examples[name] for name in names})
+
+    def latent_figures(self) -> dict[str, Figure]:
+        """Where test data lie in latent space, and whether the prior is there too."""
+        found = {}
+        stored = self.labelled("latents")
+        embedded = {label: one for label, one in stored.items() if embedding.can_be_shown(one)}
+        if embedded:
+            found["embeddings"] = embedding.embeddings(embedded)
+        with_prior = {label: one for label, one in stored.items() if prior.can_be_shown(one)}
+        if with_prior:
+            found["priors"] = prior.priors(with_prior)
+        return found
+
+    def diagnostic_figures(self) -> dict[str, Figure]:
+        """Distances to the nearest training state; of fields spectra and Wasserstein distances."""
+        found = {}
+        near = {name: self.diagnostics[name] for name in self.near}
+        if near:
+            found["nearest_distances"] = nearest_distances(self.labelled(near), self.looks)
+        spectra = self.holding("spectrum_samples", "spectrum_real")
+        if spectra:
+            found["spectra"] = sample_spectra(self.labelled(spectra), self.looks)
+        cells = self.holding("wasserstein")
+        if cells:
+            found["wasserstein"] = wasserstein_maps(self.labelled(cells))
+        return found
+
+
+def in_parts(figure: str, names: list[str], size: int) -> dict[str, list[str]]:
+    """Names by the figure that shows them, each of at most `size` and as even as can be."""
+    count = -(-len(names) // size)
+    splits = np.array_split(np.array(names, dtype=object), count) if count else []
+    return {
+        figure if not place else f"{figure}_part{place + 1}": [str(name) for name in part]
+        for place, part in enumerate(splits)
+    }
+
+
+def is_known(value: object) -> bool:
+    """Whether a stored value is neither missing, nor empty, nor NaN."""
+    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))

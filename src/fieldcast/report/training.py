@@ -1,118 +1,82 @@
-"""What training cost, and the values that were tuned."""
+"""Tuned values and costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from numbers import Real
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fieldcast.figures.png import Picture
-from fieldcast.report.html import Cell, Markup, folded, join, missing, picture, significant, table, tag
+from fieldcast.report.numbers import plain, significant
+from fieldcast.report.results import Results
+from fieldcast.report.tables import Cell, Table, amount_cell
 from fieldcast.scores.training_log import tried
 
 COSTS = {
     "parameters": "parameters",
     "train_steps": "training steps",
-    "train_seconds": "training, s",
-    "step_ms": "training step, ms",
-    "sample_ms": "one draw, ms",
-    "evaluations": "network evaluations a step",
-    "peak_mb": "peak memory, MB",
+    "train_seconds": "training [s]",
+    "step_ms": "training step [ms]",
+    "sample_ms": "one draw [ms]",
+    "evaluations": "network evaluations per step",
+    "peak_mb": "peak memory [MB]",
 }
 
 
-def trained(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Histories of a loss."""
-    return {name: found for name, found in histories.items() if len(found) and "loss" in found}
+def trials(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The values that were tried on validation data, of every experiment that tuned any."""
+    tables = {name: tried(history) for name, history in histories.items()}
+    return {name: table for name, table in tables.items() if len(table) and choices(table)}
 
 
-def losses_shown(figures: Mapping[str, Picture]) -> Markup:
-    """The loss curves."""
-    if "losses" in figures:
-        caption = "Loss of each trained experiment; dotted: the step of the best validation."
-        return picture(figures["losses"], "Loss curves", caption)
-    return missing("No loss curves: no experiment was trained, or its history was not stored.")
-
-
-def tuned(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """What was tried on validation data: of a closed-form solution, or after training."""
-    rows = {name: tried(found) for name, found in histories.items()}
-    return {name: found for name, found in rows.items() if len(found) and choices(found)}
-
-
-def choices(history: pd.DataFrame) -> list[str]:
+def choices(table: pd.DataFrame) -> list[str]:
     """Columns that were tuned."""
-    return [str(name) for name in history.columns if name not in ("step", "seconds", "validation")]
+    return [str(name) for name in table.columns if name not in ("step", "seconds", "validation")]
 
 
-CHOSEN = "Chosen for the lowest fair CRPS on unobserved cells of the validation split, in anomaly standard deviations."
+def tuned_table(results: Results, score: str) -> Table:
+    """The values with the lowest validation score of each experiment; `score` names that score."""
+    rows = []
+    for name, table in trials(results.ordered("history")).items():
+        scored = table["validation"].notna().any()
+        best = table.loc[table["validation"].idxmin()] if scored else table.iloc[-1]
+        values = ", ".join(f"{choice} = {plain(best[choice])}" for choice in choices(table))
+        lowest = float(best["validation"])
+        count = Cell(str(len(table)), float(len(table)))
+        rows.append([results.head(name), Cell(values), Cell(significant(lowest, 4), lowest), count])
+    return Table(["experiment", "selected values", f"{score} on validation data", "trials"], rows, "texts")
 
 
-def tuning_table(
-    histories: Mapping[str, pd.DataFrame], caption: str = CHOSEN, score_name: str = "fair CRPS"
-) -> Markup:
-    """The values with the lowest validation score of each experiment, and, folded, all that were tried."""
-    found = tuned(histories)
-    if not found:
-        return missing(
-            "No tuned values: nothing with something to tune has run, or its history was not stored."
-        )
-    rows: list[list[Cell | str]] = []
-    for name, history in found.items():
-        best = (
-            history.loc[history["validation"].idxmin()]
-            if history["validation"].notna().any()
-            else history.iloc[-1]
-        )
-        values = ", ".join(f"{choice} = {value_in_words(best[choice])}" for choice in choices(history))
-        score = float(best["validation"])
-        rows.append(
-            [Cell(tag("code", name)), Cell(values), Cell(significant(score, 4), score), str(len(history))]
-        )
-    chosen = table(
-        ["experiment", "chosen", f"{score_name} on validation data", "tried"],
-        rows,
-        caption,
-        kind="texts",
-    )
-    return join([chosen, *(all_tried(name, history, score_name) for name, history in found.items())])
-
-
-def all_tried(name: str, history: pd.DataFrame, score_name: str) -> Markup:
-    """Every trial of one experiment, folded."""
-    names = choices(history)
-    body = [
-        [
-            Cell(str(row["step"]), float(row["step"])),
-            *(Cell(value_in_words(row[choice])) for choice in names),
-            Cell(significant(float(row["validation"]), 4), float(row["validation"])),
+def trial_tables(results: Results, score: str) -> dict[str, Table]:
+    """All trials of each experiment that tuned something."""
+    found = {}
+    for name, table in trials(results.ordered("history")).items():
+        rows = [
+            [
+                Cell(str(row["step"]), float(row["step"])),
+                *(Cell(plain(row[choice])) for choice in choices(table)),
+                Cell(significant(float(row["validation"]), 4), float(row["validation"])),
+            ]
+            for row in table.to_dict("records")
         ]
-        for _, row in history.iterrows()
-    ]
-    return folded(f"{name}: all {len(body)} that were tried", table(["trial", *names, score_name], body))
+        found[name] = Table(["trial", *choices(table), score], rows)
+    return found
 
 
-def value_in_words(value: object) -> str:
-    """A number without needless digits."""
-    return f"{value:g}" if isinstance(value, Real) else str(value)
-
-
-def costs_table(costs: Mapping[str, pd.DataFrame], experiments: list[str]) -> Markup:
+def costs_table(results: Results) -> Table:
     """Parameters, seconds and memory of each experiment."""
-    found = {name: costs[name].iloc[0] for name in experiments if name in costs and len(costs[name])}
-    if not found:
-        return missing("No costs were stored.")
-    names = [name for name in COSTS if any(name in row and pd.notna(row[name]) for row in found.values())]
-    rows = [[Cell(tag("code", key)), *(cost(row.get(name)) for name in names)] for key, row in found.items()]
-    return table(["experiment", *(COSTS[name] for name in names)], rows)
+    names = [name for name in results.order if name in results.costs]
+    columns = measured(results, names)
+    rows = [[results.head(name), *cost_cells(results, name, columns)] for name in names]
+    return Table(["experiment", *(COSTS[column] for column in columns)], rows)
 
 
-def cost(value: object) -> Cell:
-    """A number with thousands apart, three significant digits when small."""
-    if not isinstance(value, Real) or pd.isna(value):
-        return Cell("–")
-    number = float(value)
-    whole = abs(number) >= 100 or number.is_integer()
-    text = f"{number:,.0f}".replace(",", " ") if whole else significant(number)
-    return Cell(text, number)
+def measured(results: Results, names: Sequence[str], columns: Sequence[str] = tuple(COSTS)) -> list[str]:
+    """The columns of costs that any of these experiments has."""
+    rows = [results.costs[name].iloc[0] for name in names if name in results.costs]
+    return [column for column in columns if any(column in row and pd.notna(row[column]) for row in rows)]
+
+
+def cost_cells(results: Results, name: str, columns: Sequence[str]) -> list[Cell]:
+    """The costs of one experiment."""
+    row: Mapping[str, object] = results.costs[name].iloc[0] if name in results.costs else {}
+    return [amount_cell(row.get(column)) for column in columns]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ def leaderboard(
     seed: int = 0,
     layout: Layout = RECONSTRUCT,
     metrics: Mapping[str, Metric] | None = None,
+    roles: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """One row a score: experiment, seed, data, what a row is of (`layout.by`), variable, score, value, low, high.
 
@@ -35,7 +37,8 @@ def leaderboard(
     attrs["dropped"]. Statistics are averaged over times, scores are functions of these means, and low..high
     is the 95 % interval of a block bootstrap of times (NaN where the times are too few for one). Comparisons
     are with the reference of the same seed, over the times that both have, with the same resamples: they are
-    paired. `metrics` replace the scores of the layout. Units as in the scores table.
+    paired. `metrics` replace the scores of the layout; `roles` name the experiments that comparisons are with
+    (`experiments.roles`). Units as in the scores table.
     """
     kept, dropped = current(scores, data, scored)
     for sentence in dropped:
@@ -46,11 +49,12 @@ def leaderboard(
     parts = []
     for (experiment, run_seed), statistics in wide.items():
         paired = [
-            compared(statistics, wide[metric.reference, run_seed], score, metric)
+            compared(statistics, wide[reference, run_seed], score, metric)
             for score, metric in metrics.items()
             if isinstance(metric, Comparison)
-            and (metric.reference, run_seed) in wide
-            and (metric.includes_reference or experiment != metric.reference)
+            and (reference := roles.get(metric.role)) is not None
+            and (reference, run_seed) in wide
+            and (metric.includes_reference or experiment != reference)
         ]
         part = experiment_scores(pd.concat([statistics, *paired]), metrics, seed)
         parts.append(part.assign(experiment=experiment, seed=run_seed, data=data)[columns])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fieldcast.scores.metrics import METRICS, Comparison, Metric, difference
+from fieldcast.scores.metrics import METRICS, Metric
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,6 @@ class Layout:
     def metrics(self) -> dict[str, Metric]:
         """The records of the task's scores by name, in the order of the leaderboard."""
         return {name: metric for name, metric in METRICS.items() if self.task in metric.tasks}
-
-    @property
-    def reference(self) -> str:
-        """The experiment whose CRPS is subtracted from that of the others."""
-        return next(metric.reference for metric in self.comparisons if metric.function is difference)
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        """The scores that are relative to a reference."""
-        return [metric for metric in self.metrics.values() if isinstance(metric, Comparison)]
 
 
 RECONSTRUCT = Layout("reconstruct", by=("pattern", "k", "cells"))

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 Means = Float[np.ndarray, "..."]
+Role = Literal["reference", "climatology"]
 Better = Literal["lower", "higher"] | float | None
 
 
@@ -80,19 +81,19 @@ class Metric(Legend):
 
 @dataclass(frozen=True)
 class Comparison(Metric):
-    """A score of an experiment relative to a reference, at the times that both have.
+    """A score of an experiment relative to another one, at the times that both have.
 
     Its one statistic is averaged twice: `function` takes the mean of the experiment and that of the reference.
 
     Parameters
     ----------
-    reference
-        Name of the experiment that the others are compared with.
+    role
+        Role of the experiment that the others are compared with (`about.role` in its YAML).
     includes_reference
         Whether the reference is compared with itself too.
     """
 
-    reference: str = ""
+    role: Role = "reference"
     includes_reference: bool = False
 
 
@@ -127,19 +128,6 @@ def unbiased_spread_skill_ratio(variance: Means, debiased_squared_error: Means) 
     denominator = np.where(debiased_squared_error > 0, debiased_squared_error, np.nan)
     with np.errstate(invalid="ignore"):  # a model that blew up: infinity over infinity
         return np.sqrt(variance / denominator)
-
-
-def crps_difference(reference: str, title: str, tasks: tuple[str, ...]) -> Comparison:
-    """CRPS of an experiment minus that of the experiment `reference`, whose name in tables is `title`."""
-    return Comparison(
-        ("crps",),
-        difference,
-        title=f"CRPS minus that of {title}",
-        explanation="the difference of the two scores at the same times; below 0 the experiment is better.",
-        summary=5,
-        tasks=tasks,
-        reference=reference,
-    )
 
 
 RECONSTRUCT, FORECAST = ("reconstruct",), ("forecast",)
@@ -193,8 +181,13 @@ METRICS: dict[str, Metric] = {
         "estimate it is the mean absolute error.",
         summary=1,
     ),
-    "crps_minus_oi": crps_difference("optimal_interpolation", "optimal interpolation", RECONSTRUCT),
-    "crps_minus_lim": crps_difference("linear_inverse_model", "the linear inverse model", FORECAST),
+    "crps_minus_reference": Comparison(
+        ("crps",),
+        difference,
+        title="CRPS minus that of the reference",
+        explanation="the difference of the two scores at the same times; below 0 the experiment is better.",
+        summary=5,
+    ),
     "ssr": Metric(
         ("variance", "debiased_squared_error"),
         unbiased_spread_skill_ratio,
@@ -242,7 +235,7 @@ METRICS: dict[str, Metric] = {
         better="higher",
         power=0,
         tasks=FORECAST,
-        reference="climatological_ensemble",
+        role="climatology",
         includes_reference=True,
     ),
     "consistency": Metric(

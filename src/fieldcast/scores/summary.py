@@ -109,8 +109,9 @@ def horizons(leaderboard: pd.DataFrame) -> list[str]:
     if "seed" not in leaderboard or leaderboard["seed"].nunique() != 1:
         return []
     table = skill_horizon(leaderboard).sort_values("lead_hours", ascending=False)
-    references = [metric.reference for metric in FORECAST.comparisons if metric.includes_reference]
-    table = table[~table["experiment"].isin(references)]  # their skill is 0 by definition
+    skill = leaderboard[leaderboard["score"] == "skill"].groupby("experiment")["value"]
+    references = [name for name, values in skill if (values == 0).all()]  # skill is relative to it
+    table = table[~table["experiment"].isin(references)]
     last = f"> {leaderboard['lead_hours'].max() / 24:.4g}"
     days = (last if isinf(hours) else f"{hours / 24:.1f}" for hours in table["lead_hours"])
     ends = ", ".join(f"{name} {day}" for name, day in zip(table["experiment"], days, strict=True))

@@ -10,6 +10,7 @@ import xarray as xr
 
 from fieldcast.encoding.initial_times import require_starts
 from fieldcast.encoding.options import Limits, Rollout
+from fieldcast.experiments import described, roles
 from fieldcast.fields.conventions import time_varying
 from fieldcast.figures.png import Picture
 from fieldcast.inference.external_forecasts import made_elsewhere
@@ -98,7 +99,8 @@ def rank(
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     present = of_one_training(results)
     scores = present.get("scores", {})
-    table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT)
+    held = roles(described(results["experiments"]))
+    table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held)
     return table, forecast_summary(table, present["stability"])
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.experiments import described, roles
 from fieldcast.figures.png import Picture
 from fieldcast.inference.options import Evaluation
 from fieldcast.report import Reconstruct, pictures
@@ -69,7 +70,8 @@ def rank(
     if observations is None:
         return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
-    table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed)
+    held = roles(described(results["experiments"]))
+    table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=held)
     return table, reconstruct_summary(table)
 
 

@@ -79,4 +79,4 @@ class Task:
     score_file: Step | None = None
 
 
-Results = Mapping[str, Any]  # {part: {experiment: value}}, and "experiments": all names
+Results = Mapping[str, Any]  # {part: {experiment: value}}; "experiments": their parameters, "studies"

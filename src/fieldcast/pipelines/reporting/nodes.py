@@ -9,6 +9,7 @@ import xarray as xr
 from fieldcast import provenance
 from fieldcast.pipelines.names import by_part
 from fieldcast.report import describe, report
+from fieldcast.report import studies as read_studies
 
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
@@ -16,9 +17,12 @@ COSTS = (
 )
 
 
-def collect(**parts: Any) -> dict[str, Any]:
-    """The results of all experiments of a task, {part: {experiment: value}}, from arguments <experiment>__<part>."""
-    return by_part(parts)
+def collect(experiments: dict[str, Any], studies: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    """The results of all experiments of a task, {part: {experiment: value}}, from arguments <experiment>__<part>.
+
+    `experiments` are their parameters, which say how each presents itself; `studies` are named comparisons of them.
+    """
+    return {**by_part(parts), "experiments": experiments, "studies": read_studies(studies)}
 
 
 def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:

@@ -29,6 +29,7 @@ def create_pipeline(experiments: Sequence[tuple[Task, Sequence[str]]]) -> Pipeli
 
 def ranked(task: Task, names: Sequence[str]) -> Pipeline:
     """The results of a task's experiments -> leaderboard, summary -> its part of the page."""
+    configured = {"experiments": f"params:{task.name}", "studies": "params:studies"}
     parts = {keyword(name, part): public(task.name, name, part) for name in names for part in task.results}
 
     def stored_as(name: str) -> str:
@@ -38,7 +39,9 @@ def ranked(task: Task, names: Sequence[str]) -> Pipeline:
 
     return Pipeline(
         [
-            node(nodes.collect, parts, of_task(task.name, "results"), name=f"collect_{task.name}"),
+            node(
+                nodes.collect, configured | parts, of_task(task.name, "results"), name=f"collect_{task.name}"
+            ),
             as_node(task.rank, f"rank_{task.name}", stored_as),
             as_node(task.page, f"gather_{task.name}", stored_as),
         ]

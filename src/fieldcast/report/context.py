@@ -1,0 +1,46 @@
+"""What the templates of all tasks read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from fieldcast.report import score_tables, study_answers, training
+from fieldcast.report.results import Results
+from fieldcast.scores.leaderboard_schema import Layout
+
+
+def shared_context(results: Results, layout: Layout | None, tuning: str, members: int = 0) -> dict[str, Any]:
+    """Functions and tables for the sections that tasks share.
+
+    `tuning` names the score that values are tuned by; `members` are those of the reference at equal cost.
+    """
+    board = results.board
+    return {
+        "board": board,
+        "costs": training.costs_table(results),
+        "tuned": training.tuned_table(results, tuning),
+        "trials": training.trial_tables(results, tuning),
+        "score_table": partial(score_tables.score_table, results),
+        "difference_table": partial(score_tables.difference_table, results),
+        "lowest": partial(score_tables.lowest, results, board),
+        "compared": partial(score_tables.compared, results, board),
+        "studies": [studied(results, study, layout, members) for study in results.studies],
+    }
+
+
+def studied(results: Results, study: Any, layout: Layout | None, members: int) -> Mapping[str, Any]:
+    """A study with its answers and tables; it is empty unless two of its experiments have run."""
+    board = results.board
+    names = [name for name in study.experiments if name in board.order]
+    if len(names) < 2:
+        return {"study": study, "names": []}
+    return {
+        "study": study,
+        "names": names,
+        "absent": [name for name in study.experiments if name not in names],
+        "answers": study_answers.answers(results, board, study, layout),
+        "table": study_answers.study_table(results, board, study),
+        "equal": study_answers.equal_cost(results, board, study, members),
+    }

@@ -1,0 +1,153 @@
+"""What the scores of samples say: the numbers of the sentences in `sample.html.j2`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from fieldcast.report.board import Board, Sampled, Score
+from fieldcast.report.numbers import significant, span, with_interval
+
+DISTINGUISHABLE = 0.95  # accuracy of a classifier from which samples differ from real data nearly always
+MEMORISATION_FLAG = 0.1  # share of very near samples: twice that of test data
+
+
+class Lowest(NamedTuple):
+    """The lowest FID or KID of experiments that compare."""
+
+    score: str
+    where: str  # the treatment of the data, if there are several
+    best: str
+    value: str
+    floor: str  # what real data score in the samples' place
+    verdict: str
+    following: list[str]  # the next best, if there is one
+    next_value: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The findings of one leaderboard of samples."""
+
+    results: Any  # Sample, which imports this module
+    board: Board
+
+    def groups(self, scores: Sequence[str], key: Callable[[str], float]) -> Iterator[tuple[str, list[str]]]:
+        """Experiments with one of the scores in groups that compare, the lowest key first; the treatment of each."""
+        groups = self.results.comparable(self.board.having(*scores), scores[0])
+        for treatment, names in groups.items():
+            yield treatment if len(groups) > 1 else "", sorted(names, key=key)
+
+    def lowest(self) -> Iterator[Lowest]:
+        """The lowest FID and KID, relative to real data in the samples' place, and the next best."""
+        for score in ("fid", "kid"):
+            for where, (best, *others) in self.groups([score], partial(self.board.value, score=score)):
+                value, floor = self.board.scores[best, Sampled(), score], self.results.floor(best, score)
+                yield Lowest(
+                    score.upper(),
+                    where,
+                    best,
+                    in_words(value),
+                    in_words(floor) if floor else "",
+                    verdict(value, floor) if floor else "",
+                    others[:1],
+                    significant(self.board.value(others[0], score)) if others else "",
+                )
+
+    def least_told_apart(self) -> tuple[str, str, list[str], bool] | None:
+        """The experiment that the classifier does worst on, its accuracy there, those that it nearly always recognises,
+        and whether these are all others."""
+        names = sorted(self.board.having("c2st"), key=lambda name: abs(self.board.value(name, "c2st") - 0.5))
+        if not names:
+            return None
+        always = [name for name in names[1:] if self.board.value(name, "c2st") >= DISTINGUISHABLE]
+        accuracy = percents(self.board.scores[names[0], Sampled(), "c2st"])
+        return names[0], accuracy, always, 3 < len(always) == len(names) - 1
+
+    def densities(self) -> dict[str, list[str]]:
+        """Experiments by the kind of their likelihood; empty if none has one."""
+        kinds = {name: self.results.density(name) for name in self.board.order}
+        if not any(kinds.values()):
+            return {}
+        return {
+            kind: [name for name in kinds if kinds[name] == kind] for kind in ("exact", "lower bound", "")
+        }
+
+    def highest(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """Treatment; the experiments with the highest and the lowest log-likelihood of test data, with their values."""
+        for where, names in self.groups(["elbo", "iwae"], lambda name: -self.tightest(name)):
+            if len(names) > 1:
+                first, last = names[0], names[-1]
+                values = [significant(self.tightest(name), 4) for name in (first, last)]
+                yield where, first, values[0], last, values[1]
+
+    def tightest(self, name: str) -> float:
+        """log p, or the IWAE bound where there is one, else the ELBO [nats]."""
+        return self.board.value(name, "iwae", otherwise=self.board.value(name, "elbo"))
+
+    def bits(self) -> list[tuple[str, str]]:
+        """Bits per cell, the fewest first."""
+        names = sorted(
+            self.board.having("bits_per_dim"), key=lambda name: self.board.value(name, "bits_per_dim")
+        )
+        return [(name, significant(self.board.value(name, "bits_per_dim"))) for name in names]
+
+    def restored(self) -> Iterator[tuple[str, str, str, str]]:
+        """Treatment, the experiment that reconstructs test data best, its error, and that of training data."""
+        for where, names in self.groups(["test_loss"], lambda name: self.board.value(name, "test_loss")):
+            if len(names) > 1:
+                errors = [
+                    significant(self.board.value(names[0], f"{part}_loss")) for part in ("test", "train")
+                ]
+                yield where, names[0], errors[0], errors[1]
+
+    def copies(self) -> list[tuple[str, str]]:
+        """Experiments with more very near samples than can be chance, and their share in per cent."""
+        near = {name: share for name, (_, _, share) in self.results.near.items() if share > MEMORISATION_FLAG}
+        return [
+            (name, f"{100 * near[name]:.0f}") for name in sorted(near, key=near.__getitem__, reverse=True)
+        ]
+
+    def not_finite(self) -> list[tuple[str, int, int]]:
+        """Experiments with samples that are not finite, their number, and that of all samples."""
+        found = []
+        for name, stored in self.results.ordered("diagnostics").items():
+            drawn, finite = (int(stored.attrs.get(key, 0)) for key in ("samples", "finite"))
+            if "finite" in stored.attrs and finite < drawn:
+                found.append((name, drawn - finite, drawn))
+        return found
+
+    def sizes(self) -> dict[str, str]:
+        """How many samples were compared with how many real states, by which features; empty where not stored."""
+        facts = {name: self.results.facts(name) for name in ("extractor", "accuracy", "weights")}
+        found = {name: str(values[0]) if values else "" for name, values in facts.items()}
+        found["accuracy"] = f"{float(found['accuracy']):.3f}" if found["accuracy"] else ""
+        return found | {name: span(self.results.facts(name)) for name in ("samples", "real", "features")}
+
+    def draws(self) -> str:
+        """How many draws from the posterior the IWAE bound has."""
+        stored = self.results.diagnostics
+        counts = [stored[name].attrs.get("K") for name in self.board.having("iwae") if name in stored]
+        return span([count for count in counts if count])
+
+
+def in_words(score: Score) -> str:
+    """A value with its interval."""
+    value, low, high = with_interval(*score)
+    return value if math.isnan(score.low) else f"{value} ({low} to {high})"
+
+
+def verdict(score: Score, floor: Score) -> str:
+    """Whether a distance is larger than those between sets of real data."""
+    low = score.value if math.isnan(score.low) else score.low
+    high = floor.value if math.isnan(floor.high) else floor.high
+    return "above that" if low > high else "not separated from that"
+
+
+def percents(score: Score) -> str:
+    """A share with its interval."""
+    interval = "" if math.isnan(score.low) else f" ({100 * score.low:.0f} to {100 * score.high:.0f} %)"
+    return f"{100 * score.value:.0f} %{interval}"

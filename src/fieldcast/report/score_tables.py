@@ -1,0 +1,141 @@
+"""Tables and findings of a leaderboard, for every task: a row an experiment, a column a case or a score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fieldcast.figures.style import percent
+from fieldcast.report.board import Board, Observed
+from fieldcast.report.numbers import significant
+from fieldcast.report.results import DIFFERENCE, Results
+from fieldcast.report.tables import Cell, Table, number_cell, score_cell
+from fieldcast.scores.metrics import METRICS, Legend
+
+
+class Gain(NamedTuple):
+    """An experiment that is better than the reference in some cases."""
+
+    experiment: str
+    better: list[Any]
+    reduction: str  # how much lower its CRPS is there, in per cent
+    others: Sequence[tuple[str, list[Any]]]  # the cases with another verdict
+
+
+class Compared(NamedTuple):
+    """Experiments by how they compare with the reference."""
+
+    gains: list[Gain]
+    nowhere: list[str]  # nowhere better
+    undecided: list[str]  # too few times for intervals
+
+
+def lowest(results: Results, board: Board, cases: Sequence[Any]) -> dict[str, list[Any]]:
+    """The experiment with the lowest CRPS in each case, bounds aside, with its cases."""
+    first: dict[str, list[Any]] = {}
+    for case in cases:
+        names = [name for name in board.having("crps", cases=[case]) if name not in results.bounds]
+        if names:
+            best = min(names, key=lambda name: board.value(name, "crps", case))
+            first.setdefault(best, []).append(case)
+    return first
+
+
+def compared(results: Results, board: Board, cases: Sequence[Any]) -> Compared:
+    """How each experiment compares with the reference, bounds aside."""
+    found = Compared([], [], [])
+    for name in (name for name in board.order if name not in results.bounds):
+        verdicts: dict[str, list[Any]] = {}
+        for case in cases:
+            score = board.scores.get((name, case, DIFFERENCE))
+            if score:
+                verdicts.setdefault(score.verdict, []).append(case)
+        if "better" in verdicts:
+            others = [(word, verdicts[word]) for word in ("not separated", "worse") if word in verdicts]
+            found.gains.append(
+                Gain(name, verdicts["better"], reduction(results, board, name, verdicts["better"]), others)
+            )
+        elif {"not separated", "worse"} & set(verdicts):
+            found.nowhere.append(name)
+        elif verdicts:
+            found.undecided.append(name)
+    return found
+
+
+def reduction(results: Results, board: Board, name: str, cases: Sequence[Any]) -> str:
+    """How much lower the CRPS is than that of the reference, smallest to largest, in per cent; empty without it."""
+    if results.reference not in board.having("crps"):
+        return ""
+    shares = [
+        -100 * board.value(name, DIFFERENCE, case) / board.value(results.reference, "crps", case)
+        for case in cases
+    ]
+    return " to ".join(dict.fromkeys(significant(end, 2) for end in (min(shares), max(shares))))
+
+
+def comparison(results: Results, board: Board, name: str, case: Any) -> tuple[tuple[str, str], ...]:
+    """How an experiment compares with the reference, in a word and its CSS class."""
+    if name == results.reference:
+        return (("reference", ""),)
+    score = board.scores.get((name, case, DIFFERENCE))
+    if score is None:
+        return ()
+    by = f" by {significant(abs(score.value), 2)}" if score.verdict in ("better", "worse") else ""
+    return ((score.verdict + by, score.verdict.replace(" ", "-")),)
+
+
+def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]) -> Table:
+    """Experiments by cases: the value, its interval, and for the CRPS how it compares with the reference.
+
+    The best of each case is bold, bounds aside.
+    """
+    names = board.having(score, cases=cases)
+    ranked = [name for name in names if name not in results.bounds]
+    rows = []
+    for name in names:
+        row = [results.head(name)]
+        for case in cases:
+            values = [board.value(other, score, case) for other in ranked]
+            best = METRICS[score].best([value for value in values if not math.isnan(value)] or [math.nan])
+            notes = comparison(results, board, name, case) if score == "crps" else ()
+            bold = name in ranked and board.value(name, score, case) == best
+            row.append(score_cell(board.scores.get((name, case, score)), *notes, kind="best" if bold else ""))
+        rows.append(row)
+    return Table(["experiment", *map(str, cases)], rows)
+
+
+def difference_table(results: Results, board: Board, cases: Sequence[Any]) -> Table:
+    """Experiments by cases: CRPS minus that of the reference, its interval, and what that says in a word."""
+    rows = []
+    for name in board.having(DIFFERENCE, cases=cases):
+        scores = [board.scores.get((name, case, DIFFERENCE)) for case in cases]
+        cells = [
+            score_cell(score, (score.verdict, score.verdict.replace(" ", "-")), sign=True)
+            if score
+            else Cell()
+            for score in scores
+        ]
+        rows.append([results.head(name), *cells])
+    return Table(["experiment", *map(str, cases)], rows)
+
+
+def all_scores_table(results: Results, board: Board, metrics: Mapping[str, Legend]) -> Table:
+    """Every score without its interval: a row for each case and experiment."""
+    present = {score for _, _, score in board.scores}
+    names = [score for score in metrics if score in present]
+    rows = []
+    for case in board.cases:
+        for name in board.order:
+            values = [board.value(name, score, case) for score in names]
+            if not all(map(math.isnan, values)):
+                rows.append([results.head(name), *case_cells(case), *map(number_cell, values)])
+    heads = {"Observed": ["pattern", "observed"], "Lead": ["lead time"]}.get(board.case.__name__, [])
+    return Table(["experiment", *heads, *names], rows)
+
+
+def case_cells(case: Any) -> list[Cell]:
+    """The columns that say which case a row is."""
+    if isinstance(case, Observed):
+        return [Cell(case.pattern), Cell(percent(case.k), case.k)]
+    return [Cell(str(case), field) for field in case]

@@ -1,0 +1,202 @@
+"""What the scores of a study say: an answer to each question, its table, and scores at equal inference cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fieldcast.report.board import Board, Lead, Sampled, Score
+from fieldcast.report.numbers import amount, significant
+from fieldcast.report.results import DIFFERENCE, Results
+from fieldcast.report.studies import Question, Study
+from fieldcast.report.tables import Table, amount_cell, number_cell, score_cell
+from fieldcast.report.training import COSTS, cost_cells, measured
+from fieldcast.scores.equal_cost import at_equal_cost
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.leaderboard_schema import Layout
+from fieldcast.scores.metrics import METRICS
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
+from fieldcast.scores.stability import third
+
+SAME_COST = 0.15  # measured times differ by this share from run to run
+STUDY_COSTS = ("train_steps", "train_seconds", "evaluations", "sample_ms", "parameters")
+
+
+class Answer(NamedTuple):
+    """The answer to one question, case by case."""
+
+    question: Question
+    cases: list[tuple[Any, str, str, str]]  # case, CRPS of the experiment, of the reference, verdict
+    costs: list[str]
+    spectrum: list[tuple[Any, str, str]]  # lead, share of power at long waves, at short ones
+
+
+def answers(results: Results, board: Board, study: Study, layout: Layout | None) -> list[Answer]:
+    """Answers to the questions whose experiments have both been scored."""
+    found = [answered(results, board, question, layout) for question in study.questions if layout]
+    return [answer for answer in found if answer.cases]
+
+
+def answered(results: Results, board: Board, question: Question, layout: Layout | None) -> Answer:
+    """CRPS of both experiments at a few cases, and the verdict of their paired difference."""
+    pair = (question.experiment, question.reference)
+    cases = []
+    if layout and all(name in results.scores for name in pair):
+        paired = paired_differences(results, board, question, layout)
+        for case in few(board.cases):
+            values = [board.value(name, "crps", case) for name in pair]
+            if not any(map(math.isnan, values)):
+                verdict = in_words(paired.scores.get((question.experiment, case, DIFFERENCE)))
+                cases.append((case, significant(values[0]), significant(values[1]), verdict))
+    return Answer(question, cases, costs_compared(results, pair), spectra_compared(results, *pair))
+
+
+def paired_differences(results: Results, board: Board, question: Question, layout: Layout) -> Board:
+    """The paired differences of CRPS of two experiments at a few cases."""
+    chosen = pd.DataFrame(few(board.cases), columns=list(board.by))
+    tables = {}
+    for name in (question.experiment, question.reference):
+        table = results.overall(results.scores[name])
+        tables[name] = (
+            table[table["statistic"] == "crps"].merge(chosen, on=list(board.by)).assign(experiment=name)
+        )
+    if any(table.empty for table in tables.values()):
+        return Board(board.table[:0], board.case, board.by)
+    data, scored = tables[question.reference].iloc[0][["data", "scored"]]
+    metrics = {name: METRICS[name] for name in ("crps", DIFFERENCE)}
+    roles = {"reference": question.reference}
+    table = leaderboard(tables, data, scored, layout=layout, metrics=metrics, roles=roles)
+    return Board(table, board.case, board.by)
+
+
+def few(cases: Sequence[Any]) -> list[Any]:
+    """The first, one in the middle, and the last; of lead times the last up to ten days, of patterns the random one."""
+    if cases and isinstance(cases[0], Lead):
+        cases = [lead for lead in cases if lead.hours <= 240] or list(cases)
+    else:
+        cases = [case for case in cases if getattr(case, "pattern", "random") == "random"] or list(cases)
+    return list(dict.fromkeys((cases[0], cases[len(cases) // 2], cases[-1]))) if cases else []
+
+
+def in_words(score: Score | None) -> str:
+    """A verdict, and by how much; empty without an interval."""
+    if score is None or score.verdict == "no interval":
+        return ""
+    return score.verdict + (
+        f" by {significant(abs(score.value), 2)}" if score.verdict in ("better", "worse") else ""
+    )
+
+
+def costs_compared(results: Results, pair: Sequence[str]) -> list[str]:
+    """What a step costs, of both experiments, where that differs."""
+    sentences = []
+    for column, unit in (("evaluations", "network evaluations per step"), ("sample_ms", "ms per draw")):
+        values = [cost(results, name, column) for name in pair]
+        if not any(map(math.isnan, values)) and abs(values[0] / values[1] - 1) > SAME_COST:
+            sentences.append(f"{amount(values[0])} against {amount(values[1])} {unit}")
+    return sentences
+
+
+def cost(results: Results, name: str, column: str) -> float:
+    """One cost of an experiment; NaN where it was not measured."""
+    return float(results.costs[name].iloc[0].get(column, math.nan)) if name in results.costs else math.nan
+
+
+def fed_on_mean(results: Results, name: str) -> bool:
+    """Whether every step of an experiment starts from its ensemble mean, as its forecasts say."""
+    stored = results.diagnostics.get(name)
+    attributes: Mapping[Hashable, object] = {} if stored is None else stored.attrs
+    options = results.experiments.get(name, {}).get("options") or {}
+    return attributes.get("feed", options.get("feed")) == "mean"
+
+
+def spectra_compared(results: Results, name: str, reference: str) -> list[tuple[Any, str, str]]:
+    """Power of the ensemble mean of an experiment that feeds it back, as a share of that of the reference's members."""
+    fed, members = (results.diagnostics.get(one) for one in (name, reference))
+    if fed is None or members is None or not fed_on_mean(results, name):
+        return []
+    leads = few([Lead(float(hours)) for hours in fed["lead"].to_numpy()])
+    ends = dict.fromkeys((leads[0], leads[-1]))
+    return [(lead, *(share(fed, members, lead, shortest=short) for short in (False, True))) for lead in ends]
+
+
+def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -> str:
+    """The least and the largest ratio of powers, over variables, in per cent."""
+    mean, free, truth = (
+        one[name].isel(lead=int(np.abs(one["lead"].to_numpy() - lead.hours).argmin())).to_numpy()
+        for one, name in ((fed, "spectrum_mean"), (members, "spectrum_members"), (members, "spectrum_truth"))
+    )
+    waves = [third(spectrum, shortest=shortest) for spectrum in truth]
+    ratios = [100 * a[w].sum() / b[w].sum() for a, b, w in zip(mean, free, waves, strict=True)]
+    if not np.isfinite(ratios).all():
+        return "no finite share"
+    low, high = (significant(value, 2) for value in (min(ratios), max(ratios)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def study_table(results: Results, board: Board, study: Study) -> Table:
+    """Scores of the experiments of a study at a few cases, and their costs."""
+    names = [name for name in study.experiments if name in board.order]
+    cases = few(board.cases) or [Sampled()]
+    columns = [(score, case) for score in study.scores for case in cases if board.having(score, cases=[case])]
+    costs = measured(results, names, STUDY_COSTS)
+    rows = [
+        [
+            results.head(name),
+            *(score_cell(board.scores.get((name, case, score))) for score, case in columns),
+            *cost_cells(results, name, costs),
+        ]
+        for name in names
+    ]
+    titles = {name: one.title for name, one in {**METRICS, **SAMPLE_METRICS}.items()}
+    heads = [f"{titles[score]}, {case}" if case else titles[score] for score, case in columns]
+    return Table(["experiment", *heads, *(COSTS[column] for column in costs)], rows)
+
+
+class EqualCost(NamedTuple):
+    """Experiments with as many members as are drawn in the time of the reference's."""
+
+    reference: str
+    members: int  # of the reference
+    best: list[tuple[Any, str, str, int, str]]  # lead, experiment, RMSE, its members, RMSE of the reference
+    table: Table
+
+
+def equal_cost(results: Results, board: Board, study: Study, members: int) -> EqualCost | None:
+    """RMSE of the ensemble mean at equal inference cost; None unless two experiments have it."""
+    names = [name for name in study.experiments if name in board.order and not fed_on_mean(results, name)]
+    reference = study.equal_cost
+    if reference not in names or not members:
+        return None
+    costs = {name: results.costs[name] for name in names if name in results.costs}
+    rows = at_equal_cost(board.table, costs, reference=reference, members=members)
+    if rows.loc[rows["rmse_at_cost"].notna(), "experiment"].nunique() < 2:
+        return None
+    counts = dict(zip(rows["experiment"], rows["members"].astype(int), strict=True))
+    errors = rows.set_index(["lead_hours", "experiment"])["rmse_at_cost"].dropna()
+    best = []
+    for hours in errors.index.unique("lead_hours"):
+        at = errors.loc[hours]
+        name = str(at.idxmin())
+        values = significant(float(at[name])), significant(float(at.get(reference, math.nan)))
+        best.append((Lead(hours), name, values[0], counts[name], values[1]))
+    leads = [Lead(hours) for hours in sorted(rows["lead_hours"].unique())]
+    body = [
+        [
+            results.head(name),
+            *cost_cells(results, name, ("evaluations", "sample_ms")),
+            amount_cell(counts[name]),
+            *(score_cell(board.scores.get((name, lead, "crps"))) for lead in leads),
+            *(number_cell(float(errors.get((lead.hours, name), math.nan))) for lead in leads),
+        ]
+        for name in names
+        if name in counts
+    ]
+    head = ["experiment", COSTS["evaluations"], COSTS["sample_ms"], "members at equal cost"]
+    head += [f"{title}, {lead}" for title in ("fair CRPS", "RMSE at equal cost") for lead in leads]
+    return EqualCost(reference, members, best, Table(head, body))
