@@ -34,7 +34,7 @@ from fieldcast.inference.rollout import rollout
 from fieldcast.models.core import Context, place
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
-from fieldcast.models.vae import VAE
+from fieldcast.models.vae import ConditionalVAE
 
 STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
 
@@ -42,7 +42,7 @@ STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
 def model(device: str = "cpu") -> Stepped:
     torch.manual_seed(0)
     space = planet_sized("random").space
-    one = Stepped(space, VAE(space, latent=1000, history=1, random=1), "rk4", scale=0.01).eval()
+    one = Stepped(space, ConditionalVAE(space, latent=1000, history=1, random=1), "rk4", scale=0.01).eval()
     place(one, device)
     return one
 
@@ -102,7 +102,7 @@ def stored(steps: int) -> None:
     mean = climatology.fit(fields)
     known = fields, mean, normalisation.fit(fields, mean)
     space = space_of(*known)
-    one = Stepped(space, VAE(space, latent=50, history=1, random=1), "rk4", scale=0.01).eval()
+    one = Stepped(space, ConditionalVAE(space, latent=50, history=1, random=1), "rk4", scale=0.01).eval()
     forecaster = Forecaster(one, FieldCodec.of(*known), fields, ["2001-01-31T00:00:00"], 10, 0)
     with tempfile.TemporaryDirectory() as folder:
         store = ZarrDataset(filepath=f"{folder}/forecasts.zarr", append="lead")

@@ -108,7 +108,7 @@ class Bare:
 
 def main() -> None:
     task, options = planet_sized("random"), Fit()
-    config: dict[str, object] = {"type": "vae.VAE", "latent": 200}
+    config: dict[str, object] = {"type": "vae.ConditionalVAE", "latent": 200}
     others = {name: (name,) for name in PATTERNS if name != "random"} | {"all patterns": tuple(PATTERNS)}
     loops: dict[str, Callable[[], None]] = {
         "ours": Ours(task, config),

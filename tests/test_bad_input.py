@@ -146,10 +146,13 @@ FORECAST_PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
 }
 MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "misspelt option": ({"latnet": 20}, (".latnet: unknown option of vae.VAE", "did you mean 'latent'?")),
+    "misspelt option": (
+        {"latnet": 20},
+        (".latnet: unknown option of vae.ConditionalVAE", "did you mean 'latent'?"),
+    ),
     "misspelt type": ({"type": "vae.VEA"}, (".type", "'vae.VEA'", "module.Class")),
     "misspelt option of a part": (
-        {"encoder": {"type": "vae.PriorEncoder", "latnet": 20}},
+        {"encoder": {"type": "conditional.PriorEncoder", "latnet": 20}},
         (".encoder.latnet", "did you mean 'latent'?"),
     ),
     "a word for a number": ({"kl_weight": "heavy"}, (".kl_weight = 'heavy'", "number")),
@@ -161,8 +164,8 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
     "a part for a model": (
-        {"type": "vae.PriorEncoder"},
-        (".type: vae.PriorEncoder is not a core.Model",),
+        {"type": "conditional.PriorEncoder"},
+        (".type: conditional.PriorEncoder is not a core.Model",),
     ),
 }
 
@@ -391,10 +394,13 @@ def test_an_unknown_experiment(said: Any) -> None:
         ("reconstruct: {mine: {model: [}}", ("mine.yml",)),
         ("reconstruct: {yours: {model: {}}}", ("mine.yml",)),
         ("reconstruct: {mine: {model: {type: vae.VEA}}}", ("reconstruct.mine.model.type", "vae.VEA")),
-        ("reconstruct: {mine: {model: vae.VAE}}", ("reconstruct.mine.model = 'vae.VAE'", "{type: module")),
+        (
+            "reconstruct: {mine: {model: vae.ConditionalVAE}}",
+            ("reconstruct.mine.model = 'vae.ConditionalVAE'", "{type: module"),
+        ),
         ("reconstruct: {mine: {model: {type: stepped.Stepped}}}", ("mine.model.model is not set",)),
         (
-            "reconstruct: {mine: {uses: {weights: reconstruct.liner}, model: {type: vae.VAE}}}",
+            "reconstruct: {mine: {uses: {weights: reconstruct.liner}, model: {type: vae.ConditionalVAE}}}",
             ("liner", "linear"),
         ),
     ],

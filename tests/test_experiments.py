@@ -22,7 +22,7 @@ from fieldcast.experiments import (
 def conf(tmp_path: Path) -> Path:
     folder = tmp_path / "conf"
     for name in ("b", "a"):
-        write(folder, "forecast", name, f"forecast: {{{name}: {{model: {{type: vae.VAE}}}}}}")
+        write(folder, "forecast", name, f"forecast: {{{name}: {{model: {{type: vae.ConditionalVAE}}}}}}")
     return folder
 
 

@@ -18,7 +18,7 @@ from fieldcast.errors import InputError
 from fieldcast.models.core import Context, build
 from fieldcast.models.random_streams import RandomStreams
 
-CONFIG = {"type": "vae.VAE", "latent": 4}
+CONFIG = {"type": "vae.ConditionalVAE", "latent": 4}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from fieldcast.models.core import build
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
 
-VAE = {"type": "vae.VAE", "latent": 4}
+VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 STEPPED = {"type": "stepped.Stepped", "scale": 1, "model": VAE}
 CLIMATOLOGY = {"type": "climatology.Climatology"}
 OPTIONS = fitted_by(Fit(), Limits(), Sparsification())

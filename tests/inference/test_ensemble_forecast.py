@@ -12,7 +12,7 @@ from fieldcast.models.core import Solved
 from fieldcast.training.run import initialised
 
 OPTIONS = Rollout(starts=9, steps=4, members=3, stability=Stability(starts=2, steps=12, members=3))
-NETWORK = {"type": "vae.VAE", "history": 2, "latent": 4, "random": 1}
+NETWORK = {"type": "vae.ConditionalVAE", "history": 2, "latent": 4, "random": 1}
 
 
 class Persistence(Solved):

@@ -23,7 +23,7 @@ def observations(world):
 
 @pytest.fixture(scope="module")
 def vae(world):
-    return initialised({"type": "vae.VAE", "latent": 4}, world.space, 0).eval()
+    return initialised({"type": "vae.ConditionalVAE", "latent": 4}, world.space, 0).eval()
 
 
 def test_draws_do_not_depend_on_order_or_number(world, observations, vae):
@@ -68,7 +68,7 @@ def test_cells_that_never_exist_are_missing_in_what_is_drawn(world, observations
 
     exists = world.space.exists.clone()
     exists[2:4, 5] = False
-    model = initialised({"type": "vae.VAE", "latent": 4}, replace(world.space, exists=exists), 0)
+    model = initialised({"type": "vae.ConditionalVAE", "latent": 4}, replace(world.space, exists=exists), 0)
     x = draw(model, context_of(observations.isel(case=0), world.codec, model.space, 0.0), 2, 0)
     assert (torch.isnan(x) == ~exists).all()
 

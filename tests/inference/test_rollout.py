@@ -58,7 +58,9 @@ def test_what_lasts_is_the_same_at_every_step_of_a_rollout(world):
 
 
 def test_members_do_not_depend_on_what_else_is_in_the_batch(world):
-    model = initialised({"type": "vae.VAE", "history": 1, "latent": 5, "random": 1}, world.space, 0).eval()
+    model = initialised(
+        {"type": "vae.ConditionalVAE", "history": 1, "latent": 5, "random": 1}, world.space, 0
+    ).eval()
     with torch.no_grad():
         c = start(world.space)
         together, alone = run(model, c, 4, 1), run(model, c[torch.tensor([2])], 4, 1, torch.tensor([2]))

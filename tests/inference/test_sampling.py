@@ -153,7 +153,7 @@ def test_the_bound_of_a_diffusion_does_not_depend_on_how_many_are_found_at_once(
 class White(Model):
     """x ~ N(0, I): a model that no loop has heard of."""
 
-    exact = True
+    density = "exact"
 
     def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
         return draws.normal(*self.space.state)

@@ -34,7 +34,7 @@ def persistence(load):
 
 @pytest.fixture(scope="module")
 def network(load):
-    return load({"type": "vae.VAE", "history": 2, "latent": 3})
+    return load({"type": "vae.ConditionalVAE", "history": 2, "latent": 3})
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_task_is_asked_of_its_own_models(network, mine):
 
 
 def test_the_same_weights_may_be_stepped_in_another_way(load, mine):
-    config = {"type": "stepped.Stepped", "model": {"type": "vae.VAE", "history": 2, "latent": 3}}
+    config = {"type": "stepped.Stepped", "model": {"type": "vae.ConditionalVAE", "history": 2, "latent": 3}}
     euler, rk4 = load(config), load(config, options={"scheme": "rk4"})
     weights = euler.checkpoint.model.state_dict()
     assert all(torch.equal(weights[name], value) for name, value in rk4.checkpoint.model.state_dict().items())

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from fieldcast.errors import InputError
+from fieldcast.models.conditional import Encoder
 from fieldcast.models.configuration import check, check_value, options
 from fieldcast.models.core import Model, build
-from fieldcast.models.vae import VAE, Encoder
+from fieldcast.models.vae import ConditionalVAE
 
 ROOT = Path(__file__).parents[2]
-PART = {"type": "vae.PriorEncoder", "latent": 3}
+PART = {"type": "conditional.PriorEncoder", "latent": 3}
 OTHER = {"type": "climatology.Climatology"}
 
 
@@ -56,8 +57,8 @@ def test_a_value_fits_its_annotation_or_is_refused_by_name(
         ({"kl_weight": "heavy"}, ".kl_weight = 'heavy' should be a valid number."),
         ({"likelihood_noise": "maybe"}, ".likelihood_noise = 'maybe' should be a valid boolean."),
         ({"latent": "many"}, ".latent = 'many' should be a valid integer."),
-        ({"latnet": 3}, ".latnet: unknown option of vae.VAE; did you mean 'latent'?"),
-        ({"space": 3}, ".space: unknown option of vae.VAE; did you mean 'latent'?"),
+        ({"latnet": 3}, ".latnet: unknown option of vae.ConditionalVAE; did you mean 'latent'?"),
+        ({"space": 3}, ".space: unknown option of vae.ConditionalVAE; did you mean 'latent'?"),
         (
             {"likelihood": {"type": "likelihoods.Bernoulli", "sigma": 1}},
             ".likelihood.sigma: unknown option of likelihoods.Bernoulli, which takes no options.",
@@ -69,16 +70,20 @@ def test_a_value_fits_its_annotation_or_is_refused_by_name(
         ({"likelihood": OTHER}, ".likelihood.type: climatology.Climatology is not a likelihoods.Likelihood."),
         ({"encoder": "deep"}, ".encoder = 'deep' should be {type: module.Class, keyword: value ...}."),
         (
-            {"decoder": {"type": "decoders.DenseDecoder"}},
-            ".decoder.latent is not set, and decoders.DenseDecoder has no default for it.",
+            {"type": "corrected.Corrected"},
+            ".base is not set, and corrected.Corrected has no default for it.",
         ),
-        ({"type": "vae.FieldDecoder"}, ".type: vae.FieldDecoder is not a core.Model."),
+        (
+            {"latent": 4, "decoder": {"type": "decoders.DenseDecoder", "latent": 5}},
+            ".decoder.latent = 5, but reconstruct.mine.model.latent = 4: set it there alone.",
+        ),
+        ({"type": "conditional.FieldDecoder"}, ".type: conditional.FieldDecoder is not a core.Model."),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_built(
     space: Any, config: dict[str, Any], sentence: str
 ) -> None:
-    config = {"type": "vae.VAE", **config}
+    config = {"type": "vae.ConditionalVAE", **config}
     with pytest.raises(InputError) as checked:
         check(config, "reconstruct.mine.model", Model)
     assert str(checked.value) == f"reconstruct.mine.model{sentence}"
@@ -88,8 +93,10 @@ def test_what_is_wrong_is_said_before_anything_is_built(
 
 
 def test_what_is_no_mapping_is_no_model() -> None:
-    with pytest.raises(InputError, match=r"^a\.b\.model = 'vae\.VAE' should be \{type: module\.Class"):
-        check("vae.VAE", "a.b.model", Model)
+    with pytest.raises(
+        InputError, match=r"^a\.b\.model = 'vae\.ConditionalVAE' should be \{type: module\.Class"
+    ):
+        check("vae.ConditionalVAE", "a.b.model", Model)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +109,7 @@ def test_every_experiment_is_described_well(file: Path) -> None:
 
 
 def test_options_are_what_the_constructor_takes_but_the_space() -> None:
-    assert list(options(VAE)) == [
+    assert list(options(ConditionalVAE)) == [
         *("encoder", "decoder", "likelihood", "prior", "latent", "history", "random"),
         *("kl_weight", "kl_warm_up", "likelihood_noise"),
     ]

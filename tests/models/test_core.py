@@ -54,20 +54,20 @@ def test_channels_hold_season_and_static_fields(space):
     [
         ({"type": "vae.VEA"}, ("model.type", "vae.VEA")),
         ({"type": "os.system"}, ("model.type", "os.system")),
-        ({"type": "vae.VAE", "latnt": 3}, ("model.latnt", "'latent'")),
+        ({"type": "vae.ConditionalVAE", "latnt": 3}, ("model.latnt", "'latent'")),
         (
-            {"type": "stepped.Stepped", "scheme": "euler", "model": {"type": "vae.VAE", "kl": 3}},
+            {"type": "stepped.Stepped", "scheme": "euler", "model": {"type": "vae.ConditionalVAE", "kl": 3}},
             ("model.model.kl", "kl_weight"),
         ),
         (
-            {"type": "stepped.Stepped", "scheme": "leapfrog", "model": {"type": "vae.VAE"}},
+            {"type": "stepped.Stepped", "scheme": "leapfrog", "model": {"type": "vae.ConditionalVAE"}},
             ("scheme", "leapfrog"),
         ),
         ({"latent": 3}, ("model.type",)),
         ({"type": "core.importlib"}, ("model.type", "core.importlib")),
         ({"type": "interpolation.cKDTree"}, ("model.type", "cKDTree")),
         (
-            {"type": "vae.VAE", "likelihood": {"type": "likelihoods.Gaussian", "sigma": 0.0}},
+            {"type": "vae.ConditionalVAE", "likelihood": {"type": "likelihoods.Gaussian", "sigma": 0.0}},
             ("model.likelihood", "likelihoods.Gaussian"),
         ),
     ],
@@ -81,7 +81,8 @@ def test_a_wrong_configuration_is_one_sentence_that_names_the_key(space, config,
 
 def test_parts_are_built_as_models_are(space):
     model = build(
-        {"type": "stepped.Stepped", "scheme": "rk4", "model": {"type": "vae.VAE", "latent": 3}}, space
+        {"type": "stepped.Stepped", "scheme": "rk4", "model": {"type": "vae.ConditionalVAE", "latent": 3}},
+        space,
     )
     assert isinstance(model, Stepped)
     assert model.model.prior.latent == 3

@@ -63,10 +63,15 @@ def test_it_finds_bias_and_spread(space):
 def test_training_data_are_drawn_without_their_own_fold_and_unseen_data_with_all(space):
     model, batch = make(space), problem(space, 2)
     model.loss(
-        Batch(batch.x, batch.context, index=torch.tensor([3, 2])), RandomStreams(0, torch.arange(2), 2)
+        Batch(batch.x, batch.context, index=torch.tensor([3, 2]), group=1),
+        RandomStreams(0, torch.arange(2), 2),
     )
     model.loss(batch, RandomStreams(0, torch.arange(2), 2))
     assert model.base.asked == [1, None]
+    with pytest.raises(ValueError, match="training data need their fold"):
+        model.loss(
+            Batch(batch.x, batch.context, index=torch.tensor([3, 2])), RandomStreams(0, torch.arange(2))
+        )
 
 
 def test_the_loss_is_the_area_weighted_fair_crps_in_units_of_the_spread(space):

@@ -80,7 +80,7 @@ def test_it_starts_at_the_gaussian_of_each_cell(space):
     )
     x = mean + spread * torch.randn(3000, *space.state, generator=generator)
     flow = make(space, noise=0.0)
-    flow.prepare(Batch(x, Context(len(x))), RandomStreams(0, torch.arange(len(x))))
+    flow.prepare([Batch(x, Context(len(x)))], RandomStreams(0, torch.arange(len(x))))
     expected = torch.distributions.Normal(mean, spread).log_prob(x).sum(dim=(1, 2, 3)).mean()
     assert float(flow.log_prob(x).mean().detach()) == pytest.approx(float(expected), rel=0.01)
 
@@ -92,7 +92,7 @@ def test_it_learns_the_density_of_correlated_gaussians(sized):
     root = torch.randn(4, 4, generator=generator)
     x = (torch.randn(4000, 4, generator=generator) @ root.T).view(-1, 1, 2, 2)
     flow = make(space, noise=0.0, network="dense", hidden=32, layers=6)
-    flow.prepare(Batch(x, Context(len(x))), RandomStreams(0, torch.arange(len(x))))
+    flow.prepare([Batch(x, Context(len(x)))], RandomStreams(0, torch.arange(len(x))))
     optimiser = torch.optim.Adam(flow.parameters(), lr=5e-3)
     for step in range(400):
         rows = torch.randint(4000, (256,), generator=generator)

@@ -26,7 +26,8 @@ def make(space, family="point", **keywords):
     model = build(
         {
             "type": "vae.VAE", "latent": 3,
-            "encoder": {"type": "latent_table.LatentTable", "latent": 3, "family": family, **keywords},
+            "encoder": {"type": "latent_table.LatentTable", "family": family, **keywords},
+            "decoder": {"type": "decoders.DenseDecoder"},
         },
         space,
     )  # fmt: skip
@@ -100,7 +101,7 @@ def test_training_fits_the_codes_of_the_data_it_sees(space, family):
     model = make(space, family, start=0.01)
     _, batch = data(space, model)
     model.likelihood.log_sigma.data = torch.tensor(0.3).log()
-    model.prepare(batch, draws())
+    model.prepare([batch], draws())
     untouched = model.encoder.location[6:].detach().clone()
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
     half = Batch(batch.x[:6], Context(6), index=torch.arange(6))
@@ -120,19 +121,19 @@ def test_classes_start_apart_and_need_labels(space):
     model = make(space, by_class=True, start=1.0)
     label = torch.arange(200) % 2
     _, batch = data(space, model, 200, label)
-    model.prepare(batch, draws(200))
+    model.prepare([batch], draws(200))
     location = model.encoder.location.detach()
     centres = torch.stack([location[label == k].mean(0) for k in (0, 1)])
     assert (centres[0] - centres[1]).norm() > 0.5
     assert location[label == 0].std(0).mean() == pytest.approx(1, abs=0.15)
     with pytest.raises(InputError, match="labels"):
-        model.prepare(Batch(batch.x, batch.context, index=batch.index), draws(200))
+        model.prepare([Batch(batch.x, batch.context, index=batch.index)], draws(200))
 
 
 def test_a_table_is_stored_and_loaded_whatever_its_number_of_rows(space):
     model, other = make(space, "normal"), make(space, "normal")
     _, batch = data(space, model)
-    model.prepare(batch, draws())
+    model.prepare([batch], draws())
     other.load_state_dict(model.state_dict())
     assert other.encoder.location.shape == (ROWS, 3)
     assert torch.equal(other.encoder(batch).mean, model.encoder(batch).mean)

@@ -302,7 +302,7 @@ def test_a_loaded_model_draws_the_same(model, context):
 def test_the_state_is_training_anomalies_days_and_choices(model, context):
     model.moments(context, RandomStreams(0, torch.arange(4), 2), 1)
     assert set(model.state_dict()) == {"anomalies", "days", *model.choices}
-    assert not copy.deepcopy(model)._made
+    assert "_derived" in vars(model) and "_derived" not in vars(copy.deepcopy(model))
 
 
 def test_order_of_the_training_set_follows_index(training):

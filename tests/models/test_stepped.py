@@ -95,6 +95,8 @@ class Constant(Trained):
 
     ensemble = True
 
+    supports_rollout = True
+
     def __init__(self, space):
         super().__init__(space)
         self.shift = nn.Parameter(torch.tensor(0.5))

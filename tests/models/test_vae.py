@@ -6,6 +6,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from torch.distributions import Normal as TorchNormal
 
 from fieldcast.errors import InputError
+from fieldcast.models.capabilities import HasDensity
 from fieldcast.models.core import Batch, Context, build
 from fieldcast.models.distributions import Normal, StandardNormal
 from fieldcast.models.encoders import StateEncoder
@@ -24,7 +25,13 @@ def observed(space, rows=4, k=0.3):
 def make(space, **keywords):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build({"type": "vae.VAE", "latent": 5, **keywords}, space)
+        return build({"type": "vae.ConditionalVAE", "latent": 5, **keywords}, space)
+
+
+def of_states(space, **keywords):
+    """A VAE whose encoder reads the state."""
+    parts = {"encoder": {"type": "encoders.Network"}, "decoder": {"type": "decoders.DenseDecoder"}}
+    return make(space, type="vae.VAE", **parts | keywords)
 
 
 def test_the_divergence_is_the_closed_form_and_its_estimate_by_draws_agrees():
@@ -89,7 +96,7 @@ def test_only_a_conditioned_decoder_is_told_k(space):
     z, batch = torch.zeros(4, 1, 5), observed(space)
     more = Context(4, observed=batch.x, mask=torch.ones_like(batch.context.mask), day=batch.context.day)
     for conditioned in (True, False):
-        decoder = {"type": "vae.FieldDecoder", "latent": 5, "conditioned": conditioned}
+        decoder = {"type": "conditional.FieldDecoder", "conditioned": conditioned}
         model = make(space, decoder=decoder)
         same = torch.allclose(model.decoder(z, batch.context), model.decoder(z, more))
         assert same is not conditioned
@@ -175,7 +182,7 @@ class Inverse(StateEncoder):
 
 def linear(space, latent, wide=1.0, sigma=0.5):
     """A linear-Gaussian VAE, data of it, and their exact evidence."""
-    model = make(space, likelihood={"type": "likelihoods.Gaussian", "sigma": sigma}, latent=latent)
+    model = of_states(space, likelihood={"type": "likelihoods.Gaussian", "sigma": sigma}, latent=latent)
     model.decoder = Readout(space, latent)
     model.encoder = Inverse(model.decoder, sigma, wide)
     a = model.decoder.matrix.flatten(0, 2)
@@ -223,12 +230,7 @@ def test_both_terms_of_the_elbo_are_told_apart(sized):
 
 @pytest.mark.parametrize("prior", ["Mixture", "Vamp", "CouplingPrior"])
 def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
-    keywords = {} if prior == "Vamp" else {"latent": 5}
-    parts = {
-        "encoder": {"type": "encoders.Network", "latent": 5},
-        "prior": {"type": f"priors.{prior}", **keywords},
-    }
-    model = make(space, decoder={"type": "decoders.DenseDecoder", "latent": 5}, **parts)
+    model = of_states(space, prior={"type": f"priors.{prior}"})
     x = torch.randn(4, *space.state, generator=torch.Generator().manual_seed(0))
     batch = Batch(x, Context(4))
     q = model.posterior(batch, RandomStreams(0, torch.arange(4)))
@@ -246,10 +248,7 @@ def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
 
 
 def test_a_draw_from_the_prior_and_the_noise_beside_it_are_independent(space):
-    model = make(
-        space, latent=5, likelihood_noise=True,
-        encoder={"type": "encoders.Network", "latent": 5}, prior={"type": "priors.Mixture", "latent": 5},
-    )  # fmt: skip
+    model = of_states(space, likelihood_noise=True, prior={"type": "priors.Mixture"})
     model.decoder = Readout(space, 5)
     model.decoder.matrix = torch.ones(*space.state, 5)
     with torch.no_grad():
@@ -260,19 +259,15 @@ def test_a_draw_from_the_prior_and_the_noise_beside_it_are_independent(space):
 
 def test_what_a_bernoulli_draws_is_its_mean_unless_noise_is_asked_for(space):
     for noise in (False, True):
-        model = make(
-            space, latent=2, likelihood={"type": "likelihoods.Bernoulli"}, likelihood_noise=noise,
-            encoder={"type": "encoders.Network", "latent": 2}, decoder={"type": "decoders.DenseDecoder", "latent": 2},
-        )  # fmt: skip
+        likelihood = {"type": "likelihoods.Bernoulli"}
+        model = of_states(space, latent=2, likelihood=likelihood, likelihood_noise=noise)
         x = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 8))
         assert (set(x.unique().tolist()) == {0.0, 1.0}) is noise
 
 
 def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
-    model = make(
-        space, latent=2, encoder={"type": "encoders.Network", "latent": 2, "family": "point"},
-        decoder={"type": "decoders.DenseDecoder", "latent": 2},
-    )  # fmt: skip
+    model = of_states(space, latent=2, encoder={"type": "encoders.Network", "family": "point"})
+    assert model.density is None and of_states(space).density == "lower bound"
     batch = Batch(torch.zeros(2, *space.state), Context(2))
     assert not model.loss(batch, RandomStreams(0, torch.arange(2))).parts["kl"].any()
     with pytest.raises(ValueError, match="no density"):
@@ -281,10 +276,8 @@ def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
 
 @pytest.mark.parametrize("family", ["normal", "uniform", "laplace", "point"])
 def test_the_global_generator_is_neither_read_nor_moved(space, family):
-    model = make(
-        space, encoder={"type": "latent_table.LatentTable", "latent": 5, "family": family, "steps": 3},
-        decoder={"type": "decoders.DenseDecoder", "latent": 5}, prior={"type": "priors.Mixture", "latent": 5},
-    )  # fmt: skip
+    encoder = {"type": "latent_table.LatentTable", "family": family, "steps": 3}
+    model = of_states(space, encoder=encoder, prior={"type": "priors.Mixture"})
     batch, found = Batch(torch.zeros(2, *space.state), Context(2)), []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -297,18 +290,41 @@ def test_the_global_generator_is_neither_read_nor_moved(space, family):
     assert torch.equal(*found)
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        {"encoder": {"type": "vae.PriorEncoder", "latent": 5}},
-        {"encoder": {"type": "vae.ContextEncoder", "latent": 5}},
-        {"encoder": {"type": "encoders.Network", "latent": 5}},
-        {"prior": {"type": "priors.Mixture", "latent": 5}},
-        {"prior": {"type": "priors.CouplingPrior", "latent": 5}},
-        {"decoder": {"type": "vae.FieldDecoder", "latent": 5}},
-        {"decoder": {"type": "decoders.DenseDecoder", "latent": 5}},
+PARTS = {
+    "vae.ConditionalVAE": [
+        {"encoder": {"type": "conditional.PriorEncoder"}},
+        {"encoder": {"type": "conditional.ContextEncoder"}},
+        {"prior": {"type": "priors.Mixture"}},
+        {"decoder": {"type": "conditional.FieldDecoder"}},
     ],
-)
-def test_parts_with_latents_of_different_sizes_are_one_sentence(space, part):
-    with pytest.raises(InputError, match=r"the latent has different sizes .*5"):
-        build({"type": "vae.VAE", "latent": 4, **part}, space)
+    "vae.VAE": [
+        {"encoder": {"type": "encoders.Network"}},
+        {"prior": {"type": "priors.CouplingPrior"}},
+        {"decoder": {"type": "decoders.DenseDecoder"}},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "part"), [(kind, part) for kind, parts in PARTS.items() for part in parts])
+def test_the_size_of_the_latent_is_set_once(space, kind, part):
+    """A part has the size of its model; one that states another size is refused."""
+    parts = {"encoder": {"type": "encoders.Network"}, "decoder": {"type": "decoders.DenseDecoder"}}
+    config = {"type": kind, "latent": 4, **(parts if kind == "vae.VAE" else {}), **part}
+    ((name, inner),) = part.items()
+    assert any(4 in weight.shape for weight in build(config, space).parameters()) or name == "encoder"
+    with pytest.raises(InputError, match=rf"{name}.latent = 5, but model.latent = 4: set it there alone"):
+        build({**config, name: {**inner, "latent": 5}}, space)
+
+
+def test_only_what_is_drawn_from_the_prior_has_a_density(space):
+    """The bound of a conditional VAE is not the likelihood of its draws, which start at q(z | c)."""
+    assert isinstance(of_states(space), HasDensity)
+    assert make(space).density is None and not isinstance(make(space), HasDensity)
+
+
+def test_random_numbers_need_a_decoder_that_reads_them(space):
+    history = {"history": 1, "random": 2}
+    model = make(space, **history, decoder={"type": "conditional.PastDecoder"})
+    assert model.decoder.random == 2
+    with pytest.raises(InputError, match="random is 2, but DenseDecoder reads no such numbers"):
+        make(space, **history, decoder={"type": "decoders.DenseDecoder"})

@@ -261,8 +261,8 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
     ("vae_direct", {"model": {"history": 0}}, "set its model.history to 1 or above"),
     (
         "decoder_l1",
-        {"model": {"model": {"latent": 7}}},
-        "the latent has different sizes (encoder 1000, prior 7, decoder 7)",
+        {"model": {"model": {"latent": 7, "encoder": {"latent": 5}}}},
+        "model.model.encoder.latent = 5, but forecast.decoder_l1.model.model.latent = 7: set it there alone.",
     ),
     ("crps_ensemble", {"model": {"model": {"patch": 0}}}, "ensemble.Ensemble cannot be built"),
 ]

@@ -33,6 +33,12 @@ def test_windows_never_cross_the_border_of_a_segment(forecast):
     assert torch.allclose(batch.context.day * 365, batch.x[:, 0, 0, 0, 0])
 
 
+def test_windows_are_counted_once_and_not_at_each_batch(forecast):
+    task = forecast(2, 3)
+    task.batch(torch.arange(2), RandomStreams(0, torch.arange(2)))
+    assert task.last is task.last
+
+
 def test_a_window_of_one_step_is_a_state_and_its_past(forecast):
     batch = forecast(1, 4).batch(torch.tensor([0]), RandomStreams(0, torch.tensor([0])))
     assert numbers(batch.x) == [1] and numbers(batch.context.past) == [[0]] and batch.index.tolist() == [1]

@@ -11,13 +11,16 @@ from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.selection import batch_index, evenly
 from fieldcast.errors import InputError
+from fieldcast.models import optimal_interpolation, vae
+from fieldcast.models.ensemble import Ensemble
+from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, initialised, task, train
 from fieldcast.training.state import Training
 
 OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
-VAE = {"type": "vae.VAE", "latent": 4}
+VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 
 
 def recipe(model=VAE, options=OPTIONS, seed=0, **limits) -> Recipe:
@@ -269,6 +272,55 @@ def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it
     assert not any("base" in name for name in unpack_bytes(saved[-1].state, "")[0])
 
 
+def test_a_closed_form_part_is_solved_unless_the_training_is_finished(world, monkeypatch):
+    """A finished state holds the part; one that is resumed solves it again, to the same weights."""
+    solved, solve = [], OptimalInterpolation.solve
+    monkeypatch.setattr(OptimalInterpolation, "solve", lambda *args: solved.append(1) or solve(*args))
+    config = {
+        "type": "corrected.Corrected", "channels": [8, 16],
+        "base": {"type": "optimal_interpolation.OptimalInterpolation"},
+    }  # fmt: skip
+    correction = recipe(config, replace(OPTIONS, steps=4, report_every=2), T=6)
+    saved = run(world, correction)
+    assert len(solved) == 1
+    again = run(world, correction, saved[-1].state)
+    assert len(solved) == 1
+    assert again[0].checkpoint == saved[-1].checkpoint and again[0].state == saved[-1].state
+    assert same(run(world, correction, saved[0].state)[-1].checkpoint, saved[-1].checkpoint)
+    assert len(solved) == 2
+
+
+def test_no_step_of_a_correction_works_out_the_folds_again(world, monkeypatch):
+    worked_out, folds = [], optimal_interpolation.cross_fitting_folds
+    monkeypatch.setattr(
+        optimal_interpolation, "cross_fitting_folds", lambda days: worked_out.append(1) or folds(days)
+    )
+    config = {
+        "type": "corrected.Corrected", "channels": [8, 16],
+        "base": {"type": "optimal_interpolation.OptimalInterpolation"},
+    }  # fmt: skip
+    run(world, recipe(config, replace(OPTIONS, steps=4), T=6))
+    assert len(worked_out) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("reconstruct", "vae.ConditionalVAE"), ("forecast", "ensemble.Ensemble")]
+)
+def test_a_model_of_any_task_is_prepared_by_all_training_states(world, monkeypatch, kind, model):
+    prepared = []
+
+    def prepare(model, training, draws):
+        prepared.append(sum(len(batch.x) for batch in training))
+
+    cls = {"vae.ConditionalVAE": vae.ConditionalVAE, "ensemble.Ensemble": Ensemble}[model]
+    monkeypatch.setattr(cls, "prepare", prepare)
+    config = {"type": "stepped.Stepped", "model": {"type": model}}
+    asked = replace(recipe(config, replace(OPTIONS, steps=1)), task=kind)
+    run(world, asked)
+    history = 2 if kind == "forecast" else 0
+    assert prepared == [world.split("train").sizes["time"] - history]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -324,14 +376,18 @@ def test_nothing_of_the_test_split_reaches_training(world):
         )
 
 
-MIXTURE = {"type": "vae.VAE", "latent": 4, "prior": {"type": "priors.Mixture", "latent": 4, "components": 2}}
+MIXTURE = {
+    "type": "vae.ConditionalVAE",
+    "latent": 4,
+    "prior": {"type": "priors.Mixture", "latent": 4, "components": 2},
+}
 LASTING = {
     "type": "stepped.Stepped", "scheme": "euler", "noise": 0.1,
     "model": {"type": "ensemble.Ensemble", "history": 1, "noise": 4, "lasting": 0.5, "channels": [8, 16]},
 }  # fmt: skip
 CODED = {
     "type": "vae.VAE", "latent": 4, "decoder": {"type": "decoders.DenseDecoder", "latent": 4, "hidden": [8]},
-    "encoder": {"type": "latent_table.LatentTable", "latent": 4, "family": "normal", "steps": 2},
+    "encoder": {"type": "latent_table.LatentTable", "family": "normal", "steps": 2},
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def main(folder: Path, saves: int) -> None:
     world = worlds.World(worlds.make_world(days=800))
     recipe = Recipe(
         "reconstruct",
-        {"type": "vae.VAE", "latent": 4},
+        {"type": "vae.ConditionalVAE", "latent": 4},
         OPTIONS,
         Sparsification(noise=0.1),
         0,

@@ -138,7 +138,7 @@ def of_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examined:
 
 def of_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec) -> Examined:
     """What a model with a density, exact or bounded, knows of a batch."""
-    asked = draws.alone() if model.exact else draws
+    asked = draws.alone() if model.density == "exact" else draws
     rows = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // asked.members))
     weights = [
         model.log_weights(Batch(batch.x[some], batch.context[some]), replace(asked, datum=asked.datum[some]))

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context, Density, Space
 from fieldcast.models.distributions import Posterior, Prior
 from fieldcast.models.random_streams import RandomStreams
 
@@ -18,7 +18,7 @@ class HasDensity(Protocol):
     """Knows log p(x), or a bound on it."""
 
     space: Space
-    exact: bool  # whether log_weights are log p(x) itself, the same for every draw
+    density: Density  # "exact": log_weights are log p(x) itself, the same for every draw
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """Their mean is log p(x), or the bound, in nats of x as it comes."""

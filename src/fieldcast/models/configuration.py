@@ -58,7 +58,7 @@ def check(config: Any, key: str, wanted: Any = Any) -> type:
     if not fits(kind, wanted):
         asked = inspect.formatannotation(wanted).replace("fieldcast.models.", "").removesuffix(" | None")
         raise InputError(f"{key}.type: {config['type']} is not a {asked}.")
-    known, given = options(kind), {name: value for name, value in config.items() if name != "type"}
+    known, given = options(kind), keywords(config, kind, key)
     for name, value in given.items():
         if name not in known:
             near = get_close_matches(str(name), known, n=1, cutoff=0)
@@ -76,6 +76,29 @@ def options(kind: type) -> dict[str, Parameter]:
     parameters = inspect.signature(kind, eval_str=True).parameters
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     return {name: one for name, one in parameters.items() if one.kind in named and name != "space"}
+
+
+def keywords(config: Mapping[str, Any], kind: type, key: str) -> dict[str, Any]:
+    """What a configuration sets of a class; a part also has what the class `shares` with it and it leaves out.
+
+    Raises
+    ------
+    InputError
+        For a part with another value of what is shared.
+    """
+    given = {name: value for name, value in config.items() if name != "type"}
+    shared = {name: given.get(name, options(kind)[name].default) for name in getattr(kind, "shares", ())}
+    for name, part in given.items():
+        if shared and is_part(part):
+            takes = options(resolve(str(part["type"]), f"{key}.{name}"))
+            inherited = {option: value for option, value in shared.items() if option in takes}
+            for option, value in inherited.items():
+                if part.get(option, value) != value:
+                    raise InputError(
+                        f"{key}.{name}.{option} = {part[option]!r}, but {key}.{option} = {value!r}: set it there alone."
+                    )
+            given[name] = {**inherited, **part}
+    return given
 
 
 def fits(kind: type, wanted: Any) -> bool:

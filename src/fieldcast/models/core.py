@@ -13,13 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from fieldcast.errors import InputError
+from fieldcast.models import configuration
 from fieldcast.models.configuration import check, is_part
 from fieldcast.models.random_streams import RandomStreams
 
@@ -143,7 +144,25 @@ class Batch:
     context: Context
     index: Tensor | None = None  # (B,): place in the training set; None: unseen data
     label: Tensor | None = None  # (B,)
+    group: int | None = None  # of all these training data, where `Trained.groups` tells some apart
     walked: int = 0  # first steps of a rollout that a loss leaves out: they lead to where it begins
+
+
+def joined(batches: Iterable[Batch]) -> Batch:
+    """One batch of the states, places and labels of several; of a single one, itself."""
+    first, *others = batches
+    if not others:
+        return first
+    every = [first, *others]
+    index, label = (
+        None if getattr(first, name) is None else torch.cat([getattr(batch, name) for batch in every])
+        for name in ("index", "label")
+    )
+    x = torch.cat([batch.x for batch in every])
+    return Batch(x, Context(len(x)), index=index, label=label)
+
+
+Density = Literal["exact", "lower bound"] | None  # log p(x) itself, or a bound on it
 
 
 class Terms(NamedTuple):
@@ -163,6 +182,8 @@ class Model(nn.Module, ABC):
     history: int = 0  # the l that context.past must hold
     deterministic: bool = False  # every draw is the same: one member says all
     evaluations: int = 1  # of its network in a draw
+    learned: bool = False  # by gradient steps, not solved in closed form
+    density: Density = None  # what `HasDensity.log_weights` are; None: it cannot be asked
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 
     def __init__(self, space: Space):
@@ -200,20 +221,20 @@ class Model(nn.Module, ABC):
 class Trained(Model):
     """Fitted by gradient steps."""
 
+    learned = True
     shares_mask: bool = False  # one mask serves all data of a training batch
     ensemble: bool = False  # its loss scores several draws of a datum together
-
-    @property
-    def rolls(self) -> bool:
-        """Whether it can be trained through steps and rollouts: it has a `compare` of its own."""
-        return type(self).compare is not Trained.compare
+    supports_rollout: bool = False  # `compare` serves a training through steps and rollouts
 
     def groups(self) -> Int[Tensor, " training"] | None:
         """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""
         return None
 
-    def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Take what is needed of the training states before the first step: how many they are, where to start."""
+    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
+        """Take from the training states what the first step needs: their number, where parameters start.
+
+        Called once for every task. `training` is read only by a model that needs it; `draws` belong to no datum yet.
+        """
 
     @abstractmethod
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
@@ -257,15 +278,14 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", wanted: A
         For what `configuration.check` refuses, and for what the constructor does.
     """
     kind = check(config, key, wanted)
-    keywords = {
+    arguments = {
         name: build(value, space, f"{key}.{name}") if is_part(value) else value
-        for name, value in config.items()
-        if name != "type"
+        for name, value in configuration.keywords(config, kind, key).items()
     }
     if "space" in inspect.signature(kind).parameters:
-        keywords["space"] = space
+        arguments["space"] = space
     try:
-        return kind(**keywords)
+        return kind(**arguments)
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:

@@ -75,9 +75,10 @@ class Corrected(Trained):
         return m[:, None] + self.spread * (d - m[:, None]) * torch.exp(g.clamp(-2, 2)) + s[:, None] * shift
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
-        fold = None if batch.index is None else int(self.base.folds()[batch.index[0]])
+        if batch.index is not None and batch.group is None:
+            raise ValueError("training data need their fold, or the base would have seen them")
         with torch.no_grad():
-            m, s, d = self.base.moments(batch.context, draws, fold)
+            m, s, d = self.base.moments(batch.context, draws, batch.group)
         weight = self.space.weight
         usual = (s * weight).sum(
             dim=(2, 3)

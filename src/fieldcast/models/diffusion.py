@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Context, Space, Terms, Trained
+from fieldcast.models.core import Batch, Context, Density, Space, Terms, Trained
 from fieldcast.models.layers.networks import UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, along
@@ -76,7 +76,7 @@ class Diffusion(Trained):
     clip: the largest |x0|, 1 for images in [-1, 1].
     """
 
-    exact = False
+    density: Density = "lower bound"
 
     def __init__(
         self, space: Space, network: Noise | None = None, steps: int = 1000,

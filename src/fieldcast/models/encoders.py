@@ -26,8 +26,10 @@ LARGEST = 6.0  # |log sd| of a posterior
 class StateEncoder(nn.Module, ABC):
     """q(z | x)."""
 
+    family: Family = "normal"  # of distributions; "point" has no density
+
     def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Take what is needed from the training states before the first step."""
+        """Take from the training states what the first step needs; `draws` has their places."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Posterior:

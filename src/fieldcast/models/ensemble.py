@@ -52,6 +52,7 @@ class Ensemble(Trained):
     """
 
     ensemble = True
+    supports_rollout = True
 
     def __init__(
         self, space: Space, history: int = 2, noise: int = 32, lasting: float | int = 0,

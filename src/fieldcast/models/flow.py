@@ -8,7 +8,7 @@ The density is exact. Data of whole numbers must come dequantised, or it grows w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Context, Space, Terms, Trained
+from fieldcast.models.core import Batch, Context, Density, Space, Terms, Trained, joined
 from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, checkerboard
 from fieldcast.models.random_streams import RandomStreams
 
@@ -56,7 +56,7 @@ class Flow(Trained):
     Loss: -log p(x) per cell that exists, in nats of x as it comes.
     """
 
-    exact = True
+    density: Density = "exact"
 
     def __init__(
         self, space: Space, layers: int = 20, hidden: int = 256,
@@ -76,9 +76,10 @@ class Flow(Trained):
         )  # fmt: skip
 
     @torch.no_grad()
-    def prepare(self, training: Batch, draws: RandomStreams) -> None:
+    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
         """Start each cell's shift and scale at its mean and standard deviation."""
-        x = training.x[:: -(-len(training.x) // MOST)]
+        x = joined(training).x
+        x = x[:: -(-len(x) // MOST)]
         y = x if self.logit is None else self.logit(x)[0]
         self.shift.copy_(y.mean(dim=0))
         self.log_scale.copy_(y.std(dim=0).clamp(min=1e-2 * float(y.std()) + 1e-6).log())

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from scipy.special import eval_legendre, sph_legendre_p_all
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
 from fieldcast.models.gaussian.grid_points import Places, observations
@@ -86,7 +86,7 @@ class Prior:
         return u if self.rest == 0 else u + self.rest * draws.normal(variables, places).to(u)
 
 
-class Kriging(Solved):
+class Kriging(Derived, Solved):
     """Simple kriging of standardised anomalies; see the module for the equations.
 
     Parameters
@@ -115,10 +115,6 @@ class Kriging(Solved):
         self.register_buffer("length", torch.tensor(1000.0))
         self.register_buffer("nugget", torch.tensor(0.0))
         self.register_buffer("floor", torch.tensor(0.0))
-        self._made: dict[Any, Any] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": {}}  # what can be made again is not copied
 
     def solve(self, training: Iterable[Batch]) -> None:
         tails = robustness.Tails()
@@ -174,11 +170,12 @@ class Kriging(Solved):
         return Gain(parts, index, variance, deviation, len(deviation))
 
     def _prior(self) -> tuple[Kernel, Prior]:
-        """Correlation and square root of the length in force; the last ones are kept."""
-        key = (float(self.length), self.deviation.device)
-        if key not in self._made:
+        """Correlation and square root of the length in force; those of the length before are dropped."""
+
+        def derive() -> tuple[Kernel, Prior]:
             dtype = torch.float64 if len(self.places) <= DOUBLE else torch.float32
             points = self.places.points.to(self.deviation.device, dtype)
-            kernel = Kernel(CORRELATIONS[self.correlation], key[0], points)
-            self._made = {key: (kernel, Prior(kernel))}
-        return self._made[key]
+            kernel = Kernel(CORRELATIONS[self.correlation], float(self.length), points)
+            return kernel, Prior(kernel)
+
+        return self.derived("prior", derive, self.length)

@@ -53,11 +53,15 @@ class LatentTable(StateEncoder):
 
     @torch.no_grad()
     def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """A row for each training datum."""
+        """Make a row for each training datum; `index` numbers the rows, and may leave some out."""
+        if training.index is None:
+            raise ValueError("a table of latents needs the places of the training data")
         location, log_scale = self.begin(draws)
         if self.by_class:
             location = location + class_centres(training.label, draws, self.latent) * self.start
-        self.location.data, self.log_scale.data = location, log_scale
+        rows = int(training.index.max()) + 1
+        for table, start in ((self.location, location), (self.log_scale, log_scale)):
+            table.data = start.new_zeros(rows, self.latent).index_copy(0, training.index, start)
 
     def begin(
         self, draws: RandomStreams

@@ -29,13 +29,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.derived import Derived
 from fieldcast.models.gappy_pca import modes
 from fieldcast.models.gaussian.training_series import Series, series
 from fieldcast.models.random_streams import RandomStreams
@@ -78,7 +79,7 @@ def autoregression(
     return g, c0 - g @ past @ g.T
 
 
-class LinearInverseModel(Solved):
+class LinearInverseModel(Derived, Solved):
     """The linear inverse model; see the module for the equations.
 
     Parameters
@@ -111,10 +112,6 @@ class LinearInverseModel(Solved):
         self.register_buffer("covariances", torch.zeros(LAGS, 0, 0, dtype=torch.double))
         for name, value in {"states": 1.0, "truncation": 200.0, "ridge": 0.1, "persistence": 0.4}.items():
             self.register_buffer(name, torch.tensor(value))
-        self._made: dict[Any, Any] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": {}}  # what can be made again is not copied
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Modes, variances and lagged covariances of the training states."""
@@ -155,13 +152,8 @@ class LinearInverseModel(Solved):
 
     def operators(self) -> Operators:
         """G, Q and what is drawn with them, made once for each choice of values and each solution."""
-        features, version = self._made.get("of", (None, 0))
-        if features is not self.features or version != features._version:
-            self._made = {"of": (self.features, self.features._version)}
         key = float(self.states), float(self.truncation), float(self.ridge)
-        if key not in self._made:
-            self._made[key] = self._operators()
-        return self._made[key]
+        return self.derived(key, self._operators, self.features)
 
     def _operators(self) -> Operators:
         k = min(int(self.truncation), self.covariances.shape[-1])

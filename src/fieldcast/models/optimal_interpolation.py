@@ -19,13 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
 from fieldcast.models.gaussian.grid_points import Observations, Places, observations
@@ -49,7 +50,7 @@ class Training(NamedTuple):
     rare: Float[Tensor, " values"]  # U^2
 
 
-class OptimalInterpolation(Solved):
+class OptimalInterpolation(Derived, Solved):
     """Optimal interpolation; see the module for the equations.
 
     Parameters
@@ -92,10 +93,6 @@ class OptimalInterpolation(Solved):
             "floor": 0.0,
         }.items():
             self.register_buffer(name, torch.tensor(value))
-        self._made: dict[Any, Any] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": {}}  # what can be made again is not copied
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Keep the training anomalies and their days, in the order of `Batch.index` where it is given.
@@ -110,11 +107,10 @@ class OptimalInterpolation(Solved):
             index.append(unknown if batch.index is None else batch.index)
         order = torch.argsort(torch.cat(index), stable=True)
         self.anomalies, self.days = torch.cat(states)[order], torch.cat(days).float()[order]
-        self._made.clear()
 
     def folds(self) -> Int[Tensor, " training"]:
         """Fold of each training day, for `moments`."""
-        return cross_fitting_folds(self.days)
+        return self._derive(("folds",), lambda: cross_fitting_folds(self.days))
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         background = torch.zeros_like(c.base())
@@ -210,6 +206,9 @@ class OptimalInterpolation(Solved):
         return torch.ones_like(self.days, dtype=torch.bool) if fold is None else self.folds() != fold
 
     def _spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
+        return self._derive(("pool", fold), lambda: self._make_spread_pool(fold))
+
+    def _make_spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
         kept = self._kept(fold).nonzero()[:, 0]
         chosen = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
         errors = self.anomalies[kept[chosen.to(kept.device)]][:, None]
@@ -227,24 +226,18 @@ class OptimalInterpolation(Solved):
             return errors
         return errors + draws.normal(*errors.shape[2:]) * rare.sqrt().to(errors).view(errors.shape[2:])
 
-    def _keep(self, key: tuple, make: Any) -> Any:
-        """Made once for these anomalies: with others, or on another device, all is made again."""
-        anomalies, version = self._made.get("of", (None, 0))
-        if anomalies is not self.anomalies or version != anomalies._version:
-            self._made = {"of": (self.anomalies, self.anomalies._version)}
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+    def _derive(self, key: tuple, derive: Callable[[], Value]) -> Value:
+        return self.derived(key, derive, self.anomalies)
 
     def _training(self, fold: int | None) -> Training:
-        return self._keep(("training", fold), lambda: self._statistics(fold))
+        return self._derive(("training", fold), lambda: self._statistics(fold))
 
     def _statistics(self, fold: int | None) -> Training:
         """What the days outside the fold say."""
         values = self.anomalies[0].numel()
         anomalies = self.anomalies
         if values <= DOUBLE_VALUES:
-            anomalies = self._keep(("double",), self.anomalies.double)
+            anomalies = self._derive(("double",), self.anomalies.double)
         kept = self._kept(fold)
         moments = Moments(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
         if FOLDS * values**2 * 4 <= DENSE_BYTES:
@@ -262,7 +255,7 @@ class OptimalInterpolation(Solved):
         self, function: Callable[[Tensor, float], Tensor], length: float, dtype: torch.dtype
     ) -> Kernel:
         points = self.places.points.to(self.anomalies.device, dtype)
-        return self._keep((function, length), lambda: Kernel(function, length, points))
+        return self._derive((function, length), lambda: Kernel(function, length, points))
 
     def gain(self, seen: Observations, noise: float, fold: int | None = None) -> Gain:
         """K of one mask, with the tuned values in force."""

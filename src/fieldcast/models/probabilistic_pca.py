@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Density, Solved, Space
 from fieldcast.models.random_streams import RandomStreams
 
 RANK = 1e-10  # axes of less variance than this share of the first are rounding
@@ -33,7 +33,7 @@ class ProbabilisticPCA(Solved):
     one at least is left to the noise. Cells count alike, whatever their area: this is the density of a whole state.
     """
 
-    exact = True
+    density: Density = "exact"
 
     mean: Tensor
     weights: Tensor

@@ -5,6 +5,7 @@ The base is the last state of a forecast, or the sparse field of a reconstructio
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
@@ -55,7 +56,7 @@ class Stepped(Trained):
         super().__init__(space)
         self.model, self.scheme, self.through, self.noise = model, scheme, through, noise
         self.filter = Shapiro(space.exists, space.wraps, smooth) if smooth else None
-        if (through or smooth) and not model.rolls:
+        if (through or smooth) and not model.supports_rollout:
             raise InputError(
                 f"through and smooth train through the step, for which {type(model).__name__} lacks a `compare`."
             )
@@ -76,8 +77,17 @@ class Stepped(Trained):
             return self.rolled(batch.x, batch.context, draws, batch.walked)
         if self.through or self.filter is not None:
             return self.rolled(batch.x[:, None], batch.context, draws)
-        difference = (batch.x - batch.context.base()) / self.scale
-        return self.model.loss(replace(batch, x=difference), draws)
+        return self.model.loss(self.difference(batch), draws)
+
+    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
+        """Prepare the model inside for the differences that it learns."""
+        self.model.prepare((self.difference(batch) for batch in training), draws)
+
+    def difference(self, batch: Batch) -> Batch:
+        """The batch with (x - base) / scale for x; the base is 0 where nothing is observed yet."""
+        c = batch.context
+        base = 0.0 if c.past is None and c.observed is None else c.base()
+        return replace(batch, x=(batch.x - base) / self.scale)
 
     def disturbed(self, c: Context, draws: RandomStreams) -> Context:
         """The context with its last states moved."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -107,7 +108,7 @@ class ForecastWindows:
     history: int
     steps: int = 1  # the longest rollout that is trained over
 
-    @property
+    @cached_property
     def last(self) -> Int[Tensor, " window"]:
         """Place of the last known state of each window."""
         first = max(self.history, 1) - 1

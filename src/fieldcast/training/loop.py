@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
-from fieldcast.training.state import Training, Weights, copied, learned, weights_of
+from fieldcast.training.state import Training, Weights, copied, fits_model, learned, weights_of
 from fieldcast.training.tuning import tune
 
 LOG = logging.getLogger(__name__)
@@ -58,18 +58,20 @@ def validation_loss(model: Trained, task: Batches, options: Fit, seed: int, step
 
 def fit(
     model: Model, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, previous: bytes | None, sources: Lineage,
+    pack: Pack, previous: bytes | None, sources: Lineage, unsolved: Sequence[Solved] = (),
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit a model and yield what is to be saved: now and then, and at the end.
 
     Training resumes from a `previous` state of the same lineage, `sources`; a finished one is only unpacked.
+    `unsolved`: the closed-form parts of a trained model that are solved before its first step.
     """
     tensors, header = earlier(previous, sources, options.restart)
     costs.reset_peak(training.space.area.device)
     if isinstance(model, Solved):
         yield solved(model, training, validation, options, seed, pack, tensors, header, sources)
     elif isinstance(model, Trained):
-        yield from descend(model, training, validation, options, seed, pack, tensors, header, sources)
+        state = tensors, header
+        yield from descend(model, training, validation, options, seed, pack, state, sources, unsolved)
     else:
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
@@ -117,11 +119,19 @@ def solved(
 
 def descend(
     model: Trained, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, tensors: Weights, header: Mapping[str, Any], sources: Lineage,
+    pack: Pack, state: tuple[Weights, Mapping[str, Any]], sources: Lineage, unsolved: Sequence[Solved],
 ) -> Iterator[Saved]:  # fmt: skip
-    """Gradient steps."""
-    run = Training(model, options, seed)
-    if header and not run.knows(tensors):
+    """Gradient steps, after the closed-form parts are solved; a finished state holds these parts."""
+    tensors, header = state
+    fits = fits_model(model, tensors)
+    if not (header.get("finished") and fits):
+        # a model numbers its data itself
+        no_datum = torch.empty(0, dtype=torch.long, device=model.space.area.device)
+        model.prepare(training.states(), RandomStreams(seed_for("preparation", seed), no_datum))
+        for part in unsolved:
+            solve(part, training, validation, options, seed)
+    run = Training(model, options, seed, unsolved)
+    if header and not fits:
         LOG.warning("The last training was of a network with other weights: it is trained afresh.")
     elif header:
         run.resume(tensors, header)
@@ -154,6 +164,9 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
     """Train, and yield after each row of the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
     groups, lossy = model.groups(), half_precision(options, device)
+    groups = (
+        None if groups is None else groups.cpu()
+    )  # batches are chosen there: no step waits for the device
     loss = torch.compile(model.loss) if options.compile else model.loss
     while not run.finished:
         begin, count = time.perf_counter(), 0
@@ -162,12 +175,14 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
         while count == 0 or (
             run.step % options.report_every and run.step < options.steps and not run.late(begin)
         ):
-            index = batch_index(run.step, run.seed, groups, len(training), options.batch).to(device)
+            places = batch_index(run.step, run.seed, groups, len(training), options.batch)
+            group = None if groups is None else int(groups[places[0]])
+            index = places.to(device)
             draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
             rollout, walked = run.rollout
             batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=walked + rollout)
             with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
-                terms = loss(replace(batch, walked=walked), draws)
+                terms = loss(replace(batch, walked=walked, group=group), draws)
             run.update(terms.total)
             for name, value in {"loss": terms.total, **terms.parts}.items():
                 sums[name] = sums.get(name, 0.0) + value.detach()

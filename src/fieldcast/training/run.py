@@ -20,11 +20,10 @@ from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.models.core import Model, Solved, Space, Trained, build, place
 from fieldcast.models.image_transforms import Treatment
-from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.stepped import Stepped
-from fieldcast.models.vae import VAE
+from fieldcast.models.vae import Autoencoder
 from fieldcast.training.batches import Batches, ForecastWindows, ReconstructionBatches, StateBatches
-from fieldcast.training.loop import Saved, fit, solve
+from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 
 LOG = logging.getLogger(__name__)
@@ -101,21 +100,18 @@ def train(
         task(select(fields, splits, name), codec, space, recipe, model.history, name)
         for name in ("train", "validation")
     )
-    if isinstance(model, Trained) and isinstance(training, StateBatches):
-        states = next(training.states())
-        model.prepare(states, RandomStreams(seed_for("preparation", recipe.seed), states.index))
     header = {} if base is None else read_header(base, BASE)
     sources = recipe.lineage(fields.attrs["digest"], splits, codec_digest(codec), header.get("weights"))
-    for part in closed_form_parts(model):
-        if base is None:
-            solve(part, training, validation, options, recipe.seed)
-        else:
-            same = {name: sources.get(name) for name in ("data", "splits", "seed", "sparsification")}
+    unsolved = closed_form_parts(model)
+    if base is not None:
+        same = {name: sources.get(name) for name in ("data", "splits", "seed", "sparsification")}
+        for part in unsolved:
             take(part, base, {"model": recipe.model.get("base"), **same})
+        unsolved = []
     about = {**sources, "source": fields.attrs["source"], **provenance.code()}
     yield from fit(
         model, training, validation, options, recipe.seed,
-        lambda results: pack(model, codec, {**about, **results}), earlier, sources,
+        lambda results: pack(model, codec, {**about, **results}), earlier, sources, unsolved,
     )  # fmt: skip
 
 
@@ -128,7 +124,7 @@ def check_forecaster(recipe: Recipe, model: Model) -> None:
         raise InputError(
             f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
         )
-    rolls = isinstance(model, Stepped) and model.model.rolls
+    rolls = isinstance(model, Stepped) and model.model.supports_rollout
     if recipe.fit.longest > 1 and not (recipe.task == "forecast" and rolls):
         raise InputError(
             f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a `compare`: "
@@ -138,7 +134,7 @@ def check_forecaster(recipe: Recipe, model: Model) -> None:
 
 def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
     """A warning where a VAE is trained no longer than the weight of its KL divergence takes to rise."""
-    ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, VAE)]
+    ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, Autoencoder)]
     if max(ends, default=0) >= recipe.fit.steps:
         LOG.warning(
             "kl_warm_up ends at step %d, and fit.steps is %d: the VAE never learns its prior; train it longer, or "

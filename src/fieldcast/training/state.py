@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -32,6 +32,12 @@ def learned(model: Trained) -> Weights:
     return {k: v for k, v in model.state_dict().items() if not k.startswith(solved)}
 
 
+def fits_model(model: Trained, tensors: Weights) -> bool:
+    """Whether a state holds the weights that a model has: another version of the code may have named others."""
+    stored = {name.removeprefix("model.") for name in tensors if name.startswith("model.")}
+    return stored == set(learned(model))
+
+
 def copied(weights: Weights) -> Weights:
     """Weights that do not follow the model."""
     return {name: value.clone() for name, value in weights.items()}
@@ -51,8 +57,9 @@ def weights_of(model: Trained, weights: Weights) -> Iterator[None]:
 class Training:
     """A model on its way: everything that a training state holds."""
 
-    def __init__(self, model: Trained, options: Fit, seed: int):
-        self.model, self.options, self.seed = model, options, seed
+    def __init__(self, model: Trained, options: Fit, seed: int, parts: Sequence[Solved] = ()):
+        """`parts`: what was solved for this training alone, and is stored with it when it is finished."""
+        self.model, self.options, self.seed, self.parts = model, options, seed, parts
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
@@ -144,24 +151,25 @@ class Training:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        if self.finished:
+            for number, part in enumerate(self.parts):
+                tensors |= {f"solved.{number}.{k}": v for k, v in part.state_dict().items()}
         header = {name: getattr(self, name) for name in KEPT}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "lineage": sources})
 
-    def knows(self, tensors: Weights) -> bool:
-        """Whether a state holds the weights that this model has: another version of the code may have named others."""
-        return {f"model.{name}" for name in learned(self.model)} == {
-            name for name in tensors if name.startswith("model.")
-        }
-
     def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
         """Go on from a state."""
-        parts: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}}
+        parts: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}, "solved": {}}
         for name, tensor in tensors.items():
             part, _, key = name.partition(".")
             parts[part][key] = tensor.to(self.parameters[0].device)
         self.model.load_state_dict(parts["model"], strict=False)
         self.average, self.best = parts["average"], parts["best"]
+        for place, solved in enumerate(self.parts if parts["solved"] else ()):
+            prefix = f"{place}."
+            held = {k.removeprefix(prefix): v for k, v in parts["solved"].items() if k.startswith(prefix)}
+            solved.load_state_dict(held)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in parts["optimiser"].items():
             number, _, key = name.partition(".")

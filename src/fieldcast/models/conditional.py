@@ -1,0 +1,102 @@
+"""Parts of a conditional VAE: encoders q(z | c) of the context, and decoders that see the context beside z."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fieldcast.models.core import Context, Space
+from fieldcast.models.distributions import Normal, Posterior
+from fieldcast.models.layers.networks import ConvDecoder, ConvEncoder
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """q(z | c): a network that reads the context."""
+
+    def __call__(self, c: Context) -> Posterior: ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """The mean of p(x | z, c), or its log odds; z has a row a member, c a row a datum."""
+
+    def __call__(self, z: Tensor, c: Context) -> Tensor: ...
+
+
+class ContextEncoder(nn.Module):
+    """q(z | c) = N(mu, sd^2): the reports' encoder of all that the context holds, in its order.
+
+    The context is the last `history` states, or without any the sparse field and its mask; season and static fields.
+    """
+
+    def __init__(self, space: Space, latent: int, history: int = 0):
+        super().__init__()
+        self.space = space
+        channels = (history or 2) * len(space.variables) + 2 + len(space.static)
+        self.network = ConvEncoder(channels, space.shape, space.wraps)
+        self.mean = nn.Linear(self.network.features, latent)
+        self.log_variance = nn.Linear(self.network.features, latent)
+
+    def forward(self, c: Context) -> Normal:
+        h = self.network(c.channels(self.space))
+        return Normal(self.mean(h), self.log_variance(h).clamp(-12, 12))
+
+
+class PriorEncoder(nn.Module):
+    """q(z | c) = N(0, I), whatever the context: all that is left of the VAE is a decoder fed with noise."""
+
+    def __init__(self, latent: int):
+        super().__init__()
+        self.latent = latent
+
+    def forward(self, c: Context) -> Normal:
+        zeros = c.base().new_zeros(c.rows, self.latent)
+        return Normal(zeros, zeros)
+
+
+class FieldDecoder(nn.Module):
+    """The reports' decoder of z, `random` numbers and, if `conditioned`, the fraction observed k.
+
+    It reads log k, because k spans decades.
+    """
+
+    def __init__(self, space: Space, latent: int, random: int = 0, conditioned: bool = True):
+        super().__init__()
+        self.space, self.random, self.conditioned = space, random, conditioned
+        inputs = latent + random + conditioned
+        self.network = ConvDecoder(inputs, len(space.variables), space.shape, space.wraps)
+
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        if self.conditioned:
+            least = 1 / self.space.size  # of a day without observations
+            k = torch.log(c.fraction(self.space).clamp(min=least))[:, None, None].expand(-1, z.shape[1], 1)
+            z = torch.cat([z, k], dim=2)
+        return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+
+
+class PastDecoder(nn.Module):
+    """The reports' decoder of z and `random` numbers beside the last `history` states.
+
+    These reach the coarse level of the decoder by two convolutions.
+    """
+
+    def __init__(self, space: Space, latent: int, history: int, random: int = 0):
+        super().__init__()
+        self.space, self.random = space, random
+        channels = history * len(space.variables) + 2 + len(space.static)
+        self.past = ConvEncoder(channels, space.shape, space.wraps)
+        beside = self.past.channels
+        inputs, outputs = latent + random, len(space.variables)
+        self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, beside=beside)
+
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        past = self.past.features_of(c.channels(self.space))[:, None].expand(-1, z.shape[1], -1, -1, -1)
+        return self.network(z.flatten(0, 1), past.flatten(0, 1)).unflatten(0, z.shape[:2])
