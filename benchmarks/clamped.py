@@ -27,12 +27,13 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.planet.weather import PlanetOptions, simulate
 from fieldcast.models import masks
-from fieldcast.models.core import Context, Solved, Space
+from fieldcast.models.core import Context, Solved
 from fieldcast.models.gappy_pca import GappyPCA
 from fieldcast.models.interpolation import Linear
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.loop import solve
 from fieldcast.training.options import Fit

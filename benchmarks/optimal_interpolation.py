@@ -21,9 +21,10 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 VARIABLES, ROWS, COLUMNS, DAYS = 4, 32, 64, 2000
 MASKS, FIELDS, MEMBERS, NOISE = 8, 8, 4, 0.1

@@ -31,7 +31,7 @@ from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.ensemble_forecast import Forecaster, forecast
 from fieldcast.inference.rollout import rollout
-from fieldcast.models.core import Context, place
+from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import ConditionalVAE
@@ -43,7 +43,7 @@ def model(device: str = "cpu") -> Stepped:
     torch.manual_seed(0)
     space = planet_sized("random").space
     one = Stepped(space, ConditionalVAE(space, latent=1000, history=1, random=1), "rk4", scale=0.01).eval()
-    place(one, device)
+    one.to(device)
     return one
 
 

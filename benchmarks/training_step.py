@@ -20,9 +20,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fieldcast.encoding.options import Sparsification, TrainingMasks
 from fieldcast.encoding.selection import batch_index
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.masks import PATTERNS
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised

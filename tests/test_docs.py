@@ -24,8 +24,9 @@ from fieldcast.fields.splits import Splits
 from fieldcast.frame import preflight
 from fieldcast.frame.tracking import metadata
 from fieldcast.inference.options import Evaluation, File, Fill, Tables
-from fieldcast.models.core import Context, Space
+from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 from fieldcast.training.options import Fit
 
 ROOT = Path(__file__).parents[1]

@@ -87,8 +87,14 @@ def test_an_experiment_is_one_file(project: Path) -> None:
 
 def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> None:
     write(project, "reconstruct.lender", "model: {type: vae.ConditionalVAE}")
-    write(project, "reconstruct.borrower", "{model: {type: vae.ConditionalVAE}, uses: {weights: reconstruct.lender}}")
-    write(project, "reconstruct.pupil", "{model: {type: vae.ConditionalVAE}, uses: {base: reconstruct.lender}}")
+    write(
+        project,
+        "reconstruct.borrower",
+        "{model: {type: vae.ConditionalVAE}, uses: {weights: reconstruct.lender}}",
+    )
+    write(
+        project, "reconstruct.pupil", "{model: {type: vae.ConditionalVAE}, uses: {base: reconstruct.lender}}"
+    )
     found = register_pipelines()
     borrower = found["reconstruct.borrower"]
     assert not [name for name in nodes(found["training"]) if name.startswith("reconstruct.borrower.")]

@@ -39,7 +39,8 @@ FILES = {
 
         from torch import Tensor
 
-        from fieldcast.models.core import Model, Space
+        from fieldcast.models.space import Space
+        from fieldcast.models.core import Model
 
 
         class Scaled(Model):
@@ -149,7 +150,8 @@ FILES = {
 
         from fieldcast.encoding.anomalies import FieldCodec, space_of
         from fieldcast.fields.splits import select
-        from fieldcast.models.core import Context, build
+        from fieldcast.models.configuration import build
+        from fieldcast.models.core import Context
         from fieldcast.models.random_streams import RandomStreams
 
 

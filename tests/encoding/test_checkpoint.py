@@ -15,7 +15,8 @@ from fieldcast.encoding.checkpoint import (
     unpack_bytes,
 )
 from fieldcast.errors import InputError
-from fieldcast.models.core import Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 
 CONFIG = {"type": "vae.ConditionalVAE", "latent": 4}
@@ -103,7 +104,7 @@ def test_numbers_that_are_not_finite_are_one_sentence(world, made, spoil, name):
 def test_cells_that_do_not_exist_need_no_climatology(world, made):
     exists = world.space.exists.clone()
     exists[2, 3] = False
-    model = build(CONFIG, replace(world.space, exists=exists))
+    model = build(CONFIG, world.space.replace(exists=exists))
     data = pack(model, the_climatology(model, world.codec), {"model": CONFIG})
     assert unpack(data).codec.climatology[17, 0, 2, 3] == np.inf
 

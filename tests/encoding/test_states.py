@@ -10,7 +10,7 @@ from fieldcast.encoding.checkpoint import pack, unpack
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.images import ImageSource, open_images
-from fieldcast.models.core import build
+from fieldcast.models.configuration import build
 from fieldcast.models.random_streams import RandomStreams
 
 VAE = {

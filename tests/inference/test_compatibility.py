@@ -8,7 +8,7 @@ from fieldcast.encoding.checkpoint import pack
 from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.inference.compatibility import fitted, matching
-from fieldcast.models.core import build
+from fieldcast.models.configuration import build
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
 

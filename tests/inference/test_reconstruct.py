@@ -64,11 +64,10 @@ def test_one_member_says_all_of_a_deterministic_model(world, observations):
 
 
 def test_cells_that_never_exist_are_missing_in_what_is_drawn(world, observations, vae):
-    from dataclasses import replace
 
     exists = world.space.exists.clone()
     exists[2:4, 5] = False
-    model = initialised({"type": "vae.ConditionalVAE", "latent": 4}, replace(world.space, exists=exists), 0)
+    model = initialised({"type": "vae.ConditionalVAE", "latent": 4}, world.space.replace(exists=exists), 0)
     x = draw(model, context_of(observations.isel(case=0), world.codec, model.space, 0.0), 2, 0)
     assert (torch.isnan(x) == ~exists).all()
 

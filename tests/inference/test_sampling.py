@@ -21,8 +21,10 @@ from fieldcast.inference.sampling import (
     physical,
     split_of,
 )
-from fieldcast.models.core import Batch, Context, Model, Space, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 from fieldcast.models.vae import VAE
 from fieldcast.training.batches import StateBatches
 

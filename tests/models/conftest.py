@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from fieldcast.models.core import Space
+from fieldcast.models.space import Space
 
 
 def make_space(variables: int = 2, rows: int = 9, columns: int = 16, wraps: bool = True) -> Space:

@@ -1,7 +1,5 @@
 """Analogues: the neighbours of a library, and members that are stretches of history."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -96,7 +94,7 @@ def test_fewer_states_than_neighbours_are_enough(space):
 def test_draws_do_not_depend_on_the_batch_and_missing_cells_say_nothing(space):
     exists = space.exists.clone()
     exists[4:] = False
-    space = replace(space, exists=exists)
+    space = space.replace(exists=exists)
     x = history(space, 100)
     model = solved(space, x.masked_fill(~exists, torch.nan))
     past = history(space, 3, seed=1)[:, None]

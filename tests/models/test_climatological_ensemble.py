@@ -3,8 +3,9 @@
 import torch
 
 from fieldcast.models.climatological_ensemble import ClimatologicalEnsemble
-from fieldcast.models.core import Context, Space
+from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 from fieldcast.training.batches import ForecastWindows
 
 

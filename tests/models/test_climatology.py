@@ -3,8 +3,9 @@
 import torch
 
 from fieldcast.models.climatology import Climatology
-from fieldcast.models.core import Context, Space
+from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 
 def test_it_is_zero_for_every_context_and_member():

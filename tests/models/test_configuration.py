@@ -10,8 +10,8 @@ import yaml
 
 from fieldcast.errors import InputError
 from fieldcast.models.conditional import Encoder
-from fieldcast.models.configuration import check, check_value, options
-from fieldcast.models.core import Model, build
+from fieldcast.models.configuration import build, check, check_value, options
+from fieldcast.models.core import Model
 from fieldcast.models.vae import ConditionalVAE
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Context
 from fieldcast.models.stepped import Stepped
 
 
@@ -28,9 +29,8 @@ def test_a_stage_replaces_the_base_only(space):
 def test_the_fraction_counts_cells_that_exist(space):
     exists = space.exists.clone()
     exists[:, :8] = False
-    from dataclasses import replace
 
-    half = replace(space, exists=exists)
+    half = space.replace(exists=exists)
     mask = torch.zeros(1, *space.state, dtype=torch.bool)
     mask[..., 8:10] = True
     assert float(Context(1, observed=mask.float(), mask=mask).fraction(half)) == pytest.approx(2 / 8)
@@ -86,3 +86,20 @@ def test_parts_are_built_as_models_are(space):
     )
     assert isinstance(model, Stepped)
     assert model.model.prior.latent == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "learned", "density"),
+    [
+        ({"type": "climatology.Climatology"}, False, ""),
+        ({"type": "probabilistic_pca.ProbabilisticPCA"}, False, "exact"),
+        ({"type": "flow.Flow", "layers": 2, "hidden": 8}, True, "exact"),
+        ({"type": "diffusion.Diffusion", "steps": 4, "channels": [8, 8]}, True, "lower bound"),
+        ({"type": "ensemble.Ensemble", "channels": [8, 16]}, True, ""),
+        ({"type": "vae.ConditionalVAE", "latent": 3}, True, ""),
+    ],
+)
+def test_a_model_tells_the_facts_that_are_stored_with_its_costs(space, config, learned, density):
+    model = build(config, space)
+    count = sum(weight.numel() for weight in model.parameters())
+    assert model.facts == {"parameters": count, "learned": learned, "density": density}

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from fieldcast.models.core import Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Context
 
 
 def make(space, kind, **keywords):

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.diffusion import Diffusion, sinusoids
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule

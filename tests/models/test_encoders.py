@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Laplace, Normal, Point
 from fieldcast.models.random_streams import RandomStreams
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import torch
 import xarray as xr
@@ -61,7 +59,7 @@ def test_fields_of_noise_are_new_at_every_step(space):
 
 def test_the_memory_is_in_days_whatever_the_step(sized):
     space = sized(variables=1, rows=4, columns=8)
-    steps = [Ensemble(replace(space, step=step), memory=5.0).memory_steps for step in (24.0, 6.0, 0.0)]
+    steps = [Ensemble(space.replace(step=step), memory=5.0).memory_steps for step in (24.0, 6.0, 0.0)]
     assert steps == [5.0, 20.0, 5.0]
 
 
@@ -80,7 +78,7 @@ def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong, words):
 
 def test_contrasts_need_two_cells(sized):
     space = sized(variables=1, rows=3, columns=4)
-    alone = replace(space, wraps=False, exists=torch.eye(3, 4, dtype=torch.bool))
+    alone = space.replace(wraps=False, exists=torch.eye(3, 4, dtype=torch.bool))
     with pytest.raises(
         InputError, match=r"contrasts is 0\.3, but no two cells .* 1, 2, 4, 8 cells apart: set it to 0"
     ):

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.random_streams import RandomStreams
 
 
@@ -60,11 +61,10 @@ def test_twenty_layers_of_256_by_default(space):
 
 
 def test_cells_that_never_exist_count_for_nothing(space):
-    from dataclasses import replace
 
     exists = space.exists.clone()
     exists[:3] = False
-    flow = make(replace(space, exists=exists))
+    flow = make(space.replace(exists=exists))
     x = torch.randn(2, *space.state, generator=torch.Generator().manual_seed(0)) * exists
     other = x + ~exists * 3.0
     assert torch.allclose(flow.log_prob(x), flow.log_prob(other))

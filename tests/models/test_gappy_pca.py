@@ -7,9 +7,10 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from fieldcast.models import masks
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.gappy_pca import GappyPCA, modes
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 
 def make_space(rows=8, columns=12, variables=2, exists=None):

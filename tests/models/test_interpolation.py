@@ -9,9 +9,10 @@ from scipy.interpolate import RBFInterpolator
 
 from fieldcast.errors import InputError
 from fieldcast.models import interpolation, masks
-from fieldcast.models.core import Context, Space
+from fieldcast.models.core import Context
 from fieldcast.models.interpolation import Linear, Nearest, ThinPlate
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 METHODS = (Nearest, Linear, ThinPlate)
 

@@ -8,10 +8,11 @@ from sklearn.gaussian_process.kernels import Matern
 
 from fieldcast.models import kriging as module
 from fieldcast.models.configuration import check
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.correlations import EARTH, Kernel, exponential, matern32
 from fieldcast.models.kriging import Kriging, Prior, harmonics
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 
 def globe(rows: int, columns: int, variables: int = 1, poles: bool = False) -> Space:

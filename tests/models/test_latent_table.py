@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.random_streams import RandomStreams
 

@@ -21,7 +21,7 @@ TIMES = 20000
 @pytest.fixture
 def small(space):
     part = {name: getattr(space, name)[3:6, :4] for name in ("area", "exists", "points")}
-    return replace(space, **part, static=space.static[:, 3:6, :4])
+    return space.replace(**part, static=space.static[:, 3:6, :4])
 
 
 def windows(space, x, segment=None):

@@ -10,8 +10,8 @@ from scipy import ndimage, stats
 
 from fieldcast.errors import InputError
 from fieldcast.models import masks
-from fieldcast.models.core import Space
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 ALL = tuple(masks.PATTERNS)
 

@@ -9,11 +9,12 @@ from sklearn.gaussian_process.kernels import Kernel
 
 from fieldcast.models import optimal_interpolation as module
 from fieldcast.models.configuration import check
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
 from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 ROWS, COLUMNS, VARIABLES, YEARS, EVERY = 6, 10, 2, 6, 5
 N = VARIABLES * ROWS * COLUMNS

@@ -1,7 +1,6 @@
 """Probabilistic PCA: the density of the dense covariance, known truths recovered, and that of a library."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.probabilistic_pca import ProbabilisticPCA
 from fieldcast.models.random_streams import RandomStreams
 
@@ -45,7 +45,7 @@ def coast(sized):
     space = sized(2, 3, 4)
     exists = space.exists.clone()
     exists[0] = exists[2, 1] = False
-    return replace(space, exists=exists)
+    return space.replace(exists=exists)
 
 
 @pytest.mark.parametrize("components", [0, 3, 40])

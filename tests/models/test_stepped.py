@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -225,7 +224,7 @@ class Watched(Decay):
 
 def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not(space):
     """By 0.1 (b + w / 2): b the same in all cells and states of a variable, w of each."""
-    space = replace(space, exists=torch.arange(space.shape[0])[:, None].expand(space.shape) > 1)
+    space = space.replace(exists=torch.arange(space.shape[0])[:, None].expand(space.shape) > 1)
     model = Stepped(space, Watched(space), scale=1, noise=0.1)
     c, truth = Context(500, past=torch.ones(500, 2, *space.state)), torch.zeros(500, *space.state)
     for training in (False, True):

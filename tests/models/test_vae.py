@@ -7,7 +7,8 @@ from torch.distributions import Normal as TorchNormal
 
 from fieldcast.errors import InputError
 from fieldcast.models.capabilities import HasDensity
-from fieldcast.models.core import Batch, Context, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, StandardNormal
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.likelihoods import Gaussian

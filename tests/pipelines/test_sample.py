@@ -20,7 +20,8 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
 from fieldcast.fields.images import ImageSource, open_images, split
 from fieldcast.frame.error_messages import sentence
-from fieldcast.models.core import Context, Model, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.settings import CONFIG_LOADER_ARGS
 from fieldcast.training.options import Fit

@@ -21,7 +21,7 @@ from fieldcast import geometry
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions, domain
 from fieldcast.geometry import GRID
-from fieldcast.models.core import Space
+from fieldcast.models.space import Space
 
 
 @dataclass(frozen=True, eq=False)

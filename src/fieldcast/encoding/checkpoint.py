@@ -23,7 +23,9 @@ from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.errors import InputError
-from fieldcast.models.core import Model, Space, build
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Model
+from fieldcast.models.space import Space
 
 LOG = logging.getLogger(__name__)
 FORMAT = 5

@@ -21,8 +21,8 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID
 from fieldcast.models import masks
-from fieldcast.models.core import Space
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.space import Space
 
 MASKS, ERRORS = "masks", "errors of observations"  # what the seed of the options draws, in training and test
 

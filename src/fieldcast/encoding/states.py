@@ -22,8 +22,8 @@ from torch import Tensor
 from fieldcast.fields import conventions
 from fieldcast.geometry import GRID
 from fieldcast.models import image_transforms
-from fieldcast.models.core import Space
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 States = Float[Tensor, "batch variable y x"]
 

@@ -20,7 +20,7 @@ from fieldcast.fields.quality import refuse_fills
 from fieldcast.fields.survey import HUGE
 from fieldcast.geometry import GRID
 from fieldcast.lineage import Lineage, require
-from fieldcast.models.core import Space
+from fieldcast.models.space import Space
 
 STEP_TOLERANCE = 1e-3  # hours
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision

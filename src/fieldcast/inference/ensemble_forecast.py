@@ -24,8 +24,9 @@ from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.inference.rollout import Feed, rollout
 from fieldcast.lineage import Lineage
-from fieldcast.models.core import Context, Model, Space
+from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 ROWS = 80  # members stepped at once on a processor: more take memory and are no faster
 ROWS_ACCELERATOR = 640  # all of 64 starts and 10 members

@@ -10,8 +10,9 @@ from torch import Tensor
 from fieldcast.encoding.states import StateCodec
 from fieldcast.inference.sampling import Examined, Split, physical
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
-from fieldcast.models.core import Batch, Context, Model, Space
+from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.space import Space
 from fieldcast.scores.latent_codes import limits_of, most_active
 
 LOOK = "pictures"  # the purpose of draws that are looked at

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.inference.quality_control import sentences, suspects
-from fieldcast.models.core import Context, Model, Space
+from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 LOG = logging.getLogger(__name__)
 ROWS = 8  # data drawn at once: bounds the memory

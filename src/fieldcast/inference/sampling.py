@@ -20,9 +20,10 @@ from fieldcast.fields import calendars
 from fieldcast.fields.splits import along, select
 from fieldcast.models import image_transforms
 from fieldcast.models.capabilities import HasDensity, HasLatents
-from fieldcast.models.core import Batch, Context, Model, Space
+from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.distributions import Point
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.space import Space
 
 ROWS = 64  # data at once
 DECODED = 512  # states decoded at once: bounds the memory

@@ -28,7 +28,6 @@ from fieldcast.inference.rollout import Feed
 from fieldcast.inference.sampling import draw_states
 from fieldcast.inference.sampling import physical as physical_states
 from fieldcast.inference.user_layout import as_before
-from fieldcast.models.core import place
 
 LOG = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ class TrainedModel:
     feed: Feed = "members"  # what each step of a forecast starts from
 
     def to(self, device: str) -> TrainedModel:
-        model = place(self.checkpoint.model, choose_device(device))
+        model = self.checkpoint.model.to(choose_device(device))
         return replace(self, checkpoint=replace(self.checkpoint, model=model))
 
     def check_task(self, task: str, what: str) -> None:

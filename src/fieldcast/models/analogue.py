@@ -16,11 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaussian.seasonal_selection import within_season
 from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.persistence import last
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 SAME = 1e-4  # mean square difference below which two states are one, stored and read again
 

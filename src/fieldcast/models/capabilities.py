@@ -8,9 +8,10 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Density, Space
+from fieldcast.models.core import Batch, Context, Density
 from fieldcast.models.distributions import Posterior, Prior
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 
 @runtime_checkable

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaussian.seasonal_selection import pick, within_season
 from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 NEAR = 15.01 / 365  # of a year, to either side of the day sought: rounding shuts out no fifteenth day
 YEARS = 2  # a shorter record has too few states of a season

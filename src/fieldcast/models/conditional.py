@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Context, Space
+from fieldcast.models.core import Context
 from fieldcast.models.distributions import Normal, Posterior
 from fieldcast.models.layers.networks import ConvDecoder, ConvEncoder
+from fieldcast.models.space import Space
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from typing import Any, get_args
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from fieldcast.errors import InputError
+from fieldcast.models.space import Space
 from fieldcast.plugins import advertised
 
 STRICT = ConfigDict(strict=True)  # a number in quotes is no number, and 1 is not true
@@ -69,6 +70,31 @@ def check(config: Any, key: str, wanted: Any = Any) -> type:
         if option.default is Parameter.empty and name not in given:
             raise InputError(f"{key}.{name} is not set, and {config['type']} has no default for it.")
     return kind
+
+
+def build(config: Mapping[str, Any], space: Space, key: str = "model", wanted: Any = Any) -> Any:
+    """The object that `{type: module.Class, keyword: value ...}` describes; parts are described the same way.
+
+    A class whose first parameter is `space` receives it. `wanted` is the class that it must be of.
+
+    Raises
+    ------
+    InputError
+        For what `configuration.check` refuses, and for what the constructor does.
+    """
+    kind = check(config, key, wanted)
+    arguments = {
+        name: build(value, space, f"{key}.{name}") if is_part(value) else value
+        for name, value in keywords(config, kind, key).items()
+    }
+    if "space" in inspect.signature(kind).parameters:
+        arguments["space"] = space
+    try:
+        return kind(**arguments)
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise InputError(f"{key}: {config['type']} cannot be built: {error}.") from None
 
 
 def options(kind: type) -> dict[str, Parameter]:

@@ -7,11 +7,10 @@ V = 1, L = 0). Three choices of the context c are the three tasks: what was obse
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -19,56 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from fieldcast.errors import InputError
-from fieldcast.models import configuration
-from fieldcast.models.configuration import check, is_part
 from fieldcast.models.random_streams import RandomStreams
-
-
-@dataclass(frozen=True, eq=False)
-class Space:
-    """Where states live: one for fields and for images. Stands in every checkpoint."""
-
-    variables: tuple[str, ...]
-    wraps: bool  # longitude goes round the globe
-    area: Float[Tensor, "y x"]  # mean 1 over existing cells
-    exists: Bool[Tensor, "y x"]  # False where there is never a value (land in an SST field)
-    points: Float[Tensor, "y x 3"]  # on the unit sphere
-    static: Float[Tensor, "s y x"]  # orography, latitude ..., standardised
-    tendency: Float[Tensor, " variable"]  # standard deviation of one-step differences
-    step: float = 0.0  # hours between two states; 0 where it is not known, as of images
-
-    @property
-    def step_years(self) -> float:
-        """A step as a fraction of the year of 365 days."""
-        return self.step / (365 * 24)
-
-    @property
-    def size(self) -> Int[Tensor, ""]:
-        """How many values a state has where cells exist."""
-        return len(self.variables) * self.exists.sum()
-
-    @property
-    def weight(self) -> Float[Tensor, "y x"]:
-        """Of each cell in an area mean: their sum is 1."""
-        return self.area * self.exists / self.exists.sum()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.area.shape[0], self.area.shape[1]
-
-    @property
-    def state(self) -> tuple[int, int, int]:
-        """Shape (V, Y, X) of one state."""
-        return len(self.variables), *self.shape
-
-    def to(self, device: torch.device | str) -> Space:
-        moved = {
-            f.name: getattr(self, f.name).to(device)
-            for f in fields(self)
-            if f.name not in ("variables", "wraps", "step")
-        }
-        return replace(self, **moved)
+from fieldcast.models.space import Space
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +159,12 @@ class Model(nn.Module, ABC):
                 setattr(self, name, buffer.new_empty(stored.shape))
         super()._load_from_state_dict(state, prefix, *rest)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Facts about the model that are stored with its costs: parameters, learned, density ("" without one)."""
+        parameters = sum(weight.numel() for weight in self.parameters())
+        return {"parameters": parameters, "learned": self.learned, "density": self.density or ""}
+
     def choose(self, **values: float) -> None:
         """Set tuned values."""
         for name, value in values.items():
@@ -257,36 +214,3 @@ class Solved(Model):
     @abstractmethod
     def solve(self, training: Iterable[Batch]) -> None:
         """Take what is needed from the training states."""
-
-
-def place(model: Model, device: torch.device | str) -> Model:
-    """Move a model, and the Space of each of its parts, to a device."""
-    for part in model.modules():
-        if isinstance(part, Model):
-            part.space = part.space.to(device)
-    return model.to(device)
-
-
-def build(config: Mapping[str, Any], space: Space, key: str = "model", wanted: Any = Any) -> Any:
-    """The object that `{type: module.Class, keyword: value ...}` describes; parts are described the same way.
-
-    A class whose first parameter is `space` receives it. `wanted` is the class that it must be of.
-
-    Raises
-    ------
-    InputError
-        For what `configuration.check` refuses, and for what the constructor does.
-    """
-    kind = check(config, key, wanted)
-    arguments = {
-        name: build(value, space, f"{key}.{name}") if is_part(value) else value
-        for name, value in configuration.keywords(config, kind, key).items()
-    }
-    if "space" in inspect.signature(kind).parameters:
-        arguments["space"] = space
-    try:
-        return kind(**arguments)
-    except InputError:
-        raise
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise InputError(f"{key}: {config['type']} cannot be built: {error}.") from None

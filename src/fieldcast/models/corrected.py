@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space, Terms, Trained
+from fieldcast.models.core import Batch, Context, Solved, Terms, Trained
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.networks import UNet
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 SMALLEST_SPREAD = 1e-3  # of an anomaly's: what is observed exactly may still be moved a little
 

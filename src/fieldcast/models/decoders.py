@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Context, Space
+from fieldcast.models.core import Context
 from fieldcast.models.layers.networks import ConvDecoder, halved
+from fieldcast.models.space import Space
 
 
 class DenseDecoder(nn.Module):

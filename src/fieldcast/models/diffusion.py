@@ -19,10 +19,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Context, Density, Space, Terms, Trained
+from fieldcast.models.core import Batch, Context, Density, Terms, Trained
 from fieldcast.models.layers.networks import UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, along
+from fieldcast.models.space import Space
 
 
 @runtime_checkable

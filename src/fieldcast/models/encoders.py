@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Space
+from fieldcast.models.core import Batch
 from fieldcast.models.distributions import Family, Posterior, posterior
 from fieldcast.models.layers.networks import ConvEncoder
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 LARGEST = 6.0  # |log sd| of a posterior
 

@@ -21,12 +21,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Space, Terms, Trained
+from fieldcast.models.core import Batch, Context, Terms, Trained
 from fieldcast.models.layers.contrasts import DISTANCES, contrast_crps, pairs_of
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.networks import ResidualBlock, UNet
 from fieldcast.models.layers.persistent_noise import red_noise
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 WEAK = (
     0.1  # of the noise at the start: too large a spread takes longer to unlearn than too small a one to learn

@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Context, Density, Space, Terms, Trained, joined
+from fieldcast.models.core import Batch, Context, Density, Terms, Trained, joined
 from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, checkerboard
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 EDGE = 0.05  # of the interval, kept from the ends before the logit (Dinh et al. 2017, section 4.1)
 

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 RANK = 1e-6  # modes of less variance than this share of the first are rounding
 

@@ -22,9 +22,10 @@ from scipy.spatial import Delaunay, QhullError, cKDTree
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaussian.grid_points import Places, observations
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 NUGGET = 0.01  # variance within a cell, of anomalies of variance 1
 VALID = 1.56  # the least c
@@ -40,7 +41,12 @@ class Interpolation(Solved):
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self.places = Places(space.to("cpu"))
+        self._on_cpu = (Places(space).to("cpu"),)  # in a tuple, it does not move with the model
+
+    @property
+    def places(self) -> Places:
+        """The distinct points of the grid, on the CPU whatever the device of the model."""
+        return self._on_cpu[0]
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Nothing: the weights follow from the places of the observations."""

@@ -21,13 +21,14 @@ from jaxtyping import Bool, Float
 from scipy.special import eval_legendre, sph_legendre_p_all
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
 from fieldcast.models.gaussian.grid_points import Places, observations
 from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Parametric, Part, cholesky
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 EXACT = 4000  # up to so many places the prior is drawn by a Cholesky factor: 130 MB while it is made
 DEGREE = 80  # of spherical harmonics where there are more: half a wave is 250 km

@@ -35,11 +35,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
 from fieldcast.models.gappy_pca import modes
 from fieldcast.models.gaussian.training_series import Series, series
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 MODES = 1000  # kept: more than the largest truncation, as those beyond it are the patterns of d
 LAGS = 3  # C_0, C_1 and C_2

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Space
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 LOWEST, HIGHEST = 0.005, 1.0  # of k
 NETWORK = -1  # the datum of the fixed network: no field has this number
@@ -67,13 +67,13 @@ def stations(draws: RandomStreams, space: Space, n: Count, layers: int) -> Prior
     Drawing without replacement with weight w: the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
     the area of the cell times the exponential of a smooth random field.
     """
-    return network(draws.seed, space, layers).expand(len(n), -1, -1, -1)
+    return network(draws.seed, space, layers, space.area.device).expand(len(n), -1, -1, -1)
 
 
 @lru_cache(maxsize=8)
-def network(seed: int, space: Space, layers: int) -> Priority:
+def network(seed: int, space: Space, layers: int, device: torch.device) -> Priority:
     """The priorities of the fixed stations; kept, for every batch asks for the same ones."""
-    fixed = RandomStreams(seed, torch.full((1,), NETWORK, device=space.area.device))
+    fixed = RandomStreams(seed, torch.full((1,), NETWORK, device=device))
     weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth(fixed, space, layers))
     return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
@@ -33,6 +33,7 @@ from fieldcast.models.gaussian.grid_points import Observations, Places, observat
 from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Moments, Parametric, Part, Tapered
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.space import Space
 
 SPREAD_POOL = 200  # training days of which the spread is the root mean square: a sampling error of 5 %
 SPREAD_SEED = seed_for("spread")  # of their observation errors, the same for all data

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved, Space
+from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 
 def last(c: Context) -> Float[Tensor, "batch variable y x"]:

@@ -14,10 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal as TorchNormal
 
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, Posterior, Prior
 from fieldcast.models.layers.coupling import Coupling, Dense, checkerboard
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 
 class Mixed:

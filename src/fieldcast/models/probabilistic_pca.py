@@ -17,8 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Density, Solved, Space
+from fieldcast.models.core import Batch, Context, Density, Solved
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 RANK = 1e-10  # axes of less variance than this share of the first are rounding
 PIECE = 256  # rows or columns of the training states that are held in double precision at a time

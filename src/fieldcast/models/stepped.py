@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Model, Space, Terms, Trained
+from fieldcast.models.core import Batch, Context, Model, Terms, Trained
 from fieldcast.models.layers.filters import Shapiro
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 DISTURBANCE, MODEL = range(2)  # streams of a step of training
 EVALUATIONS = {"euler": 1, "rk4": 4}  # of the right-hand side in a step

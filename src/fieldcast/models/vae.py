@@ -25,12 +25,13 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.conditional import ContextEncoder, Decoder, Encoder, FieldDecoder, PastDecoder
-from fieldcast.models.core import Batch, Context, Space, Terms, Trained, joined
+from fieldcast.models.core import Batch, Context, Terms, Trained, joined
 from fieldcast.models.distributions import Posterior, Prior, StandardNormal
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.likelihoods import Gaussian, Likelihood
 from fieldcast.models.priors import Vamp, given
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 
 
 class Autoencoder(Trained):

@@ -18,8 +18,9 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
 from fieldcast.errors import InputError
 from fieldcast.models import image_transforms, masks
-from fieldcast.models.core import Batch, Context, Space
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.space import Space
 
 MEMBERS = 4  # of a trial: the fair CRPS does not depend on them, and trials share their numbers
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction

@@ -18,8 +18,10 @@ from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
-from fieldcast.models.core import Model, Solved, Space, Trained, build, place
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.image_transforms import Treatment
+from fieldcast.models.space import Space
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import Autoencoder
 from fieldcast.training.batches import Batches, ForecastWindows, ReconstructionBatches, StateBatches
@@ -92,7 +94,7 @@ def train(
     """
     codec, space = bridge(recipe, fields, climatology, normalisation)
     space = space.to(choose_device(recipe.device))
-    model = place(initialised(recipe.model, space, recipe.seed), space.area.device)
+    model = initialised(recipe.model, space, recipe.seed).to(space.area.device)
     options = recipe.fit.capped(recipe.limits)
     check_forecaster(recipe, model)
     warn_of_warm_up(recipe, model)

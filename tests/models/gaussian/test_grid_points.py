@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.models.core import Space
 from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.space import Space
 
 
 def globe(rows: int, columns: int, variables: int = 1, missing: int = 0) -> Space:

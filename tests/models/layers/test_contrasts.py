@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,11 +24,11 @@ def test_a_contrast_goes_round_the_globe_where_longitude_wraps():
 
 def test_a_grid_has_only_pairs_of_two_cells_and_none_twice(sized):
     space = sized(variables=1, rows=5, columns=10)
-    assert [pairs[:2] for pairs in pairs_of(replace(space, wraps=True))] == [
+    assert [pairs[:2] for pairs in pairs_of(space.replace(wraps=True))] == [
         *((d, LONGITUDE) for d in (1, 2, 4)),  # eight cells apart are two
         *((d, LATITUDE) for d in (1, 2, 4)),
     ]
-    assert [p.distance for p in pairs_of(replace(space, wraps=False)) if p.axis == LONGITUDE] == [1, 2, 4, 8]
+    assert [p.distance for p in pairs_of(space.replace(wraps=False)) if p.axis == LONGITUDE] == [1, 2, 4, 8]
 
 
 @pytest.mark.parametrize("wraps", [False, True])
@@ -37,7 +36,7 @@ def test_it_is_the_fair_crps_of_differences_with_what_never_exists_left_out(size
     space = sized(variables=2, rows=5, columns=16)
     exists = torch.ones(5, 16, dtype=torch.bool)
     exists[1, 3] = exists[4, 0] = False
-    space = replace(space, exists=exists, wraps=wraps)
+    space = space.replace(exists=exists, wraps=wraps)
     draws = torch.randn(3, 4, *space.state, generator=generator)
     truth = torch.randn(3, *space.state, generator=generator)
     dims = ("batch", "member", "v", "y", "x")

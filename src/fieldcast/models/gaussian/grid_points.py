@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from fieldcast.models.core import Space
+from fieldcast.models.space import Space
 
 SAME = 1e-5  # chord, in radii (64 m), within which two cells are one place
 

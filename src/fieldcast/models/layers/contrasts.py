@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from fieldcast.models.core import Space
 from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.space import Space
 
 DISTANCES = 1, 2, 4, 8  # in cells: from the smallest structure to those of weather
 LATITUDE, LONGITUDE = -2, -1

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Space
 from fieldcast.models.layers.networks import GridConv
+from fieldcast.models.space import Space
 
 
 class Coupling(nn.Module):

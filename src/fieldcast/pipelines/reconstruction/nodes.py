@@ -13,7 +13,6 @@ from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.inference.compatibility import fitted
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import reconstruct
-from fieldcast.models.core import place
 from fieldcast.pipelines.streams import streamed
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
@@ -30,10 +29,9 @@ def draw(
     trained = fitted(checkpoint, model, whose, options, fields, splits, seed)
     require_observations(observations, fields, splits, sparsification, limits)
     members = limits.cap("members", evaluation.members)
-    parameters = sum(p.numel() for p in trained.model.parameters())
-    known = {"parameters": parameters, **trained.header["costs"]}
+    known = {**trained.model.facts, **trained.header["costs"]}
     times: list[float] = []
-    placed, digest = place(trained.model, choose_device(device)), model_digest(trained.header, model)
+    placed, digest = trained.model.to(choose_device(device)), model_digest(trained.header, model)
     for piece, sample_ms in reconstruct(placed, trained.by_day, observations, members, seed, digest):
         times.append(sample_ms)
         yield piece, pd.DataFrame([{**known, "sample_ms": sum(times) / len(times)}])

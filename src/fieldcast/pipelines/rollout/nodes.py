@@ -16,7 +16,6 @@ from fieldcast.inference.ensemble_forecast import Forecaster, forecast
 from fieldcast.inference.long_rollout import stability
 from fieldcast.inference.options import Drawing, File
 from fieldcast.lineage import require
-from fieldcast.models.core import place
 from fieldcast.pipelines.streams import streamed
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
@@ -33,11 +32,11 @@ def roll(
     `whose`: see `compatibility.fitted`.
     """
     trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
-    placed = place(trained.model, choose_device(device))
+    placed = trained.model.to(choose_device(device))
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["scored"], starts["members"]
     forecaster = Forecaster(placed, trained.by_day, fields, times, members, seed, options.feed)
-    known = {"parameters": sum(p.numel() for p in placed.parameters()), **trained.header["costs"]}
+    known = {**placed.facts, **trained.header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
     for piece in forecast(
         forecaster, starts, earlier if leads else None, model_digest(trained.header, model), leads
@@ -54,7 +53,7 @@ def stabilise(
 ) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields."""
     trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
-    placed = place(trained.model, choose_device(device))
+    placed = trained.model.to(choose_device(device))
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["stability"], starts["stability_members"]
     forecaster = Forecaster(placed, trained.by_day, fields, times, members, seed, options.feed)

@@ -15,7 +15,7 @@ from fieldcast.inference import latent_space as insides
 from fieldcast.inference.compatibility import fitted
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sampling import density_table, draw_states, examine, physical, split_of
-from fieldcast.models.core import Model, place
+from fieldcast.models.core import Model
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
 
@@ -34,8 +34,7 @@ def draw(
     samples = physical(one.space, codec, x).assign_attrs(
         drawn_with(trained, model, fields, seed, asked), treatment=codec.treatment
     )
-    parameters = sum(p.numel() for p in one.parameters())
-    costs = {"parameters": parameters, **trained.header["costs"], "sample_ms": milliseconds}
+    costs = {**one.facts, **trained.header["costs"], "sample_ms": milliseconds}
     return samples, pd.DataFrame([costs])
 
 
@@ -83,4 +82,4 @@ def ready(trained: Checkpoint, options: Pixels, fields: xr.Dataset, device: str)
             f"the checkpoint was trained on images by treatment {codec.treatment}, the options say "
             f"{options.treatment}: give both experiments the same."
         )
-    return place(trained.model, choose_device(device)), codec
+    return trained.model.to(choose_device(device)), codec

@@ -1,0 +1,80 @@
+"""Where states live: the grid, its cells and what is known of them without a date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+class Space(nn.Module):
+    """The grid of fields, or of images; it moves with the model that holds it, and has no state of its own.
+
+    Parameters
+    ----------
+    variables
+        Names of the V variables.
+    wraps
+        Whether longitude goes round the globe.
+    area
+        Area of each cell; its mean over the cells that exist is 1.
+    exists
+        False where there is never a value (land in an SST field).
+    points
+        Centres of the cells on the unit sphere.
+    static
+        Fields without time, standardised: orography, latitude ...
+    tendency
+        Standard deviation of one-step differences, for each variable.
+    step
+        Hours between two states; 0 where it is unknown, as for images.
+    """
+
+    area: Tensor
+    exists: Tensor
+    points: Tensor
+    static: Tensor
+    tendency: Tensor
+
+    def __init__(
+        self, variables: tuple[str, ...], wraps: bool, area: Float[Tensor, "y x"], exists: Bool[Tensor, "y x"],
+        points: Float[Tensor, "y x 3"], static: Float[Tensor, "s y x"], tendency: Float[Tensor, " variable"],
+        step: float = 0.0,
+    ):  # fmt: skip
+        super().__init__()
+        self.variables, self.wraps, self.step = variables, wraps, step
+        fields = {"area": area, "exists": exists, "points": points, "static": static, "tendency": tendency}
+        for name, value in fields.items():
+            self.register_buffer(name, value, persistent=False)  # checkpoints hold a Space once
+
+    def replace(self, **changes: Any) -> Space:
+        """A Space that differs in some of its parameters."""
+        plain = {"variables": self.variables, "wraps": self.wraps, "step": self.step}
+        parameters: dict[str, Any] = plain | dict(self.named_buffers()) | changes
+        return Space(**parameters)
+
+    @property
+    def step_years(self) -> float:
+        """A step as a fraction of the year of 365 days."""
+        return self.step / (365 * 24)
+
+    @property
+    def size(self) -> Int[Tensor, ""]:
+        """Number of values in a state, where cells exist."""
+        return len(self.variables) * self.exists.sum()
+
+    @property
+    def weight(self) -> Float[Tensor, "y x"]:
+        """Weight of each cell in an area mean: the sum is 1."""
+        return self.area * self.exists / self.exists.sum()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers (Y, X) of cells."""
+        return self.area.shape[0], self.area.shape[1]
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """Shape (V, Y, X) of one state."""
+        return len(self.variables), *self.shape

@@ -1,0 +1,50 @@
+"""A Space moves with its model and leaves no trace in what is stored of it."""
+
+import pytest
+import torch
+
+from fieldcast.models.configuration import build
+from fieldcast.models.core import Context
+from fieldcast.models.random_streams import RandomStreams
+
+
+def test_every_part_of_a_model_moves_with_it(space):
+    config = {"type": "stepped.Stepped", "model": {"type": "vae.ConditionalVAE", "latent": 3, "history": 1}}
+    model = build(config, space).to("meta")
+    tensors = [
+        model.space.area,
+        model.model.encoder.space.static,
+        model.model.decoder.space.points,
+        model.scale,
+    ]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+def test_an_interpolation_stays_on_the_processor(space):
+    """Its triangles and trees are those of numpy and scipy."""
+    model = build({"type": "interpolation.ThinPlate"}, space.replace())
+    model.to("meta")
+    assert model.smoothing.device.type == "meta" and model.places.points.device.type == "cpu"
+
+
+def test_weights_hold_nothing_of_it(space):
+    model = build({"type": "vae.ConditionalVAE", "latent": 3}, space)
+    assert not any("space" in name for name in [*model.state_dict(), *dict(model.named_parameters())])
+
+
+def test_replaced_parts_are_those_of_another_space(space):
+    exists = torch.zeros_like(space.exists)
+    exists[2] = True
+    other = space.replace(exists=exists, step=6.0)
+    assert (other.variables, other.wraps, other.state) == (space.variables, space.wraps, space.state)
+    assert int(other.size) == 2 * 16 and other.step_years == pytest.approx(6 / 24 / 365)
+    assert float(other.weight.sum()) == pytest.approx(16 * float(space.area[2, 0]) / 16)
+    assert bool(space.exists.all()) and space.step == 0
+
+
+def test_a_copy_draws_the_same(space):
+    import copy
+
+    model = build({"type": "climatology.Climatology"}, space)
+    c, draws = Context(2), RandomStreams(0, torch.arange(2), 3)
+    assert torch.equal(copy.deepcopy(model).sample(c, draws), model.sample(c, draws))
