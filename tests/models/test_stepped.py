@@ -115,6 +115,8 @@ def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(s
     """dx/dt = -x takes 1 to exp(-1): rate 1 is exact up to RK4's own error, the rate of an Euler step is not."""
 
     class Compared(Decay):
+        supports_rollout = True
+
         def compare(self, x, drawn, c, draws):
             error = (drawn[:, 0] - x).square().mean()
             return Terms(error, {"error": error})
@@ -254,6 +256,8 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
     """A model that keeps its state: of two cells' waves nothing is left, a constant stays."""
 
     class Compared(Decay):
+        supports_rollout = True
+
         def compare(self, x, drawn, c, draws):
             error = (drawn[:, 0] - x).square().mean()
             return Terms(error, {"error": error})
