@@ -37,6 +37,7 @@ from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.loop import solve
 from fieldcast.training.options import Fit
+from fieldcast.training.states import InMemory
 
 VARIABLE, QUANTILE, SHARE = "t650", 0.99, 0.25
 NOISES, PATTERNS, FRACTIONS = (0.0, 0.1), ("random", "swaths"), (0.05, 0.1, 0.2, 0.5)
@@ -94,6 +95,12 @@ def line(model: Solved | None, space: Space, x: Tensor, c: Context) -> str:
     return f"{rmse:8.3f} {100 * float((spreads > 5).float().mean()):6.3f} {float(spreads.max()):6.1f} "
 
 
+def states_of(codec: FieldCodec, part: xr.Dataset) -> InMemory:
+    """Days that are drawn one by one, so that they need no segments."""
+    days = codec.days(part["time"])
+    return InMemory(codec.encode(part), days, torch.zeros_like(days, dtype=torch.long))
+
+
 def report(times: int) -> Iterator[str]:
     weather = simulate(PlanetOptions(), 0)
     for name, where in quarters((weather.sizes["latitude"], weather.sizes["longitude"])):
@@ -104,7 +111,7 @@ def report(times: int) -> Iterator[str]:
         for noise in NOISES:
             options = Sparsification(noise=noise)
             parts = [
-                ReconstructionBatches(codec.encode(part), codec.days(part["time"]), space, options)
+                ReconstructionBatches(states_of(codec, part), space, options)
                 for part in (train, validation, test)
             ]
             models: dict[str, Solved | None] = {"climatology": None}

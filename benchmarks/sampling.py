@@ -43,6 +43,7 @@ from fieldcast.training.loop import stretches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
 from fieldcast.training.state import Training
+from fieldcast.training.states import InMemory
 
 try:
     from denoising_diffusion_pytorch import GaussianDiffusion
@@ -78,7 +79,7 @@ def images(count: int, treatment: Treatment, seed: int, scored: bool = False) ->
     generator = torch.Generator().manual_seed(seed)
     grey = (LEVELS * torch.rand(count, 1, SIDE, SIDE, generator=generator) ** 4).floor()
     space = space_of_images(xr.Dataset(coords={"y": range(SIDE), "x": range(SIDE)}))
-    return StateBatches(grey, None, space, ImageCodec(treatment, LEVELS), scored)
+    return StateBatches(InMemory.undated(grey), None, space, ImageCodec(treatment, LEVELS), scored)
 
 
 def weights(ours: nn.Module, theirs: nn.Module) -> int:

@@ -28,6 +28,7 @@ from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
 from fieldcast.training.state import Training
+from fieldcast.training.states import InMemory
 
 VARIABLES, ROWS, COLUMNS, DAYS = 4, 32, 64, 1000
 STEPS, STRETCHES = 5, 28
@@ -48,7 +49,9 @@ def planet_sized(*patterns: str) -> ReconstructionBatches:
     )  # fmt: skip
     x = torch.randn(DAYS, VARIABLES, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1))
     options = Sparsification(noise=0.1, training=TrainingMasks(patterns=patterns))
-    return ReconstructionBatches(x, torch.rand(DAYS), space, options)
+    return ReconstructionBatches(
+        InMemory(x, torch.rand(DAYS), torch.zeros(DAYS, dtype=torch.long)), space, options
+    )
 
 
 def drawn(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, RandomStreams]:

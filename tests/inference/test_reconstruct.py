@@ -92,12 +92,12 @@ class Shrunk(Solved):
 def test_tuning_recovers_a_known_best_choice(world):
     """Each field is one number: the observed mean is the truth, so a = 1 is best."""
     from fieldcast.training.batches import ReconstructionBatches
+    from fieldcast.training.states import InMemory
 
     value = torch.randn(60, 2, 1, 1, generator=torch.Generator().manual_seed(0))
     x = value.expand(-1, *world.space.state).contiguous()
+    states = InMemory(x, torch.zeros(60), torch.zeros(60, dtype=torch.long))
     model = Shrunk(world.space)
-    rows = tune(
-        model, ReconstructionBatches(x, torch.zeros(60), world.space, Sparsification()), Fit(tuning=24), 0
-    )
+    rows = tune(model, ReconstructionBatches(states, world.space, Sparsification()), Fit(tuning=24), 0)
     assert model.chosen() == {"a": 1.0}
     assert {row["a"] for row in rows} == {0.0, 0.5, 1.0, 1.5}

@@ -27,6 +27,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.models.vae import VAE
 from fieldcast.training.batches import StateBatches
+from fieldcast.training.states import InMemory
 
 GREY = ImageCodec("grey", 17)
 ENCODER = {"type": "encoders.Network", "latent": 2, "hidden": [8, 8]}
@@ -77,7 +78,8 @@ def test_scored_data_see_one_binarisation_and_training_data_a_new_one_each_step(
     codec = ImageCodec("bernoulli", 17)
     index = torch.arange(5)
     training, scored = (
-        StateBatches(codec.encode(images), None, space, codec, known) for known in (False, True)
+        StateBatches(InMemory.undated(codec.encode(images)), None, space, codec, known)
+        for known in (False, True)
     )
     one, two = RandomStreams(0, index, step=1), RandomStreams(0, index, step=2)
     assert not torch.equal(training.batch(index, one).x, training.batch(index, two).x)

@@ -9,6 +9,7 @@ from fieldcast.models.analogue import Analogue
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
+from fieldcast.training.states import InMemory
 
 YEAR = 365
 
@@ -25,7 +26,9 @@ def solved(space, x, segment=None, neighbours=5.0):
     segment = torch.zeros(len(x), dtype=torch.long) if segment is None else segment
     model = Analogue(space)
     model.solve(
-        ForecastWindows(x, torch.arange(len(x)) % YEAR / YEAR, segment, space, model.history).states()
+        ForecastWindows(
+            InMemory(x, torch.arange(len(x)) % YEAR / YEAR, segment), space, model.history
+        ).states()
     )
     model.choose(neighbours=neighbours)
     return model

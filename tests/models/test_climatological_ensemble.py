@@ -7,6 +7,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.training.batches import ForecastWindows
+from fieldcast.training.states import InMemory
 
 
 def tiny() -> Space:
@@ -21,7 +22,7 @@ def solved(days: int, first: int = 0) -> ClimatologicalEnsemble:
     x = number.float()[:, None, None, None].expand(-1, *space.state)
     day = (number + first) % 365 / 365
     model = ClimatologicalEnsemble(space)
-    model.solve(ForecastWindows(x, day, torch.zeros(days, dtype=torch.long), space, 0).states())
+    model.solve(ForecastWindows(InMemory(x, day, torch.zeros(days, dtype=torch.long)), space, 0).states())
     return model
 
 

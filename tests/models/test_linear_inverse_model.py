@@ -13,6 +13,7 @@ from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.linear_inverse_model import LinearInverseModel, autoregression, lagged_covariances
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
+from fieldcast.training.states import InMemory
 
 CELLS = 24  # values of a small state: 2 x 3 x 4
 TIMES = 20000
@@ -27,7 +28,9 @@ def small(space):
 def windows(space, x, segment=None):
     segment = torch.zeros(len(x), dtype=torch.long) if segment is None else segment
     x = x.float().reshape(len(x), *space.state)
-    return ForecastWindows(x, torch.zeros(len(x)), segment, space, LinearInverseModel.history).states()
+    return ForecastWindows(
+        InMemory(x, torch.zeros(len(x)), segment), space, LinearInverseModel.history
+    ).states()
 
 
 def solved(space, x, segment=None, **chosen):

@@ -8,6 +8,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from fieldcast.models import optimal_interpolation as module
+from fieldcast.models.capabilities import Updates
 from fieldcast.models.configuration import check
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
@@ -239,9 +240,9 @@ def test_an_update_moves_a_background(model, context):
     b = truth(globe(), 4, 11)
     errors = truth(globe(), 12, 12).unflatten(0, (4, 3))
     draws = RandomStreams(0, torch.arange(4), 3)
-    m, s, d = model.update(context, draws.again(), b, errors)
+    m, s, d = model.analyse(context, draws.again(), b, errors)
     relative = Context(4, observed=context.observed - b * context.mask, mask=context.mask, noise=0.2)
-    m0, _, d0 = model.update(relative, draws.again(), torch.zeros_like(b), errors)
+    m0, _, d0 = model.analyse(relative, draws.again(), torch.zeros_like(b), errors)
     assert s is None
     assert torch.allclose(m, b + m0, atol=1e-5)
     assert torch.allclose(d, b[:, None] + d0, atol=1e-5)
@@ -259,6 +260,41 @@ def test_large_grids_take_another_way_to_the_same_numbers(training, context, nam
         found = solved(globe(), *training, **values).moments(context, draws.again(), fold)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=2e-4)
+
+
+def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(model, training):
+    """Members of N(b, C), observed: N(b + K (y - H b), (I - K H) C), K = C H^T (H C H^T + R)^-1."""
+    assert isinstance(model, Updates)
+    members, space = 20_000, globe()
+    c, sd = covariance(training[0], 0.8, 20000.0, 2500.0)
+    root = torch.linalg.cholesky(c)
+    z = torch.randn(members + 1, N, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    b = truth(space, 1, 8).flatten().double() / 2
+    ensemble, x = b + z[1:] @ root.T, b + root @ z[0]
+    seen = torch.arange(0, N, 7)
+    mask = torch.zeros(N, dtype=torch.bool)
+    mask[seen] = True
+    r = 0.3**2 + 0.01 * sd[seen].square()
+    y = x[seen] + r.sqrt() * torch.randn(len(seen), generator=torch.Generator().manual_seed(9)).double()
+    observed = torch.zeros(N).index_copy(0, seen, y.float())
+    context = Context(1, observed=observed.view(1, *space.state), mask=mask.view(1, *space.state), noise=0.3)
+    background = ensemble.float().view(1, members, *space.state)
+    analysis = model.update(background, context, RandomStreams(0, torch.zeros(1, dtype=torch.long), members))
+    k = torch.linalg.solve(c[seen][:, seen] + torch.diag(r), c[seen]).T
+    posterior = (c - k @ c[seen]).diagonal().sqrt()
+    drawn = analysis.flatten(2)[0].double()
+    assert torch.allclose(
+        drawn.mean(0), b + k @ (y - b[seen]), atol=5 * float(posterior.max()) / members**0.5
+    )
+    assert torch.allclose(drawn.T.cov(), c - k @ c[seen], atol=0.05)
+    assert posterior[seen].max() < 0.5 * sd[seen].min()  # which is far from what it was
+
+
+def test_an_ensemble_stays_as_it_is_where_nothing_is_observed(model):
+    background = truth(globe(), 6, 4).unflatten(0, (2, 3))
+    nothing = torch.zeros(2, *globe().state)
+    context = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
+    assert torch.equal(model.update(background, context, RandomStreams(0, torch.arange(2), 3)), background)
 
 
 def test_poles_of_coincident_cells_do_no_harm():

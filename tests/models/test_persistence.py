@@ -7,6 +7,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.persistence import DampedPersistence, Persistence
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
+from fieldcast.training.states import InMemory
 
 
 def noise(space, count, seed=0):
@@ -24,7 +25,7 @@ def autoregression(space, rho, count):
 def solved(space, x, segment=None, missing=None):
     segment = torch.zeros(len(x), dtype=torch.long) if segment is None else segment
     model = DampedPersistence(space)
-    model.solve(ForecastWindows(x, torch.zeros(len(x)), segment, space, model.history).states())
+    model.solve(ForecastWindows(InMemory(x, torch.zeros(len(x)), segment), space, model.history).states())
     return model
 
 

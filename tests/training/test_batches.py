@@ -8,6 +8,7 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows, ReconstructionBatches
+from fieldcast.training.states import InMemory, States
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def forecast(world):
     x = torch.arange(30.0)[:, None, None, None].expand(-1, *world.space.state)
     segment = torch.tensor([0] * 10 + [1] * 3 + [2] * 17)
     return lambda history, steps: ForecastWindows(
-        x, torch.arange(30.0) / 365, segment, world.space, history, steps
+        InMemory(x, torch.arange(30.0) / 365, segment), world.space, history, steps
     )
 
 
@@ -60,10 +61,10 @@ def test_a_model_of_no_history_has_no_past(forecast):
 
 
 def test_trials_of_a_reconstruction_share_a_mask_a_fraction(world):
-    x = world.codec.encode(world.split("validation"))
-    task = ReconstructionBatches(
-        x, world.codec.days(world.split("validation")["time"]), world.space, Sparsification()
-    )
+    split = world.split("validation")
+    segment = torch.from_numpy(split["segment"].values)
+    states = InMemory(world.codec.encode(split), world.codec.days(split["time"]), segment)
+    task = ReconstructionBatches(states, world.space, Sparsification())
     trials = task.trials(16, 0)
     assert [round(float(b.context.mask.float().mean()), 2) for b, _ in trials] == pytest.approx(
         [0.02, 0.05, 0.1, 0.2], abs=0.01
@@ -94,9 +95,44 @@ def test_evenly_spaced_places():
 def test_choices_are_not_made_on_nothing(forecast):
     """Of a validation split in which no forecast of five steps fits: in segments too short, or altogether."""
     assert len(forecast(2, 1).trials(8, 0)[0][0].x) == 8
-    short = replace(forecast(2, 1), segment=torch.arange(30) // 5)
-    none = replace(short, x=short.x[:4], day=short.day[:4], segment=short.segment[:4])
-    for task in (short, none):
+    whole = forecast(2, 1)
+    short = replace(whole.data, segment=torch.arange(30) // 5)
+    none = InMemory(short.values[:4], short.days[:4], short.segment[:4])
+    for task in (replace(whole, data=short), replace(whole, data=none)):
         with pytest.raises(InputError, match="tuned on forecasts over 5 steps from 2 states"):
             task.trials(8, 0)
-    assert len(replace(none, steps=6)) == 0
+    assert len(replace(whole, data=none, steps=6)) == 0
+
+
+class Counted:
+    """States that are read one after the other, as from a file: only what the protocol asks for."""
+
+    def __init__(self, states):
+        self.states, self.days, self.segment, self.read = states, states.days, states.segment, 0
+
+    def __len__(self):
+        return len(self.states)
+
+    def __getitem__(self, index):
+        x = self.states[index]
+        self.read += x.shape[:-3].numel()
+        return x
+
+
+def test_batches_read_only_the_states_that_they_hold(forecast, world):
+    whole = forecast(2, 3)
+    states = Counted(whole.data)
+    assert isinstance(states, States) and isinstance(whole.data, States)
+    index = torch.tensor([3, 9])
+    read = replace(whole, data=states).batch(index, RandomStreams(0, index), steps=3)
+    assert states.read == 2 * (2 + 3)
+    assert torch.equal(read.x, whole.batch(index, RandomStreams(0, index), steps=3).x)
+    states.read = 0
+    ReconstructionBatches(states, world.space, Sparsification()).batch(index, RandomStreams(0, index))
+    assert states.read == 2
+
+
+def test_states_without_dates_are_one_stretch():
+    states = InMemory.undated(torch.ones(3, 1, 2, 2))
+    assert len(states) == 3 and states.days.isnan().all() and states.segment.tolist() == [0, 0, 0]
+    assert states[torch.tensor([[0, 1]])].shape == (1, 2, 1, 2, 2) and states[:].shape == (3, 1, 2, 2)

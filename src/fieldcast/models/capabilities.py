@@ -1,4 +1,4 @@
-"""What a model of states can be asked besides draws: one that has the methods is asked, whatever its class."""
+"""Optional capabilities of models besides drawing: a model has one if it has the methods, whatever its class."""
 
 from __future__ import annotations
 
@@ -61,6 +61,19 @@ class HasTrajectory(Protocol):
         self, c: Context, draws: RandomStreams, at: Sequence[int]
     ) -> Mapping[int, Float[Tensor, "batch members variable y x"]]:
         """x at some times of the chain, by the time."""
+        ...
+
+
+@runtime_checkable
+class Updates(Protocol):
+    """Has an analysis step: members of a background, such as a forecast, are moved towards observations."""
+
+    space: Space
+
+    def update(
+        self, background: Float[Tensor, "batch members variable y x"], c: Context, draws: RandomStreams
+    ) -> Float[Tensor, "batch members variable y x"]:
+        """Members of p(x | background, observations of c): as many as the background has, and in its order."""
         ...
 
 

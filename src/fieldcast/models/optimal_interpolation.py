@@ -115,7 +115,7 @@ class OptimalInterpolation(Derived, Solved):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         background = torch.zeros_like(c.base())
-        return self.update(c, draws, background, self.season(c, draws))[2]
+        return self.analyse(c, draws, background, self.season(c, draws))[2]
 
     def moments(
         self, c: Context, draws: RandomStreams, fold: int | None = None
@@ -131,7 +131,7 @@ class OptimalInterpolation(Derived, Solved):
         """
         errors = self.season(c, draws, fold)
         pool = self._spread_pool(fold)
-        m, s, d = self.update(c, draws, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
+        m, s, d = self.analyse(c, draws, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
         return m, s, d
 
     def season(
@@ -154,6 +154,19 @@ class OptimalInterpolation(Derived, Solved):
         return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
 
     def update(
+        self, background: Float[Tensor, "batch members variable y x"], c: Context, draws: RandomStreams
+    ) -> Float[Tensor, "batch members variable y x"]:
+        """x_j + K (y + eps_j - H x_j) for each member x_j of a background, such as a forecast.
+
+        An ensemble Kalman filter with perturbed observations and the covariance C of this model, not of the members.
+        Observations are checked against the mean of the members. Where nothing is observed, members stay as they are.
+        """
+        mean = background.mean(dim=1)
+        errors = background - mean[:, None]
+        increment = self.analyse(c, draws, mean, errors)[2] - (mean[:, None] + errors)
+        return background + increment  # to the last bit the background where the increment is 0
+
+    def analyse(
         self,
         c: Context,
         draws: RandomStreams,

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from fieldcast.encoding.observations import ERRORS, MASKS
@@ -21,6 +21,7 @@ from fieldcast.models import image_transforms, masks
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
+from fieldcast.training.states import States
 
 MEMBERS = 4  # of a trial: the fair CRPS does not depend on them, and trials share their numbers
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
@@ -37,7 +38,7 @@ class Batches(Protocol):
     def space(self) -> Space: ...
     def __len__(self) -> int: ...
     def states(self) -> Iterator[Batch]:
-        """All of it, in order of time: what a closed-form solution starts from."""
+        """Every datum, in order of time: the input of a closed-form solution."""
         ...
 
     def batch(
@@ -52,24 +53,23 @@ class Batches(Protocol):
 class ReconstructionBatches:
     """c = (m * (x + noise), m, day): a fresh pattern and k for each datum, or one for the whole batch."""
 
-    x: Float[Tensor, "time variable y x"]
-    day: Float[Tensor, " time"]
+    data: States
     space: Space
     options: Sparsification
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.data)
 
     def states(self) -> Iterator[Batch]:
-        index = torch.arange(len(self.x), device=self.x.device)
-        yield Batch(self.x, Context(len(self.x), day=self.day), index=index)
+        index = torch.arange(len(self), device=self.data.days.device)
+        yield Batch(self.data[:], Context(len(self), day=self.data.days), index=index)
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1,
         k: float | None = None,
     ) -> Batch:  # fmt: skip
         """The states `index` under masks drawn by `draws`, whose data are the same ones."""
-        training, x = self.options.training, self.x[index]
+        training, x = self.options.training, self.data[index]
         # a network of stations is a function of the seed: the one of the options, in training as in the test
         datum = draws.datum[:1] * 0 if shared_mask else draws.datum
         drawn = RandomStreams(seed_for(MASKS, self.options.seed), datum, step=draws.step).fork(draws.seed)
@@ -79,20 +79,20 @@ class ReconstructionBatches:
         errors = replace(drawn, seed=seed_for(ERRORS, self.options.seed), datum=draws.datum)
         observed = masks.observe(x, mask, self.options.noise, errors)
         context = Context(
-            len(index), observed=observed, mask=mask, day=self.day[index], noise=self.options.noise
+            len(index), observed=observed, mask=mask, day=self.data.days[index], noise=self.options.noise
         )
         return Batch(x, context, index=index)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
         """Shared out among fractions k; one mask a fraction."""
-        places = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS)).to(self.x.device)
-        found = []
+        places = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS)).to(self.data.days.device)
+        trials = []
         for number, k in enumerate(FRACTIONS):
-            rows = places[number :: len(FRACTIONS)]
-            if len(rows):
-                draws = RandomStreams(seed_for("trials", seed), rows, MEMBERS, number)
-                found.append((self.batch(rows, draws, shared_mask=True, k=k), draws))
-        return found
+            index = places[number :: len(FRACTIONS)]
+            if len(index):
+                draws = RandomStreams(seed_for("trials", seed), index, MEMBERS, number)
+                trials.append((self.batch(index, draws, shared_mask=True, k=k), draws))
+        return trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,28 +102,26 @@ class ForecastWindows:
     A batch of several steps is a rollout: x (B, T, V, Y, X).
     """
 
-    x: Float[Tensor, "time variable y x"]
-    day: Float[Tensor, " time"]
-    segment: Int[Tensor, " time"]
+    data: States
     space: Space
     history: int
-    steps: int = 1  # the longest rollout that is trained over
+    steps: int = 1  # of the longest rollout that a loss is over
 
     @cached_property
     def last(self) -> Int[Tensor, " window"]:
-        """Place of the last known state of each window."""
-        first = max(self.history, 1) - 1
-        places = torch.arange(first, max(first, len(self.x) - self.steps), device=self.x.device)
-        whole = self.segment[places - max(self.history, 1) + 1] == self.segment[places + self.steps]
-        return places[whole]
+        """Place of the last past state of each window."""
+        first, segment = max(self.history, 1) - 1, self.data.segment
+        places = torch.arange(first, max(first, len(self.data) - self.steps), device=segment.device)
+        unbroken = segment[places - max(self.history, 1) + 1] == segment[places + self.steps]
+        return places[unbroken]
 
     def __len__(self) -> int:
         return len(self.last)
 
     def states(self) -> Iterator[Batch]:
-        one = ForecastWindows(self.x, self.day, self.segment, self.space, self.history)
-        for last in one.last.split(CHUNK):
-            yield one.window(last, 1)
+        single = replace(self, steps=1)
+        for last in single.last.split(CHUNK):
+            yield single.window(last, 1)
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
@@ -131,13 +129,13 @@ class ForecastWindows:
         return self.window(self.last[index], steps)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        longer = ForecastWindows(self.x, self.day, self.segment, self.space, self.history, LEADS)
+        longer = replace(self, steps=LEADS)
         if not len(longer):
             raise InputError(
                 f"models are tuned on forecasts over {LEADS} steps from {self.history} states, and no stretch of "
                 "times of the validation split is long enough for one: give it more."
             )
-        index = evenly(len(longer), count).to(self.x.device)
+        index = evenly(len(longer), count).to(longer.last.device)
         pieces = math.ceil(len(index) / STARTS)
         return [
             (longer.window(longer.last[rows], LEADS), RandomStreams(seed_for("trials", seed), rows, MEMBERS))
@@ -148,41 +146,41 @@ class ForecastWindows:
         """The states before and after `last`; the index of a window is the place of the first state sought."""
         before = torch.arange(1 - self.history, 1, device=last.device)
         after = torch.arange(1, steps + 1, device=last.device)
-        past = self.x[last[:, None] + before] if self.history else None
-        x = self.x[last[:, None] + after]
-        context = Context(len(last), past=past, day=self.day[last + 1])
+        past = self.data[last[:, None] + before] if self.history else None
+        x = self.data[last[:, None] + after]
+        context = Context(len(last), past=past, day=self.data.days[last + 1])
         return Batch(x if steps > 1 else x[:, 0], context, index=last + 1)
 
 
 @dataclass(frozen=True, eq=False)
 class StateBatches:
-    """c = (): states as they are. Of images each step sees its own binarisation or dequantisation.
+    """c = (): states as they are; images are binarised or dequantised anew at each step.
 
-    `scored`: data that are not trained on see always the same one.
+    `scored`: for data that are scored and not trained on, always in the same way.
     """
 
-    values: Float[Tensor, "datum variable y x"]
+    data: States
     label: Int[Tensor, " datum"] | None
     space: Space
     codec: StateCodec
     scored: bool = False
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.data)
 
     def states(self) -> Iterator[Batch]:
         """One batch of all."""
-        index = torch.arange(len(self), device=self.values.device)
+        index = torch.arange(len(self), device=self.data.days.device)
         yield self.batch(index, image_transforms.fixed(RandomStreams(0, index)))
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch:
-        x = self.codec.seen(self.values[index], image_transforms.fixed(draws) if self.scored else draws)
+        x = self.codec.seen(self.data[index], image_transforms.fixed(draws) if self.scored else draws)
         label = None if self.label is None else self.label[index]
         return Batch(x, Context(len(index)), index=index, label=label)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        index = evenly(len(self), count).to(self.values.device)
+        index = evenly(len(self), count).to(self.data.days.device)
         draws = RandomStreams(seed_for("trials", seed), index, MEMBERS)
         return [(self.batch(index, draws), draws)]

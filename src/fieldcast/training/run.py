@@ -27,6 +27,7 @@ from fieldcast.models.vae import Autoencoder
 from fieldcast.training.batches import Batches, ForecastWindows, ReconstructionBatches, StateBatches
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
+from fieldcast.training.states import InMemory
 
 LOG = logging.getLogger(__name__)
 BASE = "the checkpoint named by 'base'"
@@ -175,12 +176,13 @@ def task(
     device = space.area.device
     if not isinstance(codec, FieldCodec):
         label = torch.from_numpy(fields["label"].values).to(device) if "label" in fields.coords else None
-        return StateBatches(codec.encode(fields).to(device), label, space, codec, split != "train")
-    x, day = torch.nan_to_num(codec.encode(fields)).to(device), codec.days(fields["time"]).to(device)
+        undated = InMemory.undated(codec.encode(fields).to(device))
+        return StateBatches(undated, label, space, codec, split != "train")
+    x, days = torch.nan_to_num(codec.encode(fields)).to(device), codec.days(fields["time"]).to(device)
+    states = InMemory(x, days, torch.from_numpy(fields["segment"].values).to(device))
     if recipe.task == "reconstruct":
-        return ReconstructionBatches(x, day, space, recipe.sparsification)
-    segment = torch.from_numpy(fields["segment"].values).to(device)
-    windows = ForecastWindows(x, day, segment, space, history, recipe.fit.longest)
+        return ReconstructionBatches(states, space, recipe.sparsification)
+    windows = ForecastWindows(states, space, history, recipe.fit.longest)
     if not len(windows):
         raise InputError(
             f"a forecast from {history} states over {windows.steps} steps needs a stretch of more times "

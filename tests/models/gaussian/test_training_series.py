@@ -7,6 +7,7 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
+from fieldcast.training.states import InMemory
 
 STRETCHES = torch.tensor([0] * 7 + [1] * 5)
 
@@ -16,7 +17,7 @@ STRETCHES = torch.tensor([0] * 7 + [1] * 5)
 def test_windows_in_any_batches_give_each_state_once(space, history, size):
     x = RandomStreams(0, torch.arange(12)).normal(*space.state)[:, 0]
     day = torch.arange(12) / 365
-    (windows,) = ForecastWindows(x, day, STRETCHES, space, history).states()
+    (windows,) = ForecastWindows(InMemory(x, day, STRETCHES), space, history).states()
     parts = torch.arange(len(windows.x)).split(size)
     batches = [Batch(windows.x[rows], windows.context[rows], index=windows.index[rows]) for rows in parts]
     known = series(batches, space.exists)
@@ -29,7 +30,9 @@ def test_windows_in_any_batches_give_each_state_once(space, history, size):
 
 def test_states_are_followed_within_their_stretch(space):
     x = torch.zeros(12, *space.state)
-    known = series(ForecastWindows(x, torch.arange(12) / 365, STRETCHES, space, 1).states(), space.exists)
+    known = series(
+        ForecastWindows(InMemory(x, torch.arange(12) / 365, STRETCHES), space, 1).states(), space.exists
+    )
     assert known.followed(0).all()
     assert (~known.followed()).nonzero()[:, 0].tolist() == [6, 11]
     assert (~known.followed(2)).nonzero()[:, 0].tolist() == [5, 6, 10, 11]

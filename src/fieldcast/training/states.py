@@ -1,0 +1,52 @@
+"""The states of a split, as training reads them: by their places in order of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@runtime_checkable
+class States(Protocol):
+    """Standardised states x_0 .. x_{n-1}, in order of time where they have a time."""
+
+    @property
+    def days(self) -> Float[Tensor, " state"]:
+        """Fraction of the year of each state; NaN where it has no date."""
+        ...
+
+    @property
+    def segment(self) -> Int[Tensor, " state"]:
+        """Number of the unbroken stretch of times that each state belongs to."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
+        """The states at some places, on the device of the training."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """States that are held on one device, all at once."""
+
+    values: Float[Tensor, "state variable y x"]
+    days: Float[Tensor, " state"]
+    segment: Int[Tensor, " state"]
+
+    @classmethod
+    def undated(cls, values: Float[Tensor, "state variable y x"]) -> InMemory:
+        """States without dates, such as images: one stretch."""
+        days = torch.full(values.shape[:1], torch.nan, device=values.device)
+        return cls(values, days, torch.zeros_like(days, dtype=torch.long))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
+        return self.values[index]
