@@ -225,7 +225,7 @@ def test_an_experiment_is_found_by_its_address(checkpoint, gappy):
 
 def test_borrowed_weights_are_drawn_from_as_the_borrower_says(checkpoint, gappy):
     model = {"type": "optimal_interpolation.OptimalInterpolation", "correlation": "exponential"}
-    parameters = {"reconstruct": {"heir": {"model": model, "weights": "reconstruct.mine"}}}
+    parameters = {"reconstruct": {"heir": {"model": model, "uses": {"weights": "reconstruct.mine"}}}}
     made = trained("reconstruct.heir", parameters, {"reconstruct/mine": checkpoint.read_bytes})
     own = fieldcast.load(checkpoint)
     assert (made.checkpoint.model.correlation, own.checkpoint.model.correlation) == (
