@@ -1,5 +1,6 @@
 """Experiments are what the listing says, and a file that is wrong is named."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,30 @@ def test_a_task_has_one_reference(conf: Path) -> None:
         write(conf, "forecast", name, f"forecast: {{{name}: {{about: {{role: reference}}}}}}")
     with pytest.raises(InputError, match="'c' and 'd' are both the reference of their task"):
         experiments(conf)
+
+
+ROOT = Path(__file__).parents[1]
+OTHER_MEANINGS = {  # words that mean something else where they stand
+    "climatology": "the data set, and the role",
+    "linear": "an interpolation",
+    "nearest": "pictures of the nearest training states, and interpolation",
+    "flow": "the module of flows",
+    "persistence": "a mode of the linear inverse model",
+    "kriging": "the module",
+    "vae": "the module",
+    "analogue": "the module",
+    "ddim": "the sampler of a diffusion",
+    "perfect_model": "the data set",
+}
+
+
+def test_the_code_knows_no_experiment_by_its_name() -> None:
+    stems = {file.stem for file in ROOT.glob("conf/base/parameters/experiments/*/*.yml")}
+    named = {
+        f"{file.relative_to(ROOT)}:{node.lineno} {node.value}"
+        for file in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value in stems - set(OTHER_MEANINGS)
+    }
+    assert not named
