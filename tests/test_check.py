@@ -32,6 +32,14 @@ FORBIDDEN = {
         "import fieldcast.errors",
     ),
 }
+LAYERS = {  # besides: the upper layer and a file of the lower one that imports it
+    "fieldcast.pipelines": "tasks/task.py",
+    "fieldcast.tasks": "training/options.py",
+    "fieldcast.training": "inference/options.py",
+    "fieldcast.report": "figures/png.py",
+    "fieldcast.inference": "encoding/options.py",
+    "fieldcast.encoding": "scores/statistics.py",
+}
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -52,7 +60,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
     copy = tmp_path_factory.mktemp("copy")
     shutil.copytree(ROOT / "src/fieldcast", copy / "fieldcast", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
-    for file, statement in FORBIDDEN.values():
+    planted = [*FORBIDDEN.values(), *((file, f"import {layer}") for layer, file in LAYERS.items())]
+    for file, statement in planted:
         path = copy / "fieldcast" / file
         path.write_text(path.read_text() + f"\n{statement}\n")
     done = run("lint-imports", "--no-cache", cwd=copy)
@@ -63,6 +72,12 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("contract", FORBIDDEN)
 def test_each_contract_can_fail(broken: str, contract: str) -> None:
     assert re.search(rf"{re.escape(contract)} BROKEN", broken), broken
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_layer_imports_the_one_above(broken: str, layer: str) -> None:
+    below = "fieldcast." + LAYERS[layer].partition("/")[0]
+    assert f"{below} is not allowed to import {layer}" in broken
 
 
 def test_each_contract_is_tested() -> None:

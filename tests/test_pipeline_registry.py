@@ -129,7 +129,7 @@ def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> No
     assert "forecast.mine.checkpoint" not in found["forecast.mine"].datasets()
     taken = {"params:forecast.mine.model", "perfect_model", "starts", "fields", "splits"}
     assert taken <= set(own["adopt"].inputs)
-    assert own["adopt"].outputs == ["forecast.mine.forecasts"]
+    assert own["adopt"].outputs == ["forecast.mine.draws"]
 
 
 def test_only_forecasts_are_adopted(project: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_quality_that_cannot_be_read_is_made_again(project: Any, ingested: Pat
     [
         ("04_feature/observations.zarr/t650/0.0.0.0", "reconstruction", "sparsification"),
         (
-            "07_model_output/reconstruct/climatology/reconstructions.zarr/t650/0.0.0.0.0",
+            "07_model_output/reconstruct/climatology/draws.zarr/t650/0.0.0.0.0",
             "evaluation",
             "reconstruction",
         ),

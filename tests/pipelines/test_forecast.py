@@ -97,7 +97,7 @@ BORROWED = {"vae_mean": ("vae", {"feed": "mean"})}
 def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> None:
     """From the first start, with the seed of the run."""
     fields = xr.open_zarr(whole / "03_primary/fields.zarr")
-    stored = xr.open_zarr(whole / f"07_model_output/forecast/{name}/forecasts.zarr")
+    stored = xr.open_zarr(whole / f"07_model_output/forecast/{name}/draws.zarr")
     known = fields.isel(time=fields["time"].values <= stored["start"].values[0])
     lender, how = BORROWED.get(name, (name, {}))
     model = fieldcast.load(whole / f"06_models/forecast/{lender}/checkpoint.safetensors", **how)
@@ -160,20 +160,20 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
     moments, reached = random.Random(0), [0]
     for _ in range(2):
         one = rollout_process(killed)
-        while one.poll() is None and leads(own / "forecasts.zarr.partial") <= reached[-1] + 5:
+        while one.poll() is None and leads(own / "draws.zarr.partial") <= reached[-1] + 5:
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.1))
         one.send_signal(signal.SIGKILL)
         one.communicate()
-        reached.append(leads(own / "forecasts.zarr.partial"))
+        reached.append(leads(own / "draws.zarr.partial"))
     assert 0 < reached[1] < reached[2] < LEADS
     last = rollout_process(killed)
     said, _ = last.communicate(timeout=300)
     assert last.returncode == 0, said
     left_alone = alone / own.relative_to(killed)
-    for name in ("forecasts.zarr", "snapshots.zarr"):
+    for name in ("draws.zarr", "snapshots.zarr"):
         xr.testing.assert_identical(xr.open_zarr(own / name), xr.open_zarr(left_alone / name))
-    assert xr.open_zarr(own / "forecasts.zarr").sizes["lead"] == LEADS
+    assert xr.open_zarr(own / "draws.zarr").sizes["lead"] == LEADS
     assert (own / "stability.csv").read_bytes() == (left_alone / "stability.csv").read_bytes()
 
 

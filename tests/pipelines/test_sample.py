@@ -102,7 +102,7 @@ def test_a_trained_model_samples_alone(sampled: Path) -> None:
     fields = xr.open_zarr(sampled / "03_primary/fields.zarr")
     drawn, stored = (
         model.sample(3),
-        xr.open_zarr(sampled / "07_model_output/sample/vae/samples.zarr"),
+        xr.open_zarr(sampled / "07_model_output/sample/vae/draws.zarr"),
     )
     for name, values in drawn.data_vars.items():
         assert values.dims == ("sample", "latitude", "longitude")

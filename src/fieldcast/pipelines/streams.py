@@ -11,8 +11,8 @@ P = ParamSpec("P")
 T = TypeVar("T", bound=Sequence[Any])
 
 
-class Handed(list[Any]):
-    """The outputs of one step, each handed over once."""
+class ReleaseOnRead(list[Any]):
+    """The outputs of one step; each is let go when it is read, so it can be read once."""
 
     def __getitem__(self, place: Any) -> Any:
         value = super().__getitem__(place)
@@ -30,7 +30,7 @@ def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     @functools.wraps(generate)
     def stream(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
         for step in generate(*args, **kwargs):
-            yield Handed(step)
+            yield ReleaseOnRead(step)
 
     # Kedro looks at the parameters of the function itself, not of what it wraps
     stream.__signature__ = inspect.signature(generate)  # type: ignore[attr-defined]

@@ -29,39 +29,39 @@ from fieldcast.tasks.truth import areas, model_of, require_draws, units
 
 
 def score(
-    forecasts: xr.Dataset, starts: dict[str, Any], checkpoint: bytes, model: dict[str, Any], options: Drawing,
+    draws: xr.Dataset, starts: dict[str, Any], checkpoint: bytes, model: dict[str, Any], options: Drawing,
     fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
     rollout: Rollout, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
     require_starts(starts, fields, splits, rollout, limits)
     sources = {"model": model_of(checkpoint, model, splits), "feed": options.feed}
-    require_draws(forecasts, sources, "forecasts", "rollout")
-    return against_truth(forecasts, starts, fields, climatology, normalisation, seed)
+    require_draws(draws, sources, "forecasts", "rollout")
+    return against_truth(draws, starts, fields, climatology, normalisation, seed)
 
 
 def score_file(
-    forecasts: xr.Dataset, starts: dict[str, Any], model: File, fields: xr.Dataset, splits: dict[str, Any],
+    draws: xr.Dataset, starts: dict[str, Any], model: File, fields: xr.Dataset, splits: dict[str, Any],
     climatology: xr.Dataset, normalisation: xr.Dataset, rollout: Rollout, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
     require_starts(starts, fields, splits, rollout, limits)
-    if not forecasts.data_vars:
+    if not draws.data_vars:
         return pd.DataFrame(), xr.Dataset()
-    require_draws(forecasts, {"model": made_elsewhere(model, rollout)}, "forecasts", "rollout")
-    return against_truth(forecasts, starts, fields, climatology, normalisation, seed)
+    require_draws(draws, {"model": made_elsewhere(model, rollout)}, "forecasts", "rollout")
+    return against_truth(draws, starts, fields, climatology, normalisation, seed)
 
 
 def against_truth(
-    forecasts: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
+    draws: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
     normalisation: xr.Dataset, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """The scores of forecasts from these starts by this seed, stamped, and their diagnostics."""
     members = starts["members"]
     sources = {"members": members, "seed": seed, "starts": starts["digest"]}
-    require_draws(forecasts, sources, "forecasts", "rollout")
+    require_draws(draws, sources, "forecasts", "rollout")
     scores, diagnostics = forecast_statistics(
-        forecasts,
+        draws,
         fields,
         climatology=climatology,
         normalisation=normalisation,
@@ -69,16 +69,16 @@ def against_truth(
         seed=seed,
         starts=starts,
     )
-    scores = scores.assign(model=forecasts.attrs["model"])
-    scored = scored_starts(starts, units(forecasts), members)
+    scores = scores.assign(model=draws.attrs["model"])
+    scored = scored_starts(starts, units(draws), members)
     return stamp(scores, seed, starts["data"], scored), diagnostics
 
 
-def show(forecasts: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
+def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     """One forecast to look at."""
-    if not forecasts.data_vars:
+    if not draws.data_vars:
         return xr.Dataset()
-    return forecast_examples(forecasts, fields, climatology=climatology)
+    return forecast_examples(draws, fields, climatology=climatology)
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -130,7 +130,7 @@ def model_in(table: pd.DataFrame) -> str:
     return str(table["model"].iloc[0]) if "model" in table else ""
 
 
-SCORED = ("forecasts", "starts", "fields", "splits", "climatology", "normalisation")
+SCORED = ("draws", "starts", "fields", "splits", "climatology", "normalisation")
 FORECAST = Task(
     name="forecast",
     preparation=("ingestion", "initial_times"),
@@ -149,7 +149,7 @@ FORECAST = Task(
         parameters=("model", "rollout", "limits", "seed"),
         outputs=("scores", "diagnostics"),
     ),
-    show=Step(show, ("forecasts", "fields", "climatology"), (), ("examples",)),
+    show=Step(show, ("draws", "fields", "climatology"), (), ("examples",)),
     headline=headline,
     rank=Step(
         rank, data=("results", "starts", "fields"), parameters=("seed",), outputs=("leaderboard", "summary")

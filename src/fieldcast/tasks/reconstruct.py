@@ -23,7 +23,7 @@ from fieldcast.tasks.truth import areas, model_of, require_draws
 
 
 def score(
-    reconstructions: xr.Dataset, observations: xr.Dataset, checkpoint: bytes, model: dict[str, Any],
+    draws: xr.Dataset, observations: xr.Dataset, checkpoint: bytes, model: dict[str, Any],
     fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
     evaluation: Evaluation, sparsification: Sparsification, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
@@ -36,9 +36,9 @@ def score(
         "observations": observations.attrs["digest"],
         "model": model_of(checkpoint, model, splits),
     }
-    require_draws(reconstructions, sources, "reconstructions", "reconstruction")
+    require_draws(draws, sources, "reconstructions", "reconstruction")
     scores, diagnostics = reconstruction_statistics(
-        reconstructions,
+        draws,
         observations,
         fields,
         climatology=climatology,
@@ -50,9 +50,9 @@ def score(
     return stamp(scores, seed, observations.attrs["data"], scored), diagnostics
 
 
-def show(reconstructions: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
+def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     """A few fields to look at."""
-    return examples(reconstructions, observations, fields)
+    return examples(draws, observations, fields)
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -93,11 +93,11 @@ RECONSTRUCT = Task(
     target="observations",
     score=Step(
         score,
-        data=("reconstructions", "observations", "checkpoint", "fields", "splits", "climatology", "normalisation"),
+        data=("draws", "observations", "checkpoint", "fields", "splits", "climatology", "normalisation"),
         parameters=("model", "evaluation", "sparsification", "limits", "seed"),
         outputs=("scores", "diagnostics"),
     ),
-    show=Step(show, ("reconstructions", "observations", "fields"), (), ("examples",)),
+    show=Step(show, ("draws", "observations", "fields"), (), ("examples",)),
     headline=headline,
     rank=Step(
         rank,

@@ -23,19 +23,19 @@ from fieldcast.tasks.truth import model_of, require_draws, scored_period
 
 
 def score(
-    samples: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, checkpoint: bytes,
+    draws: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, checkpoint: bytes,
     model: dict[str, Any], fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
     extractor: bytes, sampling: Sampling, limits: Limits, seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; real and nearest training states to look at."""
     data, numbers = fields.attrs["digest"], sampling.capped(limits)
     sources = {**numbers, "seed": seed, "model": model_of(checkpoint, model, splits), "data": data}
-    for drawn in (samples, latents):
+    for drawn in (draws, latents):
         if drawn is not None:
             require_draws(drawn, sources, "samples", "sampling")
-    sets = compare(samples, fields, normalisation, splits, extractor, seed)
+    sets = compare(draws, fields, normalisation, splits, extractor, seed)
     scores, diagnostics = sample_statistics(
-        samples,
+        draws,
         sets.real,
         densities,
         xr.Dataset() if latents is None else latents,
@@ -48,10 +48,10 @@ def score(
     scored = scored_samples(
         data, **numbers, features=sets.known["weights"], test=scored_period(fields, splits)
     )
-    diagnostics = diagnostics.assign_attrs(treatment=samples.attrs["treatment"])
+    diagnostics = diagnostics.assign_attrs(treatment=draws.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first
     nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
-    shown = sample_examples(samples, sets.real, nearest)
+    shown = sample_examples(draws, sets.real, nearest)
     return stamp(scores, seed, data, scored), diagnostics, shown
 
 
@@ -99,7 +99,7 @@ SAMPLE = Task(
     results=(*RESULTS, "latents"),
     score=Step(
         score,
-        data=("samples", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor"),
+        data=("draws", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor"),
         parameters=("model", "sampling", "limits", "seed"),
         outputs=("scores", "diagnostics", "shown"),
     ),

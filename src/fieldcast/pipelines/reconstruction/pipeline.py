@@ -1,4 +1,4 @@
-"""checkpoint, observations, fields, splits -> reconstructions, costs."""
+"""checkpoint, observations, fields, splits -> draws, costs."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -15,4 +15,4 @@ PARAMETERS = {name: f"params:{name}" for name in ("model", *SHARED)}
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses."""
     inputs = INPUTS | PARAMETERS | trained(experiment.draws_from)
-    return Pipeline([node(nodes.draw, inputs, ["reconstructions", "costs"], name="draw")])
+    return Pipeline([node(nodes.draw, inputs, ["draws", "costs"], name="draw")])

@@ -1,4 +1,4 @@
-"""checkpoint, fields, starts, splits -> forecasts, stability, costs."""
+"""checkpoint, fields, starts, splits -> draws, stability, costs."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -16,14 +16,14 @@ FILE |= {name: f"params:{name}" for name in ("model", "rollout", "limits", "seed
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in what was made elsewhere."""
     if experiment.file:
-        return Pipeline([node(nodes.adopt, FILE, "forecasts", name="adopt")])
+        return Pipeline([node(nodes.adopt, FILE, "draws", name="adopt")])
     made = INPUTS | PARAMETERS | trained(experiment.draws_from)
     return Pipeline(
         [
             node(
                 nodes.roll,
-                made | {"earlier": "rollout_before", "on_disk": "forecasts_before"},
-                ["forecasts", "rollout_state", "costs"],
+                made | {"earlier": "rollout_before", "on_disk": "draws_before"},
+                ["draws", "rollout_state", "costs"],
                 name="roll",
             ),
             node(

@@ -1,4 +1,4 @@
-"""checkpoint, fields -> samples, densities, latents, pictures, costs."""
+"""checkpoint, fields -> draws, densities, latents, pictures, costs."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -16,7 +16,7 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     inputs = INPUTS | PARAMETERS | trained(experiment.draws_from)
     return Pipeline(
         [
-            node(nodes.draw, inputs, ["samples", "costs"], name="draw"),
+            node(nodes.draw, inputs, ["draws", "costs"], name="draw"),
             node(nodes.look_inside, inputs, ["densities", "latents", "pictures"], name="look_inside"),
         ]
     )
