@@ -4,7 +4,7 @@
 `public`               a data set of an experiment that the report reads: `<task>_<experiment>_<part>`
 `of_task`              a data set that all experiments of a task share: `<part>_<task>`
 `keyword`, `by_part`   the argument for one part of one experiment: `<experiment>__<part>`
-`trained`, `lender`    the arguments for how a checkpoint was trained: `fit`, and the address for the model
+`trained`              the arguments for how a checkpoint was trained: `fit`, and the address for the model
 =====================  ==============================================================================
 """
 
@@ -43,9 +43,3 @@ def by_part(keywords: Mapping[str, Any]) -> dict[str, Any]:
 def trained(address: str) -> dict[str, str]:
     """The arguments that say how the experiment at an address is trained in this run, and their parameters."""
     return {"fit": f"params:{address}.fit", address: f"params:{address}.model"}
-
-
-def lender(keywords: Mapping[str, Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
-    """The address and the model from the one argument of `trained` that has an address for its name."""
-    ((address, model),) = keywords.items()
-    return address, model

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
+from pydantic_core import to_jsonable_python
 
 from fieldcast import provenance
 from fieldcast.pipelines.names import by_part
@@ -22,7 +23,8 @@ def collect(experiments: dict[str, Any], studies: list[dict[str, Any]], **parts:
 
     `experiments` are their parameters, which say how each presents itself; `studies` are named comparisons of them.
     """
-    return {**by_part(parts), "experiments": experiments, "studies": read_studies(studies)}
+    plain = to_jsonable_python(experiments)  # not the dataclasses that other nodes have Kedro make of options
+    return {**by_part(parts), "experiments": plain, "studies": read_studies(studies)}
 
 
 def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:

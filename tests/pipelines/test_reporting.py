@@ -1,0 +1,20 @@
+"""What reporting collects of each experiment, and the names that carry it."""
+
+import pandas as pd
+
+from fieldcast.inference.options import Drawing
+from fieldcast.pipelines.names import by_part, keyword
+from fieldcast.pipelines.reporting.nodes import collect
+
+
+def test_parts_are_found_again_under_their_names() -> None:
+    table = pd.DataFrame({"value": [1.0]})
+    parts = {("vae", "scores"): table, ("vae__mean", "scores"): table, ("vae", "history"): pd.DataFrame()}
+    found = by_part({keyword(*names): value for names, value in parts.items()})
+    assert found["scores"].keys() == {"vae", "vae__mean"} and "history" not in found
+
+
+def test_options_that_other_nodes_have_checked_are_collected_as_plain_values() -> None:
+    """Kedro hands every node the dataclass to which one node's annotation has converted a parameter."""
+    experiments = {"vae": {"model": {"type": "vae.VAE"}, "options": Drawing(feed="mean")}}
+    assert collect(experiments, [])["experiments"]["vae"]["options"] == {"feed": "mean"}
