@@ -218,7 +218,9 @@ def make_sampled(images: bool = True, latent: int = 2) -> dict[str, dict]:
             parts["examples"][experiment] = known.assign({name: one})
     for place, experiment in enumerate(SAMPLED):
         parts["diagnostics"][experiment] = sampled_diagnostics(rng, variables, shape, grid, place)
-        parts["costs"][experiment] = pd.DataFrame([{"parameters": 1000 + place, "sample_ms": 0.5}])
+        density = ("lower bound", "lower bound", None, "exact", "lower bound")[place]
+        costs = {"parameters": 1000 + place, "sample_ms": 0.5, "learned": True, "density": density}
+        parts["costs"][experiment] = pd.DataFrame([costs])
         parts["history"][experiment] = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0]})
         if experiment in ("vae", "vae_kl0", "autoencoder"):
             parts["latents"][experiment] = sampled_latents(rng, latent, images)

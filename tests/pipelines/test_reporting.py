@@ -4,7 +4,7 @@ import pandas as pd
 
 from fieldcast.inference.options import Drawing
 from fieldcast.pipelines.names import by_part, keyword
-from fieldcast.pipelines.reporting.nodes import collect
+from fieldcast.pipelines.reporting.nodes import COSTS, collect, list_costs
 
 
 def test_parts_are_found_again_under_their_names() -> None:
@@ -18,3 +18,14 @@ def test_options_that_other_nodes_have_checked_are_collected_as_plain_values() -
     """Kedro hands every node the dataclass to which one node's annotation has converted a parameter."""
     experiments = {"vae": {"model": {"type": "vae.VAE"}, "options": Drawing(feed="mean")}}
     assert collect(experiments, [])["experiments"]["vae"]["options"] == {"feed": "mean"}
+
+
+def test_no_column_of_an_experiments_costs_is_lost() -> None:
+    """The gathered table once dropped whether a model is learned and which density it has."""
+    flow = pd.DataFrame([{"learned": True, "density": "exact", "parameters": 12}])
+    linear = pd.DataFrame([{"learned": False, "train_seconds": 0.5}])
+    table = list_costs(sample={"costs": {"flow": flow}}, reconstruct={"costs": {"linear": linear}})
+    assert list(table.columns) == list(COSTS)
+    assert table[["task", "experiment"]].values.tolist() == [["sample", "flow"], ["reconstruct", "linear"]]
+    assert table["learned"].tolist() == [True, False]
+    assert table["density"].iloc[0] == "exact" and pd.isna(table["density"].iloc[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import xarray as xr
 import yaml
 from PIL import Image
 
+from fieldcast.inference.options import Drawing
 from fieldcast.report import Forecast, pictures, report, studies
+from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
@@ -175,6 +178,15 @@ def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elemen
         "At equal inference cost, the time of 10 members of vae_rk4, the lowest RMSE of the mean: at 1"
         in text
     )
+
+
+def test_what_is_fed_back_is_read_from_the_forecasts(forecast):
+    """An experiment's options may be a mapping or, in a run, a checked `Drawing`, which has no `get`."""
+    options = {"vae": {"options": Drawing(feed="members")}, "vae_mean": {"options": Drawing(feed="mean")}}
+    results = replace(forecast, experiments=forecast.experiments | options)
+    assert [fed_on_mean(results, name) for name in ("vae", "vae_mean", "not_run")] == [False, True, False]
+    unmarked = {name: stored.drop_attrs(deep=False) for name, stored in forecast.diagnostics.items()}
+    assert not fed_on_mean(replace(results, diagnostics=unmarked), "vae")
 
 
 def test_a_blow_up_is_said_and_drops_nobody(forecast, page, elements):

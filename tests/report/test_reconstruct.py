@@ -80,17 +80,19 @@ def test_results_know_what_there_is(results):
     assert results.order == ["mine", "optimal_interpolation", "denoising_vae", "climatology"]
     assert results.not_run == ["kriging"]
     assert results.about["mine"].family == results.about["climatology"].family == "classical"
-    assert results.about["denoising_vae"].family == "learned"  # its history has a loss
+    assert results.about["denoising_vae"].family == "learned"  # its costs record it
     assert results.main_pattern == "random"
     assert results.units == {"<b>t</b>&$": "K<sup>"}
     assert Reconstruct(history=results.history).order == ["denoising_vae", "optimal_interpolation"]
 
 
 def test_an_experiment_that_was_trained_is_learned_wherever_its_description_does_not_say():
-    costs = {name: pd.DataFrame([{"train_steps": steps}]) for name, steps in (("a", 20), ("b", None))}
-    told = pd.DataFrame([{"train_steps": None, "learned": True}])
-    found = Reconstruct(costs=costs | {"c": told}, experiments={"a": {"about": {"family": "bound"}}, "d": {}})
-    families = {name: text.family for name, text in found.about.items()}
+    costs = {
+        name: pd.DataFrame([{"learned": learned}])
+        for name, learned in {"a": True, "b": False, "c": True}.items()
+    }
+    results = Reconstruct(costs=costs, experiments={"a": {"about": {"family": "bound"}}, "d": {}})
+    families = {name: text.family for name, text in results.about.items()}
     assert families == {"a": "bound", "b": "classical", "c": "learned", "d": "classical"}
     assert Reconstruct(costs=costs).about["a"].family == "learned"
 

@@ -43,5 +43,5 @@ def test_what_was_tried_after_training_is_shown_and_is_no_part_of_the_loss():
 def test_costs_are_shown_where_they_were_measured(results):
     table = costs_table(results)
     assert table.head == ["experiment", "parameters", "training [s]"]
-    assert texts(table) == ["mine", "1 234 567", "52.1"]
+    assert texts(table) == ["mine", "1 234 567", "52.1", "denoising_vae", "–", "–"]
     assert costs_table(Reconstruct()).rows == []

@@ -134,12 +134,8 @@ class Results(ABC):
         }
 
     def learned(self, name: str) -> bool:
-        """Whether an experiment was trained by gradients: its costs or its history tell."""
-        for row in self.costs[name].to_dict("records") if name in self.costs else ():
-            fact = row.get("learned", row.get("train_steps"))
-            if fact is not None and not pd.isna(fact):
-                return bool(fact)
-        return "loss" in self.history.get(name, ())
+        """Whether an experiment was trained by gradients, as its costs record."""
+        return name in self.costs and bool(self.costs[name].iloc[0].get("learned"))
 
     @cached_property
     def looks(self) -> dict[str, Look]:

@@ -102,21 +102,9 @@ class Sample(Results):
         return found
 
     def density(self, name: str) -> str:
-        """ "exact", "lower bound", or nothing for a model without a density: as sampling stored it.
-
-        Results without that fact: an exact density needs one draw for each datum, a bound needs several.
-        """
-        for part in (self.diagnostics, self.latents):
-            fact = part[name].attrs.get("density") if name in part else None
-            if fact:
-                return str(fact)
-        costs = self.costs[name].iloc[0] if name in self.costs else {}
-        if is_known(costs.get("density")):
-            return str(costs["density"])
-        if name not in self.board.having("elbo", "iwae", "bits_per_dim"):
-            return ""
-        draws = self.diagnostics[name].attrs.get("K") if name in self.diagnostics else None
-        return "exact" if draws == 1 and name in self.board.having("bits_per_dim") else "lower bound"
+        """The kind of density that an experiment's model has, from its costs: "exact", "lower bound", or empty."""
+        kind = self.costs[name].iloc[0].get("density") if name in self.costs else None
+        return str(kind) if is_known(kind) else ""
 
     def pictured(self, *kinds: str) -> dict[str, xr.Dataset]:
         """Examples of the experiments that have pictures of all these kinds, in order."""

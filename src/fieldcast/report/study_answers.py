@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,11 +108,9 @@ def cost(results: Results, name: str, column: str) -> float:
 
 
 def fed_on_mean(results: Results, name: str) -> bool:
-    """Whether every step of an experiment starts from its ensemble mean, as its forecasts say."""
-    stored = results.diagnostics.get(name)
-    attributes: Mapping[Hashable, object] = {} if stored is None else stored.attrs
-    options = results.experiments.get(name, {}).get("options") or {}
-    return attributes.get("feed", options.get("feed")) == "mean"
+    """Whether every step of an experiment starts from its ensemble mean, as its forecasts declare."""
+    forecasts = results.diagnostics.get(name)
+    return forecasts is not None and forecasts.attrs.get("feed") == "mean"
 
 
 def spectra_compared(results: Results, name: str, reference: str) -> list[tuple[Any, str, str]]:

@@ -15,6 +15,7 @@ from fieldcast.report import studies as read_studies
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
     *("evaluations", "train_steps"),  # of the model in a step of a forecast; of gradient descent
+    *("learned", "density"),  # trained by gradients; an exact density, a lower bound, or none
 )
 
 
