@@ -1,4 +1,4 @@
-"""Which code made a result: commit and versions."""
+"""Commit and package versions of the code that computed a result."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ PACKAGES = "fieldcast", "torch", "numpy", "scipy", "xarray"
 
 @cache
 def code() -> dict[str, object]:
-    """Git commit (with + where the tree had changes; empty outside a checkout) and versions of what computes."""
+    """Git commit, see `commit`, and versions of the packages that compute."""
     return {"commit": commit(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
 def commit() -> str:
-    def git(*words: str) -> str:
+    """Short hash of the git commit, with + if tracked files had changes; empty outside a checkout."""
+
+    def git(*arguments: str) -> str:
         here = Path(__file__).parent
-        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        found = git("rev-parse", "--short", "HEAD")
-        return f"{found}+" if found and git("status", "--porcelain", "--untracked-files=no") else found
+        revision = git("rev-parse", "--short", "HEAD")
+        return (
+            f"{revision}+" if revision and git("status", "--porcelain", "--untracked-files=no") else revision
+        )
     except OSError:
         return ""
 

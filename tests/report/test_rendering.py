@@ -54,7 +54,7 @@ def test_names_are_labels_with_their_description(sections):
 def test_a_score_is_explained_where_it_is_first_used():
     explain = writers({})["explain"]
     first = explain("crps", "fid", "no_score")
-    assert first.startswith("Fair CRPS: the distance") and "FID: " in first
+    assert first.startswith("Fair CRPS: continuous ranked probability score,") and "FID: " in first
     assert explain("crps") == ""
 
 

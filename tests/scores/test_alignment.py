@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.scores.alignment import AlignedForecasts, day_of_year, lead_hours, valid_places
+from fieldcast.scores.alignment import AlignedForecasts, day_of_year, lead_hours, valid_indices
 from fieldcast.scores.statistics_table import iso_times
 
 
@@ -16,7 +16,7 @@ from fieldcast.scores.statistics_table import iso_times
 def test_the_truth_is_that_of_start_plus_lead(season: Callable, cftime: bool) -> None:
     it = season(starts=8, leads=3, cftime=cftime)
     found = AlignedForecasts.of(it.forecasts, it.truth, ["z", "t"])
-    np.testing.assert_array_equal(found.places, 13 * np.arange(8) + np.arange(1, 4)[:, None])
+    np.testing.assert_array_equal(found.indices, 13 * np.arange(8) + np.arange(1, 4)[:, None])
     (_, y, days), *_, (x, last, _) = found.pairs("t")
     np.testing.assert_array_equal(y, it.truth["t"].isel(time=13 * np.arange(8) + 1))
     np.testing.assert_array_equal(last, it.truth["t"].isel(time=13 * np.arange(8) + 3))
@@ -30,7 +30,7 @@ def test_leads_may_be_spans_of_time_and_parts_of_days() -> None:
     time = xr.DataArray(
         np.arange("2001-01-01", "2001-01-03", 6, dtype="datetime64[h]").astype("M8[ns]"), dims="time"
     )
-    assert valid_places(time[:2], np.array([6.0, 42.0, 7.0]), time).tolist() == [[1, 2], [7, -1], [-1, -1]]
+    assert valid_indices(time[:2], np.array([6.0, 42.0, 7.0]), time).tolist() == [[1, 2], [7, -1], [-1, -1]]
 
 
 def test_29_february_is_28_february() -> None:

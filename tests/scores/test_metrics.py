@@ -12,11 +12,13 @@ from fieldcast.report.guide import guide
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.metrics import METRICS, Legend, Metric, skill, unbiased_spread_skill_ratio, unchanged
+from fieldcast.scores.legend import Legend
+from fieldcast.scores.metrics import METRICS, Metric, skill, unbiased_spread_skill_ratio, unchanged
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric
+from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics import POWER, cell_statistics, ranks
 from fieldcast.scores.statistics_table import name_rows, stamp
-from fieldcast.scores.summary import reconstruct_summary, sample_summary
+from fieldcast.scores.summary import reconstruct_summary
 
 
 def test_every_statistic_that_a_metric_needs_exists() -> None:

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from fieldcast.figures.curves import plain_logarithmic
 from fieldcast.figures.style import SMALL, Look, calm, chosen, key, new_figure, percent, plain
-from fieldcast.scores.spectra import NEGLIGIBLE, Rows
+from fieldcast.scores.spectra import NEGLIGIBLE, Latitudes
 
 # of the vertical axes: how little a smooth estimate has at short waves, and how much noise, is of no interest
 LIMITS = ((0.02, 20.0), (0.005, 5.0))
@@ -175,12 +175,12 @@ def step_ratios(
     values = snapshots[variable]
     begin = snapshots.isel(step=0)
     there = (begin[name].notnull().any(["start", "member"]).all("longitude") for name in snapshots.data_vars)
-    rows = Rows.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(there), axis=0))
+    latitudes = Latitudes.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(there), axis=0))
     truth = diagnostics["spectrum_truth"].sel(variable=variable).mean("lead").to_numpy()
     asked = waves_of(truth)
     steps = values["step"].to_numpy()
     for place, step in enumerate(steps):
-        power = rows.spectrum(values.isel(step=place).transpose(..., "latitude", "longitude").to_numpy())
+        power = latitudes.spectrum(values.isel(step=place).transpose(..., "latitude", "longitude").to_numpy())
         if np.isfinite(power).all():
             shade = 0.12 + 0.88 * place / max(1, len(steps) - 1)
             yield (

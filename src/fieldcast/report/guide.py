@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from fieldcast.scores.metrics import METRICS, Legend
+from fieldcast.scores.legend import Legend
+from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 TASKS = ("reconstruct", "forecast")

@@ -11,7 +11,8 @@ from fieldcast.report.board import Board, Observed
 from fieldcast.report.numbers import significant
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
-from fieldcast.scores.metrics import METRICS, Legend
+from fieldcast.scores.legend import Legend
+from fieldcast.scores.metrics import METRICS
 
 
 class Gain(NamedTuple):

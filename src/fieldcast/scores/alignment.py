@@ -1,4 +1,4 @@
-"""Forecasts beside the truth at the times they are valid at: start + lead."""
+"""Forecasts beside the truth at their valid times: start + lead."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])  # da
 
 @dataclass(frozen=True)
 class AlignedForecasts:
-    """Forecasts that have been found to be of this truth."""
+    """Forecasts whose variables, units, grid and valid times match the truth."""
 
     forecasts: xr.Dataset
     truth: xr.Dataset
     variables: list[str]
     leads: Float[np.ndarray, " lead"]  # hours
-    places: Integer[np.ndarray, "lead start"]  # of the valid times in the truth
+    indices: Integer[np.ndarray, "lead start"]  # of each valid time in `truth.time`
 
     @classmethod
     def of(
@@ -42,55 +42,55 @@ class AlignedForecasts:
         leads = lead_hours(forecasts["lead"])
         if starts is not None:
             refuse_other_starts(iso_times(forecasts["start"]), leads, starts)
-        places = valid_places(forecasts["start"], leads, truth["time"])
-        missing = np.argwhere(places < 0)
+        indices = valid_indices(forecasts["start"], leads, truth["time"])
+        missing = np.argwhere(indices < 0)
         if len(missing):
             lead, start = missing[0]
             raise InputError(
                 f"The truth ends or has a gap where a forecast is valid: {leads[lead]:g} hours after "
                 f"{iso_times(forecasts['start'])[start]}; leave out that start, or forecast fewer leads."
             )
-        return cls(forecasts, truth, variables, leads, places)
+        return cls(forecasts, truth, variables, leads, indices)
 
     def pairs(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """At each lead: members (member, start, latitude, longitude), truth (start, latitude, longitude) and the
-        day of the year of the valid times, 1 to 365."""
-        needed, where = np.unique(self.places, return_inverse=True)
+        """Yield for each lead the members (member, start, latitude, longitude), the truth (start, latitude, longitude)
+        and the day of the year of the valid times, 1 to 365."""
+        needed, inverse = np.unique(self.indices, return_inverse=True)
         actual = self.truth[name].isel(time=needed).transpose("time", *GRID).to_numpy()
         days = day_of_year(self.truth["time"].isel(time=needed))
-        for lead, at in enumerate(where.reshape(self.places.shape)):
+        for lead, at in enumerate(inverse.reshape(self.indices.shape)):
             x = self.forecasts[name].isel(lead=lead).transpose("member", "start", *GRID).to_numpy()
             yield x, actual[at], days[at]
 
 
 def lead_hours(lead: xr.DataArray) -> Float[np.ndarray, " lead"]:
-    """Leads in hours, which may have been read as spans of time."""
+    """Leads in hours, whether they were read as numbers or as time deltas."""
     if lead.dtype.kind == "m":
         return lead.to_numpy() / np.timedelta64(1, "h")
     return lead.to_numpy().astype(float)
 
 
-def valid_places(
+def valid_indices(
     start: xr.DataArray, leads: Float[np.ndarray, " lead"], time: xr.DataArray
 ) -> Integer[np.ndarray, "lead start"]:
-    """Places of start + lead in `time`; -1 where it is not. Both calendars that fields have."""
-    first = start.to_numpy()
-    if first.dtype.kind == "M":
+    """Indices of start + lead in `time`, in either calendar that fields have; -1 where it is missing."""
+    starts = start.to_numpy()
+    if starts.dtype.kind == "M":
         spans = np.round(leads * 3600).astype("timedelta64[s]")
-        valid = first.astype("datetime64[s]") + spans[:, None]
-        known = pd.DatetimeIndex(time.to_numpy().astype("datetime64[s]"))
-        return known.get_indexer(pd.DatetimeIndex(valid.ravel())).reshape(valid.shape)
-    known = {moment.isoformat(): place for place, moment in enumerate(time.to_numpy())}
+        valid = starts.astype("datetime64[s]") + spans[:, None]
+        times = pd.DatetimeIndex(time.to_numpy().astype("datetime64[s]"))
+        return times.get_indexer(pd.DatetimeIndex(valid.ravel())).reshape(valid.shape)
+    index_of = {moment.isoformat(): index for index, moment in enumerate(time.to_numpy())}
     return np.array(
         [
-            [known.get((one + timedelta(hours=lead)).isoformat(), -1) for one in first]
+            [index_of.get((moment + timedelta(hours=lead)).isoformat(), -1) for moment in starts]
             for lead in leads.tolist()
         ]
     )
 
 
 def day_of_year(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
-    """1 to 365; 29 February is 28 February."""
+    """Day of the year, 1 to 365; 29 February counts as 28 February."""
     month, day = time.dt.month.to_numpy().astype(int), time.dt.day.to_numpy().astype(int)
     return BEFORE[month - 1] + np.where((month == 2) & (day == 29), 28, day)
 
@@ -104,10 +104,10 @@ def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str])
                 f"The forecasts lack the variable {name} of the fields: make them again with all of "
                 f"{', '.join(variables)}."
             )
-        mine, theirs = (one[name].attrs.get("units") for one in (forecasts, truth))
-        if None not in (mine, theirs) and mine != theirs:
+        unit, true_unit = (data[name].attrs.get("units") for data in (forecasts, truth))
+        if None not in (unit, true_unit) and unit != true_unit:
             raise InputError(
-                f"The forecasts have {name} in {mine}, the fields in {theirs}: convert the forecasts."
+                f"The forecasts have {name} in {unit}, the fields in {true_unit}: convert the forecasts."
             )
     for name in GRID:
         if forecasts.sizes[name] != truth.sizes[name] or not np.allclose(forecasts[name], truth[name]):
@@ -134,9 +134,9 @@ def refuse_other_starts(
             + (f" (they lack {absent[0]})" if absent else "")
             + ": make them again from the stored starts, in their order."
         )
-    wanted = float(starts["step_hours"]) * np.arange(1, int(starts["leads"]) + 1)
-    if leads.shape != wanted.shape or not np.allclose(leads, wanted):
+    expected = float(starts["step_hours"]) * np.arange(1, int(starts["leads"]) + 1)
+    if leads.shape != expected.shape or not np.allclose(leads, expected):
         raise InputError(
-            f"The forecasts have other leads than {wanted[0]:g} to {wanted[-1]:g} hours every "
+            f"The forecasts have other leads than {expected[0]:g} to {expected[-1]:g} hours every "
             f"{float(starts['step_hours']):g}: make them again with these."
         )

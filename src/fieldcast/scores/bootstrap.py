@@ -1,9 +1,9 @@
 """Intervals by resampling blocks of times.
 
-Weather at neighbouring times is alike, so times are drawn in blocks long enough to forget (10 days), round
-the end of the series (circular block bootstrap: Politis and Romano 1992), and a statistic of the resampled
-means is computed anew for each of 1000 resamples: roots and ratios are taken of means here too. Experiments
-share the resamples, and a difference between two of them is taken time by time before.
+Weather at neighbouring times is correlated, so whole blocks of times are drawn, at least 10 days long so that blocks
+are nearly independent, and wrapped round the end of the series (circular block bootstrap: Politis and Romano 1992).
+Each score is computed anew from the means of each of 1000 resamples, so that roots and ratios are taken of means here
+too. All experiments share the resamples, and differences between two experiments are taken time by time beforehand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped
 
 RESAMPLES = 1000
 BLOCK_DAYS = 10.0
-FEWEST_BLOCKS = 3  # fewer, and the resamples are rotations of one another: an interval far too narrow
+FEWEST_BLOCKS = 3  # with fewer, resamples are rotations of one another and the interval is far too narrow
 
 
 def block_length(times: Shaped[np.ndarray, " time"], days: float = BLOCK_DAYS) -> int:
@@ -30,18 +30,17 @@ def block_length(times: Shaped[np.ndarray, " time"], days: float = BLOCK_DAYS) -
 def block_weights(
     times: int, length: int, seed: int = 0, resamples: int = RESAMPLES
 ) -> Float[np.ndarray, "resample time"]:
-    """How often each time is in each resample, over the number of times: a resampled mean is weights @
-    values.
+    """Weight of each time in each resample, its count over the number of times: a resampled mean is weights @ values.
 
-    No resample (and so no interval) where the times hold fewer than three blocks.
+    There is no resample, and so no interval, where the times hold fewer than three blocks.
     """
     if times < FEWEST_BLOCKS * length:
         return np.zeros((0, times))
     rng = np.random.default_rng([seed, times, length])
     starts = rng.integers(0, times, (resamples, math.ceil(times / length), 1))
     drawn = ((starts + np.arange(length)) % times).reshape(resamples, -1)[:, :times]
-    rows = np.arange(resamples)[:, None] * times
-    counts = np.bincount((drawn + rows).ravel(), minlength=resamples * times)
+    offset = np.arange(resamples)[:, None] * times
+    counts = np.bincount((drawn + offset).ravel(), minlength=resamples * times)
     return counts.reshape(resamples, times) / times
 
 
@@ -49,10 +48,10 @@ def resampled_means(
     values: Float[np.ndarray, " time *shape"], weights: Float[np.ndarray, "resample time"]
 ) -> Float[np.ndarray, " resample *shape"]:
     """Mean over times of each resample. A time without a value (NaN) is left out; an infinite one is not."""
-    known = ~np.isnan(values)
-    total = np.tensordot(weights, known.astype(float), 1)
+    present = ~np.isnan(values)
+    total = np.tensordot(weights, present.astype(float), 1)
     with np.errstate(invalid="ignore"):  # 0 times infinity: an interval that does not exist
-        mean = np.tensordot(weights, np.where(known, values, 0.0), 1)
+        mean = np.tensordot(weights, np.where(present, values, 0.0), 1)
     return mean / np.where(total > 0, total, np.nan)
 
 

@@ -1,6 +1,6 @@
 """The energy score of an ensemble of maps (Gneiting and Raftery 2007, doi:10.1198/016214506000001437, eq. 22).
 
-It is the fair CRPS with maps in the place of numbers, and the distance between two maps in the place of |x - y|.
+It generalises the fair CRPS from numbers to maps: the distance between two maps takes the place of |x - y|.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ def squared_distances(
 ) -> Float[np.ndarray, "region time map map"]:
     """‖a - b‖² = Σ_cells w (a - b)² between all members and the truth, which is the last map.
 
-    d = x - y, so the truth itself is 0. The squares add up over variables. By products of maps, M² a time.
+    d = x - y, so the truth itself is 0. The squares add up over variables. The cost is M² products of maps a time.
     """
     members, times = d.shape[:2]
     maps = np.moveaxis(d, 0, 1).reshape(times, members, -1)
-    found = np.full((len(weights), times, members + 1, members + 1), np.nan)  # of a region without cells
+    squares = np.full(
+        (len(weights), times, members + 1, members + 1), np.nan
+    )  # a region without cells stays NaN
     for region, weight in enumerate(weights):
         inside = weight.ravel() > 0
         if not inside.any():
@@ -28,14 +30,14 @@ def squared_distances(
         product = np.zeros((times, members + 1, members + 1))
         product[:, :-1, :-1] = scaled @ scaled.swapaxes(1, 2)
         square = np.diagonal(product, axis1=1, axis2=2)
-        found[region] = np.maximum(square[:, :, None] + square[:, None, :] - 2 * product, 0.0)
-    return found
+        squares[region] = np.maximum(square[:, :, None] + square[:, None, :] - 2 * product, 0.0)
+    return squares
 
 
 def energy_score(squared: Float[np.ndarray, "*batch map map"]) -> Float[np.ndarray, "*batch"]:
     """ES = mean_i ‖x_i - y‖ - 1/(2 M (M - 1)) Σ_ij ‖x_i - x_j‖, fair, over all pairs; one member: ‖x - y‖.
 
-    `squared` are the distances of `squared_distances`.
+    `squared` comes from `squared_distances`.
     """
     distance = np.sqrt(squared)
     skill = distance[..., :-1, -1].mean(-1)

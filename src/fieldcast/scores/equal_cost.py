@@ -1,15 +1,14 @@
-"""Ensembles at equal cost: as many members of each model as are drawn in the same time, and what their mean is worth.
+"""Scores at equal inference cost: each model draws as many members as the same time allows.
 
 The fair CRPS does not depend on the number of members (on average; Ferro 2014, doi:10.1002/qj.2270), so a cheaper model
-gains none by drawing more. The mean of the members does: of m of M exchangeable members, averaged over which ones, it
-has the squared error
+gains none by drawing more. The mean of the members does: with m of M exchangeable members, averaged over all choices of
+m, its squared error is
 
     ⟨(x̄_M - y)² - s²/M⟩ + ⟨s²⟩/m,
 
-s² their variance with M - 1 below; for m > M it is what m members would have on average. With the spread-skill ratio
-r² = ⟨s²⟩ / ⟨(x̄_M - y)² - s²/M⟩ and the error e² = ⟨(x̄_M - y)²⟩ of the M members it is e² (1 + r²/m) / (1 + r²/M), so
-the leaderboard suffices.
-"""
+where s² is their variance with divisor M - 1; for m > M it is the expectation for m members. With the spread-skill
+ratio r² = ⟨s²⟩ / ⟨(x̄_M - y)² - s²/M⟩ and the error e² = ⟨(x̄_M - y)²⟩ of the M members it is e² (1 + r²/m) / (1 +
+r²/M), so the leaderboard suffices."""
 
 from __future__ import annotations
 
@@ -33,9 +32,9 @@ def at_equal_cost(
 
     `leaderboard` holds one row a lead time and score of each experiment (one variable or "all", one region), scored
     with `members` members; `costs` are frames of one row with `sample_ms`, the time of a member in a step. The
-    reference has `members`, every other model as many as it draws in that time: it is taken to grow in proportion to
-    the members, as it does on a processor. Not for ensembles that feed back their mean: their members depend on how
-    many they are.
+    reference has `members`; every other model has as many as it draws in that time, which is taken to be proportional
+    to the number of members, as it is on a processor. Ensembles that feed back their mean do not qualify: each member
+    depends on how many there are.
 
     Returns one row an experiment and lead time: experiment, lead_hours, members, crps, rmse_at_cost, which is NaN for a
     model of one member and infinite where the RMSE is. Empty without costs of the reference.
@@ -45,11 +44,11 @@ def at_equal_cost(
         for name, row in costs.items()
         if len(row) and "sample_ms" in row
     }
-    chosen = leaderboard[leaderboard["lead_hours"].isin(leads) & leaderboard["experiment"].isin(times)]
+    selected = leaderboard[leaderboard["lead_hours"].isin(leads) & leaderboard["experiment"].isin(times)]
     columns = ["experiment", "lead_hours", "members", "crps", "rmse_at_cost"]
-    if reference not in times or chosen.empty:
+    if reference not in times or selected.empty:
         return pd.DataFrame(columns=columns)
-    wide = chosen.groupby(["experiment", "lead_hours", "score"])["value"].mean().unstack()
+    wide = selected.groupby(["experiment", "lead_hours", "score"])["value"].mean().unstack()
     wide = wide.reindex(columns=["crps", "rmse", "ssr"]).reset_index()
     counts = {name: max(1, int(members * (times[reference] / time))) for name, time in times.items()}
     count = wide["experiment"].map(counts)

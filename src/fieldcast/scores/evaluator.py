@@ -1,4 +1,4 @@
-"""Statistics of an ensemble of one variable in every cell, of which area means may be taken."""
+"""Statistics of an ensemble of one variable in every cell, ready for area means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fieldcast.geometry import GRID
 from fieldcast.scores.regions import cell_weights
 from fieldcast.scores.statistics import cell_statistics
 
-LARGEST = 1e15  # beyond, squares overflow in float32: as good as infinite
+LARGEST = 1e15  # beyond it squares overflow in float32, so a larger value counts as infinite
 
 
 class Errors(NamedTuple):
@@ -44,7 +44,7 @@ class CellEvaluator:
         y: Float[np.ndarray, "time latitude longitude"],
         area: Float[np.ndarray, "latitude longitude"],
     ) -> CellEvaluator:
-        """Cells exist where y is finite at all times."""
+        """Create an evaluator in which cells exist where y is finite at all times."""
         return cls(y, area, np.isfinite(y).all(0))
 
     def weights(
@@ -62,7 +62,7 @@ class CellEvaluator:
         x: Float[np.ndarray, "member time latitude longitude"],
         rank: Integer[np.ndarray, "time latitude longitude"] | None = None,
     ) -> Errors:
-        """Errors and statistics of the ensemble x; with coverage where the ranks of the truth are given."""
+        """Errors and statistics of the ensemble x, with coverage if the ranks of the truth are given."""
         finite = (np.abs(self.existing(x)) < LARGEST).all(axis=(0, 2, 3))
         d = np.where(self.exists & finite[:, None, None], x - self.y, 0.0)
         return Errors(d, finite, cell_statistics(d, np.zeros_like(d[0]), rank))

@@ -1,4 +1,4 @@
-"""Features of weather fields, for the distances between sets of them: where the weather is, and how rough it is."""
+"""Features of weather fields, for distances between sets of them: where the weather is, and how rough it is."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sklearn.decomposition import PCA
 from fieldcast.scores.regions import cell_weights
 
 COMPONENTS = 64
-STATES_A_COMPONENT = 25  # with fewer, a component is the noise of the states that it was fitted on
+STATES_A_COMPONENT = 25  # with fewer, a component fits the noise of its states
 AT_A_TIME = 256  # states
-LARGEST = 1e15  # beyond, a state is as good as infinite
+LARGEST = 1e15  # a state with a larger value counts as infinite
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class FieldFeatures:
     then, for each variable, the root-mean-square differences of x' along rows, and along columns, in each of three
     bands of rows of equal area (on the globe the tropics, to 19.5 degrees, and either side of them), the skewness of
     x' over cells, its smallest and its largest value. Each less its mean over training states, divided by its
-    standard deviation there: none counts more for its unit. How rough a state is stands in no leading component,
-    and a model that blurs has to be found out.
+    standard deviation there, so that no feature counts more for its unit. Roughness hardly shows in the leading
+    components; the differences are there to expose a model that blurs.
 
     Cells that do not exist are left out, and so are differences across them.
     """
@@ -47,11 +47,11 @@ class FieldFeatures:
         wraps: bool,
         components: int = COMPONENTS,
     ) -> FieldFeatures:
-        """Of standardised training states, all in memory: a few thousand, spread over the split, are enough.
+        """Fit to standardised training states, all in memory: a few thousand, spread over the split, are enough.
 
-        Cells of area 0 do not exist, nor do those without a value in all training states; what they hold is not
-        looked at. There are at most `components` principal components, and one for every 25 states. A statistic
-        that does not vary in training has no unit and keeps its own.
+        Cells of area 0 do not exist, nor do those that lack a value in any training state; their contents are
+        ignored. There are at most `components` principal components, one for every 25 states. A statistic that does
+        not vary in training is not scaled.
         """
         exists = np.isfinite(training).all(0) & (area > 0)
         mean = np.where(exists, training, 0.0).mean(0, dtype=float)
@@ -59,7 +59,7 @@ class FieldFeatures:
         bare = cls(mean, exists, area.astype(float), none, np.zeros(()), np.ones(()), wraps)
         cells = np.concatenate([bare._cells(part).astype(np.float32) for part in pieces(training)])
         count = max(1, min(components, len(training) // STATES_A_COMPONENT))
-        # always the same seed: features are the same whoever fits them
+        # a fixed seed, so that every experiment has the same features
         pca = PCA(count, svd_solver="randomized", random_state=0).fit(cells)
         rough = replace(bare, components=pca.components_.astype(float))
         raw = rough(training)
@@ -72,13 +72,13 @@ class FieldFeatures:
 
     @property
     def count(self) -> int:
-        """How many features there are."""
+        """Number of features."""
         return self.centre.size
 
     def __call__(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n feature"]:
-        """Of states standardised as those of training were; NaN, all of them, of a state that is not finite."""
-        found = np.concatenate([self._raw(part) for part in pieces(states)])
-        return (found - self.centre) / self.scale
+        """Features of states that are standardised like the training states; all NaN for a state that is not finite."""
+        features = np.concatenate([self._raw(part) for part in pieces(states)])
+        return (features - self.centre) / self.scale
 
     def _raw(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n feature"]:
         """Features before they are standardised."""
@@ -91,9 +91,9 @@ class FieldFeatures:
             self._roughness(x, axis=-2, closed=False),
             self._shape(x),
         ]
-        found = np.concatenate(parts, axis=1)
-        found[~sound] = np.nan
-        return found
+        features = np.concatenate(parts, axis=1)
+        features[~sound] = np.nan
+        return features
 
     def _anomalies(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n variable y x"]:
         """x' in float64, 0 where no cell exists."""
@@ -127,19 +127,19 @@ class FieldFeatures:
 
 
 def flat(x: Float[np.ndarray, "n variable statistic"]) -> Float[np.ndarray, "n variable_and_statistic"]:
-    """All statistics of a variable, then those of the next."""
+    """Flatten so that all statistics of one variable precede those of the next."""
     return x.reshape(len(x), x.shape[1] * x.shape[2])
 
 
 def pieces(states: Float[np.ndarray, "n variable y x"]) -> Iterator[Float[np.ndarray, "_ variable y x"]]:
-    """So many at a time; one without any where there are none."""
+    """Yield the states in pieces of at most AT_A_TIME; a single empty piece if there are none."""
     for first in range(0, max(1, len(states)), AT_A_TIME):
         yield states[first : first + AT_A_TIME]
 
 
 def thirds(area: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "band y"]:
-    """Rows of three bands of equal area, in order; a band that would have no row is none."""
+    """Rows that belong to each of three bands of equal area, in order; a band without rows is dropped."""
     of_row = area.sum(1)
     middle = (np.cumsum(of_row) - of_row / 2) / of_row.sum()
     band = np.minimum((3 * middle).astype(int), 2)
-    return np.stack([band == one for one in np.unique(band)])
+    return np.stack([band == number for number in np.unique(band)])

@@ -1,4 +1,4 @@
-"""What the evaluation of one forecast experiment stores: statistics of each start and lead, and diagnostics."""
+"""Evaluation of one forecast experiment: statistics of each start and lead, and diagnostics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fieldcast.scores.energy import energy_score, squared_distances
 from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
 from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import POWER
-from fieldcast.scores.statistics_table import iso_times, rows
+from fieldcast.scores.statistics_table import iso_times, long_table
 
 STATISTICS = (
     *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
     *("acc", "energy"),
 )
-NO_ANOMALY = 1e-4  # anomaly sd: below it everywhere a forecast is the climatology, but for rounding
+NO_ANOMALY = 1e-4  # anomaly sd: a forecast with smaller anomalies is the climatology, to rounding error
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -37,10 +37,10 @@ def forecast_statistics(
     seed: int = 0,
     starts: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
-    """Statistics of an ensemble of forecasts against the truth at start + lead, and what figures need besides.
+    """Statistics of an ensemble of forecasts against the truth at start + lead, and diagnostics for figures.
 
-    `forecasts` have dims (lead, start, member, latitude, longitude), leads in hours, any of the two calendars
-    of the truth; `truth` are fields that hold the times they are valid at. The variables are those of
+    `forecasts` have dims (lead, start, member, latitude, longitude), leads in hours, the calendar
+    of the truth; `truth` are fields that hold the valid times. The variables are those of
     `normalisation`. `climatology` has a dim dayofyear of 365 (29 February is 28 February). Where `starts` is
     given (the stored ones), forecasts of other starts or leads are refused. Ties of ranks are broken from
     `seed`. One variable of one lead is in memory at a time, so `forecasts` may be lazy.
@@ -49,10 +49,10 @@ def forecast_statistics(
     A variable is in physical units; variable "all" is the mean over variables in units of their anomaly
     standard deviation: value / anomaly_std ** power. `acc` is the correlation of anomalies from the
     climatology at one time, of the member mean, not centred (WeatherBench 2); NaN where the forecast is the
-    climatology. `energy` is the energy score with the area-weighted norm over the region's cells; of "all"
-    one norm over cells and (the mean over) standardised variables together. A value is NaN where one member
-    has no such statistic; at a start from which a member is not finite everywhere it is infinite (of `acc`
-    minus infinity). The diagnostics are those of `ForecastDiagnostics`, over the whole grid.
+    climatology. `energy` is the energy score with the area-weighted norm over the region's cells; for "all"
+    the norm is over cells and the mean over standardised variables together. A value is NaN where a single member
+    has no such statistic; it is infinite (`acc`: minus infinity) at a start from which a member is not finite
+    everywhere. The diagnostics are those of `ForecastDiagnostics`, over the whole grid.
 
     Raises InputError where the forecasts are of other starts, grids, variables or units, or valid at times
     that the truth does not have.
@@ -82,7 +82,7 @@ def forecast_statistics(
     values[:, :, -1] = overall(values[:, :, :-1], deviations)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
-    table = rows(
+    table = long_table(
         values,
         {"lead_hours": aligned.leads},
         {"region": np.array(list(bands))},
@@ -117,8 +117,8 @@ def anomaly_correlation(
     weights: Float[np.ndarray, "region latitude longitude"],
     deviation: float,
 ) -> Float[np.ndarray, "region time"]:
-    """⟨a b⟩ / √(⟨a²⟩⟨b²⟩) of the anomalies a of a forecast and b of the truth, not centred; NaN where a is 0 but
-    for rounding."""
+    """⟨a b⟩ / √(⟨a²⟩⟨b²⟩) of the anomalies a of a forecast and b of the truth, not centred; NaN where a is 0
+    to rounding error."""
     both, forecast, truth = np.moveaxis(
         area_means(np.stack([anomaly * actual, anomaly**2, actual**2]), weights), 1, 0
     )

@@ -1,4 +1,4 @@
-"""Which two components of a latent code to look at, and in which limits."""
+"""The two most active components of a latent code, and limits for their axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 
 def most_active(latents: xr.Dataset) -> tuple[int, int]:
-    """The two components whose posterior means vary most, in their order; of two components both."""
+    """The two components whose posterior means vary most, in ascending order."""
     spread = latents["mean" if "mean" in latents else "drawn"].var("datum").to_numpy()
     first, second = sorted(np.argsort(-spread, kind="stable")[:2].tolist())
     return first, second
@@ -17,7 +17,7 @@ def most_active(latents: xr.Dataset) -> tuple[int, int]:
 def limits_of(
     drawn: Float[np.ndarray, "datum 2"], prior: Float[np.ndarray, "draw 2"]
 ) -> Float[np.ndarray, "end 2"]:
-    """Least and greatest values that hold nearly all of the codes of data and of the draws of a prior."""
+    """Limits of the axes that hold nearly all codes of data and draws of the prior."""
     both = np.concatenate([drawn, prior])
     low, high = np.quantile(both[np.isfinite(both).all(1)], [0.002, 0.998], axis=0)
     room = 0.06 * (high - low)

@@ -30,15 +30,14 @@ def leaderboard(
     metrics: Mapping[str, Metric] | None = None,
     roles: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """One row a score: experiment, seed, data, what a row is of (`layout.by`), variable, score, value, low, high.
+    """One row for each score: experiment, seed, data, the columns `layout.by`, variable, score, value, low, high.
 
-    `scores` are stamped scores tables; an empty one is an experiment that has not run. Rows of other data
-    or of another selection than `data` and `scored` say are left out, with a warning that also stands in
-    attrs["dropped"]. Statistics are averaged over times, scores are functions of these means, and low..high
-    is the 95 % interval of a block bootstrap of times (NaN where the times are too few for one). Comparisons
-    are with the reference of the same seed, over the times that both have, with the same resamples: they are
-    paired. `metrics` replace the scores of the layout; `roles` name the experiments that comparisons are with
-    (`experiments.roles`). Units as in the scores table.
+    `scores` are stamped scores tables; an empty one belongs to an experiment that has not run. Rows whose digests
+    differ from `data` or `scored` are left out, with a warning that is also in attrs["dropped"]. Statistics are
+    averaged over times, scores are functions of these means, and low..high is the 95 % interval of a block bootstrap
+    of times (NaN where the times are too few for one). Comparisons are paired: with the reference of the same seed,
+    over the times that both have, with the same resamples. `metrics` replace the scores of the layout; `roles` names
+    the experiments that others are compared with (`experiments.roles`). Units as in the scores table.
     """
     kept, dropped = current(scores, data, scored)
     for sentence in dropped:
@@ -64,10 +63,10 @@ def leaderboard(
 
 
 def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:
-    """The scores of `sample_statistics` of all experiments: experiment, seed, data, score, value, low, high.
+    """Scores of samples of all experiments: experiment, seed, data, score, value, low, high.
 
-    `scores` are stamped; an empty one is an experiment that has not run. Rows of other data, or of other numbers
-    of samples, than `data` and `scored` say are left out as in `leaderboard`.
+    `scores` are stamped tables of `sample_statistics`; an empty one belongs to an experiment that has not run. Rows
+    whose digests differ from `data` or `scored` are left out as in `leaderboard`.
     """
     kept, dropped = current(scores, data, scored, "numbers of samples or data, K or features")
     for sentence in dropped:
@@ -84,8 +83,10 @@ def current(
     scored: str,
     selection: str = "times, cases, members or units",
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that were scored on these data and this selection (in words), and a sentence on each experiment
-    that was not."""
+    """The rows that were scored on these data and this selection, and a sentence for each experiment with others.
+
+    `selection` describes in words what else may differ.
+    """
     kept, dropped = [], []
     for table in scores.values():
         if table.empty:
@@ -104,8 +105,8 @@ def current(
 
 
 def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """Rows (statistic, what a row is of, variable), columns the times in order."""
-    # a fraction read from text may differ from itself in its last digit
+    """Table with rows (statistic, columns of `layout.by`, variable) and the times in order as columns."""
+    # a fraction that was read from text may differ in its last digit
     rounded = {name: table[name].round(6) for name in layout.by if table[name].dtype.kind == "f"}
     return table.assign(**rounded).pivot(
         index=["statistic", *layout.by, "variable"], columns="time", values="value"
@@ -115,7 +116,7 @@ def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 def compared(
     statistics: pd.DataFrame, reference: pd.DataFrame, score: str, metric: Comparison
 ) -> pd.DataFrame:
-    """The statistic of an experiment and that of its reference, where and when both have it, under two new names."""
+    """The statistic of an experiment and of its reference, where and when both have it, under two new names."""
     (statistic,) = metric.statistics
     first, second = (table.loc[[statistic]] for table in (statistics, reference))
     shared = first.index.intersection(second.index)
@@ -130,7 +131,7 @@ def compared(
 
 
 def needed(score: str, metric: Metric) -> tuple[str, ...]:
-    """Names of the statistics that a score is a function of: a comparison has two of its own, see `compared`."""
+    """Names of the statistics that a score is a function of; those of a comparison come from `compared`."""
     return (
         (f"{score}: experiment", f"{score}: reference")
         if isinstance(metric, Comparison)
@@ -142,7 +143,7 @@ def experiment_scores(statistics: pd.DataFrame, metrics: Mapping[str, Metric], s
     """Values and intervals of all scores of one experiment: columns of `Layout.by`, variable, score, value,
     low, high.
 
-    A score has rows where every statistic that it needs has.
+    A score has rows where all statistics that it needs have them.
     """
     times = statistics.columns.to_numpy().astype("datetime64[s]")
     weights = bootstrap.block_weights(len(times), bootstrap.block_length(times), seed)
@@ -150,13 +151,13 @@ def experiment_scores(statistics: pd.DataFrame, metrics: Mapping[str, Metric], s
     # the first row is the mean itself, the others are resampled
     plain = np.full((1, len(times)), 1 / len(times))
     means = bootstrap.resampled_means(by_time, np.concatenate([plain, weights]))
-    place = pd.Series(np.arange(len(statistics)), index=statistics.index)
+    position = pd.Series(np.arange(len(statistics)), index=statistics.index)
     parts = []
     for score, metric in metrics.items():
         names = needed(score, metric)
-        if not set(names) <= set(place.index.unique("statistic")):
+        if not set(names) <= set(position.index.unique("statistic")):
             continue
-        columns = pd.concat([place.xs(name, level="statistic") for name in names], axis=1).dropna()
+        columns = pd.concat([position.xs(name, level="statistic") for name in names], axis=1).dropna()
         values = metric.function(*(means[:, column] for column in columns.to_numpy(dtype=int).T))
         low, high = bootstrap.interval(values[1:])
         part = columns.index.to_frame(index=False)
@@ -167,19 +168,20 @@ def experiment_scores(statistics: pd.DataFrame, metrics: Mapping[str, Metric], s
 def skill_horizon(leaderboard: pd.DataFrame) -> pd.DataFrame:
     """The lead [hours] at which skill crosses zero: experiment, seed, region, variable, lead_hours.
 
-    Linear between leads. Infinity: positive to the last lead; 0: not positive at the first.
+    Interpolated linearly between leads; infinite if skill is positive to the last lead, 0 if it is not positive at
+    the first.
     """
     columns = ["experiment", "seed", "region", "variable"]
-    rows = leaderboard[(leaderboard["score"] == "skill") & leaderboard["value"].notna()]
-    found = [
-        (*key, crossing(own.sort_values("lead_hours")[["lead_hours", "value"]].to_numpy(dtype=float)))
-        for key, own in rows.groupby(columns, sort=False)
+    skill = leaderboard[(leaderboard["score"] == "skill") & leaderboard["value"].notna()]
+    horizons = [
+        (*key, crossing(part.sort_values("lead_hours")[["lead_hours", "value"]].to_numpy(dtype=float)))
+        for key, part in skill.groupby(columns, sort=False)
     ]
-    return pd.DataFrame(found, columns=[*columns, "lead_hours"])
+    return pd.DataFrame(horizons, columns=[*columns, "lead_hours"])
 
 
 def crossing(skill_by_lead: Float[np.ndarray, "lead 2"]) -> float:
-    """Where the second column, against the first, first comes to zero from above."""
+    """Lead at which skill, the second column, first falls to zero."""
     lead, value = skill_by_lead.T
     lost = np.flatnonzero(value <= 0)
     if not len(lost):

@@ -1,4 +1,4 @@
-"""Rows and scores of the leaderboard of each task."""
+"""Columns and scores of the leaderboard of each task."""
 
 from __future__ import annotations
 

@@ -1,60 +1,23 @@
-"""Every score over times as one record: statistics, the function of their means, and how people read it.
+"""Scores over times as records: the statistics that a score needs, the function of their means, and its legend.
 
 Statistics are averaged over cells and times first, so roots and ratios come last. Leaderboard, summary, figures,
-report and guide read `METRICS` in its order: a new score is a record here, and a new mean over cells a formula in
+report and guide read `METRICS` in its order. A new score is a new record here; a new mean over cells is a formula in
 `statistics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from fieldcast.scores.legend import Legend
+
 Means = Float[np.ndarray, "..."]
 Role = Literal["reference", "climatology"]
-Better = Literal["lower", "higher"] | float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Legend:
-    """How people read a score.
-
-    Parameters
-    ----------
-    title
-        Name in tables and figures.
-    explanation
-        What the score measures, in one or two sentences that follow the title.
-    better
-        "lower", "higher", or the ideal value; None where values do not rank experiments.
-    summary
-        Place among the scores that a run prints at its end, from 1; 0 leaves it out.
-    """
-
-    title: str
-    explanation: str
-    better: Better = "lower"
-    summary: int = 0
-
-    @property
-    def direction(self) -> str:
-        """ "lower is better", "higher is better" or "1 is best"; empty where values do not rank experiments."""
-        if self.better is None:
-            return ""
-        return f"{self.better} is better" if isinstance(self.better, str) else f"{self.better:g} is best"
-
-    def best(self, values: Iterable[float]) -> float:
-        """Best of some values; NaN where values do not rank experiments."""
-        if self.better is None:
-            return float("nan")
-        if isinstance(self.better, str):
-            return min(values) if self.better == "lower" else max(values)
-        ideal = self.better
-        return min(values, key=lambda value: abs(value - ideal))
 
 
 @dataclass(frozen=True)
@@ -64,13 +27,13 @@ class Metric(Legend):
     Parameters
     ----------
     statistics
-        Names of the statistics that it needs (`statistics.POWER`).
+        Names of the statistics that the score needs (`statistics.POWER`).
     function
         The score as a function of their means, in this order.
     power
         The score has the unit of the field to this power; 0 for ratios.
     tasks
-        Tasks whose leaderboards hold it.
+        Tasks whose leaderboards hold the score.
     """
 
     statistics: tuple[str, ...]
@@ -81,52 +44,46 @@ class Metric(Legend):
 
 @dataclass(frozen=True)
 class Comparison(Metric):
-    """A score of an experiment relative to another one, at the times that both have.
+    """A score of an experiment relative to a reference experiment, at the times that both have.
 
-    Its one statistic is averaged twice: `function` takes the mean of the experiment and that of the reference.
+    It has a single statistic; `function` takes its mean for the experiment and its mean for the reference.
 
     Parameters
     ----------
     role
-        Role of the experiment that the others are compared with (`about.role` in its YAML).
+        Role of the experiment that others are compared with (`about.role` in its YAML file).
     includes_reference
-        Whether the reference is compared with itself too.
+        Whether the reference is also compared with itself.
     """
 
     role: Role = "reference"
     includes_reference: bool = False
 
 
-def in_summary(scores: Mapping[str, Legend]) -> list[str]:
-    """Names of the scores that a run prints at its end, in order."""
-    return sorted((name for name in scores if scores[name].summary), key=lambda name: scores[name].summary)
-
-
 def unchanged(mean: Means) -> Means:
-    """The mean itself."""
+    """Return the mean unchanged."""
     return mean
 
 
 def difference(score: Means, reference: Means) -> Means:
     """Mean of an experiment minus that of the reference."""
-    with np.errstate(invalid="ignore"):  # both blew up
+    with np.errstate(invalid="ignore"):  # both diverged
         return score - reference
 
 
 def skill(score: Means, reference: Means) -> Means:
-    """1 - score/reference of a score that is 0 at best: 1 is perfect, 0 is the reference, below is worse."""
+    """Skill 1 - score/reference of a score that is 0 at best: 1 is perfect, 0 equals the reference."""
     with np.errstate(invalid="ignore"):
         return 1 - score / np.where(reference > 0, reference, np.nan)
 
 
 def unbiased_spread_skill_ratio(variance: Means, debiased_squared_error: Means) -> Means:
-    """√(⟨s²⟩ / ⟨(x̄ - y)² - s²/M⟩): 1 for a calibrated ensemble of any size; NaN where the denominator is
-    not positive.
+    """Spread-skill ratio √(⟨s²⟩ / ⟨(x̄ - y)² - s²/M⟩), 1 for a calibrated ensemble of any size.
 
-    The name is WeatherBench-X's (`UnbiasedSpreadSkillRatio`).
+    NaN where the denominator is not positive. WeatherBench-X calls it `UnbiasedSpreadSkillRatio`.
     """
     denominator = np.where(debiased_squared_error > 0, debiased_squared_error, np.nan)
-    with np.errstate(invalid="ignore"):  # a model that blew up: infinity over infinity
+    with np.errstate(invalid="ignore"):  # a model that diverged: infinity over infinity
         return np.sqrt(variance / denominator)
 
 
@@ -137,21 +94,21 @@ METRICS: dict[str, Metric] = {
         ("squared_error",),
         np.sqrt,
         title="RMSE of the ensemble mean",
-        explanation="the root mean squared error of the mean over members.",
+        explanation="root-mean-square error of the mean over members.",
         summary=2,
     ),
     "mae": Metric(
         ("absolute_error",),
         unchanged,
         title="MAE of the ensemble mean",
-        explanation="the mean absolute error of the mean over members.",
+        explanation="mean absolute error of the mean over members.",
     ),
     "acc": Metric(
         ("acc",),
         unchanged,
         title="anomaly correlation",
-        explanation="the correlation of the anomalies of the ensemble mean with those of the truth: 1 for the same "
-        "pattern, 0 for no common pattern; 0.6 is an old rule of thumb for a useful forecast.",
+        explanation="correlation between the anomalies of the ensemble mean and of the truth: 1 for the same "
+        "pattern, 0 for unrelated patterns. Forecasts above 0.6 are traditionally considered useful.",
         better="higher",
         power=0,
         tasks=FORECAST,
@@ -160,14 +117,15 @@ METRICS: dict[str, Metric] = {
         ("error",),
         unchanged,
         title="bias",
-        explanation="the mean error of the ensemble mean; above 0 it is too large.",
+        explanation="mean error of the ensemble mean; positive values mean overestimation.",
         better=0.0,
     ),
     "ssim": Metric(
         ("ssim",),
         unchanged,
         title="SSIM",
-        explanation="the structural similarity of the maps of the ensemble mean and of the truth; 1 for equal maps.",
+        explanation="structural similarity between the maps of the ensemble mean and of the truth; 1 for identical "
+        "maps.",
         better="higher",
         power=0,
         tasks=RECONSTRUCT,
@@ -176,24 +134,24 @@ METRICS: dict[str, Metric] = {
         ("crps",),
         unchanged,
         title="fair CRPS",
-        explanation="the distance between the distribution of the members and the truth. It rewards an ensemble that "
-        "is accurate and whose spread matches its error, and does not depend on the number of members. For a single "
-        "estimate it is the mean absolute error.",
+        explanation="continuous ranked probability score, the distance between the distribution of the members and "
+        "the truth. It rewards accurate ensembles whose spread matches their error; its expectation does not depend "
+        "on the number of members. For a single member it equals the MAE.",
         summary=1,
     ),
     "crps_minus_reference": Comparison(
         ("crps",),
         difference,
         title="CRPS minus that of the reference",
-        explanation="the difference of the two scores at the same times; below 0 the experiment is better.",
+        explanation="mean difference in CRPS at the same times; below 0 the experiment beats the reference.",
         summary=5,
     ),
     "ssr": Metric(
         ("variance", "debiased_squared_error"),
         unbiased_spread_skill_ratio,
         title="spread-skill ratio",
-        explanation="the spread of the members over the error of their mean, corrected for the number of members. "
-        "Below 1 the ensemble is overconfident.",
+        explanation="spread of the members divided by the RMSE of their mean, corrected for the number of members. "
+        "Below 1 the ensemble is overconfident (underdispersive).",
         better=1.0,
         power=0,
         summary=3,
@@ -202,8 +160,9 @@ METRICS: dict[str, Metric] = {
         ("coverage50",),
         unchanged,
         title="coverage of the 50 % interval",
-        explanation="how often the truth lies between two of the ordered members. With 19 members the 5th to the 15th "
-        "hold exactly 50 % of truths, if the ensemble is calibrated.",
+        explanation="frequency with which the truth lies inside the central 50 % interval of the ordered members. "
+        "With 19 members this interval runs from the 5th to the 15th; a calibrated ensemble covers exactly 50 % of "
+        "truths.",
         better=0.5,
         power=0,
         tasks=RECONSTRUCT,
@@ -212,7 +171,8 @@ METRICS: dict[str, Metric] = {
         ("coverage90",),
         unchanged,
         title="coverage of the 90 % interval",
-        explanation="the same for 90 %: with 19 members the 1st to the 19th.",
+        explanation="frequency with which the truth lies inside the central 90 % interval of the ordered members, "
+        "from the 1st to the 19th of 19.",
         better=0.9,
         power=0,
         tasks=RECONSTRUCT,
@@ -221,8 +181,7 @@ METRICS: dict[str, Metric] = {
         ("energy",),
         unchanged,
         title="energy score",
-        explanation="the fair CRPS of whole maps: distances are between maps, so a member must be right in all cells "
-        "and variables at once.",
+        explanation="fair CRPS generalised to whole maps: a member must be right in all cells and variables at once.",
         summary=4,
         tasks=FORECAST,
     ),
@@ -230,8 +189,8 @@ METRICS: dict[str, Metric] = {
         ("crps",),
         skill,
         title="skill",
-        explanation="1 − CRPS / CRPS of the climatological ensemble: 1 is perfect; at 0 and below, random days of the "
-        "same season do as well. The skill horizon is the lead time at which it crosses 0.",
+        explanation="1 − CRPS / CRPS of the climatological ensemble: 1 is perfect; at 0 or below, the forecast is no "
+        "better than random days of the same season. The skill horizon is the lead time at which skill falls to 0.",
         better="higher",
         power=0,
         tasks=FORECAST,
@@ -242,8 +201,8 @@ METRICS: dict[str, Metric] = {
         ("observed_squared_error",),
         np.sqrt,
         title="RMSE at observed cells",
-        explanation="the root mean squared difference of each member from the observed values, whose noise it "
-        "contains: for members that agree with the observations it is the observation error.",
+        explanation="root-mean-square difference between single members and the observed values, including their "
+        "noise: for members that are consistent with the observations it equals the observation error.",
         better=None,
         tasks=RECONSTRUCT,
     ),

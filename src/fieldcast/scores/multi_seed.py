@@ -1,4 +1,4 @@
-"""Runs that differ in their seed alone, gathered: the mean and the standard deviation of each score over seeds."""
+"""Mean and standard deviation of each score over runs that differ in their seed alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from fieldcast.errors import InputError
 
 OF_A_RUN = ("run", "seed", "value", "low", "high")  # columns that differ from seed to seed
-OF_A_SCORE = ("experiment", "data", "variable", "score")  # of the others, those that tell no case
+OF_A_SCORE = ("experiment", "data", "variable", "score")  # the other columns that do not name a case
 
 
 def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
@@ -22,32 +22,34 @@ def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
     InputError
         Where there are none.
     """
-    found = {}
+    tables = {}
     for task in tasks:
         file = f"{folder}/08_reporting/leaderboard_{task}.csv"
-        # a run need not have all tasks; the table of one in which nothing was scored is empty
+        # a run need not have all tasks, and a task in which nothing was scored has an empty table
         with suppress(FileNotFoundError, NotADirectoryError, pd.errors.EmptyDataError):
             # a digest is text even where all of its digits are decimal
-            found[task] = pd.read_csv(file, dtype={"data": str})
-    found = {task: table.assign(run=folder) for task, table in found.items() if len(table)}
-    if not found:
+            tables[task] = pd.read_csv(file, dtype={"data": str})
+    tables = {task: table.assign(run=folder) for task, table in tables.items() if len(table)}
+    if not tables:
         raise InputError(
             f"tables.runs: '{folder}' holds no leaderboard: give the data_root of a run that has scored something."
         )
-    return found
+    return tables
 
 
 def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One row a score, from the `leaderboards` of one task: their columns without seed, low and high, then seeds
-    (how many have a value), value (its mean over them) and sd (its standard deviation, with n - 1; NaN of one).
+    """Mean and standard deviation of each score over the `leaderboards` of one task.
+
+    The columns are those of the leaderboards without seed, low and high, then seeds (the number that have a value),
+    value (the mean over them) and sd (their standard deviation, with n - 1; NaN for a single seed).
 
     Raises
     ------
     InputError
         For runs of different data or cases, or of the same seed.
     """
-    for one, other in combinations(runs, 2):
-        refuse(one, other)
+    for first, second in combinations(runs, 2):
+        refuse(first, second)
     if not runs:
         return pd.DataFrame()
     table = pd.concat(runs, ignore_index=True)
@@ -56,16 +58,16 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return values.agg(seeds="count", value="mean", sd="std").reset_index()
 
 
-def refuse(one: pd.DataFrame, other: pd.DataFrame) -> None:
+def refuse(first: pd.DataFrame, second: pd.DataFrame) -> None:
     """Raise an InputError for two runs that differ in more than their seed, or not in their seed."""
-    names = f"tables.runs: '{one['run'].iloc[0]}' and '{other['run'].iloc[0]}'"
-    if set(one["data"]) != set(other["data"]):
+    names = f"tables.runs: '{first['run'].iloc[0]}' and '{second['run'].iloc[0]}'"
+    if set(first["data"]) != set(second["data"]):
         raise InputError(f"{names} are of different data: gather runs that differ in their `seed` alone.")
-    if set(cases(one)) != set(cases(other)):
+    if set(cases(first)) != set(cases(second)):
         raise InputError(
             f"{names} were scored on different cases or leads: gather runs that differ in their `seed` alone."
         )
-    shared = set(one["seed"]) & set(other["seed"])
+    shared = set(first["seed"]) & set(second["seed"])
     if shared:
         raise InputError(
             f"{names} are both of seed {min(shared)}: run one of them again with "
@@ -74,6 +76,6 @@ def refuse(one: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 def cases(table: pd.DataFrame) -> Iterator[tuple[object, ...]]:
-    """What the rows are of: pattern, k and cells, or lead and region."""
+    """Cases of a leaderboard: pattern, k and cells, or lead and region."""
     columns = [name for name in table if name not in (*OF_A_RUN, *OF_A_SCORE)]
     return table[columns].itertuples(index=False, name=None)

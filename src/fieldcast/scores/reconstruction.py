@@ -1,12 +1,11 @@
-"""What the evaluation of one reconstruction experiment stores: statistics at each scored time, and
-diagnostics."""
+"""Evaluation of one reconstruction experiment: statistics at each scored time, and diagnostics."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, Shaped
 
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
@@ -29,20 +28,19 @@ def reconstruction_statistics(
     area: xr.DataArray,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
-    """Statistics of an ensemble of reconstructions against the truth, and what figures need besides.
+    """Statistics of an ensemble of reconstructions against the truth, and diagnostics for figures.
 
     `truth` are fields that hold the scored times (others are ignored); the variables are those of
     `observations`. `area` is the size of the cells in any unit. Ties of ranks are broken from `seed`. One
     variable of one case (pattern, k) is in memory at a time, so `reconstructions` may be lazy.
 
-    The table is tidy: pattern, k, mask, cells ("unobserved" or "all"), variable, statistic, time, value. A
-    variable is in physical units; variable "all" is the mean over variables in units of their anomaly
-    standard deviation: the errors are of deviations x - y, from which the climatology cancels, so that is
-    value / anomaly_std ** power. `ssim` is of the member mean. `observed_squared_error` is of each draw
-    against the observed value, noise and all, over the cells of "all" that were observed. A value is NaN
-    where there are no such cells, or one member has no such statistic; at a time when a draw is not finite
-    everywhere it is infinite: a model that blew up neither stops the others nor is forgiven that time. The
-    diagnostics are those of `Diagnostics`.
+    The table is tidy: pattern, k, mask, cells ("unobserved" or "all"), variable, statistic, time, value. A variable
+    is in physical units; variable "all" is the mean over variables in units of their anomaly standard deviation,
+    value / anomaly_std ** power: the climatology cancels from the differences x - y. `ssim` is of the member mean.
+    `observed_squared_error` compares each draw with the observed values, noise included, over the observed cells. A
+    value is NaN where there are no such cells, or where a single member has no such statistic. It is infinite at a
+    time when a draw is not finite everywhere: a model that blew up does not stop the others, and is penalised for
+    that time. The diagnostics are those of `Diagnostics`.
 
     Raises InputError where the reconstructions are not of the cases, times, grid or variables of the
     observations.
@@ -104,7 +102,7 @@ def area_statistics(
     mean, truth = ((values - lowest) / (highest - lowest) for values in (x.mean(0), evaluator.y))
     ssim = structural_similarity(mean, truth, evaluator.exists, wraps)
     means = area_means(np.stack([*errors.statistics.values(), evaluator.existing(ssim)]), weights[:2])
-    # without an observed value there is no such error: any number does, its weight is 0
+    # where nothing was observed any number does: its weight is 0
     from_observed = ((x - np.where(np.isfinite(observed), observed, 0.0)) ** 2).mean(0)
     consistency = area_means(evaluator.existing(from_observed)[None], weights[2:])
     means = np.concatenate([means, np.concatenate([np.full_like(consistency, np.nan), consistency])], axis=1)
@@ -121,10 +119,16 @@ def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variable
             f"all of {', '.join(variables)}."
         )
     for name in ("pattern", "k", "time", *GRID):
-        mine, theirs = reconstructions[name].to_numpy(), observations[name].to_numpy()
-        same = mine.shape == theirs.shape
-        if not (same and (np.allclose(mine, theirs) if mine.dtype.kind == "f" else (mine == theirs).all())):
+        reconstructed, observed = reconstructions[name].to_numpy(), observations[name].to_numpy()
+        if not same(reconstructed, observed):
             raise InputError(
                 f"The reconstructions have another {name} than the observations they are scored against: "
                 f"make them again from the stored observations."
             )
+
+
+def same(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."]) -> bool:
+    """Whether two coordinates are equal, fractions to rounding error."""
+    if x.shape != y.shape:
+        return False
+    return bool(np.allclose(x, y) if x.dtype.kind == "f" else (x == y).all())

@@ -1,4 +1,4 @@
-"""Area-weighted means of statistics over kinds of cells or over regions: bands of latitude."""
+"""Area-weighted means of statistics over kinds of cells or over regions, which are bands of latitude."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def regions(
 
     A grid that wraps in longitude also has `tropics` (20 S to 20 N), `northern_extratropics` and
     `southern_extratropics` (beyond), each where it holds at least three rows and is not the whole grid. They
-    share no row.
+    do not overlap.
     """
     everywhere = np.ones(len(latitude), dtype=bool)
     half = np.abs(np.diff(latitude)).max() / 2 if len(latitude) > 1 else 0.0  # cells end beyond their centres

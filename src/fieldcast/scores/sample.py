@@ -1,4 +1,4 @@
-"""What the evaluation of one experiment of the task `sample` stores: scores with intervals, and diagnostics."""
+"""Evaluation of one experiment of the task `sample`: scores with intervals, and diagnostics."""
 
 from __future__ import annotations
 
@@ -34,42 +34,42 @@ def sample_statistics(
     noise: Float[np.ndarray, "n_noise column"] | None = None,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
-    """Scores (score, value, low, high) of one experiment, and what figures need besides.
+    """Scores (score, value, low, high) of one experiment, and diagnostics for figures.
 
     `samples` (sample, ...) and the test states `real` (time, latitude, longitude), or (sample, y, x) of images, are in
-    physical units or grey values; `features` are theirs and those of training states, in the order of both, by the
-    `extractor`, whose attributes go to the diagnostics; `noise` are features of states of Gaussian noise. `states`
-    hold the cells that exist, standardised. `densities` has the columns split, datum, time, statistic, members,
+    physical units or grey values. `features` are those of samples, test and training states, in the same order, by an
+    extractor whose attributes, `extractor`, go to the diagnostics; `noise` are features of Gaussian noise. `states`
+    hold the existing cells, standardised. `densities` has the columns split, datum, time, statistic, members,
     value; `latents` is empty for a model without codes.
 
     elbo, reconstruction, kl, iwae [nats a datum] and bits_per_dim are means over test data, test_loss and train_loss
     of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days.
-    fid and kid set samples against test states; their floors set as many training states in the place of the samples,
-    20 times: the mean, and where 95 % of perfect models would lie. c2st: see `two_sample`. attrs["samples"] and
-    attrs["real"] are the numbers of both that these distances are of. A score that a model does not have has no row.
+    fid and kid compare samples with test states; their floors replace the samples by as many training states, 20
+    times: the mean, and the interval that holds 95 % of perfect models. c2st: see `two_sample`. attrs["samples"] and
+    attrs["real"] are the numbers of states in these distances. A score that a model does not have has no row.
     The diagnostics are those of `sample_diagnostics`.
 
-    Raises InputError where samples and real states are not of the same data.
+    Raises InputError where samples and real states differ in variables or grid.
     """
     refuse_other(samples, real)
-    found = dict(density_scores(densities, seed))
+    scores = dict(density_scores(densities, seed))
     if "mean" in latents:
-        found["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
+        scores["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
     blocks = days_alike(real["time"]) if "time" in real.dims else None
-    known = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
+    attributes = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
     for name, score in set_scores(features, noise, blocks, seed):
         if name in SAMPLE_METRICS:
-            found[name] = score
+            scores[name] = score
         if name not in ("fid", "kid", "c2st"):
-            known[name] = score.value
-    known["K"] = int(densities["members"].max()) if len(densities) else 0
-    rows = [(name, *found[name]) for name in SAMPLE_METRICS if name in found]
-    table = pd.DataFrame(rows, columns=["score", "value", "low", "high"])
-    return table, sample_diagnostics(samples, real, states, seed).assign_attrs(known)
+            attributes[name] = score.value
+    attributes["K"] = int(densities["members"].max()) if len(densities) else 0
+    records = [(name, *scores[name]) for name in SAMPLE_METRICS if name in scores]
+    table = pd.DataFrame(records, columns=["score", "value", "low", "high"])
+    return table, sample_diagnostics(samples, real, states, seed).assign_attrs(attributes)
 
 
 def density_scores(densities: pd.DataFrame, seed: int) -> Iterator[tuple[str, Score]]:
-    """Means of what was found datum by datum, with intervals."""
+    """Means over data of the ELBO, its terms, losses and densities, with intervals."""
     for split, part in densities.groupby("split"):
         wide = part.pivot(index="datum", columns="statistic", values="value").sort_index()
         times = part.groupby("datum")["time"].first().to_numpy()
@@ -80,23 +80,23 @@ def density_scores(densities: pd.DataFrame, seed: int) -> Iterator[tuple[str, Sc
         for column, statistic in enumerate(wide.columns):
             name = f"{split}_loss" if statistic == "loss" else str(statistic)
             if split == "test" or statistic == "loss":
-                yield name, Score(*(float(one[column]) for one in (means[0], low, high)))
+                yield name, Score(*(float(values[column]) for values in (means[0], low, high)))
 
 
 def length_of(times: Shaped[np.ndarray, " datum"]) -> int:
-    """How many neighbours are alike: those of 10 days, of images (whose times are empty) one."""
+    """Number of data in a block: those of 10 days, or 1 for images, whose times are empty."""
     dated = all(isinstance(time, str) and time for time in times)
     return bootstrap.block_length(times.astype("datetime64[s]")) if dated else 1
 
 
 def days_alike(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
-    """A number for each ten days, as blocks of real states."""
+    """Number of the ten-day period of each time, by which real states are blocked."""
     seconds = iso_times(time).astype("datetime64[s]").astype(int)
     return (seconds // int(bootstrap.BLOCK_DAYS * 86400)).astype(int)
 
 
 def active_units(means: Float[np.ndarray, "datum latent"]) -> int:
-    """Components whose posterior mean varies over data: Var_x(E_q[z_i | x]) > 0.01 (Burda et al. 2016,
+    """Number of components whose posterior mean varies over data: Var_x(E_q[z_i | x]) > 0.01 (Burda et al. 2016,
     arXiv:1509.00519)."""
     return int((means.astype(float).var(0) > ACTIVE).sum())
 
@@ -109,8 +109,8 @@ def refuse_other(samples: xr.Dataset, real: xr.Dataset) -> None:
                 f"The samples have the variable {name}, which the real states lack: draw again from a model of these "
                 f"data."
             )
-        mine, theirs = samples[name].sizes, real[name].sizes
-        if any(theirs.get(dim) != size for dim, size in mine.items() if dim != "sample"):
+        sizes = {dim: size for dim, size in samples[name].sizes.items() if dim != "sample"}
+        if any(real[name].sizes.get(dim) != size for dim, size in sizes.items()):
             raise InputError(
                 f"The samples of {name} are on another grid than the real states: draw again from a model of these "
                 f"data."

@@ -1,10 +1,10 @@
-"""Every score of samples as one record, in the order of its table. The values are computed by `sample`."""
+"""Scores of samples as records, in the order of their table; `sample` computes the values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fieldcast.scores.metrics import Legend
+from fieldcast.scores.legend import Legend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class SampleMetric(Legend):
     unit
         Unit of the score; empty for a number without one.
     digits
-        Format of a value in the summary of a run.
+        Number format of a value in the summary of a run.
     """
 
     unit: str = ""
@@ -31,9 +31,9 @@ class SampleMetric(Legend):
 SAMPLE_METRICS: dict[str, SampleMetric] = {
     "elbo": SampleMetric(
         title="ELBO",
-        explanation="a lower bound of the log-likelihood of a datum: the log-likelihood of the datum given its latent "
-        "(reconstruction) minus the KL divergence of posterior and prior. Only models that see the same data "
-        "(binarised, dequantised, standardised …) compare.",
+        explanation="evidence lower bound on the log-likelihood of a datum: its log-likelihood given the latent "
+        "(reconstruction) minus the KL divergence from posterior to prior. Comparable only between models of the "
+        "same data (binarised, dequantised, standardised …).",
         better="higher",
         summary=4,
         unit="nats",
@@ -41,20 +41,20 @@ SAMPLE_METRICS: dict[str, SampleMetric] = {
     ),
     "reconstruction": SampleMetric(
         title="reconstruction",
-        explanation="the log-likelihood of a datum given its latent, the first term of the ELBO.",
+        explanation="log-likelihood of a datum given its latent, the first term of the ELBO.",
         better=None,
         unit="nats",
     ),
     "kl": SampleMetric(
         title="KL",
-        explanation="how far the posterior of the latent is from the prior, the second term of the ELBO.",
+        explanation="KL divergence of the posterior of the latent from the prior, the second term of the ELBO.",
         better=None,
         unit="nats",
     ),
     "iwae": SampleMetric(
         title="IWAE",
-        explanation="a tighter lower bound from K draws of the latent; it rises with K to the log-likelihood itself, "
-        "and usually lies a few nats above the ELBO.",
+        explanation="importance-weighted lower bound from K draws of the latent. It increases with K towards the "
+        "log-likelihood, and is usually a few nats above the ELBO.",
         better="higher",
         summary=5,
         unit="nats",
@@ -62,53 +62,57 @@ SAMPLE_METRICS: dict[str, SampleMetric] = {
     ),
     "active_units": SampleMetric(
         title="active units",
-        explanation="components of the latent whose posterior mean has a variance above 0.01 over test data: the "
-        "decoder ignores the others.",
+        explanation="number of latent components whose posterior mean has a variance above 0.01 over the test data; "
+        "the decoder ignores the others.",
         better=None,
     ),
     "bits_per_dim": SampleMetric(
         title="bits/dim",
-        explanation="the density of a flow (exact) or of a diffusion (a bound) as the bits that store one cell of a "
-        "datum: a grey value of an image or a standardised value of a field, which may be below 0.",
+        explanation="negative log-likelihood per cell in bits: exact for a flow, an upper bound for a diffusion. A "
+        "cell is a grey value of an image or a standardised value of a field; for fields it may be negative.",
         summary=6,
         digits=".4g",
     ),
     "fid": SampleMetric(
         title="FID",
-        explanation="the Fréchet distance of the features of samples and of real data, each as one Gaussian. The "
-        "features are this project’s own: values compare neither with those of Inception features nor between data "
-        "sets. It is biased upwards, more so for fewer samples: only values of equally many compare.",
+        explanation="Fréchet distance between the features of samples and of real data, each fitted by one Gaussian. "
+        "The features are specific to this project: values are comparable neither with those of Inception features "
+        "nor between data sets. The bias is positive and grows as samples get fewer: compare only equal numbers.",
         summary=1,
         digits=".4g",
     ),
     "kid": SampleMetric(
         title="KID",
-        explanation="the kernel distance of the same features, unbiased and without the Gaussian assumption: 0 on "
-        "average, and sometimes below it, for samples of the distribution of the data.",
+        explanation="kernel distance of the same features, unbiased and without the Gaussian assumption: for samples "
+        "from the distribution of the data it is 0 on average, and sometimes negative.",
         summary=2,
     ),
     "fid_floor": SampleMetric(
-        title="FID of real data", explanation="the FID of as many training states.", better=None
+        title="FID of real data",
+        explanation="FID of equally many training states, the score of a perfect model.",
+        better=None,
     ),
     "kid_floor": SampleMetric(
-        title="KID of real data", explanation="the KID of as many training states.", better=None
+        title="KID of real data",
+        explanation="KID of equally many training states, the score of a perfect model.",
+        better=None,
     ),
     "c2st": SampleMetric(
         title="C2ST",
-        explanation="the accuracy of a classifier of samples and real data on others of both (two-sample test). 50 %: "
-        "indistinguishable; 100 %: always told apart.",
+        explanation="classifier two-sample test: the accuracy with which a classifier separates held-out samples "
+        "from real data. 50 % means indistinguishable, 100 % always separated.",
         better=0.5,
         summary=3,
         digits=".3f",
     ),
     "test_loss": SampleMetric(
         title="test MSE",
-        explanation="the mean squared error of reconstructed test data.",
+        explanation="mean squared error of reconstructed test data.",
         summary=7,
     ),
     "train_loss": SampleMetric(
         title="training MSE",
-        explanation="the mean squared error of reconstructed training data.",
+        explanation="mean squared error of reconstructed training data.",
         better=None,
     ),
 }

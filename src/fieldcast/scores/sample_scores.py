@@ -1,4 +1,4 @@
-"""How far samples are from real states as a whole, beside what a perfect model and what noise would score."""
+"""Distances of a set of samples from real states, with the scores of a perfect model and of noise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NONE = float("nan")
 
 
 class Sets(NamedTuple):
-    """The same numbers of each sample, of each real test state and of each training state."""
+    """Numbers that describe each sample, each real test state and each training state, in the same columns."""
 
     samples: Float[np.ndarray, "n column"]
     test: Float[np.ndarray, "m column"]
@@ -39,46 +39,46 @@ def set_scores(
     blocks: Integer[np.ndarray, " m"] | None,
     seed: int,
 ) -> Iterator[tuple[str, Score]]:
-    """fid, kid, c2st, their floors, ceilings, and kid_sd, the standard deviation over subsets.
+    """Yield fid, kid, c2st, their floors and ceilings, and kid_sd, the standard deviation over subsets.
 
-    Floors set as many training states in the place of samples: they hold what the years of training and test differ
-    in. FID depends on how many there are: where there are fewer training states than samples, only so many samples are
-    scored (`rows_scored`), and where there are not twice as many, floors have no interval.
+    Floors replace the samples by as many training states; they contain the difference between training and test
+    years. FID depends on the size of the sets: if there are fewer training states than samples, only that many
+    samples are scored (`rows_scored`), and if there are not twice as many, floors have no interval.
     """
-    rows = rows_scored(features)
-    samples, test, training = features.samples[:rows], features.test, features.training
+    count = rows_scored(features)
+    samples, test, training = features.samples[:count], features.test, features.training
     yield "fid", Score(frechet_distance(samples, test))
     kernel = kernel_distance(samples, test, seed=seed, blocks=blocks)
     yield "kid", Score(kernel.mean, *kernel.interval)
     yield "kid_sd", Score(kernel.sd)
     yield "c2st", Score(*two_sample(samples, test, blocks=blocks, seed=seed))
     rng = np.random.default_rng([seed, len(training), len(samples)])
-    perfect = [training[rng.permutation(len(training))[:rows]] for _ in range(FLOORS)]
-    apart = len(training) >= 2 * rows  # else the sets are nearly the same, and so are their scores
-    yield "fid_floor", over_sets([frechet_distance(one, test) for one in perfect], apart)
-    yield "kid_floor", over_sets([kernel_mean(one, test, seed) for one in perfect], apart)
+    perfect = [training[rng.permutation(len(training))[:count]] for _ in range(FLOORS)]
+    apart = len(training) >= 2 * count  # else the sets are nearly the same, and so are their scores
+    yield "fid_floor", over_sets([frechet_distance(states, test) for states in perfect], apart)
+    yield "kid_floor", over_sets([kernel_mean(states, test, seed) for states in perfect], apart)
     yield "c2st_floor", Score(two_sample(perfect[0], test, blocks=blocks, seed=seed).accuracy)
     if noise is not None:
-        noise = noise[:rows]
+        noise = noise[:count]
         yield "fid_ceiling", Score(frechet_distance(noise, test))
         yield "kid_ceiling", Score(kernel_mean(noise, test, seed))
 
 
 def kernel_mean(x: Float[np.ndarray, "n column"], test: Float[np.ndarray, "m column"], seed: int) -> float:
-    """The kernel distance alone."""
+    """The kernel distance, without its error."""
     return kernel_distance(x, test, seed=seed, error=False).mean
 
 
 def rows_scored(features: Sets) -> int:
-    """N of all distances: as many samples as there are training states to set in their place, at most all.
+    """Number of samples that are scored: as many as there are training states for the floor, at most all.
 
-    All where one is not finite: a model that blew up is not forgiven for where it did.
+    All of them if one is not finite, so that a model that blew up is penalised wherever it did.
     """
     finite = np.isfinite(features.samples).all()
     return min(len(features.samples), len(features.training)) if finite else len(features.samples)
 
 
 def over_sets(values: list[float], apart: bool = True) -> Score:
-    """Mean, and the interval in which 95 % lie, if the sets are apart."""
+    """Mean over sets, and the interval that holds 95 % of them if the sets are `apart`."""
     low, high = np.quantile(values, [0.025, 0.975]) if apart else (NONE, NONE)
     return Score(float(np.mean(values)), float(low), float(high))

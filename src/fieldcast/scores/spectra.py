@@ -1,5 +1,4 @@
-"""Power along longitude: how much structure of each size a field has, and down to which size an estimate is
-right."""
+"""Zonal power spectra: how much structure of each size a field has, and the smallest size that an estimate resolves."""
 
 from __future__ import annotations
 
@@ -31,9 +30,8 @@ def zonal_spectrum(
     """S_0 = C |F_0|², S_k = 2 C |F_k|², with F = rfft(x)/n along longitude, in unit² · metre (WeatherBench
     2).
 
-    The Nyquist wave, its own mirror image, counts once, so that Σ_k S_k = C · mean(x²). On a region each
-    row loses its linear trend and is multiplied by a Hann window of mean square 1; k then counts waves
-    across the region, and the smallest of them say little.
+    The Nyquist wave counts once, so that Σ_k S_k = C · mean(x²). On a region each row is detrended and multiplied
+    by a Hann window of mean square 1; k then counts waves across the region, and the smallest k mean little.
     """
     n = x.shape[-1]
     if not wraps:
@@ -47,8 +45,8 @@ def zonal_spectrum(
 def band(
     latitude: Float[np.ndarray, " latitude"], complete: Bool[np.ndarray, " latitude"]
 ) -> Bool[np.ndarray, " latitude"]:
-    """Rows to average spectra over: latitudes 30 to 60 of both hemispheres, where most weather waves are;
-    all rows where the grid has none of those. Only rows without missing cells (`complete`)."""
+    """Latitudes to average spectra over: 30 to 60 degrees in both hemispheres, where most weather waves are, or all
+    if the grid has none of those; only latitudes without missing cells (`complete`)."""
     middle = complete & (np.abs(latitude) >= 30) & (np.abs(latitude) <= 60)
     return middle if middle.any() else complete
 
@@ -62,28 +60,28 @@ def wavelengths(length: Float[np.ndarray, " latitude"], cells: int) -> Float[np.
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of a grid that spectra are averaged over, and their lengths in metres."""
+class Latitudes:
+    """Latitudes of a grid that spectra are averaged over, and the lengths of their rows in metres."""
 
-    chosen: Bool[np.ndarray, " latitude"]
-    length: Float[np.ndarray, " chosen"]
-    away: Float[np.ndarray, " chosen"]  # degrees from the equator
+    selected: Bool[np.ndarray, " latitude"]
+    length: Float[np.ndarray, " selected"]
+    from_equator: Float[np.ndarray, " selected"]  # degrees
     cells: int
     wraps: bool
 
     @classmethod
-    def of(cls, grid: xr.Dataset, complete: Bool[np.ndarray, " latitude"]) -> Rows:
-        """Those of `band`; `grid` has latitude, longitude and the attribute `wraps`."""
+    def of(cls, grid: xr.Dataset, complete: Bool[np.ndarray, " latitude"]) -> Latitudes:
+        """Select the latitudes of `band`; `grid` has latitude, longitude and the attribute `wraps`."""
         latitude, longitude = (grid[name].to_numpy().astype(float) for name in ("latitude", "longitude"))
-        chosen = band(latitude, complete)
-        length = row_length(latitude, longitude)[chosen]
-        return cls(chosen, length, np.abs(latitude[chosen]), len(longitude), bool(grid.attrs["wraps"]))
+        selected = band(latitude, complete)
+        length = row_length(latitude, longitude)[selected]
+        return cls(selected, length, np.abs(latitude[selected]), len(longitude), bool(grid.attrs["wraps"]))
 
     def spectrum(self, x: Float[np.ndarray, "*batch latitude longitude"]) -> Float[np.ndarray, " wavenumber"]:
         """Power of x, averaged over everything but the wavenumber; NaN without rows, or without maps."""
-        if not self.chosen.any() or not x.size:
+        if not self.selected.any() or not x.size:
             return np.full(self.cells // 2 + 1, np.nan)
-        power = zonal_spectrum(x[..., self.chosen, :], self.length, self.wraps)
+        power = zonal_spectrum(x[..., self.selected, :], self.length, self.wraps)
         return power.mean(axis=tuple(range(power.ndim - 1)), dtype=float)
 
     @property
@@ -92,13 +90,16 @@ class Rows:
         return wavelengths(self.length, self.cells)
 
     @property
-    def in_words(self) -> dict[str, str]:
-        """Attributes of a stored spectrum: of what kind it is, and which rows it is of."""
-        rows = "none: no row without missing cells"
-        if len(self.away):
-            ends = f"{self.away.min():g} to {self.away.max():g}"
-            rows = f"{len(self.away)} rows at {ends} degrees from the equator"
-        return {"spectrum": "global" if self.wraps else "regional: detrended, windowed", "latitudes": rows}
+    def attributes(self) -> dict[str, str]:
+        """Attributes of a stored spectrum: its kind, and the latitudes that it is averaged over."""
+        latitudes = "none: no row without missing cells"
+        if len(self.from_equator):
+            ends = f"{self.from_equator.min():g} to {self.from_equator.max():g}"
+            latitudes = f"{len(self.from_equator)} rows at {ends} degrees from the equator"
+        return {
+            "spectrum": "global" if self.wraps else "regional: detrended, windowed",
+            "latitudes": latitudes,
+        }
 
 
 def effective_resolution(
@@ -108,17 +109,17 @@ def effective_resolution(
 ) -> float:
     """Smallest wavelength at which 1 - PSD(error)/PSD(truth) crosses 0.5, in the units of `wavelength`.
 
-    Between wavenumbers it is interpolated linearly in log wavelength. Resolved to the end: the smallest
-    wavelength on the grid; nowhere: NaN. Waves that the truth hardly has (`NEGLIGIBLE`) are not asked for.
+    Interpolated linearly in log wavelength between wavenumbers; the smallest wavelength of the grid if all are
+    resolved, NaN if none is. Waves with negligible power in the truth (`NEGLIGIBLE`) are ignored.
     """
-    asked = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
-    score = 1 - error[asked] / truth[asked]
+    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
+    score = 1 - error[waves] / truth[waves]
     resolved = np.flatnonzero(score >= 0.5)
     if not len(resolved):
         return float("nan")
     last = resolved[-1]
-    if last == len(asked) - 1:
-        return float(wavelength[asked[last]])
-    here, there = np.log(wavelength[asked[last]]), np.log(wavelength[asked[last + 1]])
+    if last == len(waves) - 1:
+        return float(wavelength[waves[last]])
+    here, there = np.log(wavelength[waves[last]]), np.log(wavelength[waves[last + 1]])
     part = (score[last] - 0.5) / (score[last] - score[last + 1])
     return float(np.exp(here + part * (there - here)))

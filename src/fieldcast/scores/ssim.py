@@ -19,10 +19,10 @@ def structural_similarity(
 ) -> Float[np.ndarray, "*batch latitude longitude"]:
     """SSIM = (2 μ_x μ_y + C1)(2 σ_xy + C2) / ((μ_x² + μ_y² + C1)(σ_x² + σ_y² + C2)) round every cell.
 
-    x and y are scaled beforehand so that 0..1 is the range of values, fixed for all times. μ, σ² and σ_xy
-    are moments under a Gaussian window in cells, which goes round the globe where longitude wraps; cells
-    outside the grid or that do not exist have no weight. Identical maps have 1; NaN where the cell does not
-    exist.
+    x and y must be scaled beforehand so that 0..1 is the range of values, fixed for all times. μ, σ² and σ_xy
+    are moments under a Gaussian window in cells, which goes round the globe where longitude wraps; cells that do
+    not exist or lie outside the grid have no weight. The score is 1 for identical maps and NaN where the cell does
+    not exist.
     """
 
     def smooth(f: np.ndarray) -> np.ndarray:

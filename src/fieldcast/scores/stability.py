@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from fieldcast.scores.spectra import NEGLIGIBLE, zonal_spectrum
 
 COLUMNS = ("step", "mean", "std", "max_abs", "spectrum_ratio", "finite")
-DIVERGED_RMS = 3.0  # root mean square of standardised anomalies; that of weather is 1
+DIVERGED_RMS = 3.0  # root mean square of standardised anomalies; 1 for weather
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -25,11 +25,11 @@ def step_statistics(
 ) -> dict[str, float | bool]:
     """Statistics of one step of standardised anomalies x; cells of area 0 do not exist and may hold anything.
 
-    mean and std: area-weighted, over members, starts and variables; of the climatology 0, of weather 1.
+    mean and std: area-weighted, over members, starts and variables; the climatology has mean 0, weather std 1.
     max_abs: the largest |x|. spectrum_ratio: power of members over that of the truth at the shortest third of
     the zonal wavelengths that the truth has, all variables together; the truth is that of this step, or, where
-    there is none, `reference` (`zonal_power` of some weather). finite: whether every value is; if not, the
-    others are infinite, and the mean is NaN. mse: of the ensemble mean; mse_climatology: of x = 0; both NaN
+    there is none, `reference` (`zonal_power` of some weather). finite: whether all values are; if not, the
+    other statistics are infinite and the mean is NaN. mse: of the ensemble mean; mse_climatology: of x = 0; both NaN
     without truth.
     """
     exists = area > 0
@@ -69,8 +69,8 @@ def zonal_power(
     area: Float[np.ndarray, "latitude longitude"],
     wraps: bool = True,
 ) -> Float[np.ndarray, " wavenumber"]:
-    """Zonal power, the sum over variables, averaged over all other axes; latitudes weighted by area, without those
-    that have a missing cell. NaN where no latitude is complete."""
+    """Zonal power, summed over variables and averaged over all other axes, weighted by area; latitudes with a missing
+    cell are left out. NaN where no latitude is complete."""
     complete = (area > 0).all(1)
     if not complete.any():
         return np.full(x.shape[-1] // 2 + 1, np.nan)
@@ -109,7 +109,7 @@ def stability_table(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Outcome of the long rollout of each experiment, one row each.
 
-    experiment; steps: how many were taken; diverged: the first at which the root mean square of the members,
+    experiment; steps: the number taken; diverged: the first at which the root mean square of the members,
     sqrt(mean^2 + std^2), is above DIVERGED_RMS (NaN: none); blow_up: the first that is not finite (NaN: none);
     below_one: "MSE below 1 until step", the last before the mean squared error first reaches 1;
     passes_climatology: the first at which it is at least the climatology's of that step (NaN: none); mean, std,

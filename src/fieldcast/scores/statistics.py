@@ -1,8 +1,8 @@
 """Statistics of one ensemble against one truth, cell by cell: what may be averaged over cells and times.
 
-Letters: x_1 .. x_M the members, y the truth, x̄ the mean of the members, s² their variance with M - 1
-below, x_(1) <= ... <= x_(M) the members in order. Everything works on x - y: fields whose mean is large
-against their variations keep their digits in float32.
+Letters: x_1 .. x_M the members, y the truth, x̄ the mean of the members, s² their variance with divisor
+M - 1, x_(1) <= ... <= x_(M) the members in order. Everything works on x - y, so that fields with a large mean and
+small variations keep their digits in float32.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
-# Units of each statistic are those of the field to this power.
+# the unit of each statistic is that of the field to this power
 POWER = {
     "error": 1,
     "absolute_error": 1,
@@ -29,7 +29,7 @@ COVERAGE = {"coverage50": 0.5, "coverage90": 0.9}
 
 
 class Interval(NamedTuple):
-    """Between the i-th and the j-th of M ordered members a calibrated truth lies with probability
+    """Interval from the i-th to the j-th of M ordered members, which holds a calibrated truth with probability
     `exactly`."""
 
     i: int
@@ -49,12 +49,12 @@ def coverage_interval(members: int, nominal: float) -> Interval | None:
     """The symmetric pair of order statistics i, j = M + 1 - i whose coverage (j - i)/(M + 1) is nearest to
     `nominal`.
 
-    None where the nearest is off by more than 0.05: 10 members have no 90 % interval (theirs cover at most
+    None where the nearest is off by more than 0.05: 10 members have no 90 % interval (they cover at most
     9/11). With 19 members 50 % is 5..15 and 90 % is 1..19, both exact.
     """
     i = max(1, round((members + 1) * (1 - nominal) / 2))
-    found = Interval(i, members + 1 - i, members)
-    return found if found.j > i and abs(found.exactly - nominal) <= 0.05 else None
+    interval = Interval(i, members + 1 - i, members)
+    return interval if interval.j > i and abs(interval.exactly - nominal) <= 0.05 else None
 
 
 def fair_crps(
@@ -64,7 +64,7 @@ def fair_crps(
 
     CRPS = mean_i |x_i - y| - 1/(2 M (M - 1)) Σ_ij |x_i - x_j|, the double sum as 2 Σ_r (2r - M - 1) x_(r):
     M log M operations. Its mean over ensembles is the score of the distribution that the members come from,
-    whatever M. One member: |x - y|. A NaN member makes it NaN.
+    whatever M. A single member has |x - y|; a NaN member makes the score NaN.
 
     `scores.probability.crps_for_ensemble` is the same score in three times the time and four times the memory
     (benchmarks/crps.py); it leaves NaN members out, which would forgive a model that blew up.
@@ -110,20 +110,20 @@ def cell_statistics(
 
     error x̄ - y, absolute_error |x̄ - y|, squared_error (x̄ - y)², crps (fair), variance s²,
     debiased_squared_error (x̄ - y)² - s²/M (the squared error that infinitely many members would have, on
-    average), coverage by ranks where these are given. NaN where one member has none (variance, coverage)
+    average), coverage if ranks are given. NaN where a single member has none (variance, coverage)
     and where a member is NaN.
     """
     members = len(x)
     d = x - y
     error = d.mean(0)
-    found = {
+    statistics = {
         "error": error,
         "absolute_error": np.abs(error),
         "squared_error": error**2,
         "crps": fair_crps(x, y),
         "variance": d.var(0, ddof=1) if members > 1 else np.full_like(error, np.nan),
     }
-    found["debiased_squared_error"] = found["squared_error"] - found["variance"] / members
+    statistics["debiased_squared_error"] = statistics["squared_error"] - statistics["variance"] / members
     for name, nominal in COVERAGE.items() if rank is not None else ():
-        found[name] = np.where(np.isnan(error), np.nan, coverage(rank, members, nominal))
-    return found
+        statistics[name] = np.where(np.isnan(error), np.nan, coverage(rank, members, nominal))
+    return statistics

@@ -1,4 +1,4 @@
-"""The scores table: one row is the area mean of one statistic at one time. What is stored, and its digest."""
+"""The scores table that an evaluation stores: one row for the area mean of one statistic at one time; its digest."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ def iso_times(time: xr.DataArray) -> Shaped[np.ndarray, " time"]:
     return np.array([moment.isoformat() for moment in time.to_numpy()])
 
 
-def rows(values: Float[np.ndarray, "..."], *axes: Mapping[str, Shaped[np.ndarray, " _"]]) -> pd.DataFrame:
-    """One row a value; the place along each axis is told by columns, whose labels `axes` give."""
-    places = np.indices(values.shape)
+def long_table(
+    values: Float[np.ndarray, "..."], *axes: Mapping[str, Shaped[np.ndarray, " _"]]
+) -> pd.DataFrame:
+    """A long table with one row for each value; columns hold the labels of its position along each of the `axes`."""
+    indices = np.indices(values.shape)
     columns = {
-        name: labels[place.ravel()]
-        for axis, place in zip(axes, places, strict=True)
+        name: labels[index.ravel()]
+        for axis, index in zip(axes, indices, strict=True)
         for name, labels in axis.items()
     }
     return pd.DataFrame(columns | {"value": values.ravel()})
@@ -41,9 +43,9 @@ def tidy(
 ) -> pd.DataFrame:
     """The table of `reconstruction_statistics`, one row a value.
 
-    The statistic of observed cells stands under cells "all" only: among the unobserved ones it has no row.
+    The statistic of observed cells is listed under cells "all" only, because no unobserved cell has it.
     """
-    table = rows(
+    table = long_table(
         values,
         {
             "pattern": observations["pattern"].to_numpy().astype(str),
@@ -72,11 +74,11 @@ def name_rows(scores: pd.DataFrame, experiment: str) -> pd.DataFrame:
 
 
 def scored_digest(observations: xr.Dataset, members: int) -> str:
-    """12 hexadecimal digits of what is scored: times, cases, masks, variables with their units, number of
+    """Digest, 12 hexadecimal digits, of what is scored: times, cases, masks, variables with their units, number of
     members.
 
-    `members` is the number asked of stochastic models in this run, not what a deterministic one has. Only
-    statistics with the same digest may stand in one table.
+    `members` is the number requested of stochastic models in this run, even if the model is deterministic. Only
+    statistics with the same digest may share a table.
     """
     cases = [observations[name].to_numpy().tolist() for name in ("pattern", "k", "mask")]
     variables = {str(name): values.attrs.get("units", "") for name, values in observations.data_vars.items()}
@@ -90,18 +92,18 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
 
 
 def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: int) -> str:
-    """`scored_digest` of forecasts: data, training split, starts and leads of the mapping `starts`, the units of the
+    """Digest of scored forecasts: data, training split, starts and leads of the mapping `starts`, units of the
     variables, number of members."""
-    what = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
-    return digest(what, dict(units), members)
+    scored = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
+    return digest(scored, dict(units), members)
 
 
 def scored_samples(
     data: str, samples: int, likelihood: int, members: int, features: str = "", test: Sequence[str] = ()
 ) -> str:
-    """`scored_digest` of samples: digest of the data, numbers of samples, of data whose likelihood is found and of
-    members of IWAE (K), and the hash of the features' weights: distances by other features are not comparable; first
-    and last time of the test split, where the data have times."""
+    """Digest of scored samples: digest of the data, number of samples, of data whose likelihood is evaluated and of
+    draws of IWAE (K), the hash of the features' weights (distances in other features are not comparable), and the
+    first and last time of the test split, where the data have times."""
     return digest(data, samples, likelihood, members, features, list(test))
 
 
@@ -110,15 +112,15 @@ def error_over_time(
 ) -> pd.DataFrame:
     """Root-mean-square error of the member mean at each time (rows), for each k (columns), or (pattern, k).
 
-    Units of the variable; for "all" anomaly standard deviations. These roots are to be looked at, not to be
-    averaged.
+    Units of the variable; for "all" anomaly standard deviations. These roots are for figures; do not average
+    them.
     """
-    chosen = scores[
+    selected = scores[
         (scores["variable"] == variable)
         & (scores["cells"] == cells)
         & (scores["statistic"] == "squared_error")
     ]
     if pattern is not None:
-        chosen = chosen[chosen["pattern"] == pattern]
+        selected = selected[selected["pattern"] == pattern]
     columns = ["k"] if pattern is not None else ["pattern", "k"]
-    return np.sqrt(chosen.pivot(index="time", columns=columns, values="value"))
+    return np.sqrt(selected.pivot(index="time", columns=columns, values="value"))

@@ -13,8 +13,8 @@ def grid(
 ) -> Iterator[str]:
     """Lines of named rows, cells right-aligned in columns of at least `narrowest` characters.
 
-    Columns that would make a line longer than LINE stand below the others, as many in each line; a name stands where
-    it has a cell.
+    Columns that do not fit into LINE characters continue below the others, in blocks of equal width; a block lists only
+    the rows that have a cell in it.
     """
     width = max(len(name) for name in (corner, *table)) + 2
     cell = max(narrowest, 2 + max(len(text) for cells in (headings, *table.values()) for text in cells))

@@ -1,7 +1,7 @@
-"""The history of an experiment: a row a validation of its training, or a trial of what was chosen on validation data.
+"""The history of an experiment: one row for each validation of its training and each trial of its tuning.
 
-Rows of training have a `loss`. A closed-form solution has trials alone, whose score is called `validation`; what was
-tried after a training has the score `tuning`, for it is no validation loss.
+Rows of training have a `loss`. A closed-form solution has trials alone, whose score is called `validation`; trials that
+follow a training have the score `tuning`, because it is not a validation loss.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import pandas as pd
 
 
 def descent(history: pd.DataFrame) -> pd.DataFrame:
-    """The rows of gradient steps."""
+    """Rows of the training by gradient descent."""
     return history[history["tuning"].isna()] if "tuning" in history else history
 
 
 def tried(history: pd.DataFrame) -> pd.DataFrame:
-    """The trials, numbered by `step`, their score as `validation`."""
+    """Trials of the tuning, numbered by `step`, with their score as `validation`."""
     if "loss" not in history:
         return history
     after = history[history["tuning"].notna()] if "tuning" in history else history[:0]

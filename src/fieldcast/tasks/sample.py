@@ -16,8 +16,8 @@ from fieldcast.report import Sample, pictures
 from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
+from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics_table import scored_samples, stamp
-from fieldcast.scores.summary import sample_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import model_of, require_draws, scored_period
 

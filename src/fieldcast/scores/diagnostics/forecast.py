@@ -1,4 +1,4 @@
-"""Rank histograms and spectra of one forecast experiment, gathered lead by lead."""
+"""Rank histograms and spectra of one forecast experiment, collected lead by lead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.reconstruction import over_times, rank_shares
-from fieldcast.scores.spectra import Rows
+from fieldcast.scores.spectra import Latitudes
 from fieldcast.scores.statistics import ranks
 from fieldcast.scores.statistics_table import iso_times
 
@@ -16,24 +16,23 @@ SPECTRA = ("members", "mean", "truth")
 
 
 class ForecastDiagnostics:
-    """Gathers what figures need and a table cannot hold.
+    """Collects the diagnostics of an evaluation that figures need and a table cannot hold.
 
     rank_histogram, rank_low, rank_high (lead, variable, rank): how often, by area, the truth has this rank
     among the members, with the 95 % interval of a block bootstrap of starts; flat is 1/(M + 1).
     spectrum_members, spectrum_mean (of the member mean) and spectrum_truth (lead, variable, wavenumber): zonal
     power averaged over starts and the latitudes of `spectra.band` in which no variable has missing cells, in
-    unit² · metre. Starts from which a
-    member is not finite are left out; NaN where none is left.
+    unit² · metre. Starts from which a member is not finite are left out; NaN where none is left.
     """
 
     def __init__(self, aligned: AlignedForecasts, members: int) -> None:
         self.aligned, self.members = aligned, members
         sizes = (len(aligned.leads), len(aligned.variables))
-        self.histogram = np.full((*sizes, aligned.places.shape[1], members + 1), np.nan)
-        begin = aligned.truth.isel(time=int(aligned.places.flat[0]))
+        self.histogram = np.full((*sizes, aligned.indices.shape[1], members + 1), np.nan)
+        begin = aligned.truth.isel(time=int(aligned.indices.flat[0]))
         complete = np.all([begin[name].notnull().all("longitude") for name in aligned.variables], axis=0)
-        self.rows = Rows.of(aligned.truth, complete)
-        waves = self.rows.cells // 2 + 1
+        self.latitudes = Latitudes.of(aligned.truth, complete)
+        waves = self.latitudes.cells // 2 + 1
         self.spectra = {name: np.full((*sizes, waves), np.nan) for name in SPECTRA}
 
     def add(
@@ -46,21 +45,23 @@ class ForecastDiagnostics:
         weights: Float[np.ndarray, "latitude longitude"],
         rng: np.random.Generator,
     ) -> None:
-        """Take in members and truth of one variable at one lead, from the starts whose members are all finite; ties
-        of ranks are broken by `rng`."""
+        """Add members and truth of one variable at one lead, from the starts whose members are all finite.
+
+        Ties of ranks are broken by `rng`.
+        """
         x, y = x[:, finite], y[finite]
         shares = rank_shares(ranks(x, y, rng), np.broadcast_to(weights, y.shape), self.members)
         self.histogram[lead, variable, finite] = shares
         for name, maps in zip(SPECTRA, (x, x.mean(0), y), strict=True):
-            self.spectra[name][lead, variable] = self.rows.spectrum(maps)
+            self.spectra[name][lead, variable] = self.latitudes.spectrum(maps)
 
     def dataset(self) -> xr.Dataset:
-        """All of it, with its coordinates."""
+        """The diagnostics with their coordinates."""
         mean, low, high = over_times(
             np.moveaxis(self.histogram, 2, 0), iso_times(self.aligned.forecasts["start"])
         )
         ranked, waves = ("lead", "variable", "rank"), ("lead", "variable", "wavenumber")
-        wavelength = self.rows.wavelengths
+        wavelength = self.latitudes.wavelengths
         return xr.Dataset(
             {
                 "rank_histogram": (ranked, mean),
@@ -78,6 +79,6 @@ class ForecastDiagnostics:
             attrs={
                 "members": self.members,
                 "feed": str(self.aligned.forecasts.attrs.get("feed", "members")),
-                **self.rows.in_words,
+                **self.latitudes.attributes,
             },
         )

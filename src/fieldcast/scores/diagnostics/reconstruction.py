@@ -1,4 +1,4 @@
-"""Rank histograms and spectra of one experiment, gathered case by case."""
+"""Rank histograms and spectra of one reconstruction experiment, collected case by case."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fieldcast.scores.statistics_table import iso_times
 
 
 class Diagnostics:
-    """Gathers what figures need and a table cannot hold.
+    """Collects the diagnostics of an evaluation that figures need and a table cannot hold.
 
     rank_histogram, rank_low, rank_high (case, variable, rank): how often, by area, the truth has this rank
     among the members over unobserved cells, with the 95 % interval of a block bootstrap of times; flat is
@@ -25,8 +25,8 @@ class Diagnostics:
         self.truth, self.observations, self.members = truth, observations, members
         self.y = [values.to_numpy() for values in truth.data_vars.values()]
         complete = np.all([np.isfinite(y).all((0, 2)) for y in self.y], axis=0)
-        self.rows = spectra.Rows.of(truth, complete)
-        self.spectrum_truth = np.stack([self.rows.spectrum(y) for y in self.y])
+        self.latitudes = spectra.Latitudes.of(truth, complete)
+        self.spectrum_truth = np.stack([self.latitudes.spectrum(y) for y in self.y])
         cases = (observations.sizes["case"], len(self.y))
         self.histogram = np.full((*cases, truth.sizes["time"], members + 1), np.nan)
         self.spectrum_members = np.full((*cases, self.spectrum_truth.shape[-1]), np.nan)
@@ -40,19 +40,19 @@ class Diagnostics:
         rank: Integer[np.ndarray, "time latitude longitude"],
         weights: Float[np.ndarray, "time latitude longitude"],
     ) -> None:
-        """Take in one variable of one case; `weights` are those of the unobserved cells.
+        """Add one variable of one case; `weights` are those of the unobserved cells.
 
         Times at which a member is not finite are left out.
         """
         y = self.y[variable]
         finite = np.isfinite(np.where(np.isfinite(y).all(0), x, 0.0)).all((0, 2, 3))
         self.histogram[case, variable, finite] = rank_shares(rank[finite], weights[finite], self.members)
-        self.spectrum_members[case, variable] = self.rows.spectrum(x[:, finite])
-        self.spectrum_error[case, variable] = self.rows.spectrum(x[:, finite].mean(0) - y[finite])
+        self.spectrum_members[case, variable] = self.latitudes.spectrum(x[:, finite])
+        self.spectrum_error[case, variable] = self.latitudes.spectrum(x[:, finite].mean(0) - y[finite])
 
     def dataset(self) -> xr.Dataset:
-        """All of it, with its coordinates."""
-        wavelength = self.rows.wavelengths
+        """The diagnostics with their coordinates."""
+        wavelength = self.latitudes.wavelengths
         mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), iso_times(self.truth.time))
         resolution = [
             [
@@ -62,7 +62,7 @@ class Diagnostics:
             for case in self.spectrum_error
         ]
         ranked, waves = ("case", "variable", "rank"), ("case", "variable", "wavenumber")
-        found = xr.Dataset(
+        diagnostics = xr.Dataset(
             {
                 "rank_histogram": (ranked, mean),
                 "rank_low": (ranked, low),
@@ -80,13 +80,13 @@ class Diagnostics:
                 "wavenumber": np.arange(len(wavelength)),
                 "wavelength_km": ("wavenumber", wavelength),
             },
-            attrs={"members": self.members, **self.rows.in_words},
+            attrs={"members": self.members, **self.latitudes.attributes},
         )
         for name, nominal in COVERAGE.items():
-            found.attrs[f"{name}_interval"] = str(
+            diagnostics.attrs[f"{name}_interval"] = str(
                 coverage_interval(self.members, nominal) or "too few members"
             )
-        return found
+        return diagnostics
 
 
 def rank_shares(
@@ -94,11 +94,11 @@ def rank_shares(
     weights: Float[np.ndarray, "time latitude longitude"],
     members: int,
 ) -> Float[np.ndarray, "time rank"]:
-    """The weight of the cells where the truth has each rank 0..M."""
+    """Total weight of the cells where the truth has each rank 0..M."""
     bins = members + 1
-    place = rank + bins * np.arange(len(rank))[:, None, None]
-    counts = np.bincount(place.ravel(), weights.ravel(), minlength=bins * len(rank))
-    return counts.reshape(len(rank), bins).astype(float)  # of no time they are integers
+    index = rank + bins * np.arange(len(rank))[:, None, None]
+    counts = np.bincount(index.ravel(), weights.ravel(), minlength=bins * len(rank))
+    return counts.reshape(len(rank), bins).astype(float)  # without times they are integers
 
 
 def over_times(

@@ -1,4 +1,4 @@
-"""Spectra, laws of single cells, and nearest training states of samples."""
+"""Spectra, distributions of single cells, and nearest training states of samples."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from fieldcast.geometry import GRID
 from fieldcast.scores.distances.neighbours import neighbours
 from fieldcast.scores.distances.wasserstein import cell_wasserstein
 from fieldcast.scores.sample_scores import Sets
-from fieldcast.scores.spectra import Rows
+from fieldcast.scores.spectra import Latitudes
 
 
 def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed: int = 0) -> xr.Dataset:
-    """Gathers what figures need and a table cannot hold.
+    """Diagnostics of samples that figures need and a table cannot hold.
 
     nearest_of_samples (sample), nearest_of_test (datum): distance to the nearest training state, root-mean-square
-    over standardised cells; nearest (sample) is which it is. Of test states there are as many as of samples, at
-    random, their places under `datum`. Of fields: spectrum_samples and spectrum_real (variable, wavenumber), zonal
-    power averaged over states and the latitudes of `spectra.band`, in unit² · metre; wasserstein (variable,
-    latitude, longitude), of each cell's values, in its standard deviations over real states. Samples that are not
-    finite are left out of these two, and `finite` says how many are; attrs["wasserstein_mean"] is the mean over
-    cells and attrs["wasserstein_floor"] that of as many training states as there are samples.
-    """
+    over standardised cells; nearest (sample) is its index. There are as many test states as samples, drawn at random;
+    `datum` holds their indices. Fields also have spectrum_samples and spectrum_real (variable, wavenumber), zonal
+    power averaged over states and the latitudes of `spectra.band`, in unit² · metre; wasserstein (variable, latitude,
+    longitude), the distance of each cell's values in standard deviations over real states. Samples that are not
+    finite are left out of these two, and `finite` says how many are; attrs["wasserstein_mean"] is the mean over cells
+    and attrs["wasserstein_floor"] that of as many training states as there are samples."""
     rng = np.random.default_rng([seed, len(states.test)])
     datum = np.sort(rng.permutation(len(states.test))[: len(states.samples)])
     count = len(states.samples)
     near = neighbours(np.concatenate([states.samples, states.test[datum]]), states.training)
     finite = np.isfinite(states.samples).all(1)
-    found = xr.Dataset(
+    diagnostics = xr.Dataset(
         {
             "nearest_of_samples": ("sample", near.distance[:count]),
             "nearest": ("sample", near.index[:count]),
@@ -39,8 +38,8 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
         attrs={"finite": int(finite.sum())},
     )
     if not set(GRID) <= set(real.dims):
-        return found
-    return found.merge(of_fields(samples, real, finite), combine_attrs="drop_conflicts").assign_attrs(
+        return diagnostics
+    return diagnostics.merge(of_fields(samples, real, finite), combine_attrs="drop_conflicts").assign_attrs(
         wasserstein_mean=cells_apart(states.samples[finite], states.test),
         wasserstein_floor=cells_apart(
             states.training[rng.permutation(len(states.training))[:count]], states.test
@@ -53,21 +52,21 @@ def of_fields(samples: xr.Dataset, real: xr.Dataset, finite: Bool[np.ndarray, " 
     names = [str(name) for name in samples.data_vars]
     x = {name: samples[name].transpose("sample", *GRID).to_numpy()[finite] for name in names}
     y = {name: real[name].transpose("time", *GRID).to_numpy() for name in names}
-    rows = Rows.of(real, np.all([np.isfinite(one).all((0, 2)) for one in y.values()], axis=0))
+    latitudes = Latitudes.of(real, np.all([np.isfinite(states).all((0, 2)) for states in y.values()], axis=0))
     waves, cells = ("variable", "wavenumber"), ("variable", *GRID)
     return xr.Dataset(
         {
-            "spectrum_samples": (waves, np.stack([rows.spectrum(one) for one in x.values()])),
-            "spectrum_real": (waves, np.stack([rows.spectrum(one) for one in y.values()])),
+            "spectrum_samples": (waves, np.stack([latitudes.spectrum(states) for states in x.values()])),
+            "spectrum_real": (waves, np.stack([latitudes.spectrum(states) for states in y.values()])),
             "wasserstein": (cells, np.stack([apart(x[name], y[name]) for name in names])),
         },
         coords={
             "variable": names,
-            "wavenumber": np.arange(rows.cells // 2 + 1),
-            "wavelength_km": ("wavenumber", rows.wavelengths),
+            "wavenumber": np.arange(latitudes.cells // 2 + 1),
+            "wavelength_km": ("wavenumber", latitudes.wavelengths),
             **{name: real[name].to_numpy() for name in GRID},
         },
-        attrs=rows.in_words,
+        attrs=latitudes.attributes,
     )
 
 
@@ -80,6 +79,6 @@ def apart(x: Float[np.ndarray, "n *cell"], y: Float[np.ndarray, "m *cell"]) -> F
 
 
 def cells_apart(x: Float[np.ndarray, "n cell"], y: Float[np.ndarray, "m cell"]) -> float:
-    """`apart`, the mean over cells that have it."""
-    found = apart(x, y)
-    return float(found[np.isfinite(found)].mean()) if np.isfinite(found).any() else float("nan")
+    """Mean of `apart` over the cells that have it."""
+    distances = apart(x, y)
+    return float(distances[np.isfinite(distances)].mean()) if np.isfinite(distances).any() else float("nan")

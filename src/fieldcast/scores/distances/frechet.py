@@ -1,7 +1,7 @@
 """The Fréchet distance of two sets of features, each taken as one Gaussian (Heusel et al. 2017, arXiv:1706.08500).
 
-Of features of an image classifier it is the Fréchet inception distance, FID; of any features its value says nothing
-without them, and values of different features may not stand in one column.
+With the features of an image classifier it is the Fréchet inception distance, FID. Its value depends on the features:
+values by different features must not share a column.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from jaxtyping import Float
 
 
 def frechet_distance(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m feature"]) -> float:
-    """`frechet_of_moments` of the sample means and covariances (n - 1 below), in the square of the features' unit.
+    """`frechet_of_moments` of the sample means and covariances (divisor n - 1), in the square of the features' unit.
 
-    Biased upwards by a term of order 1/n + 1/m, which differs from law to law: only values of the same n and m may
-    be compared, with what real features of the same number score beside them, and n and m should clearly exceed
-    the number of features. One row has no covariance: NaN. Infinite where a feature is not finite: a model that
-    blew up is not forgiven.
+    Biased upwards by a term of order 1/n + 1/m that depends on the distribution: compare only values with the same n
+    and m, next to the score of as many real features, and let n and m clearly exceed the number of features. NaN for
+    a single row, which has no covariance; infinite where a feature is not finite, to penalise a model that blew up.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return float("inf")
@@ -28,7 +27,7 @@ def frechet_distance(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m 
 def moments(
     x: Float[np.ndarray, "n feature"],
 ) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, "feature feature"]]:
-    """Mean and covariance (n - 1 below), in float64."""
+    """Mean and covariance (divisor n - 1), in float64."""
     x = x.astype(float)
     return x.mean(0), np.atleast_2d(np.cov(x, rowvar=False))
 
@@ -52,6 +51,6 @@ def frechet_of_moments(
 
 
 def symmetric_root(sigma: Float[np.ndarray, "feature feature"]) -> Float[np.ndarray, "feature feature"]:
-    """S = Sᵀ with S S = Σ, for a covariance Σ; eigenvalues below 0 by rounding are 0."""
+    """Symmetric root S = Sᵀ of a covariance Σ = S S; eigenvalues below 0 by rounding count as 0."""
     values, vectors = np.linalg.eigh(sigma)
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T

@@ -1,5 +1,5 @@
-"""The kernel distance of two sets of features, KID (Bińkowski et al. 2018, arXiv:1801.01401): unbiased, so that small
-sets have no head start or handicap."""
+"""The kernel distance of two sets of features, KID (Bińkowski et al. 2018, arXiv:1801.01401), whose
+estimate is unbiased at any size of the sets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jaxtyping import Float, Integer
 
 SUBSETS = 100
 SIZE = 1000
-SHARE = 4  # a subset is at most a quarter of either set: subsets that are nearly the whole are all equal
-FEWEST_BLOCKS = 3  # that the scatter of a distance can be told from
+SHARE = 4  # a subset is at most a quarter of either set: larger ones are nearly equal
+FEWEST_BLOCKS = 3  # for an estimate of the scatter of a distance
 INFINITE, NONE = float("inf"), float("nan")
 
 
@@ -41,20 +41,20 @@ def kernel_distance(
 ) -> KernelDistance:
     """Mean and standard deviation of `unbiased_mmd2` over seeded subsets of both sets, drawn without repetition.
 
-    A subset has `size` rows, or a quarter of the smaller set where that is less, and at least 2. May be negative,
-    and is 0 on average for two sets of one law, of independent rows. Infinite where a feature is not finite, NaN of
-    less than 2 rows. `blocks` says which rows of y are alike, as neighbouring days are; the error, which takes all
-    pairs of rows, can be left out.
+    A subset has `size` rows, or a quarter of the smaller set where that is less, and at least 2. The distance may be
+    negative, and is 0 on average for independent rows from one distribution. It is infinite where a feature is not
+    finite and NaN for fewer than 2 rows. `blocks` numbers rows of y that are correlated, such as neighbouring days;
+    the error, which takes all pairs of rows, can be left out.
     """
-    rows = min(len(x), len(y))
-    size = max(2, min(size, rows // SHARE))
+    smaller = min(len(x), len(y))
+    size = max(2, min(size, smaller // SHARE))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return KernelDistance(INFINITE, NONE, NONE, size)
-    if rows < 2:
+    if smaller < 2:
         return KernelDistance(NONE, NONE, NONE, size)
     x, y = x.astype(float), y.astype(float)
     rng = np.random.default_rng([seed, len(x), len(y), size])
-    found = [
+    distances = [
         unbiased_mmd2(
             x[rng.choice(len(x), size, replace=False)],
             y[rng.choice(len(y), size, replace=False)],
@@ -62,7 +62,7 @@ def kernel_distance(
         for _ in range(subsets)
     ]
     spread = jackknife_error(x, y, blocks) if error else NONE
-    return KernelDistance(float(np.mean(found)), float(np.std(found)), spread, size)
+    return KernelDistance(float(np.mean(distances)), float(np.std(distances)), spread, size)
 
 
 def jackknife_error(
@@ -71,24 +71,25 @@ def jackknife_error(
     blocks: Integer[np.ndarray, " m"] | None = None,
 ) -> float:
     """Standard error of the distance of all rows: √Σ (θ_(-b) - mean θ_(-b))² (B - 1)/B, for x and y together, with
-    θ_(-b) the distance without block b of B (Efron and Stein 1981, doi:10.1214/aos/1176345462; of blocks of rows that
-    are alike, Künsch 1989, doi:10.1214/aos/1176347265). Every row of x is its own block, and of y without `blocks`.
+    θ_(-b) the distance without block b of B (Efron and Stein 1981, doi:10.1214/aos/1176345462; for blocks of
+    correlated rows Künsch 1989, doi:10.1214/aos/1176347265). Each row of x is its own block, and so is each row of y
+    without `blocks`.
 
-    √2 too large where the laws are equal, since the distance then varies with the square of rows alone. NaN of
-    less than 3 blocks.
+    It is √2 too large for equal distributions, where the distance varies with the square of rows alone, and NaN for
+    fewer than 3 blocks.
     """
     variance = 0.0
-    for one, other, names in ((x, y, None), (y, x, blocks)):
-        block = np.arange(len(one)) if names is None else np.unique(names, return_inverse=True)[1]
-        left = len(one) - np.bincount(block)  # rows without each block
+    for a, b, names in ((x, y, None), (y, x, blocks)):
+        block = np.arange(len(a)) if names is None else np.unique(names, return_inverse=True)[1]
+        left = len(a) - np.bincount(block)  # rows without each block
         if len(left) < FEWEST_BLOCKS:
             return NONE
-        itself = ((one**2).mean(1) + 1) ** 3
-        within, across = row_sums(one, one) - itself, row_sums(one, other)  # without k(x_i, x_i)
-        both = within_blocks(one, block) - np.bincount(block, itself)
-        # what depends on the block that is left out
+        itself = ((a**2).mean(1) + 1) ** 3
+        within, across = row_sums(a, a) - itself, row_sums(a, b)  # without k(x_i, x_i)
+        both = within_blocks(a, block) - np.bincount(block, itself)
+        # up to terms that do not depend on the block that is left out
         theta = (within.sum() - 2 * np.bincount(block, within) + both) / (left * (left - 1))
-        theta -= 2 * (across.sum() - np.bincount(block, across)) / (left * len(other))
+        theta -= 2 * (across.sum() - np.bincount(block, across)) / (left * len(b))
         variance += theta.var() * (len(left) - 1)
     return float(np.sqrt(variance))
 
@@ -96,19 +97,19 @@ def jackknife_error(
 def within_blocks(
     x: Float[np.ndarray, "n feature"], block: Integer[np.ndarray, " n"]
 ) -> Float[np.ndarray, " block"]:
-    """Σ_ij k(x_i, x_j) of the rows of each block, numbered from 0."""
-    rows = np.split(np.argsort(block, kind="stable"), np.cumsum(np.bincount(block))[:-1])
-    return np.array([kernel(x[one], x[one]).sum() for one in rows])
+    """Sum of k(x_i, x_j) over the rows i, j of each block, numbered from 0."""
+    members = np.split(np.argsort(block, kind="stable"), np.cumsum(np.bincount(block))[:-1])
+    return np.array([kernel(x[indices], x[indices]).sum() for indices in members])
 
 
 def row_sums(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m feature"]) -> Float[np.ndarray, " n"]:
-    """Σ_j k(x_i, y_j), some rows at a time."""
+    """Sum of k(x_i, y_j) over j, for some rows at a time."""
     parts = [kernel(x[first : first + SIZE], y).sum(1) for first in range(0, len(x), SIZE)]
     return np.concatenate(parts)
 
 
 def unbiased_mmd2(x: Float[np.ndarray, "m feature"], y: Float[np.ndarray, "m feature"]) -> float:
-    """1/(m(m - 1)) Σ_{i≠j} [k(x_i, x_j) + k(y_i, y_j)] - 2/m² Σ_ij k(x_i, y_j), k(x, y) = (x·y/d + 1)³ with d
+    """MMD² = 1/(m(m - 1)) Σ_{i≠j} [k(x_i, x_j) + k(y_i, y_j)] - 2/m² Σ_ij k(x_i, y_j), k(x, y) = (x·y/d + 1)³ with d
     features: the unbiased square of the maximum mean discrepancy (Gretton et al. 2012, eq. 3)."""
     m = len(x)
     within = sum(k.sum() - np.trace(k) for k in (kernel(x, x), kernel(y, y)))
@@ -116,5 +117,5 @@ def unbiased_mmd2(x: Float[np.ndarray, "m feature"], y: Float[np.ndarray, "m fea
 
 
 def kernel(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m feature"]) -> Float[np.ndarray, "n m"]:
-    """k(x, y) = (x·y/d + 1)³ of all pairs."""
+    """Kernel k(x, y) = (x·y/d + 1)³ of all pairs."""
     return (x @ y.T / x.shape[1] + 1) ** 3

@@ -1,5 +1,5 @@
-"""The classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv:1610.06545): how often a classifier that never saw
-them tells samples from real states by their features."""
+"""The classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv:1610.06545): the accuracy with which a
+classifier separates samples from real states that it was not trained on, by their features."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ Z = 1.96  # of a 95 % interval
 
 
 class TwoSample(NamedTuple):
-    """Accuracy on rows that the classifier was not trained on, with a 95 % interval; 0.5: they cannot be told
-    apart."""
+    """Accuracy on rows that the classifier was not trained on, with a 95 % interval; 0.5 if it cannot separate them."""
 
     accuracy: float
     low: float
@@ -35,40 +34,41 @@ def two_sample(
 ) -> TwoSample:
     """Cross-validated accuracy of `classifier` on samples x against real states y.
 
-    Both classes have as many rows, by leaving out rows of the larger set at random. `blocks` says which real states
-    are alike because they are neighbours in time: a block is never in two folds, or the classifier would know the
-    weather of the days that it is asked about; without them every row is its own. The interval is Wilson's, for
-    as many independent rows as there are (`independent_rows`). 1 where a feature of x is not finite; NaN where a
-    fold would have no real state.
+    Both classes have equally many rows; surplus rows of the larger set are dropped at random. `blocks` numbers real
+    states that are correlated because they are neighbours in time: no block is split between folds, or the classifier
+    would have been trained on the weather that it is tested on; without `blocks` each row is its own. The interval is
+    Wilson's, for the effective number of independent rows (`independent_rows`). The accuracy is 1 where a feature of x
+    is not finite and NaN where a fold would have no real state.
     """
     if not np.isfinite(x).all():
         return TwoSample(1.0, 1.0, 1.0)
     rng = np.random.default_rng([seed, len(x), len(y)])
     blocks = np.arange(len(y)) if blocks is None else blocks
-    rows = min(len(x), len(y))
-    x = x[rng.permutation(len(x))[:rows]]
-    chosen = np.sort(rng.permutation(len(y))[:rows])
-    y, blocks = y[chosen], blocks[chosen]
+    size = min(len(x), len(y))
+    x = x[rng.permutation(len(x))[:size]]
+    kept = np.sort(rng.permutation(len(y))[:size])
+    y, blocks = y[kept], blocks[kept]
     if len(np.unique(blocks)) < folds:
         return TwoSample(float("nan"), float("nan"), float("nan"))
     features = np.concatenate([x, y])
-    is_real = np.arange(2 * rows) >= rows
-    fold = np.concatenate([dealt(np.arange(rows), folds, rng), dealt(blocks, folds, rng)])
-    right = np.empty(2 * rows, dtype=bool)
+    is_real = np.arange(2 * size) >= size
+    fold = np.concatenate([dealt(np.arange(size), folds, rng), dealt(blocks, folds, rng)])
+    right = np.empty(2 * size, dtype=bool)
     for held_out in range(folds):
         test = fold == held_out
         fitted = classifier(seed).fit(features[~test], is_real[~test])
         right[test] = fitted.predict(features[test]) == is_real[test]
-    alike = np.concatenate([np.arange(rows), rows + np.unique(blocks, return_inverse=True)[1]])
+    alike = np.concatenate([np.arange(size), size + np.unique(blocks, return_inverse=True)[1]])
     accuracy = float(right.mean())
     return TwoSample(accuracy, *wilson(accuracy, independent_rows(right, alike, folds)))
 
 
 def classifier(seed: int) -> VotingClassifier:
-    """The mean probability of boosted trees, which see any one feature's law, and of a logistic regression on features
-    and their squares, which adds up small differences of means and variances over many.
+    """Classifier that averages the probabilities of boosted trees and of a logistic regression.
 
-    At 256 rows of 100 features a side each alone misses what the other sees.
+    The trees detect a difference in the distribution of any single feature; the regression, on features and their
+    squares, adds up small differences of means and variances over many. With 256 rows of 100 features in each class,
+    each alone misses differences that the other detects.
     """
     trees = HistGradientBoostingClassifier(
         max_leaf_nodes=8, max_bins=32, early_stopping=False, random_state=seed
@@ -77,7 +77,7 @@ def classifier(seed: int) -> VotingClassifier:
         StandardScaler(),
         FunctionTransformer(with_squares),
         StandardScaler(),
-        LogisticRegression(C=0.01, max_iter=1000),  # strongly shrunk: twice the features on few rows
+        LogisticRegression(C=0.01, max_iter=1000),  # strong regularisation: twice the features on few rows
     )
     return VotingClassifier([("trees", trees), ("sums", sums)], voting="soft")
 
@@ -90,7 +90,7 @@ def with_squares(x: Float[np.ndarray, "n feature"]) -> Float[np.ndarray, "n twic
 def dealt(
     blocks: Shaped[np.ndarray, " n"], folds: int, rng: np.random.Generator
 ) -> Integer[np.ndarray, " n"]:
-    """The fold of each row: blocks in random order, each to the fold with fewest rows so far."""
+    """Fold of each row: blocks are dealt in random order, each to the fold with the fewest rows so far."""
     names, of_row = np.unique(blocks, return_inverse=True)
     sizes = np.bincount(of_row)
     fold_of_block = np.empty(len(names), dtype=int)
@@ -102,16 +102,17 @@ def dealt(
 
 
 def independent_rows(right: Shaped[np.ndarray, " n"], blocks: Integer[np.ndarray, " n"], folds: int) -> float:
-    """n / (design effect of the blocks) / (1 + K n_test/n_train), with n_test/n_train = 1/(K - 1) of K folds.
+    """Effective number of rows, n / (design effect of the blocks) / (1 + K n_test/n_train), with n_test/n_train =
+    1/(K - 1) of K folds.
 
-    The last term is for classifiers that were trained on the same rows (Nadeau and Bengio 2003,
-    doi:10.1023/A:1024068626366): 2.25 for 5 folds; between 1.6 and 1.8 was seen on features of one law.
+    The last term accounts for classifiers that were trained on the same rows (Nadeau and Bengio 2003,
+    doi:10.1023/A:1024068626366): 2.25 for 5 folds; experiments with features of one distribution gave 1.6 to 1.8.
     """
     return len(right) / design_effect(right, blocks) / (1 + folds / (folds - 1))
 
 
 def design_effect(right: Shaped[np.ndarray, " n"], blocks: Integer[np.ndarray, " n"]) -> float:
-    """Variance of the mean of `right` where rows of a block are alike, over that of independent rows; at least 1."""
+    """Variance of the mean of `right` with correlation inside blocks, over that of independent rows; at least 1."""
     deviation = right - right.mean()
     independent = (deviation**2).sum()
     if independent == 0:
@@ -120,8 +121,8 @@ def design_effect(right: Shaped[np.ndarray, " n"], blocks: Integer[np.ndarray, "
     return max(1.0, float(alike / independent))
 
 
-def wilson(share: float, rows: float | int) -> tuple[float, float]:
-    """95 % interval of a probability that was seen as `share` of `rows` (Wilson 1927); never of width 0."""
-    centre = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
-    half = Z / (1 + Z**2 / rows) * np.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2))
+def wilson(share: float, count: float | int) -> tuple[float, float]:
+    """95 % interval of a probability from its frequency `share` in `count` trials (Wilson 1927); never of width 0."""
+    centre = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
     return float(centre - half), float(centre + half)

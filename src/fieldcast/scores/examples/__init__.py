@@ -1,1 +1,1 @@
-"""The few fields that an evaluation stores to be looked at, so that no report has to read them all."""
+"""The few fields that an evaluation stores for figures, so that no report has to read them all."""

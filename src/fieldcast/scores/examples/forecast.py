@@ -1,4 +1,4 @@
-"""The few forecasts that an evaluation keeps to be looked at, so that no report has to read them all."""
+"""The few forecasts that an evaluation stores for figures, so that no report has to read them all."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ def forecast_examples(
     variables: int = 2,
     steps: int = 15,
 ) -> xr.Dataset:
-    """Truth, mean and first two members of an ensemble from one start, the one in the middle.
+    """Truth, mean and first two members of an ensemble from the start in the middle.
 
-    The first `variables` of the truth that change in time and were forecast, dims (kind, lead, latitude,
-    longitude), in their units; lead in hours, first 0 (the truth, of every kind), then the first `steps` there
-    are. With a `climatology` (dim dayofyear of 365) they are departures from it, and have the attribute
-    `anomaly`. One member: no kinds of members, NaN. Attributes: start, digest, members. `forecasts` and `truth`
-    may be lazy.
+    Holds the first `variables` of the truth that vary in time and were forecast, dims (kind, lead, latitude,
+    longitude), in their units; lead in hours, first 0 (the truth, for each kind), then the first `steps` leads. With
+    a `climatology` (dim dayofyear of 365) they are anomalies, and have the attribute `anomaly`. For a single member
+    the kinds of members are NaN. Attributes: start, digest, members. `forecasts` and `truth` may be lazy.
 
-    Raises InputError where the truth is not of these forecasts.
+    Raises InputError where the truth does not match the forecasts.
     """
     shared = [
         str(name) for name, values in truth.data_vars.items() if "time" in values.dims and name in forecasts
     ]
     middle = forecasts.sizes["start"] // 2
-    chosen = forecasts.isel(start=[middle], lead=slice(steps))
+    selected = forecasts.isel(start=[middle], lead=slice(steps))
     names = shared[:variables]
-    it = AlignedForecasts.of(chosen, truth, names)
-    start = iso_times(chosen["start"])[0]
-    begun = AlignedForecasts.of(chosen.isel(lead=[0]).assign_coords(lead=[0.0]), truth, names).places[0]
+    aligned = AlignedForecasts.of(selected, truth, names)
+    start = iso_times(selected["start"])[0]
+    begun = AlignedForecasts.of(selected.isel(lead=[0]).assign_coords(lead=[0.0]), truth, names).indices[0]
     parts = {}
     for name in names:
         normal = np.zeros((365, 1, 1), "float32")
@@ -48,7 +47,7 @@ def forecast_examples(
         first = truth[name].isel(time=begun[0]).transpose(*GRID).to_numpy()
         day = day_of_year(truth["time"].isel(time=begun))[0]
         maps = [np.stack([first - normal[day - 1]] * len(KINDS))]
-        for x, y, days in it.pairs(name):
+        for x, y, days in aligned.pairs(name):
             members = x[:2, 0] if len(x) > 1 else np.full((2, *y.shape[1:]), np.nan)
             maps.append(np.concatenate([y, x.mean(0), members]) - normal[days[0] - 1])
         values = np.stack(maps, axis=1).astype("float32")
@@ -57,7 +56,7 @@ def forecast_examples(
     anomaly = {} if climatology is None else {"anomaly": 1}
     return xr.Dataset(
         parts,
-        {"kind": list(KINDS), "lead": [0.0, *it.leads.tolist()], **grid},
+        {"kind": list(KINDS), "lead": [0.0, *aligned.leads.tolist()], **grid},
         {
             "start": start,
             "digest": truth.attrs.get("digest", ""),

@@ -1,5 +1,4 @@
-"""The few fields that an evaluation keeps to be looked at, so that no report has to read all
-reconstructions."""
+"""The few fields that an evaluation stores for figures, so that no report has to read all reconstructions."""
 
 from __future__ import annotations
 
@@ -20,19 +19,18 @@ def examples(
     fractions: Sequence[float] = (0.05, 0.1, 0.2),
     times: int = 2,
 ) -> xr.Dataset:
-    """Truth, observed values, mean, first member and spread (ddof 1) of an ensemble: a few cases at a few
-    times.
+    """Truth, observed values, mean, first member and spread (ddof 1) of an ensemble for a few cases at a few times.
 
-    Every variable of the observations, dims (case, time, kind, latitude, longitude), in its units. The cases
-    are random masks at the fractions k nearest to `fractions`, and every other pattern at its k nearest to 10
-    %; `times` lie evenly inside the scored ones. One member has no spread: NaN. `reconstructions` and `truth`
+    Holds each variable of the observations, dims (case, time, kind, latitude, longitude), in its units. The cases
+    are random masks at the fractions k nearest to `fractions`, and each other pattern at its k nearest to 10 %;
+    `times` are spread evenly over the scored times. The spread of a single member is NaN. `reconstructions` and `truth`
     may be lazy.
     """
     cases = example_cases(observations["pattern"].to_numpy(), observations["k"].to_numpy(), fractions)
     moments = example_times(observations.sizes["time"], times)
-    chosen = {"case": cases, "time": moments}
-    observed = observations.isel(chosen)
-    ensemble = reconstructions.isel(chosen)
+    selected = {"case": cases, "time": moments}
+    observed = observations.isel(selected)
+    ensemble = reconstructions.isel(selected)
     actual = truth.sel(time=observed.time)
     parts = {}
     for name in observations.data_vars:
@@ -53,26 +51,26 @@ def examples(
         part = together.transpose("case", "time", "kind", *GRID).astype("float32")
         part.attrs = dict(truth[name].attrs)
         parts[str(name)] = part.drop_vars(["mask", "segment"], errors="ignore")
-    found = xr.Dataset(parts).assign_coords(
+    dataset = xr.Dataset(parts).assign_coords(
         kind=list(KINDS),
         pattern=("case", observed["pattern"].to_numpy().astype(str)),
         k=("case", observed["k"].to_numpy()),
     )
     attributes = {"digest": truth.attrs.get("digest", ""), "members": reconstructions.sizes["member"]}
-    return found.assign_attrs(attributes)
+    return dataset.assign_attrs(attributes)
 
 
 def example_cases(patterns: np.ndarray, k: np.ndarray, fractions: Sequence[float]) -> list[int]:
-    """Places of the cases to show, in their order."""
-    found = set()
+    """Indices of the cases to store, in ascending order."""
+    cases = set()
     for pattern in dict.fromkeys(patterns.tolist()):
-        places = np.flatnonzero(patterns == pattern)
-        for wanted in fractions if pattern == "random" else (0.1,):
-            distance = np.abs(np.log(k[places].astype(float) / wanted))
-            found.add(int(places[np.argmin(distance)]))
-    return sorted(found)
+        indices = np.flatnonzero(patterns == pattern)
+        for fraction in fractions if pattern == "random" else (0.1,):
+            distance = np.abs(np.log(k[indices].astype(float) / fraction))
+            cases.add(int(indices[np.argmin(distance)]))
+    return sorted(cases)
 
 
 def example_times(scored: int, times: int) -> list[int]:
-    """Places of `times` times, evenly inside `scored` ones."""
+    """Indices of `times` times, spread evenly over `scored` ones."""
     return sorted({int((number + 0.5) * scored / times) for number in range(times)})

@@ -1,4 +1,4 @@
-"""The few states that an evaluation of samples keeps to be looked at."""
+"""The few states that an evaluation of samples stores for figures."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Integer
 
-SHOWN = 36
-BESIDE_NEAREST = 10  # samples that are shown beside their nearest training states
+PICTURES = 36
+BESIDE_NEAREST = 10  # samples that figures show beside their nearest training states
 
 
 def sample_examples(samples: xr.Dataset, real: xr.Dataset, nearest: xr.Dataset) -> xr.Dataset:
-    """Of the kinds "sample" and "real" 36 each, of "nearest" all: the training states nearest to the first samples.
+    """Pictures of samples and real states, 36 each, and of the training states nearest to the first samples.
 
-    Dims (picture, ...), with the coordinates kind, number and chain_time. All three are data sets of states on `sample`
-    or `time`.
+    Dims (picture, ...), with the coordinates kind ("sample", "real" or "nearest"), number and chain_time. All three
+    arguments are data sets of states on `sample` or `time`.
     """
-    even = np.unique(np.linspace(0, len_of(real) - 1, min(SHOWN, len_of(real))).round().astype(int))
+    even = np.unique(np.linspace(0, len_of(real) - 1, min(PICTURES, len_of(real))).round().astype(int))
     parts = [
-        of_kind(samples, np.arange(min(SHOWN, len_of(samples))), "sample"),
+        of_kind(samples, np.arange(min(PICTURES, len_of(samples))), "sample"),
         of_kind(real, even, "real"),
         of_kind(nearest, np.arange(len_of(nearest)), "nearest"),
     ]
     return together(parts, samples.attrs)
 
 
-def with_pictures(shown: xr.Dataset, pictures: xr.Dataset) -> xr.Dataset:
-    """The states to look at and those that the model made besides, if it made any."""
-    return together([pictures[list(shown.data_vars)], shown], shown.attrs) if pictures.data_vars else shown
+def with_pictures(examples: xr.Dataset, pictures: xr.Dataset) -> xr.Dataset:
+    """The examples, preceded by pictures that the model itself stored, if there are any."""
+    return (
+        together([pictures[list(examples.data_vars)], examples], examples.attrs)
+        if pictures.data_vars
+        else examples
+    )
 
 
 def together(parts: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -38,14 +42,14 @@ def together(parts: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Datase
     return xr.concat(parts, "picture", coords="minimal", compat="override").assign_attrs(attrs)
 
 
-def of_kind(states: xr.Dataset, places: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
-    """Some states that say what they are."""
+def of_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
+    """Some of the states as pictures of one kind."""
     dim = along(states)
     names = [name for name, values in states.data_vars.items() if dim in values.dims]
-    chosen = states[names].isel({dim: places})
-    chosen = chosen.drop_vars([name for name in chosen.coords if dim in chosen[name].dims]).load()
-    count = len(places)
-    return chosen.rename({dim: "picture"}).assign_coords(
+    selected = states[names].isel({dim: indices})
+    selected = selected.drop_vars([name for name in selected.coords if dim in selected[name].dims]).load()
+    count = len(indices)
+    return selected.rename({dim: "picture"}).assign_coords(
         kind=("picture", np.full(count, kind)),
         number=("picture", np.arange(count)),
         chain_time=("picture", np.full(count, -1)),
@@ -53,9 +57,10 @@ def of_kind(states: xr.Dataset, places: Integer[np.ndarray, " picture"], kind: s
 
 
 def along(states: xr.Dataset) -> str:
-    """The dimension that numbers states (of fields and images this package knows nothing but their data sets)."""
+    """The dimension that numbers states, `sample` or `time`."""
     return "sample" if "sample" in states.dims else "time"
 
 
 def len_of(states: xr.Dataset) -> int:
+    """Number of states."""
     return int(states.sizes[along(states)])
