@@ -103,7 +103,7 @@ FILES = {
         def score(draws: xr.Dataset, fields: xr.Dataset, seed: int):
             error = float(abs(draws["t"] - fields["t"].sel(time=draws["time"])).mean())
             data = fields.attrs["digest"]
-            row = {"experiment": "", "seed": seed, "data": data, "scored": data, "score": "mae", "value": error}
+            row = {"seed": seed, "data": data, "scored": data, "score": "mae", "value": error}
             return pd.DataFrame([row]), xr.Dataset()
 
 

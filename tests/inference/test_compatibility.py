@@ -1,5 +1,7 @@
 """A checkpoint must be of the model, options, variables, grid, data, splits and seed of this run."""
 
+from typing import Any
+
 import pytest
 import xarray as xr
 
@@ -9,13 +11,21 @@ from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.inference.compatibility import fitted, matching
 from fieldcast.models.configuration import build
+from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
 
 VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 STEPPED = {"type": "stepped.Stepped", "scale": 1, "model": VAE}
 CLIMATOLOGY = {"type": "climatology.Climatology"}
-OPTIONS = fitted_by(Fit(), Limits(), Sparsification())
+
+
+def options_of(fit: Fit, limits: Limits, sparsification: Sparsification) -> dict[str, Any]:
+    """What decides a reconstruction model in a run with these options."""
+    return fitted_by(fit, limits, Reconstruction(sparsification).fitted_by())
+
+
+OPTIONS = options_of(Fit(), Limits(), Sparsification())
 AGAIN = ": train it again with `kedro run --pipelines training --namespaces reconstruct.mine`"
 
 
@@ -147,14 +157,14 @@ def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(world, c
 )
 def test_weights_that_this_run_would_fit_in_another_way_are_refused(checkpoint, check, options, words):
     with pytest.raises(InputError) as caught:
-        check(checkpoint, options=fitted_by(*options))
+        check(checkpoint, options=options_of(*options))
     assert str(caught.value).startswith(
         f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
     )
 
 
 def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoint, check):
-    options = fitted_by(
+    options = options_of(
         Fit(save_every=1, restart=True), Limits(members=2), Sparsification(times=3, cases={"blocks": [0.2]})
     )
     check(checkpoint, options=options)

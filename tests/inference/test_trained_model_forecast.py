@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import fieldcast
-from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
 from fieldcast.fields.calendars import day_of_year
+from fieldcast.tasks.forecast import Forecasting
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
@@ -18,7 +19,7 @@ def load(world, tmp_path_factory):
     """Checkpoints of models by their configuration."""
 
     def make(model, **how):
-        recipe = Recipe("forecast", model, Fit(steps=2), Sparsification(), 0, Limits(T=4), "cpu")
+        recipe = Recipe(Forecasting(), model, Fit(steps=2), 0, Limits(T=4), "cpu")
         data = (world.fields, world.climatology, world.normalisation, world.splits)
         path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
         path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)

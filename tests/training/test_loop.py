@@ -11,20 +11,31 @@ from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.selection import batch_index, evenly
 from fieldcast.errors import InputError
+from fieldcast.inference.options import Pixels
 from fieldcast.models import optimal_interpolation, vae
 from fieldcast.models.ensemble import Ensemble
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.tasks.forecast import Forecasting
+from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
-from fieldcast.training.run import Recipe, initialised, task, train
+from fieldcast.training.run import Recipe, initialised, train
 from fieldcast.training.state import Training
 
 OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
 VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 
 
+PROBLEMS = {
+    "reconstruct": Reconstruction(Sparsification(noise=0.1)),
+    "forecast": Forecasting(),
+    "sample": StateSampling(Pixels()),
+}
+
+
 def recipe(model=VAE, options=OPTIONS, seed=0, **limits) -> Recipe:
-    return Recipe("reconstruct", model, options, Sparsification(noise=0.1), seed, Limits(**limits), "cpu")
+    return Recipe(PROBLEMS["reconstruct"], model, options, seed, Limits(**limits), "cpu")
 
 
 def run(world, recipe, earlier=None, base=None):
@@ -189,7 +200,7 @@ def test_rollouts_come_late_and_each_step_walks_a_number_of_its_own(world):
 
 def test_where_nothing_improves_rollouts_begin_at_once(world):
     options = replace(ROLLED, steps=60, report_every=3, patience=2, learning_rate=1e-12)
-    forecast = replace(recipe(STEPPED, options), task="forecast")
+    forecast = replace(recipe(STEPPED, options), problem=Forecasting())
     saved = run(world, forecast)
     steps = saved[-1].history["step"].tolist()
     assert [step for step in steps if step <= 45] == [3, 6, 9]  # the first is the best
@@ -221,14 +232,14 @@ def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
         at.record({}, loss)
         best.append((at.best_step, at.best_loss))
     assert best == [(12, 1.0), (15, 0.9), (18, 1.7), (19, 1.5), (19, 1.5)]
-    saved = run(world, replace(recipe(STEPPED, ROLLED), task="forecast"))[-1]
+    saved = run(world, replace(recipe(STEPPED, ROLLED), problem=Forecasting()))[-1]
     after = saved.history[saved.history.step > 15]
     best_step = after["step"][after["validation"].idxmin()]
     assert unpack_bytes(saved.checkpoint, "")[1]["best_step"] == best_step
 
 
 def test_a_training_over_rollouts_is_resumed_to_the_same_weights(world):
-    forecast = replace(recipe(STEPPED, ROLLED), task="forecast")
+    forecast = replace(recipe(STEPPED, ROLLED), problem=Forecasting())
     whole = run(world, forecast)
     assert same(run(world, forecast, whole[-2].state)[-1].checkpoint, whole[-1].checkpoint)
 
@@ -315,7 +326,7 @@ def test_a_model_of_any_task_is_prepared_by_all_training_states(world, monkeypat
     cls = {"vae.ConditionalVAE": vae.ConditionalVAE, "ensemble.Ensemble": Ensemble}[model]
     monkeypatch.setattr(cls, "prepare", prepare)
     config = {"type": "stepped.Stepped", "model": {"type": model}}
-    asked = replace(recipe(config, replace(OPTIONS, steps=1)), task=kind)
+    asked = replace(recipe(config, replace(OPTIONS, steps=1)), problem=PROBLEMS[kind])
     run(world, asked)
     history = 2 if kind == "forecast" else 0
     assert prepared == [world.split("train").sizes["time"] - history]
@@ -337,7 +348,7 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
     splits = {name: list(period) for name, period in world.splits.items()}  # as they are read from their file
     splits["train"][1] = changes.get("last", splits["train"][1])
     asked = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), T=6)
-    asked = replace(asked, sparsification=Sparsification(noise=changes.get("noise", 0.1)))
+    asked = replace(asked, problem=Reconstruction(Sparsification(noise=changes.get("noise", 0.1))))
     with pytest.raises(
         InputError,
         match=f"the checkpoint named by 'base' was fitted with {words}.*: let model.base say the same, or fit",
@@ -409,13 +420,17 @@ def test_no_number_is_drawn_twice_in_a_training(world, monkeypatch, kind, model)
         return new(draws, call, size)
 
     monkeypatch.setattr(RandomStreams, "_new_words", recorded)
-    run(world, replace(recipe(model, replace(OPTIONS, steps=4, report_every=4, members=2)), task=kind))
+    run(
+        world,
+        replace(recipe(model, replace(OPTIONS, steps=4, report_every=4, members=2)), problem=PROBLEMS[kind]),
+    )
     assert len(drawn) > 40
     assert len(set(drawn)) == len(drawn)
 
 
 def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
-    reconstruct = task(world.split("train"), world.codec, world.space, recipe(), 0, "train")
+    model = initialised(VAE, world.space, 0)
+    reconstruct = PROBLEMS["reconstruct"].batches(world.split("train"), world.codec, model, OPTIONS, True)
     index = torch.arange(6)
     own = reconstruct.batch(index, RandomStreams(0, index, 2, 5)).context
     one = reconstruct.batch(index, RandomStreams(0, index, 2, 5), shared_mask=True).context

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fieldcast.datasets import BytesDataset, TableDataset
 from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
@@ -23,10 +24,9 @@ def main(folder: Path, saves: int) -> None:
     spec.loader.exec_module(worlds)
     world = worlds.World(worlds.make_world(days=800))
     recipe = Recipe(
-        "reconstruct",
+        Reconstruction(Sparsification(noise=0.1)),
         {"type": "vae.ConditionalVAE", "latent": 4},
         OPTIONS,
-        Sparsification(noise=0.1),
         0,
         Limits(),
         "cpu",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pandas as pd
 import xarray as xr
 
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.initial_times import require_starts
 from fieldcast.encoding.options import Limits, Rollout
+from fieldcast.errors import InputError
 from fieldcast.experiments import described, roles
 from fieldcast.fields.conventions import time_varying
 from fieldcast.figures.png import Picture
 from fieldcast.inference.external_forecasts import made_elsewhere
 from fieldcast.inference.options import Drawing, File
+from fieldcast.models.core import Model, Trained
+from fieldcast.models.stepped import Stepped
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
@@ -26,6 +31,51 @@ from fieldcast.scores.statistics_table import scored_starts, stamp
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import areas, model_of, require_draws, units
+from fieldcast.training.batches import ForecastWindows
+from fieldcast.training.options import Fit
+from fieldcast.training.problem import OnFields, refuse_rollouts
+
+
+@dataclass(frozen=True)
+class Forecasting(OnFields):
+    """The next state, or several, from the last ones."""
+
+    task: ClassVar[str] = "forecast"
+
+    def fitted_by(self) -> dict[str, Any]:
+        """Nothing beside `fit`."""
+        return {}
+
+    def check(self, kind: str, model: Model, fit: Fit) -> None:
+        """Raise an InputError for a trained model that looks at no past state, or cannot be trained over rollouts."""
+        if not isinstance(model, Trained):
+            return
+        if not model.history:
+            raise InputError(
+                f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
+            )
+        if not (isinstance(model, Stepped) and model.model.supports_rollout):
+            refuse_rollouts(kind, fit)
+
+    def batches(
+        self, split: xr.Dataset, codec: FieldCodec, model: Model, fit: Fit, training: bool
+    ) -> ForecastWindows:
+        """Windows of successive states.
+
+        Raises
+        ------
+        InputError
+            For a split that does not hold one window.
+        """
+        states = self.states(split, codec, model.space)
+        windows = ForecastWindows(states, model.space, model.history, fit.longest)
+        if not len(windows):
+            raise InputError(
+                f"a forecast from {model.history} states over {windows.steps} steps needs a stretch of more times "
+                f"than the split from {split['time'].values[0]} has: give it more, or set fit.rollout and "
+                "fit.walked lower."
+            )
+        return windows
 
 
 def score(
@@ -135,6 +185,7 @@ FORECAST = Task(
     name="forecast",
     preparation=("ingestion", "initial_times"),
     stages=("training", "rollout", "evaluation"),
+    problem=Forecasting,
     target="starts",
     results=(*RESULTS, "stability", "snapshots"),
     score=Step(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import pandas as pd
 import xarray as xr
 
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.experiments import described, roles
 from fieldcast.figures.png import Picture
 from fieldcast.inference.options import Evaluation
+from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import leaderboard
@@ -20,6 +23,33 @@ from fieldcast.scores.statistics_table import scored_digest, stamp
 from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.task import Results, Step, Task
 from fieldcast.tasks.truth import areas, model_of, require_draws
+from fieldcast.training.batches import ReconstructionBatches
+from fieldcast.training.options import Fit
+from fieldcast.training.problem import OnFields, refuse_rollouts
+
+
+@dataclass(frozen=True)
+class Reconstruction(OnFields):
+    """Single states from sparse observations of them, under masks that are drawn anew in each step."""
+
+    sparsification: Sparsification
+    task: ClassVar[str] = "reconstruct"
+
+    def fitted_by(self) -> dict[str, Any]:
+        """The masks of training, not those of the test."""
+        tested = "cases", "times", "masks"
+        return {"sparsification": {k: v for k, v in asdict(self.sparsification).items() if k not in tested}}
+
+    def check(self, kind: str, model: Model, fit: Fit) -> None:
+        """Raise an InputError for a trained model if `fit` asks for rollouts."""
+        if isinstance(model, Trained):
+            refuse_rollouts(kind, fit)
+
+    def batches(
+        self, split: xr.Dataset, codec: FieldCodec, model: Model, fit: Fit, training: bool
+    ) -> ReconstructionBatches:
+        """States with their masks."""
+        return ReconstructionBatches(self.states(split, codec, model.space), model.space, self.sparsification)
 
 
 def score(
@@ -90,6 +120,8 @@ RECONSTRUCT = Task(
     name="reconstruct",
     preparation=("ingestion", "sparsification"),
     stages=("training", "reconstruction", "evaluation"),
+    problem=Reconstruction,
+    options=("sparsification", Sparsification),
     target="observations",
     score=Step(
         score,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import pandas as pd
+import torch
 import xarray as xr
 
+from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
+from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
 from fieldcast.figures.png import Picture
 from fieldcast.inference.feature_extractor import load_features
-from fieldcast.inference.options import Sampling
+from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sample_sets import compare
+from fieldcast.models.core import Model, Trained
+from fieldcast.models.space import Space
 from fieldcast.report import Sample, pictures
 from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.scores.leaderboard import sample_leaderboard
@@ -20,6 +26,44 @@ from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics_table import scored_samples, stamp
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import model_of, require_draws, scored_period
+from fieldcast.training.batches import StateBatches
+from fieldcast.training.options import Fit
+from fieldcast.training.problem import refuse_rollouts
+from fieldcast.training.states import InMemory
+
+
+@dataclass(frozen=True)
+class StateSampling:
+    """States as they are: fields of any day, or images under a treatment."""
+
+    pixels: Pixels
+    task: ClassVar[str] = "sample"
+
+    def fitted_by(self) -> dict[str, Any]:
+        """The treatment of images."""
+        return asdict(self.pixels)
+
+    def check(self, kind: str, model: Model, fit: Fit) -> None:
+        """Raise an InputError for a trained model if `fit` asks for rollouts."""
+        if isinstance(model, Trained):
+            refuse_rollouts(kind, fit)
+
+    def codec(
+        self, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
+    ) -> tuple[StateCodec, Space]:
+        """Grey values of images; standardised values of fields, whatever their day."""
+        if "sample" in fields.dims:
+            return ImageCodec(self.pixels.treatment, fields.attrs["levels"]), space_of_images(fields)
+        return AnyDayCodec.of(fields, normalisation), space_of(fields, climatology, normalisation)
+
+    def batches(
+        self, split: xr.Dataset, codec: StateCodec, model: Model, fit: Fit, training: bool
+    ) -> StateBatches:
+        """States, with their labels where they have them."""
+        space, device = model.space, model.space.area.device
+        label = torch.from_numpy(split["label"].values).to(device) if "label" in split.coords else None
+        states = InMemory.undated(codec.encode(split).to(device))
+        return StateBatches(states, label, space, codec, not training)
 
 
 def score(
@@ -95,6 +139,8 @@ SAMPLE = Task(
     name="sample",
     preparation=("ingestion", "features"),
     stages=("training", "sampling", "evaluation"),
+    problem=StateSampling,
+    options=("options", Pixels),
     target="extractor",
     results=(*RESULTS, "latents"),
     score=Step(

@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from fieldcast.training.problem import Problem
+
 RESULTS = ("scores", "diagnostics", "examples", "history", "costs")  # of an experiment of any task
 
 
@@ -47,6 +49,10 @@ class Task:
         Stages that run once for each experiment, from training to evaluation.
     target
         Data set of the preparation that draws are scored on; missing until the task has run.
+    problem
+        Options -> what a model is trained on; None where no stage is `training`.
+    options
+        The parameter that holds the options of `problem`, and their type; None where it has none.
     results
         Data sets of an experiment that ranking and page read.
     score
@@ -75,6 +81,8 @@ class Task:
     rank: Step
     page: Step
     summary: Callable[[pd.DataFrame], str]
+    problem: Callable[..., Problem] | None = None
+    options: tuple[str, type] | None = None
     results: tuple[str, ...] = RESULTS
     score_file: Step | None = None
 

@@ -5,29 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 import xarray as xr
 
 from fieldcast import lineage, provenance
-from fieldcast.encoding.anomalies import FieldCodec, space_of
-from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
+from fieldcast.encoding.checkpoint import FORMAT, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
-from fieldcast.encoding.options import Limits, Sparsification
-from fieldcast.encoding.states import AnyDayCodec, ImageCodec, space_of_images
+from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Model, Solved, Trained
-from fieldcast.models.image_transforms import Treatment
+from fieldcast.models.core import Model, Solved
 from fieldcast.models.space import Space
-from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import Autoencoder
-from fieldcast.training.batches import Batches, ForecastWindows, ReconstructionBatches, StateBatches
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
-from fieldcast.training.states import InMemory
+from fieldcast.training.problem import Problem
 
 LOG = logging.getLogger(__name__)
 BASE = "the checkpoint named by 'base'"
@@ -37,23 +33,16 @@ BASE = "the checkpoint named by 'base'"
 class Recipe:
     """All that decides what a fitted model is, beside the data."""
 
-    task: str
+    problem: Problem
     model: Mapping[str, Any]
     fit: Fit
-    sparsification: Sparsification
     seed: int
     limits: Limits
     device: str
-    treatment: Treatment = "threshold"  # of images
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
-
-    @property
-    def masks(self) -> Sparsification | None:
-        """Of a model of sparse fields."""
-        return self.sparsification if self.task == "reconstruct" else None
 
     def lineage(
         self, data: str, splits: Mapping[str, Any], statistics: str, base: str | None
@@ -61,24 +50,21 @@ class Recipe:
         """All that the fitted model depends on; `data`, `statistics` and `base` are the digests of the fields, of
         their climatology and normalisation, and of the weights of the base."""
         return {
-            "task": self.task, "model": dict(self.model), **fitted_by(self.fit, self.limits, self.masks),
+            "task": self.problem.task, "model": dict(self.model),
+            **fitted_by(self.fit, self.limits, self.problem.fitted_by()),
             "data": data, "splits": dict(splits), "statistics": statistics, "seed": self.seed, "base": base,
-            "treatment": self.treatment if self.task == "sample" else None,
             "device": choose_device(self.device).type,
             "format": FORMAT,  # with another version's random numbers a training would not go on as it began
         }  # fmt: skip
 
 
-def fitted_by(fit: Fit, limits: Limits, masks: Sparsification | None = None) -> dict[str, Any]:
-    """The options that decide what is fitted: not how often it is saved, nor whether it starts afresh, nor what it is
-    tested on. `masks`: for a model of sparse fields."""
-    options = {
-        "fit": {k: v for k, v in asdict(fit.capped(limits)).items() if k not in ("save_every", "restart")}
-    }
-    if masks is not None:
-        tested = "cases", "times", "masks"
-        options["sparsification"] = {k: v for k, v in asdict(masks).items() if k not in tested}
-    return options
+def fitted_by(fit: Fit, limits: Limits, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The options that decide what is fitted: not how often it is saved, nor whether it starts afresh.
+
+    `options` are those of the problem (`Problem.fitted_by`).
+    """
+    fit_options = {k: v for k, v in asdict(fit.capped(limits)).items() if k not in ("save_every", "restart")}
+    return {"fit": fit_options, **options}
 
 
 def train(
@@ -93,14 +79,14 @@ def train(
         For a model that cannot be built or does not fit the task, a device that is not there, a base of another model
         or other data.
     """
-    codec, space = bridge(recipe, fields, climatology, normalisation)
+    codec, space = recipe.problem.codec(fields, climatology, normalisation)
     space = space.to(choose_device(recipe.device))
     model = initialised(recipe.model, space, recipe.seed).to(space.area.device)
     options = recipe.fit.capped(recipe.limits)
-    check_forecaster(recipe, model)
+    recipe.problem.check(recipe.model["type"], model, recipe.fit)
     warn_of_warm_up(recipe, model)
     training, validation = (
-        task(select(fields, splits, name), codec, space, recipe, model.history, name)
+        recipe.problem.batches(select(fields, splits, name), codec, model, recipe.fit, name == "train")
         for name in ("train", "validation")
     )
     header = {} if base is None else read_header(base, BASE)
@@ -118,23 +104,6 @@ def train(
     )  # fmt: skip
 
 
-def check_forecaster(recipe: Recipe, model: Model) -> None:
-    """One sentence for a trained model that cannot forecast, or that cannot be trained over rollouts as `fit` asks."""
-    if not isinstance(model, Trained):
-        return
-    kind = recipe.model["type"]
-    if recipe.task == "forecast" and not model.history:
-        raise InputError(
-            f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
-        )
-    rolls = isinstance(model, Stepped) and model.model.supports_rollout
-    if recipe.fit.longest > 1 and not (recipe.task == "forecast" and rolls):
-        raise InputError(
-            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a `compare`: "
-            "leave them out."
-        )
-
-
 def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
     """A warning where a VAE is trained no longer than the weight of its KL divergence takes to rise."""
     ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, Autoencoder)]
@@ -143,53 +112,6 @@ def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
             "kl_warm_up ends at step %d, and fit.steps is %d: the VAE never learns its prior; train it longer, or "
             "lower kl_warm_up.", max(ends), recipe.fit.steps,
         )  # fmt: skip
-
-
-def bridge(
-    recipe: Recipe, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
-) -> tuple[Codec, Space]:
-    """What brings the data to the model of a task, and where states live.
-
-    Raises
-    ------
-    InputError
-        For images, of any task but `sample`.
-    """
-    if recipe.task != "sample":
-        codec = FieldCodec.of(fields, climatology, normalisation)
-        return codec, space_of(fields, climatology, normalisation)
-    if "sample" in fields.dims:
-        return ImageCodec(recipe.treatment, fields.attrs["levels"]), space_of_images(fields)
-    return AnyDayCodec.of(fields, normalisation), space_of(fields, climatology, normalisation)
-
-
-def task(
-    fields: xr.Dataset, codec: Codec, space: Space, recipe: Recipe, history: int, split: str
-) -> Batches:  # fmt: skip
-    """A split as the task sees it, on the device; cells that never exist are at the climatology.
-
-    Raises
-    ------
-    InputError
-        For a split that does not hold one window of a forecast.
-    """
-    device = space.area.device
-    if not isinstance(codec, FieldCodec):
-        label = torch.from_numpy(fields["label"].values).to(device) if "label" in fields.coords else None
-        undated = InMemory.undated(codec.encode(fields).to(device))
-        return StateBatches(undated, label, space, codec, split != "train")
-    x, days = torch.nan_to_num(codec.encode(fields)).to(device), codec.days(fields["time"]).to(device)
-    states = InMemory(x, days, torch.from_numpy(fields["segment"].values).to(device))
-    if recipe.task == "reconstruct":
-        return ReconstructionBatches(states, space, recipe.sparsification)
-    windows = ForecastWindows(states, space, history, recipe.fit.longest)
-    if not len(windows):
-        raise InputError(
-            f"a forecast from {history} states over {windows.steps} steps needs a stretch of more times "
-            f"than the split from {fields['time'].values[0]} has: give it more, or set fit.rollout and "
-            "fit.walked lower."
-        )
-    return windows
 
 
 def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:

@@ -14,6 +14,7 @@ from fieldcast.inference.compatibility import fitted
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import reconstruct
 from fieldcast.pipelines.streams import streamed
+from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
 
@@ -25,7 +26,7 @@ def draw(
     **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
     """Reconstructions case by case, and what drawing and training cost; `whose`: see `compatibility.fitted`."""
-    options = fitted_by(fit, limits, sparsification)
+    options = fitted_by(fit, limits, Reconstruction(sparsification).fitted_by())
     trained = fitted(checkpoint, model, whose, options, fields, splits, seed)
     require_observations(observations, fields, splits, sparsification, limits)
     members = limits.cap("members", evaluation.members)

@@ -1,31 +1,24 @@
 """fields, statistics -> training state, checkpoint, history, loss curve."""
 
-from collections.abc import Callable
-from typing import Any
-
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.training import nodes
 from fieldcast.tasks import Task
 
-FITTED = ["fields", "climatology", "normalisation", "splits"]
-PARAMETERS = [f"params:{name}" for name in ("model", "fit", "seed", "limits", "device")]
-FIT: dict[str, tuple[Callable[..., Any], list[str]]] = {
-    "reconstruct": (nodes.fit_reconstruction, ["params:sparsification"]),
-    "forecast": (nodes.fit_forecast, []),
-    "sample": (nodes.fit_sampler, ["params:options"]),
-}
+INPUTS = {name: name for name in ("fields", "climatology", "normalisation", "splits")}
+INPUTS |= {name: f"params:{name}" for name in ("model", "fit", "seed", "limits", "device")}
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Train an experiment; the checkpoint in the role `base` holds the closed-form part that it starts from."""
-    fit, further = FIT[task.name]
-    base = ["base"] if "base" in experiment.uses else []
-    inputs = [*FITTED, "state_before", *PARAMETERS, *further, *base]
+    inputs = INPUTS | {"earlier": "state_before"}
+    inputs |= {"options": f"params:{task.options[0]}"} if task.options else {}
+    inputs |= {"base": "base"} if "base" in experiment.uses else {}
+    outputs = ["training_state", "checkpoint", "history"]
     return Pipeline(
         [
-            node(fit, inputs, ["training_state", "checkpoint", "history"], name="fit"),
+            node(nodes.fit_on(task), inputs, outputs, name="fit"),
             node(nodes.plot_history, "history", "loss_curve", name="plot_history"),
         ]
     )

@@ -1,0 +1,70 @@
+"""What a task says for models to be trained on it, and what the tasks on fields share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+import xarray as xr
+
+from fieldcast.encoding.anomalies import FieldCodec, space_of
+from fieldcast.errors import InputError
+from fieldcast.models.core import Model
+from fieldcast.models.space import Space
+from fieldcast.training.batches import Batches
+from fieldcast.training.options import Fit
+from fieldcast.training.states import InMemory
+
+
+@runtime_checkable
+class Problem(Protocol):
+    """A task with those of its options that decide what a model learns."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task, as checkpoints hold it."""
+        ...
+
+    def fitted_by(self) -> Mapping[str, Any]:
+        """The options that decide what is fitted, by name: another value is another model."""
+        ...
+
+    def check(self, kind: str, model: Model, fit: Fit) -> None:
+        """Raise an InputError for a model, of the type `kind`, that cannot be trained on this as `fit` says."""
+        ...
+
+    def codec(
+        self, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
+    ) -> tuple[Any, Space]:
+        """The codec between data and model, and the Space of the states."""
+        ...
+
+    def batches(self, split: xr.Dataset, codec: Any, model: Model, fit: Fit, training: bool) -> Batches:
+        """A split as data of this model, on its device; `training`: it is trained on, not scored."""
+        ...
+
+
+class OnFields:
+    """What problems on fields at a day of the year have in common."""
+
+    def codec(
+        self, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
+    ) -> tuple[FieldCodec, Space]:
+        """Standardised anomalies."""
+        return FieldCodec.of(fields, climatology, normalisation), space_of(fields, climatology, normalisation)
+
+    def states(self, split: xr.Dataset, codec: FieldCodec, space: Space) -> InMemory:
+        """A split on the device; cells that never exist are at the climatology."""
+        device = space.area.device
+        x, days = torch.nan_to_num(codec.encode(split)).to(device), codec.days(split["time"]).to(device)
+        return InMemory(x, days, torch.from_numpy(split["segment"].values).to(device))
+
+
+def refuse_rollouts(kind: str, fit: Fit) -> None:
+    """Raise an InputError if `fit` asks for training over rollouts."""
+    if fit.longest > 1:
+        raise InputError(
+            f"{kind}: fit.rollout and fit.walked are for forecasts of stepped.Stepped whose model has a "
+            "`compare`: leave them out."
+        )
