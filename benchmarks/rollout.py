@@ -29,7 +29,7 @@ from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.ingest import ingest
-from fieldcast.inference.ensemble_forecast import Forecaster, forecast
+from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
 from fieldcast.inference.rollout import rollout
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
@@ -103,7 +103,7 @@ def stored(steps: int) -> None:
     known = fields, mean, normalisation.fit(fields, mean)
     space = space_of(*known)
     one = Stepped(space, ConditionalVAE(space, latent=50, history=1, random=1), "rk4", scale=0.01).eval()
-    forecaster = Forecaster(one, FieldCodec.of(*known), fields, ["2001-01-31T00:00:00"], 10, 0)
+    forecaster = EnsembleForecaster(one, FieldCodec.of(*known), fields, ["2001-01-31T00:00:00"], 10, 0)
     with tempfile.TemporaryDirectory() as folder:
         store = ZarrDataset(filepath=f"{folder}/forecasts.zarr", append="lead")
         for piece in forecast(forecaster, {"leads": steps, "digest": ""}, None, ""):

@@ -103,7 +103,7 @@ class Bare:
             batch, draws = self.draw(self.task, self.step, Fit().batch)
             self.optimiser.zero_grad(set_to_none=True)
             self.model.loss(batch, draws).total.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), Fit().clip)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), Fit().max_grad_norm)
             self.optimiser.step()
             if self.average is not None:
                 self.average.update_parameters(self.model)
@@ -117,9 +117,9 @@ def main() -> None:
     loops: dict[str, Callable[[], None]] = {
         "ours": Ours(task, config),
         "bare": Bare(task, config, drawn),
-        "bare, averaged": Bare(task, config, drawn, options.average),
+        "bare, averaged": Bare(task, config, drawn, options.ema_decay),
         "bare, masks of torch": Bare(task, config, scattered),
-        "bare, masks of torch, averaged": Bare(task, config, scattered, options.average),
+        "bare, masks of torch, averaged": Bare(task, config, scattered, options.ema_decay),
         **{f"ours, {name}": Ours(planet_sized(*patterns), config) for name, patterns in others.items()},
     }
     times: dict[str, list[float]] = {name: [] for name in loops}

@@ -136,9 +136,9 @@ FORECAST_PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"rollout": {"perfect_model": {"initial_error": -0.1}}},
         ("rollout.perfect_model.initial_error = -0.1", "greater than or equal to 0"),
     ),
-    "unknown feed": (
-        {"forecast": {"vae_mean": {"options": {"feed": "median"}}}},
-        ("forecast.vae_mean.options.feed = 'median'", "'members' or 'mean'"),
+    "unknown feedback": (
+        {"forecast": {"vae_mean": {"options": {"feedback": "median"}}}},
+        ("forecast.vae_mean.options.feedback = 'median'", "'members' or 'mean'"),
     ),
     "members of one experiment alone": (
         {"forecast": {"vae": {"options": {"members": 50}}}},

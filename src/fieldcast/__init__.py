@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 def load(path: str | Path, device: str = "auto", **how: Any) -> TrainedModel:
-    """The trained model of a checkpoint file; `how`, feed and options, see `fieldcast.inference.trained_model.load`."""
-    from fieldcast.inference.trained_model import (
+    """The trained model of a checkpoint file; `how` to draw from it: see `fieldcast.inference.loading.load`."""
+    from fieldcast.inference.loading import (
         load as load_checkpoint,  # here: torch takes a second to import
     )
 

@@ -1,4 +1,4 @@
-"""What an artefact was made from.
+"""Lineage: what an artefact was made from.
 
 An artefact stores its lineage: named values and digests, among its attributes, in its header or in the columns of its
 table. A consumer requires the entries that its own run would give, and refuses a stale artefact in one sentence.

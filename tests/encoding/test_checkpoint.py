@@ -50,7 +50,7 @@ def test_a_model_rebuilt_from_its_file_draws_the_same(world, made):
 def test_the_weights_may_be_drawn_from_in_another_way(world, made):
     noisy = unpack(made[1], model={**CONFIG, "likelihood_noise": True}).model
     assert noisy.likelihood_noise
-    with pytest.raises(InputError, match="not those of the model asked for"):
+    with pytest.raises(InputError, match="do not fit the requested model"):
         unpack(made[1], model={**CONFIG, "latent": 5})
 
 

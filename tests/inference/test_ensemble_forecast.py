@@ -6,7 +6,7 @@ import torch
 from fieldcast.encoding.initial_times import starts
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
-from fieldcast.inference.ensemble_forecast import Forecaster, context_at, forecast
+from fieldcast.inference.ensemble_forecast import EnsembleForecaster, context_at, forecast
 from fieldcast.inference.long_rollout import stability
 from fieldcast.models.core import Solved
 from fieldcast.training.run import initialised
@@ -32,7 +32,7 @@ def chosen(world):
 
 def made(world, chosen, model=None, times="scored", **options):
     model = model or initialised(NETWORK, world.space, 0).eval()
-    return Forecaster(model, world.codec, world.fields, chosen[times], 3, 0, **options)
+    return EnsembleForecaster(model, world.codec, world.fields, chosen[times], 3, 0, **options)
 
 
 def test_persistence_is_the_last_anomaly_on_the_climatology_of_the_valid_day(world, chosen):
@@ -70,7 +70,7 @@ def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, model, on_
 
 def test_the_same_weights_fed_on_in_another_way_begin_anew(world, chosen):
     """Of a long rollout too, which a finished state would otherwise stand for."""
-    one, other = (made(world, chosen, feed=feed) for feed in ("members", "mean"))
+    one, other = (made(world, chosen, feedback=feedback) for feedback in ("members", "mean"))
     state = next(forecast(one, chosen, None, "f")).state
     assert next(forecast(made(world, chosen), chosen, state, "f", 1)).forecasts.attrs["piece"] == 1
     assert next(forecast(other, chosen, state, "f", 1)).forecasts.attrs["piece"] == 0
@@ -82,7 +82,7 @@ def test_a_damaged_state_is_said_and_the_rollout_begins_anew(world, chosen, spoi
     pieces = list(forecast(made(world, chosen), chosen, None, "f"))
     again = next(forecast(made(world, chosen), chosen, spoil(pieces[1].state), "f", 2))
     assert again.forecasts.identical(pieces[0].forecasts)
-    assert "The state of the rollout" in caplog.text and "begun afresh" in caplog.text
+    assert "The state of the rollout" in caplog.text and "the work restarts" in caplog.text
     long = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))[-1]
     found = list(
         stability(made(world, chosen, times="stability"), chosen, world.fields, spoil(long.state), "f")
@@ -103,7 +103,7 @@ def test_a_history_that_reaches_over_a_gap_is_refused(world):
 
 def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, chosen, monkeypatch):
     at_once = next(forecast(made(world, chosen), chosen, None, ""))
-    monkeypatch.setattr("fieldcast.inference.ensemble_forecast.ROWS", 4)
+    monkeypatch.setattr("fieldcast.inference.ensemble_forecast.MEMBERS_AT_ONCE", 4)
     one_by_one = next(forecast(made(world, chosen), chosen, None, ""))
     assert np.allclose(at_once.forecasts["t"], one_by_one.forecasts["t"], rtol=1e-5)
 

@@ -77,7 +77,7 @@ def test_it_goes_on_from_any_step_to_the_same_numbers(world):
 
 def test_the_mean_fed_on_keeps_members_within_one_step_of_each_other(world):
     model, c = Walk(world.space), start(world.space)
-    fed, free = run(model, c, 100, 30, feed="mean"), run(model, c, 100, 30)
+    fed, free = run(model, c, 100, 30, feedback="mean"), run(model, c, 100, 30)
     assert float(fed[-1].std(dim=1).mean()) == pytest.approx(1, abs=0.2)
     assert float(free[-1].std(dim=1).mean()) == pytest.approx(30**0.5, rel=0.2)
 

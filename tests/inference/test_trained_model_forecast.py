@@ -90,7 +90,7 @@ def holes(data):
         (lambda d: d[["t"]], ("no variable 'z'",)),
         (lambda d: d.isel(lon=slice(6)), ("longitudes differ",)),
         (lambda d: d.assign(t=d["t"].assign_attrs(units="degC")), ("'degC'", "'K'")),
-        (holes, ("'z'", "missing values on", "whole states")),
+        (holes, ("'z'", "missing values on", "complete states")),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(network, mine, spoil, words):

@@ -6,7 +6,7 @@ import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields.conventions import to_contract
-from fieldcast.inference.user_layout import as_before
+from fieldcast.inference.user_layout import restore_layout
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ DRESSES = {
 @pytest.mark.parametrize("dress", DRESSES)
 def test_each_dress_comes_back(world, codec, dress):
     data = DRESSES[dress](world.fields[list(codec.variables)].isel(time=slice(0, 3)))
-    result = as_before(data, drawn(data, codec), codec)
+    result = restore_layout(data, drawn(data, codec), codec)
     for v in codec.variables:
         assert result[v].isel(member=0, drop=True).dims == data[v].dims == result[f"{v}_mean"].dims
         for values, more in ((result[v].isel(member=1, drop=True), 10), (result[f"{v}_mean"], 5)):
@@ -48,7 +48,7 @@ def test_members_follow_time(world, codec):
     data = (
         world.fields[list(codec.variables)].isel(time=slice(0, 3)).transpose("longitude", "time", "latitude")
     )
-    dims = as_before(data, drawn(data, codec), codec)[codec.variables[0]].dims
+    dims = restore_layout(data, drawn(data, codec), codec)[codec.variables[0]].dims
     assert dims == ("longitude", "time", "member", "latitude")
 
 
@@ -60,7 +60,7 @@ def test_names_attributes_and_history_are_kept_but_ranges_are_not(world, codec):
         "actual_range": [0, 1],
     }
     data.attrs = {"title": "mine", "history": "measured"}
-    result = as_before(data, drawn(data, codec), codec)
+    result = restore_layout(data, drawn(data, codec), codec)
     assert "t" not in result and {"temperature", "temperature_mean", "z"} <= set(result.data_vars)
     assert result["temperature"].attrs["instrument"] == "eyes"
     assert not any("range" in key for key in result["temperature"].attrs)

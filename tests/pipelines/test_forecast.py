@@ -90,7 +90,7 @@ def test_the_costs_have_no_row_of_what_was_made_elsewhere_or_has_not_run(forecas
     assert table["evaluations"].to_dict() == {**dict.fromkeys(table.index, 1), "vae_rk4": 4}
 
 
-BORROWED = {"vae_mean": ("vae", {"feed": "mean"})}
+BORROWED = {"vae_mean": ("vae", {"feedback": "mean"})}
 
 
 @pytest.mark.parametrize("name", sorted(ALONE | {"vae", *BORROWED}))
@@ -204,8 +204,8 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
         with pytest.raises(InputError, match=r"the stored starts were chosen with .*: choose them again"):
             asked = {"rollout": {"members": 2}}
             project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=asked)
-    with pytest.raises(InputError, match="the forecasts were drawn with feed members, this run has mean"):
-        asked = {"forecast": {"vae": {"options": {"feed": "mean"}}}}
+    with pytest.raises(InputError, match="the forecasts were drawn with feedback members, this run has mean"):
+        asked = {"forecast": {"vae": {"options": {"feedback": "mean"}}}}
         project("evaluation", data_root=copied, namespaces=["forecast.vae"], parameters=asked)
     other = whole / "06_models/forecast/vae_direct/checkpoint.safetensors"
     shutil.copy(other, copied / "06_models/forecast/vae/checkpoint.safetensors")
@@ -255,7 +255,7 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
     (
         "vae_direct",
         {"fit": {"rollout": 3}},
-        "fit.rollout and fit.walked are for forecasts of stepped.Stepped",
+        "fit.rollout and fit.pushforward_steps are for forecasts of stepped.Stepped",
     ),
     ("vae_rk4_trained", {"model": {"model": {"history": 0}}}, "set its model.history to 1 or above"),
     ("vae_direct", {"model": {"history": 0}}, "set its model.history to 1 or above"),

@@ -16,8 +16,8 @@ def test_parts_are_found_again_under_their_names() -> None:
 
 def test_options_that_other_nodes_have_checked_are_collected_as_plain_values() -> None:
     """Kedro hands every node the dataclass to which one node's annotation has converted a parameter."""
-    experiments = {"vae": {"model": {"type": "vae.VAE"}, "options": Drawing(feed="mean")}}
-    assert collect(experiments, [])["experiments"]["vae"]["options"] == {"feed": "mean"}
+    experiments = {"vae": {"model": {"type": "vae.VAE"}, "options": Drawing(feedback="mean")}}
+    assert collect(experiments, [])["experiments"]["vae"]["options"] == {"feedback": "mean"}
 
 
 def test_no_column_of_an_experiments_costs_is_lost() -> None:

@@ -98,7 +98,7 @@ def test_runs_that_differ_in_more_than_their_seed_are_refused(finished: Path, tm
     file = tmp_path / "other/08_reporting/reconstruct/denoising_vae/scores.parquet"
     scores = pd.read_parquet(file)
     scores.assign(scored="0" * 12).to_parquet(file)
-    with pytest.raises(InputError, match=r"reconstruct/denoising_vae, scored .*in their `seed` alone"):
+    with pytest.raises(InputError, match=r"reconstruct/denoising_vae, scored .*only in their `seed`"):
         refuse_other_runs(runs)
     refuse_other_runs({run: ["reconstruct/linear"] for run in runs})  # what is not gathered does not count
     scores.to_parquet(file)

@@ -71,7 +71,7 @@ def forecast(season: Callable) -> Forecast:
         ensemble = one.transpose("lead", "start", "member", ...)
         table, diagnostics[name] = it._replace(forecasts=ensemble).score(starts=starts)
         tables[name] = name_rows(stamp(table, 0, "d", "s"), name)
-        diagnostics[name].attrs["feed"] = "mean" if name == "vae_mean" else "members"
+        diagnostics[name].attrs["feedback"] = "mean" if name == "vae_mean" else "members"
         examples[name] = forecast_examples(ensemble, it.truth, climatology=it.climatology)
     fields = it.forecasts.isel(lead=[0, 1], member=[0, 1]).rename(lead="step").assign_coords(step=[1, 10])
     costs = {"vae": (1.0, 2.0), "vae_rk4": (4.0, 8.0), "vae_mean": (1.0, 2.0), "decoder_l1": (1.0, 1.0)}
@@ -182,7 +182,10 @@ def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elemen
 
 def test_what_is_fed_back_is_read_from_the_forecasts(forecast):
     """An experiment's options may be a mapping or, in a run, a checked `Drawing`, which has no `get`."""
-    options = {"vae": {"options": Drawing(feed="members")}, "vae_mean": {"options": Drawing(feed="mean")}}
+    options = {
+        "vae": {"options": Drawing(feedback="members")},
+        "vae_mean": {"options": Drawing(feedback="mean")},
+    }
     results = replace(forecast, experiments=forecast.experiments | options)
     assert [fed_on_mean(results, name) for name in ("vae", "vae_mean", "not_run")] == [False, True, False]
     unmarked = {name: stored.drop_attrs(deep=False) for name, stored in forecast.diagnostics.items()}

@@ -9,7 +9,7 @@ import torch
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.encoding.options import Limits, Sparsification
-from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.encoding.selection import batch_index
 from fieldcast.errors import InputError
 from fieldcast.inference.options import Pixels
 from fieldcast.models import optimal_interpolation, vae
@@ -150,7 +150,7 @@ def test_the_clock_ends_a_training_between_two_validations(world, monkeypatch):
     """Half an hour a step: the second step is past the 0.6 hours, long before the fourth, which is validated."""
     hours = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: 1800.0 * next(hours))
-    saved = run(world, recipe(options=replace(OPTIONS, steps=40, report_every=40, minutes=36)))[-1]
+    saved = run(world, recipe(options=replace(OPTIONS, steps=40, report_every=40, max_minutes=36)))[-1]
     assert saved.history["step"].tolist()[-1] < 5
 
 
@@ -169,7 +169,7 @@ def test_it_stops_early_when_nothing_improves(world):
 
 
 def test_it_ends_when_its_time_is_over(world):
-    assert len(run(world, recipe(options=replace(OPTIONS, minutes=1e-6)))) == 1
+    assert len(run(world, recipe(options=replace(OPTIONS, max_minutes=1e-6)))) == 1
 
 
 def test_the_learning_rate_rises_then_falls_to_zero(world):
@@ -180,7 +180,7 @@ def test_the_learning_rate_rises_then_falls_to_zero(world):
     assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
 
 
-ROLLED = replace(OPTIONS, steps=20, rollout=2, walked=3, rollout_share=0.25)
+ROLLED = replace(OPTIONS, steps=20, rollout=2, pushforward_steps=3, rollout_share=0.25)
 STEPPED = {"type": "stepped.Stepped", "model": {"type": "ensemble.Ensemble", "channels": [8, 16], "noise": 4}}
 
 
@@ -253,11 +253,6 @@ def test_the_batch_of_a_step_is_a_function_of_seed_and_step():
         index = batch_index(step, 0, groups, 100, 8)
         assert groups[index].unique().numel() == 1
         assert index.unique().numel() == 8
-
-
-def test_even_places():
-    assert evenly(10, 4).tolist() == [0, 3, 6, 9]
-    assert evenly(3, 10).tolist() == [0, 1, 2]
 
 
 def test_a_closed_form_model_is_tuned_stored_and_not_solved_again(world, monkeypatch):
@@ -452,7 +447,7 @@ def test_limits_that_change_a_fit_are_part_of_its_lineage():
 
 def test_a_training_that_diverges_says_so_or_keeps_the_best(world):
     with pytest.raises(InputError, match=r"diverged.*fit\.learning_rate"):
-        run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, clip=1e18, warm_up=0.0)))
+        run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, max_grad_norm=1e18, warm_up=0.0)))
     training = Training(initialised(VAE, world.space, 0), OPTIONS, 0)
     training.record({}, 1.0)
     training.record({}, float("nan"))

@@ -1,11 +1,11 @@
 """Encoding: the bridge between data sets in physical units and the tensors that models see.
 
-anomalies       Dataset <-> standardised anomalies of a day
-states          the same for states of any day, and for images
-checkpoint      a model that is useful alone, as one safetensors file
+anomalies       Dataset <-> standardised anomalies from the climatology of the day
+states          Dataset <-> standardised states whatever the day, and images
+checkpoint      a trained model with its codec, as one safetensors file
 observations    the stored masks and the values observed through them
-initial_times   the initial times of forecasts, the same for every method
-selection       which data of a record to take
-device, costs   the device that a run computes on; time and peak memory on it
-options         what a user can set of observations and initial times
+initial_times   the initial times of forecasts, shared by every method
+selection       evenly spaced data, and the data of a training step
+device, costs   the device that a run computes on; its time and peak memory
+options         user options for observations and initial times
 """

@@ -26,9 +26,20 @@ from fieldcast.models.space import Space
 
 @dataclass(frozen=True, eq=False)
 class FieldCodec:
-    """Standardises fields by what was fitted on the training split, and brings draws back to physical units.
+    """Standardise fields by statistics of the training split, and bring draws back to physical units.
 
-    climatology (365, V, Y, X) and deviation (V,) are in physical units; attrs are the variables' CF attributes.
+    Parameters
+    ----------
+    variables
+        Names, in the order of the tensors.
+    climatology
+        (365, V, Y, X), in physical units.
+    deviation
+        Standard deviation of the anomalies of each variable, in physical units.
+    latitude, longitude
+        Coordinates of the grid [degrees], ascending.
+    attrs
+        CF attributes of each variable.
     """
 
     variables: tuple[str, ...]
@@ -40,7 +51,7 @@ class FieldCodec:
 
     @classmethod
     def of(cls, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> FieldCodec:
-        """The bridge of some fields.
+        """The codec of some fields.
 
         Raises
         ------
@@ -79,34 +90,34 @@ class FieldCodec:
         return values
 
     def days(self, times: Any) -> Float[Tensor, " time"]:
-        """Fraction of the year."""
+        """Each time as a fraction of the year."""
         return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
 
     def decode(self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray) -> xr.Dataset:
-        """Draws in physical units, each variable (time, member, latitude, longitude)."""
+        """Draws in physical units; each variable is (time, member, latitude, longitude)."""
         values = self.physical(x.cpu().numpy(), self.climatology_at(times)[:, None])
         dims = ("time", "member", *GRID)
         data = {
             v: (dims, np.ascontiguousarray(values[:, :, i]), dict(self.attrs[v]))
             for i, v in enumerate(self.variables)
         }
-        place = {
+        coordinates = {
             axis: (axis, getattr(self, axis), {"units": units, "standard_name": axis})
             for axis, units in zip(GRID, ("degrees_north", "degrees_east"), strict=True)
         }
-        return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **place})
+        return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **coordinates})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """For a checkpoint."""
+        """The arrays that a checkpoint stores."""
         return {name: getattr(self, name) for name in ("climatology", "deviation", *GRID)}
 
     def header(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The entries of a checkpoint's header."""
         return {"codec": "field", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
 
 
 def refuse_images(fields: xr.Dataset) -> None:
-    """One sentence for data without a time axis."""
+    """Raise an InputError for data without a time axis."""
     if "sample" in fields.dims:
         raise InputError(
             "the data are images, which have no time: only the task sample takes them; "
@@ -115,7 +126,7 @@ def refuse_images(fields: xr.Dataset) -> None:
 
 
 def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:
-    """The Space of some fields: exact cell areas, points on the sphere, what exists, standardised static fields."""
+    """The Space of some fields: exact cell areas, points on the sphere, existing cells, standardised static fields."""
     variables = list(conventions.time_varying(fields))
     latitude, longitude = fields["latitude"].values, fields["longitude"].values
     exists = domain.exists(fields).sel(variable=variables).all("variable").values
@@ -133,24 +144,24 @@ def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Data
 
 
 def static_fields(fields: xr.Dataset, climatology: xr.Dataset) -> Float[np.ndarray, "s y x"]:
-    """Where a cell lies and what is usual there, each with mean 0 and standard deviation 1; missing cells are 0.
+    """Location and climate of each cell, every field with mean 0 and standard deviation 1; missing cells are 0.
 
-    Sine and cosine of latitude, the static variables, and of each variable's climatology the mean over the year and
-    its first harmonic: anomalies of a wind speed, say, mean another thing in a jet than beside it.
+    Sine and cosine of latitude, the static variables, and the annual mean and first harmonic of each variable's
+    climatology: an anomaly of wind speed, for example, has a different meaning in a jet than beside it.
     """
     radians = np.radians(fields["latitude"].values)[:, None] * np.ones(fields.sizes["longitude"])
-    rows = [np.sin(radians), np.cos(radians)]
-    rows += [standard(fields[name].transpose(*GRID).values) for name in conventions.static(fields)]
+    layers = [np.sin(radians), np.cos(radians)]
+    layers += [standard(fields[name].transpose(*GRID).values) for name in conventions.static(fields)]
     angle = 2 * np.pi * (climatology["dayofyear"].values - 1) / 365
     for name in climatology.data_vars:
-        usual = climatology[name].transpose("dayofyear", *GRID).values
+        values = climatology[name].transpose("dayofyear", *GRID).values
         harmonics = (np.ones_like(angle), np.cos(angle), np.sin(angle))
-        rows += [standard(np.tensordot(h, usual, axes=1) / len(angle)) for h in harmonics]
-    return np.stack(rows).astype(np.float32)
+        layers += [standard(np.tensordot(h, values, axes=1) / len(angle)) for h in harmonics]
+    return np.stack(layers).astype(np.float32)
 
 
 def standard(values: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
-    """Mean 0 and standard deviation 1; of what is the same everywhere, 0."""
+    """The values with mean 0 and standard deviation 1; a constant field becomes 0."""
     anomaly = values.astype(np.float64) - np.nanmean(values, dtype=np.float64)
     spread = np.nanstd(anomaly)
     rounding = 1e-6 * np.nanmax(np.abs(values), initial=0.0)

@@ -1,7 +1,7 @@
 """A checkpoint: one safetensors file from which a trained model can be rebuilt and used alone.
 
-Tensors: the model's state, the Space, climatology and normalisation. Header: JSON text, with the model's type and
-keywords, options, costs, versions, and a digest of all else, so that a damaged file is known. Nothing is pickled.
+Tensors: the model's state, the Space, climatology and normalisation. Header: JSON text with the model's type and
+keywords, its lineage, costs and versions. A digest of both reveals damage. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPACE = ("area", "exists", "points", "static", "tendency")
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model, the codec that brings data to it, and what is known of its making."""
+    """A model, the codec that brings data to it, and the header: its lineage, costs and versions."""
 
     model: Model
     codec: Codec
@@ -53,7 +53,7 @@ class Checkpoint:
         """
         if not isinstance(self.codec, FieldCodec):
             raise InputError(
-                "this checkpoint is of the task 'sample', which knows no day: name an experiment of another task."
+                "this checkpoint is of the task 'sample', whose states have no day: name an experiment of another task."
             )
         return self.codec
 
@@ -95,27 +95,27 @@ def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, 
         If the file is truncated, was changed, or is no file of this project.
     """
     try:
-        return whole(data)
+        return intact(data)
     except ValueError as error:
         raise InputError(f"{where} {error}: train the experiment again.") from None
 
 
 def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of what was begun before; both empty where there is nothing.
+    """Tensors and header of an earlier state; both empty where there is none.
 
-    What is damaged counts as nothing, and is said: it is begun afresh, and written over.
+    A damaged state is ignored with a warning: the work restarts and overwrites it.
     """
     if data is None:
         return {}, {}
     try:
-        return whole(data)
+        return intact(data)
     except ValueError as error:
-        LOG.warning("%s %s: it is begun afresh.", where, error)
+        LOG.warning("%s %s: it is ignored, and the work restarts.", where, error)
         return {}, {}
 
 
-def whole(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header; a ValueError says what is wrong."""
+def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of an intact file; raises a ValueError that names the damage."""
     try:
         tensors = load_tensors(data)
         expected, text = stored(data)
@@ -127,7 +127,7 @@ def whole(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def read_header(data: bytes, where: str) -> dict[str, Any]:
-    """The header alone, without reading tensors; whether they are whole is not checked.
+    """The header alone, without reading or checking the tensors.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def stored(data: bytes) -> tuple[str, str]:
-    """Digest and text of the header, from where the format keeps text: after eight bytes of its length."""
+    """Digest and text of the header, which the format keeps after eight bytes with its length."""
     size = int.from_bytes(data[:8], "little")
     expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
     return expected, text
@@ -189,13 +189,19 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
     arrays = codec.arrays()
     tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors = on_cpu(tensors)
-    place = {"variables": list(space.variables), "wraps": space.wraps, "step_hours": space.step}
-    known = {**header, **place, **codec.header(), "format": FORMAT, "weights": tensor_digest(tensors)}
-    return pack_bytes(tensors, known)
+    grid = {"variables": list(space.variables), "wraps": space.wraps, "step_hours": space.step}
+    digests = {"format": FORMAT, "weights": tensor_digest(tensors)}
+    return pack_bytes(tensors, {**header, **grid, **codec.header(), **digests})
 
 
 def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
-    """The model that `pack` wrote; `model`: another configuration of the same weights (another sampler of them)."""
+    """The checkpoint that `pack` wrote; `model`: another configuration for the same weights, such as another sampler.
+
+    Raises
+    ------
+    InputError
+        For a damaged file, a file of another version, numbers that are not finite, or weights that do not fit `model`.
+    """
     tensors, header = unpack_bytes(data, where)
     of_this_version(header, where)
     refuse_not_finite(tensors, where)
@@ -209,23 +215,23 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         )
     except RuntimeError:
         raise InputError(
-            f"{where} holds the weights of {header['model']['type']}, which are not those of the model asked for."
+            f"{where} holds the weights of {header['model']['type']}, which do not fit the requested model."
         ) from None
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
     return Checkpoint(built.eval(), restored(arrays, header), header)
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
-    """One sentence for weights, statistics or a climatology with NaN or Inf, where cells exist.
+    """Raise an InputError for weights, statistics or a climatology with NaN or Inf where cells exist.
 
-    Days alone may be NaN: those of states whose day is not given.
+    Only days may be NaN: those of states without a date.
     """
     exists = tensors["space.exists"]
     for name, tensor in tensors.items():
-        looked_at = tensor[..., exists] if tensor.shape[-2:] == exists.shape else tensor
-        if not name.endswith(".days") and not torch.isfinite(looked_at).all():
+        checked = tensor[..., exists] if tensor.shape[-2:] == exists.shape else tensor
+        if not name.endswith(".days") and not torch.isfinite(checked).all():
             raise InputError(
-                f"{where} holds numbers that are not finite ({name}), and all that is drawn from it would be so: "
+                f"{where} holds numbers that are not finite ({name}), and neither would its draws be: "
                 "train the experiment again, with a lower fit.learning_rate if it diverged."
             )
 

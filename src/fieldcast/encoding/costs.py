@@ -1,4 +1,4 @@
-"""What a model costs: time and peak memory of the device it runs on."""
+"""Costs of a model: time and peak memory on its device."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import torch
 
-PROCESS = Path("/proc/self")  # Linux tells a process's peak there, and forgets it on demand
+PROCESS = Path("/proc/self")  # Linux reports a process's peak memory there, and resets it on demand
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given: a clock that is read before tells too little."""
+    """Wait until the device has finished its queue: an earlier look at the clock would miss part of the time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def reset_peak(device: torch.device) -> None:
-    """Begin a new measurement, where the system allows it."""
+    """Start a new measurement of peak memory, where the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -26,7 +26,7 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_mb(device: torch.device) -> float | None:
-    """Peak memory in MB since the last reset: of the GPU, or of this process; None where it cannot be told."""
+    """Peak memory in MB since the last reset: of the GPU, or of this process; None where it is not reported."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
     try:

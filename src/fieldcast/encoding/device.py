@@ -8,7 +8,7 @@ from fieldcast.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is the GPU where there is one.
+    """The device of this name; "auto" is the GPU where there is one.
 
     Raises
     ------
@@ -20,4 +20,4 @@ def choose_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):
-        raise InputError(f"device: '{name}' is not to be had here; write auto, cpu or cuda.") from None
+        raise InputError(f"device '{name}' is not available here: set device to auto, cpu or cuda.") from None

@@ -1,6 +1,6 @@
-"""From where forecasts start: the same times for every method.
+"""Initial times of forecasts, shared by every method.
 
-A start is the time of the last known state; what is forecast is valid at start + lead.
+A start is the time of the last state that a forecast is given; the forecast is valid at start + lead.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.splits import select
 
-HISTORY = 5  # states before a start that a model may look at
+HISTORY = 5  # states before a start that a model may use
 
 
 def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits) -> dict[str, Any]:
-    """Times of the scored starts, evenly spaced, and of those of the long rollout; leads, members and a digest
-    of all that scores depend on.
+    """Evenly spaced times of the scored starts and of the long rollout's, leads, members, and a digest of all that
+    scores depend on.
 
     All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
     rollout may run past their end, where there is no truth.
@@ -33,7 +33,7 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
     Raises
     ------
     InputError
-        If the test split is too short for any, or holds images.
+        If the test split is too short for a start, or holds images.
     """
     test = select(fields, splits, "test")
     refuse_images(test)
@@ -45,9 +45,9 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
             f"the test split, {len(iso)} times from {iso[0]} to {iso[-1]}, has no start with {HISTORY} states before "
             f"it and {leads} after it: ask for fewer rollout.steps, or for a longer ingestion.splits.test."
         )
-    chosen = {
+    choice = {
         "data": test.attrs["digest"],
-        "train": list(splits["train"]),  # whose climatology and deviations forecasts are scored by
+        "train": list(splits["train"]),  # its climatology and deviations enter the scores
         "step_hours": float(test.attrs["step_hours"]),
         "scored": iso[spaced(scored, limits.cap("T", options.starts))].tolist(),
         "leads": leads,
@@ -58,8 +58,8 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
         "stability_steps": long,
         "stability_members": limits.cap("members", options.stability.members),
     }
-    of_scores = {name: value for name, value in chosen.items() if not name.startswith("stability")}
-    return {**chosen, "digest": lineage.digest(of_scores)}
+    of_scores = {name: value for name, value in choice.items() if not name.startswith("stability")}
+    return {**choice, "digest": lineage.digest(of_scores)}
 
 
 def require_starts(
@@ -76,7 +76,7 @@ def require_starts(
 
 
 def room(segment: Int[np.ndarray, " time"]) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:
-    """How many states of the same segment come before each, and after it."""
+    """Number of states before and after each one in its own segment."""
     place = np.arange(segment.size)
     _, first, size = np.unique(segment, return_index=True, return_counts=True)
     begin, end = np.repeat(first, size), np.repeat(first + size - 1, size)
@@ -86,14 +86,14 @@ def room(segment: Int[np.ndarray, " time"]) -> tuple[Int[np.ndarray, " time"], I
 def long_starts(
     before: Int[np.ndarray, " time"], after: Int[np.ndarray, " time"], steps: int, count: int
 ) -> Int[np.ndarray, " start"]:
-    """Starts with the truth of all steps after them; where those are too few, with half of what the best has."""
+    """Starts followed by the truth of all steps; if there are too few, by at least half as much as the best has."""
     possible = np.flatnonzero(before >= HISTORY)
-    whole = possible[after[possible] >= steps]
-    if whole.size < count:
-        whole = possible[after[possible] >= after[possible].max() // 2]
-    return spaced(whole, count)
+    covered = possible[after[possible] >= steps]
+    if covered.size < count:
+        covered = possible[after[possible] >= after[possible].max() // 2]
+    return spaced(covered, count)
 
 
 def spaced(places: Int[np.ndarray, " place"], count: int) -> Int[np.ndarray, " start"]:
-    """At most so many of the places, evenly spaced."""
+    """At most `count` of the places, evenly spaced."""
     return places[evenly(places.size, count).numpy()]

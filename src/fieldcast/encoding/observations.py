@@ -1,4 +1,4 @@
-"""The stored observations of the test: the same masks for every method, and the values seen through them.
+"""The stored test observations: masks shared by every method, and the values observed through them.
 
 A (pattern, k) is a *case*; each has `masks` masks, cycled over the scored times, so that a factorisation is shared.
 """
@@ -24,7 +24,7 @@ from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 
-MASKS, ERRORS = "masks", "errors of observations"  # what the seed of the options draws, in training and test
+MASKS, ERRORS = "masks", "errors of observations"  # purposes of the draws keyed by the options' seed
 
 
 def sparsify(
@@ -35,19 +35,19 @@ def sparsify(
 
     An observation is truth + noise * anomaly standard deviation * eps, in physical units.
     """
-    chosen = scored_times(fields, splits, options, limits)
-    x = torch.nan_to_num(codec.encode(chosen))
+    truth = scored_times(fields, splits, options, limits)
+    x = torch.nan_to_num(codec.encode(truth))
     number = torch.arange(len(x)) % options.masks
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
     values = np.stack([observed(x, number, space, options, case, i) for i, case in enumerate(cases)])
-    values = codec.physical(values, codec.climatology_at(chosen["time"]))
+    values = codec.physical(values, codec.climatology_at(truth["time"]))
     dims = ("case", "time", *GRID)
     data = {
-        v: (dims, values[:, :, i].astype(np.float32), chosen[v].attrs) for i, v in enumerate(codec.variables)
+        v: (dims, values[:, :, i].astype(np.float32), truth[v].attrs) for i, v in enumerate(codec.variables)
     }
     coords = {
         "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
-        "mask": ("time", number.numpy().astype(np.int32)), "time": chosen["time"], **{c: chosen[c] for c in GRID},
+        "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
     }  # fmt: skip
     result = xr.Dataset(data, coords)
     sources = lineage_of(fields, splits, options, len(x))
@@ -61,7 +61,7 @@ def sparsify(
 def scored_times(
     fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, limits: Limits
 ) -> xr.Dataset:
-    """The fields that are observed."""
+    """The test fields that are observed."""
     test = select(fields, splits, "test")
     count = min(limits.cap("T", options.times), test.sizes["time"])
     return test.isel(time=evenly(test.sizes["time"], count).numpy())
@@ -70,7 +70,7 @@ def scored_times(
 def lineage_of(
     fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, times: int
 ) -> dict[str, Any]:
-    """All that observations at so many test times depend on.
+    """Everything that observations at a number of test times depend on.
 
     The splits are part of it, as errors are in anomaly standard deviations of the training split; of the options,
     what is observed in training is not.

@@ -1,4 +1,4 @@
-"""What a user can set of observations and initial times, and the caps on everything; checked before anything runs."""
+"""User options for observations and initial times, and caps on everything; checked before anything runs."""
 
 from dataclasses import field
 from typing import Annotated, Literal
@@ -42,13 +42,13 @@ class TrainingMasks:
 
 @dataclass(frozen=True, config=STRICT)
 class Sparsification:
-    """How fields become observations: in training, and in the stored test observations, the same for every method."""
+    """How fields become observations: in training, and in the stored test observations that every method shares."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
-    per_variable: bool = False  # each variable its own mask
+    per_variable: bool = False  # a separate mask for each variable
     times: Annotated[int, Field(ge=1)] = 64  # test times scored, evenly spaced
-    masks: Annotated[int, Field(ge=1)] = 8  # masks a case, cycled over the times
+    masks: Annotated[int, Field(ge=1)] = 8  # masks per case, cycled over the times
     cases: dict[Pattern, list[float]] = field(
         default_factory=lambda: {"random": [0.1]}
     )  # pattern: fractions k
@@ -63,7 +63,7 @@ class Sparsification:
 
 @dataclass(frozen=True, config=STRICT)
 class Stability:
-    """A long rollout: does it stay finite, and does its climate stay?"""
+    """A long rollout, which tests whether a model stays finite and keeps its climate."""
 
     starts: Annotated[int, Field(ge=1)] = 2
     steps: Annotated[int, Field(ge=1)] = 500
@@ -72,14 +72,14 @@ class Stability:
 
 @dataclass(frozen=True, config=STRICT)
 class PerfectModel:
-    """The simulated planet started again: how well its state is known."""
+    """The simulated planet started again from an imperfectly known state."""
 
     initial_error: Annotated[float, Field(ge=0)] = 0.05  # in standard deviations of the weather
 
 
 @dataclass(frozen=True, config=STRICT)
 class Rollout:
-    """From where forecasts start, how far they go, and with how many members."""
+    """Number of initial times, lead times and members of forecasts."""
 
     starts: Annotated[int, Field(ge=1)] = 64  # in the test split, evenly spaced
     steps: Annotated[int, Field(ge=1)] = 15  # leads that are scored

@@ -1,4 +1,4 @@
-"""Which data of a record to take: evenly spaced, or those of one training step."""
+"""Selections from a record: evenly spaced data, and the data of one training step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from fieldcast.models.random_streams import seed_for
 
 
-def evenly(length: int, count: int) -> Int[Tensor, " chosen"]:
+def evenly(length: int, count: int) -> Int[Tensor, " place"]:
     """At most `count` evenly spaced places among `length`."""
     return torch.from_numpy(
         np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))

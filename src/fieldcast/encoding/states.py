@@ -1,7 +1,7 @@
-"""The bridges of the task `sample`, which has no day: between data sets and the states that a model sees.
+"""The codecs of the task `sample`, whose states have no day: between data sets and tensors.
 
-    fields   x = (field - mean) / standard deviation, one of each a variable, of the training split
-    images   x = what `models.pixels` makes of grey values
+    fields   x = (field - mean) / standard deviation, with one of each per variable from the training split
+    images   x = grey values after a treatment of `models.image_transforms`
 
 Tensors are (N, V, Y, X); data sets have the dimension `sample` in place of `time`.
 """
@@ -30,19 +30,19 @@ States = Float[Tensor, "batch variable y x"]
 
 @runtime_checkable
 class StateCodec(Protocol):
-    """What the task needs of either."""
+    """The interface of both codecs."""
 
     @property
     def treatment(self) -> str:
-        """What x is: scores of different treatments are not comparable."""
+        """How x is made from the data: scores of different treatments are not comparable."""
         ...
 
     def encode(self, data: xr.Dataset) -> States:
-        """All that can be computed once: standardised fields, or grey values."""
+        """The part that is computed once: standardised fields, or grey values."""
         ...
 
-    def seen(self, values: States, draws: RandomStreams) -> States:
-        """x of encoded values: of images perhaps by chance."""
+    def treated(self, values: States, draws: RandomStreams) -> States:
+        """x for encoded values; the treatment of images may be random."""
         ...
 
     def decode(self, x: States) -> xr.Dataset:
@@ -50,13 +50,25 @@ class StateCodec(Protocol):
         ...
 
     def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
-        """Of log p(x) in nats: of fields a standardised cell's, of images a grey value's."""
+        """Bits per dimension for log p(x) in nats: per standardised cell of fields, per grey value of images."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class AnyDayCodec:
-    """Standardises fields whatever the day."""
+    """Standardise fields whatever the day.
+
+    Parameters
+    ----------
+    variables
+        Names, in the order of the tensors.
+    mean, deviation
+        Mean and standard deviation of each variable over the training split, in physical units.
+    latitude, longitude
+        Coordinates of the grid [degrees], ascending.
+    attrs
+        CF attributes of each variable.
+    """
 
     variables: tuple[str, ...]
     mean: Float[np.ndarray, " variable"]
@@ -79,12 +91,12 @@ class AnyDayCodec:
         return cls(variables, mean, deviation, latitude, longitude, attrs)
 
     def encode(self, data: xr.Dataset) -> States:
-        """Cells that never exist are at the mean."""
+        """Standardised states; cells that never exist are at the mean."""
         arrays = [data[v].transpose(..., *GRID).values for v in self.variables]
         x = (np.stack(arrays, axis=-3) - self.mean[:, None, None]) / self.deviation[:, None, None]
         return torch.nan_to_num(torch.from_numpy(x.astype(np.float32)))
 
-    def seen(self, values: States, draws: RandomStreams) -> States:
+    def treated(self, values: States, draws: RandomStreams) -> States:
         return values
 
     def decode(self, x: States) -> xr.Dataset:
@@ -101,19 +113,19 @@ class AnyDayCodec:
         return -log_prob / cells / math.log(2)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """For a checkpoint."""
+        """The arrays that a checkpoint stores."""
         return {
             name: np.asarray(getattr(self, name)) for name in ("mean", "deviation", "latitude", "longitude")
         }
 
     def header(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The entries of a checkpoint's header."""
         return {"codec": "any_day", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
 
 
 @dataclass(frozen=True)
 class ImageCodec:
-    """Grey values 0 .. levels - 1, and what a model sees of them."""
+    """Grey values 0 .. levels - 1, and their treatment for a model."""
 
     treatment: image_transforms.Treatment
     levels: int
@@ -123,7 +135,7 @@ class ImageCodec:
     def encode(self, data: xr.Dataset) -> States:
         return torch.from_numpy(data["image"].values.astype(np.float32))[:, None]
 
-    def seen(self, values: States, draws: RandomStreams) -> States:
+    def treated(self, values: States, draws: RandomStreams) -> States:
         return image_transforms.treat(values, self.treatment, self.levels, draws)
 
     def decode(self, x: States) -> xr.Dataset:
@@ -135,16 +147,16 @@ class ImageCodec:
         return image_transforms.bits_per_dim(log_prob, cells, self.treatment, self.levels)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """For a checkpoint."""
+        """The arrays that a checkpoint stores."""
         return {}
 
     def header(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The entries of a checkpoint's header."""
         return {"codec": "image", "treatment": self.treatment, "levels": self.levels}
 
 
 def space_of_images(images: xr.Dataset) -> Space:
-    """The Space of images: flat, of equal cells, without anything static."""
+    """The Space of images: flat, with equal cells and no static fields."""
     shape = images.sizes["y"], images.sizes["x"]
     return Space(
         variables=("image",),

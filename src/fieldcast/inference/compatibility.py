@@ -1,5 +1,4 @@
-"""Whether data fit a trained model: its variables, its units, its grid; and whether a checkpoint is what this run would
-train. What differs is one sentence."""
+"""Whether data fit a trained model (variables, units, grid), and whether a checkpoint is what this run would train."""
 
 from __future__ import annotations
 
@@ -27,9 +26,14 @@ TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 
 
 def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
-    """The model's variables of a data set, on its grid and in its units; one sentence for what differs.
+    """The model's variables of a data set, on the model's grid and in its units.
 
-    `where`: how the sentence calls the data set.
+    Error messages call the data set `where`.
+
+    Raises
+    ------
+    InputError
+        If variables, units or grid differ, or for values that are no observations: Inf and undeclared fill values.
     """
     data = conventions.to_contract(dataset, where)
     given, different = dataset[conventions.axes(dataset)["time"]].size, data.sizes["time"]
@@ -64,7 +68,7 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
                 f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
             )
         search = Search(data[v])
-        search.widen(codec.climatology[:, i])  # what was observed may be few values
+        search.widen(codec.climatology[:, i])  # there may be few observations
         search.add(data[v].values)
         refuse_fills(data[v], search, where)
         data[v] = data[v].drop_attrs().assign_attrs({k: data[v].attrs[k] for k in KEPT if k in data[v].attrs})
@@ -72,12 +76,12 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
 
 
 def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: int, where: str) -> xr.Dataset:
-    """The states a forecast starts from: the last `history` of a data set, whole and a step apart.
+    """The states that a forecast starts from: the last `history` of a data set, complete and one step apart.
 
     Raises
     ------
     InputError
-        Too few, with missing values, or of another time step; and as `matching` does.
+        For too few states, missing values or another time step, and as `matching` does.
     """
     data, needed = matching(dataset, codec, where).sortby("time"), max(history, 1)
     there = data.sizes["time"]
@@ -86,9 +90,9 @@ def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: i
     data = data.isel(time=slice(there - needed, there))
     steps = np.diff(calendars.hours(data["time"]))
     if np.any(np.abs(steps - space.step) > STEP_TOLERANCE):
-        found = ", ".join(f"{step:g}" for step in steps)
+        intervals = ", ".join(f"{step:g}" for step in steps)
         raise InputError(
-            f"the last states of {where} are {found} hours apart, the model was trained on steps of "
+            f"the last states of {where} are {intervals} hours apart, the model was trained on steps of "
             f"{space.step:g} hours: give the last {needed} at that step."
         )
     exists = space.exists.cpu().numpy()
@@ -98,27 +102,28 @@ def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: i
             day = calendars.iso(data["time"])[missing.argmax()]
             raise InputError(
                 f"variable '{v}' of {where} has missing values on {day}: a forecast "
-                "starts from whole states; fill them first."
+                "starts from complete states; fill them first."
             )
     return data
 
 
 def around(data: xr.Dataset, codec: FieldCodec) -> bool:
-    """Whether only the convention of the longitudes differs: -180 to 180 against 0 to 360."""
+    """Whether the longitudes differ in convention only: -180 to 180 against 0 to 360."""
     return bool(data["longitude"].min() < 0 <= codec.longitude.min() and codec.longitude.max() > 180)
 
 
 def describe(values: np.ndarray) -> str:
+    """Number and range of some coordinates."""
     return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
 
 
 def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> None:
-    """One sentence if the latitudes or longitudes of `what` are not those of the model."""
+    """Raise an InputError if the latitudes or longitudes of `what` are not the model's."""
     for axis in GRID:
-        mine, theirs = getattr(codec, axis), data[axis].values
-        if len(mine) != len(theirs) or not np.allclose(mine, theirs, atol=TOLERANCE):
+        trained, given = getattr(codec, axis), data[axis].values
+        if len(trained) != len(given) or not np.allclose(trained, given, atol=TOLERANCE):
             raise InputError(
-                f"the {axis}s differ: {what} has {describe(theirs)}, the model was trained on {describe(mine)}; "
+                f"the {axis}s differ: {what} has {describe(given)}, the model was trained on {describe(trained)}; "
                 f"interpolate {what} to the model's grid, or train on this grid."
             )
 

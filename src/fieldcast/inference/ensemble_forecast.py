@@ -1,7 +1,7 @@
-"""Forecasts from the stored starts, lead by lead, and long rollouts of which only statistics are kept.
+"""Ensemble forecasts from the stored starts, lead by lead.
 
-What is drawn at a step is saved with the state it goes on from, so an interrupted rollout resumes at the last complete
-lead, to the same numbers.
+The draws of a step are saved with the state that the next one starts from, so an interrupted rollout resumes at the
+last complete lead and gives the same numbers.
 """
 
 from __future__ import annotations
@@ -22,94 +22,118 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
-from fieldcast.inference.rollout import Feed, rollout
+from fieldcast.inference.rollout import Feedback, rollout
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-ROWS = 80  # members stepped at once on a processor: more take memory and are no faster
-ROWS_ACCELERATOR = 640  # all of 64 starts and 10 members
+MEMBERS_AT_ONCE = 80  # of all starts, on a processor: more take memory and are no faster
+MEMBERS_AT_ONCE_GPU = 640  # all of 64 starts and 10 members
 START = {"standard_name": "forecast_reference_time"}
 LEAD = {"standard_name": "forecast_period", "units": "hours"}
 Values = Float[Tensor, "start members variable y x"]
 
 
-class Ensemble(NamedTuple):
+class EnsembleState(NamedTuple):
     """The states of one step of a rollout, and the contexts of the next, start by start."""
 
     number: int  # of the step, from 1
     x: Values
-    rows: list[Context]
+    contexts: list[Context]
 
 
-class Forecaster:
-    """A model with its starts: the same draws whatever is drawn at once."""
+class EnsembleForecaster:
+    """A model with its starts; the draws do not depend on how many starts are stepped at once.
+
+    Parameters
+    ----------
+    model
+        The model of the next state.
+    codec
+        Between fields and its tensors.
+    fields
+        Truth, in physical units, with the states before each start.
+    starts
+        Times of the last states that forecasts are given, ISO 8601.
+    members
+        Requested number; a deterministic model has one.
+    seed
+        Of the draws.
+    feedback
+        What the next step starts from: the "members", or their "mean".
+    """
 
     def __init__(
         self, model: Model, codec: FieldCodec, fields: xr.Dataset, starts: list[str], members: int, seed: int,
-        feed: Feed = "members",
+        feedback: Feedback = "members",
     ):  # fmt: skip
-        self.model, self.codec, self.seed, self.feed = model, codec, seed, feed
+        self.model, self.codec, self.seed, self.feedback = model, codec, seed, feedback
         self.requested, self.members = members, 1 if model.deterministic else members
         self.places = calendars.positions(fields["time"], starts)
         self.times = fields["time"].values[self.places]
-        rows = ROWS if model.space.area.device.type == "cpu" else ROWS_ACCELERATOR
-        size = max(1, rows // self.members)
+        on_processor = model.space.area.device.type == "cpu"
+        size = max(1, (MEMBERS_AT_ONCE if on_processor else MEMBERS_AT_ONCE_GPU) // self.members)
         self.pieces = list(torch.arange(len(starts)).split(size))
         context = context_at(fields, self.places, codec, model.space, model.history)
-        self.rows = [context[piece].repeat(self.members) for piece in self.pieces]
+        self.contexts = [context[piece].repeat(self.members) for piece in self.pieces]
 
-    def run(self, steps: int, first: int = 1, rows: list[Context] | None = None) -> Iterator[Ensemble]:
-        """The steps first .. steps, from the contexts of an earlier one."""
+    def run(
+        self, steps: int, first: int = 1, contexts: list[Context] | None = None
+    ) -> Iterator[EnsembleState]:
+        """Yield steps first .. steps, from the contexts that step first - 1 has left."""
         device = self.model.space.area.device
         runs = [
             rollout(
                 self.model, context, RandomStreams(self.seed, piece.to(device), self.members), steps - first + 1,
-                self.feed, first,
+                self.feedback, first,
             )
-            for piece, context in zip(self.pieces, rows or self.rows, strict=True)
+            for piece, context in zip(self.pieces, contexts or self.contexts, strict=True)
         ]  # fmt: skip
         numbers = range(first, steps + 1)
-        shown = tqdm(numbers, unit="step", initial=first - 1, total=steps, disable=None, leave=False)
-        for number in shown:
+        progress = tqdm(numbers, unit="step", initial=first - 1, total=steps, disable=None, leave=False)
+        for number in progress:
             with torch.no_grad():
                 drawn = [next(run) for run in runs]
-            yield Ensemble(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
+            yield EnsembleState(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
 
     def lineage(self, model_digest: str, starts: Mapping[str, Any]) -> dict[str, Any]:
-        """All that a rollout depends on; its forecasts hold it, and its state, which no other rollout resumes from."""
+        """Everything that a rollout depends on: stored with its forecasts, and with the state that it resumes from."""
         return {
             "model": model_digest, "starts": starts["digest"], "members": self.requested, "seed": self.seed,
-            "feed": self.feed,
+            "feedback": self.feedback,
         }  # fmt: skip
 
     def valid(self, number: int) -> np.ndarray:
-        """The times that a step is valid at."""
+        """The valid times of a step."""
         return calendars.later(self.times, number * self.model.space.step)
 
     def resumed(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
         """The next step, the contexts it starts from, and what else was saved; the start for another lineage."""
         tensors, header = unpack_state(earlier, "The state of the rollout")
         if header.get("lineage") != sources:
-            return 1, self.rows, {}
+            return 1, self.contexts, {}
         device = self.model.space.area.device
-        rows = [
+        contexts = [
             Context(
-                one.rows,
+                context.rows,
                 past=tensors[f"past.{i}"].to(device) if f"past.{i}" in tensors else None,
                 day=tensors[f"day.{i}"].to(device),
             )
-            for i, one in enumerate(self.rows)
+            for i, context in enumerate(self.contexts)
         ]
-        return header["number"] + 1, rows, header
+        return header["number"] + 1, contexts, header
 
     def state(
-        self, ensemble: Ensemble, sources: Lineage, beside: Mapping[str, Tensor] | None = None, **numbers: Any
+        self,
+        ensemble: EnsembleState,
+        sources: Lineage,
+        beside: Mapping[str, Tensor] | None = None,
+        **numbers: Any,
     ) -> bytes:
-        """What a rollout resumes from, with tensors and numbers to be kept beside it."""
+        """The state that a rollout resumes from, with further tensors and numbers."""
         tensors = dict(beside or {})
-        for i, context in enumerate(ensemble.rows):
+        for i, context in enumerate(ensemble.contexts):
             if context.past is not None:
                 tensors[f"past.{i}"] = context.past
             assert context.day is not None  # `context_at` sets it
@@ -120,12 +144,12 @@ class Forecaster:
 def context_at(
     fields: xr.Dataset, places: np.ndarray, codec: FieldCodec, space: Space, history: int
 ) -> Context:
-    """The last `history` states up to some places in time, and the day of the next one.
+    """The last `history` states up to some positions in time, and the day of the next one.
 
     Raises
     ------
     InputError
-        Where so many do not follow one another.
+        Where these states do not follow one another without a gap.
     """
     before = places[:, None] + np.arange(1 - history, 1)
     past = None
@@ -134,17 +158,17 @@ def context_at(
         broken = (before[:, 0] < 0) | (segment[before[:, 0]] != segment[places])
         if broken.any():
             raise InputError(
-                f"the model wants the last {history} states, which do not lie without a gap before "
+                f"the model needs the last {history} states, which do not lie without a gap before "
                 f"{calendars.iso(fields['time'])[places[broken.argmax()]]}: set model.history lower."
             )
-        chosen = codec.encode(fields.isel(time=before.ravel()))
-        past = torch.nan_to_num(chosen).unflatten(0, before.shape).to(space.area.device)
+        states = codec.encode(fields.isel(time=before.ravel()))
+        past = torch.nan_to_num(states).unflatten(0, before.shape).to(space.area.device)
     next_times = calendars.later(fields["time"].values[places], space.step)
     return Context(len(places), past=past, day=codec.days(next_times).to(space.area.device))
 
 
 class Piece(NamedTuple):
-    """One lead, the state it is gone on from, and the milliseconds that one draw took."""
+    """One lead, the state that the rollout resumes from after it, and the milliseconds of one draw."""
 
     forecasts: xr.Dataset
     state: bytes
@@ -152,23 +176,23 @@ class Piece(NamedTuple):
 
 
 def forecast(
-    forecaster: Forecaster,
+    forecaster: EnsembleForecaster,
     starts: Mapping[str, Any],
     earlier: bytes | None,
     model_digest: str,
     on_disk: int = 0,
 ) -> Iterator[Piece]:
-    """Forecasts from the scored starts, in physical units, lead by lead, with what they were drawn with.
+    """Forecasts from the scored starts, in physical units, lead by lead, with their lineage.
 
     `model_digest` (see `checkpoint`) says of what model. `earlier` is the state of an interrupted rollout, of
     which `on_disk` leads are stored: one more than the state holds, where the interruption fell between the two saves.
     """
     leads, sources = starts["leads"], forecaster.lineage(model_digest, starts)
-    first, rows, header = forecaster.resumed(earlier, sources)
+    first, contexts, header = forecaster.resumed(earlier, sources)
     if not first - 1 <= on_disk <= first or first > leads:
-        first, rows, header = 1, forecaster.rows, {}
+        first, contexts, header = 1, forecaster.contexts, {}
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
-    for ensemble in forecaster.run(leads, first, rows):
+    for ensemble in forecaster.run(leads, first, contexts):
         costs.wait(ensemble.x.device)
         spent += time.perf_counter() - begin
         draws = len(forecaster.times) * forecaster.members * ensemble.number
@@ -179,7 +203,7 @@ def forecast(
         begin = time.perf_counter()
 
 
-def physical(forecaster: Forecaster, ensemble: Ensemble) -> xr.Dataset:
+def physical(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Dataset:
     """One lead, (lead, start, member, latitude, longitude); cells that never exist are NaN."""
     model, codec = forecaster.model, forecaster.codec
     x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)

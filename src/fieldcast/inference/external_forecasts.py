@@ -1,6 +1,6 @@
-"""Forecasts made elsewhere, as an experiment of this run: the perfect model's, a user's own, another centre's.
+"""Forecasts made elsewhere as an experiment of this run: the perfect model's, a user's, another centre's.
 
-They are scored as all others are: at the same starts and leads, against the same truth, so they must hold them all.
+They are scored as all others are, at the same starts and leads and against the same truth, so they must hold them all.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def adopt(
 
 
 def made_elsewhere(model: File, options: Rollout) -> str:
-    """What says of adopted forecasts where they come from: the file, or the perfect model with its initial error."""
+    """The source of adopted forecasts: the file, or the perfect model with its initial error."""
     return model.path or f"{model.dataset} {options.perfect_model.initial_error:g}"
 
 
@@ -64,21 +64,21 @@ def selected(
     """Yield the scored starts of each scored lead, with at most as many members as are scored; one lead is read
     at a time."""
     names = conventions.time_varying(fields)
-    found = to_forecasts(dataset, where, names)
-    check_variables(found, fields[names], where)
-    check_calendar(found["start"], fields["time"], where)
-    found = on_grid(found[names], fields, where)
-    lead, start = places_of_leads(found, starts, where), places_of_starts(found, starts, where)
+    forecasts = to_forecasts(dataset, where, names)
+    check_variables(forecasts, fields[names], where)
+    check_calendar(forecasts["start"], fields["time"], where)
+    forecasts = on_grid(forecasts[names], fields, where)
+    lead, start = lead_positions(forecasts, starts, where), start_positions(forecasts, starts, where)
     times = fields["time"].values[calendars.positions(fields["time"], starts["scored"])]
     coords = {
         "start": ("start", times, {"standard_name": "forecast_reference_time"}),
-        "member": ("member", np.arange(min(found.sizes["member"], starts["members"])), {"units": "1"}),
+        "member": ("member", np.arange(min(forecasts.sizes["member"], starts["members"])), {"units": "1"}),
         **{axis: fields[axis] for axis in GRID},
     }
-    searches = {v: search_for_fills(found[v], fields[v]) for v in names}
-    for number, place in enumerate(lead):
+    searches = {v: search_for_fills(forecasts[v], fields[v]) for v in names}
+    for number, position in enumerate(lead):
         with reading(where, Exception):
-            piece = found.isel(lead=[place], start=start, member=slice(starts["members"])).load()
+            piece = forecasts.isel(lead=[position], start=start, member=slice(starts["members"])).load()
         hours = [(number + 1) * starts["step_hours"]]
         coords["lead"] = ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})
         valid = {v: masked(piece[v]) for v in names}
@@ -97,7 +97,7 @@ def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:
 
 
 def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) -> None:
-    """One sentence if a lead of a variable holds a fill value that is not declared; masks are known at the last."""
+    """Raise an InputError if a lead holds an undeclared fill value; masks can be told only at the last lead."""
     search.add(piece.values.reshape(-1, *piece.shape[-2:]).astype(np.float32))
     for value, sighting in search.sightings.items():
         extreme = TRUE_EXTREME if value in search.packed else ""
@@ -114,12 +114,14 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
             )
 
 
-def check_variables(found: xr.Dataset, fields: xr.Dataset, where: str) -> None:
-    """One sentence if a variable of the fields is not there, or in other units."""
+def check_variables(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> None:
+    """Raise an InputError if a variable of the fields is missing, or in other units."""
     for v in fields.data_vars:
-        if v not in found:
-            raise InputError(f"{where} has no variable '{v}': it has {', '.join(map(str, found.data_vars))}.")
-        units, expected = found[v].attrs["units"], fields[v].attrs["units"]
+        if v not in forecasts:
+            raise InputError(
+                f"{where} has no variable '{v}': it has {', '.join(map(str, forecasts.data_vars))}."
+            )
+        units, expected = forecasts[v].attrs["units"], fields[v].attrs["units"]
         if units != expected:
             raise InputError(
                 f"variable '{v}' of {where} is in '{units}', the fields are in '{expected}': convert it first."
@@ -127,8 +129,8 @@ def check_variables(found: xr.Dataset, fields: xr.Dataset, where: str) -> None:
 
 
 def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
-    """One sentence if a day more or less a year would shift what is valid when."""
-    leap_days = [str(one.dt.calendar) not in ("noleap", "365_day") for one in (start, time)]
+    """Raise an InputError if only one calendar has leap days: valid times would shift."""
+    leap_days = [str(axis.dt.calendar) not in ("noleap", "365_day") for axis in (start, time)]
     if leap_days[0] != leap_days[1]:
         raise InputError(
             f"the calendar of {where} is '{start.dt.calendar}', that of the fields '{time.dt.calendar}': convert it "
@@ -136,41 +138,49 @@ def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
         )
 
 
-def on_grid(found: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
-    """On the grid of the fields, whichever meridian the longitudes are counted from; one sentence for another."""
+def on_grid(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
+    """Forecasts on the grid of the fields, whichever meridian their longitudes count from.
+
+    Raises
+    ------
+    InputError
+        For another grid.
+    """
     first = fields["longitude"].values.min() - TOLERANCE
-    longitude: Float[np.ndarray, " x"] = (found["longitude"].values - first) % 360 + first
-    found = found.assign_coords(longitude=longitude).sortby("longitude")
+    longitude: Float[np.ndarray, " x"] = (forecasts["longitude"].values - first) % 360 + first
+    forecasts = forecasts.assign_coords(longitude=longitude).sortby("longitude")
     for axis in GRID:
-        mine, theirs = fields[axis].values, found[axis].values
-        if len(mine) != len(theirs) or not np.allclose(mine, theirs, atol=TOLERANCE):
+        expected, given = fields[axis].values, forecasts[axis].values
+        if len(expected) != len(given) or not np.allclose(expected, given, atol=TOLERANCE):
             raise InputError(
-                f"the {axis}s of {where} are {describe(theirs)}, those of the fields {describe(mine)}: interpolate "
+                f"the {axis}s of {where} are {describe(given)}, those of the fields {describe(expected)}: interpolate "
                 "it to the grid of the fields."
             )
-    return found
+    return forecasts
 
 
-def places_of_leads(found: xr.Dataset, starts: Mapping[str, Any], where: str) -> Int[np.ndarray, " lead"]:
-    """Where each scored lead stands; one sentence for the first that does not."""
-    wanted = starts["step_hours"] * np.arange(1, starts["leads"] + 1)
-    same = np.abs(found["lead"].values - wanted[:, None]) < 1e-3
+def lead_positions(forecasts: xr.Dataset, starts: Mapping[str, Any], where: str) -> Int[np.ndarray, " lead"]:
+    """Position of each scored lead; raises an InputError for the first that is missing."""
+    hours = starts["step_hours"] * np.arange(1, starts["leads"] + 1)
+    same = np.abs(forecasts["lead"].values - hours[:, None]) < 1e-3
     if not same.any(axis=1).all():
-        missing = wanted[~same.any(axis=1)]
+        missing = hours[~same.any(axis=1)]
         raise InputError(
-            f"{where} has no lead of {missing[0]:g} hours ({len(missing)} of the {len(wanted)} scored leads are "
+            f"{where} has no lead of {missing[0]:g} hours ({len(missing)} of the {len(hours)} scored leads are "
             "missing): give them, or score fewer with rollout.steps."
         )
     return same.argmax(axis=1)
 
 
-def places_of_starts(found: xr.Dataset, starts: Mapping[str, Any], where: str) -> Int[np.ndarray, " start"]:
-    """Where each scored start stands; one sentence for the first that does not."""
-    places = calendars.positions(found["start"], starts["scored"])
-    if (places < 0).any():
-        missing = [time for time, place in zip(starts["scored"], places, strict=True) if place < 0]
+def start_positions(
+    forecasts: xr.Dataset, starts: Mapping[str, Any], where: str
+) -> Int[np.ndarray, " start"]:
+    """Position of each scored start; raises an InputError for the first that is missing."""
+    positions = calendars.positions(forecasts["start"], starts["scored"])
+    if (positions < 0).any():
+        missing = [time for time, position in zip(starts["scored"], positions, strict=True) if position < 0]
         raise InputError(
-            f"{where} has no forecast from {missing[0]} ({len(missing)} of the {len(places)} scored starts are "
+            f"{where} has no forecast from {missing[0]} ({len(missing)} of the {len(positions)} scored starts are "
             "missing): the data set `starts` lists them all."
         )
-    return places
+    return positions

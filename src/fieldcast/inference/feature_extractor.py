@@ -1,8 +1,8 @@
-"""What sets of states are compared in by FID, KID and classifiers: made once for some data, with a seed of its own.
+"""Features in which FID, KID and classifiers compare sets of states: computed once for some data, with a fixed seed.
 
-Of images with labels the last hidden layer of a classifier trained on the training split; of fields, and of images
-without labels, principal components and local statistics of one half of it, so that the other half can stand for a
-perfect model. Values of other features are not comparable, so the weights' hash stands beside every score.
+For images with labels: the last hidden layer of a classifier trained on the training split. For fields, and for images
+without labels: principal components and local statistics of half of the training split, so that the other half can
+stand for a perfect model. Distances in other features are not comparable, so every score holds their digest.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from fieldcast.fields.splits import along, select
 from fieldcast.models.classifier import Classifier
 from fieldcast.scores.field_features import FieldFeatures
 
-SEED = 0  # of the features, whatever the seed of a run
-EPOCHS, LEAST, BATCH, RATE = 4, 600, 128, 1e-3  # LEAST: steps, of few images
-FITTED = 4096  # states that principal components are of
+SEED = 0  # of the features, independent of the seed of a run
+EPOCHS, LEAST, BATCH, RATE = 4, 600, 128, 1e-3  # LEAST: steps, where there are few images
+FITTED = 4096  # states that principal components are computed from
 PIECE = 1024  # images at once
 
-Rows = Float[np.ndarray, "state feature"]
+FeatureTable = Float[np.ndarray, "state feature"]
 
 
 @runtime_checkable
 class Features(Protocol):
-    """Of a data set of states, in physical units or grey values."""
+    """Features of a data set of states, in physical units or grey values."""
 
     @property
-    def known(self) -> dict[str, Any]:
-        """extractor, features (how many), accuracy (of a classifier on the test split), weights (their hash)."""
+    def facts(self) -> dict[str, Any]:
+        """extractor, features (number), accuracy (of a classifier on the test split), weights (their digest)."""
         ...
 
-    def __call__(self, states: xr.Dataset) -> Rows: ...
+    def __call__(self, states: xr.Dataset) -> FeatureTable: ...
 
     def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
         """Which states of the training split they were fitted on."""
@@ -56,10 +56,10 @@ class OfImages:
 
     network: Classifier
     levels: int
-    known: dict[str, Any]
+    facts: dict[str, Any]
 
     @torch.no_grad()
-    def __call__(self, states: xr.Dataset) -> Rows:
+    def __call__(self, states: xr.Dataset) -> FeatureTable:
         x = shares(states, self.levels)
         return (
             torch.cat([self.network.features(piece) for piece in x.split(PIECE)]).numpy().astype(np.float64)
@@ -76,9 +76,9 @@ class OfFields:
     features: FieldFeatures
     mean: Float[np.ndarray, " variable"]
     deviation: Float[np.ndarray, " variable"]
-    known: dict[str, Any]
+    facts: dict[str, Any]
 
-    def __call__(self, states: xr.Dataset) -> Rows:
+    def __call__(self, states: xr.Dataset) -> FeatureTable:
         dim = along(states)
         starts = range(0, max(1, states.sizes[dim]), PIECE)
         parts = (states.isel({dim: slice(first, first + PIECE)}) for first in starts)
@@ -91,7 +91,7 @@ class OfFields:
 def fit_features(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], earlier: bytes | None
 ) -> bytes:
-    """The features of some data; `earlier` ones of the same data, labels and training states are kept."""
+    """The features of some data; `earlier` ones of the same lineage are kept."""
     labelled = "label" in fields.coords
     training = select(fields, splits, "train")
     fitted = training.sizes["sample"] if labelled else int(every_other(training).sum())
@@ -111,10 +111,9 @@ def fit_features(
 
 
 def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
-    """Of fields the states of every other calendar year, from the first; of images every other one.
+    """States of every other calendar year, from the first, for fields; every other state for images.
 
-    Days of one season are alike, and years hardly: whole years are left for what must not have been seen. Of a single
-    year all.
+    Days of one season resemble each other, years hardly do: whole years are held out. A single year is taken whole.
     """
     if along(training) == "sample":
         return np.arange(training.sizes["sample"]) % 2 == 0
@@ -123,7 +122,7 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
 
 
 def fresh(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarray, " fresh"]:
-    """Places of the training states that features were not fitted on; of all, where those are fewer than `least`."""
+    """Positions of the training states that features were not fitted on; all states if those are fewer than `least`."""
     unseen = np.flatnonzero(~features.fitted_on(training))
     return unseen if len(unseen) >= least else np.arange(training.sizes[along(training)])
 
@@ -143,9 +142,9 @@ def of_images(fields: xr.Dataset, splits: Mapping[str, Any], sources: lineage.Li
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     steps = max(LEAST, EPOCHS * -(-len(x) // BATCH))
     for step in tqdm(range(steps), unit="step", disable=None, leave=False):
-        rows = batch_index(step, SEED, None, len(x), BATCH)
+        index = batch_index(step, SEED, None, len(x), BATCH)
         optimiser.zero_grad(set_to_none=True)
-        network.loss(x[rows], label[rows]).backward()
+        network.loss(x[index], label[index]).backward()
         optimiser.step()
     with torch.no_grad():
         guess = torch.cat([network(piece).argmax(dim=1) for piece in shares(test, levels).split(PIECE)])
@@ -181,25 +180,25 @@ def of_fields(
 
 
 def load_features(data: bytes) -> Features:
-    """What `fit_features` made."""
+    """The features that `fit_features` stored."""
     tensors, header = unpack_bytes(data, "the file of the features")
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     if header["kind"] == "images":
         network = Classifier(tuple(header["shape"]), header["classes"])
         network.load_state_dict(tensors)
-        known = {"extractor": "classifier", "features": network.hidden.out_features}
-        known |= {"accuracy": header["accuracy"], "weights": header["weights"]}
-        return OfImages(network.eval(), header["levels"], known)
+        facts = {"extractor": "classifier", "features": network.hidden.out_features}
+        facts |= {"accuracy": header["accuracy"], "weights": header["weights"]}
+        return OfImages(network.eval(), header["levels"], facts)
     mean, deviation = arrays.pop("state_mean"), arrays.pop("state_deviation")
     features = FieldFeatures(**arrays, wraps=header["wraps"])
-    known = {"extractor": "principal components and local statistics", "weights": header["weights"]}
+    facts = {"extractor": "principal components and local statistics", "weights": header["weights"]}
     return OfFields(
-        features, mean, deviation, {**known, "features": features.count, "accuracy": float("nan")}
+        features, mean, deviation, {**facts, "features": features.count, "accuracy": float("nan")}
     )
 
 
 def shares(images: xr.Dataset, levels: int) -> Float[torch.Tensor, "state 1 y x"]:
-    """Grey values as shares of white."""
+    """Grey values as fractions of white."""
     return torch.from_numpy(images["image"].values.astype(np.float32) / (levels - 1))[:, None]
 
 
@@ -212,6 +211,6 @@ def standardised(
 
 
 def areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
-    """Of the cells that exist; 0 elsewhere."""
+    """Areas of the cells that exist; 0 elsewhere."""
     exists = domain.exists(fields).all("variable").values
     return geometry.cell_areas(fields["latitude"].values, fields["longitude"].values, exists)

@@ -1,6 +1,6 @@
-"""Long rollouts: whether a model stays finite, keeps its mean, variance and spectrum, and until when it has skill.
+"""Long rollouts: whether a model stays finite, keeps mean, variance and spectrum, and until when it has skill.
 
-Only statistics of each step and a few snapshots are kept: memory and disk do not grow with the fields.
+Only statistics of each step and a few snapshots are kept, so memory and disk use do not grow with the fields.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from jaxtyping import Float
 
 from fieldcast.encoding.checkpoint import unpack_bytes
 from fieldcast.fields import calendars
-from fieldcast.inference.ensemble_forecast import Ensemble, Forecaster, Values, physical
+from fieldcast.inference.ensemble_forecast import EnsembleForecaster, EnsembleState, Values, physical
 from fieldcast.scores.stability import step_statistics, zonal_power
 
-SNAPSHOTS = 1, 10, 100, 500  # steps of which two members are kept
-SHOWN = 2
+SNAPSHOTS = 1, 10, 100, 500  # steps of which some members are kept
+SNAPSHOT_MEMBERS = 2
 SAVE_EVERY = 30.0  # seconds
 
 
 class Stability(NamedTuple):
-    """A row a step, the snapshots so far, and the state that the rollout is gone on from.
+    """A row per step, the snapshots so far, and the state that the rollout resumes from.
 
-    Table and snapshots say in `model` what they are of, as forecasts do.
+    Table and snapshots hold the digest of their `model`, as forecasts do.
     """
 
     table: pd.DataFrame
@@ -37,31 +37,31 @@ class Stability(NamedTuple):
 
 
 def stability(
-    forecaster: Forecaster,
+    forecaster: EnsembleForecaster,
     starts: Mapping[str, Any],
     fields: xr.Dataset,
     earlier: bytes | None,
     model_digest: str,
 ) -> Iterator[Stability]:
-    """Roll out from the stability starts; yields now and then, and at the end."""
+    """Roll out from the stability starts, and yield now and then and at the end."""
     steps = starts["stability_steps"]
     sources = {**forecaster.lineage(model_digest, starts), "stability": list(starts["stability"])}
-    first, rows, header = forecaster.resumed(earlier, sources)
-    # a state may have been asked for more steps than are wanted now
+    first, contexts, header = forecaster.resumed(earlier, sources)
+    # the state may hold more steps than this run needs
     table = [row for row in header.get("table", []) if row["step"] <= steps]
     kept = {n: x for n, x in kept_before(earlier).items() if n <= steps} if header and earlier else {}
     if first > steps:
-        yield of_model(model_digest, table, shown(forecaster, kept), earlier or b"")
+        yield of_model(model_digest, table, snapshots_of(forecaster, kept), earlier or b"")
         return
     measure, last = Measure(forecaster, fields, steps), time.monotonic()
-    for ensemble in forecaster.run(steps, first, rows):
+    for ensemble in forecaster.run(steps, first, contexts):
         table.append({"step": ensemble.number, **measure(ensemble)})
         if ensemble.number in SNAPSHOTS:
-            kept[ensemble.number] = ensemble.x[:, :SHOWN].float().cpu()
+            kept[ensemble.number] = ensemble.x[:, :SNAPSHOT_MEMBERS].float().cpu()
         if ensemble.number == steps or time.monotonic() - last >= SAVE_EVERY:
             snapshots = {f"snapshot.{n}": x for n, x in kept.items()}
             state = forecaster.state(ensemble, sources, snapshots, table=table)
-            yield of_model(model_digest, table, shown(forecaster, kept), state)
+            yield of_model(model_digest, table, snapshots_of(forecaster, kept), state)
             last = time.monotonic()
 
 
@@ -74,9 +74,9 @@ def of_model(
 
 
 class Measure:
-    """Statistics of one step, against the truth where there is any."""
+    """Statistics of one step, against the truth where there is one."""
 
-    def __init__(self, forecaster: Forecaster, fields: xr.Dataset, steps: int):
+    def __init__(self, forecaster: EnsembleForecaster, fields: xr.Dataset, steps: int):
         space = forecaster.model.space
         self.forecaster, self.fields, self.wraps = forecaster, fields, space.wraps
         times = np.stack([forecaster.valid(number) for number in range(1, steps + 1)])
@@ -84,7 +84,7 @@ class Measure:
         self.area = (space.area * space.exists).cpu().numpy()
         self.reference = zonal_power(self.states(forecaster.places), self.area, self.wraps)
 
-    def __call__(self, ensemble: Ensemble) -> dict[str, Any]:
+    def __call__(self, ensemble: EnsembleState) -> dict[str, Any]:
         places = self.places[ensemble.number - 1]
         truth = self.states(places) if (places >= 0).all() else None
         x = ensemble.x.float().cpu().numpy()
@@ -101,10 +101,12 @@ def kept_before(earlier: bytes) -> dict[int, Values]:
     return {int(name.split(".")[1]): x for name, x in tensors.items() if name.startswith("snapshot.")}
 
 
-def shown(forecaster: Forecaster, kept: Mapping[int, Values]) -> xr.Dataset:
+def snapshots_of(forecaster: EnsembleForecaster, kept: Mapping[int, Values]) -> xr.Dataset:
     """Snapshots in physical units, (step, start, member, latitude, longitude)."""
     pieces = [
-        physical(forecaster, Ensemble(number, x, [])).squeeze("lead", drop=True).expand_dims(step=[number])
+        physical(forecaster, EnsembleState(number, x, []))
+        .squeeze("lead", drop=True)
+        .expand_dims(step=[number])
         for number, x in sorted(kept.items())
     ]
     return xr.concat(pieces, "step") if pieces else xr.Dataset()

@@ -1,4 +1,4 @@
-"""Runs that may be gathered into one table: those that differ in their seed alone."""
+"""Which runs may be gathered into one table: those that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from fieldcast.encoding.checkpoint import read_header
 from fieldcast.errors import InputError
 from fieldcast.lineage import differences
 
-HELD = ("model", "fit", "sparsification", "splits")  # what a checkpoint says of its making, but for its seed
+COMPARED = ("model", "fit", "sparsification", "splits")  # lineage of a checkpoint without its seed
 
 
 def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
-    """Raise an InputError for two runs of which an experiment was trained or scored differently.
+    """Raise an InputError if an experiment was trained or scored differently in two runs.
 
-    `runs`: by `data_root` the experiments <task>/<name> that are gathered. One that borrows its weights has no
-    checkpoint of its own, and is known by what it was scored on alone.
+    `runs`: the gathered experiments <task>/<name> by `data_root`. One that borrows its weights has no checkpoint: only
+    its scores are compared.
     """
-    for one, other in combinations(runs, 2):
-        for name in sorted({*runs[one]} & {*runs[other]}):
-            mine, theirs = (known_of(Path(run), name) for run in (one, other))
-            both = mine.keys() & theirs.keys()
-            for key, before, now in differences(*({key: of[key] for key in both} for of in (mine, theirs))):
+    for first, second in combinations(runs, 2):
+        for name in sorted({*runs[first]} & {*runs[second]}):
+            a, b = (lineage_of(Path(run), name) for run in (first, second))
+            both = a.keys() & b.keys()
+            for key, of_first, of_second in differences(a, {key: b[key] for key in both}):
                 raise InputError(
-                    f"tables.runs: '{one}' and '{other}' differ in {name}, {key} ({before}, {now}): gather runs that "
-                    "differ in their `seed` alone."
+                    f"tables.runs: '{first}' and '{second}' differ in {name}, {key} ({of_first}, {of_second}): gather "
+                    "runs that differ only in their `seed`."
                 )
 
 
-def known_of(run: Path, experiment: str) -> dict[str, Any]:
+def lineage_of(run: Path, experiment: str) -> dict[str, Any]:
     """How an experiment was trained, and the digest of what it was scored on: cases or starts, leads, members."""
-    found: dict[str, Any] = {}
+    sources: dict[str, Any] = {}
     checkpoint, scores = (
         run / "06_models" / experiment / "checkpoint.safetensors",
         run / "08_reporting" / experiment / "scores.parquet",
     )
     if checkpoint.exists():
         header = read_header(head(checkpoint), str(checkpoint))
-        found |= {name: header.get(name) for name in HELD}
+        sources |= {name: header.get(name) for name in COMPARED}
     if scores.exists():
-        found["scored"] = pd.read_parquet(scores, columns=["scored"])["scored"].unique().tolist()
-    return found
+        sources["scored"] = pd.read_parquet(scores, columns=["scored"])["scored"].unique().tolist()
+    return sources
 
 
 def head(file: Path) -> bytes:
-    """The beginning of a safetensors file, which holds its header: eight bytes of its length, and so many."""
+    """The beginning of a safetensors file: eight bytes with the length of the header, and the header."""
     with file.open("rb") as opened:
         first = opened.read(8)
         return first + opened.read(int.from_bytes(first, "little"))

@@ -1,4 +1,4 @@
-"""What a user can set of draws, of a user's own files and of tables, checked before anything runs."""
+"""User options for draws, for a user's own files and for tables, checked before anything runs."""
 
 import os
 from typing import Annotated, Literal
@@ -10,14 +10,14 @@ from fieldcast.encoding.options import STRICT, Limits
 from fieldcast.errors import InputError
 from fieldcast.models.image_transforms import Treatment
 
-FEWEST_SAMPLES = 16  # that sets can be compared by
+FEWEST_SAMPLES = 16  # for a comparison of sets
 
 
 @dataclass(frozen=True, config=STRICT)
 class Drawing:
     """How one experiment's forecasts are drawn."""
 
-    feed: Literal["members", "mean"] = "members"  # what the next step starts from
+    feedback: Literal["members", "mean"] = "members"  # what the next step starts from
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -35,23 +35,21 @@ class File:
 
 @dataclass(frozen=True, config=STRICT)
 class Pixels:
-    """What one model sees of images (see models/image_transforms.py); of fields it has no meaning."""
+    """Preprocessing of images for a model (see models/image_transforms.py); it has no meaning for fields."""
 
     treatment: Treatment = "threshold"
 
 
 @dataclass(frozen=True, config=STRICT)
 class Sampling:
-    """How much is drawn and scored of models of states."""
+    """Numbers of draws and data by which models of states are scored."""
 
-    samples: Annotated[int, Field(ge=FEWEST_SAMPLES)] = 256  # drawn of each model
-    data: Annotated[int, Field(ge=1)] = (
-        256  # of the test split, and of the training split, whose likelihood is found
-    )
-    draws: Annotated[int, Field(ge=1)] = 128  # K of IWAE_K; of the bound of a diffusion: times of the chain
+    samples: Annotated[int, Field(ge=FEWEST_SAMPLES)] = 256  # drawn from each model
+    data: Annotated[int, Field(ge=1)] = 256  # of the test split and of the training split, for the likelihood
+    draws: Annotated[int, Field(ge=1)] = 128  # K of IWAE_K; for the bound of a diffusion, times of the chain
 
     def capped(self, limits: "Limits") -> dict[str, int]:
-        """The numbers in force under the limits."""
+        """The numbers under the limits."""
         return {
             "samples": max(FEWEST_SAMPLES, limits.cap("T", self.samples)),
             "likelihood": limits.cap("T", self.data),
@@ -110,14 +108,14 @@ class Predict:
 
 @dataclass(frozen=True, config=STRICT)
 class Tables:
-    """Which runs, each of another seed, are gathered into mean and standard deviation."""
+    """Runs with different seeds that are gathered into mean and standard deviation."""
 
     runs: str | list[str] | None = (
-        None  # their data_root; a text has `+` between them: commas part parameters
+        None  # their data_root; in a string separated by `+`, as commas separate parameters
     )
 
     def folders(self) -> list[str]:
-        """The runs, one by one.
+        """The folders of the runs.
 
         Raises
         ------
@@ -125,16 +123,16 @@ class Tables:
             Without one.
         """
         named = self.runs.split("+") if isinstance(self.runs, str) else self.runs or []
-        found = [one.strip() for one in named if one.strip()]
-        if not found:
+        folders = [folder.strip() for folder in named if folder.strip()]
+        if not folders:
             raise InputError(
                 "tables.runs is not set: say which runs, with --params tables.runs=FOLDER+FOLDER+FOLDER."
             )
-        return found
+        return folders
 
 
 def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:
-    """A path that is set and is not that of the result."""
+    """The path, which must be set and must not be that of the result."""
     if path is None:
         raise InputError(f"{key} is not set: say which file, with --params {key}=FILE.")
     if output and os.path.realpath(output) == os.path.realpath(path):

@@ -1,4 +1,4 @@
-"""Observations that a model did not believe: where they are, and what a user reads of them."""
+"""Observations that a model doubts: where they are, and the sentences that report them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fieldcast.geometry import GRID
 from fieldcast.models.capabilities import Checking
 from fieldcast.models.core import Context, Model
 
-LISTED = 5  # observations of each variable
+LISTED = 5  # observations of each variable that a sentence lists
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> x
 
 
 def sentences(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
-    """For each variable with suspects, one sentence: how many of how many, and the first of them."""
+    """One sentence for each variable with suspects: their number and share, and the first of them."""
     for name, flag in flags.data_vars.items():
         v = str(name).removesuffix("_suspect")
         places = np.argwhere(flag.values > 0)

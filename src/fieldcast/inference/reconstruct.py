@@ -1,4 +1,4 @@
-"""Draws of a model as data sets: the fields that fit some observations."""
+"""Reconstructions: draws of the fields given observations, as data sets."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 LOG = logging.getLogger(__name__)
-ROWS = 8  # data drawn at once: bounds the memory
+AT_ONCE = 8  # data drawn in one batch: bounds the memory
 
 
 def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -> Context:
-    """The context of observations (time, latitude, longitude): NaN is what was not observed."""
+    """The context of observations (time, latitude, longitude), with NaN where nothing was observed."""
     y = codec.encode(data)
     mask = torch.isfinite(y) & space.exists.cpu()
     device = space.area.device
@@ -37,22 +37,22 @@ def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) 
 def draw(
     model: Model, c: Context, members: int, seed: int, step: int = 0, order: np.ndarray | None = None
 ) -> Float[Tensor, "time members variable y x"]:
-    """M draws for each datum; `order` puts data of equal masks next to each other, which shares factorisations.
+    """M draws for each datum; `order` puts data with equal masks next to each other, so that they share factorisations.
 
-    The draws do not depend on it, nor on how many data are drawn at once. Cells that never exist are NaN.
+    The draws depend neither on it nor on how many data are drawn at once. Cells that never exist are NaN.
     """
     members = 1 if model.deterministic else members
     places = torch.from_numpy(np.arange(c.rows) if order is None else order).to(model.space.area.device)
     x = torch.empty(c.rows, members, *model.space.state)
-    for rows in tqdm(places.split(ROWS), unit="batch", disable=None, leave=False):
-        x[rows.cpu()] = model.sample(c[rows], RandomStreams(seed, rows, members, step)).float().cpu()
+    for index in tqdm(places.split(AT_ONCE), unit="batch", disable=None, leave=False):
+        x[index.cpu()] = model.sample(c[index], RandomStreams(seed, index, members, step)).float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)
 
 
 def reconstruct(
     model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, model_digest: str
 ) -> Iterator[tuple[xr.Dataset, float]]:
-    """Reconstructions, case by case, with the milliseconds that one draw took.
+    """Reconstructions, case by case, with the milliseconds of one draw.
 
     They hold their lineage: as `model` the `model_digest` (see `checkpoint`), and as `members` the number requested, of
     which a deterministic model draws one.

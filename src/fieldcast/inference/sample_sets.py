@@ -1,6 +1,6 @@
-"""Samples beside real states of the same kind: what their evaluation needs of both.
+"""Samples beside real states of the same kind, as their evaluation needs them.
 
-The training split is gone through in pieces: beside the data themselves some of its states are held at a time.
+The training split is read in pieces, of which one is held at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.sample_scores import Sets
 
-SETS = 8  # training states whose features are found: so many times the samples
+SETS = 8  # training states whose features are computed, as a multiple of the samples
 PIECE = 1024  # states at once
 
 Cells = Callable[[xr.Dataset], Float[np.ndarray, "state cell"]]
@@ -46,21 +46,21 @@ class Real:
         return self.cells(self.states(places))
 
     def states(self, places: Places) -> xr.Dataset:
-        """Some of them, in physical units or grey values."""
+        """Some states, in physical units or grey values."""
         part = self.part.isel({along(self.part): places})
         if self.codec is None:
             return part
         draws = image_transforms.fixed(RandomStreams(0, torch.from_numpy(np.arange(len(self))[places])))
-        seen = self.codec.decode(self.codec.seen(self.codec.encode(part), draws))
-        return part.assign(image=(part["image"].dims, seen["image"].values, part["image"].attrs))
+        treated = self.codec.decode(self.codec.treated(self.codec.encode(part), draws))
+        return part.assign(image=(part["image"].dims, treated["image"].values, part["image"].attrs))
 
     def pieces(self) -> Iterator[xr.Dataset]:
-        """All of them, in order."""
+        """All states in order, a piece at a time."""
         for first in range(0, len(self), PIECE):
             yield self.states(slice(first, first + PIECE))
 
     def whole(self) -> xr.Dataset:
-        """All of them at once."""
+        """All states at once."""
         if self.codec is None:
             return self.part
         image = np.concatenate([piece["image"].values for piece in self.pieces()])
@@ -74,7 +74,7 @@ class Compared(NamedTuple):
     training: Real
     features: Sets
     states: Sets
-    known: dict[str, Any]  # of the features
+    facts: dict[str, Any]  # about the features
     noise: Float[np.ndarray, "state feature"]
 
 
@@ -82,10 +82,10 @@ def compare(
     samples: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any],
     extractor: bytes, seed: int,
 ) -> Compared:  # fmt: skip
-    """Of images real states are treated as the model's training data were: binarised, if these were.
+    """Samples, test and training states in the same features; real images are treated as those of training were.
 
-    The training states among the features are those that the features were not fitted on, if these are as many as the
-    samples: they stand for a perfect model.
+    The training states are those that the features were not fitted on, if there are as many of them as samples: they
+    stand for a perfect model.
     """
     images = along(fields) == "sample"
     codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
@@ -99,13 +99,13 @@ def compare(
         training,
         Sets(features(samples), features(real), features(some)),
         Sets(cells(samples), cells(real), training),
-        features.known,
+        features.facts,
         features(noise(training, count, seed)),
     )
 
 
 def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
-    """What takes from states the cells that exist, standardised; from images shares of white."""
+    """A function from states to their existing cells, standardised; for images to fractions of white."""
     if along(fields) == "sample":
         white = np.float32(fields.attrs["levels"] - 1)
         return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
@@ -116,11 +116,11 @@ def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
 def noise(training: Real, count: int, seed: int) -> xr.Dataset:
     """States whose cells are independent, each normal with the mean and deviation of its training values."""
     rng = np.random.default_rng([seed, count])
-    found = {}
+    variables = {}
     for name, (mean, deviation) in laws(training).items():
         cells = rng.standard_normal((count, *mean.shape), dtype=np.float32)
-        found[name] = (("sample", *mean.dims), mean.values + deviation.values * cells)
-    return xr.Dataset(found)
+        variables[name] = (("sample", *mean.dims), mean.values + deviation.values * cells)
+    return xr.Dataset(variables)
 
 
 def laws(training: Real) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:

@@ -1,4 +1,4 @@
-"""What goes out is laid out as what came in: names, order, coordinates and attributes of a user's data set."""
+"""Restore a user's own layout on results: names, order, coordinates and attributes of the data set."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from fieldcast.fields.parameter_names import short
 from fieldcast.geometry import GRID
 
 PARTS = ("", "_mean", "_spread", "_suspect")
-# of the packed or of the observed values, no longer true; and notes made while they were read
+# attributes of the packed or observed values, no longer true, and notes made while they were read
 RANGE = re.compile("^(fieldcast_|valid_|actual_range)")
 
 
-def as_before(
+def restore_layout(
     dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec, how: str = "filled"
 ) -> xr.Dataset:  # fmt: skip
-    """Draws of the model's variables and their moments, laid out as `dataset`; members follow time.
+    """Draws of the model's variables and their moments, in the layout of `dataset`; members follow time.
 
-    Dimensions that the data set has not come first. `how` is told in the history.
+    Dimensions that the data set lacks come first. `how` stands in the history.
     """
-    filled = variables_before(dataset, axes_before(dataset, filled, codec), codec)
+    filled = restore_variables(dataset, restore_axes(dataset, filled, codec), codec)
     history = [line for line in (f"{how} by fieldcast", dataset.attrs.get("history")) if line]
     filled.attrs = {**dataset.attrs, "Conventions": "CF-1.11", "history": "\n".join(history)}
     return filled
 
 
-def axes_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """Dimensions and coordinates of the data set: theirs may descend, start at -180, or have other names."""
+def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """Dimensions and coordinates of the data set, which may descend, start at -180 or have other names."""
     coordinates = {axis: dataset[name] for axis, name in conventions.axes(dataset).items()}
     for axis in GRID:
         values = coordinates[axis].values
@@ -41,20 +41,20 @@ def axes_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> x
     filled = filled.drop_vars(coordinates)
     if not coordinates["time"].ndim:
         filled = filled.squeeze("time")
-    dims = {axis: str(one.dims[0]) for axis, one in coordinates.items() if one.ndim}
+    dims = {axis: str(array.dims[0]) for axis, array in coordinates.items() if array.ndim}
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
-    known = {*filled.dims} - {"member", "lead"}
+    shared = {*filled.dims} - {"member", "lead"}
     return filled.assign_coords(
-        {name: one.variable for name, one in dataset.coords.items() if {*one.dims} <= known}
+        {name: array.variable for name, array in dataset.coords.items() if {*array.dims} <= shared}
     )
 
 
-def variables_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """Names, order of dimensions and attributes of the data set's variables; each level stays one variable."""
+def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """Names, order of dimensions and attributes of the data set's variables; each level stays a variable."""
     result = filled.drop_vars(list(filled.data_vars))
     time = dataset[conventions.axes(dataset)["time"]].dims
     for v in codec.variables:
-        name = name_before(dataset, v)
+        name = original_name(dataset, v)
         like = dataset[name] if name in dataset else filled[v]
         order = [str(d) for d in like.dims if d in filled.dims and d != "member"]
         order.insert(1 + order.index(str(time[0])) if time else 0, "member")
@@ -67,7 +67,7 @@ def variables_before(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec)
     return result
 
 
-def name_before(dataset: xr.Dataset, variable: str) -> str:
-    """What the data set calls a variable; one level of many has the model's name."""
+def original_name(dataset: xr.Dataset, variable: str) -> str:
+    """Name of a variable in the data set; one level of several has the model's name."""
     alike = [str(name) for name in dataset.data_vars if short(str(name)) == variable]
     return variable if variable in dataset or not alike else alike[0]

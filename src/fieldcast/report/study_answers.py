@@ -110,7 +110,7 @@ def cost(results: Results, name: str, column: str) -> float:
 def fed_on_mean(results: Results, name: str) -> bool:
     """Whether every step of an experiment starts from its ensemble mean, as its forecasts declare."""
     forecasts = results.diagnostics.get(name)
-    return forecasts is not None and forecasts.attrs.get("feed") == "mean"
+    return forecasts is not None and forecasts.attrs.get("feedback") == "mean"
 
 
 def spectra_compared(results: Results, name: str, reference: str) -> list[tuple[Any, str, str]]:

@@ -73,7 +73,7 @@ class Forecasting(OnFields):
             raise InputError(
                 f"a forecast from {model.history} states over {windows.steps} steps needs a stretch of more times "
                 f"than the split from {split['time'].values[0]} has: give it more, or set fit.rollout and "
-                "fit.walked lower."
+                "fit.pushforward_steps lower."
             )
         return windows
 
@@ -85,7 +85,7 @@ def score(
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
     require_starts(starts, fields, splits, rollout, limits)
-    sources = {"model": model_of(checkpoint, model, splits), "feed": options.feed}
+    sources = {"model": model_of(checkpoint, model, splits), "feedback": options.feedback}
     require_draws(draws, sources, "forecasts", "rollout")
     return against_truth(draws, starts, fields, climatology, normalisation, seed)
 

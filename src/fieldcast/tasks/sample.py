@@ -85,12 +85,12 @@ def score(
         xr.Dataset() if latents is None else latents,
         features=sets.features,
         states=sets.states,
-        extractor=sets.known,
+        extractor=sets.facts,
         noise=sets.noise,
         seed=seed,
     )
     scored = scored_samples(
-        data, **numbers, features=sets.known["weights"], test=scored_period(fields, splits)
+        data, **numbers, features=sets.facts["weights"], test=scored_period(fields, splits)
     )
     diagnostics = diagnostics.assign_attrs(treatment=draws.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first
@@ -116,7 +116,7 @@ def rank(
     """The leaderboard of the experiments whose samples have been scored in these features, and its summary."""
     if extractor is None:
         return pd.DataFrame(), ""
-    data, weights = fields.attrs["digest"], load_features(extractor).known["weights"]
+    data, weights = fields.attrs["digest"], load_features(extractor).facts["weights"]
     scored = scored_samples(
         data, **sampling.capped(limits), features=weights, test=scored_period(fields, splits)
     )

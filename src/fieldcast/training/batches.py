@@ -176,7 +176,7 @@ class StateBatches:
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch:
-        x = self.codec.seen(self.data[index], image_transforms.fixed(draws) if self.scored else draws)
+        x = self.codec.treated(self.data[index], image_transforms.fixed(draws) if self.scored else draws)
         label = None if self.label is None else self.label[index]
         return Batch(x, Context(len(index)), index=index, label=label)
 

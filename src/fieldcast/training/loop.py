@@ -1,8 +1,8 @@
-"""Fitting as a generator: it yields what is to be saved, and may be interrupted at any moment.
+"""Fitting as a generator: it yields the files to save, and may be interrupted at any moment.
 
 The batch of step t, its masks and its draws are functions of (seed, t) alone; the training state holds the weights,
-their moving average, the best average so far, the optimiser's moments and the history. So a run that was killed and is
-started again goes on to bit for bit the weights of a run that was not, on the same machine's processor.
+their moving average, the best average so far, the optimiser's moments and the history. A run that was killed and is
+started again therefore ends with bit for bit the weights of an uninterrupted run on the same machine's processor.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ class Saved(NamedTuple):
     history: pd.DataFrame
 
 
-Pack = Callable[[Mapping[str, Any]], bytes]  # header entries of the fit -> checkpoint
+Pack = Callable[[Mapping[str, Any]], bytes]  # results of the fit, for the header -> checkpoint
 
 
 @torch.no_grad()
 def validation_loss(model: Trained, task: Batches, options: Fit, seed: int, steps: int = 1) -> float:
-    """The loss of evenly spaced validation states over so many steps, under masks and draws that stay the same."""
+    """The loss on evenly spaced validation states over some steps, with the same masks and draws every time."""
     index = evenly(len(task), options.validation).to(model.space.area.device)
     total = 0.0
-    for number, rows in enumerate(index.split(options.batch)):
-        draws = RandomStreams(seed_for("validation", seed), rows, options.members, number)
-        found = task.batch(rows, draws, shared_mask=model.shares_mask, steps=steps)
-        batch = replace(found, index=None)  # not trained on
-        total += float(model.loss(batch, draws).total) * len(rows)
+    for number, part in enumerate(index.split(options.batch)):
+        draws = RandomStreams(seed_for("validation", seed), part, options.members, number)
+        batch = task.batch(part, draws, shared_mask=model.shares_mask, steps=steps)
+        batch = replace(batch, index=None)  # not trained on
+        total += float(model.loss(batch, draws).total) * len(part)
     return total / len(index)
 
 
@@ -60,7 +60,7 @@ def fit(
     model: Model, training: Batches, validation: Batches, options: Fit, seed: int,
     pack: Pack, previous: bytes | None, sources: Lineage, unsolved: Sequence[Solved] = (),
 ) -> Iterator[Saved]:  # fmt: skip
-    """Fit a model and yield what is to be saved: now and then, and at the end.
+    """Fit a model and yield the files to save: now and then, and at the end.
 
     Training resumes from a `previous` state of the same lineage, `sources`; a finished one is only unpacked.
     `unsolved`: the closed-form parts of a trained model that are solved before its first step.
@@ -104,7 +104,7 @@ def solved(
 ) -> Saved:  # fmt: skip
     """State, checkpoint and trials of a closed-form solution."""
     if header:
-        LOG.info("Fitted before, and nothing changed since.")
+        LOG.info("Already fitted, and nothing has changed since.")
         model.load_state_dict(tensors)
         history, spent = header["history"], header["costs"]
     else:
@@ -132,10 +132,10 @@ def descend(
             solve(part, training, validation, options, seed)
     run = Training(model, options, seed, unsolved)
     if header and not fits:
-        LOG.warning("The last training was of a network with other weights: it is trained afresh.")
+        LOG.warning("The last training was of a network with other weights: the model is trained afresh.")
     elif header:
         run.resume(tensors, header)
-        LOG.info("Trained to step %d before: %s.", run.step, "nothing to do" if run.finished else "going on")
+        LOG.info("Already trained to step %d: %s.", run.step, "nothing to do" if run.finished else "resuming")
     if run.finished:
         yield saved(run, pack, sources)
         return
@@ -145,23 +145,23 @@ def descend(
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
-                    run.history += rows_of_tuning(run.step, tune(model, validation, options, seed))
+                    run.history += tuning_rows(run.step, tune(model, validation, options, seed))
                 run.best = copied(learned(model))
             if run.finished or time.monotonic() - last >= options.save_every:
                 yield saved(run, pack, sources)
                 last = time.monotonic()
 
 
-def rows_of_tuning(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was tried after so many steps as rows of a history: its score is no validation loss."""
+def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Trials after a number of steps, as rows of a history; their score is not a validation loss."""
     return [
-        {("tuning" if key == "validation" else key): value for key, value in row.items()} | {"step": step}
-        for row in trials
+        {("tuning" if key == "validation" else key): value for key, value in trial.items()} | {"step": step}
+        for trial in trials
     ]
 
 
 def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) -> Iterator[None]:
-    """Train, and yield after each row of the history."""
+    """Train, and yield after each row that is added to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
     groups, lossy = model.groups(), half_precision(options, device)
     groups = (
@@ -179,10 +179,10 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
             group = None if groups is None else int(groups[places[0]])
             index = places.to(device)
             draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
-            rollout, walked = run.rollout
-            batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=walked + rollout)
+            rollout, pushforward = run.rollout
+            batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
             with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
-                terms = loss(replace(batch, walked=walked, group=group), draws)
+                terms = loss(replace(batch, walked=pushforward, group=group), draws)
             run.update(terms.total)
             for name, value in {"loss": terms.total, **terms.parts}.items():
                 sums[name] = sums.get(name, 0.0) + value.detach()
@@ -196,7 +196,7 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
         run.seconds += time.perf_counter() - begin
         run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
         run.record({name: float(value) / count for name, value in sums.items()}, score)
-        bar.n = run.step  # which may have gone on to the rollouts
+        bar.n = run.step  # which may have skipped to the rollouts
         bar.set_postfix(validation=f"{score:.4f}")
         yield
 
@@ -219,7 +219,7 @@ def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
 
 
 def half_precision(options: Fit, device: torch.device) -> bool:
-    """bfloat16 where asked for, or where a GPU has it and nothing was said."""
+    """Whether to use bfloat16: if set, or by default on a GPU that has it."""
     if options.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported()
     return options.precision == "bfloat16"

@@ -1,4 +1,4 @@
-"""What a user can set of training, checked before anything runs."""
+"""User options for training, checked before anything runs."""
 
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -11,10 +11,10 @@ from fieldcast.encoding.options import STRICT, Limits
 
 @dataclass(frozen=True, config=STRICT)
 class Fit:
-    """How a model is fitted. A model solved in closed form uses `tuning` and `restart` alone."""
+    """How a model is fitted. A model with a closed-form solution uses `tuning` and `restart` alone."""
 
     steps: Annotated[int, Field(ge=1)] = 2000
-    minutes: Annotated[float, Field(gt=0)] | None = (
+    max_minutes: Annotated[float, Field(gt=0)] | None = (
         None  # of training; where they end it, the result depends on the machine's speed
     )
     batch: Annotated[int, Field(ge=1)] = 16
@@ -23,13 +23,15 @@ class Fit:
     warm_up: Annotated[float, Field(ge=0, lt=1)] = (
         0.05  # share of the steps; the learning rate rises, then a cosine
     )
-    clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the moving average of the weights
-    members: Annotated[int, Field(ge=2)] = 2  # draws a datum of a loss that scores an ensemble
-    rollout: Annotated[int, Field(ge=1)] = 1  # steps that a forecast is trained over at the end ...
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0  # to which the gradient is clipped
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999  # of the exponential moving average of the weights
+    members: Annotated[int, Field(ge=2)] = 2  # draws per datum in a loss that scores an ensemble
+    rollout: Annotated[int, Field(ge=1)] = (
+        1  # steps of the rollouts that a forecast is trained over at the end ...
+    )
     rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # ... which is this share of the training
-    walked: Annotated[int, Field(ge=0)] = (
-        0  # steps before them, at most, without loss; for half of the batches
+    pushforward_steps: Annotated[int, Field(ge=0)] = (
+        0  # at most so many steps before them, without loss or gradient, in half of the batches
     )
     report_every: Annotated[int, Field(ge=1)] = (
         100  # steps between two rows of the history, each with a validation
@@ -46,8 +48,8 @@ class Fit:
 
     @property
     def longest(self) -> int:
-        """Steps of the longest rollout that is seen."""
-        return self.walked + self.rollout
+        """Steps of the longest rollout in training."""
+        return self.pushforward_steps + self.rollout
 
     def capped(self, limits: "Limits") -> "Fit":
         """The options in force under the limits."""

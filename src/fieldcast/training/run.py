@@ -1,4 +1,4 @@
-"""Training from data sets: what a recipe and some fields become, as files to be saved."""
+"""Training from data sets: a recipe and some fields become files to save."""
 
 from __future__ import annotations
 
@@ -31,7 +31,21 @@ BASE = "the checkpoint named by 'base'"
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what a fitted model is, beside the data."""
+    """Everything but the data that decides what a fitted model is.
+
+    Parameters
+    ----------
+    problem
+        What the task trains on, checks and batches.
+    model
+        Type and keywords, as in the YAML.
+    fit, limits
+        Options, before the limits are applied.
+    seed
+        Of initial weights, batches and draws.
+    device
+        `auto`, or a name that torch knows.
+    """
 
     problem: Problem
     model: Mapping[str, Any]
@@ -47,14 +61,17 @@ class Recipe:
     def lineage(
         self, data: str, splits: Mapping[str, Any], statistics: str, base: str | None
     ) -> dict[str, Any]:
-        """All that the fitted model depends on; `data`, `statistics` and `base` are the digests of the fields, of
-        their climatology and normalisation, and of the weights of the base."""
+        """Everything that the fitted model depends on.
+
+        `data`, `statistics` and `base` are digests: of the fields, of their climatology and normalisation, and of the
+        weights of the base.
+        """
         return {
             "task": self.problem.task, "model": dict(self.model),
             **fitted_by(self.fit, self.limits, self.problem.fitted_by()),
             "data": data, "splits": dict(splits), "statistics": statistics, "seed": self.seed, "base": base,
             "device": choose_device(self.device).type,
-            "format": FORMAT,  # with another version's random numbers a training would not go on as it began
+            "format": FORMAT,  # with another version's random numbers a training would not continue as it began
         }  # fmt: skip
 
 
@@ -105,7 +122,7 @@ def train(
 
 
 def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
-    """A warning where a VAE is trained no longer than the weight of its KL divergence takes to rise."""
+    """Log a warning if a VAE is not trained longer than the weight of its KL divergence takes to rise."""
     ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, Autoencoder)]
     if max(ends, default=0) >= recipe.fit.steps:
         LOG.warning(
@@ -117,13 +134,13 @@ def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
 def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
     """A model whose first weights are a function of the seed; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # weights are made on the processor
+        torch.default_generator.manual_seed(seed)  # weights are initialised on the processor
         model: Model = build(config, space, wanted=Model)
     return model
 
 
 def closed_form_parts(model: Model) -> list[Solved]:
-    """What a trained model holds that is solved beforehand, such as the base of a correction."""
+    """Parts of a trained model that are solved before training, such as the base of a correction."""
     return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
 
 

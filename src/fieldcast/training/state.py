@@ -20,14 +20,14 @@ from fieldcast.models.core import Solved, Trained
 from fieldcast.training.options import Fit
 
 LOG = logging.getLogger(__name__)
-TOO_LATE = "fit.minutes: %g minutes ended the training at step %d of %d."
+TOO_LATE = "fit.max_minutes: %g minutes ended the training at step %d of %d."
 
 Weights = dict[str, Tensor]
 KEPT = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history")
 
 
 def learned(model: Trained) -> Weights:
-    """The state of a model without its closed-form parts, which are as they were before training."""
+    """The state of a model without its closed-form parts, which training does not change."""
     solved = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, Solved))
     return {k: v for k, v in model.state_dict().items() if not k.startswith(solved)}
 
@@ -39,23 +39,23 @@ def fits_model(model: Trained, tensors: Weights) -> bool:
 
 
 def copied(weights: Weights) -> Weights:
-    """Weights that do not follow the model."""
+    """Copies of the weights, which do not follow the model."""
     return {name: value.clone() for name, value in weights.items()}
 
 
 @contextmanager
 def weights_of(model: Trained, weights: Weights) -> Iterator[None]:
-    """The model with other weights for a while."""
-    own = copied(learned(model))
+    """Give the model other weights for the duration of a block."""
+    original = copied(learned(model))
     model.load_state_dict(weights, strict=False)
     try:
         yield
     finally:
-        model.load_state_dict(own, strict=False)
+        model.load_state_dict(original, strict=False)
 
 
 class Training:
-    """A model on its way: everything that a training state holds."""
+    """A model during training: everything that a training state holds."""
 
     def __init__(self, model: Trained, options: Fit, seed: int, parts: Sequence[Solved] = ()):
         """`parts`: what was solved for this training alone, and is stored with it when it is finished."""
@@ -67,7 +67,7 @@ class Training:
         self.average = copied(learned(model))
         self.best, self.best_loss, self.best_step = copied(self.average), math.inf, 0
         self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False
-        self.skipped = 0  # steps left out because nothing improved before the rollouts
+        self.skipped = 0  # steps omitted because validation stopped improving before the rollouts
         self.history: list[dict[str, float]] = []
 
     def learning_rate(self) -> float:
@@ -80,38 +80,38 @@ class Training:
 
     @property
     def first_rollout(self) -> int:
-        """The step from which the loss is over rollouts."""
+        """First step whose loss is over a rollout."""
         options = self.options
         return math.ceil((1 - options.rollout_share) * options.steps) if options.longest > 1 else 0
 
     @property
     def rollout(self) -> tuple[int, int]:
-        """Steps that the loss of this step is over, and how many it walks before: half of the time none, else any."""
+        """Rollout steps in the loss of this step, and pushforward steps before them: none in half of the steps."""
         if self.step < self.first_rollout:
             return 1, 0
-        random, most = Random(f"{self.seed} {self.step}"), self.options.walked
+        random, most = Random(f"{self.seed} {self.step}"), self.options.pushforward_steps
         return self.options.rollout, random.randint(1, most) if most and random.random() < 0.5 else 0
 
     @property
     def validated(self) -> int:
-        """Steps that a validation is over: one, until the loss was of rollouts."""
+        """Steps of a validation: one, until the loss has been over rollouts."""
         return self.options.longest if self.step > self.first_rollout else 1
 
     def late(self, begin: float | None = None) -> bool:
-        """Whether the clock ends the training, counting what has passed since `begin` too."""
+        """Whether the clock ends the training, counting the time since `begin` too."""
         since = 0.0 if begin is None else time.perf_counter() - begin
-        return self.options.minutes is not None and self.seconds + since >= 60 * self.options.minutes
+        return self.options.max_minutes is not None and self.seconds + since >= 60 * self.options.max_minutes
 
     def update(self, loss: Tensor) -> None:
-        """One step of AdamW, and of the average: its decay grows with the step, so that the start is soon forgotten."""
+        """One step of AdamW, and of the moving average: its decay grows with the step, to forget the start soon."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.options.max_grad_norm)
         self.optimiser.step()
         self.step += 1
-        decay = min(self.options.average, (1 + self.step) / (10 + self.step))
+        decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
         for name, value in learned(self.model).items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - decay)
@@ -119,7 +119,7 @@ class Training:
                 self.average[name].copy_(value)
 
     def record(self, parts: Mapping[str, float], loss: float) -> None:
-        """A row of the history; the average of the weights is kept where the validation is the best so far."""
+        """Add a row to the history; keep the average of the weights if its validation is the best so far."""
         over = {"validation_steps": self.validated} if self.options.longest > 1 else {}
         self.history.append(
             {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss, **over}
@@ -127,13 +127,13 @@ class Training:
         if not math.isfinite(loss) and not math.isfinite(self.best_loss):
             raise InputError("the training diverged before its first validation: lower fit.learning_rate.")
         if self.best_step <= self.first_rollout < self.step:
-            self.best_loss = math.inf  # so far it was of single steps
+            self.best_loss = math.inf  # until here over single steps
         if loss < self.best_loss:
             self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
         options = self.options
         waiting = options.patience * options.report_every
         if self.step < self.first_rollout and self.step - self.best_step >= waiting:
-            # what single steps teach is learned: on to the rollouts, from the best weights
+            # single steps no longer help: go on to the rollouts, from the best weights
             self.skipped, self.step = self.first_rollout - self.step, self.first_rollout
             self.model.load_state_dict(self.best, strict=False)
             self.average = copied(self.best)
@@ -141,11 +141,11 @@ class Training:
         lost = not math.isfinite(loss)  # the best weights so far are kept
         late = self.late()
         if late and self.step < options.steps:
-            LOG.warning(TOO_LATE, options.minutes, self.step, options.steps)
+            LOG.warning(TOO_LATE, options.max_minutes, self.step, options.steps)
         self.finished = self.step >= options.steps or idle or late or lost
 
     def state(self, sources: Lineage) -> bytes:
-        """One file with everything."""
+        """The whole state as one file."""
         tensors = {f"model.{k}": v for k, v in learned(self.model).items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
@@ -159,7 +159,7 @@ class Training:
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "lineage": sources})
 
     def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         parts: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}, "solved": {}}
         for name, tensor in tensors.items():
             part, _, key = name.partition(".")

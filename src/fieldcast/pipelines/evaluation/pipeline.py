@@ -1,5 +1,6 @@
 """draws, checkpoint, fields -> scores, diagnostics, examples."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -37,4 +38,6 @@ def named(
         scores, *others = score(*inputs, **keywords)
         return name_rows(scores, experiment), *others
 
+    # Kedro looks at the parameters of the function itself, not of what it wraps
+    with_name.__signature__ = inspect.signature(score)  # type: ignore[attr-defined]
     return with_name

@@ -7,8 +7,8 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
+from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Fill
-from fieldcast.inference.trained_model import trained
 
 
 def fill(
@@ -18,5 +18,5 @@ def fill(
     """What a trained experiment says of the values that are missing in the file."""
     path = fill.file()
     observations = read_file(path, "fill.observations")
-    model = trained(fill.experiment, parameters, checkpoints).to(device)
+    model = trained_model(fill.experiment, parameters, checkpoints).to(device)
     return model.fill(observations, limits.cap("members", fill.members), fill.noise, seed, f"'{path}'")

@@ -7,8 +7,8 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
+from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Predict
-from fieldcast.inference.trained_model import trained
 
 
 def predict(
@@ -18,6 +18,6 @@ def predict(
     """What a trained experiment forecasts from the states of the file."""
     path = predict.file()
     states = read_file(path, "predict.states")
-    model = trained(predict.experiment, parameters, checkpoints).to(device)
+    model = trained_model(predict.experiment, parameters, checkpoints).to(device)
     members = limits.cap("members", predict.members)
     return model.forecast(states, predict.steps, members, seed, f"'{path}'")

@@ -12,7 +12,7 @@ from fieldcast.encoding.initial_times import require_starts
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.inference import external_forecasts as adopting
 from fieldcast.inference.compatibility import fitted
-from fieldcast.inference.ensemble_forecast import Forecaster, forecast
+from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
 from fieldcast.inference.long_rollout import stability
 from fieldcast.inference.options import Drawing, File
 from fieldcast.lineage import require
@@ -35,7 +35,7 @@ def roll(
     placed = trained.model.to(choose_device(device))
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["scored"], starts["members"]
-    forecaster = Forecaster(placed, trained.by_day, fields, times, members, seed, options.feed)
+    forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
     known = {**placed.facts, **trained.header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
     for piece in forecast(
@@ -56,7 +56,7 @@ def stabilise(
     placed = trained.model.to(choose_device(device))
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["stability"], starts["stability_members"]
-    forecaster = Forecaster(placed, trained.by_day, fields, times, members, seed, options.feed)
+    forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
     yield from stability(forecaster, starts, fields, earlier, model_digest(trained.header, model))
 
 

@@ -13,8 +13,9 @@ from fieldcast.encoding.states import StateCodec
 from fieldcast.errors import InputError
 from fieldcast.inference import latent_space as insides
 from fieldcast.inference.compatibility import fitted
+from fieldcast.inference.likelihood import density_table, examine, split_of
 from fieldcast.inference.options import Pixels, Sampling
-from fieldcast.inference.sampling import density_table, draw_states, examine, physical, split_of
+from fieldcast.inference.sample import draw_states, physical
 from fieldcast.models.core import Model
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by

@@ -78,7 +78,7 @@ class ForecastDiagnostics:
             },
             attrs={
                 "members": self.members,
-                "feed": str(self.aligned.forecasts.attrs.get("feed", "members")),
+                "feedback": str(self.aligned.forecasts.attrs.get("feedback", "members")),
                 **self.latitudes.attributes,
             },
         )

@@ -10,17 +10,10 @@ from scipy import stats
 
 from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.fields.images import ImageSource, open_images, split
-from fieldcast.inference import sampling
+from fieldcast.inference import likelihood
 from fieldcast.inference.latent_space import latents, pictures
-from fieldcast.inference.sampling import (
-    Split,
-    density_table,
-    draw_states,
-    examine,
-    in_pieces,
-    physical,
-    split_of,
-)
+from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of
+from fieldcast.inference.sample import draw_states, physical
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -148,7 +141,7 @@ def test_the_bound_of_a_diffusion_does_not_depend_on_how_many_are_found_at_once(
     model = built(DIFFUSION, space)
     part = split_of(images, split(images), "test", 6, GREY, model)
     whole = examine(model, part, 30, GREY, 0)
-    monkeypatch.setattr(sampling, "DECODED", 60)
+    monkeypatch.setattr(likelihood, "DECODED", 60)
     assert np.allclose(examine(model, part, 30, GREY, 0).values["elbo"], whole.values["elbo"], rtol=1e-5)
     table = density_table({"test": (part, whole)})
     assert table["members"].eq(30).all()

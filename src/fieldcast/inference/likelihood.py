@@ -1,0 +1,160 @@
+"""Likelihood, codes and reconstructions of data under a model of states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from fieldcast.encoding.selection import evenly
+from fieldcast.encoding.states import StateCodec
+from fieldcast.fields import calendars
+from fieldcast.fields.splits import along, select
+from fieldcast.inference.sample import AT_ONCE
+from fieldcast.models import image_transforms
+from fieldcast.models.capabilities import HasDensity, HasLatents
+from fieldcast.models.core import Batch, Context, Model
+from fieldcast.models.distributions import Point
+from fieldcast.models.random_streams import RandomStreams, seed_for
+
+DECODED = 512  # states decoded at once: bounds the memory
+
+Values = Mapping[str, Float[np.ndarray, " datum"]]
+
+
+class Split(NamedTuple):
+    """Evenly spaced data of a split, encoded for a model."""
+
+    batch: Batch  # without index: not trained on
+    datum: Int[Tensor, " datum"]  # position in the split
+    time: list[str]  # empty texts for images
+
+
+def split_of(
+    fields: xr.Dataset, splits: Mapping[str, Any], name: str, count: int, codec: StateCodec, model: Model
+) -> Split:
+    """At most `count` data of a split."""
+    part = select(fields, splits, name)
+    dim = along(part)
+    datum = evenly(part.sizes[dim], count)
+    selected = part.isel({dim: datum.numpy()})
+    device = model.space.area.device
+    label = torch.from_numpy(selected["label"].values).to(device) if "label" in selected.coords else None
+    # binarisation is keyed by the position in the split, so it does not depend on the number of data
+    values = codec.encode(selected).to(device)
+    x = codec.treated(values, image_transforms.fixed(RandomStreams(0, datum.to(device))))
+    times = list(calendars.iso(selected["time"])) if dim == "time" else [""] * len(datum)
+    return Split(Batch(x, Context(len(x)), label=label), datum, times)
+
+
+class Examined(NamedTuple):
+    """Statistics of some data, and their codes."""
+
+    values: Values  # by statistic
+    members: int = 0  # K: draws behind each statistic that needs draws
+    mean: Float[Tensor, "datum latent"] | None = None  # posterior means
+    drawn: Float[Tensor, "datum latent"] | None = None  # a draw from each posterior
+
+
+@torch.no_grad()
+def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: int) -> Examined:
+    """Likelihood, reconstruction and code of each datum.
+
+    A model with codes gives elbo = reconstruction - kl and iwae (K = `members`) [nats], and loss, the mean square error
+    per cell of decoding the posterior mean; a code that is a point gives the loss alone. Another density gives elbo,
+    which for a flow is log p itself and for a diffusion the bound from `members` times, and bits_per_dim. Other models
+    give nothing.
+    """
+    device, count = model.space.area.device, len(split.datum)
+    pieces = []
+    for index in tqdm(
+        torch.arange(count, device=device).split(AT_ONCE), unit="batch", disable=None, leave=False
+    ):
+        data = split.batch
+        label = None if data.label is None else data.label[index]
+        batch = Batch(data.x[index], data.context[index], label=label)
+        draws = RandomStreams(seed_for("likelihood", seed), split.datum.to(device)[index], members)
+        if isinstance(model, HasLatents):
+            pieces.append(of_codes(model, batch, draws))
+        elif isinstance(model, HasDensity):
+            pieces.append(of_density(model, batch, draws, codec))
+        else:
+            pieces.append(Examined({}))
+    values = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
+    codes = [
+        torch.cat(parts) if parts[0] is not None else None
+        for parts in zip(*(piece[2:] for piece in pieces), strict=True)
+    ]
+    return Examined(values, pieces[0].members, *codes)
+
+
+def of_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examined:
+    """Statistics of a batch under a model with codes."""
+    single = draws.alone()
+    q = model.posterior(batch, single.fork(0))
+    back = model.restore(q.mean[:, None], batch.context, single.fork(1))[:, 0]
+    loss = ((back - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / model.space.size
+    statistics = {"loss": loss}
+    if not isinstance(q, Point):
+        parts = [
+            model.log_parts(batch, piece, q) for piece in in_pieces(draws, max(1, DECODED // len(batch.x)))
+        ]
+        likelihood, ratio = (torch.cat(part, dim=1).double() for part in zip(*parts, strict=True))
+        weights = likelihood + ratio
+        statistics |= {
+            "elbo": weights.mean(dim=1),
+            "reconstruction": likelihood.mean(dim=1),
+            "kl": -ratio.mean(dim=1),
+            "iwae": torch.logsumexp(weights, dim=1) - np.log(weights.shape[1]),
+        }
+    drawn = q.draw(single.fork(2))[:, 0].cpu()
+    return Examined(as_arrays(statistics), draws.members, q.mean.cpu(), drawn)
+
+
+def of_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec) -> Examined:
+    """Statistics of a batch under a model with a density, exact or bounded."""
+    needed = draws.alone() if model.density == "exact" else draws
+    pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // needed.members))
+    weights = [
+        model.log_weights(
+            Batch(batch.x[part], batch.context[part]), replace(needed, datum=needed.datum[part])
+        )
+        for part in pieces
+    ]
+    log_p = torch.cat(weights).double().mean(dim=1)
+    bits = codec.bits_per_dim(log_p, int(model.space.size))
+    return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}), needed.members)
+
+
+def in_pieces(draws: RandomStreams, size: int) -> Iterator[RandomStreams]:
+    """The members of some draws, `size` at once."""
+    for first in range(0, draws.members, size):
+        yield replace(draws, first=first, members=min(size, draws.members - first))
+
+
+def as_arrays(statistics: Mapping[str, Tensor]) -> Values:
+    return {name: value.double().cpu().numpy() for name, value in statistics.items()}
+
+
+def density_table(parts: Mapping[str, tuple[Split, Examined]]) -> pd.DataFrame:
+    """Columns split, datum, time, statistic, members (K where the statistic depends on it, else 0), value."""
+    frames = [
+        pd.DataFrame(
+            {
+                "split": name, "datum": split.datum.numpy(), "time": split.time, "statistic": statistic,
+                "members": 0 if statistic == "loss" else examined.members, "value": values,
+            }
+        )
+        for name, (split, examined) in parts.items()
+        for statistic, values in examined.values.items()
+    ]  # fmt: skip
+    columns = ["split", "datum", "time", "statistic", "members", "value"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

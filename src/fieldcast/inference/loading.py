@@ -1,0 +1,81 @@
+"""Load a trained model: from its file, or by the name of its experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fieldcast.encoding.checkpoint import read_header, unpack
+from fieldcast.errors import InputError
+from fieldcast.inference.rollout import Feedback
+from fieldcast.inference.trained_model import TrainedModel
+
+
+def load(
+    path: str | Path,
+    device: str = "auto",
+    feedback: Feedback = "members",
+    options: Mapping[str, Any] | None = None,
+) -> TrainedModel:
+    """The model of a checkpoint file.
+
+    Parameters
+    ----------
+    path
+        `checkpoint.safetensors` of a trained experiment.
+    device
+        "auto", "cpu" or "cuda".
+    feedback
+        What each step of a forecast starts from: its "members", or their "mean".
+    options
+        Keywords of the model that replace those it was trained with, for another way to draw from the same weights:
+        {"scheme": "rk4"}, or {"sampler": "ddim", "jumps": 50}.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or no checkpoint of Fieldcast; for options that the model does not have.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): name a checkpoint.safetensors of a trained experiment."
+        ) from None
+    model = {**read_header(data, str(path))["model"], **options} if options else None
+    return TrainedModel(unpack(data, str(path), model), feedback).to(device)
+
+
+def trained_model(
+    experiment: str, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]]
+) -> TrainedModel:
+    """The model of an experiment `<task>.<name>`; `checkpoints`, keyed by <task>/<name>, read the files.
+
+    Raises
+    ------
+    InputError
+        If there is no such experiment or it has not been trained, with the command that trains it.
+    """
+    task, _, name = experiment.partition(".")
+    settings = (parameters.get(task) or {}).get(name) if name else None
+    if not isinstance(settings, Mapping) or "model" not in settings:
+        raise InputError(
+            f"there is no experiment '{experiment}'; write <task>.<name>, such as reconstruct.linear."
+        )
+    if settings["model"].get("type") == "File":
+        raise InputError(
+            f"'{experiment}' is of type File: its forecasts were made elsewhere, so there is no model to draw from; "
+            "name another."
+        )
+    lender = (settings.get("uses") or {}).get("weights")
+    address = (lender or experiment).replace(".", "/")
+    if address not in checkpoints:
+        available = ", ".join(sorted(key.replace("/", ".") for key in checkpoints)) or "none"
+        raise InputError(
+            f"'{experiment}' has not been trained yet here (trained: {available}): "
+            f"run `kedro run --pipelines {experiment}` first, with the same data_root and --env."
+        )
+    where = f"the checkpoint of '{lender or experiment}'"
+    checkpoint = unpack(checkpoints[address](), where, settings["model"] if lender else None)
+    return TrainedModel(checkpoint, (settings.get("options") or {}).get("feedback", "members"))

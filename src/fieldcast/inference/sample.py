@@ -1,0 +1,31 @@
+"""Draws of states as tensors, and as data sets."""
+
+from __future__ import annotations
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from fieldcast.encoding.states import StateCodec
+from fieldcast.models.core import Context, Model
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+AT_ONCE = 64  # states drawn in one batch: bounds the memory
+
+
+@torch.no_grad()
+def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw variable y x"]:
+    """`count` draws of x; they do not depend on how many are drawn at once."""
+    x = torch.empty(count, *model.space.state)
+    batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE)
+    for index in tqdm(batches, unit="batch", disable=None, leave=False):
+        x[index.cpu()] = model.sample(Context(len(index)), RandomStreams(seed, index))[:, 0].float().cpu()
+    return x
+
+
+def physical(space: Space, codec: StateCodec, x: Float[Tensor, "draw variable y x"]) -> xr.Dataset:
+    """States in physical units or grey values; cells that never exist are NaN."""
+    return codec.decode(x.float().cpu().masked_fill(~space.exists.cpu(), torch.nan))
