@@ -1,4 +1,4 @@
-"""What reconstructions make of departures that training never saw, at the size of the planet.
+"""Errors of reconstructions for anomalies beyond the range of the training data, at the size of the planet.
 
 python -m benchmarks.clamped [--times 32]
 
@@ -61,8 +61,8 @@ def clamped(weather: xr.Dataset, where: np.ndarray) -> list[xr.Dataset]:
 def quarters(shape: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
     yield "at random", np.random.default_rng(0).random(shape) < SHARE
     caps = np.zeros(shape, bool)
-    rows = round(shape[0] * SHARE / 2)
-    caps[:rows] = caps[-rows:] = True
+    edge = round(shape[0] * SHARE / 2)
+    caps[:edge] = caps[-edge:] = True
     yield "round the poles", caps
 
 
@@ -79,8 +79,8 @@ def case(
 
 def drawn(model: Solved, c: Context) -> Float[Tensor, "b m v y x"]:
     members = 1 if model.deterministic else MEMBERS
-    rows = torch.arange(c.rows).split(ROWS)
-    return torch.cat([model.sample(c[part], RandomStreams(3, part, members)) for part in rows])
+    parts = torch.arange(c.rows).split(ROWS)
+    return torch.cat([model.sample(c[part], RandomStreams(3, part, members)) for part in parts])
 
 
 def line(model: Solved | None, space: Space, x: Tensor, c: Context) -> str:
@@ -130,12 +130,12 @@ def main() -> None:
     """Print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=32)
-    rows = ["RMSE; errors beyond five spreads [%]; the largest error [spreads]"]
-    print(rows[0])
-    for row in report(parser.parse_args().times):
-        rows.append(row)
-        print(row, flush=True)
-    RESULT.write_text("\n".join(rows) + "\n")
+    lines = ["RMSE; errors beyond five spreads [%]; the largest error [spreads]"]
+    print(lines[0])
+    for text in report(parser.parse_args().times):
+        lines.append(text)
+        print(text, flush=True)
+    RESULT.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

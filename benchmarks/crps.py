@@ -30,7 +30,7 @@ def implementations() -> dict[str, Callable[[], np.ndarray]]:
     y = rng.normal(280, 10, (TIMES, *CELLS)).astype("f4")
     ensemble = xr.DataArray(np.moveaxis(x, 0, -1).copy(), dims=("time", "latitude", "longitude", "member"))
     truth = xr.DataArray(y, dims=("time", "latitude", "longitude"))
-    found: dict[str, Callable[[], np.ndarray]] = {
+    calls: dict[str, Callable[[], np.ndarray]] = {
         "fieldcast, fair": lambda: fair_crps(x, y),
         "scores, fair": lambda: crps_for_ensemble(
             ensemble, truth, "member", method="fair", preserve_dims="all"
@@ -41,8 +41,8 @@ def implementations() -> dict[str, Callable[[], np.ndarray]]:
 
         compiled = "compiled" if importlib.util.find_spec("numba") else "numpy"
         last = ensemble.to_numpy()
-        found[f"properscoring, classical, {compiled}"] = lambda: crps_ensemble(y, last)
-    return found
+        calls[f"properscoring, classical, {compiled}"] = lambda: crps_ensemble(y, last)
+    return calls
 
 
 def peak_megabytes(call: Callable[[], np.ndarray]) -> float:

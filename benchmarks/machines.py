@@ -1,4 +1,4 @@
-"""Whether the planet is the same on other machines: under other kernels, threads, vectors and last digits.
+"""Check that the planet is the same on other machines: with other kernels, threads, vectors and last digits.
 
 python -m benchmarks.machines [--days 200]
 
@@ -93,19 +93,19 @@ def simulated(days: int | None, file: str) -> None:
     planet, last = Planet(options), data["q"].values[-1].astype(np.float64)
     fields = weather(planet, options.grid(), last)
     np.savez(file, q=planet.next_day(last, options.days - 1), fields=np.stack(list(fields.values())))
-    seen = data.drop_dims("m").assign_coords(segment=("time", np.zeros(options.days, int)))
+    weather_fields = data.drop_dims("m").assign_coords(segment=("time", np.zeros(options.days, int)))
     result = {
         "kernels": blas().get("architecture", ""),
         "threads": threads[0],
         "days": options.days,
         "q": state_digest(data["q"]),
-        "fields": digest(seen),
+        "fields": digest(weather_fields),
     }
     print(json.dumps(result))
 
 
 def started(name: str, days: int | None, folder: Path) -> dict[str, Any] | None:
-    """What a variant prints; nothing where the processor cannot run it."""
+    """Result that a variant prints; None where the processor cannot run it."""
     command = [sys.executable, "-m", "benchmarks.machines", "--variant", str(folder / f"{name}.npz")]
     command += [] if days is None else ["--days", str(days)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **VARIANTS[name]}

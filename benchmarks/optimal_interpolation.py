@@ -86,7 +86,7 @@ def ours(model: OptimalInterpolation, x: torch.Tensor, masks: torch.Tensor) -> t
     return best, m[:FIELDS]
 
 
-def theirs(
+def scikit_learn(
     matrix: np.ndarray, x: torch.Tensor, mask: torch.Tensor, alpha: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Fields per second when all of x are fitted at once, and their means."""
@@ -122,8 +122,8 @@ def main() -> None:
         generator = torch.Generator().manual_seed(1)
         masks = (torch.rand(MASKS, 1, ROWS, COLUMNS, generator=generator) < k).expand(-1, VARIABLES, -1, -1)
         fast, m = ours(model, x, masks)
-        single, _ = theirs(matrix, x[:1], masks[0], alpha)
-        shared, mean = theirs(matrix, x[:FIELDS], masks[0], alpha)
+        single, _ = scikit_learn(matrix, x[:1], masks[0], alpha)
+        shared, mean = scikit_learn(matrix, x[:FIELDS], masks[0], alpha)
         off = np.abs(m.flatten(1).numpy() - mean).max()
         numbers = (
             f"{fast:8.1f} {single:14.2f} {fast / single:7.0f} {shared:25.2f} {fast / shared:7.1f} {off:21.1e}"

@@ -1,4 +1,4 @@
-"""How fast the planet is simulated, whether its climate is the one it was tuned to, and how its errors grow.
+"""Speed of the simulated planet, its climate beside the one that it was tuned to, and the growth of its errors.
 
 python -m benchmarks.planet [--years 12] [--seed 0]
 """
@@ -48,7 +48,7 @@ def anomalies(x: np.ndarray) -> np.ndarray:
 
 
 def seasons(days: int) -> dict[str, np.ndarray]:
-    """Which days belong to the year, to December to February and to June to August."""
+    """Masks of the days of the whole year, of December to February and of June to August."""
     day = np.arange(days) % 365
     return {
         "all year": np.ones(days, bool),
@@ -62,32 +62,32 @@ def statistics(field: xr.DataArray) -> dict[str, float]:
     latitude, anomaly = field.latitude.values, anomalies(field.values)
     weight = np.cos(np.radians(latitude)) * ((abs(latitude) > 30) & (abs(latitude) < 65))
     hemispheres = {"NH": weight * (latitude > 0), "SH": weight * (latitude < 0)}
-    found: dict[str, float] = {}
-    for season, chosen in seasons(len(anomaly)).items():
-        std = anomaly[chosen].std(axis=0).mean(axis=1)
-        found |= {f"std {season}, {name}": np.average(std, weights=w) for name, w in hemispheres.items()}
+    values: dict[str, float] = {}
+    for season, days_of_season in seasons(len(anomaly)).items():
+        std = anomaly[days_of_season].std(axis=0).mean(axis=1)
+        values |= {f"std {season}, {name}": np.average(std, weights=w) for name, w in hemispheres.items()}
     variance = (anomaly**2).mean(axis=0)
     for lag in LAGS:
         correlation = ((anomaly[lag:] * anomaly[:-lag]).mean(axis=0) / variance).mean(axis=1)
-        found[f"autocorrelation, {lag} d"] = np.average(correlation, weights=weight)
-    return found
+        values[f"autocorrelation, {lag} d"] = np.average(correlation, weights=weight)
+    return values
 
 
 def jets(u200: xr.DataArray) -> dict[str, tuple[float, float]]:
     """Rows of `JETS`; the latitude is that of the parabola through the highest three."""
-    found = {}
-    for season, chosen in seasons(u200.sizes["time"]).items():
+    values = {}
+    for season, days_of_season in seasons(u200.sizes["time"]).items():
         for name, half in {"NH": slice(0, 90), "SH": slice(-90, 0)}.items():
             if season != "all year":
-                zonal = u200[chosen].mean(["time", "longitude"]).sel(latitude=half)
+                zonal = u200[days_of_season].mean(["time", "longitude"]).sel(latitude=half)
                 top = int(np.clip(zonal.values.argmax(), 1, zonal.size - 2))
                 a, b, _ = np.polyfit([-1, 0, 1], zonal[top - 1 : top + 2], 2)
                 spacing = float(zonal.latitude[1] - zonal.latitude[0])
-                found[f"{season}, {name}"] = (
+                values[f"{season}, {name}"] = (
                     float(zonal.max()),
                     float(zonal.latitude[top]) - b / 2 / a * spacing,
                 )
-    return found
+    return values
 
 
 def report(data: xr.Dataset) -> None:

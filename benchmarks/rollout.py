@@ -42,35 +42,37 @@ STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
 def model(device: str = "cpu") -> Stepped:
     torch.manual_seed(0)
     space = planet_sized("random").space
-    one = Stepped(space, ConditionalVAE(space, latent=1000, history=1, random=1), "rk4", scale=0.01).eval()
-    one.to(device)
-    return one
+    stepped = Stepped(
+        space, ConditionalVAE(space, latent=1000, history=1, random=1), "rk4", scale=0.01
+    ).eval()
+    stepped.to(device)
+    return stepped
 
 
-def context(one: Stepped, members: int) -> Context:
-    device = one.space.area.device
-    past, day = torch.randn(1, 1, *one.space.state, device=device), torch.zeros(1, device=device)
+def context(stepped: Stepped, members: int) -> Context:
+    device = stepped.space.area.device
+    past, day = torch.randn(1, 1, *stepped.space.state, device=device), torch.zeros(1, device=device)
     return Context(1, past=past, day=day).repeat(members)
 
 
 @torch.no_grad()
-def ours(one: Stepped, members: int, steps: int) -> None:
-    start = torch.zeros(1, dtype=torch.long, device=one.space.area.device)
-    for _ in rollout(one, context(one, members), RandomStreams(0, start, members), steps):
+def ours(stepped: Stepped, members: int, steps: int) -> None:
+    start = torch.zeros(1, dtype=torch.long, device=stepped.space.area.device)
+    for _ in rollout(stepped, context(stepped, members), RandomStreams(0, start, members), steps):
         pass
 
 
 @torch.no_grad()
-def bare(one: Stepped, members: int, steps: int) -> None:
-    vae, c = one.model, context(one, members)
-    x, static = c.base(), c.channels(one.space)[:, x_channels(one) :]
+def bare(stepped: Stepped, members: int, steps: int) -> None:
+    vae, c = stepped.model, context(stepped, members)
+    x, static = c.base(), c.channels(stepped.space)[:, x_channels(stepped) :]
 
     def f(x: Tensor, eps: Tensor, r: Tensor) -> Tensor:
-        known = torch.cat([x, static], dim=1)
-        h = vae.encoder.network(known)
+        inputs = torch.cat([x, static], dim=1)
+        h = vae.encoder.network(inputs)
         z = vae.encoder.mean(h) + torch.exp(vae.encoder.log_variance(h) / 2) * eps
-        past = vae.decoder.past.features_of(known)
-        return one.scale * vae.decoder.network(torch.cat([z, r], dim=1), past)
+        past = vae.decoder.past.features_of(inputs)
+        return stepped.scale * vae.decoder.network(torch.cat([z, r], dim=1), past)
 
     for _ in range(steps):
         eps, r = torch.randn(members, 1000, device=x.device), torch.randn(members, 1, device=x.device)
@@ -80,8 +82,8 @@ def bare(one: Stepped, members: int, steps: int) -> None:
         x = x + (k1 + 2 * (k2 + k3) + f(x + k3, eps, r)) / 6
 
 
-def x_channels(one: Stepped) -> int:
-    return len(one.space.variables)
+def x_channels(stepped: Stepped) -> int:
+    return len(stepped.space.variables)
 
 
 def seconds(run: Callable[..., None], *arguments: object) -> float:
@@ -100,10 +102,10 @@ def stored(steps: int) -> None:
     noise = xr.DataArray(values, coords, attrs={"units": "K"})
     fields, _ = ingest(noise.to_dataset(name="t").assign_attrs(source="noise"))
     mean = climatology.fit(fields)
-    known = fields, mean, normalisation.fit(fields, mean)
-    space = space_of(*known)
-    one = Stepped(space, ConditionalVAE(space, latent=50, history=1, random=1), "rk4", scale=0.01).eval()
-    forecaster = EnsembleForecaster(one, FieldCodec.of(*known), fields, ["2001-01-31T00:00:00"], 10, 0)
+    training = fields, mean, normalisation.fit(fields, mean)
+    space = space_of(*training)
+    stepped = Stepped(space, ConditionalVAE(space, latent=50, history=1, random=1), "rk4", scale=0.01).eval()
+    forecaster = EnsembleForecaster(stepped, FieldCodec.of(*training), fields, ["2001-01-31T00:00:00"], 10, 0)
     with tempfile.TemporaryDirectory() as folder:
         store = ZarrDataset(filepath=f"{folder}/forecasts.zarr", append="lead")
         for piece in forecast(forecaster, {"leads": steps, "digest": ""}, None, ""):
@@ -116,27 +118,29 @@ def memory(steps: int) -> float:
         "import torch; from benchmarks.rollout import stored; from fieldcast.encoding.costs import peak_mb; "
         f"stored({steps}); print(peak_mb(torch.device('cpu')))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(found.stdout)
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(child.stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    one = model(device := parser.parse_args().device)
+    stepped = model(device := parser.parse_args().device)
     for run in (ours, bare):
-        run(one, 10, 2)
-    pairs = [(seconds(ours, one, 10, STRETCH), seconds(bare, one, 10, STRETCH)) for _ in range(STRETCHES)]
-    mine, theirs = (statistics.median(column) / STRETCH for column in zip(*pairs, strict=True))
+        run(stepped, 10, 2)
+    pairs = [
+        (seconds(ours, stepped, 10, STRETCH), seconds(bare, stepped, 10, STRETCH)) for _ in range(STRETCHES)
+    ]
+    our_time, bare_time = (statistics.median(column) / STRETCH for column in zip(*pairs, strict=True))
     cores = f"{torch.get_num_threads()} cores of a {platform.machine()} processor"
     print(cores if device == "cpu" else torch.cuda.get_device_name())
-    print(f"a step, 10 members, RK4: {1000 * mine:.1f} ms, of the bare loop {1000 * theirs:.1f} ms")
-    print(f"speed against the bare loop: {theirs / mine:.2f}")
+    print(f"a step, 10 members, RK4: {1000 * our_time:.1f} ms, of the bare loop {1000 * bare_time:.1f} ms")
+    print(f"speed against the bare loop: {bare_time / our_time:.2f}")
     for steps in LENGTHS:
-        spent = seconds(ours, one, 10, steps)
+        spent = seconds(ours, stepped, 10, steps)
         print(f"{steps:>3} steps: {spent:.1f} s, {10 * steps / spent:.0f} steps of a member a second")
     for members in (1, 10, 100):
-        rate = members * STRETCH / seconds(ours, one, members, STRETCH)
+        rate = members * STRETCH / seconds(ours, stepped, members, STRETCH)
         print(f"{members:>3} members: {rate:.0f} steps of a member a second")
     print(f"peak memory, each step stored: 50 steps {memory(50):.0f} MB, 5000 steps {memory(5000):.0f} MB")
 

@@ -82,11 +82,11 @@ def images(count: int, treatment: Treatment, seed: int, scored: bool = False) ->
     return StateBatches(InMemory.undated(grey), None, space, ImageCodec(treatment, LEVELS), scored)
 
 
-def weights(ours: nn.Module, theirs: nn.Module) -> int:
-    """How many weights are learnt, which must be the same for both."""
-    mine, other = (sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (ours, theirs))
-    assert mine == other, f"ours has {mine} weights, theirs {other}"
-    return mine
+def weights(ours: nn.Module, peer: nn.Module) -> int:
+    """Number of trainable weights, which must be the same for both."""
+    count, peer_count = (sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (ours, peer))
+    assert count == peer_count, f"ours has {count} weights, theirs {peer_count}"
+    return count
 
 
 class TheirEncoder(BaseEncoder):
@@ -121,7 +121,9 @@ class TheirDecoder(BaseDecoder):
 def pythae_trainer(training: StateBatches, validation: StateBatches) -> BaseTrainer:
     """pythae's trainer on the same images, ready for its first epoch."""
     logging.disable(logging.INFO)  # its modules print what they do
-    datasets = (BaseDataset(next(one.states()).x, torch.zeros(len(one))) for one in (training, validation))
+    datasets = (
+        BaseDataset(next(batches.states()).x, torch.zeros(len(batches))) for batches in (training, validation)
+    )
     config = VAEConfig(input_dim=(1, SIDE, SIDE), latent_dim=LATENT, reconstruction_loss="bce")
     model = VAE(config, encoder=TheirEncoder(), decoder=TheirDecoder())
     sizes = {"per_device_train_batch_size": VAE_BATCH, "per_device_eval_batch_size": SCORED}
@@ -144,14 +146,14 @@ def vae() -> None:
     count = weights(run.model, trainer.model)
     losses = []
 
-    def theirs() -> None:
+    def pythae_epoch() -> None:
         losses.append(trainer.train_step(epoch=len(losses) + 1))
         trainer.eval_step(epoch=len(losses))
 
-    times = alternate({"ours": lambda: next(loop), "pythae": theirs}, VAE_STRETCHES)
+    times = alternate({"ours": lambda: next(loop), "pythae": pythae_epoch}, VAE_STRETCHES)
     report(f"VAE of {count} weights, {len(training)} images, batch {VAE_BATCH}", "an epoch", times)
-    mine = run.history[-1]["loss"] * SIDE**2
-    print(f"loss of the last epoch: ours {mine:.1f}, pythae {losses[-1]:.1f} nats an image")
+    loss = run.history[-1]["loss"] * SIDE**2
+    print(f"loss of the last epoch: ours {loss:.1f}, pythae {losses[-1]:.1f} nats an image")
 
 
 class TheirNetwork(nn.Module):
@@ -201,17 +203,17 @@ def ddpm() -> None:
     task = images(DDPM_IMAGES, "symmetric", seed=0)
     ours, same = (initialised(DDPM_CONFIG, task.space, 0) for _ in range(2))
     keywords = {"timesteps": TIMES, "objective": "pred_noise", "beta_schedule": "linear"}
-    theirs = GaussianDiffusion(TheirNetwork(same.network), image_size=SIDE, **keywords)
-    torch.testing.assert_close(theirs.alphas_cumprod, ours.schedule.kept.float())
-    count = weights(ours, theirs)
+    peer = GaussianDiffusion(TheirNetwork(same.network), image_size=SIDE, **keywords)
+    torch.testing.assert_close(peer.alphas_cumprod, ours.schedule.kept.float())
+    count = weights(ours, peer)
     run = Training(ours, Fit(steps=(DDPM_STRETCHES + 1) * STEPS, batch=DDPM_BATCH), 0)
-    optimiser = torch.optim.Adam(theirs.parameters(), lr=RATE, betas=(0.9, 0.99))
-    average, x = EMA(theirs, beta=0.995, update_every=10), task.values / (LEVELS - 1)
+    optimiser = torch.optim.Adam(peer.parameters(), lr=RATE, betas=(0.9, 0.99))
+    average, x = EMA(peer, beta=0.995, update_every=10), task.values / (LEVELS - 1)
     training = {
         "ours": lambda: our_training(run, task),
-        "theirs": lambda: their_training(theirs, optimiser, average, x),
+        "theirs": lambda: their_training(peer, optimiser, average, x),
     }
-    chain = {"ours": lambda: our_chain(ours), "theirs": lambda: their_chain(theirs)}
+    chain = {"ours": lambda: our_chain(ours), "theirs": lambda: their_chain(peer)}
     for name, works, steps in (("training", training, STEPS), ("ancestral chain", chain, CHAIN)):
         times = alternate(works, DDPM_STRETCHES, steps)
         report(f"DDPM of {count} weights, batch {DDPM_BATCH}, {name}", "a step", times)
@@ -236,8 +238,8 @@ def report(title: str, unit: str, times: dict[str, list[float]]) -> None:
     for name, median in medians.items():
         low, high = 1000 * min(times[name]), 1000 * max(times[name])
         print(f"{name:6} {1000 * median:8.1f} ms {unit}   ({low:.1f} to {high:.1f})")
-    ours, theirs = medians
-    print(f"speed of {ours} relative to {theirs}: {medians[theirs] / medians[ours]:.2f}", flush=True)
+    ours, peer = medians
+    print(f"speed of {ours} relative to {peer}: {medians[peer] / medians[ours]:.2f}", flush=True)
 
 
 def main() -> None:

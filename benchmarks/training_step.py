@@ -62,7 +62,7 @@ def drawn(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, Ran
 
 
 def scattered(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, RandomStreams]:
-    """What torch's own samplers draw."""
+    """A batch drawn by torch's own samplers."""
     index = torch.randperm(len(task))[:size]
     x, k = task.x[index], torch.exp(-5.3 + 4.6 * torch.rand(size, 1, 1, 1))  # log-uniform, 0.5 to 50 %
     mask = (torch.rand(size, 1, ROWS, COLUMNS) < k).expand_as(x)

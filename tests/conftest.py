@@ -16,7 +16,7 @@ from kedro.framework.project import LOGGING
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-pytest_plugins = ["worlds", "evaluations"]
+pytest_plugins = ["worlds", "evaluations", "sampled_experiments"]
 LOGGING.set_project_logging("toy")  # now: later it would take away the handler that `caplog` has set up
 settings.register_profile("repeatable", derandomize=True)  # the same examples at every run
 settings.load_profile("repeatable")

@@ -14,13 +14,13 @@ from fieldcast.scores.statistics_table import iso_times
 
 @pytest.mark.parametrize("cftime", [False, True])
 def test_the_truth_is_that_of_start_plus_lead(season: Callable, cftime: bool) -> None:
-    it = season(starts=8, leads=3, cftime=cftime)
-    found = AlignedForecasts.of(it.forecasts, it.truth, ["z", "t"])
-    np.testing.assert_array_equal(found.indices, 13 * np.arange(8) + np.arange(1, 4)[:, None])
-    (_, y, days), *_, (x, last, _) = found.pairs("t")
-    np.testing.assert_array_equal(y, it.truth["t"].isel(time=13 * np.arange(8) + 1))
-    np.testing.assert_array_equal(last, it.truth["t"].isel(time=13 * np.arange(8) + 3))
-    np.testing.assert_array_equal(x, it.forecasts["t"].isel(lead=2).transpose("member", "start", ...))
+    evaluation = season(starts=8, leads=3, cftime=cftime)
+    aligned = AlignedForecasts.of(evaluation.forecasts, evaluation.truth, ["z", "t"])
+    np.testing.assert_array_equal(aligned.indices, 13 * np.arange(8) + np.arange(1, 4)[:, None])
+    (_, y, days), *_, (x, last, _) = aligned.pairs("t")
+    np.testing.assert_array_equal(y, evaluation.truth["t"].isel(time=13 * np.arange(8) + 1))
+    np.testing.assert_array_equal(last, evaluation.truth["t"].isel(time=13 * np.arange(8) + 3))
+    np.testing.assert_array_equal(x, evaluation.forecasts["t"].isel(lead=2).transpose("member", "start", ...))
     assert days[:2].tolist() == [355, 3]
 
 
@@ -41,33 +41,33 @@ def test_29_february_is_28_february() -> None:
 
 
 def test_no_truth_at_a_valid_time_is_said(season: Callable) -> None:
-    it = season(starts=4)
-    cut = it.truth.isel(time=slice(13 * 3 + 2))
+    evaluation = season(starts=4)
+    cut = evaluation.truth.isel(time=slice(13 * 3 + 2))
     with pytest.raises(InputError, match="48 hours after 2004-01-28T00:00:00"):
-        AlignedForecasts.of(it.forecasts, cut, ["z"])
+        AlignedForecasts.of(evaluation.forecasts, cut, ["z"])
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        (lambda one: one.drop_vars("t"), "lack the variable t"),
-        (lambda one: one.assign(z=one["z"].assign_attrs(units="km")), "z in km, the fields in m"),
-        (lambda one: one.isel(latitude=slice(None, None, -1)), "another latitude"),
-        (lambda one: one.isel(longitude=slice(3)), "another longitude"),
-        (lambda one: one.convert_calendar("noleap", dim="start", use_cftime=True), "calendar noleap"),
+        (lambda data: data.drop_vars("t"), "lack the variable t"),
+        (lambda data: data.assign(z=data["z"].assign_attrs(units="km")), "z in km, the fields in m"),
+        (lambda data: data.isel(latitude=slice(None, None, -1)), "another latitude"),
+        (lambda data: data.isel(longitude=slice(3)), "another longitude"),
+        (lambda data: data.convert_calendar("noleap", dim="start", use_cftime=True), "calendar noleap"),
     ],
 )
-def test_forecasts_of_something_else_are_refused(season: Callable, change: Callable, words: str) -> None:
-    it = season(starts=4)
-    with pytest.raises(InputError, match=words):
-        AlignedForecasts.of(change(it.forecasts), it.truth, ["z", "t"])
+def test_forecasts_of_something_else_are_refused(season: Callable, change: Callable, message: str) -> None:
+    evaluation = season(starts=4)
+    with pytest.raises(InputError, match=message):
+        AlignedForecasts.of(change(evaluation.forecasts), evaluation.truth, ["z", "t"])
 
 
 def test_other_starts_and_leads_than_the_stored_ones_are_refused(season: Callable) -> None:
-    it = season(starts=4)
-    stored = {"scored": iso_times(it.forecasts["start"]).tolist(), "step_hours": 24.0, "leads": 3}
-    AlignedForecasts.of(it.forecasts, it.truth, ["z"], stored)
+    evaluation = season(starts=4)
+    stored = {"scored": iso_times(evaluation.forecasts["start"]).tolist(), "step_hours": 24.0, "leads": 3}
+    AlignedForecasts.of(evaluation.forecasts, evaluation.truth, ["z"], stored)
     with pytest.raises(InputError, match=r"other starts .* lack 2004-01-28"):
-        AlignedForecasts.of(it.forecasts.isel(start=slice(3)), it.truth, ["z"], stored)
+        AlignedForecasts.of(evaluation.forecasts.isel(start=slice(3)), evaluation.truth, ["z"], stored)
     with pytest.raises(InputError, match="other leads than 24 to 72 hours every 24"):
-        AlignedForecasts.of(it.forecasts.isel(lead=slice(2)), it.truth, ["z"], stored)
+        AlignedForecasts.of(evaluation.forecasts.isel(lead=slice(2)), evaluation.truth, ["z"], stored)

@@ -43,13 +43,13 @@ def test_too_few_blocks_have_no_interval() -> None:
 
 def test_means_leave_out_times_without_a_value_and_keep_infinite_ones() -> None:
     weights = np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
-    found = resampled_means(np.array([[1.0, np.inf], [np.nan, 2.0], [4.0, 3.0]]), weights)
-    np.testing.assert_array_equal(found[0], [2.0, np.inf])
-    assert np.isnan(found[1, 0])  # nothing but the missing time was drawn
+    means = resampled_means(np.array([[1.0, np.inf], [np.nan, 2.0], [4.0, 3.0]]), weights)
+    np.testing.assert_array_equal(means[0], [2.0, np.inf])
+    assert np.isnan(means[1, 0])  # nothing but the missing time was drawn
 
 
 def coverage_of_mean(series: np.ndarray, length: int) -> float:
-    """How often the interval of the mean of a series (row) holds the true mean, 0."""
+    """Frequency with which the interval of the mean of a series (row) holds the true mean, 0."""
     weights = block_weights(series.shape[1], length, seed=9, resamples=400)
     low, high = interval(resampled_means(series.T, weights))
     return float(((low < 0) & (high > 0)).mean())

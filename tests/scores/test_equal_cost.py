@@ -22,7 +22,7 @@ def cost(milliseconds: float) -> pd.DataFrame:
 
 
 def board(season, *names: str) -> pd.DataFrame:
-    """The same forecasts under several names: all variables, the globe."""
+    """Leaderboard of identical forecasts under several names: all variables, the globe."""
     tables = {name: name_rows(stamp(season.score()[0], 0, "d", "s"), name) for name in names}
     return leaderboard(tables, "d", "s", layout=FORECAST).query("variable == 'all' and region == 'globe'")
 
@@ -45,10 +45,12 @@ def test_fewer_members_are_the_mean_over_every_choice_of_them(season_of_six) -> 
     assert np.allclose(column(table, "cheap"), rmse)
     squares = []
     for pair in combinations(range(6), 2):
-        chosen = season_of_six.forecasts.isel(member=list(pair))
-        one = season_of_six._replace(forecasts=chosen).score()[0]
-        rows = one.query("region == 'globe' and variable == 'all' and statistic == 'squared_error'")
-        squares.append(rows.groupby("lead_hours")["value"].mean())
+        members = season_of_six.forecasts.isel(member=list(pair))
+        scores_of_pair = season_of_six._replace(forecasts=members).score()[0]
+        errors = scores_of_pair.query(
+            "region == 'globe' and variable == 'all' and statistic == 'squared_error'"
+        )
+        squares.append(errors.groupby("lead_hours")["value"].mean())
     assert np.allclose(column(table, "dear"), np.sqrt(np.mean(squares, axis=0)), rtol=1e-6)
 
 

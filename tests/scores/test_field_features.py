@@ -30,11 +30,11 @@ def fitted() -> FieldFeatures:
 
 
 def test_features_of_training_are_standardised(fitted: FieldFeatures) -> None:
-    found = fitted(weather(300))
-    assert found.shape == (300, fitted.count)
+    values = fitted(weather(300))
+    assert values.shape == (300, fitted.count)
     assert fitted.count == 8 + V * (2 * 3 + 3)
-    np.testing.assert_allclose(found.mean(0), 0, atol=1e-9)
-    np.testing.assert_allclose(found.std(0), 1, rtol=1e-9)
+    np.testing.assert_allclose(values.mean(0), 0, atol=1e-9)
+    np.testing.assert_allclose(values.std(0), 1, rtol=1e-9)
     other = fitted(weather(500, seed=1))
     np.testing.assert_allclose(other.std(0), 1, atol=0.25)
 
@@ -52,9 +52,9 @@ def test_local_statistics_are_what_they_say(fitted: FieldFeatures) -> None:
     state = weather(1, seed=2)
     x = state[0] - weather(300).mean(0)
     raw = (fitted(state) * fitted.scale + fitted.centre)[0, 8:]
-    rows = slice(0, 4)  # 80 S to 20 S: the first third of the area
-    along_row = (np.roll(x, -1, axis=-1) - x)[:, rows] ** 2
-    expected = np.sqrt((along_row * AREA[rows]).sum((1, 2)) / AREA[rows].sum())
+    south = slice(0, 4)  # 80 S to 20 S: the first third of the area
+    along_row = (np.roll(x, -1, axis=-1) - x)[:, south] ** 2
+    expected = np.sqrt((along_row * AREA[south]).sum((1, 2)) / AREA[south].sum())
     np.testing.assert_allclose(raw[[0, 3]], expected, rtol=1e-9)
     along_column = np.diff(x, axis=-2)[:, 5:] ** 2  # 20 N onwards; nothing lies beyond the last row
     weight = AREA[5:-1]
@@ -90,15 +90,15 @@ def test_cells_that_do_not_exist_are_not_looked_at() -> None:
     hole, area = np.zeros((V, Y, X), dtype=bool), AREA.copy()
     hole[1, 2:5, 3:7] = True
     hole[:, 0, 0], area[0, 0] = True, 0.0
-    found = []
+    values = []
     for filled in (np.nan, 1e6):
         absent = np.where(hole, filled, training)
         absent[:, 1, 2:5, 3:7] = np.nan  # what area does not say the data do
         features = FieldFeatures.fit(absent, area, True, components=4)
         assert (features.exists == ~hole).all()
-        found.append(features(np.where(hole, filled, states)))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
-    assert np.isfinite(found[0]).all()
+        values.append(features(np.where(hole, filled, states)))
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-9)
+    assert np.isfinite(values[0]).all()
     # 5 above the mean everywhere: no difference, unless to a cell that does not exist
     raw = (features(features.mean[None] + 5) * features.scale + features.centre)[0, 4:]
     np.testing.assert_allclose(raw[:12], 0, atol=1e-9)
@@ -111,13 +111,13 @@ def test_arrays_are_all_there_is_to_store(fitted: FieldFeatures) -> None:
 
 
 def test_a_blurred_state_is_far_from_all_training() -> None:
-    """By its differences; its components are only a little small."""
+    """A blurred state stands out by its differences; its components are only slightly small."""
     training = np.random.default_rng(7).standard_normal((200, V, Y, X))
     features = FieldFeatures.fit(training, AREA, True, components=8)
     blurred = sum(np.roll(training[:20], by, axis=-1) for by in (-1, 0, 1)) / 3
-    found = np.abs(features(blurred))
-    assert found[:, :8].max() < 3
-    assert found[:, 8:14].mean(1).min() > 4
+    values = np.abs(features(blurred))
+    assert values[:, :8].max() < 3
+    assert values[:, 8:14].mean(1).min() > 4
 
 
 def test_a_state_that_blew_up_has_no_features_and_spoils_no_other(fitted: FieldFeatures) -> None:
@@ -125,9 +125,9 @@ def test_a_state_that_blew_up_has_no_features_and_spoils_no_other(fitted: FieldF
     expected = fitted(states)
     states[1, 0, 3, 3] = np.nan
     states[2, 1, 0, 0] = 1e30
-    found = fitted(states)
-    assert np.isnan(found[1:3]).all()
-    np.testing.assert_array_equal(found[[0, 3]], expected[[0, 3]])
+    values = fitted(states)
+    assert np.isnan(values[1:3]).all()
+    np.testing.assert_array_equal(values[[0, 3]], expected[[0, 3]])
 
 
 def test_bands_have_a_third_of_the_area_each() -> None:

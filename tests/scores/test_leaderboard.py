@@ -24,13 +24,13 @@ def ranked(tables: dict[str, pd.DataFrame], data: str, scored: str) -> pd.DataFr
 @pytest.fixture(scope="module")
 def tables(scene: Callable) -> dict[str, pd.DataFrame]:
     """A reference and an experiment that is better by 0.01 in CRPS on average, with noise of its own."""
-    own = scene().score()[0]
+    table = scene().score()[0]
     rng = np.random.default_rng(0)
-    better = own.copy()
+    better = table.copy()
     crps = better["statistic"] == "crps"
     better.loc[crps, "value"] += -0.01 + 0.002 * rng.standard_normal(crps.sum())
     return {
-        "first": name_rows(stamp(own, 0, DATA, SCORED), REFERENCE),
+        "first": name_rows(stamp(table, 0, DATA, SCORED), REFERENCE),
         "second": name_rows(stamp(better, 0, DATA, SCORED), "corrected"),
         "absent": pd.DataFrame(),
     }
@@ -38,19 +38,19 @@ def tables(scene: Callable) -> dict[str, pd.DataFrame]:
 
 def pick(board: pd.DataFrame, score: str, **where: object) -> pd.Series:
     where = {"experiment": REFERENCE, "k": 0.1, "cells": "unobserved", "variable": "all"} | where
-    rows = board[board["score"] == score]
-    for name, wanted in where.items():
-        rows = rows[rows[name] == wanted]
-    assert len(rows) == 1, (score, where)
-    return rows.iloc[0]
+    matches = board[board["score"] == score]
+    for name, value in where.items():
+        matches = matches[matches[name] == value]
+    assert len(matches) == 1, (score, where)
+    return matches.iloc[0]
 
 
 def test_columns_and_scores_are_the_promised_ones(tables: dict) -> None:
     board = ranked(tables, DATA, SCORED)
     assert list(board) == COLUMNS
-    own = ["rmse", "mae", "bias", "ssim", "crps", "ssr", "coverage50", "coverage90", "consistency"]
-    assert set(board[board["experiment"] == REFERENCE]["score"]) == set(own)
-    assert set(board[board["experiment"] == "corrected"]["score"]) == {*own, "crps_minus_reference"}
+    scores = ["rmse", "mae", "bias", "ssim", "crps", "ssr", "coverage50", "coverage90", "consistency"]
+    assert set(board[board["experiment"] == REFERENCE]["score"]) == set(scores)
+    assert set(board[board["experiment"] == "corrected"]["score"]) == {*scores, "crps_minus_reference"}
     assert set(board[board["score"] == "consistency"]["cells"]) == {"all"}
     assert set(board["cells"]) == {"unobserved", "all"}
     assert not board.duplicated(COLUMNS[:8]).any()
@@ -61,8 +61,8 @@ def test_columns_and_scores_are_the_promised_ones(tables: dict) -> None:
 def test_roots_and_ratios_are_of_means_over_times(tables: dict) -> None:
     board = ranked(tables, DATA, SCORED)
     table = tables["first"]
-    chosen = table[(table["k"] == 0.1) & (table["cells"] == "unobserved") & (table["variable"] == "all")]
-    means = chosen.groupby("statistic")["value"].mean()
+    selected = table[(table["k"] == 0.1) & (table["cells"] == "unobserved") & (table["variable"] == "all")]
+    means = selected.groupby("statistic")["value"].mean()
     assert pick(board, "rmse")["value"] == pytest.approx(np.sqrt(means["squared_error"]), rel=1e-12)
     ratio = np.sqrt(means["variance"] / means["debiased_squared_error"])
     assert pick(board, "ssr")["value"] == pytest.approx(ratio, rel=1e-12)
@@ -87,7 +87,7 @@ def test_a_calibrated_ensemble_scores_as_it_must(tables: dict) -> None:
 
 
 def test_the_difference_is_paired_time_by_time(tables: dict) -> None:
-    """Its interval is that of the small noise between the two, not that of the weather they share."""
+    """The interval reflects the small noise between the two, not the weather that they share."""
     board = ranked(tables, DATA, SCORED)
     row = pick(board, "crps_minus_reference", experiment="corrected")
     both = [pick(board, "crps", experiment=name)["value"] for name in ("corrected", REFERENCE)]

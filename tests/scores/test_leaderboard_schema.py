@@ -17,13 +17,13 @@ ROLES = {"reference": "linear_inverse_model", "climatology": "climatological_ens
 def forecast_table(experiment: str, crps: dict[float, list[float]], seed: int = 0) -> pd.DataFrame:
     """One region and variable; CRPS at each start, by lead."""
     starts = [f"2001-{month:02}-01T00:00:00" for month in range(1, 13)]
-    rows = [
+    records = [
         (lead, "globe", "all", "crps", start, value)
         for lead, values in crps.items()
         for start, value in zip(starts, values, strict=True)
     ]
     names = ["lead_hours", "region", "variable", "statistic", "time", "value"]
-    return name_rows(stamp(pd.DataFrame(rows, columns=names), seed, DATA, SCORED), experiment)
+    return name_rows(stamp(pd.DataFrame(records, columns=names), seed, DATA, SCORED), experiment)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,10 @@ def test_columns_of_forecasts_are_the_promised_ones(forecasts: dict) -> None:
 def test_skill_is_paired_and_the_reference_has_none(forecasts: dict) -> None:
     index = ["score", "experiment", "lead_hours"]
     board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST, roles=ROLES).set_index(index).sort_index()
-    mine = board.loc[("skill", "mine")]
-    np.testing.assert_allclose(mine[["value", "low", "high"]], [[0.5] * 3, [0.1] * 3, [-0.2] * 3], atol=1e-12)
+    skill = board.loc[("skill", "mine")]
+    np.testing.assert_allclose(
+        skill[["value", "low", "high"]], [[0.5] * 3, [0.1] * 3, [-0.2] * 3], atol=1e-12
+    )
     reference = board.loc[("skill", "climatological_ensemble")]
     np.testing.assert_array_equal(reference[["value", "low", "high"]], 0)
     assert "linear_inverse_model" not in board.loc["crps_minus_reference"].index
@@ -83,9 +85,9 @@ def test_a_model_that_blew_up_has_no_skill_at_all(forecasts: dict) -> None:
 
 def test_the_horizon_is_where_skill_crosses_zero(forecasts: dict) -> None:
     board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST, roles=ROLES)
-    found = skill_horizon(board)
-    assert list(found) == ["experiment", "seed", "region", "variable", "lead_hours"]
-    horizon = found.set_index("experiment")["lead_hours"]
+    horizons = skill_horizon(board)
+    assert list(horizons) == ["experiment", "seed", "region", "variable", "lead_hours"]
+    horizon = horizons.set_index("experiment")["lead_hours"]
     assert horizon["mine"] == pytest.approx(48 + 24 / 3)
     assert horizon["linear_inverse_model"] == 72.0
     assert horizon["climatological_ensemble"] == 0.0

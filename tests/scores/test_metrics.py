@@ -35,8 +35,8 @@ def test_spread_skill_ratio_is_the_ratio_of_standard_deviations_whatever_the_mem
     rng = np.random.default_rng(5)
     n = 200_000
     x, y = spread * rng.standard_normal((members, n)), rng.standard_normal(n)
-    found = cell_statistics(x, y, ranks(x, y, rng))
-    means = (found[name].mean(keepdims=True) for name in ("variance", "debiased_squared_error"))
+    statistics = cell_statistics(x, y, ranks(x, y, rng))
+    means = (statistics[name].mean(keepdims=True) for name in ("variance", "debiased_squared_error"))
     assert unbiased_spread_skill_ratio(*means)[0] == pytest.approx(spread, rel=0.01)
 
 
@@ -49,8 +49,8 @@ def test_roots_are_of_means() -> None:
 
 
 def test_skill_is_one_at_best_and_zero_for_the_reference() -> None:
-    own, reference = np.array([0.0, 1.0, 2.0, np.inf]), np.array([2.0, 2.0, 2.0, 2.0])
-    np.testing.assert_array_equal(skill(own, reference), [1.0, 0.5, 0.0, -np.inf])
+    score, reference = np.array([0.0, 1.0, 2.0, np.inf]), np.array([2.0, 2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(skill(score, reference), [1.0, 0.5, 0.0, -np.inf])
     assert np.isnan(skill(np.array([1.0]), np.array([0.0]))).all()
 
 

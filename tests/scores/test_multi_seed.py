@@ -19,12 +19,12 @@ def board(
     seed: int, values: dict[tuple[str, float], float], data: str = "abc", run: str = ""
 ) -> pd.DataFrame:
     """A leaderboard of forecasts with one score, from values by experiment and lead."""
-    rows = [
+    records = [
         {"experiment": name, "seed": seed, "data": data, "lead_hours": lead, "region": "globe"}
         | {"variable": "all", "score": "crps", "value": value, "low": value - 1, "high": value + 1}
         for (name, lead), value in values.items()
     ]
-    return pd.DataFrame(rows).assign(run=run or f"data_seed{seed}")
+    return pd.DataFrame(records).assign(run=run or f"data_seed{seed}")
 
 
 def test_means_and_deviations_are_those_found_by_hand() -> None:
@@ -37,9 +37,9 @@ def test_means_and_deviations_are_those_found_by_hand() -> None:
     third = board(
         2, {("vae", 24.0): 6.0, ("vae", 48.0): 0.7, ("climatology", 24.0): 0.1, ("late", 48.0): 4.0}
     )
-    found = over_seeds([first, second, third])
+    table = over_seeds([first, second, third])
     columns = ["experiment", "data", "lead_hours", "region", "variable", "score", "seeds", "value", "sd"]
-    assert list(found.columns) == columns
+    assert list(table.columns) == columns
     expected = {
         ("vae", 24.0): (3, 3.0, np.sqrt(7.0)),  # ((1 - 3)² + (2 - 3)² + (6 - 3)²) / 2
         ("vae", 48.0): (2, 0.6, np.sqrt(0.02)),
@@ -47,7 +47,7 @@ def test_means_and_deviations_are_those_found_by_hand() -> None:
         ("climatology", 24.0): (3, 0.1, 0.0),
         ("late", 48.0): (1, 4.0, NAN),
     }
-    numbers = found.set_index(["experiment", "lead_hours"])[["seeds", "value", "sd"]]
+    numbers = table.set_index(["experiment", "lead_hours"])[["seeds", "value", "sd"]]
     assert list(numbers.index) == list(expected)  # in the order of the leaderboards
     np.testing.assert_allclose(numbers.to_numpy(dtype=float), list(expected.values()), rtol=1e-12)
     assert numbers.loc[("climatology", 24.0), "sd"] == 0
@@ -65,17 +65,17 @@ def test_samples_have_no_cases() -> None:
 
 def test_what_cannot_be_gathered_is_refused() -> None:
     def refusal(*runs: pd.DataFrame) -> str:
-        with pytest.raises(InputError) as found:
+        with pytest.raises(InputError) as refused:
             over_seeds(runs)
-        return str(found.value)
+        return str(refused.value)
 
-    one, two = {("vae", 24.0): 1.0}, {("vae", 24.0): 1.0, ("vae", 48.0): 1.0}
-    good = board(0, one), board(1, one)
-    other = refusal(*good, board(2, one, data="xyz"))
+    short, long = {("vae", 24.0): 1.0}, {("vae", 24.0): 1.0, ("vae", 48.0): 1.0}
+    good = board(0, short), board(1, short)
+    other = refusal(*good, board(2, short, data="xyz"))
     assert "'data_seed0' and 'data_seed2' are of different data" in other
-    longer = refusal(*good, board(2, two))
+    longer = refusal(*good, board(2, long))
     assert "'data_seed0' and 'data_seed2' were scored on different cases or leads" in longer
-    twice = refusal(*good, board(1, one, run="again"))
+    twice = refusal(*good, board(1, short, run="again"))
     assert "'data_seed1' and 'again' are both of seed 1" in twice and "--params seed=S" in twice
 
 
@@ -87,9 +87,9 @@ def test_leaderboards_are_read_as_they_were_written(tmp_path: Path) -> None:
     (folder / "leaderboard_sample.csv").write_text("\n")  # nothing has been scored
     written.iloc[:0].to_csv(folder / "leaderboard_reconstruct.csv", index=False)
     run = str(tmp_path / "run")
-    found = leaderboards(run, TASKS)
-    assert list(found) == ["forecast"]
-    pd.testing.assert_frame_equal(found["forecast"], written.assign(run=run), check_exact=True)
+    read = leaderboards(run, TASKS)
+    assert list(read) == ["forecast"]
+    pd.testing.assert_frame_equal(read["forecast"], written.assign(run=run), check_exact=True)
     for nothing in (tmp_path, folder / "leaderboard_forecast.csv", tmp_path / "missing"):
         with pytest.raises(InputError, match=f"'{nothing}' holds no leaderboard"):
             leaderboards(str(nothing), TASKS)

@@ -15,36 +15,36 @@ from fieldcast.scores.statistics import POWER
 
 def value_of(scores: pd.DataFrame, **where: object) -> np.ndarray:
     """Values of one statistic of one case, in the order of time."""
-    for name, wanted in where.items():
-        scores = scores[scores[name] == wanted]
+    for name, label in where.items():
+        scores = scores[scores[name] == label]
     return scores.sort_values("time")["value"].to_numpy()
 
 
 def test_statistics_are_those_of_scores_over_the_unobserved_cells(scene: Callable) -> None:
-    it = scene(times=9)
-    scores, _ = it.score()
-    x, y = it.reconstructions["t"].isel(case=1, drop=True), it.truth["t"]
-    hidden = it.observations["t"].isel(case=1, drop=True).isnull()
-    options = {"preserve_dims": "time", "weights": it.area}
+    evaluation = scene(times=9)
+    scores, _ = evaluation.score()
+    x, y = evaluation.reconstructions["t"].isel(case=1, drop=True), evaluation.truth["t"]
+    hidden = evaluation.observations["t"].isel(case=1, drop=True).isnull()
+    options = {"preserve_dims": "time", "weights": evaluation.area}
     mean = x.astype(float).mean("member")
     grid = ("latitude", "longitude")
     expected = {
         "squared_error": mse(mean.where(hidden), y, **options),
         "absolute_error": mae(mean.where(hidden), y, **options),
-        "error": (mean - y).where(hidden).weighted(it.area).mean(grid),
+        "error": (mean - y).where(hidden).weighted(evaluation.area).mean(grid),
         "crps": crps_for_ensemble(x, y.where(hidden), "member", method="fair", **options),
-        "variance": x.var("member", ddof=1).where(hidden).weighted(it.area).mean(grid),
+        "variance": x.var("member", ddof=1).where(hidden).weighted(evaluation.area).mean(grid),
     }
     for name, values in expected.items():
-        found = value_of(scores, k=0.3, cells="unobserved", variable="t", statistic=name)
-        np.testing.assert_allclose(found, values, rtol=2e-4, atol=1e-5)
+        scored = value_of(scores, k=0.3, cells="unobserved", variable="t", statistic=name)
+        np.testing.assert_allclose(scored, values, rtol=2e-4, atol=1e-5)
 
 
 def test_consistency_is_of_each_draw_against_the_observed_value(scene: Callable) -> None:
-    it = scene(times=9)
-    scores, _ = it.score()
-    squares = (it.reconstructions["z"] - it.observations["z"]).isel(case=0) ** 2
-    expected = squares.mean("member").weighted(it.area).mean(("latitude", "longitude"))
+    evaluation = scene(times=9)
+    scores, _ = evaluation.score()
+    squares = (evaluation.reconstructions["z"] - evaluation.observations["z"]).isel(case=0) ** 2
+    expected = squares.mean("member").weighted(evaluation.area).mean(("latitude", "longitude"))
     where = {"k": 0.1, "variable": "z", "statistic": "observed_squared_error"}
     np.testing.assert_allclose(value_of(scores, cells="all", **where), expected, rtol=1e-5)
     assert not len(value_of(scores, cells="unobserved", **where))
@@ -52,20 +52,20 @@ def test_consistency_is_of_each_draw_against_the_observed_value(scene: Callable)
 
 def test_overall_is_the_mean_over_variables_in_anomaly_units(scene: Callable) -> None:
     """Standardising everything first, (x - climatology)/anomaly_std, gives the same."""
-    it = scene(times=9)
-    scores, _ = it.score()
+    evaluation = scene(times=9)
+    scores, _ = evaluation.score()
     standard = {"z": 50.0, "t": 2.0}
-    level = {name: it.climatology[name].isel(dayofyear=0) for name in standard}
+    level = {name: evaluation.climatology[name].isel(dayofyear=0) for name in standard}
 
     def standardise(data: xr.Dataset) -> xr.Dataset:
         return data.assign({name: (data[name] - level[name]) / sd for name, sd in standard.items()})
 
-    plain = it._replace(
-        reconstructions=standardise(it.reconstructions),
-        observations=standardise(it.observations),
-        truth=standardise(it.truth),
-        climatology=standardise(it.climatology),
-        normalisation=it.normalisation.assign(anomaly_std=("variable", [1.0, 1.0])),
+    plain = evaluation._replace(
+        reconstructions=standardise(evaluation.reconstructions),
+        observations=standardise(evaluation.observations),
+        truth=standardise(evaluation.truth),
+        climatology=standardise(evaluation.climatology),
+        normalisation=evaluation.normalisation.assign(anomaly_std=("variable", [1.0, 1.0])),
     )
     other, _ = plain.score()
     for name in set(POWER) - {"ssim"}:
@@ -108,62 +108,68 @@ def test_one_member_has_errors_and_neither_spread_nor_coverage(scene: Callable) 
 
 
 def test_cells_that_never_exist_are_left_out(scene: Callable) -> None:
-    it = scene(times=9)
-    land = xr.zeros_like(it.truth["t"].isel(time=0, drop=True), dtype=bool)
+    evaluation = scene(times=9)
+    land = xr.zeros_like(evaluation.truth["t"].isel(time=0, drop=True), dtype=bool)
     land[2:6, 4:9] = True
-    holes = it._replace(truth=it.truth.where(~land), observations=it.observations.where(~land))
-    junk = holes._replace(reconstructions=it.reconstructions.where(~land, 1e9))
+    holes = evaluation._replace(
+        truth=evaluation.truth.where(~land), observations=evaluation.observations.where(~land)
+    )
+    junk = holes._replace(reconstructions=evaluation.reconstructions.where(~land, 1e9))
     first, second = holes.score()[0], junk.score()[0]
     assert first["value"].notna().all()
     pd.testing.assert_frame_equal(first, second)
-    squares = ((it.reconstructions.t.isel(case=0).mean("member") - it.truth.t) ** 2).where(~land)
+    squares = ((evaluation.reconstructions.t.isel(case=0).mean("member") - evaluation.truth.t) ** 2).where(
+        ~land
+    )
     np.testing.assert_allclose(
         value_of(first, k=0.1, cells="all", variable="t", statistic="squared_error"),
-        squares.weighted(it.area).mean(("latitude", "longitude")),
+        squares.weighted(evaluation.area).mean(("latitude", "longitude")),
         rtol=1e-4,
     )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_time_that_blew_up_is_infinitely_wrong_and_the_others_are_not(scene: Callable, bad: float) -> None:
-    it = scene(times=9)
-    broken = it.reconstructions.copy(deep=True)
+    evaluation = scene(times=9)
+    broken = evaluation.reconstructions.copy(deep=True)
     broken["z"][1, 4, 2, 3, 3] = bad
-    scores, _ = it._replace(reconstructions=broken).score()
-    found = value_of(scores, k=0.3, cells="unobserved", variable="all", statistic="crps")
-    assert np.isinf(found[4])
-    assert np.isfinite(np.delete(found, 4)).all()
+    scores, _ = evaluation._replace(reconstructions=broken).score()
+    scored = value_of(scores, k=0.3, cells="unobserved", variable="all", statistic="crps")
+    assert np.isinf(scored[4])
+    assert np.isfinite(np.delete(scored, 4)).all()
     assert np.isfinite(value_of(scores, variable="t")).all()
 
 
 def test_everything_observed_leaves_nothing_to_score_as_unobserved(scene: Callable) -> None:
-    it = scene(times=9, levels=(1.0,))
-    scores, diagnostics = it.score()
+    evaluation = scene(times=9, levels=(1.0,))
+    scores, diagnostics = evaluation.score()
     assert scores[scores["cells"] == "unobserved"]["value"].isna().all()
     assert scores[scores["cells"] == "all"]["value"].notna().all()
     assert diagnostics.rank_histogram.isnull().all()
 
 
 def test_fields_with_other_times_and_static_variables_serve_as_truth(scene: Callable) -> None:
-    it = scene(times=9)
-    later = it.truth.assign_coords(time=it.truth.time + np.timedelta64(1, "h"))
-    fields = xr.concat([it.truth, later], "time", combine_attrs="override").sortby("time")
+    evaluation = scene(times=9)
+    later = evaluation.truth.assign_coords(time=evaluation.truth.time + np.timedelta64(1, "h"))
+    fields = xr.concat([evaluation.truth, later], "time", combine_attrs="override").sortby("time")
     fields["orography"] = fields["z"].isel(time=0, drop=True)
-    scores, _ = it._replace(truth=fields, reconstructions=it.reconstructions.chunk(case=1)).score()
-    pd.testing.assert_frame_equal(scores, it.score()[0])
+    scores, _ = evaluation._replace(
+        truth=fields, reconstructions=evaluation.reconstructions.chunk(case=1)
+    ).score()
+    pd.testing.assert_frame_equal(scores, evaluation.score()[0])
 
 
 @pytest.mark.parametrize("name", ["pattern", "k", "time", "latitude"])
 def test_reconstructions_of_something_else_are_refused(scene: Callable, name: str) -> None:
-    it = scene(times=9)
-    changed = it.reconstructions[name].to_numpy().copy()
+    evaluation = scene(times=9)
+    changed = evaluation.reconstructions[name].to_numpy().copy()
     changed[0] = changed[1] if name != "pattern" else "swaths"
-    moved = it.reconstructions.assign_coords({name: (it.reconstructions[name].dims, changed)})
+    moved = evaluation.reconstructions.assign_coords({name: (evaluation.reconstructions[name].dims, changed)})
     with pytest.raises(InputError, match=f"another {name}"):
-        it._replace(reconstructions=moved).score()
+        evaluation._replace(reconstructions=moved).score()
 
 
 def test_a_variable_that_is_missing_is_named(scene: Callable) -> None:
-    it = scene(times=9)
+    evaluation = scene(times=9)
     with pytest.raises(InputError, match="variable t"):
-        it._replace(reconstructions=it.reconstructions.drop_vars("t")).score()
+        evaluation._replace(reconstructions=evaluation.reconstructions.drop_vars("t")).score()

@@ -8,12 +8,12 @@ from scores.continuous import mse
 from fieldcast.scores.regions import area_means, cell_weights, regions
 
 
-@pytest.mark.parametrize("rows", [32, 18, 73])
-def test_bands_of_the_globe_add_up_to_it(rows: int) -> None:
-    latitude = np.linspace(-90, 90, rows) if rows == 73 else -90 + (np.arange(rows) + 0.5) * 180 / rows
-    found = regions(latitude, wraps=True)
-    assert list(found) == ["globe", "tropics", "northern_extratropics", "southern_extratropics"]
-    globe, *bands = found.values()
+@pytest.mark.parametrize("count", [32, 18, 73])
+def test_bands_of_the_globe_add_up_to_it(count: int) -> None:
+    latitude = np.linspace(-90, 90, count) if count == 73 else -90 + (np.arange(count) + 0.5) * 180 / count
+    bands_of = regions(latitude, wraps=True)
+    assert list(bands_of) == ["globe", "tropics", "northern_extratropics", "southern_extratropics"]
+    globe, *bands = bands_of.values()
     assert globe.all()
     assert (np.sum(bands, axis=0) == 1).all()
     area = np.cos(np.deg2rad(latitude))

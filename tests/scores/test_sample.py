@@ -61,15 +61,15 @@ def make(samples: int = 60, test: int = 80, days: int = 13, strength: float = 1.
     time = np.datetime64("2001-01-01", "ns") + np.arange(test) * np.timedelta64(days, "D")
     real = fields(actual, "time", {"time": time}).assign_attrs(wraps=1, digest="d" * 12)
     states = Sets(drawn, actual, training)
-    features = Sets(*(one[:, :6].astype(float) for one in states))
+    features = Sets(*(columns[:, :6].astype(float) for columns in states))
     values = {"elbo": -100.0, "reconstruction": -90.0, "kl": 10.0, "iwae": -95.0, "loss": 0.5}
-    rows = [
+    records = [
         (split, datum, str(time[datum])[:19], statistic, 64 * (statistic == "iwae"), value)
         for split in ("test", "train")
         for statistic, centre in values.items()
         for datum, value in enumerate(centre + (split == "train") + rng.standard_normal(test))
     ]
-    densities = pd.DataFrame(rows, columns=["split", "datum", "time", "statistic", "members", "value"])
+    densities = pd.DataFrame(records, columns=["split", "datum", "time", "statistic", "members", "value"])
     means = rng.standard_normal((test, 4)) * np.sqrt([1.0, 0.05, 0.001, 0.0])
     latents = xr.Dataset({"mean": (("datum", "latent"), means.astype("f4"))})
     drawn_fields = fields(drawn, "sample", {"sample": np.arange(samples)}).assign_attrs(data="d" * 12)
@@ -96,15 +96,15 @@ def test_scores_are_the_promised_ones(scored: tuple) -> None:
 
 
 def test_likelihoods_are_means_over_test_data_and_losses_of_both(scene: Scene, scored: tuple) -> None:
-    rows = scored[0].set_index("score")
+    scores = scored[0].set_index("score")
     means = scene.densities.groupby(["split", "statistic"])["value"].agg(["mean", "std"])
     for score in ("elbo", "reconstruction", "kl", "iwae"):
         expected = means.loc["test", score]
-        assert rows.loc[score, "value"] == pytest.approx(expected["mean"], rel=1e-12)
-        width = rows.loc[score, "high"] - rows.loc[score, "low"]
+        assert scores.loc[score, "value"] == pytest.approx(expected["mean"], rel=1e-12)
+        width = scores.loc[score, "high"] - scores.loc[score, "low"]
         assert width == pytest.approx(2 * 1.96 * expected["std"] / np.sqrt(80), rel=0.15)
     for split in ("test", "train"):
-        assert rows.loc[f"{split}_loss", "value"] == pytest.approx(means.loc[(split, "loss"), "mean"])
+        assert scores.loc[f"{split}_loss", "value"] == pytest.approx(means.loc[(split, "loss"), "mean"])
 
 
 def test_times_of_ten_days_are_resampled_together_and_images_one_by_one(scene: Scene) -> None:
@@ -117,8 +117,8 @@ def test_times_of_ten_days_are_resampled_together_and_images_one_by_one(scene: S
         )
         text = [""] * 80 if days is None else [f"{time}:00:00" for time in times]
         table = pd.DataFrame({"split": "test", "datum": range(80), "time": text, "statistic": "elbo"})
-        own = scene._replace(densities=table.assign(members=0, value=values))
-        row = own.score()[0].set_index("score").loc["elbo"]
+        changed = scene._replace(densities=table.assign(members=0, value=values))
+        row = changed.score()[0].set_index("score").loc["elbo"]
         widths[name] = row["high"] - row["low"]
     assert widths["image"] == widths["apart"]
     assert widths["alike"] / widths["apart"] == pytest.approx(np.sqrt(8), rel=0.25)
@@ -130,41 +130,45 @@ def test_active_units_vary_over_data() -> None:
 
 
 def test_a_perfect_model_has_the_right_structure(scored: tuple) -> None:
-    table, found = scored
-    rows = table.set_index("score")
-    assert rows.loc["fid_floor", "low"] < rows.loc["fid", "value"] < rows.loc["fid_floor", "high"]
-    ratio = found["spectrum_samples"] / found["spectrum_real"]
+    table, diagnostics = scored
+    scores = table.set_index("score")
+    assert scores.loc["fid_floor", "low"] < scores.loc["fid", "value"] < scores.loc["fid_floor", "high"]
+    ratio = diagnostics["spectrum_samples"] / diagnostics["spectrum_real"]
     np.testing.assert_allclose(ratio[:, 1:].mean("wavenumber"), 1, atol=0.1)
-    assert found.attrs["wasserstein_mean"] == pytest.approx(found.attrs["wasserstein_floor"], rel=0.1)
+    assert diagnostics.attrs["wasserstein_mean"] == pytest.approx(
+        diagnostics.attrs["wasserstein_floor"], rel=0.1
+    )
     # a map in standard deviations of each cell: its mean over cells is that of standardised ones
-    assert float(found["wasserstein"].mean()) == pytest.approx(found.attrs["wasserstein_mean"], rel=1e-3)
-    assert found["nearest_of_samples"].mean() == pytest.approx(
-        float(found["nearest_of_test"].mean()), rel=0.02
+    assert float(diagnostics["wasserstein"].mean()) == pytest.approx(
+        diagnostics.attrs["wasserstein_mean"], rel=1e-3
+    )
+    assert diagnostics["nearest_of_samples"].mean() == pytest.approx(
+        float(diagnostics["nearest_of_test"].mean()), rel=0.02
     )
     expected = {"extractor": "first cells", "features": 6, "samples": 60, "real": 80, "K": 64, "finite": 60}
-    assert expected.items() <= found.attrs.items()
-    assert found.attrs["fid_floor"] == rows.loc["fid_floor", "value"]
-    assert found.attrs["fid_ceiling"] > rows.loc["fid_floor", "high"]
-    assert {"kid_floor", "kid_ceiling", "kid_sd", "c2st_floor", "spectrum"} <= set(found.attrs)
+    assert expected.items() <= diagnostics.attrs.items()
+    assert diagnostics.attrs["fid_floor"] == scores.loc["fid_floor", "value"]
+    assert diagnostics.attrs["fid_ceiling"] > scores.loc["fid_floor", "high"]
+    assert {"kid_floor", "kid_ceiling", "kid_sd", "c2st_floor", "spectrum"} <= set(diagnostics.attrs)
 
 
 def test_a_weak_model_is_told_by_power_and_law_of_cells() -> None:
-    _, found = make(strength=0.5).score()
-    ratio = (found["spectrum_samples"] / found["spectrum_real"])[:, 1:].mean("wavenumber")
+    _, diagnostics = make(strength=0.5).score()
+    ratio = (diagnostics["spectrum_samples"] / diagnostics["spectrum_real"])[:, 1:].mean("wavenumber")
     np.testing.assert_allclose(ratio, 0.25, atol=0.03)
     # E|½X - X'| by quantiles: ½ E|X| = 0.4 standard deviations
-    assert found.attrs["wasserstein_mean"] == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=0.1)
+    assert diagnostics.attrs["wasserstein_mean"] == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=0.1)
 
 
 def test_copies_are_at_no_distance(scene: Scene) -> None:
     copies = scene.states.samples.copy()
     copies[:3] = scene.states.training[[250, 7, 100]]
-    _, found = scene._replace(states=scene.states._replace(samples=copies)).score()
-    assert found["nearest"][:3].values.tolist() == [250, 7, 100]
-    assert found["nearest_of_samples"][:3].values.tolist() == [0, 0, 0]
-    assert float(found["nearest_of_samples"][3:].min()) > 1
-    assert found.sizes["datum"] == 60  # as many as samples, of 80
-    assert len(set(found["datum"].values.tolist())) == 60
+    _, diagnostics = scene._replace(states=scene.states._replace(samples=copies)).score()
+    assert diagnostics["nearest"][:3].values.tolist() == [250, 7, 100]
+    assert diagnostics["nearest_of_samples"][:3].values.tolist() == [0, 0, 0]
+    assert float(diagnostics["nearest_of_samples"][3:].min()) > 1
+    assert diagnostics.sizes["datum"] == 60  # as many as samples, of 80
+    assert len(set(diagnostics["datum"].values.tolist())) == 60
 
 
 def test_a_model_that_blew_up_is_not_forgiven_and_stops_nothing(scene: Scene) -> None:
@@ -176,31 +180,31 @@ def test_a_model_that_blew_up_is_not_forgiven_and_stops_nothing(scene: Scene) ->
         features=scene.features._replace(samples=features),
         states=scene.states._replace(samples=states),
     )
-    table, found = broken.score()
-    rows = table.set_index("score")["value"]
-    assert rows["fid"] == rows["kid"] == np.inf
-    assert rows["c2st"] == 1
-    assert np.isfinite(rows[["elbo", "fid_floor", "kid_floor"]]).all()
-    assert found.attrs["finite"] == 59
-    assert np.isfinite(found["wasserstein"]).all()
-    assert np.isfinite(found["spectrum_samples"]).all()
-    assert found["nearest_of_samples"][5] == np.inf
+    table, diagnostics = broken.score()
+    scores = table.set_index("score")["value"]
+    assert scores["fid"] == scores["kid"] == np.inf
+    assert scores["c2st"] == 1
+    assert np.isfinite(scores[["elbo", "fid_floor", "kid_floor"]]).all()
+    assert diagnostics.attrs["finite"] == 59
+    assert np.isfinite(diagnostics["wasserstein"]).all()
+    assert np.isfinite(diagnostics["spectrum_samples"]).all()
+    assert diagnostics["nearest_of_samples"][5] == np.inf
 
 
 def test_images_have_no_spectra_and_a_model_without_density_no_likelihood(scene: Scene) -> None:
     def images(states: np.ndarray, **attrs: object) -> xr.Dataset:
         return xr.Dataset({"image": (("sample", "y", "x"), states.reshape(-1, 16, 18))}, attrs=attrs)
 
-    own = scene._replace(
+    changed = scene._replace(
         samples=images(scene.states.samples, data="e"),
         real=images(scene.states.test, digest="e"),
         densities=scene.densities.iloc[:0],
         latents=xr.Dataset(),
     )
-    table, found = own.score()
+    table, diagnostics = changed.score()
     assert table["score"].tolist() == ["fid", "kid", "fid_floor", "kid_floor", "c2st"]
-    assert set(found) == {"nearest_of_samples", "nearest_of_test", "nearest"}
-    assert found.attrs["K"] == 0
+    assert set(diagnostics) == {"nearest_of_samples", "nearest_of_test", "nearest"}
+    assert diagnostics.attrs["K"] == 0
 
 
 def test_what_is_scored_is_stored_without_loss(scored: tuple, tmp_path: object) -> None:

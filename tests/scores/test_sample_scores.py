@@ -12,7 +12,7 @@ def law(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, Score]]:
+def scores_of() -> dict[str, dict[str, Score]]:
     test, training = law(150, 0), law(2000, 1)
     drawn = {"perfect": law(100, 2), "shifted": law(100, 3, shift=1.0)}
     noise = 3 * law(500, 4)
@@ -22,8 +22,8 @@ def found() -> dict[str, dict[str, Score]]:
     }
 
 
-def test_a_perfect_model_scores_as_training_states_do(found: dict) -> None:
-    scores = found["perfect"]
+def test_a_perfect_model_scores_as_training_states_do(scores_of: dict) -> None:
+    scores = scores_of["perfect"]
     assert scores["fid_floor"].low < scores["fid"].value < scores["fid_floor"].high
     assert scores["kid"].low < scores["kid_floor"].value < scores["kid"].high
     assert scores["c2st"].low < 0.5 < scores["c2st"].high
@@ -32,8 +32,8 @@ def test_a_perfect_model_scores_as_training_states_do(found: dict) -> None:
     assert abs(scores["kid_floor"].value) < 0.1
 
 
-def test_a_shifted_model_lies_between_floor_and_noise(found: dict) -> None:
-    scores = found["shifted"]
+def test_a_shifted_model_lies_between_floor_and_noise(scores_of: dict) -> None:
+    scores = scores_of["shifted"]
     assert scores["fid_floor"].high < 6 < scores["fid"].value < scores["fid_ceiling"].value
     assert scores["kid_floor"].high < scores["kid"].low
     assert scores["kid"].value < scores["kid_ceiling"].value
@@ -43,9 +43,9 @@ def test_a_shifted_model_lies_between_floor_and_noise(found: dict) -> None:
     assert scores["fid_ceiling"].value == pytest.approx(24, rel=0.2)
 
 
-def test_floors_do_not_depend_on_the_model(found: dict) -> None:
+def test_floors_do_not_depend_on_the_model(scores_of: dict) -> None:
     for score in ("fid_floor", "kid_floor", "c2st_floor", "fid_ceiling", "kid_ceiling"):
-        assert found["perfect"][score] == found["shifted"][score]
+        assert scores_of["perfect"][score] == scores_of["shifted"][score]
 
 
 def test_without_noise_there_is_no_ceiling() -> None:
@@ -54,7 +54,7 @@ def test_without_noise_there_is_no_ceiling() -> None:
 
 
 def test_distances_are_of_as_many_samples_as_there_are_training_states() -> None:
-    """Or the floor of FID, which is its bias, would be of other numbers than the score."""
+    """The floor of FID, which is its bias, must have as many states as the score."""
     samples, test = law(100, 2), law(150, 0)
     few = dict(set_scores(Sets(samples, test, law(60, 1)), law(100, 4), None, 0))
     as_many = dict(set_scores(Sets(samples[:60], test, law(2000, 1)), law(100, 4), None, 0))

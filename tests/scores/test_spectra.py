@@ -30,9 +30,9 @@ def test_a_pure_wave_has_all_its_power_at_its_number(wave: int) -> None:
     """x = a cos(kλ + φ): S_k = C a²/2, nothing elsewhere."""
     length = row_length(LATITUDE, globe(64))
     x = 3 * np.cos(wave * np.deg2rad(globe(64)) + 0.4) * np.ones((4, 1))
-    found = zonal_spectrum(x, length, wraps=True)
-    np.testing.assert_allclose(found[:, wave], length * 4.5)
-    np.testing.assert_allclose(np.delete(found, wave, axis=1) / length[:, None], 0, atol=1e-25)
+    power = zonal_spectrum(x, length, wraps=True)
+    np.testing.assert_allclose(power[:, wave], length * 4.5)
+    np.testing.assert_allclose(np.delete(power, wave, axis=1) / length[:, None], 0, atol=1e-25)
 
 
 @pytest.mark.parametrize("cells", [64, 65])
@@ -40,8 +40,8 @@ def test_power_adds_up_to_the_mean_square(cells: int) -> None:
     """Parseval, with and without a Nyquist wave."""
     x = np.random.default_rng(0).standard_normal((3, 4, cells)) + 1
     length = row_length(LATITUDE, globe(cells))
-    found = zonal_spectrum(x, length, wraps=True)
-    np.testing.assert_allclose(found.sum(-1), length * (x**2).mean(-1))
+    power = zonal_spectrum(x, length, wraps=True)
+    np.testing.assert_allclose(power.sum(-1), length * (x**2).mean(-1))
 
 
 def test_a_region_has_no_power_in_its_trend_and_keeps_that_of_waves() -> None:
@@ -50,9 +50,9 @@ def test_a_region_has_no_power_in_its_trend_and_keeps_that_of_waves() -> None:
     trend = np.linspace(0, 100, 64) * np.ones((4, 1))
     assert np.abs(zonal_spectrum(trend, length, wraps=False)).max() < 1e-9
     wave = np.cos(2 * np.pi * 10 * np.arange(64) / 64) * np.ones((4, 1))
-    found = zonal_spectrum(wave + trend, length, wraps=False)
-    assert (found.argmax(-1) == 10).all()
-    np.testing.assert_allclose(found[:, 8:13].sum(-1), length / 2, rtol=0.02)
+    power = zonal_spectrum(wave + trend, length, wraps=False)
+    assert (power.argmax(-1) == 10).all()
+    np.testing.assert_allclose(power[:, 8:13].sum(-1), length / 2, rtol=0.02)
 
 
 def test_the_band_is_the_middle_latitudes_where_the_grid_has_them() -> None:

@@ -15,23 +15,23 @@ def maps() -> tuple[np.ndarray, np.ndarray]:
 
 def naive(x: np.ndarray, y: np.ndarray, exists: np.ndarray, wraps: bool) -> np.ndarray:
     """The definition, cell by cell: weighted moments under a window of 11 x 11."""
-    rows, columns = x.shape
-    found = np.full(x.shape, np.nan)
+    height, width = x.shape
+    ssim = np.full(x.shape, np.nan)
     for i, j in np.argwhere(exists):
         values, weights = [], []
         for di in range(-5, 6):
             for dj in range(-5, 6):
-                a, b = i + di, (j + dj) % columns if wraps else j + dj
-                if 0 <= a < rows and 0 <= b < columns and exists[a, b]:
+                a, b = i + di, (j + dj) % width if wraps else j + dj
+                if 0 <= a < height and 0 <= b < width and exists[a, b]:
                     values.append((x[a, b], y[a, b]))
                     weights.append(np.exp(-(di**2 + dj**2) / (2 * 1.5**2)))
         p, q = np.array(values).T
         mean = np.average([p, q], axis=1, weights=weights)
         (vp, both), (_, vq) = np.cov(p, q, aweights=weights, ddof=0)
         c1, c2 = 0.01**2, 0.03**2
-        found[i, j] = (2 * mean[0] * mean[1] + c1) * (2 * both + c2)
-        found[i, j] /= (mean[0] ** 2 + mean[1] ** 2 + c1) * (vp + vq + c2)
-    return found
+        ssim[i, j] = (2 * mean[0] * mean[1] + c1) * (2 * both + c2)
+        ssim[i, j] /= (mean[0] ** 2 + mean[1] ** 2 + c1) * (vp + vq + c2)
+    return ssim
 
 
 @pytest.mark.parametrize("wraps", [True, False])
@@ -42,9 +42,9 @@ def test_it_is_the_definition(maps: tuple[np.ndarray, np.ndarray], wraps: bool, 
     if holes:
         exists[3:7, 2:9] = False
         x = np.where(exists, x, np.nan)  # as land is in a sea-surface field
-    found = structural_similarity(x, y, exists, wraps)
-    for one, a, b in zip(found, x, y, strict=True):
-        np.testing.assert_allclose(one, naive(a, b, exists, wraps), rtol=1e-9)
+    ssim = structural_similarity(x, y, exists, wraps)
+    for map_of_time, a, b in zip(ssim, x, y, strict=True):
+        np.testing.assert_allclose(map_of_time, naive(a, b, exists, wraps), rtol=1e-9)
 
 
 def test_identical_maps_have_one(maps: tuple[np.ndarray, np.ndarray]) -> None:

@@ -17,16 +17,24 @@ def weather(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_moments_are_those_of_a_loop_over_cells() -> None:
     x, y = weather()
-    found = step_statistics(x, y, AREA)
+    statistics = step_statistics(x, y, AREA)
     w = np.broadcast_to(AREA, x.shape)
     mean = np.average(x, weights=w)
-    assert found["mean"] == pytest.approx(mean)
-    assert found["std"] == pytest.approx(np.sqrt(np.average((x - mean) ** 2, weights=w)))
-    assert found["max_abs"] == pytest.approx(np.abs(x).max())
-    assert found["mse"] == pytest.approx(np.average((x.mean(1) - y) ** 2, weights=w[:, 0]), rel=1e-5)
-    assert found["mse_climatology"] == pytest.approx(np.average(y**2, weights=w[:, 0]), rel=1e-5)
-    assert found["finite"] is True
-    assert list(found) == ["mean", "std", "max_abs", "spectrum_ratio", "finite", "mse", "mse_climatology"]
+    assert statistics["mean"] == pytest.approx(mean)
+    assert statistics["std"] == pytest.approx(np.sqrt(np.average((x - mean) ** 2, weights=w)))
+    assert statistics["max_abs"] == pytest.approx(np.abs(x).max())
+    assert statistics["mse"] == pytest.approx(np.average((x.mean(1) - y) ** 2, weights=w[:, 0]), rel=1e-5)
+    assert statistics["mse_climatology"] == pytest.approx(np.average(y**2, weights=w[:, 0]), rel=1e-5)
+    assert statistics["finite"] is True
+    assert list(statistics) == [
+        "mean",
+        "std",
+        "max_abs",
+        "spectrum_ratio",
+        "finite",
+        "mse",
+        "mse_climatology",
+    ]
 
 
 def test_the_ratio_is_of_the_shortest_third_of_the_waves_that_the_truth_has() -> None:
@@ -42,20 +50,20 @@ def test_the_ratio_is_of_the_shortest_third_of_the_waves_that_the_truth_has() ->
 
 
 def test_without_truth_there_is_no_error() -> None:
-    found = step_statistics(weather()[0], None, AREA)
-    assert np.isnan(found["mse"])
-    assert np.isnan(found["mse_climatology"])
-    assert np.isfinite(found["std"])
+    statistics = step_statistics(weather()[0], None, AREA)
+    assert np.isnan(statistics["mse"])
+    assert np.isnan(statistics["mse_climatology"])
+    assert np.isfinite(statistics["std"])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_blew_up_says_so(bad: float) -> None:
     x, y = weather()
     x[1, 2, 0, 3, 3] = bad
-    found = step_statistics(x, y, AREA)
-    assert found["finite"] is False
-    assert found["max_abs"] == found["std"] == found["mse"] == np.inf
-    assert np.isfinite(found["mse_climatology"])
+    statistics = step_statistics(x, y, AREA)
+    assert statistics["finite"] is False
+    assert statistics["max_abs"] == statistics["std"] == statistics["mse"] == np.inf
+    assert np.isfinite(statistics["mse_climatology"])
     large = step_statistics(np.full(SHAPE, 1e30, "f4"), y, AREA)
     assert large["finite"] is True
     assert large["mse"] == pytest.approx(1e60, rel=1e-3)
@@ -97,14 +105,14 @@ def test_horizons_are_counted_in_steps() -> None:
         "no_truth": run([0.1, 0.5, np.nan, np.nan]),
         "absent": None,
     }
-    found = stability_horizons(runs).set_index("experiment")
-    assert list(found.index) == ["good", "noisy", "bad", "no_truth"]  # a blow-up drops nobody
-    assert found["below_one"].tolist() == [4, 1, 2, 2]
-    np.testing.assert_array_equal(found["passes_climatology"], [np.nan, 4, 3, np.nan])
-    np.testing.assert_array_equal(found["blow_up"], [np.nan, np.nan, 3, np.nan])
-    np.testing.assert_array_equal(found["diverged"], [np.nan, np.nan, 3, np.nan])
-    assert found["steps"].tolist() == [4, 5, 4, 4]
-    assert found["std"].tolist() == [0.5] * 4
+    horizons = stability_horizons(runs).set_index("experiment")
+    assert list(horizons.index) == ["good", "noisy", "bad", "no_truth"]  # a blow-up drops nobody
+    assert horizons["below_one"].tolist() == [4, 1, 2, 2]
+    np.testing.assert_array_equal(horizons["passes_climatology"], [np.nan, 4, 3, np.nan])
+    np.testing.assert_array_equal(horizons["blow_up"], [np.nan, np.nan, 3, np.nan])
+    np.testing.assert_array_equal(horizons["diverged"], [np.nan, np.nan, 3, np.nan])
+    assert horizons["steps"].tolist() == [4, 5, 4, 4]
+    assert horizons["std"].tolist() == [0.5] * 4
 
 
 def test_a_run_that_grows_by_a_tenth_a_step_diverges_long_before_it_is_not_finite() -> None:
@@ -112,9 +120,9 @@ def test_a_run_that_grows_by_a_tenth_a_step_diverges_long_before_it_is_not_finit
     steady = run([1.0] * 500, finite=501).assign(std=1.0, mean=0.0)
     size = 1.1 ** steady["step"]
     runs = {"spread": steady.assign(std=size), "offset": steady.assign(std=0.0, mean=-size), "steady": steady}
-    found = stability_horizons(runs).set_index("experiment")
-    np.testing.assert_array_equal(found["diverged"], [12, 12, np.nan])
-    assert found["blow_up"].isna().all()
+    horizons = stability_horizons(runs).set_index("experiment")
+    np.testing.assert_array_equal(horizons["diverged"], [12, 12, np.nan])
+    assert horizons["blow_up"].isna().all()
 
 
 def test_the_public_table_has_a_row_for_every_step_of_every_experiment() -> None:

@@ -37,12 +37,12 @@ def test_fair_crps_is_that_of_scores(members: int, rng: np.random.Generator) -> 
 
 @pytest.mark.parametrize("members", [2, 5, 19])
 def test_fair_crps_is_unbiased_whatever_the_number_of_members(members: int, rng: np.random.Generator) -> None:
-    """Its mean over many ensembles of N(1, 2) is the closed form of that distribution."""
+    """The mean over many ensembles of N(1, 2) is the closed form of that distribution."""
     draws = 200_000
     for y in (-1.0, 2.5):
-        found = fair_crps(rng.normal(1, 2, (members, draws)), np.full(draws, y))
-        standard_error = found.std() / np.sqrt(draws)
-        assert abs(found.mean() - gaussian_crps(1, 2, np.array(y))) < 4 * standard_error
+        crps = fair_crps(rng.normal(1, 2, (members, draws)), np.full(draws, y))
+        standard_error = crps.std() / np.sqrt(draws)
+        assert abs(crps.mean() - gaussian_crps(1, 2, np.array(y))) < 4 * standard_error
 
 
 def test_one_member_has_its_absolute_error_for_crps() -> None:
@@ -52,15 +52,15 @@ def test_one_member_has_its_absolute_error_for_crps() -> None:
 def test_crps_keeps_its_digits_in_float32(rng: np.random.Generator) -> None:
     """Deviations of 0.1 on a level of 55000, whose float32 step is 0.004, are scored as they are stored."""
     x, y = ((55000 + 0.1 * rng.standard_normal(shape)).astype("f4") for shape in ((19, 1000), (1000,)))
-    found, exact = fair_crps(x, y), fair_crps(x.astype(float), y.astype(float))
-    np.testing.assert_allclose(found, exact, atol=1e-7)
+    crps, exact = fair_crps(x, y), fair_crps(x.astype(float), y.astype(float))
+    np.testing.assert_allclose(crps, exact, atol=1e-7)
 
 
 def test_a_member_that_is_not_a_number_is_not_forgiven(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((19, 2)), np.zeros(2)
     x[3, 0] = np.nan
-    found = cell_statistics(x, y, ranks(x, y, rng))
-    for values in found.values():
+    statistics = cell_statistics(x, y, ranks(x, y, rng))
+    for values in statistics.values():
         assert np.isnan(values[0])
         assert np.isfinite(values[1])
 
@@ -121,20 +121,20 @@ def test_ties_are_broken_evenly_and_by_the_seed() -> None:
 
 def test_errors_are_those_of_scores_and_of_the_member_mean(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((7, 50)), rng.standard_normal(50)
-    found = cell_statistics(x, y, ranks(x, y, rng))
+    statistics = cell_statistics(x, y, ranks(x, y, rng))
     mean, truth = xr.DataArray(x.mean(0), dims="cell"), xr.DataArray(y, dims="cell")
     for name, score in (("squared_error", mse), ("absolute_error", mae), ("error", additive_bias)):
         expected = score(mean, truth, preserve_dims="all") if name != "error" else mean - truth
-        np.testing.assert_allclose(found[name], expected)
-        np.testing.assert_allclose(found[name].mean(), score(mean, truth))
+        np.testing.assert_allclose(statistics[name], expected)
+        np.testing.assert_allclose(statistics[name].mean(), score(mean, truth))
 
 
 def test_debiasing_gives_the_error_of_infinitely_many_members(rng: np.random.Generator) -> None:
     """Members N(0.3, 1) about a truth of 0: the mean of infinitely many is wrong by 0.3, whatever M."""
     for members in (2, 19):
         x, y = rng.normal(0.3, 1, (members, 200_000)), np.zeros(200_000)
-        found = cell_statistics(x, y, ranks(x, y, rng))["debiased_squared_error"]
-        assert abs(found.mean() - 0.09) < 4 * found.std() / np.sqrt(found.size)
+        squares = cell_statistics(x, y, ranks(x, y, rng))["debiased_squared_error"]
+        assert abs(squares.mean() - 0.09) < 4 * squares.std() / np.sqrt(squares.size)
 
 
 def test_powers_are_those_of_the_units(rng: np.random.Generator) -> None:

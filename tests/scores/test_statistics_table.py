@@ -30,16 +30,18 @@ def test_times_are_text_whatever_the_calendar() -> None:
 
 
 def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
-    it = scene(times=9)
-    scores = name_rows(stamp(it.score()[0], 3, "d" * 12, "s" * 12), "nearest")
-    rows = (
+    evaluation = scene(times=9)
+    scores = name_rows(stamp(evaluation.score()[0], 3, "d" * 12, "s" * 12), "nearest")
+    count = (
         2 * 3 * 9 * (2 * len(POWER) - 1)
     )  # cases, variables and "all", times; one statistic has one kind of cells
-    assert len(scores) == rows
+    assert len(scores) == count
     key = ["pattern", "k", "cells", "variable", "statistic", "time"]
     assert not scores.duplicated(key).any()
     assert list(scores)[:4] == ["experiment", "seed", "data", "scored"]
-    assert (scores.groupby("time")["mask"].first().to_numpy() == it.observations.mask.to_numpy()).all()
+    assert (
+        scores.groupby("time")["mask"].first().to_numpy() == evaluation.observations.mask.to_numpy()
+    ).all()
     text = scores.to_csv(index=False)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), scores, check_dtype=False)
 
@@ -71,12 +73,12 @@ def test_the_digest_tells_other_selections(scene: Callable, change: Callable) ->
 
 
 def test_error_over_time_is_the_root_of_each_time(scene: Callable) -> None:
-    it = scene(times=9)
-    scores, _ = it.score()
-    found = error_over_time(scores, variable="z", cells="all", pattern="random")
-    error = (it.reconstructions.z.mean("member") - it.truth.z) ** 2
-    expected = np.sqrt(error.weighted(it.area).mean(("latitude", "longitude")))
-    np.testing.assert_allclose(found[0.3], expected.isel(case=1), rtol=1e-5)
+    evaluation = scene(times=9)
+    scores, _ = evaluation.score()
+    error_by_k = error_over_time(scores, variable="z", cells="all", pattern="random")
+    error = (evaluation.reconstructions.z.mean("member") - evaluation.truth.z) ** 2
+    expected = np.sqrt(error.weighted(evaluation.area).mean(("latitude", "longitude")))
+    np.testing.assert_allclose(error_by_k[0.3], expected.isel(case=1), rtol=1e-5)
     assert list(error_over_time(scores)) == [("random", 0.1), ("random", 0.3)]
 
 

@@ -7,80 +7,86 @@ import pytest
 
 
 def test_ranks_of_a_calibrated_ensemble_are_flat_and_their_intervals_say_so(scene: Callable) -> None:
-    _, found = scene().score()
-    assert found.rank_histogram.sizes == {"case": 2, "variable": 2, "rank": 20}
-    np.testing.assert_allclose(found.rank_histogram.sum("rank"), 1)
-    np.testing.assert_allclose(found.rank_histogram, 0.05, atol=0.015)
-    inside = (found.rank_low <= 0.05) & (found.rank_high >= 0.05)
+    _, diagnostics = scene().score()
+    assert diagnostics.rank_histogram.sizes == {"case": 2, "variable": 2, "rank": 20}
+    np.testing.assert_allclose(diagnostics.rank_histogram.sum("rank"), 1)
+    np.testing.assert_allclose(diagnostics.rank_histogram, 0.05, atol=0.015)
+    inside = (diagnostics.rank_low <= 0.05) & (diagnostics.rank_high >= 0.05)
     assert 0.85 <= float(inside.mean()) < 1
 
 
 def test_too_little_spread_makes_a_bowl(scene: Callable) -> None:
-    it = scene()
-    mean = it.reconstructions.mean("member")
-    narrow = (mean + 0.3 * (it.reconstructions - mean)).transpose("case", "time", "member", ...)
-    _, found = it._replace(reconstructions=narrow).score()
-    assert (found.rank_low.isel(rank=[0, -1]) > 0.1).all()
-    assert (found.rank_high.isel(rank=slice(5, 15)) < 0.05).all()
+    evaluation = scene()
+    mean = evaluation.reconstructions.mean("member")
+    narrow = (mean + 0.3 * (evaluation.reconstructions - mean)).transpose("case", "time", "member", ...)
+    _, diagnostics = evaluation._replace(reconstructions=narrow).score()
+    assert (diagnostics.rank_low.isel(rank=[0, -1]) > 0.1).all()
+    assert (diagnostics.rank_high.isel(rank=slice(5, 15)) < 0.05).all()
 
 
 def test_histogram_and_coverage_are_two_views_of_one_thing(scene: Callable) -> None:
-    scores, found = scene(times=9).score()
-    chosen = scores[(scores["cells"] == "unobserved") & (scores["variable"] == "z")]
+    scores, diagnostics = scene(times=9).score()
+    selected = scores[(scores["cells"] == "unobserved") & (scores["variable"] == "z")]
     for name, ranks in (("coverage50", slice(5, 15)), ("coverage90", slice(1, 19))):
-        means = chosen[chosen["statistic"] == name].groupby("k")["value"].mean()
-        histogram = found.rank_histogram.sel(variable="z").isel(rank=ranks).sum("rank")
+        means = selected[selected["statistic"] == name].groupby("k")["value"].mean()
+        histogram = diagnostics.rank_histogram.sel(variable="z").isel(rank=ranks).sum("rank")
         np.testing.assert_allclose(means, histogram)
-    assert found.attrs["coverage90_interval"] == "1..19 of 19, exactly 0.9"
+    assert diagnostics.attrs["coverage90_interval"] == "1..19 of 19, exactly 0.9"
 
 
 def test_members_have_the_spectrum_of_the_truth_and_their_mean_has_not(scene: Callable) -> None:
-    it = scene(times=60)
-    _, found = it.score()
-    power = found.isel(wavenumber=slice(1, None)).sum("wavenumber")
+    evaluation = scene(times=60)
+    _, diagnostics = evaluation.score()
+    power = diagnostics.isel(wavenumber=slice(1, None)).sum("wavenumber")
     # of the first case: elsewhere the centre is the truth less a draw, which has more variance
     ratio = (power.spectrum_members / power.spectrum_truth).isel(case=0)
     np.testing.assert_allclose(ratio, 1, atol=0.1)
     # white noise: the error of the mean of 19 has variance 0.25 (1 + 1/19), the truth 1.25
     ratio = power.spectrum_error / power.spectrum_truth
     np.testing.assert_allclose(ratio, 0.25 * (1 + 1 / 19) / 1.25, atol=0.025)
-    np.testing.assert_allclose(found.effective_resolution, found.wavelength_km[-1])
-    _, mean = it._replace(reconstructions=it.reconstructions.isel(member=slice(1))).score()
-    assert (mean.spectrum_error > found.spectrum_error).isel(wavenumber=slice(1, None)).all()
+    np.testing.assert_allclose(diagnostics.effective_resolution, diagnostics.wavelength_km[-1])
+    _, mean = evaluation._replace(reconstructions=evaluation.reconstructions.isel(member=slice(1))).score()
+    assert (mean.spectrum_error > diagnostics.spectrum_error).isel(wavenumber=slice(1, None)).all()
 
 
 def test_rows_with_missing_cells_have_no_spectrum(scene: Callable) -> None:
-    it = scene(times=9, shape=(18, 16))
-    sea = it.truth.z.isel(time=0, drop=True) > -np.inf
+    evaluation = scene(times=9, shape=(18, 16))
+    sea = evaluation.truth.z.isel(time=0, drop=True) > -np.inf
     sea[4, 3] = False  # one cell of a row at 45 degrees south
-    _, found = it._replace(truth=it.truth.where(sea), observations=it.observations.where(sea)).score()
-    assert found.attrs["latitudes"] == "5 rows at 35 to 55 degrees from the equator"
-    assert np.isfinite(found.spectrum_members).all()
-    _, nothing = it._replace(truth=it.truth.where(it.truth.longitude > 0)).score()
+    _, diagnostics = evaluation._replace(
+        truth=evaluation.truth.where(sea), observations=evaluation.observations.where(sea)
+    ).score()
+    assert diagnostics.attrs["latitudes"] == "5 rows at 35 to 55 degrees from the equator"
+    assert np.isfinite(diagnostics.spectrum_members).all()
+    _, nothing = evaluation._replace(truth=evaluation.truth.where(evaluation.truth.longitude > 0)).score()
     assert nothing.attrs["latitudes"].startswith("none")
     assert nothing.spectrum_members.isnull().all()
     assert nothing.rank_histogram.notnull().all()
 
 
 def test_times_that_blew_up_are_left_out_of_ranks_and_spectra(scene: Callable) -> None:
-    it = scene(times=40)
-    spoiled = it.reconstructions.copy(deep=True)
+    evaluation = scene(times=40)
+    spoiled = evaluation.reconstructions.copy(deep=True)
     spoiled["z"][0, 5, 3, 2, 2] = np.nan
     spoiled["z"][0, 7, 0] = np.inf
-    _, found = it._replace(reconstructions=spoiled).score()
-    chosen = found.isel(case=0).sel(variable="z")
-    np.testing.assert_allclose(chosen.rank_histogram.sum("rank"), 1)
-    np.testing.assert_allclose(chosen.rank_histogram, 0.05, atol=0.02)
+    _, diagnostics = evaluation._replace(reconstructions=spoiled).score()
+    selected = diagnostics.isel(case=0).sel(variable="z")
+    np.testing.assert_allclose(selected.rank_histogram.sum("rank"), 1)
+    np.testing.assert_allclose(selected.rank_histogram, 0.05, atol=0.02)
     kept = [time for time in range(40) if time not in (5, 7)]
-    parts = it.reconstructions.isel(time=kept), it.observations.isel(time=kept), it.truth.isel(time=kept)
-    _, fewer = it._replace(reconstructions=parts[0], observations=parts[1], truth=parts[2]).score()
+    parts = (
+        evaluation.reconstructions.isel(time=kept),
+        evaluation.observations.isel(time=kept),
+        evaluation.truth.isel(time=kept),
+    )
+    _, fewer = evaluation._replace(reconstructions=parts[0], observations=parts[1], truth=parts[2]).score()
     expected = fewer.isel(case=0).sel(variable="z")
-    np.testing.assert_allclose(chosen.spectrum_members, expected.spectrum_members, rtol=1e-5)
-    np.testing.assert_allclose(chosen.spectrum_error, expected.spectrum_error, rtol=1e-5)
+    np.testing.assert_allclose(selected.spectrum_members, expected.spectrum_members, rtol=1e-5)
+    np.testing.assert_allclose(selected.spectrum_error, expected.spectrum_error, rtol=1e-5)
 
 
 @pytest.mark.parametrize("wraps", [0, 1])
 def test_regions_say_that_they_are(scene: Callable, wraps: int) -> None:
-    it = scene(times=9)
-    _, found = it._replace(truth=it.truth.assign_attrs(wraps=wraps)).score()
-    assert found.attrs["spectrum"].startswith("global" if wraps else "regional")
+    evaluation = scene(times=9)
+    _, diagnostics = evaluation._replace(truth=evaluation.truth.assign_attrs(wraps=wraps)).score()
+    assert diagnostics.attrs["spectrum"].startswith("global" if wraps else "regional")

@@ -19,8 +19,8 @@ def test_two_gaussians_that_commute_have_a_closed_form() -> None:
     q = ortho_group.rvs(5, random_state=0)
     a, b, mu_x, mu_y = rng.uniform(0.1, 3, (4, 5))
     expected = ((np.sqrt(a) - np.sqrt(b)) ** 2).sum() + ((mu_x - mu_y) ** 2).sum()
-    found = frechet_of_moments(mu_x, (q * a) @ q.T, mu_y, (q * b) @ q.T)
-    assert found == pytest.approx(expected, rel=1e-12)
+    distance = frechet_of_moments(mu_x, (q * a) @ q.T, mu_y, (q * b) @ q.T)
+    assert distance == pytest.approx(expected, rel=1e-12)
 
 
 def test_it_is_the_formula_with_an_independent_root() -> None:
@@ -32,10 +32,10 @@ def test_it_is_the_formula_with_an_independent_root() -> None:
     assert frechet_of_moments(mu_x, sigma_x, mu_y, sigma_y) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("rows", [(40, 30), (5, 4)])  # the second has fewer rows than features
-def test_of_samples_it_is_symmetric_and_zero_for_itself(rows: tuple[int, int]) -> None:
+@pytest.mark.parametrize("sizes", [(40, 30), (5, 4)])  # the second has fewer rows than features
+def test_of_samples_it_is_symmetric_and_zero_for_itself(sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(2)
-    x, y = (rng.standard_normal((n, 12)).astype("f4") + 100 for n in rows)
+    x, y = (rng.standard_normal((n, 12)).astype("f4") + 100 for n in sizes)
     assert frechet_distance(x, y) == pytest.approx(frechet_distance(y, x), rel=1e-9)
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(x, x + 3) == pytest.approx(9 * 12, rel=1e-6)
@@ -52,12 +52,12 @@ def test_covariances_have_n_minus_one_below() -> None:
 
 def test_the_bias_falls_with_the_number_of_rows() -> None:
     rng = np.random.default_rng(3)
-    found = [
+    distances = [
         np.mean([frechet_distance(*rng.standard_normal((2, n, 8))) for _ in range(20)])
         for n in (50, 100, 200)
     ]
-    assert found[0] / found[1] == pytest.approx(2, rel=0.15)
-    assert found[1] / found[2] == pytest.approx(2, rel=0.15)
+    assert distances[0] / distances[1] == pytest.approx(2, rel=0.15)
+    assert distances[1] / distances[2] == pytest.approx(2, rel=0.15)
 
 
 def test_what_is_not_finite_is_infinitely_far_and_one_row_has_no_spread() -> None:

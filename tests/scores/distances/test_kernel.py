@@ -28,16 +28,16 @@ def test_the_kernel_is_scikit_learns() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((2, 20, 3))
     k = [polynomial_kernel(a, b, degree=3, coef0=1) for a, b in ((x, x), (y, y), (x, y))]  # gamma is 1/d
-    within = sum((one.sum() - np.trace(one)) / (20 * 19) for one in k[:2])
+    within = sum((gram.sum() - np.trace(gram)) / (20 * 19) for gram in k[:2])
     assert unbiased_mmd2(x, y) == pytest.approx(within - 2 * k[2].mean(), rel=1e-10)
 
 
 def test_of_one_law_it_is_zero_on_average_and_may_be_negative() -> None:
     rng = np.random.default_rng(2)
-    found = [unbiased_mmd2(*rng.standard_normal((2, 12, 5))) for _ in range(1000)]
-    error = np.std(found) / np.sqrt(len(found))
-    assert abs(np.mean(found)) < 3 * error
-    assert min(found) < -5 * error  # so that a bias as large as one pair's share would be seen
+    distances = [unbiased_mmd2(*rng.standard_normal((2, 12, 5))) for _ in range(1000)]
+    error = np.std(distances) / np.sqrt(len(distances))
+    assert abs(np.mean(distances)) < 3 * error
+    assert min(distances) < -5 * error  # so that a bias as large as one pair's share would be seen
 
 
 def test_of_a_shift_it_is_the_closed_form() -> None:
@@ -50,25 +50,25 @@ def test_of_a_shift_it_is_the_closed_form() -> None:
     first, second = [0.0, 1.0, 0.0], [delta, 1 + delta**2, delta**3 + 3 * delta]
     expected = mean_kernel(first, first) + mean_kernel(second, second) - 2 * mean_kernel(first, second)
     rng = np.random.default_rng(3)
-    found = [
+    distances = [
         unbiased_mmd2(rng.standard_normal((30, 1)), delta + rng.standard_normal((30, 1))) for _ in range(600)
     ]
-    assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(len(found)))
+    assert np.mean(distances) == pytest.approx(expected, abs=4 * np.std(distances) / np.sqrt(len(distances)))
 
 
 def test_subsets_are_quarters_of_small_sets_and_seeded() -> None:
     rng = np.random.default_rng(4)
     x, y = rng.standard_normal((80, 3)), rng.standard_normal((200, 3)) + 1
-    found = kernel_distance(x, y, seed=5)
-    assert found.size == 20
+    distance = kernel_distance(x, y, seed=5)
+    assert distance.size == 20
     assert kernel_distance(x, y, size=10).size == 10
-    assert found == kernel_distance(x, y, seed=5)
-    assert found != kernel_distance(x, y, seed=6)
-    assert found.sd > found.error > 0
+    assert distance == kernel_distance(x, y, seed=5)
+    assert distance != kernel_distance(x, y, seed=6)
+    assert distance.sd > distance.error > 0
 
 
 def test_a_subset_has_no_row_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or its k(x, x) would count as that of a pair; a subset of all rows is the set."""
+    """A subset without repetition does not count k(x, x) as a pair; a subset of all rows is the set."""
     monkeypatch.setattr(module, "SHARE", 1)
     x, y = np.random.default_rng(5).standard_normal((2, 30, 3))
     assert kernel_distance(x, y, subsets=3).mean == pytest.approx(unbiased_mmd2(x, y), rel=1e-9)
@@ -81,7 +81,7 @@ def test_the_error_is_that_of_leaving_out_each_row(monkeypatch: pytest.MonkeyPat
 
     def theta(x: np.ndarray, y: np.ndarray) -> float:
         k = [polynomial_kernel(a, b, degree=3, coef0=1) for a, b in ((x, x), (y, y), (x, y))]
-        within = [(one.sum() - np.trace(one)) / (len(one) * (len(one) - 1)) for one in k[:2]]
+        within = [(gram.sum() - np.trace(gram)) / (len(gram) * (len(gram) - 1)) for gram in k[:2]]
         return sum(within) - 2 * k[2].mean()
 
     without = [
@@ -99,7 +99,7 @@ def test_the_error_of_blocks_is_that_of_leaving_out_each(monkeypatch: pytest.Mon
 
     def theta(x: np.ndarray, y: np.ndarray) -> float:
         k = [polynomial_kernel(a, b, degree=3, coef0=1) for a, b in ((x, x), (y, y), (x, y))]
-        within = [(one.sum() - np.trace(one)) / (len(one) * (len(one) - 1)) for one in k[:2]]
+        within = [(gram.sum() - np.trace(gram)) / (len(gram) * (len(gram) - 1)) for gram in k[:2]]
         return sum(within) - 2 * k[2].mean()
 
     of_x = [theta(np.delete(x, i, 0), y) for i in range(7)]
@@ -113,15 +113,15 @@ def test_days_that_are_alike_say_less_than_there_are() -> None:
     """An autoregression that forgets in about 10 of 200 days: by rows the error is far too small, by blocks it is the
     scatter."""
     rng = np.random.default_rng(10)
-    found = []
+    distances = []
     for _ in range(30):
         y = rng.standard_normal((200, 2))
         for day in range(1, 200):
             y[day] = 0.8 * y[day - 1] + 0.6 * y[day]
         x = 0.5 * rng.standard_normal((400, 2)) - 0.5
         both = (jackknife_error(x, y, blocks) for blocks in (None, np.arange(200) // 20))
-        found.append((kernel_distance(x, y, subsets=40, error=False).mean, *both))
-    values, alone, together = np.array(found).T
+        distances.append((kernel_distance(x, y, subsets=40, error=False).mean, *both))
+    values, alone, together = np.array(distances).T
     assert np.mean(alone) < 0.55 * values.std()
     assert np.mean(together) == pytest.approx(values.std(), rel=0.25)
 
@@ -129,12 +129,12 @@ def test_days_that_are_alike_say_less_than_there_are() -> None:
 @pytest.mark.parametrize(("shift", "expected"), [(0.5, 1.0), (0.0, 1.3)])
 def test_the_error_is_the_scatter_of_values(shift: float, expected: float) -> None:
     rng = np.random.default_rng(7)
-    found = [
+    distances = [
         kernel_distance(rng.standard_normal((100, 4)), rng.standard_normal((150, 4)) + shift, subsets=40)
         for _ in range(60)
     ]
-    scatter = np.std([one.mean for one in found])
-    assert np.mean([one.error for one in found]) / scatter == pytest.approx(expected, abs=0.25)
+    scatter = np.std([distance.mean for distance in distances])
+    assert np.mean([distance.error for distance in distances]) / scatter == pytest.approx(expected, abs=0.25)
 
 
 def test_what_cannot_be_had() -> None:

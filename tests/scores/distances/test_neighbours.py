@@ -13,20 +13,20 @@ def test_they_are_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     states, training = rng.standard_normal((23, 40)), rng.standard_normal((50, 40))
     distance, index = NearestNeighbors(n_neighbors=1).fit(training).kneighbors(states)
-    found = neighbours(states.astype("f4"), training.astype("f4"))
-    np.testing.assert_array_equal(found.index, index[:, 0])
-    np.testing.assert_allclose(found.distance, distance[:, 0] / np.sqrt(40), rtol=1e-5)
+    near = neighbours(states.astype("f4"), training.astype("f4"))
+    np.testing.assert_array_equal(near.index, index[:, 0])
+    np.testing.assert_allclose(near.distance, distance[:, 0] / np.sqrt(40), rtol=1e-5)
 
 
 def test_a_copy_is_found_at_no_distance() -> None:
     training = 5 + np.random.default_rng(1).standard_normal((30, 2000)).astype("f4")
-    found = neighbours(training[[4, 17]], training)
-    assert found.index.tolist() == [4, 17]
-    assert found.distance.tolist() == [0.0, 0.0]
+    near = neighbours(training[[4, 17]], training)
+    assert near.index.tolist() == [4, 17]
+    assert near.distance.tolist() == [0.0, 0.0]
 
 
 def test_a_state_that_is_not_finite_has_none() -> None:
     training = np.eye(3, dtype="f4")
-    found = neighbours(np.array([[np.nan, 0, 0], [0, 1, 0]], dtype="f4"), training)
-    assert found.index.tolist() == [-1, 1]
-    assert found.distance.tolist() == [np.inf, 0.0]
+    near = neighbours(np.array([[np.nan, 0, 0], [0, 1, 0]], dtype="f4"), training)
+    assert near.index.tolist() == [-1, 1]
+    assert near.distance.tolist() == [np.inf, 0.0]

@@ -7,15 +7,15 @@ from scipy.stats import binomtest, norm
 from fieldcast.scores.distances.two_sample import dealt, design_effect, independent_rows, two_sample, wilson
 
 
-def gaussians(seed: int, rows: int, features: int = 10) -> np.ndarray:
-    return np.random.default_rng([13, seed]).standard_normal((2, rows, features))
+def gaussians(seed: int, count: int, features: int = 10) -> np.ndarray:
+    return np.random.default_rng([13, seed]).standard_normal((2, count, features))
 
 
 def test_of_one_law_the_interval_holds_one_half() -> None:
-    found = [two_sample(*gaussians(seed, 128, 10), seed=seed) for seed in range(4)]
-    assert sum(one.low < 0.5 < one.high for one in found) >= 3
-    assert np.mean([one.accuracy for one in found]) == pytest.approx(0.5, abs=0.05)
-    assert found[0].high - found[0].low == pytest.approx(2 * 1.96 * 0.5 * 1.5 / 16, rel=0.05)
+    results = [two_sample(*gaussians(seed, 128, 10), seed=seed) for seed in range(4)]
+    assert sum(item.low < 0.5 < item.high for item in results) >= 3
+    assert np.mean([item.accuracy for item in results]) == pytest.approx(0.5, abs=0.05)
+    assert results[0].high - results[0].low == pytest.approx(2 * 1.96 * 0.5 * 1.5 / 16, rel=0.05)
 
 
 @pytest.mark.parametrize("delta", [2.0, 4.0])
@@ -23,9 +23,9 @@ def test_of_a_shift_it_is_the_bayes_accuracy(delta: float) -> None:
     """N(0, I) and N(δ e_1, I): nothing can be right more often than Φ(δ/2)."""
     x, y = gaussians(0, 300, 10)
     y[:, 0] += delta
-    found = two_sample(x, y)
-    assert found.accuracy == pytest.approx(norm.cdf(delta / 2), abs=0.04)
-    assert found.low < norm.cdf(delta / 2)
+    result = two_sample(x, y)
+    assert result.accuracy == pytest.approx(norm.cdf(delta / 2), abs=0.04)
+    assert result.low < norm.cdf(delta / 2)
 
 
 def test_differences_of_spread_and_of_shape_alone_are_seen() -> None:
@@ -39,13 +39,13 @@ def test_differences_of_spread_and_of_shape_alone_are_seen() -> None:
 
 def test_classes_are_balanced_and_the_seed_is_the_only_randomness() -> None:
     x, y = gaussians(2, 300, 6)
-    found = two_sample(x[:60], y, seed=1)
-    assert found == two_sample(x[:60], y, seed=1)
+    result = two_sample(x[:60], y, seed=1)
+    assert result == two_sample(x[:60], y, seed=1)
     more_samples = two_sample(x, y[:60], seed=1)
-    assert more_samples.high - more_samples.low == pytest.approx(found.high - found.low, rel=0.1)
+    assert more_samples.high - more_samples.low == pytest.approx(result.high - result.low, rel=0.1)
     # always saying "real" would be right in 5 of 6 cases
-    assert found.accuracy < 0.7
-    assert found.high - found.low == pytest.approx(2 * 1.96 * 0.5 * 1.5 / np.sqrt(120), rel=0.1)
+    assert result.accuracy < 0.7
+    assert result.high - result.low == pytest.approx(2 * 1.96 * 0.5 * 1.5 / np.sqrt(120), rel=0.1)
 
 
 def test_states_alike_in_time_are_in_one_fold() -> None:
@@ -63,7 +63,7 @@ def test_blocks_are_dealt_evenly_and_whole() -> None:
     blocks = np.repeat(np.arange(100, 130), 7)
     fold = dealt(blocks, 5, np.random.default_rng(0))
     assert np.bincount(fold).tolist() == [42] * 5
-    assert all(len(set(fold[blocks == one])) == 1 for one in blocks)
+    assert all(len(set(fold[blocks == item])) == 1 for item in blocks)
 
 
 def test_the_design_effect_is_the_size_of_blocks_that_agree() -> None:

@@ -13,12 +13,12 @@ def test_it_is_scipys_in_every_cell(n: int, m: int, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(wasserstein, "CELLS", 5)
     rng = np.random.default_rng([n, m])
     x, y = rng.standard_normal((n, 2, 3, 4)), 2 * rng.standard_normal((m, 2, 3, 4)) + 1
-    found = cell_wasserstein(x.astype("f4"), y)
+    distance = cell_wasserstein(x.astype("f4"), y)
     expected = [
         wasserstein_distance(a, b) for a, b in zip(x.reshape(n, -1).T, y.reshape(m, -1).T, strict=True)
     ]
-    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-5)
-    assert found.shape == (2, 3, 4)
+    np.testing.assert_allclose(distance.ravel(), expected, rtol=1e-5)
+    assert distance.shape == (2, 3, 4)
 
 
 def test_a_shift_is_as_far_as_it_shifts_and_a_missing_cell_is_nan() -> None:

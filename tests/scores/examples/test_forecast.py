@@ -11,40 +11,44 @@ from fieldcast.scores.examples.forecast import forecast_examples
 
 @pytest.mark.parametrize("cftime", [False, True])
 def test_kinds_are_those_of_the_start_in_the_middle(season: Callable, cftime: bool) -> None:
-    it = season(starts=5, cftime=cftime)
-    found = forecast_examples(it.forecasts.chunk(lead=1), it.truth, variables=1, steps=2)
-    assert list(found.data_vars) == ["z"]
-    assert found["z"].sizes == {"kind": 4, "lead": 3, "latitude": 18, "longitude": 16}
-    assert found["lead"].to_numpy().tolist() == [0, 24, 48]
-    assert found.attrs["start"] == "2004-01-15T00:00:00"
-    assert found["z"].attrs["units"] == "m"
-    np.testing.assert_array_equal(found["z"].sel(kind="truth"), it.truth["z"].isel(time=[26, 27, 28]))
-    ensemble = it.forecasts["z"].isel(start=2, lead=slice(2))
-    np.testing.assert_allclose(found["z"].sel(kind="mean")[1:], ensemble.mean("member"), rtol=1e-6)
-    np.testing.assert_array_equal(found["z"].sel(kind="member_1")[1:], ensemble.isel(member=1))
-    assert (found["z"].isel(lead=0) == it.truth["z"].isel(time=26)).all()
+    evaluation = season(starts=5, cftime=cftime)
+    examples = forecast_examples(evaluation.forecasts.chunk(lead=1), evaluation.truth, variables=1, steps=2)
+    assert list(examples.data_vars) == ["z"]
+    assert examples["z"].sizes == {"kind": 4, "lead": 3, "latitude": 18, "longitude": 16}
+    assert examples["lead"].to_numpy().tolist() == [0, 24, 48]
+    assert examples.attrs["start"] == "2004-01-15T00:00:00"
+    assert examples["z"].attrs["units"] == "m"
+    np.testing.assert_array_equal(
+        examples["z"].sel(kind="truth"), evaluation.truth["z"].isel(time=[26, 27, 28])
+    )
+    ensemble = evaluation.forecasts["z"].isel(start=2, lead=slice(2))
+    np.testing.assert_allclose(examples["z"].sel(kind="mean")[1:], ensemble.mean("member"), rtol=1e-6)
+    np.testing.assert_array_equal(examples["z"].sel(kind="member_1")[1:], ensemble.isel(member=1))
+    assert (examples["z"].isel(lead=0) == evaluation.truth["z"].isel(time=26)).all()
 
 
 def test_departures_are_from_the_climatology_of_the_valid_day(season: Callable) -> None:
-    it = season(starts=3)
+    evaluation = season(starts=3)
     fields, departures = (
-        forecast_examples(it.forecasts, it.truth, climatology=climatology)
-        for climatology in (None, it.climatology)
+        forecast_examples(evaluation.forecasts, evaluation.truth, climatology=climatology)
+        for climatology in (None, evaluation.climatology)
     )
     assert "anomaly" in departures.attrs
     assert "anomaly" not in fields.attrs
-    days = it.truth["time"].dt.dayofyear.to_numpy()[13:17] - 1  # 2 to 5 January
-    normal = it.climatology["t"].isel(dayofyear=days)
+    days = evaluation.truth["time"].dt.dayofyear.to_numpy()[13:17] - 1  # 2 to 5 January
+    normal = evaluation.climatology["t"].isel(dayofyear=days)
     np.testing.assert_allclose(
         departures["t"], fields["t"].to_numpy() - normal.to_numpy(), rtol=1e-4, atol=1e-4
     )
 
 
 def test_one_member_has_no_kinds_of_members_and_what_blew_up_is_kept(season: Callable) -> None:
-    it = season(starts=3, members=1)
-    found = forecast_examples(it.forecasts.where(it.forecasts["lead"] < 72), it.truth)
-    assert found["z"].sel(kind="member_0").isel(lead=slice(1, None)).isnull().all()
-    assert found["z"].sel(kind="mean").isel(lead=1).notnull().all()
-    assert found["z"].sel(kind="mean").isel(lead=3).isnull().all()
+    evaluation = season(starts=3, members=1)
+    examples = forecast_examples(
+        evaluation.forecasts.where(evaluation.forecasts["lead"] < 72), evaluation.truth
+    )
+    assert examples["z"].sel(kind="member_0").isel(lead=slice(1, None)).isnull().all()
+    assert examples["z"].sel(kind="mean").isel(lead=1).notnull().all()
+    assert examples["z"].sel(kind="mean").isel(lead=3).isnull().all()
     with pytest.raises(InputError, match="another latitude"):
-        forecast_examples(it.forecasts.isel(latitude=slice(3)), it.truth)
+        forecast_examples(evaluation.forecasts.isel(latitude=slice(3)), evaluation.truth)

@@ -10,30 +10,30 @@ from fieldcast.scores.examples.reconstruction import example_cases, example_time
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_examples_are_the_ensembles_mean_first_member_and_spread(scene, lazy):
-    all_of_it = scene(members=5, times=8)
-    ensemble = all_of_it.reconstructions.chunk({"time": 2}) if lazy else all_of_it.reconstructions
-    found = examples(ensemble, all_of_it.observations, all_of_it.truth, fractions=(0.3,))
-    assert found.sizes["case"] == 1
-    assert found["k"].item() == pytest.approx(0.3)
-    whole = all_of_it.reconstructions["t"].isel(case=1).sel(time=found.time)
-    kinds = found["t"].isel(case=0)
+    evaluation = scene(members=5, times=8)
+    ensemble = evaluation.reconstructions.chunk({"time": 2}) if lazy else evaluation.reconstructions
+    stored = examples(ensemble, evaluation.observations, evaluation.truth, fractions=(0.3,))
+    assert stored.sizes["case"] == 1
+    assert stored["k"].item() == pytest.approx(0.3)
+    whole = evaluation.reconstructions["t"].isel(case=1).sel(time=stored.time)
+    kinds = stored["t"].isel(case=0)
     np.testing.assert_allclose(kinds.sel(kind="mean"), whole.mean("member"), rtol=1e-6)
     np.testing.assert_array_equal(kinds.sel(kind="member"), whole.isel(member=0))
     np.testing.assert_allclose(kinds.sel(kind="spread"), whole.astype(float).std("member", ddof=1), rtol=1e-5)
-    np.testing.assert_array_equal(kinds.sel(kind="truth"), all_of_it.truth["t"].sel(time=found.time))
+    np.testing.assert_array_equal(kinds.sel(kind="truth"), evaluation.truth["t"].sel(time=stored.time))
     np.testing.assert_array_equal(
-        kinds.sel(kind="observed"), all_of_it.observations["t"].isel(case=1).sel(time=found.time)
+        kinds.sel(kind="observed"), evaluation.observations["t"].isel(case=1).sel(time=stored.time)
     )
-    assert found["t"].attrs["units"] == "K"
-    assert found["t"].dtype == "float32"
-    assert found.attrs["members"] == 5
+    assert stored["t"].attrs["units"] == "K"
+    assert stored["t"].dtype == "float32"
+    assert stored.attrs["members"] == 5
 
 
 def test_one_member_has_no_spread(scene):
-    all_of_it = scene(members=1, times=4)
-    found = examples(all_of_it.reconstructions, all_of_it.observations, all_of_it.truth)
-    assert np.isnan(found["z"].sel(kind="spread")).all()
-    np.testing.assert_array_equal(found["z"].sel(kind="mean"), found["z"].sel(kind="member"))
+    evaluation = scene(members=1, times=4)
+    stored = examples(evaluation.reconstructions, evaluation.observations, evaluation.truth)
+    assert np.isnan(stored["z"].sel(kind="spread")).all()
+    np.testing.assert_array_equal(stored["z"].sel(kind="mean"), stored["z"].sel(kind="member"))
 
 
 def test_cases_are_random_near_the_fractions_and_one_of_every_other_pattern():
