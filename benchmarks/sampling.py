@@ -121,9 +121,7 @@ class TheirDecoder(BaseDecoder):
 def pythae_trainer(training: StateBatches, validation: StateBatches) -> BaseTrainer:
     """pythae's trainer on the same images, ready for its first epoch."""
     logging.disable(logging.INFO)  # its modules print what they do
-    datasets = (
-        BaseDataset(next(batches.states()).x, torch.zeros(len(batches))) for batches in (training, validation)
-    )
+    datasets = (BaseDataset(next(data.states()).x, torch.zeros(len(data))) for data in (training, validation))
     config = VAEConfig(input_dim=(1, SIDE, SIDE), latent_dim=LATENT, reconstruction_loss="bce")
     model = VAE(config, encoder=TheirEncoder(), decoder=TheirDecoder())
     sizes = {"per_device_train_batch_size": VAE_BATCH, "per_device_eval_batch_size": SCORED}

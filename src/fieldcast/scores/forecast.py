@@ -40,7 +40,7 @@ def forecast_statistics(
     """Statistics of an ensemble of forecasts against the truth at start + lead, and diagnostics for figures.
 
     `forecasts` have dims (lead, start, member, latitude, longitude), leads in hours, the calendar
-    of the truth; `truth` are fields that hold the valid times. The variables are those of
+    of the truth; `truth` holds fields at the valid times. The variables are those of
     `normalisation`. `climatology` has a dim dayofyear of 365 (29 February is 28 February). Where `starts` is
     given (the stored ones), forecasts of other starts or leads are refused. Ties of ranks are broken from
     `seed`. One variable of one lead is in memory at a time, so `forecasts` may be lazy.

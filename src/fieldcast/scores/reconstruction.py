@@ -30,7 +30,7 @@ def reconstruction_statistics(
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of an ensemble of reconstructions against the truth, and diagnostics for figures.
 
-    `truth` are fields that hold the scored times (others are ignored); the variables are those of
+    `truth` holds fields at the scored times (others are ignored); the variables are those of
     `observations`. `area` is the size of the cells in any unit. Ties of ranks are broken from `seed`. One
     variable of one case (pattern, k) is in memory at a time, so `reconstructions` may be lazy.
 
