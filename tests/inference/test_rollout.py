@@ -23,7 +23,7 @@ class Biased(Walk):
     """x = last state + e, e ~ N(0, 1) the same in every cell and at every lead."""
 
     def sample(self, c, draws):
-        return c.base()[:, None] + draws.lasting().normal(1, 1, 1)
+        return c.base()[:, None] + draws.persistent().normal(1, 1, 1)
 
 
 def start(space, rows=3, history=1):
@@ -50,7 +50,7 @@ def test_what_lasts_is_the_same_at_every_step_of_a_rollout(world):
     x = run(model, c, 4, 5)
     assert torch.allclose(
         x[-1],
-        c.base()[:, None] + 5 * RandomStreams(7, torch.arange(3), 4).lasting().normal(1, 1, 1),
+        c.base()[:, None] + 5 * RandomStreams(7, torch.arange(3), 4).persistent().normal(1, 1, 1),
         atol=1e-5,
     )
 

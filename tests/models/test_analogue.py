@@ -35,7 +35,7 @@ def solved(space, x, segment=None, neighbours=5.0):
 
 
 def numbers(drawn, x):
-    """Which training states were drawn."""
+    """Indices of the drawn training states."""
     same = (drawn.flatten(0, 1).flatten(1)[:, None] == x.flatten(1)).all(-1)
     assert (same.sum(1) == 1).all()
     return same.long().argmax(1).reshape(drawn.shape[:2])

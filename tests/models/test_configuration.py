@@ -20,7 +20,7 @@ OTHER = {"type": "climatology.Climatology"}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "good", "bad"),
+    ("annotation", "good", "bad"),
     [
         (int, [0, -3], [True, 3.0, "3", "many", None, [3], PART]),
         (float, [1.5, 1, float("inf")], [True, "1.5", "heavy", None, {}, PART]),
@@ -41,13 +41,13 @@ OTHER = {"type": "climatology.Climatology"}
     ],
 )
 def test_a_value_fits_its_annotation_or_is_refused_by_name(
-    wanted: Any, good: list[Any], bad: list[Any]
+    annotation: Any, good: list[Any], bad: list[Any]
 ) -> None:
     for value in good:
-        check_value(value, wanted, "model.option")
+        check_value(value, annotation, "model.option")
     for value in bad:
         with pytest.raises(InputError, match=r"^model\.option") as caught:
-            check_value(value, wanted, "model.option")
+            check_value(value, annotation, "model.option")
         assert "\n" not in str(caught.value)
 
 

@@ -7,9 +7,9 @@ from fieldcast.models.core import Context
 from fieldcast.models.stepped import Stepped
 
 
-def context(space, rows=3, past=2):
-    x = torch.randn(rows, past, *space.state, generator=torch.Generator().manual_seed(0))
-    return Context(rows, past=x, day=torch.linspace(0, 0.9, rows))
+def context(space, count=3, past=2):
+    x = torch.randn(count, past, *space.state, generator=torch.Generator().manual_seed(0))
+    return Context(count, past=x, day=torch.linspace(0, 0.9, count))
 
 
 def test_a_rollout_shifts_the_past_and_moves_the_day(space):
@@ -50,7 +50,7 @@ def test_channels_hold_season_and_static_fields(space):
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("config", "parts"),
     [
         ({"type": "vae.VEA"}, ("model.type", "vae.VEA")),
         ({"type": "os.system"}, ("model.type", "os.system")),
@@ -72,10 +72,10 @@ def test_channels_hold_season_and_static_fields(space):
         ),
     ],
 )
-def test_a_wrong_configuration_is_one_sentence_that_names_the_key(space, config, words):
+def test_a_wrong_configuration_is_one_sentence_that_names_the_key(space, config, parts):
     with pytest.raises(InputError) as raised:
         build(config, space)
-    assert all(word in str(raised.value) for word in words)
+    assert all(word in str(raised.value) for word in parts)
     assert "\n" not in str(raised.value)
 
 

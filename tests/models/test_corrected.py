@@ -29,11 +29,11 @@ class Rough(Solved):
         return self.moments(c, draws)[2]
 
 
-def problem(space, rows=16, seed=0):
+def problem(space, count=16, seed=0):
     """Truth N(0.8, 0.5^2)."""
-    x = 0.8 + 0.5 * torch.randn(rows, *space.state, generator=torch.Generator().manual_seed(seed))
-    mask = torch.zeros(rows, *space.state, dtype=torch.bool)
-    return Batch(x, Context(rows, observed=x * mask, mask=mask, day=torch.zeros(rows)))
+    x = 0.8 + 0.5 * torch.randn(count, *space.state, generator=torch.Generator().manual_seed(seed))
+    mask = torch.zeros(count, *space.state, dtype=torch.bool)
+    return Batch(x, Context(count, observed=x * mask, mask=mask, day=torch.zeros(count)))
 
 
 def make(space, spread=1.5):

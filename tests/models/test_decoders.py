@@ -11,8 +11,8 @@ def make(space, kind, **keywords):
         return build({"type": f"decoders.{kind}", "latent": 5, **keywords}, space).eval()
 
 
-def codes(rows=2, members=3):
-    return torch.randn(rows, members, 5, generator=torch.Generator().manual_seed(0))
+def codes(count=2, members=3):
+    return torch.randn(count, members, 5, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("kind", ["DenseDecoder", "ConvolutionDecoder", "TransposedDecoder"])

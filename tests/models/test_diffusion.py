@@ -61,7 +61,7 @@ def test_of_gaussian_data_the_exact_network_draws_their_mean_and_covariance(exac
 
 
 def test_the_sampler_adds_noise_at_every_step_but_the_last(exact):
-    """Of one point the exact network knows x0: a step back is q(x_{t-1} | x_t, x_0) with variance beta_t."""
+    """A single point, whose exact network knows x0: a step back is q(x_{t-1} | x_t, x_0) with variance beta_t."""
     model = exact(torch.zeros(4), torch.zeros(4, 4), steps=20)
     draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000)
     states = dict(model.trajectory(Context(1), draws))
@@ -99,17 +99,17 @@ def test_a_jump_over_one_step_with_eta_one_has_the_mean_of_an_ancestral_step(exa
 
 @pytest.mark.parametrize("steps", [5, 1000])
 def test_the_bound_is_the_density_where_the_steps_back_are_exact(exact, steps):
-    """Of N(0, I) data q(x_{t-1} | x_t) is Gaussian with variance beta_t: the bound is log p(x) for every x.
+    """Data ~ N(0, I), for which q(x_{t-1} | x_t) is Gaussian with variance beta_t: the bound is log p(x) for every x.
 
     With few steps much of it is the divergence of the end.
     """
     model = exact(torch.zeros(4), torch.eye(4), steps=steps)
     x = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = model.log_weights(Batch(x, Context(4)), RandomStreams(0, torch.arange(4), 10_000))
+        results = model.log_weights(Batch(x, Context(4)), RandomStreams(0, torch.arange(4), 10_000))
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(dim=(1, 2, 3))
-    error = found.std(dim=1) / math.sqrt(10_000)
-    assert ((found.mean(dim=1) - expected).abs() < 4 * error + 1e-3).all()
+    error = results.std(dim=1) / math.sqrt(10_000)
+    assert ((results.mean(dim=1) - expected).abs() < 4 * error + 1e-3).all()
 
 
 def test_the_bound_of_other_gaussians_lies_below_their_density_and_near_it(exact):
@@ -143,8 +143,8 @@ def test_each_term_of_the_bound_is_the_divergence_of_its_two_gaussians(exact):
     kl = torch.distributions.kl_divergence
     expected = 4 * kl(same, both[1]) + apart**2 / (2 * beta)
     assert torch.allclose(model.term(t, error), expected, rtol=1e-9)
-    wanted = beta**2 / (2 * beta * (1 - beta) * (1 - abar)) * error
-    assert torch.allclose(apart**2 / (2 * beta), wanted, rtol=1e-9)
+    expected_kl = beta**2 / (2 * beta * (1 - beta) * (1 - abar)) * error
+    assert torch.allclose(apart**2 / (2 * beta), expected_kl, rtol=1e-9)
 
 
 def test_a_network_that_says_nothing_yet_guesses_the_noise_in_white_data(sized):
@@ -207,12 +207,12 @@ def test_ddim_takes_the_weights_of_ddpm(space):
         torch.nn.init.normal_(p, std=0.2, generator=generator)
     x, t, c = torch.randn(2, *space.state, generator=generator), torch.tensor([10, 900]), Context(2)
     with torch.no_grad():
-        expected, own = model.network(x, t, c), other.network(x, t, c)
+        expected, clipped = model.network(x, t, c), other.network(x, t, c)
         drawn = other.sample(c, RandomStreams(0, torch.arange(2)))
         other.load_state_dict(model.state_dict())
         assert torch.equal(other.network(x, t, c), expected)
         again = other.sample(c, RandomStreams(0, torch.arange(2)))
-    assert (own - expected).abs().max() > 0.1
+    assert (clipped - expected).abs().max() > 0.1
     assert (again - drawn).abs().max() > 0.1
     assert again.abs().max() <= 1
 
@@ -248,13 +248,13 @@ def test_another_sampler_is_named(space):
 
 def test_the_global_generator_is_neither_read_nor_moved(space):
     model, batch = make(space, steps=5), Batch(torch.zeros(2, *space.state), Context(2))
-    found = []
+    results = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
         loss = model.loss(batch, RandomStreams(0, torch.arange(2))).total
-        found.append(
+        results.append(
             torch.cat([loss.view(1), model.sample(Context(2), RandomStreams(0, torch.arange(2))).flatten()])
         )
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(*found)
+    assert torch.equal(*results)

@@ -15,7 +15,7 @@ FAMILIES = {
 
 
 def frozen(name, component):
-    """The same distribution of scipy."""
+    """Distribution of scipy with equal parameters."""
     q, family = FAMILIES[name]
     if name == "uniform":
         low, high = float(q.low[0, component]), float(q.high[0, component])
@@ -30,11 +30,13 @@ def test_draws_and_densities_are_those_of_an_independent_library(name):
     z = q.draw(RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))
     assert z.shape == (1, 20_000, 2)
     each = [frozen(name, component) for component in range(2)]
-    for component, one in enumerate(each):
-        assert stats.kstest(z[0, :, component].numpy(), one.cdf).pvalue > 1e-3
-    expected = sum(one.logpdf(z[0, :, i].double().numpy()) for i, one in enumerate(each))
+    for component, component_law in enumerate(each):
+        assert stats.kstest(z[0, :, component].numpy(), component_law.cdf).pvalue > 1e-3
+    expected = sum(component_law.logpdf(z[0, :, i].double().numpy()) for i, component_law in enumerate(each))
     assert torch.allclose(q.log_prob(z)[0], torch.as_tensor(expected).float(), atol=1e-4)
-    assert torch.allclose(q.mean[0], torch.tensor([one.mean() for one in each]).float(), atol=1e-6)
+    assert torch.allclose(
+        q.mean[0], torch.tensor([component_law.mean() for component_law in each]).float(), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -42,18 +44,22 @@ def test_divergences_are_the_integral_of_their_definition(name):
     q = FAMILIES[name][0]
     expected = 0.0
     for component in range(2):
-        one = frozen(name, component)
-        low, high = (float(end) for end in one.support())
-        ends = (max(low, -40), max(min(low, 0), float(one.mean())), min(high, 40))
+        component_law = frozen(name, component)
+        low, high = (float(end) for end in component_law.support())
+        ends = (max(low, -40), max(min(low, 0), float(component_law.mean())), min(high, 40))
         for a, b in (ends[:2], ends[1:]):
             expected += integrate.quad(
-                lambda z, one=one: one.pdf(z) * (one.logpdf(z) - stats.norm.logpdf(z)), a, b
+                lambda z, component_law=component_law: (
+                    component_law.pdf(z) * (component_law.logpdf(z) - stats.norm.logpdf(z))
+                ),
+                a,
+                b,
             )[0]
     assert float(q.kl(StandardNormal(2))) == pytest.approx(expected, rel=1e-5)
 
 
 def test_divergences_are_the_closed_forms():
-    """Of the report's two: a uniform code and a Laplace code against the standard normal prior."""
+    """Two families of the report: a uniform code and a Laplace code against the standard normal prior."""
     a, b = torch.tensor([[-0.5, 0.2]]), torch.tensor([[1.5, 0.9]])
     half = math.log(2 * math.pi) / 2
     expected = (-torch.log(b - a) + half + (a**2 + a * b + b**2) / 6).sum()

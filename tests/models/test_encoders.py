@@ -13,9 +13,9 @@ def make(space, **keywords):
         return build({"type": "encoders.Network", "latent": 3, **keywords}, space)
 
 
-def batch(space, rows=4):
-    x = torch.randn(rows, *space.state, generator=torch.Generator().manual_seed(0))
-    return Batch(x, Context(rows))
+def batch(space, count=4):
+    x = torch.randn(count, *space.state, generator=torch.Generator().manual_seed(0))
+    return Batch(x, Context(count))
 
 
 @pytest.mark.parametrize(("family", "kind"), [("normal", Normal), ("laplace", Laplace), ("point", Point)])

@@ -11,7 +11,7 @@ from fieldcast.models.random_streams import RandomStreams
 
 
 def network(space, **options):
-    """With no layer that is zero: as built, every draw is."""
+    """Network without layers that are zero: as built, every draw is zero."""
     torch.manual_seed(0)
     model = Ensemble(space, history=2, noise=8, channels=(16, 32), **options).eval()
     for weight in model.parameters():
@@ -20,10 +20,10 @@ def network(space, **options):
     return model
 
 
-def context(space, rows=3):
+def context(space, count=3):
     generator = torch.Generator().manual_seed(1)
-    past = torch.randn(rows, 2, *space.state, generator=generator)
-    return Context(rows, past=past, day=torch.linspace(0, 1, rows))
+    past = torch.randn(count, 2, *space.state, generator=generator)
+    return Context(count, past=past, day=torch.linspace(0, 1, count))
 
 
 @pytest.mark.parametrize("fields", [0, 3])
@@ -58,26 +58,26 @@ def test_fields_of_noise_are_new_at_every_step(space):
 
 
 def test_the_memory_is_in_days_whatever_the_step(sized):
-    space = sized(variables=1, rows=4, columns=8)
+    space = sized(variables=1, latitudes=4, columns=8)
     steps = [Ensemble(space.replace(step=step), memory=5.0).memory_steps for step in (24.0, 6.0, 0.0)]
     assert steps == [5.0, 20.0, 5.0]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "message"),
     [
         ({"lasting": 1.5}, r"lasting is 1\.5: a share of the noise, from 0 to 1"),
         ({"contrasts": 1}, "contrasts is 1: a share of the loss, from 0 to less than 1"),
         ({"memory": 0}, "memory is 0: a number of days above 0"),
     ],
 )
-def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong, words):
-    with pytest.raises(InputError, match=words):
+def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong, message):
+    with pytest.raises(InputError, match=message):
         Ensemble(space, **wrong)
 
 
 def test_contrasts_need_two_cells(sized):
-    space = sized(variables=1, rows=3, columns=4)
+    space = sized(variables=1, latitudes=3, columns=4)
     alone = space.replace(wraps=False, exists=torch.eye(3, 4, dtype=torch.bool))
     with pytest.raises(
         InputError, match=r"contrasts is 0\.3, but no two cells .* 1, 2, 4, 8 cells apart: set it to 0"
@@ -104,7 +104,7 @@ def test_the_loss_is_the_area_weighted_fair_crps(space):
 
 def test_one_normal_distribution_is_recovered(sized):
     """x ~ N(1, 0.5^2) in every cell, whatever the context: mean and spread are found."""
-    space = sized(variables=1, rows=4, columns=8)
+    space = sized(variables=1, latitudes=4, columns=8)
     torch.manual_seed(0)
     model = Ensemble(space, history=1, noise=4, channels=(8, 8), patch=2)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)

@@ -86,7 +86,7 @@ def test_it_starts_at_the_gaussian_of_each_cell(space):
 
 
 def test_it_learns_the_density_of_correlated_gaussians(sized):
-    """In expectation -log p is the entropy of the data plus what is not learnt yet."""
+    """Expected -log p is the entropy of the data plus what is not learnt yet."""
     space = sized(1, 2, 2, wraps=False)
     generator = torch.Generator().manual_seed(0)
     root = torch.randn(4, 4, generator=generator)
@@ -95,13 +95,13 @@ def test_it_learns_the_density_of_correlated_gaussians(sized):
     flow.prepare([Batch(x, Context(len(x)))], RandomStreams(0, torch.arange(len(x))))
     optimiser = torch.optim.Adam(flow.parameters(), lr=5e-3)
     for step in range(400):
-        rows = torch.randint(4000, (256,), generator=generator)
+        index = torch.randint(4000, (256,), generator=generator)
         optimiser.zero_grad()
-        flow.loss(Batch(x[rows], Context(256)), RandomStreams(0, rows, step=step)).total.backward()
+        flow.loss(Batch(x[index], Context(256)), RandomStreams(0, index, step=step)).total.backward()
         optimiser.step()
     entropy = 2 * math.log(2 * math.pi * math.e) + float(torch.linalg.slogdet(root)[1])
-    found = -float(flow.log_prob(x).mean().detach())
-    assert entropy - 0.1 < found < entropy + 0.15
+    results = -float(flow.log_prob(x).mean().detach())
+    assert entropy - 0.1 < results < entropy + 0.15
     drawn = (
         flow.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))[0]
         .flatten(1)
@@ -124,13 +124,13 @@ def test_another_network_is_named(space):
 
 def test_the_global_generator_is_neither_read_nor_moved(space):
     model, batch = make(space), Batch(torch.zeros(2, *space.state), Context(2))
-    found = []
+    results = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
         loss = model.loss(batch, RandomStreams(0, torch.arange(2))).total
-        found.append(
+        results.append(
             torch.cat([loss.view(1), model.sample(Context(2), RandomStreams(0, torch.arange(2))).flatten()])
         )
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(*found)
+    assert torch.equal(*results)

@@ -13,14 +13,14 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 
-def make_space(rows=8, columns=12, variables=2, exists=None):
-    phi = torch.linspace(-1.5, 1.5, rows)[:, None]
+def make_space(latitudes=8, columns=12, variables=2, exists=None):
+    phi = torch.linspace(-1.5, 1.5, latitudes)[:, None]
     lam = (torch.arange(columns) * 2 * np.pi / columns)[None]
-    z = phi.sin().expand(rows, columns)
+    z = phi.sin().expand(latitudes, columns)
     points = torch.stack([phi.cos() * lam.cos(), phi.cos() * lam.sin(), z], dim=-1)
-    area = phi.cos().expand(rows, columns)
-    exists = torch.ones(rows, columns, dtype=torch.bool) if exists is None else exists
-    names, static = tuple(f"v{i}" for i in range(variables)), torch.zeros(0, rows, columns)
+    area = phi.cos().expand(latitudes, columns)
+    exists = torch.ones(latitudes, columns, dtype=torch.bool) if exists is None else exists
+    names, static = tuple(f"v{i}" for i in range(variables)), torch.zeros(0, latitudes, columns)
     return Space(names, True, area / area[exists].mean(), exists, points, static, torch.ones(variables))
 
 
@@ -31,10 +31,10 @@ def states(space, count, rank=6, seed=0):
     return torch.einsum("tr,rvyx->tvyx", score, pattern)
 
 
-def solved(space, x, **chosen):
+def solved(space, x, **values):
     model = GappyPCA(space)
     model.solve([Batch(part, Context(len(part))) for part in x.split(17)])
-    model.choose(**chosen)
+    model.choose(**values)
     return model
 
 
@@ -66,8 +66,8 @@ def test_it_is_the_ridge_regression_on_the_modes(noise):
     mask[5:] = mask[4]
     result = fill(model, x[50:], mask, noise)[:, 0]
     f = model.features[:10].flatten(1).double().numpy()
-    for got, row, seen in zip(result, x[50:], mask, strict=True):
-        where = seen.flatten().numpy()
+    for got, row, observed in zip(result, x[50:], mask, strict=True):
+        where = observed.flatten().numpy()
         ridge = Ridge(alpha=0.3 + noise**2, fit_intercept=False, tol=1e-10)
         ridge.fit(f[:, where].T, row.flatten().double().numpy()[where])
         assert np.abs(got.flatten().numpy() - ridge.coef_ @ f).max() < 1e-5
@@ -138,7 +138,7 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one():
 
 
 def test_a_short_record_and_few_observations_need_the_ridge():
-    """With as many modes as observations, least squares amplifies noise; a ridge, or knowing it, does not."""
+    """Least squares with as many modes as observations amplifies noise; a ridge, or knowing it, does not."""
     space = make_space()
     x = states(space, 230, rank=60)
     truth, training = x[200:], x[:200]

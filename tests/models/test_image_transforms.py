@@ -14,8 +14,8 @@ from fieldcast.models.image_transforms import (
 from fieldcast.models.random_streams import RandomStreams
 
 
-def images(rows=4, levels=256):
-    return torch.randint(levels, (rows, 1, 5, 6), generator=torch.Generator().manual_seed(0)).float()
+def images(count=4, levels=256):
+    return torch.randint(levels, (count, 1, 5, 6), generator=torch.Generator().manual_seed(0)).float()
 
 
 def test_dynamic_binarisation_is_new_at_each_step_and_right_on_average():

@@ -17,25 +17,25 @@ from fieldcast.models.space import Space
 METHODS = (Nearest, Linear, ThinPlate)
 
 
-def make_space(rows=12, columns=24, variables=1, *, region=None, poles=False, exists=None):
+def make_space(latitudes=12, columns=24, variables=1, *, region=None, poles=False, exists=None):
     """A global grid, or the region (south, north, west, east) in degrees."""
     if region:
-        latitude = torch.linspace(region[0], region[1], rows, dtype=torch.float64)
+        latitude = torch.linspace(region[0], region[1], latitudes, dtype=torch.float64)
         longitude = torch.linspace(region[2], region[3], columns, dtype=torch.float64)
     else:
-        edge = 90.0 if poles else 90 - 90 / rows
-        latitude = torch.linspace(-edge, edge, rows, dtype=torch.float64)
+        edge = 90.0 if poles else 90 - 90 / latitudes
+        latitude = torch.linspace(-edge, edge, latitudes, dtype=torch.float64)
         longitude = torch.arange(columns, dtype=torch.float64) * 360 / columns
     phi, lam = torch.deg2rad(latitude)[:, None], torch.deg2rad(longitude)[None]
-    z = phi.sin().expand(rows, columns)
+    z = phi.sin().expand(latitudes, columns)
     points = torch.stack([phi.cos() * lam.cos(), phi.cos() * lam.sin(), z], dim=-1).float()
-    area = phi.cos().clamp(min=1e-3).expand(rows, columns).float()
-    exists = torch.ones(rows, columns, dtype=torch.bool) if exists is None else exists
-    names, static = tuple(f"v{i}" for i in range(variables)), torch.zeros(0, rows, columns)
+    area = phi.cos().clamp(min=1e-3).expand(latitudes, columns).float()
+    exists = torch.ones(latitudes, columns, dtype=torch.bool) if exists is None else exists
+    names, static = tuple(f"v{i}" for i in range(variables)), torch.zeros(0, latitudes, columns)
     return Space(names, region is None, area / area.mean(), exists, points, static, torch.ones(variables))
 
 
-def seen(space, count, k=0.1, *, seed=0, patterns=("random",), per_variable=False):
+def drawn_mask(space, count, k=0.1, *, seed=0, patterns=("random",), per_variable=False):
     return masks.draw(
         patterns, torch.full((count,), k), RandomStreams(seed, torch.arange(count)), space, per_variable
     )
@@ -57,7 +57,7 @@ def test_what_was_observed_is_kept_and_rows_do_not_depend_on_each_other(method, 
     model, x = method(space), white(space, 5)
     if method is ThinPlate:
         model.choose(smoothing=0.0)
-    mask = seen(space, 5, 0.2, patterns=tuple(masks.PATTERNS), per_variable=per_variable)
+    mask = drawn_mask(space, 5, 0.2, patterns=tuple(masks.PATTERNS), per_variable=per_variable)
     mask[3:] = mask[2]  # masks that are shared, and others that are not
     result = fill(model, x, mask, members=2)
     assert result.shape == (5, 2, *space.state)
@@ -69,7 +69,7 @@ def test_what_was_observed_is_kept_and_rows_do_not_depend_on_each_other(method, 
 
 def test_nearest_is_the_nearest_by_brute_force():
     space = make_space(variables=1)
-    x, mask = white(space, 1), seen(space, 1)
+    x, mask = white(space, 1), drawn_mask(space, 1)
     points = space.points.flatten(0, 1)
     distance = torch.acos((points @ points[mask.flatten()].T).clamp(-1, 1).double())
     result = fill(Nearest(space), x, mask)[0, 0].flatten()
@@ -81,16 +81,16 @@ def test_nearest_is_the_nearest_by_brute_force():
 
 @pytest.mark.parametrize("region", [(20, 60, 300, 350), (-30, 30, 150, 210)])
 def test_linear_reproduces_a_linear_function_inside_the_hull(region):
-    space = make_space(rows=11, columns=15, region=region)
+    space = make_space(latitudes=11, columns=15, region=region)
     y, x = torch.meshgrid(torch.linspace(-1, 1, 11), torch.linspace(-1, 1, 15), indexing="ij")
     truth = (0.3 + 0.7 * y - 1.1 * x)[None, None]
-    mask = seen(space, 1, 0.2)
+    mask = drawn_mask(space, 1, 0.2)
     mask[..., [0, 0, -1, -1], [0, -1, 0, -1]] = True  # the corners: the hull is the region
     assert torch.allclose(fill(Linear(space), truth, mask)[:, 0], truth, atol=1e-5)
 
 
 def test_linear_is_linear_in_longitude_across_the_meridian_zero():
-    space = make_space(rows=3, columns=24)
+    space = make_space(latitudes=3, columns=24)
     mask = torch.zeros(1, 1, 3, 24, dtype=torch.bool)
     mask[..., [0, 2], 20] = mask[..., [0, 2], 4] = True
     x = torch.zeros(1, 1, 3, 24)
@@ -103,8 +103,8 @@ def test_linear_is_linear_in_longitude_across_the_meridian_zero():
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("poles", [False, True])
 def test_turning_the_globe_turns_the_result(method, poles):
-    space = make_space(rows=13, columns=24, poles=poles)
-    x, mask = white(space, 6), seen(space, 6, 0.1, seed=1)
+    space = make_space(latitudes=13, columns=24, poles=poles)
+    x, mask = white(space, 6), drawn_mask(space, 6, 0.1, seed=1)
     if poles:
         mask[..., [0, -1], :] = False
         mask[:3, ..., -1, :] = True
@@ -125,13 +125,13 @@ def test_turning_the_globe_turns_the_result(method, poles):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pole_is_one_place(method):
     """The result at the pole is one value; observing it once is observing it from every longitude."""
-    space = make_space(rows=13, columns=24, poles=True)
-    x, mask = white(space, 1), seen(space, 1, 0.1)
+    space = make_space(latitudes=13, columns=24, poles=True)
+    x, mask = white(space, 1), drawn_mask(space, 1, 0.1)
     mask[..., -1, :] = False
-    one, all_of_it = mask.clone(), mask.clone()
-    one[..., -1, 5], all_of_it[..., -1, :] = True, True
+    single, all_of_it = mask.clone(), mask.clone()
+    single[..., -1, 5], all_of_it[..., -1, :] = True, True
     x[..., -1, :] = 1.5
-    results = [fill(method(space), x, m)[0, 0, 0] for m in (mask, one, all_of_it)]
+    results = [fill(method(space), x, m)[0, 0, 0] for m in (mask, single, all_of_it)]
     for result in results:
         assert torch.allclose(result[-1], result[-1, :1], atol=1e-5)
     assert torch.allclose(results[1], results[2], atol=1e-5)
@@ -173,7 +173,7 @@ def test_cells_that_do_not_exist_are_zero_and_say_nothing(method):
     exists = torch.ones(12, 24, dtype=torch.bool)
     exists[3:9, 4:12] = False
     space = make_space(exists=exists)
-    x, mask = white(space, 2), seen(space, 2, 0.2)
+    x, mask = white(space, 2), drawn_mask(space, 2, 0.2)
     result = fill(method(space), x, mask)
     assert (result[..., ~exists] == 0).all()
     x[..., ~exists] = math.nan
@@ -187,7 +187,7 @@ def observed_by(space, mask):
 def test_thin_plate_is_scipys_when_constant_and_trend_are_free():
     space = make_space()
     points = torch.nn.functional.normalize(space.points.flatten(0, 1).double(), dim=1).numpy()
-    mask, x = seen(space, 1, 0.15), white(space, 1)
+    mask, x = drawn_mask(space, 1, 0.15), white(space, 1)
     where = mask.flatten().numpy()
     model = ThinPlate(space, trend=1e5)
     for smoothing, noise in ((0.0, 0.0), (1.0, 0.0), (1.0, 0.3)):
@@ -201,9 +201,9 @@ def test_thin_plate_is_scipys_when_constant_and_trend_are_free():
 def test_the_spline_is_positive_definite_on_the_sphere_from_the_least_trend_on():
     t, weight = np.polynomial.legendre.leggauss(300)
     coefficient = 1.5 * np.sum(weight * t * (1 - t) * np.log(2 - 2 * t))  # of t, in the series of r^2 log r
-    assert -interpolation.VALID < coefficient < -interpolation.VALID + 0.01
-    space = make_space(rows=16, columns=32)
-    model = ThinPlate(space, interpolation.VALID)
+    assert -interpolation.SMALLEST_TREND < coefficient < -interpolation.SMALLEST_TREND + 0.01
+    space = make_space(latitudes=16, columns=32)
+    model = ThinPlate(space, interpolation.SMALLEST_TREND)
 
     def least():
         return torch.linalg.eigvalsh(model.kernel(model.places.points, model.places.points))[0]
@@ -216,7 +216,7 @@ def test_the_spline_is_positive_definite_on_the_sphere_from_the_least_trend_on()
 
 
 def test_the_noise_of_observations_smooths_and_is_kept_less_where_a_place_is_seen_once():
-    space = make_space(rows=13, columns=24, poles=True)
+    space = make_space(latitudes=13, columns=24, poles=True)
     mask = torch.zeros(1, 1, 13, 24, dtype=torch.bool)
     mask[..., 3:10:2, ::4] = True
     x = white(space, 1)
@@ -232,9 +232,9 @@ def test_the_noise_of_observations_smooths_and_is_kept_less_where_a_place_is_see
 
 
 def test_local_splines_are_near_the_whole_one(monkeypatch):
-    space = make_space(rows=24, columns=48)
+    space = make_space(latitudes=24, columns=48)
     smooth = masks.smooth(RandomStreams(0, torch.arange(3)), space, 1)
-    mask = seen(space, 1, 0.4).expand(3, -1, -1, -1)
+    mask = drawn_mask(space, 1, 0.4).expand(3, -1, -1, -1)
     model = ThinPlate(space)
     model.choose(smoothing=0.01)
     whole = fill(model, smooth, mask)[:, 0]
@@ -245,9 +245,9 @@ def test_local_splines_are_near_the_whole_one(monkeypatch):
 
 
 def test_a_smooth_field_is_best_by_thin_plate_then_linear_then_nearest():
-    space = make_space(rows=24, columns=48)
+    space = make_space(latitudes=24, columns=48)
     smooth = masks.smooth(RandomStreams(0, torch.arange(8)), space, 1)
-    mask = seen(space, 8, 0.1)
+    mask = drawn_mask(space, 8, 0.1)
     errors = [float((fill(m(space), smooth, mask)[:, 0] - smooth)[~mask].square().mean()) for m in METHODS]
     assert errors[0] > 1.2 * errors[1]
     assert errors[1] > 1.2 * errors[2]

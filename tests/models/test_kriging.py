@@ -15,17 +15,23 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 
-def globe(rows: int, columns: int, variables: int = 1, poles: bool = False) -> Space:
-    edge = math.pi / 2 if poles else math.pi / 2 * (1 - 1 / rows)
+def globe(latitudes: int, columns: int, variables: int = 1, poles: bool = False) -> Space:
+    edge = math.pi / 2 if poles else math.pi / 2 * (1 - 1 / latitudes)
     up, around = torch.meshgrid(
-        torch.linspace(-edge, edge, rows), torch.arange(columns) * 2 * math.pi / columns, indexing="ij"
+        torch.linspace(-edge, edge, latitudes), torch.arange(columns) * 2 * math.pi / columns, indexing="ij"
     )
     points = torch.stack([up.cos() * around.cos(), up.cos() * around.sin(), up.sin()], dim=-1)
     area = up.cos() + 0.01
-    exists = torch.ones(rows, columns, dtype=torch.bool)
+    exists = torch.ones(latitudes, columns, dtype=torch.bool)
     names = tuple(f"v{i}" for i in range(variables))
     return Space(
-        names, True, area / area.mean(), exists, points, torch.zeros(0, rows, columns), torch.ones(variables)
+        names,
+        True,
+        area / area.mean(),
+        exists,
+        points,
+        torch.zeros(0, latitudes, columns),
+        torch.ones(variables),
     )
 
 
@@ -46,7 +52,7 @@ def context(x: torch.Tensor, mask: torch.Tensor, noise: float = 0.0) -> Context:
 
 
 @pytest.fixture
-def one():
+def small():
     """A small globe, its kriging, and a third of the cells of two variables, each with its own mask."""
     space = globe(7, 12, variables=2)
     generator = torch.Generator().manual_seed(1)
@@ -55,8 +61,8 @@ def one():
     return space, solved(space, 2500.0, 0.02), x, mask
 
 
-def test_mean_and_deviation_agree_with_scikit_learn(one):
-    _space, model, x, mask = one
+def test_mean_and_deviation_agree_with_scikit_learn(small):
+    _space, model, x, mask = small
     points, noise = model.places.points.numpy(), 0.2
     for v in range(2):
         o = mask[0, v].flatten().nonzero()[:, 0]
@@ -75,8 +81,8 @@ def test_mean_and_deviation_agree_with_scikit_learn(one):
         np.testing.assert_allclose(left.numpy(), sd * deviation, atol=1e-6)
 
 
-def test_draws_have_the_mean_and_covariance_of_the_posterior(one):
-    _space, model, x, mask = one
+def test_draws_have_the_mean_and_covariance_of_the_posterior(small):
+    _space, model, x, mask = small
     members, noise, v = 6000, 0.3, 1
     d = (
         model.sample(context(x[:1], mask, noise), RandomStreams(5, torch.tensor([3]), members))[0, :, v]
@@ -108,8 +114,8 @@ def test_the_truth_is_one_of_the_draws():
     )[0]
     generator = torch.Generator().manual_seed(2)
     mask = (torch.rand(3, 1, 6, 10, generator=generator) < 0.2)[torch.arange(count) % 3]
-    seen = truth + noise * torch.randn(truth.shape, generator=generator)
-    d = model.sample(context(seen, mask, noise), RandomStreams(9, torch.arange(count), members))
+    observed = truth + noise * torch.randn(truth.shape, generator=generator)
+    d = model.sample(context(observed, mask, noise), RandomStreams(9, torch.arange(count), members))
     hidden = ~mask
     error = (d.mean(1) - truth).square()[hidden].mean()
     spread = d.var(1)[hidden].mean() * (1 + 1 / members)
@@ -119,21 +125,21 @@ def test_the_truth_is_one_of_the_draws():
     assert (share - 0.1).abs().max() < 0.025
 
 
-def test_exact_at_observations_without_nugget_and_noise(one):
-    _, model, x, mask = one
+def test_exact_at_observations_without_nugget_and_noise(small):
+    _, model, x, mask = small
     model.choose(nugget=0.0)
     d = model.sample(context(x, mask), RandomStreams(0, torch.arange(4), 3))
     assert ((d - x[:, None]) * mask).abs().max() < 1e-5
 
 
-def test_nothing_observed_gives_the_prior(one):
-    _space, model, x, mask = one
+def test_nothing_observed_gives_the_prior(small):
+    _space, model, x, mask = small
     d = model.sample(context(x[:1], mask & False), RandomStreams(0, torch.tensor([0]), 4000))[0]
     assert torch.allclose(d.std(0).flatten(1), model.deviation, rtol=0.06)
 
 
-def test_members_do_not_know_the_batch_nor_the_global_random_state(one):
-    space, model, x, _ = one
+def test_members_do_not_know_the_batch_nor_the_global_random_state(small):
+    space, model, x, _ = small
     mask = torch.rand(4, *space.state, generator=torch.Generator().manual_seed(5)) < 0.4
     torch.manual_seed(0)
     whole = model.sample(context(x, mask, 0.1), RandomStreams(3, torch.arange(4), 5))
@@ -177,14 +183,14 @@ def test_the_spectral_square_root_gives_the_correlation(monkeypatch, function, l
     assert torch.allclose(exact @ exact.T, expected, atol=1e-9)
     monkeypatch.setattr(module, "EXACT", 10)
     prior = Prior(kernel)
-    found = prior.root @ prior.root.T
-    assert (found - expected).abs().max() < allowed  # what lies beyond degree 80 is white
-    whole = found.diagonal() + prior.rest**2
+    covariance = prior.root @ prior.root.T
+    assert (covariance - expected).abs().max() < allowed  # what lies beyond degree 80 is white
+    whole = covariance.diagonal() + prior.rest**2
     assert torch.allclose(whole, torch.ones_like(whole), atol=1e-3)
 
 
-def test_a_loaded_model_draws_the_same(one):
-    space, model, x, mask = one
+def test_a_loaded_model_draws_the_same(small):
+    space, model, x, mask = small
     loaded = Kriging(space)
     loaded.load_state_dict(model.state_dict())
     assert loaded.chosen() == model.chosen()

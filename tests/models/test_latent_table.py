@@ -36,19 +36,19 @@ def make(space, family="point", **keywords):
     return model
 
 
-def data(space, model, rows=ROWS, label=None):
+def data(space, model, count=ROWS, label=None):
     """States of known codes."""
-    z = torch.randn(rows, 1, 3, generator=torch.Generator().manual_seed(2))
-    x = model.decoder(z, Context(rows))[:, 0].detach()
-    return z[:, 0], Batch(x, Context(rows), index=torch.arange(rows), label=label)
+    z = torch.randn(count, 1, 3, generator=torch.Generator().manual_seed(2))
+    x = model.decoder(z, Context(count))[:, 0].detach()
+    return z[:, 0], Batch(x, Context(count), index=torch.arange(count), label=label)
 
 
 def unseen(batch):
     return Batch(batch.x, batch.context)
 
 
-def draws(rows=ROWS):
-    return RandomStreams(0, torch.arange(rows))
+def draws(count=ROWS):
+    return RandomStreams(0, torch.arange(count))
 
 
 def test_codes_of_a_linear_decoder_are_recovered_for_unseen_data(space):
@@ -60,7 +60,8 @@ def test_codes_of_a_linear_decoder_are_recovered_for_unseen_data(space):
 
 
 def test_a_normal_code_is_recovered_as_the_exact_posterior(space):
-    """Of x = A z + sigma eps, z ~ N(0, I): precision I + A'A / sigma^2; its independent approximation has the same mean
+    """Posterior of x = A z + sigma eps, z ~ N(0, I): precision I + A'A / sigma^2; its independent
+    approximation has the same mean
     and the inverse of the diagonal of the precision (Bishop 2006, section 10.1.2)."""
     model = make(space, "normal", steps=700, rate=0.05)
     model.likelihood.log_sigma.data = torch.tensor(3.0).log()

@@ -13,9 +13,9 @@ from fieldcast.models.random_streams import RandomStreams
 EVERYWHERE = torch.ones(3, 4, dtype=torch.bool)
 
 
-def states(seed=0, rows=5):
+def states(seed=0, count=5):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, 2, 3, 4, generator=generator), torch.rand(rows, 2, 3, 4, generator=generator)
+    return torch.randn(count, 2, 3, 4, generator=generator), torch.rand(count, 2, 3, 4, generator=generator)
 
 
 def test_densities_are_those_of_torch():
@@ -29,8 +29,8 @@ def test_densities_are_those_of_torch():
     expected = TorchBernoulli(logits=output).log_prob(binary).sum(**whole)
     assert torch.allclose(Bernoulli().log_prob(binary, output, EVERYWHERE), expected, rtol=1e-5)
     expected = TorchContinuous(logits=output.double()).log_prob(x.double()).sum(**whole)
-    found = ContinuousBernoulli().log_prob(x.double(), output.double(), EVERYWHERE)
-    assert torch.allclose(found, expected, atol=1e-2)  # torch's own series is coarse
+    result = ContinuousBernoulli().log_prob(x.double(), output.double(), EVERYWHERE)
+    assert torch.allclose(result, expected, atol=1e-2)  # torch's own series is coarse
 
 
 def test_members_share_a_state():
@@ -55,7 +55,7 @@ def test_cells_that_never_exist_do_not_count():
     "log_odds", [-30.0, -3.0, -0.06, -0.04, -1e-4, 0.0, 1e-8, 0.049, 0.051, 1.0, 12.0, 80.0]
 )
 def test_a_continuous_bernoulli_has_the_mass_one_and_its_mean(log_odds):
-    """By numerical integration of m^x (1 - m)^(1 - x) C."""
+    """Numerical integration of m^x (1 - m)^(1 - x) C."""
     odds = torch.tensor(log_odds, dtype=torch.float64)
     constant = float(log_normaliser(odds)) - float(torch.nn.functional.softplus(odds))
 

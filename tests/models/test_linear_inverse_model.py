@@ -1,7 +1,6 @@
 """The linear inverse model: processes of known operators and covariances, and what must hold whatever the data."""
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,10 +32,10 @@ def windows(space, x, segment=None):
     ).states()
 
 
-def solved(space, x, segment=None, **chosen):
+def solved(space, x, segment=None, **tuned):
     model = LinearInverseModel(space)
     model.solve(windows(space, x, segment))
-    model.choose(**{"truncation": 700.0, "ridge": 0.0, **chosen})
+    model.choose(**{"truncation": 700.0, "ridge": 0.0, **tuned})
     return model
 
 
@@ -78,25 +77,25 @@ def test_an_ornstein_uhlenbeck_process_is_recovered(small):
     """Operator and covariance of the noise, in standard errors of the best estimates there are."""
     a, q = operator(0.9, 1), covariance(2)
     model = solved(small, simulate([a], q))
-    made = model.operators()
-    (found,) = in_cells(model, made.G.numpy())
+    derived = model.operators()
+    (estimate,) = in_cells(model, derived.G.numpy())
     stationary = solve_discrete_lyapunov(a, q)
     error = np.sqrt(np.outer(np.diag(q), np.diag(np.linalg.inv(stationary))) / TIMES)
-    assert abs(np.mean(((found - a) / error) ** 2) - 1) < 0.3
-    assert np.abs((found - a) / error).max() < 4.5
+    assert abs(np.mean(((estimate - a) / error) ** 2) - 1) < 0.3
+    assert np.abs((estimate - a) / error).max() < 4.5
     f = model.features.flatten(1).double().numpy()
     error = np.sqrt((q**2 + np.outer(np.diag(q), np.diag(q))) / TIMES)
-    assert np.abs((f.T @ made.Q.numpy() @ f - q) / error).max() < 4.5
-    assert torch.allclose(made.root @ made.root.T, made.Q.float(), atol=1e-6)
+    assert np.abs((f.T @ derived.Q.numpy() @ f - q) / error).max() < 4.5
+    assert torch.allclose(derived.root @ derived.root.T, derived.Q.float(), atol=1e-6)
 
 
 def test_an_autoregression_of_order_two_needs_two_states(small):
     a1, a2, q = operator(0.5, 3), -0.4 * np.eye(CELLS), covariance(4)
     x = simulate([a1, a2], q)
     model = solved(small, x, states=2.0)
-    found = in_cells(model, model.operators().G.numpy())
-    assert np.abs(found[0] - a1).max() < 0.05
-    assert np.abs(found[1] - a2).max() < 0.05
+    estimate = in_cells(model, model.operators().G.numpy())
+    assert np.abs(estimate[0] - a1).max() < 0.05
+    assert np.abs(estimate[1] - a2).max() < 0.05
     f = model.features.flatten(1).double().numpy()
     assert np.allclose(f.T @ model.operators().Q.numpy() @ f, q, atol=0.06)
     past = x[:200].float().reshape(100, 2, *small.state)
@@ -105,28 +104,28 @@ def test_an_autoregression_of_order_two_needs_two_states(small):
     expected = x[1:200:2] @ torch.from_numpy(a1).T + x[:200:2] @ torch.from_numpy(a2).T
     assert (drawn - expected).square().mean() < 0.002 * x.square().mean()
     model.choose(states=1.0)
-    one = model.sample(Context(100, past=past), RandomStreams(0, torch.arange(100)))[:, 0].flatten(1)
-    assert (one - expected).square().mean() > 0.05 * x.square().mean()
+    single = model.sample(Context(100, past=past), RandomStreams(0, torch.arange(100)))[:, 0].flatten(1)
+    assert (single - expected).square().mean() > 0.05 * x.square().mean()
 
 
 @pytest.mark.parametrize("ridge", [0.0, 0.3])
 def test_its_stationary_covariance_is_that_of_the_training_states(small, ridge):
-    """In closed form, P = G P G^T + Q; and over a long simulation of its own."""
+    """Stationary covariance in closed form, P = G P G^T + Q, and over a long simulation."""
     x = simulate([operator(0.9, 1)], covariance(2), 3000)
     model = solved(small, x, ridge=ridge)
-    made = model.operators()
-    stationary = solve_discrete_lyapunov(made.G.double().numpy(), made.Q.numpy())
+    derived = model.operators()
+    stationary = solve_discrete_lyapunov(derived.G.double().numpy(), derived.Q.numpy())
     assert np.allclose(stationary, model.covariances[0].numpy(), atol=1e-4)
-    rows, states = 2000, []
-    c = Context(rows, past=torch.zeros(rows, 2, *small.state))
+    batch_size, states = 2000, []
+    c = Context(batch_size, past=torch.zeros(batch_size, 2, *small.state))
     for step in range(60):
-        drawn = model.sample(c, RandomStreams(0, torch.arange(rows), step=step))[:, 0]
+        drawn = model.sample(c, RandomStreams(0, torch.arange(batch_size), step=step))[:, 0]
         c = c.advance(drawn, 0.0)
         if step >= 40:
             states.append(drawn.flatten(1))
-    own, given = (z.T.double() @ z.double() / len(z) for z in (torch.cat(states), x))
+    simulated, given = (z.T.double() @ z.double() / len(z) for z in (torch.cat(states), x))
     deviation = given.diagonal().sqrt()
-    assert ((own - given) / deviation[:, None] / deviation).abs().max() < 0.05
+    assert ((simulated - given) / deviation[:, None] / deviation).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("states", [1.0, 2.0])
@@ -136,20 +135,20 @@ def test_noise_has_no_negative_variance_and_the_operator_is_stable(small, count,
     """Also of a drifting record that is shorter than a state has values, and in pieces."""
     x = simulate([operator(0.99, 5)], covariance(6), count) + torch.linspace(0, 5, count)[:, None]
     segment = (torch.arange(count) >= count // 3).long()
-    made = solved(small, x, segment, ridge=ridge, states=states).operators()
-    assert torch.linalg.eigvalsh(made.Q).min() > -1e-8
-    assert spectral_radius(made.G.double().numpy()) < 1 + 1e-5
+    derived = solved(small, x, segment, ridge=ridge, states=states).operators()
+    assert torch.linalg.eigvalsh(derived.Q).min() > -1e-8
+    assert spectral_radius(derived.G.double().numpy()) < 1 + 1e-5
 
 
 def test_lags_do_not_cross_the_end_of_a_segment(small):
     x = simulate([operator(0.9, 1)], covariance(2), 30)
     segment = (torch.arange(30) >= 13).long()
-    known = series(windows(small, x, segment), small.exists)
-    found = lagged_covariances(x, known)
+    record = series(windows(small, x, segment), small.exists)
+    estimate = lagged_covariances(x, record)
     for lag in range(3):
         pairs = [t for t in range(30 - lag) if segment[t] == segment[t + lag]]
         expected = sum(torch.outer(x[t + lag], x[t]) for t in pairs) / 30
-        assert torch.allclose(found[lag], expected)
+        assert torch.allclose(estimate[lag], expected)
 
 
 def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):
@@ -166,18 +165,18 @@ def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):
 def test_what_the_modes_leave_out_persists_and_keeps_its_variance(space):
     x = RandomStreams(0, torch.arange(100)).normal(*space.state)[:, 0] * torch.linspace(0.1, 2, 16)
     model = solved(space, x, truncation=30.0, persistence=0.6)
-    f, made = model.features.flatten(1), model.operators()
+    f, derived = model.features.flatten(1), model.operators()
     assert len(f) == 100
-    per_cell = f[:30].square().sum(0) + made.scale.square() * f[30:].square().sum(0)
+    per_cell = f[:30].square().sum(0) + derived.scale.square() * f[30:].square().sum(0)
     assert torch.allclose(per_cell, x.square().mean(0).flatten(), rtol=1e-4)
     now = RandomStreams(1, torch.arange(1)).normal(*space.state)[:, 0].flatten(1)
-    r = now - model.coefficients(now, made.L) @ f[:30]
-    assert model.coefficients(r, made.L).abs().max() < 1e-4
+    r = now - model.coefficients(now, derived.L) @ f[:30]
+    assert model.coefficients(r, derived.L).abs().max() < 1e-4
     past = r.unflatten(1, space.state)[:, None].expand(-1, 2, -1, -1, -1)
     drawn = model.sample(Context(1, past=past), RandomStreams(0, torch.arange(1), members=4000))[0].flatten(1)
     noise = drawn - 0.6 * r
-    expected = f[:30].T @ made.Q.float() @ f[:30]
-    expected += 0.64 * (f[30:] * made.scale).T @ (f[30:] * made.scale)
+    expected = f[:30].T @ derived.Q.float() @ f[:30]
+    expected += 0.64 * (f[30:] * derived.scale).T @ (f[30:] * derived.scale)
     deviation = expected.diagonal().sqrt()
     error = (noise.T @ noise / 4000 - expected) / deviation[:, None] / deviation
     assert error.abs().max() < 6 / 4000**0.5
@@ -203,10 +202,10 @@ def test_draws_do_not_depend_on_the_batch(small):
     whole = model.sample(Context(6, past=past), RandomStreams(0, torch.arange(6), members=3))
     alone = model.sample(Context(1, past=past[4:5]), RandomStreams(0, torch.tensor([4]), members=3))
     assert torch.allclose(alone[0], whole[4], atol=1e-5)
-    rows = model.sample(
+    batch_size = model.sample(
         Context(6, past=past).repeat(3), RandomStreams(0, torch.arange(6), members=3).per_row()
     )
-    assert torch.allclose(rows[:, 0].unflatten(0, (6, 3)), whole, atol=1e-5)
+    assert torch.allclose(batch_size[:, 0].unflatten(0, (6, 3)), whole, atol=1e-5)
 
 
 def test_operators_follow_the_chosen_values_and_the_solution(small):
@@ -234,7 +233,7 @@ def test_operators_follow_the_chosen_values_and_the_solution(small):
 def test_missing_cells_are_zero_and_say_nothing(small):
     exists = small.exists.clone()
     exists[1, 1:3] = False
-    space = replace(small, exists=exists)
+    space = small.replace(exists=exists)
     x = simulate([operator(0.9, 1)], covariance(2), 300).float().reshape(300, *small.state)
     model = solved(space, x.masked_fill(~exists, torch.nan), truncation=8.0)
     c = Context(3, past=x[:6].unflatten(0, (3, 2)))

@@ -16,26 +16,26 @@ from fieldcast.models.space import Space
 ALL = tuple(masks.PATTERNS)
 
 
-def make_space(rows=24, columns=48, variables=2, *, region=None, exists=None, poles=False):
+def make_space(latitudes=24, columns=48, variables=2, *, region=None, exists=None, poles=False):
     """A global grid, or the region (south, north, west, east) in degrees."""
     south, north, west, east = region or (-90, 90, 0, 360)
     if region or poles:
-        latitude = torch.linspace(south, north, rows)
+        latitude = torch.linspace(south, north, latitudes)
     else:
-        latitude = south + (north - south) * (torch.arange(rows) + 0.5) / rows
+        latitude = south + (north - south) * (torch.arange(latitudes) + 0.5) / latitudes
     longitude = torch.linspace(west, east, columns) if region else torch.arange(columns) * 360 / columns
     phi, lam = torch.deg2rad(latitude)[:, None], torch.deg2rad(longitude)[None]
-    z = phi.sin().expand(rows, columns)
+    z = phi.sin().expand(latitudes, columns)
     points = torch.stack([phi.cos() * lam.cos(), phi.cos() * lam.sin(), z], dim=-1)
-    exists = torch.ones(rows, columns, dtype=torch.bool) if exists is None else exists
-    area = phi.cos().clamp(min=1e-3).expand(rows, columns)
+    exists = torch.ones(latitudes, columns, dtype=torch.bool) if exists is None else exists
+    area = phi.cos().clamp(min=1e-3).expand(latitudes, columns)
     names = tuple(f"v{i}" for i in range(variables))
-    static, tendency = torch.zeros(0, rows, columns), torch.ones(variables)
+    static, tendency = torch.zeros(0, latitudes, columns), torch.ones(variables)
     return Space(names, region is None, area / area[exists].mean(), exists, points, static, tendency)
 
 
-def land(rows=24, columns=48):
-    exists = torch.ones(rows, columns, dtype=torch.bool)
+def land(latitudes=24, columns=48):
+    exists = torch.ones(latitudes, columns, dtype=torch.bool)
     exists[5:15, 10:30] = False
     return exists
 
@@ -46,8 +46,8 @@ def draws(count, seed=0, first=0, step=0):
 
 SPACES = {
     "globe": make_space(),
-    "poles": make_space(rows=25, poles=True),
-    "region": make_space(rows=17, columns=33, variables=1, region=(15, 75, 200, 330)),
+    "poles": make_space(latitudes=25, poles=True),
+    "region": make_space(latitudes=17, columns=33, variables=1, region=(15, 75, 200, 330)),
     "land": make_space(exists=land()),
 }
 
@@ -103,16 +103,16 @@ def test_a_mask_does_not_depend_on_how_data_are_batched_nor_on_members(space):
 def test_what_is_drawn_after_a_mask_depends_neither_on_the_other_data_nor_repeats_the_mask():
     space = SPACES["globe"]
     pair, alone = draws(8), draws(1, first=7)
-    for own in (pair, alone):
-        masks.draw(ALL, (0.01, 0.5), own, space)
+    for streams in (pair, alone):
+        masks.draw(ALL, (0.01, 0.5), streams, space)
     assert torch.equal(pair.uniform(4)[7], alone.uniform(4)[0])
     again = draws(8)
     first, second = (masks.draw(("random",), (0.2, 0.2), again, space) for _ in range(2))
     assert (first != second).flatten(1).any(1).all()
-    own = draws(8)
-    mask = masks.draw(("random",), (0.2, 0.2), own, space)[:, 0]
+    streams = draws(8)
+    mask = masks.draw(("random",), (0.2, 0.2), streams, space)[:, 0]
     for _ in range(8):
-        assert abs(own.uniform(24, 48)[:, 0][mask].mean() - 0.5) < 0.05  # not the numbers that chose it
+        assert abs(streams.uniform(24, 48)[:, 0][mask].mean() - 0.5) < 0.05  # not the numbers that chose it
     same = draws(8)
     first, second = (masks.draw(ALL, (0.01, 0.5), same.again(), space) for _ in range(2))
     assert torch.equal(first, second)
@@ -122,22 +122,22 @@ def test_what_is_drawn_after_a_mask_depends_neither_on_the_other_data_nor_repeat
 def test_global_random_state_is_not_touched_and_tensors_follow_the_space():
     space, state = SPACES["globe"], torch.random.get_rng_state()
     expected = masks.draw(ALL, (0.01, 0.5), draws(12), space)
-    own = draws(12)
+    streams = draws(12)
     with torch.device("meta"):  # a tensor made without naming its device would fail to meet the others
-        mask = masks.draw(ALL, (0.01, 0.5), own, space)
-        masks.observe(torch.ones(12, 2, 24, 48, device="cpu"), mask, 0.1, own)
+        mask = masks.draw(ALL, (0.01, 0.5), streams, space)
+        masks.observe(torch.ones(12, 2, 24, 48, device="cpu"), mask, 0.1, streams)
     assert torch.equal(mask, expected)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
 def test_patterns_are_uniform_and_k_is_log_uniform():
-    space = make_space(rows=64, columns=128, variables=1)
+    space = make_space(latitudes=64, columns=128, variables=1)
     chunks = [masks.draw(("random",), (0.005, 1.0), draws(250, first=250 * i), space) for i in range(8)]
     k = torch.cat([mask.float().mean((1, 2, 3)) for mask in chunks])
     log = (k.log() - math.log(0.005)) / -math.log(0.005)
     assert stats.kstest(log.numpy(), "uniform").pvalue > 0.01
 
-    space = make_space(rows=8, columns=8, variables=1, region=(0, 40, 0, 40))
+    space = make_space(latitudes=8, columns=8, variables=1, region=(0, 40, 0, 40))
     full = torch.full((3000,), 0.25)
     drawn = masks.draw(("stations", "random", "blocks"), full, draws(3000), space)
     network = masks.draw(("stations",), full[:1], draws(1), space)
@@ -157,7 +157,7 @@ def test_stations_stay_where_they_are_and_are_nested():
 
 
 def test_stations_are_unevenly_dense():
-    space = make_space(rows=48, columns=96, variables=1)
+    space = make_space(latitudes=48, columns=96, variables=1)
 
     def clumping(pattern):
         """Variance over mean of the number of observed cells in boxes of 8 x 8, between 60 S and 60 N."""
@@ -173,7 +173,7 @@ def test_stations_are_unevenly_dense():
 
 @pytest.mark.parametrize("pattern", [p for p in ALL if p != "stations"])
 def test_every_longitude_is_as_likely_where_the_globe_wraps(pattern):
-    space = make_space(rows=12, columns=24, variables=1)
+    space = make_space(latitudes=12, columns=24, variables=1)
     count, k = 4000, 0.1
     mask = masks.draw((pattern,), torch.full((count,), k), draws(count), space)[:, 0].float()
     share = mask.sum(1)  # observed cells of each longitude
@@ -187,7 +187,7 @@ def test_every_longitude_is_as_likely_where_the_globe_wraps(pattern):
 
 @pytest.mark.parametrize("pattern", ["swaths", "blocks"])
 def test_swaths_and_blocks_are_contiguous(pattern):
-    space = make_space(rows=48, columns=96, variables=1)
+    space = make_space(latitudes=48, columns=96, variables=1)
 
     def pieces(name):
         mask = masks.draw((name,), torch.full((20,), 0.1), draws(20), space)[:, 0].numpy()
@@ -197,7 +197,7 @@ def test_swaths_and_blocks_are_contiguous(pattern):
 
 
 def test_swaths_are_several_cells_wide_and_inclined():
-    space = make_space(rows=48, columns=96, variables=1)
+    space = make_space(latitudes=48, columns=96, variables=1)
     mask = masks.draw(("swaths",), torch.full((50,), 0.05), draws(50), space)[:, 0, 16:32].numpy()
     lines = ["".join("#" if cell else "." for cell in row) for row in mask.reshape(-1, 96)]
     runs = [len(run) for line in lines for run in line.split(".") if run]
@@ -214,7 +214,7 @@ def test_swaths_are_several_cells_wide_and_inclined():
 
 def test_the_clouds_of_blocks_are_as_wide_at_high_latitude_as_at_the_equator():
     """Isotropic on the sphere: correlation is a function of chord distance, exp(-d^2 / (2 l^2))."""
-    space = make_space(rows=18, columns=36, variables=1)
+    space = make_space(latitudes=18, columns=36, variables=1)
     field = masks.smooth(draws(6000), space, 1)[:, 0].flatten(1)
     points = space.points.flatten(0, 1)
     for i in (9 * 36, 2 * 36 + 17):
@@ -225,7 +225,7 @@ def test_the_clouds_of_blocks_are_as_wide_at_high_latitude_as_at_the_equator():
 
 
 def test_regular_is_a_lattice_that_closes_round_the_globe():
-    space = make_space(rows=24, columns=48, variables=1)
+    space = make_space(latitudes=24, columns=48, variables=1)
     every_fourth = torch.full((30,), 72 / 1152)  # 6 rows of 12
     mask = masks.draw(("regular",), every_fourth, draws(30), space)[:, 0]
     for m in mask:

@@ -21,19 +21,19 @@ ROWS, COLUMNS, VARIABLES, YEARS, EVERY = 6, 10, 2, 6, 5
 N = VARIABLES * ROWS * COLUMNS
 
 
-def globe(rows: int = ROWS, poles: bool = False) -> Space:
-    edge = math.pi / 2 if poles else math.pi / 2 * (1 - 1 / rows)
+def globe(latitudes: int = ROWS, poles: bool = False) -> Space:
+    edge = math.pi / 2 if poles else math.pi / 2 * (1 - 1 / latitudes)
     longitude = torch.arange(COLUMNS) * 2 * math.pi / COLUMNS
-    up, around = torch.meshgrid(torch.linspace(-edge, edge, rows), longitude, indexing="ij")
+    up, around = torch.meshgrid(torch.linspace(-edge, edge, latitudes), longitude, indexing="ij")
     points = torch.stack([up.cos() * around.cos(), up.cos() * around.sin(), up.sin()], dim=-1)
     area = up.cos() + 0.01
     return Space(
         variables=tuple(f"v{i}" for i in range(VARIABLES)),
         wraps=True,
         area=area / area.mean(),
-        exists=torch.ones(rows, COLUMNS, dtype=torch.bool),
+        exists=torch.ones(latitudes, COLUMNS, dtype=torch.bool),
         points=points,
-        static=torch.zeros(0, rows, COLUMNS),
+        static=torch.zeros(0, latitudes, COLUMNS),
         tendency=torch.ones(VARIABLES),
     )
 
@@ -129,9 +129,9 @@ def test_mean_and_deviation_agree_with_scikit_learn(model, training, context, va
         reference.fit(every[o], context.observed[row].flatten()[o].double().numpy())
         mean, deviation = reference.predict(every, return_std=True)
         np.testing.assert_allclose(m[row].flatten().numpy(), mean, atol=1e-6)
-        (seen,) = observations(model.places, context.observed[row : row + 1], context.mask[row : row + 1])
-        k = model.gain(seen, 0.2)(torch.eye(len(o), dtype=torch.float64))
-        left = (c.diagonal() - (k * c[seen.index]).sum(0)).sqrt()
+        (group,) = observations(model.places, context.observed[row : row + 1], context.mask[row : row + 1])
+        k = model.gain(group, 0.2)(torch.eye(len(o), dtype=torch.float64))
+        left = (c.diagonal() - (k * c[group.index]).sum(0)).sqrt()
         np.testing.assert_allclose(left.numpy(), deviation, atol=1e-6)
 
 
@@ -145,14 +145,14 @@ def test_exact_at_observations_without_nugget_and_noise(model, context):
 
 
 def test_draws_have_the_mean_and_covariance_of_the_posterior():
-    """With many training days C is known: draws match the closed form."""
+    """Many training days determine C: draws match the closed form."""
     space, members = globe(), 4000
     x = truth(space, 20000, 4)
     model = solved(space, x, None, weight=1.0, taper=0.0, nugget=0.0)
     c = covariance(x, 1.0, 0.0, 1.0)[0]
     mask = torch.rand(1, *space.state, generator=torch.Generator().manual_seed(3)) < 0.25
-    seen = Context(1, observed=x[:1] * mask, mask=mask, noise=0.3)
-    m, s, d = model.moments(seen, RandomStreams(5, torch.tensor([0]), members))
+    group = Context(1, observed=x[:1] * mask, mask=mask, noise=0.3)
+    m, s, d = model.moments(group, RandomStreams(5, torch.tensor([0]), members))
     o = mask.flatten().nonzero()[:, 0]
     k = c[:, o] @ torch.linalg.inv(c[o][:, o] + 0.3**2 * torch.eye(len(o)))
     posterior = c - k @ c[o]
@@ -195,14 +195,14 @@ def test_the_fold_left_out_is_not_seen(training, context):
     changed[model.folds() == 2] = 1e3
     other = solved(globe(), changed, days, **values)
     draws = RandomStreams(0, torch.arange(4), 6)
-    for ours, theirs in zip(
+    for ours, separate in zip(
         model.moments(context, draws.again(), 2), other.moments(context, draws.again(), 2), strict=True
     ):
-        assert torch.equal(ours, theirs)
-    for ours, theirs in zip(
+        assert torch.equal(ours, separate)
+    for ours, separate in zip(
         model.moments(context, draws.again(), 1), other.moments(context, draws.again(), 1), strict=True
     ):
-        assert not torch.allclose(ours, theirs, atol=0.1)
+        assert not torch.allclose(ours, separate, atol=0.1)
 
 
 def test_the_pool_is_of_the_season(model, training):
@@ -225,8 +225,8 @@ def test_members_do_not_know_the_batch_nor_the_global_random_state(model, contex
     whole = model.moments(context, RandomStreams(3, torch.arange(4), 5))
     torch.manual_seed(99)
     part = model.moments(context[2:3], RandomStreams(3, torch.tensor([2]), 5))
-    for ours, theirs in zip(whole, part, strict=True):
-        assert torch.allclose(ours[2:3], theirs, atol=1e-5)
+    for ours, separate in zip(whole, part, strict=True):
+        assert torch.allclose(ours[2:3], separate, atol=1e-5)
     d = model.sample(context, RandomStreams(3, torch.arange(4), 5))
     assert torch.allclose(d, whole[2], atol=1e-5)
     assert not torch.allclose(model.sample(context, RandomStreams(4, torch.arange(4), 5)), d, atol=0.1)
@@ -251,15 +251,15 @@ def test_an_update_moves_a_background(model, context):
 @pytest.mark.parametrize("name", ["DENSE_BYTES", "DOUBLE_VALUES"])
 @pytest.mark.parametrize("fold", [None, 1])
 def test_large_grids_take_another_way_to_the_same_numbers(training, context, name, fold):
-    """Without a matrix of all values, and in single precision."""
+    """Moments without a matrix of all values, and in single precision."""
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0, "nugget": 0.01}
     draws = RandomStreams(0, torch.arange(4), 3)
     expected = solved(globe(), *training, **values).moments(context, draws.again(), fold)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, 0)
-        found = solved(globe(), *training, **values).moments(context, draws.again(), fold)
-    for ours, theirs in zip(found, expected, strict=True):
-        assert torch.allclose(ours, theirs, atol=2e-4)
+        result = solved(globe(), *training, **values).moments(context, draws.again(), fold)
+    for ours, separate in zip(result, expected, strict=True):
+        assert torch.allclose(ours, separate, atol=2e-4)
 
 
 def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(model, training):
@@ -271,23 +271,23 @@ def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(
     z = torch.randn(members + 1, N, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
     b = truth(space, 1, 8).flatten().double() / 2
     ensemble, x = b + z[1:] @ root.T, b + root @ z[0]
-    seen = torch.arange(0, N, 7)
+    group = torch.arange(0, N, 7)
     mask = torch.zeros(N, dtype=torch.bool)
-    mask[seen] = True
-    r = 0.3**2 + 0.01 * sd[seen].square()
-    y = x[seen] + r.sqrt() * torch.randn(len(seen), generator=torch.Generator().manual_seed(9)).double()
-    observed = torch.zeros(N).index_copy(0, seen, y.float())
+    mask[group] = True
+    r = 0.3**2 + 0.01 * sd[group].square()
+    y = x[group] + r.sqrt() * torch.randn(len(group), generator=torch.Generator().manual_seed(9)).double()
+    observed = torch.zeros(N).index_copy(0, group, y.float())
     context = Context(1, observed=observed.view(1, *space.state), mask=mask.view(1, *space.state), noise=0.3)
     background = ensemble.float().view(1, members, *space.state)
     analysis = model.update(background, context, RandomStreams(0, torch.zeros(1, dtype=torch.long), members))
-    k = torch.linalg.solve(c[seen][:, seen] + torch.diag(r), c[seen]).T
-    posterior = (c - k @ c[seen]).diagonal().sqrt()
+    k = torch.linalg.solve(c[group][:, group] + torch.diag(r), c[group]).T
+    posterior = (c - k @ c[group]).diagonal().sqrt()
     drawn = analysis.flatten(2)[0].double()
     assert torch.allclose(
-        drawn.mean(0), b + k @ (y - b[seen]), atol=5 * float(posterior.max()) / members**0.5
+        drawn.mean(0), b + k @ (y - b[group]), atol=5 * float(posterior.max()) / members**0.5
     )
-    assert torch.allclose(drawn.T.cov(), c - k @ c[seen], atol=0.05)
-    assert posterior[seen].max() < 0.5 * sd[seen].min()  # which is far from what it was
+    assert torch.allclose(drawn.T.cov(), c - k @ c[group], atol=0.05)
+    assert posterior[group].max() < 0.5 * sd[group].min()  # which is far from what it was
 
 
 def test_an_ensemble_stays_as_it_is_where_nothing_is_observed(model):

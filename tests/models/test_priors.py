@@ -18,7 +18,7 @@ def seeded():
         yield
 
 
-def one(members):
+def single(members):
     return RandomStreams(0, torch.zeros(1, dtype=torch.long), members)
 
 
@@ -41,13 +41,13 @@ def test_a_mixture_is_that_of_torch():
     expected = MixtureSameFamily(Categorical(logits=prior.logits), parts)
     z = torch.randn(5, 6, 3)
     assert torch.allclose(prior.log_prob(z), expected.log_prob(z), atol=1e-5)
-    drawn = prior.draw(one(50_000))[0]
+    drawn = prior.draw(single(50_000))[0]
     assert torch.allclose(drawn.mean(0), expected.mean, atol=0.03)
     assert torch.allclose(drawn.var(0), expected.variance, rtol=0.05)
 
 
 def test_a_mixture_learns_two_clusters():
-    """Of clusters at -2 and 2 the entropy is known: their overlap is nothing."""
+    """Clusters at -2 and 2 have a known entropy: their overlap is nothing."""
     prior = Mixture(1, components=4)
     sign = torch.where(torch.rand(1000) < 0.25, -2.0, 2.0)
     z = (sign + 0.3 * torch.randn(1000))[:, None, None]
@@ -69,7 +69,7 @@ def test_densities_integrate_to_one_and_are_those_of_the_draws(kind):
     points, area = grid()
     p = prior.log_prob(points)[0].detach().exp()
     assert float(p.sum() * area) == pytest.approx(1, abs=0.01)
-    drawn = prior.draw(one(50_000))[0].detach()
+    drawn = prior.draw(single(50_000))[0].detach()
     mean = (p[:, None] * points[0]).sum(0) * area
     assert torch.allclose(drawn.mean(0), mean, atol=0.04)
     variance = (p[:, None] * (points[0] - mean) ** 2).sum(0) * area
@@ -114,9 +114,9 @@ def test_pseudo_inputs_start_at_training_states_and_stay_within_bounds(space):
     prior, x = Vamp(space, components=3, bounds=(0.0, 1.0)), torch.rand(20, *space.state) * 3
     prior.prepare(Batch(x, Context(20)), RandomStreams(0, torch.arange(20)))
     assert all(any(torch.equal(u, state) for state in x) for u in prior.inputs)
-    seen = []
-    given(prior, lambda batch: seen.append(batch.x) or Halving()(batch))
-    assert float(seen[0].max()) <= 1
+    encoded = []
+    given(prior, lambda batch: encoded.append(batch.x) or Halving()(batch))
+    assert float(encoded[0].max()) <= 1
     assert not any("encoder" in name for name in prior.state_dict())
 
 
@@ -137,5 +137,5 @@ def test_draws_from_a_mixture_do_not_depend_on_rows_or_members():
     draws = RandomStreams(0, torch.arange(4), 6)
     whole = mixed.draw(draws)
     assert torch.allclose(mixed.draw(RandomStreams(0, torch.tensor([2]), 2, first=3)), whole[[2]][:, 3:5])
-    rows = mixed.draw(RandomStreams(0, torch.arange(4), 6).per_row())
-    assert torch.allclose(rows[:, 0].unflatten(0, (4, 6)), whole)
+    per_row = mixed.draw(RandomStreams(0, torch.arange(4), 6).per_row())
+    assert torch.allclose(per_row[:, 0].unflatten(0, (4, 6)), whole)

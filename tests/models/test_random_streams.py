@@ -24,16 +24,16 @@ def reference(counter: Sequence[int], key: Sequence[int]) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("bits", "expected"),
     [
         (ZEROS, (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)),
         (ONES, (0x5207DDC2, 0x45165E59, 0x4D8EE751, 0x8C52F662)),
         (DIGITS_OF_PI, (0x4DFCCABA, 0x190A87F0, 0xC47362BA, 0xB6B5242A)),
     ],
 )
-def test_the_generator_gives_the_published_words(words, expected):
+def test_the_generator_gives_the_published_words(bits, expected):
     """Known answers of the authors' reference implementation, Random123, of philox4x32 with seven rounds."""
-    counter, key = words[:4], words[4:]
+    counter, key = bits[:4], bits[4:]
     assert reference(counter, key) == expected
     assert philox(counter, key) == expected
     assert tuple(int(w) for w in philox(tuple(torch.tensor([word]) for word in counter), key)) == expected
@@ -46,10 +46,10 @@ def test_the_generator_is_the_reference_whatever_the_shapes_of_its_counter():
         torch.tensor([0, 7, 2**32 - 1])[:, None, None],
     )
     key = 2**32 - 5, 12345
-    words = philox((place, torch.tensor(9), member, datum), key)
+    bits = philox((place, torch.tensor(9), member, datum), key)
     for i, j, k in product(range(3), range(3), range(5)):
         expected = reference((k, 9, j, int(datum[i])), key)
-        assert tuple(int(w.expand(3, 3, 5)[i, j, k]) for w in words) == expected
+        assert tuple(int(w.expand(3, 3, 5)[i, j, k]) for w in bits) == expected
 
 
 def test_draws_do_not_depend_on_batching_nor_on_how_many_members_are_drawn_at_once():
@@ -91,13 +91,13 @@ def test_streams_are_distinct_under_nesting():
         "seed 1": RandomStreams(1, torch.arange(2)), "seed 2^32": RandomStreams(2**32, torch.arange(2)),
         "root": root, "root, later": later, "fork 4, later": later.fork(4),
         "fork 1, lead 3": root.fork(1).at_lead(3), "fork 3, lead 1": root.fork(3).at_lead(1),
-        "lasting 4": root.lasting(4), "lasting, fork 4": root.lasting().fork(4),
+        "persistent 4": root.persistent(4), "persistent, fork 4": root.persistent().fork(4),
         "of a purpose": RandomStreams(seed_for("a", 0), torch.arange(2)),
         "of another": RandomStreams(seed_for("b", 0), torch.arange(2)),
     }  # fmt: skip
     numbers = {name: draws.uniform(16) for name, draws in streams.items()}
-    for (name, ours), (other, theirs) in combinations(numbers.items(), 2):
-        assert not (ours == theirs).any(), f"{name} is {other}"
+    for (name, ours), (other, second) in combinations(numbers.items(), 2):
+        assert not (ours == second).any(), f"{name} is {other}"
 
 
 def test_a_fork_does_not_shift_what_is_drawn_after_it():
@@ -116,30 +116,30 @@ def test_draws_used_again_are_the_same_and_kept_apart_by_call_size_and_datum():
     def draws(first: int = 0) -> RandomStreams:
         return RandomStreams(0, torch.arange(first, first + 3), 2)
 
-    one, fresh = draws(), draws()
+    stream, fresh = draws(), draws()
     expected = fresh.normal(6), fresh.normal(2, 3), fresh.uniform(5)
     for _ in range(2):
-        used = one.again()
-        for ours, theirs in zip((used.normal(6), used.normal(2, 3), used.uniform(5)), expected, strict=True):
-            assert torch.equal(ours, theirs)
-    assert torch.equal(one.again().uniform(6), draws().uniform(6))
-    assert torch.equal(one.again().fork(1).normal(6), draws().fork(1).normal(6))
-    assert torch.equal(replace(one.again(), datum=draws(5).datum).normal(6), draws(5).normal(6))
-    assert torch.equal(one.again().per_row().normal(6).flatten(), draws().normal(6).flatten())
-    assert torch.equal(one.again().alone().normal(6), draws().alone().normal(6))
+        used = stream.again()
+        for ours, second in zip((used.normal(6), used.normal(2, 3), used.uniform(5)), expected, strict=True):
+            assert torch.equal(ours, second)
+    assert torch.equal(stream.again().uniform(6), draws().uniform(6))
+    assert torch.equal(stream.again().fork(1).normal(6), draws().fork(1).normal(6))
+    assert torch.equal(replace(stream.again(), datum=draws(5).datum).normal(6), draws(5).normal(6))
+    assert torch.equal(stream.again().per_row().normal(6).flatten(), draws().normal(6).flatten())
+    assert torch.equal(stream.again().alone().normal(6), draws().alone().normal(6))
 
 
 def test_what_lasts_is_the_same_at_every_lead_and_differs_by_step_and_stream():
     def draws(step: int = 3, lead: int = 0, drawn: int = 0) -> RandomStreams:
-        made = RandomStreams(1, torch.arange(3), 3, step).fork(lead).at_lead(lead)
-        made.normal(drawn)
-        return made
+        streams = RandomStreams(1, torch.arange(3), 3, step).fork(lead).at_lead(lead)
+        streams.normal(drawn)
+        return streams
 
-    lasting = draws().lasting().normal(5)
-    assert torch.equal(draws(lead=7, drawn=4).lasting().normal(5), lasting)
-    assert torch.equal(draws().per_row().lasting().normal(5)[:, 0].unflatten(0, (3, 3)), lasting)
-    for other in (draws(step=4).lasting(), draws().lasting(1), draws()):
-        assert not torch.isclose(other.normal(5), lasting).any()
+    persistent = draws().persistent().normal(5)
+    assert torch.equal(draws(lead=7, drawn=4).persistent().normal(5), persistent)
+    assert torch.equal(draws().per_row().persistent().normal(5)[:, 0].unflatten(0, (3, 3)), persistent)
+    for other in (draws(step=4).persistent(), draws().persistent(1), draws()):
+        assert not torch.isclose(other.normal(5), persistent).any()
 
 
 def test_distributions():

@@ -76,11 +76,11 @@ def test_the_divergence_from_the_end_is_that_of_two_gaussians():
     t, x0 = every(schedule), torch.tensor(1.7, dtype=torch.float64)
     abar = schedule.abar(t)
     q = Normal(abar.sqrt() * x0, (1 - abar).sqrt())
-    one = torch.ones((), dtype=torch.float64)
-    expected = kl_divergence(q, Normal(torch.zeros_like(one), one))
-    found = schedule.kl_to_standard(t, x0.square().expand(1000))
-    assert torch.allclose(found, expected, rtol=0, atol=1e-10)
-    assert (found.diff() < 0).all()  # each step forgets
+    term = torch.ones((), dtype=torch.float64)
+    expected = kl_divergence(q, Normal(torch.zeros_like(term), term))
+    result = schedule.kl_to_standard(t, x0.square().expand(1000))
+    assert torch.allclose(result, expected, rtol=0, atol=1e-10)
+    assert (result.diff() < 0).all()  # each step forgets
 
 
 def test_the_chain_forgets_only_if_the_noise_does_not_end():

@@ -21,7 +21,7 @@ def test_every_part_of_a_model_moves_with_it(space):
 
 
 def test_an_interpolation_stays_on_the_processor(space):
-    """Its triangles and trees are those of numpy and scipy."""
+    """Interpolations use the triangles and trees of numpy and scipy."""
     model = build({"type": "interpolation.ThinPlate"}, space.replace())
     model.to("meta")
     assert model.smoothing.device.type == "meta" and model.places.points.device.type == "cpu"

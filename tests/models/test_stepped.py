@@ -27,8 +27,8 @@ class Decay(Trained):
         return -self.rate * c.base()[:, None] * (1 + noise)
 
 
-def past(space, rows=2):
-    return Context(rows, past=torch.ones(rows, 1, *space.state))
+def past(space, count=2):
+    return Context(count, past=torch.ones(count, 1, *space.state))
 
 
 @pytest.mark.parametrize(("scheme", "order"), [("euler", 1), ("rk4", 4)])
@@ -50,7 +50,7 @@ def test_order_of_convergence(space, scheme, order):
 
 
 def test_runge_kutta_holds_one_draw_over_its_four_evaluations(space):
-    """With the noise held the step is the one of a constant rate: 1 - r + r^2/2 - r^3/6 + r^4/24."""
+    """RK4 with held noise: the step is the one of a constant rate: 1 - r + r^2/2 - r^3/6 + r^4/24."""
     model = Stepped(space, Decay(space, 0.5, noisy=True), "rk4", scale=1)
     x = model.sample(past(space), RandomStreams(0, torch.arange(2), 3))[:, :, 0, 0, 0]
     r = 0.5 * (1 + RandomStreams(0, torch.arange(2), 3).normal(1)[..., 0])
@@ -128,7 +128,7 @@ def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(s
         )
         for rate in (1.0, 1 - math.exp(-1))
     }
-    exact, of_euler = (float(one.total.detach()) for one in loss.values())
+    exact, of_euler = (float(values.total.detach()) for values in loss.values())
     assert exact < 1e-4
     assert of_euler > 1e-2
 
@@ -150,7 +150,7 @@ class Recorded(Decay):
     ensemble = True
 
     def sample(self, c, draws):
-        self.seen.append((draws.lead, draws.lasting().normal(1).flatten(), draws.normal(1).flatten()))
+        self.seen.append((draws.lead, draws.persistent().normal(1).flatten(), draws.normal(1).flatten()))
         return super().sample(c, draws)
 
     def compare(self, x, drawn, c, draws):
@@ -159,26 +159,26 @@ class Recorded(Decay):
 
 def test_over_a_training_rollout_some_numbers_last_and_the_others_are_of_one_lead_and_step(space):
     recorded = Recorded(space)
-    model, seen = Stepped(space, recorded, scale=1), {}
+    model, inputs = Stepped(space, recorded, scale=1), {}
     for step_ in (0, 1):
         recorded.seen = []
         model.loss(
             Batch(torch.ones(2, 3, *space.state), past(space)), RandomStreams(0, torch.arange(2), 3, step_)
         )
-        seen[step_] = recorded.seen
-    leads, lasting, own = zip(*seen[0], strict=True)
+        inputs[step_] = recorded.seen
+    leads, lasting, fresh = zip(*inputs[0], strict=True)
     assert leads == (0, 1, 2)
-    assert all(torch.equal(one, lasting[0]) for one in lasting)
-    others = torch.stack([*own, *(numbers for *_, numbers in seen[1])])
+    assert all(torch.equal(values, lasting[0]) for values in lasting)
+    others = torch.stack([*fresh, *(numbers for *_, numbers in inputs[1])])
     assert len(others.flatten().unique()) == others.numel()  # lead 1 of one step is not lead 0 of the next
 
 
 def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
     model = Stepped(space, Constant(space), scale=2)
     truth, c = torch.randn(2, *space.state), past(space)
-    one = model.loss(Batch(truth, c), RandomStreams(0, torch.arange(2), 3)).total
+    values = model.loss(Batch(truth, c), RandomStreams(0, torch.arange(2), 3)).total
     rolled = model.loss(Batch(truth[:, None], c), RandomStreams(0, torch.arange(2), 3)).total
-    assert float(one.detach()) == pytest.approx(float(rolled.detach()), rel=1e-5)
+    assert float(values.detach()) == pytest.approx(float(rolled.detach()), rel=1e-5)
 
 
 def test_walked_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
@@ -225,19 +225,19 @@ class Watched(Decay):
 
 
 def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not(space):
-    """By 0.1 (b + w / 2): b the same in all cells and states of a variable, w of each."""
+    """Perturbations by 0.1 (b + w / 2): b the same in all cells and states of a variable, w of each."""
     space = space.replace(exists=torch.arange(space.shape[0])[:, None].expand(space.shape) > 1)
     model = Stepped(space, Watched(space), scale=1, noise=0.1)
     c, truth = Context(500, past=torch.ones(500, 2, *space.state)), torch.zeros(500, *space.state)
     for training in (False, True):
         model.train(training).loss(Batch(truth, c), RandomStreams(0, torch.arange(500)))
-        seen = model.model.shown.context.past
-        moved = (seen - c.past)[..., space.exists]  # (B, 2, V, cells)
-        assert torch.equal(model.model.shown.x, -seen[:, -1])  # the difference from where it stands now
+        inputs = model.model.shown.context.past
+        moved = (inputs - c.past)[..., space.exists]  # (B, 2, V, cells)
+        assert torch.equal(model.model.shown.x, -inputs[:, -1])  # the difference from where it stands now
         if not training:
-            assert torch.equal(seen, c.past)
+            assert torch.equal(inputs, c.past)
             continue
-        assert torch.equal(seen[..., ~space.exists], c.past[..., ~space.exists])
+        assert torch.equal(inputs[..., ~space.exists], c.past[..., ~space.exists])
         level = moved.mean(dim=(1, 3))  # (B, V)
         assert float(level.std()) == pytest.approx(0.1, rel=0.1)
         cells = moved - level[:, None, :, None]
@@ -262,7 +262,7 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
             error = (drawn[:, 0] - x).square().mean()
             return Terms(error, {"error": error})
 
-    space = sized(rows=12, columns=16, wraps=wraps)
+    space = sized(latitudes=12, columns=16, wraps=wraps)
     model = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
     wave = (-1.0) ** torch.arange(16)
     c = Context(2, past=(3 + wave).expand(2, 1, *space.state))
@@ -277,7 +277,7 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
     )
 
 
-@pytest.mark.parametrize("asked", [{"through": True}, {"smooth": 4}])
-def test_a_model_without_a_comparison_is_not_trained_through_the_step(space, asked):
+@pytest.mark.parametrize("options", [{"through": True}, {"smooth": 4}])
+def test_a_model_without_a_comparison_is_not_trained_through_the_step(space, options):
     with pytest.raises(InputError, match="for which Decay lacks a `compare`"):
-        Stepped(space, Decay(space), **asked)
+        Stepped(space, Decay(space), **options)

@@ -16,11 +16,11 @@ from fieldcast.models.priors import given
 from fieldcast.models.random_streams import RandomStreams
 
 
-def observed(space, rows=4, k=0.3):
+def observed(space, count=4, k=0.3):
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(rows, *space.state, generator=generator)
-    mask = (torch.rand(rows, 1, *space.shape, generator=generator) < k).expand(-1, *space.state)
-    return Batch(x, Context(rows, observed=x * mask, mask=mask, day=torch.linspace(0, 1, rows)))
+    x = torch.randn(count, *space.state, generator=generator)
+    mask = (torch.rand(count, 1, *space.shape, generator=generator) < k).expand(-1, *space.state)
+    return Batch(x, Context(count, observed=x * mask, mask=mask, day=torch.linspace(0, 1, count)))
 
 
 def make(space, **keywords):
@@ -225,8 +225,8 @@ def test_both_terms_of_the_elbo_are_told_apart(sized):
     q = model.encoder(batch)
     assert torch.allclose(-ratio.mean(1), q.kl(model.prior), atol=0.1)
     constant = 20 * math.log(2 * math.pi) / 2
-    one = model.cost(batch, q, RandomStreams(0, torch.arange(6), 1)) - q.kl(model.prior)
-    assert torch.allclose(reconstruction[:, 0], -one - constant, atol=1e-3)
+    single = model.cost(batch, q, RandomStreams(0, torch.arange(6), 1)) - q.kl(model.prior)
+    assert torch.allclose(reconstruction[:, 0], -single - constant, atol=1e-3)
 
 
 @pytest.mark.parametrize("prior", ["Mixture", "Vamp", "CouplingPrior"])
@@ -279,16 +279,16 @@ def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
 def test_the_global_generator_is_neither_read_nor_moved(space, family):
     encoder = {"type": "latent_table.LatentTable", "family": family, "steps": 3}
     model = of_states(space, encoder=encoder, prior={"type": "priors.Mixture"})
-    batch, found = Batch(torch.zeros(2, *space.state), Context(2)), []
+    batch, result = Batch(torch.zeros(2, *space.state), Context(2)), []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
         loss = model.loss(batch, RandomStreams(0, torch.arange(2))).total
-        found.append(
+        result.append(
             torch.cat([loss.view(1), model.sample(Context(2), RandomStreams(0, torch.arange(2))).flatten()])
         )
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(*found)
+    assert torch.equal(*result)
 
 
 PARTS = {

@@ -46,13 +46,13 @@ def test_a_window_of_one_step_is_a_state_and_its_past(forecast):
 
 
 def test_all_windows_of_one_step_are_what_a_closed_form_sees(forecast):
-    seen = [
+    images = [
         pair
         for b in forecast(1, 4).states()
         for pair in zip(numbers(b.context.past), numbers(b.x), strict=True)
     ]
-    assert len(seen) == 9 + 2 + 16
-    assert all(x == past[0] + 1 for past, x in seen)
+    assert len(images) == 9 + 2 + 16
+    assert all(x == past[0] + 1 for past, x in images)
 
 
 def test_a_model_of_no_history_has_no_past(forecast):
@@ -78,12 +78,13 @@ def test_trials_of_a_forecast_come_in_pieces_of_few_starts_each_from_the_whole_r
     pieces = forecast(2, 1).trials(14, 0)
     assert [len(batch.x) for batch, _ in whole] == [14]
     assert [len(batch.x) for batch, _ in pieces] == [5, 5, 4]
-    (together, drawn), found = whole[0], {}
+    (together, drawn), tuning = whole[0], {}
     for batch, draws in pieces:
         assert int(batch.index[0]) < 10 and int(batch.index[-1]) > 20
-        found |= dict(zip(batch.index.tolist(), draws.normal(1), strict=True))
+        tuning |= dict(zip(batch.index.tolist(), draws.normal(1), strict=True))
     assert all(
-        torch.equal(found[i], one) for i, one in zip(together.index.tolist(), drawn.normal(1), strict=True)
+        torch.equal(tuning[i], single)
+        for i, single in zip(together.index.tolist(), drawn.normal(1), strict=True)
     )
 
 
@@ -93,7 +94,7 @@ def test_evenly_spaced_places():
 
 
 def test_choices_are_not_made_on_nothing(forecast):
-    """Of a validation split in which no forecast of five steps fits: in segments too short, or altogether."""
+    """Validation split in which no forecast of five steps fits: in segments too short, or altogether."""
     assert len(forecast(2, 1).trials(8, 0)[0][0].x) == 8
     whole = forecast(2, 1)
     short = replace(whole.data, segment=torch.arange(30) // 5)

@@ -16,11 +16,11 @@ from fieldcast.encoding.checkpoint import unpack_bytes
 WORKER = Path(__file__).parent / "train_to_disk.py"
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen:
+def start(folder: Path, *message: str) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, WORKER, folder, *words], env=env, stderr=subprocess.PIPE, text=True
+        [sys.executable, WORKER, folder, *message], env=env, stderr=subprocess.PIPE, text=True
     )
 
 

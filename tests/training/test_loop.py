@@ -346,7 +346,7 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
     asked = replace(asked, problem=Reconstruction(Sparsification(noise=changes.get("noise", 0.1))))
     with pytest.raises(
         InputError,
-        match=f"the checkpoint named by 'base' was fitted with {words}.*: let model.base say the same, or fit",
+        match=f"the checkpoint named by 'base' was fitted with {words}.*: set model.base to the same options, or fit",
     ):
         list(train(asked, fields, world.climatology, world.normalisation, splits, None, base))
 

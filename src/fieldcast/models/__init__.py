@@ -1,17 +1,17 @@
-"""Models: what p(x | c) is. torch, numpy and scipy, and pydantic for their configuration.
+"""Models, each a distribution p(x | c): torch, numpy and scipy, and pydantic for their configuration.
 
-space            where states live: the grid, its cells, what is known of them without a date
+space            the grid of states: its cells, their areas and static fields
 core             Context, Batch, Model: Solved (closed form) or Trained (gradient steps)
-configuration    what the YAML of a model may say: the annotations of its constructor; build
-capabilities     what a model may do besides drawing: densities, latents, snapshots of a chain, an analysis step
-derived          what a model works out from its fitted state once
-random_streams   the only randomness: a counter-based generator, keyed by (seed, step, datum, member, call)
-masks            which cells are observed: one function a pattern
-gaussian         what Gaussian models share: correlations, Kalman gains, grid points, training series, seasons
-layers           parts of networks and losses: convolutions round the globe, couplings, filters, CRPS
-image_transforms what a model sees of an image
+configuration    checks the YAML of a model against the annotations of its constructor, and builds the model
+capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
+derived          cache of quantities derived from a fitted state
+random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
+masks            observed cells: one function for each pattern
+gaussian         components of Gaussian models: correlations, Kalman gains, grid points, training series, seasons
+layers           components of networks and losses: global convolutions, couplings, filters, CRPS
+image_transforms preprocessing of images: binarisation, dequantisation
 
-Models that a configuration names, as `type: module.Class`:
+Models that a configuration selects with `type: module.Class`:
 
 climatology, interpolation, kriging, optimal_interpolation, gappy_pca     the classical models of reconstruction
 climatology, climatological_ensemble, persistence, analogue, linear_inverse_model     and of forecasts
@@ -21,5 +21,5 @@ vae                    VAE, ConditionalVAE = encoder + decoder + likelihood + pr
 latent_table           an auto-decoder: a table of latents instead of an encoder
 flow, diffusion        a normalising flow; a denoising diffusion, with its `schedule`
 ensemble               a network trained by the exactly fair CRPS of its own draws
-stepped, corrected     wrappers: a base plus a network
+stepped, corrected     wrappers: a base plus a learned correction
 """

@@ -1,10 +1,10 @@
-"""Analogues: what followed when the weather was last like this.
+"""Analogue forecasts: the successors of the most similar training states.
 
     x = s_{j+1},    j one of the nearest training states to x_t,    |x_t - s_j|^2 = sum over variables and area,
 
-Lorenz (1969), "Atmospheric predictability as revealed by naturally occurring analogues". With records of years and not
-of ages no analogue of a whole planet is near, so this scores between the climatology and the linear models; but each
-member is a state that has been, whatever the lead.
+Lorenz (1969), "Atmospheric predictability as revealed by naturally occurring analogues". A record of a few
+years holds no close analogue of a whole planet, so scores lie between those of the climatology and the linear models;
+but every member is an observed state at every lead.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from fieldcast.models.persistence import last
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-SAME = 1e-4  # mean square difference below which two states are one, stored and read again
+SAME = 1e-4  # mean square difference below which two states are equal up to the rounding of a file
 
 
 class Analogue(Solved):
     """Each member follows the successor of one of the `neighbours` (tuned) nearest training states of the season.
 
-    In a rollout a member soon is a training state itself. Such a state is followed on to its own successor, without
-    another draw, so that a member is a stretch of history; at the end of a stretch it goes over to a neighbour. A start
-    that is a training state is followed likewise, by all members: analogues say nothing about their own training data.
-    Only states with a successor in their stretch are neighbours; their successors are within 45 days of the season
-    sought.
+    In a rollout a member soon becomes a training state itself. It then continues with that state's successor, without
+    another draw, so that a member is a stretch of history; at the end of a stretch it switches to a neighbour. An
+    initial state from the training data is continued in the same way by all members: analogues are no test of their own
+    training data. Only states with a successor in their stretch are neighbours; their successors lie within 45 days of
+    the season of the target.
     """
 
     history = 1
@@ -53,14 +53,14 @@ class Analogue(Solved):
         self.register_buffer("neighbours", torch.tensor(50.0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Keep the training states, and which of them are followed by the next and on which day."""
-        known = series(training, self.space.exists)
-        self.states = known.states
+        """Store the training states, and the index and day of those with a successor."""
+        record = series(training, self.space.exists)
+        self.states = record.states
         self.norms = torch.cat(
-            [(part.square() * self._weight()).sum((1, 2, 3)) for part in known.states.split(256)]
+            [(part.square() * self._weight()).sum((1, 2, 3)) for part in record.states.split(256)]
         )
-        self.candidates = known.followed().nonzero()[:, 0]
-        self.days = known.days[self.candidates + 1]
+        self.candidates = record.followed().nonzero()[:, 0]
+        self.days = record.days[self.candidates + 1]
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         distance = self.distance(last(c))[:, self.candidates]
@@ -70,18 +70,18 @@ class Analogue(Solved):
             near = within_season(self.days, c.day, near)
         count = near.sum(1, keepdim=True).clamp(max=int(self.neighbours))  # (B, 1)
         ranked = distance.masked_fill(~near, torch.inf).topk(int(count.max()), largest=False).indices
-        chosen = ranked.gather(1, (draws.uniform(1)[..., 0] * count).long())  # (B, M)
-        chosen = torch.where(nearest.values < SAME, nearest.indices, chosen)
-        return self.states[self.candidates[chosen] + 1]
+        analogue = ranked.gather(1, (draws.uniform(1)[..., 0] * count).long())  # (B, M)
+        analogue = torch.where(nearest.values < SAME, nearest.indices, analogue)
+        return self.states[self.candidates[analogue] + 1]
 
     def distance(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, "batch time"]:
         """Mean square difference from each training state: |x|^2 - 2 x s + |s|^2."""
         x = torch.where(self.space.exists, x, 0.0)
         weighted = (x * self._weight()).flatten(1)
-        own = (weighted * x.flatten(1)).sum(1, keepdim=True)
-        return own - 2 * weighted @ self.states.flatten(1).T + self.norms
+        square = (weighted * x.flatten(1)).sum(1, keepdim=True)
+        return square - 2 * weighted @ self.states.flatten(1).T + self.norms
 
     def _weight(self) -> Float[Tensor, "y x"]:
-        """Area, of sum 1 over all variables."""
+        """Area weights that sum to 1 over all variables."""
         area = self.space.area * self.space.exists
         return area / (area.sum() * len(self.space.variables))

@@ -1,4 +1,4 @@
-"""Optional capabilities of models besides drawing: a model has one if it has the methods, whatever its class."""
+"""Optional capabilities of models besides sampling: a model has one if it has its methods, whatever its class."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from fieldcast.models.space import Space
 
 @runtime_checkable
 class HasDensity(Protocol):
-    """Knows log p(x), or a bound on it."""
+    """Has log p(x), or a bound on it."""
 
     space: Space
     density: Density  # "exact": log_weights are log p(x) itself, the same for every draw
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
-        """Their mean is log p(x), or the bound, in nats of x as it comes."""
+        """Weights whose mean is log p(x), or the bound, in nats and in the units of x."""
         ...
 
 
 @runtime_checkable
 class HasLatents(Protocol):
-    """Has codes: q(z | x), p(z), p(x | z)."""
+    """Has latents: q(z | x), p(z), p(x | z)."""
 
     space: Space
 
@@ -47,26 +47,26 @@ class HasLatents(Protocol):
     def log_parts(
         self, batch: Batch, draws: RandomStreams, q: Posterior | None = None
     ) -> tuple[Float[Tensor, "batch members"], Float[Tensor, "batch members"]]:
-        """log p(x | z_k) and log p(z_k) - log q(z_k | x), z_k ~ q; asked of posteriors that have a density."""
+        """log p(x | z_k) and log p(z_k) - log q(z_k | x), z_k ~ q; for posteriors with a density."""
         ...
 
 
 @runtime_checkable
 class HasTrajectory(Protocol):
-    """Draws by a chain that can be looked at on its way."""
+    """Samples by a chain whose intermediate states can be returned."""
 
     space: Space
 
     def snapshots(
         self, c: Context, draws: RandomStreams, at: Sequence[int]
     ) -> Mapping[int, Float[Tensor, "batch members variable y x"]]:
-        """x at some times of the chain, by the time."""
+        """States at the requested times of the chain, keyed by time."""
         ...
 
 
 @runtime_checkable
 class Updates(Protocol):
-    """Has an analysis step: members of a background, such as a forecast, are moved towards observations."""
+    """Has an analysis step, which moves members of a background, such as a forecast, towards observations."""
 
     space: Space
 
@@ -79,8 +79,8 @@ class Updates(Protocol):
 
 @runtime_checkable
 class Checking(Protocol):
-    """Checks observations before it believes them; see `robustness`."""
+    """Checks observations before it uses them; see `robustness`."""
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
-        """Observations that depart too far from what was expected of them, and were down-weighted."""
+        """Observations that depart too far from their expected values, and were down-weighted."""
         ...

@@ -1,7 +1,7 @@
-"""A small classifier of images, whose last hidden layer is what FID and KID of images are computed in.
+"""A small image classifier, whose last hidden layer provides the features for FID and KID.
 
-Two convolutions of 3 x 3 with ReLU, each followed by a maximum over 2 x 2 cells, and a hidden layer: the network that
-protocols for 28 x 28 grey images ask for in place of one trained on photographs.
+Two convolutions of 3 x 3 with ReLU, each followed by a maximum over 2 x 2 cells, and a hidden layer: the usual
+replacement, for 28 x 28 grey images, of a network trained on photographs.
 """
 
 from __future__ import annotations

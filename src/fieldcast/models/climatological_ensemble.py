@@ -1,4 +1,4 @@
-"""The climatological ensemble: what is known of a day when nothing is known but its season.
+"""The climatological ensemble: training states of the same season, as a forecast without any initial state.
 
 Its members are training states, so their spread, their correlations and their extremes are those of the season: the
 reference of the skill of every ensemble (Hamill and Juras 2006, "Measuring forecast skill: is it real skill or is it
@@ -19,14 +19,14 @@ from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-NEAR = 15.01 / 365  # of a year, to either side of the day sought: rounding shuts out no fifteenth day
+NEAR = 15.01 / 365  # of a year, to either side of the target day: rounding does not exclude the fifteenth day
 YEARS = 2  # a shorter record has too few states of a season
 
 
 class ClimatologicalEnsemble(Solved):
-    """Members are training states within 15 days of the day of year sought, each drawn anew at each step.
+    """Members are training states within 15 days of the target day of the year, drawn independently at each step.
 
-    Any training state where the record is under two years.
+    Any training state is eligible if the record is shorter than two years.
     """
 
     history = 0
@@ -39,9 +39,9 @@ class ClimatologicalEnsemble(Solved):
         self.register_buffer("days", torch.empty(0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Keep the training states and their days."""
-        known = series(training, self.space.exists)
-        self.anomalies, self.days = known.states, known.days
+        """Store the training states and their days."""
+        record = series(training, self.space.exists)
+        self.anomalies, self.days = record.states, record.days
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         allowed = torch.ones(c.rows, len(self.days), dtype=torch.bool, device=self.days.device)

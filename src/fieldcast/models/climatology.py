@@ -1,4 +1,4 @@
-"""Climatology: x = 0, in anomalies. What is known of a field of which nothing is observed."""
+"""Climatology: x = 0, in anomalies. The prediction of a field without any observation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fieldcast.models.random_streams import RandomStreams
 
 
 class Climatology(Solved):
-    """x = 0: states are anomalies from the climatology of their day, which so is zero whatever c says."""
+    """x = 0: states are anomalies from the climatology of their day, which is therefore zero for every context."""
 
     deterministic = True
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Nothing: the climatology was taken out of the states when they were standardised."""
+        """Do nothing: standardisation has already removed the climatology."""
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """Zeros."""
+        """Draw zeros."""
         return torch.zeros(c.rows, draws.members, *self.space.state, device=self.space.area.device)

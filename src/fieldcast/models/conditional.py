@@ -1,4 +1,4 @@
-"""Parts of a conditional VAE: encoders q(z | c) of the context, and decoders that see the context beside z."""
+"""Parts of a conditional VAE: encoders q(z | c) of the context, and decoders that read the context beside z."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """The mean of p(x | z, c), or its log odds; z has a row a member, c a row a datum."""
+    """The mean of p(x | z, c), or its log odds; z has a row for each member, c a row for each datum."""
 
     def __call__(self, z: Tensor, c: Context) -> Tensor: ...
 
 
 class ContextEncoder(nn.Module):
-    """q(z | c) = N(mu, sd^2): the reports' encoder of all that the context holds, in its order.
+    """q(z | c) = N(mu, sd^2), the reports' encoder of the whole context.
 
-    The context is the last `history` states, or without any the sparse field and its mask; season and static fields.
+    The context is the last `history` states, or for history 0 the sparse field and its mask; season and static fields.
     """
 
     def __init__(self, space: Space, latent: int, history: int = 0):
@@ -48,7 +48,7 @@ class ContextEncoder(nn.Module):
 
 
 class PriorEncoder(nn.Module):
-    """q(z | c) = N(0, I), whatever the context: all that is left of the VAE is a decoder fed with noise."""
+    """q(z | c) = N(0, I) for every context: what remains of the VAE is a decoder fed with noise."""
 
     def __init__(self, latent: int):
         super().__init__()
@@ -75,16 +75,16 @@ class FieldDecoder(nn.Module):
         self, z: Float[Tensor, "batch members latent"], c: Context
     ) -> Float[Tensor, "batch members variable y x"]:
         if self.conditioned:
-            least = 1 / self.space.size  # of a day without observations
+            least = 1 / self.space.size  # for a day without observations
             k = torch.log(c.fraction(self.space).clamp(min=least))[:, None, None].expand(-1, z.shape[1], 1)
             z = torch.cat([z, k], dim=2)
         return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
 
 
 class PastDecoder(nn.Module):
-    """The reports' decoder of z and `random` numbers beside the last `history` states.
+    """The reports' decoder of z, `random` numbers and the last `history` states.
 
-    These reach the coarse level of the decoder by two convolutions.
+    Two convolutions carry the states to the coarse level of the decoder.
     """
 
     def __init__(self, space: Space, latent: int, history: int, random: int = 0):

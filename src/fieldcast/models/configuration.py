@@ -1,6 +1,6 @@
-"""What `{type: module.Class, keyword: value ...}` may say: checked before anything is built, and without a Space.
+"""Configurations `{type: module.Class, keyword: value ...}`: checked before anything is built, and without a Space.
 
-The annotations of the constructor are the rule. Parts of a model are described the same way.
+The annotations of the constructor are the schema. Parts of a model are configured in the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fieldcast.errors import InputError
 from fieldcast.models.space import Space
 from fieldcast.plugins import advertised
 
-STRICT = ConfigDict(strict=True)  # a number in quotes is no number, and 1 is not true
+STRICT = ConfigDict(strict=True)  # a number in quotes is not a number, and 1 is not true
 
 
 def resolve(kind: str, key: str) -> type:
@@ -34,55 +34,57 @@ def resolve(kind: str, key: str) -> type:
         if package and package not in advertised("fieldcast.models"):
             raise KeyError(package)
         module = importlib.import_module(f"{package or 'fieldcast.models'}.{module_name}")
-        found = vars(module)[class_name]
-        if not isinstance(found, type) or found.__module__ != module.__name__:
-            raise KeyError(class_name)  # what a module imports is not of this world
-        return found
+        resolved = vars(module)[class_name]
+        if not isinstance(resolved, type) or resolved.__module__ != module.__name__:
+            raise KeyError(class_name)  # imported into the module, not defined there
+        return resolved
     except (ImportError, KeyError, ValueError):
         raise InputError(
             f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE."
         ) from None
 
 
-def check(config: Any, key: str, wanted: Any = Any) -> type:
-    """The class that a configuration describes, which must be of the class or the annotation `wanted`.
+def check(config: Any, key: str, expected: Any = Any) -> type:
+    """Check a configuration and return the class that it names, which must satisfy the annotation `expected`.
 
     Raises
     ------
     InputError
-        For an unknown type or keyword, naming the nearest valid one; for a value that is not what the annotation of
-        its keyword says; for a keyword that is missing. The same of each part.
+        For an unknown type or keyword, naming the nearest valid one; for a value that does not fit the annotation of
+        its keyword; for a missing keyword; in the configuration or in any of its parts.
     """
     if not isinstance(config, Mapping):
         raise InputError(f"{key} = {config!r} should be {{type: module.Class, keyword: value ...}}.")
     kind = resolve(str(config.get("type", "")), key)
-    if not fits(kind, wanted):
-        asked = inspect.formatannotation(wanted).replace("fieldcast.models.", "").removesuffix(" | None")
-        raise InputError(f"{key}.type: {config['type']} is not a {asked}.")
-    known, given = options(kind), keywords(config, kind, key)
+    if not fits(kind, expected):
+        requirement = (
+            inspect.formatannotation(expected).replace("fieldcast.models.", "").removesuffix(" | None")
+        )
+        raise InputError(f"{key}.type: {config['type']} is not a {requirement}.")
+    accepted, given = options(kind), keywords(config, kind, key)
     for name, value in given.items():
-        if name not in known:
-            near = get_close_matches(str(name), known, n=1, cutoff=0)
+        if name not in accepted:
+            near = get_close_matches(str(name), accepted, n=1, cutoff=0)
             hint = f"; did you mean '{near[0]}'?" if near else ", which takes no options."
             raise InputError(f"{key}.{name}: unknown option of {config['type']}{hint}")
-        check_value(value, known[name].annotation, f"{key}.{name}")
-    for name, option in known.items():
+        check_value(value, accepted[name].annotation, f"{key}.{name}")
+    for name, option in accepted.items():
         if option.default is Parameter.empty and name not in given:
             raise InputError(f"{key}.{name} is not set, and {config['type']} has no default for it.")
     return kind
 
 
-def build(config: Mapping[str, Any], space: Space, key: str = "model", wanted: Any = Any) -> Any:
-    """The object that `{type: module.Class, keyword: value ...}` describes; parts are described the same way.
+def build(config: Mapping[str, Any], space: Space, key: str = "model", expected: Any = Any) -> Any:
+    """Build the object that `{type: module.Class, keyword: value ...}` describes, and its parts.
 
-    A class whose first parameter is `space` receives it. `wanted` is the class that it must be of.
+    A class with a parameter `space` receives it. `expected` is the class or annotation that the object must satisfy.
 
     Raises
     ------
     InputError
-        For what `configuration.check` refuses, and for what the constructor does.
+        For a configuration that `check` or the constructor refuses.
     """
-    kind = check(config, key, wanted)
+    kind = check(config, key, expected)
     arguments = {
         name: build(value, space, f"{key}.{name}") if is_part(value) else value
         for name, value in keywords(config, kind, key).items()
@@ -98,19 +100,23 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", wanted: A
 
 
 def options(kind: type) -> dict[str, Parameter]:
-    """What a configuration may set of a class: all that its constructor takes by name, but the Space."""
+    """Options of a class: all keyword parameters of its constructor except `space`."""
     parameters = inspect.signature(kind, eval_str=True).parameters
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    return {name: one for name, one in parameters.items() if one.kind in named and name != "space"}
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.kind in named and name != "space"
+    }
 
 
 def keywords(config: Mapping[str, Any], kind: type, key: str) -> dict[str, Any]:
-    """What a configuration sets of a class; a part also has what the class `shares` with it and it leaves out.
+    """Keywords that a configuration sets; a part inherits the options that its class `shares` and that it leaves out.
 
     Raises
     ------
     InputError
-        For a part with another value of what is shared.
+        For a part that sets a shared option to another value.
     """
     given = {name: value for name, value in config.items() if name != "type"}
     shared = {name: given.get(name, options(kind)[name].default) for name in getattr(kind, "shares", ())}
@@ -127,39 +133,39 @@ def keywords(config: Mapping[str, Any], kind: type, key: str) -> dict[str, Any]:
     return given
 
 
-def fits(kind: type, wanted: Any) -> bool:
-    """Whether a class is of an annotation, where that can be asked of classes."""
+def fits(kind: type, annotation: Any) -> bool:
+    """Whether a class satisfies an annotation, as far as this can be decided without an object."""
     try:
-        return wanted in (Any, Parameter.empty) or issubclass(kind, wanted)
-    except TypeError:  # of a protocol with attributes, which only objects have
+        return annotation in (Any, Parameter.empty) or issubclass(kind, annotation)
+    except TypeError:  # a protocol with attributes, which only objects have
         return True
 
 
 def is_part(value: Any) -> bool:
-    """Whether a value describes a part of a model."""
+    """Whether a value configures a part of a model."""
     return isinstance(value, Mapping) and "type" in value
 
 
-def check_value(value: Any, wanted: Any, key: str) -> None:
-    """Raise an InputError for a value that is not what the annotation of its keyword says."""
+def check_value(value: Any, annotation: Any, key: str) -> None:
+    """Raise an InputError for a value that does not fit the annotation of its keyword."""
     if is_part(value):
-        check(value, key, wanted)
+        check(value, key, annotation)
         return
-    try:  # as JSON, in which a list is as good as a tuple
-        TypeAdapter(Any if wanted is Parameter.empty else wanted, config=STRICT).validate_json(
+    try:  # as JSON, which does not distinguish lists from tuples
+        TypeAdapter(Any if annotation is Parameter.empty else annotation, config=STRICT).validate_json(
             json.dumps(value, default=str)
         )
-    except PydanticUserError:  # a class, which only a part can be of
-        if value is not None or NoneType not in get_args(wanted):
-            check(value, key, wanted)
+    except PydanticUserError:  # a class, of which only a part can be an instance
+        if value is not None or NoneType not in get_args(annotation):
+            check(value, key, annotation)
     except ValidationError as error:
         raise InputError(f"{key}{complaint(error)}") from None
 
 
 def complaint(error: ValidationError) -> str:
-    """The end of a sentence: where in a list, what stands there, and all that might stand there."""
+    """The end of an error message: the place within a list, its value, and the values that would be valid."""
     first = error.errors()[0]
     place = "".join(f".{part}" for part in first["loc"] if isinstance(part, int))
-    said = " or ".join(dict.fromkeys(one["msg"] for one in error.errors()))
-    wanted = said.removeprefix("Input ").replace("or Input should be", "or")
-    return f"{place} = {first['input']!r} {wanted}."
+    messages = " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
+    requirement = messages.removeprefix("Input ").replace("or Input should be", "or")
+    return f"{place} = {first['input']!r} {requirement}."

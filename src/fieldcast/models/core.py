@@ -1,8 +1,8 @@
-"""The few concepts that every model, loop and pipeline shares: a model is a distribution p(x | c).
+"""Core concepts shared by all models, loops and pipelines: a model is a distribution p(x | c).
 
 All tensors are standardised. Letters of shapes: B data, M members, L past states, V variables, Y x X cells (an image:
-V = 1, L = 0). Three choices of the context c are the three tasks: what was observed (`reconstruct`), the past
-(`forecast`), nothing (`sample`).
+V = 1, L = 0). The context c distinguishes the tasks: observations (`reconstruct`), past states
+(`forecast`), or nothing (`sample`).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Context:
     past: Float[Tensor, "batch past variable y x"] | None = None  # oldest first
     observed: Float[Tensor, "batch variable y x"] | None = None  # m * y
     mask: Bool[Tensor, "batch variable y x"] | None = None  # m
-    day: Float[Tensor, " batch"] | None = None  # fraction of the year of the state sought
+    day: Float[Tensor, " batch"] | None = None  # fraction of the year of the target state
     noise: float = 0.0  # standard deviation of the error of the observations
 
     def base(self) -> Float[Tensor, "batch variable y x"]:
-        """What a stepped model starts from: the last state, else the sparse field."""
+        """The state from which a stepped model starts: the last state, else the sparse field."""
         base = self.past[:, -1] if self.past is not None else self.observed
         if base is None:
             raise ValueError("a context without past or observations has no base")
@@ -47,7 +47,7 @@ class Context:
         return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())
 
     def channels(self, space: Space) -> Float[Tensor, "batch channel y x"]:
-        """Past, observed, mask, season and static fields: the one way into a network."""
+        """Input channels of a network: past, observed, mask, season and static fields."""
         parts = []
         if self.past is not None:
             parts.append(self.past.flatten(1, 2))
@@ -61,7 +61,7 @@ class Context:
         return torch.cat(parts, dim=1)
 
     def at(self, x: Float[Tensor, "batch variable y x"]) -> Context:
-        """The same context with its base replaced by x: a stage of a Runge-Kutta step."""
+        """Replace the base of the context by x: a stage of a Runge-Kutta step."""
         if self.past is not None:
             return replace(self, past=torch.cat([self.past[:, :-1], x[:, None]], dim=1))
         return replace(self, observed=x)
@@ -72,19 +72,19 @@ class Context:
         return replace(self, past=past, day=None if self.day is None else (self.day + dt) % 1)
 
     def repeat(self, members: int) -> Context:
-        """B rows to B * M rows, the members of a datum next to each other."""
+        """Repeat B rows to B * M rows, the members of a datum next to each other."""
         if members == 1:
             return self
         parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
         repeated = {k: None if v is None else v.repeat_interleave(members, dim=0) for k, v in parts.items()}
         return Context(self.rows * members, **repeated, noise=self.noise)
 
-    def __getitem__(self, rows: Int[Tensor, " chosen"] | slice) -> Context:
-        """The context of some of the data."""
+    def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Context:
+        """Select the context of some of the data."""
         parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
-        chosen = {k: None if v is None else v[rows] for k, v in parts.items()}
-        count = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
-        return Context(count, **chosen, noise=self.noise)
+        selected = {k: None if v is None else v[index] for k, v in parts.items()}
+        count = len(range(self.rows)[index]) if isinstance(index, slice) else len(index)
+        return Context(count, **selected, noise=self.noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +95,12 @@ class Batch:
     context: Context
     index: Tensor | None = None  # (B,): place in the training set; None: unseen data
     label: Tensor | None = None  # (B,)
-    group: int | None = None  # of all these training data, where `Trained.groups` tells some apart
-    walked: int = 0  # first steps of a rollout that a loss leaves out: they lead to where it begins
+    group: int | None = None  # common group of these training data, for a model that defines `Trained.groups`
+    walked: int = 0  # first steps of a rollout, which the loss leaves out: they produce its initial states
 
 
 def joined(batches: Iterable[Batch]) -> Batch:
-    """One batch of the states, places and labels of several; of a single one, itself."""
+    """Join the states, indices and labels of several batches into one; a single batch is returned as it is."""
     first, *others = batches
     if not others:
         return first
@@ -117,24 +117,24 @@ Density = Literal["exact", "lower bound"] | None  # log p(x) itself, or a bound 
 
 
 class Terms(NamedTuple):
-    """A loss and the parts it is made of."""
+    """A loss and its parts."""
 
     total: Float[Tensor, ""]
     parts: Mapping[str, Tensor]
 
 
 class Model(nn.Module, ABC):
-    """p(x | c). Its state is buffers and parameters only: configuration, Space and state_dict rebuild it.
+    """p(x | c). Its state is its buffers and parameters: configuration, Space and state_dict rebuild it.
 
-    What is tuned on the validation split is chosen by the loop among `choices`; the values in force are 0-dim buffers
-    named by the keys of `choices`, so they are stored in the checkpoint.
+    `choices` lists the candidate values of tuned parameters, among which the training loop selects on the validation
+    split; current values are 0-dim buffers named by the keys of `choices`, so checkpoints store them.
     """
 
-    history: int = 0  # the l that context.past must hold
-    deterministic: bool = False  # every draw is the same: one member says all
-    evaluations: int = 1  # of its network in a draw
-    learned: bool = False  # by gradient steps, not solved in closed form
-    density: Density = None  # what `HasDensity.log_weights` are; None: it cannot be asked
+    history: int = 0  # number of past states in the context
+    deterministic: bool = False  # all draws are equal: one member suffices
+    evaluations: int = 1  # evaluations of its network in a draw
+    learned: bool = False  # fitted by gradient steps, not in closed form
+    density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 
     def __init__(self, space: Space):
@@ -143,19 +143,19 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """M draws of x for each context."""
+        """Draw M members of x for each context."""
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """A buffer with a row for each training datum takes the number of rows that is loaded.
+        """Resize the buffers with a row for each training datum to the stored number of rows.
 
-        So does any other dimension that is empty before.
+        Any other empty dimension takes its stored size too.
         """
         for name, buffer in self._buffers.items():
             stored = state.get(prefix + name)
             if buffer is None or stored is None or stored.shape == buffer.shape or stored.ndim != buffer.ndim:
                 continue
             pairs = zip(buffer.shape[1:], stored.shape[1:], strict=True)
-            if all(mine in (0, theirs) for mine, theirs in pairs):
+            if all(size in (0, stored_size) for size, stored_size in pairs):
                 setattr(self, name, buffer.new_empty(stored.shape))
         super()._load_from_state_dict(state, prefix, *rest)
 
@@ -171,7 +171,7 @@ class Model(nn.Module, ABC):
             self.get_buffer(name).fill_(value)
 
     def chosen(self) -> dict[str, float]:
-        """The tuned values in force."""
+        """The current tuned values."""
         return {name: float(self.get_buffer(name)) for name in self.choices}
 
 
@@ -179,23 +179,23 @@ class Trained(Model):
     """Fitted by gradient steps."""
 
     learned = True
-    shares_mask: bool = False  # one mask serves all data of a training batch
-    ensemble: bool = False  # its loss scores several draws of a datum together
-    supports_rollout: bool = False  # `compare` serves a training through steps and rollouts
+    shares_mask: bool = False  # all data of a training batch share one mask
+    ensemble: bool = False  # the loss scores several draws of a datum together
+    supports_rollout: bool = False  # `compare` allows training through steps and rollouts
 
     def groups(self) -> Int[Tensor, " training"] | None:
-        """Group of each training datum, when the data of a batch must be of one group; None: any may meet."""
+        """Group of each training datum, if a batch must come from a single group; None: no such restriction."""
         return None
 
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
-        """Take from the training states what the first step needs: their number, where parameters start.
+        """Initialise what depends on the training states: their number, initial values of parameters.
 
-        Called once for every task. `training` is read only by a model that needs it; `draws` belong to no datum yet.
+        Called once, for every task. Models that do not need `training` do not read it; `draws` belong to no datum yet.
         """
 
     @abstractmethod
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
-        """What is minimised, averaged over the batch."""
+        """The training loss, averaged over the batch."""
 
     def compare(
         self,
@@ -204,7 +204,7 @@ class Trained(Model):
         c: Context,
         draws: RandomStreams,
     ) -> Terms:
-        """The same loss of draws that something round the model has made of it, such as a Runge-Kutta step."""
+        """The training loss of draws that a wrapper has made with the model, such as those of a Runge-Kutta step."""
         raise TypeError(f"{type(self).__name__} cannot be trained through steps or rollouts")
 
 
@@ -213,4 +213,4 @@ class Solved(Model):
 
     @abstractmethod
     def solve(self, training: Iterable[Batch]) -> None:
-        """Take what is needed from the training states."""
+        """Solve for the state of the model from the training states."""

@@ -21,12 +21,14 @@ from fieldcast.models.layers.networks import UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-SMALLEST_SPREAD = 1e-3  # of an anomaly's: what is observed exactly may still be moved a little
+SMALLEST_SPREAD = (
+    1e-3  # in anomaly standard deviations: exactly observed cells may still be corrected a little
+)
 
 
 @runtime_checkable
 class Base(Protocol):
-    """What a base must tell beside its draws: see `optimal_interpolation`."""
+    """Interface of a base model beside its draws; see `optimal_interpolation`."""
 
     def moments(
         self, c: Context, draws: RandomStreams, fold: int | None = None
@@ -38,11 +40,11 @@ class Base(Protocol):
 class Corrected(Trained):
     """Optimal interpolation plus a U-Net, trained by the exactly fair CRPS of two or more of its own draws.
 
-    While it is trained the base uses a covariance and a pool that did not see the datum (`fold`), or the network
-    would learn to trust it too much. The factorisation of a base is what costs, so one mask and one fold serve a
-    batch. The score of each variable is divided by its mean spread, so that a gain of one per cent counts the same
-    where little and where much is observed. `spread` multiplies the deviations d - m; it is chosen on the validation
-    split after training.
+    During training the base uses a covariance and a pool from which the datum was left out (`fold`); otherwise the
+    network would learn to trust the base too much. The factorisation of the base dominates the cost, so a batch shares
+    one mask and one fold. The score of each variable is divided by its mean spread, so that a gain of one per cent has
+    the same weight for sparse and for dense observations. `spread` inflates the deviations d - m; it is tuned on the
+    validation split after training.
     """
 
     shares_mask = True
@@ -69,7 +71,7 @@ class Corrected(Trained):
     def correct(
         self, c: Context, m: Tensor, s: Tensor, d: Tensor
     ) -> Float[Tensor, "batch members variable y x"]:
-        """x of the draws d; the network sees what all members share, once."""
+        """Correct the draws d; the network is evaluated once for all members."""
         s = s.clamp(min=SMALLEST_SPREAD)
         out = self.network(torch.cat([m, s, c.channels(self.space)], dim=1))
         g, shift = out[:, None].chunk(2, dim=2)
@@ -77,7 +79,7 @@ class Corrected(Trained):
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         if batch.index is not None and batch.group is None:
-            raise ValueError("training data need their fold, or the base would have seen them")
+            raise ValueError("training data need their fold: otherwise the base was fitted to them")
         with torch.no_grad():
             m, s, d = self.base.moments(batch.context, draws, batch.group)
         weight = self.space.weight

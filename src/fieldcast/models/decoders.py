@@ -1,4 +1,4 @@
-"""Decoders without a context: what a likelihood needs to know of x, from z alone."""
+"""Decoders without a context: the parameters of p(x | z) from z alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fieldcast.models.space import Space
 
 
 class DenseDecoder(nn.Module):
-    """Hidden layers of these sizes with ReLU (two of 512 in the report), and a linear one."""
+    """Hidden layers of the given sizes with ReLU (two of 512 in the report) and a linear output layer."""
 
     def __init__(self, space: Space, latent: int, hidden: Sequence[int] = (512, 512)):
         super().__init__()
@@ -49,12 +49,12 @@ class ConvolutionDecoder(nn.Module):
 
 
 class TransposedDecoder(nn.Module):
-    """The report's decoder of codes, for any size of state.
+    """The report's decoder of an autodecoder, for any size of state.
 
     Transposed convolutions z (1 x 1) -> 128 channels (7 x 7) -> 64 (4 x 4, stride 2, padding 1) -> V (same), with batch
-    norm and ReLU between and a sigmoid after; then Linear(784 -> 784) of each variable. On other sizes the first
-    convolution makes a quarter of the state in each direction, and what exceeds it at the end is cropped.
-    A state of more than `largest` cells has a scale and a shift of each cell for the last layer, which would not fit.
+    norm and ReLU between them and a sigmoid at the end; then Linear(784 -> 784) for each variable. For other sizes the
+    first convolution yields a quarter of the state in each direction, and the output is cropped. For states of more
+    than `largest` cells a scale and a shift of each cell replace the last layer, which would not fit in memory.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is worked out from a fitted state once, and again when that state changes."""
+"""Cache of quantities derived from a fitted state, recomputed when that state changes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Value = TypeVar("Value")
 
 
 class Derived:
-    """A model that keeps what it derives from one of its tensors; copies of the model derive it anew."""
+    """A model that caches quantities derived from one of its tensors; copies of the model start without them."""
 
     def derived(self, key: Hashable, derive: Callable[[], Value], source: Tensor) -> Value:
-        """`derive()`, kept under `key` until `source` is another tensor, is moved, or was written to.
+        """Return `derive()`, cached under `key` until `source` is replaced, moved or modified.
 
-        All that a model keeps must have the same source.
+        All cached quantities of a model must have the same source.
         """
         tensor, version, values = self.__dict__.get("_derived", (None, 0, {}))
         if tensor is not source or version != source._version:

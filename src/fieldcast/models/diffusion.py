@@ -1,10 +1,10 @@
-"""Denoising diffusion (Ho, Jain and Abbeel 2020): the forward chain of `schedule`, gone back step by step.
+"""Denoising diffusion (Ho, Jain and Abbeel 2020): reverses the forward chain of `schedule` step by step.
 
     x_T ~ N(0, I),    x_{t-1} = sqrt(abar_{t-1}) x0 + sqrt(1 - abar_{t-1} - v) eps + sigma n,    n ~ N(0, I),
 
-with eps = network(x_t, t, c) and x0 = (x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t), what is expected of the data.
+with eps = network(x_t, t, c) and x0 = (x_t - sqrt(1 - abar_t) eps) / sqrt(abar_t), the expected data.
 The first two terms are the mean of q(x_{t-1} | x_t, x_0) at x_0 = x0 for v its variance; sigma^2, the variance of the
-noise that is added, is beta_t or v.
+added noise, is beta_t or v.
 
 The network is trained on the noise, E |eps - network(sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, t)|^2 (eq. 14).
 """
@@ -28,18 +28,17 @@ from fieldcast.models.space import Space
 
 @runtime_checkable
 class Noise(Protocol):
-    """eps of x_t; t counts from zero, a row has its own."""
+    """Predicts eps from x_t; t counts from zero, and each row has its own t."""
 
     def __call__(self, x: Tensor, t: Tensor, c: Context) -> Tensor: ...
 
 
 class TimedUNet(nn.Module):
-    """eps = sqrt(1 - abar_t) x_t + a U-Net of as many levels as `channels` names, told the time by FiLM and what the
-    context holds as channels.
+    """eps = sqrt(1 - abar_t) x_t + UNet(x_t, t, c), with t by FiLM and the context as input channels.
 
-    The first term is the best linear guess of the noise in data of variance 1. At large t, where x0 comes of a division
-    by almost nothing, it is nearly all: a network that had to learn to copy x_t would be off by many standard
-    deviations there (Karras et al. 2022, section 5, on such skips).
+    The first term is the best linear estimate of the noise in data of variance 1. At large t, where x0 results from a
+    division by almost zero, it is nearly the whole: a network that had to learn to copy x_t would be wrong by many
+    standard deviations there (Karras et al. 2022, section 5, on such skips).
     """
 
     def __init__(
@@ -56,9 +55,9 @@ class TimedUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, c: Context) -> Float[Tensor, "rows variable y x"]:
-        seen = torch.cat([x, c.channels(self.space)], dim=1)
+        inputs = torch.cat([x, c.channels(self.space)], dim=1)
         guess = along((1 - self.schedule.abar(t)).sqrt(), x) * x
-        return guess + self.correction(seen, sinusoids(t, self.embedding)).float()
+        return guess + self.correction(inputs, sinusoids(t, self.embedding)).float()
 
 
 def sinusoids(t: Int[Tensor, " rows"], size: int) -> Float[Tensor, "rows size"]:
@@ -91,17 +90,17 @@ class Diffusion(Trained):
         self.jumps = steps if sampler == "ancestral" else min(jumps, steps)
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
-        """Mean square error of the noise, over the cells that exist."""
-        one = draws.alone()
-        t = one.integers(len(self.schedule))[:, 0]
-        error = self.error(batch, t, one)
+        """Mean square error of the predicted noise over the cells that exist."""
+        single = draws.alone()
+        t = single.integers(len(self.schedule))[:, 0]
+        error = self.error(batch, t, single)
         return Terms(error.mean() / self.space.size, {})
 
     def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: RandomStreams) -> Float[Tensor, " batch"]:
-        """|eps - network(x_t, t, c)|^2 at one time a datum."""
+        """|eps - network(x_t, t, c)|^2 at one time for each datum."""
         eps = draws.normal(*self.space.state)[:, 0] * self.space.exists
-        found = self.network(self.schedule.noised(batch.x, t, eps), t, batch.context)
-        return ((found - eps) ** 2 * self.space.exists).flatten(1).sum(dim=1)
+        predicted = self.network(self.schedule.noised(batch.x, t, eps), t, batch.context)
+        return ((predicted - eps) ** 2 * self.space.exists).flatten(1).sum(dim=1)
 
     def denoise(
         self, x: Float[Tensor, "rows variable y x"], t: Int[Tensor, " rows"], c: Context
@@ -112,16 +111,16 @@ class Diffusion(Trained):
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
     def times(self) -> list[int]:
-        """The times gone through, from T - 1 down to 0."""
+        """Times of the reverse chain, from T - 1 down to 0."""
         return torch.linspace(len(self.schedule) - 1, 0, self.jumps).round().long().unique().flip(0).tolist()
 
     def back(
         self, x: Float[Tensor, "rows variable y x"], t: int, before: int, c: Context, n: Tensor
     ) -> Float[Tensor, "rows variable y x"]:
-        """x at the time `before` (-1: the data) from x at t and the standard normal n, which the data get none of."""
+        """Step x from t back to the time `before` (-1: the data), with the standard normal n except for the data."""
         now = torch.full((len(x),), t, device=x.device)
         x0 = self.denoise(x, now, c)
-        abar, then = (along(self.schedule.abar(one), x) for one in (now, torch.full_like(now, before)))
+        abar, then = (along(self.schedule.abar(time), x) for time in (now, torch.full_like(now, before)))
         variance = along(self.schedule.posterior(now, torch.full_like(now, before))[2], x)
         if self.sampler == "ddim":
             variance = spread = self.eta**2 * variance
@@ -135,12 +134,12 @@ class Diffusion(Trained):
     def trajectory(
         self, c: Context, draws: RandomStreams
     ) -> Iterator[tuple[int, Float[Tensor, "rows variable y x"]]]:
-        """(t, x) after each step, a row a member; x at t = 0 is the draw."""
-        exists, rows, noise = self.space.exists, c.repeat(draws.members), draws.per_row()
+        """Yield (t, x) after each step, with a row for each member; x at t = 0 is the draw."""
+        exists, repeated, noise = self.space.exists, c.repeat(draws.members), draws.per_row()
         x = noise.normal(*self.space.state)[:, 0] * exists
         times = self.times()
         for t, before in zip(times, [*times[1:], -1], strict=True):
-            x = self.back(x, t, before, rows, noise.normal(*self.space.state)[:, 0]) * exists
+            x = self.back(x, t, before, repeated, noise.normal(*self.space.state)[:, 0]) * exists
             yield t, x
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
@@ -151,26 +150,26 @@ class Diffusion(Trained):
     def snapshots(
         self, c: Context, draws: RandomStreams, at: Sequence[int] = (200, 100, 50, 20, 10, 0)
     ) -> dict[int, Float[Tensor, "batch members variable y x"]]:
-        """x at some times of a draw, by the time; of a draw that jumps at the nearest times that it goes through."""
+        """States of a draw at the requested times, keyed by time; DDIM returns the nearest times of its chain."""
         times = self.times()
-        near = {min(times, key=lambda t: abs(t - wanted)) for wanted in at}
+        near = {min(times, key=lambda t: abs(t - time)) for time in at}
         shape = (c.rows, draws.members)
         return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
-        """Estimates of the variational bound on log p(x), in nats of x as it comes; their mean is the bound (eq. 5).
+        """Estimates of the variational bound on log p(x), in nats; their mean is the bound (eq. 5).
 
         -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),
-        p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum by one t, one member each part of 1 .. T.
+        p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum from one t, stratified over 1 .. T.
         Images must be dequantised.
         """
         members, last = draws.members, len(self.schedule)
         u = draws.uniform()
         part = torch.arange(members, device=u.device)
         t = ((part + u) / members * last).long().clamp(max=last - 1).flatten()
-        rows = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
-        error = self.error(rows, t, draws.per_row()).double()
-        lost = last * self.term(t, error) + self.ending(rows.x)
+        repeated = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
+        error = self.error(repeated, t, draws.per_row()).double()
+        lost = last * self.term(t, error) + self.ending(repeated.x)
         return -lost.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
 
     def term(self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:

@@ -1,8 +1,8 @@
-"""Posteriors q(z | .) and the standard prior p(z) of a latent: what they draw, and how dense they are.
+"""Posteriors q(z | .) and the standard prior p(z) of a latent: draws and densities.
 
-Every member of a datum gets its own draw; z has the shape (B, M, latent). Densities and divergences are those of
-torch.distributions, draws are ours. Arguments are not validated: a training that diverges is told by its loss, in one
-sentence. Learnt priors are in `priors`.
+Each member of a datum has a separate draw; z has the shape (B, M, latent). Densities and divergences come from
+torch.distributions, draws from `random_streams`. Arguments are not validated: a diverging training is reported by its
+loss. Learnt priors are in `priors`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Prior(Protocol):
 def posterior(
     family: Family, location: Float[Tensor, "batch latent"], log_scale: Float[Tensor, "batch latent"]
 ) -> Posterior:
-    """The distribution of a family with this mean, and exp(log_scale) for its standard deviation."""
+    """Distribution of a family with mean `location` and standard deviation exp(log_scale)."""
     if family == "normal":
         return Normal(location, 2 * log_scale)
     if family == "uniform":
@@ -74,11 +74,11 @@ class Normal:
         return self.each.log_prob(z).sum(dim=2)
 
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
-        """KL(q || prior) where it is known in closed form, else None."""
+        """KL(q || prior) where it has a closed form, else None."""
         return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
     def rows(self, index: Int[Tensor, " rows"]) -> Normal:
-        """Of some of the data, one of them perhaps several times."""
+        """Select the posteriors of some of the data, possibly with repetitions."""
         return Normal(self.mean[index], self.log_variance[index])
 
 
@@ -106,11 +106,11 @@ class Uniform:
         return self.each.log_prob(z).sum(dim=2)
 
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
-        """KL(q || prior) where it is known in closed form, else None."""
+        """KL(q || prior) where it has a closed form, else None."""
         return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
     def rows(self, index: Int[Tensor, " rows"]) -> Uniform:
-        """Of some of the data, one of them perhaps several times."""
+        """Select the posteriors of some of the data, possibly with repetitions."""
         return Uniform(self.low[index], self.high[index])
 
 
@@ -133,16 +133,16 @@ class Laplace:
         return self.each.log_prob(z).sum(dim=2)
 
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
-        """KL(q || prior) where it is known in closed form, else None."""
+        """KL(q || prior) where it has a closed form, else None."""
         return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
     def rows(self, index: Int[Tensor, " rows"]) -> Laplace:
-        """Of some of the data, one of them perhaps several times."""
+        """Select the posteriors of some of the data, possibly with repetitions."""
         return Laplace(self.mean[index], self.scale[index])
 
 
 class Point:
-    """q = delta(z - mean): a code, or what a deterministic encoder says. It has no density and no divergence."""
+    """q = delta(z - mean): a code, or the output of a deterministic encoder. It has neither density nor divergence."""
 
     def __init__(self, mean: Float[Tensor, "batch latent"]):
         self.mean = mean
@@ -155,11 +155,11 @@ class Point:
         raise ValueError("a point has no density: a model of deterministic codes has no ELBO")
 
     def kl(self, prior: Prior) -> Float[Tensor, " batch"]:
-        """Zero: what is left is the reconstruction."""
+        """Zero: the loss of an autoencoder is its reconstruction."""
         return self.mean.new_zeros(len(self.mean))
 
     def rows(self, index: Int[Tensor, " rows"]) -> Point:
-        """Of some of the data, one of them perhaps several times."""
+        """Select the posteriors of some of the data, possibly with repetitions."""
         return Point(self.mean[index])
 
 

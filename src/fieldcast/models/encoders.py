@@ -1,7 +1,7 @@
-"""Encoders q(z | x) that read the state itself: networks, which serve any state.
+"""Encoders q(z | x) that read the state itself.
 
-Draws of a model with such an encoder start at its prior, for where there is nothing to read there is no x.
-A table of codes (`codes`) is an encoder of this kind too.
+A model with such an encoder draws z from its prior, because there is no x to encode when it samples. A table of latents
+(`latent_table`) is an encoder of this kind too.
 """
 
 from __future__ import annotations
@@ -27,25 +27,35 @@ LARGEST = 6.0  # |log sd| of a posterior
 class StateEncoder(nn.Module, ABC):
     """q(z | x)."""
 
-    family: Family = "normal"  # of distributions; "point" has no density
+    family: Family = "normal"  # of the posterior; "point" has no density
 
     def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Take from the training states what the first step needs; `draws` has their places."""
+        """Initialise what depends on the training states; `draws` belong to their indices."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Posterior:
-        """q(z | x) of data; a table knows those that it was trained on."""
+        """q(z | x) of data; a table has training data only."""
 
     @abstractmethod
     def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
-        """q(z | x) of data whether seen in training or not; `vae` tells how well a code explains x."""
+        """q(z | x) of any data, training data or not; `vae` measures how well a code explains x."""
 
 
 class Network(StateEncoder):
     """q(z | x) = a distribution of `family` whose mean and log standard deviation are linear in features of x.
 
-    `kind` "dense" has hidden layers of these sizes with ReLU (two of 512 in the report), "convolution" the reports'
-    two convolutions of 32 and 64 channels and stride 2. Family "point" makes it a plain autoencoder's.
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    kind
+        "dense": hidden layers with ReLU; "convolution": the reports' two convolutions of 32 and 64 channels, stride 2.
+    hidden
+        Sizes of the hidden layers of kind "dense" (two of 512 in the report).
+    family
+        Family of q; "point" gives the encoder of a plain autoencoder.
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class Network(StateEncoder):
 
 
 class DenseFeatures(nn.Module):
-    """Linear layers with ReLU after each, of all cells."""
+    """Linear layers over all cells, each followed by ReLU."""
 
     def __init__(self, space: Space, hidden: Sequence[int]):
         super().__init__()

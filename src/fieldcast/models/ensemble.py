@@ -1,15 +1,15 @@
-"""An ensemble network: x = network(c, e), e ~ N(0, I), trained by the score that its draws are judged by.
+"""An ensemble network: x = network(c, e), e ~ N(0, I), trained on the score that evaluates its draws.
 
     loss = mean over cells of CRPS(x^1 .. x^M; x),
 
 the exactly fair CRPS of two or more of its own draws (Gneiting and Raftery 2007, eq. 21; Ferro 2014, eq. 8). No
-likelihood is assumed: the noise becomes whatever spread lowers the score. This asks for the right distribution in each
-cell; a share of the loss may be the same score of differences between cells (contrasts.py), which asks for members
-that look like weather, too.
+likelihood is assumed: the network learns the spread that minimises the score. This calibrates the marginal distribution
+of each cell; a share of the loss may be the CRPS of differences between cells (contrasts.py), which rewards members
+with the spatial structure of weather, too.
 
-A share of the numbers e may last: over a rollout they are red noise. The errors of a model are alike from one step to
-the next, while members that differ by numbers of each step alone drift apart like random walks, and where the spread is
-right after days, it is too wide on the first.
+A share of the noise e may persist, as red noise over a rollout. Model errors are correlated from one step to the next,
+while members with independent noise at each step drift apart like random walks: a spread that is right after days would
+be too wide on the first.
 """
 
 from __future__ import annotations
@@ -29,15 +29,13 @@ from fieldcast.models.layers.persistent_noise import red_noise
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-WEAK = (
-    0.1  # of the noise at the start: too large a spread takes longer to unlearn than too small a one to learn
-)
+FILM_INIT_SCALE = 0.1  # of FiLM weights: start underdispersed, as overdispersion is slower to correct
 
 
 class Ensemble(Trained):
-    """A U-Net that is fed `noise` normal numbers by FiLM and sees the last `history` states, season and static fields.
+    """A U-Net of the last `history` states, season and static fields, with `noise` normal numbers as input by FiLM.
 
-    Members share nothing but the context; the numbers act on every cell, so that a draw is one coherent field.
+    Members share only the context; the noise acts on all cells, so that a draw is a coherent field.
 
     fields: how many fields of noise besides, on the coarsest cells of the U-Net, new at every step: for what differs
         from place to place.
@@ -84,20 +82,20 @@ class Ensemble(Trained):
         for block in self.network.modules():
             if isinstance(block, ResidualBlock) and block.film is not None:
                 for weight in block.film.parameters():
-                    weight.data.mul_(WEAK)
+                    weight.data.mul_(FILM_INIT_SCALE)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         red, white = red_noise(draws, self.red, self.memory_steps), draws.normal(self.white)
         noise = torch.cat([red, white], dim=-1)  # (B, M, noise)
-        known = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
+        inputs = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
         fields = draws.normal(self.fields, *self.network.coarsest).flatten(0, 1) if self.fields else None
-        return self.network(known, noise.flatten(0, 1), fields).unflatten(0, noise.shape[:2])
+        return self.network(inputs, noise.flatten(0, 1), fields).unflatten(0, noise.shape[:2])
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
-        """(1 - s) CRPS of cells + s CRPS of contrasts, s = `contrasts`; means by area, over all variables."""
+        """(1 - s) CRPS of cells + s CRPS of contrasts, s = `contrasts`; area-weighted means over all variables."""
         weight = self.space.weight
         crps = (fair_crps(drawn, x) * weight).sum(dim=(2, 3)).mean()
         with torch.no_grad():

@@ -2,7 +2,7 @@
 
     log p(x) = log N(f(x); 0, I) + log |df/dx|,    f = coupling_20 o ... o coupling_1 o scale o logit
 
-The density is exact. Data of whole numbers must come dequantised, or it grows without bound (Theis et al. 2016, 3.1).
+The density is exact. Discrete data must be dequantised: otherwise it grows without bound (Theis et al. 2016, 3.1).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, chec
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-EDGE = 0.05  # of the interval, kept from the ends before the logit (Dinh et al. 2017, section 4.1)
+EDGE = 0.05  # margin at both ends of the interval before the logit (Dinh et al. 2017, section 4.1)
 
-MOST = 4096  # states at whose mean and standard deviation cells start
+MAX_STATES = 4096  # used for the initial mean and standard deviation of each cell
 
 
 class Logit(nn.Module):
-    """y = logit(a + (1 - 2 a) r), r = (x - low) / (high - low): data of an interval onto the whole line.
+    """y = logit(a + (1 - 2 a) r), r = (x - low) / (high - low): maps an interval to the real line.
 
-    dy/dx = (1 - 2 a) / ((high - low) s (1 - s)), with s what the logit is taken of.
+    dy/dx = (1 - 2 a) / ((high - low) s (1 - s)), where s = a + (1 - 2 a) r.
     """
 
     def __init__(self, low: float, high: float):
@@ -37,7 +37,7 @@ class Logit(nn.Module):
         self.low, self.size = low, high - low
 
     def forward(self, x: Float[Tensor, "batch *state"]) -> tuple[Tensor, Tensor]:
-        """y, and log dy/dx of each cell; no farther than the ends of the interval."""
+        """y, and log dy/dx of each cell; x is clamped to the interval."""
         s = EDGE + (1 - 2 * EDGE) * ((x - self.low) / self.size).clamp(0, 1)
         y = torch.log(s) - torch.log1p(-s)
         return y, F.softplus(-y) + F.softplus(y) + math.log((1 - 2 * EDGE) / self.size)
@@ -78,15 +78,15 @@ class Flow(Trained):
 
     @torch.no_grad()
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
-        """Start each cell's shift and scale at its mean and standard deviation."""
+        """Initialise the shift and scale of each cell with its mean and standard deviation."""
         x = joined(training).x
-        x = x[:: -(-len(x) // MOST)]
+        x = x[:: -(-len(x) // MAX_STATES)]
         y = x if self.logit is None else self.logit(x)[0]
         self.shift.copy_(y.mean(dim=0))
         self.log_scale.copy_(y.std(dim=0).clamp(min=1e-2 * float(y.std()) + 1e-6).log())
 
     def encode(self, x: Float[Tensor, "batch variable y x"]) -> tuple[Tensor, Float[Tensor, " batch"]]:
-        """f(x) and log |df/dx|; both zero where nothing exists."""
+        """f(x) and log |df/dx|; both zero where no cell exists."""
         exists, change = self.space.exists, torch.zeros_like(x)
         if self.logit is not None:
             x, change = self.logit(x)
@@ -115,7 +115,7 @@ class Flow(Trained):
         return Terms(-self.log_prob(batch.x).mean() / self.space.size, {})
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
-        """log p(x): the same for every draw."""
+        """log p(x), equal for all draws."""
         return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:

@@ -4,8 +4,8 @@
     R = ridge + noise^2 + U^2
 
 F: the modes (empirical orthogonal functions across all variables), each times the standard deviation of its
-coefficient in the training data, so that a ~ N(0, I) beforehand and r is the variance of what observations
-have of error and of what the modes leave out. F_o: the observed rows of F.
+coefficient in the training data, so that a ~ N(0, I) a priori, and r is the variance of observation errors
+and of the residual beyond the modes. F_o: the observed rows of F.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fieldcast.models.gaussian import robustness
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-RANK = 1e-6  # modes of less variance than this share of the first are rounding
+RANK = 1e-6  # modes with less than this share of the variance of the first are rounding errors
 
 
 def modes(
@@ -30,8 +30,8 @@ def modes(
 ) -> Float[Tensor, "mode cell"]:
     """F^T: the leading modes of x, orthogonal under `area`, times the deviations of their coefficients.
 
-    F F^T is as near to the covariance x^T x / T as `count` modes can be, cells weighted by area. From the
-    smaller of the two Gram matrices; nothing is divided by the area, which is next to nothing at a pole.
+    F F^T is the best approximation of the covariance x^T x / T with `count` modes, cells weighted by area. The
+    smaller of the two Gram matrices is used; nothing is divided by the area, which almost vanishes at a pole.
     """
     times, cells = x.shape
     root = area.sqrt()
@@ -52,8 +52,8 @@ class GappyPCA(Solved):
     """x = F (F_o^T R^-1 F_o + I)^-1 F_o^T R^-1 y.
 
     Everson and Sirovich (1995, "Karhunen-Loeve procedure for gappy data") have R = 0, which amplifies noise
-    once there are as many modes as observations. The number of modes and the ridge are tuned; one system of
-    modes x modes is factorised for each distinct mask.
+    as soon as there are as many modes as observations. The number of modes and the ridge are tuned; one
+    modes x modes system is factorised for each distinct mask.
     """
 
     deterministic = True
@@ -74,11 +74,11 @@ class GappyPCA(Solved):
         self.register_buffer("ridge", torch.tensor(0.1))
         self.register_buffer(
             "features", torch.zeros(0, *space.state)
-        )  # F^T, all that the choices may ask for
+        )  # F^T, for the largest choice of `modes`
         self.register_buffer("rare", torch.zeros(space.state))  # U^2
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """The modes of the training states, of those cells that exist."""
+        """Compute the modes of the training states, over the cells that exist."""
         exists = self.space.exists
         states = [torch.where(exists, b.x, 0.0) for b in training]
         x = torch.cat(states).flatten(1)
@@ -93,15 +93,15 @@ class GappyPCA(Solved):
         f = self.features[: int(self.modes)].flatten(1).double()
         r = float(self.ridge) + c.noise**2
         rare = self.rare.double().flatten()
-        # rows of F times this have errors of the same variance r
+        # scaled by this, all rows of F have the same error variance r
         share = torch.where(rare > 0, r / (r + rare), 1.0).sqrt()
         f_o, y = f * share, c.observed.flatten(1).double() * share
         a = y.new_zeros(c.rows, len(f))
         distinct, inverse = torch.unique(c.mask.flatten(1), dim=0, return_inverse=True)
         ridge = r * torch.eye(len(f), dtype=f.dtype, device=f.device)
         for number, mask in enumerate(distinct):
-            rows, seen = (inverse == number).nonzero()[:, 0], f_o[:, mask]
-            factor = torch.linalg.cholesky(seen @ seen.T + ridge)
-            a[rows] = torch.cholesky_solve(seen @ y[rows][:, mask].T, factor).T
+            datum, observed = (inverse == number).nonzero()[:, 0], f_o[:, mask]
+            factor = torch.linalg.cholesky(observed @ observed.T + ridge)
+            a[datum] = torch.cholesky_solve(observed @ y[datum][:, mask].T, factor).T
         x = (a @ f).unflatten(1, self.space.state).to(c.observed)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)

@@ -1,13 +1,14 @@
-"""What a model sees of grey values v = 0 .. levels - 1: their treatment, and its Jacobian.
+"""Image preprocessing: transforms x of grey values v = 0 .. levels - 1, and their Jacobians.
 
     threshold     x = 1 where v / (levels - 1) > 1 / 2, else 0           a discrete likelihood, static
-    bernoulli     x = 1 with probability v / (levels - 1), drawn anew    the same, dynamic; the test set is drawn once
+    bernoulli     x = 1 with probability v / (levels - 1), drawn anew    discrete, dynamic; the test set is drawn once
     grey          x = v / (levels - 1)                                   no likelihood of discrete data
     dequantised   x = (v + u) / levels, u uniform, drawn anew            a density on (0, 1)
     symmetric     x = 2 (v + u) / levels - 1                             a density on (-1, 1)
 
-Scores of different treatments are not comparable: each table says which it is. Dequantised, E log p(x) + log |dx/dv| is
-a lower bound on log P(v) (Theis et al. 2016, section 3.1), in bits per dimension on dividing by - log 2 and cells.
+Scores of different treatments are not comparable: each table names its treatment. Dequantised, E log p(x) + log |dx/dv|
+is a lower bound on log P(v) (Theis et al. 2016, section 3.1), in bits per dimension after division by - log 2 and the
+number of cells.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 def treat(
     grey: Float[Tensor, "batch variable y x"], treatment: Treatment, levels: int, draws: RandomStreams
 ) -> Float[Tensor, "batch variable y x"]:
-    """x of grey values: `draws` of a training step are new at each, `fixed` ones are always the same."""
+    """Transform grey values to x: `draws` of a training step differ at each step, `fixed` draws never do."""
     share = grey / (levels - 1)
     if treatment == "grey":
         return share
     if treatment == "threshold":
         return (share > 0.5).to(grey.dtype)
-    pixels = replace(draws.alone(), seed=seed_for("pixels", draws.seed))  # nothing of a model's
+    pixels = replace(draws.alone(), seed=seed_for("pixels", draws.seed))  # independent of the model's draws
     u = pixels.uniform(*grey.shape[1:])[:, 0]
     if treatment == "bernoulli":
         return (u < share).to(grey.dtype)
@@ -43,14 +44,14 @@ def treat(
 
 
 def fixed(draws: RandomStreams) -> RandomStreams:
-    """The draws of data that are scored: of the datum alone, whatever the run's seed."""
+    """Draws for scored data: functions of the datum alone, whatever the seed of the run."""
     return RandomStreams(seed_for("data that are scored"), draws.datum)
 
 
 def grey_values(
     x: Float[Tensor, "*lead y x"], treatment: Treatment, levels: int
 ) -> Float[Tensor, "*lead y x"]:
-    """Draws of a model as grey values, kept within 0 .. levels - 1 and not rounded."""
+    """Convert draws of a model to grey values, clamped to 0 .. levels - 1 and not rounded."""
     share = (x + 1) / 2 if treatment == "symmetric" else x
     if treatment in ("dequantised", "symmetric"):
         return (share * levels - 0.5).clamp(0, levels - 1)
@@ -67,5 +68,5 @@ def log_jacobian(treatment: Treatment, levels: int) -> float:
 
 
 def bits_per_dim(log_prob: Float[Tensor, "*shape"], cells: int, treatment: Treatment, levels: int) -> Tensor:
-    """-log2 P(v) a cell, or a bound on it, of log p(x) in nats."""
+    """-log2 P(v) per cell, or a bound on it, from log p(x) in nats."""
     return -(log_prob / cells + log_jacobian(treatment, levels)) / math.log(2)

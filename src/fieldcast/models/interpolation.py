@@ -1,10 +1,10 @@
-"""Interpolation of what was observed, variable by variable and day by day: it knows no training data.
+"""Interpolation of observations, separately for each variable and day, without training data.
 
     x(p) = sum_i w_i(p) y_i
 
-The weights w depend on where was observed and not on what, so rows and variables of one mask are solved
-together. Coincident cells, such as a row at a pole, are one place. All is computed on the CPU, in double
-precision.
+The weights w depend on the places of the observations and not on their values, so data and variables with the
+same mask are solved together. Coincident cells, such as a row at a pole, are one place. Everything is computed
+on the CPU, in double precision.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 NUGGET = 0.01  # variance within a cell, of anomalies of variance 1
-VALID = 1.56  # the least c
-DENSE = 2500  # observations up to which a spline is solved whole
+SMALLEST_TREND = 1.56  # of c, for a positive definite spline
+DENSE = 2500  # observations up to which a spline is solved globally
 NEIGHBOURS = 64  # observations of each local spline beyond that
-CHUNK = 128  # places at a time: what they need stays in the processor's cache
+CHUNK = 128  # places at a time: their working set fits in the processor's cache
 
 
 class Interpolation(Solved):
-    """What interpolations share: the observations of each mask become values at all places."""
+    """Base class of interpolations, which map the observations of each mask to values at all places."""
 
     deterministic = True
 
@@ -49,7 +49,7 @@ class Interpolation(Solved):
         return self._on_cpu[0]
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Nothing: the weights follow from the places of the observations."""
+        """Do nothing: the weights follow from the places of the observations."""
 
     @abstractmethod
     def interpolate(
@@ -58,17 +58,19 @@ class Interpolation(Solved):
         y: Float[Tensor, "rows observed"],
         error: Float[Tensor, " observed"],
     ) -> Float[Tensor, "rows place"]:
-        """Values at all places, of observations y with variance `error` at the places `index`."""
+        """Interpolate observations y with error variance `error` at the places `index` to all places."""
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """The interpolated field, the same for every member; the climatology, 0, if nothing is observed."""
+        """The interpolated field, equal for all members; the climatology, 0, if nothing is observed."""
         if c.observed is None or c.mask is None:
             raise ValueError("a context without observations cannot be interpolated")
-        y, mask = (part.cpu().flatten(0, 1)[:, None] for part in (c.observed, c.mask))  # a variable is a row
+        y, mask = (
+            part.cpu().flatten(0, 1)[:, None] for part in (c.observed, c.mask)
+        )  # each variable is a separate row
         field = torch.zeros(len(y), len(self.places), dtype=torch.float64)
         for group in observations(self.places, y, mask):
             if len(group.index):
-                field[group.rows] = self.interpolate(group.index, group.y, c.noise**2 / group.count)
+                field[group.datum] = self.interpolate(group.index, group.y, c.noise**2 / group.count)
         x = self.places.scatter(field).unflatten(0, (c.rows, -1)).to(c.observed)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)
 
@@ -90,9 +92,9 @@ class Nearest(Interpolation):
 class Linear(Nearest):
     """Linear on the Delaunay triangles of the observations in longitude and latitude, nearest outside them.
 
-    Where the globe wraps, the plane of longitude and latitude is continued by half a turn on both sides. A
-    pole that is observed is so at each of its cells, or the triangles beside it would reach for a corner of
-    the plane.
+    Where longitude wraps, the plane of longitude and latitude is extended by half a turn on both sides. An
+    observed pole counts as observed at each of its cells: otherwise the triangles beside it would extend to a
+    corner of the plane.
     """
 
     def __init__(self, space: Space):
@@ -138,13 +140,13 @@ class ThinPlate(Interpolation):
         x(p) = sum_i w_i S(p, p_i),    (S + diag(e)) w = y
         S(p, q) = r^2 log r + c (1 + p . q),    r = |p - q|
 
-    e is `smoothing` times the variance of an observation's error and of what varies within a cell. The
-    chord r has no seam at the date line and no pole; longitude and latitude with periodic copies have both.
-    r^2 log r alone leaves a constant and a trend (1, p) without penalty, which few observations, or those
-    of one parallel, do not determine; here both have a prior variance, through c. On the sphere S is
+    e is `smoothing` times the variance of the observation error and of the variation within a cell. The chord
+    r has neither a seam at the date line nor a pole; longitude and latitude with periodic copies have both.
+    r^2 log r alone leaves a constant and a trend (1, p) unpenalised, which few observations, or observations
+    on one parallel, do not determine; here both have a prior variance, through c. On the sphere S is
     positive definite for c > 1.56 (where the coefficient of its first Legendre polynomial changes sign),
-    and c -> infinity is the classical spline. Many observations are solved locally, by the nearest ones of
-    each place.
+    and c -> infinity is the classical spline. With many observations each place is solved locally, from the
+    nearest ones.
     """
 
     smoothing: Tensor
@@ -153,13 +155,13 @@ class ThinPlate(Interpolation):
     def __init__(self, space: Space, trend: float = 2.0):
         """trend: c."""
         super().__init__(space)
-        if trend < VALID:
+        if trend < SMALLEST_TREND:
             raise InputError(
-                f"trend: a spline with {trend:g} is not positive definite; give {VALID} or more."
+                f"trend: a spline with {trend:g} is not positive definite; give {SMALLEST_TREND} or more."
             )
         self.trend = trend
         centre = self.places.points.mean(0)
-        self.scale = (self.places.points - centre).square().sum(1).mean()  # of r^2: 1, or less for a region
+        self.scale = (self.places.points - centre).square().sum(1).mean()  # mean r^2: 1, or less for a region
         self.register_buffer("smoothing", torch.tensor(0.1))
 
     def kernel(

@@ -1,11 +1,11 @@
-"""Simple kriging: a Gaussian posterior from a parametric covariance, each variable by itself.
+"""Simple kriging: a Gaussian posterior from a parametric covariance, separately for each variable.
 
     x ~ N(0, D rho D + U^2),    y = H x + eps,    eps ~ N(0, R),    R = noise^2 + nugget D^2 + floor^2,
     d_j = u_j + K (y + eps_j - H u_j),    K = C H^T (H C H^T + R)^-1,    u_j ~ N(0, C),    C = D rho D + U^2
 
-D is the standard deviation of the training anomalies at each place, rho a correlation in space. U^2, which is diagonal
-and nearly everywhere 0, and the check of observations before they are believed are those of `robustness`. Moving
-unconditional draws u_j by the gain gives exact draws of the posterior (Chiles and Delfiner 2012,
+D is the standard deviation of the training anomalies at each place, rho a correlation in space. `robustness` defines
+U^2, which is diagonal and nearly everywhere 0, and the check of observations. Updating
+unconditional draws u_j with the gain gives exact draws of the posterior (Chiles and Delfiner 2012,
 "Geostatistics", 7.3.1).
 """
 
@@ -30,31 +30,31 @@ from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Parametric,
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-EXACT = 4000  # up to so many places the prior is drawn by a Cholesky factor: 130 MB while it is made
-DEGREE = 80  # of spherical harmonics where there are more: half a wave is 250 km
+EXACT = 4000  # number of places up to which a Cholesky factor draws the prior: 130 MB while it is computed
+DEGREE = 80  # of spherical harmonics for more places: half a wave is 250 km
 NODES = 512  # of the quadrature for their variances
-POINTS = 512  # places whose harmonics are worked out at once
-DOUBLE = 2500  # places up to which everything is in double precision
+POINTS = 512  # places whose harmonics are computed at once
+DOUBLE = 2500  # places up to which double precision is used throughout
 
 
 def harmonics(points: Float[Tensor, "p 3"], degree: int) -> Float[Tensor, "p terms"]:
-    """Y_lm, real and orthonormal, of points of the unit sphere: (degree + 1)^2 terms, ordered by l."""
-    found = []
+    """Y_lm, real and orthonormal, at points of the unit sphere: (degree + 1)^2 terms, ordered by l."""
+    values = []
     orders = np.arange(1, degree + 1)
     for part in points.double().cpu().split(POINTS):
         polar = np.arccos(part[:, 2].clamp(-1, 1).numpy())
         angle = orders[:, None] * np.arctan2(part[:, 1].numpy(), part[:, 0].numpy())
         legendre = sph_legendre_p_all(degree, degree, polar)[0]  # (l, m, p)
         waves = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)])
-        rows = []
+        degrees = []
         for n in range(degree + 1):
-            rows += [legendre[n, :1], *(legendre[n, 1 : n + 1] * waves[:, :n])]
-        found.append(torch.from_numpy(np.concatenate(rows)).T.float())
-    return torch.cat(found).to(points.device)
+            degrees += [legendre[n, :1], *(legendre[n, 1 : n + 1] * waves[:, :n])]
+        values.append(torch.from_numpy(np.concatenate(degrees)).T.float())
+    return torch.cat(values).to(points.device)
 
 
 def variances(kernel: Kernel, degree: int) -> Float[Tensor, " degrees"]:
-    """b_l of rho(angle) = sum_l b_l P_l(cos angle): the variance that a random field has at each degree."""
+    """b_l of rho(angle) = sum_l b_l P_l(cos angle): the variance of a random field at each degree."""
     x, weight = np.polynomial.legendre.leggauss(NODES)
     rho = kernel.function(torch.from_numpy(EARTH * np.sqrt(2 - 2 * x)), kernel.length).numpy()
     b = [(2 * n + 1) / 2 * np.sum(weight * rho * eval_legendre(n, x)) for n in range(degree + 1)]
@@ -62,11 +62,11 @@ def variances(kernel: Kernel, degree: int) -> Float[Tensor, " degrees"]:
 
 
 class Prior:
-    """A square root of rho: standard normal numbers to fields with that correlation.
+    """A square root of rho, which maps standard normal numbers to fields with that correlation.
 
-    By Cholesky up to 4000 places. Beyond, sum_lm sqrt(4 pi b_l / (2 l + 1)) Y_lm z_lm up to degree 80 (the
+    A Cholesky factor up to 4000 places. Beyond, sum_lm sqrt(4 pi b_l / (2 l + 1)) Y_lm z_lm up to degree 80 (the
     expansion of an isotropic field: Marinucci and Peccati 2011, "Random Fields on the Sphere", section 5.2),
-    with the variance of the degrees that are left out put into white noise.
+    and white noise with the variance of the omitted degrees.
     """
 
     def __init__(self, kernel: Kernel):
@@ -95,8 +95,8 @@ class Kriging(Derived, Solved):
     correlation
         rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
 
-    Tuned: `length` of rho in km; `nugget`, the error of an observation as a share of the local variance; `floor`, the
-    standard deviation of what it has of error whatever the local variance is, for it stands for a whole cell.
+    Tuned: `length` of rho in km; `nugget`, the observation error as a share of the local variance; `floor`, the
+    standard deviation of the error of representativeness, which does not depend on the local variance.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
@@ -133,33 +133,33 @@ class Kriging(Derived, Solved):
         if self.rare.any():
             u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
         for v in range(len(deviation)):
-            for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
-                gain, o = self.gain(v, seen.index, c.noise**2 / seen.count), seen.index
-                for some, excess in gain.checked(seen.y):
-                    rows = seen.rows[some]
-                    stream = replace(draws.fork(v), datum=draws.datum[rows])
+            for group in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
+                gain, o = self.gain(v, group.index, c.noise**2 / group.count), group.index
+                for some, excess in gain.checked(group.y):
+                    datum = group.datum[some]
+                    stream = replace(draws.fork(v), datum=draws.datum[datum])
                     eps = stream.normal(len(o)) * (gain.variance + excess).sqrt()
-                    free = u[rows, :, v]  # eps is independent of it, and between variables
-                    innovation = (seen.y[some, None] + eps - free[..., o]).flatten(0, 1)
-                    u[rows, :, v] = free + gain(innovation, excess).unflatten(0, free.shape[:2])
+                    free = u[datum, :, v]  # eps is independent of it, and between variables
+                    innovation = (group.y[some, None] + eps - free[..., o]).flatten(0, 1)
+                    u[datum, :, v] = free + gain(innovation, excess).unflatten(0, free.shape[:2])
                     doubt = robustness.doubt(excess, o, self.places, 1).to(u)
                     if doubt.any():
-                        u[rows, :, v] += stream.normal(len(doubt)).to(u) * doubt.sqrt()
+                        u[datum, :, v] += stream.normal(len(doubt)).to(u) * doubt.sqrt()
         return self.places.scatter(u.float())
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
         """Observations that fail the check of `robustness`, and were down-weighted."""
         if c.observed is None or c.mask is None:
-            raise ValueError("without observations none can be doubted")
+            raise ValueError("the check needs observations")
         excess = torch.zeros(c.rows, *self.deviation.shape, dtype=torch.float64, device=c.mask.device)
         for v in range(excess.shape[1]):
-            for seen in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
-                gain = self.gain(v, seen.index, c.noise**2 / seen.count)
-                excess[seen.rows[:, None], v, seen.index] = gain.excess(seen.y)
+            for group in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
+                gain = self.gain(v, group.index, c.noise**2 / group.count)
+                excess[group.datum[:, None], v, group.index] = gain.excess(group.y)
         return (self.places.scatter(excess) > 0) & c.mask
 
     def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
-        """K of one variable: `index`: places observed, `error`: their error variances without the nugget."""
+        """K of one variable, for the observed places `index` with error variances `error` before the nugget."""
         kernel, _ = self._prior()
         deviation = self.deviation[variable].to(kernel.points.dtype)
         variance = robustness.observation_error(
@@ -171,7 +171,7 @@ class Kriging(Derived, Solved):
         return Gain(parts, index, variance, deviation, len(deviation))
 
     def _prior(self) -> tuple[Kernel, Prior]:
-        """Correlation and square root of the length in force; those of the length before are dropped."""
+        """Correlation and its square root for the current length."""
 
         def derive() -> tuple[Kernel, Prior]:
             dtype = torch.float64 if len(self.places) <= DOUBLE else torch.float32

@@ -1,9 +1,9 @@
-"""LatentTable: an encoder that is a table, one row a training datum, learnt with the decoder (autodecoders).
+"""A table of latents as encoder, one row for each training datum, learnt with the decoder (autodecoders).
 
     minimise over decoder and codes    misfit(x_i, decoder(z_i)) + KL(q_i || p),    z_i ~ q_i
 
-(Park et al. 2019, section 4, for points; Zadeh et al. 2019 for distributions). What is not in the table is fitted the
-same way, by gradient descent on its code with the decoder fixed.
+(Park et al. 2019, section 4, for points; Zadeh et al. 2019 for distributions). Codes of other data are fitted in
+the same way, by gradient descent with the decoder fixed.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ from fieldcast.models.distributions import Family, Posterior, posterior
 from fieldcast.models.encoders import LARGEST, StateEncoder
 from fieldcast.models.random_streams import RandomStreams
 
-START, CENTRES, DESCENT = range(
-    3
-)  # streams: where codes start, the centres of classes, draws while they are fitted
+START, CENTRES, DESCENT = range(3)  # streams: initial codes, centres of classes, draws during the fit
 
 
 class LatentTable(StateEncoder):
@@ -44,7 +42,7 @@ class LatentTable(StateEncoder):
         self.start, self.spread, self.steps, self.rate = start, spread, steps, rate
         self.location = nn.Parameter(torch.zeros(0, latent))
         self.log_scale = nn.Parameter(torch.zeros(0, latent), requires_grad=family != "point")
-        self.of(self.location, self.log_scale)  # an unknown family is told now
+        self.of(self.location, self.log_scale)  # fail early for an unknown family
 
     def of(
         self, location: Float[Tensor, "batch latent"], log_scale: Float[Tensor, "batch latent"]
@@ -53,31 +51,31 @@ class LatentTable(StateEncoder):
 
     @torch.no_grad()
     def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Make a row for each training datum; `index` numbers the rows, and may leave some out."""
+        """Create a row for each training datum; `index` numbers the rows, and may leave some out."""
         if training.index is None:
             raise ValueError("a table of latents needs the places of the training data")
         location, log_scale = self.begin(draws)
         if self.by_class:
             location = location + class_centres(training.label, draws, self.latent) * self.start
-        rows = int(training.index.max()) + 1
+        size = int(training.index.max()) + 1
         for table, start in ((self.location, location), (self.log_scale, log_scale)):
-            table.data = start.new_zeros(rows, self.latent).index_copy(0, training.index, start)
+            table.data = start.new_zeros(size, self.latent).index_copy(0, training.index, start)
 
     def begin(
         self, draws: RandomStreams
     ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
-        """Where codes start: a function of the seed and the datum."""
+        """Initial location and log scale of codes, functions of the seed and the datum."""
         location = self.start * draws.alone().fork(START).normal(self.latent)[:, 0]
         return location, torch.full_like(location, self.spread).log()
 
     def forward(self, batch: Batch) -> Posterior:
         if batch.index is None:
-            raise ValueError("a table of codes knows training data only: infer those of other data")
+            raise ValueError("a table holds the codes of training data only: infer those of other data")
         return self.of(self.location[batch.index], self.log_scale[batch.index])
 
     @torch.enable_grad()
     def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
-        """Latents of a decoder as it is, from a fresh start: by the loss of `vae`, draws anew at each step."""
+        """Fit latents from a fresh start by the loss of `vae`, its decoder fixed, with new draws at each step."""
         descent, training = draws.alone().fork(DESCENT), vae.training
         free = [start.clone().requires_grad_() for start in self.begin(draws)]
         optimiser = torch.optim.Adam(free, lr=self.rate)
@@ -85,16 +83,16 @@ class LatentTable(StateEncoder):
         for step in range(self.steps):
             optimiser.param_groups[0]["lr"] = self.rate * (1 - step / self.steps)
             loss = vae.cost(batch, self.of(*free), descent.fork(step)).sum()
-            # of the codes alone, and points have no scale
-            found = torch.autograd.grad(loss, free, allow_unused=True)
-            for part, gradient in zip(free, found, strict=True):
+            # with respect to the codes alone; points have no scale
+            gradients = torch.autograd.grad(loss, free, allow_unused=True)
+            for part, gradient in zip(free, gradients, strict=True):
                 part.grad = gradient
             optimiser.step()
         vae.train(training)
         return self.of(*(part.detach() for part in free))
 
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """The table takes the number of rows that is loaded."""
+        """Resize the table to the stored number of rows."""
         for name in ("location", "log_scale"):
             stored, table = state.get(prefix + name), getattr(self, name)
             if stored is not None and stored.shape != table.shape and stored.shape[1:] == table.shape[1:]:
@@ -105,7 +103,7 @@ class LatentTable(StateEncoder):
 def class_centres(
     label: Int[Tensor, " batch"] | None, draws: RandomStreams, latent: int
 ) -> Float[Tensor, "batch latent"]:
-    """A standard normal point of each datum's class.
+    """A standard normal point for the class of each datum.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Likelihoods p(x | z) of a VAE: what a decoder's output says of x, cell by cell.
+"""Likelihoods p(x | z) of a VAE: the distribution of x in each cell, given the output of a decoder.
 
-A decoder's output is the mean of a Gaussian, or the log odds of a (continuous) Bernoulli. Every likelihood has the
-same four: `misfit`, what training minimises; `log_prob`, the density in full; `mean`; and `noise`, a draw.
+A decoder's output is the mean of a Gaussian, or the log odds of a (continuous) Bernoulli. Every likelihood has four
+methods: `misfit`, which training minimises; `log_prob`, the full density; `mean`; and `noise`, a draw.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEAR_HALF = 0.05  # |log odds| below which the Taylor series are used
 class Likelihood(nn.Module, ABC):
     """p(x | output), independent over the cells that exist."""
 
-    constant = 0.0  # of -log p, each cell
+    constant = 0.0  # of -log p, for each cell
 
     @abstractmethod
     def per_cell(self, x: Float[Tensor, "*#lead y x"], output: Float[Tensor, "*#lead y x"]) -> Tensor:
@@ -36,7 +36,7 @@ class Likelihood(nn.Module, ABC):
     def noise(
         self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
-        """A draw of x."""
+        """Draw x."""
 
     def misfit(
         self, x: Float[Tensor, "*#lead variable y x"], output: Float[Tensor, "*#lead variable y x"],
@@ -55,7 +55,7 @@ class Likelihood(nn.Module, ABC):
 
 
 class Gaussian(Likelihood):
-    """p(x | z) = N(decoder, sigma^2) in each cell; sigma is fixed, or one number learned with the network."""
+    """p(x | z) = N(decoder, sigma^2) in each cell; sigma is fixed, or a scalar learned with the network."""
 
     constant = math.log(2 * math.pi) / 2
 
@@ -77,14 +77,14 @@ class Gaussian(Likelihood):
 
 
 class LearnedGaussian(Gaussian):
-    """The same with sigma learned, from 0.5 on."""
+    """A Gaussian with learned sigma, initially 0.5."""
 
     def __init__(self) -> None:
         super().__init__(0.5, learned=True)
 
 
 class Bernoulli(Likelihood):
-    """p(x | z) = m^x (1 - m)^(1 - x), m = sigmoid(decoder). Only where x is 0 or 1 is it a likelihood."""
+    """p(x | z) = m^x (1 - m)^(1 - x), m = sigmoid(decoder). It is a likelihood only if x is 0 or 1."""
 
     def per_cell(self, x: Float[Tensor, "*#lead y x"], output: Float[Tensor, "*#lead y x"]) -> Tensor:
         """log(1 + exp(output)) - x output."""
@@ -104,7 +104,7 @@ class ContinuousBernoulli(Likelihood):
 
     In the log odds l the density is exp(l x) l / (exp(l) - 1): log p = l x - softplus(l) + log C,
     log C = log(l coth(l / 2)), for l = 0 log 2; E[x] = 1 / (1 - exp(-l)) - 1 / l, for l = 0 a half.
-    Both are 0 / 0 where l = 0: there the series in l are taken.
+    Both are 0 / 0 at l = 0, where their series in l are used.
     """
 
     def per_cell(self, x: Float[Tensor, "*#lead y x"], output: Float[Tensor, "*#lead y x"]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The linear inverse model: a stochastically driven linear system, read off the covariances of the training states.
+"""The linear inverse model: a stochastically driven linear system, fitted to the covariances of the training states.
 
     x = F a + r,    a_{t+1} = G z_t + e,  e ~ N(0, Q),    r_{t+1} = p r_t + sqrt(1 - p^2) d.
 
@@ -9,20 +9,20 @@ coefficients a have variance 1. With lagged covariances C_k = sum_t a_{t+k} a_t^
 
     G = C_1z (C_zz + R)^-1,    Q = C_0 - G C_zz G^T,    C_1z = (C_1, C_2),    C_zz = ((C_0, C_1), (C_1^T, C_0)).
 
-Every C_k is divided by the same n, the number of all states, so these are the covariances of a series with zeros
-before and after it: C_zz is positive semi-definite, G is stable, and Q, which is no less than the Schur complement
-C_0 - C_1z C_zz^-1 C_1z^T, has no negative eigenvalue. A series driven by this Q keeps the covariance C_0 (with one
-state whatever R; with two where R = 0, and nearly so elsewhere): what a ridge does not foresee becomes noise.
+Every C_k is divided by the same n, the number of all states, so these are the covariances of a series with zeros before
+and after it: C_zz is positive semi-definite, G is stable, and Q, which is no less than the Schur complement C_0 - C_1z
+C_zz^-1 C_1z^T, has no negative eigenvalue. A series driven by this Q keeps the covariance C_0 (with one state whatever
+R; with two where R = 0, and nearly so elsewhere): variance that the ridge leaves unpredicted becomes noise.
 
-R = ridge m L^-1, L the variances of the modes and m their mean: a ridge that is the same for all modes in units of
-the fields, so that modes of little variance, which are known worst, are damped most. On the simulated planet it was
-better at 2 to 5 days than a ridge that is the same for scaled modes.
+R = ridge m L^-1, L the variances of the modes and m their mean: a ridge that is equal for all modes in units of
+the fields, so that modes of little variance, which are estimated worst, are damped most. On the simulated planet it was
+better at 2 to 5 days than an equal ridge for scaled modes.
 
-What the modes leave out, r, is no small part of a new state: on the simulated planet, 8192 values, after 8 years of
-training, a quarter of the variance with 300 modes, where it is 17 % of the training states; and from day to day it
-persists with a correlation of .5, where that of the training states is .3. So p cannot be read off the training states,
-and is tuned. d has the patterns of the modes beyond the truncation, which are kept for this, scaled in each cell to the
-variance that is left there: drawn cell by cell it would be white in space, which no field is.
+The residual r beyond the modes is no small part of a new state: on the simulated planet, with 8192 values, 8 years of
+training and 300 modes, it is a quarter of the variance, but 17 % for the training states; and from day to day it
+persists with a correlation of .5, against .3 for the training states. So p cannot be estimated from the training
+states, and is tuned. d has the patterns of the modes beyond the truncation, which are stored for this purpose, scaled
+in each cell to the residual variance: independent draws for each cell would be white in space, as no field is.
 """
 
 from __future__ import annotations
@@ -42,14 +42,16 @@ from fieldcast.models.gaussian.training_series import Series, series
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-MODES = 1000  # kept: more than the largest truncation, as those beyond it are the patterns of d
+MODES = 1000  # stored: more than the largest truncation, since the modes beyond it are the patterns of d
 LAGS = 3  # C_0, C_1 and C_2
 FLOOR = 1e-6  # of R: C_zz of a record with fewer times than modes is singular
-SMALLEST = 1e-6  # of a cell's variance: where the modes beyond the truncation have less there is no residual
+SMALLEST = (
+    1e-6  # share of a cell's variance: where the modes beyond the truncation have less, the residual is 0
+)
 
 
 class Operators(NamedTuple):
-    """What the tuned values in force make of the covariances; letters as in the module."""
+    """Operators from the covariances and the current tuned values; symbols as in the module."""
 
     G: Float[Tensor, "mode past_mode"]
     Q: Float[Tensor, "mode mode"]
@@ -59,12 +61,12 @@ class Operators(NamedTuple):
 
 
 def lagged_covariances(
-    a: Float[Tensor, "time mode"], known: Series, lags: int = LAGS
+    a: Float[Tensor, "time mode"], record: Series, lags: int = LAGS
 ) -> Float[Tensor, "lag mode mode"]:
-    """C_k = sum_t a_{t+k} a_t^T / n, over the pairs that lie in one stretch, n the number of all times."""
+    """C_k = sum_t a_{t+k} a_t^T / n, over the pairs within a stretch, n the number of all times."""
     covariances = []
     for lag in range(lags):
-        first = known.followed(lag).nonzero()[:, 0]
+        first = record.followed(lag).nonzero()[:, 0]
         covariances.append(a[first + lag].T @ a[first] / len(a))
     return torch.stack(covariances)
 
@@ -72,7 +74,7 @@ def lagged_covariances(
 def autoregression(
     covariances: Float[Tensor, "lag mode mode"], ridge: Float[Tensor, " mode"], states: int
 ) -> tuple[Float[Tensor, "mode past_mode"], Float[Tensor, "mode mode"]]:
-    """G and Q of one or two states, from C_0, C_1 and C_2, with diag(ridge) added to C_0 for each state."""
+    """G and Q for one or two states, from C_0, C_1 and C_2, with diag(ridge) added to C_0 for each state."""
     c0, c1 = covariances[:2]
     ahead = torch.cat(list(covariances[1 : states + 1]), dim=1)
     past = c0 if states == 1 else torch.cat([torch.cat([c0, c1], 1), torch.cat([c1.T, c0], 1)])
@@ -86,10 +88,10 @@ class LinearInverseModel(Derived, Solved):
     Parameters
     ----------
     stochastic
-        Whether e and d are drawn. Without, every draw is the mean of the next state.
+        Whether e and d are drawn; otherwise every draw is the mean of the next state.
 
-    Tuned: `states`, one or two; `truncation`, the number of modes, or all there are; `ridge`, as a share of the mean
-    variance of the modes; `persistence` p of what the modes leave out.
+    Tuned: `states`, one or two; `truncation`, the number of modes, at most all of them; `ridge`, as a share of the mean
+    variance of the modes; `persistence` p of the residual beyond the modes.
     """
 
     history = 2
@@ -108,20 +110,20 @@ class LinearInverseModel(Derived, Solved):
     def __init__(self, space: Space, stochastic: bool = True):
         super().__init__(space)
         self.deterministic = not stochastic
-        self.register_buffer("features", torch.zeros(0, *space.state))  # F^T, of all modes kept
+        self.register_buffer("features", torch.zeros(0, *space.state))  # F^T, of all stored modes
         self.register_buffer("variance", torch.zeros(space.state))
         self.register_buffer("covariances", torch.zeros(LAGS, 0, 0, dtype=torch.double))
         for name, value in {"states": 1.0, "truncation": 200.0, "ridge": 0.1, "persistence": 0.4}.items():
             self.register_buffer(name, torch.tensor(value))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Modes, variances and lagged covariances of the training states."""
-        known = series(training, self.space.exists)
-        x = known.states.flatten(1)
+        """Compute modes, variances and lagged covariances of the training states."""
+        record = series(training, self.space.exists)
+        x = record.states.flatten(1)
         self.variance = x.square().mean(0).unflatten(0, self.space.state)
         self.features = modes(x, self._area(), MODES).unflatten(1, self.space.state)
         a = self.coefficients(x, self.mode_variances()[: int(max(self.choices["truncation"]))])
-        self.covariances = lagged_covariances(a.double(), known)
+        self.covariances = lagged_covariances(a.double(), record)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         if c.past is None:
@@ -131,7 +133,7 @@ class LinearInverseModel(Derived, Solved):
         past = torch.where(self.space.exists, c.past[:, -int(self.states) :], 0.0).flatten(2)
         a = self.coefficients(past, operators.L)  # (B, 1 or 2, K), oldest first
         ahead = a.flip(1).flatten(1) @ operators.G.T
-        # the mean, F ahead + p r with r = x - F a, is F b + p x: one product with F less
+        # the mean, F ahead + p r with r = x - F a, is F b + p x: saves a product with F
         b, persisting = (ahead - p * a[:, -1])[:, None], p * past[:, None, -1]
         if self.deterministic:
             x = (b @ f[:k] + persisting).expand(-1, draws.members, -1)
@@ -144,15 +146,15 @@ class LinearInverseModel(Derived, Solved):
     def coefficients(
         self, x: Float[Tensor, "*batch cell"], variances: Float[Tensor, " mode"]
     ) -> Float[Tensor, "*batch mode"]:
-        """a of the leading modes: x = F a + r with r orthogonal to F under the area.
+        """Coefficients a of the leading modes: x = F a + r with r orthogonal to F under the area.
 
-        Their variances are given, as a pass over all modes kept would cost as much as the product.
+        Their variances are an argument: computing them would cost as much as the product.
         """
         f = self.features[: len(variances)].flatten(1)
         return (x * self._area()) @ f.T / variances
 
     def operators(self) -> Operators:
-        """G, Q and what is drawn with them, made once for each choice of values and each solution."""
+        """G, Q and the noise operators, cached for each choice of values and each solution."""
         key = float(self.states), float(self.truncation), float(self.ridge)
         return self.derived(key, self._operators, self.features)
 
@@ -172,5 +174,5 @@ class LinearInverseModel(Derived, Solved):
         return (self.space.area * self.space.exists).expand(self.space.state).flatten()
 
     def mode_variances(self) -> Float[Tensor, " mode"]:
-        """L: the variances of the modes, summed over cells and variables by area."""
+        """L: the variances of the modes, as area-weighted sums over cells and variables."""
         return self.features.flatten(1).square() @ self._area()

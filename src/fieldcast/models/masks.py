@@ -1,9 +1,9 @@
-"""Masks: m(b, v, y, x), which of the cells that exist are observed.
+"""Masks m(b, v, y, x): the observed cells among those that exist.
 
     m = 1 where priority(cell) is among the n lowest,    n = max(1, round(k * cells that exist)).
 
-A pattern is a function that gives every cell a priority; one rule then takes the n lowest, so k holds exactly
-for every pattern. The same code draws the masks of training (on the device) and those stored for the test.
+A pattern is a function that assigns a priority to every cell; the n lowest are observed, so k holds exactly for
+every pattern. The same code draws the masks of training (on the device) and the stored masks of the test.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 LOWEST, HIGHEST = 0.005, 1.0  # of k
-NETWORK = -1  # the datum of the fixed network: no field has this number
+NETWORK = -1  # datum of the fixed network: no field has this number
 WAVES = 32  # of a smooth random field
 CLOUD = 0.25  # its correlation length, as a share of the radius of the domain
 UNEVEN = 1.5  # standard deviation of the logarithm of the density of stations
 INCLINATION = math.radians(80)  # of the ground tracks
-HALF_WIDTH = 1.5  # of a swath, in rows of the grid: three cells are seen at once
+HALF_WIDTH = 1.5  # of a swath, in rows of the grid: three cells wide
 
 Count = Int[Tensor, " batch"]  # n
-Priority = Float[Tensor, "batch layer y x"]  # one layer for all variables, or one each
+Priority = Float[Tensor, "batch layer y x"]  # one layer shared by all variables, or one for each
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def random(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
-    """Every cell with the same probability."""
+    """Cells drawn with equal probability."""
     return draws.uniform(layers, *space.shape)[:, 0]
 
 
@@ -44,25 +44,25 @@ def regular(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priori
     """A lattice of r rows and c columns with a random phase, r c as near to n as can be and r / c to Y / X.
 
     Every Y / r-th row and X / c-th column, rounded: a cell is a node where y + phase passes a multiple of
-    Y / r, and so for x. Y and X are whole numbers of periods, so the lattice closes round the globe. Nodes in
-    excess of n are left out at random, and what is missing is added at random.
+    Y / r, and so for x. Y and X are whole numbers of periods, so the lattice closes round the globe. Excess
+    nodes are left out at random, and missing ones are added at random.
     """
-    rows, columns = space.shape
-    cells = n * (rows * columns / space.exists.sum())  # of a lattice that has n nodes where cells exist
-    r = (rows * torch.sqrt(cells / (rows * columns))).round().clamp(1, rows)
-    c = (cells / r).round().clamp(1, columns)
+    height, width = space.shape
+    cells = n * (height * width / space.exists.sum())  # of a lattice that has n nodes where cells exist
+    r = (height * torch.sqrt(cells / (height * width))).round().clamp(1, height)
+    c = (cells / r).round().clamp(1, width)
     phase = draws.uniform(layers, 2)[:, 0]
 
     def node(size: int, count: Tensor, phase: Tensor) -> Tensor:
         period = (size / count)[:, None, None]
         return (torch.arange(size, device=n.device) + phase[..., None] * period) % period < 1
 
-    nodes = node(rows, r, phase[..., 0])[..., :, None] & node(columns, c, phase[..., 1])[..., None, :]
-    return (~nodes).float() + draws.uniform(layers, rows, columns)[:, 0]
+    nodes = node(height, r, phase[..., 0])[..., :, None] & node(width, c, phase[..., 1])[..., None, :]
+    return (~nodes).float() + draws.uniform(layers, height, width)[:, 0]
 
 
 def stations(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
-    """A fixed network, dense here and thin there, a function of the seed alone; small ones are part of large.
+    """A fixed network of uneven density, a function of the seed alone; smaller networks are subsets of larger ones.
 
     Drawing without replacement with weight w: the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
     the area of the cell times the exponential of a smooth random field.
@@ -72,20 +72,20 @@ def stations(draws: RandomStreams, space: Space, n: Count, layers: int) -> Prior
 
 @lru_cache(maxsize=8)
 def network(seed: int, space: Space, layers: int, device: torch.device) -> Priority:
-    """The priorities of the fixed stations; kept, for every batch asks for the same ones."""
+    """Priorities of the fixed stations; cached, because every batch uses the same ones."""
     fixed = RandomStreams(seed, torch.full((1,), NETWORK, device=device))
     weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth(fixed, space, layers))
     return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 
 
 def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
-    """What a satellite has seen first: the priority of a cell is the time of the first pass over it.
+    """Satellite swaths: the priority of a cell is the time of the first pass over it.
 
-    A pass is half a great circle, from one turning point to the other, inclined to the equator; it goes north
-    and south in turn. Its place moves by the golden ratio of the width of the domain, so that any number of
-    passes is spread evenly. With a the node and m the normal of its plane, cell p is under it where p . a > 0
-    and |p . m| < half width. Cells that no pass meets come last, the nearest to a track first. The first pass
-    begins anywhere, so that a small n is seen anywhere.
+    A pass is half a great circle from one turning point to the other, inclined to the equator; passes alternate
+    between north- and southward. Each is shifted by the golden ratio of the width of the domain, so that any
+    number of passes is evenly distributed. With a the node and m the normal of its plane, a pass covers cell p if
+    p . a > 0 and |p . m| < half width. Cells outside all swaths come last, the nearest to a track first. The first
+    pass begins at random, so that a small n can lie anywhere.
     """
     x, y, z = space.points.unbind(-1)
     reach = HALF_WIDTH * (space.points[1:] - space.points[:-1]).norm(dim=-1).median()
@@ -102,13 +102,13 @@ def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
     off = (math.cos(INCLINATION) * upward * z - math.sin(INCLINATION) * (y * cos - x * sin)).abs_()
     off = off.masked_fill_(x * cos + y * sin <= 0, 2.0)
     time = j - begin + torch.where(upward > 0, along, 1 - along)
-    time = time + off / (2 * reach * len(z))  # of a row, the middle of the swath first
-    seen = time.masked_fill_((off >= reach) | (time < 0), math.inf).amin(2)
-    return torch.where(seen.isinf(), passes + 1 + off.amin(2), seen)
+    time = time + off / (2 * reach * len(z))  # within a row, the middle of the swath first
+    overpass = time.masked_fill_((off >= reach) | (time < 0), math.inf).amin(2)
+    return torch.where(overpass.isinf(), passes + 1 + off.amin(2), overpass)
 
 
 def blocks(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
-    """Clouds hide whole areas: the cells where a smooth random field is lowest are clear."""
+    """Clouds, which hide whole areas: the cells where a smooth random field is lowest are clear."""
     return smooth(draws, space, layers)
 
 
@@ -132,15 +132,15 @@ def smooth(draws: RandomStreams, space: Space, layers: int) -> Priority:
 
 
 def check(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
-    """Refuse a share of observed cells that no method could be judged at.
+    """Refuse a share of observed cells outside the supported range.
 
     Raises
     ------
     InputError
-        When k is outside 0.005 .. 1, or its range is the wrong way round.
+        When k is outside 0.005 .. 1, or its range is reversed.
     """
     low, high = (float(k.min()), float(k.max())) if isinstance(k, Tensor) else k
-    slack = 1e-6  # 0.005 is a little less in single precision
+    slack = 1e-6  # 0.005 rounds down in single precision
     if not LOWEST - slack <= low <= high <= HIGHEST + slack:
         raise InputError(
             f"sparsification.k: {low:g} to {high:g} is not a range of shares of observed cells; "
@@ -149,10 +149,10 @@ def check(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
 
 
 def choose(priority: Priority, n: Count) -> Bool[Tensor, "batch layer y x"]:
-    """The n cells of lowest priority; of equal ones the first.
+    """Select the n cells of lowest priority; among equal ones the first.
 
-    The priority of the n-th is selected, not sorted out. Selection has one rank for all data: with N - n infinities of
-    the one sign and n of the other before the N cells, the n-th of each datum has rank N.
+    The n-th lowest priority is found by selection, which is faster than sorting but needs one rank for all data: with
+    N - n negative and n positive infinities before the N cells, the n-th of each datum has rank N.
     """
     cells, n = priority.flatten(2), n[:, None, None]
     size = cells.shape[-1]
@@ -171,9 +171,9 @@ def draw(
     space: Space,
     per_variable: bool = False,
 ) -> Bool[Tensor, "batch variable y x"]:
-    """A mask for each datum: its pattern uniform among `patterns`, its k log-uniform in a range or as given.
+    """Draw a mask for each datum: its pattern uniformly among `patterns`, its k log-uniformly in a range or as given.
 
-    One mask serves all variables, or each has one of the same pattern and k. A mask is a function of the
+    All variables share the mask, or have separate masks with the same pattern and k. A mask is a function of the
     seed, step and datum of `draws`; the places of `stations` are a function of the seed alone.
 
     Raises
@@ -186,22 +186,22 @@ def draw(
             near = get_close_matches(name, PATTERNS, n=1, cutoff=0)[0]
             raise InputError(f"sparsification.patterns: there is no pattern '{name}'; did you mean '{near}'?")
     check(k)
-    own = draws.alone()
-    share, kind = own.uniform(2)[:, 0].unbind(1)
+    shared = draws.alone()
+    share, kind = shared.uniform(2)[:, 0].unbind(1)
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
     n = (k * space.exists.sum()).round().long().clamp(min=1)
     which = (kind * len(patterns)).long()
-    of_pattern = own.fork(0)
+    of_pattern = shared.fork(0)
     layers = len(space.variables) if per_variable else 1
     priority = torch.empty(len(n), layers, *space.shape, device=n.device)
     for number, name in enumerate(patterns):
-        rows = (which == number).nonzero()[:, 0]
-        if len(rows):
-            priority[rows] = PATTERNS[name](
-                replace(of_pattern, datum=own.datum[rows]), space, n[rows], layers
+        datum = (which == number).nonzero()[:, 0]
+        if len(datum):
+            priority[datum] = PATTERNS[name](
+                replace(of_pattern, datum=shared.datum[datum]), space, n[datum], layers
             )
-    draws.call = own.call  # a fork of its own: what comes next is blind to the pattern
+    draws.call = shared.call  # the pattern has its own fork, so later draws do not depend on it
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
     return mask.expand(-1, len(space.variables), -1, -1).contiguous()
 
@@ -212,15 +212,15 @@ def observe(
     noise: float,
     draws: RandomStreams,
 ) -> Float[Tensor, "batch variable y x"]:
-    """m (x + noise * eps), eps standard normal: zero where nothing is observed (x may be NaN there)."""
-    own = draws.alone()
-    eps = own.normal(*x.shape[1:])[:, 0]
-    draws.call = own.call
+    """Observe m (x + noise * eps), eps standard normal; zero at unobserved cells, where x may be NaN."""
+    shared = draws.alone()
+    eps = shared.normal(*x.shape[1:])[:, 0]
+    draws.call = shared.call
     return torch.where(mask, x + noise * eps, 0.0)
 
 
 def _domain(space: Space) -> tuple[float, float, float]:
-    """West edge and width of the parallel where passes are spread evenly, and its latitude, in radians."""
+    """West edge and width of the parallel on which passes are evenly distributed, and its latitude, in radians."""
     middle = space.points[space.shape[0] // 2]
     if space.wraps:
         return 0.0, 2 * math.pi, 0.0

@@ -3,15 +3,15 @@
     m = b + K (y - H b),    d_j = b + e_j + K (y + eps_j - H (b + e_j)),    K = C H^T (H C H^T + R)^-1,
     C = w T o S + (1 - w) D (Q (x) rho) D + U^2,
 
-an update of a background b by observations y = H x + eps, eps ~ N(0, R), R = noise^2 + nugget D^2 + floor^2. As a
-model of a day alone b is 0, the climatology, and the errors e_j are training days of the season: conditioning by
+an update of a background b by observations y = H x + eps, eps ~ N(0, R), R = noise^2 + nugget D^2 + floor^2. Without a
+forecast b is 0, the climatology, and the errors e_j are training days of the season: conditioning by
 kriging (Matheron's rule; Chiles and Delfiner 2012, section 7.3.1), which draws without factorising a posterior.
 
-In C, S is the second moment of the training anomalies, T a taper (Gaspari-Cohn in chord distance, the same
-for all pairs of variables), o the product by elements; D holds the standard deviation of each variable at
+In C, S is the second moment of the training anomalies, T a taper (Gaspari-Cohn in chord distance, shared
+by all pairs of variables), o the elementwise product; D holds the standard deviation of each variable at
 each place, Q the correlations between variables (mean over the planet), rho a parametric correlation in
-space. Each term is positive semi-definite, and so is C (Schur's product theorem). U^2, which is diagonal and
-nearly everywhere 0, and the check that every observation passes before it is believed, are those of `robustness`.
+space. Each term is positive semi-definite, and so is C (Schur's product theorem). `robustness`
+defines U^2, which is diagonal and nearly everywhere 0, and the check of observations.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_fo
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 
-SPREAD_POOL = 200  # training days of which the spread is the root mean square: a sampling error of 5 %
-SPREAD_SEED = seed_for("spread")  # of their observation errors, the same for all data
-DENSE_BYTES = 1.7e9  # second moments of all folds are kept when they are smaller than this
-DOUBLE_VALUES = 2500  # up to here everything is in double precision: a second moment takes 50 MB
-SMALLEST = 1e-12  # of a standard deviation: where nothing varies there is no correlation
+SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
+SPREAD_SEED = seed_for("spread")  # of their observation errors, shared by all data
+DENSE_BYTES = 1.7e9  # limit up to which the second moments of all folds are stored
+DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second moment takes 50 MB
+SMALLEST = 1e-12  # least standard deviation: constant values have no correlation
 
 
 class Training(NamedTuple):
-    """What the covariance is made of; values are (variable, place), flattened."""
+    """Components of the covariance; values are (variable, place), flattened."""
 
     moments: Moments  # S
     deviation: Float[Tensor, " values"]  # D
@@ -60,19 +60,14 @@ class OptimalInterpolation(Derived, Solved):
         rho: `exponential`, `matern32` or `matern52`.
 
     Tuned: `weight` w; `taper`, the chord in km from which T is zero (0: no taper); `length` of rho in km;
-    `nugget`, the error of an observation as a share of the local variance; `floor`, the standard deviation of what it
-    has of error whatever the local variance is, for it stands for a whole cell.
+    `nugget`, the observation error as a share of the local variance; `floor`, the standard deviation of the error of
+    representativeness, which does not depend on the local variance.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "taper": (
-                0.0,
-                28000.0,
-                18000.0,
-                10000.0,
-                5000.0,
-            ),  # first: it matters most where the record is short
+            # first, because it matters most for a short record
+            "taper": (0.0, 28000.0, 18000.0, 10000.0, 5000.0),
             "weight": (0.5, 0.8, 0.95, 1.0),
             "length": (500.0, 1000.0, 1400.0, 2000.0),
             "nugget": (1e-5, 1e-3, 1e-2),
@@ -86,19 +81,14 @@ class OptimalInterpolation(Derived, Solved):
         self.places = Places(space)
         self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))
         self.register_buffer("days", torch.empty(0))
-        for name, value in {
-            "weight": 0.95,
-            "taper": 18000.0,
-            "length": 1400.0,
-            "nugget": 1e-5,
-            "floor": 0.0,
-        }.items():
+        initial = {"weight": 0.95, "taper": 18000.0, "length": 1400.0, "nugget": 1e-5, "floor": 0.0}
+        for name, value in initial.items():
             self.register_buffer(name, torch.tensor(value))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Keep the training anomalies and their days, in the order of `Batch.index` where it is given.
+        """Store the training anomalies and their days, in the order of `Batch.index` where it is given.
 
-        Years and fifths are told apart by this order, so it must be that of time.
+        This must be the order of time, which defines years and fifths.
         """
         states, days, index = [], [], []
         for batch in training:
@@ -124,9 +114,9 @@ class OptimalInterpolation(Derived, Solved):
         Float[Tensor, "batch variable y x"],
         Float[Tensor, "batch members variable y x"],
     ]:
-        """Mean m, spread s and draws d, by the training days outside `fold`.
+        """Mean m, spread s and draws d, from the training days outside `fold`.
 
-        s is the root mean square of up to 200 deviations e + K (eps - H e), e training days evenly spaced in
+        s is the root mean square of up to 200 deviations e + K (eps - H e), e training days evenly spaced over
         the whole record: it depends on mask, noise and fold only, unless an observation fails its check.
         """
         errors = self.season(c, draws, fold)
@@ -147,10 +137,10 @@ class OptimalInterpolation(Derived, Solved):
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
         """Observations that fail the check of `robustness`, and were down-weighted."""
         if c.observed is None or c.mask is None:
-            raise ValueError("without observations none can be doubted")
+            raise ValueError("the check needs observations")
         excess = torch.zeros(c.rows, self.anomalies[0].numel(), dtype=torch.float64, device=c.mask.device)
-        for seen in observations(self.places, c.observed, c.mask):
-            excess[seen.rows[:, None], seen.index] = self.gain(seen, c.noise).excess(seen.y)
+        for group in observations(self.places, c.observed, c.mask):
+            excess[group.datum[:, None], group.index] = self.gain(group, c.noise).excess(group.y)
         return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
 
     def update(
@@ -164,7 +154,7 @@ class OptimalInterpolation(Derived, Solved):
         mean = background.mean(dim=1)
         errors = background - mean[:, None]
         increment = self.analyse(c, draws, mean, errors)[2] - (mean[:, None] + errors)
-        return background + increment  # to the last bit the background where the increment is 0
+        return background + increment  # bit for bit the background where the increment is 0
 
     def analyse(
         self,
@@ -182,41 +172,41 @@ class OptimalInterpolation(Derived, Solved):
     ]:
         """Mean, spread and members of a background with errors, after the observations of c.
 
-        The spread is that of the errors in `pool`, moved by the same gain; None without a pool.
+        The spread is that of the errors in `pool` after an update with the same gain; None without a pool.
         """
         state = self.anomalies.shape[1:]
         b, e = self._flat(background), self._flat(errors)  # (B, N), (B, M, N)
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
         numbers = torch.arange(len(p), device=b.device)
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
-        for seen in observations(self.places, c.observed, c.mask):
-            gain, o = self.gain(seen, c.noise, fold), seen.index
-            innovation = seen.y - b[seen.rows][:, o]
+        for group in observations(self.places, c.observed, c.mask):
+            gain, o = self.gain(group, c.noise, fold), group.index
+            innovation = group.y - b[group.datum][:, o]
             for some, excess in gain.checked(innovation):
-                rows, error = seen.rows[some], (gain.variance + excess).sqrt()
+                datum, error = group.datum[some], (gain.variance + excess).sqrt()
                 doubt = robustness.doubt(excess, o, self.places, state[0]).to(b)
-                # independent of what else `draws` gives
-                stream = replace(draws.fork(0), datum=draws.datum[rows])
+                # independent of all other uses of `draws`
+                stream = replace(draws.fork(0), datum=draws.datum[datum])
                 eps = stream.normal(len(o)) * error
                 eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(o))[:, 0] * error
-                parts = innovation[some], (eps - e[rows][..., o]).flatten(0, 1), eps_of_pool - p[:, o]
+                parts = innovation[some], (eps - e[datum][..., o]).flatten(0, 1), eps_of_pool - p[:, o]
                 sizes = [len(part) for part in parts]
                 mean, members, deviations = gain(torch.cat(parts), excess).split(sizes)
-                m[rows] = b[rows] + mean
-                d[rows] = m[rows][:, None] + e[rows] + members.unflatten(0, eps.shape[:2])
+                m[datum] = b[datum] + mean
+                d[datum] = m[datum][:, None] + e[datum] + members.unflatten(0, eps.shape[:2])
                 if doubt.any():
-                    d[rows] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
-                s[rows] = ((p + deviations).square().mean(0) + doubt).sqrt()
+                    d[datum] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
+                s[datum] = ((p + deviations).square().mean(0) + doubt).sqrt()
         m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in (m, s, d))
         return m, None if pool is None else s, d
 
     def _flat(self, x: Tensor) -> Tensor:
-        """Values at places (..., V * P), in the precision that the covariance has."""
+        """Values at places (..., V * P), in the precision of the covariance."""
         z = self.places.gather(x).flatten(-2)
         return z.double() if z.shape[-1] <= DOUBLE_VALUES else z
 
     def _kept(self, fold: int | None) -> Tensor:
-        """(n,) bool: the days outside the fold."""
+        """Boolean mask (n,) of the days outside the fold."""
         return torch.ones_like(self.days, dtype=torch.bool) if fold is None else self.folds() != fold
 
     def _spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
@@ -224,8 +214,8 @@ class OptimalInterpolation(Derived, Solved):
 
     def _make_spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
         kept = self._kept(fold).nonzero()[:, 0]
-        chosen = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
-        errors = self.anomalies[kept[chosen.to(kept.device)]][:, None]
+        selected = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
+        errors = self.anomalies[kept[selected.to(kept.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
         return self.places.scatter(
             self._with_rare_events(errors, RandomStreams(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
@@ -234,7 +224,7 @@ class OptimalInterpolation(Derived, Solved):
     def _with_rare_events(
         self, errors: Float[Tensor, "batch members variable p"], draws: RandomStreams, fold: int | None
     ) -> Float[Tensor, "batch members variable p"]:
-        """Training days, and what varies beside them by itself."""
+        """Training days plus draws of the independent variance U^2."""
         rare = self._training(fold).rare
         if not rare.any():
             return errors
@@ -247,7 +237,7 @@ class OptimalInterpolation(Derived, Solved):
         return self._derive(("training", fold), lambda: self._statistics(fold))
 
     def _statistics(self, fold: int | None) -> Training:
-        """What the days outside the fold say."""
+        """Components of the covariance from the days outside the fold."""
         values = self.anomalies[0].numel()
         anomalies = self.anomalies
         if values <= DOUBLE_VALUES:
@@ -271,8 +261,8 @@ class OptimalInterpolation(Derived, Solved):
         points = self.places.points.to(self.anomalies.device, dtype)
         return self._derive((function, length), lambda: Kernel(function, length, points))
 
-    def gain(self, seen: Observations, noise: float, fold: int | None = None) -> Gain:
-        """K of one mask, with the tuned values in force."""
+    def gain(self, group: Observations, noise: float, fold: int | None = None) -> Gain:
+        """K for the mask of a group, with the current tuned values."""
         moments, deviation, between, rare = self._training(fold)
         dtype, w = deviation.dtype, float(self.weight)
         parts: list[Part] = []
@@ -285,10 +275,10 @@ class OptimalInterpolation(Derived, Solved):
         if rare.any():
             parts.append(Independent(rare.to(dtype)))
         variance = robustness.observation_error(
-            noise**2 / seen.count,
-            deviation[seen.index].square(),
+            noise**2 / group.count,
+            deviation[group.index].square(),
             float(self.nugget),
             float(self.floor),
             dtype,
         )
-        return Gain(parts, seen.index, variance, deviation, len(deviation))
+        return Gain(parts, group.index, variance, deviation, len(deviation))

@@ -1,4 +1,4 @@
-"""Persistence: tomorrow is as today, wholly or in part. With the climatology, what any forecast must beat.
+"""Persistence and damped persistence: with the climatology, the baselines that a forecast must beat.
 
 x = x_t,        x = rho x_t,    rho = <x_{t+1} x_t> / <x_t^2>, for each variable and cell.
 """
@@ -30,17 +30,17 @@ class Persistence(Solved):
     history = 1
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Nothing: there is nothing to know."""
+        """Do nothing: persistence has no parameters."""
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """The last state, the same for every member."""
+        """Repeat the last state for all members."""
         return last(c)[:, None].expand(-1, draws.members, -1, -1, -1)
 
 
 class DampedPersistence(Solved):
-    """x = rho x_t: an autoregression of order one in each cell, by least squares over the training windows.
+    """x = rho x_t: an autoregression of order one in each cell, fitted by least squares over the training windows.
 
-    States are anomalies, so there is no intercept; after n steps it is rho^n x_t, and fades to the climatology.
+    States are anomalies, so there is no intercept; after n steps x is rho^n x_t, which decays to the climatology.
     """
 
     deterministic = True
@@ -52,16 +52,18 @@ class DampedPersistence(Solved):
         self.register_buffer("rho", torch.zeros(space.state))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """The slope through the origin of x_{t+1} on x_t; 0 where nothing ever varies."""
+        """Fit the slope of x_{t+1} on x_t through the origin; 0 where a cell never varies."""
         products = self.rho.new_zeros(self.rho.shape, dtype=torch.double)
         squares = torch.zeros_like(products)
         for batch in training:
             before = last(batch.context)
             products += (batch.x * before).sum(0, dtype=torch.double)
             squares += before.square().sum(0, dtype=torch.double)
-        rho = torch.where(squares > 0, products / squares, 0.0)  # false, too, where missing values are NaN
+        rho = torch.where(
+            squares > 0, products / squares, 0.0
+        )  # also false for NaN, where values are missing
         self.rho = rho.float()
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """The damped last state, the same for every member."""
+        """Repeat the damped last state for all members."""
         return (self.rho * last(c))[:, None].expand(-1, draws.members, -1, -1, -1)

@@ -1,7 +1,7 @@
 """Learnt priors p(z): a mixture of Gaussians, one of posteriors (VampPrior), and a flow.
 
-A VAE asks its prior once a batch what it is, `given` the encoder; only the VampPrior looks at it. So no prior holds
-the encoder, whose weights are stored once.
+A VAE evaluates its prior once for each batch, `given` the encoder, which only the VampPrior uses. So no prior holds
+the encoder, and checkpoints store its weights once.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Mixture(nn.Module):
 class Vamp(nn.Module):
     """p(z) = sum_k w_k q(z | u_k): posteriors of learnt pseudo-inputs u_k (Tomczak and Welling 2018, eq. 9).
 
-    Weights are learnt too. Pseudo-inputs start at training states (`prepare`) and stay within `bounds`, those of
+    Weights are learnt too. Pseudo-inputs start at training states (`prepare`) and stay within `bounds`, the range of
     the data: (0, 1) for images, None for fields.
     """
 
@@ -75,7 +75,7 @@ class Vamp(nn.Module):
 
     @torch.no_grad()
     def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Start the pseudo-inputs at training states."""
+        """Initialise the pseudo-inputs with training states."""
         order = draws.alone().uniform(1).flatten().argsort()[: len(self.inputs)]
         self.inputs[: len(order)] = training.x[order]
 
@@ -116,5 +116,5 @@ class CouplingPrior(nn.Module):
 
 
 def given(prior: Any, encoder: Any) -> Prior:
-    """The prior itself, or what it is beside this encoder."""
+    """The prior itself; for a VampPrior, the mixture that it forms with the encoder."""
     return prior.given(encoder) if isinstance(prior, Vamp) else prior

@@ -1,8 +1,8 @@
-"""Probabilistic PCA: a Gaussian in a subspace, and noise of one size everywhere (Tipping and Bishop 1999).
+"""Probabilistic PCA: a Gaussian in a subspace plus isotropic noise (Tipping and Bishop 1999).
 
     x = mean + W z + e,    z ~ N(0, I),    e ~ N(0, s^2 I),    so that    x ~ N(mean, C),    C = W W^T + s^2 I
 
-It is the linear VAE whose evidence, posterior and best parameters are all known in closed form: a floor for learned
+It is the linear VAE, whose evidence, posterior and optimal parameters have closed forms: a baseline for learned
 models, with an exact density. d: cells that exist, over all variables; q: columns of W.
 """
 
@@ -21,17 +21,18 @@ from fieldcast.models.core import Batch, Context, Density, Solved
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-RANK = 1e-10  # axes of less variance than this share of the first are rounding
-PIECE = 256  # rows or columns of the training states that are held in double precision at a time
+RANK = 1e-10  # axes with less than this share of the variance of the first are rounding errors
+PIECE = 256  # rows or columns of the training states that are converted to double precision at a time
 
 
 class ProbabilisticPCA(Solved):
-    """Of the eigenvalues l_1 >= l_2 ... of the covariance of the training states (divided by their number), and axes U:
+    """Probabilistic PCA from the eigenvalues l_1 >= l_2 ... and axes U of the covariance of the training states:
 
         s^2 = (l_{q+1} + ... + l_d) / (d - q),    W = U_q (L_q - s^2 I)^(1/2)                              (eq. 7, 8)
 
-    which maximises the likelihood. q = `components`, or fewer where the states span no more than so many dimensions:
-    one at least is left to the noise. Cells count alike, whatever their area: this is the density of a whole state.
+    which maximises the likelihood; the covariance is divided by the number of states. q = `components`, or fewer if the
+    states span fewer dimensions: at least one is left to the noise. All cells have equal weight, whatever their area:
+    this is the density of a whole state.
     """
 
     density: Density = "exact"
@@ -50,22 +51,22 @@ class ProbabilisticPCA(Solved):
         self.register_buffer("variance", torch.tensor(1.0))  # s^2
 
     def cells(self, x: Float[Tensor, "*lead variable y x"]) -> Float[Tensor, "*lead cell"]:
-        """The cells that exist."""
+        """Values of the cells that exist."""
         return x[..., self.space.exists].flatten(-2)
 
     def state(self, cells: Float[Tensor, "*lead cell"]) -> Float[Tensor, "*lead variable y x"]:
-        """Cells in their places, zero elsewhere."""
+        """State with the given cells, zero elsewhere."""
         x = cells.new_zeros(*cells.shape[:-1], *self.space.state)
         x[..., self.space.exists] = cells.unflatten(-1, (len(self.space.variables), -1))
         return x
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Mean, axes and noise of the training states.
+        """Fit mean, axes and noise to the training states.
 
         Raises
         ------
         InputError
-            If all states are the same: their density is without bound.
+            If all states are equal: their density is unbounded.
         """
         x = torch.cat([self.cells(batch.x) for batch in training])
         mean = torch.cat([x[:, columns].double().mean(dim=0) for columns in pieces(x.shape[1])])
@@ -77,7 +78,7 @@ class ProbabilisticPCA(Solved):
         self.weights = self.state((axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(x))
 
     def log_prob(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, " batch"]:
-        """log p(x), exact, in nats of x as it comes. Data of whole numbers must come dequantised.
+        """log p(x), exact, in nats. Discrete data must be dequantised.
 
         With r = x - mean and M = W^T W + s^2 I = F F^T, of q x q,
         r^T C^-1 r = (|r|^2 - |F^-1 W^T r|^2) / s^2 and log |C| = log |M| + (d - q) log s^2 (matrix inversion lemma).
@@ -91,11 +92,11 @@ class ProbabilisticPCA(Solved):
         return (-(square + log_det + w.shape[1] * math.log(2 * math.pi)) / 2).to(x)
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
-        """log p(x): the same for every draw."""
+        """log p(x), equal for all draws."""
         return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """mean + W z + s e, where something exists."""
+        """Draw mean + W z + s e at the cells that exist."""
         e = draws.normal(*self.space.state) * self.space.exists
         x = self.mean + self.variance.sqrt() * e
         if not len(self.weights):
@@ -107,20 +108,21 @@ class ProbabilisticPCA(Solved):
 def principal(
     x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"], count: int
 ) -> tuple[Float[Tensor, "axis cell"], Float[Tensor, " axis"], Float[Tensor, ""]]:
-    """Orthonormal axes of the most variance, the variance along each, falling, and the whole variance.
+    """Orthonormal axes of the most variance, their variances in descending order, and the total variance.
 
-    At most `count`, and one fewer than the states span. Of the smaller of the two Gram matrices, in double precision.
+    At most `count`, and one fewer than the states span. The smaller of the two Gram matrices is used, in double
+    precision.
     """
     times, cells = x.shape
     of_cells = cells < times
     if of_cells:
-        gram = product(lambda rows: x[rows].double() - mean, times) / times
+        gram = product(lambda piece: x[piece].double() - mean, times) / times
     else:
         gram = product(lambda columns: (x[:, columns].double() - mean[columns]).T, cells) / times
     total, size = gram.trace(), len(gram)
-    first = max(size - count - 1, 0)  # one more than is asked for, to see whether anything is left
-    found = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[first, size - 1], overwrite_a=True)
-    variance, vectors = (torch.from_numpy(part).to(mean).flip(-1) for part in found)
+    first = max(size - count - 1, 0)  # one more than requested, to test whether variance is left
+    solution = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[first, size - 1], overwrite_a=True)
+    variance, vectors = (torch.from_numpy(part).to(mean).flip(-1) for part in solution)
     kept = min(count, max(int((variance > RANK * variance[0]).sum()) - 1, 0))
     variance, vectors = variance[:kept], vectors[:, :kept]
     if of_cells:
@@ -135,10 +137,10 @@ def pieces(length: int) -> list[slice]:
 
 
 def product(
-    rows: Callable[[slice], Float[Tensor, "row column"]], length: int
+    block: Callable[[slice], Float[Tensor, "row column"]], length: int
 ) -> Float[Tensor, "column column"]:
-    """A^T A of a matrix of which some rows are held at a time."""
-    parts = (rows(piece) for piece in pieces(length))
+    """A^T A of a matrix, from blocks of its rows."""
+    parts = (block(piece) for piece in pieces(length))
     first = next(parts)
     gram = first.T @ first
     for part in parts:

@@ -1,4 +1,4 @@
-"""Random numbers that are a function of (seed, step, forks, lead, datum, member, call, place) and nothing else.
+"""Counter-based random numbers, functions of (seed, step, forks, lead, datum, member, call, place) alone.
 
 Philox4x32-7 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.2): seven rounds, the fewest
 that pass every test of BigCrush (table 2), of
@@ -6,9 +6,9 @@ that pass every test of BigCrush (table 2), of
     (L, R) -> (mulhi(R, M) xor k xor L', mullo(R, M)),    k -> k + W,
 
 turn a counter of four words and a key of two into four random words. The counter is (place, call, member, datum). Keys
-form a tree: the seed is the key of its root, and each step, fork and lead turns the key before it into another by a
-Philox call of its own. So streams are distinct however they are nested, a draw does not depend on how data are batched,
-nothing has to be saved for a restart, and torch's global generator is never touched.
+form a tree: the seed is the key of its root, and each step, fork and lead maps the previous key to a new one by a
+separate Philox call. So nested streams are distinct, a draw does not depend on how data are batched, a restart needs
+no saved generator state, and torch's global generator is never touched.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ WORD = 0xFFFFFFFF
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # M of the two halves, Salmon et al. 2011, table 2
 WEYL = 0x9E3779B9, 0xBB67AE85  # W: golden ratio and sqrt(3) - 1, in 32 bits
 ROUNDS = 7
-STEP, FORK, LASTING, LEAD = range(4)  # the edges of the tree of keys
+STEP, FORK, PERSISTENT, LEAD = range(4)  # the edges of the tree of keys
 
 Word = TypeVar("Word", int, Tensor)
 Key = tuple[int, int]
 
 
 def philox(counter: tuple[Word, Word, Word, Word], key: Key) -> tuple[Word, Word, Word, Word]:
-    """Four random words of four counter words: ints, or int64 tensors of 32 bits that broadcast against each other."""
+    """Map four counter words to four random words: ints, or int64 tensors of 32 bits that broadcast."""
     a, b, c, d = counter
     k0, k1 = key
     for _ in range(ROUNDS):
-        p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # modulo 2^64: the sign bit is a bit like any other
-        # b and d keep their high bits until they have met k: one operation less
+        p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # modulo 2^64: the sign bit is an ordinary bit
+        # b and d keep their high bits until they are combined with k, which saves an operation
         a, c = (q >> 32) ^ b, (p >> 32) ^ d
-        a ^= k0  # in place, for memory is what the time goes to
+        a ^= k0  # in place, because memory dominates the time
         c ^= k1
         a &= WORD
         c &= WORD
@@ -50,7 +50,7 @@ def philox(counter: tuple[Word, Word, Word, Word], key: Key) -> tuple[Word, Word
 
 
 def seed_for(purpose: str, *numbers: int) -> int:
-    """A seed of 63 bits for a purpose of its own: names need no list that says which numbers are taken."""
+    """A seed of 63 bits from the name of its purpose, so that no list of used numbers is needed."""
     text = f"{purpose} {numbers}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
@@ -59,9 +59,8 @@ def seed_for(purpose: str, *numbers: int) -> int:
 class RandomStreams:
     """Random tensors (B, M, *shape) for B data and M members each.
 
-    Every call of `normal` or `uniform` takes the next number of `call`, so that two calls are independent.
-
-    A function that forks its draws hands forks to the parts that it calls, or the streams of a part could be its own.
+    Each call of `normal` or `uniform` increments `call`, so that two calls are independent. A function that forks its
+    draws passes forks to the parts that it calls: otherwise its streams and those of a part could coincide.
     """
 
     seed: int
@@ -70,27 +69,27 @@ class RandomStreams:
     step: int = 0
     lead: int = field(default=0, kw_only=True)  # step of a rollout
     call: int = field(default=0, kw_only=True)
-    first: int = field(
-        default=0, kw_only=True
-    )  # number of the first member: an ensemble may be drawn in pieces
-    number: Int[Tensor, " batch"] | None = field(default=None, kw_only=True)  # of the one member of each row
+    first: int = field(default=0, kw_only=True)  # number of the first member, for ensembles drawn in pieces
+    number: Int[Tensor, " batch"] | None = field(
+        default=None, kw_only=True
+    )  # of the single member of each row
     path: tuple[tuple[int, int, int], ...] = field(
         default=(), kw_only=True
     )  # kind, stream and call of each fork
     kept: dict[tuple[object, int, int], Tensor] | None = field(
         default=None, init=False, repr=False
-    )  # by path, call and size
+    )  # cached words, by path, call and size
 
     @property
     def key(self) -> Key:
-        """The key at the end of the path: the root's is the seed."""
+        """The key at the end of the path, whose root is the seed."""
         k0, k1 = self.seed & WORD, self.seed >> 32 & WORD
         for kind, number, call in ((STEP, self.step, 0), *self.path, (LEAD, self.lead, 0)):
             k0, k1, _, _ = philox((number & WORD, number >> 32 & WORD, call, kind), (k0, k1))
         return k0, k1
 
     def _words(self, shape: tuple[int, ...]) -> Tensor:
-        """Words (B, M, 4 * ceil(size / 4)) of this call; made once of draws that are used again."""
+        """Words (B, M, 4 * ceil(size / 4)) of this call; cached for draws with several uses."""
         call, size = self.call, math.prod(shape)
         self.call += 1
         if self.kept is None:
@@ -106,20 +105,20 @@ class RandomStreams:
         if self.number is not None:
             member = self.number[:, None, None]
         datum = (self.datum & WORD)[:, None, None]
-        words = philox((place, torch.tensor(call, device=device), member, datum), self.key)
-        return torch.cat(words, dim=-1)
+        bits = philox((place, torch.tensor(call, device=device), member, datum), self.key)
+        return torch.cat(bits, dim=-1)
 
     def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Uniform on (0, 1), never 0 or 1: 24 bits and a half."""
-        words = self._words(shape)[..., : math.prod(shape)] >> 8
-        u = words.float().add_(0.5).mul_(2**-24).clamp_(max=1 - 2**-24)
-        return u.reshape(*words.shape[:2], *shape)
+        bits = self._words(shape)[..., : math.prod(shape)] >> 8
+        u = bits.float().add_(0.5).mul_(2**-24).clamp_(max=1 - 2**-24)
+        return u.reshape(*bits.shape[:2], *shape)
 
     def normal(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Standard normal, by Box and Muller (1958): sqrt(-2 log u) times cos and sin of 2 pi v."""
         size = math.prod(shape)
-        words = self._words((2 * -(-size // 2),)).float()  # 32 bits of u: a tail to 6.6 standard deviations
-        u, v = words.add_(0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24).chunk(2, dim=-1)
+        bits = self._words((2 * -(-size // 2),)).float()  # 32 bits of u: a tail to 6.6 standard deviations
+        u, v = bits.add_(0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24).chunk(2, dim=-1)
         radius, angle = u.log().mul_(-2).sqrt_(), v * (2 * math.pi)
         z = torch.cat([angle.cos().mul_(radius), angle.sin().mul_(radius)], dim=-1)
         return z[..., :size].reshape(*z.shape[:2], *shape)
@@ -129,42 +128,41 @@ class RandomStreams:
         return (self.uniform(*shape) * high).long().clamp_(max=high - 1)
 
     def again(self) -> RandomStreams:
-        """The draws that follow, for each of several uses: the four evaluations of one Runge-Kutta step."""
+        """The following draws, identical in several uses, such as the four evaluations of a Runge-Kutta step."""
         if self.kept is None:
             self.kept = {}
         return self._from(self.call, self.path)
 
     def _from(self, call: int, path: tuple[tuple[int, int, int], ...]) -> RandomStreams:
-        """Draws of the same data and members, which share what is kept."""
+        """Draws for these data and members from another call and path, with a shared cache."""
         other = replace(self, call=call, path=path)
         other.kept = self.kept
         return other
 
     def per_row(self) -> RandomStreams:
-        """The same numbers as (B * M, 1, *shape), for a context of which every member has a row of its own."""
+        """Draws of the same numbers as (B * M, 1, *shape), for a context with a row for each member."""
         if self.number is not None:
             return self
         numbers = torch.arange(self.first, self.first + self.members, device=self.datum.device)
-        rows = self.datum.repeat_interleave(self.members)
-        return replace(self, datum=rows, members=1, first=0, number=numbers.repeat(len(self.datum)))
+        datum = self.datum.repeat_interleave(self.members)
+        return replace(self, datum=datum, members=1, first=0, number=numbers.repeat(len(self.datum)))
 
     def fork(self, stream: int) -> RandomStreams:
-        """An independent stream from here: what is drawn from it does not shift the numbers of these draws.
+        """An independent stream: drawing from it does not shift the numbers of these draws.
 
-        Nested forks are distinct, and so are forks before and after a call; the numbers of streams need to be distinct
-        in the one function alone that forks.
+        Nested forks are distinct, and so are forks before and after a call; stream numbers need to be distinct only
+        within the function that forks.
         """
         return self._from(0, (*self.path, (FORK, stream, self.call)))
 
     def at_lead(self, lead: int) -> RandomStreams:
-        """The draws of one lead of a rollout: other numbers than those of other leads, but for what is `lasting`."""
+        """The draws of one lead of a rollout, which differ between leads except for `persistent` streams."""
         return replace(self, lead=lead)
 
-    def lasting(self, stream: int = 0) -> RandomStreams:
-        """What a member keeps over a rollout: whatever the lead, and whatever was drawn or forked before, whoever asks
-        for a stream gets the same numbers."""
-        return replace(self, lead=0, call=0, path=((LASTING, stream, 0),))
+    def persistent(self, stream: int = 0) -> RandomStreams:
+        """A stream that persists over a rollout: it does not depend on the lead, nor on previous calls and forks."""
+        return replace(self, lead=0, call=0, path=((PERSISTENT, stream, 0),))
 
     def alone(self) -> RandomStreams:
-        """One member a datum: for what all members share, such as the mask."""
+        """A single member for each datum: for draws that all members share, such as the mask."""
         return replace(self, members=1, first=0, number=None)

@@ -3,8 +3,8 @@
     q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I),    alpha_t = 1 - beta_t,    abar_t = alpha_1 ... alpha_t
 
 (Ho, Jain and Abbeel 2020, eq. 4): noise adds in variance, 1 - prod (1 - beta), not in standard deviation. The chain
-tends to N(0, I) whatever x_0 is if and only if abar_t tends to 0, that is if the sum of beta_t diverges (for beta < 1
-log abar_t = sum log(1 - beta_t) <= -sum beta_t; the other way, as long as beta_t stays away from 1).
+converges to N(0, I) for every x_0 if and only if abar_t tends to 0, that is if the sum of beta_t diverges (for beta < 1
+log abar_t = sum log(1 - beta_t) <= -sum beta_t; conversely, as long as beta_t is bounded away from 1).
 
 In code t counts from zero, 0 .. T - 1: x at t has been noised t + 1 times, and x before t = 0 is the data.
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class Schedule(nn.Module):
-    """beta rises linearly from `first` to `last`; all in double precision, for abar_T is small and 1 - abar_1 too."""
+    """beta rises linearly from `first` to `last`; in double precision, because abar_T and 1 - abar_1 are small."""
 
     beta: Tensor
     kept: Tensor
@@ -52,7 +52,7 @@ class Schedule(nn.Module):
         v = beta_t (1 - abar_s) / (1 - abar_t).
         """
         now, then = self.abar(t), self.abar(t - 1 if before is None else before)
-        alpha = now / then  # of all steps from s to t together
+        alpha = now / then  # of all steps from s to t combined
         a = then.sqrt() * (1 - alpha) / (1 - now)
         b = alpha.sqrt() * (1 - then) / (1 - now)
         return a, b, (1 - alpha) * (1 - then) / (1 - now)
@@ -69,5 +69,5 @@ class Schedule(nn.Module):
 
 
 def along(value: Float[Tensor, " batch"], x: Float[Tensor, "batch *state"]) -> Tensor:
-    """A number of each datum, in the shape and precision of its state."""
+    """Broadcast a number of each datum to the rank and precision of its state."""
     return value.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)

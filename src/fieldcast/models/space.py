@@ -1,4 +1,4 @@
-"""Where states live: the grid, its cells and what is known of them without a date."""
+"""The grid of states: its cells, their areas and static fields."""
 
 from __future__ import annotations
 

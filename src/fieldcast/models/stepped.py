@@ -1,4 +1,4 @@
-"""Stepped models: x = base + M(c), and, with M read as dx/dt, one step of an integrator over unit time.
+"""Stepped models: x = base + M(c), or, with M as dx/dt, a step of an integrator over unit time.
 
 The base is the last state of a forecast, or the sparse field of a reconstruction.
 """
@@ -19,7 +19,7 @@ from fieldcast.models.layers.filters import Shapiro
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-DISTURBANCE, MODEL = range(2)  # streams of a step of training
+INPUT_NOISE, MODEL = range(2)  # streams of a training step
 EVALUATIONS = {"euler": 1, "rk4": 4}  # of the right-hand side in a step
 
 
@@ -29,24 +29,37 @@ class Stepped(Trained):
     Euler:  x = base + f(base),    RK4:  x = base + (k1 + 2 k2 + 2 k3 + k4) / 6,
     k1 = f(base), k2 = f(base + k1 / 2), k3 = f(base + k2 / 2), k4 = f(base + k3),    f(x) = scale * model(c at x).
 
-    The network is trained on one-step differences, (x - base) / scale, whatever the scheme that draws. Its weights
-    are then those of an Euler step: a network that is exact in it, drawn from by RK4, integrates another flow; with
-    `through`, and wherever there is a filter F, it is trained through the whole step, and is what the step needs. A
-    draw of a stochastic model is held over the four evaluations of a step.
+    The network is trained on one-step differences, (x - base) / scale, whatever the scheme used for sampling. Its
+    weights are then those of an Euler step: a network that is exact for Euler integrates another flow with RK4. With
+    `through`, and whenever there is a filter F, it is trained through the whole step. The noise of a stochastic model
+    is held over the four evaluations of a step.
 
-    A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over the T steps, each from the draws before it.
+    A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over the T steps, each from the previous draws.
 
-    scale: "tendency" (the standard deviation of one-step differences) or a number.
-    noise: while it is trained, the last states are moved by noise * (b + w / 2), with b ~ N(0, 1) for each variable and
-    w ~ N(0, 1) for each cell, and what is sought stays (Sanchez-Gonzalez et al. 2020, section 4.3): it learns to come
-    back from where its own rollouts lead.
-    smooth: order of the Shapiro filter F, 0 for none: structures too small for any state of the training data would
-    grow from step to step.
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    model
+        The right-hand side M.
+    scheme
+        "euler" or "rk4".
+    scale
+        "tendency" (the standard deviation of one-step differences) or a number.
+    through
+        Whether the network is trained through the scheme.
+    noise
+        Training perturbs the last states by noise * (b + w / 2), with b ~ N(0, 1) for each variable and w ~ N(0, 1) for
+        each cell, and leaves the target unchanged (Sanchez-Gonzalez et al. 2020, section 4.3), so that the model learns
+        to correct the errors of its rollouts.
+    smooth
+        Order of the Shapiro filter F, 0 for none: without it, structures below the scales of the training data would
+        grow from step to step.
 
     Raises
     ------
     InputError
-        For noise on a model that sees no last states; for training through the step of a model without a `compare`.
+        For noise on a model without past states; for training through the step of a model without a `compare`.
     """
 
     def __init__(
@@ -72,7 +85,7 @@ class Stepped(Trained):
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         if self.training and self.noise:
-            batch = replace(batch, context=self.disturbed(batch.context, draws.fork(DISTURBANCE)))
+            batch = replace(batch, context=self.perturbed(batch.context, draws.fork(INPUT_NOISE)))
         draws = draws.fork(MODEL)
         if batch.x.ndim == 5:
             return self.rolled(batch.x, batch.context, draws, batch.walked)
@@ -81,60 +94,60 @@ class Stepped(Trained):
         return self.model.loss(self.difference(batch), draws)
 
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
-        """Prepare the model inside for the differences that it learns."""
+        """Prepare the wrapped model for the differences that it learns."""
         self.model.prepare((self.difference(batch) for batch in training), draws)
 
     def difference(self, batch: Batch) -> Batch:
-        """The batch with (x - base) / scale for x; the base is 0 where nothing is observed yet."""
+        """The batch with (x - base) / scale for x; the base is 0 without past states or observations."""
         c = batch.context
         base = 0.0 if c.past is None and c.observed is None else c.base()
         return replace(batch, x=(batch.x - base) / self.scale)
 
-    def disturbed(self, c: Context, draws: RandomStreams) -> Context:
-        """The context with its last states moved."""
+    def perturbed(self, c: Context, draws: RandomStreams) -> Context:
+        """Add noise to the last states of the context."""
         assert c.past is not None  # its model has a history
-        own = draws.alone()
-        level = own.normal(len(self.space.variables), 1, 1)  # the same for all states of a datum
-        cells = own.normal(*c.past.shape[1:])[:, 0]
+        shared = draws.alone()
+        level = shared.normal(len(self.space.variables), 1, 1)  # shared by all states of a datum
+        cells = shared.normal(*c.past.shape[1:])[:, 0]
         return replace(c, past=c.past + self.noise * (level + cells / 2) * self.space.exists)
 
     def rolled(
         self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: RandomStreams, walked: int = 0
     ) -> Terms:
-        """1 / (T - w) sum of the model's loss over steps t > w, in units of `scale`, each member from its own states.
+        """1 / (T - w) sum of the model's loss over steps t > w, in units of `scale`, from the previous states.
 
         The first w = `walked` steps have neither loss nor gradient (the pushforward of Brandstetter, Worrall and
-        Welling 2022, section 3.1): the model learns from states that it came to by itself, at the cost of few steps.
+        Welling 2022, section 3.1): the model learns from states that it produced itself, at the cost of a few steps.
         """
         draws = draws if self.ensemble else draws.alone()
-        rows, found = c.repeat(draws.members), []
+        repeated, terms = c.repeat(draws.members), []
         for t, truth in enumerate(x.unbind(1)):
             lead = draws.at_lead(t)
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
-                drawn = self.filtered_step(rows, lead.per_row())
+                drawn = self.filtered_step(repeated, lead.per_row())
             if t >= walked:
                 members = drawn.unflatten(0, (c.rows, draws.members))
-                found.append(self.model.compare(truth / self.scale, members / self.scale, rows, lead))
-            rows = rows.advance(drawn, self.space.step_years)
-        total = torch.stack([one.total for one in found]).mean()
-        parts = {name: torch.stack([one.parts[name] for one in found]).mean() for name in found[0].parts}
+                terms.append(self.model.compare(truth / self.scale, members / self.scale, repeated, lead))
+            repeated = repeated.advance(drawn, self.space.step_years)
+        total = torch.stack([term.total for term in terms]).mean()
+        parts = {name: torch.stack([term.parts[name] for term in terms]).mean() for name in terms[0].parts}
         return Terms(total, parts)
 
     def filtered_step(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:
-        """One step, filtered."""
+        """A step followed by the filter."""
         x = step(self.model, c, draws, self.scale, self.scheme)
         return x if self.filter is None else self.filter(x)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        rows, noise = c.repeat(draws.members), draws.per_row()
-        x = self.filtered_step(rows, noise)
+        repeated, noise = c.repeat(draws.members), draws.per_row()
+        x = self.filtered_step(repeated, noise)
         return x.unflatten(0, (c.rows, draws.members))
 
 
 def step(
     model: Model, c: Context, draws: RandomStreams, scale: Tensor, scheme: str
 ) -> Float[Tensor, "rows variable y x"]:
-    """One step from c.base(), a row a member; every evaluation has the same draws."""
+    """A step from c.base(), with a row for each member; all evaluations share the draws."""
     base = c.base()
 
     if scheme == "euler":

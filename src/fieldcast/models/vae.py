@@ -7,9 +7,8 @@ Both are trained on a reconstruction and a divergence, with q of the state or of
 
     E_q[ -log p(x | decoder(z, c)) ] + KL(q || p).
 
-For the VAE this bounds -log p(x) of what it draws. For the conditional VAE it does not: it draws z from q(z | c), which
-the divergence only holds near the prior. Either holds four parts, an encoder, a decoder, a likelihood and a prior;
-models differ by the parts they hold.
+For the VAE this is a bound on -log p(x) of its samples. For the conditional VAE it is not: it draws z from q(z | c),
+which the divergence only keeps near the prior. Each has four parts, an encoder, a decoder, a likelihood and a prior.
 """
 
 from __future__ import annotations
@@ -35,19 +34,20 @@ from fieldcast.models.space import Space
 
 
 class Autoencoder(Trained):
-    """A decoder and a prior of its latents, and the loss of both: what the two VAEs share.
+    """Base class of the two VAEs: a decoder, a prior of its latents, and the loss of both.
 
     Loss per cell: (misfit(x, decoder) + kl_weight * KL(q || p)) / cells, the misfit being -log p(x | z) without
     constants. `sample` returns the mean of p(x | z); `likelihood_noise` draws from it.
 
-    kl_warm_up: the steps of training at which the weight of the KL begins to rise from 0 and at which it is `kl_weight`
-        (Bowman et al. 2016, section 3.1). With all of it from the start the KL falls to zero before the decoder has
-        learnt to read z, and whether and when it comes back is chance. They are steps, not a share of the training: how
-        long the decoder takes to learn that does not grow with the length of the training. The weight is a function of
-        the step alone, so that a training that is resumed has the same one; a validation has all of it.
+    kl_warm_up: the training steps at which the weight of the KL begins to rise from 0 and at which it reaches
+        `kl_weight` (Bowman et al. 2016, section 3.1). With the full weight from the start the KL falls to zero before
+        the decoder has learnt to use z, and whether and when it recovers is chance. They are steps, not a share of the
+        training, because that takes the decoder a number of steps that does not grow with the length of the training.
+        The weight is a function of the step alone, so that a resumed training has the same weight; validation uses the
+        full weight.
     """
 
-    shares: tuple[str, ...] = ("latent",)  # options that parts have from their model
+    shares: tuple[str, ...] = ("latent",)  # options that parts inherit from their model
     encoder: Any
     decoder: Decoder
     likelihood: Likelihood
@@ -65,10 +65,10 @@ class Autoencoder(Trained):
 
     @abstractmethod
     def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
-        """q(z | .) of data, which the loss draws z from."""
+        """q(z | .) of data, from which the loss draws z."""
 
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
-        """Make the rows of a latent table, and put pseudo-inputs at training states."""
+        """Create the rows of a latent table, and initialise pseudo-inputs with training states."""
         parts = [part for part in (self.encoder, self.prior) if isinstance(part, (StateEncoder, Vamp))]
         if not parts:
             return
@@ -99,14 +99,14 @@ class Autoencoder(Trained):
         return self.terms(batch.x, self.decode(z, batch.context, alone), q, z, draws.step)
 
     def weight_at(self, step: int) -> float:
-        """The weight of the KL at a step of training; in a validation it is `kl_weight`."""
+        """Weight of the KL at a training step; `kl_weight` in validation."""
         begin, end = self.kl_warm_up
         if not self.training or step >= end:
             return self.kl_weight
         return self.kl_weight * max(0, step - begin) / (end - begin)
 
     def terms(self, x: Tensor, drawn: Tensor, q: Posterior, z: Tensor, step: int) -> Terms:
-        """Both parts of the loss, per cell."""
+        """The loss per cell and its two parts."""
         cells = self.space.size
         reconstruction = self.likelihood.misfit(x, drawn[:, 0], self.space.exists).mean() / cells
         kl = self.divergence(q, z).mean() / cells
@@ -134,7 +134,7 @@ class VAE(Autoencoder):
     Parameters
     ----------
     space
-        Where states live.
+        Grid of the states.
     encoder
         q(z | x): a network, or a table of latents. One of points (`family: point`) makes this a plain autoencoder,
         which has no density.
@@ -145,11 +145,11 @@ class VAE(Autoencoder):
     prior
         p(z); by default N(0, I).
     latent
-        Size of z; parts that take it and do not state it have the same.
+        Size of z; parts that take it and do not set it inherit it.
     kl_weight, kl_warm_up
         Weight of the KL, and the steps between which it rises; see `Autoencoder`.
     likelihood_noise
-        Whether a draw is one of p(x | z), or its mean.
+        Whether a draw is sampled from p(x | z); otherwise it is its mean.
 
     Raises
     ------
@@ -168,11 +168,11 @@ class VAE(Autoencoder):
         self.density = None if encoder.family == "point" else "lower bound"
 
     def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
-        """q(z | x): of a training datum as it was learnt, of another (without index) inferred."""
+        """q(z | x): the encoder's for training data, inferred for others (without an index)."""
         return self.encoder(batch) if batch.index is not None else self.encoder.infer(batch, self, draws)
 
     def cost(self, batch: Batch, q: Posterior, draws: RandomStreams) -> Float[Tensor, " batch"]:
-        """The loss of each datum under a posterior, not divided by cells: what inference of latents descends on."""
+        """Loss of each datum under a posterior, not divided by cells; latent inference minimises it."""
         z = q.draw(draws)
         output = self.decode(z, batch.context, draws)[:, 0]
         misfit = self.likelihood.misfit(batch.x, output, self.space.exists)
@@ -213,26 +213,26 @@ class ConditionalVAE(Autoencoder):
     Parameters
     ----------
     space
-        Where states live.
+        Grid of the states.
     encoder
         q(z | c); by default the reports' (`ContextEncoder`).
     decoder
-        The mean of p(x | z, c); by default the reports', which sees the last states (`PastDecoder`) or the fraction
+        The mean of p(x | z, c); by default the reports', which reads the last states (`PastDecoder`) or the fraction
         observed (`FieldDecoder`).
     likelihood
         p(x | z, c); by default a Gaussian.
     prior
         p(z); by default N(0, I).
     latent
-        Size of z; parts that take it and do not state it have the same.
+        Size of z; parts that take it and do not set it inherit it.
     history
         Number of last states in the context; 0: the context is a sparse field.
     random
-        Number of standard normal numbers that the decoder reads beside z, which no encoder has a hand in.
+        Number of standard normal numbers that the decoder reads beside z, independent of any encoder.
     kl_weight, kl_warm_up
         Weight of the KL, and the steps between which it rises; see `Autoencoder`.
     likelihood_noise
-        Whether a draw is one of p(x | z, c), or its mean.
+        Whether a draw is sampled from p(x | z, c); otherwise it is its mean.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a training batch of a task is: states, and the contexts they are to be drawn from."""
+"""Training batches of each task: states, and the contexts from which a model predicts them."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 from fieldcast.training.states import States
 
-MEMBERS = 4  # of a trial: the fair CRPS does not depend on them, and trials share their numbers
+MEMBERS = 4  # of a trial: the fair CRPS does not depend on their number, and trials share their draws
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
 LEADS = 5  # steps of the trials of a forecast
-STARTS = 32  # of a trial of it at once: bounds the memory
+STARTS = 32  # initial times of such a trial at once: bounds the memory
 CHUNK = 512  # windows at once
 
 
 @runtime_checkable
 class Batches(Protocol):
-    """A split seen through a task."""
+    """A split as a source of batches for a task."""
 
     @property
     def space(self) -> Space: ...
     def __len__(self) -> int: ...
     def states(self) -> Iterator[Batch]:
-        """Every datum, in order of time: the input of a closed-form solution."""
+        """Yield all data in order of time: the input of a closed-form solution."""
         ...
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch: ...
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        """Evenly spaced data on which choices are tuned."""
+        """Evenly spaced data for tuning."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionBatches:
-    """c = (m * (x + noise), m, day): a fresh pattern and k for each datum, or one for the whole batch."""
+    """c = (m * (x + noise), m, day): a new pattern and k for each datum, or one of each for the whole batch."""
 
     data: States
     space: Space
@@ -68,9 +68,9 @@ class ReconstructionBatches:
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1,
         k: float | None = None,
     ) -> Batch:  # fmt: skip
-        """The states `index` under masks drawn by `draws`, whose data are the same ones."""
+        """The states `index` under masks from `draws`, which belong to the same data."""
         training, x = self.options.training, self.data[index]
-        # a network of stations is a function of the seed: the one of the options, in training as in the test
+        # a network of stations is a function of the seed in the options, in training as in the test
         datum = draws.datum[:1] * 0 if shared_mask else draws.datum
         drawn = RandomStreams(seed_for(MASKS, self.options.seed), datum, step=draws.step).fork(draws.seed)
         fractions = training.k if k is None else (k, k)
@@ -84,7 +84,7 @@ class ReconstructionBatches:
         return Batch(x, context, index=index)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        """Shared out among fractions k; one mask a fraction."""
+        """Trials at each fraction k, with one mask for each fraction."""
         places = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS)).to(self.data.days.device)
         trials = []
         for number, k in enumerate(FRACTIONS):
@@ -97,7 +97,7 @@ class ReconstructionBatches:
 
 @dataclass(frozen=True, eq=False)
 class ForecastWindows:
-    """c = (the last l states, day of the state sought); a window never crosses the border of a segment.
+    """c = (the last l states, day of the target state); a window never crosses the border of a segment.
 
     A batch of several steps is a rollout: x (B, T, V, Y, X).
     """
@@ -105,11 +105,11 @@ class ForecastWindows:
     data: States
     space: Space
     history: int
-    steps: int = 1  # of the longest rollout that a loss is over
+    steps: int = 1  # of the longest rollout in the loss
 
     @cached_property
     def last(self) -> Int[Tensor, " window"]:
-        """Place of the last past state of each window."""
+        """Index of the last past state of each window."""
         first, segment = max(self.history, 1) - 1, self.data.segment
         places = torch.arange(first, max(first, len(self.data) - self.steps), device=segment.device)
         unbroken = segment[places - max(self.history, 1) + 1] == segment[places + self.steps]
@@ -138,12 +138,15 @@ class ForecastWindows:
         index = evenly(len(longer), count).to(longer.last.device)
         pieces = math.ceil(len(index) / STARTS)
         return [
-            (longer.window(longer.last[rows], LEADS), RandomStreams(seed_for("trials", seed), rows, MEMBERS))
-            for rows in (index[number::pieces] for number in range(pieces))
+            (
+                longer.window(longer.last[piece], LEADS),
+                RandomStreams(seed_for("trials", seed), piece, MEMBERS),
+            )
+            for piece in (index[number::pieces] for number in range(pieces))
         ]
 
     def window(self, last: Int[Tensor, " batch"], steps: int) -> Batch:
-        """The states before and after `last`; the index of a window is the place of the first state sought."""
+        """The states before and after `last`; the index of a window is that of its first target state."""
         before = torch.arange(1 - self.history, 1, device=last.device)
         after = torch.arange(1, steps + 1, device=last.device)
         past = self.data[last[:, None] + before] if self.history else None
@@ -154,9 +157,9 @@ class ForecastWindows:
 
 @dataclass(frozen=True, eq=False)
 class StateBatches:
-    """c = (): states as they are; images are binarised or dequantised anew at each step.
+    """c = (): states without a context; images are binarised or dequantised anew at each step.
 
-    `scored`: for data that are scored and not trained on, always in the same way.
+    `scored` marks data that are scored and not trained on, which are always transformed in the same way.
     """
 
     data: States
@@ -169,7 +172,7 @@ class StateBatches:
         return len(self.data)
 
     def states(self) -> Iterator[Batch]:
-        """One batch of all."""
+        """Yield all data as one batch."""
         index = torch.arange(len(self), device=self.data.days.device)
         yield self.batch(index, image_transforms.fixed(RandomStreams(0, index)))
 

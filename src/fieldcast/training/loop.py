@@ -33,10 +33,10 @@ LOG = logging.getLogger(__name__)
 
 
 class Saved(NamedTuple):
-    """The files of each yield: the state first, for the others follow from it."""
+    """The files of each yield: the state first, because the others follow from it."""
 
     state: bytes
-    checkpoint: bytes  # empty, and so no file, until the training is finished: it holds a whole climatology
+    checkpoint: bytes  # empty, so no file, until training has finished: it holds a whole climatology
     history: pd.DataFrame
 
 
@@ -77,11 +77,11 @@ def fit(
 
 
 def earlier(previous: bytes | None, sources: Lineage, restart: bool) -> tuple[Weights, dict[str, Any]]:
-    """Tensors and header of a state to resume from; both empty where there is none."""
+    """Tensors and header of the state to resume from; both empty if there is none."""
     tensors, header = unpack_state(None if restart else previous, "The training state")
     for key, before, now in differences(header.get("lineage", {}), sources) if header else ():
         LOG.warning(
-            "The last training was made with %s %s, this run has %s: the model is trained afresh.",
+            "The last training had %s %s, this run has %s: the model is trained afresh.",
             key,
             before,
             now,
@@ -93,7 +93,7 @@ def earlier(previous: bytes | None, sources: Lineage, restart: bool) -> tuple[We
 def solve(
     model: Solved, training: Batches, validation: Batches, options: Fit, seed: int
 ) -> list[dict[str, Any]]:
-    """The closed-form solution, tuned on validation data; returns the trials."""
+    """Solve in closed form, tune on validation data and return the trials."""
     model.solve(training.states())
     return tune(model, validation, options, seed)
 
@@ -113,8 +113,8 @@ def solved(
         seconds = round(time.perf_counter() - begin, 2)
         spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
     state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
-    known = {"costs": spent, "tuned": model.chosen()}
-    return Saved(state, pack(known), pd.DataFrame(history))
+    results = {"costs": spent, "tuned": model.chosen()}
+    return Saved(state, pack(results), pd.DataFrame(history))
 
 
 def descend(
@@ -125,7 +125,7 @@ def descend(
     tensors, header = state
     fits = fits_model(model, tensors)
     if not (header.get("finished") and fits):
-        # a model numbers its data itself
+        # the model assigns draws to its data
         no_datum = torch.empty(0, dtype=torch.long, device=model.space.area.device)
         model.prepare(training.states(), RandomStreams(seed_for("preparation", seed), no_datum))
         for part in unsolved:
@@ -166,7 +166,7 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
     groups, lossy = model.groups(), half_precision(options, device)
     groups = (
         None if groups is None else groups.cpu()
-    )  # batches are chosen there: no step waits for the device
+    )  # batches are selected on the processor: no step waits for the device
     loss = torch.compile(model.loss) if options.compile else model.loss
     while not run.finished:
         begin, count = time.perf_counter(), 0
@@ -202,7 +202,7 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) 
 
 
 def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
-    """State and history; and the checkpoint of the best weights when the training is finished."""
+    """State and history, and the checkpoint of the best weights once training has finished."""
     model = run.model
     spent = {
         "train_steps": run.step - run.skipped,

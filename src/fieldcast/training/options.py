@@ -11,7 +11,7 @@ from fieldcast.encoding.options import STRICT, Limits
 
 @dataclass(frozen=True, config=STRICT)
 class Fit:
-    """How a model is fitted. A model with a closed-form solution uses `tuning` and `restart` alone."""
+    """Options of a fit. A model with a closed-form solution uses `tuning` and `restart` alone."""
 
     steps: Annotated[int, Field(ge=1)] = 2000
     max_minutes: Annotated[float, Field(gt=0)] | None = (

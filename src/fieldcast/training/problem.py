@@ -1,4 +1,4 @@
-"""What a task says for models to be trained on it, and what the tasks on fields share."""
+"""Interface of a task for training models on it, and what the tasks on fields share."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Problem(Protocol):
 
 
 class OnFields:
-    """What problems on fields at a day of the year have in common."""
+    """Base of problems on fields at a day of the year."""
 
     def codec(
         self, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset

@@ -93,8 +93,8 @@ def train(
     Raises
     ------
     InputError
-        For a model that cannot be built or does not fit the task, a device that is not there, a base of another model
-        or other data.
+        For a model that cannot be built or does not fit the task, a missing device, a base of another model or other
+        data.
     """
     codec, space = recipe.problem.codec(fields, climatology, normalisation)
     space = space.to(choose_device(recipe.device))
@@ -132,10 +132,10 @@ def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
 
 
 def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
-    """A model whose first weights are a function of the seed; torch's global generator is left as it was."""
+    """A model whose first weights are a function of the seed; torch's global generator is unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # weights are initialised on the processor
-        model: Model = build(config, space, wanted=Model)
+        model: Model = build(config, space, expected=Model)
     return model
 
 
@@ -145,12 +145,12 @@ def closed_form_parts(model: Model) -> list[Solved]:
 
 
 def take(part: Solved, base: bytes, present: lineage.Lineage) -> None:
-    """Load the weights of another experiment's model: the one that the recipe is built on, fitted to these data."""
+    """Load a closed-form part from the checkpoint of the base experiment, which must be fitted to these data."""
     checkpoint = unpack(base, BASE)
     lineage.require(
         checkpoint.header,
         present,
         f"{BASE} was fitted",
-        "let model.base say the same, or fit that experiment again with `kedro run --pipelines training`",
+        "set model.base to the same options, or fit that experiment again with `kedro run --pipelines training`",
     )
     part.load_state_dict(checkpoint.model.state_dict())

@@ -1,4 +1,4 @@
-"""A model on its way through training: everything that a training state holds, and one step of it."""
+"""A model during training: everything that a training state holds, and one step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def learned(model: Trained) -> Weights:
 
 
 def fits_model(model: Trained, tensors: Weights) -> bool:
-    """Whether a state holds the weights that a model has: another version of the code may have named others."""
+    """Whether a state holds the weights of a model: another version of the code may have had others."""
     stored = {name.removeprefix("model.") for name in tensors if name.startswith("model.")}
     return stored == set(learned(model))
 
@@ -58,7 +58,7 @@ class Training:
     """A model during training: everything that a training state holds."""
 
     def __init__(self, model: Trained, options: Fit, seed: int, parts: Sequence[Solved] = ()):
-        """`parts`: what was solved for this training alone, and is stored with it when it is finished."""
+        """Start training; `parts` were solved for this training alone, and the finished state holds them."""
         self.model, self.options, self.seed, self.parts = model, options, seed, parts
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(

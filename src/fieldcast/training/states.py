@@ -1,4 +1,4 @@
-"""The states of a split, as training reads them: by their places in order of time."""
+"""The states of a split for training, indexed in order of time."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class States(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
-        """The states at some places, on the device of the training."""
+        """The states at the given indices, on the device of the training."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
-    """States that are held on one device, all at once."""
+    """States in the memory of one device."""
 
     values: Float[Tensor, "state variable y x"]
     days: Float[Tensor, " state"]

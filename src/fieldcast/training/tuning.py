@@ -1,4 +1,4 @@
-"""Choices made on the validation split: coordinate search over a model's `choices`.
+"""Tuning on the validation split: coordinate search over a model's `choices`.
 
 The score is the mean, over fractions k or over lead times, of the logarithm of the fair CRPS on unobserved cells: a
 gain of one per cent counts the same whether few or many values are observed.

@@ -6,13 +6,16 @@ from fieldcast.models.gaussian.grid_points import Places, observations
 from fieldcast.models.space import Space
 
 
-def globe(rows: int, columns: int, variables: int = 1, missing: int = 0) -> Space:
+def globe(latitudes: int, columns: int, variables: int = 1, missing: int = 0) -> Space:
     """A grid whose first and last row are the poles."""
-    latitude, longitude = np.linspace(-np.pi / 2, np.pi / 2, rows), np.arange(columns) * 2 * np.pi / columns
+    latitude, longitude = (
+        np.linspace(-np.pi / 2, np.pi / 2, latitudes),
+        np.arange(columns) * 2 * np.pi / columns,
+    )
     up, round_ = np.meshgrid(latitude, longitude, indexing="ij")
     points = [np.cos(up) * np.cos(round_), np.cos(up) * np.sin(round_), np.sin(up)]
     area = torch.from_numpy(np.cos(up) + 0.01).float()
-    exists = torch.ones(rows, columns, dtype=torch.bool)
+    exists = torch.ones(latitudes, columns, dtype=torch.bool)
     exists.flatten()[columns : columns + missing] = False
     return Space(
         variables=tuple(f"v{i}" for i in range(variables)),
@@ -20,7 +23,7 @@ def globe(rows: int, columns: int, variables: int = 1, missing: int = 0) -> Spac
         area=area / area.mean(),
         exists=exists,
         points=torch.from_numpy(np.stack(points, axis=-1)).float(),
-        static=torch.zeros(0, rows, columns),
+        static=torch.zeros(0, latitudes, columns),
         tendency=torch.ones(variables),
     )
 
@@ -69,9 +72,11 @@ def test_a_pole_seen_through_several_cells_is_observed_once():
     observed = torch.zeros(1, 2, 4, 6)
     observed[0, 1, 0, :3] = torch.tensor([1.0, 2.0, 6.0])
     observed[0, 0, 1, 2] = -1
-    (seen,) = observations(places, observed, mask)
-    found = {int(i): (float(y), float(n)) for i, y, n in zip(seen.index, seen.y[0], seen.count, strict=True)}
-    assert found == {len(places): (3.0, 3.0), 1 + 2: (-1.0, 1.0)}
+    (group,) = observations(places, observed, mask)
+    by_index = {
+        int(i): (float(y), float(n)) for i, y, n in zip(group.index, group.y[0], group.count, strict=True)
+    }
+    assert by_index == {len(places): (3.0, 3.0), 1 + 2: (-1.0, 1.0)}
 
 
 def test_rows_of_one_mask_stand_together():
@@ -82,6 +87,6 @@ def test_rows_of_one_mask_stand_together():
     x = torch.randn(5, 1, 4, 6, generator=generator)
     x[..., 0, :], x[..., -1, :] = x[..., 0, :1], x[..., -1, :1]
     groups = observations(places, x * masks[order], masks[order])
-    assert sorted(sorted(seen.rows.tolist()) for seen in groups) == [[0, 4], [1, 3], [2]]
-    for seen in groups:
-        assert torch.allclose(seen.y, places.gather(x[seen.rows]).flatten(1)[:, seen.index].double())
+    assert sorted(sorted(group.datum.tolist()) for group in groups) == [[0, 4], [1, 3], [2]]
+    for group in groups:
+        assert torch.allclose(group.y, places.gather(x[group.datum]).flatten(1)[:, group.index].double())

@@ -76,12 +76,12 @@ def test_a_singular_matrix_is_factorised_and_an_indefinite_one_refused():
 
 def system(parts, count: int = 25):
     """The gain of some observations, C_oo + R, and C as a matrix, with a variance of some values' own in it."""
-    own = torch.zeros(VARIABLES * PLACES, dtype=torch.float64)
-    own[::3] = 0.8
-    whole = parts[2] + torch.diag(own)
+    independent = torch.zeros(VARIABLES * PLACES, dtype=torch.float64)
+    independent[::3] = 0.8
+    whole = parts[2] + torch.diag(independent)
     index = torch.from_numpy(np.random.default_rng(1).permutation(VARIABLES * PLACES)[:count])
     variance = torch.linspace(0.1, 0.5, count, dtype=torch.float64)
-    gain = Gain([*parts[1], Independent(own)], index, variance, whole, len(whole))
+    gain = Gain([*parts[1], Independent(independent)], index, variance, whole, len(whole))
     return gain, whole[index][:, index] + torch.diag(variance), whole
 
 
@@ -107,7 +107,7 @@ def test_rows_that_pass_go_together_and_each_other_by_itself(parts):
     d = torch.zeros(4, len(s), dtype=torch.float64)
     d[1, 3] = d[3, 8] = 100.0
     groups = list(gain.checked(d))
-    assert [rows.tolist() for rows, _ in groups] == [[0, 2], [1], [3]]
+    assert [data.tolist() for data, _ in groups] == [[0, 2], [1], [3]]
     assert [excess.nonzero().flatten().tolist() for _, excess in groups] == [[], [3], [8]]
 
 

@@ -26,10 +26,10 @@ def test_only_what_a_few_days_have_made_has_a_variance_of_its_own():
     rare[[4, 70, 700]] = 0.3
     large = 10 * rare
     a = torch.stack([normal, 0.05 * normal, rare, large], dim=1)
-    own = robustness.Tails().add(a[:300]).add(a[300:]).rare
-    assert own[:2].tolist() == [0, 0]
-    assert float(own[2]) == pytest.approx(0.15**2 - 3 * 0.3**2 / 1000)
-    assert float(own[3]) == pytest.approx(0.7**2 - 3 * 3**2 / 1000)
+    rare_variance = robustness.Tails().add(a[:300]).add(a[300:]).rare
+    assert rare_variance[:2].tolist() == [0, 0]
+    assert float(rare_variance[2]) == pytest.approx(0.15**2 - 3 * 0.3**2 / 1000)
+    assert float(rare_variance[3]) == pytest.approx(0.7**2 - 3 * 3**2 / 1000)
 
 
 def test_doubt_is_about_what_lies_near_and_was_not_observed(space):
@@ -88,11 +88,11 @@ def world(request):
 
 def observed(data, k: float, pattern: str, noise: float) -> tuple[torch.Tensor, Context]:
     """Thirty days of the test, seen through two masks."""
-    rows = torch.arange(735, len(data["x"]), 12)
-    x, number = data["x"][rows], torch.arange(len(rows)) % 2
+    datum = torch.arange(735, len(data["x"]), 12)
+    x, number = data["x"][datum], torch.arange(len(datum)) % 2
     mask = masks.draw((pattern,), (k, k), RandomStreams(7, number), data["space"])
-    y = x + noise * RandomStreams(11, rows).normal(*x.shape[1:])[:, 0]
-    return x, Context(len(x), observed=y * mask, mask=mask, day=data["day"][rows], noise=noise)
+    y = x + noise * RandomStreams(11, datum).normal(*x.shape[1:])[:, 0]
+    return x, Context(len(x), observed=y * mask, mask=mask, day=data["day"][datum], noise=noise)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])

@@ -57,6 +57,6 @@ def test_a_narrower_window_of_a_longer_record():
 def test_every_allowed_time_is_picked_as_often():
     allowed = torch.tensor([[False, True, True, False, True], [True, False, False, False, False]])
     u = ((torch.arange(300) + 0.5) / 300).expand(2, -1)
-    chosen = pick(allowed, u)
-    assert torch.bincount(chosen[0]).tolist() == [0, 100, 100, 0, 100]
-    assert not chosen[1].any()
+    picked = pick(allowed, u)
+    assert torch.bincount(picked[0]).tolist() == [0, 100, 100, 0, 100]
+    assert not picked[1].any()

@@ -19,33 +19,33 @@ def test_windows_in_any_batches_give_each_state_once(space, history, size):
     day = torch.arange(12) / 365
     (windows,) = ForecastWindows(InMemory(x, day, STRETCHES), space, history).states()
     parts = torch.arange(len(windows.x)).split(size)
-    batches = [Batch(windows.x[rows], windows.context[rows], index=windows.index[rows]) for rows in parts]
-    known = series(batches, space.exists)
-    assert torch.equal(known.states, x)
-    assert torch.equal(known.stretch.diff(), STRETCHES.diff())
+    batches = [Batch(windows.x[part], windows.context[part], index=windows.index[part]) for part in parts]
+    record = series(batches, space.exists)
+    assert torch.equal(record.states, x)
+    assert torch.equal(record.stretch.diff(), STRETCHES.diff())
     sought = torch.cat([torch.arange(history, 7), torch.arange(7 + history, 12)])
-    assert torch.equal(known.days[sought], day[sought])
-    assert known.days.isnan().sum() == 2 * history
+    assert torch.equal(record.days[sought], day[sought])
+    assert record.days.isnan().sum() == 2 * history
 
 
 def test_states_are_followed_within_their_stretch(space):
     x = torch.zeros(12, *space.state)
-    known = series(
+    record = series(
         ForecastWindows(InMemory(x, torch.arange(12) / 365, STRETCHES), space, 1).states(), space.exists
     )
-    assert known.followed(0).all()
-    assert (~known.followed()).nonzero()[:, 0].tolist() == [6, 11]
-    assert (~known.followed(2)).nonzero()[:, 0].tolist() == [5, 6, 10, 11]
-    assert not known.followed(20).any()
+    assert record.followed(0).all()
+    assert (~record.followed()).nonzero()[:, 0].tolist() == [6, 11]
+    assert (~record.followed(2)).nonzero()[:, 0].tolist() == [5, 6, 10, 11]
+    assert not record.followed(20).any()
 
 
 def test_states_alone_are_a_series_too(space):
-    """Without a past, as climatologies are solved; missing cells, NaN, become 0."""
+    """Series without a past, as for climatologies; missing cells, NaN, become 0."""
     exists = space.exists.clone()
     exists[2] = False
     x = torch.ones(4, *space.state).masked_fill(~exists, torch.nan)
-    known = series([Batch(x, Context(4), index=torch.arange(4))], exists)
-    assert torch.equal(known.states[0, 0], exists.float())
-    assert known.days.isnan().all()
+    record = series([Batch(x, Context(4), index=torch.arange(4))], exists)
+    assert torch.equal(record.states[0, 0], exists.float())
+    assert record.days.isnan().all()
     with pytest.raises(ValueError, match="no order"):
         series([Batch(x, Context(4))], exists)

@@ -23,7 +23,7 @@ def test_a_contrast_goes_round_the_globe_where_longitude_wraps():
 
 
 def test_a_grid_has_only_pairs_of_two_cells_and_none_twice(sized):
-    space = sized(variables=1, rows=5, columns=10)
+    space = sized(variables=1, latitudes=5, columns=10)
     assert [pairs[:2] for pairs in pairs_of(space.replace(wraps=True))] == [
         *((d, LONGITUDE) for d in (1, 2, 4)),  # eight cells apart are two
         *((d, LATITUDE) for d in (1, 2, 4)),
@@ -33,7 +33,7 @@ def test_a_grid_has_only_pairs_of_two_cells_and_none_twice(sized):
 
 @pytest.mark.parametrize("wraps", [False, True])
 def test_it_is_the_fair_crps_of_differences_with_what_never_exists_left_out(sized, wraps, generator):
-    space = sized(variables=2, rows=5, columns=16)
+    space = sized(variables=2, latitudes=5, columns=16)
     exists = torch.ones(5, 16, dtype=torch.bool)
     exists[1, 3] = exists[4, 0] = False
     space = space.replace(exists=exists, wraps=wraps)
@@ -42,27 +42,27 @@ def test_it_is_the_fair_crps_of_differences_with_what_never_exists_left_out(size
     dims = ("batch", "member", "v", "y", "x")
     x, y = (xr.DataArray(a.numpy(), dims=d) for a, d in ((draws, dims), (truth, ("batch", "v", "y", "x"))))
     area = xr.DataArray(space.area.numpy(), dims=("y", "x"))
-    known = xr.DataArray(exists.numpy().astype(float), dims=("y", "x"))
+    present = xr.DataArray(exists.numpy().astype(float), dims=("y", "x"))
     expected = []
     for dim in ("x", "y"):
         move = "roll" if wraps and dim == "x" else "shift"
         for distance in (d for d in DISTANCES if d < space.area.shape[("y", "x").index(dim)]):
-            x2, y2, area2, known2 = (getattr(a, move)({dim: -distance}) for a in (x, y, area, known))
-            weight = ((area + area2) / 2 * known * known2).fillna(0)
+            x2, y2, area2, known2 = (getattr(a, move)({dim: -distance}) for a in (x, y, area, present))
+            weight = ((area + area2) / 2 * present * known2).fillna(0)
             score = crps_for_ensemble(x2 - x, y2 - y, "member", method="fair", preserve_dims="all")
             expected.append(float(score.weighted(weight).mean()))
     every = pairs_of(space)
     assert len(every) == len(expected) == 7
-    found = contrast_crps(draws, truth, space, every)
-    assert float(found) == pytest.approx(np.mean(expected), rel=1e-5)
+    computed = contrast_crps(draws, truth, space, every)
+    assert float(computed) == pytest.approx(np.mean(expected), rel=1e-5)
     holed = [torch.where(exists, a, torch.full_like(a, 1e6)) for a in (draws, truth)]
-    assert contrast_crps(*holed, space, every) == found
+    assert contrast_crps(*holed, space, every) == computed
 
 
 def test_members_right_cell_by_cell_are_told_from_members_right_as_fields(sized, generator):
     """Truth: independent N(0, 1) in every cell. E CRPS of N(0, s^2) where N(0, t^2) is true: Gneiting and Raftery
     (2007), eq. 21, sqrt(2 (s^2 + t^2) / pi) - s / sqrt(pi)."""
-    space = sized(variables=1, rows=8, columns=16)
+    space = sized(variables=1, latitudes=8, columns=16)
     truth = torch.randn(500, *space.state, generator=generator)
     weather = torch.randn(500, 8, *space.state, generator=generator)
     offsets = torch.randn(500, 8, 1, 1, 1, generator=generator).expand_as(weather)
@@ -72,5 +72,5 @@ def test_members_right_cell_by_cell_are_told_from_members_right_as_fields(sized,
 
     for members, s in ((weather, math.sqrt(2)), (offsets, 0)):
         assert float(fair_crps(members, truth).mean()) == pytest.approx(expected(1, 1), abs=0.02)
-        found = contrast_crps(members, truth, space, pairs_of(space))
-        assert float(found) == pytest.approx(expected(s, math.sqrt(2)), abs=0.02)
+        computed = contrast_crps(members, truth, space, pairs_of(space))
+        assert float(computed) == pytest.approx(expected(s, math.sqrt(2)), abs=0.02)

@@ -15,16 +15,16 @@ def test_it_is_that_of_an_independent_library(members):
     if members == 1:
         expected = (draws[:, 0] - truth).abs().numpy()
     else:
-        theirs = crps_for_ensemble(
+        reference = crps_for_ensemble(
             xr.DataArray(draws.numpy(), dims=("b", "m", "x")), xr.DataArray(truth.numpy(), dims=("b", "x")),
             "m", method="fair", preserve_dims="all",
         )  # fmt: skip
-        expected = theirs.values
+        expected = reference.values
     np.testing.assert_allclose(ours.numpy(), expected, atol=2e-6)
 
 
 def test_its_expectation_does_not_depend_on_the_number_of_members():
-    """For x, y ~ N(0, 1) the expectation is E|x - y| - E|x - x'| / 2 = 1 / sqrt(pi), fair for any M."""
+    """Expectation for x, y ~ N(0, 1): it is E|x - y| - E|x - x'| / 2 = 1 / sqrt(pi), fair for any M."""
     generator = torch.Generator().manual_seed(0)
     for members in (2, 5):
         draws, truth = (

@@ -6,8 +6,8 @@ import torch
 from fieldcast.models.layers.filters import Shapiro
 
 
-def everywhere(rows: int, columns: int) -> torch.Tensor:
-    return torch.ones(rows, columns, dtype=torch.bool)
+def everywhere(latitudes: int, columns: int) -> torch.Tensor:
+    return torch.ones(latitudes, columns, dtype=torch.bool)
 
 
 @pytest.mark.parametrize("order", [1, 8, 16])

@@ -1,1 +1,1 @@
-"""What Gaussian models share: correlations, gains, grid points, time series, the choice of a season, robustness."""
+"""Components of Gaussian models: correlations, gains, grid points, time series, seasonal selection, robustness."""

@@ -1,8 +1,8 @@
-"""Correlations on the sphere that are positive definite: exponential, Matérn and a taper of compact support.
+"""Positive definite correlations on the sphere: exponential, Matérn and a taper of compact support.
 
 Distances are chords |p - q| of the unit sphere times the Earth's radius (km): a function that is positive
-definite in three dimensions is so on the sphere when it is given the chord. The great-circle distance does
-not have this property: the Gaspari-Cohn taper in it stops being positive definite when it reaches beyond the
+definite in three dimensions stays so on the sphere in terms of the chord. The great-circle distance lacks this
+property: as a function of it the Gaspari-Cohn taper ceases to be positive definite when it reaches beyond the
 antipode. The exponential is the exception used here (Gneiting 2013, "Strictly and non-strictly positive
 definite functions on spheres", table 1).
 """
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 EARTH = 6371.0088  # mean radius, km
-TABLE = 4096  # up to so many places a correlation between all pairs of them is kept (64 MB)
+TABLE = 4096  # number of places up to which the correlations of all pairs are stored (64 MB)
 
 
 def gaspari_cohn(chord: Float[Tensor, "*shape"], support: float) -> Float[Tensor, "*shape"]:
@@ -43,7 +43,7 @@ def matern32(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*s
 
 
 def matern52(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*shape"]:
-    """Matérn, nu = 5/2: (1 + r + r^2 / 3) exp(-r), r = sqrt(5) chord / length (the same, 4.17)."""
+    """Matérn, nu = 5/2: (1 + r + r^2 / 3) exp(-r), r = sqrt(5) chord / length (ibid., 4.17)."""
     r = chord * (5**0.5 / length)
     return (1 + r + r.square() / 3) * torch.exp(-r)
 
@@ -57,12 +57,12 @@ CORRELATIONS: dict[Correlation, Callable[[Tensor, float], Tensor]] = {
 
 
 def chord(p: Float[Tensor, "p 3"], q: Float[Tensor, "q 3"]) -> Float[Tensor, "p q"]:
-    """Straight distances in km between points of the unit sphere, in their own precision."""
+    """Straight distances in km between points of the unit sphere, in the precision of the points."""
     return torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist").mul_(EARTH)
 
 
 class Kernel:
-    """A correlation between points: a table of all pairs where there are few, else made when asked for."""
+    """A correlation between points: a table of all pairs if there are few points, else computed on demand."""
 
     def __init__(
         self, function: Callable[[Tensor, float], Tensor], length: float, points: Float[Tensor, "p 3"]
@@ -71,17 +71,17 @@ class Kernel:
         self.table = function(chord(points, points), length) if len(points) <= TABLE else None
 
     def block(
-        self, rows: Int[Tensor, " rows"], columns: Int[Tensor, " columns"]
+        self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
     ) -> Float[Tensor, "rows columns"]:
-        """Correlations between the points of two lists of numbers; a copy."""
+        """Correlations between points `first` and points `second`; a copy."""
         if self.table is not None:
-            return self.table[rows[:, None], columns]
-        p, i = torch.unique(rows, return_inverse=True)  # variables share places: each pair is worked out once
-        q, j = torch.unique(columns, return_inverse=True)
+            return self.table[first[:, None], second]
+        p, i = torch.unique(first, return_inverse=True)  # variables share places: each pair is computed once
+        q, j = torch.unique(second, return_inverse=True)
         return self.function(chord(self.points[p], self.points[q]), self.length)[i[:, None], j]
 
-    def rows(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows p"]:
-        """Correlations of some points with all; a copy."""
+    def rows(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows p"]:
+        """Correlations of the points `index` with all points; a copy."""
         if self.table is not None:
-            return self.table[rows]
-        return self.function(chord(self.points[rows], self.points), self.length)
+            return self.table[index]
+        return self.function(chord(self.points[index], self.points), self.length)

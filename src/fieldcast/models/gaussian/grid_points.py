@@ -1,6 +1,6 @@
-"""Places: the distinct points of a grid, and what was observed at them.
+"""Places: the distinct points of a grid, and the observations at them.
 
-The 144 cells of a row at a pole are one point. Counted as many they would make every covariance singular.
+The 144 cells of a row at a pole are one point. As separate points they would make every covariance singular.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ SAME = 1e-5  # chord, in radii (64 m), within which two cells are one place
 class Places(nn.Module):
     """The distinct points where values exist; coincident cells, such as a row at a pole, are one place.
 
-    A state (V, Y, X) becomes (V, P): the mean over the cells of each place; going back repeats the value.
-    Cells that do not exist become 0. A module only to move with the model that holds it: it has no state.
+    A state (V, Y, X) becomes (V, P): the mean over the cells of each place; the inverse repeats the value.
+    Cells that do not exist become 0. It is a module to move with its model, and has no state.
     """
 
     def __init__(self, space: Space):
@@ -41,7 +41,7 @@ class Places(nn.Module):
         self.register_buffer("points", points / points.norm(dim=1, keepdim=True), persistent=False)  # (P, 3)
         self.register_buffer("size", torch.bincount(place).double(), persistent=False)  # cells of each place
         self.register_buffer("area", area, persistent=False)  # summed over them
-        # squared radius of gyration: 1 of a globe
+        # squared radius of gyration: 1 for a globe
         self.extent = float((points - points.mean(0)).square().sum(1).mean())
         self.whole = count == space.area.numel()  # nothing merged, nothing missing
 
@@ -63,7 +63,7 @@ class Places(nn.Module):
         return self.total(x) / self.size.to(x.dtype)
 
     def scatter(self, z: Float[Tensor, "*lead p"]) -> Float[Tensor, "*lead y x"]:
-        """Values of places written to their cells."""
+        """Write the values of places to their cells."""
         if self.whole:
             return z.unflatten(-1, self.shape)
         flat = z.new_zeros(*z.shape[:-1], self.shape[0] * self.shape[1])
@@ -73,27 +73,27 @@ class Places(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Rows of a batch that share a mask: at a place seen through several cells, their mean is observed."""
+    """Data of a batch that share a mask: at a place with several observed cells, their mean is observed."""
 
-    rows: Int[Tensor, " rows"]  # places in the batch
+    datum: Int[Tensor, " rows"]  # indices in the batch
     index: Int[Tensor, " observed"]  # into (V, P) flattened; the variables of a place next to each other
     y: Float[Tensor, "rows observed"]
     count: Float[
         Tensor, " observed"
-    ]  # cells seen: the error variance of their mean is that of one divided by it
+    ]  # observed cells: the error variance of their mean is that of a cell / count
 
 
 def observations(
     places: Places, observed: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "batch variable y x"]
 ) -> list[Observations]:
-    """The batch split into groups of one mask each, which share a factorisation."""
+    """Split a batch into groups with equal masks, which share a factorisation."""
     distinct, inverse = torch.unique(mask.flatten(1), dim=0, return_inverse=True)
     groups = []
     for number, pattern in enumerate(distinct):
-        rows = (inverse == number).nonzero()[:, 0]
+        datum = (inverse == number).nonzero()[:, 0]
         count = places.total(pattern.unflatten(0, mask.shape[1:]).double()).flatten()
         p, v = count.unflatten(0, (-1, len(places))).T.nonzero().unbind(1)
         index = v * len(places) + p
-        y = places.total((observed[rows] * mask[rows]).double()).flatten(1)[:, index] / count[index]
-        groups.append(Observations(rows, index, y, count[index]))
+        y = places.total((observed[datum] * mask[datum]).double()).flatten(1)[:, index] / count[index]
+        groups.append(Observations(datum, index, y, count[index]))
     return groups

@@ -1,9 +1,9 @@
-"""The gain of observations, for covariances that are never formed as a whole.
+"""The Kalman gain of observations, without forming the whole covariance.
 
     K y = C_xo (C_oo + R)^-1 y
 
-A covariance is a sum of parts, each of which adds its block of the observed values, and its product with a
-few columns of weights. V variables at P places are V * P values, flattened.
+A covariance is a sum of parts; each adds its block for the observed values, and its product with a few columns
+of weights. V variables at P places are V * P values, flattened.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.correlations import Kernel
 
 CHUNK = 1024  # observations whose rows of C are in memory at once
-BLOCK = 2048  # columns of a second moment made at once
+BLOCK = 2048  # columns of a second moment computed at once
 
 
 def chunks(index: Int[Tensor, " observed"]) -> Iterator[slice]:
@@ -47,7 +47,7 @@ class Moments:
     """S = sum_t share_t a_t a_t^T, the second moment of anomalies about the climatology."""
 
     anomalies: Float[Tensor, "n values"]
-    share: Float[Tensor, " n"]  # 1 / (days kept); 0 for the days that are left out
+    share: Float[Tensor, " n"]  # 1 / (number of days included); 0 for excluded days
     dense: Float[Tensor, "values values"] | None = None  # S, where memory allows
 
     def rows(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows values"]:
@@ -57,15 +57,15 @@ class Moments:
         return (self.anomalies[:, index] * self.share[:, None]).T @ self.anomalies
 
     def block(
-        self, rows: Int[Tensor, " rows"], columns: Int[Tensor, " columns"]
+        self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
     ) -> Float[Tensor, "rows columns"]:
         """A block of S; a copy."""
         if self.dense is not None:
-            return self.dense[rows[:, None], columns]
-        return (self.anomalies[:, rows] * self.share[:, None]).T @ self.anomalies[:, columns]
+            return self.dense[first[:, None], second]
+        return (self.anomalies[:, first] * self.share[:, None]).T @ self.anomalies[:, second]
 
     def densified(self) -> Moments:
-        """The same with S formed, by blocks of one triangle."""
+        """Return the moments with S formed, by blocks of one triangle."""
         kept = self.anomalies[self.share > 0] * self.share[self.share > 0].sqrt()[:, None]
         s = kept.new_empty(kept.shape[1], kept.shape[1])
         for start in range(0, len(s), BLOCK):
@@ -77,7 +77,7 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Tapered(Part):
-    """weight * T o S: the taper is the same for all pairs of variables."""
+    """weight * T o S: all pairs of variables share the taper."""
 
     weight: float
     moments: Moments
@@ -86,10 +86,10 @@ class Tapered(Part):
 
     def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
         for here in chunks(index):
-            rows, columns = index[here], index[: here.stop]
-            part = self.moments.block(rows, columns)
+            first, second = index[here], index[: here.stop]
+            part = self.moments.block(first, second)
             if self.taper is not None:
-                part *= self.taper.block(rows % self.places, columns % self.places)
+                part *= self.taper.block(first % self.places, second % self.places)
             out[here, : here.stop].add_(part, alpha=self.weight)
 
     def add_product(
@@ -115,10 +115,10 @@ class Parametric(Part):
     def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
         places = len(self.kernel.points)
         for here in chunks(index):
-            rows, columns = index[here], index[: here.stop]
-            part = self.kernel.block(rows % places, columns % places)
-            part *= self.between[(rows // places)[:, None], columns // places]
-            part *= self.deviation[rows][:, None] * self.deviation[columns]
+            first, second = index[here], index[: here.stop]
+            part = self.kernel.block(first % places, second % places)
+            part *= self.between[(first // places)[:, None], second // places]
+            part *= self.deviation[first][:, None] * self.deviation[second]
             out[here, : here.stop].add_(part, alpha=self.weight)
 
     def add_product(
@@ -137,7 +137,7 @@ class Parametric(Part):
 
 @dataclass(frozen=True, eq=False)
 class Independent(Part):
-    """A variance of each value that it shares with no other."""
+    """A diagonal covariance: a variance of each value, independent of all others."""
 
     variance: Float[Tensor, " values"]
 
@@ -151,7 +151,7 @@ class Independent(Part):
 
 
 def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
-    """Lower Cholesky factor of a lower triangle; of one that is singular in this precision, after raising it.
+    """Lower Cholesky factor of a lower triangle; if it is numerically singular, its diagonal is raised first.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
 
 
 class Gain:
-    """K for one mask: values moved by innovations."""
+    """K for one mask: maps innovations to increments of all values."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class Gain:
         """Lower Cholesky factor of C_oo + R."""
         if self._s is None:
             raise ValueError("C_oo + R has been factorised")
-        s, self._s = self._s, None  # the factor takes its place in memory
+        s, self._s = self._s, None  # free the matrix: its factor replaces it
         return cholesky(s)
 
     def __call__(
@@ -210,9 +210,9 @@ class Gain:
     def checked(
         self, innovation: Float[Tensor, "rows observed"]
     ) -> Iterator[tuple[Int[Tensor, " some"], Float[Tensor, " observed"]]]:
-        """Rows whose observations all pass the check of `robustness`, together; then each other row by itself.
+        """Yield the rows whose observations all pass the check of `robustness` together, then each other row alone.
 
-        With the rows comes the excess of their error variances.
+        The excess of their error variances accompanies the rows.
         """
         excess = self.excess(innovation)
         fails = (excess > 0).any(1)
@@ -222,7 +222,7 @@ class Gain:
             yield row[None], excess[row]
 
     def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
-        """By how much the error variance of each observation grows: above 0 for one that fails the check."""
+        """Increase of the error variance of each observation: above 0 for observations that fail the check."""
         d = innovation.double()
         beyond = robustness.excess(d, self.expected)
         if not beyond.any():
@@ -238,7 +238,7 @@ class Gain:
 
             (S + G)^-1 y = w - A (I + G_f A_f)^-1 G_f w_f,    w = S^-1 y,    A = S^-1 at the columns f where G is not 0
 
-        (Woodbury's identity), so that all rows share one factor of S = C_oo + R.
+        (Woodbury's identity), so that all rows share the factor of S = C_oo + R.
         """
         w = torch.cholesky_solve(innovation.T, self.factor).T
         if excess is None or not excess.any():

@@ -1,31 +1,31 @@
-"""What keeps an observation that training cannot explain from doing harm.
+"""Robustness against observations that the training data cannot explain.
 
-A cell that hardly varies in training, such as sea water that ice holds at its freezing point, has a variance that a
-few days have made. A real departure there is tens of standard deviations, and a gain computed from that variance
-carries it, many times enlarged, into every correlated cell. Three things prevent it.
+A cell that hardly varies in training, such as sea water that ice holds at its freezing point, has a variance that
+stems from a few days. A real departure there is tens of standard deviations, and a gain computed from that variance
+amplifies it into every correlated cell. Three measures prevent this.
 
-1. A variance U^2 of its own, which a value shares with no other, where the kurtosis of the training anomalies a is
-   above 100, that is where fewer than one day in a hundred has made their variance s^2:
+1. An independent variance U^2 of a value, where the kurtosis of the training anomalies a is above 100, that is where
+   fewer than one day in a hundred accounts for their variance s^2:
 
        U^2 = min(max|a| / 2, 0.7)^2 - s^2    (in variances of the variable).
 
 2. A check of each observation y. Its innovation d against the background, of expected variance S, and its departure
-   r from what the other observations say, of expected variance v = 1 / (S^-1)_ii, must both be beyond five standard
-   deviations. Then the variance of its error grows by the smaller of
+   r from the prediction by the other observations, of expected variance v = 1 / (S^-1)_ii, must both exceed five
+   standard deviations for it to fail. Then the variance of its error grows by the smaller of
 
        d^2 / 25 - S,    r^2 / 25 - v,
 
-   which makes it five standard deviations off, the most that is believed, and lets its weight fall as 1 / d^2.
+   which makes it a departure of five standard deviations, the largest accepted, and lets its weight fall as 1 / d^2.
    (Sakov and Sandery 2017, "An adaptive quality control procedure for data assimilation", have the first of the two
    with a smooth threshold.) An extreme that its neighbours confirm passes.
-3. A doubt about what lies near an observation that failed, and was not observed: members have there in addition
+3. An additional variance of the members at unobserved places near an observation that failed,
 
        doubt(p) = max_i min(excess_i, 1) exp(-(|p - p_i| / l)^2),    l^2 = 4 pi g^2 / number of observations,
 
-   g the radius of gyration of the domain (1 of the globe); at most the variance of the variable, for a reading may be
-   wrong by any amount.
+   g the radius of gyration of the domain (1 for the globe); at most the variance of the variable, because a reading may
+   be wrong by any amount.
 
-A cell that never varied in training is taken as constant.
+A cell that never varied in training is treated as constant.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from torch import Tensor
 from fieldcast.models.gaussian.grid_points import Places
 
 RARE = 100.0  # kurtosis; a Gaussian has 3, daily rain some tens
-LARGEST = 2.0  # standard deviations that the largest anomaly of rare events is said to be
-TYPICAL = 0.7  # of a variable's standard deviation: no such cell is said to vary more
-BELIEVED = 5.0  # standard deviations
+LARGEST = 2.0  # standard deviations assigned to the largest anomaly of rare events
+TYPICAL = 0.7  # upper limit, in standard deviations of the variable
+LARGEST_DEPARTURE = 5.0  # standard deviations at which the check fails
 FLOORS = (
     0.0,
     0.01,
     0.03,
     0.1,
-)  # to choose from: of an observation's error, in a variable's standard deviations
-ROUNDING = 64  # times machine precision: the share of the local variance that is always taken as error
+)  # choices of the least observation error, in standard deviations of the variable
+ROUNDING = 64  # times machine precision: minimum share of the local variance that counts as error
 CHUNK = 64  # rows, or failed observations, at a time: bounds the memory
 
 
 class Tails:
-    """Moments of training anomalies, value by value, gathered in pieces."""
+    """Moments of training anomalies for each value, accumulated in chunks."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -82,32 +82,32 @@ class Tails:
 
 
 def observation_error(
-    own: Float[Tensor, " observed"],
+    instrument: Float[Tensor, " observed"],
     local: Float[Tensor, " observed"],
     nugget: float,
     floor: float,
     dtype: torch.dtype,
 ) -> Float[Tensor, " observed"]:
-    """R = own + nugget D^2 + floor^2: error variances of observations whose values have the variances D^2, `local`.
+    """R = instrument + nugget D^2 + floor^2: error variances of observations with local variances D^2, `local`.
 
-    A rounding error of the covariance, which is computed in `dtype`, is always in it.
+    R always includes the rounding error of the covariance, which is computed in `dtype`.
     """
-    return own + (nugget + ROUNDING * torch.finfo(dtype).eps) * local.double() + floor**2
+    return instrument + (nugget + ROUNDING * torch.finfo(dtype).eps) * local.double() + floor**2
 
 
 def excess(
     departure: Float[Tensor, "*shape"], expected: Float[Tensor, " observed"]
 ) -> Float[Tensor, "*shape"]:
-    """What the variance of a departure lacks for it to be five standard deviations; 0 where it is less."""
-    return (departure.square() / BELIEVED**2 - expected).clamp(min=0)
+    """Variance to add so that a departure is five standard deviations; 0 for smaller departures."""
+    return (departure.square() / LARGEST_DEPARTURE**2 - expected).clamp(min=0)
 
 
 def doubt(
     excess: Float[Tensor, " observed"], index: Int[Tensor, " observed"], places: Places, variables: int
 ) -> Float[Tensor, " values"]:
-    """Variance that members have in addition where nothing was observed, near observations that failed.
+    """Additional variance of members at unobserved places near observations that failed.
 
-    `index` numbers the values (variable, place) that were observed.
+    `index` numbers the observed values (variable, place).
     """
     out = excess.new_zeros(variables, len(places))
     variable, place = index // len(places), index % len(places)

@@ -1,4 +1,4 @@
-"""Training times in order, known by their fractions of the year: their span, years and seasons."""
+"""Span, years and seasons of training times, given in order as fractions of the year."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 FOLDS = 5
-WINDOW = 45 / 365  # times this near in season stand for a day
-FEWEST = 30  # of them: below, the season is left aside
+WINDOW = 45 / 365  # of a year: maximum distance in season from the target day
+FEWEST = 30  # times within the window; with fewer, all seasons are used
 
 
 def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Years since the first time; no gap may be of a year."""
+    """Years since the first time; gaps must be shorter than a year."""
     return torch.cat([days.new_zeros(1), (days.diff() % 1).cumsum(0)])
 
 
 def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Fold 0 .. 4 of each time: its calendar year modulo 5, or fifths of a record under five years.
+    """Fold 0 .. 4 of each time: its calendar year modulo 5, or the fifth of a record shorter than five years.
 
-    Neighbours in time are alike: whole years or fifths are left out, never single days. Unknown days are NaN.
+    Neighbouring times are correlated: whole years or fifths are left out, never single days. Unknown days are NaN.
     """
     if len(days) and not days.isnan().any() and elapsed(days.double())[-1] >= FOLDS - 0.1:
         return torch.cat([days.new_zeros(1), (days.diff() < 0).to(days.dtype).cumsum(0)]).long() % FOLDS
@@ -35,7 +35,7 @@ def within_season(
 ) -> Bool[Tensor, "batch n"]:
     """The allowed times within `window` (45 days) of the season of each day sought.
 
-    All that are allowed where the record is under so many `years`, days are unknown, or fewer than 30 are that near.
+    All allowed times if the record is shorter than `years`, days are unknown, or fewer than 30 lie in the window.
     """
     if days.isnan().any() or elapsed(days.double())[-1] < years - window:
         return allowed
@@ -45,6 +45,6 @@ def within_season(
 
 
 def pick(allowed: Bool[Tensor, "batch n"], u: Float[Tensor, "batch members"]) -> Int[Tensor, "batch members"]:
-    """The allowed time that each u in (0, 1) stands for: all are as likely where u is uniform."""
+    """Map each u in (0, 1) to an allowed time: uniform u select all allowed times with equal probability."""
     rank = (u * allowed.sum(1, keepdim=True)).long() + 1
     return torch.searchsorted(allowed.long().cumsum(1), rank).clamp(max=allowed.shape[1] - 1)

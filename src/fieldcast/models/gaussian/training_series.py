@@ -1,4 +1,4 @@
-"""Training windows put together again: each state once, in order of time."""
+"""Reassembly of training windows: each state once, in order of time."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from fieldcast.models.core import Batch
 
 
 class Series(NamedTuple):
-    """States in order of time; those of a stretch follow each other by one step."""
+    """States in order of time; within a stretch they follow each other by one step."""
 
     states: Float[Tensor, "time variable y x"]
-    days: Float[Tensor, " time"]  # NaN where a state was never sought: before the first window of a stretch
+    days: Float[Tensor, " time"]  # NaN for states that are no target: before the first window of a stretch
     stretch: Int[Tensor, " time"]
 
     def followed(self, steps: int = 1) -> Bool[Tensor, " time"]:
-        """Where the state so many steps later is of the same stretch."""
+        """True where the state `steps` later belongs to the same stretch."""
         later = torch.full_like(self.stretch, -1)
         later[: max(len(later) - steps, 0)] = self.stretch[steps:]
         return self.stretch == later
 
 
 def series(training: Iterable[Batch], exists: Bool[Tensor, "y x"]) -> Series:
-    """The states that windows in order of time were cut from; 0 where there is never a value.
+    """Reassemble the states from windows in order of time; cells that do not exist are 0.
 
-    A window whose `index` is not the next number begins a stretch, and brings its past.
+    A window whose `index` does not follow the previous one begins a stretch, and contributes its past.
     """
     parts = []
     previous, stretches = torch.tensor([-2]), torch.tensor(0)

@@ -1,1 +1,1 @@
-"""Parts of networks and losses that no configuration names: convolutions, couplings, filters, CRPS."""
+"""Components of networks and losses that no configuration names: convolutions, couplings, filters, CRPS."""

@@ -1,12 +1,12 @@
-"""The fair CRPS of contrasts: differences between two cells a distance apart, along longitude or along latitude.
+"""The fair CRPS of contrasts: differences between two cells at a distance, along longitude or along latitude.
 
     x(s + d) - x(s)
 
-A score of each cell by itself does not see how the errors of cells go together: members that are too smooth, one
-offset of a whole region each, may score as well as members that look like weather. Their contrasts do not. The idea is
-that of the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for probabilistic forecasts
-of multivariate quantities, Monthly Weather Review 143), with the fair CRPS in place of its moments. Contrasts do not
-hold the level of a field: they stand beside a score of cells.
+A score of separate cells is insensitive to the correlation of errors between cells: members that are too smooth, each
+offset over a whole region, may score as well as members with the structure of weather. Contrasts distinguish them. The
+idea is that of the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for probabilistic
+forecasts of multivariate quantities, Monthly Weather Review 143), with the fair CRPS in place of its moments. Contrasts
+do not constrain the level of a field: they complement a score of cells.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from torch import Tensor
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.space import Space
 
-DISTANCES = 1, 2, 4, 8  # in cells: from the smallest structure to those of weather
+DISTANCES = 1, 2, 4, 8  # in cells: from the smallest resolved structures to those of weather
 LATITUDE, LONGITUDE = -2, -1
 
 
 class Pairs(NamedTuple):
-    """All pairs of cells that are `distance` cells apart along an axis, which may go on round the globe."""
+    """All pairs of cells that are `distance` cells apart along an axis, which may wrap round the globe."""
 
     distance: int
     axis: int
     wraps: bool
 
     def ends(self, x: Shaped[Tensor, "*lead y x"]) -> tuple[Tensor, Tensor]:
-        """x(s + d) and x(s). Round the globe there are none farther apart than half way."""
+        """x(s + d) and x(s). Round the globe, pairs are at most half a turn apart."""
         size = x.shape[self.axis]
         if self.wraps and 2 * self.distance <= size:
             return x.roll(-self.distance, self.axis), x
@@ -50,7 +50,7 @@ class Pairs(NamedTuple):
 
 
 def pairs_of(space: Space) -> list[Pairs]:
-    """Those of each of `DISTANCES` along both axes that a grid has."""
+    """Pairs at all `DISTANCES` along both axes that exist on the grid."""
     every = [
         Pairs(distance, axis, space.wraps and axis == LONGITUDE)
         for axis in (LONGITUDE, LATITUDE)
@@ -65,7 +65,7 @@ def contrast_crps(
     space: Space,
     every: list[Pairs],
 ) -> Float[Tensor, ""]:
-    """Fair CRPS of the contrasts: the mean over pairs by area, then over distances and directions."""
+    """Fair CRPS of the contrasts: the area-weighted mean over pairs, then the mean over distances and directions."""
     scores = []
     for pairs in every:
         weight = pairs.weight(space)

@@ -2,7 +2,7 @@
 
     y = b x + (1 - b) (x exp(s) + t),    (s, t) = network(b x),    log |dy/dx| = sum (1 - b) s
 
-(Dinh, Sohl-Dickstein and Bengio 2017, eq. 7 to 9), with a mask b that is 1 where x passes as it is.
+(Dinh, Sohl-Dickstein and Bengio 2017, eq. 7 to 9), with a mask b that is 1 where x passes unchanged.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from fieldcast.models.space import Space
 
 
 class Coupling(nn.Module):
-    """One layer. s is bounded, a learnt number times tanh (there, section 4.1), so that no draw overflows."""
+    """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows."""
 
     def __init__(self, network: nn.Module, mask: Bool[Tensor, "*shape"], moves: Bool[Tensor, "*shape"]):
-        """`moves`: where values exist; elsewhere x passes as it is, under either mask."""
+        """Store the mask; `moves` is true where values exist: elsewhere x passes unchanged, whatever the mask."""
         super().__init__()
         self.network = network
         self.bound = nn.Parameter(torch.ones(mask.shape))
@@ -49,7 +49,7 @@ class Coupling(nn.Module):
 
 
 class Dense(nn.Module):
-    """s and t of all components by one hidden layer; it starts at zero, so that a flow starts as the identity."""
+    """Dense network for s and t with one hidden layer; zero at first, so that a flow starts as the identity."""
 
     def __init__(self, shape: Sequence[int], hidden: int):
         super().__init__()
@@ -63,7 +63,7 @@ class Dense(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """s and t by two 3x3 convolutions and one of 1x1 between, which also see the static fields; it starts at zero."""
+    """Convolutional network for s and t: 3x3, 1x1, 3x3; it also reads the static fields, and is zero at first."""
 
     def __init__(self, space: Space, hidden: int):
         super().__init__()
@@ -75,13 +75,13 @@ class Convolutions(nn.Module):
         nn.init.zeros_(self.last.convolution.bias)
 
     def forward(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, "batch 2 variable y x"]:
-        seen = torch.cat([x, self.static.expand(len(x), -1, -1, -1)], dim=1)
-        out = self.last(F.relu(self.inner(F.relu(self.first(seen)))))
+        inputs = torch.cat([x, self.static.expand(len(x), -1, -1, -1)], dim=1)
+        out = self.last(F.relu(self.inner(F.relu(self.first(inputs)))))
         return out.unflatten(1, (2, -1))
 
 
 def checkerboard(shape: Sequence[int], odd: bool) -> Bool[Tensor, "..."]:
-    """True on one colour of a board: of the last two axes, the next variable beginning with the other colour."""
+    """True on one colour of a checkerboard over the last two axes; consecutive variables alternate in colour."""
     places = torch.zeros(tuple(shape), dtype=torch.long)
     for axis, size in enumerate(shape):
         places = places + torch.arange(size).view(-1, *[1] * (len(shape) - axis - 1))

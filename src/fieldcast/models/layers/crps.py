@@ -1,4 +1,4 @@
-"""The continuous ranked probability score as a loss: fair, so that too small a spread is not rewarded."""
+"""The continuous ranked probability score as a loss: fair, so that underdispersion is not rewarded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def fair_crps(
 ) -> Float[Tensor, "batch *shape"]:
     """mean_i |x_i - y| - 1 / (2 M (M - 1)) sum_ij |x_i - x_j|; for M = 1 the absolute error.
 
-    The pairs are summed by how many members they are apart, which for ten members takes a third of the time of sorting
-    them; a gradient keeps M (M - 1) / 2 differences. Ferro (2014), eq. 8; Zamo and Naveau (2018), eq. 7.
+    Pairs are summed by their difference in index, which for ten members takes a third of the time of sorting; the
+    gradient stores M (M - 1) / 2 differences. Ferro (2014), eq. 8; Zamo and Naveau (2018), eq. 7.
     """
     members = draws.shape[1]
     skill = (draws - truth[:, None]).abs().mean(dim=1)

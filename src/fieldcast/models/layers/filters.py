@@ -1,10 +1,10 @@
-"""The Shapiro filter: what a grid hardly resolves is taken away, and hardly anything else.
+"""The Shapiro filter, which removes barely resolved waves and hardly affects any others.
 
     x - D^n x,    D = -(second difference) / 4 along an axis,
 
-multiplies a wave of length L grid spacings by 1 - sin(pi / L)^(2n): the shortest, of two, goes in one step; with
-n = 16 one of three keeps 0.99, one of four 1 - 2^-16. Along longitude, then along latitude. Beyond a border or a coast
-the field goes on with the value before it, so that what cells hold that never exist does not count.
+multiplies a wave of length L grid spacings by 1 - sin(pi / L)^(2n): the shortest wave, of two, vanishes in one
+step; for n = 16 a wave of three keeps 0.99, one of four 1 - 2^-16. The filter acts along longitude, then latitude.
+Beyond a border or a coast the field is extended by its last value, so that cells that never exist do not matter.
 
 R. Shapiro (1970), Smoothing, filtering, and boundary effects, Reviews of Geophysics 8, 359-387.
 """
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 
 def smoothing(linked: Bool[Tensor, "line cell"], order: int) -> Float[Tensor, "line cell cell"]:
-    """I - D^n of each line of cells, as symmetric matrices; `linked`: whether a cell and the next one both exist, the
-    next of the last being the first."""
+    """I - D^n for each line of cells, as symmetric matrices; `linked` is true where a cell and the next one both exist,
+    with the first cell next after the last."""
     eye = torch.eye(linked.shape[1], dtype=torch.float64)
     links = linked.double()[..., None] * eye.roll(1, 1)
     links = links + links.mT
@@ -26,7 +26,7 @@ def smoothing(linked: Bool[Tensor, "line cell"], order: int) -> Float[Tensor, "l
 
 
 class Shapiro(nn.Module):
-    """The filter of an order n, on a grid where some cells may not exist."""
+    """Shapiro filter of order n, on a grid where some cells may not exist."""
 
     def __init__(self, exists: Bool[Tensor, "y x"], wraps: bool, order: int):
         super().__init__()
@@ -38,7 +38,7 @@ class Shapiro(nn.Module):
         self.register_buffer("y", smoothing(along_y.cpu(), order), persistent=False)
 
     def forward(self, field: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead y x"]:
-        # a state: the eight bits of bfloat16 are too few
+        # the filter acts on states, for which bfloat16 is too coarse
         with torch.autocast(field.device.type, enabled=False):
             along_x = torch.einsum("...yx,yxz->...yz", field.float(), self.x)
             return torch.einsum("...yx,xyz->...zx", along_x, self.y)

@@ -1,9 +1,9 @@
-"""Networks on a grid that may go round the globe and whose sizes need not be even.
+"""Networks on a grid that may wrap round the globe and whose sizes need not be even.
 
-GridConv pads longitude with its own other side where it wraps, and repeats the edge elsewhere; GridTranspose, which
-refines, has no seam there either; everything else is built of them. ConvEncoder and ConvDecoder are the reports'
-networks; UNet is a small one with residual blocks, a dense mixing layer at the coarsest level, learned position
-channels and, if asked, noise by FiLM (Perez et al. 2018).
+GridConv pads longitude circularly where it wraps, and repeats the edge elsewhere; GridTranspose, which refines, has no
+seam there either; all other networks are built from them. ConvEncoder and ConvDecoder are the reports' networks; UNet
+is small, with residual blocks, a dense mixing layer at the coarsest level, learned position channels and optional noise
+by FiLM (Perez et al. 2018).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 def pad(x: Float[Tensor, "batch c y x"], width: int, wraps: bool) -> Float[Tensor, "batch c y2 x2"]:
-    """Pad by `width` cells a side: longitude circularly where it wraps, all else by the nearest value."""
+    """Pad by `width` cells on each side: circularly in longitude where it wraps, else by the nearest value."""
     if width == 0:
         return x
     sides = (width, width, 0, 0)
@@ -27,7 +27,7 @@ def pad(x: Float[Tensor, "batch c y x"], width: int, wraps: bool) -> Float[Tenso
 
 
 class GridConv(nn.Module):
-    """A convolution whose output has the size ceil(input / stride) of its input."""
+    """A convolution whose output has the size ceil(input size / stride)."""
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, kernel: int = 3, stride: int = 1):
         super().__init__()
@@ -81,8 +81,22 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the reports' decoder.
 
-    The transposed convolutions double a size; what exceeds an odd one is cropped. They may see so many channels of a
-    coarse field `beside` those of the linear layer.
+    The transposed convolutions double the size; odd sizes are reached by cropping.
+
+    Parameters
+    ----------
+    inputs
+        Size of z.
+    outputs
+        Number of channels of the output.
+    shape
+        Numbers (Y, X) of cells of the output.
+    wraps
+        Whether longitude wraps.
+    channels
+        Channels of the linear layer and of each hidden level.
+    beside
+        Channels of a coarse field that is concatenated to those of the linear layer.
     """
 
     def __init__(
@@ -107,10 +121,11 @@ class ConvDecoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """skip(x) + conv(silu(film(conv(silu(norm(x)))))): the inner features are scaled and shifted by the noise.
+    """skip(x) + conv(silu(film(conv(silu(norm(x)))))): the noise scales and shifts the inner features.
 
-    Only the branch is normalised, which keeps training stable; what is skipped is not, for how large an anomaly is must
-    reach the output. The second convolution starts at zero, so that a deep network starts as a shallow one.
+    Only the branch is normalised, which keeps training stable; the skip connection is not, because the size of an
+    anomaly must reach the output. The second convolution starts at zero, so that a deep network starts as a shallow
+    one.
     """
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, noise: int):
@@ -130,7 +145,7 @@ class ResidualBlock(nn.Module):
 
 
 class Mixing(nn.Module):
-    """One dense layer over all cells of the coarsest level, the same for every channel: what is far apart meets."""
+    """A dense layer over all cells of the coarsest level, shared by all channels: it connects distant cells."""
 
     def __init__(self, channels: int, cells: int):
         super().__init__()
@@ -143,14 +158,30 @@ class Mixing(nn.Module):
 
 
 class UNet(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) of as many levels as `channels` names, on any size of grid.
+    """A U-Net (Ronneberger et al. 2015) on any size of grid.
 
-    It works on patches of `patch` x `patch` cells, whose values are channels: weather is smooth between neighbouring
-    cells, and the finest level is what costs. The last layer starts at zero, so that a correction starts as none.
+    The last layer starts at zero, so that a correction starts at zero.
 
-    noise: numbers that every block sees, the same in all cells.
-    fields: how many fields of noise, on the cells of the coarsest level, whose shape is `coarsest`: on the finest cells
-        they would feed waves that no state has.
+    Parameters
+    ----------
+    inputs, outputs
+        Numbers of channels.
+    shape
+        Numbers (Y, X) of cells.
+    wraps
+        Whether longitude wraps.
+    channels
+        Channels of each level, from the finest to the coarsest; their number is the number of levels.
+    noise
+        Number of noise inputs, which every block receives by FiLM, equal in all cells.
+    fields
+        Number of noise fields on the cells of the coarsest level, whose shape is `coarsest`: on the finest cells they
+        would excite waves that no state has.
+    positions
+        Number of learned position channels.
+    patch
+        The network operates on patches of `patch` x `patch` cells, whose values are channels: weather is smooth between
+        neighbouring cells, and the finest level dominates the cost.
     """
 
     def __init__(
