@@ -1,6 +1,7 @@
 """What is registered follows the configuration; what is stamped has the right names."""
 
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,28 @@ def test_a_task_has_the_preparation_that_it_needs(project: Path) -> None:
         assert nodes(found[name]) >= ingestion | initial_times
         assert not nodes(found[name]) & sparsification
     assert nodes(found["__default__"]) >= ingestion | sparsification | initial_times
+
+
+def test_kedro_warns_of_no_node(project: Path) -> None:
+    write(project, "sample.mine", "model: {type: vae.VAE}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for node in register_pipelines()["__default__"].nodes:
+            str(node)
+
+
+def test_nodes_have_stage_task_and_family_as_tags(project: Path) -> None:
+    write(project, "reconstruct.mine", "{model: {type: climatology.Climatology}, about: {family: bound}}")
+    pipelines = register_pipelines()
+    mine = pipelines["reconstruct.mine"]
+    private = [node for node in mine.nodes if node.namespace == "reconstruct.mine"]
+    assert {tag for node in private for tag in node.tags} == {
+        "training", "reconstruction", "evaluation", "reconstruct", "bound",
+    }  # fmt: skip
+    assert all(node.tags > {"reconstruct", "bound"} for node in private)
+    assert nodes(mine.only_nodes_with_tags("training")) == nodes(pipelines["training"]) & nodes(mine)
+    for name in ("ingestion", "sparsification", "reporting"):
+        assert nodes(mine.only_nodes_with_tags(name)) == nodes(pipelines[name])
 
 
 def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> None:

@@ -41,7 +41,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     for experiment in listed.values():
         check(experiment, TASKS)
     preparation = {
-        name: stage(name).create_pipeline() for task in TASKS.values() for name in task.preparation
+        name: Pipeline(stage(name).create_pipeline(), tags=name)
+        for task in TASKS.values()
+        for name in task.preparation
     }
     shared = {_base(output) for pipeline in preparation.values() for output in pipeline.all_outputs()}
     lives = {address: life(one, TASKS[one.task], shared) for address, one in listed.items()}
@@ -49,7 +51,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         (task, [one.name for one in listed.values() if one.task == task.name]) for task in TASKS.values()
     ]
     by_task = [(task, names) for task, names in by_task if names]
-    reporting: Pipeline = stage("reporting").create_pipeline(by_task)
+    reporting = Pipeline(stage("reporting").create_pipeline(by_task), tags="reporting")
 
     def whole(chosen: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
@@ -119,12 +121,14 @@ def check(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:
 
 
 def life(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
-    """The stages of one experiment by name."""
+    """The stages of one experiment by name; each node has stage, task and family as tags."""
     names = [name for name in task.stages if name != "training" or experiment.trains]
-    return {
+    tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
+    stamped = {
         name: stamp(stage(name).create_pipeline(task, experiment), experiment, shared, task.results)
         for name in names
     }
+    return {name: Pipeline(pipeline, tags={name, *tags}) for name, pipeline in stamped.items()}
 
 
 def stamp(pipeline: Pipeline, experiment: Experiment, shared: set[str], results: Sequence[str]) -> Pipeline:

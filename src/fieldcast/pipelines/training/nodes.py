@@ -34,6 +34,7 @@ def fit(
 def fit_on(task: Task) -> Callable[..., Iterator[tuple[bytes, bytes, pd.DataFrame]]]:
     """`fit` for a task, whose options Kedro checks by the annotation of their argument."""
     function = partial(fit, task)
+    function.__name__ = "fit"  # type: ignore[attr-defined]  # which Kedro's messages quote
     function.__annotations__ = {**fit.__annotations__, "options": task.options[1] if task.options else Any}
     return function
 
