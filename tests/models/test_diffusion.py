@@ -49,7 +49,7 @@ def make(space, **keywords):
 
 @pytest.mark.parametrize(
     "keywords",
-    [{}, {"sampler": "ddim", "jumps": 100}, {"sampler": "ddim", "jumps": 500, "eta": 1.0}],
+    [{}, {"sampler": "ddim", "ddim_steps": 100}, {"sampler": "ddim", "ddim_steps": 500, "eta": 1.0}],
 )
 def test_of_gaussian_data_the_exact_network_draws_their_mean_and_covariance(exact, keywords):
     mean, covariance = gaussian()
@@ -77,7 +77,7 @@ def test_the_sampler_adds_noise_at_every_step_but_the_last(exact):
 
 def test_ddim_without_noise_is_a_function_of_its_start(exact):
     mean, covariance = gaussian()
-    model = exact(mean, covariance, sampler="ddim", jumps=10)
+    model = exact(mean, covariance, sampler="ddim", ddim_steps=10)
     n, c = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)), Context(3)
     a, b = (model.back(n, 500, 400, c, other) for other in (torch.zeros_like(n), torch.ones_like(n)))
     assert torch.equal(a, b)
@@ -89,7 +89,7 @@ def test_ddim_without_noise_is_a_function_of_its_start(exact):
 def test_a_jump_over_one_step_with_eta_one_has_the_mean_of_an_ancestral_step(exact):
     mean, covariance = gaussian()
     n, zero = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 1, 2, 2)
-    models = [exact(mean, covariance), exact(mean, covariance, sampler="ddim", jumps=1000, eta=1.0)]
+    models = [exact(mean, covariance), exact(mean, covariance, sampler="ddim", ddim_steps=1000, eta=1.0)]
     a, b = (model.back(n, 300, 299, Context(3), zero) for model in models)
     assert torch.allclose(a, b, atol=1e-6)
     x0 = models[0].denoise(n, torch.full((3,), 300), Context(3))
@@ -196,12 +196,12 @@ def test_snapshots_are_states_on_the_way(space):
     shots = model.snapshots(Context(2), RandomStreams(0, torch.arange(2), 3), at=(20, 10, 0))
     assert list(shots) == [20, 10, 0]
     assert torch.equal(shots[0], model.sample(Context(2), draws))
-    jumping = make(space, sampler="ddim", jumps=5)
+    jumping = make(space, sampler="ddim", ddim_steps=5)
     assert list(jumping.snapshots(Context(1), RandomStreams(0, torch.arange(1)), at=(200, 0))) == [250, 0]
 
 
 def test_ddim_takes_the_weights_of_ddpm(space):
-    model, other = make(space), make(space, sampler="ddim", jumps=3, clip=1.0)
+    model, other = make(space), make(space, sampler="ddim", ddim_steps=3, clip=1.0)
     generator = torch.Generator().manual_seed(0)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.2, generator=generator)

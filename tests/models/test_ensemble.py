@@ -39,12 +39,12 @@ def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch
 
 def test_the_share_of_the_numbers_that_lasts_is_the_same_at_every_lead(space):
     c, draws = context(space), RandomStreams(0, torch.arange(3), 4)
-    for lasting in (0.5, 1.0):
-        model = network(space, lasting=lasting, memory=1e9)
+    for persistent_noise in (0.5, 1.0):
+        model = network(space, persistent_noise=persistent_noise, noise_decorrelation_days=1e9)
         first, fifth = (model.sample(c, draws.at_lead(lead)) for lead in (1, 5))
-        assert torch.allclose(first, fifth, atol=1e-5) == (lasting == 1.0)
-        assert model.red == 8 * lasting
-    fading = network(space, lasting=1.0, memory=1.0)
+        assert torch.allclose(first, fifth, atol=1e-5) == (persistent_noise == 1.0)
+        assert model.red == 8 * persistent_noise
+    fading = network(space, persistent_noise=1.0, noise_decorrelation_days=1.0)
     first, fifth = (fading.sample(c, draws.at_lead(lead)) for lead in (1, 5))
     assert not torch.allclose(first, fifth, atol=1e-2)
 
@@ -52,23 +52,26 @@ def test_the_share_of_the_numbers_that_lasts_is_the_same_at_every_lead(space):
 def test_fields_of_noise_are_new_at_every_step(space):
     """All numbers last for ever here: what differs between leads is the fields."""
     c, draws = context(space), RandomStreams(0, torch.arange(3), 4)
-    model = network(space, lasting=1.0, memory=1e9, fields=3)
+    model = network(space, persistent_noise=1.0, noise_decorrelation_days=1e9, fields=3)
     first, fifth = (model.sample(c, draws.at_lead(lead)) for lead in (1, 5))
     assert not torch.allclose(first, fifth, atol=1e-4)
 
 
 def test_the_memory_is_in_days_whatever_the_step(sized):
     space = sized(variables=1, latitudes=4, columns=8)
-    steps = [Ensemble(space.replace(step=step), memory=5.0).memory_steps for step in (24.0, 6.0, 0.0)]
+    steps = [
+        Ensemble(space.replace(step=step), noise_decorrelation_days=5.0).decorrelation_steps
+        for step in (24.0, 6.0, 0.0)
+    ]
     assert steps == [5.0, 20.0, 5.0]
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"lasting": 1.5}, r"lasting is 1\.5: a share of the noise, from 0 to 1"),
+        ({"persistent_noise": 1.5}, r"persistent_noise is 1\.5: a share of the noise, from 0 to 1"),
         ({"contrasts": 1}, "contrasts is 1: a share of the loss, from 0 to less than 1"),
-        ({"memory": 0}, "memory is 0: a number of days above 0"),
+        ({"noise_decorrelation_days": 0}, "noise_decorrelation_days is 0: a number of days above 0"),
     ],
 )
 def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong, message):

@@ -94,7 +94,7 @@ def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> 
 
 def test_samples_drawn_in_another_way_are_refused(project: Any, sampled: Path) -> None:
     """The weights are those of `ddpm`, whatever the number of steps."""
-    asked = {"sample": {"ddim": {"model": {"jumps": 2}}}}
+    asked = {"sample": {"ddim": {"model": {"ddim_steps": 2}}}}
     with pytest.raises(InputError, match=r"the samples were drawn with model .* draw them again"):
         project("evaluation", data_root=sampled, namespaces=["sample.ddim"], parameters=asked)
 

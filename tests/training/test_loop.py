@@ -389,7 +389,7 @@ MIXTURE = {
 }
 LASTING = {
     "type": "stepped.Stepped", "scheme": "euler", "noise": 0.1,
-    "model": {"type": "ensemble.Ensemble", "history": 1, "noise": 4, "lasting": 0.5, "channels": [8, 16]},
+    "model": {"type": "ensemble.Ensemble", "history": 1, "noise": 4, "persistent_noise": 0.5, "channels": [8, 16]},
 }  # fmt: skip
 CODED = {
     "type": "vae.VAE", "latent": 4, "decoder": {"type": "decoders.DenseDecoder", "latent": 4, "hidden": [8]},

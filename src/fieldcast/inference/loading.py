@@ -30,7 +30,7 @@ def load(
         What each step of a forecast starts from: its "members", or their "mean".
     options
         Keywords of the model that replace those it was trained with, for another way to draw from the same weights:
-        {"scheme": "rk4"}, or {"sampler": "ddim", "jumps": 50}.
+        {"scheme": "rk4"}, or {"sampler": "ddim", "ddim_steps": 50}.
 
     Raises
     ------

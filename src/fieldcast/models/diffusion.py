@@ -68,26 +68,42 @@ def sinusoids(t: Int[Tensor, " rows"], size: int) -> Float[Tensor, "rows size"]:
 
 
 class Diffusion(Trained):
-    """T = `steps` of a linear schedule from 1e-4 to 0.02.
+    """Denoising diffusion with T = `steps` of a linear schedule from 1e-4 to 0.02.
 
-    sampler: "ancestral" goes through all T steps and adds noise of variance beta_t at each but the last (Ho et al.
-    2020, algorithm 2); "ddim" goes through `jumps` of them, evenly spaced, with v = eta^2 times the variance of
-    q(x_s | x_t, x_0) (Song, Meng and Ermon 2021, eq. 12 and 16): eta = 0 adds no noise but the first.
-    clip: the largest |x0|, 1 for images in [-1, 1].
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    network
+        Predicts eps; by default a `TimedUNet`.
+    steps
+        Number T of steps of the chain.
+    sampler
+        "ancestral" takes all T steps and adds noise of variance beta_t at each but the last (Ho et al. 2020, algorithm
+        2); "ddim" takes `ddim_steps` of them, with v = eta^2 times the variance of q(x_s | x_t, x_0) (Song, Meng and
+        Ermon 2021, eq. 12 and 16).
+    ddim_steps
+        Number of steps of DDIM, evenly spaced over the chain.
+    eta
+        Noise level of DDIM; 0 adds no noise but the initial one.
+    clip
+        Largest |x0|, 1 for images in [-1, 1]; None: unlimited.
+    channels, patch
+        Channels of each level and patch size of the default network.
     """
 
     density: Density = "lower bound"
 
     def __init__(
         self, space: Space, network: Noise | None = None, steps: int = 1000,
-        sampler: Literal["ancestral", "ddim"] = "ancestral", jumps: int = 50, eta: float = 0.0,
+        sampler: Literal["ancestral", "ddim"] = "ancestral", ddim_steps: int = 50, eta: float = 0.0,
         clip: float | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space)
         self.schedule = Schedule(steps)
         self.network = network or TimedUNet(space, self.schedule, channels, patch)
         self.sampler, self.eta, self.clip = sampler, eta, clip
-        self.jumps = steps if sampler == "ancestral" else min(jumps, steps)
+        self.ddim_steps = steps if sampler == "ancestral" else min(ddim_steps, steps)
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         """Mean square error of the predicted noise over the cells that exist."""
@@ -112,7 +128,14 @@ class Diffusion(Trained):
 
     def times(self) -> list[int]:
         """Times of the reverse chain, from T - 1 down to 0."""
-        return torch.linspace(len(self.schedule) - 1, 0, self.jumps).round().long().unique().flip(0).tolist()
+        return (
+            torch.linspace(len(self.schedule) - 1, 0, self.ddim_steps)
+            .round()
+            .long()
+            .unique()
+            .flip(0)
+            .tolist()
+        )
 
     def back(
         self, x: Float[Tensor, "rows variable y x"], t: int, before: int, c: Context, n: Tensor

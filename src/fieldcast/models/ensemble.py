@@ -37,34 +37,51 @@ class Ensemble(Trained):
 
     Members share only the context; the noise acts on all cells, so that a draw is a coherent field.
 
-    fields: how many fields of noise besides, on the coarsest cells of the U-Net, new at every step: for what differs
-        from place to place.
-    contrasts: share of the loss that the score of contrasts has; below 1, for they do not hold the level of a field.
-    lasting: share of the numbers that are red noise; what they mean is learned over rollouts, and without rollouts in
-        its training a model spreads far too wide by them.
-    memory: of the red noise, in days; in steps where the data do not say how long one is.
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    history
+        Number of past states that the network reads.
+    noise
+        Number of standard normal inputs, shared by all cells.
+    persistent_noise
+        Share of them that is red noise over a rollout. Their meaning is learned in rollouts: a model trained without
+        rollouts is far too overdispersed with them.
+    noise_decorrelation_days
+        Decorrelation time of the red noise in days; in steps if the length of a step is unknown.
+    fields
+        Number of additional noise fields on the coarsest cells of the U-Net, new at every step, for local variations.
+    contrasts
+        Share of the CRPS of contrasts in the loss; below 1, because contrasts do not constrain the level of a field.
+    channels
+        Channels of each level of the U-Net.
+    patch
+        Size of the patches of the U-Net.
 
     Raises
     ------
     InputError
-        For shares outside 0 to 1, a memory that is not above 0, or contrasts on a grid that has none.
+        For shares outside 0 to 1, a decorrelation time that is not above 0, or contrasts on a grid that has none.
     """
 
     ensemble = True
     supports_rollout = True
 
     def __init__(
-        self, space: Space, history: int = 2, noise: int = 32, lasting: float | int = 0,
-        memory: float | int = 10.0, fields: int = 0, contrasts: float | int = 0,
+        self, space: Space, history: int = 2, noise: int = 32, persistent_noise: float | int = 0,
+        noise_decorrelation_days: float | int = 10.0, fields: int = 0, contrasts: float | int = 0,
         channels: Sequence[int] = (64, 128), patch: int = 2,
     ):  # fmt: skip
         super().__init__(space)
-        if not 0 <= lasting <= 1:
-            raise InputError(f"lasting is {lasting:g}: a share of the noise, from 0 to 1.")
+        if not 0 <= persistent_noise <= 1:
+            raise InputError(f"persistent_noise is {persistent_noise:g}: a share of the noise, from 0 to 1.")
         if not 0 <= contrasts < 1:
             raise InputError(f"contrasts is {contrasts:g}: a share of the loss, from 0 to less than 1.")
-        if memory <= 0:
-            raise InputError(f"memory is {memory:g}: a number of days above 0.")
+        if noise_decorrelation_days <= 0:
+            raise InputError(
+                f"noise_decorrelation_days is {noise_decorrelation_days:g}: a number of days above 0."
+            )
         self.pairs = pairs_of(space) if contrasts else []
         if contrasts and not self.pairs:
             raise InputError(
@@ -72,9 +89,9 @@ class Ensemble(Trained):
                 f"{', '.join(map(str, DISTANCES))} cells apart: set it to 0."
             )
         self.history, self.fields, self.contrasts = history, fields, contrasts
-        self.red = round(lasting * noise)
+        self.red = round(persistent_noise * noise)
         self.white = noise - self.red
-        self.memory_steps = memory / (space.step / 24 or 1)
+        self.decorrelation_steps = noise_decorrelation_days / (space.step / 24 or 1)
         inputs, outputs = history * len(space.variables) + 2 + len(space.static), len(space.variables)
         self.network = UNet(
             inputs, outputs, space.shape, space.wraps, channels, noise=noise, fields=fields, patch=patch
@@ -85,7 +102,7 @@ class Ensemble(Trained):
                     weight.data.mul_(FILM_INIT_SCALE)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        red, white = red_noise(draws, self.red, self.memory_steps), draws.normal(self.white)
+        red, white = red_noise(draws, self.red, self.decorrelation_steps), draws.normal(self.white)
         noise = torch.cat([red, white], dim=-1)  # (B, M, noise)
         inputs = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
         fields = draws.normal(self.fields, *self.network.coarsest).flatten(0, 1) if self.fields else None
