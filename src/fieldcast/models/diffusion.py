@@ -39,13 +39,23 @@ class TimedUNet(nn.Module):
     The first term is the best linear estimate of the noise in data of variance 1. At large t, where x0 results from a
     division by almost zero, it is nearly the whole: a network that had to learn to copy x_t would be wrong by many
     standard deviations there (Karras et al. 2022, section 5, on such skips).
+
+    Parameters
+    ----------
+    space, schedule
+        Grid of the states and schedule of the chain.
+    channels, patch
+        Channels of each level and patch size of the U-Net.
+    embedding
+        Size of the embedding of t.
+    conditions
+        Channels of the context; by default the static fields alone.
     """
 
     def __init__(
         self, space: Space, schedule: Schedule, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
         embedding: int = 64, conditions: int | None = None,
     ):  # fmt: skip
-        """`conditions`: channels of the context; by default those of one that holds nothing, the static fields."""
         super().__init__()
         self.space, self.schedule, self.embedding = space, schedule, embedding
         variables = len(space.variables)

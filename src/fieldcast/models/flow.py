@@ -50,11 +50,22 @@ class Logit(nn.Module):
 class Flow(Trained):
     """Alternating checkerboard masks; s and t by `network`.
 
-    "dense": one hidden layer of so many units over all cells, as in the report; "convolution": 3 x 3 convolutions, for
-    fields, where dense layers would not fit. `interval`: where the data lie, (0, 1) of images; None: on the whole line.
-    Each cell is first scaled by its own mean and standard deviation, which start at those of the training states, so
-    that convolutions, which do not know where they are, need not learn the mean field.
-    Loss: -log p(x) per cell that exists, in nats of x as it comes.
+    Each cell is first scaled by its mean and standard deviation, initially those of the training states, so that
+    convolutions, which are translation invariant, need not learn the mean field. Loss: -log p(x) per cell, in nats.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    layers
+        Number of coupling layers.
+    hidden
+        Units or channels of the hidden layers.
+    network
+        "dense": one hidden layer over all cells, as in the report; "convolution": 3 x 3 convolutions, for fields, where
+        dense layers would not fit in memory.
+    interval
+        Range of the data, (0, 1) for images; None: the real line.
     """
 
     density: Density = "exact"

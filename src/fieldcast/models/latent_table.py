@@ -28,9 +28,22 @@ START, CENTRES, DESCENT = range(3)  # streams: initial codes, centres of classes
 class LatentTable(StateEncoder):
     """q_i of `family`: codes ("point"), or the parameters of a code's distribution ("normal", "uniform", "laplace").
 
-    The means start at `start` * N(0, 1), around one such point of their class if `by_class`; standard deviations start
-    at `spread`. `infer` takes so many `steps` of Adam (Kingma and Ba 2015) at `rate`, each datum by itself: what is
-    found does not depend on the others of a batch.
+    `infer` fits each datum separately: its result does not depend on the rest of the batch.
+
+    Parameters
+    ----------
+    latent
+        Size of a code.
+    family
+        Family of q; "point" for codes without a distribution.
+    start
+        Standard deviation of the initial means.
+    spread
+        Initial standard deviation of q.
+    by_class
+        Whether the means start around a random point of their class.
+    steps, rate
+        Steps and learning rate of Adam (Kingma and Ba 2015) in `infer`.
     """
 
     def __init__(

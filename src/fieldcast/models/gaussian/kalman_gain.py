@@ -169,7 +169,21 @@ def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
 
 
 class Gain:
-    """K for one mask: maps innovations to increments of all values."""
+    """K for one mask: maps innovations to increments of all values.
+
+    Parameters
+    ----------
+    parts
+        Terms of the covariance C.
+    index
+        Indices of the observed values.
+    variance
+        Error variance of each observation, the diagonal of R.
+    like
+        Tensor with the precision and device of the increments.
+    values
+        Number of values.
+    """
 
     def __init__(
         self,
