@@ -74,7 +74,7 @@ def test_what_was_made_elsewhere_is_known_by_its_type(conf: Path) -> None:
             "forecast",
             "c",
             "forecast: {c: {uses: {weights: forecast.aa}}}",
-            "uses.weights names 'forecast.aa', which is no experiment",
+            "uses.weights names 'forecast.aa', which is not an experiment",
         ),
         ("forecast", "c", "forecast: {c: {uses: forecast.a}}", "must give each role an experiment"),
         (
@@ -111,7 +111,7 @@ def test_the_demo_is_a_choice(conf: Path) -> None:
     assert [one.address for one in demo(conf, known)] == ["forecast.b"]
     file.write_text("demo: [forecast.bb]")
     with pytest.raises(
-        InputError, match=r"lists 'forecast.bb', which is no experiment; did you mean forecast.b"
+        InputError, match=r"lists 'forecast.bb', which is not an experiment; did you mean forecast.b"
     ):
         demo(conf, known)
 
@@ -141,14 +141,14 @@ def test_descriptions_come_in_order_and_those_without_one_last() -> None:
     [
         (
             {"familly": "learned"},
-            "experiment 'c': about.familly is not as it must be: unexpected keyword argument",
+            "experiment 'c': about.familly is invalid: unexpected keyword argument",
         ),
         (
             {"family": "new"},
-            "about.family is not as it must be: input should be 'classical', 'learned' or 'bound'",
+            "about.family is invalid: input should be 'classical', 'learned' or 'bound'",
         ),
-        ({"order": "first"}, "about.order is not as it must be"),
-        ([1], "experiment 'c': about is not as it must be"),
+        ({"order": "first"}, "about.order is invalid"),
+        ([1], "experiment 'c': about is invalid"),
     ],
 )
 def test_a_wrong_description_is_one_sentence(body: object, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Experiments are files, `conf/base/parameters/experiments/<task>/<name>.yml`: `{task: {name: ...}}`."""
+"""Experiments, defined in files `conf/base/parameters/experiments/<task>/<name>.yml`: `{task: {name: ...}}`."""
 
 import difflib
 import sys
@@ -20,22 +20,22 @@ Family = Literal["classical", "learned", "bound"]
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
 class About:
-    """An experiment in words: what the report, the figures, the README and MLflow say about it.
+    """Description of an experiment for the report, the figures, the README and MLflow.
 
     Parameters
     ----------
     label
-        Its title in tables and figures; the name of the experiment where it has none.
+        Its title in tables and figures; by default the name of the experiment.
     family
-        How figures draw it: `classical` methods grey and dashed, `learned` ones coloured. A `bound` is not ranked: it
-        limits what is possible. Where it is not given, an experiment that was trained by gradients is learned.
+        Its style in figures: `classical` methods are grey and dashed, `learned` ones coloured. A `bound` limits the
+        attainable skill and is not ranked. By default, an experiment trained by gradients is learned.
     description
         One line that explains the method.
     role
-        `reference`: paired differences are from this experiment. `climatology`: skill is relative to it. `baseline`: it
-        costs nothing, so figures shade what is worse. At most one reference and one climatology a task.
+        `reference`: paired differences are relative to it. `climatology`: skill is relative to it. `baseline`: it
+        is free, so figures shade worse scores. At most one reference and one climatology a task.
     order
-        Place in tables of experiments and in the colours of its family; those without one come last, by name.
+        Place in tables of experiments and in the colours of its family; experiments without it come last, by name.
     """
 
     label: str = ""
@@ -63,32 +63,32 @@ class Experiment:
 
     @property
     def trains(self) -> bool:
-        """Whether it has a training and a checkpoint of its own."""
+        """Whether the experiment is trained and has its own checkpoint."""
         return not (self.file or "weights" in self.uses)
 
     @property
     def draws_from(self) -> str:
-        """Address of the experiment whose checkpoint it draws from: its own, or the one in the role `weights`."""
+        """Address of the experiment whose checkpoint provides the weights."""
         return self.uses.get("weights", self.address)
 
 
 def experiments(conf: Path, *further: Path) -> dict[str, Experiment]:
-    """All experiments under configuration folders, by address, in the order of the listings.
+    """Read all experiments in configuration folders, by address.
 
     Raises InputError where a file is not the experiment that its path says, or uses one that does not exist.
     """
-    found = [
+    listed = [
         _read(file, folder)
         for folder in (conf, *further)
         for file in sorted((folder / "base" / "parameters" / "experiments").glob("*/*.yml"))
     ]
-    by_address = {experiment.address: experiment for experiment in found}
-    for experiment in found:
+    by_address = {experiment.address: experiment for experiment in listed}
+    for experiment in listed:
         for role, address in experiment.uses.items():
             if address not in by_address:
                 raise InputError(
                     f"{experiment.address}: uses.{role} names '{address}', "
-                    f"which is no experiment{nearest(address, by_address)}"
+                    f"which is not an experiment{nearest(address, by_address)}"
                 )
             if not by_address[address].trains:
                 raise InputError(
@@ -96,13 +96,13 @@ def experiments(conf: Path, *further: Path) -> dict[str, Experiment]:
                     "checkpoint: name the experiment that trains it."
                 )
         requirements(experiment, by_address)
-    for task in sorted({experiment.task for experiment in found}):
-        roles({experiment.name: experiment.about for experiment in found if experiment.task == task})
+    for task in sorted({experiment.task for experiment in listed}):
+        roles({experiment.name: experiment.about for experiment in listed if experiment.task == task})
     return by_address
 
 
 def described(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
-    """What each experiment of a task says about itself, ordered; its label is its name where it gives none.
+    """Descriptions of the experiments of a task, in order; a missing label is the experiment's name.
 
     `bodies` are the experiments of one task as parameters: {name: {about, model, fit, ...}}.
     """
@@ -111,9 +111,9 @@ def described(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
 
 
 def about(name: str, body: Mapping[str, Any] | None) -> About:
-    """The description that stands in a YAML file; its label is the name where there is none.
+    """Description from a YAML file; a missing label is the experiment's name.
 
-    Raises InputError for a key or a value that cannot be.
+    Raises InputError for an invalid key or value.
     """
     try:
         given: About = TypeAdapter(About).validate_python(dict(body or {}))
@@ -122,17 +122,17 @@ def about(name: str, body: Mapping[str, Any] | None) -> About:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             key, reason = ".".join(map(str, ("about", *first["loc"]))), str(first["msg"])
-        raise InputError(f"experiment '{name}': {key} is not as it must be: {reason.lower()}.") from error
+        raise InputError(f"experiment '{name}': {key} is invalid: {reason.lower()}.") from error
     return replace(given, label=given.label or name)
 
 
 def place(name: str, description: About) -> tuple[bool, int, str]:
-    """What experiments are sorted by: their order, and without one their name."""
+    """Sort key of an experiment: its order, or its name if it has none."""
     return description.order is None, description.order or 0, name
 
 
 def roles(abouts: Mapping[str, About]) -> dict[str, str]:
-    """The experiment that has the role `reference`, and the one that has `climatology`, by role.
+    """Experiments with the roles `reference` and `climatology`, by role.
 
     Raises InputError where two experiments of a task claim the same one.
     """
@@ -148,52 +148,54 @@ def roles(abouts: Mapping[str, About]) -> dict[str, str]:
     return held
 
 
-def tables(known: Mapping[str, Experiment]) -> Iterator[str]:
-    """A Markdown table a task of all experiments: name, label, description."""
-    for task in dict.fromkeys(experiment.task for experiment in known.values()):
-        of_task = [experiment for experiment in known.values() if experiment.task == task]
+def tables(by_address: Mapping[str, Experiment]) -> Iterator[str]:
+    """Markdown tables of the experiments of each task: name, label, description."""
+    for task in dict.fromkeys(experiment.task for experiment in by_address.values()):
+        of_task = [experiment for experiment in by_address.values() if experiment.task == task]
         lines = [f"| `{task}.` | | |", "|---|---|---|"]
-        for experiment in sorted(of_task, key=lambda one: place(one.name, one.about)):
+        for experiment in sorted(of_task, key=lambda listed: place(listed.name, listed.about)):
             text = experiment.about
             lines.append(f"| `{experiment.name}` | {text.label or experiment.name} | {text.description} |")
         yield "\n".join(lines)
 
 
-def requirements(experiment: Experiment, known: Mapping[str, Experiment]) -> list[Experiment]:
+def requirements(experiment: Experiment, by_address: Mapping[str, Experiment]) -> list[Experiment]:
     """The experiments whose checkpoints this one uses, deepest first, itself last.
 
     Raises InputError where they use one another in a circle.
     """
     order: list[Experiment] = []
 
-    def visit(one: Experiment, path: tuple[str, ...]) -> None:
-        if one.address in path:
-            raise InputError(f"experiments use one another in a circle: {' -> '.join((*path, one.address))}.")
-        for address in one.uses.values():
-            visit(known[address], (*path, one.address))
-        if one not in order:
-            order.append(one)
+    def visit(user: Experiment, path: tuple[str, ...]) -> None:
+        if user.address in path:
+            raise InputError(
+                f"experiments use one another in a circle: {' -> '.join((*path, user.address))}."
+            )
+        for address in user.uses.values():
+            visit(by_address[address], (*path, user.address))
+        if user not in order:
+            order.append(user)
 
     visit(experiment, ())
     return order
 
 
-def demo(conf: Path, known: Mapping[str, Experiment]) -> list[Experiment]:
+def demo(conf: Path, by_address: Mapping[str, Experiment]) -> list[Experiment]:
     """The experiments of the demo, as `conf/base/parameters/demo.yml` lists them; none without that file."""
     file = conf / "base" / "parameters" / "demo.yml"
     listed = _yaml(file, conf).get("demo", []) if file.exists() else []
     for address in listed:
-        if address not in known:
+        if address not in by_address:
             raise InputError(
                 f"{file.relative_to(conf.parent)} lists '{address}', "
-                f"which is no experiment{nearest(address, known)}"
+                f"which is not an experiment{nearest(address, by_address)}"
             )
-    return [known[address] for address in listed]
+    return [by_address[address] for address in listed]
 
 
-def nearest(word: str, words: Mapping[str, Any] | list[str]) -> str:
-    """The end of a sentence about an unknown word: '; did you mean this or that?', or a full stop."""
-    close = difflib.get_close_matches(word, list(words), n=2, cutoff=0.6)
+def nearest(word: str, options: Mapping[str, Any] | list[str]) -> str:
+    """End of a sentence about an unknown name: '; did you mean this or that?', or a full stop."""
+    close = difflib.get_close_matches(word, list(options), n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(close)}?" if close else "."
 
 

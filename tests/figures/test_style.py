@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
 from fieldcast.experiments import About
-from fieldcast.figures.style import chosen, looks, percent, plain, wrapped
+from fieldcast.figures.style import looks, looks_of, percent, plain, wrapped
 
 FAMILIES = ("classical", "learned", "bound")
 
@@ -61,9 +61,9 @@ def test_roles_say_what_is_free() -> None:
 
 def test_given_looks_are_kept_in_their_order() -> None:
     given = looks({name: About() for name in ("mine", "kriging", "another")})
-    assert list(chosen(["another", "mine"], given)) == ["mine", "another"]
-    assert chosen(["another"], given)["another"] == given["another"]
-    assert set(chosen(["another"], None)) == {"another"}
+    assert list(looks_of(["another", "mine"], given)) == ["mine", "another"]
+    assert looks_of(["another"], given)["another"] == given["another"]
+    assert set(looks_of(["another"], None)) == {"another"}
 
 
 def test_text_that_matplotlib_would_read_as_a_formula_is_shown_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""A forecast as a film: one picture a step, to be played in a page or stored as GIF."""
+"""Animation of a forecast: one frame per step, for the page or as a GIF."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from fieldcast.figures.forecast_maps import ROWS, draw, scale
 from fieldcast.figures.sheet import Sheet
 from fieldcast.figures.style import INK, NORMAL, plain, wrapped
 
-DPI = 80, 60, 45, 34, 25  # of a frame: the first at which the film is not too large
-LARGEST = 2e6  # bytes of a film
+DPI = 80, 60, 45, 34, 25  # of a frame: the first that keeps the animation small enough
+LARGEST = 2e6  # bytes of an animation
 MILLISECONDS = 600  # a frame
 SHADES = 200  # of the 256 colours of a frame, for maps
 
 
 def frames(examples: Mapping[str, xr.Dataset], variable: str) -> list[Image.Image]:
-    """`drawn`, as sharp as a film of less than LARGEST bytes can be, be it a GIF or one PNG a picture."""
+    """Draw frames at the highest resolution that keeps both the GIF and the PNGs below LARGEST bytes."""
     for dpi in DPI:
-        found = drawn(examples, variable, dpi)
-        if max(len(gif(found)), sum(len(frame_png(one)) for one in found)) < LARGEST:
+        pictures = drawn(examples, variable, dpi)
+        if max(len(gif(pictures)), sum(len(frame_png(picture)) for picture in pictures)) < LARGEST:
             break
-    return found
+    return pictures
 
 
 def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[Image.Image]:
-    """One picture a lead, from 0: the truth on the left, then of each experiment its ensemble mean above one
-    member. One palette for all, so that nothing flickers."""
+    """Draw one frame per lead time from 0: the truth, then each experiment's ensemble mean above one member.
+
+    All frames share one palette, so that nothing flickers."""
     first = next(iter(examples.values()))
     truth = first[variable].sel(kind="truth").to_numpy()
     colours, levels = scale(truth, "anomaly" in first.attrs)
@@ -42,11 +43,11 @@ def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[I
         sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, aside=0.05)
         draw(sheet, (0, 0), truth[place], colours, levels)
         sheet.title((0, 0), "truth")
-        for column, (name, found) in enumerate(examples.items(), start=1):
+        for column, (name, forecasts) in enumerate(examples.items(), start=1):
             sheet.title((column, 0), wrapped(name))
             for row, kind in enumerate(("mean", "member_0")):
-                values = found[variable].sel(kind=kind).isel(lead=place).to_numpy()
-                if kind == "mean" or found.attrs.get("members", 1) > 1:
+                values = forecasts[variable].sel(kind=kind).isel(lead=place).to_numpy()
+                if kind == "mean" or forecasts.attrs.get("members", 1) > 1:
                     draw(sheet, (column, row), values, colours, levels)
                 else:
                     sheet.note((column, row), "one forecast:\nno members")
@@ -64,20 +65,20 @@ def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[I
         size = canvas.get_width_height()
         pictures.append(Image.frombuffer("RGBA", size, canvas.buffer_rgba()).convert("RGB"))
     few = palette(colours)
-    return [whitened(one.quantize(palette=few, dither=Image.Dither.NONE)) for one in pictures]
+    return [whitened(picture.quantize(palette=few, dither=Image.Dither.NONE)) for picture in pictures]
 
 
 def palette(colours: ScalarMappable) -> Image.Image:
     """Few colours, for small files: those of the maps, and greys from ink to white for everything else."""
     of_maps = np.asarray(colours.get_cmap()(np.linspace(0, 1, SHADES)))[:, :3] * 255
     greys = np.linspace(40, 255, 256 - SHADES)[:, None] * np.ones(3)
-    found = Image.new("P", (1, 1))
-    found.putpalette(np.concatenate([of_maps, greys]).round().astype(int).ravel().tolist())
-    return found
+    image = Image.new("P", (1, 1))
+    image.putpalette(np.concatenate([of_maps, greys]).round().astype(int).ravel().tolist())
+    return image
 
 
 def whitened(picture: Image.Image) -> Image.Image:
-    """White where it is nearly so: a picture is matched to its palette but roughly."""
+    """Turn near-white colours white: quantisation matches the palette only roughly."""
     colours = np.array(picture.getpalette()).reshape(-1, 3)
     colours[(colours > 249).all(1)] = 255
     picture.putpalette(colours.ravel().tolist())
@@ -85,7 +86,7 @@ def whitened(picture: Image.Image) -> Image.Image:
 
 
 def gif(pictures: Sequence[Image.Image]) -> bytes:
-    """An endless GIF that rests on its first and last picture."""
+    """An endless GIF that pauses on its first and last frame."""
     buffer = io.BytesIO()
     spans = [MILLISECONDS] * len(pictures)
     spans[0] = spans[-1] = 2 * MILLISECONDS
@@ -97,7 +98,7 @@ def gif(pictures: Sequence[Image.Image]) -> bytes:
 
 
 def frame_png(picture: Image.Image) -> bytes:
-    """One picture of a film."""
+    """One frame as PNG."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

@@ -13,14 +13,14 @@ from matplotlib.dates import AutoDateLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from fieldcast.figures.style import SMALL, WIDTH, Look, calm, chosen, key, new_figure, percent, plain
+from fieldcast.figures.style import SMALL, WIDTH, Look, calm, key, looks_of, new_figure, percent, plain
 from fieldcast.scores.metrics import METRICS
 
 DECADE = 5.0  # positive values that differ by more are drawn on a logarithmic axis
 
 
 class Against(NamedTuple):
-    """What scores are drawn against: a column of the leaderboard."""
+    """Horizontal axis of a figure of scores: a column of the leaderboard."""
 
     column: str
     label: str
@@ -31,7 +31,7 @@ class Against(NamedTuple):
 
 
 def fraction_ticks(axes: Axes, levels: Sequence[float]) -> None:
-    """Fractions observed on a logarithmic axis."""
+    """Set a logarithmic axis of observed fractions."""
     axes.set_xscale("log")
     axes.set_xticks(levels, [percent(k) for k in levels], rotation=45 if len(levels) > 4 else 0)
     axes.xaxis.set_minor_locator(NullLocator())
@@ -48,9 +48,9 @@ def against_k(
     pattern: str = "random",
     cells: str = "unobserved",
 ) -> Figure:
-    """`score_panels` of one pattern, overall."""
-    rows = leaderboard.query("variable == 'all' and pattern == @pattern and cells == @cells")
-    return score_panels(rows, looks, scores, FRACTION)
+    """Draw `score_panels` of one pattern over all variables."""
+    table = leaderboard.query("variable == 'all' and pattern == @pattern and cells == @cells")
+    return score_panels(table, looks, scores, FRACTION)
 
 
 def variables_against_k(
@@ -62,43 +62,43 @@ def variables_against_k(
     pattern: str = "random",
     cells: str = "unobserved",
 ) -> Figure:
-    """`variable_panels` of one pattern."""
-    rows = leaderboard.query("variable != 'all' and pattern == @pattern and cells == @cells")
-    return variable_panels(rows, units, looks, scores, FRACTION)
+    """Draw `variable_panels` of one pattern."""
+    table = leaderboard.query("variable != 'all' and pattern == @pattern and cells == @cells")
+    return variable_panels(table, units, looks, scores, FRACTION)
 
 
 def score_panels(
-    rows: pd.DataFrame, looks: Mapping[str, Look] | None, scores: Sequence[str], against: Against
+    table: pd.DataFrame, looks: Mapping[str, Look] | None, scores: Sequence[str], against: Against
 ) -> Figure:
-    """One panel a score that anybody has, overall (in anomaly standard deviations), with 95 % intervals."""
-    measured = set(rows.loc[rows["value"].notna(), "score"])
+    """Draw one panel per available score over all variables, with 95 % intervals [anomaly standard deviations]."""
+    measured = set(table.loc[table["value"].notna(), "score"])
     scores = [score for score in scores if score in measured] or scores[:1]
     figure = new_figure(3.7, WIDTH if len(scores) > 2 else 8.0)
     panels = figure.subplots(1, len(scores), squeeze=False)[0]
-    appearance = chosen(rows["experiment"].unique(), looks)
+    appearance = looks_of(table["experiment"].unique(), looks)
     for axes, score in zip(panels, scores, strict=True):
-        draw_score(axes, rows, score, appearance, against)
+        draw_score(axes, table, score, appearance, against)
         calm(axes, METRICS[score].title, against.label, unit_of(score, "anomaly standard deviations"))
     key(figure, *panels)
     return figure
 
 
 def variable_panels(
-    rows: pd.DataFrame,
+    table: pd.DataFrame,
     units: Mapping[str, str],
     looks: Mapping[str, Look] | None,
     scores: Sequence[str],
     against: Against,
 ) -> Figure:
-    """Rows are scores, columns are variables, in the order of `units` and each in its own."""
-    known = list(rows["variable"].unique())
-    variables = [name for name in units if name in known] + [name for name in known if name not in units]
+    """Draw scores (rows) of variables (columns, in the order of `units`), each in its own unit."""
+    present = list(table["variable"].unique())
+    variables = [name for name in units if name in present] + [name for name in present if name not in units]
     figure = new_figure(0.6 + 2.5 * len(scores))
     panels = figure.subplots(len(scores), max(1, len(variables)), squeeze=False)
-    appearance = chosen(rows["experiment"].unique(), looks)
+    appearance = looks_of(table["experiment"].unique(), looks)
     for line, score in zip(panels, scores, strict=True):
         for axes, variable in zip(line, variables, strict=False):
-            draw_score(axes, rows[rows["variable"] == variable], score, appearance, against)
+            draw_score(axes, table[table["variable"] == variable], score, appearance, against)
             title = f"{variable}: {METRICS[score].title}"
             below = against.label if score == scores[-1] else ""
             calm(axes, title, below, unit_of(score, units.get(variable, "")))
@@ -113,31 +113,35 @@ def unit_of(score: str, unit: str) -> str:
 
 
 def draw_score(
-    axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look], against: Against = FRACTION
+    axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look], against: Against = FRACTION
 ) -> None:
-    """A line for each experiment, its interval shaded; the ideal value where the score has one."""
-    rows = rows[(rows["score"] == score) & np.isfinite(rows["value"])]
+    """Draw a line with a shaded interval for each experiment, and the ideal value of the score if it has one."""
+    table = table[(table["score"] == score) & np.isfinite(table["value"])]
     ideal = METRICS[score].better
     if isinstance(ideal, float):
         axes.axhline(ideal, color="black", linewidth=0.8, zorder=1)
     for experiment, look in looks.items():
-        own = rows[rows["experiment"] == experiment].groupby(against.column)[["value", "low", "high"]].mean()
-        if own.empty:
+        scores = (
+            table[table["experiment"] == experiment].groupby(against.column)[["value", "low", "high"]].mean()
+        )
+        if scores.empty:
             continue
-        axes.plot(own.index, own["value"], label=plain(experiment), zorder=3, **look.line)
-        axes.fill_between(own.index, own["low"], own["high"], color=look.colour, alpha=0.18, linewidth=0)
+        axes.plot(scores.index, scores["value"], label=plain(experiment), zorder=3, **look.line)
+        axes.fill_between(
+            scores.index, scores["low"], scores["high"], color=look.colour, alpha=0.18, linewidth=0
+        )
     if against.ground:
-        against.ground(axes, rows, score, looks)
-    levels = sorted(rows[against.column].unique())
+        against.ground(axes, table, score, looks)
+    levels = sorted(table[against.column].unique())
     if levels:
         against.ticks(axes, levels)
-    values = rows["value"].to_numpy(dtype=float)
+    values = table["value"].to_numpy(dtype=float)
     if against is FRACTION and len(values) and values.min() > 0 and values.max() > DECADE * values.min():
         plain_logarithmic(axes)
 
 
 def plain_logarithmic(axes: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers: 0.1, 0.2, 0.5, 1."""
+    """Set a logarithmic vertical axis with plain numbers: 0.1, 0.2, 0.5, 1."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -145,7 +149,7 @@ def plain_logarithmic(axes: Axes) -> None:
 
 
 def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard deviations") -> Figure:
-    """One panel an experiment: error at each time (rows of its frame, text) for each k (columns)."""
+    """Draw one panel per experiment: error at each time (rows of its frame) for each k (columns)."""
     columns = min(4, max(1, len(errors)))
     lines = -(-max(1, len(errors)) // columns)
     figure = new_figure(0.5 + 1.9 * lines)
@@ -172,7 +176,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
 
 
 def moments(index: pd.Index) -> pd.Index:
-    """Times from their text, or, where the calendar has days that no other has, their number."""
+    """Times from text, or their numbers if the calendar is not the standard one."""
     try:
         return pd.DatetimeIndex(index)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where test data lie among the codes of a model, in two dimensions."""
+"""Latents of test data in two dimensions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ONE = "#44627d"
 
 
 def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = POINTS) -> Figure:
-    """A panel an experiment: posterior means of test data, coloured by their label if they have one.
+    """Draw one panel per experiment: posterior means of test data, coloured by label if there are labels.
 
-    Two components are shown as they are. More are brought to two by t-SNE (van der Maaten and Hinton, Journal
+    Two components are shown directly. More are reduced to two by t-SNE (van der Maaten and Hinton, Journal
     of Machine Learning Research 9, 2008, 2579-2605): neighbours stay neighbours, while distances between
     clusters, their sizes and the axes have no meaning.
     """
@@ -33,12 +33,12 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
     panels = figure.subplots(lines, columns, squeeze=False)
     for axes in panels.ravel()[len(latents) :]:
         axes.set_visible(False)
-    for axes, (name, found) in zip(panels.ravel(), latents.items(), strict=False):
-        chosen = evenly(found.sizes["datum"], points)
-        means = found["mean"].isel(datum=chosen).to_numpy().astype(float)
+    for axes, (name, codes) in zip(panels.ravel(), latents.items(), strict=False):
+        subset = evenly(codes.sizes["datum"], points)
+        means = codes["mean"].isel(datum=subset).to_numpy().astype(float)
         flat = means.shape[1] == 2
         places = means if flat else t_sne(means, seed)
-        labels = found["label"].to_numpy()[chosen] if "label" in found.coords else None
+        labels = codes["label"].to_numpy()[subset] if "label" in codes.coords else None
         draw_points(axes, places, labels)
         how = f"{means.shape[1]} components" + ("" if flat else ", t-SNE")
         calm(axes, f"{name}\n{how}", "z_0" if flat else "", "z_1" if flat else "")
@@ -49,45 +49,45 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
 
 
 def can_be_shown(latents: xr.Dataset) -> bool:
-    """Two components as they are; more only where labels tell what to look for, and there are enough data."""
+    """Whether latents have two components, or more with labels and enough data for t-SNE."""
     if "mean" not in latents or latents.sizes["latent"] < 2:
         return False
     return latents.sizes["latent"] == 2 or ("label" in latents.coords and latents.sizes["datum"] >= FEWEST)
 
 
 def evenly(count: int, most: int) -> np.ndarray:
-    """Places of at most so many, evenly among all."""
+    """Indices of at most that many data, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def t_sne(means: Float[np.ndarray, "datum latent"], seed: int) -> Float[np.ndarray, "datum 2"]:
-    """t-SNE with a perplexity of 30, or a fifth of the data where these are few; the same at every call."""
+    """Embed by t-SNE with a perplexity of 30, or of a fifth of a small data set; deterministic."""
     # imported here: they take a second, and most pages need none
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, len(means) / 5)
     with threadpool_limits(1):  # sums over threads come in any order, and a last digit moves whole clusters
-        found = TSNE(perplexity=perplexity, init="pca", max_iter=STEPS, random_state=seed).fit_transform(
+        embedded = TSNE(perplexity=perplexity, init="pca", max_iter=STEPS, random_state=seed).fit_transform(
             means.astype("float32")
         )
-    return found.astype(float)
+    return embedded.astype(float)
 
 
 def draw_points(
     axes: Axes, places: Float[np.ndarray, "datum 2"], labels: Shaped[np.ndarray, " datum"] | None
 ) -> None:
-    """Dots; of labels each in its colour, with the label in the middle of its dots."""
-    known = [] if labels is None else sorted(set(labels.tolist()))
-    if labels is None or not 1 < len(known) <= NUMBERED:
+    """Draw dots, coloured by label, with each label at the median of its dots."""
+    values = [] if labels is None else sorted(set(labels.tolist()))
+    if labels is None or not 1 < len(values) <= NUMBERED:
         axes.scatter(*places.T, s=4, color=ONE, alpha=0.6, linewidths=0)
         return
-    colours = colormaps["tab10" if len(known) <= 10 else "tab20"].colors
+    colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
     edge = [withStroke(linewidth=2.5, foreground="white")]
-    for label, colour in zip(known, colours, strict=False):
-        own = places[labels == label]
-        axes.scatter(*own.T, s=5, color=colour, alpha=0.7, linewidths=0)
-        middle = np.median(own, axis=0)
+    for label, colour in zip(values, colours, strict=False):
+        points = places[labels == label]
+        axes.scatter(*points.T, s=5, color=colour, alpha=0.7, linewidths=0)
+        middle = np.median(points, axis=0)
         axes.text(
             *middle,
             plain(label),

@@ -20,25 +20,25 @@ GAP = 0.4  # between blocks, in rows
 
 
 def step_maps(examples: xr.Dataset, variable: str, experiment: str, steps: int = STEPS) -> Figure:
-    """The first steps of one experiment: truth, ensemble mean, two members, in one colour scale (the truth's).
+    """Draw the first steps of one experiment: truth, ensemble mean and two members, in the colours of the truth.
 
-    Steps run across, five a block; of fields, lines are the 30 % and 70 % quantiles of the truth.
+    Steps run across, five per block; contours of fields are the 30 % and 70 % quantiles of the truth.
     """
-    shown = examples[variable].isel(lead=slice(1, steps + 1))
-    kinds = [kind for kind in ROWS if np.isfinite(shown.sel(kind=kind)).any() or kind == "truth"]
-    truth = shown.sel(kind="truth").to_numpy()
+    maps = examples[variable].isel(lead=slice(1, steps + 1))
+    kinds = [kind for kind in ROWS if np.isfinite(maps.sel(kind=kind)).any() or kind == "truth"]
+    truth = maps.sel(kind="truth").to_numpy()
     colours, levels = scale(truth, "anomaly" in examples.attrs)
-    across = min(ACROSS, shown.sizes["lead"])
-    blocks = -(-shown.sizes["lead"] // across)
+    across = min(ACROSS, maps.sizes["lead"])
+    blocks = -(-maps.sizes["lead"] // across)
     high_block = len(kinds) + GAP
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
     sheet = Sheet(*grid, across, blocks * high_block - GAP, left=0.12, top=0.36)
-    for place, lead in enumerate(shown["lead"].to_numpy()):
+    for place, lead in enumerate(maps["lead"].to_numpy()):
         block, column = divmod(place, across)
         top = block * high_block
         sheet.title((column, top), f"{lead / 24:g} d")
         for row, kind in enumerate(kinds):
-            values = shown.sel(kind=kind, lead=lead).to_numpy()
+            values = maps.sel(kind=kind, lead=lead).to_numpy()
             draw(sheet, (column, top + row), values, colours, levels)
             if column == 0:
                 sheet.side((0, top + row), ROWS[kind])
@@ -52,7 +52,7 @@ def step_maps(examples: xr.Dataset, variable: str, experiment: str, steps: int =
 
 
 def scale(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappable, np.ndarray]:
-    """Colours and levels of contours; of anomalies about 0, and without contours."""
+    """Colours and contour levels; anomalies have colours centred on 0 and no contours."""
     low, high = np.nanquantile(values, [0.005, 0.995])
     if anomaly:
         largest = float(max(-low, high)) or 1.0
@@ -63,7 +63,7 @@ def scale(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappable, np.ndarray
 def draw(
     sheet: Sheet, place: tuple[int, int | float], values: Map, colours: ScalarMappable, levels: np.ndarray
 ) -> None:
-    """A map with contours, or a note where the model has blown up."""
+    """Draw a map with contours, or a note if the model has blown up."""
     if np.isfinite(values).any():
         sheet.draw(place, values, colours)
         if len(levels):
@@ -73,18 +73,19 @@ def draw(
 
 
 def snapshot_maps(snapshots: Mapping[str, xr.Dataset], variable: str) -> Figure:
-    """One member of each experiment (rows) at the steps of its snapshots (columns), in the colours of the first
-    step of the first."""
-    shown = {name: found for name, found in snapshots.items() if variable in found}
-    first = next(iter(shown.values()))
+    """Draw one member of each experiment (rows) at the steps of its snapshots (columns).
+
+    The first map sets the colours."""
+    having = {name: fields for name, fields in snapshots.items() if variable in fields}
+    first = next(iter(having.values()))
     steps = first["step"].to_numpy()
     colours, levels = scale(one_member(first, variable).isel(step=0).to_numpy(), anomaly=False)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
-    sheet = Sheet(*grid, max(4, len(steps)), len(shown), left=0.2, top=0.14)
+    sheet = Sheet(*grid, max(4, len(steps)), len(having), left=0.2, top=0.14)
     for column, step in enumerate(steps):
         sheet.title((column, 0), f"step {step}")
-        for row, (name, found) in enumerate(shown.items()):
-            values = one_member(found, variable)
+        for row, (name, fields) in enumerate(having.items()):
+            values = one_member(fields, variable)
             there = np.flatnonzero(values["step"].to_numpy() == step)
             if len(there):
                 draw(sheet, (column, row), values.isel(step=int(there[0])).to_numpy(), colours, levels)
@@ -94,12 +95,12 @@ def snapshot_maps(snapshots: Mapping[str, xr.Dataset], variable: str) -> Figure:
 
 
 def side(sheet: Sheet, row: int, name: str) -> None:
-    """The name of an experiment left of its row, in as many lines as it needs."""
+    """Write the name of an experiment to the left of its row."""
     sheet.side((0, row), wrapped(name, 12))
 
 
 def one_member(snapshots: xr.Dataset, variable: str) -> xr.DataArray:
-    """The first start and member, dims (step, latitude, longitude)."""
+    """First initial time and member, dims (step, latitude, longitude)."""
     values = snapshots[variable]
     first = {name: 0 for name in ("start", "member") if name in values.dims}
     return values.isel(first).transpose("step", "latitude", "longitude")

@@ -1,4 +1,4 @@
-"""Scores of forecasts against the lead, between what costs nothing and what nobody can pass."""
+"""Scores of forecasts against lead time, between free baselines and the upper bound on skill."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def against_lead(
     *,
     scores: Sequence[str] = ("crps", "rmse", "acc"),
 ) -> Figure:
-    """`score_panels` of one region, overall. Above: no better than what costs nothing (reddish); below: better
-    than the perfect model (greenish)."""
-    rows = leaderboard.query("variable == 'all' and region == @region")
-    return score_panels(in_days(rows), looks, scores, LEAD)
+    """Draw `score_panels` of one region over all variables.
+
+    Reddish: no better than a free baseline. Greenish: better than the upper bound on skill."""
+    table = leaderboard.query("variable == 'all' and region == @region")
+    return score_panels(in_days(table), looks, scores, LEAD)
 
 
 def variables_against_lead(
@@ -39,27 +40,27 @@ def variables_against_lead(
     *,
     scores: Sequence[str] = ("crps", "rmse"),
 ) -> Figure:
-    """`variable_panels` of one region, with the bounds of `against_lead`."""
-    rows = leaderboard.query("variable != 'all' and region == @region")
-    return variable_panels(in_days(rows), units, looks, scores, LEAD)
+    """Draw `variable_panels` of one region, with the shading of `against_lead`."""
+    table = leaderboard.query("variable != 'all' and region == @region")
+    return variable_panels(in_days(table), units, looks, scores, LEAD)
 
 
-def in_days(rows: pd.DataFrame) -> pd.DataFrame:
-    """With a column `days`."""
-    return rows.assign(days=rows["lead_hours"] / 24)
+def in_days(table: pd.DataFrame) -> pd.DataFrame:
+    """Add a column `days`, the lead time in days."""
+    return table.assign(days=table["lead_hours"] / 24)
 
 
 def day_ticks(axes: Axes, levels: Sequence[float]) -> None:
-    """Whole days, at most eight of them."""
+    """Set at most eight ticks, at whole days if possible."""
     axes.set_xlim(0, max(levels) * 1.02)
     wide = max(levels) / 8
-    step = next((one for one in (0.25, 0.5, 1, 2, 5, 10, 20, 50) if one >= wide), 100)
+    step = next((days for days in (0.25, 0.5, 1, 2, 5, 10, 20, 50) if days >= wide), 100)
     axes.xaxis.set_major_locator(MultipleLocator(step))
 
 
-def bounds(axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look]) -> None:
-    """Shade what is of no use and what nobody can reach; a model far beyond the free ones leaves the panel."""
-    free = rows[rows["experiment"].isin([name for name, look in looks.items() if look.free])]
+def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look]) -> None:
+    """Shade scores worse than the free baselines and better than the upper bound; much worse models leave the panel."""
+    free = table[table["experiment"].isin([name for name, look in looks.items() if look.free])]
     bounding = [name for name, look in looks.items() if look.family == "bound"]
     if score == "skill":
         axes.axhline(0.0, color="black", linewidth=0.8, zorder=1)
@@ -85,7 +86,7 @@ def bounds(axes: Axes, rows: pd.DataFrame, score: str, looks: Mapping[str, Look]
             label="worse than free",
             **shade,
         )
-        perfect = rows[rows["experiment"].isin(bounding)].groupby("days")["value"].mean()
+        perfect = table[table["experiment"].isin(bounding)].groupby("days")["value"].mean()
         if len(perfect):
             beyond = np.full(len(perfect), high if up else low)
             axes.fill_between(

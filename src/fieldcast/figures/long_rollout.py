@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import Look, calm, chosen, key, new_figure, plain
+from fieldcast.figures.style import Look, calm, key, looks_of, new_figure, plain
 
 PANELS = {
     "mse": "MSE of the ensemble mean",
@@ -23,12 +23,12 @@ LIMITS = {"mse": (0.02, 20.0), "std": (0.05, 20.0), "mean": (-2.0, 2.0), "spectr
 
 
 def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
-    """Four panels against the step, on a logarithmic axis: anomaly standard deviations throughout.
+    """Draw four panels against the step (logarithmic), all in anomaly standard deviations.
 
-    A cross ends the line of a run that blew up. MSE has lines at 1 and, grey, at what the climatology (x = 0)
-    has on average.
+    A cross ends the line of a run that blew up. MSE has a line at 1 and a grey one at the mean MSE of
+    the climatology (x = 0).
     """
-    appearance = chosen(stability, looks)
+    appearance = looks_of(stability, looks)
     figure = new_figure(5.6)
     panels = dict(zip(PANELS, figure.subplots(2, 2, sharex=True).ravel(), strict=True))
     for column, axes in panels.items():
@@ -56,7 +56,7 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
 
 
 def draw_run(axes: Axes, table: pd.DataFrame, column: str, name: str, look: Look) -> None:
-    """One line, and a cross where it blew up; the cross is at the edge if the line has left before."""
+    """Draw a line with a cross where it blew up, at the edge of the panel if the line left it before."""
     finite = table[table["finite"].astype(bool) & np.isfinite(table[column])]
     left = np.flatnonzero(np.abs(finite[column]) > LIMITS[column][1])
     finite = finite.iloc[: left[0] + 1] if len(left) else finite  # the line leaves the panel once

@@ -22,23 +22,22 @@ QUANTILES = (0.3, 0.7)  # of the truth: where contours lie
 def reconstruction_maps(
     examples: Mapping[str, xr.Dataset], variable: str, pattern: str, k: float, *, time: int = 0
 ) -> Figure:
-    """One case at one time. First column truth and observations; then mean, one member, error and spread of
-    each experiment.
+    """Draw one case at one time: truth and observations, then mean, one member, error and spread per experiment.
 
     All maps of the field share one colour scale and the levels of two contours, all errors one scale, all
     spreads one. Cells that never exist are white, cells that were not observed grey.
     """
-    shown = {name: one_case(found, variable, pattern, k, time) for name, found in examples.items()}
-    first = next(iter(shown.values()))
+    cases = {name: one_case(stored, variable, pattern, k, time) for name, stored in examples.items()}
+    first = next(iter(cases.values()))
     truth = first.sel(kind="truth").to_numpy()
     fields = {
-        name: {kind: one.sel(kind=kind).to_numpy() for kind in ("mean", "member", "spread")}
-        for name, one in shown.items()
+        name: {kind: case.sel(kind=kind).to_numpy() for kind in ("mean", "member", "spread")}
+        for name, case in cases.items()
     }
     scales = common_scales(truth, fields)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
-    top = max(0.22, 0.055 * (len(shown) + 1))  # two lines of text, however wide a map is
-    sheet = Sheet(*grid, len(shown) + 1, len(ROWS), left=0.12, top=top, aside=0.08)
+    top = max(0.22, 0.055 * (len(cases) + 1))  # two lines of text, however wide a map is
+    sheet = Sheet(*grid, len(cases) + 1, len(ROWS), left=0.12, top=top, aside=0.08)
     draw_truth(sheet, truth, first.sel(kind="observed").to_numpy(), scales["field"])
     for column, (name, maps) in enumerate(fields.items(), start=1):
         sheet.title((column, 0), wrapped(name))
@@ -57,7 +56,7 @@ def reconstruction_maps(
 
 
 def draw_truth(sheet: Sheet, truth: Map, observed: Map, colours: ScalarMappable) -> None:
-    """The first column."""
+    """Draw truth and observations in the first column."""
     sheet.draw((0, 0), truth, colours)
     sheet.contours((0, 0), truth, np.nanquantile(truth, QUANTILES))
     sheet.draw((0, 1), observed, colours, missing=UNSEEN)
@@ -69,7 +68,7 @@ def draw_truth(sheet: Sheet, truth: Map, observed: Map, colours: ScalarMappable)
 def draw_experiment(
     sheet: Sheet, column: int, maps: Mapping[str, Map], truth: Map, scales: Mapping[str, ScalarMappable]
 ) -> None:
-    """A column of maps; a deterministic model has no member of its own and no spread."""
+    """Draw a column of maps; a deterministic model has neither members nor spread."""
     levels = np.nanquantile(truth, QUANTILES)
     sheet.draw((column, 0), maps["mean"], scales["field"])
     sheet.contours((column, 0), maps["mean"], levels)
@@ -85,13 +84,12 @@ def draw_experiment(
 
 def one_case(examples: xr.Dataset, variable: str, pattern: str, k: float, time: int) -> xr.DataArray:
     """The kinds of one variable of one case at one time, dims (kind, latitude, longitude)."""
-    found = (examples["pattern"].to_numpy() == pattern) & np.isclose(examples["k"].to_numpy(), k)
-    return examples[variable].isel(case=int(np.flatnonzero(found)[0]), time=time)
+    matches = (examples["pattern"].to_numpy() == pattern) & np.isclose(examples["k"].to_numpy(), k)
+    return examples[variable].isel(case=int(np.flatnonzero(matches)[0]), time=time)
 
 
 def common_scales(truth: Map, fields: Mapping[str, Mapping[str, Map]]) -> dict[str, ScalarMappable]:
-    """Colours of the field, from the truth alone; of errors, about 0; of spread, from 0, if anything has
-    one."""
+    """Colour scales of the field (from the truth), of errors (centred on 0) and of spread (from 0, if there is any)."""
     low, high = np.nanquantile(truth, [0.005, 0.995])
     errors = np.stack([np.abs(maps["mean"] - truth) for maps in fields.values()])
     largest = float(np.nanquantile(errors, 0.98)) or 1.0
@@ -106,8 +104,7 @@ def common_scales(truth: Map, fields: Mapping[str, Mapping[str, Map]]) -> dict[s
 
 
 def mask_pictures(observations: xr.Dataset, columns: int = 5) -> Figure:
-    """The first stored mask of each pattern at its fraction nearest 10 %, then `random` at each other
-    fraction.
+    """Draw the first stored mask of each pattern at the fraction nearest 10 %, then `random` at other fractions.
 
     Dark cells were observed; titles give the nominal fraction and the number of cells in this mask.
     """
@@ -121,7 +118,9 @@ def mask_pictures(observations: xr.Dataset, columns: int = 5) -> Figure:
     name = next(iter(observations.data_vars))
     for number, case in enumerate(cases):
         row, column = divmod(number, columns)
-        seen = np.isfinite(observations[name].isel(case=case, time=0).to_numpy())
-        sheet.draw((column, row), np.where(seen, 1.0, np.nan), shades("Greys", 0.0, 1.15), missing="#f2f4f6")
-        sheet.title((column, row), plain(f"{patterns[case]}, {percent(k[case])} ({seen.sum()} cells)"))
+        observed = np.isfinite(observations[name].isel(case=case, time=0).to_numpy())
+        sheet.draw(
+            (column, row), np.where(observed, 1.0, np.nan), shades("Greys", 0.0, 1.15), missing="#f2f4f6"
+        )
+        sheet.title((column, row), plain(f"{patterns[case]}, {percent(k[case])} ({observed.sum()} cells)"))
     return sheet.figure

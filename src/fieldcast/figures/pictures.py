@@ -24,9 +24,9 @@ Stack = Float[np.ndarray, "picture y x"]
 
 
 def of_kind(pictures: xr.Dataset, variable: str, kind: str) -> Stack:
-    """Those of one kind, by their number; none where there is no such kind."""
-    own = np.flatnonzero(kinds_of(pictures) == kind)
-    order = own[np.argsort(pictures["number"].to_numpy()[own], kind="stable")]
+    """Pictures of one kind, ordered by number; empty if there are none."""
+    places = np.flatnonzero(kinds_of(pictures) == kind)
+    order = places[np.argsort(pictures["number"].to_numpy()[places], kind="stable")]
     return pictures[variable].isel(picture=order).to_numpy().astype(float)
 
 
@@ -36,31 +36,31 @@ def has(pictures: xr.Dataset, *kinds: str) -> bool:
 
 
 def kinds_of(pictures: xr.Dataset) -> Shaped[np.ndarray, " picture"]:
-    """The kind of each, as text whatever it was stored as."""
+    """Kind of each picture as text, however it was stored."""
     return np.array([str(kind) for kind in pictures["kind"].to_numpy()])
 
 
 def reference(pictures: xr.Dataset, variable: str) -> Stack:
-    """What colours are chosen by: real states, else test data, else all there are."""
+    """Pictures that set the colours: real states, else test data, else all."""
     kind = next((kind for kind in ("real", "truth") if has(pictures, kind)), None)
     return of_kind(pictures, variable, kind) if kind else pictures[variable].to_numpy().astype(float)
 
 
 def are_images(pictures: xr.Dataset) -> bool:
-    """Whether they are images, of dims y and x, not fields, of latitude and longitude."""
+    """Whether pictures are images (y, x) rather than fields (latitude, longitude)."""
     return "y" in pictures.dims
 
 
 def across(pictures: xr.Dataset) -> int:
-    """How many fill a row."""
+    """Number of pictures in a row."""
     return 12 if are_images(pictures) else 6
 
 
 class Gallery:
-    """Columns by rows of pictures, in colours that `real` ones choose.
+    """Grid of pictures, in colours set by the `real` ones.
 
-    Grey of images is from 0 to `levels` - 1, where the data do not say to the largest real value. Fields are
-    shown as departures from the mean of the real ones, or every map would mostly show the latitude.
+    Images are grey from 0 to `levels` - 1, or to the largest real value if the data do not state their levels.
+    Fields are departures from the mean of the real ones, because their mean mostly varies with latitude.
     """
 
     def __init__(
@@ -91,24 +91,24 @@ class Gallery:
             left = columns * (1 + GAP) - GAP - wide - 0.15 / size
             self.sheet.bar(left, (top - 0.1) / size, self.colours, "", wide)
             unit = pictures[variable].attrs.get("units", "")
-            words = plain(f"{variable}, departure from the mean{', ' if unit else ''}{unit}")
+            text = plain(f"{variable}, departure from the mean{', ' if unit else ''}{unit}")
             where = (left - 0.1 / size, start[1])
-            self.sheet.axes.text(*where, words, ha="right", va="top", fontsize=SMALL, color=INK)
+            self.sheet.axes.text(*where, text, ha="right", va="top", fontsize=SMALL, color=INK)
 
     @property
     def figure(self) -> Figure:
-        """All of it."""
+        """The figure of all pictures."""
         return self.sheet.figure
 
     def draw(self, place: tuple[int, int | float], values: Map) -> None:
-        """One picture at (column, row); a word where it is not finite at all."""
+        """Draw a picture at (column, row), or a note if no value is finite."""
         if np.isfinite(values).any():
             self.sheet.draw(place, values - self.centre, self.colours)
         else:
             self.sheet.note(place, "not finite")
 
     def line(self, row: int | float, name: str, pictures: Iterable[Map], below: str = "") -> None:
-        """A row with its name, which breaks after underscores, and a word below that."""
+        """Draw a row of pictures with its name and a note below the name."""
         self.sheet.row(row, "\n".join(filter(None, (wrapped(name, LETTERS), below))))
         for column, values in enumerate(pictures):
             self.draw((column, row), values)
@@ -122,20 +122,20 @@ def grid(pictures: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean(real: Stack) -> Map:
-    """Of each cell; NaN where none exists."""
+    """Mean of each cell; NaN where the cell never exists."""
     exists = np.isfinite(real)
     total = np.where(exists, real, 0.0).sum(0)
     return np.where(exists.any(0), total / np.maximum(exists.sum(0), 1), np.nan)
 
 
 def greys(pictures: xr.Dataset, variable: str, real: Stack) -> ScalarMappable:
-    """From 0 to the last of the levels."""
+    """Grey scale from 0 to the last level."""
     levels = pictures.attrs.get("levels", pictures[variable].attrs.get("levels"))
     return shades(GREY, 0.0, real.max(initial=1.0) if levels is None else float(levels) - 1)
 
 
 def departures(values: Stack) -> ScalarMappable:
-    """About 0, to what 1 % of the values pass."""
-    seen = np.abs(values[np.isfinite(values)])
-    largest = float(np.quantile(seen, 0.99)) if len(seen) else 0.0
+    """Colours centred on 0, up to the 99 % quantile of absolute values."""
+    sizes = np.abs(values[np.isfinite(values)])
+    largest = float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0
     return shades(ERROR, -(largest or 1.0), largest or 1.0)

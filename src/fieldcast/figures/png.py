@@ -12,21 +12,21 @@ from PIL import Image
 
 
 class Picture(NamedTuple):
-    """A figure that has been drawn, once for all that show it."""
+    """A rendered figure."""
 
     png: bytes
     inches: float  # its width
 
     @classmethod
     def of(cls, figure: Figure) -> Picture:
-        """The figure as it looks."""
+        """Render a figure."""
         return cls(png(figure), float(figure.get_size_inches()[0]))
 
 
 def png(figure: Figure, dpi: int = 130) -> bytes:
-    """The figure as PNG of 256 colours, a quarter of the size of one of all colours.
+    """Render a figure as PNG with 256 colours, a quarter of the size of full colour.
 
-    The same figure gives the same bytes: no date and no name of a program is inside.
+    The same figure gives the same bytes: the file holds no date and no program name.
     """
     canvas = FigureCanvasAgg(figure)
     before = figure.dpi

@@ -1,4 +1,4 @@
-"""The prior of a model, and where its encoder puts the data: they should be the same."""
+"""Prior and aggregate posterior of a model, which should agree."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ DOTS = "#c0392b"
 
 
 def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
-    """A panel an experiment: the density of the prior in blue, a draw from the posterior of each test datum as a dot.
+    """Draw one panel per experiment: the prior density (blue) and a posterior draw for each test datum (dots).
 
-    Of two components the density is exact; of more, it is a histogram of draws in the two components in which
-    the posterior means vary most. Dots where the prior is empty are data that no sample resembles; blue
+    The density of two components is exact; for more, it is a histogram of draws in the two components whose
+    posterior means vary most. Dots where the prior is empty are data that no sample resembles; blue
     without dots are samples that no datum resembles.
     """
     columns = min(4, max(2, len(latents)))
@@ -34,9 +34,9 @@ def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
     panels = figure.subplots(lines, columns, squeeze=False)
     for axes in panels.ravel()[len(latents) :]:
         axes.set_visible(False)
-    for axes, (name, found) in zip(panels.ravel(), latents.items(), strict=False):
-        draw_prior(axes, found)
-        first, second = most_active(found)
+    for axes, (name, codes) in zip(panels.ravel(), latents.items(), strict=False):
+        draw_prior(axes, codes)
+        first, second = most_active(codes)
         calm(axes, name, f"z_{first}", f"z_{second}")
         axes.grid(False)
     return figure
@@ -48,7 +48,7 @@ def can_be_shown(latents: xr.Dataset) -> bool:
 
 
 def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
-    """Density and dots, in limits that hold nearly all of both."""
+    """Draw density and dots, within limits that hold nearly all of both."""
     pair = list(most_active(latents))
     drawn = latents["drawn"].isel(latent=pair).to_numpy().astype(float)[:POINTS]
     prior = latents["prior"].isel(latent=pair).to_numpy().astype(float)

@@ -1,4 +1,4 @@
-"""Rank histograms: where the truth lies among the members."""
+"""Rank histograms: the rank of the truth among the members."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, Look, calm, chosen, percent, wrapped
+from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, Look, calm, looks_of, percent, wrapped
 
 Bars = tuple[np.ndarray, np.ndarray, np.ndarray]  # value, low, high of each rank
 TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -24,16 +24,18 @@ def rank_histograms(
     pattern: str = "random",
     variable: str | None = None,
 ) -> Figure:
-    """Columns are experiments with more than one member, rows fractions observed.
+    """Draw experiments with several members (columns) by observed fraction (rows).
 
     Bars are relative frequencies times M + 1 on a logarithmic axis, so they rise above and hang below the
     flat line at 1; whiskers are 95 % intervals. Averaged over variables, or of one `variable`; an average of
     intervals is at least as wide as that of the average.
     """
-    shown = {name: found for name, found in diagnostics.items() if found.sizes["rank"] > 2}
-    columns = {name: [bins(found, pattern, k, variable) for k in fractions] for name, found in shown.items()}
+    ensembles = {name: stored for name, stored in diagnostics.items() if stored.sizes["rank"] > 2}
+    columns = {
+        name: [bins(stored, pattern, k, variable) for k in fractions] for name, stored in ensembles.items()
+    }
     return histogram_panels(
-        columns, [f"{percent(k)} observed" for k in fractions], chosen(diagnostics, looks)
+        columns, [f"{percent(k)} observed" for k in fractions], looks_of(diagnostics, looks)
     )
 
 
@@ -44,23 +46,25 @@ def lead_rank_histograms(
     *,
     variable: str | None = None,
 ) -> Figure:
-    """The same of forecasts: rows are leads in hours."""
-    shown = {name: found for name, found in diagnostics.items() if found.sizes["rank"] > 2}
-    columns = {name: [lead_bins(found, lead, variable) for lead in leads] for name, found in shown.items()}
-    return histogram_panels(columns, [f"{lead / 24:g} d" for lead in leads], chosen(diagnostics, looks))
+    """Draw rank histograms of forecasts: experiments (columns) by lead time [hours] (rows)."""
+    ensembles = {name: stored for name, stored in diagnostics.items() if stored.sizes["rank"] > 2}
+    columns = {
+        name: [lead_bins(stored, lead, variable) for lead in leads] for name, stored in ensembles.items()
+    }
+    return histogram_panels(columns, [f"{lead / 24:g} d" for lead in leads], looks_of(diagnostics, looks))
 
 
 def histogram_panels(
     columns: Mapping[str, Sequence[Bars | None]], labels: Sequence[str], looks: Mapping[str, Look]
 ) -> Figure:
-    """A column an experiment, a row a label."""
+    """Draw histograms of experiments (columns) with labels (rows)."""
     across = max(1, len(columns))
     size = (min(WIDTH, 1.2 + 2.6 * across), 0.7 + 1.5 * max(1, len(labels)))
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     panels = figure.subplots(max(1, len(labels)), across, squeeze=False, sharex="col", sharey=True)
     for column, (name, bars) in enumerate(columns.items()):
-        for row, (label, one) in enumerate(zip(labels, bars, strict=True)):
-            draw_ranks(calm(panels[row, column], y=label if column == 0 else ""), one, looks[name])
+        for row, (label, histogram) in enumerate(zip(labels, bars, strict=True)):
+            draw_ranks(calm(panels[row, column], y=label if column == 0 else ""), histogram, looks[name])
         panels[0, column].set_title(wrapped(name, 18 if across < 7 else 11), fontsize=NORMAL, color=INK)
     panels[0, 0].set_yscale("log")
     panels[0, 0].yaxis.set_major_locator(FixedLocator(TICKS))
@@ -73,7 +77,7 @@ def histogram_panels(
 
 
 def draw_ranks(axes: Axes, bars: Bars | None, look: Look) -> None:
-    """Bars from the flat line, whiskers; nothing where the case was not scored."""
+    """Draw bars from the flat line, with whiskers; nothing if the case was not scored."""
     if bars is None:
         return
     value, low, high = bars
@@ -91,15 +95,15 @@ def bins(diagnostics: xr.Dataset, pattern: str, k: float, variable: str | None) 
 
 
 def lead_bins(diagnostics: xr.Dataset, lead: float, variable: str | None) -> Bars | None:
-    """The same at one lead; None where no start was scored."""
+    """Relative frequency of each rank at one lead time; None if no forecast was scored."""
     place = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
-    found = relative(diagnostics.isel(lead=int(place[0])), variable) if len(place) else None
-    return None if found is None or np.isnan(found[0]).all() else found
+    bars = relative(diagnostics.isel(lead=int(place[0])), variable) if len(place) else None
+    return None if bars is None or np.isnan(bars[0]).all() else bars
 
 
 def relative(case: xr.Dataset, variable: str | None) -> Bars:
-    """Averaged over variables, or of one."""
-    one = case.mean("variable") if variable is None else case.sel(variable=variable)
+    """Frequency of ranks times M + 1, averaged over variables or of one."""
+    histogram = case.mean("variable") if variable is None else case.sel(variable=variable)
     names = ("rank_histogram", "rank_low", "rank_high")
-    value, low, high = (one[name].to_numpy() * case.sizes["rank"] for name in names)
+    value, low, high = (histogram[name].to_numpy() * case.sizes["rank"] for name in names)
     return value, low, high

@@ -1,4 +1,4 @@
-"""Distances between samples and real data, between what real data have among themselves and what noise has."""
+"""Distances of samples from real data, with those of other real data and of noise for comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, SymmetricalLogLocator
 
-from fieldcast.figures.style import SMALL, Look, calm, chosen, key, new_figure, plain
+from fieldcast.figures.style import SMALL, Look, calm, key, looks_of, new_figure, plain
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 CHANCE = 0.5
@@ -27,27 +27,26 @@ def distance_dots(
     looks: Mapping[str, Look] | None = None,
     scores: Sequence[str] = ("fid", "kid", "c2st"),
 ) -> Figure:
-    """A panel a score, a row an experiment: a dot with its 95 % interval; less is better.
+    """Draw scores (panels) of experiments (rows) as dots with 95 % intervals; lower is better.
 
-    Upright lines are what real data have in the place of samples (`<score>_floor` of the leaderboard, shaded from
-    low to high; of the classifier 0.5) and what noise has. Horizontal axes are logarithmic, but for the
-    classifier's.
+    Vertical lines are the scores of real data in place of samples (`<score>_floor` of the leaderboard, shaded from
+    low to high; 0.5 for the classifier) and of noise. Horizontal axes are logarithmic except the classifier's.
     """
-    rows = leaderboard.groupby(["experiment", "score"], sort=False)[["value", "low", "high"]].mean()
-    known = rows[np.isfinite(rows["value"])].index  # a model that blew up has no dot
-    shown = [score for score in scores if score in known.unique("score")] or list(scores[:1])
-    appearance = chosen(known[known.isin(shown, level="score")].unique("experiment"), looks)
+    table = leaderboard.groupby(["experiment", "score"], sort=False)[["value", "low", "high"]].mean()
+    finite = table[np.isfinite(table["value"])].index  # a model that blew up has no dot
+    drawn = [score for score in scores if score in finite.unique("score")] or list(scores[:1])
+    appearance = looks_of(finite[finite.isin(drawn, level="score")].unique("experiment"), looks)
     figure = new_figure(0.8 + 0.27 * max(1, len(appearance)))
-    panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
-    for axes, score in zip(panels, shown, strict=True):
+    panels = figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0]
+    for axes, score in zip(panels, drawn, strict=True):
         reached = []
         for place, (name, look) in enumerate(appearance.items()):
-            limits = bounds(rows, ceilings or {}, name, score)
+            limits = bounds(table, ceilings or {}, name, score)
             draw_bounds(axes, place, limits)
-            reached += draw_range(axes, place, rows, (name, f"{score}_floor"))
+            reached += draw_range(axes, place, table, (name, f"{score}_floor"))
             reached += list(limits)
-            if (name, score) in known:
-                numbers = rows.loc[(name, score)].to_numpy(dtype=float)
+            if (name, score) in finite:
+                numbers = table.loc[(name, score)].to_numpy(dtype=float)
                 draw_dot(axes, place, numbers, look, farthest(ceilings or {}, score))
                 reached += np.minimum(numbers, farthest(ceilings or {}, score)).tolist()
         calm(axes, SAMPLE_METRICS[score].title).grid(False, axis="y")
@@ -58,39 +57,39 @@ def distance_dots(
     return figure
 
 
-def bounds(rows: pd.DataFrame, ceilings: Ceilings, name: str, score: str) -> tuple[float, float]:
-    """What real data and what noise have of a score; NaN where it is not known."""
+def bounds(table: pd.DataFrame, ceilings: Ceilings, name: str, score: str) -> tuple[float, float]:
+    """Scores of real data and of noise; NaN if not available."""
     if score == "c2st":
         return CHANCE, float("nan")
     floor = (name, f"{score}_floor")
-    real = float(rows.loc[floor, "value"]) if floor in rows.index else float("nan")
+    real = float(table.loc[floor, "value"]) if floor in table.index else float("nan")
     return real, float(ceilings.get(name, {}).get(score, np.nan))
 
 
 def draw_bounds(axes: Axes, place: int, limits: tuple[float, float]) -> None:
-    """Upright lines across the row of an experiment: with the same limits in all rows they are one."""
+    """Draw vertical lines across the row of an experiment; equal limits in all rows make one line."""
     for value, colour, label in zip(limits, (REAL, NOISE), ("real data", "noise"), strict=True):
         if np.isfinite(value):
             dash = "-" if label == "real data" else "--"
             axes.plot([value] * 2, [place - 0.5, place + 0.5], dash, color=colour, linewidth=1.4, label=label)
 
 
-def draw_range(axes: Axes, place: int, rows: pd.DataFrame, floor: tuple[str, str]) -> list[float]:
-    """Where 95 % of sets of real data lie, shaded; its ends."""
-    ends = rows.loc[floor, ["low", "high"]].tolist() if floor in rows.index else []
+def draw_range(axes: Axes, place: int, table: pd.DataFrame, floor: tuple[str, str]) -> list[float]:
+    """Shade the 95 % range of sets of real data, and return its ends."""
+    ends = table.loc[floor, ["low", "high"]].tolist() if floor in table.index else []
     if ends and np.isfinite(ends).all():
         axes.fill_betweenx([place - 0.5, place + 0.5], *ends, color=REAL, alpha=0.2, linewidth=0)
     return ends
 
 
 def farthest(ceilings: Ceilings, score: str) -> float:
-    """What is farther from the data than `BEYOND` times noise is shown as being out there."""
-    known = [one[score] for one in ceilings.values() if np.isfinite(one.get(score, np.nan))]
-    return BEYOND * max(known) if known else float("inf")
+    """Distance beyond which a dot becomes an arrow: `BEYOND` times that of noise."""
+    values = [scores[score] for scores in ceilings.values() if np.isfinite(scores.get(score, np.nan))]
+    return BEYOND * max(values) if values else float("inf")
 
 
 def draw_dot(axes: Axes, place: int, numbers: Float[np.ndarray, " three"], look: Look, limit: float) -> None:
-    """A value and its interval, given as value, low, high; beyond the limit an arrow."""
+    """Draw a value with its interval (value, low, high), or an arrow if it is beyond the limit."""
     value, low, high = np.minimum(numbers, limit)
     if np.isfinite([low, high]).all():
         axes.hlines(place, low, high, color=look.colour, linewidth=2.2, alpha=0.6)
@@ -99,7 +98,7 @@ def draw_dot(axes: Axes, place: int, numbers: Float[np.ndarray, " three"], look:
 
 
 def horizontal(axes: Axes, score: str, reached: np.ndarray) -> None:
-    """Logarithmic; linear about 0 where a value is not above it, as an unbiased KID may be."""
+    """Set a logarithmic axis, linear near 0 if a value is not positive, as an unbiased KID may be."""
     reached = reached[np.isfinite(reached)]
     axes.tick_params(labelsize=SMALL, axis="y", length=0)
     if score == "c2st":

@@ -14,15 +14,15 @@ from matplotlib.ticker import NullLocator
 
 from fieldcast.figures.curves import DECADE
 from fieldcast.figures.pictures import Gallery, Stack, across, kinds_of, of_kind, reference
-from fieldcast.figures.style import INK, SMALL, Look, calm, chosen, key, new_figure
+from fieldcast.figures.style import INK, SMALL, Look, calm, key, looks_of, new_figure
 
 GAP = 0.35  # between groups, in rows
 
 
 def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
-    """A row an experiment, real data above those who were trained on such data; samples as they were drawn.
+    """Draw a row of samples per experiment, below real data as the experiment sees them; none is selected.
 
-    Experiments that see the data differently (binarised, grey) each stand below what they see.
+    Experiments with different preprocessing (binarised, grey) form separate groups.
     """
     groups = by_truth(examples, variable, "real")
     first = examples[groups[0][0]]
@@ -36,32 +36,32 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
         kept = stored[0].attrs.get("treatment", "")
         name = f"real, {kept}" if len(groups) > 1 and kept else "real"
         gallery.line(row, name, of_kind(stored[0], variable, "real")[:columns])
-        for place, (experiment, found) in enumerate(zip(group, stored, strict=True), start=1):
-            gallery.line(row + place, experiment, of_kind(found, variable, "sample")[:columns])
+        for place, (experiment, pictures) in enumerate(zip(group, stored, strict=True), start=1):
+            gallery.line(row + place, experiment, of_kind(pictures, variable, "sample")[:columns])
         row += 1 + len(group) + GAP
     return gallery.figure
 
 
 def by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str) -> list[list[str]]:
-    """Experiments in groups with the same pictures of this kind, in their order."""
-    found: list[tuple[Stack, list[str]]] = []
+    """Group experiments that have the same pictures of this kind."""
+    groups: list[tuple[Stack, list[str]]] = []
     for name, stored in examples.items():
-        own = of_kind(stored, variable, kind)
-        same = next((names for truth, names in found if np.array_equal(truth, own, equal_nan=True)), None)
+        real = of_kind(stored, variable, kind)
+        same = next((names for truth, names in groups if np.array_equal(truth, real, equal_nan=True)), None)
         if same is None:
-            found.append((own, [name]))
+            groups.append((real, [name]))
         else:
             same.append(name)
-    return [names for _, names in found]
+    return [names for _, names in groups]
 
 
 ROOM = 0.3  # between experiments, in rows
 
 
 def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
-    """Test data; of each experiment their reconstructions, column by column, and as many samples.
+    """Draw test data, and each experiment's reconstructions of them and equally many samples.
 
-    Experiments that see the data differently each stand below what they see.
+    Experiments with different preprocessing form separate groups.
     """
     groups = by_truth(examples, variable, "truth")
     first = examples[groups[0][0]]
@@ -85,12 +85,15 @@ BORDER = 0.02  # between pictures: their neighbours are what they are to be comp
 
 
 def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Figure:
-    """The decoder's means of codes on a square grid, row by row: one component rises from column to column, another
-    falls from row to row."""
+    """Draw the decoder's means on a square grid of latents: one component rises from column to column, another falls
+    from row to row."""
     decoded = of_kind(pictures, variable, "grid")
     side = math.isqrt(len(decoded))
     components = pictures.attrs.get("grid_components", (0, 1))  # older data are of the first two
-    ways = (f"z_{one} {way}" for one, way in zip(components, ("to the right", "upwards"), strict=False))
+    ways = (
+        f"z_{component} {way}"
+        for component, way in zip(components, ("to the right", "upwards"), strict=False)
+    )
     heading = ", ".join([experiment, *ways])
     truth = reference(pictures, variable)
     gallery = Gallery(pictures, variable, truth, side, side, heading=heading, names=0.1, between=BORDER)
@@ -101,12 +104,12 @@ def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Fi
 
 
 def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figure:
-    """A row a draw, t falling to 0 from left to right; colours of real states, so early noise leaves them."""
-    found = examples.isel(picture=np.flatnonzero(kinds_of(examples) == "snapshot"))
-    times = sorted(set(found["chain_time"].to_numpy().tolist()), reverse=True)
-    draws = sorted(set(found["number"].to_numpy().tolist()))
+    """Draw one row per sample, with t falling to 0 from left to right, in the colours of real states."""
+    chains = examples.isel(picture=np.flatnonzero(kinds_of(examples) == "snapshot"))
+    times = sorted(set(chains["chain_time"].to_numpy().tolist()), reverse=True)
+    draws = sorted(set(chains["number"].to_numpy().tolist()))
     gallery = Gallery(
-        found,
+        chains,
         variable,
         reference(examples, variable),
         len(times),
@@ -120,9 +123,9 @@ def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figu
     for row, number in enumerate(draws):
         gallery.sheet.row(row, f"draw {row + 1}")
         for column, t in enumerate(times):
-            here = (found["number"].to_numpy() == number) & (found["chain_time"].to_numpy() == t)
+            here = (chains["number"].to_numpy() == number) & (chains["chain_time"].to_numpy() == t)
             if here.any():
-                gallery.draw((column, row), found[variable].to_numpy()[here][0].astype(float))
+                gallery.draw((column, row), chains[variable].to_numpy()[here][0].astype(float))
     return gallery.figure
 
 
@@ -131,40 +134,40 @@ TINY = 1e-6  # a distance: nearer is a copy
 
 
 def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
-    """Of each experiment a few samples, and below each the training state nearest to it, over all variables."""
+    """Draw a few samples of each experiment above their nearest training states over all variables."""
     first = next(iter(examples.values()))
-    near = {name: of_kind(found, variable, "nearest") for name, found in examples.items()}
-    columns = max(len(found) for found in near.values())
+    near = {name: of_kind(pictures, variable, "nearest") for name, pictures in examples.items()}
+    columns = max(len(pictures) for pictures in near.values())
     rows = len(near) * 2.3 - 0.3
     heading = "samples, and the training state nearest to each"
     gallery = Gallery(first, variable, reference(first, variable), columns, rows, heading=heading)
-    for place, (name, found) in enumerate(near.items()):
-        drawn = of_kind(examples[name], variable, "sample")[: len(found)]
+    for place, (name, pictures) in enumerate(near.items()):
+        drawn = of_kind(examples[name], variable, "sample")[: len(pictures)]
         gallery.line(2.3 * place, name, drawn)
-        gallery.line(2.3 * place + 1, "nearest in training", found)
+        gallery.line(2.3 * place + 1, "nearest in training", pictures)
     return gallery.figure
 
 
 def nearest_distances(
     diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Look] | None = None
 ) -> Figure:
-    """A panel an experiment: distances to the nearest training state, of samples (filled) and of test data (line).
+    """Draw one panel per experiment: distances of samples (filled) and test data (line) to the nearest training state.
 
     Root-mean-square over cells, of fields standardised; bars are shares. Samples that lie left of all test data
     are copies. The axis is logarithmic where distances differ much.
     """
-    appearance = chosen(diagnostics, looks)
+    appearance = looks_of(diagnostics, looks)
     columns = min(4, max(2, len(diagnostics)))
     lines = -(-max(1, len(diagnostics)) // columns)
     figure = new_figure(0.6 + 1.6 * lines)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True)
-    shown = {name: distances(found) for name, found in diagnostics.items()}
-    every = np.concatenate([values for both in shown.values() for values in both])
+    measured = {name: distances(stored) for name, stored in diagnostics.items()}
+    every = np.concatenate([values for both in measured.values() for values in both])
     wide = bool(every.size and every.max() > DECADE * np.quantile(every, 0.01))
     for axes in panels.ravel()[len(diagnostics) :]:
         axes.set_visible(False)
-    for axes, name in zip(panels.ravel(), shown, strict=False):
-        draw_distances(axes, shown[name], wide, appearance[name].colour)
+    for axes, name in zip(panels.ravel(), measured, strict=False):
+        draw_distances(axes, measured[name], wide, appearance[name].colour)
         calm(axes, name)
         axes.set_yticks([])
         axes.tick_params(labelbottom=True)
@@ -176,14 +179,14 @@ def nearest_distances(
 
 
 def distances(diagnostics: xr.Dataset) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " datum"]]:
-    """Of samples and of test data, those that are finite; an exact copy is at a distance that has a logarithm."""
+    """Finite distances of samples and of test data; that of an exact copy is made positive for the logarithm."""
     both = (diagnostics[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test"))
     drawn, test = (np.maximum(values[np.isfinite(values)], TINY) for values in both)
     return drawn, test
 
 
 def draw_distances(axes: Axes, both: tuple[np.ndarray, np.ndarray], wide: bool, colour: str) -> None:
-    """Shares of both in common bins, which are even on the axis."""
+    """Draw the shares of samples and of test data in common bins."""
     drawn, test = both
     values = np.concatenate(both)
     if not len(values):

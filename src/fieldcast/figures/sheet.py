@@ -1,7 +1,7 @@
 """Many maps of one grid on one sheet: longitude against latitude, no coastline.
 
-All maps lie in ONE axes, moved to their places: axes are what costs time to draw, not maps. They are added as artists
-alone: the limits are set, and to find what each would make of them takes longer than all else.
+All maps share one axes, because drawing time grows with the number of axes, not of maps. Maps are added as artists
+with fixed limits: autoscaling would take longer than everything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Map = Float[np.ndarray, "latitude longitude"]
 
 
 class Sheet:
-    """Columns by rows of maps of one grid, rows from the top.
+    """Columns and rows of maps of one grid; rows count from the top.
 
     A row may lie between two others, as 4.4 does. Room beside the maps, in widths of a map: `left` and `top`
     of all, `aside` after the first column, `between` rows. No map is wider than `largest`, in inches.
@@ -58,7 +58,7 @@ class Sheet:
         self.axes.set_ylim(top - height - border, top + border)
 
     def corner(self, column: int, row: int | float) -> tuple[float, float]:
-        """Left and bottom of a place."""
+        """Left and bottom coordinates of a map."""
         return column * (1 + GAP) + (self.aside if column else 0), -row * (
             self.height + self.between
         ) - self.height
@@ -66,7 +66,7 @@ class Sheet:
     def draw(
         self, place: tuple[int, int | float], values: Map, colours: ScalarMappable, missing: str = "white"
     ) -> None:
-        """A map at (column, row); where it is NaN, `missing` shows."""
+        """Draw a map at (column, row); NaN has the colour `missing`."""
         left, bottom = self.corner(*place)
         size = {"width": 1, "height": self.height}
         masked = np.ma.masked_invalid(values)
@@ -81,14 +81,14 @@ class Sheet:
         self.axes.add_artist(Rectangle((left, bottom), **size, facecolor="none", **line))
 
     def blank(self, place: tuple[int, int | float], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
-        """White where no cell exists."""
+        """Paint cells white that never exist."""
         if not exists.all():
             self.draw(place, np.where(exists, np.nan, 1.0), shades("Greys", 1.0, 2.0), missing="none")
 
     def contours(
         self, place: tuple[int, int | float], values: Map, levels: Float[np.ndarray, " level"]
     ) -> None:
-        """Thin lines at `levels`."""
+        """Draw thin contours at `levels`."""
         inside = (levels > np.nanmin(values)) & (levels < np.nanmax(values))
         if inside.any():
             left, bottom = self.corner(*place)
@@ -97,31 +97,31 @@ class Sheet:
             self.axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.7, zorder=3)
 
     def title(self, place: tuple[int, int | float], text: str) -> None:
-        """Above a map."""
+        """Write a title above a map."""
         left, bottom = self.corner(*place)
         where = (left + 0.5, bottom + self.height + 0.03)
         self.axes.text(*where, text, ha="center", va="bottom", fontsize=NORMAL, color=INK)
 
     def side(self, place: tuple[int, int | float], text: str) -> None:
-        """Upright, left of a map."""
+        """Write vertical text to the left of a map."""
         left, bottom = self.corner(*place)
         where = (left - 0.025, bottom + self.height / 2)
         self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL, color=INK)
 
     def row(self, row: int | float, text: str) -> None:
-        """The name of a row, level, left of its first map."""
+        """Write the name of a row to the left of its first map."""
         left, bottom = self.corner(0, row)
         where = (left - 0.045, bottom + self.height / 2)
         self.axes.text(*where, text, ha="right", va="center", fontsize=SMALL, color=INK)
 
     def note(self, place: tuple[int, int | float], text: str) -> None:
-        """In the room of a map that there is not."""
+        """Write a note in place of a missing map."""
         left, bottom = self.corner(*place)
         where = (left + 0.5, bottom + self.height / 2)
         self.axes.text(*where, text, ha="center", va="center", fontsize=SMALL, color="#777777")
 
     def bar(self, left: float, bottom: float, colours: ScalarMappable, label: str, wide: float = 0.9) -> None:
-        """A colour bar, by default of 0.9 map widths, its label above."""
+        """Draw a colour bar, by default 0.9 map widths wide, with its label above."""
         x, y = self.axes.transLimits.transform((left + 0.05, bottom))
         right, upper = self.axes.transLimits.transform((left + 0.05 + wide, bottom + wide / 20))
         room = self.figure.add_axes((x, y, right - x, upper - y))

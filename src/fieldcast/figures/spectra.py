@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import SMALL, Look, calm, chosen, key, new_figure, percent, plain
+from fieldcast.figures.style import SMALL, Look, calm, key, looks_of, new_figure, percent, plain
 from fieldcast.scores.spectra import NEGLIGIBLE, Latitudes
 
 # of the vertical axes: how little a smooth estimate has at short waves, and how much noise, is of no interest
@@ -25,19 +25,18 @@ def relative_spectra(
     looks: Mapping[str, Look] | None = None,
     pattern: str = "random",
 ) -> Figure:
-    """Columns are variables; above the power of members over that of the truth, below that of the error of
-    the mean.
+    """Draw the power of members (above) and of the error of the mean (below) relative to the truth, by variable.
 
-    1 above is the right amount of structure of this size; below 0.5 the estimate resolves it (effective
-    resolution is where the error crosses 0.5). Waves that the truth hardly has are left out.
+    For members, 1 is the right amount of structure at that wavelength. The estimate resolves waves whose error is
+    below 0.5 (effective resolution is where it crosses 0.5). Waves with almost no power in the truth are left out.
     """
-    appearance = chosen(diagnostics, looks)
+    appearance = looks_of(diagnostics, looks)
     variables = [str(name) for name in next(iter(diagnostics.values()))["variable"].to_numpy()]
     figure = new_figure(4.9)
     panels = figure.subplots(2, len(variables), squeeze=False, sharex="col", sharey="row")
     for column, variable in enumerate(variables):
-        for name, found in diagnostics.items():
-            ratios = ratio_to_truth(found, variable, pattern, k)
+        for name, stored in diagnostics.items():
+            ratios = ratio_to_truth(stored, variable, pattern, k)
             if ratios is None:
                 continue
             line = appearance[name].line | {"markersize": 2.5}
@@ -58,7 +57,7 @@ def relative_spectra(
 
 
 def wavelength_axes(panels: np.ndarray) -> None:
-    """Long waves on the left; numbers below the last row only, whose axes the others share by column."""
+    """Set axes of wavelength, with long waves on the left and labels below the last row only."""
     for axes in panels.ravel():
         axes.set_xscale("log")
     for axes in panels[-1]:
@@ -72,22 +71,21 @@ def wavelength_axes(panels: np.ndarray) -> None:
 def ratio_to_truth(
     diagnostics: xr.Dataset, variable: str, pattern: str, k: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Wavelength (km), power of members over truth, power of error over truth; None where the case was not
-    scored."""
+    """Wavelength [km], relative power of members and of the error; None if the case was not scored."""
     place = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
     if not len(place):
         return None
-    one = diagnostics.isel(case=int(place[0])).sel(variable=variable)
-    truth = one["spectrum_truth"].to_numpy()
-    asked = waves_of(truth)
+    spectra = diagnostics.isel(case=int(place[0])).sel(variable=variable)
+    truth = spectra["spectrum_truth"].to_numpy()
+    waves = waves_of(truth)
     members, error = (
-        one[name].to_numpy()[asked] / truth[asked] for name in ("spectrum_members", "spectrum_error")
+        spectra[name].to_numpy()[waves] / truth[waves] for name in ("spectrum_members", "spectrum_error")
     )
-    return one["wavelength_km"].to_numpy()[asked], members, error
+    return spectra["wavelength_km"].to_numpy()[waves], members, error
 
 
 def waves_of(truth: np.ndarray) -> np.ndarray:
-    """Wavenumbers that the truth has more than rounding of."""
+    """Wavenumbers at which the truth has more power than rounding error."""
     return np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
 
 
@@ -102,22 +100,22 @@ def spectra_at_leads(
     *,
     fed_on_mean: Sequence[str] = (),
 ) -> Figure:
-    """Rows are leads in hours, columns variables: power of members over that of the truth, by wavelength.
+    """Draw the power of members relative to the truth by wavelength: lead times [hours] (rows), variables (columns).
 
-    1 is the right amount of structure. Of the experiments `fed_on_mean`, whose next step starts from the
-    ensemble mean, that mean as well (dotted). Waves that the truth hardly has are left out.
+    1 is the right amount of structure. The ensemble mean is dotted for experiments `fed_on_mean`, whose next
+    step starts from it. Waves with almost no power in the truth are left out.
     """
-    appearance = chosen(diagnostics, looks)
+    appearance = looks_of(diagnostics, looks)
     variables = [str(name) for name in next(iter(diagnostics.values()))["variable"].to_numpy()]
     figure = new_figure(0.8 + 1.9 * len(leads))
     panels = figure.subplots(len(leads), len(variables), squeeze=False, sharex="col", sharey=True)
     for row, lead in enumerate(leads):
         for column, variable in enumerate(variables):
             axes = panels[row, column]
-            for name, found in diagnostics.items():
+            for name, stored in diagnostics.items():
                 style = appearance[name].line | {"markersize": 2.5}
                 for kind in ("members", "mean") if name in fed_on_mean else ("members",):
-                    ratio = lead_ratio(found, variable, lead, kind)
+                    ratio = lead_ratio(stored, variable, lead, kind)
                     label = name if kind == "members" else f"{name}: its mean"
                     dotted = {} if kind == "members" else {"linestyle": ":", "marker": ""}
                     if ratio is not None:
@@ -137,11 +135,11 @@ def lead_ratio(
     place = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
     if not len(place):
         return None
-    one = diagnostics.isel(lead=int(place[0])).sel(variable=variable)
-    truth = one["spectrum_truth"].to_numpy()
-    asked = waves_of(truth)
-    ratio = one[f"spectrum_{kind}"].to_numpy()[asked] / truth[asked]
-    return (one["wavelength_km"].to_numpy()[asked], ratio) if np.isfinite(ratio).any() else None
+    spectra = diagnostics.isel(lead=int(place[0])).sel(variable=variable)
+    truth = spectra["spectrum_truth"].to_numpy()
+    waves = waves_of(truth)
+    ratio = spectra[f"spectrum_{kind}"].to_numpy()[waves] / truth[waves]
+    return (spectra["wavelength_km"].to_numpy()[waves], ratio) if np.isfinite(ratio).any() else None
 
 
 def long_rollout_spectra(
@@ -150,16 +148,16 @@ def long_rollout_spectra(
     variable: str,
     wraps: bool = True,
 ) -> Figure:
-    """A panel an experiment: power of members at the steps of its snapshots over that of the scored truth."""
-    shown = {name: found for name, found in snapshots.items() if name in diagnostics and variable in found}
-    columns = min(6, max(2, len(shown)))
-    lines = -(-max(1, len(shown)) // columns)
+    """Draw one panel per experiment: power of members at each snapshot relative to the scored truth."""
+    runs = {name: fields for name, fields in snapshots.items() if name in diagnostics and variable in fields}
+    columns = min(6, max(2, len(runs)))
+    lines = -(-max(1, len(runs)) // columns)
     figure = new_figure(0.7 + 2.1 * lines)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for axes in panels.ravel()[len(shown) :]:
+    for axes in panels.ravel()[len(runs) :]:
         axes.set_visible(False)
-    for axes, (name, found) in zip(panels.ravel(), shown.items(), strict=False):
-        for wavelength, ratio, label, place in step_ratios(found, diagnostics[name], variable, wraps):
+    for axes, (name, fields) in zip(panels.ravel(), runs.items(), strict=False):
+        for wavelength, ratio, label, place in step_ratios(fields, diagnostics[name], variable, wraps):
             axes.plot(wavelength, ratio, color=SHADES(place), linewidth=1.4, label=label)
         axes.axhline(1.0, color="black", linewidth=0.8)
         calm(axes, name, "wavelength, km")
@@ -177,22 +175,22 @@ def step_ratios(
     there = (begin[name].notnull().any(["start", "member"]).all("longitude") for name in snapshots.data_vars)
     latitudes = Latitudes.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(there), axis=0))
     truth = diagnostics["spectrum_truth"].sel(variable=variable).mean("lead").to_numpy()
-    asked = waves_of(truth)
+    waves = waves_of(truth)
     steps = values["step"].to_numpy()
     for place, step in enumerate(steps):
         power = latitudes.spectrum(values.isel(step=place).transpose(..., "latitude", "longitude").to_numpy())
         if np.isfinite(power).all():
             shade = 0.12 + 0.88 * place / max(1, len(steps) - 1)
             yield (
-                diagnostics["wavelength_km"].to_numpy()[asked],
-                power[asked] / truth[asked],
+                diagnostics["wavelength_km"].to_numpy()[waves],
+                power[waves] / truth[waves],
                 f"{step}",
                 shade,
             )
 
 
 def finish(figure: Figure, panels: np.ndarray, label: str) -> None:
-    """Axes in wavelengths, and a logarithmic one in ratios that leaves out what is of no interest."""
+    """Set axes of wavelength and a logarithmic axis of ratios with clipped limits."""
     wavelength_axes(panels)
     first: Axes = panels[0, 0]
     plain_logarithmic(first)
@@ -202,11 +200,11 @@ def finish(figure: Figure, panels: np.ndarray, label: str) -> None:
 
 
 def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Look] | None = None) -> Figure:
-    """A panel a variable: power of samples over that of real states. 1 is the right amount of structure.
+    """Draw one panel per variable: power of samples relative to real states, where 1 is the right amount.
 
-    Waves that real states hardly have are left out.
+    Waves with almost no power in real states are left out.
     """
-    appearance = chosen(diagnostics, looks)
+    appearance = looks_of(diagnostics, looks)
     names = [str(name) for name in next(iter(diagnostics.values()))["variable"].to_numpy()]
     columns = min(4, max(2, len(names)))
     lines = -(-len(names) // columns)
@@ -215,8 +213,8 @@ def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Lo
     for axes in panels.ravel()[len(names) :]:
         axes.set_visible(False)
     for axes, variable in zip(panels.ravel(), names, strict=False):
-        for experiment, found in diagnostics.items():
-            wavelength, ratio = ratio_to_real(found, variable)
+        for experiment, stored in diagnostics.items():
+            wavelength, ratio = ratio_to_real(stored, variable)
             style = appearance[experiment].line | {"markersize": 2.5}
             axes.plot(wavelength, ratio, label=plain(experiment), **style)
         axes.axhline(1.0, color="black", linewidth=0.8)
@@ -228,7 +226,9 @@ def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Lo
 
 def ratio_to_real(diagnostics: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:
     """Wavelength (km) and power of samples over that of real states."""
-    one = diagnostics.sel(variable=variable)
-    real = one["spectrum_real"].to_numpy()
-    asked = waves_of(real)
-    return one["wavelength_km"].to_numpy()[asked], one["spectrum_samples"].to_numpy()[asked] / real[asked]
+    spectra = diagnostics.sel(variable=variable)
+    real = spectra["spectrum_real"].to_numpy()
+    waves = waves_of(real)
+    return spectra["wavelength_km"].to_numpy()[waves], spectra["spectrum_samples"].to_numpy()[waves] / real[
+        waves
+    ]

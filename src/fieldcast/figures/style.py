@@ -1,4 +1,4 @@
-"""How figures look: one look an experiment, the same in every figure.
+"""Style of figures: each experiment has one look, the same in every figure.
 
 Classical methods are grey or black and dashed, learned models coloured and solid, bounds slate. The first colours are
 those of Okabe and Ito (2008), which readers with any of the common colour blindnesses tell apart; markers differ too.
@@ -42,7 +42,7 @@ REFERENCE, BOUND = ("#000000", (0, (5, 1.5))), ("#4f5f6e", (0, (2, 1)))
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, dash and marker of an experiment, and what figures must know of it: its family and its role."""
+    """Colour, dash and marker of an experiment, with its family and its role."""
 
     colour: str
     dash: Dash = "-"
@@ -64,27 +64,27 @@ class Look:
 
     @property
     def free(self) -> bool:
-        """Whether the experiment costs nothing: a worse one is of no use."""
+        """Whether the experiment is a free baseline, which a useful one must beat."""
         return self.role in ("baseline", "climatology")
 
 
 def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
     """The look of each experiment, by its family and its place in that family.
 
-    Give all experiments of a task, whether or not they have run: then no look changes with what has. An experiment
-    without an `order` is the last of its family, so that a new one changes no other.
+    Pass all experiments of a task, so that looks do not depend on which have run. An experiment without an `order` is
+    the last of its family, so that a new one changes no other.
     """
     count: Counter[str] = Counter()
-    found = {}
+    by_name = {}
     for name, about in sorted(abouts.items(), key=lambda item: position(*item)):
         family = about.family or "learned"
-        found[name] = look(family, about.role, count[family])
+        by_name[name] = look(family, about.role, count[family])
         count[family] += 1
-    return {name: found[name] for name in abouts}
+    return {name: by_name[name] for name in abouts}
 
 
 def look(family: str, role: str | None, number: int) -> Look:
-    """The look of the experiment that comes at this place of its family, from 0; the reference is black."""
+    """The look of experiment `number` (from 0) of a family; the reference is black."""
     if family == "learned":
         turn, colour = divmod(number, len(LEARNED))
         dash: Dash = "-" if not turn else (0, (8, 1 + turn))
@@ -99,15 +99,15 @@ def look(family: str, role: str | None, number: int) -> Look:
     return Look(grey, dash, THIN_MARKERS[number % len(THIN_MARKERS)], family, role)
 
 
-def chosen(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:
-    """The given looks of these experiments, in the order of the looks; without any, looks of learned experiments."""
+def looks_of(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:
+    """Looks of these experiments, in the order given; by default, of learned experiments."""
     names = list(experiments)
     given = looks({name: About(label=name) for name in names}) if given is None else given
     return {name: look for name, look in given.items() if name in names}
 
 
 def plain(text: object) -> str:
-    """Text that matplotlib shows as it is: a dollar sign starts no formula."""
+    """Escape dollar signs, so that matplotlib does not read a formula."""
     return str(text).replace("$", r"\$")
 
 
@@ -127,14 +127,14 @@ def percent(k: float) -> str:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure whose parts find their room by themselves."""
+    """An empty figure with constrained layout."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     return figure
 
 
 def calm(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
-    """No box, thin ticks, a faint grid; title and labels in the sizes of the report."""
+    """Style axes: no box, thin ticks, a faint grid, title and labels in the sizes of the report."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#888888")
     axes.tick_params(labelsize=SMALL, colors=INK, width=0.6, which="both")
@@ -147,7 +147,7 @@ def calm(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
 
 
 def key(figure: Figure, *panels: Axes, **options: object) -> None:
-    """The legend of everything in the panels, to the right of the whole figure."""
+    """Draw one legend for all panels, to the right of the figure."""
     entries: dict[str, object] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

@@ -1,4 +1,4 @@
-"""Loss while training."""
+"""Loss curves of training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fieldcast.figures.curves import DECADE, plain_logarithmic
-from fieldcast.figures.style import SMALL, Look, calm, chosen, new_figure, plain
+from fieldcast.figures.style import SMALL, Look, calm, looks_of, new_figure, plain
 from fieldcast.scores.training_log import descent
 
 PARTS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # thin lines: not experiments
@@ -19,14 +19,14 @@ NOT_PARTS = (
 
 
 def loss_curve(history: pd.DataFrame, experiment: str = "", look: Look | None = None) -> Figure:
-    """Training and validation loss of one experiment against the step, and its parts if it has any."""
+    """Draw training and validation loss of one experiment against the step, and the terms of the loss if any."""
     return loss_curves({experiment: history}, None if look is None else {experiment: look})
 
 
 def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
-    """One panel an experiment, side by side; below it the parts of its loss, if any has some."""
+    """Draw one panel per experiment; below it the terms of its loss, if there are any."""
     histories = {name: descent(history) for name, history in histories.items()}
-    appearance = chosen(histories, looks)
+    appearance = looks_of(histories, looks)
     with_parts = any(parts(history) for history in histories.values())
     columns = min(4, max(1, len(histories)))
     blocks = -(-max(1, len(histories)) // columns)
@@ -54,9 +54,9 @@ def parts(history: pd.DataFrame) -> list[str]:
 
 
 def draw_loss(axes: Axes, history: pd.DataFrame, look: Look) -> None:
-    """Training loss, its validation where it was measured, and the step of the best validation.
+    """Draw training loss, validation loss if measured, and the step of the best validation.
 
-    Where the loss became one of rollouts, so did the validation: a line of its own, and the best is of them.
+    Validation of rollouts, after the loss has become one of rollouts, is a separate line, and the best step is its.
     """
     axes.set_visible(True)
     axes.plot(
@@ -65,9 +65,11 @@ def draw_loss(axes: Axes, history: pd.DataFrame, look: Look) -> None:
     if "validation" in history and history["validation"].notna().any():
         measured = history.dropna(subset="validation")
         over = measured.get("validation_steps", pd.Series(1, measured.index))
-        for number, (_, own) in enumerate(measured.groupby(over)):
+        for number, (_, segment) in enumerate(measured.groupby(over)):
             label = None if number else "validation"
-            axes.plot(own["step"], own["validation"], color="black", marker=".", linewidth=1.2, label=label)
+            axes.plot(
+                segment["step"], segment["validation"], color="black", marker=".", linewidth=1.2, label=label
+            )
         comparable = measured[over == over.max()]
         best = comparable.loc[comparable["validation"].idxmin()]
         axes.axvline(
@@ -82,18 +84,18 @@ def draw_loss(axes: Axes, history: pd.DataFrame, look: Look) -> None:
 
 
 def draw_parts(axes: Axes, history: pd.DataFrame) -> None:
-    """A thin line for each term of the loss."""
+    """Draw a thin line for each term of the loss."""
     axes.set_visible(True)
     names = parts(history)
     for name, colour in zip(names, PARTS * len(names), strict=False):
-        own = history.dropna(subset=name)
-        axes.plot(own["step"], own[name], color=colour, linewidth=1.0, label=plain(name))
+        term = history.dropna(subset=name)
+        axes.plot(term["step"], term[name], color=colour, linewidth=1.0, label=plain(name))
     logarithmic_if_wide(axes, history[names])
     axes.legend(fontsize=SMALL - 1, frameon=False)
 
 
 def logarithmic_if_wide(axes: Axes, values: pd.DataFrame) -> None:
-    """A logarithmic axis for positive values over more than a factor of 5."""
-    known = values.stack()
-    if len(known) and known.min() > 0 and known.max() > DECADE * known.min():
+    """Set a logarithmic axis if positive values span more than a factor of 5."""
+    numbers = values.stack()
+    if len(numbers) and numbers.min() > 0 and numbers.max() > DECADE * numbers.min():
         plain_logarithmic(axes)

@@ -1,4 +1,4 @@
-"""Where the distribution of samples, cell by cell, differs from that of real states."""
+"""Maps of the distance between the distributions of samples and real states in each cell."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
 
 
 def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
-    """Rows are experiments, columns variables: Wasserstein-1 distance of each cell's values, in one scale from 0.
+    """Draw the Wasserstein-1 distance in each cell: experiments (rows), variables (columns), one scale from 0.
 
-    In standard deviations of the cell over real states; with its area mean in the corner.
+    The unit is the cell's standard deviation over real states; the area mean stands in the corner.
     """
     first = next(iter(diagnostics.values()))
     variables = [str(name) for name in first["variable"].to_numpy()]
-    found = {
-        name: one["wasserstein"].transpose("variable", "latitude", "longitude").to_numpy().astype(float)
-        for name, one in diagnostics.items()
+    distances = {
+        name: cells["wasserstein"].transpose("variable", "latitude", "longitude").to_numpy().astype(float)
+        for name, cells in diagnostics.items()
     }
-    every = np.concatenate([values[np.isfinite(values)] for values in found.values()])
+    every = np.concatenate([values[np.isfinite(values)] for values in distances.values()])
     colours = shades(SPREAD, 0.0, min(DARKEST, np.quantile(every, 0.99)) if len(every) else DARKEST)
     columns = max(2, len(variables))
     size = min(LARGEST, (WIDTH - NAMES) / (columns + (columns - 1) * GAP))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     areas = cell_areas(*grid)
-    sheet = Sheet(*grid, columns, len(found), left=NAMES / size, top=TOP / size, largest=size)
+    sheet = Sheet(*grid, columns, len(distances), left=NAMES / size, top=TOP / size, largest=size)
     for column, variable in enumerate(variables):
         sheet.title((column, 0), plain(variable))
-    for row, (name, values) in enumerate(found.items()):
+    for row, (name, values) in enumerate(distances.items()):
         sheet.row(row, wrapped(name, LETTERS))
-        for column, one in enumerate(values):
-            sheet.draw((column, row), one, colours)
-            exists = np.isfinite(one)
-            mean = float(area_mean(np.where(exists, one, 0.0), np.where(exists, areas, 0.0)))
+        for column, cells in enumerate(values):
+            sheet.draw((column, row), cells, colours)
+            exists = np.isfinite(cells)
+            mean = float(area_mean(np.where(exists, cells, 0.0), np.where(exists, areas, 0.0)))
             left, bottom = sheet.corner(column, row)
             sheet.axes.text(
                 left + 0.02, bottom + 0.02, f"{mean:.2f}", fontsize=SMALL, color=INK, bbox=PAPER, zorder=5

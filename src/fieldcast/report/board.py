@@ -25,7 +25,7 @@ class Observed(NamedTuple):
 
     @staticmethod
     def enumerated(cases: Sequence[Observed]) -> str:
-        """ "5, 10, 20 %", with the patterns unless all are random."""
+        """List cases as "5, 10, 20 %", with their patterns unless all are random."""
         if any(case.pattern != "random" for case in cases):
             return ", ".join(f"{case.pattern} {percent(case.k)}" for case in cases)
         return ", ".join(f"{100 * case.k:.4g}" for case in cases) + " %"
@@ -42,7 +42,7 @@ class Lead(NamedTuple):
 
     @staticmethod
     def enumerated(cases: Sequence[Lead]) -> str:
-        """ "1, 2, 3 d"."""
+        """List lead times as "1, 2, 3 d"."""
         if all(case.hours >= 24 for case in cases):
             return ", ".join(f"{case.hours / 24:.4g}" for case in cases) + "\u00a0d"
         return ", ".join(map(str, cases))
@@ -61,7 +61,7 @@ class Score(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the interval of a paired difference says, if lower is better."""
+        """Verdict from the interval of a paired difference of a score that is better when lower."""
         if math.isnan(self.low) or math.isnan(self.high):
             return "no interval"
         return "better" if self.high < 0 else "worse" if self.low > 0 else "not separated"
@@ -94,7 +94,7 @@ class Board:
 
     @cached_property
     def scores(self) -> Mapping[tuple[str, Any, str], Score]:
-        """By experiment, case and name of the score; without scores that are NaN."""
+        """Scores by experiment, case and name of the score, without NaN."""
         if not self:
             return {}
         keys = ["experiment", *self.by, "score"]
@@ -119,18 +119,18 @@ class Board:
         for (name, case, score), (value, *_) in self.scores.items():
             if score == self.ranking:
                 values.setdefault(name, {})[case] = value
-        shared = set.intersection(*(set(own) for own in values.values())) if values else set()
+        shared = set.intersection(*(set(scores) for scores in values.values())) if values else set()
         means = {
-            name: sum(own[case] for case in sorted(shared or own)) / len(shared or own)
-            for name, own in sorted(values.items())
+            name: sum(scores[case] for case in sorted(shared or scores)) / len(shared or scores)
+            for name, scores in sorted(values.items())
         }
         names = dict.fromkeys(self.table["experiment"]) if self else {}
         return [*sorted(means, key=means.__getitem__), *(name for name in names if name not in means)]
 
     def value(self, name: str, score: str, case: Any = None, otherwise: float = math.nan) -> float:
         """A score without its interval."""
-        found = self.scores.get((name, Sampled() if case is None else case, score))
-        return otherwise if found is None else found.value
+        entry = self.scores.get((name, Sampled() if case is None else case, score))
+        return otherwise if entry is None else entry.value
 
     def having(self, *scores: str, cases: Sequence[Any] | None = None) -> list[str]:
         """Experiments with any of these scores in any of these cases (or at all), in order."""

@@ -1,4 +1,4 @@
-"""Tables on what a mean error does not show: coverage of the members, and the scales that the mean resolves."""
+"""Tables of calibration: coverage of the ensemble, and the scales that the ensemble mean resolves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fieldcast.report.tables import Cell, Table, score_cell
 def coverage_table(results: Results, board: Board) -> Table:
     """Spread-skill ratio, and coverage beside its exact nominal value, of every ensemble in every case."""
     names = ("ssr", "coverage50", "coverage90")
-    rows = [
+    body = [
         [
             results.head(name),
             Cell(case.pattern),
@@ -26,11 +26,11 @@ def coverage_table(results: Results, board: Board) -> Table:
     ]
     head = ["experiment", "pattern", "observed", "spread-skill ratio (ideal 1)"]
     head += [f"{name[-2:]} % coverage ({nominal(results, name)})" for name in names[1:]]
-    return Table(head, rows)
+    return Table(head, body)
 
 
 def nominal(results: Results, score: str) -> str:
-    """The members whose interval is meant, and its exact coverage, of the largest ensemble."""
+    """Members that bound the interval in the largest ensemble, and its exact coverage."""
     ensembles = [stored for stored in results.diagnostics.values() if stored.sizes["rank"] > 2]
     if not ensembles:
         return "between ranks"
@@ -39,7 +39,7 @@ def nominal(results: Results, score: str) -> str:
 
 
 def kind_of_spectrum(results: Results) -> str:
-    """How spectra were computed, in brackets; empty where it was not stored."""
+    """Method by which spectra were computed, in brackets; empty if it was not stored."""
     for stored in results.ordered("diagnostics").values():
         parts = [str(stored.attrs[name]) for name in ("spectrum", "latitudes") if name in stored.attrs]
         return f" ({'; '.join(parts)})" if parts else ""
@@ -52,8 +52,8 @@ def resolution_table(results: Results) -> Table:
     if not stored:
         return Table([], [])
     variables = [f"{name} [km]" for name in next(iter(stored.values()))["variable"].to_numpy()]
-    rows = [row for name, one in stored.items() for row in resolutions(results, name, one)]
-    return Table(["experiment", "pattern", "observed", *variables], rows)
+    body = [row for name, dataset in stored.items() for row in resolutions(results, name, dataset)]
+    return Table(["experiment", "pattern", "observed", *variables], body)
 
 
 def resolutions(results: Results, name: str, diagnostics: xr.Dataset) -> list[list[Cell]]:

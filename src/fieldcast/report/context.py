@@ -1,4 +1,4 @@
-"""What the templates of all tasks read."""
+"""Context that the templates of all tasks share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fieldcast.scores.leaderboard_schema import Layout
 def shared_context(results: Results, layout: Layout | None, tuning: str, members: int = 0) -> dict[str, Any]:
     """Functions and tables for the sections that tasks share.
 
-    `tuning` names the score that values are tuned by; `members` are those of the reference at equal cost.
+    `tuning` names the score used for tuning; `members` is the ensemble size of the reference at equal cost.
     """
     board = results.board
     return {

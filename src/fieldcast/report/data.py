@@ -1,4 +1,4 @@
-"""The data in a few facts, and their quality."""
+"""Summary of the data and their quality."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ TRAINING_MEAN = "training mean"
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What the data are: rows of (name, text), rows of (variable, units, long name, kind), checks of
-    quality."""
+    """Summary of a data set: facts (name, text), variables (name, units, long name, kind) and quality checks."""
 
     facts: Sequence[tuple[str, str]] = ()
     variables: Sequence[tuple[str, str, str, str]] = ()
@@ -31,9 +30,9 @@ def describe(
     climatology: xr.Dataset | None = None,
     quality: pd.DataFrame | None = None,
 ) -> DataSummary:
-    """The summary of `fields`, of which only coordinates and attributes are read, so they may be lazy.
+    """Summarise `fields` from coordinates and attributes alone, so they may be lazy.
 
-    They may be images: then `splits` are first and last samples, and the climatology is empty.
+    For images, `splits` are first and last samples and the climatology is empty.
     """
     kind = "" if climatology is None else str(climatology.attrs.get("kind", ""))
     facts = [
@@ -47,7 +46,7 @@ def describe(
 
 
 def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """When, where, and how they are split."""
+    """Period, grid, splits and climatology of fields."""
     when = iso_times(fields["time"])
     segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
     every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
@@ -60,13 +59,13 @@ def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> lis
 
 
 def about_images(images: xr.Dataset, splits: Mapping[str, Sequence[int]]) -> list[tuple[str, str]]:
-    """How many, of what size, and how they are split."""
-    rows, columns = images.sizes["y"], images.sizes["x"]
+    """Number, size and splits of images."""
+    height, width = images.sizes["y"], images.sizes["x"]
     levels = f", {images.attrs['levels']:g} grey values" if "levels" in images.attrs else ""
     labels = np.unique(images["label"].to_numpy()) if "label" in images.coords else np.array([])
     labelled = f", {len(labels)} labels" if len(labels) else ", without labels"
     return [
-        ("Images", f"{images.sizes['sample']} images of {rows} × {columns} cells{levels}{labelled}"),
+        ("Images", f"{images.sizes['sample']} images of {height} × {width} cells{levels}{labelled}"),
         *(
             (f"Split: {name}", f"{last - first + 1} images, {first} to {last}")
             for name, (first, last) in splits.items()
@@ -80,21 +79,21 @@ def short(moment: str) -> str:
 
 
 def split_in_words(when: np.ndarray, span: Sequence[str]) -> str:
-    """First and last time of a split, and how many there are."""
+    """First and last time of a split, and their number."""
     inside = int(((when >= str(span[0])) & (when <= str(span[1]))).sum())
     return f"{short(str(span[0]))} to {short(str(span[1]))}: {inside} times"
 
 
 def grid_in_words(fields: xr.Dataset) -> str:
-    """Rows, columns, and what they span."""
+    """Size and extent of a grid."""
     latitude, longitude = (fields[name].to_numpy() for name in ("latitude", "longitude"))
     around = "round the globe" if fields.attrs.get("wraps") else f"{longitude[0]:g} to {longitude[-1]:g} °E"
-    rows = f"{len(latitude)} latitudes ({latitude[0]:g} to {latitude[-1]:g} °N)"
-    return f"{rows} × {len(longitude)} longitudes ({around})".replace("-", "−")
+    latitudes = f"{len(latitude)} latitudes ({latitude[0]:g} to {latitude[-1]:g} °N)"
+    return f"{latitudes} × {len(longitude)} longitudes ({around})".replace("-", "−")
 
 
 def climatology_in_words(kind: str) -> str:
-    """What the climatology is, and why where it is not the usual one."""
+    """Kind of climatology, with the reason if it is not the default."""
     if kind == TRAINING_MEAN:
         return (
             "training mean: the data hold less than two training years, so no annual cycle could be "
@@ -104,7 +103,7 @@ def climatology_in_words(kind: str) -> str:
 
 
 def variables_in_words(fields: xr.Dataset) -> list[tuple[str, str, str, str]]:
-    """Name, units, long name, and whether it changes in time."""
+    """Name, units, long name and kind of each variable."""
     return [
         (
             str(name),
@@ -117,5 +116,5 @@ def variables_in_words(fields: xr.Dataset) -> list[tuple[str, str, str, str]]:
 
 
 def kind_in_words(values: xr.DataArray) -> str:
-    """Whether there is one at each time, or one an image, or one for all."""
+    """Kind of a variable: one value per time, one per image, or constant."""
     return "changes in time" if "time" in values.dims else "images" if "sample" in values.dims else "static"

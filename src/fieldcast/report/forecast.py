@@ -33,7 +33,7 @@ FILMED = 3  # experiments side by side in the film
 
 
 class Steps(NamedTuple):
-    """Which first steps a figure shows."""
+    """First steps of one experiment and variable: the content of a figure."""
 
     experiment: str
     variable: str
@@ -46,7 +46,7 @@ class Steps(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast(Results):
-    """Results of forecasts, the initial times, and of long rollouts a table of each step and some fields."""
+    """Results of forecasts, their initial times, and statistics and snapshots of long rollouts."""
 
     starts: Mapping[str, Any] | None = None
     stability: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -77,8 +77,8 @@ class Forecast(Results):
 
     @property
     def units(self) -> dict[str, str]:
-        """Unit of each variable, from whatever holds fields."""
-        fields = [variable for one in self.snapshots.values() for variable in one.items()]
+        """Unit of each variable, from any data set that holds fields."""
+        fields = [variable for snapshot in self.snapshots.values() for variable in snapshot.items()]
         return {str(name): str(values.attrs.get("units", "")) for name, values in fields} | super().units
 
     @property
@@ -87,7 +87,7 @@ class Forecast(Results):
         return int((self.starts or {}).get("members", 0))
 
     def context(self) -> dict[str, Any]:
-        """What the template reads besides the results and the figures."""
+        """Context of the template besides the results and the figures."""
         return shared_context(self, FORECAST, "score", self.members) | {
             "leads": lead_tables.columns(self.board),
             "every": "every lead time of the tables",
@@ -106,7 +106,7 @@ class Forecast(Results):
         }
 
     def scored(self) -> dict[str, Any]:
-        """How many initial times, when, how far."""
+        """Initial times, ensemble size and last lead time of the scored forecasts."""
         times = sorted(str(moment)[:10] for moment in (self.starts or {}).get("scored", []))
         last = self.board.cases[-1] if self.board.cases else ""
         return {"times": times, "members": self.members, "last": last}
@@ -121,18 +121,18 @@ class Forecast(Results):
             yield title, all_scores_table(self, self.scores_of(variable, self.region), FORECAST.metrics)
 
     def figures(self) -> dict[str, Figure]:
-        """Every figure for which there is something to draw, by the name of its file."""
-        found: dict[str, Figure] = {}
+        """Figures that have content, by file name."""
+        drawn: dict[str, Figure] = {}
         if len(self.leaderboard):
             board, looks, region = self.labelled_leaderboard, self.looks, self.region
-            found["scores_against_lead"] = against_lead(board, region, looks)
-            found["skill_and_spread"] = against_lead(board, region, looks, scores=("skill", "ssr"))
-            found["variables_against_lead"] = variables_against_lead(board, self.units, region, looks)
-        found |= self.diagnostic_figures()
-        for one in self.steps():
-            examples = self.examples[one.experiment]
-            found[one.file] = step_maps(examples, one.variable, self.label(one.experiment))
-        return found | self.long_rollout_figures() | self.losses()
+            drawn["scores_against_lead"] = against_lead(board, region, looks)
+            drawn["skill_and_spread"] = against_lead(board, region, looks, scores=("skill", "ssr"))
+            drawn["variables_against_lead"] = variables_against_lead(board, self.units, region, looks)
+        drawn |= self.diagnostic_figures()
+        for steps in self.steps():
+            examples = self.examples[steps.experiment]
+            drawn[steps.file] = step_maps(examples, steps.variable, self.label(steps.experiment))
+        return drawn | self.long_rollout_figures() | self.losses()
 
     def diagnostic_figures(self) -> dict[str, Figure]:
         """Rank histograms and spectra."""
@@ -141,31 +141,31 @@ class Forecast(Results):
             return {}
         leads = some_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
         fed = [self.label(name) for name in self.diagnostics if fed_on_mean(self, name)]
-        found = {"spectra": spectra_at_leads(stored, leads, self.looks, fed_on_mean=fed)}
-        if any(one.sizes["rank"] > 2 for one in stored.values()):
-            found["rank_histograms"] = lead_rank_histograms(stored, leads, self.looks)
-        return found
+        drawn = {"spectra": spectra_at_leads(stored, leads, self.looks, fed_on_mean=fed)}
+        if any(dataset.sizes["rank"] > 2 for dataset in stored.values()):
+            drawn["rank_histograms"] = lead_rank_histograms(stored, leads, self.looks)
+        return drawn
 
     def long_rollout_figures(self) -> dict[str, Figure]:
-        """Curves step by step, spectra and maps of snapshots, of the first variable."""
-        found = {}
+        """Long-rollout figures: curves by step, and spectra and maps of snapshots of the first variable."""
+        drawn = {}
         stability, snapshots = self.labelled("stability"), self.labelled("snapshots")
         if stability:
-            found["stability"] = long_run(stability, self.looks)
+            drawn["stability"] = long_run(stability, self.looks)
         if snapshots:
             variable = first_variable(snapshots)
-            found["snapshots"] = snapshot_maps(snapshots, variable)
+            drawn["snapshots"] = snapshot_maps(snapshots, variable)
             if set(self.snapshots) & set(self.diagnostics):
                 diagnostics = self.labelled("diagnostics")
-                found["stability_spectra"] = long_rollout_spectra(
+                drawn["stability_spectra"] = long_rollout_spectra(
                     snapshots, diagnostics, variable, self.wraps
                 )
-        return found
+        return drawn
 
     @property
     def wraps(self) -> bool:
-        """Whether the grid goes around the globe."""
-        kinds = [str(one.attrs.get("spectrum", "")) for one in self.diagnostics.values()]
+        """Whether the grid is periodic in longitude."""
+        kinds = [str(dataset.attrs.get("spectrum", "")) for dataset in self.diagnostics.values()]
         return not any(kind.startswith("regional") for kind in kinds)
 
     @cached_property
@@ -179,7 +179,7 @@ class Forecast(Results):
         return [*learned[:2], *classical[:1], *learned[2:], *classical[1:], *bounds]
 
     def steps(self) -> Iterator[Steps]:
-        """First steps to draw: several experiments of the first variable; of other variables the first experiment."""
+        """First steps to draw: the first variable for several experiments, the other variables for one."""
         if not self.by_interest:
             return
         variables = [str(name) for name in self.examples[self.by_interest[0]].data_vars]
@@ -188,7 +188,7 @@ class Forecast(Results):
 
     @cached_property
     def frames(self) -> list[Image.Image]:
-        """The film of the first variable; no frames without examples."""
+        """Frames of the animation of the first variable; empty without examples."""
         examples = self.labelled({name: self.examples[name] for name in self.by_interest[:FILMED]})
         return animation.frames(examples, first_variable(examples)) if examples else []
 
@@ -200,7 +200,7 @@ class Forecast(Results):
         return ["start" if lead == 0 else str(Lead(lead)) for lead in leads]
 
     def animation(self) -> bytes | None:
-        """The film as GIF, to be stored; the page plays it too. None without examples."""
+        """The animation as a GIF file; None without examples."""
         return animation.gif(self.frames) if self.frames else None
 
 
@@ -210,6 +210,6 @@ def first_variable(stored: Mapping[str, xr.Dataset]) -> str:
 
 
 def some_leads(leads: Sequence[float]) -> list[float]:
-    """Lead times [hours] of 1, 5 and 10 days where they were scored; else the first, the middle and the last."""
-    found = [lead for lead in leads if lead / 24 in DAYS]
-    return list(dict.fromkeys(found if len(found) > 1 else (leads[0], leads[len(leads) // 2], leads[-1])))
+    """Lead times [hours] of 1, 5 and 10 days if at least two were scored; else first, middle and last."""
+    usual = [lead for lead in leads if lead / 24 in DAYS]
+    return list(dict.fromkeys(usual if len(usual) > 1 else (leads[0], leads[len(leads) // 2], leads[-1])))

@@ -1,4 +1,4 @@
-"""Every score in plain words, and the terms that the report uses besides."""
+"""Explanations of all scores and of other terms in the report."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Anomaly standard deviations",
         "errors of all variables are made comparable by dividing each by the standard deviation of its "
-        "departure from the climatology. The row “climatology” is the answer of knowing nothing but the day "
-        "of the year: its RMSE is about 1, and whatever is above it is worse than no observation at all.",
+        "departure from the climatology. The row “climatology” is the prediction from the day of the year "
+        "alone: its RMSE is about 1, and a larger RMSE is worse than making no observation at all.",
         TASKS,
     ),
     (
         "Intervals",
         "95 %, from resampling blocks of at least ten days of the scored times: how much a score would vary "
         "with other weather, not with another training seed. Differences are paired: both experiments face "
-        "the same times and masks, so a small difference can be certain though both scores vary much.",
+        "the same times and masks, so a small difference can be significant even if both scores vary widely.",
         TASKS,
     ),
     (
         "Unobserved cells",
-        "scores are of cells that the method did not see, unless a table says all cells. The truth is free "
+        "scores refer to cells that the method did not observe, unless a table says all cells. The truth is free "
         "of the noise that was added to the observations. k is the fraction of cells that were observed.",
         ("reconstruct",),
     ),
@@ -39,16 +39,16 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Real data and noise",
-        "FID and KID of two other sets in the place of samples. Real data: as many training states, of fields, where "
-        "possible, from years that the features were not fitted on; no model can be expected to do better. Noise: "
-        "every cell right by itself, unrelated to its neighbours.",
+        "FID and KID with samples replaced by two other sets. Real data: equally many training states, for fields if "
+        "possible from years that the features were not fitted on; no model can be expected to do better. Noise: "
+        "each cell has the right distribution but is unrelated to its neighbours.",
         SAMPLE,
     ),
     (
         "Intervals of sampling",
         "95 %: of likelihoods and errors, how much they would vary with other test data; of KID, with other samples "
-        "and test data; of the classifier, with as many other states. FID has none: the range of real data says how "
-        "far it wanders.",
+        "and test data; of the classifier, with equally many other states. FID has none: the range for real data "
+        "shows its sampling variability.",
         SAMPLE,
     ),
     (
@@ -65,16 +65,16 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Blew up",
-        "a member was no longer a finite number. Such a start counts as infinitely wrong from that lead on, so a "
-        "mean over starts is infinite too; nobody else is affected.",
+        "a member became non-finite. From that lead time on, the forecast has an infinite error, and so has any mean "
+        "over initial times; other experiments are unaffected.",
         ("forecast",),
     ),
 )
 
 
 def guide(tasks: Collection[str]) -> list[tuple[str, str]]:
-    """Names and explanations of the scores and terms of these tasks; without any task, of all."""
-    terms = [(name, words) for name, words, of in TERMS if not tasks or set(of) & set(tasks)]
+    """Names and explanations of the scores and terms of these tasks, or of all tasks if none is given."""
+    terms = [(name, text) for name, text, of in TERMS if not tasks or set(of) & set(tasks)]
     return [*map(explained, scores(tasks)), *terms]
 
 

@@ -1,4 +1,4 @@
-"""Tables of forecasts: columns by lead time, skill horizons, regions, and what long rollouts come to."""
+"""Tables of forecasts: columns by lead time, skill horizons, regions and outcomes of long rollouts."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ POWER = 0.1, 10.0  # the right amount of power at short waves, over that of the 
 
 
 def columns(board: Board) -> list[Lead]:
-    """Lead times of a table: 1, 2, 3, 5, 7, 10, 15 days, else up to seven evenly among all."""
-    found = [lead for lead in board.cases if lead.hours / 24 in DAYS]
-    if len(found) < 2 and board.cases:
+    """Lead times of a table: 1, 2, 3, 5, 7, 10 and 15 days, or up to seven evenly spaced."""
+    usual = [lead for lead in board.cases if lead.hours / 24 in DAYS]
+    if len(usual) < 2 and board.cases:
         index = np.linspace(0, len(board.cases) - 1, min(len(DAYS), len(board.cases))).round().astype(int)
-        found = [board.cases[place] for place in index]
-    return found
+        usual = [board.cases[place] for place in index]
+    return usual
 
 
 def horizons(results: Any) -> Table:
-    """Until when each experiment has skill, overall and by variable."""
+    """Skill horizon of each experiment, overall and by variable."""
     if not len(results.leaderboard):
         return Table([], [])
     table = skill_horizon(results.leaderboard)
@@ -41,16 +41,16 @@ def horizons(results: Any) -> Table:
     variables = sorted(
         table["variable"].unique(), key=lambda name: name != "all"
     )  # the others keep their order
-    rows = [
+    body = [
         [results.head(name), *(horizon(wide.loc[name].get(variable), last) for variable in variables)]
         for name in results.order
         if name in wide.index
     ]
-    return Table(["experiment", *variables], rows)
+    return Table(["experiment", *variables], body)
 
 
 def horizon(hours: float | None, last: Lead) -> Cell:
-    """A lead time; beyond the last, or nowhere."""
+    """A skill horizon as a lead time, "beyond" the last one, or "none"."""
     if hours is None or pd.isna(hours):
         return Cell()
     if hours == 0:
@@ -76,15 +76,15 @@ def region_overview(results: Any) -> Table:
     """Fair CRPS of every region at a short and a middle lead time."""
     boards = region_boards(results)
     places = [(title, lead) for title, board in boards.items() for lead in few(columns(board))[:2]]
-    rows = []
+    body = []
     for name in results.board.order if boards else []:
         scores = [boards[title].scores.get((name, lead, "crps")) for title, lead in places]
-        rows.append([results.head(name), *map(score_cell, scores)])
-    return Table(["experiment", *(f"{title}, {lead}" for title, lead in places)], rows)
+        body.append([results.head(name), *map(score_cell, scores)])
+    return Table(["experiment", *(f"{title}, {lead}" for title, lead in places)], body)
 
 
 def fates(results: Any) -> Mapping[str, Any]:
-    """Experiments of the long rollout by what they came to."""
+    """Experiments of the long rollout by outcome: blew up, diverged, stayed bounded."""
     table = stability_horizons(results.ordered("stability"))
     if table.empty:
         return {}
@@ -107,14 +107,14 @@ def fates(results: Any) -> Mapping[str, Any]:
 
 
 def long_rollout_table(results: Any) -> Table:
-    """What the long rollout of each experiment comes to, in steps of the model."""
-    rows = [
+    """Outcome of the long rollout of each experiment, in steps of the model."""
+    body = [
         [
-            results.head(one.experiment),
-            *(step(value) for value in (one.below_one, one.passes_climatology, one.diverged, one.blow_up)),
-            *(Cell(of_any_size(value), value) for value in (one.std, one.mean, one.spectrum_ratio)),
+            results.head(run.experiment),
+            *(step(value) for value in (run.below_one, run.passes_climatology, run.diverged, run.blow_up)),
+            *(Cell(of_any_size(value), value) for value in (run.std, run.mean, run.spectrum_ratio)),
         ]
-        for one in stability_horizons(results.ordered("stability")).itertuples()
+        for run in stability_horizons(results.ordered("stability")).itertuples()
     ]
     head = ["experiment", "MSE below 1 until step", "exceeds the climatology's at step", "diverged at step"]
     head += [
@@ -123,9 +123,9 @@ def long_rollout_table(results: Any) -> Table:
         "mean at the end",
         "power at short waves / truth",
     ]
-    return Table(head, rows)
+    return Table(head, body)
 
 
 def step(value: float) -> Cell:
-    """A number of steps; a dash where it never came to that."""
+    """A number of steps; a dash if the event did not happen."""
     return Cell() if pd.isna(value) else Cell(f"{value:.0f}", float(value))

@@ -10,7 +10,7 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Round to some significant digits; huge numbers have a power of ten, infinity its sign, NaN is a dash."""
+    """Round to significant digits; huge numbers have a power of ten, infinity its sign, NaN is a dash."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if math.isnan(value):
@@ -44,7 +44,7 @@ def with_interval(value: float, low: float, high: float, digits: int = 3) -> lis
 
 
 def of_any_size(value: float) -> str:
-    """Three digits; what has faded away or is blowing up, as a power of ten."""
+    """A number with three digits, or a power of ten if it is very small or very large."""
     ordinary = value == 0 or 1e-3 <= abs(value) < 1e4 or not math.isfinite(value)
     return significant(value) if ordinary else f"{value:.0e}".replace("-", "−")
 

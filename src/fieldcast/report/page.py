@@ -1,4 +1,4 @@
-"""The page: the sections of each task, how to read them, what ran, the data, the configuration."""
+"""The page: sections of each task, explanations of the scores, provenance, data and configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fieldcast.report.tables import Cell, Table, quality_rows
 
 @runtime_checkable
 class TaskResults(Protocol):
-    """What the page needs of a task; a plug-in may bring its own."""
+    """Interface of a task's results for the page; a plug-in may provide its own."""
 
     @property
     def title(self) -> str:
@@ -87,7 +87,7 @@ def background(
     provenance: Mapping[str, object],
     parameters: Mapping[str, object],
 ) -> list[Section]:
-    """How to read the scores, what ran, and the data with their quality."""
+    """Sections on the scores, on what ran, and on the data and their quality."""
     facts = list(data.facts) if data else []
     if data:
         facts.append(("Variables", ", ".join(f"{name} ({units})" for name, units, *_ in data.variables)))
@@ -109,19 +109,19 @@ def background(
 
 
 def in_words(value: object) -> str:
-    """A value; of a mapping its names and values, of a list its items."""
+    """A value as text: names and values of a mapping, items of a list."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {in_words(item)}" for name, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def lines(parameters: Mapping[str, object], indent: int = 0) -> list[str]:
-    """Nested names and values, a line each, indented: reads like YAML."""
-    found = []
+    """Nested names and values, one indented line each, as in YAML."""
+    written = []
     for name, value in parameters.items():
         start = f"{'  ' * indent}{name}:"
         if isinstance(value, Mapping) and value:
-            found += [start, *lines(value, indent + 1)]
+            written += [start, *lines(value, indent + 1)]
         else:
-            found.append(f"{start} {value}")
-    return found
+            written.append(f"{start} {value}")
+    return written

@@ -30,7 +30,7 @@ FRACTIONS = (0.05, 0.1, 0.2)  # observed, of rank histograms
 
 
 class Maps(NamedTuple):
-    """Which maps a figure shows."""
+    """Experiments, variable, case and time of a figure of maps."""
 
     pattern: str
     k: float
@@ -56,7 +56,7 @@ class Maps(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruct(Results):
-    """Results of reconstructions, and the observations that they were made from."""
+    """Results of reconstructions, and the observations that they used."""
 
     observations: xr.Dataset | None = None
 
@@ -78,7 +78,7 @@ class Reconstruct(Results):
 
     @cached_property
     def main_pattern(self) -> str:
-        """The random pattern where it was scored, else the first."""
+        """The random pattern if it was scored, else the first."""
         patterns = list(self.leaderboard["pattern"].unique()) if len(self.leaderboard) else []
         for stored in (*self.diagnostics.values(), *self.examples.values()):
             patterns += stored["pattern"].to_numpy().astype(str).tolist()
@@ -86,7 +86,7 @@ class Reconstruct(Results):
 
     @property
     def units(self) -> dict[str, str]:
-        """Unit of each variable, from whatever holds fields."""
+        """Unit of each variable, from any data set that holds fields."""
         observed = () if self.observations is None else self.observations.items()
         return super().units | {str(name): str(values.attrs.get("units", "")) for name, values in observed}
 
@@ -95,7 +95,7 @@ class Reconstruct(Results):
         return [case for case in self.board.cases if (case.pattern == "random") == random]
 
     def context(self) -> dict[str, Any]:
-        """What the template reads besides the results and the figures."""
+        """Context of the template besides the results and the figures."""
         return shared_context(self, RECONSTRUCT, "fair CRPS") | {
             "groups": [cases for random in (True, False) if (cases := self.cases(random))],
             "maps": list(self.maps()),
@@ -118,23 +118,25 @@ class Reconstruct(Results):
                 yield title, all_scores_table(self, board, RECONSTRUCT.metrics)
 
     def figures(self) -> dict[str, Figure]:
-        """Every figure for which there is something to draw, by the name of its file."""
-        found: dict[str, Figure] = {}
+        """Figures that have content, by file name."""
+        drawn: dict[str, Figure] = {}
         if len(self.leaderboard):
             board, looks, pattern = self.labelled_leaderboard, self.looks, self.main_pattern
-            found["scores_against_k"] = against_k(board, looks, pattern=pattern)
-            found["variables_against_k"] = variables_against_k(board, self.units, looks, pattern=pattern)
+            drawn["scores_against_k"] = against_k(board, looks, pattern=pattern)
+            drawn["variables_against_k"] = variables_against_k(board, self.units, looks, pattern=pattern)
         errors = self.errors_over_time()
         if errors:
-            found["error_over_time"] = over_time(errors)
-        found |= self.diagnostic_figures()
-        for one in self.maps():
-            examples = self.labelled({name: self.examples[name] for name in self.map_parts[one.part]})
-            found[one.file] = reconstruction_maps(examples, one.variable, one.pattern, one.k, time=one.time)
-        found |= self.losses()
+            drawn["error_over_time"] = over_time(errors)
+        drawn |= self.diagnostic_figures()
+        for maps in self.maps():
+            examples = self.labelled({name: self.examples[name] for name in self.map_parts[maps.part]})
+            drawn[maps.file] = reconstruction_maps(
+                examples, maps.variable, maps.pattern, maps.k, time=maps.time
+            )
+        drawn |= self.losses()
         if self.observations is not None:
-            found["masks"] = mask_pictures(self.observations)
-        return found
+            drawn["masks"] = mask_pictures(self.observations)
+        return drawn
 
     def errors_over_time(self) -> dict[str, pd.DataFrame]:
         """The error at each time for each k, of every experiment that was scored, by label."""
@@ -148,10 +150,10 @@ class Reconstruct(Results):
         levels = fractions(next(iter(stored.values())), pattern) if stored else []
         if not levels:
             return {}
-        found = {"spectra": relative_spectra(stored, middle(levels), self.looks, pattern)}
-        if any(one.sizes["rank"] > 2 for one in stored.values()):
-            found["rank_histograms"] = rank_histograms(stored, levels, self.looks, pattern=pattern)
-        return found
+        drawn = {"spectra": relative_spectra(stored, middle(levels), self.looks, pattern)}
+        if any(dataset.sizes["rank"] > 2 for dataset in stored.values()):
+            drawn["rank_histograms"] = rank_histograms(stored, levels, self.looks, pattern=pattern)
+        return drawn
 
     @cached_property
     def map_parts(self) -> list[list[str]]:
@@ -182,7 +184,9 @@ class Reconstruct(Results):
 def fractions(diagnostics: xr.Dataset, pattern: str, nominal: Sequence[float] = FRACTIONS) -> list[float]:
     """The scored fractions of a pattern that are nearest to the nominal ones."""
     k = diagnostics["k"].to_numpy()[diagnostics["pattern"].to_numpy() == pattern].astype(float)
-    return sorted({float(k[np.argmin(np.abs(np.log(k / one)))]) for one in nominal}) if len(k) else []
+    return (
+        sorted({float(k[np.argmin(np.abs(np.log(k / fraction)))]) for fraction in nominal}) if len(k) else []
+    )
 
 
 def middle(levels: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with an entry in the side bar; a body that is no Markup is escaped."""
+    """A part of the page with an entry in the side bar; a body that is not Markup is escaped."""
 
     anchor: str
     title: str
@@ -45,14 +45,14 @@ def capitalised(text: str) -> str:
 
 def environment() -> Environment:
     """Templates of this package with the filters that they use."""
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("fieldcast.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {
+    templates.filters |= {
         "data_url": data_url,
         "frame": lambda image: data_url(frame_png(image)),
         "percent": percent,
@@ -61,7 +61,7 @@ def environment() -> Environment:
         "amount": numbers.amount,
         "labelled": lambda name, results: results.label(name),
     }
-    return made
+    return templates
 
 
 TEMPLATES = environment()
@@ -71,7 +71,7 @@ def render(template: str, about: Mapping[str, About], **context: Any) -> list[Se
     """The sections of `<template>.html.j2`, in order; those whose body is empty are left out.
 
     A template wraps each section in `{% call section(title) %}`. `name` writes an experiment's label, `explain` a
-    score's explanation where it is first asked for.
+    score's explanation at its first use.
     """
     sections: list[Section] = []
 

@@ -1,4 +1,4 @@
-"""Results of a task, by experiment, and what follows from them whatever the task."""
+"""Results of a task by experiment, and the parts of the page common to all tasks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Results(ABC):
     template: ClassVar[str]
 
     def __post_init__(self) -> None:
-        """Drop what is None or empty."""
+        """Drop results that are None or empty, and studies of other tasks."""
         for part in self.parts:
             given = getattr(self, part)
             kept = {name: value for name, value in given.items() if value is not None and len(value)}
@@ -88,14 +88,14 @@ class Results(ABC):
 
     @abstractmethod
     def figures(self) -> dict[str, Figure]:
-        """Every figure for which there is something to draw, by the name of its file."""
+        """Figures that have content, by file name."""
 
     def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
-        """Parts of the page, in order; without those that would be empty."""
+        """Non-empty sections of the page, in order."""
         return render(self.template, self.about, results=self, figures=figures, **self.context())
 
     def context(self) -> dict[str, Any]:
-        """What the template of the task reads besides the results and the figures."""
+        """Context of the task's template besides the results and the figures."""
         return {"board": self.board}
 
     @cached_property
@@ -112,13 +112,13 @@ class Results(ABC):
 
     @cached_property
     def not_run(self) -> list[str]:
-        """Experiments that the leaderboard lacks."""
+        """Configured experiments that are missing from the leaderboard."""
         there = set(self.leaderboard["experiment"]) if len(self.leaderboard) else set()
         return [name for name in self.experiments if name not in there]
 
     @cached_property
     def about(self) -> dict[str, About]:
-        """How each experiment presents itself: with a family, and with a label that no other has."""
+        """Descriptions of the experiments, each with a family and a unique label."""
         bodies = {
             name: self.experiments.get(name, {}) for name in dict.fromkeys([*self.experiments, *self.order])
         }
@@ -139,7 +139,7 @@ class Results(ABC):
 
     @cached_property
     def looks(self) -> dict[str, Look]:
-        """One look an experiment, by label; it does not depend on which experiments have run."""
+        """Look of each experiment, by label, independent of which experiments have run."""
         return {self.label(name): look for name, look in looks(self.about).items()}
 
     def label(self, name: str) -> str:
@@ -162,31 +162,33 @@ class Results(ABC):
 
     @property
     def bounds(self) -> list[str]:
-        """Experiments that limit what is possible: they are not ranked."""
+        """Experiments that bound the attainable skill: they are not ranked."""
         return [name for name, text in self.about.items() if text.family == "bound"]
 
     @property
     def reference(self) -> str:
-        """The experiment that paired differences are from; empty where none has the role."""
+        """The reference of paired differences; empty if no experiment has the role."""
         return roles(self.about).get("reference", "")
 
     @property
     def units(self) -> dict[str, str]:
-        """Unit of each variable, from whatever holds fields."""
+        """Unit of each variable, from any data set that holds fields."""
         sources: Iterator[xr.Dataset] = iter(self.examples.values())
         return {
-            str(name): str(values.attrs.get("units", "")) for one in sources for name, values in one.items()
+            str(name): str(values.attrs.get("units", ""))
+            for dataset in sources
+            for name, values in dataset.items()
         }
 
     @cached_property
     def underspread(self) -> list[str]:
-        """Experiments of this page whose draws lack the noise of their likelihood, by the model of their parameters."""
+        """Experiments whose configured model draws without the noise of its likelihood."""
         return [name for name in self.order if omits_noise(self.experiments.get(name, {}).get("model"))]
 
     @property
     def methods(self) -> Table:
-        """What each experiment of this page is."""
-        rows = [
+        """Label, name, family and description of each experiment on the page."""
+        body = [
             [
                 Cell(text.label),
                 Cell(name),
@@ -196,11 +198,11 @@ class Results(ABC):
             for name, text in self.about.items()
             if name in self.order
         ]
-        return Table(["label", "experiment", "family", "method"], rows, "texts")
+        return Table(["label", "experiment", "family", "method"], body, "texts")
 
     def losses(self) -> dict[str, Figure]:
         """Loss curves of the trained experiments."""
-        trained = {name: one for name, one in self.ordered("history").items() if "loss" in one}
+        trained = {name: history for name, history in self.ordered("history").items() if "loss" in history}
         return {"losses": loss_curves(self.labelled(trained), self.looks)} if trained else {}
 
 
@@ -215,7 +217,7 @@ def omits_noise(model: object) -> bool:
 
 
 def file_name(*parts: str) -> str:
-    """A name of a file, whatever experiments and variables are called."""
+    """A valid file name from the names of experiments and variables."""
     return re.sub(r"[^\w-]+", "-", "_".join(parts))
 
 

@@ -62,8 +62,8 @@ class Sample(Results):
 
     @cached_property
     def variable(self) -> str:
-        """The first variable of the pictures: the one that is shown."""
-        return next((str(name) for found in self.examples.values() for name in found.data_vars), "")
+        """The first variable of the pictures, which the figures show."""
+        return next((str(name) for dataset in self.examples.values() for name in dataset.data_vars), "")
 
     @cached_property
     def images(self) -> bool:
@@ -72,7 +72,7 @@ class Sample(Results):
 
     @cached_property
     def treatments(self) -> dict[str, str]:
-        """How each experiment treats the data before it sees them, where that was stored."""
+        """Preprocessing of images in each experiment, if it was stored."""
         stored = [self.latents, self.examples, self.diagnostics]
         return {
             name: str(part[name].attrs["treatment"])
@@ -82,24 +82,24 @@ class Sample(Results):
         }
 
     def compares_by(self, name: str, score: str) -> str:
-        """What two experiments must share for a score to compare: the treatment of the data."""
+        """Treatment of the data, which two experiments must share for a score to be comparable."""
         treatment = self.treatments.get(name, "")
         return "grey values" if score in ANY_GREY and treatment in GREY else treatment
 
     def comparable(self, names: Iterable[str], score: str) -> dict[str, list[str]]:
-        """Experiments in groups within which a score compares."""
-        found: dict[str, list[str]] = {}
+        """Groups of experiments within which a score is comparable."""
+        groups: dict[str, list[str]] = {}
         for name in names:
-            found.setdefault(self.compares_by(name, score), []).append(name)
-        return found
+            groups.setdefault(self.compares_by(name, score), []).append(name)
+        return groups
 
     def floor(self, name: str, score: str) -> Score | None:
-        """The score of real data in the place of an experiment's samples."""
-        found = self.board.scores.get((name, Sampled(), f"{score}_floor"))
-        if found is None and name in self.diagnostics:
+        """Score of real data in place of an experiment's samples."""
+        floor = self.board.scores.get((name, Sampled(), f"{score}_floor"))
+        if floor is None and name in self.diagnostics:
             value = self.diagnostics[name].attrs.get(f"{score}_floor")
-            found = Score(float(value)) if is_known(value) else None
-        return found
+            floor = Score(float(value)) if is_known(value) else None
+        return floor
 
     def density(self, name: str) -> str:
         """The kind of density that an experiment's model has, from its costs: "exact", "lower bound", or empty."""
@@ -119,33 +119,35 @@ class Sample(Results):
     def ceilings(self) -> dict[str, dict[str, float]]:
         """FID and KID of noise, by label."""
         return {
-            label: {score: float(one.attrs.get(f"{score}_ceiling", math.nan)) for score in ("fid", "kid")}
-            for label, one in self.labelled("diagnostics").items()
+            label: {score: float(dataset.attrs.get(f"{score}_ceiling", math.nan)) for score in ("fid", "kid")}
+            for label, dataset in self.labelled("diagnostics").items()
         }
 
     @cached_property
     def near(self) -> dict[str, tuple[float, float, float]]:
         """Median distance to the nearest training state of samples and of test data; the share of very near samples.
 
-        Very near: nearer than all but the share `NEAR` of test data.
+        A sample is very near if only the share `NEAR` of test data is nearer.
         """
-        found = {}
+        near = {}
         for name, stored in self.holding("nearest_of_samples", "nearest_of_test").items():
             both = (stored[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test"))
             drawn, test = (distances[np.isfinite(distances)] for distances in both)
             if len(drawn) and len(test):
                 share = float(np.mean(drawn < np.quantile(test, NEAR)))
-                found[name] = (float(np.median(drawn)), float(np.median(test)), share)
-        return found
+                near[name] = (float(np.median(drawn)), float(np.median(test)), share)
+        return near
 
     def holding(self, *names: str) -> dict[str, xr.Dataset]:
         """Diagnostics that have all these variables, in order."""
         return {
-            key: one for key, one in self.ordered("diagnostics").items() if set(names) <= set(one.data_vars)
+            key: dataset
+            for key, dataset in self.ordered("diagnostics").items()
+            if set(names) <= set(dataset.data_vars)
         }
 
     def context(self) -> dict[str, Any]:
-        """What the template reads besides the results and the figures."""
+        """Context of the template besides the results and the figures."""
         board = self.board
         codes = self.ordered("latents").items()
         return shared_context(self, None, "score") | {
@@ -159,7 +161,9 @@ class Sample(Results):
             "diffusions": {file_name("denoising", name): [name] for name in self.pictured("snapshot")},
             "study_figures": self.study_figures,
             "unlabelled": [
-                name for name, one in codes if one.sizes.get("latent", 0) > 2 and "label" not in one.coords
+                name
+                for name, dataset in codes
+                if dataset.sizes.get("latent", 0) > 2 and "label" not in dataset.coords
             ],
             "spectrum": "; ".join(
                 str(value) for name in ("spectrum", "latitudes") for value in self.facts(name)[:1]
@@ -181,20 +185,20 @@ class Sample(Results):
     def study_figures(self) -> dict[str, list[str]]:
         """Experiments of each study with reconstructions, by its figure; a study needs two."""
         pictured = self.pictured("truth", "reconstruction", "sample")
-        found = {
+        figures = {
             file_name("study", study.title.lower()): [name for name in study.experiments if name in pictured]
             for study in self.studies
         }
-        return {name: names for name, names in found.items() if len(names) > 1}
+        return {name: names for name, names in figures.items() if len(names) > 1}
 
     def figures(self) -> dict[str, Figure]:
-        """Every figure for which there is something to draw, by the name of its file."""
-        found: dict[str, Figure] = {}
+        """Figures that have content, by file name."""
+        drawn: dict[str, Figure] = {}
         if self.board.having("fid", "kid", "c2st"):
-            found["distances"] = distance_dots(self.labelled_leaderboard, self.ceilings, self.looks)
-        found |= dict(self.picture_figures())
-        found |= self.latent_figures()
-        return found | self.diagnostic_figures() | self.losses()
+            drawn["distances"] = distance_dots(self.labelled_leaderboard, self.ceilings, self.looks)
+        drawn |= dict(self.picture_figures())
+        drawn |= self.latent_figures()
+        return drawn | self.diagnostic_figures() | self.losses()
 
     def picture_figures(self) -> Iterator[tuple[str, Figure]]:
         """Samples, reconstructions, decoded grids, diffusion step by step, nearest training states."""
@@ -216,34 +220,34 @@ class Sample(Results):
         return self.labelled({name: self.examples[name] for name in names})
 
     def latent_figures(self) -> dict[str, Figure]:
-        """Where test data lie in latent space, and whether the prior is there too."""
-        found = {}
+        """Figures of test data in latent space, and of the prior there."""
+        drawn = {}
         stored = self.labelled("latents")
-        embedded = {label: one for label, one in stored.items() if embedding.can_be_shown(one)}
+        embedded = {label: dataset for label, dataset in stored.items() if embedding.can_be_shown(dataset)}
         if embedded:
-            found["embeddings"] = embedding.embeddings(embedded)
-        with_prior = {label: one for label, one in stored.items() if prior.can_be_shown(one)}
+            drawn["embeddings"] = embedding.embeddings(embedded)
+        with_prior = {label: dataset for label, dataset in stored.items() if prior.can_be_shown(dataset)}
         if with_prior:
-            found["priors"] = prior.priors(with_prior)
-        return found
+            drawn["priors"] = prior.priors(with_prior)
+        return drawn
 
     def diagnostic_figures(self) -> dict[str, Figure]:
-        """Distances to the nearest training state; of fields spectra and Wasserstein distances."""
-        found = {}
+        """Figures of distances to the nearest training state and, for fields, of spectra and Wasserstein distances."""
+        drawn = {}
         near = {name: self.diagnostics[name] for name in self.near}
         if near:
-            found["nearest_distances"] = nearest_distances(self.labelled(near), self.looks)
+            drawn["nearest_distances"] = nearest_distances(self.labelled(near), self.looks)
         spectra = self.holding("spectrum_samples", "spectrum_real")
         if spectra:
-            found["spectra"] = sample_spectra(self.labelled(spectra), self.looks)
+            drawn["spectra"] = sample_spectra(self.labelled(spectra), self.looks)
         cells = self.holding("wasserstein")
         if cells:
-            found["wasserstein"] = wasserstein_maps(self.labelled(cells))
-        return found
+            drawn["wasserstein"] = wasserstein_maps(self.labelled(cells))
+        return drawn
 
 
 def in_parts(figure: str, names: list[str], size: int) -> dict[str, list[str]]:
-    """Names by the figure that shows them, each of at most `size` and as even as can be."""
+    """Split names evenly into figures of at most `size` experiments."""
     count = -(-len(names) // size)
     splits = np.array_split(np.array(names, dtype=object), count) if count else []
     return {

@@ -1,4 +1,4 @@
-"""What the scores of samples say: the numbers of the sentences in `sample.html.j2`."""
+"""Findings from the scores of samples: the numbers in the sentences of `sample.html.j2`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEMORISATION_FLAG = 0.1  # share of very near samples: twice that of test data
 
 
 class Lowest(NamedTuple):
-    """The lowest FID or KID of experiments that compare."""
+    """Lowest FID or KID in a group of comparable experiments."""
 
     score: str
     where: str  # the treatment of the data, if there are several
@@ -36,7 +36,7 @@ class Findings:
     board: Board
 
     def groups(self, scores: Sequence[str], key: Callable[[str], float]) -> Iterator[tuple[str, list[str]]]:
-        """Experiments with one of the scores in groups that compare, the lowest key first; the treatment of each."""
+        """Groups of comparable experiments, lowest key first, each with its treatment of the data."""
         groups = self.results.comparable(self.board.having(*scores), scores[0])
         for treatment, names in groups.items():
             yield treatment if len(groups) > 1 else "", sorted(names, key=key)
@@ -58,8 +58,8 @@ class Findings:
                 )
 
     def least_told_apart(self) -> tuple[str, str, list[str], bool] | None:
-        """The experiment that the classifier does worst on, its accuracy there, those that it nearly always recognises,
-        and whether these are all others."""
+        """The experiment with the lowest classifier accuracy, that accuracy, the experiments that the classifier nearly
+        always recognises, and whether these are all others."""
         names = sorted(self.board.having("c2st"), key=lambda name: abs(self.board.value(name, "c2st") - 0.5))
         if not names:
             return None
@@ -105,7 +105,7 @@ class Findings:
                 yield where, names[0], errors[0], errors[1]
 
     def copies(self) -> list[tuple[str, str]]:
-        """Experiments with more very near samples than can be chance, and their share in per cent."""
+        """Experiments with more very near samples than chance explains, and their share in per cent."""
         near = {name: share for name, (_, _, share) in self.results.near.items() if share > MEMORISATION_FLAG}
         return [
             (name, f"{100 * near[name]:.0f}") for name in sorted(near, key=near.__getitem__, reverse=True)
@@ -113,22 +113,22 @@ class Findings:
 
     def not_finite(self) -> list[tuple[str, int, int]]:
         """Experiments with samples that are not finite, their number, and that of all samples."""
-        found = []
+        lost = []
         for name, stored in self.results.ordered("diagnostics").items():
             drawn, finite = (int(stored.attrs.get(key, 0)) for key in ("samples", "finite"))
             if "finite" in stored.attrs and finite < drawn:
-                found.append((name, drawn - finite, drawn))
-        return found
+                lost.append((name, drawn - finite, drawn))
+        return lost
 
     def sizes(self) -> dict[str, str]:
-        """How many samples were compared with how many real states, by which features; empty where not stored."""
+        """Numbers of samples and real states, and the feature extractor; empty if not stored."""
         facts = {name: self.results.facts(name) for name in ("extractor", "accuracy", "weights")}
-        found = {name: str(values[0]) if values else "" for name, values in facts.items()}
-        found["accuracy"] = f"{float(found['accuracy']):.3f}" if found["accuracy"] else ""
-        return found | {name: span(self.results.facts(name)) for name in ("samples", "real", "features")}
+        texts = {name: str(values[0]) if values else "" for name, values in facts.items()}
+        texts["accuracy"] = f"{float(texts['accuracy']):.3f}" if texts["accuracy"] else ""
+        return texts | {name: span(self.results.facts(name)) for name in ("samples", "real", "features")}
 
     def draws(self) -> str:
-        """How many draws from the posterior the IWAE bound has."""
+        """Number of posterior draws in the IWAE bound."""
         stored = self.results.diagnostics
         counts = [stored[name].attrs.get("K") for name in self.board.having("iwae") if name in stored]
         return span([count for count in counts if count])

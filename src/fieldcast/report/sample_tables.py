@@ -1,4 +1,4 @@
-"""Tables of samples: a row an experiment."""
+"""Tables of the scores of samples, one row per experiment."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 
 def score_table(results: Any, board: Board, *scores: str) -> Table:
-    """Experiments by scores, with intervals and, of distances, what real data score.
+    """Experiments by scores, with intervals and, for distances, the score of real data.
 
-    The best is bold among those that compare. A column says how experiments treat the data: of images always, of fields
-    where they differ.
+    The best of comparable experiments is bold. A column states the treatment of the data: for images always, for fields
+    if it differs.
     """
-    shown = [score for score in scores if board.having(score)]
+    present = [score for score in scores if board.having(score)]
     differ = len(set(results.treatments.values())) > 1
     treatments = results.treatments if results.images or differ else {}
-    rows = [
+    body = [
         [
             results.head(name),
             *([Cell(treatments.get(name, "–"))] if treatments else []),
-            *(cell(results, board, name, score) for score in shown),
+            *(cell(results, board, name, score) for score in present),
         ]
-        for name in board.having(*shown)
+        for name in board.having(*present)
     ]
     head = ["experiment", *(["data as"] if treatments else [])]
-    return Table([*head, *(SAMPLE_METRICS[score].heading for score in shown)], rows if shown else [])
+    return Table([*head, *(SAMPLE_METRICS[score].heading for score in present)], body if present else [])
 
 
 def cell(results: Any, board: Board, name: str, score: str) -> Cell:
-    """A value, its interval, and below it what real data score."""
+    """A value with its interval, and below it the score of real data."""
     if score == "active_units":
         return number_cell(board.value(name, score), whole=True)
     floor = results.floor(name, score)
@@ -43,7 +43,7 @@ def cell(results: Any, board: Board, name: str, score: str) -> Cell:
 
 
 def is_best(results: Any, board: Board, name: str, score: str) -> bool:
-    """Whether an experiment alone is the best of several that compare."""
+    """Whether an experiment is the only best one of several comparable ones."""
     alike = results.comparable(board.having(score), score).get(results.compares_by(name, score), [])
     values = [board.value(other, score) for other in alike]
     best = SAMPLE_METRICS[score].best(values) if len(values) > 1 else math.nan
@@ -52,18 +52,18 @@ def is_best(results: Any, board: Board, name: str, score: str) -> bool:
 
 def near_table(results: Any) -> Table:
     """Distances to the nearest training state, of samples and of test data."""
-    rows = [
+    body = [
         [results.head(name), number_cell(drawn), number_cell(test), Cell(f"{100 * share:.0f} %", share)]
         for name, (drawn, test, share) in results.near.items()
     ]
-    return Table(["experiment", "samples", "test data", "very near samples"], rows)
+    return Table(["experiment", "samples", "test data", "very near samples"], body)
 
 
 def cells_table(results: Any) -> Table:
     """Mean Wasserstein distance of a cell, beside that of real data."""
-    rows = []
+    body = []
     for name, stored in results.ordered("diagnostics").items():
         values = [float(stored.attrs.get(f"wasserstein_{part}", math.nan)) for part in ("mean", "floor")]
         if not math.isnan(values[0]):
-            rows.append([results.head(name), *map(number_cell, values)])
-    return Table(["experiment", "samples", "real data"], rows)
+            body.append([results.head(name), *map(number_cell, values)])
+    return Table(["experiment", "samples", "real data"], body)

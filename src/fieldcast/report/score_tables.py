@@ -1,4 +1,4 @@
-"""Tables and findings of a leaderboard, for every task: a row an experiment, a column a case or a score."""
+"""Tables and findings of a leaderboard: one row per experiment, one column per case or score."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def lowest(results: Results, board: Board, cases: Sequence[Any]) -> dict[str, li
 
 
 def compared(results: Results, board: Board, cases: Sequence[Any]) -> Compared:
-    """How each experiment compares with the reference, bounds aside."""
-    found = Compared([], [], [])
+    """Compare each experiment except bounds with the reference."""
+    comparisons = Compared([], [], [])
     for name in (name for name in board.order if name not in results.bounds):
         verdicts: dict[str, list[Any]] = {}
         for case in cases:
@@ -54,18 +54,18 @@ def compared(results: Results, board: Board, cases: Sequence[Any]) -> Compared:
                 verdicts.setdefault(score.verdict, []).append(case)
         if "better" in verdicts:
             others = [(word, verdicts[word]) for word in ("not separated", "worse") if word in verdicts]
-            found.gains.append(
+            comparisons.gains.append(
                 Gain(name, verdicts["better"], reduction(results, board, name, verdicts["better"]), others)
             )
         elif {"not separated", "worse"} & set(verdicts):
-            found.nowhere.append(name)
+            comparisons.nowhere.append(name)
         elif verdicts:
-            found.undecided.append(name)
-    return found
+            comparisons.undecided.append(name)
+    return comparisons
 
 
 def reduction(results: Results, board: Board, name: str, cases: Sequence[Any]) -> str:
-    """How much lower the CRPS is than that of the reference, smallest to largest, in per cent; empty without it."""
+    """Reduction of the CRPS relative to the reference, smallest to largest, in per cent; empty without it."""
     if results.reference not in board.having("crps"):
         return ""
     shares = [
@@ -76,7 +76,7 @@ def reduction(results: Results, board: Board, name: str, cases: Sequence[Any]) -
 
 
 def comparison(results: Results, board: Board, name: str, case: Any) -> tuple[tuple[str, str], ...]:
-    """How an experiment compares with the reference, in a word and its CSS class."""
+    """Verdict of an experiment against the reference, and its CSS class."""
     if name == results.reference:
         return (("reference", ""),)
     score = board.scores.get((name, case, DIFFERENCE))
@@ -93,7 +93,7 @@ def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]
     """
     names = board.having(score, cases=cases)
     ranked = [name for name in names if name not in results.bounds]
-    rows = []
+    body = []
     for name in names:
         row = [results.head(name)]
         for case in cases:
@@ -102,13 +102,13 @@ def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]
             notes = comparison(results, board, name, case) if score == "crps" else ()
             bold = name in ranked and board.value(name, score, case) == best
             row.append(score_cell(board.scores.get((name, case, score)), *notes, kind="best" if bold else ""))
-        rows.append(row)
-    return Table(["experiment", *map(str, cases)], rows)
+        body.append(row)
+    return Table(["experiment", *map(str, cases)], body)
 
 
 def difference_table(results: Results, board: Board, cases: Sequence[Any]) -> Table:
-    """Experiments by cases: CRPS minus that of the reference, its interval, and what that says in a word."""
-    rows = []
+    """Experiments by cases: CRPS minus that of the reference, its interval and the verdict."""
+    body = []
     for name in board.having(DIFFERENCE, cases=cases):
         scores = [board.scores.get((name, case, DIFFERENCE)) for case in cases]
         cells = [
@@ -117,26 +117,26 @@ def difference_table(results: Results, board: Board, cases: Sequence[Any]) -> Ta
             else Cell()
             for score in scores
         ]
-        rows.append([results.head(name), *cells])
-    return Table(["experiment", *map(str, cases)], rows)
+        body.append([results.head(name), *cells])
+    return Table(["experiment", *map(str, cases)], body)
 
 
 def all_scores_table(results: Results, board: Board, metrics: Mapping[str, Legend]) -> Table:
     """Every score without its interval: a row for each case and experiment."""
     present = {score for _, _, score in board.scores}
     names = [score for score in metrics if score in present]
-    rows = []
+    body = []
     for case in board.cases:
         for name in board.order:
             values = [board.value(name, score, case) for score in names]
             if not all(map(math.isnan, values)):
-                rows.append([results.head(name), *case_cells(case), *map(number_cell, values)])
+                body.append([results.head(name), *case_cells(case), *map(number_cell, values)])
     heads = {"Observed": ["pattern", "observed"], "Lead": ["lead time"]}.get(board.case.__name__, [])
-    return Table(["experiment", *heads, *names], rows)
+    return Table(["experiment", *heads, *names], body)
 
 
 def case_cells(case: Any) -> list[Cell]:
-    """The columns that say which case a row is."""
+    """Cells that identify the case of a row."""
     if isinstance(case, Observed):
         return [Cell(case.pattern), Cell(percent(case.k), case.k)]
     return [Cell(str(case), field) for field in case]

@@ -1,4 +1,4 @@
-"""Named studies: questions, the experiments that answer them, what their scores say. They are data: `studies.yml`."""
+"""Named studies: questions and the experiments that answer them, as listed in `studies.yml`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fieldcast.errors import InputError
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Question:
-    """What differs between two experiments: the report answers with their paired difference of CRPS."""
+    """A question about two experiments, answered by their paired difference of CRPS."""
 
     question: str
     experiment: str
@@ -33,7 +33,7 @@ class Study:
     experiments
         Their names, in the order of its table.
     introduction
-        What to know before reading it.
+        Text at the head of the section.
     questions
         Pairs of experiments to compare.
     scores
@@ -54,13 +54,13 @@ class Study:
 def studies(given: Iterable[Mapping[str, Any]]) -> list[Study]:
     """The studies that `studies.yml` lists.
 
-    Raises InputError for a key or a value that cannot be.
+    Raises InputError for an invalid key or value.
     """
     try:
         valid: list[Study] = TypeAdapter(list[Study]).validate_python(list(given))
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            f"studies.{'.'.join(map(str, first['loc']))} is not as it must be: {first['msg'].lower()}."
+            f"studies.{'.'.join(map(str, first['loc']))} is invalid: {first['msg'].lower()}."
         ) from error
     return valid

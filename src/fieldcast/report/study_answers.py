@@ -1,4 +1,4 @@
-"""What the scores of a study say: an answer to each question, its table, and scores at equal inference cost."""
+"""Answers of a study from its scores: its questions, its table, and scores at equal inference cost."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Answer(NamedTuple):
 
 def answers(results: Results, board: Board, study: Study, layout: Layout | None) -> list[Answer]:
     """Answers to the questions whose experiments have both been scored."""
-    found = [answered(results, board, question, layout) for question in study.questions if layout]
-    return [answer for answer in found if answer.cases]
+    candidates = [answered(results, board, question, layout) for question in study.questions if layout]
+    return [answer for answer in candidates if answer.cases]
 
 
 def answered(results: Results, board: Board, question: Question, layout: Layout | None) -> Answer:
@@ -58,12 +58,12 @@ def answered(results: Results, board: Board, question: Question, layout: Layout 
 
 def paired_differences(results: Results, board: Board, question: Question, layout: Layout) -> Board:
     """The paired differences of CRPS of two experiments at a few cases."""
-    chosen = pd.DataFrame(few(board.cases), columns=list(board.by))
+    cases = pd.DataFrame(few(board.cases), columns=list(board.by))
     tables = {}
     for name in (question.experiment, question.reference):
         table = results.overall(results.scores[name])
         tables[name] = (
-            table[table["statistic"] == "crps"].merge(chosen, on=list(board.by)).assign(experiment=name)
+            table[table["statistic"] == "crps"].merge(cases, on=list(board.by)).assign(experiment=name)
         )
     if any(table.empty for table in tables.values()):
         return Board(board.table[:0], board.case, board.by)
@@ -75,7 +75,7 @@ def paired_differences(results: Results, board: Board, question: Question, layou
 
 
 def few(cases: Sequence[Any]) -> list[Any]:
-    """The first, one in the middle, and the last; of lead times the last up to ten days, of patterns the random one."""
+    """First, middle and last case, among lead times up to ten days or cases of the random pattern."""
     if cases and isinstance(cases[0], Lead):
         cases = [lead for lead in cases if lead.hours <= 240] or list(cases)
     else:
@@ -84,7 +84,7 @@ def few(cases: Sequence[Any]) -> list[Any]:
 
 
 def in_words(score: Score | None) -> str:
-    """A verdict, and by how much; empty without an interval."""
+    """A verdict and its margin; empty without an interval."""
     if score is None or score.verdict == "no interval":
         return ""
     return score.verdict + (
@@ -93,7 +93,7 @@ def in_words(score: Score | None) -> str:
 
 
 def costs_compared(results: Results, pair: Sequence[str]) -> list[str]:
-    """What a step costs, of both experiments, where that differs."""
+    """Costs of a step of both experiments, if they differ."""
     sentences = []
     for column, unit in (("evaluations", "network evaluations per step"), ("sample_ms", "ms per draw")):
         values = [cost(results, name, column) for name in pair]
@@ -114,8 +114,8 @@ def fed_on_mean(results: Results, name: str) -> bool:
 
 
 def spectra_compared(results: Results, name: str, reference: str) -> list[tuple[Any, str, str]]:
-    """Power of the ensemble mean of an experiment that feeds it back, as a share of that of the reference's members."""
-    fed, members = (results.diagnostics.get(one) for one in (name, reference))
+    """Power of an ensemble mean that is fed back, as a share of the power of the reference's members."""
+    fed, members = (results.diagnostics.get(experiment) for experiment in (name, reference))
     if fed is None or members is None or not fed_on_mean(results, name):
         return []
     leads = few([Lead(float(hours)) for hours in fed["lead"].to_numpy()])
@@ -124,10 +124,14 @@ def spectra_compared(results: Results, name: str, reference: str) -> list[tuple[
 
 
 def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -> str:
-    """The least and the largest ratio of powers, over variables, in per cent."""
+    """Smallest and largest ratio of powers over the variables, in per cent."""
     mean, free, truth = (
-        one[name].isel(lead=int(np.abs(one["lead"].to_numpy() - lead.hours).argmin())).to_numpy()
-        for one, name in ((fed, "spectrum_mean"), (members, "spectrum_members"), (members, "spectrum_truth"))
+        dataset[name].isel(lead=int(np.abs(dataset["lead"].to_numpy() - lead.hours).argmin())).to_numpy()
+        for dataset, name in (
+            (fed, "spectrum_mean"),
+            (members, "spectrum_members"),
+            (members, "spectrum_truth"),
+        )
     )
     waves = [third(spectrum, shortest=shortest) for spectrum in truth]
     ratios = [100 * a[w].sum() / b[w].sum() for a, b, w in zip(mean, free, waves, strict=True)]
@@ -143,7 +147,7 @@ def study_table(results: Results, board: Board, study: Study) -> Table:
     cases = few(board.cases) or [Sampled()]
     columns = [(score, case) for score in study.scores for case in cases if board.having(score, cases=[case])]
     costs = measured(results, names, STUDY_COSTS)
-    rows = [
+    body = [
         [
             results.head(name),
             *(score_cell(board.scores.get((name, case, score))) for score, case in columns),
@@ -151,13 +155,13 @@ def study_table(results: Results, board: Board, study: Study) -> Table:
         ]
         for name in names
     ]
-    titles = {name: one.title for name, one in {**METRICS, **SAMPLE_METRICS}.items()}
+    titles = {name: metric.title for name, metric in {**METRICS, **SAMPLE_METRICS}.items()}
     heads = [f"{titles[score]}, {case}" if case else titles[score] for score, case in columns]
-    return Table(["experiment", *heads, *(COSTS[column] for column in costs)], rows)
+    return Table(["experiment", *heads, *(COSTS[column] for column in costs)], body)
 
 
 class EqualCost(NamedTuple):
-    """Experiments with as many members as are drawn in the time of the reference's."""
+    """Experiments with as many members as take the same time as those of the reference."""
 
     reference: str
     members: int  # of the reference
@@ -172,18 +176,18 @@ def equal_cost(results: Results, board: Board, study: Study, members: int) -> Eq
     if reference not in names or not members:
         return None
     costs = {name: results.costs[name] for name in names if name in results.costs}
-    rows = at_equal_cost(board.table, costs, reference=reference, members=members)
-    if rows.loc[rows["rmse_at_cost"].notna(), "experiment"].nunique() < 2:
+    scores = at_equal_cost(board.table, costs, reference=reference, members=members)
+    if scores.loc[scores["rmse_at_cost"].notna(), "experiment"].nunique() < 2:
         return None
-    counts = dict(zip(rows["experiment"], rows["members"].astype(int), strict=True))
-    errors = rows.set_index(["lead_hours", "experiment"])["rmse_at_cost"].dropna()
+    counts = dict(zip(scores["experiment"], scores["members"].astype(int), strict=True))
+    errors = scores.set_index(["lead_hours", "experiment"])["rmse_at_cost"].dropna()
     best = []
     for hours in errors.index.unique("lead_hours"):
         at = errors.loc[hours]
         name = str(at.idxmin())
         values = significant(float(at[name])), significant(float(at.get(reference, math.nan)))
         best.append((Lead(hours), name, values[0], counts[name], values[1]))
-    leads = [Lead(hours) for hours in sorted(rows["lead_hours"].unique())]
+    leads = [Lead(hours) for hours in sorted(scores["lead_hours"].unique())]
     body = [
         [
             results.head(name),

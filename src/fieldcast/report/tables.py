@@ -1,4 +1,4 @@
-"""Tables of the page: rows of cells, which the template `macros.html.j2` writes."""
+"""Tables of the page, which the template `macros.html.j2` writes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Table:
 
 
 def score_cell(score: Score | None, *notes: tuple[str, str], kind: str = "", sign: bool = False) -> Cell:
-    """A value, its interval and notes below one another; a dash where there is none.
+    """A value, its interval and notes below one another; a dash if there is no score.
 
     `sign`: write the plus of positive values, with two digits.
     """
@@ -53,26 +53,26 @@ def score_cell(score: Score | None, *notes: tuple[str, str], kind: str = "", sig
 
 
 def number_cell(value: float, whole: bool = False) -> Cell:
-    """A number of three digits, or (`whole`, of several seeds) as few as a count needs."""
+    """A number with three significant digits, or (`whole`) a count, which may be a mean over seeds."""
     finite = math.copysign(sys.float_info.max, value) if math.isinf(value) else value
     text = f"{value:.3g}" if whole and math.isfinite(value) else significant(value)
     return Cell() if math.isnan(value) else Cell(text, finite)
 
 
 def amount_cell(value: object) -> Cell:
-    """A cost."""
+    """A cell with a cost."""
     text = amount(value)
     return Cell() if text == "–" else Cell(text, float(value))  # type: ignore[arg-type]
 
 
 def quality_rows(quality: pd.DataFrame) -> Table:
-    """Checks of the data."""
+    """Table of the quality checks."""
     names = ("check", "variable", "where", "count", "action", "sentence")
-    rows = [
+    body = [
         [
             Cell("" if pd.isna(row[name]) else str(row[name]), float(row[name]) if name == "count" else None)
             for name in names
         ]
         for _, row in quality.iterrows()
     ]
-    return Table([*names[:-1], "explanation"], rows, "texts")
+    return Table([*names[:-1], "explanation"], body, "texts")

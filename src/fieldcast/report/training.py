@@ -1,4 +1,4 @@
-"""Tuned values and costs."""
+"""Tables of tuned values and of costs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COSTS = {
 
 
 def trials(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The values that were tried on validation data, of every experiment that tuned any."""
+    """Tuning trials of each experiment that has any."""
     tables = {name: tried(history) for name, history in histories.items()}
     return {name: table for name, table in tables.items() if len(table) and choices(table)}
 
@@ -35,22 +35,22 @@ def choices(table: pd.DataFrame) -> list[str]:
 
 def tuned_table(results: Results, score: str) -> Table:
     """The values with the lowest validation score of each experiment; `score` names that score."""
-    rows = []
+    body = []
     for name, table in trials(results.ordered("history")).items():
         scored = table["validation"].notna().any()
         best = table.loc[table["validation"].idxmin()] if scored else table.iloc[-1]
         values = ", ".join(f"{choice} = {plain(best[choice])}" for choice in choices(table))
         lowest = float(best["validation"])
         count = Cell(str(len(table)), float(len(table)))
-        rows.append([results.head(name), Cell(values), Cell(significant(lowest, 4), lowest), count])
-    return Table(["experiment", "selected values", f"{score} on validation data", "trials"], rows, "texts")
+        body.append([results.head(name), Cell(values), Cell(significant(lowest, 4), lowest), count])
+    return Table(["experiment", "selected values", f"{score} on validation data", "trials"], body, "texts")
 
 
 def trial_tables(results: Results, score: str) -> dict[str, Table]:
-    """All trials of each experiment that tuned something."""
-    found = {}
+    """Table of all trials of each tuned experiment."""
+    tables = {}
     for name, table in trials(results.ordered("history")).items():
-        rows = [
+        body = [
             [
                 Cell(str(row["step"]), float(row["step"])),
                 *(Cell(plain(row[choice])) for choice in choices(table)),
@@ -58,22 +58,22 @@ def trial_tables(results: Results, score: str) -> dict[str, Table]:
             ]
             for row in table.to_dict("records")
         ]
-        found[name] = Table(["trial", *choices(table), score], rows)
-    return found
+        tables[name] = Table(["trial", *choices(table), score], body)
+    return tables
 
 
 def costs_table(results: Results) -> Table:
     """Parameters, seconds and memory of each experiment."""
     names = [name for name in results.order if name in results.costs]
     columns = measured(results, names)
-    rows = [[results.head(name), *cost_cells(results, name, columns)] for name in names]
-    return Table(["experiment", *(COSTS[column] for column in columns)], rows)
+    body = [[results.head(name), *cost_cells(results, name, columns)] for name in names]
+    return Table(["experiment", *(COSTS[column] for column in columns)], body)
 
 
 def measured(results: Results, names: Sequence[str], columns: Sequence[str] = tuple(COSTS)) -> list[str]:
     """The columns of costs that any of these experiments has."""
-    rows = [results.costs[name].iloc[0] for name in names if name in results.costs]
-    return [column for column in columns if any(column in row and pd.notna(row[column]) for row in rows)]
+    costs = [results.costs[name].iloc[0] for name in names if name in results.costs]
+    return [column for column in columns if any(column in row and pd.notna(row[column]) for row in costs)]
 
 
 def cost_cells(results: Results, name: str, columns: Sequence[str]) -> list[Cell]:
