@@ -32,7 +32,7 @@ def test_who_is_lowest_who_is_better_and_who_never(results):
 def test_without_intervals_nothing_is_better(results):
     board = results.leaderboard.assign(low=float("nan"), high=float("nan"))
     assert sentences(replace(results, leaderboard=board))[1:] == [
-        "Not distinguished from optimal_interpolation, because the times are too few for intervals: "
+        "Not distinguished from optimal_interpolation, because there are too few times for intervals: "
         "mine, denoising_vae, climatology."
     ]
 

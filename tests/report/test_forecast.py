@@ -148,7 +148,9 @@ def test_findings_on_variants_are_the_paired_differences(forecast, page, element
     assert found[3] == ("better" if gain < 0 else "worse")
     assert float(found[4]) == pytest.approx(abs(gain), rel=0.06)
     assert "4 against 1 network evaluations per step, 8 against 2 ms per draw" in text
-    shares = re.search(r"of the power of members of vae the mean of vae_mean has, 1\s*d ahead ([\d.]+)", text)
+    shares = re.search(
+        r"relative to members of vae, the mean of vae_mean has this share of power: at 1\s*d ([\d.]+)", text
+    )
     assert 0 < float(shares[1]) < 100  # a mean has less power than what it is the mean of
     assert "Giving the decoder two states" not in text  # it has not run
     table = next(one for one in re.findall(r"<table.*?</table>", page, re.S) if "training steps" in one)
@@ -175,7 +177,7 @@ def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elemen
     assert float(rows["vae"][5]) == pytest.approx(rmse, rel=0.01)
     assert rows["decoder_l1"][-1] == "∞"
     assert (
-        "At equal inference cost, the time of 10 members of vae_rk4, the lowest RMSE of the mean: at 1"
+        "At equal inference cost (the time of 10 members of vae_rk4), the lowest RMSE of the ensemble mean: at 1"
         in text
     )
 

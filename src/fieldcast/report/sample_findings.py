@@ -57,7 +57,7 @@ class Findings:
                     significant(self.board.value(others[0], score)) if others else "",
                 )
 
-    def least_told_apart(self) -> tuple[str, str, list[str], bool] | None:
+    def hardest_to_recognise(self) -> tuple[str, str, list[str], bool] | None:
         """The experiment with the lowest classifier accuracy, that accuracy, the experiments that the classifier nearly
         always recognises, and whether these are all others."""
         names = sorted(self.board.having("c2st"), key=lambda name: abs(self.board.value(name, "c2st") - 0.5))
