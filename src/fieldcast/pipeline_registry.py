@@ -46,16 +46,19 @@ def register_pipelines() -> dict[str, Pipeline]:
         for name in task.preparation
     }
     shared = {_base(output) for pipeline in preparation.values() for output in pipeline.all_outputs()}
-    lives = {address: life(one, TASKS[one.task], shared) for address, one in listed.items()}
+    lives = {
+        address: life(experiment, TASKS[experiment.task], shared) for address, experiment in listed.items()
+    }
     by_task = [
-        (task, [one.name for one in listed.values() if one.task == task.name]) for task in TASKS.values()
+        (task, [experiment.name for experiment in listed.values() if experiment.task == task.name])
+        for task in TASKS.values()
     ]
     by_task = [(task, names) for task, names in by_task if names]
     reporting = Pipeline(stage("reporting").create_pipeline(by_task), tags="reporting")
 
-    def whole(chosen: Iterable[Experiment]) -> Pipeline:
+    def whole(selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
-        needed = {need.address: need for one in chosen for need in requirements(one, listed)}
+        needed = {need.address: need for experiment in selected for need in requirements(experiment, listed)}
         before = {name for need in needed.values() for name in TASKS[need.task].preparation}
         stages = [part for address in needed for part in lives[address].values()]
         return together([*(preparation[name] for name in before), *stages, reporting])
@@ -64,11 +67,13 @@ def register_pipelines() -> dict[str, Pipeline]:
     for name in dict.fromkeys(name for stages in lives.values() for name in stages):
         pipelines[name] = together(stages[name] for stages in lives.values() if name in stages)
     for task, _ in by_task:
-        pipelines[task.name] = whole(one for one in listed.values() if one.task == task.name)
-    pipelines |= {address: whole([one]) for address, one in listed.items()}
+        pipelines[task.name] = whole(
+            experiment for experiment in listed.values() if experiment.task == task.name
+        )
+    pipelines |= {address: whole([experiment]) for address, experiment in listed.items()}
     pipelines |= {name: stage(name).create_pipeline() for name in STANDALONE}
-    if chosen := demo(conf, listed):
-        pipelines["demo"] = whole(chosen)
+    if experiments_of_demo := demo(conf, listed):
+        pipelines["demo"] = whole(experiments_of_demo)
     return pipelines | {"__default__": whole(listed.values())}
 
 

@@ -1,4 +1,4 @@
-"""What other installed packages add to Fieldcast, by entry points.
+"""Plug-ins: other installed packages add to Fieldcast by entry points.
 
 ===================  =========================================================================================
 `fieldcast.tasks`    an object `Task`; its package may bring experiments, environments and catalog entries in a

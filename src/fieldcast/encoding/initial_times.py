@@ -95,5 +95,5 @@ def long_starts(
 
 
 def spaced(places: Int[np.ndarray, " place"], count: int) -> Int[np.ndarray, " start"]:
-    """At most `count` of the places, evenly spaced."""
+    """Evenly spaced places, at most `count` of them."""
     return places[evenly(places.size, count).numpy()]

@@ -42,7 +42,7 @@ class TrainingMasks:
 
 @dataclass(frozen=True, config=STRICT)
 class Sparsification:
-    """How fields become observations: in training, and in the stored test observations that every method shares."""
+    """Rules by which fields become observations, in training and in the stored test observations of all methods."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations

@@ -11,7 +11,7 @@ from fieldcast.models.random_streams import seed_for
 
 
 def evenly(length: int, count: int) -> Int[Tensor, " place"]:
-    """At most `count` evenly spaced places among `length`."""
+    """Evenly spaced places among `length`, at most `count` of them."""
     return torch.from_numpy(
         np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
     )

@@ -34,7 +34,7 @@ class StateCodec(Protocol):
 
     @property
     def treatment(self) -> str:
-        """How x is made from the data: scores of different treatments are not comparable."""
+        """Preprocessing that makes x from the data: scores of different treatments are not comparable."""
         ...
 
     def encode(self, data: xr.Dataset) -> States:

@@ -46,7 +46,7 @@ class Features(Protocol):
     def __call__(self, states: xr.Dataset) -> FeatureTable: ...
 
     def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
-        """Which states of the training split they were fitted on."""
+        """Mask of the training states that the features were fitted on."""
         ...
 
 

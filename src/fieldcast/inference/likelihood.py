@@ -41,7 +41,7 @@ class Split(NamedTuple):
 def split_of(
     fields: xr.Dataset, splits: Mapping[str, Any], name: str, count: int, codec: StateCodec, model: Model
 ) -> Split:
-    """At most `count` data of a split."""
+    """Evenly spaced data of a split, at most `count` of them."""
     part = select(fields, splits, name)
     dim = along(part)
     datum = evenly(part.sizes[dim], count)

@@ -1,4 +1,4 @@
-"""Which runs may be gathered into one table: those that differ only in their seed."""
+"""A check that runs differ only in their seed, before they are gathered into one table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
 
 
 def lineage_of(run: Path, experiment: str) -> dict[str, Any]:
-    """How an experiment was trained, and the digest of what it was scored on: cases or starts, leads, members."""
+    """Lineage of an experiment's training, and the digest of what it was scored on: cases or starts, leads, members."""
     sources: dict[str, Any] = {}
     checkpoint, scores = (
         run / "06_models" / experiment / "checkpoint.safetensors",

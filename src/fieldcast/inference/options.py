@@ -15,7 +15,7 @@ FEWEST_SAMPLES = 16  # for a comparison of sets
 
 @dataclass(frozen=True, config=STRICT)
 class Drawing:
-    """How one experiment's forecasts are drawn."""
+    """Options for drawing one experiment's forecasts."""
 
     feedback: Literal["members", "mean"] = "members"  # what the next step starts from
 
@@ -59,14 +59,14 @@ class Sampling:
 
 @dataclass(frozen=True, config=STRICT)
 class Evaluation:
-    """How many draws are scored: 19 members make the coverage of 50 % and 90 % by ranks exact."""
+    """Number of draws that are scored: 19 members make the coverage of 50 % and 90 % by ranks exact."""
 
     members: Annotated[int, Field(ge=1)] = 19
 
 
 @dataclass(frozen=True, config=STRICT)
 class Fill:
-    """Which file is filled, by which experiment, and how."""
+    """Options of `fill`: the file, the experiment that fills it, and how."""
 
     observations: str | None = None
     experiment: str = "reconstruct.optimal_interpolation"
@@ -87,7 +87,7 @@ class Fill:
 
 @dataclass(frozen=True, config=STRICT)
 class Predict:
-    """From which file the future is forecast, by which experiment, and how far."""
+    """Options of `predict`: the file to forecast from, the experiment that forecasts, and how far."""
 
     states: str | None = None
     experiment: str = "forecast.crps_ensemble"

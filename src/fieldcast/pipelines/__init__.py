@@ -1,4 +1,5 @@
 """Stages: thin nodes that call the library, and pipelines that name what goes in and out.
 
-`streams` is what nodes with several outputs, written again and again, have in common.
+`names` encodes what a data set belongs to in its name, and decodes it; `steps` makes nodes of the steps of a task;
+`streams` serves nodes with several outputs that are written again and again.
 """

@@ -1,4 +1,4 @@
-"""What models are asked to do. Each task is one module and one record, which all stages loop over.
+"""Tasks, each one module and one record, over which all stages loop.
 
 =============  =======================================================
 `task`         `Task` and `Step`: what a stage needs to know of a task

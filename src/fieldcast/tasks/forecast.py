@@ -43,7 +43,7 @@ class Forecasting(OnFields):
     task: ClassVar[str] = "forecast"
 
     def fitted_by(self) -> dict[str, Any]:
-        """Nothing beside `fit`."""
+        """No options beside `fit`."""
         return {}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
@@ -160,10 +160,10 @@ def page(
     """The page's part, its figures for it and for the disk, its animation, and the table of all long rollouts."""
     if starts is None or leaderboard.empty:
         return {}, {}, {}, b"", pd.DataFrame()
-    shown = Forecast(leaderboard=leaderboard, starts=starts, **of_one_training(results))
-    drawn = pictures(shown)
+    part = Forecast(leaderboard=leaderboard, starts=starts, **of_one_training(results))
+    drawn = pictures(part)
     stored = {name: picture.png for name, picture in drawn.items()}
-    return {"forecast": shown}, drawn, stored, shown.animation() or b"", stability_table(shown.stability)
+    return {"forecast": part}, drawn, stored, part.animation() or b"", stability_table(part.stability)
 
 
 def of_one_training(results: Results) -> dict[str, Any]:

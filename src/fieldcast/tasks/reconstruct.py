@@ -111,9 +111,9 @@ def page(
     """The page's part, its figures for it and for the disk; empty if nothing has been scored."""
     if observations is None or leaderboard.empty:
         return {}, {}, {}
-    shown = Reconstruct(leaderboard=leaderboard, observations=observations, **results)
-    drawn = pictures(shown)
-    return {"reconstruct": shown}, drawn, {name: picture.png for name, picture in drawn.items()}
+    part = Reconstruct(leaderboard=leaderboard, observations=observations, **results)
+    drawn = pictures(part)
+    return {"reconstruct": part}, drawn, {name: picture.png for name, picture in drawn.items()}
 
 
 RECONSTRUCT = Task(

@@ -95,13 +95,13 @@ def score(
     diagnostics = diagnostics.assign_attrs(treatment=draws.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first
     nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
-    shown = sample_examples(draws, sets.real, nearest)
-    return stamp(scores, seed, data, scored), diagnostics, shown
+    displayed = sample_examples(draws, sets.real, nearest)
+    return stamp(scores, seed, data, scored), diagnostics, displayed
 
 
-def show(pictures: xr.Dataset, shown: xr.Dataset) -> xr.Dataset:
+def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:
     """A few states to look at."""
-    return with_pictures(shown, pictures)
+    return with_pictures(displayed, pictures)
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -130,9 +130,9 @@ def page(
     """The page's part, its figures for it and for the disk; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}, {}
-    shown = Sample(leaderboard=leaderboard, **results)
-    drawn = pictures(shown)
-    return {"sample": shown}, drawn, {name: picture.png for name, picture in drawn.items()}
+    part = Sample(leaderboard=leaderboard, **results)
+    drawn = pictures(part)
+    return {"sample": part}, drawn, {name: picture.png for name, picture in drawn.items()}
 
 
 SAMPLE = Task(
@@ -147,9 +147,9 @@ SAMPLE = Task(
         score,
         data=("draws", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor"),
         parameters=("model", "sampling", "limits", "seed"),
-        outputs=("scores", "diagnostics", "shown"),
+        outputs=("scores", "diagnostics", "displayed"),
     ),
-    show=Step(show, ("pictures", "shown"), (), ("examples",)),
+    show=Step(show, ("pictures", "displayed"), (), ("examples",)),
     headline=headline,
     rank=Step(
         rank,

@@ -1,4 +1,4 @@
-"""What scoring asks of the fields, and of the checkpoint that draws came from."""
+"""Requirements of scoring on the fields, and on the checkpoint from which draws came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features: made once for some data."""
+"""Features, fitted once for each data set."""
 
 from typing import Any
 
@@ -10,5 +10,5 @@ from fieldcast.inference import feature_extractor
 def fit_features(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any], earlier: bytes | None
 ) -> bytes:
-    """Of labelled images a classifier's, of all else principal components and local statistics."""
+    """Features of a classifier for labelled images; otherwise principal components and local statistics."""
     return feature_extractor.fit_features(fields, normalisation, splits, earlier)

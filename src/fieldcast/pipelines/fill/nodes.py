@@ -15,7 +15,7 @@ def fill(
     fill: Fill, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]],
     seed: int, limits: Limits, device: str,
 ) -> xr.Dataset:  # fmt: skip
-    """What a trained experiment says of the values that are missing in the file."""
+    """Draw the missing values of the file from a trained experiment."""
     path = fill.file()
     observations = read_file(path, "fill.observations")
     model = trained_model(fill.experiment, parameters, checkpoints).to(device)

@@ -1,4 +1,4 @@
-"""Ingestion: fields of any source, and what is fitted to their training split."""
+"""Ingestion: fields from any source, and the statistics of their training split."""
 
 import logging
 from collections.abc import Mapping
@@ -28,11 +28,10 @@ def make_fields(
     earlier_quality: pd.DataFrame,
     earlier_states: xr.Dataset | None,
 ) -> tuple[xr.Dataset, pd.DataFrame, xr.Dataset]:
-    """Fields, their quality and, of the planet, its states; those on disk where source and options are the same.
+    """Fields, their quality, and the states of the simulated planet; read from disk if the options are unchanged.
 
-    Stored fields whose values do not fit their digest are made again.
-
-    Of other sources the data set of states is empty: it takes the place of an earlier planet's.
+    Stored fields that do not match their digest are recreated. For other sources the data set of states is empty, so
+    that it replaces the states of an earlier planet.
     """
     mark = {"lineage": ingestion.lineage()}
     planet, states = ingestion.source == "planet", xr.Dataset(attrs=mark)
@@ -45,7 +44,7 @@ def make_fields(
             if planet:
                 _warn_of_another_planet(ingestion, earlier, states)
             return earlier, earlier_quality, states
-        LOG.warning("The stored fields are damaged (they do not fit their digest): they are made again.")
+        LOG.warning("The stored fields are damaged (they do not fit their digest): they are recreated.")
     if ingestion.source == "images":
         pictures = images.open_images(ingestion.images, ingestion.folder())
         return pictures.assign_attrs(mark), table(images.inspect(pictures)), states
@@ -73,7 +72,7 @@ def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr
 
 
 def split(fields: xr.Dataset, ingestion: Ingestion) -> Mapping[str, Any]:
-    """First and last time of the training, validation and test splits; of images first and last number."""
+    """First and last time of the training, validation and test splits; for images, first and last number."""
     if "sample" in fields.dims:
         return images.split(fields)
     return make(fields["time"], ingestion.splits)

@@ -1,4 +1,4 @@
-"""Initialisation: from where forecasts start, and what the perfect model makes of it."""
+"""Initial times of forecasts, and the forecasts of the perfect model from them."""
 
 import logging
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ LOG = logging.getLogger(__name__)
 def choose_starts(
     fields: xr.Dataset, splits: dict[str, Any], rollout: Rollout, limits: Limits
 ) -> dict[str, Any]:
-    """The same starts for every method."""
+    """Initial times, the same for every method."""
     return starts(fields, splits, rollout, limits)
 
 
@@ -25,12 +25,12 @@ def run_perfect_model(
     planet_states: xr.Dataset, starts: dict[str, Any], splits: dict[str, Any], rollout: Rollout, seed: int,
     earlier: xr.Dataset | None,
 ) -> Iterator[xr.Dataset]:  # fmt: skip
-    """Its forecasts, lead by lead; nothing new where they are there already, and an empty data set of other sources."""
+    """Forecasts of the perfect model by lead time; an empty data set for other sources, and nothing if they exist."""
     if not planet_states.data_vars:
         yield xr.Dataset(attrs={"starts": starts["digest"]})
         return
-    known = planet_states, starts, splits["train"], rollout.perfect_model.initial_error, seed
-    if earlier is not None and not any(differences(earlier.attrs, lineage_of(*known))):
+    sources = planet_states, starts, splits["train"], rollout.perfect_model.initial_error, seed
+    if earlier is not None and not any(differences(earlier.attrs, lineage_of(*sources))):
         LOG.info("The forecasts of the perfect model are there already.")
         return
-    yield from perfect_model(*known)
+    yield from perfect_model(*sources)

@@ -1,4 +1,4 @@
-"""Predict: what follows the last states of a user's file, as members, mean and spread."""
+"""Predict: a forecast from the last states of a user's file, as members, mean and spread."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def predict(
     predict: Predict, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]],
     seed: int, limits: Limits, device: str,
 ) -> xr.Dataset:  # fmt: skip
-    """What a trained experiment forecasts from the states of the file."""
+    """Forecast from the last states of the file with a trained experiment."""
     path = predict.file()
     states = read_file(path, "predict.states")
     model = trained_model(predict.experiment, parameters, checkpoints).to(device)

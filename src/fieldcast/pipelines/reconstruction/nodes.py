@@ -25,14 +25,14 @@ def draw(
     evaluation: Evaluation, seed: int, limits: Limits, device: str, fit: Fit, sparsification: Sparsification,
     **whose: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
-    """Reconstructions case by case, and what drawing and training cost; `whose`: see `compatibility.fitted`."""
+    """Reconstructions case by case, with the costs of training and drawing; `whose`: see `compatibility.fitted`."""
     options = fitted_by(fit, limits, Reconstruction(sparsification).fitted_by())
     trained = fitted(checkpoint, model, whose, options, fields, splits, seed)
     require_observations(observations, fields, splits, sparsification, limits)
     members = limits.cap("members", evaluation.members)
-    known = {**trained.model.facts, **trained.header["costs"]}
+    costs = {**trained.model.facts, **trained.header["costs"]}
     times: list[float] = []
     placed, digest = trained.model.to(choose_device(device)), model_digest(trained.header, model)
     for piece, sample_ms in reconstruct(placed, trained.by_day, observations, members, seed, digest):
         times.append(sample_ms)
-        yield piece, pd.DataFrame([{**known, "sample_ms": sum(times) / len(times)}])
+        yield piece, pd.DataFrame([{**costs, "sample_ms": sum(times) / len(times)}])

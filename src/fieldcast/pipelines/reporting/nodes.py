@@ -30,13 +30,13 @@ def collect(experiments: dict[str, Any], studies: list[dict[str, Any]], **parts:
 
 def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:
     """The costs of training and drawing from the results of each task: one row for each experiment that has run."""
-    rows = [
+    costs = [
         {"task": task, "experiment": experiment, **row}
         for task, parts in results.items()
         for experiment, table in parts.get("costs", {}).items()
         for row in table.to_dict("records")
     ]
-    return pd.DataFrame(rows, columns=COSTS)
+    return pd.DataFrame(costs, columns=COSTS)
 
 
 def write_page(
@@ -45,12 +45,12 @@ def write_page(
 ) -> str:  # fmt: skip
     """One self-contained page; `gathered` are <task> and <task>_figures, empty where nothing has been scored."""
     code = provenance.code()
-    made = {
+    about_run = {
         "Made": provenance.now(),
         "Commit": code["commit"],
         "Seed": parameters["seed"],
         "Versions": code["versions"],
     }
     data = describe(fields, splits, climatology, quality)
-    tasks = {name: found[name] for name, found in gathered.items() if name in found}
-    return report(tasks, data, made, parameters, {name: gathered[f"{name}_figures"] for name in tasks})
+    tasks = {name: parts[name] for name, parts in gathered.items() if name in parts}
+    return report(tasks, data, about_run, parameters, {name: gathered[f"{name}_figures"] for name in tasks})

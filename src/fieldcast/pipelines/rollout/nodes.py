@@ -36,12 +36,12 @@ def roll(
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["scored"], starts["members"]
     forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
-    known = {**placed.facts, **trained.header["costs"]}
+    facts = {**placed.facts, **trained.header["costs"]}
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
     for piece in forecast(
         forecaster, starts, earlier if leads else None, model_digest(trained.header, model), leads
     ):
-        costs = {**known, "evaluations": placed.evaluations, "sample_ms": piece.sample_ms}
+        costs = {**facts, "evaluations": placed.evaluations, "sample_ms": piece.sample_ms}
         yield piece.forecasts, piece.state, pd.DataFrame([costs])
 
 
@@ -73,6 +73,10 @@ def adopt(
             "the forecasts of the perfect model were made",
             "make them again with `kedro run --pipelines initial_times`",
         )
-    known = {"model": adopting.made_elsewhere(model, rollout), "members": starts["members"], "seed": seed}
+    attributes = {
+        "model": adopting.made_elsewhere(model, rollout),
+        "members": starts["members"],
+        "seed": seed,
+    }
     for piece in adopting.adopt(model, perfect_model, starts, fields):
-        yield piece.assign_attrs(known)
+        yield piece.assign_attrs(attributes)

@@ -14,21 +14,21 @@ FILE |= {name: f"params:{name}" for name in ("model", "rollout", "limits", "seed
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
-    """Draw from the checkpoint that the experiment trained or uses; take in what was made elsewhere."""
+    """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
     if experiment.file:
         return Pipeline([node(nodes.adopt, FILE, "draws", name="adopt")])
-    made = INPUTS | PARAMETERS | trained(experiment.draws_from)
+    inputs = INPUTS | PARAMETERS | trained(experiment.draws_from)
     return Pipeline(
         [
             node(
                 nodes.roll,
-                made | {"earlier": "rollout_before", "on_disk": "draws_before"},
+                inputs | {"earlier": "rollout_before", "on_disk": "draws_before"},
                 ["draws", "rollout_state", "costs"],
                 name="roll",
             ),
             node(
                 nodes.stabilise,
-                made | {"earlier": "stability_before"},
+                inputs | {"earlier": "stability_before"},
                 ["stability", "snapshots", "stability_state"],
                 name="stabilise",
             ),

@@ -1,4 +1,4 @@
-"""Sampling: states drawn from nothing, and what the model says of states that are real."""
+"""Sampling: states drawn without any context, and likelihoods and reconstructions of real states."""
 
 import time
 from typing import Any
@@ -25,17 +25,17 @@ def draw(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
     sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **whose: dict[str, Any],
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
-    """Samples in physical units or grey values, and what drawing and training cost."""
+    """Samples in physical units or grey values, with the costs of training and drawing."""
     trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
-    one, codec = ready(trained, options, fields, device)
-    asked = sampling.capped(limits)
+    placed, codec = ready(trained, options, fields, device)
+    sizes = sampling.capped(limits)
     begin = time.perf_counter()
-    x = draw_states(one, asked["samples"], seed)
+    x = draw_states(placed, sizes["samples"], seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
-    samples = physical(one.space, codec, x).assign_attrs(
-        drawn_with(trained, model, fields, seed, asked), treatment=codec.treatment
+    samples = physical(placed.space, codec, x).assign_attrs(
+        drawn_with(trained, model, fields, seed, sizes), treatment=codec.treatment
     )
-    costs = {**one.facts, **trained.header["costs"], "sample_ms": milliseconds}
+    costs = {**placed.facts, **trained.header["costs"], "sample_ms": milliseconds}
     return samples, pd.DataFrame([costs])
 
 
@@ -45,27 +45,27 @@ def look_inside(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures."""
     trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
-    one, codec = ready(trained, options, fields, device)
-    asked = sampling.capped(limits)
+    placed, codec = ready(trained, options, fields, device)
+    sizes = sampling.capped(limits)
     parts = {}
     for name in ("test", "train"):
-        split = split_of(fields, splits, name, asked["likelihood"], codec, one)
-        parts[name] = split, examine(one, split, asked["members"] if name == "test" else 1, codec, seed)
+        split = split_of(fields, splits, name, sizes["likelihood"], codec, placed)
+        parts[name] = split, examine(placed, split, sizes["members"] if name == "test" else 1, codec, seed)
     split, examined = parts["test"]
-    inside = insides.latents(one, examined, split, seed)
-    inside = inside.assign_attrs(drawn_with(trained, model, fields, seed, asked))
-    return density_table(parts), inside, insides.pictures(one, codec, split, inside, seed)
+    inside = insides.latents(placed, examined, split, seed)
+    inside = inside.assign_attrs(drawn_with(trained, model, fields, seed, sizes))
+    return density_table(parts), inside, insides.pictures(placed, codec, split, inside, seed)
 
 
 def drawn_with(
-    trained: Checkpoint, model: dict[str, Any], fields: xr.Dataset, seed: int, asked: dict[str, int]
+    trained: Checkpoint, model: dict[str, Any], fields: xr.Dataset, seed: int, sizes: dict[str, int]
 ) -> dict[str, Any]:
     """The lineage of draws, which the evaluation requires."""
     return {
         "model": model_digest(trained.header, model),
         "data": fields.attrs["digest"],
         "seed": seed,
-        **asked,
+        **sizes,
     }
 
 

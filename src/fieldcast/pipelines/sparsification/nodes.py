@@ -1,4 +1,4 @@
-"""Sparsification: what would have been observed of the test split."""
+"""Sparsification: simulated observations of the test split."""
 
 from typing import Any
 
@@ -13,9 +13,7 @@ def observe(
     fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
     sparsification: Sparsification, limits: Limits,
 ) -> xr.Dataset:  # fmt: skip
-    """The same masked and noisy values for every method."""
-    codec, space = (
-        FieldCodec.of(fields, climatology, normalisation),
-        space_of(fields, climatology, normalisation),
-    )
+    """Masked and noisy values, the same for every method."""
+    codec = FieldCodec.of(fields, climatology, normalisation)
+    space = space_of(fields, climatology, normalisation)
     return sparsify(fields, splits, codec, space, sparsification, limits)
