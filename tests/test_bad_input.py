@@ -159,7 +159,7 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a word for a whole number": ({"latent": "many"}, (".latent = 'many'", "integer")),
     "a word for true or false": ({"likelihood_noise": "maybe"}, (".likelihood_noise = 'maybe'", "boolean")),
     "no such word": (
-        {"encoder": {"type": "encoders.Network", "latent": 3, "kind": "deep"}},
+        {"encoder": {"type": "encoders.Network", "kind": "deep"}},
         (".encoder.kind = 'deep' should be 'dense' or 'convolution'",),
     ),
     "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
@@ -203,7 +203,7 @@ def said(project: Callable[..., Any], unharmed: Path) -> Callable[..., str]:
         with pytest.raises(Exception) as caught:
             project(*names, data_root=unharmed, parameters=parameters, **options)
         text = sentence(caught.value)
-        assert text is not None and "\n" not in text and "Traceback" not in text
+        assert text is not None and "\n" not in text and "Traceback" not in text, repr(caught.value)
         return text
 
     return run

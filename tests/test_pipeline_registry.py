@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from kedro.framework.project import configure_project
 from kedro.pipeline import Pipeline, node
+from kedro.validation.type_extractor import TypeExtractor
 from kedro_viz.api.rest.responses.pipelines import get_pipeline_response
 from kedro_viz.server import load_and_populate_data
 
 from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
+from fieldcast.inference.options import Pixels
 from fieldcast.pipeline_registry import register_pipelines, stamp
+from fieldcast.training.options import Fit
 
 ROOT = Path(__file__).parents[1]
 
@@ -219,3 +222,10 @@ def test_kedro_viz_shows_layers(name: str) -> None:
     load_and_populate_data(ROOT, env="test")
     layers = get_pipeline_response(name).layers
     assert layers == ["raw", "intermediate", "primary", "feature", "models", "model_output", "reporting"]
+
+
+def test_kedro_reads_the_types_of_every_parameter_in_a_stage_alone(project: Path) -> None:
+    write(project, "sample.mine", "{model: {type: vae.VAE}, options: {treatment: symmetric}}")
+    training = register_pipelines()["training"]
+    types = TypeExtractor({"training": training}).extract_types_from_pipelines()
+    assert types["sample.mine.options"] is Pixels and types["sample.mine.fit"] is Fit

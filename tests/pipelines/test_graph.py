@@ -91,7 +91,7 @@ def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> Non
     scores = pd.read_parquet(finished / "08_reporting/reconstruct/kriging/scores.parquet")
     for digest, rows in ((loaded["fields"].attrs["digest"], True), ("0" * 12, False)):
         now = loaded["fields"].assign_attrs(digest=digest)
-        results = {"scores": {"kriging": scores}}
+        results = {"scores": {"kriging": scores}, "experiments": {}}
         table, _ = rank(results, loaded["observations"], now, Evaluation(), Limits(members=3), 0)
         assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
 
@@ -100,7 +100,7 @@ def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
     folder = finished / "08_reporting"
     table = pd.read_csv(folder / "costs.csv")
     asked = ["task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"]
-    assert list(table) == [*asked, "evaluations", "train_steps"]
+    assert list(table) == [*asked, "evaluations", "train_steps", "learned", "density"]
     assert set(table["task"]) == {"reconstruct"} and sorted(table["experiment"]) == sorted(listed())
     for name, row in table.set_index("experiment").iterrows():
         (own,) = pd.read_csv(folder / f"reconstruct/{name}/costs.csv").to_dict("records")

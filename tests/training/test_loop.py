@@ -133,7 +133,7 @@ def test_a_state_of_another_climatology_is_not_resumed(world, caplog):
     warmer = world.climatology + 1
     data = (world.fields, warmer, world.normalisation, world.splits)
     assert len(list(train(recipe(), *data, state))) == 4
-    assert "made with statistics" in caplog.text
+    assert "had statistics" in caplog.text
 
 
 def test_a_state_of_other_weights_is_never_taken_for_this_models(world, caplog):

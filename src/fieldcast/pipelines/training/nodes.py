@@ -21,9 +21,12 @@ from fieldcast.training.run import Recipe, train
 def fit(
     task: Task, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
     earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
-    base: bytes | None = None, options: Any = None,
+    options: Any = None, base: bytes | None = None,
 ) -> Iterator[tuple[bytes, bytes, pd.DataFrame]]:  # fmt: skip
-    """Training state, checkpoint and history, again and again until the end; `options` are those of the task."""
+    """Training state, checkpoint and history, again and again until the end; `options` are those of the task.
+
+    Kedro finds the types of parameters by their place, so `base`, which not all experiments have, comes last.
+    """
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)
