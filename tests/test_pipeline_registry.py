@@ -2,7 +2,9 @@
 
 import shutil
 import warnings
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from kedro.framework.project import configure_project
@@ -222,6 +224,20 @@ def test_kedro_viz_shows_layers(name: str) -> None:
     load_and_populate_data(ROOT, env="test")
     layers = get_pipeline_response(name).layers
     assert layers == ["raw", "intermediate", "primary", "feature", "models", "model_output", "reporting"]
+
+
+def test_kedro_reads_the_types_of_parameters_of_every_node(project: Path) -> None:
+    """Kedro maps inputs to arguments by place: a left-out argument must not stand before a parameter."""
+    extractor = TypeExtractor({})
+    for each in register_pipelines()["__default__"].nodes:
+        if isinstance(each._inputs, dict):
+            hints = get_type_hints(each.func)
+            typed = {
+                source.removeprefix("params:"): hints[argument]
+                for argument, source in each._inputs.items()
+                if source.startswith("params:") and is_dataclass(hints.get(argument))
+            }
+            assert extractor._extract_types_from_node(each) == typed, each.name
 
 
 def test_kedro_reads_the_types_of_every_parameter_in_a_stage_alone(project: Path) -> None:

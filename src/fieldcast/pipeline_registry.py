@@ -49,12 +49,12 @@ def register_pipelines() -> dict[str, Pipeline]:
     lives = {
         address: life(experiment, TASKS[experiment.task], shared) for address, experiment in listed.items()
     }
-    by_task = [
-        (task, [experiment.name for experiment in listed.values() if experiment.task == task.name])
-        for task in TASKS.values()
-    ]
-    by_task = [(task, names) for task, names in by_task if names]
-    reporting = Pipeline(stage("reporting").create_pipeline(by_task), tags="reporting")
+    groups = {
+        name: [experiment for experiment in listed.values() if experiment.task == name] for name in TASKS
+    }
+    by_task = {name: group for name, group in groups.items() if group}
+    ranked = [(TASKS[name], [experiment.name for experiment in group]) for name, group in by_task.items()]
+    reporting = Pipeline(stage("reporting").create_pipeline(ranked), tags="reporting")
 
     def whole(selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
@@ -66,10 +66,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     pipelines = {**preparation, "reporting": reporting}
     for name in dict.fromkeys(name for stages in lives.values() for name in stages):
         pipelines[name] = together(stages[name] for stages in lives.values() if name in stages)
-    for task, _ in by_task:
-        pipelines[task.name] = whole(
-            experiment for experiment in listed.values() if experiment.task == task.name
-        )
+    pipelines |= {name: whole(group) for name, group in by_task.items()}
     pipelines |= {address: whole([experiment]) for address, experiment in listed.items()}
     pipelines |= {name: stage(name).create_pipeline() for name in STANDALONE}
     if experiments_of_demo := demo(conf, listed):

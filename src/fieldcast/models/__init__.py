@@ -7,7 +7,7 @@ capabilities     optional capabilities of a model: density, latents, snapshots o
 derived          cache of quantities derived from a fitted state
 random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
 masks            observed cells: one function for each pattern
-gaussian         components of Gaussian models: correlations, Kalman gains, grid points, training series, seasons
+gaussian         components of Gaussian models: covariances, Kalman gains, grid points, training series, seasons
 layers           components of networks and losses: global convolutions, couplings, filters, CRPS
 image_transforms preprocessing of images: binarisation, dequantisation
 

@@ -25,8 +25,9 @@ from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
+from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part
 from fieldcast.models.gaussian.grid_points import Places, observations
-from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Parametric, Part, cholesky
+from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

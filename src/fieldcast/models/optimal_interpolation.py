@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -29,26 +28,17 @@ from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
+from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part, Tapered
 from fieldcast.models.gaussian.grid_points import Observations, Places, observations
-from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Moments, Parametric, Part, Tapered
+from fieldcast.models.gaussian.kalman_gain import Gain
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
+from fieldcast.models.gaussian.training_statistics import Training, training_statistics
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 
 SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
 SPREAD_SEED = seed_for("spread")  # of their observation errors, shared by all data
-DENSE_BYTES = 1.7e9  # limit up to which the second moments of all folds are stored
 DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second moment takes 50 MB
-SMALLEST = 1e-12  # least standard deviation: constant values have no correlation
-
-
-class Training(NamedTuple):
-    """Components of the covariance; values are (variable, place), flattened."""
-
-    moments: Moments  # S
-    deviation: Float[Tensor, " values"]  # D
-    between: Float[Tensor, "variable variable"]  # Q
-    rare: Float[Tensor, " values"]  # U^2
 
 
 class OptimalInterpolation(Derived, Solved):
@@ -238,22 +228,9 @@ class OptimalInterpolation(Derived, Solved):
 
     def _statistics(self, fold: int | None) -> Training:
         """Components of the covariance from the days outside the fold."""
-        values = self.anomalies[0].numel()
-        anomalies = self.anomalies
-        if values <= DOUBLE_VALUES:
-            anomalies = self._derive(("double",), self.anomalies.double)
-        kept = self._kept(fold)
-        moments = Moments(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
-        if FOLDS * values**2 * 4 <= DENSE_BYTES:
-            moments = moments.densified()
-        a = anomalies[kept]
-        deviation = a.square().mean(0).sqrt()  # (V, P)
-        area = (self.places.area / self.places.area.sum() / len(a)).sqrt().to(a)
-        standard = (a / deviation.clamp(min=SMALLEST) * area).transpose(0, 1).flatten(1)
-        between = standard @ standard.T
-        scale = between.diagonal().sqrt().clamp(min=SMALLEST)
-        rare = robustness.Tails().add(a).rare.flatten()
-        return Training(moments, deviation.flatten(), between / scale[:, None] / scale, rare)
+        double = self.anomalies[0].numel() <= DOUBLE_VALUES
+        anomalies = self._derive(("double",), self.anomalies.double) if double else self.anomalies
+        return training_statistics(anomalies, self._kept(fold), self.places.area, FOLDS)
 
     def _kernel(
         self, function: Callable[[Tensor, float], Tensor], length: float, dtype: torch.dtype
@@ -274,11 +251,6 @@ class OptimalInterpolation(Derived, Solved):
             parts.append(Parametric(1 - w, deviation, between, rho))
         if rare.any():
             parts.append(Independent(rare.to(dtype)))
-        variance = robustness.observation_error(
-            noise**2 / group.count,
-            deviation[group.index].square(),
-            float(self.nugget),
-            float(self.floor),
-            dtype,
-        )
+        local, error = deviation[group.index].square(), noise**2 / group.count
+        variance = robustness.observation_error(error, local, float(self.nugget), float(self.floor), dtype)
         return Gain(parts, group.index, variance, deviation, len(deviation))

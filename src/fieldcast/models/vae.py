@@ -13,117 +13,22 @@ which the divergence only keeps near the prior. Each has four parts, an encoder,
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
+from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.conditional import ContextEncoder, Decoder, Encoder, FieldDecoder, PastDecoder
-from fieldcast.models.core import Batch, Context, Terms, Trained, joined
+from fieldcast.models.core import Batch, Context, Terms
 from fieldcast.models.distributions import Posterior, Prior, StandardNormal
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.likelihoods import Gaussian, Likelihood
-from fieldcast.models.priors import Vamp, given
+from fieldcast.models.priors import Vamp
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
-
-
-class Autoencoder(Trained):
-    """Base class of the two VAEs: a decoder, a prior of its latents, and the loss of both.
-
-    Loss per cell: (misfit(x, decoder) + kl_weight * KL(q || p)) / cells, the misfit being -log p(x | z) without
-    constants. `sample` returns the mean of p(x | z); `likelihood_noise` draws from it.
-
-    kl_warm_up: the training steps at which the weight of the KL begins to rise from 0 and at which it reaches
-        `kl_weight` (Bowman et al. 2016, section 3.1). With the full weight from the start the KL falls to zero before
-        the decoder has learnt to use z, and whether and when it recovers is chance. They are steps, not a share of the
-        training, because that takes the decoder a number of steps that does not grow with the length of the training.
-        The weight is a function of the step alone, so that a resumed training has the same weight; validation uses the
-        full weight.
-    """
-
-    shares: tuple[str, ...] = ("latent",)  # options that parts inherit from their model
-    encoder: Any
-    decoder: Decoder
-    likelihood: Likelihood
-    prior: Prior | Vamp
-
-    def __init__(self, space: Space, kl_weight: float, kl_warm_up: Sequence[int], likelihood_noise: bool):
-        super().__init__(space)
-        self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
-        if len(kl_warm_up) != 2 or not 0 <= kl_warm_up[0] <= kl_warm_up[1]:
-            raise InputError(
-                f"kl_warm_up is {list(kl_warm_up)}: give two steps of the training, such as [200, 260], between which "
-                "the weight of the KL rises."
-            )
-        self.kl_warm_up = kl_warm_up
-
-    @abstractmethod
-    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
-        """q(z | .) of data, from which the loss draws z."""
-
-    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
-        """Create the rows of a latent table, and initialise pseudo-inputs with training states."""
-        parts = [part for part in (self.encoder, self.prior) if isinstance(part, (StateEncoder, Vamp))]
-        if not parts:
-            return
-        states = joined(training)
-        for part in parts:
-            part.prepare(states, replace(draws, datum=states.index))
-
-    def codes(self) -> Prior:
-        """p(z); that of a VampPrior depends on the encoder."""
-        return given(self.prior, self.encoder)
-
-    def decode(
-        self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
-    ) -> Float[Tensor, "batch members variable y x"]:
-        """The parameters of p(x | z, c)."""
-        return self.decoder(z, c)
-
-    def restore(
-        self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
-    ) -> Float[Tensor, "batch members variable y x"]:
-        """The mean of p(x | z, c)."""
-        return self.likelihood.mean(self.decode(z, c, draws))
-
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
-        alone = draws.alone()
-        q = self.posterior(batch, alone)
-        z = q.draw(alone)
-        return self.terms(batch.x, self.decode(z, batch.context, alone), q, z, draws.step)
-
-    def weight_at(self, step: int) -> float:
-        """Weight of the KL at a training step; `kl_weight` in validation."""
-        begin, end = self.kl_warm_up
-        if not self.training or step >= end:
-            return self.kl_weight
-        return self.kl_weight * max(0, step - begin) / (end - begin)
-
-    def terms(self, x: Tensor, drawn: Tensor, q: Posterior, z: Tensor, step: int) -> Terms:
-        """The loss per cell and its two parts."""
-        cells = self.space.size
-        reconstruction = self.likelihood.misfit(x, drawn[:, 0], self.space.exists).mean() / cells
-        kl = self.divergence(q, z).mean() / cells
-        return Terms(reconstruction + self.weight_at(step) * kl, {"reconstruction": reconstruction, "kl": kl})
-
-    def divergence(self, q: Posterior, z: Tensor) -> Float[Tensor, " batch"]:
-        """KL(q || p): in closed form where it exists, else log q(z) - log p(z) at the draw z."""
-        p = self.codes()
-        closed = q.kl(p)
-        return closed if closed is not None else (q.log_prob(z) - p.log_prob(z)).mean(dim=1)
-
-    def draw_given(
-        self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
-    ) -> Float[Tensor, "batch members variable y x"]:
-        """The mean of p(x | z, c); with `likelihood_noise` a draw from it."""
-        output = self.decode(z, c, draws)
-        return self.likelihood.noise(output, draws) if self.likelihood_noise else self.likelihood.mean(output)
 
 
 class VAE(Autoencoder):

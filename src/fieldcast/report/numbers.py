@@ -67,3 +67,8 @@ def span(values: list[object]) -> str:
     """One whole number, or the smallest to the largest; empty without any."""
     numbers = sorted({int(float(str(value))) for value in values})
     return "" if not numbers else " to ".join(dict.fromkeys((str(numbers[0]), str(numbers[-1]))))
+
+
+def is_known(value: object) -> bool:
+    """Whether a stored value is neither missing, nor empty, nor NaN."""
+    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
@@ -219,6 +220,16 @@ def omits_noise(model: object) -> bool:
 def file_name(*parts: str) -> str:
     """A valid file name from the names of experiments and variables."""
     return re.sub(r"[^\w-]+", "-", "_".join(parts))
+
+
+def in_parts(figure: str, names: list[str], size: int) -> dict[str, list[str]]:
+    """Split names evenly into figures of at most `size` experiments."""
+    count = -(-len(names) // size)
+    splits = np.array_split(np.array(names, dtype=object), count) if count else []
+    return {
+        figure if not place else f"{figure}_part{place + 1}": [str(name) for name in part]
+        for place, part in enumerate(splits)
+    }
 
 
 def without_code(text: str) -> str:

@@ -28,17 +28,14 @@ from fieldcast.figures.wasserstein import wasserstein_maps
 from fieldcast.report import sample_findings, sample_tables
 from fieldcast.report.board import Board, Sampled, Score
 from fieldcast.report.context import shared_context
-from fieldcast.report.results import Results, file_name
+from fieldcast.report.numbers import is_known
+from fieldcast.report.results import Results, file_name, in_parts
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 GREY = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values
-ANY_GREY = (
-    "fid",
-    "kid",
-    "c2st",
-    "bits_per_dim",
-)  # scores that compare whichever interval grey values are scaled to
+# scores that compare whichever interval grey values are scaled to
+ANY_GREY = ("fid", "kid", "c2st", "bits_per_dim")
 NEAR = 0.05  # the share of test data that are "very near" to a training state
 DECODED, NEAREST = 4, 5  # experiments in one figure
 
@@ -244,18 +241,3 @@ class Sample(Results):
         if cells:
             drawn["wasserstein"] = wasserstein_maps(self.labelled(cells))
         return drawn
-
-
-def in_parts(figure: str, names: list[str], size: int) -> dict[str, list[str]]:
-    """Split names evenly into figures of at most `size` experiments."""
-    count = -(-len(names) // size)
-    splits = np.array_split(np.array(names, dtype=object), count) if count else []
-    return {
-        figure if not place else f"{figure}_part{place + 1}": [str(name) for name in part]
-        for place, part in enumerate(splits)
-    }
-
-
-def is_known(value: object) -> bool:
-    """Whether a stored value is neither missing, nor empty, nor NaN."""
-    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))

@@ -82,15 +82,10 @@ def forecast_statistics(
     values[:, :, -1] = overall(values[:, :, :-1], deviations)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
-    table = long_table(
-        values,
-        {"lead_hours": aligned.leads},
-        {"region": np.array(list(bands))},
-        {"variable": np.array([*aligned.variables, "all"])},
-        {"statistic": np.array(STATISTICS)},
-        {"time": iso_times(forecasts["start"])},
-    )
-    return table, diagnostics.dataset()
+    axes = aligned.leads, list(bands), [*aligned.variables, "all"], STATISTICS, iso_times(forecasts["start"])
+    names = "lead_hours", "region", "variable", "statistic", "time"
+    coordinates = [{name: np.asarray(axis)} for name, axis in zip(names, axes, strict=True)]
+    return long_table(values, *coordinates), diagnostics.dataset()
 
 
 def area_statistics(

@@ -17,10 +17,10 @@ from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
+from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model, Solved
 from fieldcast.models.space import Space
-from fieldcast.models.vae import Autoencoder
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem

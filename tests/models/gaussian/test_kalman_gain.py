@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.models.gaussian import kalman_gain as module
+from fieldcast.models.gaussian import covariance_terms as module
 from fieldcast.models.gaussian.correlations import Kernel, chord, gaspari_cohn, matern32
-from fieldcast.models.gaussian.kalman_gain import Gain, Independent, Moments, Parametric, Tapered, cholesky
+from fieldcast.models.gaussian.covariance_terms import Independent, Moments, Parametric, Tapered
+from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
 
 PLACES, VARIABLES, DAYS = 30, 2, 50
 

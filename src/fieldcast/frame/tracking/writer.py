@@ -27,13 +27,8 @@ BATCH = 100  # parameters or tags that MLflow accepts in one request; it accepts
 MAX_FAILURES = 3  # in a row, after which nothing more is sent
 ENDING_SHARE = 0.25  # of the time limit at the end, reserved for ending the runs
 MAX_LISTED = 10  # contents that a warning names
-CONTENT = {  # what each action records, as warnings call it
-    "begin": "parameters",
-    "tag": "tags",
-    "scores": "scores",
-    "history": "losses",
-    "watch": "versions",
-}
+# what each action records, as warnings call it
+CONTENT = {"begin": "parameters", "tag": "tags", "scores": "scores", "history": "losses", "watch": "versions"}
 
 
 class Writer(threading.Thread):

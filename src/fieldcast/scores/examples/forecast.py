@@ -37,7 +37,6 @@ def forecast_examples(
     selected = forecasts.isel(start=[middle], lead=slice(steps))
     names = shared[:variables]
     aligned = AlignedForecasts.of(selected, truth, names)
-    start = iso_times(selected["start"])[0]
     begun = AlignedForecasts.of(selected.isel(lead=[0]).assign_coords(lead=[0.0]), truth, names).indices[0]
     parts = {}
     for name in names:
@@ -52,15 +51,8 @@ def forecast_examples(
             maps.append(np.concatenate([y, x.mean(0), members]) - normal[days[0] - 1])
         values = np.stack(maps, axis=1).astype("float32")
         parts[name] = (("kind", "lead", *GRID), values, dict(truth[name].attrs))
-    grid = {name: truth[name].to_numpy() for name in GRID}
-    anomaly = {} if climatology is None else {"anomaly": 1}
-    return xr.Dataset(
-        parts,
-        {"kind": list(KINDS), "lead": [0.0, *aligned.leads.tolist()], **grid},
-        {
-            "start": start,
-            "digest": truth.attrs.get("digest", ""),
-            "members": forecasts.sizes["member"],
-            **anomaly,
-        },
-    )
+    coordinates = {name: truth[name].to_numpy() for name in GRID}
+    coordinates |= {"kind": list(KINDS), "lead": [0.0, *aligned.leads.tolist()]}
+    attributes = {"start": iso_times(selected["start"])[0], "digest": truth.attrs.get("digest", "")}
+    attributes |= {"members": forecasts.sizes["member"]} | ({} if climatology is None else {"anomaly": 1})
+    return xr.Dataset(parts, coordinates, attributes)

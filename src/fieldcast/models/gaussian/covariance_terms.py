@@ -1,0 +1,146 @@
+"""Terms of a covariance that is never formed as a whole.
+
+Each term adds its block for the observed values, and its product with a few columns of weights. V variables at P places
+are V * P values, flattened.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fieldcast.models.gaussian.correlations import Kernel
+
+CHUNK = 1024  # observations whose rows of C are in memory at once
+BLOCK = 2048  # columns of a second moment computed at once
+
+
+def chunks(index: Int[Tensor, " observed"]) -> Iterator[slice]:
+    return (slice(i, min(i + CHUNK, len(index))) for i in range(0, len(index), CHUNK))
+
+
+class Part(ABC):
+    """One term of a covariance between values."""
+
+    @abstractmethod
+    def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
+        """Add the lower triangle of the block of the observed values."""
+
+    @abstractmethod
+    def add_product(
+        self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
+    ) -> None:
+        """Add weights @ C[index]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """S = sum_t share_t a_t a_t^T, the second moment of anomalies about the climatology."""
+
+    anomalies: Float[Tensor, "n values"]
+    share: Float[Tensor, " n"]  # 1 / (number of days included); 0 for excluded days
+    dense: Float[Tensor, "values values"] | None = None  # S, where memory allows
+
+    def rows(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows values"]:
+        """Some rows of S; a copy."""
+        if self.dense is not None:
+            return self.dense[index]
+        return (self.anomalies[:, index] * self.share[:, None]).T @ self.anomalies
+
+    def block(
+        self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
+    ) -> Float[Tensor, "rows columns"]:
+        """A block of S; a copy."""
+        if self.dense is not None:
+            return self.dense[first[:, None], second]
+        return (self.anomalies[:, first] * self.share[:, None]).T @ self.anomalies[:, second]
+
+    def densified(self) -> Moments:
+        """Return the moments with S formed, by blocks of one triangle."""
+        kept = self.anomalies[self.share > 0] * self.share[self.share > 0].sqrt()[:, None]
+        s = kept.new_empty(kept.shape[1], kept.shape[1])
+        for start in range(0, len(s), BLOCK):
+            here = slice(start, start + BLOCK)
+            s[here, start:] = kept[:, here].T @ kept[:, start:]
+            s[start + BLOCK :, here] = s[here, start + BLOCK :].T
+        return Moments(self.anomalies, self.share, s)
+
+
+@dataclass(frozen=True, eq=False)
+class Tapered(Part):
+    """weight * T o S: all pairs of variables share the taper."""
+
+    weight: float
+    moments: Moments
+    taper: Kernel | None
+    places: int
+
+    def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
+        for here in chunks(index):
+            first, second = index[here], index[: here.stop]
+            part = self.moments.block(first, second)
+            if self.taper is not None:
+                part *= self.taper.block(first % self.places, second % self.places)
+            out[here, : here.stop].add_(part, alpha=self.weight)
+
+    def add_product(
+        self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
+    ) -> None:
+        for here in chunks(index):
+            part = self.moments.rows(index[here])
+            if self.taper is not None:
+                p, i = torch.unique(index[here] % self.places, return_inverse=True)
+                part.unflatten(1, (-1, self.places)).mul_(self.taper.rows(p)[i][:, None])
+            out.addmm_(weights[:, here], part, alpha=self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Parametric(Part):
+    """weight * D (Q x rho) D: correlations Q between variables times rho in space, a Kronecker product."""
+
+    weight: float
+    deviation: Float[Tensor, " values"]  # D
+    between: Float[Tensor, "variable variable"]  # Q
+    kernel: Kernel  # rho
+
+    def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
+        places = len(self.kernel.points)
+        for here in chunks(index):
+            first, second = index[here], index[: here.stop]
+            part = self.kernel.block(first % places, second % places)
+            part *= self.between[(first // places)[:, None], second // places]
+            part *= self.deviation[first][:, None] * self.deviation[second]
+            out[here, : here.stop].add_(part, alpha=self.weight)
+
+    def add_product(
+        self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
+    ) -> None:
+        places, variables = len(self.kernel.points), len(self.between)
+        total = torch.zeros_like(out).unflatten(1, (variables, places))
+        for here in chunks(index):
+            p, i = torch.unique(index[here] % places, return_inverse=True)
+            spread = weights.new_zeros(len(weights), variables, len(p))
+            spread[:, index[here] // places, i] = weights[:, here] * self.deviation[index[here]]
+            mixed = torch.einsum("vw, rwp -> rvp", self.between, spread)
+            total += mixed @ self.kernel.rows(p)
+        out.addcmul_(total.flatten(1), self.deviation, value=self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Independent(Part):
+    """A diagonal covariance: a variance of each value, independent of all others."""
+
+    variance: Float[Tensor, " values"]
+
+    def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
+        out.diagonal().add_(self.variance[index])
+
+    def add_product(
+        self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
+    ) -> None:
+        out[:, index] += weights * self.variance[index]

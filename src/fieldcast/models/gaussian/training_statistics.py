@@ -1,0 +1,44 @@
+"""Components of the covariance of optimal interpolation, from training anomalies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.covariance_terms import Moments
+
+DENSE_BYTES = 1.7e9  # limit up to which the second moments of all folds are stored
+SMALLEST = 1e-12  # least standard deviation: constant values have no correlation
+
+
+class Training(NamedTuple):
+    """Components of the covariance; values are (variable, place), flattened."""
+
+    moments: Moments  # S
+    deviation: Float[Tensor, " values"]  # D
+    between: Float[Tensor, "variable variable"]  # Q
+    rare: Float[Tensor, " values"]  # U^2
+
+
+def training_statistics(
+    anomalies: Float[Tensor, "training variable p"],
+    kept: Bool[Tensor, " training"],
+    area: Float[Tensor, " p"],
+    folds: int,
+) -> Training:
+    """Statistics of the days that are kept; S is formed where the memory for that of all `folds` suffices."""
+    values = anomalies[0].numel()
+    moments = Moments(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
+    if folds * values**2 * 4 <= DENSE_BYTES:
+        moments = moments.densified()
+    a = anomalies[kept]
+    deviation = a.square().mean(0).sqrt()  # (V, P)
+    share = (area / area.sum() / len(a)).sqrt().to(a)
+    standard = (a / deviation.clamp(min=SMALLEST) * share).transpose(0, 1).flatten(1)
+    between = standard @ standard.T
+    scale = between.diagonal().sqrt().clamp(min=SMALLEST)
+    rare = robustness.Tails().add(a).rare.flatten()
+    return Training(moments, deviation.flatten(), between / scale[:, None] / scale, rare)
