@@ -57,7 +57,7 @@ format: $(INSTALLED) ## put the code in order
 	@$(BIN)/ruff format
 
 viz: $(INSTALLED) ## the graph of pipelines in the browser
-	@PYTHONWARNINGS=ignore $(BIN)/kedro viz run --pipeline demo
+	@PYTHONWARNINGS=ignore $(BIN)/kedro viz run
 
 mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
 	@echo 'open $(MLFLOW_VIEW)    (Ctrl-C ends)'

@@ -38,8 +38,8 @@ LARGEST = 400_000  # bytes of a picture
 PATIENCE = 120.0  # seconds for a server or a page
 LOG = logging.getLogger("make_images")
 
-# what kedro-viz remembers of a visitor: the tour is over; a light background, neither side panel nor small map
-VIZ = {"showFeatureHints": False, "theme": "light", "visible": {"sidebar": False, "miniMap": False}}
+# what kedro-viz remembers of a visitor: the tour is over, the background light
+VIZ = {"KedroViz": {"showFeatureHints": False, "theme": "light"}}
 # what MLflow remembers: charts of losses and scores, no assistant
 CHARTS = {
     "runsHiddenMode": "CUSTOM", "lifecycleFilter": "Active", "startTime": "ALL", "modelVersionFilter": "All Runs",
@@ -210,43 +210,33 @@ def show_report(browser: Browser, report: Path) -> None:
         browser.photograph(name)
 
 
-TASKS = ("reconstruct", "forecast", "sample")
+FOCUS = "reconstruct.denoising_vae"
 
 
 def show_graph(browser: Browser, data: Path, env: str) -> None:
-    """The demo's pipeline: shared stages above and below, the experiments side by side, in layers."""
+    """The demo's pipeline as kedro-viz opens it, and one of its experiments alone."""
     command = (BIN / "kedro", "viz", "run", "--no-browser", "--port", "{port}", "--env", env)
     with server(*map(str, command), f"--params=data_root={data.resolve()}") as address:
-        graph = fetch(f"{address}/api/pipelines/demo")
-        names = {address.partition(".")[2] for address in graph["modular_pipelines"]}
-        hidden = {one["id"]: True for one in graph["nodes"] if aside(one, names)}
-        memory = {"KedroViz": {**VIZ, "node": {"disabled": hidden}}}
-        browser.visit(
-            f"{address}/?pid=demo", (1100, 1000), "document.querySelector('.pipeline-node')", memory
+        browser.visit(f"{address}/?pid=demo", (1440, 900), "document.querySelector('.pipeline-node')", VIZ)
+        dismiss = (
+            "[...document.querySelectorAll('button')].find(each => each.textContent === 'Dismiss')?.click()"
         )
-        browser.value(
-            "[...document.querySelectorAll('.pipeline-node')].filter(node => node.textContent.trim() === 'reconstruct')"
-            ".forEach(node => node.dispatchEvent(new MouseEvent('click', {bubbles: true})))"
-        )
-        time.sleep(4)
-        browser.value(
-            "[...document.querySelectorAll('button')].find(one => one.textContent === 'Dismiss')?.click()"
-        )
-        time.sleep(2)
-        browser.photograph("graph.png", scale=1.8)
+        browser.value(dismiss)
+        browser.photograph("graph.png")
+        open_box(browser, FOCUS.partition(".")[0])
+        browser.value(f"document.getElementById('{FOCUS}-focus').click()")
+        time.sleep(3)
+        open_box(browser, FOCUS)
+        browser.photograph("graph_experiment.png")
 
 
-def aside(node: Mapping[str, Any], experiments: set[str]) -> bool:
-    """Whether a node would hide the shape of the whole: of the opened task's experiments only the scores are shown, of
-    other tasks nothing but their boxes."""
-    task, _, rest = node["name"].partition("_")
-    if node["type"] != "data" or node["name"].startswith(("leaderboard_", "summary_", "figures_")):
-        return False
-    mine = node["name"].partition(".")[0] in TASKS or task in (*TASKS, "drawn", "gathered")
-    score = task == "reconstruct" and rest.removesuffix("_scores") in experiments
-    return node["name"].endswith("_before") or (
-        mine and not score and not node["name"].endswith(".checkpoint")
+def open_box(browser: Browser, name: str) -> None:
+    """Click a box of the graph."""
+    browser.value(
+        f"[...document.querySelectorAll('.pipeline-node')].filter(node => node.textContent.trim() === '{name}')"
+        ".forEach(node => node.dispatchEvent(new MouseEvent('click', {bubbles: true})))"
     )
+    time.sleep(3)
 
 
 def show_history(browser: Browser) -> None:

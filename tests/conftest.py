@@ -96,6 +96,7 @@ FILES = {
         from kedro.pipeline import Pipeline, node
         from fieldcast.experiments import Experiment
         from fieldcast.pipeline_registry import stamp, together
+        from fieldcast.pipelines.steps import boxed
         from toy import nodes
 
         def register_pipelines():
@@ -105,12 +106,14 @@ FILES = {
                 node(nodes.plot, "history", "loss_curve", name="plot"),
             ])
             evaluation = Pipeline([node(nodes.score, "checkpoint", "scores", name="score")])
-            scores = ["sample_a_scores", "sample_b_scores"]
-            reporting = Pipeline([node(nodes.collect, scores, "summary", name="collect")])
+            scores = {name: f"sample.{name}.scores" for name in ("a", "b")}
+            collect = Pipeline([node(nodes.collect, ["a", "b"], "summary", name="collect")])
+            reporting = Pipeline(boxed(collect, "sample"), inputs=scores)
             both = [Experiment("sample", "a"), Experiment("sample", "b")]
-            shared, results = {"fields", "stored"}, ("scores", "history")
-            trainings = together(stamp(training, one, shared, results) for one in both)
-            lives = [stamp(part, one, shared, results) for one in both for part in (training, evaluation)]
+            shared = {"fields", "stored"}
+            training, evaluation = boxed(training, "training"), boxed(evaluation, "evaluation")
+            trainings = together(stamp(training, one, shared) for one in both)
+            lives = [stamp(part, one, shared) for one in both for part in (training, evaluation)]
             whole = together([ingestion, *lives, reporting])
             a = together([ingestion, *lives[:2]])
             return {"ingestion": ingestion, "training": trainings, "sample.a": a, "__default__": whole}
@@ -120,13 +123,13 @@ FILES = {
         stored: {type: json.JSONDataset, filepath: "${runtime_params:data_root,data}/stored.json"}
         "{task}.{name}.checkpoint":
           {type: json.JSONDataset, filepath: "data/{task}/{name}/state.json", metadata: {mlflow: artifact}}
-        "{task}_{name}_history":
+        "{task}.{name}.history":
           {type: pandas.CSVDataset, filepath: "data/{task}/{name}/history.csv", metadata: {mlflow: history}}
         "{task}.{name}.loss_curve":
           type: matplotlib.MatplotlibDataset
           filepath: data/{task}/{name}/loss.png
           metadata: {mlflow: figure}
-        "{task}_{name}_scores":
+        "{task}.{name}.scores":
           {type: pandas.CSVDataset, filepath: "data/{task}/{name}/scores.csv", metadata: {mlflow: metrics}}
         summary: {type: MemoryDataset, metadata: {print: true}}
     """,

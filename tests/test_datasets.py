@@ -37,6 +37,8 @@ from fieldcast.datasets import (
     JSONDataset,
     NetCDFDataset,
     PicturesDataset,
+    ResultsDataset,
+    ResumableDataset,
     TableDataset,
     TextDataset,
     ZarrDataset,
@@ -551,15 +553,14 @@ def piece(number: int, value: float, pieces: int = 4) -> xr.Dataset:
 def test_an_interrupted_stream_resumes_at_any_of_its_pieces(tmp_path: Path) -> None:
     path = str(tmp_path / "a.zarr")
     stream = ZarrDataset(filepath=path, append="lead")
-    unfinished = ZarrDataset(filepath=path, append="lead", partial=True)
-    assert unfinished.load() is None
+    assert stream.unfinished() is None
     for number in range(3):
         stream.save(piece(number, number))
-    assert unfinished.load()["lead"].values.tolist() == [0, 1, 2] and not stream.exists()
+    assert stream.unfinished()["lead"].values.tolist() == [0, 1, 2] and not stream.exists()
     for number in (1, 2, 3):
         stream.save(piece(number, 10 * number))
     assert stream.load()["z"].values[:, 0].tolist() == [0, 10, 20, 30]
-    assert stream.load()["lead"].values.tolist() == [0, 1, 2, 3] and unfinished.load() is None
+    assert stream.load()["lead"].values.tolist() == [0, 1, 2, 3] and stream.unfinished() is None
 
 
 def test_a_finished_stream_leaves_no_record_of_its_pieces(tmp_path: Path) -> None:
@@ -581,3 +582,49 @@ def test_a_piece_after_a_missing_one_is_refused(tmp_path: Path) -> None:
     stream.save(piece(0, 0))
     with pytest.raises(DatasetError, match="lacks a piece"):
         stream.save(piece(2, 0))
+
+
+# --- data sets that resume, and results of earlier runs
+
+
+@pytest.mark.parametrize("place", [None, "memory:///resumed"])
+def test_data_and_their_state_are_saved_as_a_pair(tmp_path: Path, place: str | None) -> None:
+    root = place or str(tmp_path)
+    inner = {"type": ZarrDataset, "filepath": f"{root}/a.zarr", "append": "lead"}
+    stream = ResumableDataset(dataset=inner, state=f"{root}/state")
+    assert stream.earlier() == (None, None) and not stream.exists()
+    stream.save((piece(0, 0, pieces=2), b"after 0"))
+    unfinished, state = stream.earlier()
+    assert unfinished.sizes["lead"] == 1 and state == b"after 0" and not stream.exists()
+    stream.save((piece(1, 1, pieces=2), b"after 1"))
+    assert stream.exists() and stream.load()["z"].values[:, 0].tolist() == [0, 1]
+    assert stream.earlier() == (None, b"after 1")
+
+
+def test_a_state_is_saved_after_its_data(tmp_path: Path) -> None:
+    """A state that counts on data which were never written would leave a hole in them."""
+    (tmp_path / "a").mkdir()  # where the data cannot be written
+    inner = {"type": BytesDataset, "filepath": str(tmp_path / "a")}
+    stored = ResumableDataset(dataset=inner, state=str(tmp_path / "state"))
+    with pytest.raises(DatasetError):
+        stored.save((b"data", b"state"))
+    assert stored.earlier() == (None, None)
+
+
+@pytest.mark.parametrize("place", [None, "memory:///results"])
+def test_results_of_earlier_runs_are_read_on_demand(tmp_path: Path, place: str | None) -> None:
+    root = place or str(tmp_path)
+    results = ResultsDataset(filepath=root, task="forecast")
+    assert results.earlier() == {}
+    for folder, value in (("forecast/vae", 1), ("forecast/lim", 2), ("sample/vae", 3)):
+        table = TableDataset(filepath=f"{root}/08_reporting/{folder}/scores.parquet")
+        table.save(pd.DataFrame({"value": [value]}))
+    BytesDataset(filepath=f"{root}/08_reporting/forecast/vae/scores.csv.partial").save(b"half")
+    TableDataset(filepath=f"{root}/06_models/forecast/vae/history.csv").save(pd.DataFrame({"step": [7]}))
+    JSONDataset(filepath=f"{root}/04_feature/starts.json").save({"members": 3})
+    left = results.earlier()
+    assert left.keys() == {"scores", "history", "starts"} and left["starts"]() == {"members": 3}
+    assert {name: read()["value"][0] for name, read in left["scores"].items()} == {"vae": 1, "lim": 2}
+    assert left["history"]["vae"]()["step"][0] == 7
+    results.save({"scores": {}})
+    assert results.load() == {"scores": {}}

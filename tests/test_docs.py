@@ -112,7 +112,7 @@ def commands(program: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[dict[str, Any]]:
-    """Names of the pipelines, and the parameters."""
+    """Names of the pipelines, tags of their nodes, and the parameters."""
     before = Path.cwd()
     os.chdir(ROOT)
     try:
@@ -123,6 +123,7 @@ def project() -> Iterator[dict[str, Any]]:
         yield {
             "pipelines": {*pipelines, *TO_BE_ADDED},
             "parameters": loader["parameters"],
+            "tags": {tag for node in pipelines["__default__"].nodes for tag in node.tags},
         }
     finally:
         os.chdir(before)
@@ -132,7 +133,8 @@ def project() -> Iterator[dict[str, Any]]:
 def test_kedro_commands_can_be_given(command: str, project: dict[str, Any]) -> None:
     words = shlex.split(command, comments=True)[2:]
     asked = dict(zip(words[::2], words[1::2], strict=True))
-    assert set(asked) <= {"--pipelines", "--env", "--params", "--namespaces"}
+    assert set(asked) <= {"--pipelines", "--env", "--params", "--namespaces", "--tags"}
+    assert set(asked.get("--tags", "classical").split(",")) <= project["tags"]
     assert set(asked.get("--pipelines", "__default__").split(",")) <= project["pipelines"]
     assert set(asked.get("--namespaces", "reconstruct.linear").split(",")) <= project["pipelines"]
     env = asked.get("--env", "base")

@@ -18,6 +18,8 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.inference.options import Pixels
 from fieldcast.pipeline_registry import register_pipelines, stamp
+from fieldcast.pipelines.evaluation.pipeline import publish
+from fieldcast.pipelines.steps import boxed
 from fieldcast.training.options import Fit
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +51,11 @@ def nodes(pipeline: Pipeline) -> set[str]:
     return {one.name for one in pipeline.nodes}
 
 
+def experiments_of(pipeline: Pipeline) -> set[str]:
+    """Names of nodes that belong to an experiment."""
+    return {name for name in nodes(pipeline) if name.count(".") == 3}
+
+
 def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
     found = register_pipelines()
     listed = {
@@ -67,15 +74,15 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
         "tables",
     }
     assert listed and found.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
-    assert nodes(found["reconstruct"]) <= nodes(found["__default__"])
+    assert experiments_of(found["reconstruct"]) < experiments_of(found["__default__"])
     for address in listed:
         assert nodes(found[address]) >= nodes(found["ingestion"]) | {
-            "rank_reconstruct",
-            "gather_reconstruct",
-            "write_page",
+            "reporting.rank_reconstruct",
+            "reporting.gather_reconstruct",
+            "reporting.write_page",
         }
-        assert nodes(found["reporting"]) >= {"rank_reconstruct", "gather_reconstruct", "write_page"}
-        assert {one.namespace for one in found[address].nodes} >= {None, address}
+        assert {node.namespace for node in found[address].nodes} >= {"reporting", f"{address}.evaluation"}
+    assert {node.partition(".")[0] for node in nodes(found["reporting"])} == {"reporting"}
 
 
 def test_an_experiment_is_one_file(project: Path) -> None:
@@ -85,10 +92,32 @@ def test_an_experiment_is_one_file(project: Path) -> None:
     assert after.keys() - before.keys() == {"reconstruct.mine"}
     new = nodes(after["__default__"]) - nodes(before["__default__"])
     assert new and all(name.startswith("reconstruct.mine.") for name in new)
-    (collect,) = [one for one in after["reporting"].nodes if "results_reconstruct" in one.outputs]
-    assert "reconstruct_mine_scores" in collect.inputs
     (board,) = [one for one in after["reporting"].nodes if "leaderboard_reconstruct" in one.outputs]
     assert "results_reconstruct" in board.inputs
+
+
+def collected(pipeline: Pipeline, task: str) -> set[str]:
+    """The experiments whose results the node `collect` of a task waits for."""
+    (node,) = [each for each in pipeline.nodes if f"results_{task}" in each.outputs]
+    return {name.removesuffix(".results") for name in node.inputs if name.endswith(".results")}
+
+
+def test_reporting_waits_for_the_experiments_of_its_pipeline_alone(project: Path) -> None:
+    """And for those of all pipelines that run together: `kedro run --pipelines a,b` adds them, as here."""
+    registered = register_pipelines()
+    linear, vae = registered["reconstruct.linear"], registered["forecast.vae"]
+    assert collected(linear, "reconstruct") == {"reconstruct.linear"} and not collected(linear, "forecast")
+    assert not [
+        name for name in linear.datasets() if name.startswith(("reconstruct.n", "forecast.", "sample."))
+    ]
+    both = Pipeline([]) + linear + vae
+    assert collected(both, "reconstruct") == {"reconstruct.linear"}
+    assert collected(both, "forecast") == {"forecast.vae"}
+    assert experiments_of(both) == experiments_of(linear) | experiments_of(vae)
+    for pair in (("evaluation", "reporting"), ("reporting", "evaluation")):
+        scored = Pipeline([]) + registered[pair[0]] + registered[pair[1]]
+        assert len(collected(scored, "reconstruct")) > 10
+    assert not collected(registered["reporting"], "reconstruct")
 
 
 def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> None:
@@ -106,9 +135,9 @@ def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> No
     assert not [name for name in nodes(found["training"]) if name.startswith("reconstruct.borrower.")]
     assert nodes(borrower) >= {name for name in nodes(found["training"]) if ".lender." in name}
     assert "reconstruct.borrower.checkpoint" not in borrower.datasets()
-    (draw,) = [one for one in borrower.nodes if one.name == "reconstruct.borrower.draw"]
+    (draw,) = [one for one in borrower.nodes if one.name == "reconstruct.borrower.reconstruction.draw"]
     assert {"params:reconstruct.borrower.model", "params:reconstruct.lender.model"} <= set(draw.inputs)
-    pupil = [one for one in found["training"].nodes if one.namespace == "reconstruct.pupil"]
+    pupil = [one for one in found["training"].nodes if one.namespace == "reconstruct.pupil.training"]
     assert any("reconstruct.lender.checkpoint" in one.inputs for one in pupil)
 
 
@@ -139,20 +168,22 @@ def test_nodes_have_stage_task_and_family_as_tags(project: Path) -> None:
     write(project, "reconstruct.mine", "{model: {type: climatology.Climatology}, about: {family: bound}}")
     pipelines = register_pipelines()
     mine = pipelines["reconstruct.mine"]
-    private = [node for node in mine.nodes if node.namespace == "reconstruct.mine"]
+    private = [node for node in mine.nodes if node.namespace.startswith("reconstruct.mine.")]
     assert {tag for node in private for tag in node.tags} == {
         "training", "reconstruction", "evaluation", "reconstruct", "bound",
     }  # fmt: skip
     assert all(node.tags > {"reconstruct", "bound"} for node in private)
     assert nodes(mine.only_nodes_with_tags("training")) == nodes(pipelines["training"]) & nodes(mine)
-    for name in ("ingestion", "sparsification", "reporting"):
+    for name in ("ingestion", "sparsification"):
         assert nodes(mine.only_nodes_with_tags(name)) == nodes(pipelines[name])
+    reporting = nodes(mine.only_nodes_with_tags("reporting"))
+    assert reporting >= {"reconstruct.collect_reconstruct", "reporting.write_page"}
 
 
 def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> None:
     write(project, "forecast.mine", "model: {type: File, path: mine.nc}")
     found = register_pipelines()
-    own = {one.name.rpartition(".")[2]: one for one in found["forecast.mine"].nodes if one.namespace}
+    own = {one.name.rpartition(".")[2]: one for one in found["forecast.mine"].nodes if "mine" in one.name}
     assert not {"fit", "plot_history", "roll", "stabilise"} & set(own)
     assert "forecast.mine.checkpoint" not in found["forecast.mine"].datasets()
     taken = {"params:forecast.mine.model", "perfect_model", "starts", "fields", "splits"}
@@ -204,8 +235,8 @@ def test_stamping() -> None:
     inputs += ["params:seed", "parameters"]
     one = Pipeline([node(function, inputs, ["reconstructions", "scores"], name="draw")])
     experiment = Experiment("forecast", "vae_rk4", {"weights": "forecast.vae", "update": "reconstruct.oi"})
-    (made,) = stamp(one, experiment, {"fields"}, ("scores",)).nodes
-    assert made.name == "forecast.vae_rk4.draw"
+    (made,) = stamp(boxed(one, "rollout"), experiment, {"fields"}).nodes
+    assert made.name == "forecast.vae_rk4.rollout.draw"
     assert made.inputs == [
         "fields@lazy",
         "forecast.vae.checkpoint",
@@ -215,7 +246,18 @@ def test_stamping() -> None:
         "params:seed",
         "parameters",
     ]
-    assert made.outputs == ["forecast.vae_rk4.reconstructions", "forecast_vae_rk4_scores"]
+    assert made.outputs == ["forecast.vae_rk4.reconstructions", "forecast.vae_rk4.scores"]
+
+
+def test_an_experiment_publishes_what_its_stages_leave() -> None:
+    def function(*_: object) -> tuple[int, int]:
+        return 1, 2
+
+    training = Pipeline([node(function, "fields", ["checkpoint", "history"], name="fit")])
+    training += Pipeline([node(function, "history", "loss_curve", name="plot")])
+    drawing = Pipeline([node(function, "checkpoint", ["draws", "costs"], name="draw")])
+    (published,) = publish([training, drawing], ("history", "scores")).nodes
+    assert set(published.inputs) == {"history", "loss_curve", "draws", "costs"}
 
 
 @pytest.mark.parametrize("name", ["demo", "__default__"])
@@ -223,7 +265,37 @@ def test_kedro_viz_shows_layers(name: str) -> None:
     """It shows none where data of a later layer lead to one of an earlier, also by way of an experiment's box."""
     load_and_populate_data(ROOT, env="test")
     layers = get_pipeline_response(name).layers
-    assert layers == ["raw", "intermediate", "primary", "feature", "models", "model_output", "reporting"]
+    assert layers == ["primary", "feature", "models", "model_output", "reporting"]
+
+
+@pytest.mark.parametrize(
+    ("name", "boxes"),
+    [
+        ("demo", {"initial_times", "features", "reconstruct", "forecast", "sample"}),
+        ("__default__", {"initial_times", "features", "reconstruct", "forecast", "sample"}),
+        ("reconstruct.denoising_vae", {"reconstruct"}),
+    ],
+)
+def test_kedro_viz_opens_on_stages_and_tasks(name: str, boxes: set[str]) -> None:
+    """Nothing private to an experiment is visible before its box is opened, and so few elements can be read."""
+    load_and_populate_data(ROOT, env="test")
+    shown = get_pipeline_response(name)
+    children = shown.modular_pipelines["__root__"].children
+    visible = {child.id for child in children if child.type == "modularPipeline"}
+    assert visible == {"ingestion", "sparsification", "reporting", *boxes}
+    named = {item.id: item.name for item in shown.nodes}
+    others = {named[child.id] for child in children if child.type == "data"}
+    assert {"fields", "results_reconstruct", "report", "summary"} <= others
+    assert not [name for name in others if "." in name and not name.startswith("params:")]
+    assert len(visible) + len(others) <= 30
+
+
+def test_kedro_viz_shows_the_stages_of_an_experiment() -> None:
+    load_and_populate_data(ROOT, env="test")
+    boxes = get_pipeline_response("demo").modular_pipelines
+    address = "reconstruct.denoising_vae"
+    stages = {child.id for child in boxes[address].children if child.type == "modularPipeline"}
+    assert stages == {f"{address}.{stage}" for stage in ("training", "reconstruction", "evaluation")}
 
 
 def test_kedro_reads_the_types_of_parameters_of_every_node(project: Path) -> None:

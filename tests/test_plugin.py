@@ -123,7 +123,7 @@ FILES = {
 
 
         def page(leaderboard: pd.DataFrame, results):
-            return {"repeat": Page(leaderboard)}, {}, {}
+            return {"repeat": Page(leaderboard)}, {}
 
 
         REPEAT = Task(
@@ -135,7 +135,7 @@ FILES = {
             show=Step(show, ("draws",), (), ("examples",)),
             headline=lambda scores, seed: scores,
             rank=Step(rank, ("results",), (), ("leaderboard", "summary")),
-            page=Step(page, ("leaderboard", "results"), (), ("gathered", "drawn", "figures")),
+            page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures")),
             summary=summary,
         )
     ''',

@@ -43,6 +43,9 @@ def test_data_root_moves_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with KedroSession.create(ROOT, env=env, runtime_params={"data_root": str(tmp_path)}) as session:
         catalog = session.load_context().config_loader["catalog"]
     paths = [entry["filepath"] for entry in catalog.values() if "filepath" in entry]
+    resumable = [entry for entry in catalog.values() if "state" in entry]
+    paths += [path for entry in resumable for path in (entry["dataset"]["filepath"], entry["state"])]
+    assert len(resumable) == 3
     assert paths and all(path.startswith(str(tmp_path)) for path in paths)
 
 

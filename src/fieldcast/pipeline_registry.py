@@ -1,15 +1,15 @@
 """The pipelines by name: stages, tasks, experiments, `demo`, and those that stand alone, as `fill`.
 
 A stage is a pipeline, an experiment is a namespace `<task>.<name>`, found by listing the configuration; nothing is
-edited here to add one. Inside a namespace names are dotted; what crosses its border has underscores.
+edited here to add one. Names of data sets with dots are private to an experiment, all others are shared.
 """
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import settings
@@ -20,9 +20,10 @@ from kedro.utils import find_kedro_project
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
-from fieldcast.pipelines.names import public
+from fieldcast.pipelines.steps import boxed
 
 if TYPE_CHECKING:
+    from fieldcast.pipelines.reporting.pipeline import Ranked
     from fieldcast.tasks import Task
 
 STANDALONE = ("fill", "predict", "tables")  # on a user's file, with what has been trained; on finished runs
@@ -41,7 +42,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     for experiment in listed.values():
         check(experiment, TASKS)
     preparation = {
-        name: Pipeline(stage(name).create_pipeline(), tags=name)
+        name: Pipeline(boxed(stage(name).create_pipeline(), name), tags=name)
         for task in TASKS.values()
         for name in task.preparation
     }
@@ -53,17 +54,16 @@ def register_pipelines() -> dict[str, Pipeline]:
         name: [experiment for experiment in listed.values() if experiment.task == name] for name in TASKS
     }
     by_task = {name: group for name, group in groups.items() if group}
-    ranked = [(TASKS[name], [experiment.name for experiment in group]) for name, group in by_task.items()]
-    reporting = Pipeline(stage("reporting").create_pipeline(ranked), tags="reporting")
+    ranked = [(TASKS[name], group) for name, group in by_task.items()]
 
     def whole(selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
         needed = {need.address: need for experiment in selected for need in requirements(experiment, listed)}
         before = {name for need in needed.values() for name in TASKS[need.task].preparation}
         stages = [part for address in needed for part in lives[address].values()]
-        return together([*(preparation[name] for name in before), *stages, reporting])
+        return Reported(together([*(preparation[name] for name in before), *stages]), ranked)
 
-    pipelines = {**preparation, "reporting": reporting}
+    pipelines = {**preparation, "reporting": Reported(Pipeline([]), ranked)}
     for name in dict.fromkeys(name for stages in lives.values() for name in stages):
         pipelines[name] = together(stages[name] for stages in lives.values() if name in stages)
     pipelines |= {name: whole(group) for name, group in by_task.items()}
@@ -72,6 +72,25 @@ def register_pipelines() -> dict[str, Pipeline]:
     if experiments_of_demo := demo(conf, listed):
         pipelines["demo"] = whole(experiments_of_demo)
     return pipelines | {"__default__": whole(listed.values())}
+
+
+class Reported(Pipeline):
+    """Stages, and a reporting that waits for the results of the experiments among them.
+
+    All others it reads from the disk, so the graph of an experiment shows that experiment alone. The sum with
+    another pipeline has one reporting, too: `kedro run --pipelines a,b` adds pipelines that each bring theirs.
+    """
+
+    def __init__(self, stages: Pipeline, ranked: "Ranked") -> None:
+        self.stages, self.ranked = stages, ranked
+        reporting = stage("reporting").create_pipeline(ranked, stages.all_outputs())
+        super().__init__([stages, Pipeline(reporting, tags="reporting")])
+
+    def __add__(self, other: Any) -> Pipeline:
+        others = other.stages if isinstance(other, Reported) else other
+        return Reported(together([self.stages, others]), self.ranked)
+
+    __radd__ = __add__
 
 
 def stages() -> list[str]:
@@ -125,25 +144,25 @@ def check(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:
 def life(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
     """The stages of one experiment by name; each node has stage, task and family as tags."""
     names = [name for name in task.stages if name != "training" or experiment.trains]
+    parts = {name: stage(name).create_pipeline(task, experiment) for name in names}
+    parts[names[-1]] += stage("evaluation").publish(parts.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
-    stamped = {
-        name: stamp(stage(name).create_pipeline(task, experiment), experiment, shared, task.results)
-        for name in names
+    return {
+        name: Pipeline(stamp(boxed(part, name), experiment, shared), tags={name, *tags})
+        for name, part in parts.items()
     }
-    return {name: Pipeline(pipeline, tags={name, *tags}) for name, pipeline in stamped.items()}
 
 
-def stamp(pipeline: Pipeline, experiment: Experiment, shared: set[str], results: Sequence[str]) -> Pipeline:
-    """A stage of an experiment: private names dotted, shared ones as they are, results with underscores.
+def stamp(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
+    """A stage of an experiment: private names dotted, shared ones as they are.
 
     A data set that has the name of a role is the checkpoint that the experiment uses in it; what is drawn from is
     `checkpoint`.
     """
-    published = {name: public(experiment.task, experiment.name, name) for name in results}
     used = {role: f"{address}.checkpoint" for role, address in experiment.uses.items()}
     if not experiment.trains:
         used["checkpoint"] = f"{experiment.draws_from}.checkpoint"
-    renamed = {**{name: name for name in shared}, **published, **used}
+    renamed = {**{name: name for name in shared}, **used}
     inputs = {
         name: renamed[_base(name)] + name[len(_base(name)) :]
         for name in pipeline.inputs()
@@ -152,10 +171,7 @@ def stamp(pipeline: Pipeline, experiment: Experiment, shared: set[str], results:
     parameters = {
         name for name in pipeline.inputs() if name.startswith("params:") and _root(name) not in PRIVATE
     }
-    outputs = {name: published[name] for name in pipeline.all_outputs() if name in published}
-    return Pipeline(
-        pipeline, namespace=experiment.address, inputs=inputs, outputs=outputs, parameters=parameters
-    )
+    return Pipeline(pipeline, namespace=experiment.address, inputs=inputs, parameters=parameters)
 
 
 def _base(name: str) -> str:

@@ -10,6 +10,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 from fieldcast.frame.config_loader import ConfigLoader
 from fieldcast.frame.lock import Lock
 from fieldcast.frame.preflight import Checks
+from fieldcast.frame.resumption import Resumption
 from fieldcast.frame.tracking.hook import Tracking
 
 # set FIELDCAST_CONF where the package is installed without its project
@@ -21,4 +22,4 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
 }
 # Kedro calls the last one first: the checks come before tracking, and the lock is released last
-HOOKS = (Lock(), Tracking(), Checks())
+HOOKS = (Lock(), Tracking(), Resumption(), Checks())

@@ -31,8 +31,8 @@ def test_size_colours_and_a_white_ground():
 
 def test_a_picture_is_the_figure_as_it_looked_and_how_wide_it_is():
     figure = drawing()
-    picture = Picture.of(figure)
-    assert picture == (png(drawing()), 3.0)
+    picture = Picture(png(figure))
+    assert picture == (png(drawing()),) and picture.inches == 3.0
     figure.axes[0].set_title("changed since")
     assert png(figure) != picture.png
 

@@ -7,10 +7,11 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from fieldcast.models import optimal_interpolation as module
+from fieldcast.models import optimal_interpolation
 from fieldcast.models.capabilities import Updates
 from fieldcast.models.configuration import check
 from fieldcast.models.core import Batch, Context
+from fieldcast.models.gaussian import training_statistics
 from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
 from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -248,9 +249,11 @@ def test_an_update_moves_a_background(model, context):
     assert torch.allclose(d, b[:, None] + d0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["DENSE_BYTES", "DOUBLE_VALUES"])
+@pytest.mark.parametrize(
+    ("module", "name"), [(training_statistics, "DENSE_BYTES"), (optimal_interpolation, "DOUBLE_VALUES")]
+)
 @pytest.mark.parametrize("fold", [None, 1])
-def test_large_grids_take_another_way_to_the_same_numbers(training, context, name, fold):
+def test_large_grids_take_another_way_to_the_same_numbers(training, context, module, name, fold):
     """Moments without a matrix of all values, and in single precision."""
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0, "nugget": 0.01}
     draws = RandomStreams(0, torch.arange(4), 3)

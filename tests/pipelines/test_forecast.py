@@ -234,8 +234,8 @@ def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
     starts = json.loads((whole / "04_feature/starts.json").read_text())
     scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")
     for digest, rows in ((fields.attrs["digest"], True), ("0" * 12, False)):
-        results = {"scores": {"vae": scores}, "experiments": {}}
-        table, _ = rank(results, starts, fields.assign_attrs(digest=digest), 0)
+        results = {"scores": {"vae": scores}, "experiments": {}, "starts": starts}
+        table, _ = rank(results, fields.assign_attrs(digest=digest), 0)
         assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
 
 
@@ -247,7 +247,7 @@ def test_a_long_rollout_of_an_earlier_training_is_left_out(whole: Path) -> None:
     long = pd.read_csv(whole / "07_model_output/forecast/vae/stability.csv")
     for table, shown in ((long, True), (long.assign(model="0" * 12), False)):
         results = {"scores": {"vae": scores}, "stability": {"vae": table}, "experiments": {}}
-        _, text = rank(results, starts, fields, 0)
+        _, text = rank({**results, "starts": starts}, fields, 0)
         assert ("long rollout" in text) is shown
 
 

@@ -91,8 +91,12 @@ def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> Non
     scores = pd.read_parquet(finished / "08_reporting/reconstruct/kriging/scores.parquet")
     for digest, rows in ((loaded["fields"].attrs["digest"], True), ("0" * 12, False)):
         now = loaded["fields"].assign_attrs(digest=digest)
-        results = {"scores": {"kriging": scores}, "experiments": {}}
-        table, _ = rank(results, loaded["observations"], now, Evaluation(), Limits(members=3), 0)
+        results = {
+            "scores": {"kriging": scores},
+            "experiments": {},
+            "observations": loaded["observations"],
+        }
+        table, _ = rank(results, now, Evaluation(), Limits(members=3), 0)
         assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
 
 

@@ -1,6 +1,7 @@
 """Fields and states are made once, together; what is there and fits is not made again."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,12 @@ Made = tuple[xr.Dataset, pd.DataFrame, xr.Dataset]
 
 @pytest.fixture(scope="module")
 def made() -> Made:
-    return make_fields(PLANET, None, pd.DataFrame(), None)
+    return make_fields(PLANET, {})
+
+
+def earlier(fields: xr.Dataset, quality: pd.DataFrame, states: xr.Dataset | None) -> dict[str, Any]:
+    """What an earlier run left."""
+    return {"fields": fields, "quality": quality, "planet_states": states}
 
 
 @pytest.fixture
@@ -49,12 +55,12 @@ def test_a_run_says_when_its_planet_is_another(
     made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When it is made, and when it lies on the disk already; here a tiny planet takes the documented one's place."""
-    make_fields(PLANET, *made)
+    make_fields(PLANET, earlier(*made))
     assert not caplog.messages[1:]
     monkeypatch.setattr(nodes.reference, "PlanetOptions", lambda: TINY)
-    for earlier in (made, (None, pd.DataFrame(), None)):
+    for left in (earlier(*made), {}):
         caplog.clear()
-        fields, _, states = make_fields(PLANET, *earlier)
+        fields, _, states = make_fields(PLANET, left)
         assert f"states {states.attrs['digest']} instead of" in caplog.messages[-1]
         assert f"fields {fields.attrs['digest']} instead of" in caplog.messages[-1]
 
@@ -66,7 +72,7 @@ def test_states_change_nothing_of_the_fields(made: Made) -> None:
 
 
 def test_what_is_there_is_not_made_again(made: Made, simulated: list[int]) -> None:
-    again = make_fields(PLANET, *made)
+    again = make_fields(PLANET, earlier(*made))
     assert simulated == []
     assert all(one is other for one, other in zip(again, made, strict=True))
 
@@ -74,7 +80,7 @@ def test_what_is_there_is_not_made_again(made: Made, simulated: list[int]) -> No
 def test_fields_of_before_states_were_stored_are_made_again_and_the_same(
     made: Made, simulated: list[int]
 ) -> None:
-    fields, quality, states = make_fields(PLANET, made[0], made[1], None)
+    fields, quality, states = make_fields(PLANET, earlier(made[0], made[1], None))
     assert simulated == [0]
     assert fields.attrs["digest"] == made[0].attrs["digest"] and quality.equals(made[1])
     xr.testing.assert_identical(states, made[2])
@@ -82,7 +88,7 @@ def test_fields_of_before_states_were_stored_are_made_again_and_the_same(
 
 def test_states_of_another_planet_do_not_count(made: Made, simulated: list[int]) -> None:
     other = made[2].assign_attrs(lineage="0" * 12)
-    assert make_fields(PLANET, made[0], made[1], other)[2].identical(made[2])
+    assert make_fields(PLANET, earlier(made[0], made[1], other))[2].identical(made[2])
     assert simulated == [0]
 
 
@@ -91,11 +97,11 @@ def test_of_a_file_there_are_no_states_and_it_is_read_once(
 ) -> None:
     made[0].drop_vars("segment").to_netcdf(tmp_path / "mine.nc")
     file = Ingestion(source="file", path=str(tmp_path / "mine.nc"))
-    fields, quality, states = make_fields(file, *made)
+    fields, quality, states = make_fields(file, earlier(*made))
     assert not states.data_vars and states.attrs == {"lineage": file.lineage()}
     monkeypatch.setattr(nodes, "ingest_source", None)
-    for earlier in (None, states, made[2]):
-        again = make_fields(file, fields, quality, earlier)
+    for left in (None, states, made[2]):
+        again = make_fields(file, earlier(fields, quality, left))
         assert again[0] is fields and not again[2].data_vars
 
 
@@ -103,7 +109,7 @@ def test_states_come_back_from_the_disk_as_they_were(made: Made, tmp_path: Path)
     """Also when what was read lazily is saved again where it lies, and when there are none."""
     stored = ZarrDataset(filepath=str(tmp_path / "planet_states.zarr"), load_args={"lazy": True})
     stored.save(made[2])
-    stored.save(make_fields(PLANET, made[0], made[1], stored.load())[2])
+    stored.save(make_fields(PLANET, earlier(made[0], made[1], stored.load()))[2])
     found = stored.load()
     assert found["q"].chunks is not None
     xr.testing.assert_identical(found.load(), made[2])

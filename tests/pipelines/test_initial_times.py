@@ -30,7 +30,8 @@ class Planet:
     def forecasts(
         self, rollout: Rollout = ROLLOUT, seed: int = 0, earlier: xr.Dataset | None = None
     ) -> Iterator[xr.Dataset]:
-        return run_perfect_model(self.states, self.starts, self.splits, rollout, seed, earlier)
+        left = {"perfect_model": earlier}
+        return run_perfect_model(self.states, self.starts, self.splits, rollout, seed, left)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,8 @@ def test_of_other_sources_it_is_empty_and_takes_an_earlier_ones_place(
     planet: Planet, stored: ZarrDataset
 ) -> None:
     save(stored, planet.forecasts())
-    nothing = run_perfect_model(xr.Dataset(), planet.starts, planet.splits, ROLLOUT, 0, stored.load())
+    left = {"perfect_model": stored.load()}
+    nothing = run_perfect_model(xr.Dataset(), planet.starts, planet.splits, ROLLOUT, 0, left)
     assert save(stored, nothing) == 1
     assert not stored.load().data_vars and stored.load().attrs == {"starts": planet.starts["digest"]}
     assert save(stored, planet.forecasts(earlier=stored.load())) == 4

@@ -1,23 +1,63 @@
-"""What reporting collects of each experiment, and the names that carry it."""
+"""What reporting collects of each experiment."""
+
+from typing import Any
 
 import pandas as pd
 
 from fieldcast.inference.options import Drawing
-from fieldcast.pipelines.names import by_part, keyword
-from fieldcast.pipelines.reporting.nodes import COSTS, collect, list_costs
+from fieldcast.pipelines.reporting.nodes import COSTS, collect_for, join_summaries, list_costs
+from fieldcast.tasks import TASKS
+
+FORECAST = TASKS["forecast"]
+collect = collect_for(FORECAST)
+collect = collect_for(FORECAST)
+EXPERIMENTS: dict[str, Any] = {"vae": {}, "lim": {}, "never_run": {}}
 
 
-def test_parts_are_found_again_under_their_names() -> None:
-    table = pd.DataFrame({"value": [1.0]})
-    parts = {("vae", "scores"): table, ("vae__mean", "scores"): table, ("vae", "history"): pd.DataFrame()}
-    found = by_part({keyword(*names): value for names, value in parts.items()})
-    assert found["scores"].keys() == {"vae", "vae__mean"} and "history" not in found
+def table(value: float) -> pd.DataFrame:
+    return pd.DataFrame({"value": [value]})
+
+
+def stored(**results: Any) -> dict[str, Any]:
+    """What earlier runs left, as the data set of the results gives it: a function for each file."""
+
+    def read(value: Any) -> Any:
+        return {name: read(each) for name, each in value.items()} if type(value) is dict else lambda: value
+
+    return {"results_forecast": {part: read(value) for part, value in results.items()}}
+
+
+def test_results_of_this_run_take_the_place_of_earlier_ones() -> None:
+    left = stored(
+        scores={"vae": table(1), "lim": table(2), "removed": table(3)},
+        costs={"vae": table(4)},
+        starts="of old",
+    )
+    made = {"scores": table(10), "history": table(11), "loss_curve": b"PNG"}
+    results = collect(EXPERIMENTS, [], left, "of this run", vae=made)
+    assert set(results) == {*FORECAST.results, "starts", "experiments", "studies"}
+    assert {name: scores["value"][0] for name, scores in results["scores"].items()} == {"lim": 2, "vae": 10}
+    assert results["history"].keys() == {"vae"} and results["costs"] == {}  # this run's has none
+    assert results["starts"] == "of this run"
+    assert collect(EXPERIMENTS, [], left)["starts"] == "of old"
+
+
+def test_what_nobody_has_made_is_left_out() -> None:
+    results = collect(EXPERIMENTS, [], {})
+    assert "starts" not in results and results["scores"] == {}
+    empty = collect(EXPERIMENTS, [], stored(scores={"vae": pd.DataFrame()}))
+    assert empty["scores"] == {}
 
 
 def test_options_that_other_nodes_have_checked_are_collected_as_plain_values() -> None:
     """Kedro hands every node the dataclass to which one node's annotation has converted a parameter."""
     experiments = {"vae": {"model": {"type": "vae.VAE"}, "options": Drawing(feedback="mean")}}
-    assert collect(experiments, [])["experiments"]["vae"]["options"] == {"feedback": "mean"}
+    collected = collect(experiments, [], {})
+    assert collected["experiments"]["vae"]["options"] == {"feedback": "mean"}
+
+
+def test_tasks_without_results_leave_no_gap_in_the_summary() -> None:
+    assert join_summaries(reconstruct="a\nb\n", forecast="", sample="\nc") == "a\nb\n\nc"
 
 
 def test_no_column_of_an_experiments_costs_is_lost() -> None:

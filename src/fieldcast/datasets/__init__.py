@@ -15,7 +15,9 @@ from fieldcast.datasets.files import (
     TableDataset,
     TextDataset,
 )
-from fieldcast.datasets.pictures import PicturesDataset
+from fieldcast.datasets.pictures import PictureDataset, PicturesDataset
+from fieldcast.datasets.results import ResultsDataset
+from fieldcast.datasets.resumable import ResumableDataset
 from fieldcast.datasets.zarr_store import ZarrDataset
 
 __all__ = [
@@ -24,7 +26,10 @@ __all__ = [
     "FolderDataset",
     "JSONDataset",
     "NetCDFDataset",
+    "PictureDataset",
     "PicturesDataset",
+    "ResultsDataset",
+    "ResumableDataset",
     "TableDataset",
     "TextDataset",
     "ZarrDataset",

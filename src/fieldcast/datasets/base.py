@@ -10,6 +10,8 @@ from typing import Any
 import fsspec
 from kedro.io.core import AbstractDataset, DatasetError, get_protocol_and_path
 
+from fieldcast.datasets.checked import DamagedError, warn_of_damage
+
 
 @contextmanager
 def readable_write_errors(path: str) -> Iterator[None]:
@@ -62,6 +64,20 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
     @property
     def _local(self) -> bool:
         return self._protocol == "file"
+
+    def earlier(self) -> Any:
+        """Load what an earlier run left; None if there is nothing, or if it is damaged, which logs a warning."""
+        if not self.exists():
+            return None
+        try:
+            return self.load()
+        except DamagedError as error:
+            warn_of_damage(error)
+            return None
+
+    def unfinished(self) -> Any:
+        """Load what an interrupted stream wrote; None for data sets that are written at once."""
+        return None
 
     def _beside(self, suffix: str) -> str:
         return str(self._path.with_name(f"{self._path.name}.{suffix}"))

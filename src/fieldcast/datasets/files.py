@@ -18,20 +18,17 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview, TablePreview
 
 from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
-from fieldcast.datasets.checked import DamagedError, refusing_damage, warn_of_damage
+from fieldcast.datasets.checked import refusing_damage
 from fieldcast.datasets.retired_stores import flush
 
 
 class FileDataset(FilesystemDataset):
     """One file, replaced in one step; the subclass decodes and encodes its content."""
 
-    def __init__(self, *, missing: str = "error", damaged: str = "error", **settings: Any) -> None:
-        """missing: loading an absent file raises ("error") or returns the subclass's substitute (any other value).
-
-        damaged: likewise for a file that cannot be decoded; the substitute comes with a warning.
-        """
+    def __init__(self, *, missing: str = "error", **settings: Any) -> None:
+        """missing: loading an absent file raises ("error") or returns the subclass's substitute (any other value)."""
         super().__init__(**settings)
-        self._if_missing, self._if_damaged = missing, damaged
+        self._if_missing = missing
 
     @abstractmethod
     def _decode(self, content: bytes) -> Any:
@@ -42,7 +39,7 @@ class FileDataset(FilesystemDataset):
         """Turn data into the content of the file."""
 
     def _substitute(self) -> Any:
-        """Substitute for a missing or damaged file."""
+        """Substitute for a missing file."""
         return None
 
     def load(self) -> Any:
@@ -55,14 +52,8 @@ class FileDataset(FilesystemDataset):
                 return self._substitute()
             raise self._missing()
         content = self._fs.cat_file(str(self._path))
-        try:
-            with refusing_damage(str(self._path)):
-                return self._decode(content)
-        except DamagedError as error:
-            if self._if_damaged == "error":
-                raise
-            warn_of_damage(error)
-            return self._substitute()
+        with refusing_damage(str(self._path)):
+            return self._decode(content)
 
     def save(self, data: Any) -> None:
         """Replace the file."""
@@ -78,7 +69,7 @@ class FileDataset(FilesystemDataset):
         return bool(self._fs.isfile(str(self._path)))
 
     def _describe(self) -> dict[str, Any]:
-        return {**super()._describe(), "missing": self._if_missing, "damaged": self._if_damaged}
+        return {**super()._describe(), "missing": self._if_missing}
 
 
 def replace(path: str, partial: str, content: bytes) -> None:
@@ -196,15 +187,12 @@ class TableDataset(FileDataset):
     """A pandas table without its index, as CSV or Parquet according to the suffix; numbers keep every digit.
 
     The pages of a Parquet file carry checksums, so that loading a damaged file raises DamagedError.
-    `missing: empty` loads an empty table if there is no file, `damaged: empty` if it is damaged.
+    `missing: empty` loads an empty table if there is no file.
     """
 
-    def __init__(
-        self, *, missing: Literal["error", "empty"] = "error", damaged: Literal["error", "empty"] = "error",
-        **settings: Any,
-    ) -> None:  # fmt: skip
-        """missing, damaged: "error", or "empty"."""
-        super().__init__(missing=missing, damaged=damaged, **settings)
+    def __init__(self, *, missing: Literal["error", "empty"] = "error", **settings: Any) -> None:
+        """missing: "error", or "empty"."""
+        super().__init__(missing=missing, **settings)
         if self._path.suffix not in (".csv", ".parquet"):
             raise DatasetError(f"'{self._path}' is neither .csv nor .parquet: choose one of the two")
 

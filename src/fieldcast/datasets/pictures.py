@@ -1,4 +1,4 @@
-"""PNG files in a folder, which kedro-viz shows on one contact sheet."""
+"""PNG files, alone or in a folder, as kedro-viz shows them: those of a folder on one contact sheet."""
 
 import base64
 import io
@@ -14,12 +14,24 @@ from fieldcast.datasets.files import BytesDataset
 COLUMNS, WIDTH, MARGIN = 2, 900, 20  # columns of the sheet; width of a column and margin, in pixels
 
 
+class PictureDataset(BytesDataset):
+    """One PNG file, as bytes, which kedro-viz shows."""
+
+    def preview(self) -> ImagePreview:
+        """The picture (base64 of the file)."""
+        return ImagePreview(base64.b64encode(self.load()).decode())
+
+
 class PicturesDataset(PartitionedDataset):
     """PNG files in one folder: saves {name: content} in place of all earlier files, loads {name: function}."""
 
     def __init__(self, *, path: str, **settings: Any) -> None:
         """path: the folder; settings: those of PartitionedDataset in kedro-datasets."""
         super().__init__(path=path, dataset=BytesDataset, filename_suffix=".png", overwrite=True, **settings)
+
+    def load(self) -> dict[str, Any]:
+        """List the files: functions that read them, by name; none if there is no file."""
+        return super().load() if self.exists() else {}
 
     def preview(self) -> ImagePreview:
         """Show all pictures on one sheet in kedro-viz, in the order of their names (base64 of a PNG file)."""

@@ -44,8 +44,8 @@ class ZarrDataset(FilesystemDataset):
     Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
     many there will be). Piece 0 starts a new store, the last one publishes it; until then `exists()` and `load()`
     see only the old store. The two attributes are not stored. A save without them writes a whole store.
-    An interrupted stream resumes at any of its pieces, which replaces the pieces from there on; an entry of
-    the same path with `partial: true` loads the unfinished store.
+    An interrupted stream resumes at any of its pieces, which replaces the pieces from there on; `unfinished` loads
+    what it has written.
 
     All chunks are written, each with a checksum: reading a chunk of a local store that is missing or was changed
     raises DamagedError. In a remote store a changed chunk raises it, too, but a missing one counts as fill values.
@@ -56,30 +56,31 @@ class ZarrDataset(FilesystemDataset):
     """
 
     def __init__(
-        self, *, append: str | None = None, missing: Literal["error", "none"] = "error",
-        damaged: Literal["error", "none"] = "error", partial: bool = False, **settings: Any,
-    ) -> None:  # fmt: skip
-        """append: the dimension along which pieces are added; missing: "error", or "none" to load None.
-
-        damaged: likewise for a damaged store; loading then reads all of it to check it, and None comes with a warning.
-        partial: load the pieces of an unfinished stream.
-        """
+        self, *, append: str | None = None, missing: Literal["error", "none"] = "error", **settings: Any
+    ) -> None:
+        """append: the dimension along which pieces are added; missing: "error", or "none" to load None."""
         super().__init__(**settings)
-        self._append, self._partial = append, partial
-        self._if_missing, self._if_damaged = missing, damaged
+        self._append, self._if_missing = append, missing
 
     def load(self) -> xr.Dataset | None:
         """Load the data set into memory, or lazily if `load_args` say so."""
-        if self._partial:
-            return self._unfinished()
         if not self._exists():
             if self._if_missing == "none":
                 return None
             raise self._missing()
-        if self._if_damaged == "error":
-            return self._whole()
+        options = dict(self._load_args)
+        lazy = options.pop("lazy", "chunks" in options)
+        options = {"chunks": {} if lazy else None, **options}
+        with refusing_damage(str(self._path)):
+            data = restored(xr.open_zarr(self._reader(lazy), **options))
+            return data if lazy else data.load()
+
+    def earlier(self) -> xr.Dataset | None:
+        """The data set if it is there and none of its chunks is damaged; a lazy one is read once to see that."""
+        if not self._exists():
+            return None
         try:
-            data = self._whole()
+            data: xr.Dataset = self.load()
             for array in (array for array in data.variables.values() if array.chunks):
                 for block in array.data.blocks.ravel():
                     block.compute()
@@ -88,15 +89,7 @@ class ZarrDataset(FilesystemDataset):
             return None
         return data
 
-    def _whole(self) -> xr.Dataset:
-        options = dict(self._load_args)
-        lazy = options.pop("lazy", "chunks" in options)
-        options = {"chunks": {} if lazy else None, **options}
-        with refusing_damage(str(self._path)):
-            data = restored(xr.open_zarr(self._reader(lazy), **options))
-            return data if lazy else data.load()
-
-    def _unfinished(self) -> xr.Dataset | None:
+    def unfinished(self) -> xr.Dataset | None:
         """Load an unfinished stream lazily; None if there is none, or its first piece is incomplete."""
         try:
             store = self._store(self._beside("partial"))
@@ -136,12 +129,7 @@ class ZarrDataset(FilesystemDataset):
         return JSONPreview(json.dumps(text))
 
     def _describe(self) -> dict[str, Any]:
-        return {
-            **super()._describe(),
-            "append": self._append,
-            "missing": self._if_missing,
-            "damaged": self._if_damaged,
-        }
+        return {**super()._describe(), "append": self._append, "missing": self._if_missing}
 
     def _exists(self) -> bool:
         if self._local:

@@ -10,20 +10,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+DPI = 130
+
 
 class Picture(NamedTuple):
-    """A rendered figure."""
+    """A figure rendered at `DPI`."""
 
     png: bytes
-    inches: float  # its width
 
-    @classmethod
-    def of(cls, figure: Figure) -> Picture:
-        """Render a figure."""
-        return cls(png(figure), float(figure.get_size_inches()[0]))
+    @property
+    def inches(self) -> float:
+        """The width of the figure."""
+        with Image.open(io.BytesIO(self.png)) as image:
+            return image.width / DPI
 
 
-def png(figure: Figure, dpi: int = 130) -> bytes:
+def png(figure: Figure, dpi: int = DPI) -> bytes:
     """Render a figure as PNG with 256 colours, a quarter of the size of full colour.
 
     The same figure gives the same bytes: the file holds no date and no program name.

@@ -119,7 +119,8 @@ def _name(error: BaseException) -> str | None:
     if match := NO_PIPELINE.match(text):
         return f"there is no pipeline or experiment '{match[1]}'{nearest(match[1], sorted(pipelines))}"
     if match := NO_NAMESPACE.match(text):
-        addresses = sorted({node.namespace for node in pipelines["__default__"].nodes if node.namespace})
+        nodes = pipelines["__default__"].nodes
+        addresses = sorted({".".join(node.namespace.split(".")[:2]) for node in nodes if node.namespace})
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
     if NO_NODE.match(text):
         return f"{text.splitlines()[0].rstrip('.')}; `kedro registry describe` lists the nodes."

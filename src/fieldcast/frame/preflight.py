@@ -191,7 +191,8 @@ def commands() -> Iterator[tuple[str, str]]:
     env = f" --env {context.env}" if context and context.env else ""
     for stage in (name for name in pipeline_registry.stages() if name in pipelines):
         for node in pipelines[stage].nodes:
-            only = f" --namespaces {node.namespace}" if node.namespace else ""
+            task, _, experiment = (node.namespace or "").partition(".")
+            only = f" --namespaces {task}.{experiment.partition('.')[0]}" if experiment else ""
             for output in node.outputs:
                 yield output.partition("@")[0], f"`kedro run{env} --pipelines {stage}{only}`"
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from fieldcast.figures.png import Picture
+from fieldcast.figures.png import Picture, png
 from fieldcast.report.data import DataSummary
 from fieldcast.report.guide import guide
 from fieldcast.report.rendering import TEMPLATES, Section, render
@@ -68,7 +68,7 @@ def source(name: str) -> str:
 
 def pictures(task: TaskResults) -> dict[str, Picture]:
     """The figures of a task as pictures; each figure is released before the next is converted."""
-    return {name: Picture.of(figure) for name, figure in task.figures().items()}
+    return {name: Picture(png(figure)) for name, figure in task.figures().items()}
 
 
 def subtitle(tasks: Mapping[str, TaskResults], data: DataSummary | None) -> str:

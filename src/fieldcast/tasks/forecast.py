@@ -15,7 +15,6 @@ from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.experiments import described, roles
 from fieldcast.fields.conventions import time_varying
-from fieldcast.figures.png import Picture
 from fieldcast.inference.external_forecasts import made_elsewhere
 from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import Model, Trained
@@ -140,10 +139,9 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
 
 
-def rank(
-    results: Results, starts: dict[str, Any] | None, fields: xr.Dataset, seed: int
-) -> tuple[pd.DataFrame, str]:
+def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored from these starts, and its summary."""
+    starts = results.get("starts")
     if starts is None:
         return pd.DataFrame(), ""
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
@@ -154,16 +152,18 @@ def rank(
     return table, forecast_summary(table, present["stability"])
 
 
-def page(
-    leaderboard: pd.DataFrame, starts: dict[str, Any] | None, results: Results
-) -> tuple[dict[str, Forecast], dict[str, Picture], dict[str, bytes], bytes, pd.DataFrame]:
-    """The page's part, its figures for it and for the disk, its animation, and the table of all long rollouts."""
-    if starts is None or leaderboard.empty:
-        return {}, {}, {}, b"", pd.DataFrame()
-    part = Forecast(leaderboard=leaderboard, starts=starts, **of_one_training(results))
-    drawn = pictures(part)
-    stored = {name: picture.png for name, picture in drawn.items()}
-    return {"forecast": part}, drawn, stored, part.animation() or b"", stability_table(part.stability)
+def page(leaderboard: pd.DataFrame, results: Results) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:
+    """The page's part, its figures and its animation."""
+    if leaderboard.empty:
+        return {}, {}, b""
+    part = Forecast(leaderboard=leaderboard, **of_one_training(results))
+    figures = {name: picture.png for name, picture in pictures(part).items()}
+    return {"forecast": part}, figures, part.animation() or b""
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """Each step of the long rollouts of all experiments."""
+    return stability_table(of_one_training(results)["stability"])
 
 
 def of_one_training(results: Results) -> dict[str, Any]:
@@ -202,14 +202,8 @@ FORECAST = Task(
     ),
     show=Step(show, ("draws", "fields", "climatology"), (), ("examples",)),
     headline=headline,
-    rank=Step(
-        rank, data=("results", "starts", "fields"), parameters=("seed",), outputs=("leaderboard", "summary")
-    ),
-    page=Step(
-        page,
-        data=("leaderboard", "starts", "results"),
-        parameters=(),
-        outputs=("gathered", "drawn", "figures", "animation", "stability"),
-    ),
+    rank=Step(rank, data=("results", "fields"), parameters=("seed",), outputs=("leaderboard", "summary")),
+    page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures", "animation")),
+    further=(Step(tabulate, ("results",), (), ("stability",)),),
     summary=forecast_summary,
 )

@@ -12,7 +12,6 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.experiments import described, roles
-from fieldcast.figures.png import Picture
 from fieldcast.inference.options import Evaluation
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
@@ -93,10 +92,10 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def rank(
-    results: Results, observations: xr.Dataset | None, fields: xr.Dataset,
-    evaluation: Evaluation, limits: Limits, seed: int,
-) -> tuple[pd.DataFrame, str]:  # fmt: skip
+    results: Results, fields: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int
+) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
+    observations = results.get("observations")
     if observations is None:
         return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
@@ -105,15 +104,12 @@ def rank(
     return table, reconstruct_summary(table)
 
 
-def page(
-    leaderboard: pd.DataFrame, observations: xr.Dataset | None, results: Results
-) -> tuple[dict[str, Reconstruct], dict[str, Picture], dict[str, bytes]]:
-    """The page's part, its figures for it and for the disk; empty if nothing has been scored."""
-    if observations is None or leaderboard.empty:
-        return {}, {}, {}
-    part = Reconstruct(leaderboard=leaderboard, observations=observations, **results)
-    drawn = pictures(part)
-    return {"reconstruct": part}, drawn, {name: picture.png for name, picture in drawn.items()}
+def page(leaderboard: pd.DataFrame, results: Results) -> tuple[dict[str, Reconstruct], dict[str, bytes]]:
+    """The page's part and its figures; empty if nothing has been scored."""
+    if leaderboard.empty:
+        return {}, {}
+    part = Reconstruct(leaderboard=leaderboard, **results)
+    return {"reconstruct": part}, {name: picture.png for name, picture in pictures(part).items()}
 
 
 RECONSTRUCT = Task(
@@ -133,10 +129,10 @@ RECONSTRUCT = Task(
     headline=headline,
     rank=Step(
         rank,
-        data=("results", "observations", "fields"),
+        data=("results", "fields"),
         parameters=("evaluation", "limits", "seed"),
         outputs=("leaderboard", "summary"),
     ),
-    page=Step(page, ("leaderboard", "observations", "results"), (), ("gathered", "drawn", "figures")),
+    page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures")),
     summary=reconstruct_summary,
 )  # fmt: skip

@@ -12,7 +12,6 @@ import xarray as xr
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
-from fieldcast.figures.png import Picture
 from fieldcast.inference.feature_extractor import load_features
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sample_sets import compare
@@ -110,10 +109,10 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def rank(
-    results: Results, extractor: bytes | None, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, limits: Limits,
-) -> tuple[pd.DataFrame, str]:  # fmt: skip
+    results: Results, fields: xr.Dataset, splits: dict[str, Any], sampling: Sampling, limits: Limits
+) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments whose samples have been scored in these features, and its summary."""
+    extractor = results.get("extractor")
     if extractor is None:
         return pd.DataFrame(), ""
     data, weights = fields.attrs["digest"], load_features(extractor).facts["weights"]
@@ -124,15 +123,12 @@ def rank(
     return table, sample_summary(table, results.get("diagnostics", {}))
 
 
-def page(
-    leaderboard: pd.DataFrame, results: Results
-) -> tuple[dict[str, Sample], dict[str, Picture], dict[str, bytes]]:
-    """The page's part, its figures for it and for the disk; empty if nothing has been scored."""
+def page(leaderboard: pd.DataFrame, results: Results) -> tuple[dict[str, Sample], dict[str, bytes]]:
+    """The page's part and its figures; empty if nothing has been scored."""
     if leaderboard.empty:
-        return {}, {}, {}
-    part = Sample(leaderboard=leaderboard, **results)
-    drawn = pictures(part)
-    return {"sample": part}, drawn, {name: picture.png for name, picture in drawn.items()}
+        return {}, {}
+    part = Sample(leaderboard=leaderboard, **{name: results[name] for name in results if name != "extractor"})
+    return {"sample": part}, {name: picture.png for name, picture in pictures(part).items()}
 
 
 SAMPLE = Task(
@@ -153,10 +149,10 @@ SAMPLE = Task(
     headline=headline,
     rank=Step(
         rank,
-        data=("results", "extractor", "fields", "splits"),
+        data=("results", "fields", "splits"),
         parameters=("sampling", "limits"),
         outputs=("leaderboard", "summary"),
     ),
-    page=Step(page, ("leaderboard", "results"), (), ("gathered", "drawn", "figures")),
+    page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures")),
     summary=sample_summary,
 )  # fmt: skip

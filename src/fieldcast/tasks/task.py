@@ -48,7 +48,8 @@ class Task:
     stages
         Stages that run once for each experiment, from training to evaluation.
     target
-        Data set of the preparation that draws are scored on; missing until the task has run.
+        Data set of the preparation that draws are scored on, stored under its name in the layer `04_feature`; among
+        the results of the task once it is there.
     problem
         Options -> what a model is trained on; None where no stage is `training`.
     options
@@ -64,9 +65,11 @@ class Task:
     rank
         Results of all experiments -> leaderboard, summary.
     page
-        Leaderboard and results -> what the report shows, its figures for the page and for the disk, further files.
+        Leaderboard and results -> what the report shows, its figures, further files.
     summary
         A leaderboard, of one run or over several seeds, as the few lines that a run ends with.
+    further
+        Results -> tables beside the leaderboard.
     score_file
         As `score`, for draws that were made elsewhere; None where the task takes none.
     """
@@ -84,7 +87,10 @@ class Task:
     problem: Callable[..., Problem] | None = None
     options: tuple[str, type] | None = None
     results: tuple[str, ...] = RESULTS
+    further: tuple[Step, ...] = ()
     score_file: Step | None = None
 
 
-Results = Mapping[str, Any]  # {part: {experiment: value}}; "experiments": their parameters, "studies"
+Results = Mapping[
+    str, Any
+]  # {part: {experiment: value}}; "experiments": their parameters, "studies", the target

@@ -22,7 +22,7 @@ class TrackedRun:
     writer
         The thread that writes to MLflow; started and closed here.
     pipeline
-        The nodes of the run; a node's namespace is the address of its experiment.
+        The nodes of the run.
     catalog
         Says by `metadata: {mlflow: ...}` what is recorded.
     parameters
@@ -33,8 +33,10 @@ class TrackedRun:
         self, writer: Writer, pipeline: Pipeline, catalog: CatalogProtocol, parameters: Mapping[str, Any]
     ) -> None:
         self._writer, self._catalog, self._parameters = writer, catalog, parameters
-        self._owner = {name: node.namespace or PARENT for node in pipeline.nodes for name in node.outputs}
-        self._nodes_left = Counter(node.namespace for node in pipeline.nodes if node.namespace)
+        self._owner = {name: experiment_of(node) for node in pipeline.nodes for name in node.outputs}
+        self._nodes_left = Counter(
+            experiment_of(node) for node in pipeline.nodes if experiment_of(node) != PARENT
+        )
         self._begun, self._open = {PARENT}, {PARENT}
         self._current = PARENT
         self._to_store: set[str] = set()  # data sets whose files are stored when their node is done
@@ -54,10 +56,10 @@ class TrackedRun:
     def begin_node(self, node: Node) -> None:
         """Store what earlier nodes made, and begin the run of the node's experiment."""
         self._settle()
-        self._current = node.namespace or PARENT
-        if node.namespace:
-            self._nodes_left[node.namespace] -= 1
-            self._begin_experiment(node.namespace)
+        self._current = experiment_of(node)
+        if self._current != PARENT:
+            self._nodes_left[self._current] -= 1
+            self._begin_experiment(self._current)
 
     def loaded(self, name: str, data: Any) -> None:
         """Note which data were read."""
@@ -151,3 +153,9 @@ class TrackedRun:
             if not self._nodes_left[address]:
                 self._open.remove(address)
                 self._writer.end(address, "FINISHED")
+
+
+def experiment_of(node: Node) -> str:
+    """The experiment of a node, whose namespace is `<task>.<experiment>.<stage>`; PARENT for a shared node."""
+    task, _, rest = (node.namespace or "").partition(".")
+    return f"{task}.{rest.partition('.')[0]}" if rest else PARENT

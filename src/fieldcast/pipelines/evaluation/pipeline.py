@@ -1,7 +1,7 @@
-"""draws, checkpoint, fields -> scores, diagnostics, examples."""
+"""draws, checkpoint, fields -> scores, diagnostics, examples -> the results of an experiment."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
+from fieldcast.pipelines.evaluation import nodes
 from fieldcast.pipelines.steps import as_node
 from fieldcast.scores.statistics_table import name_rows
 from fieldcast.tasks import Task
@@ -26,6 +27,16 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
             as_node(task.show, "show"),
         ]
     )
+
+
+def publish(stages: Iterable[Pipeline], results: Collection[str]) -> Pipeline:
+    """Everything that the stages of an experiment leave for others, as one data set.
+
+    These are the outputs that none of them reads, and those among the `results` that ranking and page read.
+    """
+    life = Pipeline([node for stage in stages for node in stage.nodes])
+    parts = sorted(life.outputs() | (life.all_outputs() & set(results)))
+    return Pipeline([node(nodes.publish, {part: part for part in parts}, "results", name="publish")])
 
 
 def named(

@@ -1,5 +1,6 @@
 """Features, fitted once for each data set."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
@@ -8,7 +9,7 @@ from fieldcast.inference import feature_extractor
 
 
 def fit_features(
-    fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any], earlier: bytes | None
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any], earlier: Mapping[str, Any]
 ) -> bytes:
     """Features of a classifier for labelled images; otherwise principal components and local statistics."""
-    return feature_extractor.fit_features(fields, normalisation, splits, earlier)
+    return feature_extractor.fit_features(fields, normalisation, splits, earlier.get("extractor"))

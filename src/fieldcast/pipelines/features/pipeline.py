@@ -4,7 +4,7 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.features import nodes
 
-INPUTS = ["fields", "normalisation", "splits", "extractor_before"]
+INPUTS = ["fields", "normalisation", "splits", "params:earlier"]
 
 
 def create_pipeline() -> Pipeline:

@@ -23,27 +23,25 @@ LOG = logging.getLogger(__name__)
 
 
 def make_fields(
-    ingestion: Ingestion,
-    earlier: xr.Dataset | None,
-    earlier_quality: pd.DataFrame,
-    earlier_states: xr.Dataset | None,
+    ingestion: Ingestion, earlier: Mapping[str, Any]
 ) -> tuple[xr.Dataset, pd.DataFrame, xr.Dataset]:
-    """Fields, their quality, and the states of the simulated planet; read from disk if the options are unchanged.
+    """Fields, their quality, and the states of the simulated planet; the earlier ones if the options are unchanged.
 
     Stored fields that do not match their digest are recreated. For other sources the data set of states is empty, so
     that it replaces the states of an earlier planet.
     """
     mark = {"lineage": ingestion.lineage()}
     planet, states = ingestion.source == "planet", xr.Dataset(attrs=mark)
-    if earlier_states is not None and mark.items() <= earlier_states.attrs.items():
-        states = earlier_states
-    whole = len(earlier_quality) > 0 and (not planet or len(states.data_vars) > 0)
-    if whole and earlier is not None and mark.items() <= earlier.attrs.items():
-        if fits_digest(earlier):
-            LOG.info("The fields are there already: %s.", earlier.attrs["source"])
+    stored, quality, stored_states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
+    if stored_states is not None and mark.items() <= stored_states.attrs.items():
+        states = stored_states
+    whole = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
+    if whole and stored is not None and mark.items() <= stored.attrs.items():
+        if fits_digest(stored):
+            LOG.info("The fields are there already: %s.", stored.attrs["source"])
             if planet:
-                _warn_of_another_planet(ingestion, earlier, states)
-            return earlier, earlier_quality, states
+                _warn_of_another_planet(ingestion, stored, states)
+            return stored, quality, states
         LOG.warning("The stored fields are damaged (they do not fit their digest): they are recreated.")
     if ingestion.source == "images":
         pictures = images.open_images(ingestion.images, ingestion.folder())

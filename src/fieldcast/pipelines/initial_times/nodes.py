@@ -1,7 +1,7 @@
 """Initial times of forecasts, and the forecasts of the perfect model from them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import xarray as xr
@@ -23,14 +23,15 @@ def choose_starts(
 
 def run_perfect_model(
     planet_states: xr.Dataset, starts: dict[str, Any], splits: dict[str, Any], rollout: Rollout, seed: int,
-    earlier: xr.Dataset | None,
+    earlier: Mapping[str, Any],
 ) -> Iterator[xr.Dataset]:  # fmt: skip
     """Forecasts of the perfect model by lead time; an empty data set for other sources, and nothing if they exist."""
     if not planet_states.data_vars:
         yield xr.Dataset(attrs={"starts": starts["digest"]})
         return
     sources = planet_states, starts, splits["train"], rollout.perfect_model.initial_error, seed
-    if earlier is not None and not any(differences(earlier.attrs, lineage_of(*sources))):
+    stored = earlier.get("perfect_model")
+    if stored is not None and not any(differences(stored.attrs, lineage_of(*sources))):
         LOG.info("The forecasts of the perfect model are there already.")
         return
     yield from perfect_model(*sources)

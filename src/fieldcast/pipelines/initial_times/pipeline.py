@@ -4,7 +4,7 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.initial_times import nodes
 
-PLANET = ["planet_states", "starts", "splits", "params:rollout", "params:seed", "perfect_model_before"]
+PLANET = ["planet_states", "starts", "splits", "params:rollout", "params:seed", "params:earlier"]
 
 
 def create_pipeline() -> Pipeline:

@@ -1,6 +1,6 @@
 """Reporting: all experiments of a task in one table, all tasks in one page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -8,9 +8,11 @@ import xarray as xr
 from pydantic_core import to_jsonable_python
 
 from fieldcast import provenance
-from fieldcast.pipelines.names import by_part
+from fieldcast.figures.png import Picture
+from fieldcast.pipelines.names import of_task
 from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
+from fieldcast.tasks import Task
 
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
@@ -19,13 +21,53 @@ COSTS = (
 )
 
 
-def collect(experiments: dict[str, Any], studies: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
-    """The results of all experiments of a task, {part: {experiment: value}}, from arguments <experiment>__<part>.
+def collect_for(task: Task) -> Callable[..., dict[str, Any]]:
+    """The node that collects the results of a task."""
 
-    `experiments` are their parameters, which say how each presents itself; `studies` are named comparisons of them.
-    """
-    plain = to_jsonable_python(experiments)  # not the dataclasses that other nodes have Kedro make of options
-    return {**by_part(parts), "experiments": plain, "studies": read_studies(studies)}
+    def collect(
+        experiments: dict[str, Any], studies: list[dict[str, Any]], earlier: Mapping[str, Any],
+        target: Any = None, **made: Mapping[str, Any],
+    ) -> dict[str, Any]:  # fmt: skip
+        """The results of all experiments, {part: {experiment: value}}, and the task's target if there is one.
+
+        Parameters
+        ----------
+        experiments
+            Their parameters, which say how each presents itself.
+        studies
+            Named comparisons of experiments.
+        earlier
+            What earlier runs have left on the disk (`ResultsDataset.earlier`).
+        target
+            What this run's draws are scored on; otherwise the stored one is taken.
+        made
+            What experiments of this run have published, {part: value} by experiment.
+        """
+        stored = earlier.get(of_task(task.name, "results"), {})
+        results: dict[str, Any] = {part: {} for part in task.results}
+        for name in sorted(experiments):
+            for part in task.results:
+                value = made[name].get(part) if name in made else stored.get(part, {}).get(name, none)()
+                if value is not None and len(value):
+                    results[part][name] = value
+        if target is None:
+            target = stored.get(task.target, none)()
+        results |= {} if target is None else {task.target: target}
+        plain = to_jsonable_python(
+            experiments
+        )  # not the dataclasses that other nodes have Kedro make of options
+        return {**results, "experiments": plain, "studies": read_studies(studies)}
+
+    return collect
+
+
+def none() -> None:
+    """Stand in for the function that reads a file where there is no file."""
+
+
+def join_summaries(**summaries: str) -> str:
+    """The summaries of the tasks, one after another; those of tasks without results are empty."""
+    return "\n\n".join(text.strip("\n") for text in summaries.values() if text)
 
 
 def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:
@@ -43,7 +85,10 @@ def write_page(
     fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, quality: pd.DataFrame,
     parameters: Mapping[str, Any], **gathered: Any,
 ) -> str:  # fmt: skip
-    """One self-contained page; `gathered` are <task> and <task>_figures, empty where nothing has been scored."""
+    """One self-contained page; `gathered` are <task> and <task>_figures, empty where nothing has been scored.
+
+    Figures come as they are stored, {name: function that reads a PNG file}.
+    """
     code = provenance.code()
     about_run = {
         "Made": provenance.now(),
@@ -53,4 +98,7 @@ def write_page(
     }
     data = describe(fields, splits, climatology, quality)
     tasks = {name: parts[name] for name, parts in gathered.items() if name in parts}
-    return report(tasks, data, about_run, parameters, {name: gathered[f"{name}_figures"] for name in tasks})
+    figures = {
+        task: {name: Picture(load()) for name, load in gathered[f"{task}_figures"].items()} for task in tasks
+    }
+    return report(tasks, data, about_run, parameters, figures)

@@ -1,48 +1,62 @@
-"""scores of all experiments -> leaderboard, summary; their costs -> one table; everything -> figures, report."""
+"""Results of all experiments -> leaderboards, summary; their costs -> one table; everything -> figures, report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kedro.pipeline import Pipeline, node
 
-from fieldcast.pipelines.names import keyword, of_task, public
+from fieldcast.experiments import Experiment
+from fieldcast.pipelines.names import of_task
 from fieldcast.pipelines.reporting import nodes
-from fieldcast.pipelines.steps import as_node
+from fieldcast.pipelines.steps import as_node, boxed
 from fieldcast.tasks import Task
 
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
-OF_TASK = ("results", "leaderboard", "summary", "gathered", "drawn", "figures", "animation")
+OF_TASK = ("results", "leaderboard", "summary", "gathered", "figures", "animation")
+Ranked = Sequence[tuple[Task, Sequence[Experiment]]]  # tasks that have experiments, each with them
 
 
-def create_pipeline(experiments: Sequence[tuple[Task, Sequence[str]]]) -> Pipeline:
-    """Rank and show the tasks, each with the names of its experiments; what has not been scored loads as empty."""
-    tasks = [task.name for task, _ in experiments]
+def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
+    """Rank and show the tasks: from the disk, and from what is among the `outputs` of the same run."""
+    tasks = [task.name for task, _ in ranked]
     page = {name: name for name in DATA}
     page |= {task: of_task(task, "gathered") for task in tasks}
-    page |= {f"{task}_figures": of_task(task, "drawn") for task in tasks}
+    page |= {f"{task}_figures": of_task(task, "figures") for task in tasks}
     results = {task: of_task(task, "results") for task in tasks}
+    summaries = {task: of_task(task, "summary") for task in tasks}
     whole = [
+        node(nodes.join_summaries, summaries, "summary", name="join_summaries"),
         node(nodes.list_costs, results, "costs", name="list_costs"),
         node(nodes.write_page, page, "report", name="write_page"),
     ]
-    return Pipeline([*(ranked(task, names) for task, names in experiments), *whole])
+    shown = Pipeline([*(show(task) for task, _ in ranked), *whole])
+    collected = [collect(task, experiments, outputs) for task, experiments in ranked]
+    return Pipeline([*collected, boxed(shown, "reporting")])
 
 
-def ranked(task: Task, names: Sequence[str]) -> Pipeline:
-    """The results of a task's experiments -> leaderboard, summary -> its part of the page."""
-    configured = {"experiments": f"params:{task.name}", "studies": "params:studies"}
-    parts = {keyword(name, part): public(task.name, name, part) for name in names for part in task.results}
+def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[str]) -> Pipeline:
+    """The results of this run, with those of earlier ones -> the results of the task, and tables of them."""
+    inputs = {"experiments": f"params:{task.name}", "studies": "params:studies", "earlier": "params:earlier"}
+    if task.target in outputs:
+        inputs["target"] = task.target
+    private = {f"results_of_{each.name}": f"{each.address}.results" for each in experiments}
+    made = {name: results for name, results in private.items() if results in outputs}
+    inputs |= {name.removeprefix("results_of_"): name for name in made}
+    name = f"collect_{task.name}"
+    gather = node(nodes.collect_for(task), inputs, of_task(task.name, "results"), name=name)
+    further = [as_node(step, step.function.__name__, stored_as(task)) for step in task.further]
+    return Pipeline(boxed(Pipeline([gather, *further]), task.name if made else "reporting"), inputs=made)
 
-    def stored_as(name: str) -> str:
-        if name == task.target:
-            return f"{name}_stored"  # which may be missing
-        return of_task(task.name, name) if name in OF_TASK else name
 
+def show(task: Task) -> Pipeline:
+    """The results of a task -> leaderboard, summary -> its part of the page."""
     return Pipeline(
         [
-            node(
-                nodes.collect, configured | parts, of_task(task.name, "results"), name=f"collect_{task.name}"
-            ),
-            as_node(task.rank, f"rank_{task.name}", stored_as),
-            as_node(task.page, f"gather_{task.name}", stored_as),
+            as_node(task.rank, f"rank_{task.name}", stored_as(task)),
+            as_node(task.page, f"gather_{task.name}", stored_as(task)),
         ]
     )
+
+
+def stored_as(task: Task) -> Callable[[str], str]:
+    """The data set of a task for a name that its steps use."""
+    return lambda name: of_task(task.name, name) if name in OF_TASK else name

@@ -1,6 +1,6 @@
 """Rollout: forecasts from the stored starts, lead by lead, and a long rollout of which statistics are kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -24,10 +24,10 @@ from fieldcast.training.run import fitted_by
 @streamed
 def roll(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str, fit: Fit,
-    earlier: bytes | None, on_disk: xr.Dataset | None, **whose: dict[str, Any],
-) -> Iterator[tuple[xr.Dataset, bytes, pd.DataFrame]]:  # fmt: skip
-    """Forecasts lead by lead, what the rollout resumes from, and what drawing and training cost.
+    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str,
+    earlier: Mapping[str, Any], fit: Fit, **whose: dict[str, Any],
+) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
+    """Forecasts lead by lead, with what the rollout resumes from, and what drawing and training cost.
 
     `whose`: see `compatibility.fitted`.
     """
@@ -37,34 +37,37 @@ def roll(
     times, members = starts["scored"], starts["members"]
     forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
     facts = {**placed.facts, **trained.header["costs"]}
+    on_disk, state = earlier.get("draws", (None, None))
     leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
     for piece in forecast(
-        forecaster, starts, earlier if leads else None, model_digest(trained.header, model), leads
+        forecaster, starts, state if leads else None, model_digest(trained.header, model), leads
     ):
         costs = {**facts, "evaluations": placed.evaluations, "sample_ms": piece.sample_ms}
-        yield piece.forecasts, piece.state, pd.DataFrame([costs])
+        yield (piece.forecasts, piece.state), pd.DataFrame([costs])
 
 
 @streamed
 def stabilise(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str, fit: Fit,
-    earlier: bytes | None, **whose: dict[str, Any],
-) -> Iterator[tuple[pd.DataFrame, xr.Dataset, bytes]]:  # fmt: skip
-    """Statistics of each step of the long rollout, and some of its fields."""
+    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str,
+    earlier: Mapping[str, Any], fit: Fit, **whose: dict[str, Any],
+) -> Iterator[tuple[pd.DataFrame, tuple[xr.Dataset, bytes]]]:  # fmt: skip
+    """Statistics of each step of the long rollout, and some of its fields with what the rollout resumes from."""
     trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
     placed = trained.model.to(choose_device(device))
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["stability"], starts["stability_members"]
     forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
-    yield from stability(forecaster, starts, fields, earlier, model_digest(trained.header, model))
+    _, state = earlier.get("snapshots", (None, None))
+    for steps in stability(forecaster, starts, fields, state, model_digest(trained.header, model)):
+        yield steps.table, (steps.snapshots, steps.state)
 
 
 def adopt(
     model: File, perfect_model: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
     rollout: Rollout, limits: Limits, seed: int,
-) -> Iterator[xr.Dataset]:  # fmt: skip
-    """Forecasts that were made elsewhere."""
+) -> Iterator[tuple[xr.Dataset, bytes]]:  # fmt: skip
+    """Forecasts that were made elsewhere, with no state: they are taken in as a whole."""
     require_starts(starts, fields, splits, rollout, limits)
     if model.dataset and perfect_model.data_vars:
         require(
@@ -79,4 +82,4 @@ def adopt(
         "seed": seed,
     }
     for piece in adopting.adopt(model, perfect_model, starts, fields):
-        yield piece.assign_attrs(attributes)
+        yield piece.assign_attrs(attributes), b""

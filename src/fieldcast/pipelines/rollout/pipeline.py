@@ -17,20 +17,10 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
     if experiment.file:
         return Pipeline([node(nodes.adopt, FILE, "draws", name="adopt")])
-    inputs = INPUTS | PARAMETERS | trained(experiment.draws_from)
+    inputs = INPUTS | PARAMETERS | {"earlier": "params:earlier"} | trained(experiment.draws_from)
     return Pipeline(
         [
-            node(
-                nodes.roll,
-                inputs | {"earlier": "rollout_before", "on_disk": "draws_before"},
-                ["draws", "rollout_state", "costs"],
-                name="roll",
-            ),
-            node(
-                nodes.stabilise,
-                inputs | {"earlier": "stability_before"},
-                ["stability", "snapshots", "stability_state"],
-                name="stabilise",
-            ),
+            node(nodes.roll, inputs, ["draws", "costs"], name="roll"),
+            node(nodes.stabilise, inputs, ["stability", "snapshots"], name="stabilise"),
         ]
     )

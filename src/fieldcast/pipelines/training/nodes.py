@@ -1,15 +1,15 @@
 """Training: one model, fitted to the training split of its task."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
+from fieldcast.figures.png import png
 from fieldcast.figures.training import loss_curve
 from fieldcast.pipelines.streams import streamed
 from fieldcast.tasks import Task
@@ -20,10 +20,10 @@ from fieldcast.training.run import Recipe, train
 @streamed
 def fit(
     task: Task, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
-    earlier: bytes | None, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
+    earlier: Mapping[str, Any], model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
     options: Any = None, base: bytes | None = None,
-) -> Iterator[tuple[bytes, bytes, pd.DataFrame]]:  # fmt: skip
-    """Training state, checkpoint and history, again and again until the end; `options` are those of the task.
+) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
+    """Checkpoint with training state, and history, again and again until the end; `options` are those of the task.
 
     Kedro finds the types of parameters by their place, so `base`, which not all experiments have, comes last.
     """
@@ -31,10 +31,12 @@ def fit(
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)
     recipe = Recipe(problem, model, fit, seed, limits, device)
-    yield from train(recipe, fields, climatology, normalisation, splits, earlier, base)
+    _, state = earlier.get("checkpoint", (None, None))
+    for saved in train(recipe, fields, climatology, normalisation, splits, state, base):
+        yield (saved.checkpoint, saved.state), saved.history
 
 
-def fit_on(task: Task) -> Callable[..., Iterator[tuple[bytes, bytes, pd.DataFrame]]]:
+def fit_on(task: Task) -> Callable[..., Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]]:
     """`fit` for a task, whose options Kedro checks by the annotation of their argument."""
     function = partial(fit, task)
     function.__name__ = "fit"  # type: ignore[attr-defined]  # which Kedro's messages quote
@@ -42,6 +44,7 @@ def fit_on(task: Task) -> Callable[..., Iterator[tuple[bytes, bytes, pd.DataFram
     return function
 
 
-def plot_history(history: pd.DataFrame) -> Figure:
-    """Training and validation loss against the step; the scores of its trials for a closed-form model."""
-    return loss_curve(history if "loss" in history else history.assign(loss=history["validation"]))
+def plot_history(history: pd.DataFrame) -> bytes:
+    """Training and validation loss against the step; the scores of its trials for a closed-form model. PNG."""
+    figure = loss_curve(history if "loss" in history else history.assign(loss=history["validation"]))
+    return png(figure)

@@ -1,4 +1,4 @@
-"""fields, statistics -> training state, checkpoint, history, loss curve."""
+"""fields, statistics -> checkpoint, history, loss curve."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -7,18 +7,17 @@ from fieldcast.pipelines.training import nodes
 from fieldcast.tasks import Task
 
 INPUTS = {name: name for name in ("fields", "climatology", "normalisation", "splits")}
-INPUTS |= {name: f"params:{name}" for name in ("model", "fit", "seed", "limits", "device")}
+INPUTS |= {name: f"params:{name}" for name in ("earlier", "model", "fit", "seed", "limits", "device")}
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Train an experiment; the checkpoint in the role `base` holds the closed-form part that it starts from."""
-    inputs = INPUTS | {"earlier": "state_before"}
+    inputs = dict(INPUTS)
     inputs |= {"options": f"params:{task.options[0]}"} if task.options else {}
     inputs |= {"base": "base"} if "base" in experiment.uses else {}
-    outputs = ["training_state", "checkpoint", "history"]
     return Pipeline(
         [
-            node(nodes.fit_on(task), inputs, outputs, name="fit"),
+            node(nodes.fit_on(task), inputs, ["checkpoint", "history"], name="fit"),
             node(nodes.plot_history, "history", "loss_curve", name="plot_history"),
         ]
     )

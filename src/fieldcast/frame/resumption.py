@@ -1,0 +1,31 @@
+"""Hand nodes what an earlier run left of their own outputs: a graph without cycles cannot say so."""
+
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline.node import Node
+
+EARLIER = "params:earlier"  # the input of a node that resumes
+
+
+class Resumption:
+    """Fills the input `params:earlier` of a node with {output: what an earlier run left}.
+
+    The outputs are those with `metadata: {resume: true}` in the catalog, named as in their stage; the value is what
+    `earlier` of the data set returns. Without this hook a node has nothing to resume from, and starts anew.
+    """
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> dict[str, Any] | None:
+        """Replace the empty parameter."""
+        if EARLIER not in node.inputs:
+            return None
+        datasets: dict[str, Any] = {name.rpartition(".")[2]: catalog.get(name) for name in node.outputs}
+        return {
+            EARLIER: {
+                name: dataset.earlier()
+                for name, dataset in datasets.items()
+                if (getattr(dataset, "metadata", None) or {}).get("resume")
+            }
+        }
