@@ -133,7 +133,7 @@ FILES = {
           {type: pandas.CSVDataset, filepath: "data/{task}/{name}/scores.csv", metadata: {mlflow: metrics}}
         summary: {type: MemoryDataset, metadata: {print: true}}
     """,
-    "conf/base/mlflow.yml": "tracking: false",
+    "conf/base/tracking.yml": "tracking: false",
     "conf/base/parameters.yml": "seed: 7",
     "conf/base/parameters/experiments/sample/a.yml": "sample: {a: {model: {latent: 3}, fit: {steps: 4}}}",
     "conf/base/parameters/experiments/sample/b.yml": "sample: {b: {model: {latent: 5}}}",

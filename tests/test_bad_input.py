@@ -879,7 +879,7 @@ def test_forecasts_made_elsewhere_in_a_real_process(
 def test_a_server_that_is_down_is_told_and_the_run_goes_on(kedro: Any, file: Path, tmp_path: Path) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
-    (conf / "test/mlflow.yml").write_text("tracking: true\n")
+    (conf / "test/tracking.yml").write_text("tracking: true\n")
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         server = f"http://127.0.0.1:{one.getsockname()[1]}"  # bound, and nobody listens

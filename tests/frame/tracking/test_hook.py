@@ -37,7 +37,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def history(toy: Path, empty: Path) -> Callable[[], dict[str, Run]]:
     """Switch tracking on in the small project; the runs recorded, by name."""
-    (toy / "conf/base/mlflow.yml").write_text("tracking: true\n")
+    (toy / "conf/base/tracking.yml").write_text("tracking: true\n")
     shutil.copy(empty, toy / "mlflow.db")
 
     def runs() -> dict[str, Run]:

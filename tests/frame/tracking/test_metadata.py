@@ -55,7 +55,7 @@ def test_history_gives_what_is_new() -> None:
 def test_local_names_the_server_in_every_environment_and_test_switches_it_off(tmp_path: Path) -> None:
     for name, text in {"base": "uri: null", "local": "uri: http://far", "test": "tracking: false"}.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / "mlflow.yml").write_text(text)
+        (tmp_path / name / "tracking.yml").write_text(text)
     assert metadata.options(tmp_path, None) == {
         "tracking": True,
         "uri": "http://far",
@@ -63,8 +63,8 @@ def test_local_names_the_server_in_every_environment_and_test_switches_it_off(tm
     }
     assert metadata.options(tmp_path, "demo")["uri"] == "http://far"
     assert metadata.options(tmp_path, "test")["tracking"] is False
-    (tmp_path / "local" / "mlflow.yml").write_text("url: http://far")
-    with pytest.raises(InputError, match=r"mlflow.yml has no key 'url'; did you mean uri\?"):
+    (tmp_path / "local" / "tracking.yml").write_text("url: http://far")
+    with pytest.raises(InputError, match=r"tracking.yml has no key 'url'; did you mean uri\?"):
         metadata.options(tmp_path, None)
 
 

@@ -27,7 +27,7 @@ SHUTDOWN_FLUSH_TIMEOUT = 30.0  # the same after Ctrl-C or SIGTERM
 
 
 class Tracking:
-    """Records runs in MLflow while pipelines run, unless `mlflow.yml` says `tracking: false`."""
+    """Records runs in MLflow while pipelines run, unless `tracking.yml` says `tracking: false`."""
 
     def __init__(self) -> None:
         self._context: KedroContext | None = None
@@ -106,7 +106,7 @@ class Tracking:
 
 
 def _writer(project: Path, options: Mapping[str, Any]) -> Writer:
-    """The writer to the server of the environment or of `mlflow.yml`, else to a database in the project."""
+    """The writer to the server of the environment or of `tracking.yml`, else to a database in the project."""
     local = f"sqlite:///{project / 'mlflow.db'}"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or options["uri"] or local
     return Writer(uri, options["experiment"], (project / "mlartifacts").as_uri() if uri == local else None)

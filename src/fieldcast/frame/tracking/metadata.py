@@ -36,13 +36,13 @@ Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
 
 
 def options(conf: Path, env: str | None) -> dict[str, Any]:
-    """Read `mlflow.yml` of base, local and the environment of the run; later ones override earlier ones.
+    """Read `tracking.yml` of base, local and the environment of the run; later ones override earlier ones.
 
     A tracking server belongs to the machine, so `local` counts in every environment.
     Raises InputError for an unknown key.
     """
     merged = dict(OPTIONS)
-    for file in (conf / folder / "mlflow.yml" for folder in ("base", "local", env or "local")):
+    for file in (conf / folder / "tracking.yml" for folder in ("base", "local", env or "local")):
         given = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
         for key, value in (given or {}).items():
             if key not in OPTIONS:
