@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.splits import Splits, along, make, select
+from fieldcast.fields.splits import Splits, make, select
+from fieldcast.kinds import along
 
 TIMES = pd.date_range("2001-01-01", "2010-12-31")
 FIELDS = xr.Dataset({"z": ("time", np.arange(TIMES.size)), "h": 1.0}, {"time": TIMES})

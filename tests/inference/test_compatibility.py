@@ -58,8 +58,8 @@ def check(world, data):
         seed=0,
         splits=world.splits,
     ):
-        whose = {"reconstruct.mine": configured or model}
-        return fitted(checkpoint, model, whose, options, data, splits, seed)
+        lender = {"reconstruct.mine": configured or model}
+        return fitted(checkpoint, model, lender, options, data, splits, seed)
 
     return run
 

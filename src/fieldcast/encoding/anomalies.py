@@ -21,6 +21,7 @@ from fieldcast import geometry
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions, domain
 from fieldcast.geometry import GRID
+from fieldcast.kinds import are_images
 from fieldcast.models.space import Space
 
 
@@ -118,7 +119,7 @@ class FieldCodec:
 
 def refuse_images(fields: xr.Dataset) -> None:
     """Raise an InputError for data without a time axis."""
-    if "sample" in fields.dims:
+    if are_images(fields):
         raise InputError(
             "the data are images, which have no time: only the task sample takes them; "
             "run `kedro run --pipelines sample` with the same --env."

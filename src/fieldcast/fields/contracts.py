@@ -12,6 +12,7 @@ from fieldcast.fields import calendars, images, ingest
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.coordinates import DIMS
+from fieldcast.kinds import are_images
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 IMAGE_DIMS = ("sample", "y", "x")
@@ -26,7 +27,7 @@ class Fields:
 
     def validate(self, data: Any) -> xr.Dataset:
         """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
-        if isinstance(data, xr.Dataset) and "sample" in data.dims:
+        if isinstance(data, xr.Dataset) and are_images(data):
             return Images().validate(data)
         _check_coordinates(data, DIMS)
         _check_times(data)
@@ -74,7 +75,7 @@ class Images:
 
 def fits_digest(fields: xr.Dataset) -> bool:
     """Whether fields or images match their stored digest; reads all values."""
-    if "sample" in fields.dims:
+    if are_images(fields):
         return bool(images.digest(fields["image"].values) == fields.attrs["digest"])
     return ingest.digest(fields) == fields.attrs["digest"]
 

@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
 from fieldcast.fields.periods import within
+from fieldcast.kinds import along
 
 NAMES = ("train", "validation", "test")
 _FRACTIONS = (0.7, 0.8)
@@ -52,11 +53,6 @@ def make(times: Any, periods: Splits | None = None) -> dict[str, list[str]]:
         splits[name] = _ends(iso[inside])
     _check_apart(splits)
     return splits
-
-
-def along(states: xr.Dataset) -> str:
-    """Dimension along which states are counted: `sample` for images and drawn samples, `time` for fields."""
-    return "sample" if "sample" in states.dims else "time"
 
 
 def select(fields: xr.Dataset, splits: Mapping[str, Any], name: str) -> xr.Dataset:

@@ -129,7 +129,7 @@ def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> N
 
 
 def fitted(
-    checkpoint: bytes, model: Mapping[str, Any], whose: Mapping[str, Mapping[str, Any]], options: Lineage,
+    checkpoint: bytes, model: Mapping[str, Any], lender: Mapping[str, Mapping[str, Any]], options: Lineage,
     fields: xr.Dataset, splits: Mapping[str, Any], seed: int,
 ) -> Checkpoint:  # fmt: skip
     """A checkpoint that this run would train, with its weights in `model`.
@@ -140,7 +140,7 @@ def fitted(
         The file.
     model
         The model to draw from: that of the checkpoint, or another way to draw from its weights.
-    whose
+    lender
         The experiment whose checkpoint it is, by its address, and its model in this run.
     options
         What the options of this run decide of the fit (`training.run.fitted_by`).
@@ -153,7 +153,7 @@ def fitted(
         If anything of this was different in training, if the variables or the grid of the fields are not the model's,
         and as `unpack` does.
     """
-    ((address, configured),) = whose.items()
+    ((address, configured),) = lender.items()
     where = f"the checkpoint of '{address}'"
     again = f"train it again with `kedro run --pipelines training --namespaces {address}`"
     header = read_header(checkpoint, where)

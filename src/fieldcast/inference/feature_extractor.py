@@ -22,7 +22,8 @@ from fieldcast.encoding.checkpoint import pack_bytes, tensor_digest, unpack_byte
 from fieldcast.encoding.selection import batch_index, evenly
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.fields import calendars, domain
-from fieldcast.fields.splits import along, select
+from fieldcast.fields.splits import select
+from fieldcast.kinds import along
 from fieldcast.models.classifier import Classifier
 from fieldcast.scores.field_features import FieldFeatures
 

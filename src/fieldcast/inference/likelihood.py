@@ -17,8 +17,9 @@ from tqdm import tqdm
 from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
 from fieldcast.fields import calendars
-from fieldcast.fields.splits import along, select
+from fieldcast.fields.splits import select
 from fieldcast.inference.sample import AT_ONCE
+from fieldcast.kinds import along
 from fieldcast.models import image_transforms
 from fieldcast.models.capabilities import HasDensity, HasLatents
 from fieldcast.models.core import Batch, Context, Model

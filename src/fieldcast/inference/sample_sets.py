@@ -17,8 +17,9 @@ from jaxtyping import Float, Integer
 from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.fields import domain
-from fieldcast.fields.splits import along, select
+from fieldcast.fields.splits import select
 from fieldcast.inference.feature_extractor import fresh, load_features
+from fieldcast.kinds import along
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.sample_scores import Sets

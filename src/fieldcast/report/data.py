@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fieldcast.kinds import are_images
 from fieldcast.scores.statistics_table import iso_times
 
 TRAINING_MEAN = "training mean"
@@ -38,7 +39,7 @@ def describe(
     facts = [
         ("Source", str(fields.attrs.get("source", "not stated"))),
         ("Digest", str(fields.attrs.get("digest", "not stated"))),
-        *(about_images(fields, splits) if "sample" in fields.dims else about_fields(fields, splits)),
+        *(about_images(fields, splits) if are_images(fields) else about_fields(fields, splits)),
     ]
     if kind:
         facts.append(("Climatology", climatology_in_words(kind)))

@@ -15,6 +15,7 @@ from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space
 from fieldcast.inference.feature_extractor import load_features
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sample_sets import compare
+from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.space import Space
 from fieldcast.report import Sample, pictures
@@ -51,7 +52,7 @@ class StateSampling:
         self, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
     ) -> tuple[StateCodec, Space]:
         """Grey values of images; standardised values of fields, whatever their day."""
-        if "sample" in fields.dims:
+        if are_images(fields):
             return ImageCodec(self.pixels.treatment, fields.attrs["levels"]), space_of_images(fields)
         return AnyDayCodec.of(fields, normalisation), space_of(fields, climatology, normalisation)
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 from fieldcast import geometry
 from fieldcast.encoding.checkpoint import model_digest, read_header
+from fieldcast.kinds import are_images
 from fieldcast.lineage import Lineage, require
 
 
@@ -25,7 +26,7 @@ def units(data: xr.Dataset) -> dict[str, str]:
 
 def scored_period(fields: xr.Dataset, splits: Mapping[str, Any]) -> list[str]:
     """First and last time of the test split; empty for images, which have no times."""
-    return [] if "sample" in fields.dims else list(splits["test"])
+    return [] if are_images(fields) else list(splits["test"])
 
 
 def model_of(checkpoint: bytes, model: Mapping[str, Any], splits: Mapping[str, Any]) -> str:

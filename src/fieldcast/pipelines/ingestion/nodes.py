@@ -18,6 +18,7 @@ from fieldcast.fields.planet import reference
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.quality import table
 from fieldcast.fields.splits import make, select
+from fieldcast.kinds import are_images
 
 LOG = logging.getLogger(__name__)
 
@@ -71,14 +72,14 @@ def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr
 
 def split(fields: xr.Dataset, ingestion: Ingestion) -> Mapping[str, Any]:
     """First and last time of the training, validation and test splits; for images, first and last number."""
-    if "sample" in fields.dims:
+    if are_images(fields):
         return images.split(fields)
     return make(fields["time"], ingestion.splits)
 
 
 def fit_statistics(fields: xr.Dataset, splits: dict[str, Any]) -> tuple[xr.Dataset, xr.Dataset]:
     """Climatology and normalisation of the training split; images, which have no year, have neither."""
-    if "sample" in fields.dims:
+    if are_images(fields):
         return xr.Dataset(), xr.Dataset()
     training = select(fields, splits, "train")
     climatology = climatologies.fit(training)

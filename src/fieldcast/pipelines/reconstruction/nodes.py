@@ -23,11 +23,11 @@ from fieldcast.training.run import fitted_by
 def draw(
     checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset, fields: xr.Dataset, splits: dict[str, Any],
     evaluation: Evaluation, seed: int, limits: Limits, device: str, fit: Fit, sparsification: Sparsification,
-    **whose: dict[str, Any],
+    **lender: dict[str, Any],
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
-    """Reconstructions case by case, with the costs of training and drawing; `whose`: see `compatibility.fitted`."""
+    """Reconstructions case by case, with the costs of training and drawing; `lender`: see `compatibility.fitted`."""
     options = fitted_by(fit, limits, Reconstruction(sparsification).fitted_by())
-    trained = fitted(checkpoint, model, whose, options, fields, splits, seed)
+    trained = fitted(checkpoint, model, lender, options, fields, splits, seed)
     require_observations(observations, fields, splits, sparsification, limits)
     members = limits.cap("members", evaluation.members)
     costs = {**trained.model.facts, **trained.header["costs"]}

@@ -25,13 +25,13 @@ from fieldcast.training.run import fitted_by
 def roll(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
     splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str,
-    earlier: Mapping[str, Any], fit: Fit, **whose: dict[str, Any],
+    earlier: Mapping[str, Any], fit: Fit, **lender: dict[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
     """Forecasts lead by lead, with what the rollout resumes from, and what drawing and training cost.
 
-    `whose`: see `compatibility.fitted`.
+    `lender`: see `compatibility.fitted`.
     """
-    trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
+    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
     placed = trained.model.to(choose_device(device))
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["scored"], starts["members"]
@@ -50,10 +50,10 @@ def roll(
 def stabilise(
     checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
     splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str,
-    earlier: Mapping[str, Any], fit: Fit, **whose: dict[str, Any],
+    earlier: Mapping[str, Any], fit: Fit, **lender: dict[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, tuple[xr.Dataset, bytes]]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields with what the rollout resumes from."""
-    trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
+    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
     placed = trained.model.to(choose_device(device))
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["stability"], starts["stability_members"]

@@ -16,6 +16,7 @@ from fieldcast.inference.compatibility import fitted
 from fieldcast.inference.likelihood import density_table, examine, split_of
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sample import draw_states, physical
+from fieldcast.kinds import are_images
 from fieldcast.models.core import Model
 from fieldcast.training.options import Fit
 from fieldcast.training.run import fitted_by
@@ -23,10 +24,10 @@ from fieldcast.training.run import fitted_by
 
 def draw(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **whose: dict[str, Any],
+    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **lender: dict[str, Any],
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Samples in physical units or grey values, with the costs of training and drawing."""
-    trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
+    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
     placed, codec = ready(trained, options, fields, device)
     sizes = sampling.capped(limits)
     begin = time.perf_counter()
@@ -41,10 +42,10 @@ def draw(
 
 def look_inside(
     checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **whose: dict[str, Any],
+    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **lender: dict[str, Any],
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures."""
-    trained = fitted(checkpoint, model, whose, fitted_by(fit, limits), fields, splits, seed)
+    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
     placed, codec = ready(trained, options, fields, device)
     sizes = sampling.capped(limits)
     parts = {}
@@ -78,7 +79,7 @@ def ready(trained: Checkpoint, options: Pixels, fields: xr.Dataset, device: str)
         If it was trained on another treatment of images.
     """
     codec = trained.state_codec
-    if "sample" in fields.dims and codec.treatment != options.treatment:
+    if are_images(fields) and codec.treatment != options.treatment:
         raise InputError(
             f"the checkpoint was trained on images by treatment {codec.treatment}, the options say "
             f"{options.treatment}: give both experiments the same."

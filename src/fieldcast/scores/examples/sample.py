@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Integer
 
+from fieldcast.kinds import along
+
 PICTURES = 36
 BESIDE_NEAREST = 10  # samples that figures show beside their nearest training states
 
@@ -54,11 +56,6 @@ def of_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: 
         number=("picture", np.arange(count)),
         chain_time=("picture", np.full(count, -1)),
     )
-
-
-def along(states: xr.Dataset) -> str:
-    """The dimension that numbers states, `sample` or `time`."""
-    return "sample" if "sample" in states.dims else "time"
 
 
 def len_of(states: xr.Dataset) -> int:
