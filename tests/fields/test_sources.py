@@ -163,7 +163,7 @@ FILES: dict[str, tuple[Callable, str]] = {
             write(make(), "a.nc"),
             write(make().assign(t2m=make()["t2m"].assign_attrs(units="degC")), "b.nc"),
         ],
-        "'t2m' is in K in",
+        "'t2m' is in 'K' in",
     ),
     "other times": (
         lambda tmp, make, write: [write(make()[["t2m"]], "a.nc"), write(make(times=50)[["msl"]], "b.nc")],

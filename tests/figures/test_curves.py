@@ -105,3 +105,10 @@ def test_errors_over_time_have_a_panel_an_experiment_and_a_line_a_fraction():
 def test_days_that_only_another_calendar_has_are_counted():
     frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-02-29T00:00:00", "2001-02-30T00:00:00"])
     np.testing.assert_array_equal(over_time({"mine": frame}).axes[0].lines[0].get_xdata(), [0, 1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_errors_over_time_that_are_not_finite_do_not_end_a_run(value):
+    frame = pd.DataFrame({0.1: [0.5, value], 0.2: [value, value]}, index=["2001-01-01", "2001-01-11"])
+    limits = over_time({"diverged": frame, "empty": frame[[0.2]]}).axes[0].get_ylim()
+    np.testing.assert_allclose(limits, (0, 1.04 * 0.5))

@@ -43,3 +43,10 @@ def test_north_is_up_whichever_way_latitudes_run():
         mesh = sheet.axes.collections[0]
         centres = (mesh.get_coordinates()[1:, 0, 1] + mesh.get_coordinates()[:-1, 0, 1]) / 2
         assert mesh.get_array()[np.argmax(centres), 0] == 45.0
+
+
+def test_two_equal_levels_are_one_contour():
+    """In a field of rain most cells are dry, and so may be the quantiles at which contours lie."""
+    sheet = Sheet(np.array([-45.0, 0.0, 45.0]), np.arange(4) * 90.0, 1, 1)
+    sheet.contours((0, 0), np.arange(12.0).reshape(3, 4), np.array([5.0, 5.0]))
+    np.testing.assert_array_equal(sheet.axes.collections[0].levels, [5.0])

@@ -13,6 +13,9 @@ import cftime
 import numpy as np
 from jaxtyping import Float, Int
 
+STANDARD = ("standard", "gregorian", "proleptic_gregorian")
+FIRST_YEAR, LAST_YEAR = 1678, 2261  # complete years of datetime64[ns]
+
 # days before each month in a year without 29 February
 _BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
 
@@ -28,6 +31,29 @@ def is_dates(times: Any) -> bool:
     return array.dtype.kind == "M" or (
         array.dtype == object and array.size > 0 and isinstance(array.flat[0], cftime.datetime)
     )
+
+
+def years(times: Any) -> Int[np.ndarray, " time"]:
+    """Calendar year of each time."""
+    array = values(times)
+    if array.dtype.kind == "M":
+        return array.astype("M8[Y]").astype(int) + 1970
+    return np.array([time.year for time in array], dtype=int)
+
+
+def in_nanoseconds(times: Any) -> np.ndarray:
+    """Times of the standard calendar as datetime64[ns]; unchanged if some lie outside 1678 to 2261, or noleap."""
+    array = values(times)
+    cftimes = array.dtype.kind != "M"
+    if (cftimes and array[0].calendar not in STANDARD) or not representable(array):
+        return array
+    return np.array(iso(array), dtype="M8[ns]") if cftimes else array.astype("M8[ns]")
+
+
+def representable(times: Any) -> bool:
+    """Whether all years lie in the range of datetime64[ns], 1678 to 2261."""
+    number = years(times)
+    return bool(((number >= FIRST_YEAR) & (number <= LAST_YEAR)).all())
 
 
 def iso(times: Any) -> np.ndarray:

@@ -41,7 +41,7 @@ def refuse_missing_chunks(
     InputError
         Naming the first incomplete variable.
     """
-    doubtful = [name for name in names if opened[name].ndim and not _may_be_missing(opened[name])]
+    doubtful = [name for name in names if _is_doubtful(opened, name)]
     if not doubtful:
         return
     group = zarr.open_group(path, mode="r", storage_options=dict(options) if options else None)
@@ -60,6 +60,12 @@ def refuse_missing_chunks(
                 f"as {stored.fill_value or 0:g}{packed}: copy or download it again, or, if that is their true value, "
                 "write it again with write_empty_chunks=True"
             )
+
+
+def _is_doubtful(opened: xr.Dataset, name: str) -> bool:
+    """Whether a missing chunk would do harm; in the coordinate of a dimension it shows as a repeated value."""
+    repeats = name in opened.indexes and not opened.indexes[name].is_unique
+    return bool(opened[name].ndim) and (repeats or not _may_be_missing(opened[name]))
 
 
 def _may_be_missing(array: xr.DataArray) -> bool:

@@ -18,7 +18,7 @@ from fieldcast.fields import calendars
 from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.levels import by_level
-from fieldcast.fields.notes import notes_of
+from fieldcast.fields.notes import WIDE, notes_of
 from fieldcast.fields.valid import within_valid_range
 from fieldcast.fields.versions import unique_times
 
@@ -42,6 +42,12 @@ def time_varying(fields: xr.Dataset) -> list[str]:
 def static(fields: xr.Dataset) -> list[str]:
     """Names of the variables on (latitude, longitude) alone."""
     return [str(name) for name, array in fields.data_vars.items() if array.dims == DIMS[1:]]
+
+
+def units_of(array: xr.DataArray) -> str:
+    """Units of a variable as messages say them: "is in 'K'", or "has no units"."""
+    units = str(array.attrs.get("units") or "").strip()
+    return f"is in '{units}'" if units else "has no units"
 
 
 def axes(dataset: xr.Dataset) -> dict[str, str]:
@@ -188,7 +194,7 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
             f"{int(time.isnull().sum())} dates are missing on the time axis of {where}: fill them in"
         )
     calendar = time.dt.calendar
-    if calendar not in {"standard", "gregorian", "proleptic_gregorian", "noleap", "365_day"}:
+    if calendar not in {*calendars.STANDARD, "noleap", "365_day"}:
         raise InputError(
             f"the calendar of {where} is '{calendar}': convert it to 'standard' or 'noleap' first "
             "(xarray's convert_calendar)"
@@ -201,17 +207,14 @@ def _plain(array: xr.DataArray) -> xr.DataArray:
     kept = {key: str(array.attrs[key]) for key in (*KEPT, "aliases") if str(array.attrs.get(key, "")).strip()}
     plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32).drop_encoding()
     plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).drop_attrs()
-    return plain.assign_attrs(kept | notes_of(array.attrs))
+    wide = {WIDE: 1} if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2) else {}
+    return plain.assign_attrs(kept | notes_of(array.attrs) | wide)
 
 
 def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:
     plain = coordinate.reset_coords(drop=True).drop_attrs().drop_encoding()
     name = str(plain.name)
     if name == "time":
-        if plain.dtype == object and plain.dt.calendar in {"standard", "gregorian", "proleptic_gregorian"}:
-            plain = plain.copy(data=[np.datetime64(text, "ns") for text in calendars.iso(plain)])
-        elif plain.dtype.kind == "M":
-            plain = plain.astype("M8[ns]")
-        return plain.assign_attrs(standard_name="time")
+        return plain.copy(data=calendars.in_nanoseconds(plain)).assign_attrs(standard_name="time")
     units = "degrees_north" if name == "latitude" else "degrees_east"
     return plain.astype(np.float64).assign_attrs(units=units, standard_name=name)

@@ -28,7 +28,7 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
     Raises
     ------
     InputError
-        For any unit other than degrees and radians, and for a rotated or projected coordinate.
+        For any unit other than degrees and radians, for a rotated or projected coordinate, and for NaN or Inf in it.
     """
     standard_name = str(coordinate.attrs.get("standard_name", ""))
     if standard_name.startswith(("grid_", "projection_")):
@@ -36,9 +36,15 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
             f"the {axis} '{coordinate.name}' of {where} is a {standard_name} (its standard_name), not a {axis} on "
             f"the globe: {_TODO}"
         )
+    values = coordinate.values
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(
+            f"the {axis} '{coordinate.name}' of {where} holds {int((~np.isfinite(values)).sum())} NaN or infinite "
+            f"values of {values.size}: correct them"
+        )
     units = str(coordinate.attrs.get("units", "")).strip().lower()
     if units in _RADIANS:
-        degrees = np.round(np.rad2deg(coordinate.values.astype(np.float64)), 10)  # 60, not 60.00000000000001
+        degrees = np.round(np.rad2deg(values.astype(np.float64)), 10)  # 60, not 60.00000000000001
         return xr.DataArray(degrees, dims=coordinate.dims, name=coordinate.name, attrs={"units": "degrees"})
     if units and not any(sign in units for sign in ("deg", "°")):
         raise InputError(

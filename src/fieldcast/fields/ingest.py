@@ -16,6 +16,8 @@ from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.repair import Gaps, repair
 from fieldcast.fields.sources import Source, open_source
 
+# coordinates of observations, reconstructions, forecasts and samples; "all" is the mean over variables
+RESERVED = ("all", "case", "k", "lead", "mask", "member", "pattern", "sample", "segment", "start", "variable")
 IN_MEMORY = 2**30  # bytes; larger data are read block by block, in several passes
 
 
@@ -35,6 +37,7 @@ def ingest(
         For data that cannot be used, in one sentence: what is wrong, in which file or store (`where`), what to do.
     """
     fields = to_contract(dataset, where)
+    _refuse_reserved_names(fields, where)
     if not time_varying(fields):
         raise InputError(f"{where} has no variable on (time, latitude, longitude): give another file")
     if fields.nbytes <= IN_MEMORY:
@@ -45,6 +48,15 @@ def ingest(
         fields, more = quality.inspect(fields, where)
         fields = _described(fields, where)
     return fields, quality.table(findings + more)
+
+
+def _refuse_reserved_names(fields: xr.Dataset, where: str) -> None:
+    for name in fields.data_vars:
+        if name in RESERVED:
+            raise InputError(
+                f"variable '{name}' of {where} has a name that results use themselves ({', '.join(RESERVED)}): rename "
+                "it in the file, or leave it out with ingestion.variables"
+            )
 
 
 def digest(fields: xr.Dataset) -> str:

@@ -8,7 +8,10 @@ import numpy as np
 import xarray as xr
 
 from fieldcast.errors import InputError
+from fieldcast.fields import calendars
+from fieldcast.fields.conventions import units_of
 from fieldcast.fields.notes import with_notes_of_all
+from fieldcast.fields.repair import refuse_far_years
 
 
 def joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
@@ -17,13 +20,14 @@ def joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     Raises
     ------
     InputError
-        For files on different grids, with different times or in different units.
+        For files on different grids, with different times or calendars, or in different units.
     """
     if not parts:
         return xr.Dataset()
     groups: dict[tuple[str, ...], list[tuple[str, xr.Dataset]]] = {}
     for path, part in parts:
         _check_grid(part, parts[0][1], path, parts[0][0])
+        _check_calendar(part["time"], parts[0][1]["time"], path, parts[0][0])
         groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append((path, part))
     records = [_concatenated(group) for group in groups.values()]
     first = records[0]
@@ -38,10 +42,11 @@ def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     path, first = group[0]
     for other, part in group[1:]:
         for name in part.data_vars:
-            expected, units = (dataset[name].attrs.get("units") for dataset in (first, part))
+            expected, units = (units_of(dataset[name]) for dataset in (first, part))
             if expected != units:
                 raise InputError(
-                    f"'{name}' is in {expected} in '{path}' and in {units} in '{other}': convert one of them"
+                    f"'{name}' {expected} in '{path}' and {units} in '{other}': convert one of them, or correct its "
+                    "attribute 'units'"
                 )
     if len(group) == 1:
         return first
@@ -49,6 +54,18 @@ def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
         [part for _, part in group], dim="time", data_vars="minimal", coords="minimal", compat="override",
         join="override", combine_attrs=with_notes_of_all,
     )  # fmt: skip
+
+
+def _check_calendar(time: xr.DataArray, first: xr.DataArray, path: str, first_path: str) -> None:
+    leap, first_leap = (str(axis.dt.calendar) in calendars.STANDARD for axis in (time, first))
+    if leap != first_leap:
+        raise InputError(
+            f"'{path}' has the calendar '{time.dt.calendar}' and '{first_path}' '{first.dt.calendar}': convert one "
+            "of them (xarray's convert_calendar)"
+        )
+    if time.dtype.kind != first.dtype.kind:  # one of them is beyond the range of datetime64
+        refuse_far_years(time, f"'{path}'")
+        refuse_far_years(first, f"'{first_path}'")
 
 
 def _check_grid(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:

@@ -1,6 +1,7 @@
 """Open one NetCDF file or Zarr store, local or remote, and reject a damaged one."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +10,12 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import xarray as xr
+from fsspec.registry import known_implementations
 
 from fieldcast.errors import InputError
 from fieldcast.fields.chunks import refuse_missing_chunks
 from fieldcast.fields.netcdf3 import expected_size
+from fieldcast.fields.paths import is_remote, local
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
@@ -31,20 +34,21 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
     InputError
         For a file that is missing, truncated, empty or of another format.
     """
-    if urlsplit(path).scheme:
+    if is_remote(path):
         return _open_remote(path, key)
-    path = os.path.expanduser(path)
+    path = local(path)
     if not os.path.exists(path):
         raise InputError(f"'{path}' does not exist: check {key}")
     kind = _kind(path)
     try:
-        if kind == "zarr":
-            return xr.open_zarr(path, chunks=None, decode_timedelta=False)
         if kind == "classic" and os.path.getsize(path) < expected_size(path):
             raise OSError("it is truncated")
-        return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
+        opened = _opened(path, kind)
     except Exception as error:
-        raise InputError(_unreadable(path, kind, error)) from error
+        raise InputError(_undecodable(path, kind) or _unreadable(path, kind, error)) from error
+    if not opened.data_vars:
+        _refuse_groups(path, kind)
+    return opened
 
 
 def read_file(path: str, key: str) -> xr.Dataset:
@@ -56,7 +60,7 @@ def read_file(path: str, key: str) -> xr.Dataset:
         For a file that is missing, truncated, empty or of another format.
     """
     opened = open_file(path, key)
-    check_chunks(opened, [str(name) for name in opened.data_vars], path)
+    check_chunks(opened, [str(name) for name in opened.variables], path)
     with opened, reading(f"'{path}'", Exception):
         return opened.load()
 
@@ -69,10 +73,10 @@ def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
     InputError
         As `chunks.refuse_missing_chunks` does.
     """
-    remote = bool(urlsplit(path).scheme)
-    if remote or os.path.isdir(os.path.expanduser(path)):
+    place = path if is_remote(path) else local(path)
+    if is_remote(path) or os.path.isdir(place):
         with reading(f"'{path}'", Exception):
-            refuse_missing_chunks(opened, names, os.path.expanduser(path), _options(path))
+            refuse_missing_chunks(opened, names, place, _options(path))
 
 
 @contextmanager
@@ -84,7 +88,9 @@ def reading(where: str, *kinds: type[Exception]) -> Iterator[None]:
         raise
     except kinds as error:
         remedy = (
-            "try again, or copy the store to this machine" if "://" in where else "copy or download it again"
+            "try again, or copy the store to this machine"
+            if is_remote(where.strip("'"))
+            else "copy or download it again"
         )
         raise InputError(f"{where} cannot be read to its end ({first_line(error)}): {remedy}") from error
 
@@ -102,6 +108,10 @@ def _kind(path: str) -> str:
         raise InputError(
             f"'{path}' is a folder, not a Zarr store: give a file, or a glob such as '{path}/*.nc'"
         )
+    if not os.path.isfile(path):
+        raise InputError(
+            f"'{path}' is a pipe or device, not a file: save the data to a file and give that one"
+        )
     try:
         with open(path, "rb") as file:
             head = file.read(4)
@@ -117,13 +127,53 @@ def _kind(path: str) -> str:
     return _MAGIC[head]
 
 
+def _opened(path: str, kind: str, **options: bool) -> xr.Dataset:
+    """Open a local file or store of a format; `options` are xarray's, such as `decode_times`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", xr.SerializationWarning
+        )  # years beyond 2262: `refuse_far_years` says more
+        if kind == "zarr":
+            return xr.open_zarr(path, chunks=None, decode_timedelta=False, **options)
+        return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, **options)
+
+
+def _undecodable(path: str, kind: str) -> str | None:
+    """Describe the first variable whose units or values are no times; None if something else is wrong."""
+    try:
+        raw = _opened(path, kind, decode_times=False)
+    except Exception:
+        return None
+    with raw:
+        for name, array in raw.variables.items():
+            units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
+            try:
+                xr.conventions.decode_cf_variable(name, array, decode_timedelta=False)
+            except Exception:
+                limits = f"{array.values.min():g} to {array.values.max():g}" if array.size else "nothing"
+                return (
+                    f"the times of '{path}' cannot be decoded ('{name}' runs from {limits} '{units}'"
+                    f"{f', calendar {calendar!r}' if calendar else ''}): give dates in units such as "
+                    "'days since 2001-01-01'"
+                )
+    return None
+
+
+def _refuse_groups(path: str, kind: str) -> None:
+    """Raise an InputError that names the groups of a file whose variables all lie in groups."""
+    groups = xr.open_groups(path, engine="zarr" if kind == "zarr" else "netcdf4", decode_cf=False)
+    names = [name.strip("/") for name, group in groups.items() if group.data_vars]
+    if names:
+        raise InputError(
+            f"'{path}' keeps its variables in groups ({', '.join(names)}), and only those outside any group are "
+            f"read: write one to a file of its own, such as xarray.open_dataset('{path}', group='{names[0]}')"
+            ".to_netcdf('group.nc')"
+        )
+
+
 def _unreadable(path: str, kind: str, error: Exception) -> str:
     message = error.strerror if isinstance(error, OSError) and error.strerror else error
     cause = (str(message).strip().splitlines() or [type(error).__name__])[0][:160]
-    if "decode" in cause and "time" in cause:
-        return (
-            f"the times of '{path}' cannot be decoded ({cause}): give units such as 'days since 2001-01-01'"
-        )
     form = "Zarr store" if kind == "zarr" else "NetCDF file"
     return f"'{path}' is a damaged or truncated {form} ({cause}): copy or download it again"
 
@@ -131,10 +181,21 @@ def _unreadable(path: str, kind: str, error: Exception) -> str:
 def _open_remote(path: str, key: str) -> xr.Dataset:
     """Open a remote Zarr store anonymously."""
     address = urlsplit(path)
+    if address.scheme not in known_implementations:
+        raise InputError(
+            f"'{path}' has an unknown protocol, '{address.scheme}': give a path, gs://... or s3://..."
+        )
     try:
         if address.scheme in _HOSTS:
             _reach(_HOSTS[address.scheme])
         return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=_options(path))
+    except ImportError as error:  # fsspec's text names the package
+        package = known_implementations[address.scheme]["class"].partition(".")[0]
+        remedy = "install that" if package == "fsspec" else f"`pip install {package}`"
+        raise InputError(
+            f"'{path}' needs a package that is not installed ({first_line(error)}): {remedy}, or give {key} a copy "
+            "of the store on this machine"
+        ) from error
     except FileNotFoundError as error:
         raise InputError(f"there is no Zarr store at '{path}': check {key}") from error
     except Exception as error:

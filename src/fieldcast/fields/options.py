@@ -1,9 +1,7 @@
 """Options of ingestion, validated before anything runs."""
 
-import glob
 import os
 from dataclasses import asdict
-from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -12,9 +10,11 @@ from pydantic.dataclasses import dataclass
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.fields.images import ImageSource
+from fieldcast.fields.paths import files_of
+from fieldcast.fields.periods import Period
 from fieldcast.fields.planet.dynamics import STATE_STEP
 from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions
-from fieldcast.fields.sources import Source
+from fieldcast.fields.sources import Source, StepHours
 from fieldcast.fields.splits import Splits
 from fieldcast.lineage import digest
 
@@ -47,9 +47,9 @@ class Ingestion:
     images: ImageSource = Field(default_factory=ImageSource)
     path: str | list[str] | None = None
     variables: list[str] | None = None
-    period: tuple[str | int | date, str | int | date] | None = None
+    period: Period | None = None
     levels: list[float] | None = None
-    step_hours: float | None = None
+    step_hours: StepHours | None = None
     gaps: Literal["refuse", "segment"] = "refuse"
     splits: Splits | None = None
 
@@ -103,14 +103,3 @@ class Ingestion:
         files = sorted(name for path in paths for name in files_of(path)) if self.source != "planet" else []
         inputs["files"] = [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in files]
         return digest(inputs)
-
-
-def files_of(path: str) -> list[str]:
-    """Local files that a path or glob matches, including all files inside a store; none for a remote path."""
-    matches = glob.glob(os.path.expanduser(path))
-    inside = (
-        name
-        for match in matches
-        for name in glob.glob(os.path.join(match, "**"), recursive=True, include_hidden=True)
-    )
-    return [name for name in {*matches, *inside} if os.path.isfile(name)]

@@ -1,7 +1,7 @@
 """Quality control of values: one pass over each variable, then each check rejects, allows or passes it.
 
 The checks look for NaN (at some or all times), Inf, undeclared fill values, constant fields, and units that change
-midway; `docs/data.md` holds the table.
+midway, and for values that single precision cannot resolve; `docs/data.md` holds the table.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from fieldcast.fields import calendars
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import static, time_varying
 from fieldcast.fields.fills import Search
+from fieldcast.fields.notes import WIDE
 from fieldcast.fields.repair import Finding
-from fieldcast.fields.survey import HUGE, Survey, survey
+from fieldcast.fields.survey import HUGE, LARGEST, Survey, survey
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
 
 COLUMNS = list(Finding._fields)
+FEWEST_CELLS = 4  # that change in time: as many as the smallest grid, 2 x 2
+FEWEST_LEVELS = 100  # of single precision between the lowest and the highest value
 TRUE_EXTREME = "; if it is a true extreme, declare another number as the _FillValue"
 
 
@@ -45,8 +48,10 @@ def inspect(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]
         _check_units(dataset[name], where)
         summary = survey(dataset[name])
         findings += _versions(dataset[name])
-        for check in (_check_finite, _check_missing, _check_constant, _check_jumps):
+        for check in (_check_finite, _check_missing, _check_constant):
             findings.append(check(dataset[name], summary, where))
+        _check_precision(dataset[name], summary, where)
+        findings.append(_check_jumps(dataset[name], summary, where))
     for name in static(dataset):
         values = dataset[name].values
         usable = bool(np.all(np.abs(values) < HUGE)) and not _has_far_fills(dataset[name])
@@ -148,13 +153,42 @@ def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     name = str(array.name)
     if not survey.varies.any():
         how = "is constant" if survey.flat.all() else "does not change in time"
-        raise InputError(f"variable '{name}' of {where} {how}: leave it out with ingestion.variables")
+        remedy = "leave it out with ingestion.variables"
+        if array.attrs.get(WIDE):
+            value = np.float32(survey.high.max())
+            how += f" in single precision (which resolves {np.spacing(value):.1g} at {value:.3g})"
+            remedy += ", or subtract a constant from it if it varies by less"
+        raise InputError(f"variable '{name}' of {where} {how}: {remedy}")
     flat = np.flatnonzero(survey.flat)
     if not flat.size:
         return Finding("constant fields", name, "", 0, "fine", "No field is constant.")
     first = calendars.date(array["time"][flat[0]])
     sentence = f"{flat.size} fields have the same value in all cells, first at {first}: kept, but check them."
     return Finding("constant fields", name, first, int(flat.size), "allowed", sentence)
+
+
+def _check_precision(array: xr.DataArray, survey: Survey, where: str) -> None:
+    """Reject too few cells that change, and values that single precision, in which models compute, cannot resolve."""
+    subject = f"variable '{array.name}' of {where}"
+    count = int(survey.varies.sum())
+    if count < FEWEST_CELLS:
+        raise InputError(
+            f"{subject} changes in time in {count} of {survey.varies.size} cells, and at least {FEWEST_CELLS} are "
+            "needed: leave it out with ingestion.variables, or give a larger region"
+        )
+    low, high = float(survey.low.min()), float(survey.high.max())
+    largest = max(abs(low), abs(high))
+    if not 1 / LARGEST < largest < LARGEST:
+        raise InputError(
+            f"{subject} has values of up to {largest:.3g}, whose squares single precision cannot hold: convert it to "
+            f"{'larger' if largest > 1 else 'smaller'} units"
+        )
+    levels = (high - low) / float(np.spacing(np.float32(largest)))
+    if array.attrs.get(WIDE) and levels < FEWEST_LEVELS:
+        raise InputError(
+            f"{subject} lies between {low:.8g} and {high:.8g}, where single precision resolves {levels:.0f} levels: "
+            "subtract a constant from it"
+        )
 
 
 def _place(array: xr.DataArray, time: int, bad: Bool[np.ndarray, "y x"]) -> str:

@@ -38,6 +38,7 @@ def repair(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.D
     InputError
         If a repair would have to guess.
     """
+    refuse_far_years(dataset["time"], where)
     dataset, findings = _oriented(dataset, where)
     for step in (_sorted_times, _without_duplicates):
         dataset, finding = step(dataset, where)
@@ -49,6 +50,24 @@ def repair(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.D
         )
     dataset, more = _segments(dataset, where, gaps)
     return dataset, findings + more
+
+
+def refuse_far_years(time: xr.DataArray, where: str) -> None:
+    """Reject dates of the standard calendar that datetime64[ns] cannot hold.
+
+    Raises
+    ------
+    InputError
+        Naming the first and last date.
+    """
+    if str(time.dt.calendar) in calendars.STANDARD and not calendars.representable(time):
+        ends = time.values[[0, -1]]
+        first, last = calendars.iso(ends) if ends.dtype.kind == "M" else (date.isoformat() for date in ends)
+        raise InputError(
+            f"the times of {where} ({first} to {last}) go beyond the years {calendars.FIRST_YEAR} to "
+            f"{calendars.LAST_YEAR}, to which the standard calendar is limited here: choose an ingestion.period "
+            "within them, or convert the file to the calendar 'noleap' (xarray's convert_calendar)"
+        )
 
 
 def _oriented(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:

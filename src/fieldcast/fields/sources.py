@@ -1,16 +1,13 @@
 """Open a user's source lazily, in the layout of the contract: one or more NetCDF files or Zarr stores."""
 
 import glob
-import os
 from collections.abc import Sequence
-from datetime import date
 from math import prod
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
@@ -18,9 +15,11 @@ from fieldcast.fields import calendars
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract
 from fieldcast.fields.joining import joined
 from fieldcast.fields.opening import check_chunks, open_file, reading
-from fieldcast.fields.periods import within
+from fieldcast.fields.paths import is_remote, matches
+from fieldcast.fields.periods import Period, within
 
 MIN_READ = 2**20  # bytes
+StepHours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -45,9 +44,9 @@ class Source:
 
     path: str | list[str]
     variables: list[str] | None = None
-    period: tuple[str | int | date, str | int | date] | None = None
+    period: Period | None = None
     levels: list[float] | None = None
-    step_hours: float | None = None
+    step_hours: StepHours | None = None
     gaps: Literal["refuse", "segment"] = "refuse"
 
     @property
@@ -68,6 +67,7 @@ def open_source(source: Source) -> xr.Dataset:
     parts = []
     for path in _paths(source.path):
         opened = open_file(path)
+        check_chunks(opened, [str(name) for name in opened.coords], path)
         with reading(f"'{path}'", OSError, RuntimeError):
             part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
         aliases = {name for array in part.data_vars.values() for name in array.attrs["aliases"].split()}
@@ -94,11 +94,11 @@ def _paths(path: str | Sequence[str]) -> list[str]:
     """Expand globs: all files and stores, those of each glob sorted by name."""
     paths: list[str] = []
     for pattern in [path] if isinstance(path, str) else path:
-        is_glob = not urlsplit(pattern).scheme and glob.has_magic(pattern)
-        matches = sorted(glob.glob(os.path.expanduser(pattern))) if is_glob else [pattern]
-        if not matches:
+        is_glob = not is_remote(pattern) and glob.has_magic(pattern)
+        expanded = matches(pattern) if is_glob else [pattern]
+        if not expanded:
             raise InputError(f"no file matches '{pattern}': check ingestion.path")
-        paths += matches
+        paths += expanded
     if not paths:
         raise InputError("ingestion.path names no file: give a NetCDF file, a Zarr store, or a glob")
     return paths

@@ -4,7 +4,6 @@ A split of images is the range of their indices (`images.split`).
 """
 
 from collections.abc import Mapping
-from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -15,13 +14,11 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars
-from fieldcast.fields.periods import within
+from fieldcast.fields.periods import Period, within
 from fieldcast.kinds import along
 
 NAMES = ("train", "validation", "test")
 _FRACTIONS = (0.7, 0.8)
-
-Period = tuple[str | int | date, str | int | date]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

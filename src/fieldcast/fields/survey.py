@@ -13,6 +13,7 @@ from fieldcast.fields.chunked import blocks
 from fieldcast.fields.fills import Search
 
 HUGE = 1e30  # beyond any weather variable, but below the undeclared fill value 9.97e36
+LARGEST = 1e18  # squares of larger values overflow single precision
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,18 @@ class Survey:
     """Summary of a variable's values."""
 
     missing: Int[np.ndarray, "y x"]  # number of times at which a cell has no value
-    varies: Bool[np.ndarray, "y x"]  # whether the cell changes in time
+    low: Float[np.ndarray, "y x"]  # smallest finite value of a cell; infinite if there is none
+    high: Float[np.ndarray, "y x"]  # largest finite value
     infinite: Int[np.ndarray, " time"]  # number of Inf or huge values at each time
     flat: Bool[np.ndarray, " time"]  # whether all cells have the same value
     mean: Float[np.ndarray, " time"]  # area mean
     spread: Float[np.ndarray, " time"]  # area standard deviation
     fills: Search  # possible undeclared fill values
+
+    @property
+    def varies(self) -> Bool[np.ndarray, "y x"]:
+        """Whether a cell changes in time."""
+        return self.high > self.low
 
 
 def survey(array: xr.DataArray) -> Survey:
@@ -45,7 +52,7 @@ def survey(array: xr.DataArray) -> Survey:
         flat = below.min(axis=(1, 2)) == above.max(axis=(1, 2))
         by_time.append((huge.sum(axis=(1, 2)), flat, *_area_statistics(x, finite, area)))
     infinite, flat, mean, spread = (np.concatenate(parts) for parts in zip(*by_time, strict=True))
-    return Survey(missing, high > low, infinite, flat, mean, spread, fills)
+    return Survey(missing, low, high, infinite, flat, mean, spread, fills)
 
 
 def _area_statistics(

@@ -93,7 +93,7 @@ class Sheet:
         if inside.any():
             left, bottom = self.corner(*place)
             x, y = left + (self.x[1:] + self.x[:-1]) / 2, bottom + (self.y[1:] + self.y[:-1]) / 2
-            levels = levels[inside]
+            levels = np.unique(levels[inside])  # where most cells are dry, two quantiles may be equal
             self.axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.7, zorder=3)
 
     def title(self, place: tuple[int, int | float], text: str) -> None:

@@ -1,0 +1,33 @@
+"""Tell local paths, globs and addresses apart."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address (gs://...); `era5:2001.nc` and `file:///data/a.nc` are local."""
+    return "://" in path and not path.startswith("file://")
+
+
+def local(path: str) -> str:
+    """Local path without `file://` and with the home folder in full."""
+    return os.path.expanduser(path.removeprefix("file://"))
+
+
+def matches(path: str) -> list[str]:
+    """Local files and folders that a path or glob matches, sorted; a file called `a[1].nc` matches itself alone."""
+    path = local(path)
+    return [path] if os.path.exists(path) else sorted(glob.glob(path))
+
+
+def files_of(path: str) -> list[str]:
+    """Local files that a path or glob matches, including all files inside a store; none for a remote path."""
+    matching = matches(path)
+    inside = (
+        name
+        for match in matching
+        for name in glob.glob(os.path.join(glob.escape(match), "**"), recursive=True, include_hidden=True)
+    )
+    return [name for name in {*matching, *inside} if os.path.isfile(name)]

@@ -1,0 +1,244 @@
+"""Files that no run can use are refused at ingestion, in one sentence that names the file and the remedy."""
+
+import math
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from pydantic import ValidationError
+
+from fieldcast.errors import InputError
+from fieldcast.fields.ingest import RESERVED, ingest_source
+from fieldcast.fields.options import Ingestion
+from fieldcast.fields.paths import files_of
+
+Make = Callable[..., xr.Dataset]
+Spoil = Callable[[xr.Dataset], xr.Dataset]
+
+
+@pytest.fixture
+def data(make_weather: Make) -> xr.Dataset:
+    return make_weather()
+
+
+@pytest.fixture(autouse=True)
+def at_most_five_seconds() -> Iterator[None]:
+    """A file that is waited for without end fails the test instead of hanging it."""
+
+    def stop(*_: Any) -> None:
+        raise AssertionError("still waiting after five seconds")
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(5)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+def refusal(path: Any, **options: Any) -> str:
+    """The sentence with which ingestion refuses a source."""
+    with pytest.raises(InputError) as caught:
+        ingest_source(Ingestion(source="file", path=path, **options).file())
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def with_coordinate(name: str, value: float) -> Spoil:
+    def spoil(d: xr.Dataset) -> xr.Dataset:
+        values = d[name].values.copy()
+        values[2] = value
+        return d.assign_coords({name: (name, values, d[name].attrs)})
+
+    return spoil
+
+
+def with_times(values: Any, units: str = "days since 2001-01-01") -> Spoil:
+    attrs = {"units": units, "calendar": "standard"}
+    return lambda d: d.drop_vars("time").assign_coords(time=("time", np.asarray(values), attrs))
+
+
+def from_year(start: str) -> Spoil:
+    return lambda d: d.assign_coords(
+        time=xr.date_range(start, periods=60, calendar="standard", use_cftime=True)
+    )
+
+
+def where_one_cell(d: xr.Dataset) -> xr.DataArray:
+    return (d["latitude"] == 0) & (d["longitude"] == 60)
+
+
+def t2m(change: Callable[[xr.DataArray], xr.DataArray]) -> Spoil:
+    return lambda d: d.assign(t2m=change(d["t2m"].astype("f8")).assign_attrs(units="K"))
+
+
+CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
+    "NaN among the latitudes": (
+        with_coordinate("latitude", math.nan),
+        ("the latitude 'latitude' of", "1 NaN or infinite values of 5", "correct them"),
+    ),
+    "infinity among the latitudes": (with_coordinate("latitude", math.inf), ("the latitude 'latitude' of",)),
+    "NaN among the longitudes": (with_coordinate("longitude", math.nan), ("the longitude 'longitude' of",)),
+    "infinity among the longitudes": (with_coordinate("longitude", math.inf), ("the longitude 'longitude' of",)),
+    "before 1678": (from_year("1500-01-01"), ("1500-02-29", "1678 to 2261", "'noleap'")),
+    "after 2261": (from_year("2300-01-01"), ("2300-01-01", "1678 to 2261", "ingestion.period")),
+    "across the last year": (from_year("2261-12-01"), ("2261-12-01T00:00:00 to 2262-01-29", "1678 to 2261")),
+    "year 275791": (with_times(np.arange(60.0) + 1e8), ("275791", "1678 to 2261")),
+    "huge times": (
+        with_times(np.arange(60.0) + 1e15),
+        ("'time' runs from 1e+15", "'days since 2001-01-01'", "'standard'"),
+    ),
+    "odd units of time": (
+        with_times(np.arange(60.0), "fortnights since 2001-01-01"),
+        ("'time' runs from 0 to 59 'fortnights since 2001-01-01'", "such as 'days since 2001-01-01'"),
+    ),
+    "one cell exists": (
+        lambda d: d.where(where_one_cell(d)),
+        ("'t2m'", "changes in time in 1 of 30 cells", "at least 4", "larger region"),
+    ),
+    "one cell varies": (
+        t2m(lambda v: v.where(where_one_cell(v.to_dataset(name="v")), 288.0)),
+        ("'t2m'", "changes in time in 1 of 30 cells"),
+    ),
+    "values of 1e26": (t2m(lambda v: v * 1e24), ("'t2m'", "e+26", "convert it to larger units")),
+    "values of 1e-24": (t2m(lambda v: v * 1e-26), ("'t2m'", "convert it to smaller units")),
+    "too fine for single precision": (
+        t2m(lambda v: (v - 288) * 0.01 + 1e9),
+        ("'t2m'", "constant in single precision", "resolves 6e+01 at 1e+09", "subtract a constant"),
+    ),
+    "few levels of single precision": (
+        t2m(lambda v: (v - 288) * 10 + 1e9),
+        ("'t2m'", "single precision resolves", "subtract a constant"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", CONTENTS)
+def test_contents(data: xr.Dataset, tmp_path: Path, family: str) -> None:
+    spoil, words = CONTENTS[family]
+    path = tmp_path / "weather.nc"
+    spoil(data).to_netcdf(path)
+    text = refusal(str(path))
+    assert all(word in text for word in (str(path), *words)), text
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_names_that_results_use_themselves(data: xr.Dataset, tmp_path: Path, name: str) -> None:
+    path = str(tmp_path / "weather.nc")
+    data.rename_vars(t2m=name).to_netcdf(path)
+    text = refusal(path)
+    assert f"variable '{name}' of '{path}'" in text and "rename it" in text and "ingestion.variables" in text
+    fields, _ = ingest_source(Ingestion(source="file", path=path, variables=["msl"]).file())
+    assert list(fields.data_vars) == ["msl"]
+
+
+def test_the_period_chosen_of_a_long_record_may_be_within_the_years(data: xr.Dataset, tmp_path: Path) -> None:
+    path = str(tmp_path / "weather.nc")
+    from_year("2261-12-01")(data).to_netcdf(path)
+    fields, _ = ingest_source(Ingestion(source="file", path=path, period=("2261-12-01", "2261-12-31")).file())
+    assert fields.sizes["time"] == 31 and fields["time"].dtype == "M8[ns]"
+
+
+# --- files and stores
+
+
+def pipe(d: xr.Dataset, folder: Path) -> str:
+    os.mkfifo(folder / "pipe.nc")
+    return str(folder / "pipe.nc")
+
+
+def two_calendars(d: xr.Dataset, folder: Path) -> list[str]:
+    noleap = xr.date_range("2001-03-02", periods=60, calendar="noleap", use_cftime=True)
+    d.to_netcdf(folder / "a.nc")
+    d.assign_coords(time=noleap).to_netcdf(folder / "b.nc")
+    return [str(folder / "a.nc"), str(folder / "b.nc")]
+
+
+def two_records(d: xr.Dataset, folder: Path) -> list[str]:
+    d.to_netcdf(folder / "a.nc")
+    from_year("2300-01-01")(d).to_netcdf(folder / "b.nc")
+    return [str(folder / "a.nc"), str(folder / "b.nc")]
+
+
+def without_units(d: xr.Dataset, folder: Path) -> list[str]:
+    d.isel(time=slice(30)).to_netcdf(folder / "a.nc")
+    d.isel(time=slice(30, None)).assign(t2m=d["t2m"][30:].drop_attrs()).to_netcdf(folder / "b.nc")
+    return [str(folder / "a.nc"), str(folder / "b.nc")]
+
+
+def store_without_time(form: int) -> Callable[[xr.Dataset, Path], str]:
+    def write(d: xr.Dataset, folder: Path) -> str:
+        d.to_zarr(folder / "a.zarr", zarr_format=form)
+        chunk = folder / "a.zarr/time" / ("0" if form == 2 else "c")
+        shutil.rmtree(chunk) if chunk.is_dir() else chunk.unlink()
+        return str(folder / "a.zarr")
+
+    return write
+
+
+def groups(d: xr.Dataset, folder: Path) -> str:
+    d.to_netcdf(folder / "a.nc", group="surface")
+    d.to_netcdf(folder / "a.nc", group="upper/air", mode="a")
+    return str(folder / "a.nc")
+
+
+def groups_of_a_store(d: xr.Dataset, folder: Path) -> str:
+    d.to_zarr(folder / "a.zarr", group="surface", zarr_format=2)
+    return str(folder / "a.zarr")
+
+
+PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
+    "a named pipe": (pipe, ("pipe.nc' is a pipe or device, not a file", "save the data to a file")),
+    "two calendars": (two_calendars, ("b.nc' has the calendar 'noleap'", "a.nc'", "convert_calendar")),
+    "one of two files beyond the years": (two_records, ("b.nc' (2300-01-01", "1678 to 2261")),
+    "units in one of two files": (without_units, ("'t2m' is in 'K' in", "a.nc'", "has no units in", "b.nc'")),
+    "a store without its time": (store_without_time(2), ("lacks 1 of the 1 chunks of variable 'time'", "again")),
+    "a store of format 3 without its time": (store_without_time(3), ("chunks of variable 'time'", "again")),
+    "groups": (groups, ("(surface, upper/air)", "group='surface'")),
+    "groups of a store": (groups_of_a_store, ("in groups (surface)",)),
+    "an unknown protocol": (lambda *_: "era5://2001.nc", ("unknown protocol, 'era5'", "gs://")),
+    "a colon": (lambda *_: "era5:2001.nc", ("'era5:2001.nc' does not exist", "ingestion.path")),
+    "s3 without s3fs": (lambda *_: "s3://bucket/a.zarr", ("Install s3fs", "`pip install s3fs`")),
+    "a name of 300 characters": (lambda *_: "x" * 300, ("does not exist", "ingestion.path")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", PLACES)
+def test_files_and_stores(
+    data: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as where it is not installed
+    make, words = PLACES[family]
+    text = refusal(make(data, tmp_path))
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("name", ["a[1].nc", "era5:2001.nc", "a*b?.nc", "a, b${x}.nc"])
+def test_names_that_look_like_globs_or_addresses(
+    data: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data.to_netcdf("plain.nc")
+    os.rename("plain.nc", name)
+    for path in (name, str(tmp_path / name), f"file://{tmp_path}/{name}"):
+        fields, _ = ingest_source(Ingestion(source="file", path=path).file())
+        assert fields.sizes["time"] == 60
+        assert [os.path.basename(file) for file in files_of(path)] == [name]  # its age is part of the lineage
+
+
+@pytest.mark.parametrize("period", [["1990"], ["1990", "1991", "1992"], "1990", 1990, []])
+def test_a_period_is_two_dates(period: Any) -> None:
+    with pytest.raises(ValidationError, match=r"is no period: give its first and its last date"):
+        Ingestion(source="file", path="a.nc", period=period)
+
+
+@pytest.mark.parametrize("step", [math.nan, math.inf, 0.0, -24.0])
+def test_a_step_is_a_positive_number(step: float) -> None:
+    with pytest.raises(ValidationError, match=r"finite number|greater than 0"):
+        Ingestion(source="file", path="a.nc", step_hours=step)
