@@ -102,6 +102,13 @@ def test_errors_over_time_have_a_panel_an_experiment_and_a_line_a_fraction():
     assert axes.lines[0].get_label() == "5 %"
 
 
+def test_errors_of_a_time_that_blew_up_do_not_stop_the_figure():
+    when = ["2001-01-01T00:00:00", "2001-01-11T00:00:00", "2001-01-21T00:00:00"]
+    frame = pd.DataFrame({0.1: [0.5, np.inf, 0.4]}, index=when)
+    assert over_time({"mine": frame}).axes[0].get_ylim() == (0, 1.04 * 0.5)
+    assert over_time({"mine": frame * np.inf}).axes[0].get_ylim() == (0, 1.0)
+
+
 def test_days_that_only_another_calendar_has_are_counted():
     frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-02-29T00:00:00", "2001-02-30T00:00:00"])
     np.testing.assert_array_equal(over_time({"mine": frame}).axes[0].lines[0].get_xdata(), [0, 1])

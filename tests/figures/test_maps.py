@@ -57,6 +57,13 @@ def test_scales_of_errors_are_symmetric_and_no_spread_has_no_scale():
     assert scales["field"].get_clim()[1] > scales["field"].get_clim()[0]
 
 
+def test_an_experiment_that_blew_up_takes_no_scale_from_the_others():
+    truth = np.zeros((2, 3))
+    sound = {"mean": truth + 2.0, "member": truth, "spread": truth + 0.5}
+    scales = common_scales(truth, {"kriging": sound, "mine": dict.fromkeys(sound, truth + np.inf)})
+    assert scales["error"].get_clim() == (-2.0, 2.0) and scales["spread"].get_clim() == (0.0, 0.5)
+
+
 def test_each_case_shows_the_cells_of_its_first_mask(scene):
     observations = scene(times=3, levels=(0.1, 0.3, 0.5)).observations
     observations["pattern"] = ("case", ["random", "swaths", "random"])

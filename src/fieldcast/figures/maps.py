@@ -89,18 +89,27 @@ def one_case(examples: xr.Dataset, variable: str, pattern: str, k: float, time: 
 
 
 def common_scales(truth: Map, fields: Mapping[str, Mapping[str, Map]]) -> dict[str, ScalarMappable]:
-    """Colour scales of the field (from the truth), of errors (centred on 0) and of spread (from 0, if there is any)."""
+    """Colour scales of the field (from the truth), of errors (centred on 0) and of spread (from 0, if there is any).
+
+    Values that are not finite, of an experiment that blew up, do not count.
+    """
     low, high = np.nanquantile(truth, [0.005, 0.995])
     errors = np.stack([np.abs(maps["mean"] - truth) for maps in fields.values()])
-    largest = float(np.nanquantile(errors, 0.98)) or 1.0
+    largest = upper_end(errors)
     scales = {
         "field": shades(FIELD, low, high if high > low else low + 1.0),
         "error": shades(ERROR, -largest, largest),
     }
     spreads = np.stack([maps["spread"] for maps in fields.values()])
     if np.isfinite(spreads).any():
-        scales["spread"] = shades(SPREAD, 0.0, float(np.nanquantile(spreads, 0.98)) or 1.0)
+        scales["spread"] = shades(SPREAD, 0.0, upper_end(spreads))
     return scales
+
+
+def upper_end(values: Float[np.ndarray, "..."]) -> float:
+    """Upper end of a colour scale from 0: the 98th percentile of the finite values, or 1."""
+    finite = values[np.isfinite(values)]
+    return float(np.quantile(finite, 0.98)) or 1.0 if finite.size else 1.0
 
 
 def mask_pictures(observations: xr.Dataset, columns: int = 5) -> Figure:

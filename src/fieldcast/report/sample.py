@@ -31,6 +31,7 @@ from fieldcast.report.context import shared_context
 from fieldcast.report.numbers import is_known
 from fieldcast.report.results import Results, file_name, in_parts
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.studies import Study
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 GREY = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values
@@ -157,6 +158,7 @@ class Sample(Results):
             "grids": {file_name("latent_grid", name): [name] for name in self.pictured("grid")},
             "diffusions": {file_name("denoising", name): [name] for name in self.pictured("snapshot")},
             "study_figures": self.study_figures,
+            "study_file": study_file,
             "unlabelled": [
                 name
                 for name, dataset in codes
@@ -183,7 +185,7 @@ class Sample(Results):
         """Experiments of each study with reconstructions, by its figure; a study needs two."""
         pictured = self.pictured("truth", "reconstruction", "sample")
         figures = {
-            file_name("study", study.title.lower()): [name for name in study.experiments if name in pictured]
+            study_file(study): [name for name in study.experiments if name in pictured]
             for study in self.studies
         }
         return {name: names for name, names in figures.items() if len(names) > 1}
@@ -241,3 +243,8 @@ class Sample(Results):
         if cells:
             drawn["wasserstein"] = wasserstein_maps(self.labelled(cells))
         return drawn
+
+
+def study_file(study: Study) -> str:
+    """File name of the figure of a study."""
+    return file_name("study", study.title.lower())

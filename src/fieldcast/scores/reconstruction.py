@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Integer, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.scores.diagnostics.reconstruction import Diagnostics
-from fieldcast.scores.evaluator import CellEvaluator, on_grid
+from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
 from fieldcast.scores.regions import area_means
 from fieldcast.scores.ssim import structural_similarity
 from fieldcast.scores.statistics import POWER, ranks
@@ -65,8 +65,9 @@ def reconstruction_statistics(
             observed = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
             rank = ranks(x, evaluators[v].y, np.random.default_rng([seed, case, v]))
             weights = evaluators[v].weights(kinds(observed))
-            values[case, v] = area_statistics(evaluators[v], x, observed, rank, weights, limits[v], wraps)
-            diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")])
+            errors = evaluators[v].errors(x, rank)
+            values[case, v] = area_statistics(evaluators[v], x, errors, observed, weights, limits[v], wraps)
+            diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")], errors.finite)
     units = deviations[:, None, None, None] ** np.array(list(POWER.values()))[:, None]
     overall = (values / units).mean(1, keepdims=True)
     table = tidy(np.concatenate([values, overall], 1), [*variables, "all"], observations)
@@ -89,15 +90,14 @@ def kinds(
 def area_statistics(
     evaluator: CellEvaluator,
     x: Float[np.ndarray, "member time latitude longitude"],
+    errors: Errors,
     observed: Float[np.ndarray, "time latitude longitude"],
-    rank: Integer[np.ndarray, "time latitude longitude"],
     weights: Float[np.ndarray, "kind time latitude longitude"],
     limits: tuple[float, float],
     wraps: bool,
 ) -> Float[np.ndarray, "cells statistic time"]:
     """Area means of all statistics of one case, in the orders of `CELLS` and `POWER`; `weights` are those of
     `kinds`, `limits` the ends of the range of values that SSIM is relative to."""
-    errors = evaluator.errors(x, rank)
     lowest, highest = limits
     mean, truth = ((values - lowest) / (highest - lowest) for values in (x.mean(0), evaluator.y))
     ssim = structural_similarity(mean, truth, evaluator.exists, wraps)

@@ -78,7 +78,7 @@ def horizons(leaderboard: pd.DataFrame) -> list[str]:
     last = f"> {leaderboard['lead_hours'].max() / 24:.4g}"
     days = (last if isinf(hours) else f"{hours / 24:.1f}" for hours in table["lead_hours"])
     ends = ", ".join(f"{name} {day}" for name, day in zip(table["experiment"], days, strict=True))
-    sentence = f"skill over the climatological ensemble, by CRPS, ends after (days): {ends}"
+    sentence = f"skill over the climatology, by CRPS, ends after (days): {ends}"
     return ["", *wrap(sentence, LINE)] if ends else []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 
 from fieldcast.scores import bootstrap, spectra
 from fieldcast.scores.statistics import COVERAGE, coverage_interval
@@ -39,13 +39,13 @@ class Diagnostics:
         x: Float[np.ndarray, "member time latitude longitude"],
         rank: Integer[np.ndarray, "time latitude longitude"],
         weights: Float[np.ndarray, "time latitude longitude"],
+        finite: Bool[np.ndarray, " time"],
     ) -> None:
         """Add one variable of one case; `weights` are those of the unobserved cells.
 
-        Times at which a member is not finite are left out.
+        Times at which a member is not `finite` are left out.
         """
         y = self.y[variable]
-        finite = np.isfinite(np.where(np.isfinite(y).all(0), x, 0.0)).all((0, 2, 3))
         self.histogram[case, variable, finite] = rank_shares(rank[finite], weights[finite], self.members)
         self.spectrum_members[case, variable] = self.latitudes.spectrum(x[:, finite])
         self.spectrum_error[case, variable] = self.latitudes.spectrum(x[:, finite].mean(0) - y[finite])
