@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -42,6 +43,7 @@ from fieldcast.datasets import (
     TableDataset,
     TextDataset,
     ZarrDataset,
+    zarr_store,
 )
 
 
@@ -553,14 +555,40 @@ def piece(number: int, value: float, pieces: int = 4) -> xr.Dataset:
 def test_an_interrupted_stream_resumes_at_any_of_its_pieces(tmp_path: Path) -> None:
     path = str(tmp_path / "a.zarr")
     stream = ZarrDataset(filepath=path, append="lead")
-    assert stream.unfinished() is None
+    assert stream.unfinished() == 0
     for number in range(3):
         stream.save(piece(number, number))
-    assert stream.unfinished()["lead"].values.tolist() == [0, 1, 2] and not stream.exists()
+    assert stream.unfinished() == 3 and not stream.exists()
     for number in (1, 2, 3):
         stream.save(piece(number, 10 * number))
     assert stream.load()["z"].values[:, 0].tolist() == [0, 10, 20, 30]
-    assert stream.load()["lead"].values.tolist() == [0, 1, 2, 3] and stream.unfinished() is None
+    assert stream.load()["lead"].values.tolist() == [0, 1, 2, 3] and stream.unfinished() == 0
+
+
+def test_half_a_piece_does_not_count(tmp_path: Path) -> None:
+    """A kill while one of several variables is written: what is complete is resumed, and the half piece replaced."""
+    stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
+    both = [piece(number, number).assign(y=piece(number, 0)["z"]) for number in range(4)]
+    for number in range(3):
+        stream.save(both[number])
+    store = zarr.open_group(str(tmp_path / "a.zarr.partial"), mode="r+")
+    store["z"].resize((4, 3))  # of piece 3, whose other variable is still as long as before
+    assert stream.unfinished() == 3
+    for number in (2, 3):
+        stream.save(both[number])
+    assert stream.load()["z"].values[:, 0].tolist() == [0, 1, 2, 3] and stream.load()["y"].shape == (4, 3)
+
+
+def test_a_stream_that_starts_anew_forgets_the_pieces_of_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
+    for number in range(3):
+        stream.save(piece(number, number))
+    monkeypatch.setattr(zarr_store, "evenly_chunked", None)  # as if killed while piece 0 is written
+    with pytest.raises(DatasetError):
+        stream.save(piece(0, 5))
+    assert stream.unfinished() == 0
 
 
 def test_a_finished_stream_leaves_no_record_of_its_pieces(tmp_path: Path) -> None:
@@ -592,13 +620,12 @@ def test_data_and_their_state_are_saved_as_a_pair(tmp_path: Path, place: str | N
     root = place or str(tmp_path)
     inner = {"type": ZarrDataset, "filepath": f"{root}/a.zarr", "append": "lead"}
     stream = ResumableDataset(dataset=inner, state=f"{root}/state")
-    assert stream.earlier() == (None, None) and not stream.exists()
+    assert stream.earlier() == (0, None) and not stream.exists()
     stream.save((piece(0, 0, pieces=2), b"after 0"))
-    unfinished, state = stream.earlier()
-    assert unfinished.sizes["lead"] == 1 and state == b"after 0" and not stream.exists()
+    assert stream.earlier() == (1, b"after 0") and not stream.exists()
     stream.save((piece(1, 1, pieces=2), b"after 1"))
     assert stream.exists() and stream.load()["z"].values[:, 0].tolist() == [0, 1]
-    assert stream.earlier() == (None, b"after 1")
+    assert stream.earlier() == (0, b"after 1")
 
 
 def test_a_state_is_saved_after_its_data(tmp_path: Path) -> None:
@@ -608,7 +635,7 @@ def test_a_state_is_saved_after_its_data(tmp_path: Path) -> None:
     stored = ResumableDataset(dataset=inner, state=str(tmp_path / "state"))
     with pytest.raises(DatasetError):
         stored.save((b"data", b"state"))
-    assert stored.earlier() == (None, None)
+    assert stored.earlier() == (0, None)
 
 
 @pytest.mark.parametrize("place", [None, "memory:///results"])
@@ -628,3 +655,11 @@ def test_results_of_earlier_runs_are_read_on_demand(tmp_path: Path, place: str |
     assert left["history"]["vae"]()["step"][0] == 7
     results.save({"scores": {}})
     assert results.load() == {"scores": {}}
+
+
+def test_a_digest_that_looks_like_a_number_stays_one(tmp_path: Path) -> None:
+    """48213e905716 was read as infinity, and a leading zero was lost: the table then seemed to be of another model."""
+    table = TableDataset(filepath=str(tmp_path / "a.csv"))
+    written = pd.DataFrame({"model": ["48213e905716", "012345678901"], "value": [0.1 + 0.2, 1e-17 / 3]})
+    table.save(written)
+    pd.testing.assert_frame_equal(table.load(), written, check_exact=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import xarray as xr
 
 
-def are_images(states: xr.Dataset) -> bool:
-    """Whether a data set holds images, or drawn samples, numbered along `sample`."""
-    return "sample" in states.dims
+def are_images(fields: xr.Dataset) -> bool:
+    """Whether ingested fields are images."""
+    return along(fields) == "sample"
 
 
 def along(states: xr.Dataset) -> str:
     """The dimension that numbers states: `sample` for images and drawn samples, `time` for fields."""
-    return "sample" if are_images(states) else "time"
+    return "sample" if "sample" in states.dims else "time"

@@ -18,7 +18,7 @@ from kedro.runner import ParallelRunner
 
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
-from fieldcast.frame.lock import take
+from fieldcast.frame.lock import Lock, take
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_many_that_start_at_once_get_it_one_at_a_time(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 from fieldcast.errors import InputError
-from fieldcast.frame.lock import Lock
+from fieldcast.frame.lock import Lock, Lock
 lock, root = Lock(), Path(sys.argv[1])
 lock._root = root
 for _ in range(20):
@@ -135,7 +135,7 @@ def test_workers_that_outlive_their_run_hold_nothing(tmp_path: Path) -> None:
     code = """
 import os, signal, sys, time
 from pathlib import Path
-from fieldcast.frame.lock import Lock
+from fieldcast.frame.lock import Lock, Lock
 lock = Lock()
 lock._root = Path(sys.argv[1])
 lock.before_pipeline_run({})
@@ -275,3 +275,17 @@ def test_a_folder_that_cannot_be_written_needs_no_lock(
     monkeypatch.setattr(os, "open", opened)
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert take(tmp_path, "kedro run") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "locks"),
+    [(["fill"], False), (["predict", "tables"], False), (["fill", "training"], True), (None, True)],
+)
+def test_pipelines_that_only_read_the_folder_take_no_lock(
+    tmp_path: Path, names: list[str] | None, locks: bool
+) -> None:
+    lock = Lock()
+    lock._root = tmp_path
+    lock.before_pipeline_run({"pipeline_names": names})
+    assert (tmp_path / ".lock").exists() is locks
+    lock.after_pipeline_run()

@@ -445,12 +445,15 @@ def test_limits_that_change_a_fit_are_part_of_its_lineage():
     assert lineage() == lineage(members=2)
 
 
-def test_a_training_that_diverges_says_so_or_keeps_the_best(world):
+def test_a_training_that_diverges_says_so_or_keeps_the_best(world, caplog):
     with pytest.raises(InputError, match=r"diverged.*fit\.learning_rate"):
         run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, max_grad_norm=1e18, warm_up=0.0)))
     training = Training(initialised(VAE, world.space, 0), OPTIONS, 0)
+    training.step = 1
     training.record({}, 1.0)
+    training.step = 2
     training.record({}, float("nan"))
+    assert "training diverged at step 2 of" in caplog.text and "weights of step 1 are kept" in caplog.text
     assert training.finished
     assert training.best_loss == 1.0
 

@@ -2,8 +2,8 @@
 and folders of such files.
 
 `save` writes beside the target as `<name>.partial` and renames at the end: `exists()` means complete, and an
-interrupted or failed write leaves the old version unharmed. Checksums reveal what a disk has damaged; loading it raises
-DamagedError. Paths may be local or remote (fsspec).
+interrupted or failed write leaves the old version unharmed (a folder of pictures is replaced file by file). Checksums
+reveal what a disk has damaged; loading it raises DamagedError. Paths may be local or remote (fsspec).
 """
 
 from fieldcast.datasets.checked import DamagedError

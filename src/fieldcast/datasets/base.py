@@ -75,9 +75,9 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
             warn_of_damage(error)
             return None
 
-    def unfinished(self) -> Any:
-        """Load what an interrupted stream wrote; None for data sets that are written at once."""
-        return None
+    def unfinished(self) -> int:
+        """Count the complete pieces of an interrupted stream; 0 for data sets that are written at once."""
+        return 0
 
     def _beside(self, suffix: str) -> str:
         return str(self._path.with_name(f"{self._path.name}.{suffix}"))

@@ -183,6 +183,9 @@ class JSONDataset(FileDataset):
         return JSONPreview(json.dumps(self.load()))
 
 
+DIGESTS = {"data": str, "model": str, "scored": str}  # columns that hold one: 48213e905716 is no number
+
+
 class TableDataset(FileDataset):
     """A pandas table without its index, as CSV or Parquet according to the suffix; numbers keep every digit.
 
@@ -203,7 +206,8 @@ class TableDataset(FileDataset):
             )
         if not content.strip():
             return pd.DataFrame()
-        return pd.read_csv(io.BytesIO(content), **self._load_args)
+        options = {"dtype": DIGESTS, "float_precision": "round_trip", **self._load_args}
+        return pd.read_csv(io.BytesIO(content), **options)
 
     def _encode(self, data: pd.DataFrame) -> bytes:
         if self._path.suffix == ".parquet":

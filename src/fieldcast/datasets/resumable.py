@@ -1,4 +1,4 @@
-"""A data set with, beside it, the state from which the node that makes it goes on."""
+"""A data set and, beside it, the state from which the node that makes it resumes."""
 
 from typing import Any
 
@@ -43,8 +43,8 @@ class ResumableDataset(AbstractDataset[Any, Any]):
         self._dataset.save(content)
         self._state.save(state)
 
-    def earlier(self) -> tuple[Any, bytes | None]:
-        """Load what an interrupted run left: the unfinished data and their state, each None if there is none."""
+    def earlier(self) -> tuple[int, bytes | None]:
+        """Return what an interrupted run left: the number of complete pieces, and the state if there is one."""
         return self._dataset.unfinished(), self._state.load()
 
     def _exists(self) -> bool:

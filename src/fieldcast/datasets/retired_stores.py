@@ -20,7 +20,10 @@ def readable_path(path: PurePosixPath) -> Path:
     """
     if os.path.exists(path):
         return Path(path)
-    return max(_aside(path), key=lambda old: old.stat().st_ctime_ns, default=Path(path))
+    try:
+        return max(_aside(path), key=lambda old: old.stat().st_ctime_ns, default=Path(path))
+    except FileNotFoundError:  # the writer has just put the new store in its place, and removed the old one
+        return Path(path)
 
 
 def open_store(path: PurePosixPath) -> CheckedStore:

@@ -44,8 +44,8 @@ class ZarrDataset(FilesystemDataset):
     Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
     many there will be). Piece 0 starts a new store, the last one publishes it; until then `exists()` and `load()`
     see only the old store. The two attributes are not stored. A save without them writes a whole store.
-    An interrupted stream resumes at any of its pieces, which replaces the pieces from there on; `unfinished` loads
-    what it has written.
+    An interrupted stream resumes at any of its pieces, which replaces the pieces from there on; `unfinished` counts
+    those that it has written.
 
     All chunks are written, each with a checksum: reading a chunk of a local store that is missing or was changed
     raises DamagedError. In a remote store a changed chunk raises it, too, but a missing one counts as fill values.
@@ -89,15 +89,10 @@ class ZarrDataset(FilesystemDataset):
             return None
         return data
 
-    def unfinished(self) -> xr.Dataset | None:
-        """Load an unfinished stream lazily; None if there is none, or its first piece is incomplete."""
-        try:
-            store = self._store(self._beside("partial"))
-            return xr.open_zarr(
-                CheckedStore(store) if self._local else store, chunks=None, consolidated=False
-            )
-        except (OSError, KeyError, ValueError, DamagedError):
-            return None
+    def unfinished(self) -> int:
+        """Count the complete pieces of an interrupted stream, by its record: a kill may leave half a piece."""
+        record = self._beside("pieces")
+        return len(json.loads(self._fs.cat_file(record))) if self._fs.exists(record) else 0
 
     def save(self, data: xr.Dataset) -> None:
         """Write a whole data set, or the next piece of a stream."""
@@ -148,6 +143,7 @@ class ZarrDataset(FilesystemDataset):
         """Write to the partial store: the first piece starts it, others are appended."""
         partial, before = self._beside("partial"), []
         if piece == 0:
+            self._remove(self._beside("pieces"))
             self._remove(partial)
             self._fs.makedirs(str(self._path.parent), exist_ok=True)
             options: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}

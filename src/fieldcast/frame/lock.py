@@ -20,6 +20,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
+from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.frame.tracking import metadata
 
@@ -44,8 +45,9 @@ class Lock:
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
         """Take the lock."""
         self._release()  # that of an earlier run of this process, if it was interrupted
-        if self._root is None:
-            return
+        names = run_params.get("pipeline_names") or ["__default__"]
+        if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):
+            return  # those only read what is under the root, also while a training runs
         descriptor = take(self._root, metadata.title(run_params))
         if descriptor is not None:
             self._held = self._root, descriptor

@@ -27,6 +27,7 @@ from fieldcast.kinds import along
 from fieldcast.models.classifier import Classifier
 from fieldcast.scores.field_features import FieldFeatures
 
+VERSION = 1  # of this module: features of another one are fitted again
 SEED = 0  # of the features, independent of the seed of a run
 EPOCHS, LEAST, BATCH, RATE = 4, 600, 128, 1e-3  # LEAST: steps, where there are few images
 FITTED = 4096  # states that principal components are computed from
@@ -102,6 +103,7 @@ def fit_features(
         "fitted": fitted,
         # of the test split too, on which the accuracy is measured
         "labels": lineage.digest(fields["label"].values) if labelled else "",
+        "version": VERSION,
     }
     _, header = unpack_state(earlier, "The file of the features")
     if earlier is not None and not any(lineage.differences(header, sources)):

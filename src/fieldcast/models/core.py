@@ -1,4 +1,4 @@
-"""Core concepts shared by all models, loops and pipelines: a model is a distribution p(x | c).
+"""Core concepts shared by all models, training, inference and pipelines: a model is a distribution p(x | c).
 
 All tensors are standardised. Letters of shapes: B data, M members, L past states, V variables, Y x X cells (an image:
 V = 1, L = 0). The context c distinguishes the tasks: observations (`reconstruct`), past states

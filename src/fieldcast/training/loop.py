@@ -33,7 +33,11 @@ LOG = logging.getLogger(__name__)
 
 
 class Saved(NamedTuple):
-    """The files of each yield: the state first, because the others follow from it."""
+    """The files of each yield.
+
+    The checkpoint is stored before the state: if a kill falls between the two, the training resumes from the last
+    state, and ends with the same checkpoint.
+    """
 
     state: bytes
     checkpoint: bytes  # empty, so no file, until training has finished: it holds a whole climatology

@@ -110,7 +110,7 @@ def train(
     sources = recipe.lineage(fields.attrs["digest"], splits, codec_digest(codec), header.get("weights"))
     unsolved = closed_form_parts(model)
     if base is not None:
-        same = {name: sources.get(name) for name in ("data", "splits", "seed", "sparsification")}
+        same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
         for part in unsolved:
             take(part, base, {"model": recipe.model.get("base"), **same})
         unsolved = []

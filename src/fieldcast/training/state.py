@@ -20,6 +20,7 @@ from fieldcast.models.core import Solved, Trained
 from fieldcast.training.options import Fit
 
 LOG = logging.getLogger(__name__)
+DIVERGED = "training diverged at step %d of %d: the weights of step %d are kept; lower fit.learning_rate."
 TOO_LATE = "fit.max_minutes: %g minutes ended the training at step %d of %d."
 
 Weights = dict[str, Tensor]
@@ -139,6 +140,8 @@ class Training:
             self.average = copied(self.best)
         idle = self.step - max(self.best_step, self.first_rollout) >= waiting
         lost = not math.isfinite(loss)  # the best weights so far are kept
+        if lost:
+            LOG.warning(DIVERGED, self.step, options.steps, self.best_step)
         late = self.late()
         if late and self.step < options.steps:
             LOG.warning(TOO_LATE, options.max_minutes, self.step, options.steps)

@@ -18,7 +18,7 @@ from fieldcast.tasks import Task
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Score an experiment's draws as its task does; draws that were made elsewhere have no checkpoint."""
-    score = (task.score_file if experiment.file else task.score) or task.score
+    score = task.score_file if experiment.file and task.score_file else task.score
     score = replace(score, function=named(score.function, experiment.name))
     return Pipeline(
         [

@@ -4,13 +4,13 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.pipelines.ingestion import nodes
 
-MADE = ["fields", "quality", "planet_states"]
+OUTPUTS = ["fields", "quality", "planet_states"]
 
 
 def create_pipeline() -> Pipeline:
     return Pipeline(
         [
-            node(nodes.make_fields, ["params:ingestion", "params:earlier"], MADE, name="make_fields"),
+            node(nodes.make_fields, ["params:ingestion", "params:earlier"], OUTPUTS, name="make_fields"),
             node(nodes.split, ["fields", "params:ingestion"], "splits", name="split"),
             node(
                 nodes.fit_statistics,

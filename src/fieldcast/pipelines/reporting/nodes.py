@@ -14,6 +14,7 @@ from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
 from fieldcast.tasks import Task
 
+RESULTS_OF = "results_of_"  # before the name of an experiment, which might be that of another argument
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
     *("evaluations", "train_steps"),  # of the model in a step of a forecast; of gradient descent
@@ -26,7 +27,7 @@ def collect_for(task: Task) -> Callable[..., dict[str, Any]]:
 
     def collect(
         experiments: dict[str, Any], studies: list[dict[str, Any]], earlier: Mapping[str, Any],
-        target: Any = None, **made: Mapping[str, Any],
+        target: Any = None, **published: Mapping[str, Any],
     ) -> dict[str, Any]:  # fmt: skip
         """The results of all experiments, {part: {experiment: value}}, and the task's target if there is one.
 
@@ -40,14 +41,15 @@ def collect_for(task: Task) -> Callable[..., dict[str, Any]]:
             What earlier runs have left on the disk (`ResultsDataset.earlier`).
         target
             What this run's draws are scored on; otherwise the stored one is taken.
-        made
-            What experiments of this run have published, {part: value} by experiment.
+        published
+            Results of the experiments of this run, {part: value} under `results_of_<experiment>`.
         """
+        present = {name.removeprefix(RESULTS_OF): results for name, results in published.items()}
         stored = earlier.get(of_task(task.name, "results"), {})
         results: dict[str, Any] = {part: {} for part in task.results}
         for name in sorted(experiments):
             for part in task.results:
-                value = made[name].get(part) if name in made else stored.get(part, {}).get(name, none)()
+                value = present[name].get(part) if name in present else stored.get(part, {}).get(name, none)()
                 if value is not None and len(value):
                     results[part][name] = value
         if target is None:

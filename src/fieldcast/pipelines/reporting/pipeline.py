@@ -28,9 +28,9 @@ def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
         node(nodes.list_costs, results, "costs", name="list_costs"),
         node(nodes.write_page, page, "report", name="write_page"),
     ]
-    shown = Pipeline([*(show(task) for task, _ in ranked), *whole])
+    pages = Pipeline([*(show(task) for task, _ in ranked), *whole])
     collected = [collect(task, experiments, outputs) for task, experiments in ranked]
-    return Pipeline([*collected, boxed(shown, "reporting")])
+    return Pipeline([*collected, boxed(pages, "reporting")])
 
 
 def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[str]) -> Pipeline:
@@ -38,13 +38,15 @@ def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[s
     inputs = {"experiments": f"params:{task.name}", "studies": "params:studies", "earlier": "params:earlier"}
     if task.target in outputs:
         inputs["target"] = task.target
-    private = {f"results_of_{each.name}": f"{each.address}.results" for each in experiments}
-    made = {name: results for name, results in private.items() if results in outputs}
-    inputs |= {name.removeprefix("results_of_"): name for name in made}
+    private = {f"{nodes.RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments}
+    present = {name: results for name, results in private.items() if results in outputs}
+    inputs |= {name: name for name in present}
     name = f"collect_{task.name}"
     gather = node(nodes.collect_for(task), inputs, of_task(task.name, "results"), name=name)
     further = [as_node(step, step.function.__name__, stored_as(task)) for step in task.further]
-    return Pipeline(boxed(Pipeline([gather, *further]), task.name if made else "reporting"), inputs=made)
+    return Pipeline(
+        boxed(Pipeline([gather, *further]), task.name if present else "reporting"), inputs=present
+    )
 
 
 def show(task: Task) -> Pipeline:

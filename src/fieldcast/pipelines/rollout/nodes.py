@@ -37,8 +37,7 @@ def roll(
     times, members = starts["scored"], starts["members"]
     forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
     facts = {**placed.facts, **trained.header["costs"]}
-    on_disk, state = earlier.get("draws", (None, None))
-    leads = 0 if on_disk is None else on_disk.sizes.get("lead", 0)
+    leads, state = earlier.get("draws", (0, None))
     for piece in forecast(
         forecaster, starts, state if leads else None, model_digest(trained.header, model), leads
     ):
@@ -58,7 +57,7 @@ def stabilise(
     require_starts(starts, fields, splits, rollout, limits)
     times, members = starts["stability"], starts["stability_members"]
     forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
-    _, state = earlier.get("snapshots", (None, None))
+    _, state = earlier.get("snapshots", (0, None))
     for steps in stability(forecaster, starts, fields, state, model_digest(trained.header, model)):
         yield steps.table, (steps.snapshots, steps.state)
 
@@ -67,7 +66,7 @@ def adopt(
     model: File, perfect_model: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
     rollout: Rollout, limits: Limits, seed: int,
 ) -> Iterator[tuple[xr.Dataset, bytes]]:  # fmt: skip
-    """Forecasts that were made elsewhere, with no state: they are taken in as a whole."""
+    """Forecasts that were made elsewhere, with no state to resume from."""
     require_starts(starts, fields, splits, rollout, limits)
     if model.dataset and perfect_model.data_vars:
         require(

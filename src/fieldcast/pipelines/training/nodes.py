@@ -31,7 +31,7 @@ def fit(
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)
     recipe = Recipe(problem, model, fit, seed, limits, device)
-    _, state = earlier.get("checkpoint", (None, None))
+    _, state = earlier.get("checkpoint", (0, None))
     for saved in train(recipe, fields, climatology, normalisation, splits, state, base):
         yield (saved.checkpoint, saved.state), saved.history
 
