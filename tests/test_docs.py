@@ -23,7 +23,7 @@ from fieldcast.fields.planet.weather import PlanetOptions
 from fieldcast.fields.splits import Splits
 from fieldcast.frame import preflight
 from fieldcast.frame.tracking import metadata
-from fieldcast.inference.options import Evaluation, File, Fill, Tables
+from fieldcast.inference.options import Evaluation, File, Fill, Seeds
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "conf/local/README.md"]
 OPTIONS = (
     Ingestion, PlanetOptions, Splits, Sparsification, TrainingMasks, Rollout, Stability, PerfectModel, File,
-    Evaluation, Fill, Fit, Limits, Tables,
+    Evaluation, Fill, Fit, Limits, Seeds,
 )  # fmt: skip
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()

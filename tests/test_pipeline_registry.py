@@ -71,7 +71,7 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
         "reporting",
         "fill",
         "predict",
-        "tables",
+        "seeds",
     }
     assert listed and found.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
     assert experiments_of(found["reconstruct"]) < experiments_of(found["__default__"])

@@ -71,7 +71,7 @@ def test_long_rollouts_run_past_the_end_where_they_must() -> None:
 
 
 def test_limits_cap_starts_leads_and_members() -> None:
-    made = of(split(), Rollout(), Limits(T=4, members=3, steps=2))
+    made = of(split(), Rollout(), Limits(times=4, members=3, steps=2))
     assert len(made["scored"]) == 4 and made["leads"] == 4 and made["members"] == 3
     assert len(made["stability"]) == 2 and made["stability_steps"] == 4 and made["stability_members"] == 3
 
@@ -124,7 +124,7 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
         (fields, {**splits, "train": times[:3]}, Rollout(), Limits()),  # another climatology to score by
         (fields.assign_attrs(digest="1" * 12), splits, Rollout(), Limits()),
         (fields, splits, Rollout(members=9), Limits()),
-        (fields, splits, Rollout(), Limits(T=3)),
+        (fields, splits, Rollout(), Limits(times=3)),
     ]
     for other in others:
         with pytest.raises(

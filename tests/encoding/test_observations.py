@@ -52,7 +52,7 @@ def test_each_variable_its_own_mask_if_asked(world):
 
 
 def test_limits_and_short_splits_cap_the_times(world):
-    assert make(world, Limits(T=3)).sizes["time"] == 3
+    assert make(world, Limits(times=3)).sizes["time"] == 3
     assert make(world, times=10_000).sizes["time"] == world.split("test").sizes["time"]
 
 
@@ -114,7 +114,7 @@ def test_stored_observations_of_other_splits_fields_or_options_are_refused(world
         (world.fields, longer, options, Limits()),  # noise is in deviations of the training split
         (world.fields.assign_attrs(digest="1" * 12), world.splits, options, Limits()),
         (world.fields, world.splits, replace(options, noise=0.2), Limits()),
-        (world.fields, world.splits, options, Limits(T=2)),
+        (world.fields, world.splits, options, Limits(times=2)),
         (world.fields, world.splits, replace(options, cases={"swaths": [0.1], "random": [0.1]}), Limits()),
     ]
     for other in others:

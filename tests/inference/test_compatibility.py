@@ -147,7 +147,7 @@ def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(world, c
     ("options", "words"),
     [
         ((Fit(steps=3000), Limits(), Sparsification()), "fit.steps 2000, this run has 3000"),
-        ((Fit(), Limits(T=8), Sparsification()), "fit.validation 64, this run has 8"),
+        ((Fit(), Limits(times=8), Sparsification()), "fit.validation 64, this run has 8"),
         ((Fit(), Limits(), Sparsification(noise=0.1)), "sparsification.noise 0.0, this run has 0.1"),
         (
             (Fit(), Limits(), Sparsification(training=TrainingMasks(k=(0.1, 0.2)))),

@@ -19,7 +19,7 @@ def load(world, tmp_path_factory):
     """Checkpoints of models by their configuration."""
 
     def make(model, **how):
-        recipe = Recipe(Forecasting(), model, Fit(steps=2), 0, Limits(T=4), "cpu")
+        recipe = Recipe(Forecasting(), model, Fit(steps=2), 0, Limits(times=4), "cpu")
         data = (world.fields, world.climatology, world.normalisation, world.splits)
         path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
         path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)

@@ -269,9 +269,9 @@ def test_a_closed_form_model_is_tuned_stored_and_not_solved_again(world, monkeyp
 
 def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it(world):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
-    base = run(world, recipe(oi, T=6))[0].checkpoint
+    base = run(world, recipe(oi, times=6))[0].checkpoint
     config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
-    saved = run(world, recipe(config, steps=2, T=6), base=base)
+    saved = run(world, recipe(config, steps=2, times=6), base=base)
     ours, theirs = weights(saved[-1].checkpoint), weights(base)
     for name, value in theirs.items():
         assert torch.equal(ours[name.replace("model.", "model.base.")], value)
@@ -286,7 +286,7 @@ def test_a_closed_form_part_is_solved_unless_the_training_is_finished(world, mon
         "type": "corrected.Corrected", "channels": [8, 16],
         "base": {"type": "optimal_interpolation.OptimalInterpolation"},
     }  # fmt: skip
-    correction = recipe(config, replace(OPTIONS, steps=4, report_every=2), T=6)
+    correction = recipe(config, replace(OPTIONS, steps=4, report_every=2), times=6)
     saved = run(world, correction)
     assert len(solved) == 1
     again = run(world, correction, saved[-1].state)
@@ -305,7 +305,7 @@ def test_no_step_of_a_correction_works_out_the_folds_again(world, monkeypatch):
         "type": "corrected.Corrected", "channels": [8, 16],
         "base": {"type": "optimal_interpolation.OptimalInterpolation"},
     }  # fmt: skip
-    run(world, recipe(config, replace(OPTIONS, steps=4), T=6))
+    run(world, recipe(config, replace(OPTIONS, steps=4), times=6))
     assert len(worked_out) == 1
 
 
@@ -338,11 +338,11 @@ def test_a_model_of_any_task_is_prepared_by_all_training_states(world, monkeypat
 )
 def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
-    base = run(world, recipe(oi, T=6))[0].checkpoint
+    base = run(world, recipe(oi, times=6))[0].checkpoint
     fields = world.fields.assign_attrs(digest=changes.get("data", world.fields.attrs["digest"]))
     splits = {name: list(period) for name, period in world.splits.items()}  # as they are read from their file
     splits["train"][1] = changes.get("last", splits["train"][1])
-    asked = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), T=6)
+    asked = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), times=6)
     asked = replace(asked, problem=Reconstruction(Sparsification(noise=changes.get("noise", 0.1))))
     with pytest.raises(
         InputError,
@@ -353,9 +353,9 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
 
 def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
-    base = run(world, recipe(oi, T=6))[0].checkpoint
+    base = run(world, recipe(oi, times=6))[0].checkpoint
     config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
-    asked = recipe(config, replace(OPTIONS, steps=4, report_every=1), T=6)
+    asked = recipe(config, replace(OPTIONS, steps=4, report_every=1), times=6)
     saved = run(world, asked, base=base)
     history, header = saved[-1].history, unpack_bytes(saved[-1].checkpoint, "")[1]
     tried = history[history["tuning"].notna()]
@@ -375,7 +375,7 @@ def test_nothing_of_the_test_split_reaches_training(world):
     )
     data = (world.climatology, world.normalisation, world.splits)
     for config in (VAE, {"type": "kriging.Kriging"}):
-        a, b = (list(train(recipe(config, T=6), f, *data, None))[-1] for f in (world.fields, other))
+        a, b = (list(train(recipe(config, times=6), f, *data, None))[-1] for f in (world.fields, other))
         assert same(a.checkpoint, b.checkpoint)
         assert a.history.drop(columns="seconds", errors="ignore").equals(
             b.history.drop(columns="seconds", errors="ignore")
@@ -440,7 +440,7 @@ def test_limits_that_change_a_fit_are_part_of_its_lineage():
     def lineage(**limits):
         return recipe(**limits).lineage("", {}, "", None)
 
-    assert lineage() != lineage(T=2)
+    assert lineage() != lineage(times=2)
     assert lineage() != lineage(steps=2)
     assert lineage() == lineage(members=2)
 

@@ -37,7 +37,7 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
     """
     test = select(fields, splits, "test")
     refuse_images(test)
-    leads, long = limits.cap("T", options.steps), limits.cap("T", options.stability.steps)
+    leads, long = limits.cap("times", options.steps), limits.cap("times", options.stability.steps)
     iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)
     scored = np.flatnonzero((before >= HISTORY) & (after >= leads))
     if not scored.size:
@@ -49,11 +49,11 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
         "data": test.attrs["digest"],
         "train": list(splits["train"]),  # its climatology and deviations enter the scores
         "step_hours": float(test.attrs["step_hours"]),
-        "scored": iso[spaced(scored, limits.cap("T", options.starts))].tolist(),
+        "scored": iso[spaced(scored, limits.cap("times", options.starts))].tolist(),
         "leads": leads,
         "members": limits.cap("members", options.members),
         "stability": iso[
-            long_starts(before, after, long, limits.cap("T", options.stability.starts))
+            long_starts(before, after, long, limits.cap("times", options.stability.starts))
         ].tolist(),
         "stability_steps": long,
         "stability_members": limits.cap("members", options.stability.members),

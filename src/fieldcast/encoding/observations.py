@@ -63,7 +63,7 @@ def scored_times(
 ) -> xr.Dataset:
     """The test fields that are observed."""
     test = select(fields, splits, "test")
-    count = min(limits.cap("T", options.times), test.sizes["time"])
+    count = min(limits.cap("times", options.times), test.sizes["time"])
     return test.isel(time=evenly(test.sizes["time"], count).numpy())
 
 

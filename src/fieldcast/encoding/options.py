@@ -20,7 +20,7 @@ class Limits:
 
     steps: Annotated[int, Field(ge=1)] | None = None
     members: Annotated[int, Field(ge=1)] | None = None
-    T: Annotated[int, Field(ge=1)] | None = None  # scored times
+    times: Annotated[int, Field(ge=1)] | None = None  # scored times, and what else is counted in times or states
 
     def cap(self, name: str, value: int) -> int:
         limit = getattr(self, name)

@@ -28,7 +28,7 @@ def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
             both = a.keys() & b.keys()
             for key, of_first, of_second in differences(a, {key: b[key] for key in both}):
                 raise InputError(
-                    f"tables.runs: '{first}' and '{second}' differ in {name}, {key} ({of_first}, {of_second}): gather "
+                    f"seeds.runs: '{first}' and '{second}' differ in {name}, {key} ({of_first}, {of_second}): gather "
                     "runs that differ only in their `seed`."
                 )
 

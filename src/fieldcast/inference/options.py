@@ -1,4 +1,4 @@
-"""User options for draws, for a user's own files and for tables, checked before anything runs."""
+"""User options for draws, for a user's own files and for tables over seeds, checked before anything runs."""
 
 import os
 from typing import Annotated, Literal
@@ -51,8 +51,8 @@ class Sampling:
     def capped(self, limits: "Limits") -> dict[str, int]:
         """The numbers under the limits."""
         return {
-            "samples": max(FEWEST_SAMPLES, limits.cap("T", self.samples)),
-            "likelihood": limits.cap("T", self.data),
+            "samples": max(FEWEST_SAMPLES, limits.cap("times", self.samples)),
+            "likelihood": limits.cap("times", self.data),
             "members": limits.cap("members", self.draws),
         }
 
@@ -107,7 +107,7 @@ class Predict:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Tables:
+class Seeds:
     """Runs with different seeds that are gathered into mean and standard deviation."""
 
     runs: str | list[str] | None = (
@@ -126,7 +126,7 @@ class Tables:
         folders = [folder.strip() for folder in named if folder.strip()]
         if not folders:
             raise InputError(
-                "tables.runs is not set: say which runs, with --params tables.runs=FOLDER+FOLDER+FOLDER."
+                "seeds.runs is not set: say which runs, with --params seeds.runs=FOLDER+FOLDER+FOLDER."
             )
         return folders
 

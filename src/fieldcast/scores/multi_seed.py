@@ -32,7 +32,7 @@ def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
     tables = {task: table.assign(run=folder) for task, table in tables.items() if len(table)}
     if not tables:
         raise InputError(
-            f"tables.runs: '{folder}' holds no leaderboard: give the data_root of a run that has scored something."
+            f"seeds.runs: '{folder}' holds no leaderboard: choose the data_root of a run that has scored something."
         )
     return tables
 
@@ -60,7 +60,7 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def refuse(first: pd.DataFrame, second: pd.DataFrame) -> None:
     """Raise an InputError for two runs that differ in more than their seed, or not in their seed."""
-    names = f"tables.runs: '{first['run'].iloc[0]}' and '{second['run'].iloc[0]}'"
+    names = f"seeds.runs: '{first['run'].iloc[0]}' and '{second['run'].iloc[0]}'"
     if set(first["data"]) != set(second["data"]):
         raise InputError(f"{names} are of different data: gather runs that differ in their `seed` alone.")
     if set(cases(first)) != set(cases(second)):

@@ -2,10 +2,10 @@
 
 from kedro.pipeline import Pipeline, node
 
-from fieldcast.pipelines.tables import nodes
+from fieldcast.pipelines.seeds import nodes
 from fieldcast.tasks import TASKS
 
 
 def create_pipeline() -> Pipeline:
     outputs = {task: f"seeds_{task}" for task in TASKS} | {"summary": "summary_seeds"}
-    return Pipeline([node(nodes.tables, "params:tables", outputs, name="tables")])
+    return Pipeline([node(nodes.gather, "params:seeds", outputs, name="gather")])

@@ -13,7 +13,7 @@ from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.multi_seed import refuse_other_runs
-from fieldcast.inference.options import Tables
+from fieldcast.inference.options import Seeds
 
 OF_THE_TASK = {
     "reconstruct": {"pattern": "random", "k": 0.1, "cells": "unobserved", "variable": "all", "score": "crps"},
@@ -47,7 +47,7 @@ def test_runs_of_two_seeds_are_gathered(
     project: Callable[..., Any], runs: list[str], tmp_path: Path, capsys: Any, joined: bool
 ) -> None:
     named = "+".join(runs) if joined else runs
-    project("tables", data_root=tmp_path / "new", parameters={"tables": {"runs": named}})
+    project("seeds", data_root=tmp_path / "new", parameters={"seeds": {"runs": named}})
     folder = tmp_path / "new/08_reporting"
     table = pd.read_csv(folder / "seeds_reconstruct.csv").set_index("experiment")
     np.testing.assert_allclose(
@@ -74,18 +74,18 @@ def test_what_cannot_be_gathered_ends_in_a_sentence(
     project: Callable[..., Any], runs: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(Exception) as found:  # the runner may wrap it
-        project("tables", data_root=tmp_path, parameters={"tables": {"runs": [runs[0], runs[0]]}})
+        project("seeds", data_root=tmp_path, parameters={"seeds": {"runs": [runs[0], runs[0]]}})
     assert "are both of seed 0" in (sentence(found.value) or "")
 
 
 def test_runs_must_be_named() -> None:
-    assert Tables(" data + data_seed1+").folders() == ["data", "data_seed1"]
-    assert Tables(["a+b"]).folders() == ["a+b"]
+    assert Seeds(" data + data_seed1+").folders() == ["data", "data_seed1"]
+    assert Seeds(["a+b"]).folders() == ["a+b"]
     for nothing in (None, "", "+", []):
         with pytest.raises(
-            InputError, match=r"tables.runs is not set: say which runs, with --params tables.runs"
+            InputError, match=r"seeds.runs is not set: say which runs, with --params seeds.runs"
         ):
-            Tables(nothing).folders()
+            Seeds(nothing).folders()
 
 
 def test_runs_that_differ_in_more_than_their_seed_are_refused(finished: Path, tmp_path: Path) -> None:
