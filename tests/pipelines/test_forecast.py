@@ -125,7 +125,11 @@ ROLLOUT = {"steps": LEADS, "starts": 4}
 
 def rollout_process(data_root: Path) -> subprocess.Popen[str]:
     """`kedro run` of a rollout in a process of its own."""
-    asked = {"data_root": data_root, "limits.times": LEADS, **{f"rollout.{key}": n for key, n in ROLLOUT.items()}}
+    asked = {
+        "data_root": data_root,
+        "limits.times": LEADS,
+        **{f"rollout.{key}": n for key, n in ROLLOUT.items()},
+    }
     params = ",".join(f"{key}={value}" for key, value in asked.items())
     words = [
         "run",
@@ -151,7 +155,10 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     for layer in ("01_raw", "02_intermediate", "03_primary"):
         shutil.copytree(finished / layer, alone / layer)
-    asked: dict[str, Any] = {"data_root": alone, "parameters": {"limits": {"times": LEADS}, "rollout": ROLLOUT}}
+    asked: dict[str, Any] = {
+        "data_root": alone,
+        "parameters": {"limits": {"times": LEADS}, "rollout": ROLLOUT},
+    }
     project("initial_times", **asked)
     for stage in ("training", "rollout"):
         project(stage, namespaces=["forecast.vae"], **asked)

@@ -20,7 +20,9 @@ class Limits:
 
     steps: Annotated[int, Field(ge=1)] | None = None
     members: Annotated[int, Field(ge=1)] | None = None
-    times: Annotated[int, Field(ge=1)] | None = None  # scored times, and what else is counted in times or states
+    times: Annotated[int, Field(ge=1)] | None = (
+        None  # scored times, and what else is counted in times or states
+    )
 
     def cap(self, name: str, value: int) -> int:
         limit = getattr(self, name)
