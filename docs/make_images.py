@@ -1,7 +1,7 @@
-"""The pictures of README and docs, from a finished run: `python docs/make_images.py [--data FOLDER] [--env NAME]`.
+"""Images of README and docs, from a finished run: `python docs/make_images.py [--data FOLDER] [--env NAME]`.
 
-Copies the figure of record, and photographs the report, kedro-viz and MLflow with a headless Chromium. Both servers
-listen on localhost only, and end with this program.
+Copies a stored figure, and takes screenshots of the report, kedro-viz and MLflow with a headless Chromium. Both
+servers listen on localhost only, and end with this program.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from websockets.sync.client import connect  # comes with kedro-viz's server
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 IMAGES = ROOT / "docs" / "images"
-FIGURE = "maps_random_10_z500.png"  # of record; another variable's where there is no z500
+FIGURE = "maps_random_10_z500.png"  # the stored figure to copy; that of another variable if there is no z500
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LARGEST = 400_000  # bytes of a picture
+LARGEST = 400_000  # bytes of an image
 PATIENCE = 120.0  # seconds for a server or a page
 LOG = logging.getLogger("make_images")
 
-# what kedro-viz remembers of a visitor: the tour is over, the background light
+# local storage of kedro-viz: no tour, a light background
 VIZ = {"KedroViz": {"showFeatureHints": False, "theme": "light"}}
-# what MLflow remembers: charts of losses and scores, no assistant
+# local storage of MLflow: charts of losses and scores, no assistant
 CHARTS = {
     "runsHiddenMode": "CUSTOM", "lifecycleFilter": "Active", "startTime": "ALL", "modelVersionFilter": "All Runs",
     "orderByKey": "attributes.start_time", "orderByAsc": False, "searchFilter": "", "groupBy": None,
@@ -52,7 +52,7 @@ NO_ASSISTANT = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True, "mlflow.a
 
 
 class Browser:
-    """A headless Chromium with one page, told what to do in its DevTools protocol."""
+    """Headless Chromium with one page, controlled through its DevTools protocol."""
 
     def __init__(self, program: str, profile: Path) -> None:
         options = ["--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
@@ -63,12 +63,12 @@ class Browser:
         wait(lambda: port_file.exists() and len(port_file.read_text().split()) == 2, program)
         port = port_file.read_text().split()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
-            (page,) = (one for one in json.load(answer) if one["type"] == "page")
+            (page,) = (target for target in json.load(answer) if target["type"] == "page")
         self._wire = connect(page["webSocketDebuggerUrl"], max_size=None, proxy=None, legacy=True)
         self._number = itertools.count()
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of a command."""
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Result of a DevTools command."""
         number = next(self._number)
         self._wire.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
@@ -79,17 +79,17 @@ class Browser:
                 return answer["result"]
 
     def value(self, script: str) -> Any:
-        """What a JavaScript expression is on the page."""
-        found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        return found["result"].get("value")
+        """Value of a JavaScript expression on the page."""
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        return result["result"].get("value")
 
     def visit(
         self, url: str, size: tuple[int, int], until: str, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Open a page in a window of a size, with something in its memory, and wait until an expression is true."""
+        """Open a page in a window of `size` with `memory` as its local storage, and wait until an expression is true."""
         width, height = size
-        self.ask("Page.enable")
-        self.ask(
+        self.call("Page.enable")
+        self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
@@ -100,38 +100,40 @@ class Browser:
             f"localStorage.setItem({json.dumps(key)}, {json.dumps(json.dumps(value))});"
             for key, value in (memory or {}).items()
         )
-        told = (
-            self.ask("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"] if script else None
+        identifier = (
+            self.call("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+            if script
+            else None
         )
-        self.ask("Page.navigate", url="about:blank")
-        self.ask("Page.navigate", url=url)
+        self.call("Page.navigate", url="about:blank")
+        self.call("Page.navigate", url=url)
         wait(lambda: self.value(f"document.readyState === 'complete' && !!({until})"), url)
-        if told:
-            self.ask("Page.removeScriptToEvaluateOnNewDocument", identifier=told)
-        time.sleep(2)  # what moves comes to rest
+        if identifier:
+            self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
+        time.sleep(2)  # until animations have ended
 
     def photograph(self, name: str, scale: float = 1.0) -> None:
-        """Save what the window shows."""
+        """Save a screenshot of the window."""
         box = self.value("({x: scrollX, y: scrollY, width: innerWidth, height: innerHeight})")
         clip = {**box, "scale": scale}
-        data = base64.b64decode(self.ask("Page.captureScreenshot", format="png", clip=clip)["data"])
+        data = base64.b64decode(self.call("Page.captureScreenshot", format="png", clip=clip)["data"])
         with Image.open(io.BytesIO(data)) as picture:
             save(picture, name)
 
 
 def save(picture: Image.Image, name: str) -> None:
-    """Save with a palette, of so many colours that the file is small enough."""
+    """Save an image with the largest palette for which the file is small enough."""
     IMAGES.mkdir(exist_ok=True)
     for colours in (256, 128, 64, 32):
-        few = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
-        few.save(IMAGES / name, optimize=True)
+        reduced = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+        reduced.save(IMAGES / name, optimize=True)
         if (IMAGES / name).stat().st_size < LARGEST:
             break
     LOG.info("%s, %d kB", (IMAGES / name).relative_to(ROOT), (IMAGES / name).stat().st_size // 1000)
 
 
 def start(command: Sequence[str], **environment: str) -> subprocess.Popen[bytes]:
-    """A quiet process at the head of a group of its own."""
+    """Start a quiet process at the head of a new process group."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, start_new_session=True, **quiet
@@ -139,16 +141,16 @@ def start(command: Sequence[str], **environment: str) -> subprocess.Popen[bytes]
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and those that it started."""
-    for word in (signal.SIGTERM, signal.SIGKILL):
+    """End a process and its children."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, word)
+            os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(10)
 
 
 def wait(ready: Callable[[], Any], what: str) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     last = time.monotonic() + PATIENCE
     while not ready():
         if time.monotonic() > last:
@@ -157,7 +159,7 @@ def wait(ready: Callable[[], Any], what: str) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether a server has started."""
+    """Whether a server answers."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
@@ -166,7 +168,7 @@ def answers(url: str) -> bool:
 
 
 def fetch(url: str, body: Mapping[str, Any] | None = None) -> Any:
-    """What a server says, as JSON."""
+    """Answer of a server, as JSON."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
@@ -175,7 +177,7 @@ def fetch(url: str, body: Mapping[str, Any] | None = None) -> Any:
 
 @contextmanager
 def server(*command: str, **environment: str) -> Iterator[str]:
-    """The address of a server that runs meanwhile; `{port}` in the command is a free port."""
+    """Run a server for the duration of the context, with its address; `{port}` in the command is a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
@@ -190,16 +192,16 @@ def server(*command: str, **environment: str) -> Iterator[str]:
 
 
 def copy_figure(figures: Path) -> None:
-    """The figure of record: a field, what was seen of it, and what the models made of that."""
-    found = sorted(figures.glob("maps_random_10_*.png"))
-    if not found:
+    """Copy the stored figure of a field, its observations and the reconstructions."""
+    maps = sorted(figures.glob("maps_random_10_*.png"))
+    if not maps:
         sys.exit(f"There is no figure maps_random_10_*.png in {figures}: run `make run` first.")
-    with Image.open(next((file for file in found if file.name == FIGURE), found[0])) as picture:
+    with Image.open(next((file for file in maps if file.name == FIGURE), maps[0])) as picture:
         save(picture, "reconstruction.png")
 
 
 def show_report(browser: Browser, report: Path) -> None:
-    """The short answer, and the figures below it."""
+    """Take screenshots of the report: the short answer, and the figures below it."""
     for section, name in (
         ("the-short-answer", "report.png"),
         ("scores-against-the-fraction", "report_curves.png"),
@@ -214,7 +216,7 @@ FOCUS = "reconstruct.denoising_vae"
 
 
 def show_graph(browser: Browser, data: Path, env: str) -> None:
-    """The demo's pipeline as kedro-viz opens it, and one of its experiments alone."""
+    """Take screenshots of the demo's pipeline in kedro-viz, and of one of its experiments alone."""
     command = (BIN / "kedro", "viz", "run", "--no-browser", "--port", "{port}", "--env", env)
     with server(*map(str, command), f"--params=data_root={data.resolve()}") as address:
         browser.visit(f"{address}/?pid=demo", (1440, 900), "document.querySelector('.pipeline-node')", VIZ)
@@ -240,15 +242,15 @@ def open_box(browser: Browser, name: str) -> None:
 
 
 def show_history(browser: Browser) -> None:
-    """The newest run's experiments, compared."""
+    """Take a screenshot of the comparison of the newest run's experiments in MLflow."""
     store = f"sqlite:///{ROOT / 'mlflow.db'}"
     command = (BIN / "mlflow", "ui", "--backend-store-uri", store, "--workers", "1", "--port", "{port}")
     with server(*map(str, command), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false") as address:
         folder = fetch(f"{address}/api/2.0/mlflow/experiments/get-by-name?experiment_name=fieldcast")
         number = folder["experiment"]["experiment_id"]
-        asked = {"experiment_ids": [number], "order_by": ["attributes.start_time DESC"]}
-        runs = fetch(f"{address}/api/2.0/mlflow/runs/search", asked)["runs"]
-        parent = next(one["info"]["run_id"] for one in runs if not nested(one))
+        query = {"experiment_ids": [number], "order_by": ["attributes.start_time DESC"]}
+        runs = fetch(f"{address}/api/2.0/mlflow/runs/search", query)["runs"]
+        parent = next(run["info"]["run_id"] for run in runs if not nested(run))
         charts = {**CHARTS, "runsExpanded": {parent: True}, "runsVisibilityMap": {parent: False}}
         memory = {
             f'MLflowLocalStorage-1.1-ExperimentPage-["{number}"]-ReactComponentState': charts,
@@ -266,31 +268,31 @@ def show_history(browser: Browser) -> None:
 
 
 def nested(run: Mapping[str, Any]) -> bool:
-    """Whether an MLflow run is an experiment's, within another."""
+    """Whether an MLflow run is a child of another."""
     return any(tag["key"] == "mlflow.parentRunId" for tag in run["data"]["tags"])
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Make all images."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="the run's data_root")
     parser.add_argument("--env", default="demo", help="the run's environment")
-    asked = parser.parse_args()
-    reporting = asked.data.resolve() / "08_reporting"
+    arguments = parser.parse_args()
+    reporting = arguments.data.resolve() / "08_reporting"
     if not (reporting / "report.html").exists():
         sys.exit(
             f"There is no report in {reporting}: run `make run` first, or name the run's folder with --data."
         )
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        sys.exit(f"The pictures need one of {', '.join(PROGRAMS)}, and none is installed.")
+        sys.exit(f"The images require one of {', '.join(PROGRAMS)}; none is installed.")
     copy_figure(reporting / "figures" / "reconstruct")
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(program, Path(profile))
         try:
             show_report(browser, reporting / "report.html")
-            show_graph(browser, asked.data, asked.env)
+            show_graph(browser, arguments.data, arguments.env)
             show_history(browser)
         finally:
             end(browser.process)

@@ -1,4 +1,4 @@
-"""Which tables of samples there are, and how much each setting spends on them: what `make tables` runs."""
+"""Tables of samples that `make tables` runs, and the budget of each setting."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Parameters = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Setting:
-    """How much is spent: `common` on every row, `of` on the rows of a table."""
+    """Budget of a run: `common` applies to every row, `of` to the rows of one table."""
 
     seeds: int
     common: Parameters
     of: Mapping[str, Parameters] = field(default_factory=dict)
-    told: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +24,13 @@ class Row:
 
     experiment: str
     params: Parameters = field(default_factory=dict)
-    report: str = ""  # what the report that the table is of has for it
-    only: str = ""  # the one setting that it is of
+    study: str = ""  # value in the original study
+    only: str = ""  # the setting to which the row is limited
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that stand together, and what is shown of them."""
+    """Experiments to compare, the scores to print, and notes."""
 
     name: str
     env: str
@@ -40,12 +40,12 @@ class Table:
     notes: str
 
     def of(self, setting: str) -> list[Row]:
-        """The rows that a setting has."""
+        """Rows of a setting."""
         return [row for row in self.rows if row.only in ("", setting)]
 
 
 def z40(experiment: str) -> dict[str, object]:
-    """The literature's protocol (Tomczak and Welling 2018): z = 40, binarised anew at each step."""
+    """The literature's protocol (Tomczak and Welling 2018): z = 40, binarised again at each step."""
     model = f"sample.{experiment}.model"
     return {
         f"{model}.latent": 40, f"{model}.encoder.latent": 40, f"{model}.decoder.latent": 40,
@@ -57,74 +57,75 @@ CONTINUOUS = {
     "sample.vae_flow.model.likelihood.type": "likelihoods.ContinuousBernoulli",
     "sample.vae_flow.options.treatment": "dequantised",
 }
-LENDERS = {"ddim": "ddpm"}  # whose weights it draws with
-LATENT = "the published figures: Exemplar VAE's table, S = 5000"
+LENDERS = {"ddim": "ddpm"}  # experiment whose weights it draws with
+LATENT = "the published values: Exemplar VAE's table, S = 5000"
 TABLES = (
     Table(
         "priors", "mnist", "Priors of a VAE with a latent of two components, MNIST binarised at 1/2",
         ("elbo", "reconstruction", "kl", "iwae", "active_units"),
         (
-            Row("vae", report="-135.00 ± .40 / -29.40 ± 2.95"),
-            Row("vae_mixture", report="-134.07 ± .41 / -29.12 ± 2.10"),
-            Row("vae_vamp", report="-134.00 ± .29 / -28.83 ± 1.76"),
-            Row("vae_flow", report="-134.88 ± .66 / -27.27 ± 2.71"),
+            Row("vae", study="-135.00 ± .40 / -29.40 ± 2.95"),
+            Row("vae_mixture", study="-134.07 ± .41 / -29.12 ± 2.10"),
+            Row("vae_vamp", study="-134.00 ± .29 / -28.83 ± 1.76"),
+            Row("vae_flow", study="-134.88 ± .66 / -27.27 ± 2.71"),
         ),
-        "The report's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above the "
-        "ELBO. It used 10 runs of 20 epochs, batches of 128; here the same two hidden layers of 512, batch and "
-        "epochs, with the moving average of the weights and a learning rate that falls.",
+        "The original study's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above "
+        "the ELBO. It used 10 runs of 20 epochs with batches of 128; here layers (two of 512), batch and epochs are the "
+        "same, with a moving average of the weights and a decaying learning rate.",
     ),
     Table(
         "quality", "mnist", "Samples of three kinds of model, MNIST dequantised",
         ("fid", "fid_floor", "fid_ceiling", "kid", "kid_floor", "kid_ceiling", "c2st", "bits_per_dim"),
         (
-            Row("vae_flow", CONTINUOUS, report="4.168 / .189 ± .008"),
-            Row("flow", report=".452 / .158 ± .010"),
-            Row("ddim", report=".018 / .012 ± .004 (DDPM)", only="reduced"),
-            Row("ddpm", report=".018 / .012 ± .004", only="full"),
+            Row("vae_flow", CONTINUOUS, study="4.168 / .189 ± .008"),
+            Row("flow", study=".452 / .158 ± .010"),
+            Row("ddim", study=".018 / .012 ± .004 (DDPM)", only="reduced"),
+            Row("ddpm", study=".018 / .012 ± .004", only="full"),
         ),
-        "The report's columns are FID / KID in features of its own, 256 against 256 images: the order is the result, "
-        "not the values. FID and KID here are in features of our own classifier, never to be compared with Inception "
-        "figures, and biased by the number of samples; the floor is what training images have, the ceiling what noise "
-        "has, whose pixels are each right by themselves. A VAE's samples are means of pixels. Bits of a diffusion are "
-        "the bound of the chain of 1000 steps that its weights were trained for, however samples are drawn. Flow "
-        "and VAE are hardly told apart; in the report the flow, after 20 epochs, is far ahead.",
+        "The original study's columns are FID / KID in features of its own, 256 against 256 images: only the order is "
+        "comparable. FID and KID here use a project-specific classifier, must never be compared with Inception "
+        "values, and are biased by the number of samples; the floor is the score of training images, the ceiling that "
+        "of noise with the correct marginal distribution in each pixel. A VAE's samples are means of pixels. Bits of "
+        "a diffusion are the bound of its training chain of 1000 steps, whatever sampler draws. Flow and VAE are "
+        "almost indistinguishable; in the original study the flow, after 20 epochs, is far better.",
     ),
     Table(
         "codes", "fashion_mnist", "Autodecoders, Fashion-MNIST, latent 100: mean squared error of a pixel",
         ("train_loss", "test_loss", "elbo"),
         (
-            Row("autodecoder", report=".0252 / .1186"),
-            Row("variational_autodecoder", report=".0186 / .1112"),
-            Row("variational_autodecoder_uniform", report=".1457 / .1644"),
-            Row("variational_autodecoder_laplace", report=".0204 / .1118"),
+            Row("autodecoder", study=".0252 / .1186"),
+            Row("variational_autodecoder", study=".0186 / .1112"),
+            Row("variational_autodecoder_uniform", study=".1457 / .1644"),
+            Row("variational_autodecoder_laplace", study=".0204 / .1118"),
         ),
-        "The report's columns are train / test; it does not define its loss. Here the codes of both are fitted "
-        "afresh, by gradient descent with the decoder as it is. Images are seen as grey values, so the ELBO is of a "
-        "Gaussian density of grey values, not comparable with that of binarised images. The report trained by Adam "
-        "with a learning rate of 0.01; here it is AdamW with a falling one of at most 0.01.",
+        "The original study's columns are train / test; it does not define its loss. Here the codes of both sets are "
+        "fitted afresh by gradient descent with a fixed decoder. Images are presented as grey values, so the ELBO is "
+        "that of a Gaussian density of grey values and not comparable with that of binarised images. The original "
+        "study trained by Adam with a learning rate of 0.01; here AdamW has a decaying rate of at most 0.01.",
     ),
     Table(
         "kl_weight", "mnist", "The weight of the KL divergence, MNIST binarised at 1/2",
         ("reconstruction", "kl", "iwae", "fid", "fid_floor", "fid_ceiling", "active_units"),
         (
-            Row("vae_kl0", report="sharp reconstructions, no sampling"),
-            Row("vae", report="-"),
-            Row("vae_kl30", report="blurry"),
+            Row("vae_kl0", study="sharp reconstructions, no sampling"),
+            Row("vae", study="-"),
+            Row("vae_kl30", study="blurry"),
         ),
-        "The report has words only. FID compares means of pixels with binary images.",
+        "The original study gives no numbers. FID compares means of pixels with binary images.",
     ),
     Table(
         "literature", "mnist", "The literature's protocol: z = 40, dynamic binarisation",
         ("elbo", "iwae", "active_units"),
         (
-            Row("vae", z40("vae"), report="-84.45 ± 0.12"),
+            Row("vae", z40("vae"), study="-84.45 ± 0.12"),
             Row(
                 "vae_vamp", {**z40("vae_vamp"), "sample.vae_vamp.model.prior.components": 500},
-                report="-82.43 ± 0.06",
+                study="-82.43 ± 0.06",
             ),
         ),
-        f"Beside it {LATENT}, after up to 2000 epochs with early stopping, a KL weight that rises over 100 epochs, a "
-        "learning rate of 5e-4 and two gated layers of 300; here two layers of 512 with ReLU and neither.",
+        f"The last column has {LATENT}, after up to 2000 epochs with early stopping, a KL weight that rises over 100 "
+        "epochs, a learning rate of 5e-4 and two gated layers of 300; here the model has two layers of 512 with ReLU, "
+        "no gates and no KL warm-up.",
     ),
 )  # fmt: skip
 FASHION = {"ingestion.images.train": 12_000, "ingestion.images.test": 2_000}
@@ -145,7 +146,7 @@ SETTINGS = {
                 "sample.flow.fit.steps": 1600, "sample.ddpm.fit.steps": 1600,
             },
         },
-        "reduced, for a processor: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID and KID are "
+        "reduced, for a CPU: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID and KID are "
         "biased by that number); the DDPM is sampled by DDIM in 50 steps; autodecoders on 10 000 + 2000 images, "
         "losses and ELBO of 256 of each",
     ),

@@ -1,4 +1,4 @@
-"""`make tables` on a stand-in for `kedro run`: what is run, what is kept, and what the tables say of it."""
+"""`make tables` with a stand-in for `kedro run`: the runs that it starts, the record, and the tables."""
 
 import importlib
 import os
@@ -17,7 +17,7 @@ SEEDS, PRIORS, QUALITY = 3, 4, 3  # of the reduced setting
 
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, whose files are in an empty folder."""
+    """Script with its files in an empty folder."""
     monkeypatch.syspath_prepend(str(DOCS))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     script = importlib.import_module("make_tables")
@@ -36,15 +36,15 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def make(tables: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[str]]]:
-    """Run the script; its exit status, and which trainings it asked for."""
+    """Run the script; return its exit status and the trainings that it started."""
 
-    def run(*words: str, elbo: float = 0.0, failing: str = "") -> tuple[int, list[str]]:
-        asked = []
+    def run(*arguments: str, elbo: float = 0.0, failing: str = "") -> tuple[int, list[str]]:
+        trainings = []
 
         def kedro(job: Any, folders: Any, params: Any, stages: str, namespace: str | None = None) -> bool:
             if namespace is None:
                 return True
-            asked.append(f"{namespace} {job.seed}")
+            trainings.append(f"{namespace} {job.seed}")
             if namespace == failing:
                 return False
             if "evaluation" in stages:
@@ -55,106 +55,106 @@ def make(tables: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., t
             return True
 
         monkeypatch.setattr(tables, "kedro", kedro)
-        monkeypatch.setattr(sys, "argv", ["make_tables.py", "reduced", *words])
-        return tables.main(), asked
+        monkeypatch.setattr(sys, "argv", ["make_tables.py", "reduced", *arguments])
+        return tables.main(), trainings
 
     return run
 
 
 def test_a_row_is_mean_and_deviation_over_its_seeds(make: Callable[..., Any], tables: ModuleType) -> None:
-    status, asked = make("--only", "priors", elbo=-136.0)
-    assert status == 0 and len(asked) == PRIORS * SEEDS
+    status, trainings = make("--only", "priors", elbo=-136.0)
+    assert status == 0 and len(trainings) == PRIORS * SEEDS
     text = tables.DOCUMENT.read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
     assert "| `vae_vamp` | -135.0 ± 1.0 | - |" in text  # of -136, -135, -134
-    assert "open by ± 2.5 nats" in text  # half of -2 to +3
+    assert "sampling uncertainty of ± 2.5 nats" in text  # half of -2 to +3
     assert "Not yet complete" in text and "old" not in text
 
 
-def test_what_was_run_is_not_run_again(make: Callable[..., Any]) -> None:
+def test_a_completed_row_is_not_run_again(make: Callable[..., Any]) -> None:
     make("--only", "priors", "--jobs", "1")
     assert make("--only", "priors") == (0, [])
 
 
-def test_a_failed_row_does_not_end_the_rest_and_is_named(
+def test_a_failed_row_is_reported_and_does_not_stop_the_others(
     make: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, asked = make("--only", "priors", failing="sample.vae_vamp")
-    assert status == 1 and len(asked) == PRIORS * SEEDS
+    status, trainings = make("--only", "priors", failing="sample.vae_vamp")
+    assert status == 1 and len(trainings) == PRIORS * SEEDS
     assert "3 failed" in capsys.readouterr().err
     assert sorted(make("--only", "priors")[1]) == [f"sample.vae_vamp {seed}" for seed in range(SEEDS)]
 
 
-def test_the_record_serves_where_the_folders_are_gone(make: Callable[..., Any], tables: ModuleType) -> None:
+def test_the_record_replaces_missing_folders(make: Callable[..., Any], tables: ModuleType) -> None:
     make("--only", "priors", elbo=-136.0)
     tables.STORE.rename(tables.STORE.with_name("elsewhere"))
     assert make("--only", "priors", "--missing") == (0, [])
     make("--print-only")
     assert "-135.0 ± 1.0" in tables.DOCUMENT.read_text()
-    assert (
-        len(make("--only", "priors", elbo=-100.0)[1]) == PRIORS * SEEDS
-    )  # asked for anew: its scores replace
+    assert len(make("--only", "priors", elbo=-100.0)[1]) == PRIORS * SEEDS  # run again: its scores replace
     assert "-99.0 ± 1.0" in tables.DOCUMENT.read_text()
 
 
-def test_figures_are_drawn_of_the_rows_with_the_first_seed(
+def test_figures_show_the_rows_with_the_first_seed(
     make: Callable[..., Any], tables: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("--only", "priors")
-    asked = []
+    calls = []
 
     def kedro(job: Any, folders: Any, params: Any, stages: str, namespace: str | None = None) -> bool:
-        asked.append((stages, params["data_root"]))
+        calls.append((stages, params["data_root"]))
         return stages != "reporting" or job.table.name != "kl_weight"
 
     monkeypatch.setattr(tables, "kedro", kedro)
     priors, *others = tables.TABLES
     folder = tables.figures_of("reduced", priors)
-    assert tables.draw("reduced", priors, {}) and asked[-1] == ("reporting", folder)
+    assert tables.draw("reduced", priors, {}) and calls[-1] == ("reporting", folder)
     for row in priors.rows:
         scores = folder / "08_reporting/sample" / row.experiment / "scores.parquet"
         assert scores.resolve() == tables.Job("reduced", priors, row, 0).scores.resolve()
-    (quality, kl) = (next(one for one in others if one.name == name) for name in ("quality", "kl_weight"))
-    asked.clear()
-    assert tables.draw("reduced", quality, {}) and not asked  # no row of it has run
+    (quality, kl) = (
+        next(table for table in others if table.name == name) for name in ("quality", "kl_weight")
+    )
+    calls.clear()
+    assert tables.draw("reduced", quality, {}) and not calls  # no row of it has run
     assert not tables.draw("reduced", kl, {})  # one has, which it shares; its report fails
 
 
-def test_rows_of_other_parameters_are_other_rows(tables: ModuleType) -> None:
+def test_other_parameters_make_another_row(tables: ModuleType) -> None:
     quality = next(table for table in tables.TABLES if table.name == "quality")
-    one, other = (tables.Job("reduced", table, table.rows[-1], 0) for table in (quality, tables.TABLES[0]))
+    first, second = (tables.Job("reduced", table, table.rows[-1], 0) for table in (quality, tables.TABLES[0]))
     flow = next(row for row in tables.TABLES[0].rows if row.experiment == "vae_flow")
     names = {
         tables.Job("reduced", quality, quality.rows[0], 0).name,
         tables.Job("reduced", tables.TABLES[0], flow, 0).name,
     }
     assert len(names) == 2
-    assert one.shared == other.shared  # the data are the same
+    assert first.shared == second.shared  # the data are the same
 
 
 def test_borrowed_weights_are_trained_first(make: Callable[..., Any]) -> None:
-    asked = make("--only", "quality", "--jobs", "1")[1]
-    assert len(asked) == (QUALITY + 1) * SEEDS
-    assert asked.index("sample.ddpm 0") < asked.index("sample.ddim 0")
+    trainings = make("--only", "quality", "--jobs", "1")[1]
+    assert len(trainings) == (QUALITY + 1) * SEEDS
+    assert trainings.index("sample.ddpm 0") < trainings.index("sample.ddim 0")
 
 
-def test_a_score_that_is_not_finite_is_said(make: Callable[..., Any], tables: ModuleType) -> None:
+def test_a_score_that_is_not_finite_is_printed_as_such(make: Callable[..., Any], tables: ModuleType) -> None:
     make("--only", "quality")
     assert "| `flow` | not finite |" in tables.DOCUMENT.read_text()
 
 
-def test_the_heading_says_when_and_on_what_rows_were_made(
+def test_the_heading_names_machines_and_days(
     make: Callable[..., Any], tables: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("--only", "priors")
     first, *rest = tables.every("reduced", [tables.TABLES[0]])
-    first.machine.unlink()  # made before that was noted
+    first.machine.unlink()  # completed before machines were recorded
     os.utime(first.scores, (1.6e9, 1.6e9))
     for job in rest:
         os.utime(job.scores, (1.7e9, 1.7e9))
-    monkeypatch.setattr(tables, "machine", lambda: "the one that prints")
+    monkeypatch.setattr(tables, "machine", lambda: "the printing machine")
     make("--print-only")
-    expected = "SETTING=reduced`, a machine not noted and an abacus, 2020-09-13 to 2023-11-14."
+    expected = "SETTING=reduced`, an abacus and an unrecorded machine, 2020-09-13 to 2023-11-14."
     assert expected in tables.DOCUMENT.read_text()
     tables.STORE.rename(tables.STORE.with_name("elsewhere"))
     make("--print-only")
@@ -162,19 +162,21 @@ def test_the_heading_says_when_and_on_what_rows_were_made(
     assert pd.read_csv(tables.RECORD)["machine"].isna().sum() == 1
 
 
-def test_a_record_that_knows_no_machines_is_printed_too(make: Callable[..., Any], tables: ModuleType) -> None:
+def test_a_record_without_machines_is_printed(make: Callable[..., Any], tables: ModuleType) -> None:
     make("--print-only")
     assert "`make tables SETTING=reduced`.\n" in tables.DOCUMENT.read_text()
     row = tables.every("reduced", tables.TABLES)[0].name
     tables.RECORD.write_text(f"setting,row,seed,elbo,made\nreduced,{row},0,-1.0,2026-11-20\n")
     make("--print-only")
-    assert "SETTING=reduced`, a machine not noted, 2026-11-20." in tables.DOCUMENT.read_text()
+    assert "SETTING=reduced`, an unrecorded machine, 2026-11-20." in tables.DOCUMENT.read_text()
     make("--only", "priors", "--missing")
-    noted = pd.read_csv(tables.RECORD).set_index(["row", "seed"])["machine"]
-    assert noted.isna()[row, 0] and noted.eq("an abacus").sum() == PRIORS * SEEDS - 1
+    machines = pd.read_csv(tables.RECORD).set_index(["row", "seed"])["machine"]
+    assert machines.isna()[row, 0] and machines.eq("an abacus").sum() == PRIORS * SEEDS - 1
 
 
-def test_a_machine_is_its_gpu_or_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_is_named_after_its_gpu_or_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     script = importlib.import_module("make_tables")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -185,14 +187,14 @@ def test_a_machine_is_its_gpu_or_its_processor(tmp_path: Path, monkeypatch: pyte
     assert script.machine() == "NVIDIA H200"
 
 
-def test_a_setting_has_rows_of_its_own(tables: ModuleType) -> None:
+def test_settings_have_different_rows(tables: ModuleType) -> None:
     (quality,) = (table for table in tables.TABLES if table.name == "quality")
     of = {setting: [row.experiment for row in quality.of(setting)] for setting in tables.SETTINGS}
     assert of == {"reduced": ["vae_flow", "flow", "ddim"], "full": ["vae_flow", "flow", "ddpm"]}
     assert "`ddpm`" in tables.budget("full", quality)
 
 
-def test_rows_of_the_record_in_the_repository_are_those_of_the_tables(tables: ModuleType) -> None:
+def test_the_committed_record_holds_rows_of_the_tables_only(tables: ModuleType) -> None:
     rows = {
         (setting, job.name) for setting in tables.SETTINGS for job in tables.every(setting, tables.TABLES)
     }
@@ -200,13 +202,13 @@ def test_rows_of_the_record_in_the_repository_are_those_of_the_tables(tables: Mo
     assert set(zip(recorded["setting"], recorded["row"], strict=True)) <= rows
 
 
-def test_a_distance_stands_beside_what_real_images_have(tables: ModuleType) -> None:
+def test_a_distance_has_its_floor_beside_it(tables: ModuleType) -> None:
     for table in tables.TABLES:
         assert {f"{score}_floor" for score in {"fid", "kid"} & set(table.scores)} <= set(table.scores)
 
 
 @pytest.mark.parametrize(
-    ("setting", "name", "words"),
+    ("setting", "name", "training"),
     [
         ("reduced", "literature", "8000 steps of 128 images, 20 epochs"),  # of the 50 000 not for validation
         ("full", "literature", "200000 steps of 128 images, 512 epochs"),
@@ -219,6 +221,6 @@ def test_a_distance_stands_beside_what_real_images_have(tables: ModuleType) -> N
         ),
     ],
 )
-def test_the_budget_is_stated(tables: ModuleType, setting: str, name: str, words: str) -> None:
+def test_the_budget_is_stated(tables: ModuleType, setting: str, name: str, training: str) -> None:
     (table,) = (table for table in tables.TABLES if table.name == name)
-    assert tables.budget(setting, table) == f"Trained for at most {words}."
+    assert tables.budget(setting, table) == f"Trained for at most {training}."
