@@ -86,7 +86,7 @@ class Browser:
     def visit(
         self, url: str, size: tuple[int, int], until: str, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Open a page in a window of `size` with `memory` as its local storage, and wait until an expression is true."""
+        """Open a page in a window of `size` with `memory` as local storage, and wait until an expression is true."""
         width, height = size
         self.call("Page.enable")
         self.call(

@@ -262,7 +262,7 @@ def record(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def scores_of(job: Job) -> pd.Series:
-    """Scores, half the 95 % interval of the ELBO (its uncertainty from the test images), and diagnostics."""
+    """Scores, half the 95 % interval of the ELBO (due to the choice of test images), and diagnostics."""
     scores = pd.read_parquet(job.scores).set_index("score")
     half = (
         {"elbo_half": (scores["high"]["elbo"] - scores["low"]["elbo"]) / 2} if "elbo" in scores.index else {}

@@ -70,8 +70,8 @@ TABLES = (
             Row("vae_flow", study="-134.88 ± .66 / -27.27 ± 2.71"),
         ),
         "The original study's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above "
-        "the ELBO. It used 10 runs of 20 epochs with batches of 128; here layers (two of 512), batch and epochs are the "
-        "same, with a moving average of the weights and a decaying learning rate.",
+        "the ELBO. It used 10 runs of 20 epochs with batches of 128; here layers (two of 512), batch and epochs are "
+        "the same, with a moving average of the weights and a decaying learning rate.",
     ),
     Table(
         "quality", "mnist", "Samples of three kinds of model, MNIST dequantised",
