@@ -169,7 +169,9 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
             axes.xaxis.set_major_locator(MaxNLocator(4))
     for axes in panels[len(errors) :]:
         axes.set_visible(False)
-    values = np.concatenate([frame.to_numpy(dtype=float).ravel() for frame in errors.values()] or [np.ones(1)])
+    values = np.concatenate(
+        [frame.to_numpy(dtype=float).ravel() for frame in errors.values()] or [np.ones(1)]
+    )
     largest = np.max(values, initial=0.0, where=np.isfinite(values))  # Inf is a time that blew up
     panels[0].set_ylim(0, 1.04 * float(largest) or 1.0)
     figure.supylabel(f"RMSE, {unit}", fontsize=SMALL)
