@@ -44,7 +44,7 @@ VIZ = {"KedroViz": {"showFeatureHints": False, "theme": "light"}}
 CHARTS = {
     "runsHiddenMode": "CUSTOM", "lifecycleFilter": "Active", "startTime": "ALL", "modelVersionFilter": "All Runs",
     "orderByKey": "attributes.start_time", "orderByAsc": False, "searchFilter": "", "groupBy": None,
-    "hideEmptyCharts": True, "chartsSearchFilter": "^loss|^validation|^(crps|rmse|ssr)/random/0.[12]0",
+    "hideEmptyCharts": True, "chartsSearchFilter": "^loss|^validation|^headline$|^(crps|rmse|ssr)(/random)?$",
     "selectedColumns": [], "datasetsFilter": [], "columnOrder": [], "columnWidths": {}, "runsPinned": [],
     "runsHidden": [], "groupsExpanded": {},
 }  # fmt: skip

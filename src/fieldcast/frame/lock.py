@@ -48,7 +48,7 @@ class Lock:
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):
             return  # those only read what is under the root, also while a training runs
-        descriptor = take(self._root, metadata.title(run_params))
+        descriptor = take(self._root, metadata.command(run_params))
         if descriptor is not None:
             self._held = self._root, descriptor
             atexit.register(self._release)  # Kedro calls no hook on Ctrl-C and SIGTERM

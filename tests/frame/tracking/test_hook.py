@@ -22,8 +22,8 @@ from kedro.runner import ParallelRunner
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-# of sample.a: its last losses, and its scores over all variables at unobserved cells
-METRICS = {"loss": 1 / 4, "seconds": 1.0, "crps/random/0.10": 0.5, "ssr/blocks/0.005": 0.9}
+# of sample.a: its last losses, its scores over all variables at unobserved cells, and their headline
+METRICS = {"loss": 1 / 4, "seconds": 1.0, "crps/random": 0.5, "ssr/blocks": 0.9, "headline": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def history(toy: Path, empty: Path) -> Callable[[], dict[str, Run]]:
     """Switch tracking on in the small project; the runs recorded, by name."""
     (toy / "conf/base/tracking.yml").write_text("tracking: true\n")
+    (toy / "conf/base/parameters.yml").write_text("seed: 7\ningestion: {source: toy}\n")
     shutil.copy(empty, toy / "mlflow.db")
 
     def runs() -> dict[str, Run]:
@@ -48,27 +49,57 @@ def history(toy: Path, empty: Path) -> Callable[[], dict[str, Run]]:
     return runs
 
 
+def scored(run: Run) -> dict[str, float]:
+    """Metrics of a run but for durations."""
+    return {name: value for name, value in run.data.metrics.items() if not name.startswith("node_seconds")}
+
+
 def test_a_run_is_a_parent_with_a_child_for_each_experiment(toy: Path, session: Any, history: Any) -> None:
     session()
     runs = history()
-    assert set(runs) == {"kedro run", "sample.a", "sample.b"}
-    parent, a, b = runs["kedro run"], runs["sample.a"], runs["sample.b"]
+    assert set(runs) == {"everything · toy", "sample.a", "sample.b"}
+    parent, a, b = runs["everything · toy"], runs["sample.a"], runs["sample.b"]
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert {run.data.tags.get("mlflow.parentRunId") for run in (a, b)} == {parent.info.run_id}
     # the same names of metrics, of the rows over all variables and the unobserved cells
-    assert a.data.metrics == METRICS
-    assert b.data.metrics.keys() == a.data.metrics.keys()
-    # parameters: what the file says, and the defaults of what it does not say
-    assert a.data.params["model.latent"] == "3" and b.data.params["model.latent"] == "5"
-    assert a.data.params["fit.steps"] == "4" and b.data.params["fit.steps"] == "3"
-    assert b.data.params["fit.rate.start"] == "0.001"
-    assert parent.data.params == {"seed": "7"}
-    # the data, to all
-    assert {run.data.tags["data.digest"] for run in runs.values()} == {"0123456789ab"}
+    assert scored(a) == METRICS
+    assert scored(b).keys() == scored(a).keys()
+    # what nodes read: values of the file, and the defaults of what it does not give
+    assert a.data.params == {"fit.end": "well", "fit.rate.start": "0.001", "fit.steps": "4"}
+    assert b.data.params["fit.steps"] == "3"
+    assert parent.data.params == {}
+    assert parent.data.metrics["headline/sample"] == 0.5
+    assert (
+        f"[sample.a](#/experiments/1/runs/{a.info.run_id}) | 0.5" in parent.data.tags["mlflow.note.content"]
+    )
+    # every run has its data, user, source and the time of its own nodes
+    inputs = {(i.dataset.name, i.dataset.digest) for run in runs.values() for i in run.inputs.dataset_inputs}
+    assert inputs == {("fields", "0123456789ab")} and all(run.inputs.dataset_inputs for run in runs.values())
+    assert {run.data.tags["mlflow.source.name"] for run in runs.values()} == {
+        parent.data.tags["mlflow.source.name"]
+    }
+    assert {run.info.user_id for run in runs.values()} == {parent.info.user_id} != {""}
+    seconds = [a.data.metrics[f"node_seconds/{stage}"] for stage in ("training", "evaluation", "total")]
+    assert seconds[0] + seconds[1] == pytest.approx(seconds[2]) and min(seconds) > 0
     assert parent.data.tags["version.kedro"].startswith("1.")
     client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
     assert {file.path for file in client.list_artifacts(a.info.run_id)} == {"state.json", "loss.png"}
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"packages.txt"}
+    steps = {
+        name: client.get_metric_history(a.info.run_id, name)[0].step for name in ("crps/random", "ssr/blocks")
+    }
+    assert steps == {"crps/random": 100, "ssr/blocks": 5}
+
+
+def test_parameters_of_pipelines_that_did_not_run_are_not_recorded(session: Any, history: Any) -> None:
+    session("ingestion", parameters={"sample": {"a": {"fit": {"steps": 2}}}})
+    assert [run.data.params for run in history().values()] == [{}]
+
+
+def test_the_lines_of_mlflow_itself_are_not_printed(session: Any, history: Any, capfd: Any) -> None:
+    logging.getLogger("mlflow").setLevel(logging.INFO)  # as its import leaves it
+    session("ingestion")
+    assert "monitoring" not in capfd.readouterr().err
 
 
 def test_a_loss_curve_has_each_step_once(toy: Path, session: Any, history: Any) -> None:
@@ -87,14 +118,14 @@ def test_several_processes_leave_the_same_record(toy: Path, session: Any, histor
     session("sample.a", runner=ParallelRunner(max_workers=2))
     run = history()["sample.a"]
     assert run.info.status == "FINISHED"
-    assert run.data.metrics == METRICS
+    assert scored(run) == METRICS
 
 
 def test_failed_is_failed(session: Any, history: Any) -> None:
     with pytest.raises(RuntimeError, match="a fault"):
         session(parameters={"sample": {"a": {"fit": {"end": "broken"}}}})
     runs = history()
-    assert runs["kedro run"].info.status == runs["sample.a"].info.status == "FAILED"
+    assert runs["everything · toy"].info.status == runs["sample.a"].info.status == "FAILED"
     assert runs["sample.a"].data.tags["error"] == "RuntimeError: a fault"
     assert runs["sample.a"].data.metrics["loss"] == 1 / 4
     assert {run.info.status for run in runs.values()} <= {"FAILED", "KILLED"}
@@ -125,7 +156,7 @@ def test_the_next_run_marks_dead_runs_as_killed(toy: Path, session: Any, history
         client.create_run(folder, run_name=name, tags={"process": process})
     session("ingestion")
     status = {name: run.info.status for name, run in history().items()}
-    assert status.pop("kedro run --pipelines ingestion") == "FINISHED"
+    assert status.pop("ingestion · toy") == "FINISHED"
     assert status == {"dead": "KILLED", "living": "RUNNING", "elsewhere": "RUNNING"}
 
 

@@ -1,12 +1,10 @@
 """Names and values of parameters, metrics and tags."""
 
-import math
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from fieldcast.errors import InputError
@@ -28,28 +26,44 @@ def test_parameters_are_opened_to_the_last_value() -> None:
     }
 
 
-def test_scores_are_named_by_what_all_experiments_share() -> None:
-    columns = ["experiment", "score", "pattern", "k", "variable", "cells", "value"]
-    records = [
-        ("a", "crps", "random", 0.1, "all", "unobserved", 1.0),
-        ("a", "crps", "random", 0.005, "all", "unobserved", 2.0),
-        ("a", "crps", "random", 0.005, "z500", "unobserved", 3.0),
-        ("a", "rmse", "random", 0.5, "all", "all", 4.0),
-        ("a", "seconds", None, float("nan"), "all", "unobserved", 5.0),
-        ("a", "ssr", "random", 0.2, "all", "unobserved", float("nan")),
+def test_only_parameters_that_nodes_read_are_recorded() -> None:
+    experiments = {"a": {"about": {"label": "A"}, "model": {"latent": 3}}}
+    parameters = {
+        "seed": 0,
+        "fill": {"members": 3},
+        "ingestion": {"path": None, "source": "planet"},
+        "sample": experiments,
+    }
+    assert metadata.read(parameters, {"seed", "ingestion.source", "earlier", "sample"}) == {
+        "ingestion.source": "planet",
+        "seed": "0",
+    }
+
+
+def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
+    planet = {"ingestion": {"source": "planet", "path": None}}
+    files = {"ingestion": {"source": "file", "path": ["/far/away/z500.nc", "t2m.nc"]}}
+    filled = {**planet, "fill": {"observations": "/my/gaps.nc"}}
+    assert metadata.title({"pipeline_names": ["demo"], "env": "demo"}, planet) == "demo · planet · demo"
+    assert metadata.title({"pipeline_names": ["__default__"]}, planet) == "everything · planet"
+    assert (
+        metadata.title({"namespaces": ["forecast.vae"], "env": "netcdf"}, files)
+        == "forecast.vae · z500.nc · netcdf"
+    )
+    assert metadata.title({"pipeline_names": ["fill"]}, filled) == "fill · gaps.nc"
+
+
+def test_the_note_ranks_the_experiments_of_each_task() -> None:
+    headlines = {"forecast.vae": 0.5, "sample.a": 0.02, "forecast.perfect": 0.1, "forecast.lim": 0.25}
+    links = {address: f"#/{address}" for address in headlines}
+    assert metadata.note("demo", headlines, {"forecast.perfect"}, links).splitlines()[2:8] == [
+        "| forecast | headline |",
+        "|---|---|",
+        "| [forecast.perfect](#/forecast.perfect) (bound) | 0.1 |",
+        "| [forecast.lim](#/forecast.lim) | 0.25 |",
+        "| [forecast.vae](#/forecast.vae) | 0.5 |",
+        "",
     ]
-    named = {key: value for key, value, *_ in metadata.scores(pd.DataFrame(records, columns=columns), 1)}
-    assert named == {"crps/random/0.10": 1.0, "crps/random/0.005": 2.0, "seconds": 5.0}
-    assert metadata.scores({"ess": 2}, 7) == [("ess", 2.0, 7, 0)]
-
-
-def test_history_gives_what_is_new() -> None:
-    table = pd.DataFrame({"step": [10, 20, 30], "seconds": [1.0, 2.0, 3.0], "loss": [3.0, math.nan, 1.0]})
-    first, last = metadata.history(table[:2], float("-inf"), 5)
-    assert first == [("seconds", 1.0, 5, 10), ("loss", 3.0, 5, 10), ("seconds", 2.0, 5, 20)]
-    assert last == 20
-    assert metadata.history(table, last, 6) == ([("seconds", 3.0, 6, 30), ("loss", 1.0, 6, 30)], 30.0)
-    assert metadata.history(table[:0], last, 6) == ([], 20)
 
 
 def test_local_names_the_server_in_every_environment_and_test_switches_it_off(tmp_path: Path) -> None:

@@ -73,9 +73,10 @@ class Tracking:
             self._run.loaded(dataset_name, data)
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Record what the catalog says is to be recorded; for a generator node, at each of its yields."""
         if self._run:
+            self._run.note_time(node)
             self._run.saved(dataset_name, data)
 
     @hook_impl

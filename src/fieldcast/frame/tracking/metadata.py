@@ -1,13 +1,12 @@
-"""Tags, parameters and metrics of a run, as plain names and values."""
+"""Title, tags, parameters and description of a run, as plain text."""
 
 import getpass
 import importlib.metadata
-import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ import yaml
 from fieldcast import experiments
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
+from fieldcast.frame.tracking.background import shortened
 from fieldcast.lineage import leaves
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast"}
+MOST_NAMED = 3  # pipelines in the title of a run
 PACKAGES = (
     "fieldcast",
     "kedro",
@@ -32,7 +33,17 @@ PACKAGES = (
     "zarr",
 )
 
-Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
+# arguments of a run that select its nodes
+SELECTIONS = (
+    "pipeline_names",
+    "namespaces",
+    "tags",
+    "node_names",
+    "from_nodes",
+    "to_nodes",
+    "from_inputs",
+    "to_outputs",
+)
 
 
 def options(conf: Path, env: str | None) -> dict[str, Any]:
@@ -58,40 +69,30 @@ def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in leaves(parameters)}
 
 
-def shared(parameters: Mapping[str, Any], tasks: set[str]) -> dict[str, str]:
-    """The parameters that belong to no experiment, as `as_text` gives them."""
-    return as_text({name: value for name, value in parameters.items() if name not in tasks})
+def read(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Parameters that nodes read, by dotted name, as `as_text` gives them.
 
-
-def scores(data: Any, now: int) -> list[Value]:
-    """Name scores as all experiments do, `crps/random/0.10` (score, pattern, k), for MLflow.
-
-    `data` is a mapping of names to numbers, or a tidy table with the columns `score` and `value`; of a table only
-    the rows for all variables and unobserved cells are used.
+    Names without a value are left out, and so are all experiments of a task, which only the report reads together.
     """
-    if isinstance(data, Mapping):
-        named = {str(key): value for key, value in data.items()}
-    else:
-        for column, value in (("variable", "all"), ("cells", "unobserved")):
-            if column in data.columns:
-                data = data[data[column] == value]
-        names = ("score", "pattern", "k", "lead_hours", "region")
-        places = [name for name in names if name in data.columns]
-        named = {_path(row[:-1]): row[-1] for row in data[[*places, "value"]].itertuples(index=False)}
-    return [(key, float(value), now, 0) for key, value in named.items() if math.isfinite(value)]
+    values = {name: within(parameters, name) for name in sorted(names)}
+    return as_text(
+        {name: value for name, value in values.items() if value is not None and not is_task(value)}
+    )
 
 
-def history(data: Any, after: float, now: int) -> tuple[list[Value], float]:
-    """Turn the rows of a training's history after the step `after` into metrics; also returns its last step."""
-    fresh = data[data["step"] > after]
-    columns = [name for name in fresh.select_dtypes("number").columns if name != "step"]
-    values = [
-        (str(name), float(row[name]), now, int(row["step"]))
-        for row in fresh.to_dict("records")
-        for name in columns
-        if math.isfinite(row[name])
-    ]
-    return values, float(data["step"].max()) if len(data) else after
+def is_task(value: Any) -> bool:
+    """Whether a parameter is a task with its experiments."""
+    return isinstance(value, Mapping) and any(
+        isinstance(body, Mapping) and "model" in body for body in value.values()
+    )
+
+
+def within(parameters: Mapping[str, Any], name: str) -> Any:
+    """The value of a dotted name in nested parameters; None where there is none."""
+    value: Any = parameters
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
@@ -106,27 +107,72 @@ def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value not in (None, "")}
 
 
-def about(run: Mapping[str, Any]) -> dict[str, str]:
-    """Tags of the parent run: who ran what, where, with which versions."""
-    versions = {f"version.{name}": _version(name) for name in PACKAGES}
+def source(run: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of every run: who ran what, in which environment."""
     return {
         "mlflow.user": _user(),
         "mlflow.source.name": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "mlflow.source.type": "LOCAL",
         "environment": run.get("env") or "local",
-        "machine": f"{platform.node()}, {platform.platform(terse=True)}, {os.cpu_count()} cores",
-        "version.python": platform.python_version(),
-        **{key: value for key, value in versions.items() if value},
     }
 
 
-def title(run: Mapping[str, Any]) -> str:
-    """Name the parent run by its command."""
-    options = {"env": [run["env"]] if run.get("env") else (), "pipelines": run.get("pipeline_names") or ()}
-    options["namespaces"] = run.get("namespaces") or ()
+def versions() -> dict[str, str]:
+    """Tags of the parent run: the machine and the versions of packages."""
+    installed = {f"version.{name}": _version(name) for name in PACKAGES}
+    return {
+        "machine": f"{platform.node()}, {platform.platform(terse=True)}, {os.cpu_count()} cores",
+        "version.python": platform.python_version(),
+        **{key: value for key, value in installed.items() if value},
+    }
+
+
+def command(run: Mapping[str, Any]) -> str:
+    """The command of a run: `kedro run` with its environment, pipelines and namespaces."""
+    selected = {"env": [run["env"]] if run.get("env") else (), "pipelines": run.get("pipeline_names") or ()}
+    selected["namespaces"] = run.get("namespaces") or ()
     return " ".join(
-        ["kedro run", *(f"--{key} {','.join(sorted(names))}" for key, names in options.items() if names)]
+        ["kedro run", *(f"--{key} {','.join(sorted(names))}" for key, names in selected.items() if names)]
     )
+
+
+def title(run: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    """Name the parent run by what runs, on which data, in which environment: "demo · planet · demo"."""
+    selected = {name for key in SELECTIONS for name in run.get(key) or ()} - {"__default__"}
+    what = shortened(sorted(selected), MOST_NAMED) or "everything"
+    return " · ".join(part for part in (what, data_name(selected, parameters), run.get("env")) if part)
+
+
+def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
+    """Name the data of a run: the user's file that is filled or continued, else the source of the fields."""
+    for pipeline, option in (("fill", "observations"), ("predict", "states")):
+        if pipeline in selected and (path := within(parameters, f"{pipeline}.{option}")):
+            return Path(str(path)).name
+    path = within(parameters, "ingestion.path")
+    first = path[0] if isinstance(path, list) and path else path
+    return Path(str(first)).name if first else str(within(parameters, "ingestion.source") or "")
+
+
+def note(what: str, headlines: Mapping[str, float], bounds: Collection[str], links: Mapping[str, str]) -> str:
+    """Description of the parent run in Markdown: what ran, and the headline of each experiment, best first.
+
+    Experiments in `bounds` are upper bounds on skill; `links` are the addresses of the experiments' runs.
+    """
+    lines = [f"Pipelines, data, environment: {what}", ""]
+    for task in sorted({address.partition(".")[0] for address in headlines}):
+        ranked = sorted(
+            (value, address) for address, value in headlines.items() if address.startswith(f"{task}.")
+        )
+        lines += [f"| {task} | headline |", "|---|---|"]
+        for value, address in ranked:
+            remark = " (bound)" if address in bounds else ""
+            lines.append(f"| [{address}]({links[address]}){remark} | {value:.4g} |")
+        lines.append("")
+    if headlines:
+        lines.append(
+            "Headline, lower is better: fair CRPS averaged over k or leads of 1 to 5 days; KID of samples."
+        )
+    return "\n".join(lines)
 
 
 def commit(project: Path) -> dict[str, str]:
@@ -152,15 +198,6 @@ def alive(process: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-def _path(parts: Iterable[Any]) -> str:
-    """Join the parts that are not missing by slashes; fractions get two decimals where that is exact."""
-    written = [
-        f"{part:.2f}" if isinstance(part, float) and part >= 0.01 and round(part, 2) == part else f"{part}"
-        for part in parts
-    ]
-    return "/".join(part for part in written if part not in ("nan", "None", ""))
 
 
 def _user() -> str:

@@ -10,7 +10,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from fieldcast.frame.tracking import metadata
+from fieldcast.frame.tracking import metadata, metrics
 from fieldcast.frame.tracking.writer import PARENT, Writer
 
 
@@ -41,30 +41,44 @@ class TrackedRun:
         self._current = PARENT
         self._to_store: set[str] = set()  # data sets whose files are stored when their node is done
         self._recorded: set[str] = set()  # data sets
-        self._data_tags: dict[str, str] = {}  # digest and source of the fields
+        self._data: tuple[str, str] | None = None  # digest and source of the fields
+        self._what = ""  # pipelines, data and environment
+        self._read = parameters_read(pipeline)
+        self._node_seconds: dict[Node, float] = {}
+        self._node_begun: dict[str, float] = {}
+        self._headlines: dict[str, float] = {}
+        self._bounds: set[str] = set()  # experiments that are upper bounds on skill
 
     def begin(self, run_params: Mapping[str, Any]) -> None:
         """Begin the parent run."""
-        tasks = {address.partition(".")[0] for address in self._nodes_left}
-        parameters = metadata.shared(self._parameters, tasks)
+        parameters = metadata.read(self._parameters, self._read[PARENT])
+        self._what = metadata.title(run_params, self._parameters)
         self._writer.start()
-        self._writer.submit(
-            self._writer.begin, PARENT, metadata.title(run_params), parameters, metadata.about(run_params)
-        )
-        self._writer.submit(self._writer.watch, Path(run_params["project_path"]))
+        source = metadata.source(run_params)
+        tags = {**source, **metadata.versions()}
+        self._writer.submit(self._writer.begin, PARENT, self._what, parameters, tags)
+        self._writer.submit(self._writer.watch, Path(run_params["project_path"]), source)
 
     def begin_node(self, node: Node) -> None:
         """Store what earlier nodes made, and begin the run of the node's experiment."""
         self._settle()
         self._current = experiment_of(node)
+        self._node_begun[node.name] = time.perf_counter()
         if self._current != PARENT:
             self._nodes_left[self._current] -= 1
             self._begin_experiment(self._current)
+            if stage_of(node) == "training":
+                self._writer.submit(self._writer.monitor, self._current)
+
+    def note_time(self, node: Node) -> None:
+        """Note that the node has run until now: a generator ends with its last save."""
+        if node.name in self._node_begun:  # not in another process
+            self._node_seconds[node] = time.perf_counter() - self._node_begun[node.name]
 
     def loaded(self, name: str, data: Any) -> None:
         """Note which data were read."""
         if self._kind(name) == "data":
-            self._tag_data(data)
+            self._note_data(data)
 
     def saved(self, name: str, data: Any) -> None:
         """Record a data set as its `metadata` says."""
@@ -75,10 +89,13 @@ class TrackedRun:
         self._begin_experiment(owner)
         if kind == "metrics":
             self._writer.submit(self._writer.scores, owner, data, now)
+            headline = metrics.headline(data)
+            if headline is not None:
+                self._headlines[owner] = headline
         elif kind == "history":
             self._writer.submit(self._writer.history, owner, data, now)
         elif kind == "data":
-            self._tag_data(data)
+            self._note_data(data)
         else:
             self._to_store.add(name)
 
@@ -98,8 +115,7 @@ class TrackedRun:
         self._nodes_left[self._current] = 1  # the node that failed is not done
         self._settle()
         if self._current != PARENT and self._current in self._open:
-            self._open.remove(self._current)
-            self._writer.end(self._current, "FAILED")
+            self._end_experiment(self._current, "FAILED")
 
     def end(self, status: str, timeout: float) -> None:
         """End what is open: experiments whose nodes are done as FINISHED, others as KILLED, the parent with `status`.
@@ -109,7 +125,8 @@ class TrackedRun:
         self._nodes_left[self._current] += status == "KILLED"  # the current node was interrupted
         self._settle()
         for address in sorted(self._open - {PARENT}):
-            self._writer.end(address, "KILLED")
+            self._end_experiment(address, "KILLED")
+        self._writer.submit(self._writer.describe, self._what, dict(self._headlines), set(self._bounds))
         self._writer.end(PARENT, status)
         self._writer.close(timeout)
 
@@ -124,23 +141,31 @@ class TrackedRun:
             return
         task, _, name = address.partition(".")
         body = self._parameters.get(task, {}).get(name, {})
-        parameters = metadata.as_text({key: value for key, value in body.items() if key != "about"})
-        tags = {"task": task, "experiment": name, **metadata.description(name, body), **self._data_tags}
+        parameters = metadata.read(body, self._read.get(address, set()))
+        tags = {"task": task, "experiment": name, **metadata.description(name, body)}
+        if tags.get("family") == "bound":
+            self._bounds.add(address)
         self._writer.submit(self._writer.begin, address, address, parameters, tags)
         self._begun.add(address)
         self._open.add(address)
+        if self._data:
+            self._writer.submit(self._writer.read, address, *self._data)
 
-    def _tag_data(self, data: Any) -> None:
-        """Tag all open runs with the digest and the source of the fields."""
+    def _note_data(self, data: Any) -> None:
+        """Record the fields, by digest and source, as an input of all open runs."""
         attributes = getattr(data, "attrs", {})
-        tags = {f"data.{key}": str(attributes[key]) for key in ("digest", "source") if key in attributes}
-        if tags and tags != self._data_tags:
-            self._data_tags = tags
-            for name in self._open:
-                self._writer.submit(self._writer.tag, name, tags)
+        if "digest" not in attributes:
+            return
+        given = str(attributes["digest"]), str(attributes.get("source", ""))
+        if given != self._data:
+            self._data = given
+            for name in sorted(self._open):
+                self._writer.submit(self._writer.read, name, *given)
 
     def _settle(self) -> None:
         """Store the files of the nodes that are done, and end the experiments whose nodes are all done."""
+        if self._current != PARENT:
+            self._writer.submit(self._writer.rest, self._current)
         for name in sorted(self._to_store):
             dataset = self._catalog.get(name)
             path = getattr(
@@ -151,8 +176,33 @@ class TrackedRun:
         self._to_store.clear()
         for address in sorted(self._open - {PARENT}):
             if not self._nodes_left[address]:
-                self._open.remove(address)
-                self._writer.end(address, "FINISHED")
+                self._end_experiment(address, "FINISHED")
+
+    def _end_experiment(self, address: str, status: str) -> None:
+        self._open.remove(address)
+        seconds: Counter[str] = Counter()
+        for node, value in self._node_seconds.items():
+            if experiment_of(node) == address:
+                seconds.update({stage_of(node): value, "total": value})
+        self._writer.submit(self._writer.durations, address, seconds, int(time.time() * 1000))
+        self._writer.end(address, status)
+
+
+def parameters_read(pipeline: Pipeline) -> dict[str, set[str]]:
+    """Dotted names of the parameters that nodes read: an experiment's by its address, shared ones by PARENT."""
+    names: dict[str, set[str]] = {PARENT: set()}
+    for node in pipeline.nodes:
+        address = experiment_of(node)
+        for name in (name.removeprefix("params:") for name in node.inputs if name.startswith("params:")):
+            is_own = address != PARENT and name.startswith(f"{address}.")
+            owner, short = (address, name.removeprefix(f"{address}.")) if is_own else (PARENT, name)
+            names.setdefault(owner, set()).add(short)
+    return names
+
+
+def stage_of(node: Node) -> str:
+    """The stage of an experiment's node, whose namespace is `<task>.<experiment>.<stage>`."""
+    return (node.namespace or "").rpartition(".")[2]
 
 
 def experiment_of(node: Node) -> str:

@@ -1,37 +1,46 @@
 """A thread that writes to MLflow, so that neither a new database nor a server that hangs delays the run.
 
-It needs mlflow-skinny only, and calls `MlflowClient` with the ids of runs: MLflow would mark an "active run" as
-FINISHED at exit, whatever has happened.
+It calls `MlflowClient` with the ids of runs: MLflow would mark an "active run" as FINISHED at exit, whatever has
+happened.
 """
 
 import contextlib
-import functools
 import importlib
 import importlib.metadata
 import logging
 import os
-import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from fieldcast.frame.tracking import metadata
+import pandas as pd
+
+from fieldcast.frame.tracking import metadata, metrics
+from fieldcast.frame.tracking.background import Background, shortened
 
 logger = logging.getLogger(__name__)
 
 PARENT = ""  # the name of the parent run among the addresses of experiments
 BATCH = 100  # parameters or tags that MLflow accepts in one request; it accepts ten times as many metrics
-MAX_FAILURES = 3  # in a row, after which nothing more is sent
 ENDING_SHARE = 0.25  # of the time limit at the end, reserved for ending the runs
-MAX_LISTED = 10  # contents that a warning names
 # what each action records, as warnings call it
-CONTENT = {"begin": "parameters", "tag": "tags", "scores": "scores", "history": "losses", "watch": "versions"}
+CONTENT = {
+    "begin": "parameters",
+    "tag": "tags",
+    "scores": "scores",
+    "history": "losses",
+    "watch": "versions",
+    "read": "data",
+    "durations": "durations",
+    "monitor": "load",
+    "describe": "description",
+}
 
 
-class Writer(threading.Thread):
+class Writer(Background):
     """Writes MLflow runs, each by its name (PARENT, or an experiment's address), in the order of submission.
 
     After three failures in a row, or one while opening, it drops everything that follows. A failure while opening is
@@ -41,28 +50,23 @@ class Writer(threading.Thread):
 
     def __init__(self, uri: str, experiment: str, artifacts: str | None) -> None:
         """uri: of the tracking server or database; experiment: MLflow's; artifacts: the folder of a new experiment."""
-        super().__init__(daemon=True, name="tracking")
+        super().__init__("tracking")
         if uri.startswith("http"):
             # MLflow imports IPython with its first request; matplotlib, drawing meanwhile, would meet half a module
             with contextlib.suppress(ImportError):
                 importlib.import_module("IPython")
         self._uri, self._experiment, self._artifacts = uri, experiment, artifacts
-        self._actions: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
-        self._current = ""  # the content being written
-        self._lost: list[str] = []  # contents that failed or were dropped
-        self._first_error = ""
-        self._is_closing = False  # drop everything that waits
         self._ids: dict[str, str] = {}
         self._final_status: dict[str, str] = {}  # of runs that are still to be ended
         self._steps: dict[str, float] = {}  # the last step of each history
-        self._failures, self._is_open = 0, False
-        self._monitor: Any = None
-        self._process = os.getpid()
+        self._origin: dict[str, str] = {}  # tags of all runs: who ran which version of the code
+        self._monitors: dict[str, Any] = {}  # of the load of the machine, by run
 
-    def submit(self, action: Callable[..., None], *args: Any) -> None:
-        """Queue an action of this writer; a forked process queues nothing, because its parent does."""
-        if os.getpid() == self._process:
-            self._actions.put((_content(action.__name__, *args), functools.partial(action, *args)))
+    def content(self, action: str, *args: Any) -> str:
+        """Name what an action records, an artifact by its file; empty for an action that ends a run."""
+        content = "/".join(args[1].parts[-2:]) if action == "artifact" else CONTENT.get(action, "")
+        of_experiment = content and action not in ("watch", "describe") and args[0] != PARENT
+        return f"{content} of {args[0]}" if of_experiment else content
 
     def end(self, name: str, status: str) -> None:
         """Queue the end of a run as FINISHED, FAILED or KILLED; `close` ends those that are still waiting."""
@@ -71,15 +75,14 @@ class Writer(threading.Thread):
 
     def close(self, timeout: float) -> None:
         """Wait at most `timeout` seconds until everything is written, the last quarter of them for ending the runs."""
-        if os.getpid() != self._process:
+        if not self.is_ours:
             return
         begin = time.monotonic()
-        self._actions.put(None)
-        self.join(timeout * (1 - ENDING_SHARE))
-        is_late, missing = self.is_alive(), self._unwritten()
-        self._is_closing = True
+        self.drain(timeout * (1 - ENDING_SHARE))
+        is_late, missing = self.is_alive(), self.unwritten()
+        self.drop()
         left_open = self._end_all(timeout * ENDING_SHARE)
-        is_known = not is_late and not self._is_open  # the warning of a failed opening has said so
+        is_known = not is_late and not self.is_open  # the warning of a failed opening has said so
         if (missing or left_open) and not is_known:
             late = f"was not done after {time.monotonic() - begin:.0f} seconds and " if is_late else ""
             logger.warning("tracking at %s %s%s.", self._uri, late, self._report(missing, left_open))
@@ -90,14 +93,9 @@ class Writer(threading.Thread):
             parts.append(f"{left_open} of its runs may stay RUNNING until the next run from here ends them")
         else:
             parts.append("its runs have been ended" if PARENT in self._ids else "no run has begun there")
-        if self._first_error:
-            parts.append(f"the first error: {self._first_error}")
+        if self.first_error:
+            parts.append(f"the first error: {self.first_error}")
         return "; ".join(parts)
-
-    def _unwritten(self) -> list[str]:
-        """List the contents that were lost, that are being written, and that wait."""
-        waiting = [entry[0] for entry in list(self._actions.queue) if entry]
-        return [content for content in dict.fromkeys([*self._lost, self._current, *waiting]) if content]
 
     def _end_all(self, timeout: float) -> int:
         """End the runs that are still open, all at the same time: one of the answers may never be complete.
@@ -121,41 +119,22 @@ class Writer(threading.Thread):
             self._client.set_terminated(self._ids[name], status)
             self._final_status.pop(name, None)
 
-    def run(self) -> None:
-        """Open the connection, then do each action in turn (the body of the thread)."""
-        self._is_open = self._succeeds(self._open)
-        if not self._is_open and not self._is_closing:
-            logger.warning(
-                "tracking at %s failed, the run goes on without it: %s", self._uri, self._first_error
-            )
-        while (entry := self._actions.get()) is not None:
-            self._current, action = entry
-            goes_on = self._is_open and self._failures < MAX_FAILURES and not self._is_closing
-            if not (goes_on and self._succeeds(action)):
-                self._lost.append(self._current)
-            self._current = ""
+    def refuse(self) -> None:
+        """Warn once that nothing is recorded."""
+        logger.warning("tracking at %s failed, the run goes on without it: %s", self._uri, self.first_error)
 
-    def _succeeds(self, action: Callable[[], None]) -> bool:
-        try:
-            action()
-        except Exception as error:
-            self._failures += 1
-            self._first_error = self._first_error or _in_one_line(error)
-            return False
-        self._failures = 0
-        return True
-
-    def _open(self) -> None:
-        os.environ.setdefault(
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
-        )  # so that a server that is down costs little time
+    def open(self) -> None:
+        """Connect, make MLflow's experiment where it is missing, and end runs whose process has died."""
+        # a server that is down costs little time
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # another request
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-        os.environ.setdefault(
-            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"
-        )  # printing costs another request
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(
+            logging.ERROR
+        )  # it may have been imported before, at the level INFO
         self._client = MlflowClient(self._uri)
         experiment = self._client.get_experiment_by_name(self._experiment)
         self._folder = (
@@ -173,24 +152,39 @@ class Writer(threading.Thread):
         from mlflow.entities import Param
 
         parent = {} if name == PARENT else {"mlflow.parentRunId": self._ids[PARENT]}
-        tags = {**tags, **parent, "process": f"{socket.gethostname()}:{self._process}"}
+        tags = {**self._origin, **tags, **parent, "process": f"{socket.gethostname()}:{self._process}"}
         self._ids[name] = self._client.create_run(self._folder, tags=tags, run_name=title).info.run_id
         params = [Param(key, value[:6000]) for key, value in parameters.items()]
         for first in range(0, len(params), BATCH):
             self._client.log_batch(self._ids[name], params=params[first : first + BATCH])
 
-    def watch(self, project: Path) -> None:
-        """Record commit and packages on the parent, and from now on the load of processor, memory and GPU."""
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    def watch(self, project: Path, source: Mapping[str, str]) -> None:
+        """Record packages and commit on the parent, and from now on the load of the machine.
 
-        self.tag(PARENT, metadata.commit(project))
+        Source and commit are tags of the experiments' runs, too.
+        """
+        self._origin = {**source, **metadata.commit(project)}
+        self.tag(PARENT, self._origin)
         packages = sorted(
             {f"{package.name}=={package.version}" for package in importlib.metadata.distributions()},
             key=str.lower,
         )
         self._client.log_text(self._ids[PARENT], "\n".join(packages), "packages.txt")
-        self._monitor = SystemMetricsMonitor(self._ids[PARENT], sampling_interval=5, tracking_uri=self._uri)
-        self._monitor.start()
+        self.monitor(PARENT)
+
+    def monitor(self, name: str) -> None:
+        """Record the load of processor, memory and GPU on a run from now on."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        if name not in self._monitors:
+            monitor = SystemMetricsMonitor(self._ids[name], sampling_interval=5, tracking_uri=self._uri)
+            monitor.start()
+            self._monitors[name] = monitor
+
+    def rest(self, name: str) -> None:
+        """Stop recording the load on a run."""
+        if monitor := self._monitors.pop(name, None):
+            monitor.finish()
 
     def tag(self, name: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
@@ -200,21 +194,43 @@ class Writer(threading.Thread):
             self._ids[name], tags=[RunTag(key, value[:5000]) for key, value in tags.items()]
         )
 
-    def scores(self, name: str, data: Any, now: int) -> None:
-        """Record a table of scores as metrics with one value each."""
-        self._metrics(name, metadata.scores(data, now))
+    def read(self, name: str, digest: str, source: str) -> None:
+        """Record the fields as an input of a run, by their digest."""
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.entities import DatasetInput
 
-    def history(self, name: str, data: Any, now: int) -> None:
+        fields = MetaDataset(CodeDatasetSource({"source": source}), name="fields", digest=digest)  # type: ignore[abstract]
+        self._client.log_inputs(self._ids[name], [DatasetInput(fields._to_mlflow_entity())])
+
+    def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
+        """Record a table of scores: curves over leads or fractions observed, and the headline."""
+        headline = metrics.headline(table)
+        values = [] if headline is None else [("headline", headline, now, 0)]
+        self._metrics(name, [*metrics.scores(table, now), *values])
+
+    def history(self, name: str, table: pd.DataFrame, now: int) -> None:
         """Record the rows of a training's history that are new."""
-        values, self._steps[name] = metadata.history(data, self._steps.get(name, float("-inf")), now)
+        values, self._steps[name] = metrics.history(table, self._steps.get(name, float("-inf")), now)
         self._metrics(name, values)
 
-    def _metrics(self, name: str, values: list[metadata.Value]) -> None:
+    def durations(self, name: str, seconds: Mapping[str, float], now: int) -> None:
+        """Record the seconds that the nodes of each stage of an experiment took."""
+        self._metrics(name, [(f"node_seconds/{stage}", value, now, 0) for stage, value in seconds.items()])
+
+    def describe(self, what: str, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
+        """Record the best headline of each task on the parent, and a description with links to the experiments."""
+        links = {name: f"#/experiments/{self._folder}/runs/{self._ids[name]}" for name in headlines}
+        self.tag(PARENT, {"mlflow.note.content": metadata.note(what, headlines, bounds, links)})
+        now, best = int(time.time() * 1000), metrics.best(headlines, bounds)
+        self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
+
+    def _metrics(self, name: str, values: list[metrics.Value]) -> None:
         from mlflow.entities import Metric
 
-        metrics = [Metric(*value) for value in values]
-        for first in range(0, len(metrics), 10 * BATCH):
-            self._client.log_batch(self._ids[name], metrics=metrics[first : first + 10 * BATCH])
+        entries = [Metric(*value) for value in values]
+        for first in range(0, len(entries), 10 * BATCH):
+            self._client.log_batch(self._ids[name], metrics=entries[first : first + 10 * BATCH])
 
     def artifact(self, name: str, path: Path) -> None:
         """Store a copy of a file or of a folder."""
@@ -224,24 +240,6 @@ class Writer(threading.Thread):
             self._client.log_artifact(self._ids[name], str(path))
 
     def _finish(self, name: str, status: str) -> None:
-        if name == PARENT and self._monitor:
-            self._monitor.finish()
+        self.rest(name)
         self._client.set_terminated(self._ids[name], status)
         self._final_status.pop(name, None)
-
-
-def _content(action: str, *args: Any) -> str:
-    """Name what an action records, an artifact by its file; empty for an action that ends a run."""
-    content = "/".join(args[1].parts[-2:]) if action == "artifact" else CONTENT.get(action, "")
-    of_experiment = content and action != "watch" and args[0] != PARENT
-    return f"{content} of {args[0]}" if of_experiment else content
-
-
-def shortened(contents: list[str]) -> str:
-    """Join the first contents of a list, and say how many more there are."""
-    more = len(contents) - MAX_LISTED
-    return ", ".join(contents[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -1,0 +1,95 @@
+"""A thread that does actions in turn, and knows which of them were lost."""
+
+import functools
+import os
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+MAX_FAILURES = 3  # in a row, after which no more actions are done
+MAX_LISTED = 10  # contents that a sentence names
+
+
+class Background(threading.Thread):
+    """Does actions in the order of submission, each of which records a content that sentences can name.
+
+    After three failures in a row, or one while opening, it drops everything that follows.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(daemon=True, name=name)
+        self._actions: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
+        self._current = ""  # the content being written
+        self._lost: list[str] = []  # contents that failed or were dropped
+        self.first_error = ""
+        self.is_open = False
+        self._is_closing = False  # drop everything that waits
+        self._failures = 0
+        self._process = os.getpid()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has started the thread: a forked process has not."""
+        return os.getpid() == self._process
+
+    def open(self) -> None:
+        """Prepare what all actions need."""
+
+    def refuse(self) -> None:
+        """Say that `open` has failed."""
+
+    def content(self, action: str, *args: Any) -> str:
+        """Name what an action records; empty if nothing."""
+        return action
+
+    def submit(self, action: Callable[..., None], *args: Any) -> None:
+        """Queue an action of this thread; a forked process queues nothing, because its parent does."""
+        if self.is_ours:
+            self._actions.put((self.content(action.__name__, *args), functools.partial(action, *args)))
+
+    def drain(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds until all actions are done."""
+        self._actions.put(None)
+        self.join(timeout)
+
+    def drop(self) -> None:
+        """Do no action any more."""
+        self._is_closing = True
+
+    def unwritten(self) -> list[str]:
+        """List the contents that were lost, that are being written, and that wait."""
+        waiting = [entry[0] for entry in list(self._actions.queue) if entry]
+        return [content for content in dict.fromkeys([*self._lost, self._current, *waiting]) if content]
+
+    def run(self) -> None:
+        """Open, then do each action in turn (the body of the thread)."""
+        self.is_open = self._succeeds(self.open)
+        if not self.is_open and not self._is_closing:
+            self.refuse()
+        while (entry := self._actions.get()) is not None:
+            self._current, action = entry
+            goes_on = self.is_open and self._failures < MAX_FAILURES and not self._is_closing
+            if not (goes_on and self._succeeds(action)):
+                self._lost.append(self._current)
+            self._current = ""
+
+    def _succeeds(self, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except Exception as error:
+            self._failures += 1
+            self.first_error = self.first_error or _in_one_line(error)
+            return False
+        self._failures = 0
+        return True
+
+
+def shortened(names: list[str], most: int = MAX_LISTED) -> str:
+    """Join the first names of a list, and say how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

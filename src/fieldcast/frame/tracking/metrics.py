@@ -1,0 +1,84 @@
+"""Metrics of a run: losses by step, scores by lead or fraction observed, and a headline for each experiment.
+
+A score at several leads is one metric whose step is the lead [hours]; at several fractions observed k one whose step is
+k [per mille]. Experiments then compare as curves in one chart.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pandas as pd
+
+HEADLINE_LEADS = (24, 120)  # hours, first and last: the medium range
+STEPS = {"lead_hours": 1, "k": 1000}  # steps of a metric for each unit of the column
+
+Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
+
+
+def scores(table: pd.DataFrame, now: int) -> list[Value]:
+    """Metrics of a tidy table of scores, over all variables and unobserved cells.
+
+    Table columns: `score` and `value`; a score that also has a `pattern` of observations is named `crps/random`.
+    """
+    table = over_all(table)
+    step = next((name for name in STEPS if name in table), None)
+    return [
+        (key(row), float(row["value"]), now, step_of(row.get(step), STEPS.get(step or "", 1)))
+        for row in table.to_dict("records")
+        if math.isfinite(row["value"])
+    ]
+
+
+def headline(table: pd.DataFrame) -> float | None:
+    """The score by which experiments of a task are compared, lower is better; None where it was not computed.
+
+    It is the fair CRPS [standard deviations], averaged over the fractions observed of a reconstruction or the leads
+    of one to five days of a forecast, and the KID of samples.
+    """
+    table = over_all(table)
+    if "lead_hours" in table:
+        table = table[table["lead_hours"].between(*HEADLINE_LEADS)]
+    for score in ("crps", "kid"):
+        values = table.loc[table["score"] == score, "value"].dropna()
+        if len(values):
+            return float(values.mean())
+    return None
+
+
+def best(headlines: Mapping[str, float], bounds: Collection[str]) -> dict[str, str]:
+    """The experiment with the lowest headline of each task, by task; experiments in `bounds` do not compete."""
+    ranked = sorted((value, address) for address, value in headlines.items() if address not in bounds)
+    return {address.partition(".")[0]: address for _, address in reversed(ranked)}
+
+
+def history(table: pd.DataFrame, after: float, now: int) -> tuple[list[Value], float]:
+    """Metrics of the rows of a training's history after the step `after`; also returns its last step."""
+    fresh = table[table["step"] > after]
+    columns = [name for name in fresh.select_dtypes("number").columns if name != "step"]
+    values = [
+        (str(name), float(row[name]), now, int(row["step"]))
+        for row in fresh.to_dict("records")
+        for name in columns
+        if math.isfinite(row[name])
+    ]
+    return values, float(table["step"].max()) if len(table) else after
+
+
+def over_all(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table over all variables and the unobserved cells."""
+    for column, value in (("variable", "all"), ("cells", "unobserved")):
+        if column in table:
+            table = table[table[column] == value]
+    return table
+
+
+def key(row: dict[Any, Any]) -> str:
+    """Name of the metric of a row: its score, and its pattern where it has one."""
+    pattern = row.get("pattern")
+    return f"{row['score']}/{pattern}" if isinstance(pattern, str) and pattern else str(row["score"])
+
+
+def step_of(value: float | None, scale: int) -> int:
+    """The step of a lead or a fraction; 0 for a score that has neither."""
+    return 0 if value is None or math.isnan(value) else round(value * scale)

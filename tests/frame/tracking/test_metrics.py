@@ -1,0 +1,56 @@
+"""Scores and losses as metrics with steps, and the headline."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from fieldcast.frame.tracking import metrics
+
+
+def test_a_score_at_several_fractions_is_one_metric_whose_step_is_k_in_per_mille() -> None:
+    columns = ["experiment", "score", "pattern", "k", "variable", "cells", "value"]
+    records = [
+        ("a", "crps", "random", 0.1, "all", "unobserved", 1.0),
+        ("a", "crps", "random", 0.005, "all", "unobserved", 2.0),
+        ("a", "crps", "random", 0.005, "z500", "unobserved", 3.0),
+        ("a", "rmse", "random", 0.5, "all", "all", 4.0),
+        ("a", "seconds", None, float("nan"), "all", "unobserved", 5.0),
+        ("a", "ssr", "random", 0.2, "all", "unobserved", float("nan")),
+    ]
+    table = pd.DataFrame(records, columns=columns)
+    assert metrics.scores(table, 7) == [
+        ("crps/random", 1.0, 7, 100),
+        ("crps/random", 2.0, 7, 5),
+        ("seconds", 5.0, 7, 0),
+    ]
+    assert metrics.headline(table) == 1.5
+
+
+def test_a_score_at_several_leads_is_one_metric_whose_step_is_the_lead() -> None:
+    leads = {12.0: 0.1, 24.0: 0.2, 72.0: 0.3, 120.0: 0.7, 144.0: 5.0}
+    records = [("crps", lead, "globe", "all", value) for lead, value in leads.items()]
+    table = pd.DataFrame(records, columns=["score", "lead_hours", "region", "variable", "value"])
+    assert metrics.scores(table, 1) == [("crps", value, 1, int(lead)) for lead, value in leads.items()]
+    assert metrics.headline(table) == pytest.approx(0.4)
+
+
+def test_the_headline_of_samples_is_the_kid() -> None:
+    table = pd.DataFrame({"score": ["fid", "kid"], "value": [50.0, 0.02]})
+    assert metrics.headline(table) == 0.02
+    assert metrics.headline(table[:1]) is None
+    assert metrics.scores(table, 3) == [("fid", 50.0, 3, 0), ("kid", 0.02, 3, 0)]
+
+
+def test_bounds_do_not_compete() -> None:
+    headlines = {"forecast.perfect": 0.1, "forecast.lim": 0.3, "forecast.vae": 0.2, "sample.a": 0.5}
+    assert metrics.best(headlines, {"forecast.perfect"}) == {"forecast": "forecast.vae", "sample": "sample.a"}
+
+
+def test_history_gives_what_is_new() -> None:
+    table = pd.DataFrame({"step": [10, 20, 30], "seconds": [1.0, 2.0, 3.0], "loss": [3.0, math.nan, 1.0]})
+    first, last = metrics.history(table[:2], float("-inf"), 5)
+    assert first == [("seconds", 1.0, 5, 10), ("loss", 3.0, 5, 10), ("seconds", 2.0, 5, 20)]
+    assert last == 20
+    assert metrics.history(table, last, 6) == ([("seconds", 3.0, 6, 30), ("loss", 1.0, 6, 30)], 30.0)
+    assert metrics.history(table[:0], last, 6) == ([], 20)
