@@ -1,6 +1,8 @@
 """Fill, forecast and sample gridded weather with generative models.
 
     import fieldcast
+    model = fieldcast.fit(dataset, "reconstruct.optimal_interpolation")
+    model.save("mine.safetensors")
     model = fieldcast.load("data/06_models/reconstruct/corrected_interpolation/checkpoint.safetensors")
     filled = model.fill(dataset, members=19)        # xarray in, xarray out; NaN is what was not observed
     model = fieldcast.load("data/06_models/forecast/crps_ensemble/checkpoint.safetensors")
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    import pandas as pd
+
     from fieldcast.inference.trained_model import TrainedModel
+    from fieldcast.standalone import Data
 
 
 def load(path: str | Path, device: str = "auto", **how: Any) -> TrainedModel:
@@ -36,3 +41,17 @@ def load(path: str | Path, device: str = "auto", **how: Any) -> TrainedModel:
     )
 
     return load_checkpoint(path, device, **how)
+
+
+def fit(dataset: Data, experiment: str, **how: Any) -> TrainedModel:
+    """The model of an experiment, fitted to a data set: see `fieldcast.standalone.fit`."""
+    from fieldcast import standalone
+
+    return standalone.fit(dataset, experiment, **how)
+
+
+def score(truth: Data, draws: Data, **how: Any) -> pd.DataFrame:
+    """Scores of ensembles of any origin, in the columns of the leaderboard: see `fieldcast.standalone.score`."""
+    from fieldcast import standalone
+
+    return standalone.score(truth, draws, **how)

@@ -199,6 +199,22 @@ def nearest(word: str, options: Mapping[str, Any] | list[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else "."
 
 
+def body_of(conf: Path, address: str) -> dict[str, Any]:
+    """The experiment at an address as its YAML file says: {about, model, fit, ...}.
+
+    Raises InputError if there is no such experiment.
+    """
+    task, _, name = address.partition(".")
+    folder = conf / "base" / "parameters" / "experiments"
+    file = folder / task / f"{name}.yml"
+    if not file.is_file():
+        addresses = [f"{path.parent.name}.{path.stem}" for path in folder.glob("*/*.yml")]
+        raise InputError(f"there is no experiment '{address}' in {conf}{nearest(address, addresses)}")
+    _read(file, conf)
+    body: dict[str, Any] = _yaml(file, conf)[task][name]
+    return body
+
+
 def _read(file: Path, conf: Path) -> Experiment:
     task, name, where = file.parent.name, file.stem, file.relative_to(conf.parent)
     content = _yaml(file, conf)
@@ -212,7 +228,7 @@ def _read(file: Path, conf: Path) -> Experiment:
             raise InputError(f"{where}: an experiment has no key '{key}'{nearest(str(key), list(KEYS))}")
     if "_" in task:
         raise InputError(
-            f"{where}: a task's name holds no underscore, or '{task}_{name}_scores' could be read two ways."
+            f"{where}: a task's name holds no underscore: rename the folder, and the key in its files."
         )
     model = body.get("model")
     elsewhere = isinstance(model, Mapping) and model.get("type") == "File"

@@ -34,6 +34,25 @@ _DEGREES = {
 }
 
 
+def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
+    """Data sets as they are, an array as a data set with one variable.
+
+    Raises
+    ------
+    InputError
+        For an array without a name, and for anything that is not of xarray.
+    """
+    if isinstance(data, xr.Dataset):
+        return data
+    if not isinstance(data, xr.DataArray):
+        raise InputError(f"{where} is a {type(data).__name__}: give a Dataset or a DataArray of xarray.")
+    if data.name is None:
+        raise InputError(
+            f"{where} is a DataArray without a name: give it that of its variable, by .rename()."
+        )
+    return data.to_dataset()
+
+
 def time_varying(fields: xr.Dataset) -> list[str]:
     """Names of the variables with a time dimension, in the order of the data set."""
     return [str(name) for name, array in fields.data_vars.items() if "time" in array.dims]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import Checkpoint
+from fieldcast.encoding.checkpoint import Checkpoint, pack
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions
@@ -44,6 +45,13 @@ class TrainedModel:
         model = self.checkpoint.model.to(choose_device(device))
         return replace(self, checkpoint=replace(self.checkpoint, model=model))
 
+    def save(self, path: str | Path) -> None:
+        """Write the checkpoint to a file, which `fieldcast.load` reads, in one step."""
+        content = pack(self.checkpoint.model, self.checkpoint.codec, self.checkpoint.header)
+        partial = Path(f"{path}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+
     def check_task(self, task: str, what: str) -> None:
         """Raise an InputError if the checkpoint is of another task."""
         trained = self.checkpoint.header.get("task", "reconstruct")
@@ -54,7 +62,7 @@ class TrainedModel:
 
     def fill(
         self,
-        dataset: xr.Dataset,
+        dataset: xr.Dataset | xr.DataArray,
         members: int = 19,
         noise: float = 0.0,
         seed: int = 0,
@@ -78,6 +86,7 @@ class TrainedModel:
             raise InputError(
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
             )
+        dataset = conventions.as_dataset(dataset, where)
         model, codec = self.checkpoint.model, self.checkpoint.by_day
         data = matching(dataset, codec, where)
         c = context_of(data, codec, model.space, noise)
@@ -92,8 +101,9 @@ class TrainedModel:
         return restore_layout(dataset, with_moments(filled, codec).merge(flags), codec)
 
     def forecast(
-        self, dataset: xr.Dataset, steps: int, members: int = 10, seed: int = 0, where: str = "the data set"
-    ) -> xr.Dataset:
+        self, dataset: xr.Dataset | xr.DataArray, steps: int, members: int = 10, seed: int = 0,
+        where: str = "the data set",
+    ) -> xr.Dataset:  # fmt: skip
         """Members of the states that follow the last ones of a data set, with their mean and spread.
 
         Each variable v becomes v (lead, member, ...), v_mean and v_spread (lead, ...), in v's units. `lead` is in
@@ -109,6 +119,7 @@ class TrainedModel:
         self.check_task("forecast", "forecast")
         if members < 1 or steps < 1:
             raise InputError(f"forecast needs at least one step and one member, not {steps} and {members}.")
+        dataset = conventions.as_dataset(dataset, where)
         model, codec = self.checkpoint.model, self.checkpoint.by_day
         data = last_states(dataset, codec, model.space, model.history, where)
         last = data["time"].values[-1:]

@@ -1,0 +1,200 @@
+"""Fieldcast without Kedro: fit a model to a data set, and score ensembles of any origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pydantic import TypeAdapter, ValidationError
+
+from fieldcast.encoding.checkpoint import unpack
+from fieldcast.encoding.options import Limits
+from fieldcast.errors import InputError
+from fieldcast.experiments import body_of, nearest
+from fieldcast.fields import climatology as climatologies
+from fieldcast.fields import conventions
+from fieldcast.fields import normalisation as normalisations
+from fieldcast.fields.conventions import as_dataset, time_varying
+from fieldcast.fields.forecast_files import to_forecasts
+from fieldcast.fields.ingest import ingest
+from fieldcast.fields.splits import make, select
+from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.configuration import check
+from fieldcast.models.core import Model
+from fieldcast.scores.forecast import forecast_statistics
+from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
+from fieldcast.scores.reconstruction import reconstruction_statistics
+from fieldcast.scores.statistics_table import name_rows, stamp
+from fieldcast.tasks import TASKS
+from fieldcast.tasks.truth import areas
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
+
+Data: TypeAlias = xr.Dataset | xr.DataArray
+
+
+def fit(
+    dataset: Data,
+    experiment: str,
+    *,
+    fit: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    conf: Path | str = "conf",
+) -> TrainedModel:
+    """Fit the model of an experiment to the first 70 % of the times of a data set, tuned on the next 10 %.
+
+    Parameters
+    ----------
+    dataset
+        Complete fields in any layout that ingestion accepts.
+    experiment
+        The address of an experiment, as "reconstruct.optimal_interpolation".
+    fit
+        Options of the fit that replace those of the experiment: {"steps": 500}.
+    seed
+        Seed of initial weights, batches and draws.
+    device
+        "auto", "cpu" or "cuda".
+    conf
+        The folder of configuration in which the experiment is.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be used, an experiment that does not exist or is not trained, unknown options.
+    """
+    task_name = experiment.partition(".")[0]
+    body = body_of(Path(conf), experiment)
+    if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
+        raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
+    if task_name not in TASKS or (problem := TASKS[task_name].problem) is None:
+        raise InputError(f"'{experiment}': there is no such task to train for{nearest(task_name, TASKS)}")
+    check(body["model"], f"{experiment}.model", Model)
+    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set")
+    splits = make(fields["time"])
+    training = select(fields, splits, "train")
+    climatology = climatologies.fit(training)
+    normalisation = normalisations.fit(training, climatology)
+    options = TASKS[task_name].options
+    recipe = Recipe(
+        problem(options[1]()) if options else problem(),
+        body["model"],
+        fit_options({**(body.get("fit") or {}), **(fit or {})}),
+        seed,
+        Limits(),
+        device,
+    )
+    for saved in train(recipe, fields, climatology, normalisation, splits, None):
+        checkpoint = saved.checkpoint
+    feedback = (body.get("options") or {}).get("feedback", "members")
+    return TrainedModel(unpack(checkpoint), feedback).to(device)
+
+
+def fit_options(given: Mapping[str, Any]) -> Fit:
+    """The options of a fit.
+
+    Raises
+    ------
+    InputError
+        For an unknown key or an invalid value.
+    """
+    try:
+        options: Fit = TypeAdapter(Fit).validate_python(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"fit.{key} = {first['input']!r}: {first['msg']}.") from None
+    return options
+
+
+def score(
+    truth: Data,
+    draws: Data,
+    *,
+    task: Literal["forecast", "reconstruct"] = "forecast",
+    observed: Data | None = None,
+    training: Data | None = None,
+    name: str = "mine",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score ensembles of any origin: one row for each score, in the columns of the leaderboard.
+
+    Parameters
+    ----------
+    truth
+        Fields at all valid times.
+    draws
+        Forecasts (lead, start, member, latitude, longitude), whose leads are hours or time differences, or
+        reconstructions (time, member, latitude, longitude), as `TrainedModel.fill` returns them. A missing dimension
+        `member` means one member.
+    task
+        What was drawn.
+    observed
+        What reconstructions were made from: NaN where nothing was observed.
+    training
+        Fields to which climatology and anomaly standard deviation are fitted; by default the truth.
+    name
+        The name in the column `experiment`.
+    seed
+        Seed of the bootstrap and of the ranks of ties.
+
+    Raises
+    ------
+    InputError
+        If the truth lacks a valid time, or variables, units or grid differ.
+    """
+    fields, _ = ingest(as_dataset(truth, "the truth"), "the truth")
+    past = (
+        fields
+        if training is None
+        else ingest(as_dataset(training, "the training data"), "the training data")[0]
+    )
+    climatology = climatologies.fit(past)
+    known = {"climatology": climatology, "normalisation": normalisations.fit(past, climatology)}
+    variables = time_varying(fields)
+    if task == "forecast":
+        forecasts = to_forecasts(as_dataset(draws, "the forecasts"), "the forecasts", variables)
+        check_variables(forecasts, fields[variables], "the forecasts")
+        check_calendar(forecasts["start"], fields["time"], "the forecasts")
+        aligned = on_grid(forecasts[variables], fields, "the forecasts")
+        table, _ = forecast_statistics(aligned, fields, **known, area=areas(fields), seed=seed)
+    elif observed is None:
+        raise InputError("score: reconstructions need `observed`, the data that they were made from.")
+    else:
+        cases = as_case(as_dataset(observed, "the observed data"), variables, "the observed data")
+        cases = cases.isel(member=0)
+        members = as_case(as_dataset(draws, "the reconstructions"), variables, "the reconstructions")
+        members = members.assign_coords(k=cases["k"])
+        table, _ = reconstruction_statistics(members, cases, fields, **known, area=areas(fields), seed=seed)
+    stamped = name_rows(stamp(table, seed, fields.attrs["digest"], name), name)
+    layout = FORECAST if task == "forecast" else RECONSTRUCT
+    return leaderboard({name: stamped}, fields.attrs["digest"], name, seed=seed, layout=layout)
+
+
+def as_case(dataset: xr.Dataset, variables: list[str], where: str) -> xr.Dataset:
+    """Data of one case on (case, member, time, latitude, longitude), as reconstructions and observations are stored.
+
+    The case has the pattern "given", and as k the fraction of values that are not NaN.
+    """
+    absent = [name for name in variables if name not in dataset]
+    if absent:
+        raise InputError(f"{where} has no variable '{absent[0]}', which the truth has: add it.")
+    chosen = dataset[variables]
+    if "member" not in chosen.dims:
+        chosen = chosen.expand_dims("member")
+    members = [chosen.isel(member=number, drop=True) for number in range(chosen.sizes["member"])]
+    plain = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
+    data = xr.concat(plain, "member")
+    fraction = float(np.mean([np.isfinite(data[name]).mean() for name in variables]))
+    data = data.expand_dims("case").assign_coords(
+        pattern=("case", ["given"]),
+        k=("case", [fraction]),
+        mask=("time", np.zeros(data.sizes["time"], dtype=int)),
+    )
+    return data

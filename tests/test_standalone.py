@@ -1,0 +1,127 @@
+"""Fit, save, load and score without Kedro, on waves whose truth is at hand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scores.probability import crps_for_ensemble
+
+import fieldcast
+from fieldcast.errors import InputError
+from fieldcast.geometry import cell_areas
+from fieldcast.inference.trained_model import TrainedModel
+
+CONF = Path(__file__).parents[1] / "conf"
+LATITUDE, LONGITUDE = np.linspace(-60, 60, 5), np.arange(0, 360, 45.0)
+GRID = {
+    "latitude": ("latitude", LATITUDE, {"units": "degrees_north"}),
+    "longitude": ("longitude", LONGITUDE, {"units": "degrees_east"}),
+}
+
+
+@pytest.fixture(scope="module")
+def waves() -> xr.Dataset:
+    """Two years of a travelling wave with noise."""
+    rng, days = np.random.default_rng(0), np.arange(730)[:, None, None]
+    phase = np.deg2rad(LONGITUDE) + days / 9 + rng.standard_normal((730, 1, 1)).cumsum(0) / 5
+    wave = 5 * np.sin(phase) * np.cos(np.deg2rad(LATITUDE))[:, None]
+    values = (280 + wave + rng.standard_normal(wave.shape) / 2).astype(np.float32)
+    time = pd.date_range("2001-01-01", periods=730)
+    return xr.Dataset(
+        {"t": (("time", "latitude", "longitude"), values, {"units": "K"})}, {"time": time, **GRID}
+    )
+
+
+@pytest.fixture(scope="module")
+def model(waves: xr.Dataset) -> TrainedModel:
+    return fieldcast.fit(waves["t"], "reconstruct.optimal_interpolation", fit={"tuning": 16}, conf=CONF)
+
+
+@pytest.fixture(scope="module")
+def gappy(waves: xr.Dataset) -> xr.Dataset:
+    """The last hundred days, of which a fifth of the cells was observed."""
+    last = waves.isel(time=slice(-100, None))
+    with xr.set_options(keep_attrs=True):
+        return last.where(np.random.default_rng(1).random(last["t"].shape) < 0.2)
+
+
+def test_a_fitted_model_fills_better_than_the_climatology(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset
+) -> None:
+    filled = model.fill(gappy["t"], members=5)
+    truth = waves["t"].isel(time=slice(-100, None))
+    climatology = waves["t"].isel(time=slice(0, 510)).mean("time")
+    errors = [float(((estimate - truth) ** 2).mean()) for estimate in (filled["t_mean"], climatology)]
+    assert errors[0] < 0.25 * errors[1]
+    observed = gappy["t"].notnull().values
+    np.testing.assert_array_equal(filled["t_mean"].values[observed], truth.values[observed])
+
+
+def test_a_saved_model_draws_the_same(model: TrainedModel, gappy: xr.Dataset, tmp_path: Path) -> None:
+    first, second = tmp_path / "mine.safetensors", tmp_path / "again.safetensors"
+    model.save(first)
+    loaded = fieldcast.load(first)
+    xr.testing.assert_identical(loaded.fill(gappy, members=2), model.fill(gappy, members=2))
+    loaded.save(second)
+    assert first.read_bytes() == second.read_bytes() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_reconstructions_are_scored_at_unobserved_cells(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset
+) -> None:
+    truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=5)
+    table = fieldcast.score(truth, filled, task="reconstruct", observed=gappy, training=waves)
+    board = table.set_index(["score", "cells", "variable"])["value"]
+    hidden = gappy["t"].isnull().values
+    error = (filled["t"].mean("member") - truth["t"]).values
+    area = np.broadcast_to(cell_areas(LATITUDE, LONGITUDE), error.shape)
+    daily = [np.average(e[h] ** 2, weights=a[h]) for e, h, a in zip(error, hidden, area, strict=True)]
+    np.testing.assert_allclose(board["rmse", "unobserved", "t"], np.sqrt(np.mean(daily)), rtol=1e-4)
+    assert {"crps", "ssr", "ssim", "coverage90"} <= set(table["score"])
+
+
+def test_forecasts_of_any_origin_have_the_scores_of_an_independent_library(waves: xr.Dataset) -> None:
+    rng = np.random.default_rng(2)
+    truth = np.stack([waves["t"].values[100 + lead : 140 + lead] for lead in (1, 2)])
+    dims = ("lead_time", "init_time", "number", "latitude", "longitude")
+    coords: dict[str, Any] = {
+        "lead_time": pd.to_timedelta([1, 2], "D"), "init_time": waves["time"].values[100:140], "number": range(4),
+    }  # fmt: skip
+    noise = rng.standard_normal((2, 40, 4, 5, 8)).astype(np.float32)
+    forecasts = xr.DataArray(truth[:, :, None] + noise, {**coords, **GRID}, dims, "t", {"units": "K"})
+    board = fieldcast.score(waves, forecasts).query("region == 'domain' and variable == 't'")
+    values = board.set_index(["score", "lead_hours"])["value"]
+    actual = forecasts.isel(number=0, drop=True).copy(data=truth)
+    area = xr.DataArray(cell_areas(LATITUDE, LONGITUDE), dims=("latitude", "longitude"))
+    area = area.broadcast_like(actual.isel(lead_time=0, init_time=0, drop=True))
+    over = ("init_time", "latitude", "longitude")
+    crps = crps_for_ensemble(forecasts, actual, "number", method="fair", preserve_dims="all")
+    np.testing.assert_allclose(values["crps"].sort_index(), crps.weighted(area).mean(over), rtol=1e-5)
+    error = ((forecasts.mean("number") - actual) ** 2).weighted(area).mean(over)
+    np.testing.assert_allclose(values["rmse"].sort_index(), np.sqrt(error), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "options", "message"),
+    [
+        ("reconstruct.optimal", {}, "no experiment 'reconstruct.optimal' in"),
+        ("forecast.vae_mean", {}, "is not trained itself"),
+        ("reconstruct.linear", {"fit": {"step": 3}}, "fit.step = 3"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_in_a_sentence(
+    waves: xr.Dataset, experiment: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        fieldcast.fit(waves, experiment, conf=CONF, **options)
+
+
+def test_arrays_need_a_name(waves: xr.Dataset) -> None:
+    with pytest.raises(InputError, match="DataArray without a name"):
+        fieldcast.fit(waves["t"].rename(None), "reconstruct.linear", conf=CONF)
+    values: Any = waves["t"].values
+    with pytest.raises(InputError, match="is a ndarray: give a Dataset"):
+        fieldcast.score(values, waves)
