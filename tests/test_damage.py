@@ -114,7 +114,7 @@ def test_nothing_resumes_from_a_damaged_table(tmp_path: Path, caplog: pytest.Log
         stored.load()
     with caplog.at_level(logging.WARNING):
         assert stored.earlier() is None
-    assert f"'{tmp_path / 'a.csv'}' is damaged (" in caplog.text and "it is made again" in caplog.text
+    assert f"'{tmp_path / 'a.csv'}' is damaged (" in caplog.text and "it will be recreated" in caplog.text
 
 
 def test_the_error_crosses_processes() -> None:

@@ -202,7 +202,7 @@ def test_only_forecasts_are_adopted(project: Path) -> None:
 def test_unknown_tasks_are_refused(project: Path) -> None:
     (project / "conf/base/parameters/experiments/recon").mkdir()
     write(project, "recon.mine", "model: {}")
-    with pytest.raises(InputError, match="'recon' is no task; the tasks are reconstruct, forecast, sample"):
+    with pytest.raises(InputError, match="'recon' is not a task; choose from reconstruct, forecast, sample"):
         register_pipelines()
 
 

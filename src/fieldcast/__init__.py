@@ -18,9 +18,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-# Before torch is imported. Its threads spin while they wait, which beside other busy processes multiplies the time of a
-# training step; threads that sleep at once double it on quiet cores. Some microseconds of spinning cost neither. The
-# first is for other runtimes than GNU's, which looks at the second.
+# Before torch is imported. OpenMP threads busy-wait by default, which slows training severely beside other busy
+# processes; sleeping at once doubles the time of a step on an idle machine. A short spin avoids both. libgomp reads
+# GOMP_SPINCOUNT, other runtimes OMP_WAIT_POLICY.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -134,7 +134,7 @@ def check(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:
     """Raise InputError for an experiment of an unknown task, or of type File where the task takes no files."""
     if experiment.task not in tasks:
         raise InputError(
-            f"{experiment.address}: '{experiment.task}' is no task; the tasks are {', '.join(tasks)}."
+            f"{experiment.address}: '{experiment.task}' is not a task; choose from {', '.join(tasks)}."
         )
     if experiment.file and not tasks[experiment.task].score_file:
         takers = " and ".join(name for name, task in tasks.items() if task.score_file)

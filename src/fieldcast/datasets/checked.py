@@ -46,7 +46,7 @@ def refusing_damage(path: str) -> Iterator[None]:
 
 def warn_of_damage(error: DamagedError) -> None:
     """Log the damage instead of raising, where damaged data count as missing."""
-    logger.warning("'%s' is damaged (%s): it is made again.", error.path, error.reason)
+    logger.warning("'%s' is damaged (%s): it will be recreated.", error.path, error.reason)
 
 
 class CheckedStore(LocalStore):

@@ -104,7 +104,7 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
         if search.is_far(value):
             raise InputError(
                 f"variable '{piece.name}' of {where} holds {value:g} at a lead of {piece['lead'].values[0]:g} hours, "
-                f"which is no forecast but a fill value: declare it as the variable's _FillValue{extreme}."
+                f"which is a fill value, not a forecast: declare it as the variable's _FillValue{extreme}."
             )
         if last and search.is_mask(value):
             raise InputError(

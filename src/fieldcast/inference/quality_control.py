@@ -26,14 +26,14 @@ def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> x
     if not isinstance(model, Checking):
         return xr.Dataset()
     flags = model.suspects(c).cpu().numpy().astype(np.int8)
-    attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "believed down_weighted"}
+    attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "accepted down_weighted"}
     dims = ("time", *GRID)
     return xr.Dataset(
         {
             f"{v}_suspect": (
                 dims,
                 flags[:, i],
-                {**attrs, "long_name": f"observations of {v} that were doubted"},
+                {**attrs, "long_name": f"quality flag of observed {v}"},
             )
             for i, v in enumerate(codec.variables)
         },
@@ -57,6 +57,6 @@ def sentences(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
         rest = "" if len(places) <= LISTED else f", and {len(places) - LISTED} more"
         yield (
             f"{len(places)} of {int(observed.notnull().sum())} observed values of {v} are more than five standard "
-            f"deviations from what training and their neighbours say, and were given less weight: "
+            f"deviations from the value that training data and neighbours predict, and were given less weight: "
             f"{'; '.join(listed)}{rest}; check them."
         )

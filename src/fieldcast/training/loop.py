@@ -85,7 +85,7 @@ def earlier(previous: bytes | None, sources: Lineage, restart: bool) -> tuple[We
     tensors, header = unpack_state(None if restart else previous, "The training state")
     for key, before, now in differences(header.get("lineage", {}), sources) if header else ():
         LOG.warning(
-            "The last training had %s %s, this run has %s: the model is trained afresh.",
+            "The last training had %s %s, this run has %s: training restarts.",
             key,
             before,
             now,
@@ -136,7 +136,7 @@ def descend(
             solve(part, training, validation, options, seed)
     run = Training(model, options, seed, unsolved)
     if header and not fits:
-        LOG.warning("The last training was of a network with other weights: the model is trained afresh.")
+        LOG.warning("The saved training state has other parameters than this network: training restarts.")
     elif header:
         run.resume(tensors, header)
         LOG.info("Already trained to step %d: %s.", run.step, "nothing to do" if run.finished else "resuming")

@@ -126,8 +126,8 @@ def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
     ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, Autoencoder)]
     if max(ends, default=0) >= recipe.fit.steps:
         LOG.warning(
-            "kl_warm_up ends at step %d, and fit.steps is %d: the VAE never learns its prior; train it longer, or "
-            "lower kl_warm_up.", max(ends), recipe.fit.steps,
+            "kl_warm_up ends at step %d, and fit.steps is %d: the KL term never reaches its full weight; train "
+            "it longer, or lower kl_warm_up.", max(ends), recipe.fit.steps,
         )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def make_fields(
     whole = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
     if whole and stored is not None and mark.items() <= stored.attrs.items():
         if fits_digest(stored):
-            LOG.info("The fields are there already: %s.", stored.attrs["source"])
+            LOG.info("Using the existing fields: %s.", stored.attrs["source"])
             if planet:
                 _warn_of_another_planet(ingestion, stored, states)
             return stored, quality, states

@@ -32,6 +32,6 @@ def run_perfect_model(
     sources = planet_states, starts, splits["train"], rollout.perfect_model.initial_error, seed
     stored = earlier.get("perfect_model")
     if stored is not None and not any(differences(stored.attrs, lineage_of(*sources))):
-        LOG.info("The forecasts of the perfect model are there already.")
+        LOG.info("Using the existing forecasts of the perfect model.")
         return
     yield from perfect_model(*sources)
