@@ -316,7 +316,7 @@ IDX: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "truncated": (lambda file: file.write_bytes(file.read_bytes()[:-1]), ("12 x 4 x 4", "191, not 192")),
     "wrong magic number": (
         lambda file: file.write_bytes(b"\x89PNG" + file.read_bytes()[4:]),
-        ("magic number 89504e47", "give another file"),
+        ("magic number 89504e47", "choose another file"),
     ),
     "missing": (
         lambda file: file.unlink(),
@@ -641,7 +641,7 @@ def test_observations_of_other_options_are_refused(said: Any, stage: str, option
     text = said(stage, namespaces=["reconstruct.climatology"], parameters=parameters)
     ((name, value),) = options.items()
     assert f"the stored observations were made with sparsification.{name} " in text
-    assert f"this run has {value}: make them again with `kedro run --pipelines sparsification`" in text
+    assert f"this run has {value}: recreate them with `kedro run --pipelines sparsification`" in text
 
 
 def test_draws_of_another_checkpoint_or_of_other_observations_are_refused(

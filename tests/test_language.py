@@ -1,6 +1,7 @@
-"""The language rules of CONTRIBUTING hold in the source and in the documents."""
+"""Checks that source, scripts, templates, notebooks and documents follow the language rules of CONTRIBUTING."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/fieldcast"
+SCRIPTS = sorted(ROOT.glob("docs/*.py"))
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+TEMPLATES = sorted((SOURCE / "report/templates").glob("*.j2"))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 NO_NAMES = {
     *("found", "known", "one", "own", "told", "said", "made", "it", "rows"),
@@ -55,11 +59,25 @@ def share_of_no_names(sources: list[str]) -> float:
     return sum(name in NO_NAMES for name in everything) / max(1, len(everything))
 
 
+def notebook_code(file: Path) -> str:
+    """Source of all code cells of a notebook, without shell and magic commands."""
+    cells = json.loads(file.read_text())["cells"]
+    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return re.sub(r"^[%!].*$", "", source, flags=re.M)
+
+
+def template_names(template: str) -> set[str]:
+    """Names that a template binds: loop variables, `set`, and the arguments of macros."""
+    loops = re.findall(r"\{%-? *(?:for|set) +([\w, ]+?) *(?:in\b|=)", template)
+    macros = re.findall(r"\{%-? *macro +\w+\(([^)]*)\)", template)
+    return set(re.findall(r"[A-Za-z_]\w*", " ".join(loops + macros)))
+
+
 def fronted(text: str) -> list[str]:
     return FRONTED_GENITIVE.findall(text)
 
 
-@pytest.mark.parametrize("file", python_files(), ids=lambda file: str(file.relative_to(SOURCE)))
+@pytest.mark.parametrize("file", [*python_files(), *SCRIPTS], ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_docstring_can_be_read_alone(file: Path) -> None:
     assert fragments(file.read_text()) == []
 
@@ -69,7 +87,18 @@ def test_names_say_what_they_are(package: str) -> None:
     assert share_of_no_names([file.read_text() for file in python_files(package)]) < MOST
 
 
-@pytest.mark.parametrize("file", python_files(), ids=lambda file: str(file.relative_to(SOURCE)))
+@pytest.mark.parametrize("file", [*SCRIPTS, *NOTEBOOKS], ids=lambda file: file.name)
+def test_names_in_scripts_and_notebooks_say_what_they_are(file: Path) -> None:
+    source = notebook_code(file) if file.suffix == ".ipynb" else file.read_text()
+    assert (NO_NAMES - {"rows"}) & set(names(ast.parse(source))) == set()  # rows of a table
+
+
+@pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: file.name)
+def test_names_in_templates_say_what_they_are(file: Path) -> None:
+    assert NO_NAMES & template_names(file.read_text()) == set()
+
+
+@pytest.mark.parametrize("file", [*python_files(), *SCRIPTS], ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_docstring_has_a_fronted_genitive(file: Path) -> None:
     assert [text for text in docstrings(ast.parse(file.read_text())) if fronted(text)] == []
 
@@ -98,3 +127,11 @@ def test_a_fronted_genitive_is_recognised(text: str) -> None:
 def test_a_word_that_is_no_name_is_recognised() -> None:
     assert share_of_no_names(["found = 1\nrow = found"]) == 2 / 3
     assert share_of_no_names(["def f(one, scores): ..."]) == 1 / 2
+
+
+@pytest.mark.parametrize(
+    "template", ["{% set found = 1 %}", "{%- for a, found in pairs %}", "{% macro listed(found, kind='') %}"]
+)
+def test_a_template_name_is_recognised(template: str) -> None:
+    assert not NO_NAMES.isdisjoint(template_names(template))
+    assert NO_NAMES.isdisjoint(template_names("{% for row in rows if row.found %}{{ found }}{% endfor %}"))

@@ -1,4 +1,4 @@
-"""The variety of real files: each is the same weather in another dress, and each comes out the same."""
+"""The variety of real files: each has the same weather in another layout, and each is read as the same fields."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ LAYOUTS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_same_weather_in_another_dress(make_weather: Make, layout: str) -> None:
+def test_the_same_weather_in_another_layout(make_weather: Make, layout: str) -> None:
     data = make_weather(times=40)
     fields = to_contract(LAYOUTS[layout](data).chunk())
     for name in ("t2m", "msl"):

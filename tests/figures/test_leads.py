@@ -1,4 +1,4 @@
-"""Lines against the lead, between what is free and what is out of reach."""
+"""Scores against the lead, shaded where worse than a free baseline or better than the perfect model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_bounds_are_shaded(board):
     shades = {
         one.get_label(): one.get_paths()[0].vertices for one in crps.collections if one.get_label()[0] != "_"
     }
-    free, perfect = shades["worse than free"], shades["out of reach"]
+    free, perfect = shades["worse than a free baseline"], shades["better than the perfect model"]
     for day, best in ((1, 0.6), (2, 0.8)):  # the better of persistence and climatological ensemble
         assert free[free[:, 0] == day][:, 1].min() == pytest.approx(best)
     assert perfect[perfect[:, 0] == 2][:, 1].max() == pytest.approx(0.2)

@@ -228,7 +228,7 @@ def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, wh
     project("rollout", **chosen)
     for asked in ({"seed": 1}, {"rollout": {"perfect_model": {"initial_error": 0.2}}}):
         with pytest.raises(
-            InputError, match=r"the forecasts of the perfect model were made with .*: make them again"
+            InputError, match=r"the forecasts of the perfect model were made with .*: recreate them"
         ):
             project("rollout", parameters=asked, **chosen)
         with pytest.raises(InputError, match=r"the forecasts were drawn with \w+ .*, this run has"):

@@ -34,7 +34,7 @@ def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it(
     found = describe(fields, {"test": ["2001-01-08T06:00:00", "2001-01-09T06:00:00"]})
     known = dict(found.facts)
     assert known["Period"] == (
-        "2001-01-01 06:00 to 2001-01-09 06:00: 4 times, every 24 hours, in 2 stretches without gaps"
+        "2001-01-01 06:00 to 2001-01-09 06:00: 4 times, every 24 hours, in 2 contiguous segments"
     )
     assert known["Grid"] == "2 latitudes (40 to 42.5 °N) × 3 longitudes (−10 to −5 °E)"
     assert known["Split: test"] == "2001-01-08 06:00 to 2001-01-09 06:00: 2 times"

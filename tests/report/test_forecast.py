@@ -32,7 +32,7 @@ STUDIES = studies(yaml.safe_load(Path("conf/base/parameters/studies.yml").read_t
 
 
 def ensembles(it) -> dict[str, xr.Dataset]:
-    """The calibrated one is the linear inverse model's; others are worse by a known deed."""
+    """The calibrated one is the linear inverse model's; the others are worse by a known amount."""
     good = it.forecasts
     mean = good.mean("member")
     return {
@@ -214,12 +214,12 @@ def test_figures_have_names_for_files_and_there_is_one_of_each(forecast):
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
 
 
-def test_the_film_is_small_and_in_the_page(forecast, page, elements):
-    film = forecast.animation()
-    assert len(film) < 2e6
-    assert Image.open(io.BytesIO(film)).n_frames == 4
+def test_the_animation_is_small_and_in_the_page(forecast, page, elements):
+    gif = forecast.animation()
+    assert len(gif) < 2e6
+    assert Image.open(io.BytesIO(gif)).n_frames == 4
     found = elements(page)
-    (player,) = [known for tag, known in found.found if tag == "figure" and known.get("class") == "film"]
+    (player,) = [known for tag, known in found.found if tag == "figure" and known.get("class") == "animation"]
     assert player["data-labels"] == "start|1\u00a0d|2\u00a0d|3\u00a0d"
     assert sum("hidden" in known for tag, known in found.found if tag == "img") == 3
 

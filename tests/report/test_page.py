@@ -62,7 +62,7 @@ def test_what_ran_says_what_ran(page, elements):
         ),
         *(
             "2001-01-01 to 2001-02-10: 41 times",
-            "3 latitudes (−45 to 45 °N) × 4 longitudes (round the globe)",
+            "3 latitudes (−45 to 45 °N) × 4 longitudes (global)",
         ),
         *("    fit:", "steps: 1500", "12 cells never exist."),
     ):
@@ -92,7 +92,7 @@ def test_one_experiment_alone_gives_a_shorter_page(results, page, elements):
     shorter = report({"reconstruct": alone})
     text = elements(shorter).text
     assert "Not run: optimal_interpolation, denoising_vae, climatology, kriging." in text
-    assert "Nowhere better" not in text
+    assert "Never better" not in text
     assert "No paired differences: optimal_interpolation has not run." in text
     assert len(shorter) < len(page) / 2
     assert "Training and tuning" not in text and "Costs" not in text

@@ -199,7 +199,7 @@ def test_a_tie_is_nobodys_best(sampled):
 
 
 def test_nearest_distances_are_the_diagnostics(task):
-    near = cells(body(task, "Are they copies?"))
+    near = cells(body(task, "Memorisation"))
     stored = task.diagnostics["ddpm"]
     assert near["ddpm", "samples"] == [significant(float(np.median(stored["nearest_of_samples"])))]
     assert near["ddpm", "test data"] == [significant(float(np.median(stored["nearest_of_test"])))]

@@ -159,7 +159,7 @@ def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None
     assert board[["low", "high"]].isna().all(axis=None)
 
 
-def test_a_model_that_blew_up_once_is_not_forgiven(tables: dict) -> None:
+def test_a_model_that_blew_up_once_scores_infinite(tables: dict) -> None:
     broken = tables["second"].copy()
     broken.loc[broken["time"] == broken["time"].iloc[3], "value"] = np.inf
     board = ranked({**tables, "second": broken}, DATA, SCORED)
@@ -187,7 +187,7 @@ def test_samples_of_all_experiments_are_one_table(caplog: pytest.LogCaptureFixtu
     (sentence,) = board.attrs["dropped"]
     assert sentence in caplog.text
     assert "ddpm" in sentence
-    assert "other numbers of samples or data, K or features" in sentence
+    assert "other sample sizes, K, or feature extractor" in sentence
     nothing = sample_leaderboard({"d": pd.DataFrame()}, DATA, SCORED)
     assert list(nothing) == list(board)
     assert nothing.empty

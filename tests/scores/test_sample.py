@@ -171,7 +171,7 @@ def test_copies_are_at_no_distance(scene: Scene) -> None:
     assert len(set(diagnostics["datum"].values.tolist())) == 60
 
 
-def test_a_model_that_blew_up_is_not_forgiven_and_stops_nothing(scene: Scene) -> None:
+def test_a_model_that_blew_up_scores_infinite_and_stops_nothing(scene: Scene) -> None:
     states, features = scene.states.samples.copy(), scene.features.samples.copy()
     states[5, 40], features[5, 2] = np.nan, np.inf
     samples = fields(states, "sample", {"sample": np.arange(60)})

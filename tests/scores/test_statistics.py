@@ -56,7 +56,7 @@ def test_crps_keeps_its_digits_in_float32(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(crps, exact, atol=1e-7)
 
 
-def test_a_member_that_is_not_a_number_is_not_forgiven(rng: np.random.Generator) -> None:
+def test_a_member_that_is_not_a_number_scores_nan(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((19, 2)), np.zeros(2)
     x[3, 0] = np.nan
     statistics = cell_statistics(x, y, ranks(x, y, rng))

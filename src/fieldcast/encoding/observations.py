@@ -93,7 +93,7 @@ def require_observations(
         json.loads(stored.attrs.get("lineage", "{}")),
         lineage_of(fields, splits, options, times),
         "the stored observations were made",
-        "make them again with `kedro run --pipelines sparsification`",
+        "recreate them with `kedro run --pipelines sparsification`",
     )
 
 

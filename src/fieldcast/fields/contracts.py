@@ -93,10 +93,10 @@ class Observations:
         _check_coordinates(data, self.dims)
         for name in self.coordinates:
             if name not in data.coords:
-                raise InputError(f"{kind} have no coordinate '{name}': make them again")
+                raise InputError(f"{kind} have no coordinate '{name}': recreate them")
         k = data["k"].values
         if not np.all((k > 0) & (k <= 1)):
-            raise InputError(f"{kind} have a fraction k outside 0 to 1: make them again")
+            raise InputError(f"{kind} have a fraction k outside 0 to 1: recreate them")
         for name, array in data.data_vars.items():
             if array.dims != self.dims:
                 actual, expected = _tuple(array.dims), _tuple(self.dims)
@@ -104,7 +104,7 @@ class Observations:
             _check_variable(array)
         for key in self.attributes:
             if key not in data.attrs:
-                raise InputError(f"{kind} have no attribute '{key}': make them again")
+                raise InputError(f"{kind} have no attribute '{key}': recreate them")
         return data
 
 

@@ -203,7 +203,7 @@ def _as_dimension(dataset: xr.Dataset, name: str, axis: str) -> xr.Dataset:
 
 def _check_dates(time: xr.DataArray, where: str) -> None:
     if not time.size:
-        raise InputError(f"{where} holds no times: give another file")
+        raise InputError(f"{where} holds no times: choose another file")
     if not calendars.is_dates(time):
         raise InputError(
             f"the time axis of {where} does not hold dates: give it units such as 'days since 2001-01-01'"

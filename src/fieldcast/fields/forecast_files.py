@@ -70,7 +70,7 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
     selected = {name: array for name, array in gridded.items() if requested is None or name in requested}
     forecasts = {name: _plain(array, dims, where) for name, array in (selected or gridded).items()}
     if not forecasts:
-        raise InputError(f"{where} has no variable on a grid: give another file of forecasts")
+        raise InputError(f"{where} has no variable on a grid: choose another file of forecasts")
     members = {name: array.sizes["member"] for name, array in forecasts.items()}
     if len(set(members.values())) > 1:
         sizes = ", ".join(f"{name} {number}" for name, number in members.items())

@@ -193,7 +193,7 @@ def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     if len(data) >= 4 and data[:4] != expected:
         raise InputError(
             f"'{path}' has the magic number {data[:4].hex()}, not {expected.hex()} of {dimensions}-dimensional IDX "
-            "bytes: give another file."
+            "bytes: choose another file."
         )
     if len(data) < head:
         raise InputError(f"'{path}' ends within its header ({len(data)} bytes): copy or download it again.")

@@ -39,7 +39,7 @@ def ingest(
     fields = to_contract(dataset, where)
     _refuse_reserved_names(fields, where)
     if not time_varying(fields):
-        raise InputError(f"{where} has no variable on (time, latitude, longitude): give another file")
+        raise InputError(f"{where} has no variable on (time, latitude, longitude): choose another file")
     if fields.nbytes <= IN_MEMORY:
         with reading(where, Exception):
             fields = fields.load()

@@ -79,7 +79,9 @@ def open_source(source: Source) -> xr.Dataset:
         names = dataset if parts else to_contract(opened, source.where)
         dataset = select_variables(names, source.variables, source.where)
     if not time_varying(dataset):
-        raise InputError(f"{source.where} has no variable on (time, latitude, longitude): give another file")
+        raise InputError(
+            f"{source.where} has no variable on (time, latitude, longitude): choose another file"
+        )
     if source.period is not None:
         inside = within(dataset["time"], source.period, "ingestion.period", source.where)
         dataset = dataset.isel(time=np.flatnonzero(inside))

@@ -83,14 +83,20 @@ def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look
             low if up else high,
             color=WORSE_THAN_FREE,
             alpha=0.22,
-            label="worse than free",
+            label="worse than a free baseline",
             **shade,
         )
         perfect = table[table["experiment"].isin(bounding)].groupby("days")["value"].mean()
         if len(perfect):
             beyond = np.full(len(perfect), high if up else low)
             axes.fill_between(
-                perfect.index, perfect, beyond, color=UNREACHABLE, alpha=0.45, label="out of reach", **shade
+                perfect.index,
+                perfect,
+                beyond,
+                color=UNREACHABLE,
+                alpha=0.45,
+                label="better than the perfect model",
+                **shade,
             )
 
 

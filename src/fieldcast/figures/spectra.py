@@ -27,7 +27,7 @@ def relative_spectra(
 ) -> Figure:
     """Draw the power of members (above) and of the error of the mean (below) relative to the truth, by variable.
 
-    For members, 1 is the right amount of structure at that wavelength. The estimate resolves waves whose error is
+    For members, 1 matches the truth at that wavelength. The estimate resolves waves whose error is
     below 0.5 (effective resolution is where it crosses 0.5). Waves with almost no power in the truth are left out.
     """
     appearance = looks_of(diagnostics, looks)
@@ -102,7 +102,7 @@ def spectra_at_leads(
 ) -> Figure:
     """Draw the power of members relative to the truth by wavelength: lead times [hours] (rows), variables (columns).
 
-    1 is the right amount of structure. The ensemble mean is dotted for experiments `fed_on_mean`, whose next
+    1 matches the truth. The ensemble mean is dotted for experiments `fed_on_mean`, whose next
     step starts from it. Waves with almost no power in the truth are left out.
     """
     appearance = looks_of(diagnostics, looks)
@@ -200,7 +200,7 @@ def finish(figure: Figure, panels: np.ndarray, label: str) -> None:
 
 
 def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Look] | None = None) -> Figure:
-    """Draw one panel per variable: power of samples relative to real states, where 1 is the right amount.
+    """Draw one panel per variable: power of samples relative to real states, where 1 matches them.
 
     Waves with almost no power in real states are left out.
     """

@@ -51,7 +51,7 @@ def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> lis
     when = iso_times(fields["time"])
     segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
     every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
-    pieces = f", in {segments} stretches without gaps" if segments > 1 else ""
+    pieces = f", in {segments} contiguous segments" if segments > 1 else ""
     return [
         ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),
         ("Grid", grid_in_words(fields)),
@@ -88,7 +88,7 @@ def split_in_words(when: np.ndarray, span: Sequence[str]) -> str:
 def grid_in_words(fields: xr.Dataset) -> str:
     """Size and extent of a grid."""
     latitude, longitude = (fields[name].to_numpy() for name in ("latitude", "longitude"))
-    around = "round the globe" if fields.attrs.get("wraps") else f"{longitude[0]:g} to {longitude[-1]:g} °E"
+    around = "global" if fields.attrs.get("wraps") else f"{longitude[0]:g} to {longitude[-1]:g} °E"
     latitudes = f"{len(latitude)} latitudes ({latitude[0]:g} to {latitude[-1]:g} °N)"
     return f"{latitudes} × {len(longitude)} longitudes ({around})".replace("-", "−")
 

@@ -29,7 +29,7 @@ from fieldcast.scores.regions import WHOLE
 
 DAYS = (1, 5, 10)  # of rank histograms and spectra
 MAPPED = 8  # experiments whose first steps are drawn
-FILMED = 3  # experiments side by side in the film
+ANIMATED = 3  # experiments side by side in the animation
 
 
 class Steps(NamedTuple):
@@ -99,7 +99,7 @@ class Forecast(Results):
             "frames": self.frames,
             "frame_labels": self.frame_labels(),
             "pause": animation.MILLISECONDS,
-            "filmed": self.by_interest[:FILMED],
+            "animated": self.by_interest[:ANIMATED],
             "fates": lead_tables.fates(self),
             "long_rollouts": lead_tables.long_rollout_table(self),
             "score_boards": list(self.score_boards()),
@@ -189,7 +189,7 @@ class Forecast(Results):
     @cached_property
     def frames(self) -> list[Image.Image]:
         """Frames of the animation of the first variable; empty without examples."""
-        examples = self.labelled({name: self.examples[name] for name in self.by_interest[:FILMED]})
+        examples = self.labelled({name: self.examples[name] for name in self.by_interest[:ANIMATED]})
         return animation.frames(examples, first_variable(examples)) if examples else []
 
     def frame_labels(self) -> list[str]:

@@ -17,8 +17,8 @@ from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 
 DAYS = (1, 2, 3, 5, 7, 10, 15)  # columns of tables
-STD = 0.5, 2.0  # the right amount of variance, in anomaly standard deviations
-POWER = 0.1, 10.0  # the right amount of power at short waves, over that of the truth
+STD = 0.5, 2.0  # range that matches the weather, in anomaly standard deviations
+POWER = 0.1, 10.0  # range that matches the truth, relative to its power at short waves
 
 
 def columns(board: Board) -> list[Lead]:

@@ -101,7 +101,7 @@ def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str])
     for name in variables:
         if name not in forecasts:
             raise InputError(
-                f"The forecasts lack the variable {name} of the fields: make them again with all of "
+                f"The forecasts lack the variable {name} of the fields: recreate them with all of "
                 f"{', '.join(variables)}."
             )
         unit, true_unit = (data[name].attrs.get("units") for data in (forecasts, truth))
@@ -132,11 +132,11 @@ def refuse_other_starts(
         raise InputError(
             f"The forecasts are from other starts than the {len(scored)} stored ones"
             + (f" (they lack {absent[0]})" if absent else "")
-            + ": make them again from the stored starts, in their order."
+            + ": recreate them from the stored starts, in their order."
         )
     expected = float(starts["step_hours"]) * np.arange(1, int(starts["leads"]) + 1)
     if leads.shape != expected.shape or not np.allclose(leads, expected):
         raise InputError(
             f"The forecasts have other leads than {expected[0]:g} to {expected[-1]:g} hours every "
-            f"{float(starts['step_hours']):g}: make them again with these."
+            f"{float(starts['step_hours']):g}: recreate them with these."
         )

@@ -68,7 +68,7 @@ def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: st
     `scores` are stamped tables of `sample_statistics`; an empty one belongs to an experiment that has not run. Rows
     whose digests differ from `data` or `scored` are left out as in `leaderboard`.
     """
-    kept, dropped = current(scores, data, scored, "numbers of samples or data, K or features")
+    kept, dropped = current(scores, data, scored, "sample sizes, K, or feature extractor")
     for sentence in dropped:
         logger.warning(sentence)
     columns = ["experiment", "seed", "data", "score", "value", "low", "high"]
@@ -98,7 +98,7 @@ def current(
             other = "other data" if (table["data"] != data).any() else f"other {selection}"
             dropped.append(
                 f"Left out of the leaderboard: {part}{table['experiment'].iloc[0]}, scored on {other} than "
-                f"this run has; run that experiment again to have it back."
+                f"this run has; rerun it to include it."
             )
     columns = ["experiment", "seed", "data", "scored"]
     return (pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns)), dropped

@@ -115,7 +115,7 @@ def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variable
     absent = [name for name in variables if name not in reconstructions]
     if absent:
         raise InputError(
-            f"The reconstructions lack the variable {absent[0]} of the observations: make them again with "
+            f"The reconstructions lack the variable {absent[0]} of the observations: recreate them with "
             f"all of {', '.join(variables)}."
         )
     for name in ("pattern", "k", "time", *GRID):
@@ -123,7 +123,7 @@ def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variable
         if not same(reconstructed, observed):
             raise InputError(
                 f"The reconstructions have another {name} than the observations they are scored against: "
-                f"make them again from the stored observations."
+                f"recreate them from the stored observations."
             )
 
 

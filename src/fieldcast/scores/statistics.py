@@ -67,7 +67,7 @@ def fair_crps(
     whatever M. A single member has |x - y|; a NaN member makes the score NaN.
 
     `scores.probability.crps_for_ensemble` is the same score in three times the time and four times the memory
-    (benchmarks/crps.py); it leaves NaN members out, which would forgive a model that blew up.
+    (benchmarks/crps.py); it leaves NaN members out, which would favour a model that blew up.
     """
     d = x - y
     members = len(d)

@@ -73,7 +73,7 @@ def adopt(
             perfect_model.attrs,
             {"starts": starts["digest"], "seed": seed, "initial_error": rollout.perfect_model.initial_error},
             "the forecasts of the perfect model were made",
-            "make them again with `kedro run --pipelines initial_times`",
+            "recreate them with `kedro run --pipelines initial_times`",
         )
     attributes = {
         "model": adopting.made_elsewhere(model, rollout),

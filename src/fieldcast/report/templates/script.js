@@ -14,11 +14,11 @@ function sort(button) {
 }
 document.querySelectorAll("table.sortable thead button").forEach(button =>
   button.addEventListener("click", () => sort(button)));
-function film(figure) {
+function animate(figure) {
   const pictures = figure.querySelectorAll("img"), labels = figure.dataset.labels.split("|");
   const [button, slider, output] = ["button", "input", "output"].map(name => figure.querySelector(name));
   let clock = null;
-  const show = () => { pictures.forEach((one, place) => { one.hidden = place !== Number(slider.value); });
+  const show = () => { pictures.forEach((picture, place) => { picture.hidden = place !== Number(slider.value); });
     output.textContent = labels[slider.value]; };
   const stop = () => { clearInterval(clock); clock = null; button.textContent = "Play"; };
   const step = () => { slider.value = (Number(slider.value) + 1) % pictures.length; show(); };
@@ -26,7 +26,7 @@ function film(figure) {
     clock = setInterval(step, Number(figure.dataset.pause)); button.textContent = "Pause"; step(); });
   slider.addEventListener("input", () => { stop(); show(); });
 }
-document.querySelectorAll("figure.film").forEach(film);
+document.querySelectorAll("figure.animation").forEach(animate);
 let closed = [];
 addEventListener("beforeprint", () => { closed = [...document.querySelectorAll("details:not([open])")];
   closed.forEach(part => { part.open = true; }); });
