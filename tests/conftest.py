@@ -169,7 +169,7 @@ def session(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 def heed_interrupts() -> None:
-    """As in a terminal: behind tests in the background the shell ignores interrupts, and children inherit it."""
+    """Restore interrupts, as in a terminal: a shell ignores them in background jobs, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

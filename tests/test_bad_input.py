@@ -275,7 +275,7 @@ def test_the_file_to_fill_itself(said: Any, file: Path, family: str) -> None:
 
 
 def test_fill_values_in_the_file_to_fill(project: Any, finished: Path, tmp_path: Path) -> None:
-    """What nobody declared missing is not taken for an observation."""
+    """Undeclared fill values are not taken for observations."""
     fields = xr.open_zarr(finished / "03_primary/fields.zarr").isel(time=slice(0, 3)).load()
     fields.where(fields["latitude"] > 0, -9999.0).drop_encoding().to_netcdf(tmp_path / "gappy.nc")
     fill = {"observations": str(tmp_path / "gappy.nc"), "output": str(tmp_path / "filled.nc")}
@@ -483,7 +483,7 @@ def on_a_bad_disk(
     ],
 )
 def test_a_full_disk_and_a_read_only_folder(tmp_path: Path, number: int, words: tuple[str, ...]) -> None:
-    """In a real process: what was there before is all that is there afterwards."""
+    """A real process leaves the folder as it was."""
     folder, before = tmp_path / "data", tmp_path / "data.before"
     (before / "03_primary").mkdir(parents=True)
     (before / "03_primary/splits.json").write_text('{"train": ["older", "data"]}')
@@ -590,7 +590,7 @@ def test_a_checkpoint_of_another_grid(project: Any, finished: Path, tmp_path: Pa
 
 
 def test_a_checkpoint_of_another_model_or_of_other_splits(project: Any, models: Path) -> None:
-    """Nothing is drawn from old weights under a new name, nor by a model that was trained on the days of the test."""
+    """Drawing refuses old weights under a new name, and a model that was trained on test days."""
     other = {"reconstruct": {"climatology": {"model": {"type": "interpolation.Nearest"}}}}
     splits = json.loads((models / "03_primary/splits.json").read_text())
     moved = {**splits, "test": [splits["train"][1], splits["test"][1]]}
@@ -675,7 +675,7 @@ def forecasts(forecasted: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def whole(forecasts: Path) -> Iterator[Path]:
-    """That data root, found at the end as it was at the beginning."""
+    """Data root that must be unchanged at the end."""
     before = state(forecasts)
     yield forecasts
     assert state(forecasts) == before
@@ -762,7 +762,7 @@ def test_the_file_of_states_itself(refused: Any, days: xr.Dataset, family: str) 
 
 
 @pytest.mark.parametrize("family", ASKED)
-def test_what_is_asked_of_predict(refused: Any, days: xr.Dataset, family: str) -> None:
+def test_unusable_options_of_predict_are_one_sentence(refused: Any, days: xr.Dataset, family: str) -> None:
     asked, words = ASKED[family]
     days.to_netcdf("states.nc")
     text = refused(**asked)
@@ -876,7 +876,9 @@ def test_forecasts_made_elsewhere_in_a_real_process(
 # --- the tracking server
 
 
-def test_a_server_that_is_down_is_told_and_the_run_goes_on(kedro: Any, file: Path, tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_reported_and_the_run_continues(
+    kedro: Any, file: Path, tmp_path: Path
+) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / "test/tracking.yml").write_text("tracking: true\n")

@@ -56,7 +56,7 @@ def test_make_check(command: str) -> None:
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What import-linter says of a copy of the package in which each contract is broken once."""
+    """Output of import-linter for a copy of the package that breaks each contract once."""
     copy = tmp_path_factory.mktemp("copy")
     shutil.copytree(ROOT / "src/fieldcast", copy / "fieldcast", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)

@@ -1,4 +1,4 @@
-"""The documents say what is there: every option, every command, every link."""
+"""Checks of the documents against the code: every option, every command, every link."""
 
 import contextvars
 import dataclasses
@@ -45,12 +45,12 @@ TO_BE_ADDED = {
 
 
 def code(text: str) -> str:
-    """What stands in backticks within the text."""
+    """Text in backticks."""
     return "\n".join(re.findall(r"`([^`\n]+)`", FENCED.sub("", text)))
 
 
 def keys() -> Iterator[tuple[str, str]]:
-    """Every key that a user can set, and where it is from."""
+    """Keys that a user can set, each with its origin."""
     for one in OPTIONS:
         yield from ((one.__name__, field.name) for field in dataclasses.fields(one))
     yield from (("tracking", name) for name in metadata.OPTIONS)

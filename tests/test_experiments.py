@@ -41,7 +41,7 @@ def test_a_listing_in_order(conf: Path) -> None:
     assert found["sample.c"].draws_from == "forecast.b" and not found["sample.c"].trains
 
 
-def test_what_an_experiment_uses_comes_first_and_once(conf: Path) -> None:
+def test_requirements_of_an_experiment_come_first_and_once(conf: Path) -> None:
     write(conf, "forecast", "c", "forecast: {c: {uses: {base: forecast.b, update: forecast.a}}}")
     write(conf, "forecast", "d", "forecast: {d: {uses: {base: forecast.c, weights: forecast.a}}}")
     known = experiments(conf)
@@ -49,7 +49,7 @@ def test_what_an_experiment_uses_comes_first_and_once(conf: Path) -> None:
     assert order == ["b", "a", "c", "d"]
 
 
-def test_what_was_made_elsewhere_is_known_by_its_type(conf: Path) -> None:
+def test_external_forecasts_are_recognised_by_their_type(conf: Path) -> None:
     write(conf, "forecast", "c", "forecast: {c: {model: {type: File, path: mine.nc}}}")
     found = experiments(conf)
     assert found["forecast.c"].file and not found["forecast.a"].file
@@ -86,7 +86,9 @@ def test_what_was_made_elsewhere_is_known_by_its_type(conf: Path) -> None:
         ("fore_cast", "c", "fore_cast: {c: {}}", "holds no underscore"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(conf: Path, task: str, name: str, text: str, message: str) -> None:
+def test_a_wrong_experiment_is_one_sentence(
+    conf: Path, task: str, name: str, text: str, message: str
+) -> None:
     write(conf, task, name, text)
     with pytest.raises(InputError) as caught:
         experiments(conf)

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/fieldcast"
 SCRIPTS = sorted(ROOT.glob("docs/*.py"))
+TESTS = [*sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("benchmarks/*.py"))]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 TEMPLATES = sorted((SOURCE / "report/templates").glob("*.j2"))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
@@ -77,7 +78,9 @@ def fronted(text: str) -> list[str]:
     return FRONTED_GENITIVE.findall(text)
 
 
-@pytest.mark.parametrize("file", [*python_files(), *SCRIPTS], ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "file", [*python_files(), *SCRIPTS, *TESTS], ids=lambda file: str(file.relative_to(ROOT))
+)
 def test_a_docstring_can_be_read_alone(file: Path) -> None:
     assert fragments(file.read_text()) == []
 
@@ -98,7 +101,9 @@ def test_names_in_templates_say_what_they_are(file: Path) -> None:
     assert NO_NAMES & template_names(file.read_text()) == set()
 
 
-@pytest.mark.parametrize("file", [*python_files(), *SCRIPTS], ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "file", [*python_files(), *SCRIPTS, *TESTS], ids=lambda file: str(file.relative_to(ROOT))
+)
 def test_no_docstring_has_a_fronted_genitive(file: Path) -> None:
     assert [text for text in docstrings(ast.parse(file.read_text())) if fronted(text)] == []
 

@@ -1,4 +1,4 @@
-"""What is registered follows the configuration; what is stamped has the right names."""
+"""Registered pipelines follow the configuration, and stamped data sets have the right names."""
 
 import shutil
 import warnings
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(autouse=True)
 def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of the sessions of tests before is in force."""
+    """Reset the session of earlier tests."""
     monkeypatch.setattr(pipeline_registry, "CONTEXT", pipeline_registry.ContextVar("CONTEXT", default=None))
 
 
@@ -103,7 +103,7 @@ def collected(pipeline: Pipeline, task: str) -> set[str]:
 
 
 def test_reporting_waits_for_the_experiments_of_its_pipeline_alone(project: Path) -> None:
-    """And for those of all pipelines that run together: `kedro run --pipelines a,b` adds them, as here."""
+    """Reporting waits for all pipelines that run together, as with `kedro run --pipelines a,b`."""
     registered = register_pipelines()
     linear, vae = registered["reconstruct.linear"], registered["forecast.vae"]
     assert collected(linear, "reconstruct") == {"reconstruct.linear"} and not collected(linear, "forecast")
@@ -213,7 +213,7 @@ def test_without_configuration_there_is_a_sentence(project: Path, monkeypatch: p
 
 
 def test_every_data_set_of_every_pipeline_is_in_the_catalog(project: Path) -> None:
-    """Nothing falls to memory by a misspelt name."""
+    """Every data set has an entry, so that no misspelt name is kept in memory."""
     from kedro.framework.session import KedroSession
 
     with KedroSession.create(project) as session:
@@ -262,7 +262,7 @@ def test_an_experiment_publishes_what_its_stages_leave() -> None:
 
 @pytest.mark.parametrize("name", ["demo", "__default__"])
 def test_kedro_viz_shows_layers(name: str) -> None:
-    """It shows none where data of a later layer lead to one of an earlier, also by way of an experiment's box."""
+    """Kedro-Viz shows no layers if data of a later layer lead to an earlier one, even through an experiment's box."""
     load_and_populate_data(ROOT, env="test")
     layers = get_pipeline_response(name).layers
     assert layers == ["primary", "feature", "models", "model_output", "reporting"]
@@ -277,7 +277,7 @@ def test_kedro_viz_shows_layers(name: str) -> None:
     ],
 )
 def test_kedro_viz_opens_on_stages_and_tasks(name: str, boxes: set[str]) -> None:
-    """Nothing private to an experiment is visible before its box is opened, and so few elements can be read."""
+    """Private data sets of an experiment are hidden until its box is opened, which keeps the graph readable."""
     load_and_populate_data(ROOT, env="test")
     shown = get_pipeline_response(name)
     children = shown.modular_pipelines["__root__"].children

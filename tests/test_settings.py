@@ -1,4 +1,4 @@
-"""Nothing is sent anywhere; environments hold differences; outputs go where `data_root` says."""
+"""Settings: no telemetry, environments that hold differences, and outputs under `data_root`."""
 
 import os
 import subprocess

@@ -19,7 +19,7 @@ def test_training_anomalies_have_mean_zero_and_variance_one(world):
     assert abs(float((x**2 * weight).sum(dim=(2, 3)).mean()) - 1) < 0.02
 
 
-def test_what_goes_in_comes_out(world):
+def test_decoding_inverts_encoding(world):
     test = world.split("test").isel(time=slice(0, 9))
     back = world.codec.decode(world.codec.encode(test)[:, None], test["time"])
     for name in ("t", "z"):

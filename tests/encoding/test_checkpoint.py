@@ -110,7 +110,7 @@ def test_cells_that_do_not_exist_need_no_climatology(world, made):
 
 
 def test_the_digest_of_draws_follows_the_tensors_and_the_model_alone(world, made):
-    """What a run cost, or which version made it, is not what draws depend on."""
+    """Draws do not depend on the cost of a run or on the version that trained it."""
 
     def digest_of(data, model=CONFIG):
         return model_digest(unpack(data).header, model)

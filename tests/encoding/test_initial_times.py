@@ -112,7 +112,7 @@ def test_wrong_options_are_refused(wrong: dict) -> None:
 
 
 def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
-    """Where the splits have moved, stored starts may lie in what is trained on."""
+    """Stored starts may lie in the training split after the splits have changed."""
     fields = split()
     times = [str(time)[:19] for time in fields["time"].values]
     splits = {"train": times[:2], "validation": times[2:4], "test": [times[100], times[-1]]}

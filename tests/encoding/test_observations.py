@@ -91,7 +91,7 @@ def test_no_case_no_pattern_or_an_odd_seed_is_refused():
 
 
 def test_other_splits_or_statistics_are_other_observations(world):
-    """What is observed depends on the statistics of training; so does the digest."""
+    """Observations depend on the training statistics, and so does their digest."""
     codec = replace(world.codec, deviation=2 * world.codec.deviation)
     options = Sparsification(cases={"random": [0.1]}, noise=0.1, times=3)
     a, b = (
@@ -101,7 +101,7 @@ def test_other_splits_or_statistics_are_other_observations(world):
 
 
 def test_stored_observations_of_other_splits_fields_or_options_are_refused(world):
-    """Where the splits have moved, stored observations may be of what is trained on."""
+    """Stored observations may lie in the training split after the splits have changed."""
     options = Sparsification(cases={"random": [0.1], "swaths": [0.1]}, noise=0.1, times=3)
     stored = sparsify(world.fields, world.splits, world.codec, world.space, options, Limits())
     require_observations(stored, world.fields, world.splits, options, Limits())

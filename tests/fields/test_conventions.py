@@ -247,7 +247,7 @@ def test_refused_in_one_sentence(make_weather: Make, family: str) -> None:
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_members_of_a_variable_nobody_asked_for_do_no_harm(make_weather: Make) -> None:
+def test_members_of_an_unused_variable_are_ignored(make_weather: Make) -> None:
     data = make_weather()
     data["spare"] = xr.concat([data["t2m"]] * 3, dim="number")
     assert list(to_contract(data, requested=["msl"]).data_vars) == ["msl"]

@@ -1,4 +1,4 @@
-"""Which cells exist, variable by variable."""
+"""Existing cells of each variable."""
 
 import numpy as np
 import xarray as xr

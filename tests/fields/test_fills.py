@@ -114,7 +114,7 @@ def extreme_rain(make_weather: Make, maximum: float) -> xr.Dataset:
 
 @pytest.mark.parametrize("lowest", [-32768, -32767])
 def test_a_single_true_maximum_is_data(make_weather: Make, write: Write, lowest: int) -> None:
-    """What packs by lowest and highest value gives it the highest number, and the lowest to no rain."""
+    """Packing by the minimum and maximum gives the extreme the largest number, and no rain the smallest."""
     scale = 85 / (32767 - lowest)
     rain = extreme_rain(make_weather, 85)
     fields, _ = ingest_source(
@@ -142,9 +142,7 @@ def test_a_single_true_minimum_is_data(make_weather: Make, write: Write) -> None
     assert float(ingest_source(Source(path=path))[0]["msl"][7, 1, 2]) == pytest.approx(-85)
 
 
-def test_two_highest_packed_values_far_away_are_refused_and_told_what_to_do(
-    make_weather: Make, write: Write
-) -> None:
+def test_two_highest_packed_values_far_away_are_refused_with_advice(make_weather: Make, write: Write) -> None:
     rain = extreme_rain(make_weather, 85)
     rain["msl"][8, 1, 2] = 85
     scale = 85 / 65535
@@ -167,7 +165,7 @@ def test_static_variables_of_one_packed_number(make_weather: Make, write: Write)
 
 
 def test_packed_lowest_values_are_data_where_they_come_and_go(make_weather: Make, write: Write) -> None:
-    """As no rain or no ice is, in a packing that uses the whole type."""
+    """Zero rain or ice in a packing that uses the whole type is data, not a fill value."""
     rain = make_weather()
     rain["msl"] = (rain["msl"] - 99500).clip(0) + (1e5 - 3276.8)
     rain["msl"][:, 2, 3] = 1e5 - 3276.8  # never any

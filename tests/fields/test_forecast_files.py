@@ -97,7 +97,7 @@ def same(data: xr.Dataset) -> xr.Dataset:
     ],
     ids=lambda function: function.__name__,
 )
-def test_shapes(shape: Callable[[xr.Dataset], xr.Dataset]) -> None:
+def test_files_of_any_layout_are_read(shape: Callable[[xr.Dataset], xr.Dataset]) -> None:
     forecasts = to_forecasts(shape(plain()), "a test")
     assert forecasts["t"].attrs == {"units": "K"} and forecasts["t"].dims == DIMS
     xr.testing.assert_equal(forecasts, plain())
@@ -156,14 +156,14 @@ def test_leads_are_hours(values: np.ndarray, units: str | None, expected: list[f
                                   crs=((), 0, {"grid_mapping_name": "lambert_conformal_conic"})), "on a lambert"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_one_sentence(spoil: Callable[[xr.Dataset], xr.Dataset], message: str) -> None:
+def test_an_unusable_file_is_one_sentence(spoil: Callable[[xr.Dataset], xr.Dataset], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         to_forecasts(spoil(plain()), "mine.nc")
     assert "\n" not in str(caught.value)
 
 
 def test_a_variable_that_is_no_forecast_is_left_aside() -> None:
-    """As a height of the ground is, beside what has leads and starts."""
+    """A variable without leads and starts, such as surface height, is ignored."""
     data = plain()
     data["orography"] = data["t"].isel(lead=0, start=0, member=0, drop=True)
     data["analysis"] = data["t"].isel(lead=0, member=0, drop=True)

@@ -81,7 +81,7 @@ def test_damage_inside_a_file_is_found_in_reading(make_weather: Make, write: Wri
         ingest_source(Source(path=str(path)))
 
 
-def test_what_was_found_names_the_file(make_weather: Make, write: Write) -> None:
+def test_findings_name_the_file(make_weather: Make, write: Write) -> None:
     data = make_weather()
     data["t2m"][7, 1, 2] = np.nan
     with pytest.raises(InputError, match=r"1 values of 't2m' in '.*weather.nc' are missing"):

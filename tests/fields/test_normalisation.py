@@ -104,7 +104,7 @@ def test_changed_test_years_leave_every_fitted_number_the_same(make_weather: Mak
     xr.testing.assert_identical(normalisation.fit(original, normal), normalisation.fit(other, normal))
 
 
-def test_what_does_not_vary_in_training_is_refused(make_weather: Make) -> None:
+def test_a_variable_constant_in_training_is_refused(make_weather: Make) -> None:
     fields, _ = ingest(make_weather(times=60))
     fields["t2m"][:42] = 280.0
     training = fields.isel(time=slice(0, 42))

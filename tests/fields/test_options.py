@@ -1,4 +1,4 @@
-"""When data are made again: the lineage follows the files that a path names."""
+"""Conditions under which data are recreated: the lineage follows the files that a path names."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from fieldcast.fields.options import Ingestion
 
 
 def touched(file: Path) -> None:
-    """As if it had been written again."""
+    """Change the modification time, as a new write would."""
     os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
 
 
@@ -38,12 +38,12 @@ def test_a_store_of_which_a_part_changed_is_read_again(tmp_path: Path, name: str
     assert options.lineage() != before
 
 
-def test_a_remote_store_is_known_by_its_address() -> None:
+def test_a_remote_store_is_recognised_by_its_address() -> None:
     here, there = (Ingestion(source="file", path=f"gs://{name}/store.zarr").lineage() for name in "ab")
     assert here != there
 
 
-def test_a_planet_that_was_rounded_otherwise_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planet_with_another_rounding_is_recreated(monkeypatch: pytest.MonkeyPatch) -> None:
     before = Ingestion().lineage()
     assert Ingestion().lineage() == before
     monkeypatch.setattr("fieldcast.fields.options.STATE_STEP", 2.0**-20)

@@ -102,7 +102,7 @@ def test_cells_that_never_exist_are_allowed(make_weather: Make) -> None:
     assert allowed == [("missing values", "t2m", 2)]
 
 
-def test_flat_fields_are_allowed_and_told(make_weather: Make) -> None:
+def test_flat_fields_are_allowed_and_reported(make_weather: Make) -> None:
     data = make_weather()
     data["t2m"][[10, 40]] = data["t2m"][[10, 40]].mean()
     _, findings = inspect(repaired(data), "it")

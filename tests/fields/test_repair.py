@@ -1,4 +1,4 @@
-"""What is repaired comes out as if never spoilt; what would be guessed is refused in one sentence."""
+"""A repaired file equals the intact one; ambiguous defects are refused in one sentence."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ SPOILT: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str, int]] = {
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_repaired(make_weather: Make, how: str) -> None:
+def test_a_repaired_file_equals_the_intact_one(make_weather: Make, how: str) -> None:
     spoil, check, count = SPOILT[how]
     data = make_weather()
     repaired, findings = repair(spoil(data), "it")

@@ -90,7 +90,7 @@ def test_only_the_chosen_chunks_are_read(
         open_source(Source(path=path, variables=["z500"]))["z500"].compute()
 
 
-def test_many_files(make_weather: Make, write: Write, tmp_path: Path) -> None:
+def test_many_files_are_joined(make_weather: Make, write: Write, tmp_path: Path) -> None:
     data = make_weather(times=90)
     data["orography"] = data["t2m"][0].drop_vars("time").assign_attrs(units="m")
     for i in range(3):
@@ -204,7 +204,7 @@ def test_misspelt_options_and_wrong_types() -> None:
             Source(path="a.nc", **options)  # type: ignore[arg-type]
 
 
-def test_a_missing_network_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_reported_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(opening._HOSTS, "gs", "http://localhost:9")
     with pytest.raises(InputError, match=r"'gs://era5/x.zarr' cannot be reached .*: check the network"):
         open_source(Source(path="gs://era5/x.zarr"))

@@ -1,4 +1,4 @@
-"""What a file declares to be invalid is missing, as CF has it: of packed data in packed numbers."""
+"""Values that a file declares invalid are missing, as in CF; packed data are compared in packed numbers."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Of two versions with different values the final one is taken, and it is said."""
+"""Two versions with different values: the final one is used, with a message."""
 
 from collections.abc import Callable
 

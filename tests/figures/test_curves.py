@@ -67,7 +67,7 @@ def test_every_line_is_the_leaderboards(board):
         assert [label.get_text() for label in axes.get_xticklabels()] == ["5 %", "10 %", "20 %"]
 
 
-def test_a_score_that_nobody_has_gets_no_panel(board):
+def test_a_score_without_values_has_no_panel(board):
     figure = against_k(board[board["experiment"] == "mine"])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["fair CRPS", "RMSE of the ensemble mean"]
 

@@ -26,7 +26,7 @@ def test_every_step_has_a_truth_a_mean_and_two_members(shown):
     assert len({one.norm.vmax for one in drawn}) == 1
 
 
-def test_a_single_forecast_has_no_rows_of_members_and_a_blow_up_is_said(shown):
+def test_a_single_forecast_has_no_member_rows_and_a_blow_up_is_reported(shown):
     single = step_maps(shown["single"], "z", "single")
     assert len(maps(single)) == 3 * 2
     assert "member 1" not in notes(single)

@@ -40,7 +40,7 @@ def test_a_model_that_blew_up_and_scores_that_are_missing_are_no_fault(sampled):
     assert len([line for line in axes.lines if len(line.get_xdata()) == 1]) == 4
 
 
-def test_who_is_much_farther_than_noise_is_an_arrow(sampled):
+def test_an_experiment_much_farther_than_noise_is_an_arrow(sampled):
     board = sampled()["leaderboard"].query("score == 'fid'").reset_index(drop=True)
     board.loc[board["experiment"] == "vae_kl0", ["value", "low", "high"]] = 1e12, 1e11, 1e13
     (axes,) = distance_dots(pd.DataFrame(board), {"vae": {"fid": 90.0}, "flow": {"fid": 80.0}}).axes

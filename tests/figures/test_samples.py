@@ -41,7 +41,7 @@ def test_each_row_shows_its_own_samples(sampled):
     np.testing.assert_array_equal(shown["real"], of_kind(stored["vae"], "image", "real")[0])
 
 
-def test_who_sees_other_data_stands_below_these(sampled):
+def test_experiments_on_other_data_stand_below(sampled):
     stored = dict(sampled()["examples"])
     stored["ddpm"] = stored["ddpm"].assign(image=9.0 - stored["ddpm"]["image"])
     assert by_truth(stored, "image", "real") == [[*stored][:-1], ["ddpm"]]

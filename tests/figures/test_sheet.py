@@ -1,4 +1,4 @@
-"""Where maps lie on a sheet, and that they show their values."""
+"""Positions and values of maps on a sheet."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_north_is_up_whichever_way_latitudes_run():
 
 
 def test_two_equal_levels_are_one_contour():
-    """In a field of rain most cells are dry, and so may be the quantiles at which contours lie."""
+    """Most cells of a rain field are dry, and so may be the quantiles that define the contours."""
     sheet = Sheet(np.array([-45.0, 0.0, 45.0]), np.arange(4) * 90.0, 1, 1)
     sheet.contours((0, 0), np.arange(12.0).reshape(3, 4), np.array([5.0, 5.0]))
     np.testing.assert_array_equal(sheet.axes.collections[0].levels, [5.0])

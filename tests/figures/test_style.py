@@ -39,7 +39,7 @@ def test_no_two_experiments_look_alike(number: int) -> None:
 
 
 def test_an_experiment_that_no_table_knows_is_drawn_by_its_family() -> None:
-    """It was drawn as a learned model, whatever it was, and moved to the front of maps."""
+    """An experiment without a family was drawn as a learned model and moved to the front of maps."""
     found = looks({"inverse_distance": About(family="classical"), "mine": About(family="learned")})
     assert found["inverse_distance"].dash != "-" and found["inverse_distance"].family == "classical"
     assert found["mine"].dash == "-"

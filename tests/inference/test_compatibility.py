@@ -21,7 +21,7 @@ CLIMATOLOGY = {"type": "climatology.Climatology"}
 
 
 def options_of(fit: Fit, limits: Limits, sparsification: Sparsification) -> dict[str, Any]:
-    """What decides a reconstruction model in a run with these options."""
+    """Options that determine a reconstruction model."""
     return fitted_by(fit, limits, Reconstruction(sparsification).fitted_by())
 
 

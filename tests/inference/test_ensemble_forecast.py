@@ -69,7 +69,7 @@ def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, model, on_
 
 
 def test_the_same_weights_fed_on_in_another_way_begin_anew(world, chosen):
-    """Of a long rollout too, which a finished state would otherwise stand for."""
+    """Other options also restart a long rollout, for which a finished state would otherwise be taken."""
     one, other = (made(world, chosen, feedback=feedback) for feedback in ("members", "mean"))
     state = next(forecast(one, chosen, None, "f")).state
     assert next(forecast(made(world, chosen), chosen, state, "f", 1)).forecasts.attrs["piece"] == 1
@@ -78,7 +78,7 @@ def test_the_same_weights_fed_on_in_another_way_begin_anew(world, chosen):
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:100], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
-def test_a_damaged_state_is_said_and_the_rollout_begins_anew(world, chosen, spoil, caplog):
+def test_a_damaged_state_is_reported_and_the_rollout_restarts(world, chosen, spoil, caplog):
     pieces = list(forecast(made(world, chosen), chosen, None, "f"))
     again = next(forecast(made(world, chosen), chosen, spoil(pieces[1].state), "f", 2))
     assert again.forecasts.identical(pieces[0].forecasts)
@@ -135,7 +135,7 @@ def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch)
     assert other.table["step"].tolist() == [1]  # of another model nothing is taken over
 
 
-def test_a_model_that_blows_up_is_told_with_its_step(world, chosen):
+def test_a_model_that_blows_up_is_reported_with_its_step(world, chosen):
     class Explosive(Persistence):
         def sample(self, c, draws):
             return 1e20 * c.base()[:, None]

@@ -1,4 +1,4 @@
-"""What comes from a file is what is in it, at the scored starts and leads; what is missing is named."""
+"""External forecasts equal the file at the scored starts and leads; the message names what is missing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_without_a_perfect_model_its_experiment_is_skipped(
         (lambda data: data.convert_calendar("noleap", dim="start"), "calendar of mine.nc is 'noleap'"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_one_sentence(
+def test_an_unsuitable_file_is_one_sentence(
     world: Any,
     starts: dict[str, Any],
     made: xr.Dataset,
@@ -157,7 +157,7 @@ def rain(values: np.ndarray, made: xr.Dataset, folder: Path) -> str:
 def test_a_lead_of_the_lowest_packed_value_is_sound(
     world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
 ) -> None:
-    """As no rain anywhere is, at a lead; elsewhere there is rain, and one cell never has any."""
+    """Rain that is zero everywhere at one lead, and always in one cell, is data."""
     values = np.clip(made["t"].values, 280, None)
     values[1] = 280
     values[..., 3, 4] = 280

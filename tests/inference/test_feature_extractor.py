@@ -1,4 +1,4 @@
-"""What sets of states are compared in: made once, the same each time, and telling."""
+"""Features for the comparison of sets of states: fitted once, reproducible, and discriminating."""
 
 import numpy as np
 import pytest

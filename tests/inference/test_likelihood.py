@@ -161,7 +161,7 @@ class White(Model):
 
 
 class Mute(Model):
-    """The same without a density."""
+    """A model without a density."""
 
     def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
         return draws.normal(*self.space.state)

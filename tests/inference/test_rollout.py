@@ -45,7 +45,7 @@ def test_a_random_walk_is_the_sum_of_its_steps(world):
     assert torch.allclose(x[-1], c.base()[:, None] + noise, atol=1e-5)
 
 
-def test_what_lasts_is_the_same_at_every_step_of_a_rollout(world):
+def test_persistent_numbers_are_equal_at_every_step_of_a_rollout(world):
     model, c = Biased(world.space), start(world.space)
     x = run(model, c, 4, 5)
     assert torch.allclose(

@@ -87,7 +87,7 @@ def test_members_are_a_function_of_the_seed(checkpoint, gappy):
     assert not model.fill(data, members=3, seed=1)["t"].equals(model.fill(data, members=3, seed=2)["t"])
 
 
-def test_what_goes_out_is_laid_out_as_what_came_in(checkpoint, gappy):
+def test_the_result_has_the_layout_of_the_input(checkpoint, gappy):
     """Other names, north first, longitudes -180 to 180, another order: the same numbers in the same places."""
     data = gappy[0]
     plain = fieldcast.load(checkpoint).fill(data, members=3)
@@ -157,7 +157,7 @@ def test_two_versions_as_a_dimension_are_filled_as_one(checkpoint, gappy):
 
 
 def test_times_in_two_versions_are_to_be_chosen_from(checkpoint, gappy):
-    """What goes out would have other times than what came in."""
+    """Duplicate times would give the result other times than the input."""
     twice = xr.concat([gappy[0], gappy[0].isel(time=[2]) + 1], "time", combine_attrs="override")
     for name in twice:
         twice[name].attrs = gappy[0][name].attrs
@@ -186,7 +186,7 @@ def test_values_outside_the_valid_range_are_filled(checkpoint, gappy):
         (lambda d: d.isel(time=slice(0, 0)), ("no time",)),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(checkpoint, gappy, spoil, words):
+def test_an_unsuitable_file_is_one_sentence(checkpoint, gappy, spoil, words):
     with pytest.raises(InputError) as raised:
         fieldcast.load(checkpoint).fill(spoil(gappy[0]))
     assert all(word in str(raised.value) for word in words), str(raised.value)

@@ -93,7 +93,7 @@ def holes(data):
         (holes, ("'z'", "missing values on", "complete states")),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(network, mine, spoil, words):
+def test_an_unsuitable_file_is_one_sentence(network, mine, spoil, words):
     with pytest.raises(InputError) as error:
         network.forecast(spoil(mine), 1)
     assert all(word in str(error.value) for word in words), str(error.value)

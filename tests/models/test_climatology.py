@@ -8,7 +8,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 
-def test_it_is_zero_for_every_context_and_member():
+def test_the_climatology_is_zero_for_every_context_and_member():
     points = torch.nn.functional.normalize(torch.arange(18.0).reshape(2, 3, 3), dim=-1)
     ones = torch.ones(2, 3)
     space = Space(("a", "b"), True, ones, ones.bool(), points, torch.zeros(0, 2, 3), torch.ones(2))

@@ -80,7 +80,7 @@ def test_a_value_fits_its_annotation_or_is_refused_by_name(
         ({"type": "conditional.FieldDecoder"}, ".type: conditional.FieldDecoder is not a core.Model."),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_built(
+def test_a_wrong_configuration_is_refused_before_anything_is_built(
     space: Any, config: dict[str, Any], sentence: str
 ) -> None:
     config = {"type": "vae.ConditionalVAE", **config}
@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_before_anything_is_built(
     assert str(built.value) == str(checked.value)
 
 
-def test_what_is_no_mapping_is_no_model() -> None:
+def test_a_model_must_be_a_mapping() -> None:
     with pytest.raises(
         InputError, match=r"^a\.b\.model = 'vae\.ConditionalVAE' should be \{type: module\.Class"
     ):

@@ -58,7 +58,7 @@ def test_a_field_in_the_span_of_the_modes_is_recovered_from_a_few_cells(times):
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
-def test_it_is_the_ridge_regression_on_the_modes(noise):
+def test_gappy_pca_is_the_ridge_regression_on_the_modes(noise):
     space = make_space()
     x = states(space, 60, rank=30)
     model = solved(space, x[:50], modes=10.0, ridge=0.3)

@@ -52,7 +52,7 @@ def white(space, count, seed=0):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("per_variable", [False, True])
-def test_what_was_observed_is_kept_and_rows_do_not_depend_on_each_other(method, per_variable):
+def test_observed_values_are_kept_and_rows_are_independent(method, per_variable):
     space = make_space(variables=3)
     model, x = method(space), white(space, 5)
     if method is ThinPlate:
@@ -253,7 +253,7 @@ def test_a_smooth_field_is_best_by_thin_plate_then_linear_then_nearest():
     assert errors[1] > 1.2 * errors[2]
 
 
-def test_what_is_tuned_is_stored():
+def test_tuned_values_are_stored():
     space = make_space()
     model, fresh = ThinPlate(space), ThinPlate(space)
     model.choose(smoothing=10.0)

@@ -154,12 +154,12 @@ def test_draws_of_an_autodecoder_start_at_the_prior(space):
     assert torch.allclose(x.flatten(0, 1).flatten(1).var(0), expected, rtol=0.1)
 
 
-def test_another_family_is_told_when_it_is_built(space):
+def test_another_family_is_refused_when_it_is_built(space):
     with pytest.raises(InputError, match="cauchy"):
         build({"type": "latent_table.LatentTable", "latent": 3, "family": "cauchy"}, space)
 
 
-def test_codes_start_as_said():
+def test_codes_start_as_configured():
     codes = LatentTable(50, "laplace", start=2.0, spread=0.3)
     location, log_scale = codes.begin(RandomStreams(0, torch.arange(400)))
     assert float(location.std()) == pytest.approx(2, rel=0.02)

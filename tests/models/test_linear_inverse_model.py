@@ -162,7 +162,7 @@ def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):
     assert torch.allclose(noise, c[0])
 
 
-def test_what_the_modes_leave_out_persists_and_keeps_its_variance(space):
+def test_the_residual_of_the_modes_persists_and_keeps_its_variance(space):
     x = RandomStreams(0, torch.arange(100)).normal(*space.state)[:, 0] * torch.linspace(0.1, 2, 16)
     model = solved(space, x, truncation=30.0, persistence=0.6)
     f, derived = model.features.flatten(1), model.operators()

@@ -47,7 +47,7 @@ def test_the_slopes_of_an_autoregression_are_found(space):
     assert abs(float(error.square().mean()) - 1) < 0.3
 
 
-def test_it_is_least_squares_within_segments(space):
+def test_the_slope_is_least_squares_within_segments(space):
     x = noise(space, 40) + 0.3
     segment = torch.arange(40) // 25
     model = solved(space, x, segment)
@@ -60,7 +60,7 @@ def test_it_is_least_squares_within_segments(space):
     assert torch.equal(drawn, (model.rho * x[[1, 3]])[:, None].expand(-1, 3, -1, -1, -1))
 
 
-def test_what_is_missing_or_never_varies_has_no_slope(space):
+def test_a_missing_or_constant_cell_has_no_slope(space):
     x = noise(space, 20)
     x[:, 0, 3] = 0.0
     x[:, 1, 4] = torch.nan

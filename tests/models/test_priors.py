@@ -125,7 +125,7 @@ def test_other_priors_do_not_look_at_the_encoder():
     assert given(prior, None) is prior
 
 
-def test_what_is_drawn_after_a_mixture_is_not_what_its_part_drew():
+def test_draws_after_a_mixture_differ_from_those_of_its_part():
     draws = RandomStreams(0, torch.arange(4), 6)
     z = Mixed(Normal(torch.zeros(1, 3), torch.zeros(1, 3)), torch.zeros(1)).draw(draws)
     assert not torch.isclose(z, draws.normal(3)).any()

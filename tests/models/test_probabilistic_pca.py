@@ -61,7 +61,7 @@ def test_log_prob_is_that_of_the_dense_covariance(coast, times, components):
 
 
 @pytest.mark.parametrize("components", [0, 2, 10])
-def test_it_is_the_probabilistic_pca_of_a_library(sized, components):
+def test_the_model_equals_the_probabilistic_pca_of_a_library(sized, components):
     space = sized(2, 3, 4)
     x, *_ = gaussian(space, 150)
     pca = PCA(components, svd_solver="full").fit(x.flatten(1).double().numpy())

@@ -93,7 +93,7 @@ def test_a_draw_is_the_decoders_mean_and_the_likelihood_adds_its_noise(space):
     assert float((b - a).std()) == pytest.approx(2.0, rel=0.02)
 
 
-def test_only_a_conditioned_decoder_is_told_k(space):
+def test_only_a_conditioned_decoder_reads_k(space):
     z, batch = torch.zeros(4, 1, 5), observed(space)
     more = Context(4, observed=batch.x, mask=torch.ones_like(batch.context.mask), day=batch.context.day)
     for conditioned in (True, False):
@@ -218,7 +218,7 @@ def test_the_elbo_lies_below_iwae_which_rises_to_the_exact_evidence(sized):
     assert float(bounds[-1]) == pytest.approx(float(evidence.mean()), abs=0.02)
 
 
-def test_both_terms_of_the_elbo_are_told_apart(sized):
+def test_both_terms_of_the_elbo_are_reported_separately(sized):
     model, batch, _ = linear(sized(1, 4, 5), latent=2, wide=1.6)
     draws = RandomStreams(0, torch.arange(6), 4000)
     reconstruction, ratio = model.log_parts(batch, draws)
@@ -258,7 +258,7 @@ def test_a_draw_from_the_prior_and_the_noise_beside_it_are_independent(space):
     assert torch.allclose(x.var(dim=1), torch.tensor(6.0), rtol=0.06)
 
 
-def test_what_a_bernoulli_draws_is_its_mean_unless_noise_is_asked_for(space):
+def test_a_bernoulli_draws_its_mean_unless_noise_is_requested(space):
     for noise in (False, True):
         likelihood = {"type": "likelihoods.Bernoulli"}
         model = of_states(space, latent=2, likelihood=likelihood, likelihood_noise=noise)

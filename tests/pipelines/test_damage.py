@@ -23,7 +23,7 @@ def flip(file: Path) -> None:
 
 
 def before_checksums(root: Path) -> None:
-    """As an earlier version stored them, and one value changed since."""
+    """Fields as an earlier version stored them, with one value changed since."""
     store = root / FIELDS
     fields = xr.open_zarr(store).load().drop_encoding()
     fields["t2m"][5, 3, 2] += 1
@@ -42,7 +42,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 
 @pytest.fixture(scope="module")
 def ingested(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ingestion made of a small file."""
+    """Ingested fields of a small file."""
     folder = tmp_path_factory.mktemp("ingested")
     rng, dims = np.random.default_rng(0), ("time", "latitude", "longitude")
     xr.Dataset(
@@ -89,7 +89,7 @@ def refused(project: Callable[..., Any], root: Path) -> Callable[..., str]:
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_fields_are_refused_by_all_and_made_again_by_ingestion(
+def test_damaged_fields_are_refused_by_all_stages_and_recreated_by_ingestion(
     project: Any, refused: Any, ingested: Path, root: Path, kind: str
 ) -> None:
     DAMAGE[kind](root)
@@ -101,7 +101,7 @@ def test_damaged_fields_are_refused_by_all_and_made_again_by_ingestion(
     assert contents(root) == contents(ingested / "data")
 
 
-def test_a_quality_that_cannot_be_read_is_made_again(project: Any, ingested: Path, root: Path) -> None:
+def test_an_unreadable_quality_table_is_recreated(project: Any, ingested: Path, root: Path) -> None:
     file = root / "01_raw/quality.csv"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 128  # no UTF-8

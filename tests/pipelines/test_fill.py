@@ -91,7 +91,7 @@ def test_names_axes_and_attributes_are_those_of_the_file(fill: Any, gappy: Path,
     assert filled.attrs["history"].splitlines() == ["filled by fieldcast", "measured"]
 
 
-def test_it_is_the_trained_model_alone(fill: Any, gappy: Path, finished: Path) -> None:
+def test_fill_equals_the_trained_model_alone(fill: Any, gappy: Path, finished: Path) -> None:
     """The pipeline adds a catalog, no numbers."""
     model = fieldcast.load(finished / "06_models/reconstruct/gappy_pca/checkpoint.safetensors")
     by_hand = model.fill(xr.open_dataset(gappy), members=5, seed=0)
@@ -126,7 +126,7 @@ def test_borrowed_weights_fill_too(fill: Any, gappy: Path) -> None:
         (lambda d: d.isel(valid_time=[]).drop_encoding(), ("no times",)),
     ],
 )
-def test_what_does_not_fit_is_one_sentence_and_writes_nothing(
+def test_an_unsuitable_file_is_one_sentence_and_writes_nothing(
     fill: Any, gappy: Path, tmp_path: Path, spoil: Any, words: tuple[str, ...]
 ) -> None:
     file = tmp_path / "spoilt.nc"

@@ -84,7 +84,7 @@ def test_the_long_rollouts_are_one_table(whole: Path) -> None:
     assert all(own["step"].tolist() == [1, 2, 3, 4] for _, own in table.groupby("experiment"))
 
 
-def test_the_costs_have_no_row_of_what_was_made_elsewhere_or_has_not_run(forecasted: Path) -> None:
+def test_the_costs_have_no_row_for_external_forecasts_or_missing_experiments(forecasted: Path) -> None:
     table = pd.read_csv(forecasted / "08_reporting/costs.csv").set_index("experiment")
     assert set(table["task"]) == {"forecast"} and set(table.index) == ALONE | {"vae", "vae_rk4"}
     assert table["evaluations"].to_dict() == {**dict.fromkeys(table.index, 1), "vae_rk4": 4}
@@ -95,7 +95,7 @@ BORROWED = {"vae_mean": ("vae", {"feedback": "mean"})}
 
 @pytest.mark.parametrize("name", sorted(ALONE | {"vae", *BORROWED}))
 def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> None:
-    """From the first start, with the seed of the run."""
+    """Forecast from the first start with the seed of the run."""
     fields = xr.open_zarr(whole / "03_primary/fields.zarr")
     stored = xr.open_zarr(whole / f"07_model_output/forecast/{name}/draws.zarr")
     known = fields.isel(time=fields["time"].values <= stored["start"].values[0])
@@ -185,13 +185,13 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
 
 
 def leads(store: Path) -> int:
-    """How many leads of an unfinished rollout are on disk."""
+    """Number of leads of an unfinished rollout on disk."""
     return len({chunk.name.partition(".")[0] for chunk in store.glob("z500/[0-9]*")})
 
 
 @pytest.fixture
 def copied(whole: Path, tmp_path: Path) -> Path:
-    """What the evaluation of one experiment needs, to be changed."""
+    """Inputs of the evaluation of one experiment, to be modified."""
     parts = [
         "03_primary",
         "04_feature",
@@ -221,7 +221,7 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
 
 
 def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, whole: Path) -> None:
-    """Its forecasts are stored; a seed or an initial error that they were not made with is another one's."""
+    """Stored forecasts of the perfect model are refused with another seed or initial error."""
     part = "07_model_output/forecast/perfect_model"
     shutil.copytree(whole / part, copied / part)
     chosen: dict[str, Any] = {"data_root": copied, "namespaces": ["forecast.perfect_model"]}
@@ -236,7 +236,7 @@ def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, wh
 
 
 def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
-    """Where fields were made anew and the scores were not: both are stored under one root."""
+    """Fields that were recreated under a root that still holds older scores."""
     fields = xr.open_zarr(whole / "03_primary/fields.zarr")
     starts = json.loads((whole / "04_feature/starts.json").read_text())
     scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")

@@ -83,7 +83,7 @@ def test_the_difference_is_that_of_the_two_scores(board: pd.DataFrame) -> None:
 
 
 def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> None:
-    """Where fields were made anew, and observations and scores were not."""
+    """Fields that were recreated, beside older observations and scores."""
     stored = {"fields": "03_primary", "observations": "04_feature"}
     loaded = {
         name: ZarrDataset(filepath=str(finished / of / f"{name}.zarr")).load() for name, of in stored.items()
@@ -125,7 +125,7 @@ def test_the_report_stands_alone(finished: Path) -> None:
     assert {name for name in listed() if name not in page} == set()
 
 
-def test_what_is_finished_trains_no_step(
+def test_a_finished_experiment_trains_no_step(
     project: Callable[..., Any], finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(*_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""Fields and states are made once, together; what is there and fits is not made again."""
+"""Fields and states are created once, together, and reused if they match."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def made() -> Made:
 
 
 def earlier(fields: xr.Dataset, quality: pd.DataFrame, states: xr.Dataset | None) -> dict[str, Any]:
-    """What an earlier run left."""
+    """Outputs of an earlier run."""
     return {"fields": fields, "quality": quality, "planet_states": states}
 
 
@@ -54,7 +54,7 @@ def test_states_and_fields_are_of_the_same_days_and_of_one_mark(made: Made) -> N
 def test_a_run_says_when_its_planet_is_another(
     made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When it is made, and when it lies on the disk already; here a tiny planet takes the documented one's place."""
+    """The warning appears for new and for stored data; here a tiny planet replaces the documented one."""
     make_fields(PLANET, earlier(*made))
     assert not caplog.messages[1:]
     monkeypatch.setattr(nodes.reference, "PlanetOptions", lambda: TINY)
@@ -71,15 +71,13 @@ def test_states_change_nothing_of_the_fields(made: Made) -> None:
     xr.testing.assert_equal(alone, made[0])
 
 
-def test_what_is_there_is_not_made_again(made: Made, simulated: list[int]) -> None:
+def test_existing_data_are_reused(made: Made, simulated: list[int]) -> None:
     again = make_fields(PLANET, earlier(*made))
     assert simulated == []
     assert all(one is other for one, other in zip(again, made, strict=True))
 
 
-def test_fields_of_before_states_were_stored_are_made_again_and_the_same(
-    made: Made, simulated: list[int]
-) -> None:
+def test_fields_without_stored_states_are_recreated_identically(made: Made, simulated: list[int]) -> None:
     fields, quality, states = make_fields(PLANET, earlier(made[0], made[1], None))
     assert simulated == [0]
     assert fields.attrs["digest"] == made[0].attrs["digest"] and quality.equals(made[1])

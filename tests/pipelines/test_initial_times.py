@@ -1,4 +1,4 @@
-"""The same starts and the same perfect model again, made once; of other sources an empty data set."""
+"""Starts and the perfect model are created once; other sources have an empty perfect model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +65,9 @@ def test_a_stream_of_leads_is_one_store(planet: Planet, stored: ZarrDataset) -> 
         xr.testing.assert_equal(found.sel(lead=piece["lead"]).load(), piece)
 
 
-def test_it_is_run_once_for_the_same_starts_error_and_seed(planet: Planet, stored: ZarrDataset) -> None:
+def test_the_perfect_model_runs_once_for_equal_starts_error_and_seed(
+    planet: Planet, stored: ZarrDataset
+) -> None:
     save(stored, planet.forecasts(earlier=stored.load()))
     assert save(stored, planet.forecasts(earlier=stored.load())) == 0
     worse = Rollout(perfect_model=PerfectModel(0.1))

@@ -1,4 +1,4 @@
-"""What reporting collects of each experiment."""
+"""Collection of the results of each experiment by reporting."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def table(value: float) -> pd.DataFrame:
 
 
 def stored(**results: Any) -> dict[str, Any]:
-    """What earlier runs left, as the data set of the results gives it: a function for each file."""
+    """Results of earlier runs as their data set loads them: a function for each file."""
 
     def read(value: Any) -> Any:
         return {name: read(each) for name, each in value.items()} if type(value) is dict else lambda: value
@@ -42,7 +42,7 @@ def test_results_of_this_run_take_the_place_of_earlier_ones() -> None:
     assert collect(EXPERIMENTS, [], left)["starts"] == "of old"
 
 
-def test_what_nobody_has_made_is_left_out() -> None:
+def test_missing_results_are_omitted() -> None:
     results = collect(EXPERIMENTS, [], {})
     assert "starts" not in results and results["scores"] == {}
     empty = collect(EXPERIMENTS, [], stored(scores={"vae": pd.DataFrame()}))

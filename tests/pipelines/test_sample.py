@@ -81,7 +81,7 @@ def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path
 
 
 def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> None:
-    """They come from another node than the samples, which may not have run since the training."""
+    """Likelihoods of an older training: their node may not have run since the training."""
     (store,) = (sampled / "07_model_output/sample/vae").glob("latents.zarr")
     with ZarrDataset(filepath=str(store)).load() as stored:
         latents = stored.load()
@@ -121,7 +121,7 @@ def of_images(env: str) -> dict[str, Any]:
 
 
 def test_every_experiment_runs_on_images(project: Any, tmp_path: Path) -> None:
-    """As the environment of the digits has them, but for the limits of `conf/test`."""
+    """Models of the environment `digits`, with the limits of `conf/test`."""
     small = OmegaConf.load(ROOT / "conf/test/parameters.yml")["sample"]
     models = OmegaConf.to_container(OmegaConf.merge(of_images("digits"), small))
     data = {"source": "images", "images": {"train": 120, "test": 30}}

@@ -70,7 +70,7 @@ def test_runs_of_two_seeds_are_gathered(
     assert (folder / "summary_seeds.txt").read_text() in printed
 
 
-def test_what_cannot_be_gathered_ends_in_a_sentence(
+def test_incompatible_runs_end_in_a_sentence(
     project: Callable[..., Any], runs: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(Exception) as found:  # the runner may wrap it

@@ -1,4 +1,4 @@
-"""What a stream of a Kedro node holds, counted through a real runner."""
+"""Memory held by a streaming Kedro node, counted with a real runner."""
 
 import gc
 import weakref
@@ -65,12 +65,12 @@ def test_no_more_than_two_steps_are_held() -> None:
 
 
 def test_without_it_they_pile_up() -> None:
-    """If this fails, Kedro has learned it, and `streamed` may go."""
+    """Kedro cannot do this itself yet; if this test fails, `streamed` can be removed."""
     assert peak(lambda generate: generate)[0] > STEPS
 
 
 def test_inputs_by_name_keep_the_order_of_the_parameters() -> None:
-    """By which Kedro finds out what type each of them has."""
+    """Annotations from which Kedro infers the type of each output."""
 
     def generate(first: int, second: str, **rest: int) -> Iterator[tuple[int, int]]:
         yield first, len(second)

@@ -148,7 +148,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="session")
 def elements() -> type[Elements]:
-    """Of a page."""
+    """Elements of a page."""
     return Elements
 
 

@@ -18,7 +18,7 @@ def sentences(results: Reconstruct) -> list[str]:
     return [unescape(re.sub("<.*?>", "", item)) for item in items]
 
 
-def test_who_is_lowest_who_is_better_and_who_never(results):
+def test_sentences_name_the_lowest_the_better_and_the_never_better(results):
     assert sentences(results) == [
         "Lowest fair CRPS on unobserved cells, pattern random: mine at 5, 10, 20 %.",
         "mine is better than optimal_interpolation at 5, 10 % (CRPS lower by 3.8 to 4.3 %); "
@@ -37,7 +37,7 @@ def test_without_intervals_nothing_is_better(results):
     ]
 
 
-def test_better_everywhere(results):
+def test_an_experiment_that_is_always_better_has_a_short_sentence(results):
     board = results.leaderboard.query("k < 0.2")
     found = sentences(replace(results, leaderboard=board))
     assert "better than optimal_interpolation at every k" in found[1]

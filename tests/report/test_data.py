@@ -42,7 +42,7 @@ def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it(
     assert "Climatology" not in known
 
 
-def test_what_was_repaired_is_open_and_what_was_fine_is_folded():
+def test_repairs_are_open_and_passed_checks_are_folded():
     rows = [("gaps", "", "time", 2, "repaired", "Two."), ("NaN", "z", "", 0, "fine", "None.")]
     quality = pd.DataFrame(rows, columns=["check", "variable", "where", "count", "action", "sentence"])
     shown = next(

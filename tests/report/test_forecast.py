@@ -182,7 +182,7 @@ def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elemen
     )
 
 
-def test_what_is_fed_back_is_read_from_the_forecasts(forecast):
+def test_the_feedback_is_read_from_the_forecasts(forecast):
     """An experiment's options may be a mapping or, in a run, a checked `Drawing`, which has no `get`."""
     options = {
         "vae": {"options": Drawing(feedback="members")},
@@ -194,7 +194,7 @@ def test_what_is_fed_back_is_read_from_the_forecasts(forecast):
     assert not fed_on_mean(replace(results, diagnostics=unmarked), "vae")
 
 
-def test_a_blow_up_is_said_and_drops_nobody(forecast, page, elements):
+def test_a_blow_up_is_reported_and_excludes_no_experiment(forecast, page, elements):
     text = elements(page).text
     assert "Blew up: decoder_l1 at step 5. The other 1 stayed finite and below 3 over 12 steps." in text
     assert "Of these" not in text

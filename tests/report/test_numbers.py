@@ -38,7 +38,7 @@ def test_costs_and_tuned_values_have_no_needless_digits():
     assert [plain(value) for value in (0.5, np.float64(20.0), "matern32")] == ["0.5", "20", "matern32"]
 
 
-def test_what_fades_has_a_power_of_ten():
+def test_very_small_numbers_have_a_power_of_ten():
     assert [of_any_size(value) for value in (1.25, 2.5e-5, 0.0, math.inf)] == [
         "1.25",
         "3e−05",

@@ -51,7 +51,7 @@ def test_names_cannot_become_elements(page, elements):
         assert text in found.text
 
 
-def test_what_ran_says_what_ran(page, elements):
+def test_the_section_what_ran_lists_the_run(page, elements):
     text = elements(page).text
     for words in (
         *(

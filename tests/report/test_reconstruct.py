@@ -14,7 +14,7 @@ from fieldcast.report.numbers import with_interval
 
 @pytest.fixture(scope="module")
 def tables(results) -> list[dict[tuple[str, str], list[str]]]:
-    """Of the section of the short answer: lines of each cell by row and heading."""
+    """Tables of the short answer: lines of each cell by row and heading."""
     part = Reconstruct(leaderboard=results.leaderboard, experiments=results.experiments)
     section = part.sections({})[0].body
     found = []
@@ -45,7 +45,7 @@ def test_values_and_intervals_are_the_leaderboards(tables, results, place, score
         assert float(shown[0]) == pytest.approx(row.value, rel=0.01)
 
 
-def test_the_paired_difference_is_said_in_words(tables):
+def test_the_paired_difference_is_stated_in_words(tables):
     crps, difference = tables[:2]
     assert crps["mine", "5 %"][2] == "better by 0.010"
     assert crps["mine", "20 %"][2] == "not separated"
@@ -97,7 +97,7 @@ def test_an_experiment_that_was_trained_is_learned_wherever_its_description_does
     assert Reconstruct(costs=costs).about["a"].family == "learned"
 
 
-def test_two_experiments_with_one_label_are_told_apart():
+def test_two_experiments_with_one_label_remain_distinct():
     experiments = {"a": {"about": {"label": "VAE"}}, "b": {"about": {"label": "VAE"}}, "c": {}}
     labels = [text.label for text in Reconstruct(experiments=experiments).about.values()]
     assert labels == ["VAE (a)", "VAE (b)", "c"]
@@ -120,7 +120,7 @@ def test_maps_begin_with_the_reference_and_what_is_learned(results):
     assert page.map_parts == [list(many), ["inverse_distance"]]
 
 
-def test_what_is_none_or_empty_is_not_there(results):
+def test_empty_sections_are_absent(results):
     given = Reconstruct(
         scores={"mine": pd.DataFrame()},
         examples={"mine": None},

@@ -41,7 +41,7 @@ def test_a_section_without_content_is_left_out(sections):
     assert (one.anchor, one.title, one.body) == ("t-full-b", "Full & <b>", "&lt;i&gt;")
 
 
-def test_what_a_template_lacks_is_an_error(sections):
+def test_an_undefined_name_in_a_template_is_an_error(sections):
     with pytest.raises(UndefinedError):
         sections("{% call section('S') %}{{ nothing }}{% endcall %}")
 

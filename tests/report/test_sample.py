@@ -92,7 +92,7 @@ def test_the_short_answer_says_what_the_leaderboard_says(task):
         assert words in text, words
 
 
-def test_a_distance_beyond_its_interval_is_said_to_be(sampled):
+def test_a_distance_beyond_its_interval_is_reported(sampled):
     parts = sampled()
     board = parts["leaderboard"].query("experiment != 'flow'").reset_index(drop=True)
     text = plain(body(Sample(**(parts | {"leaderboard": board})), "The short answer"))
@@ -102,7 +102,7 @@ def test_a_distance_beyond_its_interval_is_said_to_be(sampled):
     )
 
 
-def test_what_is_seen_otherwise_is_compared_apart(sampled):
+def test_different_treatments_are_ranked_separately(sampled):
     parts = sampled()
     parts["examples"]["flow"].attrs["treatment"] = "threshold"
     task = Sample(**parts)
@@ -141,7 +141,7 @@ def test_a_study_shows_its_table_and_its_pictures(task):
     assert "Not run: vae_kl30." in plain(section)
 
 
-def test_samples_that_blew_up_are_said(sampled):
+def test_samples_that_blew_up_are_reported(sampled):
     parts = sampled()
     parts["diagnostics"]["vae"].attrs["finite"] = 97
     text = plain(body(Sample(**parts), "The short answer"))
@@ -189,7 +189,7 @@ def test_the_best_is_bold_among_those_that_see_the_data_alike(task):
     assert bold("Reconstructions and samples") == ["autoencoder"]
 
 
-def test_a_tie_is_nobodys_best(sampled):
+def test_ties_are_not_bold(sampled):
     board = sampled()["leaderboard"]
     told = board["score"].eq("c2st")
     board.loc[told, "value"] = 1.0
@@ -242,7 +242,7 @@ def test_fields_have_spectra_and_no_labels(of_fields, elements):
     assert of_fields.variable == "z"
 
 
-def test_without_labels_two_components_are_shown_and_who_is_left_out_is_said(of_fields, elements):
+def test_without_labels_two_components_are_shown_and_omissions_are_named(of_fields, elements):
     flat = {
         name: found.isel(latent=slice(2)) if name == "vae" else found
         for name, found in of_fields.latents.items()
@@ -254,7 +254,7 @@ def test_without_labels_two_components_are_shown_and_who_is_left_out_is_said(of_
     assert "No t-SNE of autoencoder, vae_kl0: these data have no labels" in text
 
 
-def test_what_all_see_alike_is_said_of_images_alone(sampled):
+def test_a_common_treatment_is_stated_for_images_only(sampled):
     for images in (True, False):
         parts = sampled(images=images)
         parts["examples"]["ddpm"].attrs["treatment"] = "grey"
@@ -271,7 +271,7 @@ def test_results_know_what_there_is(task):
     assert list(task.pictured("grid", "truth")) == ["vae", "autoencoder", "vae_kl0"]
 
 
-def test_seeds_are_averaged_and_what_blew_up_comes_last(sampled):
+def test_seeds_are_averaged_and_failed_experiments_come_last(sampled):
     board = sampled()["leaderboard"]
     other = board.assign(seed=1, value=board["value"] + 2.0)
     blown = board["score"].eq("fid") & board["experiment"].eq("flow")

@@ -28,7 +28,7 @@ def test_a_history_is_of_training_or_of_tuning(results):
     assert trials({"climatology": pd.DataFrame({"step": [0], "validation": [0.5]})}) == {}
 
 
-def test_what_was_tried_after_training_is_shown_and_is_no_part_of_the_loss():
+def test_trials_after_training_are_listed_and_are_not_part_of_the_loss():
     steps = pd.DataFrame({"step": [10, 20], "loss": [0.5, 0.4], "validation": [0.6, 0.5]})
     tried = pd.DataFrame({"step": [20, 20], "tuning": [0.3, 0.2], "inflation": [1.0, 1.05]})
     history = {"corrected_interpolation": pd.concat([steps, tried], ignore_index=True)}

@@ -17,7 +17,7 @@ def slowly(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
     return skill - pairs / (2 * members * (members - 1))
 
 
-def test_it_is_the_double_loop() -> None:
+def test_the_energy_score_equals_the_double_loop() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 3, 4, 6)), rng.normal(size=(3, 4, 6))
     w = rng.dirichlet(np.ones(24), 2).reshape(2, 4, 6)

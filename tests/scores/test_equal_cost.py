@@ -69,7 +69,7 @@ def test_the_fair_crps_is_the_same_at_any_cost(season_of_six) -> None:
     assert np.array_equal(column(table, "cheap", "crps"), column(table, "dear", "crps"))
 
 
-def test_what_has_no_costs_is_left_out_and_what_blew_up_is_infinite(season_of_six) -> None:
+def test_experiments_without_costs_are_omitted_and_a_blow_up_is_infinite(season_of_six) -> None:
     scores = board(season_of_six, "a", "file", "lost")
     scores.loc[scores["experiment"] == "lost", "value"] = np.inf
     costs = {"a": cost(4.0), "file": pd.DataFrame(), "lost": cost(1.0)}

@@ -29,7 +29,7 @@ def test_cells_that_do_not_exist_count_for_nothing_whatever_members_hold_there()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1e20])
-def test_a_time_at_which_a_member_is_not_finite_is_told_apart(bad: float) -> None:
+def test_a_time_with_an_infinite_member_is_marked(bad: float) -> None:
     y = np.zeros((3, 2, 2), "f4")
     x = np.ones((4, 3, 2, 2), "f4")
     x[1, 2, 0, 1] = bad

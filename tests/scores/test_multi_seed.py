@@ -63,7 +63,7 @@ def test_samples_have_no_cases() -> None:
     ]
 
 
-def test_what_cannot_be_gathered_is_refused() -> None:
+def test_incompatible_runs_are_refused() -> None:
     def refusal(*runs: pd.DataFrame) -> str:
         with pytest.raises(InputError) as refused:
             over_seeds(runs)

@@ -27,7 +27,7 @@ def test_a_coarse_globe_spans_the_globe_and_has_no_thin_bands() -> None:
     assert list(regions(latitude, wraps=True)) == ["globe", "northern_extratropics", "southern_extratropics"]
 
 
-def test_what_does_not_span_the_globe_is_a_domain() -> None:
+def test_a_grid_that_does_not_span_the_globe_is_a_domain() -> None:
     assert list(regions(np.arange(30.0, 72.5, 2.5), wraps=False)) == ["domain"]
     assert list(regions(np.arange(-88.75, 90, 2.5), wraps=False)) == ["domain"]
     hemisphere = regions(np.arange(1.25, 90, 2.5), wraps=True)

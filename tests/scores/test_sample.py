@@ -152,7 +152,7 @@ def test_a_perfect_model_has_the_right_structure(scored: tuple) -> None:
     assert {"kid_floor", "kid_ceiling", "kid_sd", "c2st_floor", "spectrum"} <= set(diagnostics.attrs)
 
 
-def test_a_weak_model_is_told_by_power_and_law_of_cells() -> None:
+def test_power_and_cell_distributions_detect_a_weak_model() -> None:
     _, diagnostics = make(strength=0.5).score()
     ratio = (diagnostics["spectrum_samples"] / diagnostics["spectrum_real"])[:, 1:].mean("wavenumber")
     np.testing.assert_allclose(ratio, 0.25, atol=0.03)
@@ -207,7 +207,7 @@ def test_images_have_no_spectra_and_a_model_without_density_no_likelihood(scene:
     assert diagnostics.attrs["K"] == 0
 
 
-def test_what_is_scored_is_stored_without_loss(scored: tuple, tmp_path: object) -> None:
+def test_scores_are_stored_without_loss(scored: tuple, tmp_path: object) -> None:
     scored[1].to_netcdf(f"{tmp_path}/diagnostics.nc")
     with xr.open_dataset(f"{tmp_path}/diagnostics.nc") as read:
         xr.testing.assert_allclose(read, scored[1])

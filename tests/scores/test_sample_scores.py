@@ -68,7 +68,7 @@ def test_distances_are_of_as_many_samples_as_there_are_training_states() -> None
 
 
 def test_days_that_are_alike_widen_the_interval_of_the_kernel_distance() -> None:
-    """Real states that come five times each know a fifth of what they seem to."""
+    """Real states that occur five times each have a fifth of the nominal sample size."""
     test, samples = np.repeat(law(40, 0, shift=1.0), 5, axis=0), law(300, 2) / 10
     widths = {}
     for name, blocks in (("rows", None), ("blocks", np.arange(200) // 5)):
@@ -77,5 +77,5 @@ def test_days_that_are_alike_widen_the_interval_of_the_kernel_distance() -> None
     assert widths["blocks"] / widths["rows"] == pytest.approx(np.sqrt(5), rel=0.1)
 
 
-def test_over_sets() -> None:
+def test_a_score_over_sets_has_a_median_and_percentiles() -> None:
     assert over_sets(list(np.arange(41.0))) == Score(20, 1, 39)

@@ -36,7 +36,7 @@ def naive(x: np.ndarray, y: np.ndarray, exists: np.ndarray, wraps: bool) -> np.n
 
 @pytest.mark.parametrize("wraps", [True, False])
 @pytest.mark.parametrize("holes", [True, False])
-def test_it_is_the_definition(maps: tuple[np.ndarray, np.ndarray], wraps: bool, holes: bool) -> None:
+def test_ssim_equals_its_definition(maps: tuple[np.ndarray, np.ndarray], wraps: bool, holes: bool) -> None:
     x, y = maps
     exists = np.ones(x.shape[1:], bool)
     if holes:

@@ -57,7 +57,7 @@ def test_without_truth_there_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_blew_up_says_so(bad: float) -> None:
+def test_a_blow_up_is_recorded(bad: float) -> None:
     x, y = weather()
     x[1, 2, 0, 3, 3] = bad
     statistics = step_statistics(x, y, AREA)

@@ -53,7 +53,7 @@ def test_the_table_reads_as_written() -> None:
     ]
 
 
-def test_nothing_scored_is_said() -> None:
+def test_an_empty_leaderboard_is_reported() -> None:
     empty = pd.DataFrame(columns=["experiment", "pattern", "k", "cells", "variable", "score", "value"])
     assert reconstruct_summary(empty) == "No experiment has been scored yet."
 

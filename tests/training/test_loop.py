@@ -114,7 +114,7 @@ def test_changed_data_start_afresh_and_a_damaged_state_says_so(world, caplog):
 
 
 def test_the_climatology_is_stored_with_the_finished_model_and_digested_once_before(world, monkeypatch):
-    """It is by far the largest part of a file: a training that saves every half minute must not write it each time."""
+    """The climatology is by far the largest part of a file, which training saves every half minute."""
     arrays, calls = FieldCodec.arrays, []
     monkeypatch.setattr(FieldCodec, "arrays", lambda codec: calls.append(codec) or arrays(codec))
     saves = run(world, recipe())
@@ -137,7 +137,7 @@ def test_a_state_of_another_climatology_is_not_resumed(world, caplog):
 
 
 def test_a_state_of_other_weights_is_never_taken_for_this_models(world, caplog):
-    """As another version of the code would have left it; without a look at the names it would count as trained."""
+    """A state of another version of the code must not count as trained, although it has the right lineage."""
     whole = run(world, recipe())
     tensors, header = unpack_bytes(whole[-1].state, "")
     renamed = {name.replace("encoder", "earlier_encoder"): value for name, value in tensors.items()}

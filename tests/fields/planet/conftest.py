@@ -1,4 +1,4 @@
-"""What BLAS does while the planet is computed."""
+"""Record of BLAS calls during the computation of the planet."""
 
 from collections.abc import Callable
 from typing import Any

@@ -54,7 +54,7 @@ def test_unforced_tendencies_conserve_energy_and_potential_enstrophy(turbulent: 
     assert mean_product(rate, rate) ** 0.5 * DAY > 1e-6  # and yet it moves
 
 
-def test_what_the_steps_lose_is_of_fifth_order(turbulent: np.ndarray) -> None:
+def test_the_error_of_a_step_is_of_fifth_order(turbulent: np.ndarray) -> None:
     drift = []
     for steps in (16, 32):
         planet, q = planet_with(**NEVER, step=1 / steps), turbulent
@@ -85,7 +85,7 @@ def test_rossby_haurwitz_wave_travels_at_its_speed(m: int = 4, n: int = 5, days:
 
 @pytest.mark.parametrize(("day", "winter"), [(15.0, True), (15.0 + YEAR, True), (15.0 + YEAR / 2, False)])
 def test_zonal_flow_feels_relaxation_drag_and_diffusion(day: float, winter: bool) -> None:
-    """Of zonal flow J is zero, and what is left of the equation is written here n by n."""
+    """Zonal flow has J = 0, and the test writes the remaining equation for each n."""
     planet = planet_with(heating=0.0, **FLAT)
     par, upper, lower = planet.parameters, 700e3**-2, 450e3**-2
     psi = np.zeros((22, 2, 3, 22))
@@ -212,7 +212,7 @@ def test_each_state_of_a_batch_has_its_own_season() -> None:
         assert np.array_equal(list(islice(planet.run(start, day), 3))[-1].q, after)
 
 
-def test_seeds() -> None:
+def test_a_seed_determines_the_initial_state() -> None:
     planet = Planet()
     assert np.array_equal(planet.start(1), Planet().start(1))
     assert not np.array_equal(planet.start(1), planet.start(2))

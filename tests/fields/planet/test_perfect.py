@@ -1,4 +1,4 @@
-"""Without an error the truth to the last bit; with one, an ensemble that nobody can tell from the truth."""
+"""The perfect model: the truth to the last bit without an error, and a calibrated ensemble with one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +64,7 @@ def test_states_of_double_precision_give_the_same_forecasts(
     assert all(piece.identical(other) for piece, other in pairs)
 
 
-def test_truth_and_members_cannot_be_told_apart(planet: xr.Dataset, states: xr.Dataset) -> None:
+def test_truth_and_members_are_indistinguishable(planet: xr.Dataset, states: xr.Dataset) -> None:
     """Ranks of the truth are uniform, and the spread is the error of the mean: after days of chaos too."""
     days = np.arange(700, 1090, 4)
     training = iso(planet["time"])[[0, 699]].tolist()
@@ -83,7 +83,7 @@ def test_truth_and_members_cannot_be_told_apart(planet: xr.Dataset, states: xr.D
 
 
 def test_the_error_has_the_covariance_of_the_weather() -> None:
-    """Of white noise as states: members lie round the analysis, the truth too, each with variance error^2."""
+    """White noise as states: members scatter about the analysis, as does the truth, each with variance error^2."""
     rng = np.random.default_rng(0)
     q = xr.DataArray(rng.normal(size=(2000, 2, 2, 3, 2)), dims=("time", "m", "part", "level", "n"))
     day_of_year = np.arange(2000) % 365 + 1

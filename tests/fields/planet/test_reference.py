@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 OTHER = {**DIGESTS, "states": "0123456789ab"}
 
 
-def test_the_documented_planet_needs_no_word() -> None:
+def test_the_documented_planet_gives_no_warning() -> None:
     assert difference(PlanetOptions(), 0, DIGESTS) is None
 
 

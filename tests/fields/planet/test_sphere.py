@@ -68,7 +68,7 @@ def test_quadratic_products_are_free_of_aliasing() -> None:
 
 
 def test_evaluation_is_exact_on_coarse_grids() -> None:
-    """On fewer longitudes than waves need, values are still those of the field at these points."""
+    """Values on fewer longitudes than the waves require are still those of the field at these points."""
     latitude = equiangular_latitudes(8)
     np.testing.assert_allclose(latitude, [-78.75, -56.25, -33.75, -11.25, 11.25, 33.75, 56.25, 78.75])
     c = random_coefficients(21)

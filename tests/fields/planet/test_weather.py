@@ -121,7 +121,7 @@ def test_files_return_it_whole(dataset: xr.Dataset, tmp_path: Path) -> None:
     assert xr.open_zarr(tmp_path / "planet.zarr", consolidated=False).identical(dataset)
 
 
-def test_seeds(dataset: xr.Dataset) -> None:
+def test_a_seed_determines_the_weather(dataset: xr.Dataset) -> None:
     assert simulate(TINY, seed=0).identical(dataset)
     other = simulate(TINY, seed=1)
     assert other.orography.identical(dataset.orography)
@@ -129,7 +129,7 @@ def test_seeds(dataset: xr.Dataset) -> None:
 
 
 def test_stored_states_start_the_weather_again(dataset: xr.Dataset) -> None:
-    """Of a batch, the undisturbed member follows the truth to the last bit; the disturbed one leaves it."""
+    """The unperturbed member follows the truth to the last bit, and the perturbed member diverges from it."""
     planet, grid = Planet(TINY), TINY.grid()
     q = dataset["q"].values[10]
     members = np.stack([q, 1.01 * q]).astype(np.float64)
@@ -150,7 +150,7 @@ def test_states_are_those_of_the_simulation(dataset: xr.Dataset) -> None:
 
 
 def test_fields_are_rounded(dataset: xr.Dataset) -> None:
-    """To multiples of 2^-7 of their unit, which hide the last digits of the computation."""
+    """Fields are rounded to multiples of 2^-7 of their unit, which hides the last digits of the computation."""
     for name in ("z500", "t650", "u200", "ws800", "orography"):
         steps = dataset[name].values.astype(np.float64) * 2**7
         assert np.array_equal(steps, steps.round()) and np.unique(steps % 128).size > 32

@@ -86,7 +86,7 @@ def system(parts, count: int = 25):
     return gain, whole[index][:, index] + torch.diag(variance), whole
 
 
-def test_what_varies_by_itself_is_a_diagonal(parts):
+def test_independent_variance_is_a_diagonal(parts):
     gain, s, whole = system(parts)
     unit = torch.eye(len(s), dtype=torch.float64)
     assert torch.allclose(gain(unit).T, whole[:, gain.index] @ torch.linalg.inv(s), atol=1e-10)

@@ -36,7 +36,7 @@ def test_the_season_goes_round_the_new_year():
 
 
 @pytest.mark.parametrize("days", [torch.full((60,), torch.nan), torch.linspace(0.4, 0.6, 60), calendar(1)])
-def test_all_are_allowed_where_a_season_cannot_be_told(days):
+def test_all_are_allowed_where_the_season_is_undetermined(days):
     """Unknown days, under a year of them, or (calendar(1)) 19 within the window."""
     allowed = torch.ones(1, len(days), dtype=torch.bool)
     allowed[0, 3] = False

@@ -32,7 +32,7 @@ def test_a_grid_has_only_pairs_of_two_cells_and_none_twice(sized):
 
 
 @pytest.mark.parametrize("wraps", [False, True])
-def test_it_is_the_fair_crps_of_differences_with_what_never_exists_left_out(sized, wraps, generator):
+def test_the_loss_is_the_fair_crps_of_differences_between_existing_cells(sized, wraps, generator):
     space = sized(variables=2, latitudes=5, columns=16)
     exists = torch.ones(5, 16, dtype=torch.bool)
     exists[1, 3] = exists[4, 0] = False
@@ -59,7 +59,7 @@ def test_it_is_the_fair_crps_of_differences_with_what_never_exists_left_out(size
     assert contrast_crps(*holed, space, every) == computed
 
 
-def test_members_right_cell_by_cell_are_told_from_members_right_as_fields(sized, generator):
+def test_the_energy_score_separates_members_right_by_cell_from_members_right_as_fields(sized, generator):
     """Truth: independent N(0, 1) in every cell. E CRPS of N(0, s^2) where N(0, t^2) is true: Gneiting and Raftery
     (2007), eq. 21, sqrt(2 (s^2 + t^2) / pi) - s / sqrt(pi)."""
     space = sized(variables=1, latitudes=8, columns=16)

@@ -8,7 +8,7 @@ from fieldcast.models.layers.crps import fair_crps
 
 
 @pytest.mark.parametrize("members", [1, 2, 3, 10])
-def test_it_is_that_of_an_independent_library(members):
+def test_the_crps_equals_an_independent_librarys(members):
     generator = torch.Generator().manual_seed(members)
     draws, truth = torch.randn(5, members, 4, generator=generator), torch.randn(5, 4, generator=generator)
     ours = fair_crps(draws, truth)

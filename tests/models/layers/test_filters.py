@@ -32,7 +32,7 @@ def test_no_axis_that_ends_is_smoothed_across_its_ends():
         assert torch.allclose(along, response * field[:, None].expand(12, 5), atol=1e-5)
 
 
-def test_what_land_holds_does_not_reach_the_sea():
+def test_values_on_land_do_not_reach_the_sea():
     sea = everywhere(9, 16)
     sea[3:6, 4:9] = False
     x = torch.randn(9, 16, generator=torch.Generator().manual_seed(0))

@@ -14,7 +14,7 @@ def draws(data=3, members=2):
 
 
 @pytest.mark.parametrize("memory", [1.0, 10.0])
-def test_it_is_normal_and_its_autocovariance_falls_off_exponentially(memory):
+def test_persistent_noise_is_normal_with_exponential_autocovariance(memory):
     leads = (0, 1, 3, 10, 30)
     z = torch.stack([red_noise(draws(200, 100).at_lead(lead), 2, memory).flatten() for lead in leads])
     assert min(stats.kstest(values.numpy(), "norm").pvalue for values in z) > 1e-3

@@ -15,7 +15,7 @@ def test_ranks_of_a_calibrated_ensemble_are_flat_and_their_intervals_say_so(scen
     assert 0.85 <= float(inside.mean()) < 1
 
 
-def test_too_little_spread_makes_a_bowl(scene: Callable) -> None:
+def test_too_little_spread_makes_a_u_shaped_histogram(scene: Callable) -> None:
     evaluation = scene()
     mean = evaluation.reconstructions.mean("member")
     narrow = (mean + 0.3 * (evaluation.reconstructions - mean)).transpose("case", "time", "member", ...)

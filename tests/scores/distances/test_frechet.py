@@ -23,7 +23,7 @@ def test_two_gaussians_that_commute_have_a_closed_form() -> None:
     assert distance == pytest.approx(expected, rel=1e-12)
 
 
-def test_it_is_the_formula_with_an_independent_root() -> None:
+def test_the_distance_equals_the_formula_with_an_independent_root() -> None:
     rng = np.random.default_rng(1)
     sigma_x, sigma_y = covariance(rng, 7), covariance(rng, 7)
     mu_x, mu_y = rng.standard_normal((2, 7))
@@ -60,7 +60,7 @@ def test_the_bias_falls_with_the_number_of_rows() -> None:
     assert distances[1] / distances[2] == pytest.approx(2, rel=0.15)
 
 
-def test_what_is_not_finite_is_infinitely_far_and_one_row_has_no_spread() -> None:
+def test_infinite_samples_are_infinitely_far_and_one_sample_has_no_spread() -> None:
     x = np.ones((4, 2))
     assert frechet_distance(np.full((4, 2), np.nan), x) == np.inf
     assert np.isnan(frechet_distance(x[:1], x))

@@ -18,7 +18,7 @@ def slowly(x: np.ndarray, y: np.ndarray) -> float:
     return within - 2 / m**2 * sum(k(a, b) for a in x for b in y)
 
 
-def test_it_is_the_double_loop() -> None:
+def test_the_distance_equals_the_double_loop() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 9, 4))
     assert unbiased_mmd2(x, y + 0.5) == pytest.approx(slowly(x, y + 0.5), rel=1e-10)
@@ -32,7 +32,7 @@ def test_the_kernel_is_scikit_learns() -> None:
     assert unbiased_mmd2(x, y) == pytest.approx(within - 2 * k[2].mean(), rel=1e-10)
 
 
-def test_of_one_law_it_is_zero_on_average_and_may_be_negative() -> None:
+def test_equal_distributions_give_zero_on_average() -> None:
     rng = np.random.default_rng(2)
     distances = [unbiased_mmd2(*rng.standard_normal((2, 12, 5))) for _ in range(1000)]
     error = np.std(distances) / np.sqrt(len(distances))
@@ -137,7 +137,7 @@ def test_the_error_is_the_scatter_of_values(shift: float, expected: float) -> No
     assert np.mean([distance.error for distance in distances]) / scatter == pytest.approx(expected, abs=0.25)
 
 
-def test_what_cannot_be_had() -> None:
+def test_undefined_distances() -> None:
     x = np.random.default_rng(8).standard_normal((8, 2))
     blown_up = kernel_distance(np.full((8, 2), np.inf), x)
     assert blown_up.mean == np.inf

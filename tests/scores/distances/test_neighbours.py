@@ -8,7 +8,7 @@ from fieldcast.scores.distances import neighbours as module
 from fieldcast.scores.distances.neighbours import neighbours
 
 
-def test_they_are_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distances_equal_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK", 7)
     rng = np.random.default_rng(0)
     states, training = rng.standard_normal((23, 40)), rng.standard_normal((50, 40))

@@ -11,7 +11,7 @@ def gaussians(seed: int, count: int, features: int = 10) -> np.ndarray:
     return np.random.default_rng([13, seed]).standard_normal((2, count, features))
 
 
-def test_of_one_law_the_interval_holds_one_half() -> None:
+def test_equal_distributions_give_one_half() -> None:
     results = [two_sample(*gaussians(seed, 128, 10), seed=seed) for seed in range(4)]
     assert sum(item.low < 0.5 < item.high for item in results) >= 3
     assert np.mean([item.accuracy for item in results]) == pytest.approx(0.5, abs=0.05)
@@ -81,7 +81,7 @@ def test_the_interval_is_wilsons() -> None:
         assert wilson(right / 40, 40) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
-def test_what_blew_up_is_told_apart_and_too_few_blocks_are_no_test() -> None:
+def test_infinite_samples_are_detected_and_too_few_blocks_give_no_test() -> None:
     x, y = gaussians(5, 20, 3)
     x[3, 1] = np.nan
     assert two_sample(x, y) == (1.0, 1.0, 1.0)
