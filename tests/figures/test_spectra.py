@@ -67,7 +67,7 @@ def lead_diagnostics(members: float, mean: float) -> xr.Dataset:
     )
 
 
-def test_lines_are_ratios_to_the_truth_and_the_mean_is_shown_where_it_goes_on():
+def test_lines_are_ratios_to_the_truth_and_a_mean_that_is_fed_back_is_dotted():
     found = {"vae": lead_diagnostics(0.8, 0.3), "vae_mean": lead_diagnostics(0.5, 0.25)}
     figure = spectra_at_leads(found, [24.0, 120.0], fed_on_mean=["vae_mean"])
     for axes in figure.axes:

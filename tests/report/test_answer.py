@@ -43,7 +43,7 @@ def test_an_experiment_that_is_always_better_has_a_short_sentence(results):
     assert "better than optimal_interpolation at every k" in found[1]
 
 
-def test_without_the_reference_there_is_no_gain_in_per_cent(results):
+def test_without_the_reference_there_is_no_gain_in_percent(results):
     board = results.leaderboard.query("experiment == 'mine' and k < 0.2")
     found = sentences(replace(results, leaderboard=board))
     assert found[1] == "mine is better than optimal_interpolation at every k."

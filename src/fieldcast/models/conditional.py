@@ -29,7 +29,7 @@ class Decoder(Protocol):
 
 
 class ContextEncoder(nn.Module):
-    """q(z | c) = N(mu, sd^2), the reports' encoder of the whole context.
+    """q(z | c) = N(mu, sd^2), the original studies' encoder of the whole context.
 
     The context is the last `history` states, or for history 0 the sparse field and its mask; season and static fields.
     """
@@ -60,7 +60,7 @@ class PriorEncoder(nn.Module):
 
 
 class FieldDecoder(nn.Module):
-    """The reports' decoder of z, `random` numbers and, if `conditioned`, the fraction observed k.
+    """The original studies' decoder of z, `random` numbers and, if `conditioned`, the fraction observed k.
 
     It reads log k, because k spans decades.
     """
@@ -82,7 +82,7 @@ class FieldDecoder(nn.Module):
 
 
 class PastDecoder(nn.Module):
-    """The reports' decoder of z, `random` numbers and the last `history` states.
+    """The original studies' decoder of z, `random` numbers and the last `history` states.
 
     Two convolutions carry the states to the coarse level of the decoder.
     """

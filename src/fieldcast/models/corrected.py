@@ -42,7 +42,7 @@ class Corrected(Trained):
 
     During training the base uses a covariance and a pool from which the datum was left out (`fold`); otherwise the
     network would learn to trust the base too much. The factorisation of the base dominates the cost, so a batch shares
-    one mask and one fold. The score of each variable is divided by its mean spread, so that a gain of one per cent has
+    one mask and one fold. The score of each variable is divided by its mean spread, so that a gain of one percent has
     the same weight for sparse and for dense observations. `spread` inflates the deviations d - m; it is tuned on the
     validation split after training.
     """

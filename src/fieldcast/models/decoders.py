@@ -17,7 +17,7 @@ from fieldcast.models.space import Space
 
 
 class DenseDecoder(nn.Module):
-    """Hidden layers of the given sizes with ReLU (two of 512 in the report) and a linear output layer."""
+    """Hidden layers of the given sizes with ReLU (two of 512 in the original study) and a linear output layer."""
 
     def __init__(self, space: Space, latent: int, hidden: Sequence[int] = (512, 512)):
         super().__init__()
@@ -35,7 +35,7 @@ class DenseDecoder(nn.Module):
 
 
 class ConvolutionDecoder(nn.Module):
-    """A linear layer and two transposed convolutions of stride 2, the mirror of the reports' encoder."""
+    """A linear layer and two transposed convolutions of stride 2, the mirror of the original studies' encoder."""
 
     def __init__(self, space: Space, latent: int, channels: Sequence[int] = (64, 32)):
         super().__init__()
@@ -49,7 +49,7 @@ class ConvolutionDecoder(nn.Module):
 
 
 class TransposedDecoder(nn.Module):
-    """The report's decoder of an autodecoder, for any size of state.
+    """The original study's decoder of an autodecoder, for any size of state.
 
     Transposed convolutions z (1 x 1) -> 128 channels (7 x 7) -> 64 (4 x 4, stride 2, padding 1) -> V (same), with batch
     norm and ReLU between them and a sigmoid at the end; then Linear(784 -> 784) for each variable. For other sizes the

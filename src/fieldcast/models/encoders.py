@@ -51,9 +51,9 @@ class Network(StateEncoder):
     latent
         Size of z.
     kind
-        "dense": hidden layers with ReLU; "convolution": the reports' two convolutions of 32 and 64 channels, stride 2.
+        "dense": hidden layers with ReLU; "convolution": two convolutions of 32 and 64 channels, stride 2.
     hidden
-        Sizes of the hidden layers of kind "dense" (two of 512 in the report).
+        Sizes of the hidden layers of kind "dense" (two of 512 in the original study).
     family
         Family of q; "point" gives the encoder of a plain autoencoder.
     """

@@ -62,7 +62,8 @@ class Flow(Trained):
     hidden
         Units or channels of the hidden layers.
     network
-        "dense": one hidden layer over all cells, as in the report; "convolution": 3 x 3 convolutions, for fields, where
+        "dense": one hidden layer over all cells, as in the original study;
+        "convolution": 3 x 3 convolutions, for fields, where
         dense layers would not fit in memory.
     interval
         Range of the data, (0, 1) for images; None: the real line.

@@ -120,10 +120,10 @@ class ConditionalVAE(Autoencoder):
     space
         Grid of the states.
     encoder
-        q(z | c); by default the reports' (`ContextEncoder`).
+        q(z | c); by default the original studies' (`ContextEncoder`).
     decoder
-        The mean of p(x | z, c); by default the reports', which reads the last states (`PastDecoder`) or the fraction
-        observed (`FieldDecoder`).
+        The mean of p(x | z, c); by default the original studies', which reads the last states (`PastDecoder`) or the
+        observed fraction (`FieldDecoder`).
     likelihood
         p(x | z, c); by default a Gaussian.
     prior

@@ -105,7 +105,7 @@ class Findings:
                 yield where, names[0], errors[0], errors[1]
 
     def copies(self) -> list[tuple[str, str]]:
-        """Experiments with more very near samples than chance explains, and their share in per cent."""
+        """Experiments with more very near samples than chance explains, and their share in percent."""
         near = {name: share for name, (_, _, share) in self.results.near.items() if share > MEMORISATION_FLAG}
         return [
             (name, f"{100 * near[name]:.0f}") for name in sorted(near, key=near.__getitem__, reverse=True)

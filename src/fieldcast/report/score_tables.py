@@ -20,7 +20,7 @@ class Gain(NamedTuple):
 
     experiment: str
     better: list[Any]
-    reduction: str  # how much lower its CRPS is there, in per cent
+    reduction: str  # how much lower its CRPS is there, in percent
     others: Sequence[tuple[str, list[Any]]]  # the cases with another verdict
 
 
@@ -65,7 +65,7 @@ def compared(results: Results, board: Board, cases: Sequence[Any]) -> Compared:
 
 
 def reduction(results: Results, board: Board, name: str, cases: Sequence[Any]) -> str:
-    """Reduction of the CRPS relative to the reference, smallest to largest, in per cent; empty without it."""
+    """Reduction of the CRPS relative to the reference, smallest to largest, in percent; empty without it."""
     if results.reference not in board.having("crps"):
         return ""
     shares = [

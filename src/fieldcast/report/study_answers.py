@@ -124,7 +124,7 @@ def spectra_compared(results: Results, name: str, reference: str) -> list[tuple[
 
 
 def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -> str:
-    """Smallest and largest ratio of powers over the variables, in per cent."""
+    """Smallest and largest ratio of powers over the variables, in percent."""
     mean, free, truth = (
         dataset[name].isel(lead=int(np.abs(dataset["lead"].to_numpy() - lead.hours).argmin())).to_numpy()
         for dataset, name in (

@@ -99,7 +99,7 @@ class Training:
         return self.options.longest if self.step > self.first_rollout else 1
 
     def late(self, begin: float | None = None) -> bool:
-        """Whether the clock ends the training, counting the time since `begin` too."""
+        """Whether the time limit ends the training, counting the time since `begin` too."""
         since = 0.0 if begin is None else time.perf_counter() - begin
         return self.options.max_minutes is not None and self.seconds + since >= 60 * self.options.max_minutes
 

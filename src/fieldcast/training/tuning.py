@@ -1,7 +1,7 @@
 """Tuning on the validation split: coordinate search over a model's `choices`.
 
 The score is the mean, over fractions k or over lead times, of the logarithm of the fair CRPS on unobserved cells: a
-gain of one per cent counts the same whether few or many values are observed.
+gain of one percent counts the same whether few or many values are observed.
 """
 
 from __future__ import annotations

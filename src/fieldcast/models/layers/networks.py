@@ -1,9 +1,9 @@
 """Networks on a grid that may wrap round the globe and whose sizes need not be even.
 
 GridConv pads longitude circularly where it wraps, and repeats the edge elsewhere; GridTranspose, which refines, has no
-seam there either; all other networks are built from them. ConvEncoder and ConvDecoder are the reports' networks; UNet
-is small, with residual blocks, a dense mixing layer at the coarsest level, learned position channels and optional noise
-by FiLM (Perez et al. 2018).
+seam there either; all other networks are built from them. ConvEncoder and ConvDecoder are the networks of the original
+studies; UNet is small, with residual blocks, a dense mixing layer at the coarsest level, learned position channels and
+optional noise by FiLM (Perez et al. 2018).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def halved(shape: tuple[int, int], times: int) -> tuple[int, int]:
 
 
 class ConvEncoder(nn.Module):
-    """Two convolutions (32 and 64 channels, stride 2): the reports' encoder, up to its linear heads."""
+    """Two convolutions (32 and 64 channels, stride 2): the original studies' encoder, up to its linear heads."""
 
     def __init__(self, inputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (32, 64)):
         super().__init__()
@@ -79,7 +79,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the reports' decoder.
+    """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the original studies' decoder.
 
     The transposed convolutions double the size; odd sizes are reached by cropping.
 
