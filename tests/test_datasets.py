@@ -21,20 +21,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from kedro.io import DataCatalog
+from kedro.io import AbstractDataset, DataCatalog, SharedMemoryDataCatalog
 from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline, node
-from kedro.runner import SequentialRunner
+from kedro.runner import ParallelRunner, SequentialRunner
 from PIL import Image
 from zarr.storage import LocalStore
 
 from fieldcast.datasets import (
     BytesDataset,
     FolderDataset,
+    InMemoryDataset,
     JSONDataset,
     NetCDFDataset,
     PicturesDataset,
@@ -450,6 +452,14 @@ def test_a_preview_may_show_chosen_rows_in_order(tmp_path: Path) -> None:
     assert table.preview(nrows=2, sort="absent")["data"] == [["rmse", 0.1, 0], ["crps", 0.1, 3]]
 
 
+def test_a_folder_without_pictures_has_been_written(tmp_path: Path) -> None:
+    """Otherwise `--only-missing-outputs` would draw figures of what nobody has run each time."""
+    stored = PicturesDataset(path=str(tmp_path / "figures"))
+    assert not stored.exists() and stored.load() == {}
+    stored.save({})
+    assert stored.exists() and stored.load() == {}
+
+
 def test_all_pictures_of_a_folder_stand_on_one_sheet(tmp_path: Path) -> None:
     stored = PicturesDataset(path=str(tmp_path / "figures"))
     colours = {"c": (0, 0, 255), "a": (255, 0, 0), "b": (0, 255, 0)}
@@ -642,19 +652,19 @@ def test_a_state_is_saved_after_its_data(tmp_path: Path) -> None:
 def test_results_of_earlier_runs_are_read_on_demand(tmp_path: Path, place: str | None) -> None:
     root = place or str(tmp_path)
     results = ResultsDataset(filepath=root, task="forecast")
-    assert results.earlier() == {}
+    assert results.load() == {}
     for folder, value in (("forecast/vae", 1), ("forecast/lim", 2), ("sample/vae", 3)):
         table = TableDataset(filepath=f"{root}/08_reporting/{folder}/scores.parquet")
         table.save(pd.DataFrame({"value": [value]}))
     BytesDataset(filepath=f"{root}/08_reporting/forecast/vae/scores.csv.partial").save(b"half")
     TableDataset(filepath=f"{root}/06_models/forecast/vae/history.csv").save(pd.DataFrame({"step": [7]}))
     JSONDataset(filepath=f"{root}/04_feature/starts.json").save({"members": 3})
-    left = results.earlier()
+    left = results.load()
     assert left.keys() == {"scores", "history", "starts"} and left["starts"]() == {"members": 3}
     assert {name: read()["value"][0] for name, read in left["scores"].items()} == {"vae": 1, "lim": 2}
     assert left["history"]["vae"]()["step"][0] == 7
-    results.save({"scores": {}})
-    assert results.load() == {"scores": {}}
+    with pytest.raises(DatasetError, match="is read only here"):
+        results.save({"scores": {}})
 
 
 def test_a_digest_that_looks_like_a_number_stays_one(tmp_path: Path) -> None:
@@ -663,3 +673,57 @@ def test_a_digest_that_looks_like_a_number_stays_one(tmp_path: Path) -> None:
     written = pd.DataFrame({"model": ["48213e905716", "012345678901"], "value": [0.1 + 0.2, 1e-17 / 3]})
     table.save(written)
     pd.testing.assert_frame_equal(table.load(), written, check_exact=True)
+
+
+# --- in Kedro: every runner, every kind of place, and the catalog as a file
+
+
+def test_memory_is_handed_on_without_a_copy_and_between_processes() -> None:
+    table, handed = pd.DataFrame({"value": [1]}), InMemoryDataset(metadata={"kedro-viz": {"layer": "models"}})
+    handed.save({"scores": table})
+    assert handed.load()["scores"] is table and handed.metadata and handed._EPHEMERAL
+    handed.release()
+    assert not handed.exists()
+    with pytest.raises(DatasetError, match="has not been saved yet"):
+        handed.load()
+    runner = ParallelRunner(max_workers=1)
+    catalog = SharedMemoryDataCatalog({"a": InMemoryDataset(), "b": InMemoryDataset()})
+    made = Pipeline([node(os.getpid, None, "a", name="one"), node(abs, "a", "b", name="two")])
+    assert runner.run(made, catalog)["b"].load() not in (0, os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("root", "shown"),
+    [("memory:///here", "memory:///here"), ("s3://bucket/x", "s3://bucket/x"), ("/tmp/x", "/tmp/x")],
+)
+def test_a_location_keeps_its_protocol(root: str, shown: str) -> None:
+    assert TextDataset(filepath=f"{root}/report.html").location == f"{shown}/report.html"
+
+
+def test_the_configuration_of_a_data_set_makes_it_again(tmp_path: Path) -> None:
+    """`kedro catalog resolve-patterns` prints it."""
+    settings = {"filepath": f"{tmp_path}/a.csv", "missing": "empty", "load_args": {"nrows": 3}}
+    bytes_of = {"type": "fieldcast.datasets.BytesDataset", "filepath": f"{tmp_path}/b"}
+    for config in (
+        {"type": "fieldcast.datasets.TableDataset", **settings},
+        {"type": "fieldcast.datasets.ResumableDataset", "dataset": bytes_of, "state": f"{tmp_path}/c"},
+        {"type": "fieldcast.datasets.PicturesDataset", "path": f"{tmp_path}/figures", "load_args": {}},
+        {"type": "fieldcast.datasets.ZarrDataset", "filepath": f"{tmp_path}/d.zarr", "append": "lead"},
+        {"type": "fieldcast.datasets.InMemoryDataset"},
+    ):
+        made = AbstractDataset.from_config("a", {**config, "metadata": {"optional": True}})
+        printed = yaml.safe_load(yaml.safe_dump(made._init_config()))
+        again = AbstractDataset.from_config("a", dict(printed))
+        assert again._describe() == made._describe() and type(again) is type(made)
+        assert {"settings", "metadata"}.isdisjoint(printed)
+        assert all(printed[key] == value for key, value in config.items() if key != "type")
+
+
+def test_credentials_reach_what_lies_within(tmp_path: Path) -> None:
+    credentials = {"auto_mkdir": True}
+    inner = {"type": BytesDataset, "filepath": f"{tmp_path}/a"}
+    stored = ResumableDataset(dataset=inner, state=f"{tmp_path}/b", credentials=credentials)
+    assert stored._dataset._fs_args == stored._state._fs_args == credentials
+    assert ResultsDataset(filepath=str(tmp_path), task="a", credentials=credentials)._fs_args == credentials
+    pictures = PicturesDataset(path=str(tmp_path), credentials=credentials)
+    assert pictures._credentials == credentials

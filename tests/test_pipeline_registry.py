@@ -1,5 +1,6 @@
 """Registered pipelines follow the configuration, and stamped data sets have the right names."""
 
+import pickle
 import shutil
 import warnings
 from dataclasses import is_dataclass
@@ -14,11 +15,13 @@ from kedro_viz.api.rest.responses.pipelines import get_pipeline_response
 from kedro_viz.server import load_and_populate_data
 
 from fieldcast import pipeline_registry
+from fieldcast.datasets import InMemoryDataset
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.inference.options import Pixels
 from fieldcast.pipeline_registry import register_pipelines, stamp
 from fieldcast.pipelines.evaluation.pipeline import publish
+from fieldcast.pipelines.names import handed_on
 from fieldcast.pipelines.steps import boxed
 from fieldcast.training.options import Fit
 
@@ -118,6 +121,47 @@ def test_reporting_waits_for_the_experiments_of_its_pipeline_alone(project: Path
         scored = Pipeline([]) + registered[pair[0]] + registered[pair[1]]
         assert len(collected(scored, "reconstruct")) > 10
     assert not collected(registered["reporting"], "reconstruct")
+
+
+def test_a_selection_gathers_again_what_no_run_has_stored(project: Path) -> None:
+    """`--nodes`, `--from-nodes`, `--tags` and `--namespaces`: all other inputs are read from the disk."""
+    linear = Pipeline([]) + register_pipelines()["reconstruct.linear"]
+    gathered = {"reconstruct.linear.evaluation.publish", "reconstruct.collect_reconstruct"}
+    rank = "reporting.rank_reconstruct"
+    assert nodes(linear.filter(node_names=[rank])) == {rank, *gathered}
+    drawn = nodes(linear.filter(from_nodes=["reconstruct.linear.reconstruction.draw"]))
+    assert {rank, *gathered} < drawn and "reconstruct.linear.training.fit" not in drawn
+    assert nodes(linear.filter(tags=["training"])) == {
+        f"reconstruct.linear.training.{name}" for name in ("fit", "plot_history")
+    }
+    for each in nodes(linear):
+        inputs = linear.filter(from_nodes=[each]).inputs() | linear.filter(node_names=[each]).inputs()
+        assert not [name for name in inputs if handed_on(name)]
+    assert nodes(linear.filter()) == nodes(linear)
+
+
+def test_what_is_handed_on_is_what_the_catalog_keeps_in_memory(project: Path) -> None:
+    from kedro.framework.session import KedroSession
+
+    with KedroSession.create(project) as session:
+        catalog = session.load_context().catalog
+    names = {name for pipeline in register_pipelines().values() for name in pipeline.datasets()}
+    in_memory = {name for name in names if isinstance(catalog.get(name), InMemoryDataset)}
+    assert in_memory == {name for name in names if handed_on(name)} and len(in_memory) > 20
+
+
+def test_other_processes_take_every_node_and_data_set(project: Path) -> None:
+    """`--runner ParallelRunner`."""
+    from kedro.framework.session import KedroSession
+
+    with KedroSession.create(project) as session:
+        catalog = session.load_context().catalog
+    for pipeline in register_pipelines().values():
+        for each in pipeline.nodes:
+            assert str(pickle.loads(pickle.dumps(each))) == str(each)
+        for name in pipeline.datasets() - pipeline.inputs():
+            again = pickle.loads(pickle.dumps(catalog.get(name)))
+            assert again._describe() == catalog.get(name)._describe()
 
 
 def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> None:

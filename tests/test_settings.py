@@ -54,7 +54,7 @@ def test_logging_is_short_lines_on_stderr(toy: Path) -> None:
     (toy / "src/toy/__main__.py").write_text(
         (ROOT / "src/fieldcast/__main__.py").read_text().replace('"fieldcast"', '"toy"')
     )
-    environment = {**os.environ, "PYTHONPATH": str(toy / "src")}
+    environment = {**os.environ, "PYTHONPATH": f"{toy / 'src'}{os.pathsep}{ROOT / 'src'}"}
     run = subprocess.run(command, cwd=toy, env=environment, capture_output=True, text=True, check=True)
     (line,) = run.stderr.splitlines()
     assert line.endswith("1/1  make") and len(line) < 30

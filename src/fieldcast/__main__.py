@@ -1,17 +1,25 @@
-"""`python -m fieldcast`: `kedro run`, also where the package is installed without its project."""
+"""The command `fieldcast`, also `python -m fieldcast`: with a project around it, or installed alone."""
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
-from kedro.framework.cli.utils import find_run_command
+from fieldcast.frame.conf_source import conf_source
+
+# before Kedro is imported, which by itself reads the file of a project alone
+if (logging := Path(conf_source()) / "logging.yml").exists():
+    os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(logging))
+
 from kedro.framework.project import configure_project
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run pipelines; takes the options of `kedro run`."""
+    """Run a command of `fieldcast`; options alone are those of `run`, as for all Kedro projects."""
     configure_project("fieldcast")
-    run = find_run_command("fieldcast")
-    return run(*args, **{"standalone_mode": not hasattr(sys, "ps1"), **kwargs})
+    from fieldcast.cli import cli
+
+    return cli(*args, **{"standalone_mode": not hasattr(sys, "ps1"), **kwargs})
 
 
 if __name__ == "__main__":

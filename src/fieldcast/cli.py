@@ -1,18 +1,22 @@
-"""The `kedro run` command with errors as sentences; Kedro finds this module by its name."""
+"""The commands of `fieldcast`, with errors as sentences; Kedro finds this module by its name, for `kedro run`."""
 
 import copy
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.session import KedroSession
 
 import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
+from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
+
+OPTIONS = [option for option in kedro_run.params if option.name in ("env", "conf_source", "params")]
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -42,12 +46,82 @@ def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
     return run_or_stop
 
 
-@click.group(name="fieldcast")
+class Commands(click.Group):
+    """Commands of which `run` may be left out before its options, as Kedro starts packaged projects."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before options other than `--help`."""
+        bare = bool(args) and args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)
+        return super().parse_args(ctx, ["run", *args] if bare else args)
+
+
+@click.group(name="fieldcast", cls=Commands)
 def cli() -> None:
     """Fill, forecast and sample gridded weather."""
 
 
+def refuse_async(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have `run` refuse `--async` before its first node."""
+
+    @functools.wraps(command)
+    def run_in_order(*args: Any, **options: Any) -> Any:
+        if options.get("is_async") or (options.get("runner_params") or {}).get("is_async"):
+            raise InputError(
+                "--async is not supported, since training and rollouts save their steps one after another: leave it "
+                "out, or run independent nodes at the same time with --runner ThreadRunner."
+            )
+        return command(*args, **options)
+
+    return run_in_order
+
+
 run: click.Command = copy.copy(kedro_run)
-run.callback = interruptible(kedro_run.callback or kedro_run)
+run.callback = interruptible(refuse_async(kedro_run.callback or kedro_run))
 cli.add_command(run)
+
+
+@cli.command(params=copy.copy(OPTIONS))
+@click.argument("file")
+@click.option("--experiment", help="One that has been trained, as reconstruct.linear.")
+@click.option("--output", help="NetCDF file to write; by default 07_model_output/fill.nc in the data root.")
+@click.option("--members", type=int, help="Number of draws.")
+@click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
+def fill(file: str, **options: Any) -> None:
+    """Fill what was not observed in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""
+    on_file("fill", {"observations": file}, **options)
+
+
+@cli.command(params=copy.copy(OPTIONS))
+@click.argument("file")
+@click.option("--experiment", help="One that has been trained, as forecast.crps_ensemble.")
+@click.option(
+    "--output", help="NetCDF file to write; by default 07_model_output/predict.nc in the data root."
+)
+@click.option("--steps", type=int, help="Length of the forecast, in time steps of the data.")
+@click.option("--members", type=int, help="Number of draws.")
+def predict(file: str, **options: Any) -> None:
+    """Forecast from the last states of FILE, NetCDF or Zarr: `kedro run --pipelines predict`."""
+    on_file("predict", {"states": file}, **options)
+
+
+@interruptible
+def on_file(
+    pipeline: str,
+    source: Mapping[str, str],
+    env: str | None,
+    conf_source: str | None,
+    params: Mapping[str, Any],
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Run a pipeline that reads a user's file, its options being the parameters of the same names."""
+    if output and "://" not in output:
+        output = os.path.abspath(output)  # Kedro takes it from the project's folder
+    options = {key: value for key, value in {**options, "output": output}.items() if value is not None}
+    given = {**params, pipeline: {**params.get(pipeline, {}), **source, **options}}
+    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
+    with session:
+        session.run(pipeline_names=[pipeline])
+
+
 sys.excepthook = show

@@ -20,6 +20,8 @@ from kedro.utils import find_kedro_project
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
+from fieldcast.frame.conf_source import require_configuration
+from fieldcast.pipelines.names import handed_on
 from fieldcast.pipelines.steps import boxed
 
 if TYPE_CHECKING:
@@ -92,6 +94,15 @@ class Reported(Pipeline):
 
     __radd__ = __add__
 
+    def filter(self, *selection: Any, **further: Any) -> Pipeline:
+        """Select nodes, with those that gather again what they read and no run has stored."""
+        nodes = {node.name for node in super().filter(*selection, **further).nodes}
+        makers = {output: node for node in self.nodes for output in node.outputs if handed_on(output)}
+        for node in reversed(self.nodes):
+            if node.name in nodes:
+                nodes |= {makers[source].name for source in node.inputs if source in makers}
+        return self.only_nodes(*nodes)
+
 
 def stages() -> list[str]:
     """Names of the stages of all tasks, in the order in which they run."""
@@ -111,10 +122,7 @@ def configuration() -> Path:
     here = find_kedro_project(Path.cwd()) or Path.cwd()
     context = CONTEXT.get()
     conf = Path(context.config_loader.conf_source) if context else here / settings.CONF_SOURCE
-    if not (conf / "base").is_dir():
-        raise InputError(
-            f"there is no configuration in {conf}: go to the project's folder, or set FIELDCAST_CONF."
-        )
+    require_configuration(conf)
     return conf
 
 

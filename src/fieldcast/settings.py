@@ -7,14 +7,14 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+from fieldcast.frame.conf_source import conf_source
 from fieldcast.frame.config_loader import ConfigLoader
 from fieldcast.frame.lock import Lock
 from fieldcast.frame.preflight import Checks
 from fieldcast.frame.resumption import Resumption
 from fieldcast.frame.tracking.hook import Tracking
 
-# set FIELDCAST_CONF where the package is installed without its project
-CONF_SOURCE = os.environ.get("FIELDCAST_CONF", "conf")
+CONF_SOURCE = conf_source()
 CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

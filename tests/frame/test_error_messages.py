@@ -84,6 +84,9 @@ def test_names(message: Any) -> None:
     )
     text = message("training", namespaces=["sample.d"])
     assert text.startswith("nothing in this pipeline has the namespace 'sample.d'; did you mean sample.")
+    assert message("training", tags=["forecast"]).startswith(
+        "no node of this pipeline fits all that was selected"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline, node
+from kedro.runner import AbstractRunner, ParallelRunner, ThreadRunner
 from safetensors.torch import load
 
 from fieldcast.datasets import ZarrDataset
@@ -150,6 +151,43 @@ def contents(folder: Path) -> dict[str, bytes]:
         for file in folder.glob("*.safetensors")
         for name, tensor in load(file.read_bytes()).items()
     }
+
+
+@pytest.mark.parametrize("runner", [ParallelRunner, ThreadRunner])
+def test_every_runner_makes_the_same_leaderboard(
+    project: Callable[..., Any], finished: Path, tmp_path: Path, runner: Callable[..., AbstractRunner]
+) -> None:
+    """Data that are handed on reach nodes in other processes and threads, and what is not selected is on the disk."""
+    shutil.copytree(finished, tmp_path / "data")
+    board = tmp_path / "data/08_reporting/leaderboard_reconstruct.csv"
+    before = board.read_bytes()
+    board.unlink()
+    names = ["summarise", "publish"]
+    project(
+        "reconstruct.linear",
+        data_root=tmp_path / "data",
+        node_names=[f"reconstruct.linear.evaluation.{name}" for name in names]
+        + ["reporting.rank_reconstruct"],
+        runner=runner(max_workers=2),
+    )
+    assert board.read_bytes() == before
+
+
+def test_what_is_there_is_not_made_again(
+    project: Callable[..., Any],
+    finished: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--only-missing-outputs`; the end of the run still says where the report is.
+
+    Where nothing was forecast there is no animation, so Kedro looks each time whether there is something to animate.
+    """
+    with caplog.at_level("INFO", "fieldcast"):
+        project("reconstruct.linear", data_root=finished, only_missing_outputs=True)
+    begun = {record.args[-1] for record in caplog.records if record.name == "fieldcast.frame.preflight"}
+    assert begun <= {"reporting.collect_forecast", "reporting.gather_forecast"}
+    assert f"report: {finished}/08_reporting/report.html" in capsys.readouterr().out
 
 
 def undeclared() -> set[str]:

@@ -5,12 +5,11 @@ from typing import Any
 import pandas as pd
 
 from fieldcast.inference.options import Drawing
-from fieldcast.pipelines.reporting.nodes import COSTS, collect_for, join_summaries, list_costs
+from fieldcast.pipelines.reporting.nodes import COSTS, Collector, join_summaries, list_costs
 from fieldcast.tasks import TASKS
 
 FORECAST = TASKS["forecast"]
-collect = collect_for(FORECAST)
-collect = collect_for(FORECAST)
+collect = Collector(FORECAST.results, FORECAST.target).collect
 EXPERIMENTS: dict[str, Any] = {"vae": {}, "lim": {}, "never_run": {}}
 
 
@@ -24,7 +23,7 @@ def stored(**results: Any) -> dict[str, Any]:
     def read(value: Any) -> Any:
         return {name: read(each) for name, each in value.items()} if type(value) is dict else lambda: value
 
-    return {"results_forecast": {part: read(value) for part, value in results.items()}}
+    return {part: read(value) for part, value in results.items()}
 
 
 def test_results_of_this_run_take_the_place_of_earlier_ones() -> None:

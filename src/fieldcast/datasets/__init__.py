@@ -1,5 +1,5 @@
 """Kedro data sets that are complete or absent: Zarr stores and NetCDF files with xarray, tables, JSON, text, bytes,
-and folders of such files.
+folders of such files, and memory.
 
 `save` writes beside the target as `<name>.partial` and renames at the end: `exists()` means complete, and an
 interrupted or failed write leaves the old version unharmed (a folder of pictures is replaced file by file). Checksums
@@ -15,6 +15,7 @@ from fieldcast.datasets.files import (
     TableDataset,
     TextDataset,
 )
+from fieldcast.datasets.in_memory import InMemoryDataset
 from fieldcast.datasets.pictures import PictureDataset, PicturesDataset
 from fieldcast.datasets.results import ResultsDataset
 from fieldcast.datasets.resumable import ResumableDataset
@@ -24,6 +25,7 @@ __all__ = [
     "BytesDataset",
     "DamagedError",
     "FolderDataset",
+    "InMemoryDataset",
     "JSONDataset",
     "NetCDFDataset",
     "PictureDataset",

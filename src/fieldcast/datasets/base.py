@@ -27,6 +27,16 @@ def readable_write_errors(path: str) -> Iterator[None]:
         ) from error
 
 
+def flattened(config: dict[str, Any]) -> dict[str, Any]:
+    """Configuration of a data set without nested keywords.
+
+    Kedro nests those that a constructor passes on (`settings`), and all of an inherited constructor (`kwargs`).
+    """
+    config.pop("args", None)
+    nested = {**config.pop("settings", {}), **config.pop("kwargs", {})}
+    return {**config, **{key: value for key, value in nested.items() if key != "metadata"}}
+
+
 class FilesystemDataset(AbstractDataset[Any, Any]):
     """A data set at a path of a filesystem; it holds settings only, so it can be pickled."""
 
@@ -65,6 +75,14 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
     def _local(self) -> bool:
         return self._protocol == "file"
 
+    @property
+    def location(self) -> str:
+        """The path, with its protocol if it is remote."""
+        return self._located(self._path)
+
+    def _located(self, path: PurePosixPath) -> str:
+        return str(path) if self._local else f"{self._protocol}://{path}"
+
     def earlier(self) -> Any:
         """Load what an earlier run left; None if there is nothing, or if it is damaged, which logs a warning."""
         if not self.exists():
@@ -82,6 +100,9 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
     def _beside(self, suffix: str) -> str:
         return str(self._path.with_name(f"{self._path.name}.{suffix}"))
 
+    def _init_config(self) -> dict[str, Any]:
+        return flattened(super()._init_config())
+
     def _describe(self) -> dict[str, Any]:
         return {
             "filepath": str(self._path),
@@ -91,4 +112,4 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
         }
 
     def _missing(self) -> DatasetError:
-        return DatasetError(f"'{self._path}' does not exist: run the stage that writes it first")
+        return DatasetError(f"'{self.location}' does not exist: run the stage that writes it first")

@@ -52,13 +52,13 @@ class FileDataset(FilesystemDataset):
                 return self._substitute()
             raise self._missing()
         content = self._fs.cat_file(str(self._path))
-        with refusing_damage(str(self._path)):
+        with refusing_damage(self.location):
             return self._decode(content)
 
     def save(self, data: Any) -> None:
         """Replace the file."""
         content = self._encode(data)
-        with readable_write_errors(str(self._path)):
+        with readable_write_errors(self.location):
             if self._local:
                 replace(str(self._path), self._beside("partial"), content)
             else:
@@ -132,7 +132,7 @@ class FolderDataset(FilesystemDataset):
 
     def save(self, data: Any) -> None:
         """Raise DatasetError: other data sets write the files."""
-        raise DatasetError(f"'{self._path}' is read only here: its files are written one by one")
+        raise DatasetError(f"'{self.location}' is read only here: its files are written one by one")
 
     def _exists(self) -> bool:
         return bool(self._fs.isdir(str(self._path)))
@@ -197,7 +197,7 @@ class TableDataset(FileDataset):
         """missing: "error", or "empty"."""
         super().__init__(missing=missing, **settings)
         if self._path.suffix not in (".csv", ".parquet"):
-            raise DatasetError(f"'{self._path}' is neither .csv nor .parquet: choose one of the two")
+            raise DatasetError(f"'{self.location}' is neither .csv nor .parquet: choose one of the two")
 
     def _decode(self, content: bytes) -> pd.DataFrame:
         if self._path.suffix == ".parquet":

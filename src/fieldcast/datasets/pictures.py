@@ -9,6 +9,7 @@ from kedro_datasets._typing import ImagePreview
 from kedro_datasets.partitions import PartitionedDataset
 from PIL import Image
 
+from fieldcast.datasets.base import flattened
 from fieldcast.datasets.files import BytesDataset
 
 COLUMNS, WIDTH, MARGIN = 2, 900, 20  # columns of the sheet; width of a column and margin, in pixels
@@ -29,9 +30,25 @@ class PicturesDataset(PartitionedDataset):
         """path: the folder; settings: those of PartitionedDataset in kedro-datasets."""
         super().__init__(path=path, dataset=BytesDataset, filename_suffix=".png", overwrite=True, **settings)
 
+    @property
+    def location(self) -> str:
+        """The folder, with its protocol if it is remote."""
+        return self._path
+
+    def _init_config(self) -> dict[str, Any]:
+        return flattened(super()._init_config())
+
     def load(self) -> dict[str, Any]:
         """List the files: functions that read them, by name; none if there is no file."""
-        return super().load() if self.exists() else {}
+        return super().load() if self._list_partitions() else {}
+
+    def save(self, data: dict[str, bytes]) -> None:
+        """Replace all files; the folder is there also if there are none."""
+        super().save(data)
+        self._filesystem.makedirs(self._normalized_path, exist_ok=True)
+
+    def _exists(self) -> bool:
+        return bool(self._filesystem.isdir(self._normalized_path))
 
     def preview(self) -> ImagePreview:
         """Show all pictures on one sheet in kedro-viz, in the order of their names (base64 of a PNG file)."""

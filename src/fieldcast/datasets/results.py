@@ -1,12 +1,10 @@
-"""The results of all experiments of a task, as one data set."""
+"""What the experiments of a task have left on the disk, as one data set."""
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
-from kedro.io import MemoryDataset
-from kedro.io.core import get_protocol_and_path
+from kedro.io.core import DatasetError
 
 from fieldcast.datasets.base import FilesystemDataset
 from fieldcast.datasets.files import BytesDataset, JSONDataset, TableDataset
@@ -21,36 +19,40 @@ DATASETS: dict[str, type[FilesystemDataset]] = {
 }
 
 
-class ResultsDataset(MemoryDataset):
-    """Results in memory; those of earlier runs are in the files of the experiments, under a data root.
+class ResultsDataset(FilesystemDataset):
+    """Results under a data root, each read on demand.
 
     Other data sets write the files: parts of a result as `<layer>/<task>/<experiment>/<part>.<suffix>`, and what
     draws are scored on as `04_feature/<name>.<suffix>`.
     """
 
-    def __init__(self, *, filepath: str, task: str, metadata: dict[str, Any] | None = None) -> None:
-        """filepath: the data root, local or remote; task: the name of a task."""
-        super().__init__(copy_mode="assign", metadata=metadata)
-        self._root, self._task = filepath, task
+    def __init__(self, *, task: str, **settings: Any) -> None:
+        """task: the name of a task; `filepath` is the data root, local or remote."""
+        super().__init__(**settings)
+        self._task = task
 
-    def earlier(self) -> dict[str, Any]:
+    def load(self) -> dict[str, Any]:
         """{part: {experiment: function that reads it}}, and {name: function} of what draws are scored on."""
         listed: dict[str, Any] = {path.stem: read for path, read in self._files("04_feature/*")}
         for path, read in self._files(f"*/{self._task}/*/*"):
             listed.setdefault(path.stem, {})[path.parent.name] = read
         return listed
 
+    def save(self, data: Any) -> None:
+        """Raise DatasetError: other data sets write the files."""
+        raise DatasetError(f"'{self.location}' is read only here: its files are written one by one")
+
     def _files(self, pattern: str) -> list[tuple[PurePosixPath, Callable[[], Any]]]:
-        protocol, root = get_protocol_and_path(self._root)
-        scheme = "" if protocol == "file" else f"{protocol}://"
-        paths = [
-            PurePosixPath(name) for name in sorted(fsspec.filesystem(protocol).glob(f"{root}/{pattern}"))
-        ]
+        names = sorted(self._fs.glob(f"{self._path}/{pattern}"))
+        paths = [PurePosixPath(name) for name in names]
         return [
-            (path, DATASETS[path.suffix](filepath=f"{scheme}{path}").load)
+            (path, DATASETS[path.suffix](filepath=self._located(path), fs_args=self._fs_args).load)
             for path in paths
             if path.suffix in DATASETS
         ]
 
+    def _exists(self) -> bool:
+        return bool(self._fs.isdir(str(self._path)))
+
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._root, "task": self._task}
+        return {**super()._describe(), "task": self._task}

@@ -20,11 +20,27 @@ class ResumableDataset(AbstractDataset[Any, Any]):
     """
 
     def __init__(
-        self, *, dataset: dict[str, Any], state: str, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        dataset: dict[str, Any],
+        state: str,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
-        """dataset: settings of the data set that holds the data; state: path of the file of the state."""
-        self._dataset: Any = AbstractDataset.from_config("resumable", dict(dataset))
-        self._state = BytesDataset(filepath=state, missing="none")
+        """Parameters
+        ----------
+        dataset
+            Settings of the data set that holds the data.
+        state
+            Path of the file of the state.
+        credentials
+            Passed to fsspec, for data and state: Kedro prints catalogs without credentials only at this level.
+        metadata
+            For hooks and plugins, such as kedro-viz.
+        """
+        settings = {**dataset, **({"credentials": credentials} if credentials else {})}
+        self._dataset: Any = AbstractDataset.from_config("resumable", settings)
+        self._state = BytesDataset(filepath=state, missing="none", credentials=credentials)
         self.metadata = metadata
         if hasattr(self._dataset, "preview"):
             self.preview = self._dataset.preview  # which kedro-viz looks for
@@ -32,6 +48,11 @@ class ResumableDataset(AbstractDataset[Any, Any]):
     @property
     def _path(self) -> Any:
         return self._dataset._path
+
+    @property
+    def location(self) -> str:
+        """The path of the data, with its protocol if it is remote."""
+        return str(self._dataset.location)
 
     def load(self) -> Any:
         """Load the data."""

@@ -71,7 +71,7 @@ class ZarrDataset(FilesystemDataset):
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
         options = {"chunks": {} if lazy else None, **options}
-        with refusing_damage(str(self._path)):
+        with refusing_damage(self.location):
             data = restored(xr.open_zarr(self._reader(lazy), **options))
             return data if lazy else data.load()
 
@@ -100,7 +100,7 @@ class ZarrDataset(FilesystemDataset):
         data = with_text(data.drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
         data.attrs[ORDER] = [str(name) for name in data.data_vars]
-        with readable_write_errors(str(self._path)):
+        with readable_write_errors(self.location):
             if self._local:
                 recover(self._path)
             try:
@@ -148,10 +148,10 @@ class ZarrDataset(FilesystemDataset):
             self._fs.makedirs(str(self._path.parent), exist_ok=True)
             options: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}
         elif self._append is None:
-            raise DatasetError(f"'{self._path}' is given a stream: its catalog entry needs 'append'")
+            raise DatasetError(f"'{self.location}' is given a stream: its catalog entry needs 'append'")
         elif not self._fs.exists(partial):
             raise DatasetError(
-                f"'{self._path}' is given piece {piece} of a stream without its start: run it again"
+                f"'{self.location}' is given piece {piece} of a stream without its start: run it again"
             )
         else:
             # variables without the dimension are those of the first piece
@@ -170,7 +170,7 @@ class ZarrDataset(FilesystemDataset):
         """Cut off what an interrupted stream wrote from this piece on; returns the length after each earlier piece."""
         lengths: list[int] = json.loads(self._fs.cat_file(self._beside("pieces")))[:piece]
         if len(lengths) < piece:
-            raise DatasetError(f"'{self._path}' lacks a piece of its stream: run it again from its start")
+            raise DatasetError(f"'{self.location}' lacks a piece of its stream: run it again from its start")
         for _, array in zarr.open_group(self._store(partial), mode="r+").arrays():
             dims = [str(dim) for dim in np.ravel(array.attrs["_ARRAY_DIMENSIONS"])]
             if self._append in dims:

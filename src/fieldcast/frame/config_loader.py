@@ -1,22 +1,52 @@
-"""Kedro's configuration loader, which also reads what task plug-ins bring."""
+"""Kedro's configuration loader, which also reads archives and what task plug-ins bring."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException, OmegaConfigLoader
 
 from fieldcast import plugins
+from fieldcast.errors import InputError
+
+DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """Reads each environment from the folders `conf` of plug-ins and from the project's.
+    """Reads each environment from the folders `conf` of plug-ins and from the project's, which may be an archive.
 
     A key belongs to one file of an environment, so a plug-in adds and never overrides. An environment may be a
     plug-in's alone.
     """
+
+    def __init__(self, conf_source: str, *arguments: Any, **options: Any) -> None:
+        """conf_source: a folder, or an archive of one such as `kedro package` writes."""
+        if Path(conf_source).is_file():
+            self._unpacked = TemporaryDirectory(prefix="fieldcast-")
+            shutil.unpack_archive(conf_source, self._unpacked.name, **filtered(conf_source))
+            folder = Path(self._unpacked.name)
+            conf_source = str(next((base.parent for base in folder.glob("**/base")), folder))
+        super().__init__(conf_source, *arguments, **options)
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "credentials":
+            return {DATA_ROOT: {}, **self._credentials()}
+        config = super().__getitem__(key)
+        if key == "catalog":
+            refuse_versions(config)
+        return config
+
+    def _credentials(self) -> Mapping[str, Any]:
+        try:
+            credentials: Mapping[str, Any] = super().__getitem__("credentials")
+        except MissingConfigException:
+            return {}
+        return credentials
 
     def _read_dir_configs(self, conf_path: str, *arguments: Any) -> dict[Path, Any]:
         environment = os.path.relpath(conf_path, self.conf_source)
@@ -26,3 +56,18 @@ class ConfigLoader(OmegaConfigLoader):
         for folder in present:
             configs |= super()._read_dir_configs(str(folder), *arguments)
         return configs
+
+
+def filtered(archive: str) -> dict[str, Any]:
+    """The option that keeps the members of a tar archive within the folder to which it is unpacked."""
+    return {} if archive.endswith(".zip") else {"filter": "data"}
+
+
+def refuse_versions(catalog: Mapping[str, Any]) -> None:
+    """Raise InputError for an entry of this package's data sets that is to be versioned."""
+    for name, entry in catalog.items():
+        if entry.get("versioned") and str(entry.get("type", "")).startswith("fieldcast."):
+            raise InputError(
+                f"catalog, {name}: 'versioned: true' is not supported, a run replaces what was there; remove it, and "
+                "keep versions in folders of their own with --params data_root=FOLDER."
+            )

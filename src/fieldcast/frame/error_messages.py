@@ -23,6 +23,7 @@ from fieldcast.frame.preflight import commands, typed
 NO_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
 NO_NAMESPACE = re.compile(r"Pipeline does not contain nodes with the following namespaces: \['([^']*)'")
 NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named")
+NO_SELECTION = re.compile(r"Pipeline contains no nodes after applying all provided filters")
 DUPLICATE_KEYS = re.compile(r"Duplicate keys found in ")
 # Libraries in C and Rust report a full disk without errno; the last is numpy's for a write that was cut short.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
@@ -65,7 +66,7 @@ def _damage(error: BaseException) -> str | None:
         return None
     catalog = pipeline_registry.CATALOG.get()
     for name, command in commands():
-        if catalog is not None and str(getattr(catalog.get(name), "_path", "")) == error.path:
+        if catalog is not None and getattr(catalog.get(name), "location", None) == error.path:
             return f"'{error.path}' is damaged ({error.reason}): run {command} to make it again."
     return str(error)
 
@@ -122,6 +123,10 @@ def _name(error: BaseException) -> str | None:
         nodes = pipelines["__default__"].nodes
         addresses = sorted({".".join(node.namespace.split(".")[:2]) for node in nodes if node.namespace})
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
+    if NO_SELECTION.match(text):
+        return (
+            "no node of this pipeline fits all that was selected; `kedro registry describe` lists its nodes."
+        )
     if NO_NODE.match(text):
         return f"{text.splitlines()[0].rstrip('.')}; `kedro registry describe` lists the nodes."
     return None

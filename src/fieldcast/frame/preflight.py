@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
+from multiprocessing import Value
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kedro.validation.type_extractor import TypeExtractor
 from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
+from fieldcast.frame.conf_source import require_configuration
 from fieldcast.lineage import leaves
 
 logger = logging.getLogger(__name__)
@@ -36,10 +38,10 @@ class Checks:
     """
 
     def __init__(self) -> None:
-        self._done = self._total = 0
+        self._begun = Value("i")  # nodes, counted by all processes of a run
+        self._total = 0
         self._catalog: CatalogProtocol | None = None
         self._compared: set[str] = set()
-        self._printed: dict[str, str] = {}  # text for the end of the run, by data set
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -66,8 +68,8 @@ class Checks:
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Check versions and models, and that the data sets which the pipeline reads from disk exist."""
-        self._done, self._total = 0, len(pipeline.nodes)
-        self._catalog, self._printed, self._compared = catalog, {}, set()
+        self._begun.value, self._total = 0, len(pipeline.nodes)
+        self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
         check_models(pipeline, catalog)
@@ -89,40 +91,33 @@ class Checks:
         from fieldcast.fields.contracts import fits_digest
 
         if not fits_digest(data):
-            path = getattr(self._catalog.get(dataset_name), "_path", dataset_name)
+            path = getattr(self._catalog.get(dataset_name), "location", dataset_name)
             raise DamagedError(str(path), f"its values do not fit its digest {data.attrs['digest']}")
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
         """Log a short line for each node."""
-        self._done += 1
-        logger.info("%*d/%d  %s", len(str(self._total)), self._done, self._total, node.name)
+        with self._begun.get_lock():
+            self._begun.value += 1
+            count = self._begun.value
+        logger.info("%*d/%d  %s", len(str(self._total)), count, self._total, node.name)
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Keep what is printed at the end of the run."""
-        if not self._catalog:
-            return
-        what = _metadata(self._catalog, dataset_name).get("print")
-        if what == "path":
-            path = getattr(self._catalog.get(dataset_name), "_path", "")
-            self._printed[dataset_name] = f"{dataset_name}: {path}"
-        elif what and data:
-            self._printed[dataset_name] = str(data)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Print what the catalog says is to be printed, separated by empty lines.
 
-    @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Print what was kept, separated by empty lines."""
-        if self._printed:
-            click.echo("\n\n".join(text.strip("\n") for text in self._printed.values()))
+        It is loaded: a runner with several processes saves it in another one.
+        """
+        texts = (_printed(catalog, output) for node in pipeline.nodes for output in node.outputs)
+        if printed := [text.strip("\n") for text in texts if text]:
+            click.echo("\n\n".join(printed))
 
 
 def check_environment(conf: Path, env: str) -> None:
-    """Raise InputError for an environment without a folder."""
+    """Raise InputError for a configuration without `base`, or an environment without a folder."""
+    require_configuration(conf)
     folders = (conf, *plugins.configurations())
-    if conf.is_dir() and not any(
-        (folder / env).is_dir() for folder in folders
-    ):  # conf may be an archive instead
+    if not any((folder / env).is_dir() for folder in folders):
         environments = sorted({path.name for folder in folders for path in folder.glob("*/")} - {"local"})
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
@@ -169,6 +164,14 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
     metadata = getattr(catalog.get(name), "metadata", None)
     return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _printed(catalog: CatalogProtocol, name: str) -> str:
+    """Text about an output for the end of a run, empty for most."""
+    what = _metadata(catalog, name).get("print")
+    if what == "path":
+        return f"{name}: {getattr(catalog.get(name), 'location', '')}"
+    return str(catalog.load(name)) if what else ""
 
 
 def typed() -> dict[str, Any]:

@@ -3,10 +3,9 @@
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from functools import wraps
+from functools import update_wrapper
 from typing import Any
 
-import pandas as pd
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
@@ -19,7 +18,7 @@ from fieldcast.tasks import Task
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Score an experiment's draws as its task does; draws that were made elsewhere have no checkpoint."""
     score = task.score_file if experiment.file and task.score_file else task.score
-    score = replace(score, function=named(score.function, experiment.name))
+    score = replace(score, function=NamedScore(score.function, experiment.name))
     return Pipeline(
         [
             as_node(score, "score"),
@@ -39,16 +38,23 @@ def publish(stages: Iterable[Pipeline], results: Collection[str]) -> Pipeline:
     return Pipeline([node(nodes.publish, {part: part for part in parts}, "results", name="publish")])
 
 
-def named(
-    score: Callable[..., tuple[pd.DataFrame, *tuple[Any, ...]]], experiment: str
-) -> Callable[..., tuple[pd.DataFrame, *tuple[Any, ...]]]:
-    """The function with the experiment's name in each row of the score table, its first result."""
+class NamedScore:
+    """The scoring of a task, with the experiment's name in each row of the score table, its first result.
 
-    @wraps(score)
-    def with_name(*inputs: Any, **keywords: Any) -> tuple[pd.DataFrame, *tuple[Any, ...]]:
-        scores, *others = score(*inputs, **keywords)
-        return name_rows(scores, experiment), *others
+    A class, as a runner with several processes cannot send them a function that is made within another.
+    """
 
-    # Kedro looks at the parameters of the function itself, not of what it wraps
-    with_name.__signature__ = inspect.signature(score)  # type: ignore[attr-defined]
-    return with_name
+    def __init__(self, score: Callable[..., tuple[Any, ...]], experiment: str) -> None:
+        """score: the function of the task; experiment: the name, without its task."""
+        self.score, self.experiment = score, experiment
+        update_wrapper(self, score)
+        # Kedro looks at the parameters of the function itself, not of what it wraps
+        self.__signature__ = inspect.signature(score)
+
+    def __call__(self, *inputs: Any, **keywords: Any) -> tuple[Any, ...]:
+        """Score the draws."""
+        scores, *others = self.score(*inputs, **keywords)
+        return name_rows(scores, self.experiment), *others
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.score, self.experiment)

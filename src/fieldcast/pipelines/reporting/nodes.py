@@ -1,6 +1,7 @@
 """Reporting: all experiments of a task in one table, all tasks in one page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,10 +10,8 @@ from pydantic_core import to_jsonable_python
 
 from fieldcast import provenance
 from fieldcast.figures.png import Picture
-from fieldcast.pipelines.names import of_task
 from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
-from fieldcast.tasks import Task
 
 RESULTS_OF = "results_of_"  # before the name of an experiment, which might be that of another argument
 COSTS = (
@@ -22,11 +21,23 @@ COSTS = (
 )
 
 
-def collect_for(task: Task) -> Callable[..., dict[str, Any]]:
-    """The node that collects the results of a task."""
+@dataclass(frozen=True)
+class Collector:
+    """Gathers the results of a task.
+
+    Parameters
+    ----------
+    parts
+        Parts of a result, `Task.results`.
+    target
+        Name of what draws are scored on, `Task.target`.
+    """
+
+    parts: tuple[str, ...]
+    target: str
 
     def collect(
-        experiments: dict[str, Any], studies: list[dict[str, Any]], earlier: Mapping[str, Any],
+        self, experiments: dict[str, Any], studies: list[dict[str, Any]], earlier: Mapping[str, Any],
         target: Any = None, **published: Mapping[str, Any],
     ) -> dict[str, Any]:  # fmt: skip
         """The results of all experiments, {part: {experiment: value}}, and the task's target if there is one.
@@ -38,29 +49,25 @@ def collect_for(task: Task) -> Callable[..., dict[str, Any]]:
         studies
             Named comparisons of experiments.
         earlier
-            What earlier runs have left on the disk (`ResultsDataset.earlier`).
+            What runs have left on the disk (`ResultsDataset`).
         target
             What this run's draws are scored on; otherwise the stored one is taken.
         published
             Results of the experiments of this run, {part: value} under `results_of_<experiment>`.
         """
         present = {name.removeprefix(RESULTS_OF): results for name, results in published.items()}
-        stored = earlier.get(of_task(task.name, "results"), {})
-        results: dict[str, Any] = {part: {} for part in task.results}
+        results: dict[str, Any] = {part: {} for part in self.parts}
         for name in sorted(experiments):
-            for part in task.results:
-                value = present[name].get(part) if name in present else stored.get(part, {}).get(name, none)()
+            for part in self.parts:
+                value = present[name].get(part) if name in present else earlier.get(part, {}).get(name, none)()
                 if value is not None and len(value):
                     results[part][name] = value
         if target is None:
-            target = stored.get(task.target, none)()
-        results |= {} if target is None else {task.target: target}
-        plain = to_jsonable_python(
-            experiments
-        )  # not the dataclasses that other nodes have Kedro make of options
+            target = earlier.get(self.target, none)()
+        results |= {} if target is None else {self.target: target}
+        # not the dataclasses that other nodes have Kedro make of options
+        plain = to_jsonable_python(experiments)
         return {**results, "experiments": plain, "studies": read_studies(studies)}
-
-    return collect
 
 
 def none() -> None:

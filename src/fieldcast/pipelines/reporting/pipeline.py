@@ -35,14 +35,19 @@ def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
 
 def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[str]) -> Pipeline:
     """The results of this run, with those of earlier ones -> the results of the task, and tables of them."""
-    inputs = {"experiments": f"params:{task.name}", "studies": "params:studies", "earlier": "params:earlier"}
+    inputs = {
+        "experiments": f"params:{task.name}",
+        "studies": "params:studies",
+        "earlier": of_task(task.name, "stored"),
+    }
     if task.target in outputs:
         inputs["target"] = task.target
     private = {f"{nodes.RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments}
     present = {name: results for name, results in private.items() if results in outputs}
     inputs |= {name: name for name in present}
     name = f"collect_{task.name}"
-    gather = node(nodes.collect_for(task), inputs, of_task(task.name, "results"), name=name)
+    collector = nodes.Collector(task.results, task.target)
+    gather = node(collector.collect, inputs, of_task(task.name, "results"), name=name)
     further = [as_node(step, step.function.__name__, stored_as(task)) for step in task.further]
     return Pipeline(
         boxed(Pipeline([gather, *further]), task.name if present else "reporting"), inputs=present

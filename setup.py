@@ -1,0 +1,22 @@
+"""What pyproject.toml cannot say: a wheel holds the configuration, so that it runs without the project."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+
+class WithConfiguration(build_py):
+    """Copies `conf`, without what is local to this machine, into the package as `fieldcast/conf`."""
+
+    def run(self) -> None:
+        """Copy the modules, then the configuration."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "fieldcast/conf"
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree("conf", target, ignore=shutil.ignore_patterns("local"))
+
+
+setup(cmdclass={"build_py": WithConfiguration})

@@ -1,0 +1,35 @@
+"""Data that nodes of one run hand on, under every runner."""
+
+from typing import Any
+
+from kedro.io import MemoryDataset, SharedMemoryDataset
+
+
+class InMemoryDataset(SharedMemoryDataset):
+    """Data of one run, handed on without a copy, or between processes through the manager of `ParallelRunner`.
+
+    Kedro's `MemoryDataset`, once declared in a catalog, is empty in all processes but the one that saves it.
+    """
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+        """metadata: for hooks and plugins, such as kedro-viz."""
+        super().__init__()
+        self._here = MemoryDataset(copy_mode="assign")
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """Return what has been saved in this run; raises DatasetError if nothing has."""
+        return self._here.load() if self.shared_memory_dataset is None else super().load()
+
+    def save(self, data: Any) -> None:
+        """Keep the data until no node of the run needs them any more."""
+        if self.shared_memory_dataset is None:
+            self._here.save(data)
+        else:
+            super().save(data)
+
+    def _exists(self) -> bool:
+        return self._here.exists() if self.shared_memory_dataset is None else super()._exists()
+
+    def _release(self) -> None:
+        self._here.release()

@@ -1,0 +1,76 @@
+"""The commands of `fieldcast` do what `kedro run` does with the same parameters."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fieldcast import cli
+from fieldcast.errors import InputError
+
+
+class Session:
+    """Stands in for Kedro's: notes how it is created and run."""
+
+    def __init__(self, noted: dict[str, Any]) -> None:
+        self.noted = noted
+
+    def create(self, **options: Any) -> "Session":
+        self.noted |= options
+        return self
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        self.noted |= options
+        return {}
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    noted: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "KedroSession", Session(noted))
+    return noted
+
+
+def test_fill_and_predict_are_pipelines_on_a_file(noted: dict[str, Any], tmp_path: Path) -> None:
+    words = ["fill", "a,b.nc", "--experiment", "reconstruct.linear", "--output", "f.nc"]
+    words += ["--members", "3", "--params", "data_root=there,fill.noise=0.1", "--env", "netcdf"]
+    assert CliRunner().invoke(cli.cli, words, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["fill"] and noted["env"] == "netcdf"
+    assert noted["runtime_params"] == {
+        "data_root": "there",
+        "fill": {
+            "observations": "a,b.nc",
+            "experiment": "reconstruct.linear",
+            "output": str(tmp_path / "f.nc"),
+            "members": 3,
+            "noise": 0.1,
+        },
+    }
+    words = ["predict", "s3://a/b.nc", "--steps", "2", "--output", "s3://a/c.nc"]
+    assert CliRunner().invoke(cli.cli, words, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["predict"]
+    assert noted["runtime_params"] == {
+        "predict": {"states": "s3://a/b.nc", "steps": 2, "output": "s3://a/c.nc"}
+    }
+
+
+def test_options_alone_are_those_of_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kedro starts a packaged project so."""
+    monkeypatch.setattr(cli.run, "callback", lambda **options: print(options["pipelines"], options["env"]))  # noqa: T201
+    for words in (["run", "--pipelines", "a", "--env", "test"], ["--pipelines", "a", "-e", "test"]):
+        assert CliRunner().invoke(cli.cli, words).output == "['a'] test\n"
+    assert "predict" in CliRunner().invoke(cli.cli, ["--help"]).output
+
+
+@pytest.mark.parametrize("words", [["--async"], ["--runner-params", "is_async=true"]])
+def test_async_is_refused_before_the_first_node(words: list[str]) -> None:
+    outcome = CliRunner().invoke(cli.cli, ["run", *words])
+    assert isinstance(outcome.exception, InputError) and "--async is not supported" in str(outcome.exception)
