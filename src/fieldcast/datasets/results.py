@@ -1,4 +1,4 @@
-"""What the experiments of a task have left on the disk, as one data set."""
+"""Results that the experiments of a task have stored, as one data set."""
 
 from collections.abc import Callable
 from pathlib import PurePosixPath

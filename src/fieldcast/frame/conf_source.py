@@ -1,4 +1,4 @@
-"""Where the configuration is: in the project around the working folder, else in the installed package."""
+"""Place of the configuration: the project around the working folder, else the installed package."""
 
 import os
 from pathlib import Path

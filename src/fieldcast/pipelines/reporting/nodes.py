@@ -59,7 +59,9 @@ class Collector:
         results: dict[str, Any] = {part: {} for part in self.parts}
         for name in sorted(experiments):
             for part in self.parts:
-                value = present[name].get(part) if name in present else earlier.get(part, {}).get(name, none)()
+                value = (
+                    present[name].get(part) if name in present else earlier.get(part, {}).get(name, none)()
+                )
                 if value is not None and len(value):
                     results[part][name] = value
         if target is None:
