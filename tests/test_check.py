@@ -23,7 +23,7 @@ FORBIDDEN = {
         "pipelines/training/nodes.py",
         "import kedro.io",
     ),
-    "only frame/tracking/writer.py imports mlflow": (
+    "only frame/tracking/writer.py and pyfunc_model.py import mlflow": (
         "frame/tracking/hook.py",
         "from mlflow import MlflowClient",
     ),

@@ -60,6 +60,10 @@ class TrainedModel:
                 f"this checkpoint is of the task '{trained}': {what} needs an experiment of {task}."
             )
 
+    def origin(self, experiment: str) -> dict[str, str]:
+        """Attributes of a result: the experiment that it comes from, and the digest of the weights."""
+        return {"fieldcast_experiment": experiment, "fieldcast_weights": self.checkpoint.header["weights"]}
+
     def fill(
         self,
         dataset: xr.Dataset | xr.DataArray,

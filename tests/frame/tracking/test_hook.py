@@ -26,14 +26,6 @@ from mlflow.entities import Run
 METRICS = {"loss": 1 / 4, "seconds": 1.0, "crps/random": 0.5, "ssr/blocks": 0.9, "headline": 0.5}
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with all its tables, because making one takes seconds."""
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
 def history(toy: Path, empty: Path) -> Callable[[], dict[str, Run]]:
     """Switch tracking on in the small project; the runs recorded, by name."""

@@ -1,6 +1,6 @@
 """Kedro's hook for tracking: it passes the events of a run on to its TrackedRun.
 
-What is recorded is declared in the catalog (`metadata: {mlflow: metrics | history | figure | artifact | data}`).
+The catalog declares what is recorded, as `mlflow: metrics | history | figure | artifact | model | result | data`.
 """
 
 import atexit
@@ -110,7 +110,8 @@ def _writer(project: Path, options: Mapping[str, Any]) -> Writer:
     """The writer to the server of the environment or of `tracking.yml`, else to a database in the project."""
     local = f"sqlite:///{project / 'mlflow.db'}"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or options["uri"] or local
-    return Writer(uri, options["experiment"], (project / "mlartifacts").as_uri() if uri == local else None)
+    artifacts = (project / "mlartifacts").as_uri() if uri == local else None
+    return Writer(uri, options["experiment"], artifacts, options["register"])
 
 
 def _exit_on_sigterm() -> None:

@@ -18,7 +18,7 @@ from fieldcast.experiments import nearest
 from fieldcast.frame.tracking.background import shortened
 from fieldcast.lineage import leaves
 
-OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast"}
+OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
 MOST_NAMED = 3  # pipelines in the title of a run
 PACKAGES = (
     "fieldcast",
@@ -111,7 +111,8 @@ def source(run: Mapping[str, Any]) -> dict[str, str]:
     """Tags of every run: who ran what, in which environment."""
     return {
         "mlflow.user": _user(),
-        "mlflow.source.name": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "mlflow.source.type": "LOCAL",
         "environment": run.get("env") or "local",
     }

@@ -47,6 +47,7 @@ class TrackedRun:
         self._node_seconds: dict[Node, float] = {}
         self._node_begun: dict[str, float] = {}
         self._headlines: dict[str, float] = {}
+        self._attributes: dict[str, dict[str, str]] = {}  # of results: the checkpoint that they come from
         self._bounds: set[str] = set()  # experiments that are upper bounds on skill
 
     def begin(self, run_params: Mapping[str, Any]) -> None:
@@ -96,6 +97,11 @@ class TrackedRun:
             self._writer.submit(self._writer.history, owner, data, now)
         elif kind == "data":
             self._note_data(data)
+        elif kind == "result":
+            self._attributes[name] = {
+                key: str(data.attrs.get(f"fieldcast_{key}", "")) for key in ("experiment", "weights")
+            }
+            self._to_store.add(name)
         else:
             self._to_store.add(name)
 
@@ -126,7 +132,9 @@ class TrackedRun:
         self._settle()
         for address in sorted(self._open - {PARENT}):
             self._end_experiment(address, "KILLED")
-        self._writer.submit(self._writer.describe, self._what, dict(self._headlines), set(self._bounds))
+        headlines, bounds = dict(self._headlines), set(self._bounds)
+        self._writer.submit(self._writer.describe, self._what, headlines, bounds)
+        self._writer.submit(self._writer.register, headlines, bounds)
         self._writer.end(PARENT, status)
         self._writer.close(timeout)
 
@@ -167,16 +175,25 @@ class TrackedRun:
         if self._current != PARENT:
             self._writer.submit(self._writer.rest, self._current)
         for name in sorted(self._to_store):
-            dataset = self._catalog.get(name)
-            path = getattr(
-                dataset, "_filepath", getattr(dataset, "_path", None)
-            )  # of Kedro's data sets, of ours
-            if path is not None:
-                self._writer.submit(self._writer.artifact, self._owner.get(name, PARENT), Path(str(path)))
+            self._store(name)
         self._to_store.clear()
         for address in sorted(self._open - {PARENT}):
             if not self._nodes_left[address]:
                 self._end_experiment(address, "FINISHED")
+
+    def _store(self, name: str) -> None:
+        dataset, owner = self._catalog.get(name), self._owner.get(name, PARENT)
+        # of Kedro's data sets, of ours
+        path = getattr(dataset, "_filepath", getattr(dataset, "_path", None))
+        if path is None:
+            return
+        kind, file = self._kind(name), Path(str(path))
+        if kind == "model":
+            self._writer.submit(self._writer.model, owner, file)
+        elif kind == "result":
+            self._writer.submit(self._writer.result, owner, file, self._attributes[name])
+        else:
+            self._writer.submit(self._writer.artifact, owner, file)
 
     def _end_experiment(self, address: str, status: str) -> None:
         self._open.remove(address)

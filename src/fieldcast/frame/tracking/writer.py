@@ -20,6 +20,7 @@ import pandas as pd
 
 from fieldcast.frame.tracking import metadata, metrics
 from fieldcast.frame.tracking.background import Background, shortened
+from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,11 @@ CONTENT = {
     "durations": "durations",
     "monitor": "load",
     "describe": "description",
+    "result": "checkpoint and output",
+    "register": "registered models",
 }
+OF_THE_RUN = ("watch", "describe", "register")
+FILES = ("artifact", "model")  # actions that record a file
 
 
 class Writer(Background):
@@ -48,14 +53,17 @@ class Writer(Background):
     contents are lost, but the runs are still ended.
     """
 
-    def __init__(self, uri: str, experiment: str, artifacts: str | None) -> None:
-        """uri: of the tracking server or database; experiment: MLflow's; artifacts: the folder of a new experiment."""
+    def __init__(self, uri: str, experiment: str, artifacts: str | None, register: bool = False) -> None:
+        """uri: of the tracking server or database; experiment: MLflow's; artifacts: the folder of a new experiment;
+        register: whether models are registered."""
         super().__init__("tracking")
         if uri.startswith("http"):
             # MLflow imports IPython with its first request; matplotlib, drawing meanwhile, would meet half a module
             with contextlib.suppress(ImportError):
                 importlib.import_module("IPython")
-        self._uri, self._experiment, self._artifacts = uri, experiment, artifacts
+        self._uri, self._experiment, self._artifacts, self._register = uri, experiment, artifacts, register
+        self._models: dict[str, LoggedCheckpoint] = {}  # by experiment
+        self._digest = ""  # of the fields
         self._ids: dict[str, str] = {}
         self._final_status: dict[str, str] = {}  # of runs that are still to be ended
         self._steps: dict[str, float] = {}  # the last step of each history
@@ -64,8 +72,8 @@ class Writer(Background):
 
     def content(self, action: str, *args: Any) -> str:
         """Name what an action records, an artifact by its file; empty for an action that ends a run."""
-        content = "/".join(args[1].parts[-2:]) if action == "artifact" else CONTENT.get(action, "")
-        of_experiment = content and action not in ("watch", "describe") and args[0] != PARENT
+        content = "/".join(args[1].parts[-2:]) if action in FILES else CONTENT.get(action, "")
+        of_experiment = content and action not in OF_THE_RUN and args[0] != PARENT
         return f"{content} of {args[0]}" if of_experiment else content
 
     def end(self, name: str, status: str) -> None:
@@ -130,6 +138,7 @@ class Writer(Background):
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # another request
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(
@@ -202,6 +211,7 @@ class Writer(Background):
 
         fields = MetaDataset(CodeDatasetSource({"source": source}), name="fields", digest=digest)  # type: ignore[abstract]
         self._client.log_inputs(self._ids[name], [DatasetInput(fields._to_mlflow_entity())])
+        self._digest = digest
 
     def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
         """Record a table of scores: curves over leads or fractions observed, and the headline."""
@@ -225,6 +235,12 @@ class Writer(Background):
         now, best = int(time.time() * 1000), metrics.best(headlines, bounds)
         self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
 
+    def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
+        """Register the models of this run, if the configuration says so; bounds are no champions."""
+        for name, checkpoint in self._models.items() if self._register else ():
+            headline = None if name in bounds else headlines.get(name)
+            checkpoint.register(self._client, self._ids[name], self._digest, headline)
+
     def _metrics(self, name: str, values: list[metrics.Value]) -> None:
         from mlflow.entities import Metric
 
@@ -238,6 +254,29 @@ class Writer(Background):
             self._client.log_artifacts(self._ids[name], str(path), path.name)
         elif path.exists():
             self._client.log_artifact(self._ids[name], str(path))
+
+    def model(self, name: str, path: Path) -> None:
+        """Log a finished checkpoint as a model and as the output of its run; the same weights are logged once."""
+        from mlflow.entities import LoggedModelOutput
+
+        if not path.exists():
+            return
+        checkpoint = LoggedCheckpoint.of(name, path)
+        checkpoint.find(self._client, self._folder)
+        if not checkpoint.model_id:
+            checkpoint.log(self._client, self._folder, self._ids[name])
+        self._models[name] = checkpoint
+        self._client.log_outputs(self._ids[name], [LoggedModelOutput(checkpoint.model_id, step=0)])
+
+    def result(self, name: str, path: Path, attributes: Mapping[str, str]) -> None:
+        """Record a filled or predicted file: where it is, from which checkpoint, and that checkpoint's logged model."""
+        from mlflow.entities import LoggedModelInput
+
+        checkpoint = LoggedCheckpoint(attributes.get("experiment", ""), attributes.get("weights", ""), path)
+        self.tag(name, {"checkpoint": f"{checkpoint.address} {checkpoint.weights}", "output": str(path)})
+        checkpoint.find(self._client, self._folder)
+        if checkpoint.model_id:
+            self._client.log_inputs(self._ids[name], models=[LoggedModelInput(checkpoint.model_id)])
 
     def _finish(self, name: str, status: str) -> None:
         self.rest(name)

@@ -19,4 +19,5 @@ def fill(
     path = fill.file()
     observations = read_file(path, "fill.observations")
     model = trained_model(fill.experiment, parameters, checkpoints).to(device)
-    return model.fill(observations, limits.cap("members", fill.members), fill.noise, seed, f"'{path}'")
+    result = model.fill(observations, limits.cap("members", fill.members), fill.noise, seed, f"'{path}'")
+    return result.assign_attrs(model.origin(fill.experiment))

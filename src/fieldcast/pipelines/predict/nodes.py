@@ -20,4 +20,5 @@ def predict(
     states = read_file(path, "predict.states")
     model = trained_model(predict.experiment, parameters, checkpoints).to(device)
     members = limits.cap("members", predict.members)
-    return model.forecast(states, predict.steps, members, seed, f"'{path}'")
+    result = model.forecast(states, predict.steps, members, seed, f"'{path}'")
+    return result.assign_attrs(model.origin(predict.experiment))

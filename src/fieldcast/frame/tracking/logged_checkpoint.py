@@ -1,0 +1,101 @@
+"""Checkpoints among MLflow's logged and registered models."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fieldcast.encoding.checkpoint import read_header
+
+if TYPE_CHECKING:
+    MlflowClient = Any  # only the writer and the model's own file import mlflow
+
+CHAMPION = "champion"  # alias of the best version
+
+
+@dataclass
+class LoggedCheckpoint:
+    """A checkpoint and its logged model, which is identified by the digest of its weights.
+
+    Parameters
+    ----------
+    address
+        Its experiment, `<task>.<name>`.
+    weights
+        Digest of its weights.
+    path
+        Its file.
+    model_id
+        Of the logged model; empty where there is none.
+    """
+
+    address: str
+    weights: str
+    path: Path
+    model_id: str = ""
+
+    @classmethod
+    def of(cls, address: str, path: Path) -> LoggedCheckpoint:
+        """The checkpoint in a file.
+
+        Raises
+        ------
+        InputError
+            If the file is no checkpoint of this version.
+        """
+        return cls(address, read_header(path.read_bytes(), str(path))["weights"], path)
+
+    def find(self, client: MlflowClient, folder: str) -> None:
+        """Look for the logged model of these weights among those of MLflow's experiment `folder`."""
+        models = client.search_logged_models([folder], f"tags.weights = '{self.weights}'")
+        ready = [m for m in models if str(m.status) == "READY" and m.tags["experiment"] == self.address]
+        self.model_id = ready[0].model_id if ready else ""
+
+    def log(self, client: MlflowClient, folder: str, run: str) -> None:
+        """Store the checkpoint as a model of the run, which `mlflow.pyfunc.load_model` loads."""
+        from fieldcast.frame.tracking import pyfunc_model  # here: it imports mlflow, which takes a second
+
+        tags = {"weights": self.weights, "experiment": self.address}
+        name = self.address.replace(".", "-")
+        model = client.create_logged_model(folder, name, run, tags, model_type="fieldcast")
+        try:
+            with tempfile.TemporaryDirectory() as place:
+                pyfunc_model.save(self.path, Path(place) / "model", model.model_id)
+                client.log_model_artifacts(model.model_id, str(Path(place) / "model"))
+        except Exception:
+            client.finalize_logged_model(model.model_id, "FAILED")
+            raise
+        client.finalize_logged_model(model.model_id, "READY")
+        self.model_id = model.model_id
+
+    def register(self, client: MlflowClient, run: str, data: str, headline: float | None) -> None:
+        """Register the model as a version of `fieldcast-<task>`, and give the best of these data the alias `champion`.
+
+        `data` is the digest of the fields; scores on other data are not comparable. Models without a headline do not
+        compete.
+        """
+        name = f"fieldcast-{self.address.partition('.')[0]}"
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        identity = {"experiment": self.address, "weights": self.weights, "data": data}
+        tags = identity | ({} if headline is None else {"headline": repr(headline)})
+        versions = {v.version: v for v in client.search_model_versions(f"name = '{name}'")}
+        same = [v for v in versions.values() if identity.items() <= v.tags.items()]
+        if same:
+            version = same[0]
+            for key, value in tags.items():
+                client.set_model_version_tag(name, version.version, key, value)
+        else:
+            # not models:/<id>, which MLflow looks up on the server of its environment
+            source = client.get_logged_model(self.model_id).artifact_location
+            version = client.create_model_version(name, source, run, tags, model_id=self.model_id)
+        scored = {number: v.tags for number, v in versions.items()} | {version.version: tags}
+        ranked = [
+            (float(its["headline"]), number)
+            for number, its in scored.items()
+            if its.get("data") == data and "headline" in its
+        ]
+        if ranked:
+            client.set_registered_model_alias(name, CHAMPION, min(ranked)[1])

@@ -1,0 +1,170 @@
+"""A checkpoint as a model of MLflow's flavour `python_function`: arrays in, arrays out, nothing pickled.
+
+    model = mlflow.pyfunc.load_model("models:/fieldcast-reconstruct@champion")
+    filled = model.predict({"time": seconds, "z500": values}, params={"members": 19})
+
+MLflow stores a copy of this file, which it runs to load the model (models from code), and beside it the checkpoint.
+Each variable is an array (time, latitude, longitude) in its units, on the grid of the model's metadata, NaN where it
+was not observed; `time` counts seconds since 1970-01-01. A forecast starts from the last states of its input, a sample
+has no input.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import xarray as xr
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+import fieldcast
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.geometry import GRID
+from fieldcast.inference.trained_model import TrainedModel
+
+SECONDS = "datetime64[s]"
+DEFAULTS: dict[str, dict[str, int]] = {
+    "reconstruct": {"members": 19, "seed": 0},
+    "forecast": {"steps": 10, "members": 10, "seed": 0},
+    "sample": {"samples": 10, "seed": 0},
+}
+LARGEST_EXAMPLE = 100_000  # values; the example is text
+EVERY = 10  # one cell in so many is observed in the example
+
+# MLflow warns of an input without type hints, which hold for tables only, and of samples, which have no input
+warnings.filterwarnings("ignore", ".*(Add type hints|input example was not provided)", UserWarning)
+
+
+class CheckpointModel(PythonModel):
+    """Fill, continue or sample fields with the checkpoint among the artifacts."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the checkpoint."""
+        self.trained = fieldcast.load(context.artifacts["checkpoint"])
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Members, mean and spread of each variable, by name; see `TrainedModel` for errors."""
+        given = {**DEFAULTS[task_of(self.trained)], **(params or {})}
+        return predict(self.trained, model_input, given)
+
+
+def predict(
+    trained: TrainedModel, arrays: dict[str, np.ndarray] | None, params: dict[str, int]
+) -> dict[str, np.ndarray]:
+    """Draws of a model given arrays by variable.
+
+    Reconstructions are v (time, member, latitude, longitude), forecasts v (lead, member, latitude, longitude) with the
+    valid `time` (lead), each with v_mean and v_spread; samples are v (sample, ...).
+    """
+    task = task_of(trained)
+    if task == "sample":
+        return values_of(trained.sample(params["samples"], params["seed"]))
+    data = dataset(trained.checkpoint.by_day, arrays or {})
+    if task == "reconstruct":
+        return values_of(trained.fill(data, params["members"], seed=params["seed"], where="the input"))
+    future = trained.forecast(data, params["steps"], params["members"], params["seed"], "the input")
+    valid = future["time"].values.astype(SECONDS).astype(np.int64)
+    return {**values_of(future), "time": valid}
+
+
+def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray]) -> xr.Dataset:
+    """Arrays by variable as a data set on the grid of the model."""
+    place = {axis: getattr(codec, axis) for axis in GRID}
+    time = np.asarray(arrays["time"]).astype(np.int64).astype(SECONDS).astype("datetime64[ns]")
+    fields = {
+        v: (("time", *GRID), np.asarray(arrays[v]), dict(codec.attrs[v]))
+        for v in codec.variables
+        if v in arrays
+    }
+    return xr.Dataset(fields, {"time": time, **place})
+
+
+def values_of(data: xr.Dataset) -> dict[str, np.ndarray]:
+    """The variables of a data set as arrays of single precision, by name."""
+    return {str(name): np.asarray(array.values, np.float32) for name, array in data.data_vars.items()}
+
+
+def task_of(trained: TrainedModel) -> str:
+    """The task of a model."""
+    return str(trained.checkpoint.header.get("task", "reconstruct"))
+
+
+def signature(trained: TrainedModel) -> ModelSignature:
+    """Names, types and shapes of inputs, outputs and parameters; -1 is any size.
+
+    The spread is left out: for a single member there is none.
+    """
+    task, space = task_of(trained), trained.checkpoint.model.space
+    defaults = [ParamSpec(name, "long", value) for name, value in DEFAULTS[task].items()]
+    state = (-1, *space.shape)
+    if task == "sample":
+        samples: list[Any] = [field(name, state) for name in trained.checkpoint.state_codec.variables]
+        return ModelSignature(outputs=Schema(samples), params=ParamSchema(defaults))
+    variables = trained.checkpoint.by_day.variables
+    time = TensorSpec(np.dtype(np.int64), (-1,), "time")
+    outputs: list[Any] = [
+        spec for v in variables for spec in (field(v, (-1, *state)), field(f"{v}_mean", state))
+    ]
+    return ModelSignature(
+        Schema([time, *(field(v, state) for v in variables)]),
+        Schema([*outputs, *([time] if task == "forecast" else [])]),
+        ParamSchema(defaults),
+    )
+
+
+def field(name: str, shape: tuple[int, ...]) -> TensorSpec:
+    """An array of single precision."""
+    return TensorSpec(np.dtype(np.float32), shape, name)
+
+
+def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
+    """Input of a few observations, or of the climatology for a forecast; None for samples and large grids."""
+    model = trained.checkpoint.model
+    if task_of(trained) == "sample" or np.prod(model.space.state) * max(model.history, 1) > LARGEST_EXAMPLE:
+        return None
+    codec, step = trained.checkpoint.by_day, round(3600 * model.space.step)
+    days = codec.climatology[: max(model.history, 1)].copy()
+    if task_of(trained) == "reconstruct":
+        observed = np.zeros(model.space.shape, bool)
+        observed.flat[::EVERY] = True
+        days[:, :, ~observed] = np.nan
+    time = np.arange(len(days), dtype=np.int64) * step
+    return {"time": time, **{v: np.ascontiguousarray(days[:, i]) for i, v in enumerate(codec.variables)}}
+
+
+def facts(trained: TrainedModel) -> dict[str, Any]:
+    """Metadata of the stored model: task, variables with their units, grid, step."""
+    codec, header = trained.checkpoint.codec, trained.checkpoint.header
+    place = {axis: getattr(codec, axis).tolist() for axis in GRID} if hasattr(codec, "latitude") else {}
+    attrs = getattr(codec, "attrs", {})
+    units = {v: attrs[v].get("units", "1") for v in codec.variables if v in attrs}
+    return {"task": task_of(trained), "units": units, **place, "step_hours": header["step_hours"]}
+
+
+def save(checkpoint: Path, folder: Path, model_id: str | None = None) -> None:
+    """Write the model of a checkpoint file to a folder that does not exist yet.
+
+    Raises
+    ------
+    InputError
+        If the file is no checkpoint of this version.
+    """
+    trained = fieldcast.load(checkpoint, "cpu")
+    mlflow.pyfunc.save_model(
+        folder,
+        python_model=__file__,
+        artifacts={"checkpoint": str(checkpoint)},
+        signature=signature(trained),
+        input_example=example(trained),
+        pip_requirements=["fieldcast"],
+        metadata=facts(trained),
+        mlflow_model=Model(model_id=model_id),
+    )
+
+
+mlflow.models.set_model(CheckpointModel())

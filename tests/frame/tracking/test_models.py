@@ -1,0 +1,183 @@
+"""A finished checkpoint is a model that MLflow loads elsewhere; the best of the registered ones is the champion."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import xarray as xr
+from mlflow import MlflowClient
+
+import fieldcast
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.frame.tracking import pyfunc_model
+from fieldcast.frame.tracking.writer import PARENT, Writer
+from fieldcast.inference.options import Pixels
+from fieldcast.tasks.forecast import Forecasting
+from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.tasks.sample import StateSampling
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
+
+PROBLEMS = {
+    "reconstruct.oi": (
+        Reconstruction(Sparsification()),
+        {"type": "optimal_interpolation.OptimalInterpolation"},
+    ),
+    "reconstruct.linear": (Reconstruction(Sparsification()), {"type": "interpolation.Linear"}),
+    "forecast.lim": (Forecasting(), {"type": "linear_inverse_model.LinearInverseModel"}),
+    "sample.ppca": (StateSampling(Pixels()), {"type": "probabilistic_pca.ProbabilisticPCA"}),
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Files of trained models, by address."""
+    files: dict[str, Path] = {}
+
+    def make(address: str) -> Path:
+        if address not in files:
+            problem, model = PROBLEMS[address]
+            recipe = Recipe(problem, model, Fit(), 0, Limits(times=4), "cpu")
+            data = (world.fields, world.climatology, world.normalisation, world.splits)
+            files[address] = tmp_path_factory.mktemp(address) / "checkpoint.safetensors"
+            files[address].write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+        return files[address]
+
+    return make
+
+
+@pytest.fixture
+def stored(checkpoint: Any, tmp_path: Path) -> Callable[[str], Any]:
+    """A model as MLflow stores and loads it."""
+
+    def load(address: str) -> Any:
+        pyfunc_model.save(checkpoint(address), tmp_path / address)
+        return mlflow.pyfunc.load_model(str(tmp_path / address))
+
+    return load
+
+
+def test_a_stored_reconstruction_fills_as_the_checkpoint_does(
+    checkpoint: Any, stored: Any, world: Any, tmp_path: Path
+) -> None:
+    data = world.split("test")[["t", "z"]].isel(time=slice(10, 12))
+    data = data.where(
+        xr.DataArray(np.random.default_rng(0).uniform(size=data["t"].shape) < 0.3, dims=data["t"].dims)
+    )
+    arrays = {"time": data["time"].values.astype("M8[s]").astype(np.int64)}
+    arrays |= {v: data[v].values.astype(np.float32) for v in ("t", "z")}
+    filled = stored("reconstruct.oi").predict(arrays, params={"members": 3, "seed": 5})
+    expected = fieldcast.load(checkpoint("reconstruct.oi")).fill(data, members=3, seed=5)
+    for name in ("t", "z_mean", "z_spread"):
+        np.testing.assert_allclose(filled[name], expected[name].values, rtol=1e-5)
+    assert filled["t"].shape == (2, 3, 7, 12)
+    files = [file.name for file in tmp_path.rglob("*") if file.is_file()]
+    assert "checkpoint.safetensors" in files and not [
+        name for name in files if name.endswith((".pkl", ".pickle"))
+    ]
+
+
+@pytest.mark.parametrize("address", ["reconstruct.oi", "forecast.lim", "sample.ppca"])
+def test_the_input_example_is_scored_and_the_outputs_are_as_the_signature_says(
+    address: str, stored: Any
+) -> None:
+    model = stored(address)
+    sizes = {"sample.ppca": {"samples": 2}}.get(address, {"members": 2})
+    drawn = model.predict(model.input_example, params=sizes)
+    signature = model.metadata.signature
+    for spec in signature.outputs.inputs:
+        array = drawn[spec.name]
+        assert array.dtype == spec.type and array.ndim == len(spec.shape) and np.isfinite(array).all()
+        assert all(size in (-1, actual) for size, actual in zip(spec.shape, array.shape, strict=True))
+    assert sizes.keys() < {param.name for param in signature.params}
+    assert model.metadata.metadata["units"].keys() == {"t", "z"}
+
+
+def test_an_array_of_another_grid_is_refused(stored: Any) -> None:
+    model = stored("reconstruct.oi")
+    wrong = {
+        name: array[..., :5] if array.ndim == 3 else array for name, array in model.input_example.items()
+    }
+    with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
+        model.predict(wrong)
+
+
+@pytest.fixture
+def client(tmp_path: Path, empty: Path) -> MlflowClient:
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    return MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+def run(database: Path, headlines: dict[str, float], checkpoint: Any, bounds: set[str] | None = None) -> None:
+    """A run in which experiments with these headlines were trained and scored."""
+    writer = Writer(f"sqlite:///{database}", "models", (database.parent / "files").as_uri(), register=True)
+    writer.start()
+    writer.submit(writer.begin, PARENT, "run", {}, {})
+    writer.submit(writer.read, PARENT, "0123456789ab", "a world")
+    for address in headlines:
+        writer.submit(writer.begin, address, address, {}, {})
+        writer.submit(writer.model, address, checkpoint(address))
+        writer.end(address, "FINISHED")
+    writer.submit(writer.register, headlines, bounds or set())
+    writer.end(PARENT, "FINISHED")
+    writer.close(100.0)
+    assert writer.unwritten() == [] and writer.first_error == ""
+
+
+def test_the_best_registered_checkpoint_is_the_champion(
+    checkpoint: Any, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "mlflow.db"
+    run(database, {"reconstruct.oi": 0.2, "reconstruct.linear": 0.5}, checkpoint)
+    champion = client.get_model_version_by_alias("fieldcast-reconstruct", "champion")
+    assert champion.tags["experiment"] == "reconstruct.oi" and champion.tags["headline"] == "0.2"
+    run(database, {"reconstruct.linear": 0.1}, checkpoint)
+    champion = client.get_model_version_by_alias("fieldcast-reconstruct", "champion")
+    assert champion.tags["experiment"] == "reconstruct.linear"
+    # the same weights were logged and registered once
+    assert len(client.search_model_versions("name = 'fieldcast-reconstruct'")) == 2
+    folder = client.get_experiment_by_name("models").experiment_id
+    assert len(client.search_logged_models([folder])) == 2
+    runs = client.search_runs([folder], "attributes.run_name = 'reconstruct.linear'")
+    outputs = [client.get_run(run.info.run_id).outputs.model_outputs for run in runs]
+    linear = {m.model_id for m in client.search_logged_models([folder]) if m.name == "reconstruct-linear"}
+    assert len(outputs) == 2 and {output.model_id for part in outputs for output in part} == linear
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    mlflow.set_tracking_uri(f"sqlite:///{database}")
+    try:
+        model = mlflow.pyfunc.load_model("models:/fieldcast-reconstruct@champion")
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert model.predict(model.input_example, params={"members": 1})["t"].shape == (1, 1, 7, 12)
+
+
+def test_bounds_do_not_become_champion(checkpoint: Any, client: MlflowClient, tmp_path: Path) -> None:
+    headlines = {"reconstruct.oi": 0.2, "reconstruct.linear": 0.5}
+    run(tmp_path / "mlflow.db", headlines, checkpoint, bounds={"reconstruct.oi"})
+    champion = client.get_model_version_by_alias("fieldcast-reconstruct", "champion")
+    assert champion.tags["experiment"] == "reconstruct.linear"
+
+
+def test_a_filled_file_names_its_checkpoint_and_its_logged_model(
+    checkpoint: Any, client: MlflowClient, tmp_path: Path
+) -> None:
+    run(tmp_path / "mlflow.db", {"reconstruct.oi": 0.2}, checkpoint)
+    origin = fieldcast.load(checkpoint("reconstruct.oi")).origin("reconstruct.oi")
+    attributes = {key.removeprefix("fieldcast_"): value for key, value in origin.items()}
+    writer = Writer(f"sqlite:///{tmp_path / 'mlflow.db'}", "models", None)
+    writer.start()
+    writer.submit(writer.begin, PARENT, "fill · mine.nc", {}, {})
+    writer.submit(writer.result, PARENT, tmp_path / "filled.nc", attributes)
+    writer.end(PARENT, "FINISHED")
+    writer.close(100.0)
+    folder = client.get_experiment_by_name("models").experiment_id
+    (filling,) = client.search_runs([folder], "attributes.run_name = 'fill · mine.nc'")
+    assert filling.data.tags["checkpoint"] == f"reconstruct.oi {origin['fieldcast_weights']}"
+    assert filling.data.tags["output"] == str(tmp_path / "filled.nc")
+    (model,) = client.search_logged_models([folder])
+    inputs = client.get_run(filling.info.run_id).inputs.model_inputs
+    assert [given.model_id for given in inputs] == [model.model_id]
