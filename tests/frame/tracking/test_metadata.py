@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fieldcast.errors import InputError
+from fieldcast.fields.options import Ingestion
 from fieldcast.frame.tracking import metadata
 
 
@@ -51,6 +52,8 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
         == "forecast.vae · z500.nc · netcdf"
     )
     assert metadata.title({"pipeline_names": ["fill"]}, filled) == "fill · gaps.nc"
+    typed = {"ingestion": Ingestion()}  # as Kedro has converted it
+    assert metadata.title({"pipeline_names": ["demo"]}, typed) == "demo · planet"
 
 
 def test_the_note_ranks_the_experiments_of_each_task() -> None:

@@ -88,10 +88,10 @@ def is_task(value: Any) -> bool:
 
 
 def within(parameters: Mapping[str, Any], name: str) -> Any:
-    """The value of a dotted name in nested parameters; None where there is none."""
+    """The value of a dotted name in nested parameters, which may be mappings or dataclasses; None where it is absent."""
     value: Any = parameters
     for key in name.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
     return value
 
 
