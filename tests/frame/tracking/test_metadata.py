@@ -77,6 +77,7 @@ def test_local_names_the_server_in_every_environment_and_test_switches_it_off(tm
         "tracking": True,
         "uri": "http://far",
         "experiment": "fieldcast",
+        "register": False,
     }
     assert metadata.options(tmp_path, "demo")["uri"] == "http://far"
     assert metadata.options(tmp_path, "test")["tracking"] is False

@@ -88,7 +88,7 @@ def is_task(value: Any) -> bool:
 
 
 def within(parameters: Mapping[str, Any], name: str) -> Any:
-    """The value of a dotted name in nested parameters, which may be mappings or dataclasses; None where it is absent."""
+    """The value of a dotted name in nested parameters, mappings or dataclasses; None where it is absent."""
     value: Any = parameters
     for key in name.split("."):
         value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
