@@ -26,6 +26,7 @@ from fieldcast.inference.external_forecasts import check_calendar, check_variabl
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check
 from fieldcast.models.core import Model
+from fieldcast.pipeline_registry import configuration
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -45,7 +46,7 @@ def fit(
     fit: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
-    conf: Path | str = "conf",
+    conf: Path | str | None = None,
 ) -> TrainedModel:
     """Fit the model of an experiment to the first 70 % of the times of a data set, tuned on the next 10 %.
 
@@ -62,7 +63,8 @@ def fit(
     device
         "auto", "cpu" or "cuda".
     conf
-        The folder of configuration in which the experiment is.
+        The folder of configuration in which the experiment is; by default that of the project around the working
+        folder, else the installed one.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def fit(
         For data that cannot be used, an experiment that does not exist or is not trained, unknown options.
     """
     task_name = experiment.partition(".")[0]
-    body = body_of(Path(conf), experiment)
+    body = body_of(configuration() if conf is None else Path(conf), experiment)
     if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
     if task_name not in TASKS or (problem := TASKS[task_name].problem) is None:

@@ -30,7 +30,7 @@ def conf(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["gztar", "zip"])
 def test_an_archive_is_as_good_as_its_folder(conf: Path, tmp_path: Path, kind: str) -> None:
-    """As `kedro package` writes it, with the folder `conf` at its top."""
+    """An archive of the configuration as `kedro package` writes it, with the folder `conf` at its top."""
     archive = shutil.make_archive(str(tmp_path / "packed"), kind, conf.parent, "conf")
     unpacked = loader(Path(archive))
     for key in ("parameters", "catalog"):
