@@ -3,9 +3,11 @@
 import copy
 import functools
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 import click
@@ -29,21 +31,53 @@ def show(kind: type[BaseException], error: BaseException, traceback: TracebackTy
 
 
 def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a command end on Ctrl-C with a sentence and the exit code 130 that shells expect."""
+    """Have a command end on Ctrl-C and SIGTERM with a sentence and the exit code that shells expect, 130 or 143."""
 
     @functools.wraps(command)
     def run_or_stop(*args: Any, **kwargs: Any) -> Any:
+        _exit_on_sigterm()
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            click.secho(
-                "fieldcast: stopped; run the same command again to resume from what has been saved.",
-                err=True,
-                fg="yellow",
-            )
-            raise click.exceptions.Exit(130) from None
+            code = 128 + signal.SIGINT
+        except SystemExit as end:
+            if end.code != 128 + signal.SIGTERM:
+                raise
+            code = 128 + signal.SIGTERM
+        stopped = "fieldcast: stopped; run the same command again to resume from what has been saved."
+        click.secho(stopped, err=True, fg="yellow")
+        raise click.exceptions.Exit(code)
 
     return run_or_stop
+
+
+def _exit_on_sigterm() -> None:
+    """Have SIGTERM end the process as an exception does, as batch systems send it before they kill."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGTERM, end)
+
+
+def explained(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Have the parser of `--params` say what to do about a comma in a value."""
+
+    @functools.wraps(parse)
+    def parse_or_explain(*args: Any) -> Any:
+        try:
+            return parse(*args)
+        except click.UsageError as error:
+            raise InputError(
+                f"--params: {error.message.rstrip('.')} (commas separate parameters: a value with a comma belongs "
+                "into a file, such as conf/local/parameters.yml)."
+            ) from None
+
+    return parse_or_explain
 
 
 class Commands(click.Group):
@@ -77,6 +111,9 @@ def refuse_async(command: Callable[..., Any]) -> Callable[..., Any]:
 
 run: click.Command = copy.copy(kedro_run)
 run.callback = interruptible(refuse_async(kedro_run.callback or kedro_run))
+for option in run.params:
+    if option.name == "params" and option.callback:
+        option.callback = explained(option.callback)
 cli.add_command(run)
 
 

@@ -1,9 +1,11 @@
+import json
 from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from fieldcast.encoding.checkpoint import (
     FORMAT,
@@ -11,6 +13,7 @@ from fieldcast.encoding.checkpoint import (
     pack,
     pack_bytes,
     read_header,
+    tensor_digest,
     unpack,
     unpack_bytes,
 )
@@ -130,3 +133,45 @@ def test_a_checkpoint_of_another_version_is_one_sentence(made):
     for read in (read_header, unpack):
         with pytest.raises(InputError, match="is not a checkpoint of this version of Fieldcast"):
             read(earlier, "it")
+
+
+def repacked(data, header):
+    """The tensors of a checkpoint with the text of another header and a digest that fits."""
+    tensors, _ = unpack_bytes(data, "x")
+    return save(tensors, {"fieldcast": json.dumps([tensor_digest(tensors, header), header])})
+
+
+def lacking(key):
+    return lambda data: repacked(
+        data, json.dumps({k: v for k, v in unpack_bytes(data, "x")[1].items() if k != key})
+    )
+
+
+def without_tensor(data):
+    tensors, header = unpack_bytes(data, "x")
+    return pack_bytes({k: v for k, v in tensors.items() if k != "space.area"}, header)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: repacked(data, "[1, 2]"),
+        lambda data: repacked(data, "[" * 200_000 + "]" * 200_000),
+        lambda data: repacked(data, '{"a":' * 200_000 + "1" + "}" * 200_000),
+        lambda data: repacked(data, "null"),
+        lambda data: repacked(data, '{"format": 5, "model": [1]}'),
+        *map(lacking, ("model", "variables", "wraps", "step_hours", "weights", "attrs")),
+        without_tensor,
+    ],
+)
+def test_a_header_that_is_none_is_one_sentence(made, spoil):
+    """A list, one nested without end, and one that lacks entries, each with a digest that fits."""
+    with pytest.raises(InputError, match=r"^x/checkpoint.*train the experiment again") as raised:
+        unpack(spoil(made[1]), "x/checkpoint.safetensors")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_damaged_header_alone_is_one_sentence(made):
+    for text in ("[1, 2]", "[" * 200_000, '{"format": 5, "model": [1]}'):
+        with pytest.raises(InputError, match=r"^x/checkpoint.*train the experiment again"):
+            read_header(repacked(made[1], text), "x/checkpoint.safetensors")

@@ -1,6 +1,7 @@
 """Errors that a user can cause end with a sentence that names the place; a program fault keeps its traceback."""
 
 import errno
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 from kedro.io import DatasetError
 
-from fieldcast.cli import show
+from fieldcast.cli import cli, show
+from fieldcast.datasets import JSONDataset
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
 
@@ -107,10 +109,16 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str) -> N
     ("content", "expected"),
     [
         ("fields: [", "configuration: Invalid YAML or JSON file "),
+        (
+            "x: 1\ny: !!python/object:os.system {}",
+            "configuration: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:os.system' "
+            "(line 2)",
+        ),
         ("fields: {type: MemoryDataset}", "configuration: Duplicate keys found in "),
         (
             "other: {type: MemoryDataset, x: '${nothing}'}",
-            "configuration: Interpolation key 'nothing' not found",
+            "configuration: Interpolation key 'nothing' not found; where a value, such as a path, holds ${ itself, "
+            "write \\${",
         ),
     ],
 )
@@ -165,6 +173,22 @@ def _caused(outer: Exception, inner: Exception) -> Exception:
             "there is no permission to read or write here (x)",
         ),
         (MemoryError(), "the memory is full"),
+        (RuntimeError("could not create a primitive"), "the memory is full"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"
+            ),
+            "the memory is full",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+            "the memory is full",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "the memory is full"),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "/d/xxx"),
+            "a name is too long for this file system (/d/xxx): shorten it, or choose another folder",
+        ),
     ],
 )
 def test_causes(error: Exception, expected: str) -> None:
@@ -205,3 +229,23 @@ def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_a_fault_of_the_program_has_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     show(KeyError, KeyError("x"), None)
     assert "KeyError: 'x'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["x,y.nc", "1,seed"])
+def test_a_comma_in_a_parameter(value: str) -> None:
+    with pytest.raises(InputError, match=r"commas separate parameters: .* belongs into a file"):
+        cli.main(["run", "--params", f"data_root={value}"], standalone_mode=False)
+
+
+def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as where it is not installed
+    with pytest.raises(DatasetError) as caught:
+        JSONDataset(filepath="s3://bucket/a.json").exists()
+    text = sentence(caught.value) or ""
+    assert text.startswith("'s3://bucket/a.json' needs a package that is not installed (Install s3fs"), text
+    assert "data_root" in text
+
+
+def test_a_data_root_with_a_name_too_long(message: Any) -> None:
+    text = message("ingestion", parameters={"data_root": "x" * 300})
+    assert text is not None and "too long" in text.lower() and "data_root" in text and "\n" not in text

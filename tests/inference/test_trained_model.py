@@ -1,3 +1,4 @@
+import os
 import re
 
 import numpy as np
@@ -235,3 +236,34 @@ def test_borrowed_weights_are_drawn_from_as_the_borrower_says(checkpoint, gappy)
         "exponential",
         "matern32",
     )
+
+
+def test_a_data_array_is_a_data_set_of_one_variable(checkpoint, gappy):
+    model, array = fieldcast.load(checkpoint), gappy[0]["t"]
+    with pytest.raises(InputError, match=r"the data set has no variable 'z'"):
+        model.fill(array)
+    with pytest.raises(InputError, match=r"mine is a DataArray without a name: give"):
+        model.fill(array.rename(None), where="mine")
+
+
+def test_units_that_are_absent_are_not_called_none(checkpoint, gappy):
+    data = gappy[0].assign(t=gappy[0]["t"].drop_attrs())
+    with pytest.raises(
+        InputError, match=r"'t' of mine has no units, the model was trained on 'K': set its attribute"
+    ):
+        fieldcast.load(checkpoint).fill(data, where="mine")
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path):
+    os.mkfifo(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(InputError, match=r"cannot be read \(it is no regular file\): name a checkpoint"):
+        fieldcast.load(tmp_path / "checkpoint.safetensors")
+
+
+def test_what_has_been_trained_is_offered():
+    parameters = {"forecast": {"a": {"model": {"type": "x.X"}}, "b": {"model": {"type": "x.X"}}}}
+    stored = {"forecast/b": bytes, "reconstruct/c": bytes}
+    with pytest.raises(
+        InputError, match=r"choose one that has been with --params predict.experiment=forecast\.b\.$"
+    ):
+        trained_model("forecast.a", parameters, stored, "predict.experiment")

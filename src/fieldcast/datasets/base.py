@@ -69,7 +69,13 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
 
     @property
     def _fs(self) -> fsspec.AbstractFileSystem:
-        return fsspec.filesystem(self._protocol, **self._fs_args)
+        try:
+            return fsspec.filesystem(self._protocol, **self._fs_args)
+        except ImportError as error:  # its text names the package
+            raise DatasetError(
+                f"'{self._protocol}://{self._path}' needs a package that is not installed ({error}): install it, or "
+                "set data_root to another place"
+            ) from error
 
     @property
     def _local(self) -> bool:

@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 FORMAT = 5
 DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
 Codec = FieldCodec | AnyDayCodec | ImageCodec
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # what a damaged header raises
+NEEDED = ("model", "variables", "wraps", "step_hours", "weights")  # entries of the header of a checkpoint
 SPACE = ("area", "exists", "points", "static", "tendency")
 
 
@@ -118,12 +120,12 @@ def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of an intact file; raises a ValueError that names the damage."""
     try:
         tensors = load_tensors(data)
-        expected, text = stored(data)
-    except (SafetensorError, ValueError, KeyError, TypeError):
+        expected, text, header = stored(data)
+    except (SafetensorError, *UNREADABLE):
         raise ValueError(DAMAGED) from None
     if tensor_digest(tensors, text) != expected:
         raise ValueError("was changed after it was written (its digest differs)")
-    return tensors, json.loads(text)
+    return tensors, header
 
 
 def read_header(data: bytes, where: str) -> dict[str, Any]:
@@ -135,26 +137,36 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
         If the file is no checkpoint, or one of another version.
     """
     try:
-        header = json.loads(stored(data)[1])
-    except (ValueError, KeyError, TypeError):
+        header = stored(data)[2]
+    except UNREADABLE:
         raise InputError(f"{where} {DAMAGED}: train the experiment again.") from None
     return of_this_version(header, where)
 
 
 def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
     """The header, unless another version of Fieldcast wrote it."""
-    if header.get("format") != FORMAT or "model" not in header:
+    complete = set(NEEDED) <= set(header) and "type" in (header["model"] or {})
+    if header.get("format") != FORMAT or not complete:
         raise InputError(
             f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
         )
     return header
 
 
-def stored(data: bytes) -> tuple[str, str]:
-    """Digest and text of the header, which the format keeps after eight bytes with its length."""
+def stored(data: bytes) -> tuple[str, str, dict[str, Any]]:
+    """Digest, text and content of the header, which the format keeps after eight bytes with its length.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, RecursionError
+        For anything but a mapping, nested no deeper than Python reads.
+    """
     size = int.from_bytes(data[:8], "little")
     expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
-    return expected, text
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise TypeError(f"the header is a {type(header).__name__}")
+    return expected, text, header
 
 
 def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
@@ -200,14 +212,19 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
     Raises
     ------
     InputError
-        For a damaged file, a file of another version, numbers that are not finite, or weights that do not fit `model`.
+        For a damaged or incomplete file, a file of another version, numbers that are not finite, or weights that do
+        not fit `model`.
     """
     tensors, header = unpack_bytes(data, where)
     of_this_version(header, where)
-    refuse_not_finite(tensors, where)
-    variables = tuple(header["variables"])
-    fixed = {name: tensors[f"space.{name}"] for name in SPACE}
-    space = Space(variables, header["wraps"], step=header["step_hours"], **fixed)
+    arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
+    try:
+        refuse_not_finite(tensors, where)
+        fixed = {name: tensors[f"space.{name}"] for name in SPACE}
+        space = Space(tuple(header["variables"]), header["wraps"], step=header["step_hours"], **fixed)
+        codec = restored(arrays, header)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{where} is incomplete ({error}): train the experiment again.") from None
     built = build(model or header["model"], space)
     try:
         built.load_state_dict(
@@ -217,8 +234,7 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         raise InputError(
             f"{where} holds the weights of {header['model']['type']}, which do not fit the requested model."
         ) from None
-    arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
-    return Checkpoint(built.eval(), restored(arrays, header), header)
+    return Checkpoint(built.eval(), codec, header)
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:

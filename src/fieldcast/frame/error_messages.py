@@ -27,6 +27,13 @@ NO_SELECTION = re.compile(r"Pipeline contains no nodes after applying all provid
 DUPLICATE_KEYS = re.compile(r"Duplicate keys found in ")
 # Libraries in C and Rust report a full disk without errno; the last is numpy's for a write that was cut short.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
+# PyTorch and oneDNN report a lack of memory as a RuntimeError, threads and processes as an OSError.
+NO_MEMORY = re.compile(
+    r"could not create a (primitive|memory)|can't allocate memory|not enough memory|cannot allocate memory"
+    r"|bad_alloc|can't start new thread",
+    re.IGNORECASE,
+)
+NO_KEY = re.compile(r"Interpolation key '[^']*' not found|Unsupported interpolation type")
 UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's types of error
 
 
@@ -110,9 +117,15 @@ def _fields(kind: Any, path: tuple[int | str, ...]) -> list[str]:
 
 
 def _configuration(error: BaseException) -> str | None:
-    if isinstance(error, OmegaConfBaseException | YAMLError) or DUPLICATE_KEYS.match(str(error)):
-        return f"configuration: {str(error).partition(chr(10))[0]}"
-    return None
+    if not (isinstance(error, OmegaConfBaseException | YAMLError) or DUPLICATE_KEYS.match(str(error))):
+        return None
+    text = str(error).partition("\n")[0]
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        text += f" (line {mark.line + 1})"  # Kedro does not say of which file
+    if NO_KEY.match(text):
+        text += "; where a value, such as a path, holds ${ itself, write \\${"
+    return f"configuration: {text}"
 
 
 def _name(error: BaseException) -> str | None:
@@ -136,6 +149,8 @@ def _disk(error: BaseException) -> str | None:
     file = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
     number = getattr(error, "errno", None)
     elsewhere = "or choose another folder with --params data_root=FOLDER"
+    if number == errno.ENAMETOOLONG:
+        return f"a name is too long for this file system{file}: shorten it, {elsewhere}."
     if number in (errno.ENOSPC, errno.EDQUOT) or DISK_FULL.search(str(error)):
         return f"the disk is full{file}: make room, {elsewhere}."
     if number == errno.EROFS or isinstance(error, PermissionError) or "Read-only file system" in str(error):
@@ -144,7 +159,8 @@ def _disk(error: BaseException) -> str | None:
 
 
 def _memory(error: BaseException) -> str | None:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    reported = isinstance(error, RuntimeError | OSError) and NO_MEMORY.search(str(error))
+    if reported or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "the memory is full: ask for fewer members, a smaller batch or a smaller grid."
     return None
 

@@ -49,8 +49,10 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
             )
         units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
         if units != expected:
+            remedy = "convert it first" if units else f"set its attribute 'units' to '{expected}' if they are"
             raise InputError(
-                f"variable '{v}' of {where} is in '{units}', the model was trained on '{expected}': convert it first."
+                f"variable '{v}' of {where} {conventions.units_of(data[v])}, the model was trained on '{expected}': "
+                f"{remedy}."
             )
     data = data[list(codec.variables)].sortby("latitude")
     data = (

@@ -44,7 +44,7 @@ def adopt(
     """
     if model.path is not None:
         with open_file(model.path, "model.path of the experiment") as opened:
-            check_chunks(opened, [str(name) for name in opened.data_vars], model.path)
+            check_chunks(opened, [str(name) for name in opened.variables], model.path)
             yield from selected(opened, starts, fields, f"'{model.path}'")
     elif perfect_model.data_vars:
         yield from selected(perfect_model, starts, fields, "the perfect model")
@@ -123,8 +123,10 @@ def check_variables(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> No
             )
         units, expected = forecasts[v].attrs["units"], fields[v].attrs["units"]
         if units != expected:
+            remedy = "convert it first" if units else f"set its attribute 'units' to '{expected}' if they are"
             raise InputError(
-                f"variable '{v}' of {where} is in '{units}', the fields are in '{expected}': convert it first."
+                f"variable '{v}' of {where} {conventions.units_of(forecasts[v])}, the fields are in '{expected}': "
+                f"{remedy}."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def load(
         If the file is missing, damaged, or no checkpoint of Fieldcast; for options that the model does not have.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise OSError(errno.EINVAL, "it is no regular file")  # a pipe would be waited for without end
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(
@@ -48,9 +51,14 @@ def load(
 
 
 def trained_model(
-    experiment: str, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]]
+    experiment: str,
+    parameters: Mapping[str, Any],
+    checkpoints: Mapping[str, Callable[[], bytes]],
+    key: str = "fill.experiment",
 ) -> TrainedModel:
     """The model of an experiment `<task>.<name>`; `checkpoints`, keyed by <task>/<name>, read the files.
+
+    `key` is the option that named the experiment.
 
     Raises
     ------
@@ -71,10 +79,13 @@ def trained_model(
     lender = (settings.get("uses") or {}).get("weights")
     address = (lender or experiment).replace(".", "/")
     if address not in checkpoints:
-        available = ", ".join(sorted(key.replace("/", ".") for key in checkpoints)) or "none"
+        trained = sorted(key.replace("/", ".") for key in checkpoints if key.startswith(f"{task}/"))
+        others = (
+            f"; or choose one that has been with --params {key}={' or '.join(trained)}" if trained else ""
+        )
         raise InputError(
-            f"'{experiment}' has not been trained yet here (trained: {available}): "
-            f"run `kedro run --pipelines {experiment}` first, with the same data_root and --env."
+            f"'{experiment}' has not been trained yet here: run `kedro run --pipelines {experiment}` first, with the "
+            f"same data_root and --env{others}."
         )
     where = f"the checkpoint of '{lender or experiment}'"
     checkpoint = unpack(checkpoints[address](), where, settings["model"] if lender else None)

@@ -18,6 +18,6 @@ def fill(
     """Draw the missing values of the file from a trained experiment."""
     path = fill.file()
     observations = read_file(path, "fill.observations")
-    model = trained_model(fill.experiment, parameters, checkpoints).to(device)
+    model = trained_model(fill.experiment, parameters, checkpoints, "fill.experiment").to(device)
     result = model.fill(observations, limits.cap("members", fill.members), fill.noise, seed, f"'{path}'")
     return result.assign_attrs(model.origin(fill.experiment))

@@ -18,7 +18,7 @@ def predict(
     """Forecast from the last states of the file with a trained experiment."""
     path = predict.file()
     states = read_file(path, "predict.states")
-    model = trained_model(predict.experiment, parameters, checkpoints).to(device)
+    model = trained_model(predict.experiment, parameters, checkpoints, "predict.experiment").to(device)
     members = limits.cap("members", predict.members)
     result = model.forecast(states, predict.steps, members, seed, f"'{path}'")
     return result.assign_attrs(model.origin(predict.experiment))
