@@ -98,7 +98,7 @@ def test_without_a_perfect_model_its_experiment_is_skipped(
     [
         (lambda data: data.drop_vars("t"), "mine.nc has no variable 't': it has z."),
         (lambda data: data.assign(t=data["t"].assign_attrs(units="C")), "'t' of mine.nc is in 'C', .* in 'K': convert"),
-        (lambda data: data.assign(t=data["t"].drop_attrs()), "'t' of mine.nc is in 'None'"),
+        (lambda data: data.assign(t=data["t"].drop_attrs()), "'t' of mine.nc has no units, the fields are in 'K'"),
         (lambda data: data.isel(lead=[0, 2]), r"no lead of 48 hours \(1 of the 3 scored leads are missing\)"),
         (lambda data: data.isel(start=slice(9, None)), r"no forecast from \S+T00:00:00 \(1 of the 5 scored starts"),
         (lambda data: data.isel(latitude=slice(1, None)), "latitudes of mine.nc are 6 .* those of the fields 7"),
