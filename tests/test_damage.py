@@ -1,4 +1,4 @@
-"""Data that a disk has damaged, lost or never received are refused by name or made again, never used."""
+"""Data that a disk has damaged, lost or never received are refused by name or recreated, never used."""
 
 import logging
 import os

@@ -19,7 +19,7 @@ CHECKSUM = CRC32C()  # the last filter of every array: covers the bytes as they 
 
 
 class DamagedError(DatasetError):
-    """A stored file or folder is damaged; the message says why, and to make it again."""
+    """A stored file or folder is damaged; the message gives the reason and the remedy."""
 
     def __init__(self, path: str, reason: str) -> None:
         """path: of the whole data set; reason: a few words."""

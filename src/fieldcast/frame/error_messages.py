@@ -74,7 +74,7 @@ def _damage(error: BaseException) -> str | None:
     catalog = pipeline_registry.CATALOG.get()
     for name, command in commands():
         if catalog is not None and getattr(catalog.get(name), "location", None) == error.path:
-            return f"'{error.path}' is damaged ({error.reason}): run {command} to make it again."
+            return f"'{error.path}' is damaged ({error.reason}): run {command} to recreate it."
     return str(error)
 
 

@@ -63,8 +63,7 @@ class Flow(Trained):
         Units or channels of the hidden layers.
     network
         "dense": one hidden layer over all cells, as in the original study;
-        "convolution": 3 x 3 convolutions, for fields, where
-        dense layers would not fit in memory.
+        "convolution": 3 x 3 convolutions, for fields, where dense layers would not fit in memory.
     interval
         Range of the data, (0, 1) for images; None: the real line.
     """

@@ -16,12 +16,12 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Anomaly standard deviations",
         "errors of all variables are made comparable by dividing each by the standard deviation of its "
         "departure from the climatology. The row “climatology” is the prediction from the day of the year "
-        "alone: its RMSE is about 1, and a larger RMSE is worse than making no observation at all.",
+        "alone: its RMSE is about 1, and a larger RMSE is worse than a prediction without any observation.",
         TASKS,
     ),
     (
         "Intervals",
-        "95 %, from resampling blocks of at least ten days of the scored times: how much a score would vary "
+        "95 % intervals from a bootstrap over blocks of at least ten days: how much a score would vary "
         "with other weather, not with another training seed. Differences are paired: both experiments face "
         "the same times and masks, so a small difference can be significant even if both scores vary widely.",
         TASKS,
@@ -41,7 +41,7 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Real data and noise",
         "FID and KID with samples replaced by two other sets. Real data: equally many training states, for fields if "
         "possible from years that the features were not fitted on; no model can be expected to do better. Noise: "
-        "each cell has the right distribution but is unrelated to its neighbours.",
+        "each cell has the correct marginal distribution but is independent of its neighbours.",
         SAMPLE,
     ),
     (
@@ -53,14 +53,14 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Very near samples",
-        "the share of samples that are nearer to a training state than 95 % of test data are. Far above 5 %, with "
-        "pictures that look alike, they are copies; blurred samples are near to many states and copies of none.",
+        "the share of samples that are nearer to a training state than 95 % of test data are. If it is far above 5 % "
+        "and the pictures look alike, the samples are copies; blurred samples are near many states and copy none.",
         SAMPLE,
     ),
     (
         "Wasserstein distance",
-        "how far the values of samples in one cell must be moved, on average, to be distributed as those of real "
-        "states; in standard deviations of that cell.",
+        "the mean distance by which values of samples in one cell must move to have the distribution of real states; "
+        "in standard deviations of that cell.",
         SAMPLE,
     ),
     (
