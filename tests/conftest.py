@@ -227,7 +227,7 @@ def finished(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFacto
 
 FORECASTS = (  # some learned ones, and what they are held against
     *("climatological_ensemble", "linear_inverse_model", "perfect_model"),
-    *("vae", "vae_rk4", "crps_ensemble"),
+    *("vae", "vae_rk4", "crps_ensemble", "corrected_inverse_model"),
 )
 
 

@@ -5,7 +5,7 @@
     model.save("mine.safetensors")
     model = fieldcast.load("data/06_models/reconstruct/corrected_interpolation/checkpoint.safetensors")
     filled = model.fill(dataset, members=19)        # xarray in, xarray out; NaN is what was not observed
-    model = fieldcast.load("data/06_models/forecast/crps_ensemble/checkpoint.safetensors")
+    model = fieldcast.load("data/06_models/forecast/corrected_inverse_model/checkpoint.safetensors")
     future = model.forecast(dataset, steps=10)      # from the last states of the data set
 
 Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),

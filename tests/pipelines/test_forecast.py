@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 FORECAST_NAMES = {
     name.removeprefix("forecast.") for name in experiments(ROOT / "conf") if name.startswith("forecast.")
 }
-ALONE = {"climatological_ensemble", "linear_inverse_model", "crps_ensemble"}  # with weights of their own
+ALONE = {  # with weights of their own
+    *("climatological_ensemble", "linear_inverse_model", "crps_ensemble", "corrected_inverse_model")
+}
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ class Predict:
     """Options of `predict`: the file to forecast from, the experiment that forecasts, and how far."""
 
     states: str | None = None
-    experiment: str = "forecast.crps_ensemble"
+    experiment: str = "forecast.corrected_inverse_model"
     steps: Annotated[int, Field(ge=1)] = 10
     members: Annotated[int, Field(ge=1)] = 10
     output: str | None = None  # read by the catalog, from the command line

@@ -126,22 +126,33 @@ class LinearInverseModel(Derived, Solved):
         self.covariances = lagged_covariances(a.double(), record)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        if c.past is None:
-            raise ValueError("a forecast needs a past")
+        if self.deterministic:
+            return self.mean(c)[:, None].expand(-1, draws.members, -1, -1, -1)
         operators, f = self.operators(), self.features.flatten(1)
         k, p = len(operators.L), float(self.persistence)
+        b, persisting = self.ahead(c)
+        e, d = draws.normal(len(f)).split([k, len(f) - k], dim=-1)
+        x = (b[:, None] + e @ operators.root.T) @ f[:k] + persisting[:, None]
+        x = x + (1 - p**2) ** 0.5 * operators.scale * (d @ f[k:])
+        return x.unflatten(-1, self.space.state)
+
+    def mean(self, c: Context) -> Float[Tensor, "batch variable y x"]:
+        """The mean of the next state."""
+        b, persisting = self.ahead(c)
+        f = self.features.flatten(1)[: b.shape[1]]
+        return (b @ f + persisting).unflatten(-1, self.space.state)
+
+    def ahead(self, c: Context) -> tuple[Float[Tensor, "batch mode"], Float[Tensor, "batch cell"]]:
+        """The mean of the next state, F G z + p r with r = x - F a, as b and p x: it is F b + p x.
+
+        This form saves a product with F.
+        """
+        if c.past is None:
+            raise ValueError("a forecast needs a past")
+        operators, p = self.operators(), float(self.persistence)
         past = torch.where(self.space.exists, c.past[:, -int(self.states) :], 0.0).flatten(2)
         a = self.coefficients(past, operators.L)  # (B, 1 or 2, K), oldest first
-        ahead = a.flip(1).flatten(1) @ operators.G.T
-        # the mean, F ahead + p r with r = x - F a, is F b + p x: saves a product with F
-        b, persisting = (ahead - p * a[:, -1])[:, None], p * past[:, None, -1]
-        if self.deterministic:
-            x = (b @ f[:k] + persisting).expand(-1, draws.members, -1)
-        else:
-            e, d = draws.normal(len(f)).split([k, len(f) - k], dim=-1)
-            x = (b + e @ operators.root.T) @ f[:k] + persisting
-            x = x + (1 - p**2) ** 0.5 * operators.scale * (d @ f[k:])
-        return x.unflatten(-1, self.space.state)
+        return a.flip(1).flatten(1) @ operators.G.T - p * a[:, -1], p * past[:, -1]
 
     def coefficients(
         self, x: Float[Tensor, "*batch cell"], variances: Float[Tensor, " mode"]
