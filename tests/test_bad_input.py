@@ -668,7 +668,7 @@ def test_draws_of_another_checkpoint_or_of_other_observations_are_refused(
 def forecasts(forecasted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with all that `predict`, and forecasts made elsewhere, need."""
     folder = tmp_path_factory.mktemp("forecasts") / "data"
-    for part in ("03_primary", "04_feature", "06_models/forecast/crps_ensemble"):
+    for part in ("03_primary", "04_feature", "06_models/forecast/corrected_inverse_model"):
         shutil.copytree(forecasted / part, folder / part)
     return folder
 
@@ -698,7 +698,7 @@ def test_a_rollout_on_a_bad_disk(
 ) -> None:
     refuse_to_write(monkeypatch, whole, number)
     with pytest.raises(Exception) as caught:
-        project("rollout", data_root=whole, namespaces=["forecast.crps_ensemble"])
+        project("rollout", data_root=whole, namespaces=["forecast.corrected_inverse_model"])
     text = sentence(caught.value) or ""
     assert str(whole) in text and "data_root" in text and "\n" not in text, text
 
@@ -732,9 +732,9 @@ def refused(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     monkeypatch.chdir(tmp_path)
 
     def run(harm: Callable[[bytes], bytes] = bytes, **asked: Any) -> str:
-        checkpoint = whole / "06_models/forecast/crps_ensemble/checkpoint.safetensors"
-        parameters = {"forecast": {"crps_ensemble": {"model": {}}, "vae": {"model": {}}}}
-        stored = {"forecast/crps_ensemble": lambda: harm(checkpoint.read_bytes())}
+        checkpoint = whole / "06_models/forecast/corrected_inverse_model/checkpoint.safetensors"
+        parameters = {"forecast": {"corrected_inverse_model": {"model": {}}, "vae": {"model": {}}}}
+        stored = {"forecast/corrected_inverse_model": lambda: harm(checkpoint.read_bytes())}
         given = (parameters, stored, 0, Limits(), "cpu")
         with pytest.raises(InputError) as caught:
             predict(Predict(**{"states": "states.nc", **asked}), *given)

@@ -53,7 +53,9 @@ def disturbed(model):
 
 def context(space, count=3):
     x = weather(space)
-    return Context(count, past=torch.stack([x[:count], x[1 : count + 1]], dim=1), day=torch.linspace(0, 1, count))
+    return Context(
+        count, past=torch.stack([x[:count], x[1 : count + 1]], dim=1), day=torch.linspace(0, 1, count)
+    )
 
 
 def streams(count=3, seed=0):

@@ -112,7 +112,7 @@ def train(
     if base is not None:
         same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
         for part in unsolved:
-            take(part, base, {"model": recipe.model.get("base"), **same})
+            take(part, base, {"model": base_of(recipe.model), **same})
         unsolved = []
     about = {**sources, "source": fields.attrs["source"], **provenance.code()}
     yield from fit(
@@ -142,6 +142,12 @@ def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
 def closed_form_parts(model: Model) -> list[Solved]:
     """Parts of a trained model that are solved before training, such as the base of a correction."""
     return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
+
+
+def base_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Configuration of the closed-form base of a correction, which may stand inside `Stepped`."""
+    base: Mapping[str, Any] | None = config.get("base")
+    return base_of(config["model"]) if base is None and "model" in config else base
 
 
 def take(part: Solved, base: bytes, present: lineage.Lineage) -> None:
