@@ -16,8 +16,21 @@ from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.repair import Gaps, repair
 from fieldcast.fields.sources import Source, open_source
 
-# coordinates of observations, reconstructions, forecasts and samples; "all" is the mean over variables
-RESERVED = ("all", "case", "k", "lead", "mask", "member", "pattern", "sample", "segment", "start", "variable")
+# coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
+RESERVED = (
+    "all",
+    "case",
+    "dayofyear",
+    "k",
+    "lead",
+    "mask",
+    "member",
+    "pattern",
+    "sample",
+    "segment",
+    "start",
+    "variable",
+)
 IN_MEMORY = 2**30  # bytes; larger data are read block by block, in several passes
 
 
