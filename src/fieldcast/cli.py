@@ -141,6 +141,29 @@ def predict(file: str, **options: Any) -> None:
     on_file("predict", {"states": file}, **options)
 
 
+@cli.command(params=copy.copy(OPTIONS))
+@click.argument("data_root", required=False)
+@interruptible
+def doctor(
+    data_root: str | None, env: str | None, conf_source: str | None, params: Mapping[str, Any]
+) -> None:
+    """Examine what is stored in DATA_ROOT, and say what to run again; the exit code is 1 if there is something."""
+    from fieldcast.frame.doctor import examine  # here: torch takes a second to import
+
+    given = {**params, **({"data_root": local(data_root)} if data_root else {})}
+    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
+    with session:
+        examination = examine(session.load_context().catalog)
+    click.echo(examination)
+    if examination.findings:
+        raise click.exceptions.Exit(1)
+
+
+def local(path: str) -> str:
+    """A path that Kedro takes from the working folder, and not from the project's."""
+    return path if "://" in path else os.path.abspath(path)
+
+
 @interruptible
 def on_file(
     pipeline: str,
@@ -152,9 +175,8 @@ def on_file(
     **options: Any,
 ) -> None:
     """Run a pipeline that reads a user's file, its options being the parameters of the same names."""
-    if output and "://" not in output:
-        output = os.path.abspath(output)  # Kedro takes it from the project's folder
-    options = {key: value for key, value in {**options, "output": output}.items() if value is not None}
+    options |= {"output": local(output)} if output else {}
+    options = {key: value for key, value in options.items() if value is not None}
     given = {**params, pipeline: {**params.get(pipeline, {}), **source, **options}}
     session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
     with session:

@@ -192,7 +192,7 @@ def commands() -> Iterator[tuple[str, str]]:
     """Yield every data set that a stage makes, with the command that makes it."""
     context = pipeline_registry.CONTEXT.get()
     env = f" --env {context.env}" if context and context.env else ""
-    for stage in (name for name in pipeline_registry.stages() if name in pipelines):
+    for stage in (name for name in (*pipeline_registry.stages(), "reporting") if name in pipelines):
         for node in pipelines[stage].nodes:
             task, _, experiment = (node.namespace or "").partition(".")
             only = f" --namespaces {task}.{experiment.partition('.')[0]}" if experiment else ""

@@ -1,0 +1,134 @@
+"""Examine what is stored under a data root: damage, contracts, digests and lineage; and say what to run again."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+from kedro.io import CatalogProtocol
+from kedro.validation import validate_dataset
+
+from fieldcast import pipeline_registry, plugins
+from fieldcast.encoding.checkpoint import model_digest, read_header, unpack_bytes
+from fieldcast.errors import InputError
+from fieldcast.experiments import Experiment, experiments
+from fieldcast.fields.contracts import fits_digest
+from fieldcast.frame.error_messages import sentence
+from fieldcast.frame.preflight import commands
+from fieldcast.pipelines.names import handed_on
+
+SOURCES = {
+    "data": "fields",
+    "observations": "observations",
+    "starts": "starts",
+}  # entry of a lineage: data set
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A stored data set that is not fit for use, why, and the command that makes it again."""
+
+    dataset: str
+    complaint: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Number of data sets that are stored, and what was found, in the order in which stages run."""
+
+    stored: int
+    findings: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        if not self.findings:
+            return f"{self.stored} data sets are complete, undamaged and fit together."
+        complaints = (f"{finding.dataset}: {finding.complaint}" for finding in self.findings)
+        again = dict.fromkeys(finding.command.strip("`") for finding in self.findings)
+        return "\n".join(
+            [
+                f"{len(self.findings)} of {self.stored} data sets are not fit for use:",
+                *(f"  {complaint}" for complaint in complaints),
+                "run again, in this order and with the same --params:",
+                *(f"  {command}" for command in again),
+            ]
+        )
+
+
+def examine(catalog: CatalogProtocol) -> Examination:
+    """Read everything that stages of the pipelines have stored, one data set after another.
+
+    Raises InputError if nothing is stored.
+    """
+    listed = experiments(pipeline_registry.configuration(), *plugins.configurations())
+    stored = {
+        name: command
+        for name, command in commands()
+        if not handed_on(name) and name in catalog and catalog.exists(name)
+    }
+    if not stored:
+        raise InputError("nothing is stored here: name the data_root of a run, and its --env.")
+    digests: dict[str, str] = {}
+    findings = [
+        Finding(name, complaint, command)
+        for name, command in stored.items()
+        for complaint in complaints(name, catalog, listed, digests)
+    ]
+    return Examination(len(stored), tuple(findings))
+
+
+def complaints(
+    name: str, catalog: CatalogProtocol, listed: Mapping[str, Experiment], digests: dict[str, str]
+) -> Iterator[str]:
+    """Yield the first fault of a data set, if it has any; add its digest to those of the sources."""
+    try:
+        data = read(name, catalog)
+        entries = lineage_of(data, name)
+        if name in SOURCES.values():
+            digests[name] = entries["digest"]
+        present = {key: digests[source] for key, source in SOURCES.items() if source in digests}
+        if name.endswith(".draws") and "model" in entries:
+            present["model"] = model_of(name.removesuffix(".draws"), catalog, listed)
+    except Exception as error:  # any error is a fault of the file
+        yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
+        return
+    for key, now in present.items():
+        if key in entries and entries[key] != now:
+            source = SOURCES.get(key, "weights or model options")
+            yield f"it was made from other {source} ({entries[key]}, now {now})."
+            return
+
+
+def read(name: str, catalog: CatalogProtocol) -> Any:
+    """Read all values of a data set; raise an error for damage, and for values against its contract or digest."""
+    dataset: Any = catalog.get(name)
+    data = dataset.load()
+    if isinstance(data, xr.Dataset):
+        for array in data.variables.values():
+            for block in array.data.blocks.ravel() if array.chunks else ():
+                block.compute()
+    validate_dataset(catalog, name, data).raise_if_failed()
+    if (getattr(dataset, "metadata", None) or {}).get("digest") and not fits_digest(data):
+        raise InputError("its values do not fit its digest.")
+    return data
+
+
+def lineage_of(data: Any, name: str) -> Mapping[str, Any]:
+    """Entries on the origin of a data set: attributes, header, or columns that hold one value."""
+    if isinstance(data, xr.Dataset):
+        return data.attrs
+    if isinstance(data, pd.DataFrame):
+        columns = [column for column in SOURCES if column in data and data[column].nunique() == 1]
+        return {column: data[column].iloc[0] for column in columns}
+    if name.endswith(".checkpoint"):
+        unpack_bytes(data, "it")
+        return read_header(data, "it")
+    return data if isinstance(data, Mapping) else {}
+
+
+def model_of(address: str, catalog: CatalogProtocol, listed: Mapping[str, Experiment]) -> str:
+    """Digest of the weights and the model from which an experiment would draw now."""
+    checkpoint = catalog.load(f"{listed[address].draws_from}.checkpoint")
+    model = catalog.load(f"params:{address}.model")
+    return model_digest(read_header(checkpoint, "its checkpoint"), model)

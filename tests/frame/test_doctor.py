@@ -1,0 +1,155 @@
+"""`fieldcast doctor` finds what is damaged, against its contract, or made from other data or weights."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+
+from fieldcast import cli
+from fieldcast.datasets import BytesDataset, JSONDataset, TableDataset, ZarrDataset
+from fieldcast.encoding.checkpoint import FORMAT, model_digest, pack_bytes
+from fieldcast.errors import InputError
+from fieldcast.experiments import Experiment
+from fieldcast.fields import images
+from fieldcast.frame import doctor
+from fieldcast.frame.doctor import Examination, Finding, examine
+
+MODEL = {"type": "interpolation.Linear"}
+HEADER = {"format": FORMAT, "model": MODEL, "weights": "0123456789ab", "data": ""}
+MAKERS = {
+    "fields": "`kedro run --pipelines ingestion`",
+    "starts": "`kedro run --pipelines initial_times`",
+    "reconstruct.a.checkpoint": "`kedro run --pipelines training --namespaces reconstruct.a`",
+    "reconstruct.a.draws": "`kedro run --pipelines reconstruction --namespaces reconstruct.a`",
+    "reconstruct.a.scores": "`kedro run --pipelines evaluation --namespaces reconstruct.a`",
+    "reconstruct.b.scores": "`kedro run --pipelines evaluation --namespaces reconstruct.b`",
+}
+
+
+def image_fields(grey: int = 7) -> xr.Dataset:
+    values = np.full((2, 3, 3), grey, np.uint8)
+    return xr.Dataset({"image": (("sample", "y", "x"), values)}, attrs={"digest": images.digest(values)})
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
+    """Data sets that fit together; the scores of `b` are not stored."""
+    monkeypatch.setattr(doctor, "commands", lambda: iter(MAKERS.items()))
+    monkeypatch.setattr(doctor, "experiments", lambda *_: {"reconstruct.a": Experiment("reconstruct", "a")})
+    fields, digest = image_fields(), image_fields().attrs["digest"]
+    stored = {
+        "fields": (
+            ZarrDataset(filepath=str(tmp_path / "fields.zarr"), metadata={"digest": True}),
+            fields,
+        ),
+        "starts": (JSONDataset(filepath=str(tmp_path / "starts.json")), {"data": digest, "digest": "s"}),
+        "reconstruct.a.checkpoint": (
+            BytesDataset(filepath=str(tmp_path / "checkpoint.safetensors")),
+            pack_bytes({"w": torch.ones(2)}, {**HEADER, "data": digest}),
+        ),
+        "reconstruct.a.draws": (
+            ZarrDataset(filepath=str(tmp_path / "draws.zarr"), load_args={"lazy": True}),
+            xr.Dataset({"z": ("x", [1.0])}, attrs={"starts": "s", "model": model_digest(HEADER, MODEL)}),
+        ),
+        "reconstruct.a.scores": (
+            TableDataset(filepath=str(tmp_path / "scores.parquet")),
+            pd.DataFrame({"data": [digest], "value": [1.0]}),
+        ),
+    }
+    for dataset, data in stored.values():
+        dataset.save(data)
+    listed: dict[str, Any] = {name: dataset for name, (dataset, _) in stored.items()}
+    listed["reconstruct.b.scores"] = TableDataset(filepath=str(tmp_path / "absent.csv"))
+    made = DataCatalog(listed)
+    made["params:reconstruct.a.model"] = MODEL
+    return made
+
+
+def test_a_healthy_folder_is_reported_as_such(catalog: DataCatalog) -> None:
+    assert str(examine(catalog)) == "5 data sets are complete, undamaged and fit together."
+
+
+def other_fields(folder: Path, catalog: DataCatalog) -> None:
+    catalog.save("fields", image_fields(9))
+
+
+def changed_values(folder: Path, catalog: DataCatalog) -> None:
+    catalog.save("fields", image_fields(9).assign_attrs(digest=image_fields().attrs["digest"]))
+
+
+def other_weights(folder: Path, catalog: DataCatalog) -> None:
+    header = {**HEADER, "weights": "another", "data": image_fields().attrs["digest"]}
+    catalog.save("reconstruct.a.checkpoint", pack_bytes({"w": torch.zeros(2)}, header))
+
+
+def lost_chunk(folder: Path, catalog: DataCatalog) -> None:
+    (folder / "draws.zarr/z/0").unlink()
+
+
+def cut_checkpoint(folder: Path, catalog: DataCatalog) -> None:
+    file = folder / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        (
+            other_fields,
+            {
+                "starts": "other fields",
+                "reconstruct.a.checkpoint": "other fields",
+                "reconstruct.a.scores": "other",
+            },
+        ),
+        (changed_values, {"fields": "do not fit its digest"}),
+        (other_weights, {"reconstruct.a.draws": "other weights or model options"}),
+        (lost_chunk, {"reconstruct.a.draws": "its chunk z/0 is missing"}),
+        (
+            cut_checkpoint,
+            {"reconstruct.a.checkpoint": "is damaged"},
+        ),
+    ],
+)
+def test_every_fault_is_named_with_the_command_that_mends_it(
+    catalog: DataCatalog, tmp_path: Path, change: Callable[[Path, DataCatalog], None], faults: dict[str, str]
+) -> None:
+    change(tmp_path, catalog)
+    examination = examine(catalog)
+    assert [finding.dataset for finding in examination.findings] == list(faults)
+    for finding in examination.findings:
+        assert faults[finding.dataset] in finding.complaint and finding.command == MAKERS[finding.dataset]
+        assert "\n" not in finding.complaint
+        assert f"\n  {MAKERS[finding.dataset].strip('`')}" in str(examination)
+
+
+def test_a_folder_without_data_is_a_sentence(catalog: DataCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "commands", lambda: iter([("reconstruct.b.scores", "")]))
+    with pytest.raises(InputError, match="nothing is stored here: name the data_root"):
+        examine(catalog)
+
+
+@pytest.fixture
+def project_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    bootstrap_project(root)
+    yield
+
+
+@pytest.mark.parametrize("findings", [(), (Finding("a", "it is cut.", "`kedro run`"),)])
+def test_the_exit_code_says_whether_there_is_something(
+    project_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: tuple[Finding, ...]
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda catalog: Examination(3, findings))
+    outcome = CliRunner().invoke(cli.cli, ["doctor", str(tmp_path), "--env", "test"])
+    assert outcome.exit_code == len(findings), outcome.exception
+    assert outcome.output.startswith("1 of 3 data sets" if findings else "3 data sets are complete")
