@@ -59,3 +59,22 @@ def test_logging_is_short_lines_on_stderr(toy: Path) -> None:
     (line,) = run.stderr.splitlines()
     assert line.endswith("1/1  make") and len(line) < 30
     assert run.stdout == ""
+
+
+def test_a_wheel_runs_with_the_configuration_that_it_holds(tmp_path: Path) -> None:
+    """Outside of any project, and without what is local to the machine that built it."""
+    built, elsewhere = tmp_path / "built", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    build = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(built)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
+    packed = {
+        str(file.relative_to(built / "fieldcast/conf")) for file in built.glob("fieldcast/conf/**/*.yml")
+    }
+    project = {str(file.relative_to(ROOT / "conf")) for file in ROOT.glob("conf/**/*.yml")}
+    assert (
+        packed == {name for name in project if not name.startswith("local")} and "base/catalog.yml" in packed
+    )
+    environment = {**os.environ, "PYTHONPATH": str(built)}
+    command = [sys.executable, "-m", "fieldcast", "--env", "nowhere", "--pipelines", "ingestion"]
+    run = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    assert run.stderr.startswith("fieldcast: there is no environment 'nowhere'; there are base, demo,")
