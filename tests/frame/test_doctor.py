@@ -15,7 +15,7 @@ from kedro.io import DataCatalog
 
 from fieldcast import cli
 from fieldcast.datasets import BytesDataset, JSONDataset, TableDataset, ZarrDataset
-from fieldcast.encoding.checkpoint import FORMAT, model_digest, pack_bytes
+from fieldcast.encoding.checkpoint import FORMAT, NEEDED, model_digest, pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.fields import images
@@ -23,7 +23,13 @@ from fieldcast.frame import doctor
 from fieldcast.frame.doctor import Examination, Finding, examine
 
 MODEL = {"type": "interpolation.Linear"}
-HEADER = {"format": FORMAT, "model": MODEL, "weights": "0123456789ab", "data": ""}
+HEADER = {
+    **dict.fromkeys(NEEDED, ""),
+    "format": FORMAT,
+    "model": MODEL,
+    "weights": "0123456789ab",
+    "data": "",
+}
 MAKERS = {
     "fields": "`kedro run --pipelines ingestion`",
     "starts": "`kedro run --pipelines initial_times`",
