@@ -73,7 +73,7 @@ def test_the_mean_of_the_linear_model_is_its_deterministic_forecast(space, base)
 
 
 def test_where_the_network_is_zero_it_is_the_linear_inverse_model(space, base):
-    """Its draws over a rollout, and so their mean, are those of the base from the same numbers."""
+    """Draws over a rollout, and so their mean, are those of the base from the same numbers."""
     model, c = Stepped(space, build(space, base)), context(space)
     x = model.sample(c, streams())
     rows = c.repeat(MEMBERS)
