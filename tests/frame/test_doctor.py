@@ -83,6 +83,21 @@ def test_a_healthy_folder_is_reported_as_such(catalog: DataCatalog) -> None:
     assert str(examine(catalog)) == "5 data sets are complete, undamaged and fit together."
 
 
+def test_forecasts_made_elsewhere_need_no_checkpoint(
+    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "forecast.file.draws"
+    catalog[name] = ZarrDataset(filepath=str(tmp_path / "file.zarr"))
+    catalog.save(name, xr.Dataset({"z": ("x", [1.0])}, attrs={"starts": "s", "model": "forecasts.nc"}))
+    listed = {
+        "reconstruct.a": Experiment("reconstruct", "a"),
+        "forecast.file": Experiment("forecast", "file", file=True),
+    }
+    monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
+    monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
+    assert str(examine(catalog)) == "6 data sets are complete, undamaged and fit together."
+
+
 def other_fields(folder: Path, catalog: DataCatalog) -> None:
     catalog.save("fields", image_fields(9))
 

@@ -88,8 +88,9 @@ def complaints(
         if name in SOURCES.values():
             digests[name] = entries["digest"]
         present = {key: digests[source] for key, source in SOURCES.items() if source in digests}
-        if name.endswith(".draws") and "model" in entries:
-            present["model"] = model_of(name.removesuffix(".draws"), catalog, listed)
+        address = name.removesuffix(".draws")
+        if address != name and "model" in entries and not listed[address].file:
+            present["model"] = model_of(address, catalog, listed)
     except Exception as error:  # any error is a fault of the file
         yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
         return
