@@ -279,7 +279,7 @@ def test_a_folder_that_cannot_be_written_needs_no_lock(
 
 @pytest.mark.parametrize(
     ("names", "locks"),
-    [(["fill"], False), (["predict", "tables"], False), (["fill", "training"], True), (None, True)],
+    [(["fill"], False), (["predict", "seeds"], False), (["fill", "training"], True), (None, True)],
 )
 def test_pipelines_that_only_read_the_folder_take_no_lock(
     tmp_path: Path, names: list[str] | None, locks: bool
