@@ -72,15 +72,15 @@ def test_credentials_reach_every_entry(conf: Path) -> None:
     assert given.get("report").location == "memory:///credentials/08_reporting/report.html"
 
 
-def test_without_credentials_there_are_none(conf: Path) -> None:
+def test_without_credentials_there_are_none(conf: Path, tmp_path: Path) -> None:
     assert loader(conf)["credentials"] == {"data_root": {}}
-    assert catalog(conf, "/tmp/none").get("fields")._fs_args == {}
+    assert catalog(conf, str(tmp_path / "none")).get("fields")._fs_args == {}
 
 
-def test_the_resolved_catalog_makes_the_same_data_sets(conf: Path) -> None:
+def test_the_resolved_catalog_makes_the_same_data_sets(conf: Path, tmp_path: Path) -> None:
     """`kedro catalog resolve-patterns` prints it; it holds no credential."""
     (conf / "test/credentials.yml").write_text("data_root: {key: secret}")
-    given = catalog(conf, "/tmp/resolved")
+    given = catalog(conf, str(tmp_path / "resolved"))
     names = (*NAMES, "forecast.vae.draws", "figures_sample", "sample.vae.results", "sample.vae.checkpoint")
     assert all(given.get(name) for name in names)
     text = yaml.safe_dump(given.resolve_patterns(["reporting"]))

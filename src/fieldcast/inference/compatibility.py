@@ -41,19 +41,7 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
         raise InputError(
             f"{where} holds {given} times, and {different} different ones: choose one version of each (expver)."
         )
-    for v in codec.variables:
-        if v not in data or "time" not in data[v].dims:
-            there = ", ".join(conventions.time_varying(data)) or "none"
-            raise InputError(
-                f"{where} has no variable '{v}' that changes in time, which the model needs; it has {there}."
-            )
-        units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
-        if units != expected:
-            remedy = "convert it first" if units else f"set its attribute 'units' to '{expected}' if they are"
-            raise InputError(
-                f"variable '{v}' of {where} {conventions.units_of(data[v])}, the model was trained on '{expected}': "
-                f"{remedy}."
-            )
+    require_variables(data, codec, where)
     data = data[list(codec.variables)].sortby("latitude")
     data = (
         data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude")
@@ -75,6 +63,23 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
         refuse_fills(data[v], search, where)
         data[v] = data[v].drop_attrs().assign_attrs({k: data[v].attrs[k] for k in KEPT if k in data[v].attrs})
     return data
+
+
+def require_variables(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
+    """Raise an InputError if a variable of the model is missing, or in other units."""
+    for v in codec.variables:
+        if v not in data or "time" not in data[v].dims:
+            there = ", ".join(conventions.time_varying(data)) or "none"
+            raise InputError(
+                f"{where} has no variable '{v}' that changes in time, which the model needs; it has {there}."
+            )
+        units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
+        if units != expected:
+            remedy = "convert it first" if units else f"set its attribute 'units' to '{expected}' if they are"
+            raise InputError(
+                f"variable '{v}' of {where} {conventions.units_of(data[v])}, the model was trained on '{expected}': "
+                f"{remedy}."
+            )
 
 
 def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: int, where: str) -> xr.Dataset:
