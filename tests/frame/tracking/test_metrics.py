@@ -1,4 +1,4 @@
-"""Scores and losses as metrics with steps, and the headline."""
+"""Scores and losses as metrics with steps, beside the headline."""
 
 import math
 
@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.frame.tracking import metrics
+from fieldcast.scores.headline import headline
 
 
 def test_a_score_at_several_fractions_is_one_metric_whose_step_is_k_in_per_mille() -> None:
@@ -24,7 +25,7 @@ def test_a_score_at_several_fractions_is_one_metric_whose_step_is_k_in_per_mille
         ("crps/random", 2.0, 7, 5),
         ("seconds", 5.0, 7, 0),
     ]
-    assert metrics.headline(table) == 1.5
+    assert headline(table) == 1.5
 
 
 def test_a_score_at_several_leads_is_one_metric_whose_step_is_the_lead() -> None:
@@ -32,13 +33,13 @@ def test_a_score_at_several_leads_is_one_metric_whose_step_is_the_lead() -> None
     records = [("crps", lead, "globe", "all", value) for lead, value in leads.items()]
     table = pd.DataFrame(records, columns=["score", "lead_hours", "region", "variable", "value"])
     assert metrics.scores(table, 1) == [("crps", value, 1, int(lead)) for lead, value in leads.items()]
-    assert metrics.headline(table) == pytest.approx(0.4)
+    assert headline(table) == pytest.approx(0.4)
 
 
 def test_the_headline_of_samples_is_the_kid() -> None:
     table = pd.DataFrame({"score": ["fid", "kid"], "value": [50.0, 0.02]})
-    assert metrics.headline(table) == 0.02
-    assert metrics.headline(table[:1]) is None
+    assert headline(table) == 0.02
+    assert headline(table[:1]) is None
     assert metrics.scores(table, 3) == [("fid", 50.0, 3, 0), ("kid", 0.02, 3, 0)]
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a run: losses by step, scores by lead or fraction observed, and a headline for each experiment.
+"""Metrics of a run: losses by step, scores by lead or fraction observed.
 
 A score at several leads is one metric whose step is the lead [hours]; at several fractions observed k one whose step is
 k [per mille]. Experiments then compare as curves in one chart.
@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-HEADLINE_LEADS = (24, 120)  # hours, first and last: the medium range
+from fieldcast.scores.headline import over_all
+
 STEPS = {"lead_hours": 1, "k": 1000}  # steps of a metric for each unit of the column
 
 Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
@@ -30,22 +31,6 @@ def scores(table: pd.DataFrame, now: int) -> list[Value]:
     ]
 
 
-def headline(table: pd.DataFrame) -> float | None:
-    """The score by which experiments of a task are compared, lower is better; None where it was not computed.
-
-    It is the fair CRPS [standard deviations], averaged over the fractions observed of a reconstruction or the leads
-    of one to five days of a forecast, and the KID of samples.
-    """
-    table = over_all(table)
-    if "lead_hours" in table:
-        table = table[table["lead_hours"].between(*HEADLINE_LEADS)]
-    for score in ("crps", "kid"):
-        values = table.loc[table["score"] == score, "value"].dropna()
-        if len(values):
-            return float(values.mean())
-    return None
-
-
 def best(headlines: Mapping[str, float], bounds: Collection[str]) -> dict[str, str]:
     """The experiment with the lowest headline of each task, by task; experiments in `bounds` do not compete."""
     ranked = sorted((value, address) for address, value in headlines.items() if address not in bounds)
@@ -63,14 +48,6 @@ def history(table: pd.DataFrame, after: float, now: int) -> tuple[list[Value], f
         if math.isfinite(row[name])
     ]
     return values, float(table["step"].max()) if len(table) else after
-
-
-def over_all(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table over all variables and the unobserved cells."""
-    for column, value in (("variable", "all"), ("cells", "unobserved")):
-        if column in table:
-            table = table[table[column] == value]
-    return table
 
 
 def key(row: dict[Any, Any]) -> str:

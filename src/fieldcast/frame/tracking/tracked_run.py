@@ -10,8 +10,9 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from fieldcast.frame.tracking import metadata, metrics
+from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.writer import PARENT, Writer
+from fieldcast.scores.headline import headline
 
 
 class TrackedRun:
@@ -90,9 +91,9 @@ class TrackedRun:
         self._begin_experiment(owner)
         if kind == "metrics":
             self._writer.submit(self._writer.scores, owner, data, now)
-            headline = metrics.headline(data)
-            if headline is not None:
-                self._headlines[owner] = headline
+            score = headline(data)
+            if score is not None:
+                self._headlines[owner] = score
         elif kind == "history":
             self._writer.submit(self._writer.history, owner, data, now)
         elif kind == "data":

@@ -21,6 +21,7 @@ import pandas as pd
 from fieldcast.frame.tracking import metadata, metrics
 from fieldcast.frame.tracking.background import Background, shortened
 from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
+from fieldcast.scores.headline import headline
 
 logger = logging.getLogger(__name__)
 
@@ -215,8 +216,8 @@ class Writer(Background):
 
     def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
         """Record a table of scores: curves over leads or fractions observed, and the headline."""
-        headline = metrics.headline(table)
-        values = [] if headline is None else [("headline", headline, now, 0)]
+        score = headline(table)
+        values = [] if score is None else [("headline", score, now, 0)]
         self._metrics(name, [*metrics.scores(table, now), *values])
 
     def history(self, name: str, table: pd.DataFrame, now: int) -> None:
@@ -238,8 +239,8 @@ class Writer(Background):
     def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
         """Register the models of this run, if the configuration says so; bounds are no champions."""
         for name, checkpoint in self._models.items() if self._register else ():
-            headline = None if name in bounds else headlines.get(name)
-            checkpoint.register(self._client, self._ids[name], self._digest, headline)
+            score = None if name in bounds else headlines.get(name)
+            checkpoint.register(self._client, self._ids[name], self._digest, score)
 
     def _metrics(self, name: str, values: list[metrics.Value]) -> None:
         from mlflow.entities import Metric
