@@ -9,13 +9,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test tables check format viz mlflow constraints clean clean-data
+.PHONY: help install run test tables check format docs viz mlflow constraints clean clean-data
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 COMMA := ,
-EXTRAS ?= dev$(if $(shell command -v nvidia-smi),$(COMMA)gpu)
+EXTRAS ?= dev,docs$(if $(shell command -v nvidia-smi),$(COMMA)gpu)
 MLFLOW_VIEW := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
 export DO_NOT_TRACK := true
 
@@ -56,6 +56,13 @@ format: $(INSTALLED) ## put the code in order
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: export FIELDCAST_EXECUTE := $(wildcard data/08_reporting/report.html)
+docs: $(INSTALLED) ## the documentation site; after make run with executed notebooks
+	@$(if $(FIELDCAST_EXECUTE),,echo 'notebooks without figures: for them, make run first')
+	@$(BIN)/mkdocs build --strict 2> >(grep -E 'WARNING|ERROR|Aborted' >&2)
+	@echo 'open site/index.html; to search it, $(BIN)/python -m http.server --directory site'
+
 viz: $(INSTALLED) ## the graph of pipelines in the browser
 	@PYTHONWARNINGS=ignore $(BIN)/kedro viz run
 
@@ -64,11 +71,11 @@ mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1
 
 constraints: ## constraints.txt anew, with the newest versions that fit (needs uv)
-	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dev --extra gpu \
+	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dev --extra docs --extra gpu \
 		--no-annotate --upgrade pyproject.toml -o constraints.txt
 
 clean: ## caches and builds; no data, no trained model
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 clean-data: ## everything that runs have made: data, trained models, reports, history

@@ -91,13 +91,13 @@ class Prior:
 class Kriging(Derived, Solved):
     """Simple kriging of standardised anomalies; see the module for the equations.
 
+    Tuned: `length` of rho in km; `nugget`, the observation error as a share of the local variance; `floor`, the
+    standard deviation of the error of representativeness, which does not depend on the local variance.
+
     Parameters
     ----------
     correlation
         rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
-
-    Tuned: `length` of rho in km; `nugget`, the observation error as a share of the local variance; `floor`, the
-    standard deviation of the error of representativeness, which does not depend on the local variance.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(

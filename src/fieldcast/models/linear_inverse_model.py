@@ -85,13 +85,13 @@ def autoregression(
 class LinearInverseModel(Derived, Solved):
     """The linear inverse model; see the module for the equations.
 
+    Tuned: `states`, one or two; `truncation`, the number of modes, at most all of them; `ridge`, as a share of the mean
+    variance of the modes; `persistence` p of the residual beyond the modes.
+
     Parameters
     ----------
     stochastic
         Whether e and d are drawn; otherwise every draw is the mean of the next state.
-
-    Tuned: `states`, one or two; `truncation`, the number of modes, at most all of them; `ridge`, as a share of the mean
-    variance of the modes; `persistence` p of the residual beyond the modes.
     """
 
     history = 2

@@ -44,14 +44,14 @@ DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second 
 class OptimalInterpolation(Derived, Solved):
     """Optimal interpolation; see the module for the equations.
 
+    Tuned: `weight` w; `taper`, the chord in km from which T is zero (0: no taper); `length` of rho in km;
+    `nugget`, the observation error as a share of the local variance; `floor`, the standard deviation of the error of
+    representativeness, which does not depend on the local variance.
+
     Parameters
     ----------
     correlation
         rho: `exponential`, `matern32` or `matern52`.
-
-    Tuned: `weight` w; `taper`, the chord in km from which T is zero (0: no taper); `length` of rho in km;
-    `nugget`, the observation error as a share of the local variance; `floor`, the standard deviation of the error of
-    representativeness, which does not depend on the local variance.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
