@@ -164,6 +164,20 @@ def local(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
 
 
+@cli.command()
+@click.argument("checkpoint")
+@click.option("--output", required=True, help="ONNX file to write.")
+@click.option(
+    "--members", type=click.IntRange(1), default=1, help="Number of members, or of samples of a decoder."
+)
+@interruptible
+def export(checkpoint: str, output: str, members: int) -> None:
+    """Write the step of a forecast, or the decoder of a VAE, as ONNX: CHECKPOINT is a checkpoint.safetensors."""
+    from fieldcast.inference.onnx_export import export as export_onnx  # here: torch takes a second to import
+
+    export_onnx(checkpoint, output, members)
+
+
 @interruptible
 def on_file(
     pipeline: str,
