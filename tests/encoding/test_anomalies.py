@@ -28,6 +28,17 @@ def test_decoding_inverts_encoding(world):
     xr.testing.assert_equal(back["latitude"], test["latitude"])
 
 
+def test_anomalies_do_not_depend_on_the_units_of_the_data(world):
+    test = world.split("test")[["t", "z"]].isel(time=slice(0, 9))
+    celsius = test.assign(t=test["t"] - 273.15, z=test["z"] / 1000)
+    codec = world.codec.in_units({"t": "degC", "z": "km"})
+    torch.testing.assert_close(codec.encode(celsius), world.codec.encode(test), rtol=0, atol=1e-4)
+    back = codec.decode(world.codec.encode(test)[:, None], test["time"]).isel(member=0)
+    for name, units in (("t", "degC"), ("z", "km")):
+        np.testing.assert_allclose(back[name].values, celsius[name].values, atol=1e-4)
+        assert back[name].attrs["units"] == units
+
+
 def test_missing_stays_missing_and_further_dimensions_lead(world):
     test = world.split("test").isel(time=slice(0, 3))
     holes = test.where(test["longitude"] > 100).expand_dims(case=2)

@@ -120,6 +120,55 @@ def test_a_file_in_radians_is_filled_and_stays_in_radians(checkpoint, gappy):
     np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
 
 
+def in_other_units(data):
+    """Data whose t is in degrees Celsius and z in kilometres."""
+    celsius = (data["t"] - 273.15).assign_attrs(data["t"].attrs, units="degC")
+    return data.assign(t=celsius, z=(data["z"] / 1000).assign_attrs(data["z"].attrs, units="km"))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_a_file_in_other_units_is_filled_in_its_units(checkpoint, gappy, noise):
+    """Offsets are those of fields; a spread has none."""
+    model, data = fieldcast.load(checkpoint), gappy[0]
+    expected, filled = (model.fill(each, members=3, noise=noise) for each in (data, in_other_units(data)))
+    assert set(filled.data_vars) == set(expected.data_vars)
+    for part in ("", "_mean", "_spread"):
+        offset = 0 if part == "_spread" else 273.15
+        np.testing.assert_allclose(filled[f"t{part}"], expected[f"t{part}"] - offset, atol=2e-4)
+        np.testing.assert_allclose(filled[f"z{part}"], expected[f"z{part}"] / 1000, rtol=1e-5, atol=1e-6)
+        assert (filled[f"t{part}"].attrs["units"], filled[f"z{part}"].attrs["units"]) == ("degC", "km")
+    if noise == 0:
+        kept = in_other_units(data)["t"].astype("float32")
+        assert bool((filled["t"] == kept).where(kept.notnull(), True).all())
+
+
+def test_units_may_be_written_in_another_way(checkpoint, gappy):
+    data = gappy[0]
+    filled = fieldcast.load(checkpoint).fill(data.assign(z=data["z"].assign_attrs(units="metre")), members=2)
+    np.testing.assert_array_equal(filled["z"], fieldcast.load(checkpoint).fill(data, members=2)["z"])
+    assert filled["z_mean"].attrs["units"] == "metre"
+
+
+def test_a_variable_that_is_absent_counts_as_unobserved(checkpoint, gappy, caplog):
+    model, data = fieldcast.load(checkpoint), gappy[0]
+    unobserved = data.assign(z=xr.full_like(data["z"], np.nan))
+    filled, expected = model.fill(data[["t"]], members=3, where="mine"), model.fill(unobserved, members=3)
+    xr.testing.assert_equal(filled, expected)
+    assert np.isfinite(filled["z"]).all() and filled["z_mean"].attrs["units"] == data["z"].attrs["units"]
+    (record,) = caplog.records
+    assert record.getMessage() == "mine has no variable 'z' (it has t): it counts as unobserved."
+
+
+@pytest.mark.parametrize(
+    "kind", ["nearest", "linear", "thin_plate", "kriging", "gappy_pca", "climatology", "denoising_vae"]
+)
+def test_every_model_fills_a_variable_without_observations(world, gappy, kind):
+    fields = world.fields.drop_vars("segment", errors="ignore")
+    steps = {"steps": 2} if kind == "denoising_vae" else {}
+    filled = fieldcast.fit(fields, f"reconstruct.{kind}", fit=steps).fill(gappy[0][["t"]], members=2)
+    assert np.isfinite(filled["z_mean"]).all()
+
+
 @pytest.mark.parametrize("value", [-999.0, -9999.0, 1e20, 32767.0])
 def test_fill_values_that_are_not_declared_are_no_observations(checkpoint, gappy, value):
     data = gappy[0].fillna(value)
@@ -180,8 +229,15 @@ def test_values_outside_the_valid_range_are_filled(checkpoint, gappy):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda d: d.drop_vars("z"), ("'z'", "which the model needs")),
-        (lambda d: d.assign(t=d["t"].assign_attrs(units="degC")), ("'t'", "'degC'", "'K'")),
+        (
+            lambda d: d.drop_vars(["t", "z"]).assign(q=d["t"]),
+            ("none of the model's variables t, z", "it has q"),
+        ),
+        (lambda d: d.assign(z=d["z"].isel(time=0, drop=True)), ("'z'", "does not change in time")),
+        (
+            lambda d: d.assign(t=d["t"].assign_attrs(units="kg")),
+            ("'t' of the data", "'kg'", "converted to 'K'"),
+        ),
         (lambda d: d.isel(latitude=slice(1, None)), ("latitudes differ", "6 from", "7 from")),
         (lambda d: d.assign_coords(longitude=d["longitude"] + 5), ("longitudes differ",)),
         (lambda d: d.isel(time=slice(0, 0)), ("no time",)),
@@ -240,8 +296,7 @@ def test_borrowed_weights_are_drawn_from_as_the_borrower_says(checkpoint, gappy)
 
 def test_a_data_array_is_a_data_set_of_one_variable(checkpoint, gappy):
     model, array = fieldcast.load(checkpoint), gappy[0]["t"]
-    with pytest.raises(InputError, match=r"the data set has no variable 'z'"):
-        model.fill(array)
+    xr.testing.assert_identical(model.fill(array, 2), model.fill(array.to_dataset(), 2))
     with pytest.raises(InputError, match=r"mine is a DataArray without a name: give"):
         model.fill(array.rename(None), where="mine")
 

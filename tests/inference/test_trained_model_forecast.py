@@ -78,6 +78,15 @@ def test_states_before_the_last_ones_do_not_matter(network, mine):
     assert np.array_equal(longer["t"], shorter["t"])
 
 
+def test_a_file_in_other_units_is_forecast_in_its_units(network, mine):
+    celsius = mine.assign(t=(mine["t"] - 273.15).assign_attrs(mine["t"].attrs, units="degC"))
+    expected, forecast = (network.forecast(each, 2, members=4) for each in (mine, celsius))
+    for part, offset in (("", 273.15), ("_mean", 273.15), ("_spread", 0)):
+        np.testing.assert_allclose(forecast[f"t{part}"], expected[f"t{part}"] - offset, atol=2e-4)
+        assert forecast[f"t{part}"].attrs["units"] == "degC"
+    np.testing.assert_allclose(forecast["z"], expected["z"], rtol=1e-5)
+
+
 def holes(data):
     return data.assign(z=data["z"].where(data["time"] < data["time"][-1]))
 
@@ -87,9 +96,9 @@ def holes(data):
     [
         (lambda d: d.isel(time=[-1]), ("has 1 states", "the last 2")),
         (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "steps of 24 hours")),
-        (lambda d: d[["t"]], ("no variable 'z'",)),
+        (lambda d: d[["t"]], ("no variable 'z'", "a forecast starts from complete states")),
         (lambda d: d.isel(lon=slice(6)), ("longitudes differ",)),
-        (lambda d: d.assign(t=d["t"].assign_attrs(units="degC")), ("'degC'", "'K'")),
+        (lambda d: d.assign(t=d["t"].assign_attrs(units="Pa")), ("'Pa'", "'K'", "cannot be converted")),
         (holes, ("'z'", "missing values on", "complete states")),
     ],
 )

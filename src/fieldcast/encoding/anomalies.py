@@ -8,7 +8,7 @@ so that 0 is the climatology. Tensors are (..., V, Y, X), in the order of `Space
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 from fieldcast import geometry
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions, domain
+from fieldcast.fields.units import conversion
 from fieldcast.geometry import GRID
 from fieldcast.kinds import are_images
 from fieldcast.models.space import Space
@@ -67,6 +68,35 @@ class FieldCodec:
         latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
         return cls(
             variables, clim.astype(np.float32), deviation.astype(np.float32), latitude, longitude, attrs
+        )
+
+    def in_units(self, units: Mapping[str, str], where: str = "the data set") -> FieldCodec:
+        """The codec of data in other `units` of each variable: x is the same, whatever the units.
+
+        With y = a field + b, the climatology becomes a climatology + b, and the deviation a deviation.
+
+        Raises
+        ------
+        InputError
+            If units do not convert to the model's; the message calls the data `where`.
+        """
+        trained = {v: str(self.attrs[v].get("units", "")) for v in self.variables}
+        changes = [conversion(trained[v], units[v]) for v in self.variables]
+        for v, change in zip(self.variables, changes, strict=True):
+            if change is None:
+                raise InputError(
+                    f"variable '{v}' of {where} is in '{units[v]}', which cannot be converted to '{trained[v]}', the "
+                    "unit that the model was trained in: give it in that unit."
+                )
+        scale, offset = (
+            np.array([getattr(change, part) for change in changes]) for part in ("scale", "offset")
+        )
+        climatology = self.climatology * scale[:, None, None] + offset[:, None, None]
+        return replace(
+            self,
+            climatology=climatology.astype(np.float32),
+            deviation=(self.deviation * scale).astype(np.float32),
+            attrs={v: {**self.attrs[v], "units": units[v]} for v in self.variables},
         )
 
     def encode(self, data: xr.Dataset) -> Float[Tensor, "*lead time variable y x"]:

@@ -11,6 +11,7 @@ parameter_names  short names of variables                   ingest            fr
 repair         order and duplicates of coordinates          survey, quality   checks of the values
 contracts      what the catalog enforces                    chunked           iteration in blocks of time
 calendars      days and hours in any calendar               periods           intervals of ISO dates
+units          conversions between units of measure
 splits         training, validation, test                   domain            cells in which a variable exists
 climatology    the normal for each day of the year          normalisation     statistics that standardise fields
 forecast_files   forecasts in any CF-like layout            images            grey images in place of fields

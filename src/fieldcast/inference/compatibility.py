@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,19 +22,24 @@ from fieldcast.geometry import GRID
 from fieldcast.lineage import Lineage, require
 from fieldcast.models.space import Space
 
+LOG = logging.getLogger(__name__)
 STEP_TOLERANCE = 1e-3  # hours
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 
 
-def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
-    """The model's variables of a data set, on the model's grid and in its units.
+def matching(
+    dataset: xr.Dataset, codec: FieldCodec, where: str, complete: bool = False
+) -> tuple[xr.Dataset, FieldCodec]:
+    """The model's variables of a data set, on the model's grid, and the codec for their units.
 
-    Error messages call the data set `where`.
+    A variable that is absent is missing everywhere, unless the data must be `complete`. Error messages call the data
+    set `where`.
 
     Raises
     ------
     InputError
-        If variables, units or grid differ, or for values that are no observations: Inf and undeclared fill values.
+        If variables or grid differ, if units do not convert to the model's, or for values that are no observations:
+        Inf and undeclared fill values.
     """
     data = conventions.to_contract(dataset, where)
     given, different = dataset[conventions.axes(dataset)["time"]].size, data.sizes["time"]
@@ -41,7 +47,8 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
         raise InputError(
             f"{where} holds {given} times, and {different} different ones: choose one version of each (expver)."
         )
-    require_variables(data, codec, where)
+    data = with_all_variables(data, codec, where, complete)
+    codec = codec.in_units(units_of_variables(data, codec, where), where)
     data = data[list(codec.variables)].sortby("latitude")
     data = (
         data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude")
@@ -62,35 +69,69 @@ def matching(dataset: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
         search.add(data[v].values)
         refuse_fills(data[v], search, where)
         data[v] = data[v].drop_attrs().assign_attrs({k: data[v].attrs[k] for k in KEPT if k in data[v].attrs})
+    return data, codec
+
+
+def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete: bool) -> xr.Dataset:
+    """The data with variables of NaN in place of those of the model that are absent, which the log names.
+
+    Raises
+    ------
+    InputError
+        If all are absent, if one is although the data must be `complete`, or if one does not change in time.
+    """
+    there = ", ".join(conventions.time_varying(data)) or "none"
+    constant = [v for v in codec.variables if v in data and "time" not in data[v].dims]
+    if constant:
+        raise InputError(f"variable '{constant[0]}' of {where} does not change in time: give it a time axis.")
+    absent = [v for v in codec.variables if v not in data]
+    if len(absent) == len(codec.variables):
+        raise InputError(
+            f"{where} has none of the model's variables {', '.join(absent)}; it has {there}: rename those that are."
+        )
+    if absent and complete:
+        raise InputError(
+            f"{where} has no variable '{absent[0]}' (it has {there}): a forecast starts from complete states."
+        )
+    present = next(v for v in codec.variables if v in data)
+    for v in absent:
+        LOG.warning("%s has no variable '%s' (it has %s): it counts as unobserved.", where, v, there)
+        data = data.assign({v: xr.full_like(data[present], np.nan).drop_attrs().assign_attrs(codec.attrs[v])})
     return data
 
 
-def require_variables(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
-    """Raise an InputError if a variable of the model is missing, or in other units."""
+def units_of_variables(data: xr.Dataset, codec: FieldCodec, where: str) -> dict[str, str]:
+    """The units of each variable.
+
+    Raises
+    ------
+    InputError
+        For a variable without units.
+    """
     for v in codec.variables:
-        if v not in data or "time" not in data[v].dims:
-            there = ", ".join(conventions.time_varying(data)) or "none"
+        if not data[v].attrs.get("units"):
+            expected = codec.attrs[v].get("units")
             raise InputError(
-                f"{where} has no variable '{v}' that changes in time, which the model needs; it has {there}."
+                f"variable '{v}' of {where} has no units, the model was trained on '{expected}': "
+                f"set its attribute 'units' to '{expected}' if they are."
             )
-        units, expected = data[v].attrs.get("units"), codec.attrs[v].get("units")
-        if units != expected:
-            remedy = "convert it first" if units else f"set its attribute 'units' to '{expected}' if they are"
-            raise InputError(
-                f"variable '{v}' of {where} {conventions.units_of(data[v])}, the model was trained on '{expected}': "
-                f"{remedy}."
-            )
+    return {v: str(data[v].attrs["units"]) for v in codec.variables}
 
 
-def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: int, where: str) -> xr.Dataset:
+def last_states(
+    dataset: xr.Dataset, codec: FieldCodec, space: Space, history: int, where: str
+) -> tuple[xr.Dataset, FieldCodec]:
     """The states that a forecast starts from: the last `history` of a data set, complete and one step apart.
+
+    The second value is the codec for their units.
 
     Raises
     ------
     InputError
         For too few states, missing values or another time step, and as `matching` does.
     """
-    data, needed = matching(dataset, codec, where).sortby("time"), max(history, 1)
+    data, codec = matching(dataset, codec, where, complete=True)
+    data, needed = data.sortby("time"), max(history, 1)
     there = data.sizes["time"]
     if there < needed:
         raise InputError(f"{where} has {there} states, the model needs the last {needed}: give it more.")
@@ -111,7 +152,7 @@ def last_states(dataset: xr.Dataset, codec: FieldCodec, space: Space, history: i
                 f"variable '{v}' of {where} has missing values on {day}: a forecast "
                 "starts from complete states; fill them first."
             )
-    return data
+    return data, codec
 
 
 def around(data: xr.Dataset, codec: FieldCodec) -> bool:

@@ -74,16 +74,16 @@ class TrainedModel:
     ) -> xr.Dataset:
         """Members of x given the values of a data set that are not NaN, with their mean and spread.
 
-        Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in v's units. A
-        model that checks observations adds v_suspect, 1 where an observation was too far from its expected value and
-        was given less weight; the log counts and lists them. Observed cells keep their values, unless `noise`, the
-        standard deviation of their error in anomaly standard deviations, is above zero. Error messages call the data
-        set `where`.
+        Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in the data set's
+        units, which may be any that convert to the model's. A variable that is absent counts as unobserved. A model
+        that checks observations adds v_suspect, 1 where an observation was too far from its expected value and was
+        given less weight; the log counts and lists them. Observed cells keep their values, unless `noise`, the standard
+        deviation of their error in anomaly standard deviations, is above zero. Messages call the data set `where`.
 
         Raises
         ------
         InputError
-            If grid, variables or units differ from those the model was trained on.
+            If the grid is not the model's, if all variables are absent, or if units do not convert to the model's.
         """
         self.check_task("reconstruct", "fill")
         if members < 1 or noise < 0:
@@ -91,8 +91,8 @@ class TrainedModel:
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
             )
         dataset = conventions.as_dataset(dataset, where)
-        model, codec = self.checkpoint.model, self.checkpoint.by_day
-        data = matching(dataset, codec, where)
+        model = self.checkpoint.model
+        data, codec = matching(dataset, self.checkpoint.by_day, where)
         c = context_of(data, codec, model.space, noise)
         filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
@@ -110,22 +110,22 @@ class TrainedModel:
     ) -> xr.Dataset:  # fmt: skip
         """Members of the states that follow the last ones of a data set, with their mean and spread.
 
-        Each variable v becomes v (lead, member, ...), v_mean and v_spread (lead, ...), in v's units. `lead` is in
-        hours after the scalar `forecast_reference_time`, the last time of the data set; `time` (lead) is the valid
-        time. Error messages call the data set `where`.
+        Each variable v becomes v (lead, member, ...), v_mean and v_spread (lead, ...), in the data set's units, which
+        may be any that convert to the model's. `lead` is in hours after the scalar `forecast_reference_time`, the last
+        time of the data set; `time` (lead) is the valid time. Error messages call the data set `where`.
 
         Raises
         ------
         InputError
-            If grid, variables, units or time step differ from those of training, if there are too few states, or if
-            they have missing values.
+            If grid, variables or time step differ from those of training, if units do not convert to the model's, if
+            there are too few states, or if they have missing values.
         """
         self.check_task("forecast", "forecast")
         if members < 1 or steps < 1:
             raise InputError(f"forecast needs at least one step and one member, not {steps} and {members}.")
         dataset = conventions.as_dataset(dataset, where)
-        model, codec = self.checkpoint.model, self.checkpoint.by_day
-        data = last_states(dataset, codec, model.space, model.history, where)
+        model = self.checkpoint.model
+        data, codec = last_states(dataset, self.checkpoint.by_day, model.space, model.history, where)
         last = data["time"].values[-1:]
         forecaster = EnsembleForecaster(
             model, codec, data, list(calendars.iso(last)), members, seed, self.feedback
