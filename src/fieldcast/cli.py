@@ -104,6 +104,7 @@ def refuse_async(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--async is not supported, since training and rollouts save their steps one after another: leave it "
                 "out, or run independent nodes at the same time with --runner ThreadRunner."
             )
+        options["runner"] = options.get("runner") or "fieldcast.frame.runner.CheapFirst"
         return command(*args, **options)
 
     return run_in_order

@@ -9,6 +9,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from fieldcast.frame.conf_source import conf_source
 from fieldcast.frame.config_loader import ConfigLoader
+from fieldcast.frame.console import Console
 from fieldcast.frame.lock import Lock
 from fieldcast.frame.preflight import Checks
 from fieldcast.frame.resumption import Resumption
@@ -22,4 +23,4 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
 }
 # Kedro calls the last one first: the checks come before tracking, and the lock is released last
-HOOKS = (Lock(), Tracking(), Resumption(), Checks())
+HOOKS = (Lock(), Tracking(), Resumption(), Console(), Checks())

@@ -38,7 +38,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(options: PlanetOptions, seed: int) -> xr.Dataset:
         seeds.append(seed)
-        return simulate(options, seed, progress=False)
+        return simulate(options, seed)
 
     monkeypatch.setattr(nodes, "simulate", counted)
     return seeds
@@ -66,7 +66,7 @@ def test_a_run_says_when_its_planet_is_another(
 
 
 def test_states_change_nothing_of_the_fields(made: Made) -> None:
-    alone, _ = ingest(nodes.simulate(TINY, 0, progress=False).drop_dims(("m", "part", "level", "n")))
+    alone, _ = ingest(nodes.simulate(TINY, 0).drop_dims(("m", "part", "level", "n")))
     assert alone.attrs["digest"] == made[0].attrs["digest"]
     xr.testing.assert_equal(alone, made[0])
 

@@ -21,7 +21,7 @@ ROLLOUT = Rollout(starts=3, steps=4, members=2, stability=Stability(steps=20))
 
 class Planet:
     def __init__(self) -> None:
-        simulated = simulate(TINY, 0, progress=False)
+        simulated = simulate(TINY, 0)
         self.states = simulated[["q"]].assign_attrs(lineage="0")
         self.fields, _ = ingest(simulated)
         self.splits = make(self.fields["time"])

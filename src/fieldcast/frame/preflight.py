@@ -1,21 +1,17 @@
 """Checks before the first node: refuse in one sentence whatever cannot end well."""
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
-from multiprocessing import Value
 from pathlib import Path
 from typing import Any
 
-import click
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines, settings
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 from kedro.validation.type_extractor import TypeExtractor
 
 from fieldcast import pipeline_registry, plugins
@@ -24,22 +20,17 @@ from fieldcast.experiments import experiments, nearest
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.lineage import leaves
 
-logger = logging.getLogger(__name__)
-
 REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
 
 
 class Checks:
-    """Checks a run before its first node, logs a line for each node, prints results at the end.
+    """Checks a run before its first node, and stored data when they are first read.
 
-    In the catalog, `metadata: {optional: true}` marks a data set that may be missing, `{print: true}` one that is
-    printed at the end of a run, `{print: path}` one whose path is printed then, and `{digest: true}` one that is
-    compared with its digest when a run first reads it.
+    In the catalog, `metadata: {optional: true}` marks a data set that may be missing, and `{digest: true}` one that
+    is compared with its digest when a run first reads it.
     """
 
     def __init__(self) -> None:
-        self._begun = Value("i")  # nodes, counted by all processes of a run
-        self._total = 0
         self._catalog: CatalogProtocol | None = None
         self._compared: set[str] = set()
 
@@ -68,7 +59,6 @@ class Checks:
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Check versions and models, and that the data sets which the pipeline reads from disk exist."""
-        self._begun.value, self._total = 0, len(pipeline.nodes)
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
@@ -93,24 +83,6 @@ class Checks:
         if not fits_digest(data):
             path = getattr(self._catalog.get(dataset_name), "location", dataset_name)
             raise DamagedError(str(path), f"its values do not fit its digest {data.attrs['digest']}")
-
-    @hook_impl
-    def before_node_run(self, node: Node) -> None:
-        """Log a short line for each node."""
-        with self._begun.get_lock():
-            self._begun.value += 1
-            count = self._begun.value
-        logger.info("%*d/%d  %s", len(str(self._total)), count, self._total, node.name)
-
-    @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print what the catalog says is to be printed, separated by empty lines.
-
-        It is loaded: a runner with several processes saves it in another one.
-        """
-        texts = (_printed(catalog, output) for node in pipeline.nodes for output in node.outputs)
-        if printed := [text.strip("\n") for text in texts if text]:
-            click.echo("\n\n".join(printed))
 
 
 def check_environment(conf: Path, env: str) -> None:
@@ -164,14 +136,6 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
     metadata = getattr(catalog.get(name), "metadata", None)
     return metadata if isinstance(metadata, Mapping) else {}
-
-
-def _printed(catalog: CatalogProtocol, name: str) -> str:
-    """Text about an output for the end of a run, empty for most."""
-    what = _metadata(catalog, name).get("print")
-    if what == "path":
-        return f"{name}: {getattr(catalog.get(name), 'location', '')}"
-    return str(catalog.load(name)) if what else ""
 
 
 def typed() -> dict[str, Any]:

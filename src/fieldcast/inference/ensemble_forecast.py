@@ -15,7 +15,6 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from fieldcast.encoding import costs
 from fieldcast.encoding.anomalies import FieldCodec
@@ -27,6 +26,7 @@ from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+from fieldcast.progress import Progress
 
 MEMBERS_AT_ONCE = 80  # of all starts, on a processor: more take memory and are no faster
 MEMBERS_AT_ONCE_GPU = 640  # all of 64 starts and 10 members
@@ -91,7 +91,7 @@ class EnsembleForecaster:
             for piece, context in zip(self.pieces, contexts or self.contexts, strict=True)
         ]  # fmt: skip
         numbers = range(first, steps + 1)
-        progress = tqdm(numbers, unit="step", initial=first - 1, total=steps, disable=None, leave=False)
+        progress = Progress(numbers, unit="step", initial=first - 1, total=steps)
         for number in progress:
             with torch.no_grad():
                 drawn = [next(run) for run in runs]

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
-from tqdm import tqdm
 
 from fieldcast import geometry, lineage
 from fieldcast.encoding.checkpoint import pack_bytes, tensor_digest, unpack_bytes, unpack_state
@@ -25,6 +24,7 @@ from fieldcast.fields import calendars, domain
 from fieldcast.fields.splits import select
 from fieldcast.kinds import along
 from fieldcast.models.classifier import Classifier
+from fieldcast.progress import Progress
 from fieldcast.scores.field_features import FieldFeatures
 
 VERSION = 1  # of this module: features of another one are fitted again
@@ -144,7 +144,7 @@ def of_images(fields: xr.Dataset, splits: Mapping[str, Any], sources: lineage.Li
         network = Classifier(tuple(x.shape[2:]), classes)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     steps = max(LEAST, EPOCHS * -(-len(x) // BATCH))
-    for step in tqdm(range(steps), unit="step", disable=None, leave=False):
+    for step in Progress(range(steps), unit="step"):
         index = batch_index(step, SEED, None, len(x), BATCH)
         optimiser.zero_grad(set_to_none=True)
         network.loss(x[index], label[index]).backward()

@@ -12,7 +12,6 @@ import torch
 import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
@@ -25,6 +24,7 @@ from fieldcast.models.capabilities import HasDensity, HasLatents
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.distributions import Point
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.progress import Progress
 
 DECODED = 512  # states decoded at once: bounds the memory
 
@@ -76,9 +76,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     """
     device, count = model.space.area.device, len(split.datum)
     pieces = []
-    for index in tqdm(
-        torch.arange(count, device=device).split(AT_ONCE), unit="batch", disable=None, leave=False
-    ):
+    for index in Progress(torch.arange(count, device=device).split(AT_ONCE), unit="batch"):
         data = split.batch
         label = None if data.label is None else data.label[index]
         batch = Batch(data.x[index], data.context[index], label=label)

@@ -11,13 +11,13 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.inference.quality_control import sentences, suspects
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+from fieldcast.progress import Progress
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 8  # data drawn in one batch: bounds the memory
@@ -44,7 +44,7 @@ def draw(
     members = 1 if model.deterministic else members
     places = torch.from_numpy(np.arange(c.rows) if order is None else order).to(model.space.area.device)
     x = torch.empty(c.rows, members, *model.space.state)
-    for index in tqdm(places.split(AT_ONCE), unit="batch", disable=None, leave=False):
+    for index in Progress(places.split(AT_ONCE), unit="batch"):
         x[index.cpu()] = model.sample(c[index], RandomStreams(seed, index, members, step)).float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)
 

@@ -6,12 +6,12 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from fieldcast.encoding.states import StateCodec
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+from fieldcast.progress import Progress
 
 AT_ONCE = 64  # states drawn in one batch: bounds the memory
 
@@ -21,7 +21,7 @@ def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw vari
     """`count` draws of x; they do not depend on how many are drawn at once."""
     x = torch.empty(count, *model.space.state)
     batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE)
-    for index in tqdm(batches, unit="batch", disable=None, leave=False):
+    for index in Progress(batches, unit="batch"):
         x[index.cpu()] = model.sample(Context(len(index)), RandomStreams(seed, index))[:, 0].float().cpu()
     return x
 

@@ -1,8 +1,13 @@
-"""The one score of an experiment by which a run, MLflow and the champion compare it."""
+"""The one score of an experiment by which the console, MLflow and the champion compare it."""
+
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from fieldcast.scores.regions import WHOLE
+
 LEADS = (24, 120)  # hours, first and last: the medium range
+SHOWN = 8  # experiments of a task at most
 
 
 def headline(table: pd.DataFrame) -> float | None:
@@ -21,8 +26,40 @@ def headline(table: pd.DataFrame) -> float | None:
     return None
 
 
+def title(table: pd.DataFrame) -> str:
+    """What `headline` is for a table of this task."""
+    if "lead_hours" in table:
+        first, last = (hours // 24 for hours in LEADS)
+        return f"mean fair CRPS of leads from {first} to {last} days"
+    return "mean fair CRPS at unobserved cells" if "k" in table else "KID"
+
+
+def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:
+    """The experiments of each task by their headline, best first: a screen of text."""
+    return "\n\n".join("\n".join(ranking(*item)) for item in leaderboards.items() if len(item[1]))
+
+
+def ranking(task: str, leaderboard: pd.DataFrame) -> Iterator[str]:
+    """Lines about one task: what is compared, and the best experiments."""
+    scores = {str(name): headline(part) for name, part in leaderboard.groupby("experiment", sort=False)}
+    ranked = sorted((score, name) for name, score in scores.items() if score is not None)
+    width = max((len(name) for _, name in ranked), default=0)
+    yield f"{task}: {title(leaderboard)} (lower is better)"
+    for score, name in ranked[:SHOWN]:
+        yield f"  {name:<{width}}  {text(score):>8}"
+    if len(ranked) > SHOWN:
+        yield f"  and {len(ranked) - SHOWN} more"
+
+
+def text(score: float) -> str:
+    """A score with three digits after the point, or in all if it is large."""
+    return f"{score:.3f}" if abs(score) < 100 else f"{score:.3g}"
+
+
 def over_all(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table over all variables and the unobserved cells."""
+    """The rows of a table over all variables, the unobserved cells and the whole grid."""
+    if "region" in table:
+        table = table[table["region"].isin(WHOLE)]
     for column, value in (("variable", "all"), ("cells", "unobserved")):
         if column in table:
             table = table[table[column] == value]

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fieldcast.encoding import costs
 from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
@@ -24,6 +23,7 @@ from fieldcast.encoding.selection import batch_index, evenly
 from fieldcast.lineage import Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.progress import Progress
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.state import Training, Weights, copied, fits_model, learned, weights_of
@@ -144,7 +144,7 @@ def descend(
         yield saved(run, pack, sources)
         return
     last = time.monotonic()
-    with tqdm(total=options.steps, initial=run.step, unit="step", disable=None, leave=False) as bar:
+    with Progress(total=options.steps, initial=run.step, unit="step") as bar:
         for _ in stretches(run, training, validation, bar):
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
@@ -164,7 +164,7 @@ def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]
     ]
 
 
-def stretches(run: Training, training: Batches, validation: Batches, bar: tqdm) -> Iterator[None]:
+def stretches(run: Training, training: Batches, validation: Batches, bar: Progress) -> Iterator[None]:
     """Train, and yield after each row that is added to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
     groups, lossy = model.groups(), half_precision(options, device)

@@ -160,7 +160,7 @@ def test_one_thread_while_a_day_is_simulated_and_the_callers_threads_between(
     threads: Callable[[], set[int]], threads_of_days: set[int]
 ) -> None:
     with threadpool_limits(2, "blas"):
-        between = [threads() for _ in islice(simulation(TINY, seed=0, progress=False), 2)]
+        between = [threads() for _ in islice(simulation(TINY, seed=0), 2)]
     assert threads_of_days == {1} and all(counts == {2} for counts in between)
 
 

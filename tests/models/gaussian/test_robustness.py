@@ -58,7 +58,7 @@ def clamped(kind: str) -> dict[str, torch.Tensor]:
     The quarter is drawn at random, or lies round the poles.
     """
     options = PlanetOptions(years=3, spin_up=90, n_longitude=32, n_latitude=16)
-    fields = simulate(options, 0, progress=False)[["t650"]]
+    fields = simulate(options, 0)[["t650"]]
     x, train = fields["t650"].values, slice(730)
     where = np.random.default_rng(0).random(x.shape[1:]) < 0.25
     if kind == "poles":

@@ -24,12 +24,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 from threadpoolctl import ThreadpoolController
-from tqdm import tqdm
 
 from fieldcast.fields import calendars
 from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, PlanetOptions, described, stored, weather
+from fieldcast.progress import Progress
 
 WINDOW = 15  # days of the year to either side, as for the climatological ensemble
 CHUNK = 20_000  # grid points of all states in a batch, chosen so that its arrays fit a cache
@@ -71,7 +71,7 @@ def perfect_model(
         return {name: stored(values) for name, values in weather(planet, grid, next(run).q).items()}
 
     blas = ThreadpoolController()
-    for lead in tqdm(leads, "perfect model", unit="lead", disable=None):
+    for lead in Progress(leads, desc="perfect model", unit="lead"):
         # batches run in parallel; within a batch the matrices are too small for a second BLAS thread
         with blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
             parts = list(workers.map(next_weather, runs))

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from threadpoolctl import ThreadpoolController
-from tqdm import tqdm
 
 from fieldcast.fields.planet.dynamics import (
     GAS_CONSTANT,
@@ -32,6 +31,7 @@ from fieldcast.fields.planet.dynamics import (
     rounded,
 )
 from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings, equiangular_latitudes
+from fieldcast.progress import Progress
 
 GRAVITY = 9.80665  # g [m s-2]
 MEAN_Z500 = 5650.0  # global mean height of 500 hPa [m]
@@ -122,7 +122,7 @@ def stored(values: Map) -> Map:
     return rounded(values, FIELD_STEP).astype(np.float32)
 
 
-def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iterator[Snapshot]:
+def simulation(options: PlanetOptions, seed: int) -> Iterator[Snapshot]:
     """Yield the weather of one realisation day by day, after its spin-up, with a progress bar in a terminal.
 
     Raises
@@ -134,7 +134,7 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
     moments = planet.run(planet.start(seed), -options.spin_up)
     days = range(-options.spin_up, options.days)
     blas = ThreadpoolController()
-    for _ in tqdm(days, "planet", unit="d", disable=None if progress else True):
+    for _ in Progress(days, desc="planet", unit="day"):
         # for matrices this small a second thread gains nothing, and on a busy machine it costs a factor of ten
         with blas.limit(limits=1, user_api="blas"):
             day, q = next(moments)
@@ -144,7 +144,7 @@ def simulation(options: PlanetOptions, seed: int, progress: bool = True) -> Iter
         yield Snapshot(day, q, fields)
 
 
-def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dataset:
+def simulate(options: PlanetOptions, seed: int) -> xr.Dataset:
     """Simulate the weather of one realisation: float32 (time, latitude, longitude), orography and states, as CF.
 
     Time is daily, in the calendar without leap days, from 0001-01-01. The same options and seed give the same bits on
@@ -159,7 +159,7 @@ def simulate(options: PlanetOptions, seed: int, progress: bool = True) -> xr.Dat
     shape, like = (options.days, options.n_latitude, options.n_longitude), Planet(options).planetary
     data = {name: np.empty(shape, np.float32) for name in VARIABLES}
     states = np.empty((options.days, *like.shape), np.float32)
-    for day, q, fields in simulation(options, seed, progress):
+    for day, q, fields in simulation(options, seed):
         states[day] = q
         for name, values in fields.items():
             data[name][day] = values

@@ -12,6 +12,7 @@ from fieldcast import provenance
 from fieldcast.figures.png import Picture
 from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
+from fieldcast.scores.headline import headlines
 
 RESULTS_OF = "results_of_"  # before the name of an experiment, which might be that of another argument
 COSTS = (
@@ -74,6 +75,11 @@ class Collector:
 
 def none() -> None:
     """Stand in for the function that reads a file where there is no file."""
+
+
+def compare(**leaderboards: pd.DataFrame) -> str:
+    """The experiments of each task by their headline, on one screen."""
+    return headlines(leaderboards)
 
 
 def join_summaries(**summaries: str) -> str:

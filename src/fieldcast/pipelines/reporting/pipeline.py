@@ -23,7 +23,9 @@ def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
     page |= {f"{task}_figures": of_task(task, "figures") for task in tasks}
     results = {task: of_task(task, "results") for task in tasks}
     summaries = {task: of_task(task, "summary") for task in tasks}
+    boards = {task: of_task(task, "leaderboard") for task in tasks}
     whole = [
+        node(nodes.compare, boards, "headlines", name="compare"),
         node(nodes.join_summaries, summaries, "summary", name="join_summaries"),
         node(nodes.list_costs, results, "costs", name="list_costs"),
         node(nodes.write_page, page, "report", name="write_page"),

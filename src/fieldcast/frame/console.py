@@ -1,0 +1,161 @@
+"""What a run prints: its plan, a line for each node, scores as they come, and one screen of results at the end."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing import Value
+from typing import Any
+
+import click
+import pandas as pd
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.io.core import DatasetError
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from fieldcast import progress
+from fieldcast.scores.headline import headline, text, title
+
+INTERVAL = 30.0  # seconds between lines within a long node
+DURATIONS = "durations"  # data set: how long each node took when it last ran
+
+logger = logging.getLogger(__name__)
+
+
+class Console:
+    """Prints on stderr what a run does, and its results on stdout.
+
+    In the catalog, `metadata: {print: true}` marks a data set that is printed at the end of a run, `{print: path}` one
+    whose path is printed then, and `{mlflow: metrics}` scores whose headline is printed as soon as they are saved.
+    """
+
+    def __init__(self) -> None:
+        self._begun = Value("i")  # nodes, counted by all processes of a run
+        self._total = 0
+        self._catalog: CatalogProtocol | None = None
+        self._running: dict[str, float] = {}  # nodes of this process and when they began
+        self._seconds: dict[str, float] = {}  # nodes of this run and how long they took
+        self._end = threading.Event()
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Say what the run will do and how long that took before."""
+        self._stop()  # an earlier run of this process, if it was interrupted
+        self._begun.value, self._total, self._catalog = 0, len(pipeline.nodes), catalog
+        self._running, self._seconds = {}, {}
+        if self._total > 1:
+            logger.info("%s", plan(pipeline, stored_durations(catalog)))
+        self._end = threading.Event()
+        threading.Thread(target=self._watch, args=(self._end,), daemon=True).start()
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Log a short line for each node."""
+        with self._begun.get_lock():
+            self._begun.value += 1
+            count = self._begun.value
+        self._running[node.name] = time.monotonic()
+        logger.info("%*d/%d  %s", len(str(self._total)), count, self._total, node.name)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Note how long the node has run until now (a generator ends with its last save); log headlines."""
+        self._seconds[node.name] = time.monotonic() - self._running[node.name]
+        if self._metadata(dataset_name).get("mlflow") == "metrics":
+            score = headline(data)
+            if score is not None:
+                experiment = dataset_name.rpartition(".")[0]
+                logger.info("%s%s: %s, %s", self._margin, experiment, text(score), title(data))
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Store durations; print texts that the catalog marks, then paths."""
+        self._stop()
+        self._store()
+        outputs = [output for node in pipeline.nodes for output in node.outputs]
+        texts = [self._text(name) for name in outputs if self._metadata(name).get("print") is True]
+        paths = [self._path(name) for name in outputs if self._metadata(name).get("print") == "path"]
+        printed = [text.strip("\n") for text in (*texts, "\n".join(paths)) if text]
+        if printed:
+            click.echo("\n\n".join(printed))
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Store the durations of the nodes that ended."""
+        self._stop()
+        self._store()
+
+    def _watch(self, end: threading.Event) -> None:
+        """Log a line every INTERVAL within a node, unless a bar in the terminal says more."""
+        while not end.wait(INTERVAL):
+            running = {name: begun for name, begun in self._running.items() if name not in self._seconds}
+            for name, begun in running.items():
+                seconds = time.monotonic() - begun
+                if seconds >= INTERVAL and not progress.drawn():
+                    state = progress.state() if len(running) == 1 else ""
+                    how_far = ", ".join(filter(None, [progress.duration(seconds), state]))
+                    logger.info("%s%s: %s", self._margin, name, how_far)
+
+    def _stop(self) -> None:
+        self._end.set()
+
+    @property
+    def _margin(self) -> str:
+        return " " * (2 * len(str(self._total)) + 3)
+
+    def _store(self) -> None:
+        if self._catalog is None or DURATIONS not in self._catalog or not self._seconds:
+            return
+        durations = stored_durations(self._catalog) | self._seconds
+        with suppress(DatasetError, OSError):  # nothing that a run should fail for
+            self._catalog.save(
+                DURATIONS, pd.DataFrame(sorted(durations.items()), columns=["node", "seconds"]).round(2)
+            )
+
+    def _metadata(self, name: str) -> Mapping[str, Any]:
+        metadata = getattr(self._catalog.get(name), "metadata", None) if self._catalog else None
+        return metadata if isinstance(metadata, Mapping) else {}
+
+    def _text(self, name: str) -> str:
+        """The text of an output, which a runner with several processes has saved in another one."""
+        return str(self._catalog.load(name)) if self._catalog else ""
+
+    def _path(self, name: str) -> str:
+        return f"{name}: {getattr(self._catalog.get(name), 'location', '')}" if self._catalog else ""
+
+
+def plan(pipeline: Pipeline, durations: Mapping[str, float]) -> str:
+    """The number of nodes and experiments, and the time that they took when they last ran, in a sentence."""
+    experiments = {
+        tuple(name.split(".")[:2]) for node in pipeline.nodes if "." in (name := node.namespace or "")
+    }
+    tasks = Counter(task for task, _ in experiments)
+    counts = [f"{count} {plural(count)} of {task}" for task, count in sorted(tasks.items())]
+    content = ", ".join([f"{len(pipeline.nodes)} nodes", *counts])
+    times = [durations[node.name] for node in pipeline.nodes if node.name in durations]
+    if not times:
+        return f"{content}; the time that each takes is noted for the next run's estimate"
+    some = "" if len(times) == len(pipeline.nodes) else f", {len(pipeline.nodes) - len(times)} of them new"
+    return f"{content}{some}; about {progress.duration(sum(times))}, as last time"
+
+
+def plural(number: int) -> str:
+    """The noun for a number of experiments."""
+    return "experiment" if number == 1 else "experiments"
+
+
+def stored_durations(catalog: CatalogProtocol) -> dict[str, float]:
+    """Seconds that each node took when it last ran in this data root; empty before the first run."""
+    if DURATIONS not in catalog or not catalog.exists(DURATIONS):
+        return {}
+    try:
+        table = catalog.load(DURATIONS)
+        return {
+            str(name): float(seconds) for name, seconds in zip(table["node"], table["seconds"], strict=True)
+        }
+    except (DatasetError, KeyError, ValueError):  # an estimate is not worth an error
+        return {}

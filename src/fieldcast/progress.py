@@ -1,0 +1,63 @@
+"""Progress of long loops: a bar with the time left in a terminal, and numbers that a log can quote elsewhere."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+_open: list["Progress"] = []  # innermost last
+
+
+class Progress(tqdm):
+    """A bar of tqdm that is drawn in terminals only, and counts wherever it runs."""
+
+    def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
+        file = sys.stderr if sys.stderr.isatty() else _Nowhere()
+        super().__init__(iterable, leave=False, file=file, **options)
+        _open.append(self)
+
+    def close(self) -> None:
+        """End the bar."""
+        _open[:] = [bar for bar in _open if bar is not self]  # tqdm's bars are equal if their lines are
+        super().close()
+
+
+class _Nowhere:
+    """A file that forgets what is written to it."""
+
+    def write(self, text: str) -> int:
+        """Forget a text."""
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+def drawn() -> bool:
+    """Whether a bar is visible in a terminal."""
+    return bool(_open) and sys.stderr.isatty()
+
+
+def state() -> str:
+    """How far the innermost loop is, as `30 of 100 steps, about 2 min left`; empty if none runs."""
+    if not _open:
+        return ""
+    bar = _open[-1].format_dict
+    done, total, first = bar["n"], bar["total"], bar["initial"]
+    text = f"{done} of {total} {bar['unit']}s"
+    if total and done > first:
+        left = (total - done) * bar["elapsed"] / (done - first)
+        text += f", about {duration(left)} left"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """A time to the second below a minute, and to about a tenth above: `45 s`, `6 min`, `1 h 20 min`."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    if seconds < 570:
+        half_minutes = round(seconds / 30)
+        return f"{half_minutes // 2} min" + (" 30 s" if half_minutes % 2 else "")
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

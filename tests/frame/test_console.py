@@ -1,0 +1,104 @@
+"""The lines that a run prints: plan, nodes, progress within a node, headlines, results."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node
+
+from fieldcast.datasets import TableDataset, TextDataset
+from fieldcast.frame import console
+from fieldcast.frame.console import Console, plan
+from fieldcast.progress import Progress
+
+NODES = [
+    node(lambda: 1, None, "a", name="ingestion.make", namespace="ingestion"),
+    node(lambda a: a, "a", "b", name="forecast.lim.training.fit", namespace="forecast.lim.training"),
+    node(lambda a: a, "a", "c", name="forecast.vae.training.fit", namespace="forecast.vae.training"),
+    node(lambda a: a, "a", "d", name="sample.flow.training.fit", namespace="sample.flow.training"),
+]
+PIPELINE = Pipeline(NODES)
+
+
+@pytest.mark.parametrize(
+    ("durations", "end"),
+    [
+        ({}, "the time that each takes is noted for the next run's estimate"),
+        ({node.name: 30.0 for node in PIPELINE.nodes}, "about 2 min, as last time"),
+        ({PIPELINE.nodes[0].name: 4.0}, "3 of them new; about 4 s, as last time"),
+    ],
+)
+def test_a_plan_counts_experiments_and_adds_up_what_is_known(durations: dict[str, float], end: str) -> None:
+    text = plan(PIPELINE, durations)
+    assert text.startswith("4 nodes, 2 experiments of forecast, 1 experiment of sample") and text.endswith(
+        end
+    )
+
+
+def test_a_long_node_reports_its_loop_at_intervals(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(console, "INTERVAL", 0.02)
+    run = Console()
+    with caplog.at_level(logging.INFO, "fieldcast"):
+        run.before_pipeline_run(PIPELINE, DataCatalog())
+        run.before_node_run(PIPELINE.nodes[0])
+        with Progress(total=100, unit="step") as bar:
+            bar.update(49)
+            wait_for(lambda: "49 of 100 steps, about" in caplog.text)
+        run.after_dataset_saved("a", None, PIPELINE.nodes[0])
+        seen_until_now = len(caplog.messages)
+        time.sleep(0.1)
+    assert len(caplog.messages) == seen_until_now
+    run.on_pipeline_error()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return when a condition holds; fail after ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_durations_of_a_run_are_the_estimate_of_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = DataCatalog({"durations": TableDataset(filepath=str(tmp_path / "durations.csv"))})
+    with caplog.at_level(logging.INFO, "fieldcast"):
+        for _ in range(2):
+            run = Console()
+            run.before_pipeline_run(PIPELINE, catalog)
+            run.before_node_run(PIPELINE.nodes[0])
+            time.sleep(0.02)
+            run.after_dataset_saved("a", None, PIPELINE.nodes[0])
+            run.after_pipeline_run(PIPELINE)
+    plans = [text for text in caplog.messages if text.startswith("4 nodes")]
+    assert "noted for the next" in plans[0] and "3 of them new; about 0 s" in plans[1]
+    table = pd.read_csv(tmp_path / "durations.csv")
+    assert list(table["node"]) == [PIPELINE.nodes[0].name] and 0.02 <= table["seconds"][0] < 2
+
+
+def test_results_come_before_the_places_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = TextDataset(filepath=str(tmp_path / "page.html"), metadata={"print": "path"})
+    catalog = DataCatalog({"a": page, "b": MemoryDataset("one screen\n", metadata={"print": True})})
+    run = Console()
+    run.before_pipeline_run(PIPELINE, catalog)
+    run.after_pipeline_run(PIPELINE)
+    assert capsys.readouterr().out == f"one screen\n\na: {tmp_path / 'page.html'}\n"
+
+
+def test_scores_are_logged_as_soon_as_they_are_saved(caplog: pytest.LogCaptureFixture) -> None:
+    catalog = DataCatalog({"forecast.lim.metrics": MemoryDataset(metadata={"mlflow": "metrics"})})
+    leads = pd.DataFrame({"lead_hours": [24.0, 120.0, 240.0], "score": "crps", "value": [0.25, 0.5, 9.0]})
+    run = Console()
+    with caplog.at_level(logging.INFO, "fieldcast"):
+        run.before_pipeline_run(PIPELINE, catalog)
+        run.before_node_run(PIPELINE.nodes[1])
+        run.after_dataset_saved("forecast.lim.metrics", leads, PIPELINE.nodes[1])
+    run.on_pipeline_error()
+    assert caplog.messages[-1].strip() == "forecast.lim: 0.375, mean fair CRPS of leads from 1 to 5 days"

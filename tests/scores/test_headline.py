@@ -1,0 +1,57 @@
+"""The headline of an experiment, and the ranking by it."""
+
+import pandas as pd
+import pytest
+
+from fieldcast.scores.headline import headline, headlines, title
+
+
+def reconstructions() -> pd.DataFrame:
+    columns = ["experiment", "score", "pattern", "k", "variable", "cells", "value"]
+    records = [
+        ("a", "crps", "random", 0.1, "all", "unobserved", 1.0),
+        ("a", "crps", "random", 0.005, "all", "unobserved", 2.0),
+        ("a", "crps", "random", 0.005, "z500", "unobserved", 30.0),
+        ("a", "rmse", "random", 0.5, "all", "all", 40.0),
+        ("a", "ssr", "random", 0.2, "all", "unobserved", float("nan")),
+    ]
+    return pd.DataFrame(records, columns=columns)
+
+
+def forecasts(experiment: str = "a") -> pd.DataFrame:
+    leads = {12.0: 0.1, 24.0: 0.2, 72.0: 0.3, 120.0: 0.7, 144.0: 5.0}
+    records = [(experiment, "crps", lead, "globe", "all", value) for lead, value in leads.items()]
+    records += [(experiment, "crps", lead, "tropics", "all", 9.0) for lead in leads]
+    return pd.DataFrame(records, columns=["experiment", "score", "lead_hours", "region", "variable", "value"])
+
+
+def samples(**kid: float) -> pd.DataFrame:
+    return pd.DataFrame({"experiment": list(kid), "score": "kid", "value": list(kid.values())})
+
+
+def test_a_reconstruction_is_compared_by_its_mean_over_fractions_observed() -> None:
+    assert headline(reconstructions()) == 1.5
+    assert title(reconstructions()) == "mean fair CRPS at unobserved cells"
+
+
+def test_a_forecast_is_compared_by_its_mean_over_one_to_five_days_on_the_whole_grid() -> None:
+    assert headline(forecasts()) == pytest.approx(0.4)
+    assert title(forecasts()) == "mean fair CRPS of leads from 1 to 5 days"
+
+
+def test_samples_are_compared_by_their_kid() -> None:
+    table = pd.DataFrame({"score": ["fid", "kid"], "value": [50.0, 0.02]})
+    assert headline(table) == 0.02 and title(table) == "KID"
+    assert headline(table[:1]) is None
+
+
+def test_experiments_are_ranked_best_first_and_the_last_ones_are_counted() -> None:
+    board = samples(**{f"e{number}": 0.9 - number / 10 for number in range(9)})
+    text = headlines({"sample": board, "forecast": forecasts("lim"), "reconstruct": pd.DataFrame()})
+    first, second = text.split("\n\n")
+    lines = first.splitlines()
+    assert lines[0] == "sample: KID (lower is better)" and lines[-1] == "  and 1 more"
+    assert [line.split() for line in lines[1:-1]] == [
+        [f"e{n}", f"{0.9 - n / 10:.3f}"] for n in range(8, 0, -1)
+    ]
+    assert second.splitlines()[1].split() == ["lim", "0.400"]
