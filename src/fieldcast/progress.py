@@ -40,7 +40,7 @@ def drawn() -> bool:
 
 
 def state() -> str:
-    """How far the innermost loop is, as `30 of 100 steps, about 2 min left`; empty if none runs."""
+    """Describe how far the innermost loop is, as `30 of 100 steps, about 2 min left`; empty if none runs."""
     if not _open:
         return ""
     bar = _open[-1].format_dict

@@ -1,4 +1,4 @@
-"""What a run prints: its plan, a line for each node, scores as they come, and one screen of results at the end."""
+"""Output of a run: its plan, a line for each node, scores as they come, and one screen of results at the end."""
 
 import logging
 import threading

@@ -27,7 +27,7 @@ def headline(table: pd.DataFrame) -> float | None:
 
 
 def title(table: pd.DataFrame) -> str:
-    """What `headline` is for a table of this task."""
+    """Name what `headline` computes for a table of this task."""
     if "lead_hours" in table:
         first, last = (hours // 24 for hours in LEADS)
         return f"mean fair CRPS of leads from {first} to {last} days"
