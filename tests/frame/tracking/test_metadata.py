@@ -59,7 +59,13 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
 def test_the_note_ranks_the_experiments_of_each_task() -> None:
     headlines = {"forecast.vae": 0.5, "sample.a": 0.02, "forecast.perfect": 0.1, "forecast.lim": 0.25}
     links = {address: f"#/{address}" for address in headlines}
-    assert metadata.note("demo", headlines, {"forecast.perfect"}, links).splitlines()[2:8] == [
+    lines = metadata.note("demo", headlines, {"forecast.perfect"}, links).splitlines()
+    best = [
+        "Best forecast: [forecast.lim](#/forecast.lim), 0.25",
+        "Best sample: [sample.a](#/sample.a), 0.02",
+    ]
+    assert lines[0:3:2] == best and lines[4].startswith("Headline, lower is better")
+    assert lines[6:12] == [
         "| forecast | headline |",
         "|---|---|",
         "| [forecast.perfect](#/forecast.perfect) (bound) | 0.1 |",
@@ -67,6 +73,7 @@ def test_the_note_ranks_the_experiments_of_each_task() -> None:
         "| [forecast.vae](#/forecast.vae) | 0.5 |",
         "",
     ]
+    assert metadata.note("fill · mine.nc", {}, set(), {}) == "Pipelines, data, environment: fill · mine.nc"
 
 
 def test_local_names_the_server_in_every_environment_and_test_switches_it_off(tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def test_a_stored_reconstruction_fills_as_the_checkpoint_does(
     ]
 
 
+def test_a_model_is_stored_and_loaded_without_a_warning(
+    stored: Any, recwarn: pytest.WarningsRecorder
+) -> None:
+    stored("reconstruct.linear")
+    assert [str(warning.message) for warning in recwarn if warning.category is UserWarning] == []
+
+
 @pytest.mark.parametrize("address", ["reconstruct.oi", "forecast.lim", "sample.ppca"])
 def test_the_input_example_is_scored_and_the_outputs_are_as_the_signature_says(
     address: str, stored: Any

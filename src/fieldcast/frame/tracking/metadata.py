@@ -15,6 +15,7 @@ import yaml
 from fieldcast import experiments
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
+from fieldcast.frame.tracking import metrics
 from fieldcast.frame.tracking.background import shortened
 from fieldcast.lineage import leaves
 
@@ -155,11 +156,18 @@ def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
 
 
 def note(what: str, headlines: Mapping[str, float], bounds: Collection[str], links: Mapping[str, str]) -> str:
-    """Description of the parent run in Markdown: what ran, and the headline of each experiment, best first.
+    """Description of the parent run in Markdown: the best of each task, then the headlines, best first; else what ran.
 
-    Experiments in `bounds` are upper bounds on skill; `links` are the addresses of the experiments' runs.
+    MLflow folds a description after a few lines. Experiments in `bounds` are upper bounds on skill; `links` are the
+    addresses of the experiments' runs.
     """
-    lines = [f"Pipelines, data, environment: {what}", ""]
+    if not headlines:
+        return f"Pipelines, data, environment: {what}"
+    best = sorted(metrics.best(headlines, bounds).items())
+    lines = [f"Best {task}: [{name}]({links[name]}), {headlines[name]:.4g}\n" for task, name in best]
+    lines.append(
+        "Headline, lower is better: fair CRPS averaged over k or leads of 1 to 5 days; KID of samples.\n"
+    )
     for task in sorted({address.partition(".")[0] for address in headlines}):
         ranked = sorted(
             (value, address) for address, value in headlines.items() if address.startswith(f"{task}.")
@@ -169,10 +177,6 @@ def note(what: str, headlines: Mapping[str, float], bounds: Collection[str], lin
             remark = " (bound)" if address in bounds else ""
             lines.append(f"| [{address}]({links[address]}){remark} | {value:.4g} |")
         lines.append("")
-    if headlines:
-        lines.append(
-            "Headline, lower is better: fair CRPS averaged over k or leads of 1 to 5 days; KID of samples."
-        )
     return "\n".join(lines)
 
 

@@ -36,12 +36,16 @@ DEFAULTS: dict[str, dict[str, int]] = {
 LARGEST_EXAMPLE = 100_000  # values; the example is text
 EVERY = 10  # one cell in so many is observed in the example
 
-# MLflow warns of an input without type hints, which hold for tables only, and of samples, which have no input
-warnings.filterwarnings("ignore", ".*(Add type hints|input example was not provided)", UserWarning)
+# MLflow warns of samples, which have no input
+warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
 
 
 class CheckpointModel(PythonModel):
     """Fill, continue or sample fields with the checkpoint among the artifacts."""
+
+    _skip_type_hint_validation = (
+        True  # MLflow else warns of an input without type hints, which it has for tables only
+    )
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the checkpoint."""
