@@ -156,3 +156,10 @@ def test_uniform_draws_never_reach_one(monkeypatch):
     monkeypatch.setattr(RandomStreams, "_words", lambda *_: largest)
     assert float(RandomStreams(0, torch.zeros(1, dtype=torch.long)).uniform(1)) < 1
     assert int(RandomStreams(0, torch.zeros(1, dtype=torch.long)).integers(7)) == 6
+
+
+def test_divided_rows_hold_the_numbers_of_as_many_members():
+    """Row (datum, member m) divided by 4: the members 4 m .. 4 m + 3 of the datum, in this order."""
+    divided = RandomStreams(7, torch.tensor([5, 9]), 3).divided(4).normal(6)
+    members = RandomStreams(7, torch.tensor([5, 9]), 12).normal(6)
+    assert torch.equal(divided[:, 0], members.flatten(0, 1))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -329,3 +330,36 @@ def test_random_numbers_need_a_decoder_that_reads_them(space):
     assert model.decoder.random == 2
     with pytest.raises(InputError, match="random is 2, but DenseDecoder reads no such numbers"):
         make(space, **history, decoder={"type": "decoders.DenseDecoder"})
+
+
+def preceded(space, history, count=3):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(count, history, *space.state, generator=generator)
+
+
+@pytest.mark.parametrize("history", [1, 2])
+def test_a_vector_decoder_is_a_network_of_latent_random_and_past_in_one_vector(space, history):
+    """The first layer is linear in [z, r, x_(t-l), ..., x_(t-1)]: its weights, applied by hand, give the output."""
+    model = make(space, history=history, random=1, decoder={"type": "conditional.VectorDecoder"})
+    past, z = preceded(space, history), torch.randn(3, 2, 6, generator=torch.Generator().manual_seed(2))
+    x = model.decoder(z, Context(3, past=past, day=torch.zeros(3)))
+    network = model.decoder.network
+    weight, bias = network.linear.weight, network.linear.bias
+    assert weight.shape == (8 * 3 * 4, 6 + history * math.prod(space.state))
+    first = z @ weight[:, :6].T + (past.flatten(1) @ weight[:, 6:].T)[:, None] + bias
+    coarse = torch.relu(first).unflatten(2, (8, 3, 4)).flatten(0, 1)
+    by_hand = network.layers[1](torch.relu(network.layers[0](coarse)))[..., :9, :16]
+    assert torch.allclose(x.flatten(0, 1), by_hand, atol=1e-5)
+
+
+def test_the_encoder_of_the_original_study_depends_on_the_sparse_field_alone(space):
+    """Neither mask, season nor static fields: with another mask of the same sparse field nothing changes."""
+    batch = observed(space)
+    full = replace(batch.context, mask=torch.ones_like(batch.context.mask), day=torch.full((4,), 0.5))
+    literal = make(space, encoder={"type": "conditional.ContextEncoder", "beside": []})
+    assert torch.equal(literal.encoder(batch.context).mean, literal.encoder(full).mean)
+    masked = make(space, encoder={"type": "conditional.ContextEncoder", "beside": ["mask"]})
+    assert not torch.equal(masked.encoder(batch.context).mean, masked.encoder(full).mean)
+    later = replace(batch.context, day=torch.full((4,), 0.5))
+    assert torch.equal(masked.encoder(batch.context).mean, masked.encoder(later).mean)
+    assert not torch.equal(make(space).encoder(batch.context).mean, make(space).encoder(later).mean)

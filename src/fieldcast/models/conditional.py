@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Context
+from fieldcast.models.core import Beside, Context
 from fieldcast.models.distributions import Normal, Posterior
 from fieldcast.models.layers.networks import ConvDecoder, ConvEncoder
 from fieldcast.models.space import Space
@@ -29,21 +31,36 @@ class Decoder(Protocol):
 
 
 class ContextEncoder(nn.Module):
-    """q(z | c) = N(mu, sd^2), the original studies' encoder of the whole context.
+    """q(z | c) = N(mu, sd^2), the original studies' encoder, of the last states or of the sparse field.
 
-    The context is the last `history` states, or for history 0 the sparse field and its mask; season and static fields.
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    history
+        Number of last states in the context; 0: the context is a sparse field.
+    beside
+        What it reads beside them: the mask of a sparse field, the season, static fields. The original studies read
+        none of these.
     """
 
-    def __init__(self, space: Space, latent: int, history: int = 0):
+    def __init__(
+        self, space: Space, latent: int, history: int = 0,
+        beside: Sequence[Beside] = ("mask", "season", "static"),
+    ):  # fmt: skip
         super().__init__()
-        self.space = space
-        channels = (history or 2) * len(space.variables) + 2 + len(space.static)
+        self.space, self.beside = space, tuple(beside)
+        masks = "mask" in beside and not history
+        channels = (max(history, 1) + masks) * len(space.variables)
+        channels += 2 * ("season" in beside) + len(space.static) * ("static" in beside)
         self.network = ConvEncoder(channels, space.shape, space.wraps)
         self.mean = nn.Linear(self.network.features, latent)
         self.log_variance = nn.Linear(self.network.features, latent)
 
     def forward(self, c: Context) -> Normal:
-        h = self.network(c.channels(self.space))
+        h = self.network(c.channels(self.space, self.beside))
         return Normal(self.mean(h), self.log_variance(h).clamp(-12, 12))
 
 
@@ -81,10 +98,50 @@ class FieldDecoder(nn.Module):
         return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
 
 
-class PastDecoder(nn.Module):
-    """The original studies' decoder of z, `random` numbers and the last `history` states.
+class VectorDecoder(nn.Module):
+    """The original studies' decoder of one vector: z, `random` numbers and the last `history` states.
 
-    Two convolutions carry the states to the coarse level of the decoder.
+    A linear layer maps the vector to a coarse field, and two transposed convolutions that to the state. The layer has
+    (latent + random + history V Y X) * channels[0] * Y X / 16 weights, hence few coarse channels: with 64, as in
+    `PastDecoder`, five states of four variables on 64 x 32 cells need 350 million.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    history
+        Number of last states.
+    random
+        Number of standard normal numbers beside z.
+    channels
+        Channels of the coarse field and of the hidden level.
+    """
+
+    def __init__(
+        self, space: Space, latent: int, history: int, random: int = 0, channels: Sequence[int] = (8, 32)
+    ):
+        super().__init__()
+        self.random = random
+        inputs, outputs = latent + random + history * math.prod(space.state), len(space.variables)
+        self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, channels)
+
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        if c.past is None:
+            raise ValueError("a context without past states has nothing for a VectorDecoder to read")
+        past = c.past.flatten(1)[:, None].expand(-1, z.shape[1], -1)
+        vector = torch.cat([z, past], dim=2).flatten(0, 1)
+        return self.network(vector).unflatten(0, z.shape[:2])
+
+
+class PastDecoder(nn.Module):
+    """A decoder of z, `random` numbers and the last `history` states, with season and static fields.
+
+    Unlike in the original studies (`VectorDecoder`), two convolutions carry the states to the coarse level of the
+    decoder, which keeps their places.
     """
 
     def __init__(self, space: Space, latent: int, history: int, random: int = 0):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+
+Beside = Literal["mask", "season", "static"]  # what a network can read beside states
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +48,23 @@ class Context:
             raise ValueError("a context without a mask has no observed fraction")
         return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())
 
-    def channels(self, space: Space) -> Float[Tensor, "batch channel y x"]:
-        """Input channels of a network: past, observed, mask, season and static fields."""
+    def channels(
+        self, space: Space, beside: Collection[Beside] = ("mask", "season", "static")
+    ) -> Float[Tensor, "batch channel y x"]:
+        """Input channels of a network: past and observed states, and `beside` them mask, season and static fields."""
         parts = []
         if self.past is not None:
             parts.append(self.past.flatten(1, 2))
-        if self.observed is not None and self.mask is not None:
-            parts += [self.observed, self.mask.float()]
-        if self.day is not None:
+        if self.observed is not None:
+            parts.append(self.observed)
+        if self.mask is not None and "mask" in beside:
+            parts.append(self.mask.float())
+        if self.day is not None and "season" in beside:
             angle = 2 * math.pi * self.day
             season = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
             parts.append(season[:, :, None, None].expand(-1, -1, *space.shape))
-        parts.append(space.static.expand(self.rows, -1, -1, -1))
+        if "static" in beside:
+            parts.append(space.static.expand(self.rows, -1, -1, -1))
         return torch.cat(parts, dim=1)
 
     def at(self, x: Float[Tensor, "batch variable y x"]) -> Context:

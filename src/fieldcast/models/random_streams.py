@@ -147,6 +147,16 @@ class RandomStreams:
         datum = self.datum.repeat_interleave(self.members)
         return replace(self, datum=datum, members=1, first=0, number=numbers.repeat(len(self.datum)))
 
+    def divided(self, parts: int) -> RandomStreams:
+        """Draws for `parts` rows in place of each, as if each member had that many; of rows with one member each."""
+        if parts == 1:
+            return self
+        rows = self.per_row()
+        assert rows.number is not None  # `per_row` sets it
+        part = torch.arange(parts, device=rows.datum.device).repeat(len(rows.datum))
+        number = rows.number.repeat_interleave(parts) * parts + part
+        return replace(rows, datum=rows.datum.repeat_interleave(parts), number=number)
+
     def fork(self, stream: int) -> RandomStreams:
         """An independent stream: drawing from it does not shift the numbers of these draws.
 

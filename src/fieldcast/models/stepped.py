@@ -52,6 +52,8 @@ class Stepped(Trained):
         Training perturbs the last states by noise * (b + w / 2), with b ~ N(0, 1) for each variable and w ~ N(0, 1) for
         each cell, and leaves the target unchanged (Sanchez-Gonzalez et al. 2020, section 4.3), so that the model learns
         to correct the errors of its rollouts.
+    average
+        Number of draws of the model whose mean is the right-hand side, at each evaluation.
     smooth
         Order of the Shapiro filter F, 0 for none: without it, structures below the scales of the training data would
         grow from step to step.
@@ -65,10 +67,11 @@ class Stepped(Trained):
     def __init__(
         self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler",
         scale: Literal["tendency"] | float | int = "tendency", through: bool = False, noise: float = 0.0,
-        smooth: int = 0,
+        smooth: int = 0, average: int = 1,
     ):  # fmt: skip
         super().__init__(space)
         self.model, self.scheme, self.through, self.noise = model, scheme, through, noise
+        self.average = average
         self.filter = Shapiro(space.exists, space.wraps, smooth) if smooth else None
         if (through or smooth) and not model.supports_rollout:
             raise InputError(
@@ -79,7 +82,7 @@ class Stepped(Trained):
                 "model.noise moves the last states of a forecast: of a reconstruction there are none."
             )
         self.history, self.ensemble = model.history, model.ensemble
-        self.evaluations = EVALUATIONS[scheme] * model.evaluations
+        self.evaluations = EVALUATIONS[scheme] * model.evaluations * average
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
 
@@ -135,7 +138,7 @@ class Stepped(Trained):
 
     def filtered_step(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:
         """A step followed by the filter."""
-        x = step(self.model, c, draws, self.scale, self.scheme)
+        x = step(self.model, c, draws, self.scale, self.scheme, self.average)
         return x if self.filter is None else self.filter(x)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
@@ -145,17 +148,21 @@ class Stepped(Trained):
 
 
 def step(
-    model: Model, c: Context, draws: RandomStreams, scale: Tensor, scheme: str
+    model: Model, c: Context, draws: RandomStreams, scale: Tensor, scheme: str, average: int = 1
 ) -> Float[Tensor, "rows variable y x"]:
-    """A step from c.base(), with a row for each member; all evaluations share the draws."""
-    base = c.base()
+    """A step from c.base(), with a row for each member; all evaluations share the draws.
 
-    if scheme == "euler":
-        return base + scale * model.sample(c, draws)[:, 0]
+    The right-hand side is the mean of `average` draws of the model.
+    """
+    base = c.base()
+    draws = draws.divided(average)
 
     def f(x: Tensor) -> Tensor:
-        return scale * model.sample(c.at(x), draws.again())[:, 0]
+        drawn = model.sample(c.at(x).repeat(average), draws.again())[:, 0]
+        return scale * drawn.unflatten(0, (c.rows, average)).mean(dim=1)
 
+    if scheme == "euler":
+        return base + f(base)
     k1 = f(base)
     k2 = f(base + k1 / 2)
     k3 = f(base + k2 / 2)

@@ -120,10 +120,10 @@ class ConditionalVAE(Autoencoder):
     space
         Grid of the states.
     encoder
-        q(z | c); by default the original studies' (`ContextEncoder`).
+        q(z | c); by default that of the whole context (`ContextEncoder`).
     decoder
-        The mean of p(x | z, c); by default the original studies', which reads the last states (`PastDecoder`) or the
-        observed fraction (`FieldDecoder`).
+        The mean of p(x | z, c); by default one that reads the last states (`PastDecoder`) or the observed fraction
+        (`FieldDecoder`).
     likelihood
         p(x | z, c); by default a Gaussian.
     prior
