@@ -59,7 +59,7 @@ def test_runge_kutta_holds_one_draw_over_its_four_evaluations(space):
 
 
 def test_the_mean_of_several_draws_is_the_right_hand_side_of_every_stage(space):
-    """With r the mean of ten rates, held over the stages: 1 - r + r^2/2 - r^3/6 + r^4/24."""
+    """The step with the mean of ten rates r, held over the stages, is 1 - r + r^2/2 - r^3/6 + r^4/24."""
     model = Stepped(space, Decay(space, 0.5, noisy=True), "rk4", scale=1, average=10)
     x = model.sample(past(space), RandomStreams(0, torch.arange(2), 3))[:, :, 0, 0, 0]
     noise = RandomStreams(0, torch.arange(2), 30).normal(1)[..., 0].unflatten(1, (3, 10))
