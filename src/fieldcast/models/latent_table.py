@@ -37,22 +37,24 @@ class LatentTable(StateEncoder):
     family
         Family of q; "point" for codes without a distribution.
     start
-        Standard deviation of the initial means.
+        Standard deviation of the initial means, or with `by_class` of the points of the classes.
     spread
         Initial standard deviation of q.
     by_class
-        Whether the means start around a random point of their class.
+        Whether all means of a class start at one random point.
+    jitter
+        Standard deviation of the initial means around the point of their class.
     steps, rate
         Steps and learning rate of Adam (Kingma and Ba 2015) in `infer`.
     """
 
     def __init__(
         self, latent: int, family: Family = "point", start: float = 0.1, spread: float = 0.1,
-        by_class: bool = False, steps: int = 300, rate: float = 0.05,
+        by_class: bool = False, jitter: float = 0.0, steps: int = 300, rate: float = 0.05,
     ):  # fmt: skip
         super().__init__()
         self.latent, self.family, self.by_class = latent, family, by_class
-        self.start, self.spread, self.steps, self.rate = start, spread, steps, rate
+        self.start, self.spread, self.jitter, self.steps, self.rate = start, spread, jitter, steps, rate
         self.location = nn.Parameter(torch.zeros(0, latent))
         self.log_scale = nn.Parameter(torch.zeros(0, latent), requires_grad=family != "point")
         self.of(self.location, self.log_scale)  # fail early for an unknown family
@@ -69,7 +71,8 @@ class LatentTable(StateEncoder):
             raise ValueError("a table of latents needs the places of the training data")
         location, log_scale = self.begin(draws)
         if self.by_class:
-            location = location + class_centres(training.label, draws, self.latent) * self.start
+            centres = self.start * class_centres(training.label, draws, self.latent)
+            location = centres + self.jitter * standard(draws, self.latent)
         size = int(training.index.max()) + 1
         for table, start in ((self.location, location), (self.log_scale, log_scale)):
             table.data = start.new_zeros(size, self.latent).index_copy(0, training.index, start)
@@ -78,7 +81,7 @@ class LatentTable(StateEncoder):
         self, draws: RandomStreams
     ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         """Initial location and log scale of codes, functions of the seed and the datum."""
-        location = self.start * draws.alone().fork(START).normal(self.latent)[:, 0]
+        location = self.start * standard(draws, self.latent)
         return location, torch.full_like(location, self.spread).log()
 
     def forward(self, batch: Batch) -> Posterior:
@@ -111,6 +114,11 @@ class LatentTable(StateEncoder):
             if stored is not None and stored.shape != table.shape and stored.shape[1:] == table.shape[1:]:
                 table.data = table.data.new_zeros(stored.shape)
         super()._load_from_state_dict(state, prefix, *rest)
+
+
+def standard(draws: RandomStreams, latent: int) -> Float[Tensor, "batch latent"]:
+    """A standard normal point for each datum."""
+    return draws.alone().fork(START).normal(latent)[:, 0]
 
 
 def class_centres(
