@@ -630,12 +630,16 @@ def test_data_and_their_state_are_saved_as_a_pair(tmp_path: Path, place: str | N
     root = place or str(tmp_path)
     inner = {"type": ZarrDataset, "filepath": f"{root}/a.zarr", "append": "lead"}
     stream = ResumableDataset(dataset=inner, state=f"{root}/state")
-    assert stream.earlier() == (0, None) and not stream.exists()
+    assert stream.earlier() == (0, None, None) and not stream.exists()
     stream.save((piece(0, 0, pieces=2), b"after 0"))
-    assert stream.earlier() == (1, b"after 0") and not stream.exists()
+    assert stream.earlier() == (1, b"after 0", None) and not stream.exists()
     stream.save((piece(1, 1, pieces=2), b"after 1"))
     assert stream.exists() and stream.load()["z"].values[:, 0].tolist() == [0, 1]
-    assert stream.earlier() == (0, b"after 1")
+    pieces, state, data = stream.earlier()
+    assert (pieces, state) == (0, b"after 1") and data.identical(stream.load())
+    after = piece(0, 0).isel(lead=slice(0)).assign_attrs(piece=2, pieces=2)
+    stream.save((after, b"still"))  # nothing new: the store stays as it is
+    assert stream.earlier()[:2] == (0, b"still") and stream.load().identical(data)
 
 
 def test_a_state_is_saved_after_its_data(tmp_path: Path) -> None:
@@ -645,7 +649,7 @@ def test_a_state_is_saved_after_its_data(tmp_path: Path) -> None:
     stored = ResumableDataset(dataset=inner, state=str(tmp_path / "state"))
     with pytest.raises(DatasetError):
         stored.save((b"data", b"state"))
-    assert stored.earlier() == (0, None)
+    assert stored.earlier() == (0, None, None)
 
 
 @pytest.mark.parametrize("place", [None, "memory:///results"])

@@ -9,6 +9,7 @@ from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import make, select
 
 
@@ -45,6 +46,10 @@ class World:
         self.normalisation = normalisations.fit(training, self.climatology)
         self.codec = FieldCodec.of(self.fields, self.climatology, self.normalisation)
         self.space = space_of(self.fields, self.climatology, self.normalisation)
+
+    @property
+    def data(self) -> PreparedData:
+        return PreparedData(self.fields, self.climatology, self.normalisation, self.splits)
 
     def split(self, name: str) -> xr.Dataset:
         return select(self.fields, self.splits, name)

@@ -83,7 +83,15 @@ def experiments(conf: Path, *further: Path) -> dict[str, Experiment]:
         for file in sorted((folder / "base" / "parameters" / "experiments").glob("*/*.yml"))
     ]
     by_address = {experiment.address: experiment for experiment in listed}
-    for experiment in listed:
+    check_uses(by_address)
+    for task in sorted({experiment.task for experiment in listed}):
+        roles({experiment.name: experiment.about for experiment in listed if experiment.task == task})
+    return {address: with_lenders_uses(experiment, by_address) for address, experiment in by_address.items()}
+
+
+def check_uses(by_address: Mapping[str, Experiment]) -> None:
+    """Raise InputError for an experiment that uses a missing or untrained one, or itself in a circle."""
+    for experiment in by_address.values():
         for role, address in experiment.uses.items():
             if address not in by_address:
                 raise InputError(
@@ -96,9 +104,12 @@ def experiments(conf: Path, *further: Path) -> dict[str, Experiment]:
                     "checkpoint: name the experiment that trains it."
                 )
         requirements(experiment, by_address)
-    for task in sorted({experiment.task for experiment in listed}):
-        roles({experiment.name: experiment.about for experiment in listed if experiment.task == task})
-    return by_address
+
+
+def with_lenders_uses(experiment: Experiment, by_address: Mapping[str, Experiment]) -> Experiment:
+    """An experiment which uses whatever the experiment uses whose weights it draws from: they depend on it."""
+    lender = by_address[experiment.draws_from]
+    return replace(experiment, uses={**lender.uses, **experiment.uses})
 
 
 def described(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:

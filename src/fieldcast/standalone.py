@@ -21,6 +21,7 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import make, select
 from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid
 from fieldcast.inference.trained_model import TrainedModel
@@ -92,7 +93,7 @@ def fit(
         Limits(),
         device,
     )
-    for saved in train(recipe, fields, climatology, normalisation, splits, None):
+    for saved in train(recipe, PreparedData(fields, climatology, normalisation, splits), None):
         checkpoint = saved.checkpoint
     feedback = (body.get("options") or {}).get("feedback", "members")
     return TrainedModel(unpack(checkpoint), feedback).to(device)

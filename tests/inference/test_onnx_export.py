@@ -66,9 +66,8 @@ def checkpoint(world, tmp_path_factory):
 
     def make(problem, model):
         recipe = Recipe(problem, model, Fit(steps=3, batch=4), 0, Limits(times=40), "cpu")
-        data = (world.fields, world.climatology, world.normalisation, world.splits)
         path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
-        path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+        path.write_bytes(list(train(recipe, world.data, None))[-1].checkpoint)
         return path
 
     return make

@@ -7,7 +7,7 @@ import torch
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.fields.contracts import Reconstructions
-from fieldcast.inference.reconstruct import context_of, draw, reconstruct
+from fieldcast.inference.reconstruct import context_of, draw, lineage_of, reconstruct
 from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import Context, Solved
 from fieldcast.training.options import Fit
@@ -44,7 +44,7 @@ def test_the_context_holds_what_was_observed(world, observations):
 
 
 def test_reconstructions_obey_their_contract(world, observations, vae):
-    pieces = list(reconstruct(vae, world.codec, observations, 3, 7, "abc"))
+    pieces = list(reconstruct(vae, world.codec, observations, lineage_of("abc", observations, 3, 7)))
     assert [piece.attrs["piece"] for piece, _ in pieces] == [0, 1]
     for number, (piece, milliseconds) in enumerate(pieces):
         Reconstructions().validate(piece)
@@ -59,7 +59,11 @@ def test_reconstructions_obey_their_contract(world, observations, vae):
 
 
 def test_one_member_says_all_of_a_deterministic_model(world, observations):
-    piece, _ = next(reconstruct(Climatology(world.space), world.codec, observations, 19, 0, "abc"))
+    piece, _ = next(
+        reconstruct(
+            Climatology(world.space), world.codec, observations, lineage_of("abc", observations, 19, 0)
+        )
+    )
     assert piece.sizes["member"] == 1 and piece.attrs["members"] == 19  # as many as were asked for
 
 

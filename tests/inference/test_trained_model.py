@@ -19,9 +19,8 @@ def checkpoint(world, tmp_path_factory):
     """Optimal interpolation, trained on noise-free observations."""
     model = {"type": "optimal_interpolation.OptimalInterpolation"}
     recipe = Recipe(Reconstruction(Sparsification()), model, Fit(), 0, Limits(times=6), "cpu")
-    data = (world.fields, world.climatology, world.normalisation, world.splits)
     path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
-    path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+    path.write_bytes(list(train(recipe, world.data, None))[-1].checkpoint)
     return path
 
 

@@ -20,9 +20,8 @@ def load(world, tmp_path_factory):
 
     def make(model, **how):
         recipe = Recipe(Forecasting(), model, Fit(steps=2), 0, Limits(times=4), "cpu")
-        data = (world.fields, world.climatology, world.normalisation, world.splits)
         path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
-        path.write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+        path.write_bytes(list(train(recipe, world.data, None))[-1].checkpoint)
         return fieldcast.load(path, **how)
 
     return make

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ import pytest
 import xarray as xr
 
 import fieldcast
+from fieldcast.datasets import ZarrDataset
+from fieldcast.encoding.checkpoint import pack, unpack
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
+from fieldcast.inference.ensemble_forecast import EnsembleForecaster
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.tasks.forecast import rank
 
@@ -216,10 +220,59 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
     with pytest.raises(InputError, match="the forecasts were drawn with feedback members, this run has mean"):
         asked = {"forecast": {"vae": {"options": {"feedback": "mean"}}}}
         project("evaluation", data_root=copied, namespaces=["forecast.vae"], parameters=asked)
-    other = whole / "06_models/forecast/vae_direct/checkpoint.safetensors"
-    shutil.copy(other, copied / "06_models/forecast/vae/checkpoint.safetensors")
+    checkpoint = copied / "06_models/forecast/vae/checkpoint.safetensors"
+    trained = unpack(checkpoint.read_bytes())
+    next(trained.model.parameters()).data.add_(0.1)
+    checkpoint.write_bytes(pack(trained.model, trained.codec, trained.header))
     with pytest.raises(InputError, match=r"the forecasts were drawn with model .* draw them again"):
         project("evaluation", data_root=copied, namespaces=["forecast.vae"])
+
+
+def test_a_finished_rollout_is_not_drawn_again(
+    project: Any, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    run = EnsembleForecaster.run
+    monkeypatch.setattr(
+        EnsembleForecaster,
+        "run",
+        lambda self, *given: map(lambda step: steps.append(1) or step, run(self, *given)),
+    )
+    store = whole / "07_model_output/forecast/vae/draws.zarr"
+    before = {file: file.stat().st_mtime_ns for file in store.rglob("*")}
+    project("rollout", data_root=whole, namespaces=["forecast.vae"])
+    assert not steps and {file: file.stat().st_mtime_ns for file in store.rglob("*")} == before
+    (whole / "08_reporting/forecast/vae/costs.csv").unlink()  # what drawing cost is not known any more
+    project("rollout", data_root=whole, namespaces=["forecast.vae"])
+    assert len(steps) == xr.open_zarr(store).sizes["lead"]
+
+
+def test_draws_of_a_model_with_another_climatology_or_base_are_refused(
+    project: Any, whole: Path, tmp_path: Path
+) -> None:
+    """Neither is part of the fields, whose digest is the same."""
+    name, base = "corrected_inverse_model", "06_models/forecast/linear_inverse_model"
+    outputs = (f"{layer}/forecast/{name}" for layer in ("06_models", "07_model_output"))
+    for part in ("03_primary", "04_feature", base, *outputs):
+        shutil.copytree(whole / part, tmp_path / part)
+    chosen: dict[str, Any] = {"data_root": tmp_path, "namespaces": [f"forecast.{name}"]}
+    checkpoint = tmp_path / base / "checkpoint.safetensors"
+    trained = unpack(content := checkpoint.read_bytes())
+    other = pack(trained.model, replace(trained.codec, deviation=2 * trained.codec.deviation), trained.header)
+    checkpoint.write_bytes(other)
+    for stage in ("rollout", "evaluation"):
+        with pytest.raises(
+            InputError, match=rf"'forecast.{name}' was trained with base \w+, this run has \w+: train"
+        ):
+            project(stage, **chosen)
+    checkpoint.write_bytes(content)
+    climatology = ZarrDataset(filepath=str(tmp_path / "03_primary/climatology.zarr"))
+    climatology.save(climatology.load().map(lambda values: values + 1, keep_attrs=True))
+    for stage in ("rollout", "evaluation"):
+        with pytest.raises(
+            InputError, match=r"was trained with statistics \w+, this run has \w+: train it again"
+        ):
+            project(stage, **chosen)
 
 
 def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, whole: Path) -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import load
 
 from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.options import Limits
+from fieldcast.inference import reconstruct
 from fieldcast.inference.options import Evaluation
 from fieldcast.tasks.reconstruct import rank
 
@@ -142,6 +143,25 @@ def test_a_finished_experiment_trains_no_step(
         restart = {"reconstruct": {"denoising_vae": {"fit": {"restart": True}}}}
         project("training", data_root=finished, namespaces=[address], parameters=restart)
     assert contents(folder) == before
+
+
+def test_finished_reconstructions_are_drawn_once(
+    project: Callable[..., Any], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running the command again draws nothing; another number of members does."""
+    address = "reconstruct.denoising_vae"
+    files = "07_model_output/reconstruct/denoising_vae", "08_reporting/reconstruct/denoising_vae/costs.csv"
+    store, costs = (finished / name for name in files)
+    before = {file: file.read_bytes() for file in (*store.rglob("*.*"), costs) if file.is_file()}
+    draws: list[Any] = []
+    monkeypatch.setattr(reconstruct, "draw", lambda *arguments: draws.append(arguments))
+    project("reconstruction", data_root=finished, namespaces=[address])
+    assert not draws and len(before) > 10
+    assert {file: file.read_bytes() for file in before} == before
+    with pytest.raises(AttributeError):  # the draws are where they would be counted
+        asked = {"evaluation": {"members": 2}}
+        project("reconstruction", data_root=finished, namespaces=[address], parameters=asked)
+    assert len(draws) == 1 and {file: file.read_bytes() for file in before} == before
 
 
 def contents(folder: Path) -> dict[str, bytes]:

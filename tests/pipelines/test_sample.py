@@ -19,11 +19,13 @@ from fieldcast.encoding.states import space_of_images
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
 from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.fields.prepared import PreparedData
 from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.options import Pixels
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.pipelines.sampling import nodes
 from fieldcast.settings import CONFIG_LOADER_ARGS
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
@@ -78,6 +80,20 @@ def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path
         InputError, match="the samples were drawn with seed 0, this run has 1: draw them again"
     ):
         project("evaluation", data_root=sampled, namespaces=["sample.vae"], parameters={"seed": 1})
+
+
+def test_finished_samples_are_drawn_once(
+    project: Any, sampled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was drawn")
+
+    for name in ("draw_states", "examine"):
+        monkeypatch.setattr(nodes, name, draw)
+    project("sampling", data_root=sampled, namespaces=["sample.vae"])
+    with pytest.raises(AssertionError, match="something was drawn"):
+        asked = {"limits": {"members": 2}}
+        project("sampling", data_root=sampled, namespaces=["sample.vae"], parameters=asked)
 
 
 def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> None:
@@ -154,7 +170,7 @@ def test_a_table_of_codes_goes_on_to_the_same_weights() -> None:
     }  # fmt: skip
     fit = Fit(steps=6, batch=8, report_every=2, validation=4, save_every=0)
     recipe = Recipe(StateSampling(Pixels("grey")), model, fit, 0, Limits(), "cpu")
-    given = (recipe, images, xr.Dataset(), xr.Dataset(), split(images))
+    given = recipe, PreparedData(images, xr.Dataset(), xr.Dataset(), split(images))
     whole = list(train(*given, None))
     resumed = list(train(*given, whole[0].state))
     assert len(resumed) < len(whole)
@@ -176,7 +192,7 @@ def test_codes_that_start_by_class_need_labels() -> None:
     fit = Fit(steps=1, batch=8, validation=4)
     recipe = Recipe(StateSampling(Pixels("grey")), model, fit, 0, Limits(), "cpu")
     for data, refused in ((images, False), (images.drop_vars("label"), True)):
-        run = train(recipe, data, xr.Dataset(), xr.Dataset(), split(data), None)
+        run = train(recipe, PreparedData(data, xr.Dataset(), xr.Dataset(), split(data)), None)
         if refused:
             with pytest.raises(Exception, match="need labels"):
                 next(run)

@@ -40,8 +40,7 @@ def recipe(model=VAE, options=OPTIONS, seed=0, **limits) -> Recipe:
 
 def run(world, recipe, earlier=None, base=None):
     """All that is saved, one after the other."""
-    data = (world.fields, world.climatology, world.normalisation, world.splits)
-    return list(train(recipe, *data, earlier, base))
+    return list(train(recipe, world.data, earlier, base))
 
 
 def weights(checkpoint: bytes) -> dict[str, torch.Tensor]:
@@ -107,8 +106,7 @@ def test_a_changed_recipe_starts_afresh(world, changed, caplog):
 def test_changed_data_start_afresh_and_a_damaged_state_says_so(world, caplog):
     state = run(world, recipe())[-1].state
     other = world.fields.assign_attrs(digest="0123456789ab")
-    data = (other, world.climatology, world.normalisation, world.splits)
-    assert len(list(train(recipe(), *data, state))) == 4
+    assert len(list(train(recipe(), replace(world.data, fields=other), state))) == 4
     assert len(run(world, recipe(), state[:1000])) == 4
     assert "damaged" in caplog.text
 
@@ -131,8 +129,7 @@ def test_the_climatology_is_stored_with_the_finished_model_and_digested_once_bef
 def test_a_state_of_another_climatology_is_not_resumed(world, caplog):
     state = run(world, recipe())[-1].state
     warmer = world.climatology + 1
-    data = (world.fields, warmer, world.normalisation, world.splits)
-    assert len(list(train(recipe(), *data, state))) == 4
+    assert len(list(train(recipe(), replace(world.data, climatology=warmer), state))) == 4
     assert "had statistics" in caplog.text
 
 
@@ -348,7 +345,7 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
         InputError,
         match=f"the checkpoint named by 'base' was fitted with {words}.*: set model.base to the same options, or fit",
     ):
-        list(train(asked, fields, world.climatology, world.normalisation, splits, None, base))
+        list(train(asked, replace(world.data, fields=fields, splits=splits), None, base))
 
 
 def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):
@@ -373,9 +370,9 @@ def test_nothing_of_the_test_split_reaches_training(world):
     other = world.fields.map(lambda v: v.where(~late, 3 * v + 7) if "time" in v.dims else v).assign_attrs(
         world.fields.attrs
     )
-    data = (world.climatology, world.normalisation, world.splits)
+    data = world.data, replace(world.data, fields=other)
     for config in (VAE, {"type": "kriging.Kriging"}):
-        a, b = (list(train(recipe(config, times=6), f, *data, None))[-1] for f in (world.fields, other))
+        a, b = (list(train(recipe(config, times=6), d, None))[-1] for d in data)
         assert same(a.checkpoint, b.checkpoint)
         assert a.history.drop(columns="seconds", errors="ignore").equals(
             b.history.drop(columns="seconds", errors="ignore")
@@ -438,7 +435,7 @@ def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
 
 def test_limits_that_change_a_fit_are_part_of_its_lineage():
     def lineage(**limits):
-        return recipe(**limits).lineage("", {}, "", None)
+        return recipe(**limits).options()
 
     assert lineage() != lineage(times=2)
     assert lineage() != lineage(steps=2)

@@ -38,8 +38,7 @@ def main(folder: Path, saves: int) -> None:
         TableDataset(filepath=str(folder / "history.csv")),
     )
     earlier = BytesDataset(filepath=str(state), missing="none").load()
-    data = (world.fields, world.climatology, world.normalisation, world.splits)
-    for saved in train(recipe, *data, earlier):
+    for saved in train(recipe, world.data, earlier):
         for dataset, part in zip(stored, saved, strict=True):
             dataset.save(part)
             saves -= 1

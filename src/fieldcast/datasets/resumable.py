@@ -1,10 +1,18 @@
 """A data set and, beside it, the state from which the node that makes it resumes."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kedro.io.core import AbstractDataset
 
 from fieldcast.datasets.files import BytesDataset
+
+
+class Earlier(NamedTuple):
+    """Outputs of an earlier run: of an interrupted one the complete pieces, and the last data that are complete."""
+
+    pieces: int = 0
+    state: bytes | None = None
+    data: Any = None
 
 
 class ResumableDataset(AbstractDataset[Any, Any]):
@@ -64,9 +72,9 @@ class ResumableDataset(AbstractDataset[Any, Any]):
         self._dataset.save(content)
         self._state.save(state)
 
-    def earlier(self) -> tuple[int, bytes | None]:
-        """Return what an interrupted run left: the number of complete pieces, and the state if there is one."""
-        return self._dataset.unfinished(), self._state.load()
+    def earlier(self) -> Earlier:
+        """Return what an earlier run left."""
+        return Earlier(self._dataset.unfinished(), self._state.load(), self._dataset.earlier())
 
     def _exists(self) -> bool:
         return bool(self._dataset.exists())

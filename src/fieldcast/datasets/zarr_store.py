@@ -43,7 +43,8 @@ class ZarrDataset(FilesystemDataset):
 
     Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
     many there will be). Piece 0 starts a new store, the last one publishes it; until then `exists()` and `load()`
-    see only the old store. The two attributes are not stored. A save without them writes a whole store.
+    see only the old store. A piece after the last one, `piece` equal to `pieces`, leaves the store as it is. The two
+    attributes are not stored. A save without them writes a whole store.
     An interrupted stream resumes at any of its pieces, which replaces the pieces from there on; `unfinished` counts
     those that it has written.
 
@@ -97,6 +98,8 @@ class ZarrDataset(FilesystemDataset):
     def save(self, data: xr.Dataset) -> None:
         """Write a whole data set, or the next piece of a stream."""
         piece, pieces = int(data.attrs.get("piece", 0)), int(data.attrs.get("pieces", 1))
+        if piece == pieces:
+            return
         data = with_text(data.drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
         data.attrs[ORDER] = [str(name) for name in data.data_vars]

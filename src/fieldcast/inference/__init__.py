@@ -2,7 +2,7 @@
 
 loading              a trained model from its file, or by the name of its experiment
 trained_model        its methods: .fill, .forecast, .sample
-compatibility        whether data fit a trained model, and a checkpoint fits this run
+compatibility        whether data fit a trained model
 reconstruct          draws of fields from observations; quality_control: observations that a model doubts
 rollout              repeated steps of a model, each from the draws of the one before
 ensemble_forecast    rollouts from the stored initial times, lead time by lead time

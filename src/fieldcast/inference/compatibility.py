@@ -1,17 +1,14 @@
-"""Whether data fit a trained model (variables, units, grid), and whether a checkpoint is what this run would train."""
+"""Whether data fit a trained model: variables, units, grid, time step."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import Checkpoint, read_header, unpack
-from fieldcast.encoding.states import AnyDayCodec, ImageCodec
+from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import calendars, conventions
 from fieldcast.fields.conventions import KEPT
@@ -19,7 +16,6 @@ from fieldcast.fields.fills import Search
 from fieldcast.fields.quality import refuse_fills
 from fieldcast.fields.survey import HUGE
 from fieldcast.geometry import GRID
-from fieldcast.lineage import Lineage, require
 from fieldcast.models.space import Space
 
 LOG = logging.getLogger(__name__)
@@ -174,45 +170,6 @@ def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> N
                 f"the {axis}s differ: {what} has {describe(given)}, the model was trained on {describe(trained)}; "
                 f"interpolate {what} to the model's grid, or train on this grid."
             )
-
-
-def fitted(
-    checkpoint: bytes, model: Mapping[str, Any], lender: Mapping[str, Mapping[str, Any]], options: Lineage,
-    fields: xr.Dataset, splits: Mapping[str, Any], seed: int,
-) -> Checkpoint:  # fmt: skip
-    """A checkpoint that this run would train, with its weights in `model`.
-
-    Parameters
-    ----------
-    checkpoint
-        The file.
-    model
-        The model to draw from: that of the checkpoint, or another way to draw from its weights.
-    lender
-        The experiment whose checkpoint it is, by its address, and its model in this run.
-    options
-        What the options of this run decide of the fit (`training.run.fitted_by`).
-    fields, splits, seed
-        The data, splits and seed of this run.
-
-    Raises
-    ------
-    InputError
-        If anything of this was different in training, if the variables or the grid of the fields are not the model's,
-        and as `unpack` does.
-    """
-    ((address, configured),) = lender.items()
-    where = f"the checkpoint of '{address}'"
-    again = f"train it again with `kedro run --pipelines training --namespaces {address}`"
-    header = read_header(checkpoint, where)
-    require(header, {"model": configured, **options}, f"{where} was trained", again)
-    trained = unpack(checkpoint, where, model)
-    if not isinstance(trained.codec, ImageCodec):
-        same_variables(fields, trained.codec)
-        same_grid(fields, trained.codec, "the data set")
-    present = {"data": fields.attrs["digest"], "splits": splits, "seed": seed}
-    require(header, present, f"{where} was trained", again)
-    return trained
 
 
 def same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.inference.quality_control import sentences, suspects
+from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -49,14 +51,17 @@ def draw(
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)
 
 
-def reconstruct(
-    model: Model, codec: FieldCodec, observations: xr.Dataset, members: int, seed: int, model_digest: str
-) -> Iterator[tuple[xr.Dataset, float]]:
-    """Reconstructions, case by case, with the milliseconds of one draw.
+def lineage_of(model_digest: str, observations: xr.Dataset, members: int, seed: int) -> dict[str, Any]:
+    """Everything that reconstructions depend on; `members` are those requested: a deterministic model draws one."""
+    digest = observations.attrs["digest"]
+    return {"observations": digest, "model": model_digest, "members": members, "seed": seed}
 
-    They hold their lineage: as `model` the `model_digest` (see `checkpoint`), and as `members` the number requested, of
-    which a deterministic model draws one.
-    """
+
+def reconstruct(
+    model: Model, codec: FieldCodec, observations: xr.Dataset, sources: Lineage
+) -> Iterator[tuple[xr.Dataset, float]]:
+    """Reconstructions of one lineage, case by case, with the milliseconds of one draw."""
+    members, seed = sources["members"], sources["seed"]
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
     for number in range(cases):
@@ -72,12 +77,5 @@ def reconstruct(
         result = result.assign_coords(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
         )
-        result.attrs = {
-            "observations": observations.attrs["digest"],
-            "model": model_digest,
-            "members": members,
-            "seed": seed,
-            "piece": number,
-            "pieces": cases,
-        }
+        result.attrs = {**sources, "piece": number, "pieces": cases}
         yield result, milliseconds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fieldcast.experiments import Experiment
+
 
 def of_task(task: str, part: str) -> str:
     """The data set that holds something of all experiments of a task; a task's name has no underscore."""
@@ -13,6 +15,15 @@ def handed_on(name: str) -> bool:
     return name.startswith(("results_", "gathered_")) or name.endswith(".results")
 
 
-def trained(address: str) -> dict[str, str]:
-    """The arguments that say how the experiment at an address is trained in this run, and their parameters."""
-    return {"fit": f"params:{address}.fit", address: f"params:{address}.model"}
+PREPARED = {name: name for name in ("fields", "climatology", "normalisation", "splits")}
+
+
+def stored_model(experiment: Experiment) -> dict[str, str]:
+    """The arguments that make a `StoredModel` of the checkpoint from which an experiment draws."""
+    own = {name: f"params:{name}" for name in ("model", "seed", "limits", "device")}
+    trained_by = {
+        "fit": f"params:{experiment.draws_from}.fit",
+        "trained_model": f"params:{experiment.draws_from}.model",
+    }
+    base = {"base": "base"} if "base" in experiment.uses else {}
+    return {"checkpoint": "checkpoint", **own, **trained_by, **base}

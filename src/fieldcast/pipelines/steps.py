@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
+from fieldcast.experiments import Experiment
+from fieldcast.pipelines.names import stored_model
+from fieldcast.records import given
 from fieldcast.tasks import Step
 
 
@@ -15,6 +20,18 @@ def as_node(step: Step, name: str, stored_as: Callable[[str], str] = str) -> Nod
     inputs = {argument: stored_as(source) for argument, source in step.inputs.items()}
     outputs = [stored_as(output) for output in step.outputs]
     return node(step.function, inputs, outputs if len(outputs) > 1 else outputs[0], name=name)
+
+
+def from_checkpoint(
+    function: Callable[..., Any], experiment: Experiment
+) -> tuple[Callable[..., Any], dict[str, str]]:
+    """A function of a `StoredModel` for one experiment, and the inputs of the fields of that record.
+
+    A function of something else is returned as it is, without inputs.
+    """
+    if "trained_by" not in inspect.signature(function).parameters:
+        return function, {}
+    return given(function, trained_by=experiment.draws_from), stored_model(experiment)
 
 
 def boxed(pipeline: Pipeline, namespace: str) -> Pipeline:

@@ -1,11 +1,15 @@
-"""Streaming nodes with several outputs, of which one step is held at a time."""
+"""Streaming nodes with several outputs, of which one step is held at a time and finished ones are kept."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
+
+import xarray as xr
+
+from fieldcast.lineage import Lineage, differences
 
 P = ParamSpec("P")
 T = TypeVar("T", bound=Sequence[Any])
@@ -35,3 +39,19 @@ def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     # Kedro looks at the parameters of the function itself, not of what it wraps
     stream.__signature__ = inspect.signature(generate)  # type: ignore[attr-defined]
     return stream
+
+
+def finished(earlier: Mapping[str, Any], sources: Lineage, names: Sequence[str] = ("draws", "costs")) -> bool:
+    """Tell whether an earlier run left these outputs, and its data sets are of this lineage."""
+    outputs = [earlier.get(name) for name in names]
+    lineages = [output.attrs for output in outputs if isinstance(output, xr.Dataset)]
+    complete = not any(output is None for output in outputs)
+    return complete and not any(
+        difference for attrs in lineages for difference in differences(attrs, sources)
+    )
+
+
+def nothing_new(stored: xr.Dataset, dim: str) -> xr.Dataset:
+    """The piece after the last one of a complete store along `dim`, which leaves it as it is."""
+    pieces = stored.sizes[dim]
+    return stored.isel({dim: slice(0)}).assign_attrs(piece=pieces, pieces=pieces)

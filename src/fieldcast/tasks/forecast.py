@@ -15,10 +15,12 @@ from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.experiments import described, roles
 from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.external_forecasts import made_elsewhere
 from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.stepped import Stepped
+from fieldcast.records import by_field
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
@@ -29,10 +31,11 @@ from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import scored_starts, stamp
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
-from fieldcast.tasks.truth import areas, model_of, require_draws, units
+from fieldcast.tasks.truth import areas, require_draws, units
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, refuse_rollouts
+from fieldcast.training.stored_model import StoredModel
 
 
 @dataclass(frozen=True)
@@ -77,49 +80,54 @@ class Forecasting(OnFields):
         return windows
 
 
+@by_field
 def score(
-    draws: xr.Dataset, starts: dict[str, Any], checkpoint: bytes, model: dict[str, Any], options: Drawing,
-    fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
-    rollout: Rollout, limits: Limits, seed: int,
+    draws: xr.Dataset, starts: dict[str, Any], stored: StoredModel, data: PreparedData, options: Drawing,
+    rollout: Rollout,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
-    require_starts(starts, fields, splits, rollout, limits)
-    sources = {"model": model_of(checkpoint, model, splits), "feedback": options.feedback}
-    require_draws(draws, sources, "forecasts", "rollout")
-    return against_truth(draws, starts, fields, climatology, normalisation, seed)
+    require_starts(starts, data.fields, data.splits, rollout, stored.limits)
+    require_draws(
+        draws, {**sources(starts, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"
+    )
+    require_draws(draws, {"model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
+    return against_truth(draws, starts, data, stored.seed)
 
 
+@by_field
 def score_file(
-    draws: xr.Dataset, starts: dict[str, Any], model: File, fields: xr.Dataset, splits: dict[str, Any],
-    climatology: xr.Dataset, normalisation: xr.Dataset, rollout: Rollout, limits: Limits, seed: int,
+    draws: xr.Dataset, starts: dict[str, Any], model: File, data: PreparedData, rollout: Rollout, limits: Limits,
+    seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
-    require_starts(starts, fields, splits, rollout, limits)
+    require_starts(starts, data.fields, data.splits, rollout, limits)
     if not draws.data_vars:
         return pd.DataFrame(), xr.Dataset()
-    require_draws(draws, {"model": made_elsewhere(model, rollout)}, "forecasts", "rollout")
-    return against_truth(draws, starts, fields, climatology, normalisation, seed)
+    present = {"model": made_elsewhere(model, rollout), **sources(starts, seed)}
+    require_draws(draws, present, "forecasts", "rollout")
+    return against_truth(draws, starts, data, seed)
+
+
+def sources(starts: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Lineage of forecasts from some starts, whatever their model."""
+    return {"members": starts["members"], "seed": seed, "starts": starts["digest"]}
 
 
 def against_truth(
-    draws: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, climatology: xr.Dataset,
-    normalisation: xr.Dataset, seed: int,
-) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
-    """The scores of forecasts from these starts by this seed, stamped, and their diagnostics."""
-    members = starts["members"]
-    sources = {"members": members, "seed": seed, "starts": starts["digest"]}
-    require_draws(draws, sources, "forecasts", "rollout")
+    draws: xr.Dataset, starts: dict[str, Any], data: PreparedData, seed: int
+) -> tuple[pd.DataFrame, xr.Dataset]:
+    """Scores of forecasts from these starts with their origin, and diagnostics."""
     scores, diagnostics = forecast_statistics(
         draws,
-        fields,
-        climatology=climatology,
-        normalisation=normalisation,
-        area=areas(fields),
+        data.fields,
+        climatology=data.climatology,
+        normalisation=data.normalisation,
+        area=areas(data.fields),
         seed=seed,
         starts=starts,
     )
     scores = scores.assign(model=draws.attrs["model"])
-    scored = scored_starts(starts, units(draws), members)
+    scored = scored_starts(starts, units(draws), starts["members"])
     return stamp(scores, seed, starts["data"], scored), diagnostics
 
 
@@ -190,8 +198,8 @@ FORECAST = Task(
     results=(*RESULTS, "stability", "snapshots"),
     score=Step(
         score,
-        data=("checkpoint", *SCORED),
-        parameters=("model", "options", "rollout", "limits", "seed"),
+        data=SCORED,
+        parameters=("options", "rollout"),
         outputs=("scores", "diagnostics"),
     ),
     score_file=Step(

@@ -12,8 +12,10 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.experiments import described, roles
+from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.options import Evaluation
 from fieldcast.models.core import Model, Trained
+from fieldcast.records import by_field
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import leaderboard
@@ -21,10 +23,11 @@ from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, stamp
 from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.task import Results, Step, Task
-from fieldcast.tasks.truth import areas, model_of, require_draws
+from fieldcast.tasks.truth import areas, require_draws
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, refuse_rollouts
+from fieldcast.training.stored_model import StoredModel
 
 
 @dataclass(frozen=True)
@@ -51,28 +54,25 @@ class Reconstruction(OnFields):
         return ReconstructionBatches(self.states(split, codec, model.space), model.space, self.sparsification)
 
 
+@by_field
 def score(
-    draws: xr.Dataset, observations: xr.Dataset, checkpoint: bytes, model: dict[str, Any],
-    fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, normalisation: xr.Dataset,
-    evaluation: Evaluation, sparsification: Sparsification, limits: Limits, seed: int,
+    draws: xr.Dataset, observations: xr.Dataset, stored: StoredModel, data: PreparedData, evaluation: Evaluation,
+    sparsification: Sparsification,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
-    members = limits.cap("members", evaluation.members)
-    require_observations(observations, fields, splits, sparsification, limits)
-    sources = {
-        "members": members,
-        "seed": seed,
-        "observations": observations.attrs["digest"],
-        "model": model_of(checkpoint, model, splits),
-    }
+    members, seed = stored.limits.cap("members", evaluation.members), stored.seed
+    require_observations(observations, data.fields, data.splits, sparsification, stored.limits)
+    sources = {"members": members, "seed": seed, "observations": observations.attrs["digest"]}
+    require_draws(draws, sources, "reconstructions", "reconstruction")
+    sources = {"model": stored.digest(data, Reconstruction(sparsification))}
     require_draws(draws, sources, "reconstructions", "reconstruction")
     scores, diagnostics = reconstruction_statistics(
         draws,
         observations,
-        fields,
-        climatology=climatology,
-        normalisation=normalisation,
-        area=areas(fields),
+        data.fields,
+        climatology=data.climatology,
+        normalisation=data.normalisation,
+        area=areas(data.fields),
         seed=seed,
     )
     scored = scored_digest(observations, members)
@@ -121,8 +121,8 @@ RECONSTRUCT = Task(
     target="observations",
     score=Step(
         score,
-        data=("draws", "observations", "checkpoint", "fields", "splits", "climatology", "normalisation"),
-        parameters=("model", "evaluation", "sparsification", "limits", "seed"),
+        data=("draws", "observations", "fields", "splits", "climatology", "normalisation"),
+        parameters=("evaluation", "sparsification"),
         outputs=("scores", "diagnostics"),
     ),
     show=Step(show, ("draws", "observations", "fields"), (), ("examples",)),

@@ -12,12 +12,14 @@ import xarray as xr
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
+from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.feature_extractor import load_features
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sample_sets import compare
 from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.space import Space
+from fieldcast.records import by_field
 from fieldcast.report import Sample, pictures
 from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.scores.leaderboard import sample_leaderboard
@@ -25,11 +27,12 @@ from fieldcast.scores.sample import sample_statistics
 from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics_table import scored_samples, stamp
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
-from fieldcast.tasks.truth import model_of, require_draws, scored_period
+from fieldcast.tasks.truth import require_draws, scored_period
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import refuse_rollouts
 from fieldcast.training.states import InMemory
+from fieldcast.training.stored_model import StoredModel
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,20 @@ class StateSampling:
         return StateBatches(states, label, space, codec, not training)
 
 
+@by_field
 def score(
-    draws: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, checkpoint: bytes,
-    model: dict[str, Any], fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
-    extractor: bytes, sampling: Sampling, limits: Limits, seed: int,
+    draws: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, extractor: bytes, stored: StoredModel,
+    data: PreparedData, options: Pixels, sampling: Sampling,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; real and nearest training states to look at."""
-    data, numbers = fields.attrs["digest"], sampling.capped(limits)
-    sources = {**numbers, "seed": seed, "model": model_of(checkpoint, model, splits), "data": data}
+    seed, digest, numbers = stored.seed, data.fields.attrs["digest"], sampling.capped(stored.limits)
+    sources = {**numbers, "seed": seed, "data": digest}
+    require_draws(draws, sources, "samples", "sampling")
+    sources["model"] = stored.digest(data, StateSampling(options))
     for drawn in (draws, latents):
         if drawn is not None:
             require_draws(drawn, sources, "samples", "sampling")
-    sets = compare(draws, fields, normalisation, splits, extractor, seed)
+    sets = compare(draws, data.fields, data.normalisation, data.splits, extractor, seed)
     scores, diagnostics = sample_statistics(
         draws,
         sets.real,
@@ -90,13 +95,13 @@ def score(
         seed=seed,
     )
     scored = scored_samples(
-        data, **numbers, features=sets.facts["weights"], test=scored_period(fields, splits)
+        digest, **numbers, features=sets.facts["weights"], test=scored_period(data.fields, data.splits)
     )
     diagnostics = diagnostics.assign_attrs(treatment=draws.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first
     nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
     displayed = sample_examples(draws, sets.real, nearest)
-    return stamp(scores, seed, data, scored), diagnostics, displayed
+    return stamp(scores, seed, digest, scored), diagnostics, displayed
 
 
 def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:
@@ -142,8 +147,8 @@ SAMPLE = Task(
     results=(*RESULTS, "latents"),
     score=Step(
         score,
-        data=("draws", "densities", "latents", "checkpoint", "fields", "normalisation", "splits", "extractor"),
-        parameters=("model", "sampling", "limits", "seed"),
+        data=("draws", "densities", "latents", "extractor", "fields", "splits", "climatology", "normalisation"),
+        parameters=("options", "sampling"),
         outputs=("scores", "diagnostics", "displayed"),
     ),
     show=Step(show, ("pictures", "displayed"), (), ("examples",)),

@@ -57,7 +57,8 @@ class Task:
     results
         Data sets of an experiment that ranking and page read.
     score
-        Draws and truth -> scores, diagnostics.
+        Draws and truth -> scores, diagnostics. A function of a `StoredModel` is given the checkpoint that was drawn
+        from, with the inputs of that record.
     show
         A few draws beside the truth -> examples.
     headline

@@ -1,4 +1,4 @@
-"""Requirements of scoring on the fields, and on the checkpoint from which draws came."""
+"""Requirements of scoring on fields and draws."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import xarray as xr
 
 from fieldcast import geometry
-from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.kinds import are_images
 from fieldcast.lineage import Lineage, require
 
@@ -27,20 +26,6 @@ def units(data: xr.Dataset) -> dict[str, str]:
 def scored_period(fields: xr.Dataset, splits: Mapping[str, Any]) -> list[str]:
     """First and last time of the test split; empty for images, which have no times."""
     return [] if are_images(fields) else list(splits["test"])
-
-
-def model_of(checkpoint: bytes, model: Mapping[str, Any], splits: Mapping[str, Any]) -> str:
-    """Digest of what this run would draw from a checkpoint.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint was trained on other splits.
-    """
-    header = read_header(checkpoint, "the checkpoint")
-    again = "train the experiment again, and draw anew, with `kedro run --pipelines <task>.<experiment>`"
-    require(header, {"splits": splits}, "the checkpoint was trained", again)
-    return model_digest(header, model)
 
 
 def require_draws(draws: xr.Dataset, present: Lineage, name: str, stage: str) -> None:

@@ -1,6 +1,7 @@
 """Training: from data sets to a fitted model.
 
 run       a recipe: everything that decides what a fitted model is; from data sets to files
+stored_model  a checkpoint, which must be what this run would train
 loop      gradient steps, or a closed-form solution, as a generator that can be interrupted
 state     a model during training: everything needed to resume, and one step
 states    the states of a split, by their places in order of time

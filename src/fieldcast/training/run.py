@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
-import xarray as xr
 
 from fieldcast import lineage, provenance
-from fieldcast.encoding.checkpoint import FORMAT, codec_digest, pack, read_header, unpack
+from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
+from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model, Solved
 from fieldcast.models.space import Space
+from fieldcast.records import Record
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
@@ -30,21 +30,38 @@ BASE = "the checkpoint named by 'base'"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything but the data that decides what a fitted model is.
+class Settings(Record):
+    """Configuration of a training.
 
     Parameters
     ----------
-    problem
-        What the task trains on, checks and batches.
     model
         Type and keywords, as in the YAML.
     fit, limits
         Options, before the limits are applied.
     seed
-        Of initial weights, batches and draws.
+        Seed of initial weights, batches and draws.
     device
         `auto`, or a name that torch knows.
+    """
+
+    model: dict[str, Any]
+    fit: Fit
+    seed: int
+    limits: Limits
+    device: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the data that decides what a fitted model is: the problem of a task, and `Settings`.
+
+    Parameters
+    ----------
+    problem
+        What the task trains on, checks and batches.
+    model, fit, seed, limits, device
+        As in `Settings`.
     """
 
     problem: Problem
@@ -58,36 +75,28 @@ class Recipe:
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
 
-    def lineage(
-        self, data: str, splits: Mapping[str, Any], statistics: str, base: str | None
-    ) -> dict[str, Any]:
-        """Everything that the fitted model depends on.
+    def options(self) -> dict[str, Any]:
+        """Task, model and options that decide what is fitted: not how often it is saved, nor whether it restarts."""
+        fit = asdict(self.fit.capped(self.limits))
+        fit = {key: value for key, value in fit.items() if key not in ("save_every", "restart")}
+        return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
 
-        `data`, `statistics` and `base` are digests: of the fields, of their climatology and normalisation, and of the
-        weights of the base.
+    def lineage(self, data: PreparedData, codec: Codec, base: bytes | None) -> dict[str, Any]:
+        """Everything that the fitted model depends on but its device; `base` is the checkpoint that it starts from.
+
+        Data, statistics and base are digests: of the fields, of the codec that is made from their statistics, and of
+        the weights of the base.
         """
+        weights = None if base is None else read_header(base, BASE)["weights"]
         return {
-            "task": self.problem.task, "model": dict(self.model),
-            **fitted_by(self.fit, self.limits, self.problem.fitted_by()),
-            "data": data, "splits": dict(splits), "statistics": statistics, "seed": self.seed, "base": base,
-            "device": choose_device(self.device).type,
-            "format": FORMAT,  # with another version's random numbers a training would not continue as it began
+            **self.options(), "data": data.fields.attrs["digest"], "splits": dict(data.splits),
+            "statistics": codec_digest(codec), "seed": self.seed, "base": weights,
         }  # fmt: skip
 
 
-def fitted_by(fit: Fit, limits: Limits, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """The options that decide what is fitted: not how often it is saved, nor whether it starts afresh.
-
-    `options` are those of the problem (`Problem.fitted_by`).
-    """
-    fit_options = {k: v for k, v in asdict(fit.capped(limits)).items() if k not in ("save_every", "restart")}
-    return {"fit": fit_options, **options}
-
-
 def train(
-    recipe: Recipe, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset,
-    splits: Mapping[str, Any], earlier: bytes | None, base: bytes | None = None,
-) -> Iterator[Saved]:  # fmt: skip
+    recipe: Recipe, data: PreparedData, earlier: bytes | None, base: bytes | None = None
+) -> Iterator[Saved]:
     """Fit the model of a recipe to the training split; `base` is the checkpoint of its closed-form part.
 
     Raises
@@ -96,28 +105,31 @@ def train(
         For a model that cannot be built or does not fit the task, a missing device, a base of another model or other
         data.
     """
-    codec, space = recipe.problem.codec(fields, climatology, normalisation)
+    codec, space = recipe.problem.codec(*data.statistics)
     space = space.to(choose_device(recipe.device))
     model = initialised(recipe.model, space, recipe.seed).to(space.area.device)
     options = recipe.fit.capped(recipe.limits)
     recipe.problem.check(recipe.model["type"], model, recipe.fit)
     warn_of_warm_up(recipe, model)
     training, validation = (
-        recipe.problem.batches(select(fields, splits, name), codec, model, recipe.fit, name == "train")
+        recipe.problem.batches(
+            select(data.fields, data.splits, name), codec, model, recipe.fit, name == "train"
+        )
         for name in ("train", "validation")
     )
-    header = {} if base is None else read_header(base, BASE)
-    sources = recipe.lineage(fields.attrs["digest"], splits, codec_digest(codec), header.get("weights"))
+    # another device, or random numbers of another version, would not continue a training as it began
+    here = {"device": choose_device(recipe.device).type, "format": FORMAT}
+    sources = {**recipe.lineage(data, codec, base), **here}
     unsolved = closed_form_parts(model)
     if base is not None:
         same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
         for part in unsolved:
             take(part, base, {"model": base_of(recipe.model), **same})
         unsolved = []
-    about = {**sources, "source": fields.attrs["source"], **provenance.code()}
+    header = {**sources, "source": data.fields.attrs["source"], **provenance.code()}
     yield from fit(
         model, training, validation, options, recipe.seed,
-        lambda results: pack(model, codec, {**about, **results}), earlier, sources, unsolved,
+        lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved,
     )  # fmt: skip
 
 

@@ -42,9 +42,8 @@ def checkpoint(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable
         if address not in files:
             problem, model = PROBLEMS[address]
             recipe = Recipe(problem, model, Fit(), 0, Limits(times=4), "cpu")
-            data = (world.fields, world.climatology, world.normalisation, world.splits)
             files[address] = tmp_path_factory.mktemp(address) / "checkpoint.safetensors"
-            files[address].write_bytes(list(train(recipe, *data, None))[-1].checkpoint)
+            files[address].write_bytes(list(train(recipe, world.data, None))[-1].checkpoint)
         return files[address]
 
     return make

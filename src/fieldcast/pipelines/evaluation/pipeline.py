@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 from functools import update_wrapper
 from typing import Any
 
@@ -10,7 +9,7 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.evaluation import nodes
-from fieldcast.pipelines.steps import as_node
+from fieldcast.pipelines.steps import as_node, from_checkpoint
 from fieldcast.scores.statistics_table import name_rows
 from fieldcast.tasks import Task
 
@@ -18,10 +17,11 @@ from fieldcast.tasks import Task
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Score an experiment's draws as its task does; draws that were made elsewhere have no checkpoint."""
     score = task.score_file if experiment.file and task.score_file else task.score
-    score = replace(score, function=NamedScore(score.function, experiment.name))
+    function, inputs = from_checkpoint(score.function, experiment)
+    scored = NamedScore(function, experiment.name)
     return Pipeline(
         [
-            as_node(score, "score"),
+            node(scored, score.inputs | inputs, list(score.outputs), name="score"),
             node(task.headline, ["scores", "params:seed"], "metrics", name="summarise"),
             as_node(task.show, "show"),
         ]

@@ -3,16 +3,16 @@
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import trained
+from fieldcast.pipelines.names import PREPARED
 from fieldcast.pipelines.reconstruction import nodes
+from fieldcast.pipelines.steps import from_checkpoint
 from fieldcast.tasks import Task
 
-INPUTS = {name: name for name in ("checkpoint", "observations", "fields", "splits")}
-SHARED = ("evaluation", "seed", "limits", "device", "sparsification")
-PARAMETERS = {name: f"params:{name}" for name in ("model", *SHARED)}
+PARAMETERS = {name: f"params:{name}" for name in ("evaluation", "sparsification", "earlier")}
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses."""
-    inputs = INPUTS | PARAMETERS | trained(experiment.draws_from)
-    return Pipeline([node(nodes.draw, inputs, ["draws", "costs"], name="draw")])
+    draw, inputs = from_checkpoint(nodes.draw, experiment)
+    inputs |= PREPARED | PARAMETERS | {"observations": "observations"}
+    return Pipeline([node(draw, inputs, ["draws", "costs"], name="draw")])

@@ -1,5 +1,6 @@
 """Rollout: forecasts from the stored starts, lead by lead, and a long rollout of which statistics are kept."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,58 +8,64 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.encoding.checkpoint import model_digest
-from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.initial_times import require_starts
 from fieldcast.encoding.options import Limits, Rollout
-from fieldcast.inference import external_forecasts as adopting
-from fieldcast.inference.compatibility import fitted
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.inference import external_forecasts
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
 from fieldcast.inference.long_rollout import stability
 from fieldcast.inference.options import Drawing, File
 from fieldcast.lineage import require
-from fieldcast.pipelines.streams import streamed
-from fieldcast.training.options import Fit
-from fieldcast.training.run import fitted_by
+from fieldcast.pipelines.streams import finished, nothing_new, streamed
+from fieldcast.records import by_field
+from fieldcast.tasks.forecast import Forecasting
+from fieldcast.training.stored_model import StoredModel
+
+LOG = logging.getLogger(__name__)
 
 
 @streamed
+@by_field
 def roll(
-    checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str,
-    earlier: Mapping[str, Any], fit: Fit, **lender: dict[str, Any],
+    stored: StoredModel, data: PreparedData, starts: dict[str, Any], rollout: Rollout, options: Drawing,
+    earlier: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
     """Forecasts lead by lead, with what the rollout resumes from, and what drawing and training cost.
 
-    `lender`: see `compatibility.fitted`.
+    Forecasts that exist are kept.
     """
-    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
-    placed = trained.model.to(choose_device(device))
-    require_starts(starts, fields, splits, rollout, limits)
-    times, members = starts["scored"], starts["members"]
-    forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
-    facts = {**placed.facts, **trained.header["costs"]}
-    leads, state = earlier.get("draws", (0, None))
-    for piece in forecast(
-        forecaster, starts, state if leads else None, model_digest(trained.header, model), leads
-    ):
-        costs = {**facts, "evaluations": placed.evaluations, "sample_ms": piece.sample_ms}
-        yield (piece.forecasts, piece.state), pd.DataFrame([costs])
+    require_starts(starts, data.fields, data.splits, rollout, stored.limits)
+    trained = stored.restored(data, Forecasting())
+    model, digest = trained.model, model_digest(trained.header, stored.model)
+    forecaster = EnsembleForecaster(
+        model, trained.by_day, data.fields, starts["scored"], starts["members"], stored.seed, options.feedback
+    )
+    leads, state, draws = earlier.get("draws", (0, None, None))
+    if finished({**earlier, "draws": draws}, forecaster.lineage(digest, starts)):
+        LOG.info("Using the existing forecasts.")
+        yield (nothing_new(draws, "lead"), state or b""), earlier["costs"]
+        return
+    costs = {**model.facts, **trained.header["costs"], "evaluations": model.evaluations}
+    for piece in forecast(forecaster, starts, state if leads else None, digest, leads):
+        yield (piece.forecasts, piece.state), pd.DataFrame([{**costs, "sample_ms": piece.sample_ms}])
 
 
 @streamed
+@by_field
 def stabilise(
-    checkpoint: bytes, model: dict[str, Any], options: Drawing, fields: xr.Dataset, starts: dict[str, Any],
-    splits: dict[str, Any], seed: int, rollout: Rollout, limits: Limits, device: str,
-    earlier: Mapping[str, Any], fit: Fit, **lender: dict[str, Any],
+    stored: StoredModel, data: PreparedData, starts: dict[str, Any], rollout: Rollout, options: Drawing,
+    earlier: Mapping[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, tuple[xr.Dataset, bytes]]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields with what the rollout resumes from."""
-    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
-    placed = trained.model.to(choose_device(device))
-    require_starts(starts, fields, splits, rollout, limits)
+    require_starts(starts, data.fields, data.splits, rollout, stored.limits)
+    trained = stored.restored(data, Forecasting())
     times, members = starts["stability"], starts["stability_members"]
-    forecaster = EnsembleForecaster(placed, trained.by_day, fields, times, members, seed, options.feedback)
-    _, state = earlier.get("snapshots", (0, None))
-    for steps in stability(forecaster, starts, fields, state, model_digest(trained.header, model)):
+    forecaster = EnsembleForecaster(
+        trained.model, trained.by_day, data.fields, times, members, stored.seed, options.feedback
+    )
+    _, state, _ = earlier.get("snapshots", (0, None, None))
+    digest = model_digest(trained.header, stored.model)
+    for steps in stability(forecaster, starts, data.fields, state, digest):
         yield steps.table, (steps.snapshots, steps.state)
 
 
@@ -76,9 +83,9 @@ def adopt(
             "recreate them with `kedro run --pipelines initial_times`",
         )
     attributes = {
-        "model": adopting.made_elsewhere(model, rollout),
+        "model": external_forecasts.made_elsewhere(model, rollout),
         "members": starts["members"],
         "seed": seed,
     }
-    for piece in adopting.adopt(model, perfect_model, starts, fields):
+    for piece in external_forecasts.adopt(model, perfect_model, starts, fields):
         yield piece.assign_attrs(attributes), b""

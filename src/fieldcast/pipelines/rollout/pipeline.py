@@ -3,12 +3,14 @@
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import trained
+from fieldcast.pipelines.names import PREPARED
 from fieldcast.pipelines.rollout import nodes
+from fieldcast.pipelines.steps import from_checkpoint
 from fieldcast.tasks import Task
 
-INPUTS = {name: name for name in ("checkpoint", "fields", "starts", "splits")}
-PARAMETERS = {name: f"params:{name}" for name in ("model", "options", "seed", "rollout", "limits", "device")}
+INPUTS = (
+    PREPARED | {"starts": "starts"} | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
+)
 FILE = {name: name for name in ("perfect_model", "starts", "fields", "splits")}
 FILE |= {name: f"params:{name}" for name in ("model", "rollout", "limits", "seed")}
 
@@ -17,10 +19,12 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
     if experiment.file:
         return Pipeline([node(nodes.adopt, FILE, "draws", name="adopt")])
-    inputs = INPUTS | PARAMETERS | {"earlier": "params:earlier"} | trained(experiment.draws_from)
+    roll, inputs = from_checkpoint(nodes.roll, experiment)
+    stabilise, _ = from_checkpoint(nodes.stabilise, experiment)
+    inputs |= INPUTS
     return Pipeline(
         [
-            node(nodes.roll, inputs, ["draws", "costs"], name="roll"),
-            node(nodes.stabilise, inputs, ["stability", "snapshots"], name="stabilise"),
+            node(roll, inputs, ["draws", "costs"], name="roll"),
+            node(stabilise, inputs, ["stability", "snapshots"], name="stabilise"),
         ]
     )

@@ -1,87 +1,79 @@
 """Sampling: states drawn without any context, and likelihoods and reconstructions of real states."""
 
+import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest
-from fieldcast.encoding.device import choose_device
-from fieldcast.encoding.options import Limits
-from fieldcast.encoding.states import StateCodec
-from fieldcast.errors import InputError
-from fieldcast.inference import latent_space as insides
-from fieldcast.inference.compatibility import fitted
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.inference import latent_space
 from fieldcast.inference.likelihood import density_table, examine, split_of
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sample import draw_states, physical
-from fieldcast.kinds import are_images
-from fieldcast.models.core import Model
-from fieldcast.training.options import Fit
-from fieldcast.training.run import fitted_by
+from fieldcast.pipelines.streams import finished
+from fieldcast.records import by_field
+from fieldcast.tasks.sample import StateSampling
+from fieldcast.training.stored_model import StoredModel
+
+LOG = logging.getLogger(__name__)
+INSIDE = ("densities", "latents", "pictures")  # the last one stored has a lineage, too
 
 
+@by_field
 def draw(
-    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **lender: dict[str, Any],
-) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
-    """Samples in physical units or grey values, with the costs of training and drawing."""
-    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
-    placed, codec = ready(trained, options, fields, device)
-    sizes = sampling.capped(limits)
+    stored: StoredModel, data: PreparedData, options: Pixels, sampling: Sampling, earlier: Mapping[str, Any]
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Samples in physical units or grey values, with the costs of training and drawing; those that exist are kept."""
+    trained, sources = restored(stored, data, options, sampling)
+    if finished(earlier, sources):
+        LOG.info("Using the existing samples.")
+        return earlier["draws"], earlier["costs"]
+    model, codec = trained.model, trained.state_codec
     begin = time.perf_counter()
-    x = draw_states(placed, sizes["samples"], seed)
+    x = draw_states(model, sources["samples"], stored.seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
-    samples = physical(placed.space, codec, x).assign_attrs(
-        drawn_with(trained, model, fields, seed, sizes), treatment=codec.treatment
-    )
-    costs = {**placed.facts, **trained.header["costs"], "sample_ms": milliseconds}
-    return samples, pd.DataFrame([costs])
+    samples = physical(model.space, codec, x).assign_attrs(sources, treatment=codec.treatment)
+    return samples, pd.DataFrame([{**model.facts, **trained.header["costs"], "sample_ms": milliseconds}])
 
 
+@by_field
 def look_inside(
-    checkpoint: bytes, model: dict[str, Any], options: Pixels, fields: xr.Dataset, splits: dict[str, Any],
-    sampling: Sampling, seed: int, limits: Limits, device: str, fit: Fit, **lender: dict[str, Any],
-) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
-    """Likelihoods and reconstructions of test and training data, codes and prior, pictures."""
-    trained = fitted(checkpoint, model, lender, fitted_by(fit, limits), fields, splits, seed)
-    placed, codec = ready(trained, options, fields, device)
-    sizes = sampling.capped(limits)
+    stored: StoredModel, data: PreparedData, options: Pixels, sampling: Sampling, earlier: Mapping[str, Any]
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:
+    """Likelihoods and reconstructions of test and training data, codes and prior, pictures; kept if they exist."""
+    trained, sources = restored(stored, data, options, sampling)
+    if finished(earlier, sources, INSIDE):
+        LOG.info("Using the existing likelihoods, codes and pictures.")
+        return earlier["densities"], earlier["latents"], earlier["pictures"]
+    model, codec, seed = trained.model, trained.state_codec, stored.seed
     parts = {}
     for name in ("test", "train"):
-        split = split_of(fields, splits, name, sizes["likelihood"], codec, placed)
-        parts[name] = split, examine(placed, split, sizes["members"] if name == "test" else 1, codec, seed)
+        split = split_of(data.fields, data.splits, name, sources["likelihood"], codec, model)
+        members = sources["members"] if name == "test" else 1
+        parts[name] = split, examine(model, split, members, codec, seed)
     split, examined = parts["test"]
-    inside = insides.latents(placed, examined, split, seed)
-    inside = inside.assign_attrs(drawn_with(trained, model, fields, seed, sizes))
-    return density_table(parts), inside, insides.pictures(placed, codec, split, inside, seed)
+    latents = latent_space.latents(model, examined, split, seed).assign_attrs(sources)
+    pictures = latent_space.pictures(model, codec, split, latents, seed).assign_attrs(sources)
+    return density_table(parts), latents, pictures
 
 
-def drawn_with(
-    trained: Checkpoint, model: dict[str, Any], fields: xr.Dataset, seed: int, sizes: dict[str, int]
-) -> dict[str, Any]:
-    """The lineage of draws, which the evaluation requires."""
-    return {
-        "model": model_digest(trained.header, model),
-        "data": fields.attrs["digest"],
-        "seed": seed,
-        **sizes,
-    }
-
-
-def ready(trained: Checkpoint, options: Pixels, fields: xr.Dataset, device: str) -> tuple[Model, StateCodec]:
-    """The model on the device, and its codec.
+def restored(
+    stored: StoredModel, data: PreparedData, options: Pixels, sampling: Sampling
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """The trained model, and the lineage of draws from it, which the evaluation requires.
 
     Raises
     ------
     InputError
-        If it was trained on another treatment of images.
+        As `StoredModel.restored` does.
     """
-    codec = trained.state_codec
-    if are_images(fields) and codec.treatment != options.treatment:
-        raise InputError(
-            f"the checkpoint was trained on images by treatment {codec.treatment}, the options say "
-            f"{options.treatment}: give both experiments the same."
-        )
-    return trained.model.to(choose_device(device)), codec
+    trained = stored.restored(data, StateSampling(options))
+    sources = {
+        "model": model_digest(trained.header, stored.model), "data": data.fields.attrs["digest"], "seed": stored.seed,
+        **sampling.capped(stored.limits),
+    }  # fmt: skip
+    return trained, sources

@@ -1,31 +1,27 @@
-"""A checkpoint must be of the model, options, variables, grid, data, splits and seed of this run."""
+"""A checkpoint must be of the model, options, variables, grid, data, statistics, splits, seed and base of this run."""
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import pack
+from fieldcast.encoding.checkpoint import model_digest, pack
 from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
 from fieldcast.errors import InputError
-from fieldcast.inference.compatibility import fitted, matching
+from fieldcast.inference.compatibility import matching
 from fieldcast.models.configuration import build
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
-from fieldcast.training.run import fitted_by
+from fieldcast.training.run import Recipe
+from fieldcast.training.stored_model import StoredModel
 
 VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 STEPPED = {"type": "stepped.Stepped", "scale": 1, "model": VAE}
 CLIMATOLOGY = {"type": "climatology.Climatology"}
 
 
-def options_of(fit: Fit, limits: Limits, sparsification: Sparsification) -> dict[str, Any]:
-    """Options that determine a reconstruction model."""
-    return fitted_by(fit, limits, Reconstruction(sparsification).fitted_by())
-
-
-OPTIONS = options_of(Fit(), Limits(), Sparsification())
+FIT, LIMITS, SPARSIFICATION = Fit(), Limits(), Sparsification()
 AGAIN = ": train it again with `kedro run --pipelines training --namespaces reconstruct.mine`"
 
 
@@ -41,25 +37,33 @@ def data(world, codec):
 
 def packed(world, codec, model=CLIMATOLOGY, **header):
     """The checkpoint of reconstruct.mine, as it is trained."""
-    trained = {"data": "abc", "seed": 0, "splits": dict(world.splits)}
-    return pack(build(model, world.space), codec, {"model": model, **OPTIONS, **trained, **header})
+    recipe = Recipe(Reconstruction(SPARSIFICATION), model, FIT, 0, LIMITS, "cpu")
+    data = replace(world.data, fields=world.fields.assign_attrs(digest="abc"))
+    sources = recipe.lineage(data, codec, header.pop("start", None))
+    return pack(build(model, world.space), codec, {**sources, **header})
 
 
 @pytest.fixture
 def check(world, data):
     """A checkpoint that this run draws from, with the data, the seed and the splits of the world."""
 
-    def run(
-        checkpoint,
-        model=CLIMATOLOGY,
-        configured=None,
-        options=OPTIONS,
-        data=data,
-        seed=0,
-        splits=world.splits,
-    ):
-        lender = {"reconstruct.mine": configured or model}
-        return fitted(checkpoint, model, lender, options, data, splits, seed)
+    def run(checkpoint, model=CLIMATOLOGY, configured=None, options=(FIT, LIMITS, SPARSIFICATION), **changes):
+        fit, limits, sparsification = options
+        of_run = {"seed": changes.pop("seed", 0), "base": changes.pop("base", None)}
+        stored = StoredModel(
+            checkpoint,
+            model,
+            "reconstruct.mine",
+            configured or model,
+            fit,
+            limits=limits,
+            device="cpu",
+            **of_run,
+        )
+        here, problem = replace(world.data, **{"fields": data, **changes}), Reconstruction(sparsification)
+        trained = stored.restored(here, problem)
+        assert stored.digest(here, problem) == model_digest(trained.header, model)
+        return trained
 
     return run
 
@@ -99,7 +103,7 @@ def test_coordinates_in_single_precision_fit(codec, data):
 )
 def test_other_fields_are_one_sentence(data, checkpoint, check, spoil, words):
     with pytest.raises(InputError) as caught:
-        check(checkpoint, data=spoil(data))
+        check(checkpoint, fields=spoil(data))
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
 
 
@@ -157,15 +161,32 @@ def test_an_experiment_may_draw_from_anothers_checkpoint_in_its_own_way(world, c
 )
 def test_weights_that_this_run_would_fit_in_another_way_are_refused(checkpoint, check, options, words):
     with pytest.raises(InputError) as caught:
-        check(checkpoint, options=options_of(*options))
+        check(checkpoint, options=options)
     assert str(caught.value).startswith(
         f"the checkpoint of 'reconstruct.mine' was trained with {words}{AGAIN}"
     )
 
 
 def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoint, check):
-    options = options_of(
-        Fit(save_every=1, restart=True), Limits(members=2), Sparsification(times=3, cases={"blocks": [0.2]})
-    )
-    check(checkpoint, options=options)
-    assert options == OPTIONS
+    tested = Sparsification(times=3, cases={"blocks": [0.2]})
+    check(checkpoint, options=(Fit(save_every=1, restart=True), Limits(members=2), tested))
+
+
+def test_a_checkpoint_of_another_climatology_is_refused(world, checkpoint, check):
+    """The fields, and so their digest, are the same."""
+    words = rf"trained with statistics \w+, this run has \w+{AGAIN}"
+    for changes in (
+        {"climatology": world.climatology + 0.1},
+        {"normalisation": world.normalisation * 1.1},
+    ):
+        with pytest.raises(InputError, match=words):
+            check(checkpoint, **changes)
+
+
+def test_a_checkpoint_that_started_from_another_base_is_refused(world, codec, check):
+    base, other = (packed(world, codec, model) for model in (CLIMATOLOGY, STEPPED))
+    checkpoint = packed(world, codec, start=base)
+    check(checkpoint, base=base)
+    for now in (other, None):
+        with pytest.raises(InputError, match=rf"trained with base \w+, this run has \w+{AGAIN}"):
+            check(checkpoint, base=now)

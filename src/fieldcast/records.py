@@ -1,0 +1,80 @@
+"""Records as arguments of functions whose callers give each field by itself, as the nodes of a Kedro graph do."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from inspect import Parameter
+from typing import Any, get_type_hints
+
+
+class Record:
+    """Base of frozen dataclasses that group arguments; no field of a record is a record."""
+
+
+def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function so that each field of a record among its arguments is an argument itself.
+
+    The new arguments keep names, types and defaults of the fields; those without a default come first. A name that
+    several records share is one argument. A generator function remains one.
+    """
+    types = get_type_hints(function)
+    records = {
+        name: kind for name, kind in types.items() if isinstance(kind, type) and issubclass(kind, Record)
+    }
+    arguments: dict[str, Parameter] = {}
+    for name, argument in inspect.signature(function).parameters.items():
+        inner = (
+            arguments_of(records[name])
+            if name in records
+            else {name: argument.replace(annotation=types[name])}
+        )
+        arguments |= {key: value for key, value in inner.items() if key not in arguments}
+    in_order = sorted(arguments.values(), key=lambda argument: argument.default is not Parameter.empty)
+    signature = inspect.Signature(in_order, return_annotation=types.get("return", Any))
+
+    def grouped(*args: Any, **keywords: Any) -> dict[str, Any]:
+        given = signature.bind(*args, **keywords)
+        given.apply_defaults()
+        values = given.arguments
+        own = {name: values[name] for name in types if name in values}
+        return own | {
+            name: kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+            for name, kind in records.items()
+        }
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        return function(**grouped(*args, **keywords))
+
+    @functools.wraps(function)
+    def stream(*args: Any, **keywords: Any) -> Iterator[Any]:
+        yield from function(**grouped(*args, **keywords))
+
+    wrapper: Any = stream if inspect.isgeneratorfunction(function) else call
+    wrapper.__signature__ = signature
+    wrapper.__annotations__ = {argument.name: argument.annotation for argument in in_order}
+    return wrapper
+
+
+def arguments_of(record: type[Record]) -> dict[str, Parameter]:
+    """The arguments of a record's constructor, with resolved types."""
+    types = get_type_hints(record)
+    parameters = inspect.signature(record).parameters
+    return {name: parameter.replace(annotation=types[name]) for name, parameter in parameters.items()}
+
+
+def given(function: Callable[..., Any], **values: Any) -> Any:
+    """A function with values for some of its arguments, which its signature and annotations then lack.
+
+    Kedro reads the types of parameters there; a `partial`, unlike a closure, can be sent to another process.
+    """
+    bound: Any = functools.partial(function, **values)
+    signature = inspect.signature(function)
+    left = {name: argument for name, argument in signature.parameters.items() if name not in values}
+    bound.__signature__ = signature.replace(parameters=list(left.values()))
+    bound.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
+    bound.__name__ = function.__name__  # which Kedro's messages quote
+    return bound

@@ -1,0 +1,96 @@
+"""A stored checkpoint, which must be what this run would train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fieldcast.encoding.checkpoint import Checkpoint, model_digest, read_header, unpack
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.options import Limits
+from fieldcast.encoding.states import ImageCodec
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.inference.compatibility import same_grid, same_variables
+from fieldcast.lineage import require
+from fieldcast.records import Record
+from fieldcast.training.options import Fit
+from fieldcast.training.problem import Problem
+from fieldcast.training.run import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel(Record):
+    """A checkpoint, and how this run would train it.
+
+    Parameters
+    ----------
+    checkpoint
+        The file.
+    model
+        Configuration of the model to draw from: that of the checkpoint, or another way to draw from its weights.
+    trained_by
+        Address of the experiment whose checkpoint it is.
+    trained_model, fit
+        Configuration of that experiment's model in this run, and options of its fit.
+    seed, limits, device
+        Options of this run.
+    base
+        Checkpoint that this run would start the training from, in the role `base`.
+    """
+
+    checkpoint: bytes
+    model: dict[str, Any]
+    trained_by: str
+    trained_model: dict[str, Any]
+    fit: Fit
+    seed: int
+    limits: Limits
+    device: str
+    base: bytes | None = None
+
+    def restored(self, data: PreparedData, problem: Problem) -> Checkpoint:
+        """The checkpoint with its weights in `model`, on the device.
+
+        Raises
+        ------
+        InputError
+            If model, options, data, statistics, splits, seed or base were different in training, if the variables or
+            the grid of the fields are not the model's, and as `unpack` does.
+        """
+        recipe = self._recipe(problem)
+        self._require(recipe.options())
+        trained = unpack(self.checkpoint, self._where, self.model)
+        if not isinstance(trained.codec, ImageCodec):
+            same_variables(data.fields, trained.codec)
+            same_grid(data.fields, trained.codec, "the data set")
+        self._require(self._lineage(recipe, data))
+        return replace(trained, model=trained.model.to(choose_device(self.device)))
+
+    def digest(self, data: PreparedData, problem: Problem) -> str:
+        """Digest of what this run draws from, see `model_digest`.
+
+        Raises
+        ------
+        InputError
+            If model, options, data, statistics, splits, seed or base were different in training.
+        """
+        header = self._require(self._lineage(self._recipe(problem), data))
+        return model_digest(header, self.model)
+
+    def _recipe(self, problem: Problem) -> Recipe:
+        return Recipe(problem, self.trained_model, self.fit, self.seed, self.limits, self.device)
+
+    def _lineage(self, recipe: Recipe, data: PreparedData) -> dict[str, Any]:
+        codec, _ = recipe.problem.codec(*data.statistics)
+        return recipe.lineage(data, codec, self.base)
+
+    @property
+    def _where(self) -> str:
+        return f"the checkpoint of '{self.trained_by}'"
+
+    def _require(self, present: Mapping[str, Any]) -> dict[str, Any]:
+        again = f"train it again with `kedro run --pipelines training --namespaces {self.trained_by}`"
+        header = read_header(self.checkpoint, self._where)
+        require(header, present, f"{self._where} was trained", again)
+        return header
