@@ -1,5 +1,6 @@
 """Settings: no telemetry, environments that hold differences, and outputs under `data_root`."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -78,3 +79,19 @@ def test_a_wheel_runs_with_the_configuration_that_it_holds(tmp_path: Path) -> No
     command = [sys.executable, "-m", "fieldcast", "--env", "nowhere", "--pipelines", "ingestion"]
     run = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
     assert run.stderr.startswith("fieldcast: there is no environment 'nowhere'; there are base, demo,")
+
+
+def test_packages_of_the_extras_are_imported_where_they_are_needed_and_not_before() -> None:
+    """A wheel without extras imports every module but the model for MLflow."""
+    extras = {"gcsfs", "kedro_viz", "mlflow", "onnx", "onnxruntime", "onnxscript", "psutil", "s3fs"}
+    package = ROOT / "src/fieldcast"
+    importing = set()
+    for file in package.rglob("*.py"):
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+            names = [
+                alias.name for alias in getattr(statement, "names", ()) if isinstance(statement, ast.Import)
+            ]
+            names += [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
+            if extras & {name.partition(".")[0] for name in names}:
+                importing.add(str(file.relative_to(package)))
+    assert importing == {"frame/tracking/pyfunc_model.py"}

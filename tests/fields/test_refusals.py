@@ -204,7 +204,7 @@ PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
     "groups of a store": (groups_of_a_store, ("in groups (surface)",)),
     "an unknown protocol": (lambda *_: "era5://2001.nc", ("unknown protocol, 'era5'", "gs://")),
     "a colon": (lambda *_: "era5:2001.nc", ("'era5:2001.nc' does not exist", "ingestion.path")),
-    "s3 without s3fs": (lambda *_: "s3://bucket/a.zarr", ("Install s3fs", "`pip install s3fs`")),
+    "s3 without s3fs": (lambda *_: "s3://bucket/a.zarr", ("Install s3fs", "`pip install 'fieldcast[s3]'`")),
     "a name of 300 characters": (lambda *_: "x" * 300, ("does not exist", "ingestion.path")),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from fieldcast.fields.paths import is_remote, local
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
+_EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # of this package, which install those
 _ANONYMOUS: dict[str, dict[str, Any]] = {
     "gs": {"token": "anon"},
     "gcs": {"token": "anon"},
@@ -191,7 +192,8 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
         return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=_options(path))
     except ImportError as error:  # fsspec's text names the package
         package = known_implementations[address.scheme]["class"].partition(".")[0]
-        remedy = "install that" if package == "fsspec" else f"`pip install {package}`"
+        installed = f"'fieldcast[{_EXTRAS[package]}]'" if package in _EXTRAS else package
+        remedy = "install that" if package == "fsspec" else f"`pip install {installed}`"
         raise InputError(
             f"'{path}' needs a package that is not installed ({first_line(error)}): {remedy}, or give {key} a copy "
             "of the store on this machine"

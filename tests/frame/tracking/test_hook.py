@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -262,6 +263,18 @@ def test_a_quick_server_receives_everything(
 def test_tracking_is_off_where_the_configuration_says_so(toy: Path, session: Any) -> None:
     session("ingestion")
     assert not (toy / "mlflow.db").exists()
+
+
+def test_without_mlflow_a_run_says_so_in_one_sentence_and_goes_on(
+    toy: Path, empty: Path, session: Any, history: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # as where it is not installed
+    caplog.set_level(logging.INFO)
+    session("sample.a")
+    assert [record.message for record in caplog.records if "mlflow" in record.message] == [
+        "This run is not recorded: pip install 'fieldcast[mlflow]' records the next in MLflow."
+    ]
+    assert (toy / "mlflow.db").read_bytes() == empty.read_bytes()
 
 
 class Server(ThreadingHTTPServer):

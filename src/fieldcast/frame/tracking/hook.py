@@ -4,6 +4,8 @@ The catalog declares what is recorded, as `mlflow: metrics | history | figure | 
 """
 
 import atexit
+import importlib.util
+import logging
 import os
 import signal
 import threading
@@ -21,6 +23,8 @@ from kedro.pipeline.node import Node
 from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.tracked_run import TrackedRun
 from fieldcast.frame.tracking.writer import Writer
+
+logger = logging.getLogger(__name__)
 
 FLUSH_TIMEOUT = 60.0  # seconds that a run waits at its end for the writer
 SHUTDOWN_FLUSH_TIMEOUT = 30.0  # the same after Ctrl-C or SIGTERM
@@ -54,6 +58,11 @@ class Tracking:
         conf = Path(self._context.config_loader.conf_source) if self._context else project / "conf"
         options = metadata.options(conf, run_params.get("env"))
         if not options["tracking"]:
+            return
+        if importlib.util.find_spec("mlflow") is None:
+            logger.info(
+                "This run is not recorded: pip install 'fieldcast[mlflow]' records the next in MLflow."
+            )
             return
         self._run = TrackedRun(_writer(project, options), pipeline, catalog, self._parameters)
         atexit.register(self._kill)  # Kedro calls no hook on Ctrl-C and SIGTERM
