@@ -60,7 +60,7 @@ docs: export NO_MKDOCS_2_WARNING := 1
 docs: export FIELDCAST_EXECUTE := $(wildcard data/08_reporting/report.html)
 docs: $(INSTALLED) ## the documentation site; after make run with executed notebooks
 	@$(if $(FIELDCAST_EXECUTE),,echo 'notebooks without figures: for them, make run first')
-	@$(BIN)/mkdocs build --strict 2> >(grep -E 'WARNING|ERROR|Aborted' >&2)
+	@$(BIN)/mkdocs build --strict 2> >(grep -E '^(WARNING|ERROR)|Aborted|without figures' >&2)
 	@echo 'open site/index.html; to search it, $(BIN)/python -m http.server --directory site'
 
 viz: $(INSTALLED) ## the graph of pipelines in the browser

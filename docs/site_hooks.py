@@ -6,8 +6,10 @@ The site keeps the layout of the repository, so that a relative link leads to th
 from __future__ import annotations
 
 import html
+import logging
 import os
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import nbformat
@@ -15,8 +17,10 @@ from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbconvert import MarkdownExporter
 
+LOG = logging.getLogger("mkdocs")
 ROOT = Path(__file__).parents[1]
 PUBLISHED = (
     "*.md", "LICENSE", "CITATION.cff", "conf/local/README.md", "docs/**/*.md", "docs/images/*", "docs/samples.csv",
@@ -50,13 +54,24 @@ def publish_notebook(files: Files, path: Path, name: str, config: MkDocsConfig) 
     """Add a notebook as a page of Markdown, and its figures beside it; executed if the environment asks for it."""
     notebook = nbformat.read(path, as_version=4)
     if os.environ.get(EXECUTED):
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+        notebook = executed(notebook, path)
     body, resources = MarkdownExporter().from_notebook_node(notebook)
     for figure, content in resources["outputs"].items():
         target = f"{name.removesuffix('.ipynb')}_{figure}"
         body = body.replace(f"({figure})", f"({Path(target).name})")
         files.append(File.generated(config, target, content=content))
     files.append(NotebookPage.generated(config, name, content=body))
+
+
+def executed(notebook: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
+    """The notebook with its outputs, or as it is stored if the results that it reads are not there."""
+    copy = deepcopy(notebook)
+    try:
+        NotebookClient(copy, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    except CellExecutionError as error:
+        LOG.info("%s is shown without figures: %s", path.name, error.evalue)
+        return notebook
+    return copy
 
 
 def on_page_content(content: str, **_: object) -> str:

@@ -1,5 +1,8 @@
 """Fit, save, load and score without Kedro, on waves whose truth is at hand."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,33 @@ def test_arrays_need_a_name(waves: xr.Dataset) -> None:
     values: Any = waves["t"].values
     with pytest.raises(InputError, match="is a ndarray: give a Dataset"):
         fieldcast.score(values, waves)
+
+
+def test_in_any_folder_and_without_a_change_to_logging(tmp_path: Path, waves: xr.Dataset) -> None:
+    """A script beside the data: the configuration is the installed one, and messages look as the caller set them."""
+    waves.to_netcdf(tmp_path / "complete.nc")
+    script = """
+import logging, sys, xarray as xr, fieldcast
+hook = sys.excepthook
+fieldcast.fit(xr.open_dataset("complete.nc"), "reconstruct.climatology").save("mine.safetensors")
+assert not logging.getLogger().handlers and sys.excepthook is hook
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "FIELDCAST_CONF"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (tmp_path / "mine.safetensors").exists()
+
+
+def test_another_folder_of_configuration(
+    tmp_path: Path, waves: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIELDCAST_CONF", str(tmp_path))
+    with pytest.raises(InputError, match=f"there is no configuration in {tmp_path}: "):
+        fieldcast.fit(waves, "reconstruct.climatology")

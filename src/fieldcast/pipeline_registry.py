@@ -12,15 +12,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
-from kedro.framework.project import settings
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from kedro.utils import find_kedro_project
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
-from fieldcast.frame.conf_source import require_configuration
+from fieldcast.frame.conf_source import configuration_folder, require_configuration
 from fieldcast.pipelines.names import handed_on
 from fieldcast.pipelines.steps import boxed
 
@@ -119,9 +117,10 @@ def together(parts: Iterable[Pipeline]) -> Pipeline:
 
 def configuration() -> Path:
     """The folder of configuration: of the session in force, or of the project around here."""
-    here = find_kedro_project(Path.cwd()) or Path.cwd()
     context = CONTEXT.get()
-    conf = Path(context.config_loader.conf_source) if context else here / settings.CONF_SOURCE
+    if context is None:
+        return configuration_folder()
+    conf = Path(context.config_loader.conf_source)
     require_configuration(conf)
     return conf
 

@@ -23,11 +23,11 @@ from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import make, select
+from fieldcast.frame.conf_source import configuration_folder
 from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check
 from fieldcast.models.core import Model
-from fieldcast.pipeline_registry import configuration
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -73,7 +73,7 @@ def fit(
         For data that cannot be used, an experiment that does not exist or is not trained, unknown options.
     """
     task_name = experiment.partition(".")[0]
-    body = body_of(configuration() if conf is None else Path(conf), experiment)
+    body = body_of(configuration_folder() if conf is None else Path(conf), experiment)
     if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
     if task_name not in TASKS or (problem := TASKS[task_name].problem) is None:

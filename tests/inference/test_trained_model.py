@@ -318,6 +318,6 @@ def test_what_has_been_trained_is_offered():
     parameters = {"forecast": {"a": {"model": {"type": "x.X"}}, "b": {"model": {"type": "x.X"}}}}
     stored = {"forecast/b": bytes, "reconstruct/c": bytes}
     with pytest.raises(
-        InputError, match=r"choose one that has been with --params predict.experiment=forecast\.b\.$"
+        InputError, match=r"draw from a trained one: --params predict.experiment=forecast\.b\.$"
     ):
         trained_model("forecast.a", parameters, stored, "predict.experiment")

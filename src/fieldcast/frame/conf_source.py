@@ -1,4 +1,4 @@
-"""Place of the configuration: the project around the working folder, else the installed package."""
+"""Place of the configuration: the project around the working folder, else what was installed."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,10 @@ from kedro.utils import find_kedro_project
 import fieldcast
 from fieldcast.errors import InputError
 
-INSTALLED = Path(fieldcast.__file__).parent / "conf"  # which a wheel holds, see setup.py
+PACKAGE = Path(fieldcast.__file__).parent
+CHECKOUT = PACKAGE.parents[1] / "conf"
+# within a wheel (see setup.py), or beside the source that was installed with -e
+INSTALLED = CHECKOUT if (CHECKOUT / "base").is_dir() else PACKAGE / "conf"
 
 
 def conf_source() -> str:
@@ -19,6 +22,19 @@ def conf_source() -> str:
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     has_own = (project / "conf/base").is_dir() or not INSTALLED.is_dir()
     return os.environ.get("FIELDCAST_CONF") or ("conf" if has_own else str(INSTALLED))
+
+
+def configuration_folder() -> Path:
+    """The folder of configuration as seen from the working folder.
+
+    Raises
+    ------
+    InputError
+        If it holds no configuration.
+    """
+    folder = (find_kedro_project(Path.cwd()) or Path.cwd()) / conf_source()
+    require_configuration(folder)
+    return folder
 
 
 def require_configuration(conf: Path) -> None:

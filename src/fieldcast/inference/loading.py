@@ -80,9 +80,7 @@ def trained_model(
     address = (lender or experiment).replace(".", "/")
     if address not in checkpoints:
         trained = sorted(key.replace("/", ".") for key in checkpoints if key.startswith(f"{task}/"))
-        others = (
-            f"; or choose one that has been with --params {key}={' or '.join(trained)}" if trained else ""
-        )
+        others = f"; or draw from a trained one: --params {key}={' or '.join(trained)}" if trained else ""
         raise InputError(
             f"'{experiment}' has not been trained yet here: run `kedro run --pipelines {experiment}` first, with the "
             f"same data_root and --env{others}."
