@@ -71,7 +71,15 @@ def executed(notebook: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNo
     except CellExecutionError as error:
         LOG.info("%s is shown without figures: %s", path.name, error.evalue)
         return notebook
+    show_data_sets_as_text(copy)
     return copy
+
+
+def show_data_sets_as_text(notebook: nbformat.NotebookNode) -> None:
+    """Drop the HTML of xarray's data sets, whose check boxes and styles do not survive Markdown; their text stays."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if "xr-wrap" in output.get("data", {}).get("text/html", ""):
+            del output["data"]["text/html"]
 
 
 def on_page_content(content: str, **_: object) -> str:

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
+import nbformat
+import pandas as pd
 import pytest
+import xarray as xr
 
 ROOT = Path(__file__).parents[1]
 LOADED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -93,11 +97,27 @@ def test_docstrings_in_columns_stay_in_columns(site: Path) -> None:
     assert re.search(r"^rollout {3,}repeated steps of a model", page, re.M)
 
 
-def test_a_formula_is_unescaped_and_displayed_as_it_was_written() -> None:
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
     spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs/site_hooks.py")
     assert spec is not None and spec.loader is not None
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_formula_is_unescaped_and_displayed_as_it_was_written(hooks: ModuleType) -> None:
     inline = hooks.on_page_content(r'<p><span class="arithmatex">\(a &lt; b\)</span></p>')
     assert 'display="inline"' in inline and "<mi>a</mi><mo>&#x0003C;</mo><mi>b</mi>" in inline
     assert 'display="block"' in hooks.on_page_content(r'<div class="arithmatex">\[x\]</div>')
+
+
+def test_data_sets_are_text_and_tables_stay_tables(hooks: ModuleType) -> None:
+    table, data_set = pd.DataFrame({"a": [1]})._repr_html_(), xr.Dataset({"a": 1})._repr_html_()
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/plain": "text", "text/html": html})
+        for html in (table, data_set)
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("a", outputs=outputs)])
+    hooks.show_data_sets_as_text(notebook)
+    assert [sorted(output["data"]) for output in outputs] == [["text/html", "text/plain"], ["text/plain"]]
