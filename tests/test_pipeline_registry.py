@@ -252,6 +252,7 @@ def test_unknown_tasks_are_refused(project: Path) -> None:
 
 def test_without_configuration_there_is_a_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(project / "conf")
+    monkeypatch.setattr("fieldcast.frame.conf_source.INSTALLED", project / "absent")
     with pytest.raises(InputError, match="there is no configuration in"):
         register_pipelines()
 
