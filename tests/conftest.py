@@ -95,7 +95,7 @@ FILES = {
     "src/toy/pipeline_registry.py": """
         from kedro.pipeline import Pipeline, node
         from fieldcast.experiments import Experiment
-        from fieldcast.pipeline_registry import stamp, together
+        from fieldcast.pipeline_registry import in_namespace, together
         from fieldcast.pipelines.steps import boxed
         from toy import nodes
 
@@ -112,8 +112,8 @@ FILES = {
             both = [Experiment("sample", "a"), Experiment("sample", "b")]
             shared = {"fields", "stored"}
             training, evaluation = boxed(training, "training"), boxed(evaluation, "evaluation")
-            trainings = together(stamp(training, one, shared) for one in both)
-            lives = [stamp(part, one, shared) for one in both for part in (training, evaluation)]
+            trainings = together(in_namespace(training, one, shared) for one in both)
+            lives = [in_namespace(part, one, shared) for one in both for part in (training, evaluation)]
             whole = together([ingestion, *lives, reporting])
             a = together([ingestion, *lives[:2]])
             return {"ingestion": ingestion, "training": trainings, "sample.a": a, "__default__": whole}

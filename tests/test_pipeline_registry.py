@@ -19,7 +19,7 @@ from fieldcast.datasets import InMemoryDataset
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.inference.options import Pixels
-from fieldcast.pipeline_registry import register_pipelines, stamp
+from fieldcast.pipeline_registry import in_namespace, register_pipelines
 from fieldcast.pipelines.evaluation.pipeline import publish
 from fieldcast.pipelines.names import handed_on
 from fieldcast.pipelines.steps import boxed
@@ -280,7 +280,7 @@ def test_stamping() -> None:
     inputs += ["params:seed", "parameters"]
     one = Pipeline([node(function, inputs, ["reconstructions", "scores"], name="draw")])
     experiment = Experiment("forecast", "vae_rk4", {"weights": "forecast.vae", "update": "reconstruct.oi"})
-    (made,) = stamp(boxed(one, "rollout"), experiment, {"fields"}).nodes
+    (made,) = in_namespace(boxed(one, "rollout"), experiment, {"fields"}).nodes
     assert made.name == "forecast.vae_rk4.rollout.draw"
     assert made.inputs == [
         "fields@lazy",

@@ -155,12 +155,12 @@ def life(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pi
     parts[names[-1]] += stage("evaluation").publish(parts.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
     return {
-        name: Pipeline(stamp(boxed(part, name), experiment, shared), tags={name, *tags})
+        name: Pipeline(in_namespace(boxed(part, name), experiment, shared), tags={name, *tags})
         for name, part in parts.items()
     }
 
 
-def stamp(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
+def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
     """A stage of an experiment: private names dotted, shared ones as they are.
 
     A data set that has the name of a role is the checkpoint that the experiment uses in it; what is drawn from is

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,24 +16,36 @@ PACKAGES = "fieldcast", "torch", "numpy", "scipy", "xarray"
 @cache
 def code() -> dict[str, object]:
     """Git commit, see `commit`, and versions of the packages that compute."""
-    return {"commit": commit(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
+    return {"commit": commit(), "versions": versions(PACKAGES)}
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of the packages that are installed."""
+    installed = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
 def commit() -> str:
-    """Short hash of the git commit, with + if tracked files had changes; empty outside a checkout."""
+    """Short hash of the git commit of this code, with + if files were changed or added; empty outside a checkout."""
+    head, changed = revision(Path(__file__).parent)
+    return f"{head[:7]}+" if changed else head[:7]
 
-    def git(*arguments: str) -> str:
-        here = Path(__file__).parent
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
 
+def revision(folder: Path) -> tuple[str, bool]:
+    """Hash of the git commit of a folder, and whether files were changed or added; empty outside a repository."""
     try:
-        revision = git("rev-parse", "--short", "HEAD")
-        return (
-            f"{revision}+" if revision and git("status", "--porcelain", "--untracked-files=no") else revision
+        head, changes = (
+            subprocess.run(
+                ["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+            ).stdout
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain"))
         )
-    except OSError:
-        return ""
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+    return head.strip(), bool(changes.strip())
 
 
 def now() -> str:

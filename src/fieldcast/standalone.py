@@ -31,7 +31,7 @@ from fieldcast.models.core import Model
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
-from fieldcast.scores.statistics_table import name_rows, stamp
+from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.tasks import TASKS
 from fieldcast.tasks.truth import areas
 from fieldcast.training.options import Fit
@@ -175,7 +175,7 @@ def score(
         members = as_case(as_dataset(draws, "the reconstructions"), variables, "the reconstructions")
         members = members.assign_coords(k=cases["k"])
         table, _ = reconstruction_statistics(members, cases, fields, **known, area=areas(fields), seed=seed)
-    stamped = name_rows(stamp(table, seed, fields.attrs["digest"], name), name)
+    stamped = name_rows(with_origin(table, seed, fields.attrs["digest"], name), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
     return leaderboard({name: stamped}, fields.attrs["digest"], name, seed=seed, layout=layout)
 

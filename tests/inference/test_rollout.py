@@ -33,7 +33,7 @@ def start(space, rows=3, history=1):
 
 
 def run(model, c, members, steps, starts=None, **options):
-    starts = torch.arange(c.rows) if starts is None else starts
+    starts = torch.arange(c.count) if starts is None else starts
     draws = RandomStreams(7, starts, members)
     return [x for x, _ in rollout(model, c.repeat(members), draws, steps, **options)]
 

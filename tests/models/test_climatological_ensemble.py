@@ -27,7 +27,7 @@ def solved(days: int, first: int = 0) -> ClimatologicalEnsemble:
 
 
 def members(model, c, count=2000):
-    return model.sample(c, RandomStreams(0, torch.arange(c.rows), members=count))[:, :, 0, 0, 0]
+    return model.sample(c, RandomStreams(0, torch.arange(c.count), members=count))[:, :, 0, 0, 0]
 
 
 def test_members_are_all_the_states_within_15_days_equally_often():

@@ -38,7 +38,7 @@ def test_the_fraction_counts_cells_that_exist(space):
 
 def test_members_of_a_datum_lie_next_to_each_other(space):
     c = context(space).repeat(2)
-    assert c.rows == 6
+    assert c.count == 6
     assert torch.equal(c.day[:4], torch.tensor([0.0, 0.0, 0.45, 0.45]))
     assert torch.equal(context(space)[torch.tensor([2])].past, context(space).past[2:])
 

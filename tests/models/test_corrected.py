@@ -21,7 +21,7 @@ class Rough(Solved):
 
     def moments(self, c, draws, fold=None):
         self.asked.append(fold)
-        m = torch.zeros(c.rows, *self.space.state)
+        m = torch.zeros(c.count, *self.space.state)
         d = self.spread * draws.normal(*self.space.state)
         return m, torch.full_like(m, self.spread), d
 

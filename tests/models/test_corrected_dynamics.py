@@ -111,7 +111,7 @@ def test_a_rollout_is_trained_through_and_resumes_bit_for_bit(space, base):
     """Four leads at once equal two leads, and two more from the states that these left."""
     model, c = Stepped(space, disturbed(build(space, base)), smooth=4), context(space).repeat(MEMBERS)
     truth = torch.stack([weather(space)[start + 2 : start + 5] for start in range(3)])
-    model.loss(Batch(truth, context(space), walked=1), streams()).total.backward()
+    model.loss(Batch(truth, context(space), pushforward=1), streams()).total.backward()
     assert all(weight.grad.isfinite().all() for weight in model.parameters())
     with torch.no_grad():
         whole = [x for x, _ in rollout(model, c, streams(), 4)]

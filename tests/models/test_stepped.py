@@ -23,7 +23,7 @@ class Decay(Trained):
         return Terms(error, {"error": error})
 
     def sample(self, c, draws):
-        noise = draws.normal(1, 1, 1) if self.noisy else torch.zeros(c.rows, 1, 1, 1, 1)
+        noise = draws.normal(1, 1, 1) if self.noisy else torch.zeros(c.count, 1, 1, 1, 1)
         return -self.rate * c.base()[:, None] * (1 + noise)
 
 
@@ -191,11 +191,11 @@ def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
     assert float(values.detach()) == pytest.approx(float(rolled.detach()), rel=1e-5)
 
 
-def test_walked_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
-    """Two steps are walked, the third is scored: off by 0.5 * 3, and only the last shift moves it."""
+def test_pushforward_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
+    """Two steps are pushforward, the third is scored: off by 0.5 * 3, and only the last shift moves it."""
     model = Stepped(space, Constant(space), scale=1)
     base = torch.ones(2, 1, *space.state)
-    batch = Batch(base.expand(-1, 3, -1, -1, -1), Context(2, past=base), walked=2)
+    batch = Batch(base.expand(-1, 3, -1, -1, -1), Context(2, past=base), pushforward=2)
     terms = model.loss(batch, RandomStreams(0, torch.arange(2), 3))
     assert float(terms.total.detach()) == pytest.approx((0.5 * 3) ** 2)
     terms.total.backward()
@@ -212,7 +212,7 @@ def test_walking_in_half_precision_leaves_every_weight_its_gradient(space, smoot
         torch.nn.init.normal_(network.network.last.convolution.weight, std=0.1)
     model = Stepped(space, network, smooth=smooth)
     past = torch.randn(2, 1, *space.state, generator=torch.Generator().manual_seed(0))
-    batch = Batch(past.expand(-1, 3, -1, -1, -1), Context(2, past=past, day=torch.zeros(2)), walked=2)
+    batch = Batch(past.expand(-1, 3, -1, -1, -1), Context(2, past=past, day=torch.zeros(2)), pushforward=2)
     norms = []
     for half in (False, True):
         model.zero_grad()

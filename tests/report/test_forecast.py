@@ -23,7 +23,7 @@ from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.stability import step_statistics
-from fieldcast.scores.statistics_table import iso_times, name_rows, stamp
+from fieldcast.scores.statistics_table import iso_times, name_rows, with_origin
 
 EXPERIMENTS = ("linear_inverse_model", "climatological_ensemble", "vae", "vae_mean", "vae_rk4", "decoder_l1")
 ROLES = {"linear_inverse_model": "reference", "climatological_ensemble": "climatology"}
@@ -70,7 +70,7 @@ def forecast(season: Callable) -> Forecast:
     for name, one in ensembles(it).items():
         ensemble = one.transpose("lead", "start", "member", ...)
         table, diagnostics[name] = it._replace(forecasts=ensemble).score(starts=starts)
-        tables[name] = name_rows(stamp(table, 0, "d", "s"), name)
+        tables[name] = name_rows(with_origin(table, 0, "d", "s"), name)
         diagnostics[name].attrs["feedback"] = "mean" if name == "vae_mean" else "members"
         examples[name] = forecast_examples(ensemble, it.truth, climatology=it.climatology)
     fields = it.forecasts.isel(lead=[0, 1], member=[0, 1]).rename(lead="step").assign_coords(step=[1, 10])

@@ -12,7 +12,7 @@ import pytest
 from fieldcast.scores.equal_cost import at_equal_cost
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
-from fieldcast.scores.statistics_table import name_rows, stamp
+from fieldcast.scores.statistics_table import name_rows, with_origin
 
 SPREAD = 0.5  # of the season's members a day ahead, in anomaly standard deviations
 
@@ -23,7 +23,7 @@ def cost(milliseconds: float) -> pd.DataFrame:
 
 def board(season, *names: str) -> pd.DataFrame:
     """Leaderboard of identical forecasts under several names: all variables, the globe."""
-    tables = {name: name_rows(stamp(season.score()[0], 0, "d", "s"), name) for name in names}
+    tables = {name: name_rows(with_origin(season.score()[0], 0, "d", "s"), name) for name in names}
     return leaderboard(tables, "d", "s", layout=FORECAST).query("variable == 'all' and region == 'globe'")
 
 

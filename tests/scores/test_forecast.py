@@ -13,7 +13,7 @@ from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import regions
-from fieldcast.scores.statistics_table import name_rows, stamp
+from fieldcast.scores.statistics_table import name_rows, with_origin
 
 
 def value_of(scores: pd.DataFrame, **where: object) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_overall_energy_is_that_of_both_variables_together(season: Callable) -> 
 def test_a_calibrated_ensemble_has_the_known_scores(season: Callable) -> None:
     """Truth and members N(centre, 0.25 lead) in anomaly units: spread-skill ratio 1, CRPS sd / sqrt(pi)."""
     board = leaderboard(
-        {"mine": name_rows(stamp(season().score()[0], 0, "d", "s"), "mine")}, "d", "s", layout=FORECAST
+        {"mine": name_rows(with_origin(season().score()[0], 0, "d", "s"), "mine")}, "d", "s", layout=FORECAST
     )
     assert set(board["region"]) == {"globe", "tropics", "northern_extratropics", "southern_extratropics"}
     overall = board.query("variable == 'all' and region == 'globe'").set_index(["score", "lead_hours"])

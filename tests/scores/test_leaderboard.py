@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.scores.leaderboard import leaderboard, sample_leaderboard
-from fieldcast.scores.statistics_table import name_rows, stamp
+from fieldcast.scores.statistics_table import name_rows, with_origin
 
 DATA, SCORED = "d" * 12, "s" * 12
 REFERENCE = "optimal_interpolation"
@@ -30,8 +30,8 @@ def tables(scene: Callable) -> dict[str, pd.DataFrame]:
     crps = better["statistic"] == "crps"
     better.loc[crps, "value"] += -0.01 + 0.002 * rng.standard_normal(crps.sum())
     return {
-        "first": name_rows(stamp(table, 0, DATA, SCORED), REFERENCE),
-        "second": name_rows(stamp(better, 0, DATA, SCORED), "corrected"),
+        "first": name_rows(with_origin(table, 0, DATA, SCORED), REFERENCE),
+        "second": name_rows(with_origin(better, 0, DATA, SCORED), "corrected"),
         "absent": pd.DataFrame(),
     }
 
@@ -145,7 +145,7 @@ def test_tables_read_from_text_give_the_same(tables: dict) -> None:
 
 
 def test_one_member_has_an_empty_spread_skill_ratio(scene: Callable) -> None:
-    table = name_rows(stamp(scene(members=1, times=32).score()[0], 0, DATA, SCORED), "nearest")
+    table = name_rows(with_origin(scene(members=1, times=32).score()[0], 0, DATA, SCORED), "nearest")
     board = ranked({"nearest": table}, DATA, SCORED)
     row = pick(board, "ssr", experiment="nearest")
     assert np.isnan([row["value"], row["low"], row["high"]]).all()
@@ -153,7 +153,7 @@ def test_one_member_has_an_empty_spread_skill_ratio(scene: Callable) -> None:
 
 
 def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None:
-    table = name_rows(stamp(scene(times=40, hours=6).score()[0], 0, DATA, SCORED), REFERENCE)
+    table = name_rows(with_origin(scene(times=40, hours=6).score()[0], 0, DATA, SCORED), REFERENCE)
     board = ranked({"first": table}, DATA, SCORED)
     assert board["value"].notna().all()
     assert board[["low", "high"]].isna().all(axis=None)
@@ -170,7 +170,7 @@ def test_a_model_that_blew_up_once_scores_infinite(tables: dict) -> None:
 
 def sampled(experiment: str, **other: object) -> pd.DataFrame:
     scores = pd.DataFrame({"score": ["fid", "elbo"], "value": [1.0, -90.0], "low": np.nan, "high": np.nan})
-    return name_rows(stamp(scores, 0, DATA, SCORED), experiment).assign(**other)
+    return name_rows(with_origin(scores, 0, DATA, SCORED), experiment).assign(**other)
 
 
 def test_samples_of_all_experiments_are_one_table(caplog: pytest.LogCaptureFixture) -> None:

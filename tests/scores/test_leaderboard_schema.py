@@ -8,7 +8,7 @@ import pytest
 
 from fieldcast.scores.leaderboard import leaderboard, skill_horizon
 from fieldcast.scores.leaderboard_schema import FORECAST
-from fieldcast.scores.statistics_table import name_rows, stamp
+from fieldcast.scores.statistics_table import name_rows, with_origin
 
 DATA, SCORED = "d" * 12, "s" * 12
 ROLES = {"reference": "linear_inverse_model", "climatology": "climatological_ensemble"}
@@ -23,7 +23,7 @@ def forecast_table(experiment: str, crps: dict[float, list[float]], seed: int = 
         for start, value in zip(starts, values, strict=True)
     ]
     names = ["lead_hours", "region", "variable", "statistic", "time", "value"]
-    return name_rows(stamp(pd.DataFrame(records, columns=names), seed, DATA, SCORED), experiment)
+    return name_rows(with_origin(pd.DataFrame(records, columns=names), seed, DATA, SCORED), experiment)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from fieldcast.scores.metrics import METRICS, Metric, skill, unbiased_spread_ski
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric
 from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics import POWER, cell_statistics, ranks
-from fieldcast.scores.statistics_table import name_rows, stamp
+from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.scores.summary import reconstruct_summary
 
 
@@ -61,7 +61,7 @@ def test_a_new_record_stands_in_leaderboard_summary_report_and_guide(
         ("squared_error",), unchanged, title="MSE", explanation="the mean squared error.", power=2, summary=9
     )
     monkeypatch.setitem(METRICS, "mse", record)
-    table = name_rows(stamp(scene(times=12, shape=(6, 8)).score()[0], 0, "d", "s"), "mine")
+    table = name_rows(with_origin(scene(times=12, shape=(6, 8)).score()[0], 0, "d", "s"), "mine")
     board = leaderboard({"mine": table}, "d", "s")
     values = board.set_index(["score", "variable", "cells", "k"])["value"]
     np.testing.assert_allclose(values["mse"], values["rmse"] ** 2)

@@ -17,7 +17,7 @@ from fieldcast.scores.statistics_table import (
     scored_digest,
     scored_samples,
     scored_starts,
-    stamp,
+    with_origin,
 )
 
 
@@ -31,7 +31,7 @@ def test_times_are_text_whatever_the_calendar() -> None:
 
 def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
     evaluation = scene(times=9)
-    scores = name_rows(stamp(evaluation.score()[0], 3, "d" * 12, "s" * 12), "nearest")
+    scores = name_rows(with_origin(evaluation.score()[0], 3, "d" * 12, "s" * 12), "nearest")
     count = (
         2 * 3 * 9 * (2 * len(POWER) - 1)
     )  # cases, variables and "all", times; one statistic has one kind of cells

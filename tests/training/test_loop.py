@@ -188,10 +188,10 @@ def test_rollouts_come_late_and_each_step_walks_a_number_of_its_own(world):
 
     assert rollouts(0)[:15] == [(1, 0)] * 15
     assert {scored for scored, _ in rollouts(0)[15:]} == {2}
-    walked = [walked for seed in range(40) for _, walked in rollouts(seed)[15:]]
-    assert set(walked) == {0, 1, 2, 3}
-    assert abs(walked.count(0) / len(walked) - 1 / 2) < 0.15  # four standard errors
-    assert abs(sum(walked) / len(walked) - 1) < 0.3  # half of the mean of 1, 2 and 3
+    pushforward = [pushforward for seed in range(40) for _, pushforward in rollouts(seed)[15:]]
+    assert set(pushforward) == {0, 1, 2, 3}
+    assert abs(pushforward.count(0) / len(pushforward) - 1 / 2) < 0.15  # four standard errors
+    assert abs(sum(pushforward) / len(pushforward) - 1) < 0.3  # half of the mean of 1, 2 and 3
     assert rollouts(1) == rollouts(1) != rollouts(2)
 
 

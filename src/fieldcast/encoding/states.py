@@ -54,6 +54,15 @@ class StateCodec(Protocol):
         ...
 
 
+def standardised(
+    values: Float[np.ndarray, "*states variable y x"],
+    mean: Float[np.ndarray, " variable"],
+    deviation: Float[np.ndarray, " variable"],
+) -> Float[np.ndarray, "*states variable y x"]:
+    """(values - mean) / deviation, with one of each per variable."""
+    return (values - mean[:, None, None]) / deviation[:, None, None]
+
+
 @dataclass(frozen=True, eq=False)
 class AnyDayCodec:
     """Standardise fields whatever the day.
@@ -93,7 +102,7 @@ class AnyDayCodec:
     def encode(self, data: xr.Dataset) -> States:
         """Standardised states; cells that never exist are at the mean."""
         arrays = [data[v].transpose(..., *GRID).values for v in self.variables]
-        x = (np.stack(arrays, axis=-3) - self.mean[:, None, None]) / self.deviation[:, None, None]
+        x = standardised(np.stack(arrays, axis=-3), self.mean, self.deviation)
         return torch.nan_to_num(torch.from_numpy(x.astype(np.float32)))
 
     def treated(self, values: States, draws: RandomStreams) -> States:

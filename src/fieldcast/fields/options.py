@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -11,10 +11,9 @@ from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.fields.images import ImageSource
 from fieldcast.fields.paths import files_of
-from fieldcast.fields.periods import Period
 from fieldcast.fields.planet.dynamics import STATE_STEP
 from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions
-from fieldcast.fields.sources import Source, StepHours
+from fieldcast.fields.sources import Source
 from fieldcast.fields.splits import Splits
 from fieldcast.lineage import digest
 
@@ -22,7 +21,7 @@ SOURCES = ("planet", "file", "images")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Ingestion:
+class Ingestion(Source):
     """Source of the fields: the simulated planet, a user's file, or images (for the task `sample` only).
 
     Parameters
@@ -36,7 +35,7 @@ class Ingestion:
     images
         Selection of images.
     path, variables, period, levels, step_hours, gaps
-        Options of a file, as in `fields.sources.Source`; for images `path` is the folder of the IDX files.
+        Options of a file, see `Source`; for images `path` is the folder of the IDX files.
     splits
         Periods of training, validation and test; the first 70, next 10 and last 20 % of the times by default.
     """
@@ -45,12 +44,6 @@ class Ingestion:
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
     images: ImageSource = Field(default_factory=ImageSource)
-    path: str | list[str] | None = None
-    variables: list[str] | None = None
-    period: Period | None = None
-    levels: list[float] | None = None
-    step_hours: StepHours | None = None
-    gaps: Literal["refuse", "segment"] = "refuse"
     splits: Splits | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +54,7 @@ class Ingestion:
             )
 
     def file(self) -> Source:
-        """User's source.
+        """The options of a file.
 
         Raises
         ------
@@ -70,7 +63,7 @@ class Ingestion:
         """
         if self.path is None:
             raise InputError("ingestion.path is not set: name a file with --params ingestion.path=FILE.")
-        return Source(self.path, self.variables, self.period, self.levels, self.step_hours, self.gaps)
+        return self
 
     def folder(self) -> str | None:
         """Folder of the images; None if they are fetched.
@@ -97,7 +90,7 @@ class Ingestion:
             unused = {"planet", "seed", "images"} - ({"images"} if self.source == "images" else set())
             for name in unused if self.source in SOURCES else ():
                 inputs.pop(name)
-        paths = [self.path] if isinstance(self.path, str) else self.path or []
+        paths = self.paths
         if self.source == "images":
             paths = [os.path.join(path, "*-ubyte*") for path in paths]
         files = sorted(name for path in paths for name in files_of(path)) if self.source != "planet" else []

@@ -42,7 +42,7 @@ class Source:
         Treatment of missing dates: "refuse", or "segment" (each regular stretch of time is one segment).
     """
 
-    path: str | list[str]
+    path: str | list[str] | None = None
     variables: list[str] | None = None
     period: Period | None = None
     levels: list[float] | None = None
@@ -52,7 +52,12 @@ class Source:
     @property
     def where(self) -> str:
         """Name of the source in messages."""
-        return f"'{self.path}'" if isinstance(self.path, str) else f"'{self.path[0]}' and others"
+        return f"'{self.path}'" if isinstance(self.path, str) else f"'{self.paths[0]}' and others"
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths as a list."""
+        return [self.path] if isinstance(self.path, str) else self.path or []
 
 
 def open_source(source: Source) -> xr.Dataset:
@@ -65,7 +70,7 @@ def open_source(source: Source) -> xr.Dataset:
         variable or period that the source does not have.
     """
     parts = []
-    for path in _paths(source.path):
+    for path in _expanded(source.paths):
         opened = open_file(path)
         check_chunks(opened, [str(name) for name in opened.coords], path)
         with reading(f"'{path}'", OSError, RuntimeError):
@@ -92,10 +97,10 @@ def open_source(source: Source) -> xr.Dataset:
     return dataset
 
 
-def _paths(path: str | Sequence[str]) -> list[str]:
+def _expanded(patterns: Sequence[str]) -> list[str]:
     """Expand globs: all files and stores, those of each glob sorted by name."""
     paths: list[str] = []
-    for pattern in [path] if isinstance(path, str) else path:
+    for pattern in patterns:
         is_glob = not is_remote(pattern) and glob.has_magic(pattern)
         expanded = matches(pattern) if is_glob else [pattern]
         if not expanded:

@@ -116,7 +116,7 @@ class EnsembleForecaster:
         device = self.model.space.area.device
         contexts = [
             Context(
-                context.rows,
+                context.count,
                 past=tensors[f"past.{i}"].to(device) if f"past.{i}" in tensors else None,
                 day=tensors[f"day.{i}"].to(device),
             )

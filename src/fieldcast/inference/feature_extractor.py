@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from fieldcast import geometry, lineage
 from fieldcast.encoding.checkpoint import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.encoding.selection import batch_index, evenly
-from fieldcast.encoding.states import AnyDayCodec
+from fieldcast.encoding.states import AnyDayCodec, standardised
 from fieldcast.fields import calendars, domain
 from fieldcast.fields.splits import select
 from fieldcast.kinds import along
@@ -84,7 +84,9 @@ class OfFields:
         dim = along(states)
         starts = range(0, max(1, states.sizes[dim]), PIECE)
         parts = (states.isel({dim: slice(first, first + PIECE)}) for first in starts)
-        return np.concatenate([self.features(standardised(x, self.mean, self.deviation)) for x in parts])
+        return np.concatenate(
+            [self.features(standardised(arrays_of(x), self.mean, self.deviation)) for x in parts]
+        )
 
     def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
         return every_other(training)
@@ -175,7 +177,7 @@ def of_fields(
         codec = AnyDayCodec.of(fields, normalisation)
         mean, deviation = codec.mean, codec.deviation
         area, wraps = areas(fields), bool(fields.attrs["wraps"])
-    x = standardised(training, mean, deviation)
+    x = standardised(arrays_of(training), mean, deviation)
     arrays = {**FieldFeatures.fit(x, area, wraps).arrays(), "state_mean": mean, "state_deviation": deviation}
     tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
     header = {**sources, "kind": "fields", "wraps": wraps, "weights": tensor_digest(tensors)}
@@ -205,12 +207,9 @@ def shares(images: xr.Dataset, levels: int) -> Float[torch.Tensor, "state 1 y x"
     return torch.from_numpy(images["image"].values.astype(np.float32) / (levels - 1))[:, None]
 
 
-def standardised(
-    states: xr.Dataset, mean: Float[np.ndarray, " variable"], deviation: Float[np.ndarray, " variable"]
-) -> Float[np.ndarray, "state variable y x"]:
-    """States in standard deviations of their variable."""
-    arrays = [values.values for values in states.data_vars.values() if values.ndim == 3]
-    return (np.stack(arrays, axis=1) - mean[:, None, None]) / deviation[:, None, None]
+def arrays_of(states: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
+    """The values of all variables that are fields."""
+    return np.stack([values.values for values in states.data_vars.values() if values.ndim == 3], axis=1)
 
 
 def areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:

@@ -44,8 +44,8 @@ def draw(
     The draws depend neither on it nor on how many data are drawn at once. Cells that never exist are NaN.
     """
     members = 1 if model.deterministic else members
-    places = torch.from_numpy(np.arange(c.rows) if order is None else order).to(model.space.area.device)
-    x = torch.empty(c.rows, members, *model.space.state)
+    places = torch.from_numpy(np.arange(c.count) if order is None else order).to(model.space.area.device)
+    x = torch.empty(c.count, members, *model.space.state)
     for index in Progress(places.split(AT_ONCE), unit="batch"):
         x[index.cpu()] = model.sample(c[index], RandomStreams(seed, index, members, step)).float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)

@@ -44,7 +44,7 @@ class ClimatologicalEnsemble(Solved):
         self.anomalies, self.days = record.states, record.days
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        allowed = torch.ones(c.rows, len(self.days), dtype=torch.bool, device=self.days.device)
+        allowed = torch.ones(c.count, len(self.days), dtype=torch.bool, device=self.days.device)
         if c.day is not None:
             allowed = within_season(self.days, c.day, allowed, NEAR, YEARS)
         return self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]

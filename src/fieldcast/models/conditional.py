@@ -72,7 +72,7 @@ class PriorEncoder(nn.Module):
         self.latent = latent
 
     def forward(self, c: Context) -> Normal:
-        zeros = c.base().new_zeros(c.rows, self.latent)
+        zeros = c.base().new_zeros(c.count, self.latent)
         return Normal(zeros, zeros)
 
 

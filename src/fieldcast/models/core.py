@@ -28,7 +28,7 @@ Beside = Literal["mask", "season", "static"]  # what a network can read beside s
 class Context:
     """c of p(x | c); an absent part is None."""
 
-    rows: int
+    count: int
     past: Float[Tensor, "batch past variable y x"] | None = None  # oldest first
     observed: Float[Tensor, "batch variable y x"] | None = None  # m * y
     mask: Bool[Tensor, "batch variable y x"] | None = None  # m
@@ -64,7 +64,7 @@ class Context:
             season = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
             parts.append(season[:, :, None, None].expand(-1, -1, *space.shape))
         if "static" in beside:
-            parts.append(space.static.expand(self.rows, -1, -1, -1))
+            parts.append(space.static.expand(self.count, -1, -1, -1))
         return torch.cat(parts, dim=1)
 
     def at(self, x: Float[Tensor, "batch variable y x"]) -> Context:
@@ -84,13 +84,13 @@ class Context:
             return self
         parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
         repeated = {k: None if v is None else v.repeat_interleave(members, dim=0) for k, v in parts.items()}
-        return Context(self.rows * members, **repeated, noise=self.noise)
+        return Context(self.count * members, **repeated, noise=self.noise)
 
     def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Context:
         """Select the context of some of the data."""
         parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
         selected = {k: None if v is None else v[index] for k, v in parts.items()}
-        count = len(range(self.rows)[index]) if isinstance(index, slice) else len(index)
+        count = len(range(self.count)[index]) if isinstance(index, slice) else len(index)
         return Context(count, **selected, noise=self.noise)
 
 
@@ -103,7 +103,9 @@ class Batch:
     index: Tensor | None = None  # (B,): place in the training set; None: unseen data
     label: Tensor | None = None  # (B,)
     group: int | None = None  # common group of these training data, for a model that defines `Trained.groups`
-    walked: int = 0  # first steps of a rollout, which the loss leaves out: they produce its initial states
+    pushforward: int = (
+        0  # first steps of a rollout, which the loss leaves out: they produce its initial states
+    )
 
 
 def joined(batches: Iterable[Batch]) -> Batch:

@@ -178,7 +178,7 @@ class Diffusion(Trained):
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         for _, x in self.trajectory(c, draws):
             last = x
-        return last.unflatten(0, (c.rows, draws.members))
+        return last.unflatten(0, (c.count, draws.members))
 
     def snapshots(
         self, c: Context, draws: RandomStreams, at: Sequence[int] = (200, 100, 50, 20, 10, 0)
@@ -186,7 +186,7 @@ class Diffusion(Trained):
         """States of a draw at the requested times, keyed by time; DDIM returns the nearest times of its chain."""
         times = self.times()
         near = {min(times, key=lambda t: abs(t - time)) for time in at}
-        shape = (c.rows, draws.members)
+        shape = (c.count, draws.members)
         return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:

@@ -96,7 +96,7 @@ class GappyPCA(Solved):
         # scaled by this, all rows of F have the same error variance r
         share = torch.where(rare > 0, r / (r + rare), 1.0).sqrt()
         f_o, y = f * share, c.observed.flatten(1).double() * share
-        a = y.new_zeros(c.rows, len(f))
+        a = y.new_zeros(c.count, len(f))
         distinct, inverse = torch.unique(c.mask.flatten(1), dim=0, return_inverse=True)
         ridge = r * torch.eye(len(f), dtype=f.dtype, device=f.device)
         for number, mask in enumerate(distinct):

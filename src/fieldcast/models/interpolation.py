@@ -71,7 +71,7 @@ class Interpolation(Solved):
         for group in observations(self.places, y, mask):
             if len(group.index):
                 field[group.datum] = self.interpolate(group.index, group.y, c.noise**2 / group.count)
-        x = self.places.scatter(field).unflatten(0, (c.rows, -1)).to(c.observed)
+        x = self.places.scatter(field).unflatten(0, (c.count, -1)).to(c.observed)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)
 
 

@@ -152,7 +152,7 @@ class Kriging(Derived, Solved):
         """Observations that fail the check of `robustness`, and were down-weighted."""
         if c.observed is None or c.mask is None:
             raise ValueError("the check needs observations")
-        excess = torch.zeros(c.rows, *self.deviation.shape, dtype=torch.float64, device=c.mask.device)
+        excess = torch.zeros(c.count, *self.deviation.shape, dtype=torch.float64, device=c.mask.device)
         for v in range(excess.shape[1]):
             for group in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
                 gain = self.gain(v, group.index, c.noise**2 / group.count)

@@ -118,7 +118,7 @@ class OptimalInterpolation(Derived, Solved):
         self, c: Context, draws: RandomStreams, fold: int | None = None
     ) -> Float[Tensor, "batch members variable y x"]:
         """Training days outside `fold`, drawn within 45 days of the season of each datum."""
-        allowed = self._kept(fold).expand(c.rows, -1)
+        allowed = self._kept(fold).expand(c.count, -1)
         if c.day is not None:
             allowed = within_season(self.days, c.day, allowed)
         errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
@@ -128,7 +128,7 @@ class OptimalInterpolation(Derived, Solved):
         """Observations that fail the check of `robustness`, and were down-weighted."""
         if c.observed is None or c.mask is None:
             raise ValueError("the check needs observations")
-        excess = torch.zeros(c.rows, self.anomalies[0].numel(), dtype=torch.float64, device=c.mask.device)
+        excess = torch.zeros(c.count, self.anomalies[0].numel(), dtype=torch.float64, device=c.mask.device)
         for group in observations(self.places, c.observed, c.mask):
             excess[group.datum[:, None], group.index] = self.gain(group, c.noise).excess(group.y)
         return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask

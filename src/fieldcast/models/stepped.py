@@ -91,7 +91,7 @@ class Stepped(Trained):
             batch = replace(batch, context=self.perturbed(batch.context, draws.fork(INPUT_NOISE)))
         draws = draws.fork(MODEL)
         if batch.x.ndim == 5:
-            return self.rolled(batch.x, batch.context, draws, batch.walked)
+            return self.rolled(batch.x, batch.context, draws, batch.pushforward)
         if self.through or self.filter is not None:
             return self.rolled(batch.x[:, None], batch.context, draws)
         return self.model.loss(self.difference(batch), draws)
@@ -115,21 +115,25 @@ class Stepped(Trained):
         return replace(c, past=c.past + self.noise * (level + cells / 2) * self.space.exists)
 
     def rolled(
-        self, x: Float[Tensor, "batch time variable y x"], c: Context, draws: RandomStreams, walked: int = 0
+        self,
+        x: Float[Tensor, "batch time variable y x"],
+        c: Context,
+        draws: RandomStreams,
+        pushforward: int = 0,
     ) -> Terms:
         """1 / (T - w) sum of the model's loss over steps t > w, in units of `scale`, from the previous states.
 
-        The first w = `walked` steps have neither loss nor gradient (the pushforward of Brandstetter, Worrall and
+        The first w = `pushforward` steps have neither loss nor gradient (the pushforward of Brandstetter, Worrall and
         Welling 2022, section 3.1): the model learns from states that it produced itself, at the cost of a few steps.
         """
         draws = draws if self.ensemble else draws.alone()
         repeated, terms = c.repeat(draws.members), []
         for t, truth in enumerate(x.unbind(1)):
             lead = draws.at_lead(t)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and t >= walked):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and t >= pushforward):
                 drawn = self.filtered_step(repeated, lead.per_row())
-            if t >= walked:
-                members = drawn.unflatten(0, (c.rows, draws.members))
+            if t >= pushforward:
+                members = drawn.unflatten(0, (c.count, draws.members))
                 terms.append(self.model.compare(truth / self.scale, members / self.scale, repeated, lead))
             repeated = repeated.advance(drawn, self.space.step_years)
         total = torch.stack([term.total for term in terms]).mean()
@@ -144,7 +148,7 @@ class Stepped(Trained):
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         repeated, noise = c.repeat(draws.members), draws.per_row()
         x = self.filtered_step(repeated, noise)
-        return x.unflatten(0, (c.rows, draws.members))
+        return x.unflatten(0, (c.count, draws.members))
 
 
 def step(
@@ -159,7 +163,7 @@ def step(
 
     def f(x: Tensor) -> Tensor:
         drawn = model.sample(c.at(x).repeat(average), draws.again())[:, 0]
-        return scale * drawn.unflatten(0, (c.rows, average)).mean(dim=1)
+        return scale * drawn.unflatten(0, (c.count, average)).mean(dim=1)
 
     if scheme == "euler":
         return base + f(base)

@@ -61,7 +61,7 @@ def tidy(
     return table.loc[~void, columns].reset_index(drop=True)
 
 
-def stamp(scores: pd.DataFrame, seed: int, data: str, scored: str) -> pd.DataFrame:
+def with_origin(scores: pd.DataFrame, seed: int, data: str, scored: str) -> pd.DataFrame:
     """Add to every row the seed of the run and the digests of its data and of what was scored."""
     return scores.assign(seed=seed, data=data, scored=scored)[["seed", "data", "scored", *scores.columns]]
 

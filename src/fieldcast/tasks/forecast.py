@@ -28,7 +28,7 @@ from fieldcast.scores.leaderboard import FORECAST as LAYOUT
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import stability_table
-from fieldcast.scores.statistics_table import scored_starts, stamp
+from fieldcast.scores.statistics_table import scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import areas, require_draws, units
@@ -128,7 +128,7 @@ def against_truth(
     )
     scores = scores.assign(model=draws.attrs["model"])
     scored = scored_starts(starts, units(draws), starts["members"])
-    return stamp(scores, seed, starts["data"], scored), diagnostics
+    return with_origin(scores, seed, starts["data"], scored), diagnostics
 
 
 def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:

@@ -20,7 +20,7 @@ from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
-from fieldcast.scores.statistics_table import scored_digest, stamp
+from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.task import Results, Step, Task
 from fieldcast.tasks.truth import areas, require_draws
@@ -76,7 +76,7 @@ def score(
         seed=seed,
     )
     scored = scored_digest(observations, members)
-    return stamp(scores, seed, observations.attrs["data"], scored), diagnostics
+    return with_origin(scores, seed, observations.attrs["data"], scored), diagnostics
 
 
 def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:

@@ -25,7 +25,7 @@ from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, wi
 from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
 from fieldcast.scores.sample_summary import sample_summary
-from fieldcast.scores.statistics_table import scored_samples, stamp
+from fieldcast.scores.statistics_table import scored_samples, with_origin
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import require_draws, scored_period
 from fieldcast.training.batches import StateBatches
@@ -101,7 +101,7 @@ def score(
     # -1, of a sample that is not finite, becomes the first
     nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
     displayed = sample_examples(draws, sets.real, nearest)
-    return stamp(scores, seed, digest, scored), diagnostics, displayed
+    return with_origin(scores, seed, digest, scored), diagnostics, displayed
 
 
 def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:

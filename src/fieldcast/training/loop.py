@@ -186,7 +186,7 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: Progre
             rollout, pushforward = run.rollout
             batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
             with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
-                terms = loss(replace(batch, walked=pushforward, group=group), draws)
+                terms = loss(replace(batch, pushforward=pushforward, group=group), draws)
             run.update(terms.total)
             for name, value in {"loss": terms.total, **terms.parts}.items():
                 sums[name] = sums.get(name, 0.0) + value.detach()

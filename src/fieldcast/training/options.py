@@ -11,40 +11,70 @@ from fieldcast.encoding.options import STRICT, Limits
 
 @dataclass(frozen=True, config=STRICT)
 class Fit:
-    """Options of a fit. A model with a closed-form solution uses `tuning` and `restart` alone."""
+    """Options of a fit. A model with a closed-form solution uses `tuning` and `restart` alone.
+
+    Parameters
+    ----------
+    steps
+        Number of gradient steps.
+    max_minutes
+        Time limit of the training. If it ends the training, the result depends on the speed of the machine.
+    batch
+        Number of data in a batch.
+    learning_rate, weight_decay
+        Options of AdamW; `learning_rate` is the highest rate.
+    warm_up
+        Share of the steps in which the learning rate rises, before it falls as a cosine.
+    max_grad_norm
+        Norm to which the gradient is clipped.
+    ema_decay
+        Decay of the exponential moving average of the weights.
+    members
+        Number of draws per datum in a loss that scores an ensemble.
+    rollout
+        Number of steps of the rollouts over which a forecast is trained at the end.
+    rollout_share
+        Share of the training that these rollouts take.
+    pushforward_steps
+        Largest number of steps before a rollout, without loss or gradient, in half of the batches.
+    report_every
+        Number of steps between two rows of the history, each with a validation.
+    patience
+        Number of validations without improvement after which training goes on to its rollouts, or stops.
+    validation
+        Number of states scored at each validation.
+    save_every
+        Seconds between two saves of the training state.
+    tuning
+        Number of validation states on which choices are tuned.
+    precision
+        Number format of the networks; "auto" is bfloat16 on a GPU that has it, otherwise float32.
+    compile
+        Whether torch compiles the model.
+    restart
+        Whether to ignore an earlier training state.
+    """
 
     steps: Annotated[int, Field(ge=1)] = 2000
-    max_minutes: Annotated[float, Field(gt=0)] | None = (
-        None  # of training; where they end it, the result depends on the machine's speed
-    )
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
     batch: Annotated[int, Field(ge=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = (
-        0.05  # share of the steps; the learning rate rises, then a cosine
-    )
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0  # to which the gradient is clipped
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999  # of the exponential moving average of the weights
-    members: Annotated[int, Field(ge=2)] = 2  # draws per datum in a loss that scores an ensemble
-    rollout: Annotated[int, Field(ge=1)] = (
-        1  # steps of the rollouts that a forecast is trained over at the end ...
-    )
-    rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4  # ... which is this share of the training
-    pushforward_steps: Annotated[int, Field(ge=0)] = (
-        0  # at most so many steps before them, without loss or gradient, in half of the batches
-    )
-    report_every: Annotated[int, Field(ge=1)] = (
-        100  # steps between two rows of the history, each with a validation
-    )
-    patience: Annotated[int, Field(ge=1)] = (
-        10  # validations without improvement before training goes on to its rollouts, or stops
-    )
-    validation: Annotated[int, Field(ge=1)] = 64  # states scored at each validation
-    save_every: Annotated[float, Field(ge=0)] = 30.0  # seconds between two saves of the training state
-    tuning: Annotated[int, Field(ge=1)] = 128  # validation states on which choices are tuned
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    members: Annotated[int, Field(ge=2)] = 2
+    rollout: Annotated[int, Field(ge=1)] = 1
+    rollout_share: Annotated[float, Field(ge=0, le=1)] = 0.4
+    pushforward_steps: Annotated[int, Field(ge=0)] = 0
+    report_every: Annotated[int, Field(ge=1)] = 100
+    patience: Annotated[int, Field(ge=1)] = 10
+    validation: Annotated[int, Field(ge=1)] = 64
+    save_every: Annotated[float, Field(ge=0)] = 30.0
+    tuning: Annotated[int, Field(ge=1)] = 128
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
-    restart: bool = False  # forget an earlier training state
+    restart: bool = False
 
     @property
     def longest(self) -> int:

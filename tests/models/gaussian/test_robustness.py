@@ -129,8 +129,8 @@ def test_a_gross_error_is_found_and_weighs_little(world):
     spoiled = c.observed.clone()
     at = c.mask[0].nonzero()[5]
     spoiled[0, *at] += 15 * x.std()
-    bad = Context(c.rows, observed=spoiled, mask=c.mask, day=c.day, noise=c.noise)
-    draws = RandomStreams(3, torch.arange(c.rows), 50)
+    bad = Context(c.count, observed=spoiled, mask=c.mask, day=c.day, noise=c.noise)
+    draws = RandomStreams(3, torch.arange(c.count), 50)
     for model in models[:2]:
         more = model.suspects(bad) & ~model.suspects(c)
         assert more.nonzero().tolist() == [[0, *at.tolist()]]

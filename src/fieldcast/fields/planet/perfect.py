@@ -64,7 +64,7 @@ def perfect_model(
     pairs = np.stack([draw_pairs(day, pool, day_of_year, starts["members"], seed) for day in days.tolist()])
     ensemble = initial_states(states["q"], days, pairs, error)
     runs = batches(planet, ensemble, days)
-    about = {**lineage_of(states, starts, training, error, seed), "source": "perfect model"}
+    attributes = {**lineage_of(states, starts, training, error, seed), "source": "perfect model"}
     leads = range(1, starts["leads"] + 1)
 
     def next_weather(run: Iterator[Moment]) -> dict[str, Map]:
@@ -78,7 +78,7 @@ def perfect_model(
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         forecasts = {name: x.reshape(1, *ensemble.shape[:2], *x.shape[1:]) for name, x in values.items()}
         yield to_dataset(forecasts, lead, states["time"].values[days], grid).assign_attrs(
-            about, piece=lead - 1, pieces=starts["leads"]
+            attributes, piece=lead - 1, pieces=starts["leads"]
         )
 
 

@@ -1,10 +1,8 @@
 """Title, tags, parameters and description of a run, as plain text."""
 
 import getpass
-import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from fieldcast import experiments
+from fieldcast import experiments, provenance
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.tracking import metrics
@@ -21,18 +19,7 @@ from fieldcast.lineage import leaves
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
 MOST_NAMED = 3  # pipelines in the title of a run
-PACKAGES = (
-    "fieldcast",
-    "kedro",
-    "mlflow-skinny",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "scipy",
-    "torch",
-    "xarray",
-    "zarr",
-)
+PACKAGES = (*provenance.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
 
 # arguments of a run that select its nodes
 SELECTIONS = (
@@ -121,11 +108,10 @@ def source(run: Mapping[str, Any]) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Tags of the parent run: the machine and the versions of packages."""
-    installed = {f"version.{name}": _version(name) for name in PACKAGES}
     return {
         "machine": f"{platform.node()}, {platform.platform(terse=True)}, {os.cpu_count()} cores",
         "version.python": platform.python_version(),
-        **{key: value for key, value in installed.items() if value},
+        **{f"version.{name}": version for name, version in provenance.versions(PACKAGES).items()},
     }
 
 
@@ -182,16 +168,8 @@ def note(what: str, headlines: Mapping[str, float], bounds: Collection[str], lin
 
 def commit(project: Path) -> dict[str, str]:
     """Commit of the project and whether files were changed; empty outside a repository."""
-    try:
-        head, changes = (
-            subprocess.run(
-                ["git", *command], cwd=project, capture_output=True, text=True, check=True, timeout=10
-            ).stdout
-            for command in (("rev-parse", "HEAD"), ("status", "--porcelain"))
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return {"mlflow.source.git.commit": head.strip(), "git.dirty": str(bool(changes.strip())).lower()}
+    head, changed = provenance.revision(project)
+    return {"mlflow.source.git.commit": head, "git.dirty": str(changed).lower()} if head else {}
 
 
 def alive(process: int) -> bool:
@@ -210,10 +188,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return "unknown"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
