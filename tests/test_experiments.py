@@ -8,9 +8,9 @@ import pytest
 from fieldcast.errors import InputError
 from fieldcast.experiments import (
     About,
-    about,
     demo,
     described,
+    description_of,
     experiments,
     nearest,
     requirements,
@@ -155,7 +155,7 @@ def test_descriptions_come_in_order_and_those_without_one_last() -> None:
 )
 def test_a_wrong_description_is_one_sentence(body: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        about("c", body)  # type: ignore[arg-type]
+        description_of("c", body)  # type: ignore[arg-type]
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -117,11 +117,11 @@ def described(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
 
     `bodies` are the experiments of one task as parameters: {name: {about, model, fit, ...}}.
     """
-    given = {name: about(name, body.get("about")) for name, body in bodies.items()}
+    given = {name: description_of(name, body.get("about")) for name, body in bodies.items()}
     return dict(sorted(given.items(), key=lambda item: place(*item)))
 
 
-def about(name: str, body: Mapping[str, Any] | None) -> About:
+def description_of(name: str, body: Mapping[str, Any] | None) -> About:
     """Description from a YAML file; a missing label is the experiment's name.
 
     Raises InputError for an invalid key or value.
@@ -252,7 +252,7 @@ def _read(file: Path, conf: Path) -> Experiment:
         raise InputError(
             f"{where}: an experiment of type File is made elsewhere, so it uses no checkpoint: leave out 'uses'."
         )
-    return Experiment(task, name, dict(uses), elsewhere, about(name, body.get("about")))
+    return Experiment(task, name, dict(uses), elsewhere, description_of(name, body.get("about")))
 
 
 def _yaml(file: Path, conf: Path) -> dict[str, Any]:

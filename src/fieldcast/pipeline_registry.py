@@ -40,7 +40,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     conf = configuration()
     listed = experiments(conf, *plugins.configurations())
     for experiment in listed.values():
-        check(experiment, TASKS)
+        check_experiment(experiment, TASKS)
     preparation = {
         name: Pipeline(boxed(stage(name).create_pipeline(), name), tags=name)
         for task in TASKS.values()
@@ -137,7 +137,7 @@ def stage(name: str) -> ModuleType:
     raise InputError(f"a task has a stage '{name}', but no package has a module pipelines.{name}.pipeline.")
 
 
-def check(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:
+def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:
     """Raise InputError for an experiment of an unknown task, or of type File where the task takes no files."""
     if experiment.task not in tasks:
         raise InputError(

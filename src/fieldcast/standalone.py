@@ -26,7 +26,7 @@ from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder
 from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.models.configuration import check
+from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Model
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
@@ -78,7 +78,7 @@ def fit(
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
     if task_name not in TASKS or (problem := TASKS[task_name].problem) is None:
         raise InputError(f"'{experiment}': there is no such task to train for{nearest(task_name, TASKS)}")
-    check(body["model"], f"{experiment}.model", Model)
+    check_model(body["model"], f"{experiment}.model", Model)
     fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set")
     splits = make(fields["time"])
     training = select(fields, splits, "train")

@@ -10,7 +10,7 @@ import yaml
 
 from fieldcast.errors import InputError
 from fieldcast.models.conditional import Encoder
-from fieldcast.models.configuration import build, check, check_value, options
+from fieldcast.models.configuration import build, check_model, check_value, options
 from fieldcast.models.core import Model
 from fieldcast.models.vae import ConditionalVAE
 
@@ -85,7 +85,7 @@ def test_a_wrong_configuration_is_refused_before_anything_is_built(
 ) -> None:
     config = {"type": "vae.ConditionalVAE", **config}
     with pytest.raises(InputError) as checked:
-        check(config, "reconstruct.mine.model", Model)
+        check_model(config, "reconstruct.mine.model", Model)
     assert str(checked.value) == f"reconstruct.mine.model{sentence}"
     with pytest.raises(InputError) as built:
         build(config, space, "reconstruct.mine.model", Model)
@@ -96,7 +96,7 @@ def test_a_model_must_be_a_mapping() -> None:
     with pytest.raises(
         InputError, match=r"^a\.b\.model = 'vae\.ConditionalVAE' should be \{type: module\.Class"
     ):
-        check("vae.ConditionalVAE", "a.b.model", Model)
+        check_model("vae.ConditionalVAE", "a.b.model", Model)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_model_must_be_a_mapping() -> None:
 def test_every_experiment_is_described_well(file: Path) -> None:
     config = yaml.safe_load(file.read_text())[file.parent.name][file.stem]["model"]
     if config["type"] != "File":
-        assert issubclass(check(config, f"{file.parent.name}.{file.stem}.model", Model), Model)
+        assert issubclass(check_model(config, f"{file.parent.name}.{file.stem}.model", Model), Model)
 
 
 def test_options_are_what_the_constructor_takes_but_the_space() -> None:

@@ -7,7 +7,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from fieldcast.models import kriging as module
-from fieldcast.models.configuration import check
+from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.correlations import EARTH, Kernel, exponential, matern32
 from fieldcast.models.kriging import Kriging, Prior, harmonics
@@ -200,4 +200,4 @@ def test_a_loaded_model_draws_the_same(small):
 
 def test_an_unknown_correlation_is_refused():
     with pytest.raises(ValueError, match="'gaussian' should be 'exponential', 'matern32' or 'matern52'"):
-        check({"type": "kriging.Kriging", "correlation": "gaussian"}, "model")
+        check_model({"type": "kriging.Kriging", "correlation": "gaussian"}, "model")

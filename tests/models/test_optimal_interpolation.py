@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import Kernel
 
 from fieldcast.models import optimal_interpolation
 from fieldcast.models.capabilities import Updates
-from fieldcast.models.configuration import check
+from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian import training_statistics
 from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
@@ -357,4 +357,4 @@ def test_order_of_the_training_set_follows_index(training):
 def test_an_unknown_correlation_is_refused():
     config = {"type": "optimal_interpolation.OptimalInterpolation", "correlation": "gaussian"}
     with pytest.raises(ValueError, match="'gaussian' should be 'exponential', 'matern32' or 'matern52'"):
-        check(config, "model")
+        check_model(config, "model")

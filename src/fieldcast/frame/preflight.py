@@ -125,12 +125,12 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     models = {name.removeprefix("params:"): catalog.load(name) for name in names if name in catalog}
     if not models:
         return  # saves the seconds that importing torch takes
-    from fieldcast.models.configuration import check
+    from fieldcast.models.configuration import check_model
     from fieldcast.models.core import Model
 
     for key, config in models.items():
         if not is_dataclass(config):  # a File is one, and has been checked
-            check(config, key, Model)
+            check_model(config, key, Model)
 
 
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ def resolve(kind: str, key: str) -> type:
         ) from None
 
 
-def check(config: Any, key: str, expected: Any = Any) -> type:
+def check_model(config: Any, key: str, expected: Any = Any) -> type:
     """Check a configuration and return the class that it names, which must satisfy the annotation `expected`.
 
     Raises
@@ -84,7 +84,7 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", expected:
     InputError
         For a configuration that `check` or the constructor refuses.
     """
-    kind = check(config, key, expected)
+    kind = check_model(config, key, expected)
     arguments = {
         name: build(value, space, f"{key}.{name}") if is_part(value) else value
         for name, value in keywords(config, kind, key).items()
@@ -149,7 +149,7 @@ def is_part(value: Any) -> bool:
 def check_value(value: Any, annotation: Any, key: str) -> None:
     """Raise an InputError for a value that does not fit the annotation of its keyword."""
     if is_part(value):
-        check(value, key, annotation)
+        check_model(value, key, annotation)
         return
     try:  # as JSON, which does not distinguish lists from tuples
         TypeAdapter(Any if annotation is Parameter.empty else annotation, config=STRICT).validate_json(
@@ -157,7 +157,7 @@ def check_value(value: Any, annotation: Any, key: str) -> None:
         )
     except PydanticUserError:  # a class, of which only a part can be an instance
         if value is not None or NoneType not in get_args(annotation):
-            check(value, key, annotation)
+            check_model(value, key, annotation)
     except ValidationError as error:
         raise InputError(f"{key}{complaint(error)}") from None
 

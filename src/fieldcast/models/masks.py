@@ -131,7 +131,7 @@ def smooth(draws: RandomStreams, space: Space, layers: int) -> Priority:
     return angle.cos_().sum(2).unflatten(-1, space.shape) * math.sqrt(2 / WAVES)
 
 
-def check(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
+def check_fraction(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
     """Refuse a share of observed cells outside the supported range.
 
     Raises
@@ -185,7 +185,7 @@ def draw(
         if name not in PATTERNS:
             near = get_close_matches(name, PATTERNS, n=1, cutoff=0)[0]
             raise InputError(f"sparsification.patterns: there is no pattern '{name}'; did you mean '{near}'?")
-    check(k)
+    check_fraction(k)
     shared = draws.alone()
     share, kind = shared.uniform(2)[:, 0].unbind(1)
     if not isinstance(k, Tensor):

@@ -85,7 +85,7 @@ def within(parameters: Mapping[str, Any], name: str) -> Any:
 
 def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
     """Tags of an experiment's run, from `about` in its YAML."""
-    text = experiments.about(name, body.get("about"))
+    text = experiments.description_of(name, body.get("about"))
     tags = {
         "label": text.label,
         "family": text.family,
