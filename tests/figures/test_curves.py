@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from fieldcast.experiments import About
-from fieldcast.figures.curves import against_k, over_time, variables_against_k
+from fieldcast.figures.curves import against_k, over_time, plain_logarithmic, variables_against_k
 from fieldcast.figures.style import looks
 
 LEVELS = (0.05, 0.1, 0.2)
@@ -84,7 +85,7 @@ def test_the_shade_is_the_interval(board):
 
 def test_variables_have_panels_in_the_order_and_units_given(board):
     figure = variables_against_k(board, {"z": "m", "t$_{": "K"})
-    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["z: fair CRPS", r"t\$_{: fair CRPS"]
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["z\nfair CRPS", "t\\$_{\nfair CRPS"]
     assert [axes.get_ylabel() for axes in figure.axes[:2]] == ["m", "K"]
     np.testing.assert_array_equal(
         lines(figure.axes[1])["kriging"].get_ydata(), values(board, "kriging", "t$_{", "crps")
@@ -119,3 +120,31 @@ def test_errors_over_time_that_are_not_finite_do_not_end_a_run(value):
     frame = pd.DataFrame({0.1: [0.5, value], 0.2: [value, value]}, index=["2001-01-01", "2001-01-11"])
     limits = over_time({"diverged": frame, "empty": frame[[0.2]]}).axes[0].get_ylim()
     np.testing.assert_allclose(limits, (0, 1.04 * 0.5))
+
+
+def test_no_panel_stands_alone_in_its_row():
+    """A fifth panel once stood alone below four."""
+    frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-01-01", "2001-01-11"])
+    for experiments, columns in ((1, 1), (5, 5), (6, 3), (7, 4)):
+        figure = over_time({f"method {number}": frame for number in range(experiments)})
+        assert figure.axes[0].get_gridspec().ncols == columns
+
+
+def test_the_label_of_errors_over_time_lies_inside_the_figure():
+    """The label was cut where there is one row of panels."""
+    frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-01-01", "2001-01-11"])
+    figure = over_time({"method": frame})
+    figure.canvas.draw()
+    label = figure._supylabel.get_window_extent()
+    assert label.y0 >= 0 and label.y1 <= figure.bbox.height
+
+
+def test_an_axis_over_many_decades_has_powers_of_ten_only():
+    """1, 2 and 5 of every decade lay on each other."""
+    for values, most in (([1e-5, 0.5], 7), ([0.05, 0.9], 6)):
+        axes = Figure(figsize=(3, 2)).subplots()
+        axes.plot(values)
+        plain_logarithmic(axes)
+        low, high = axes.get_ylim()
+        inside = [value for value in axes.get_yticks() if low <= value <= high]
+        assert 2 <= len(inside) <= most

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.contour import ContourSet
 
 from fieldcast.figures.maps import common_scales, mask_pictures, reconstruction_maps
 from fieldcast.scores.examples.reconstruction import examples
@@ -69,7 +70,28 @@ def test_each_case_shows_the_cells_of_its_first_mask(scene):
     observations["pattern"] = ("case", ["random", "swaths", "random"])
     figure = mask_pictures(observations)
     meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
-    for mesh, case in zip(meshes, (0, 1, 2), strict=True):
-        seen = np.isfinite(observations["z"].isel(case=case, time=0).to_numpy())
-        np.testing.assert_array_equal(~np.ma.getmaskarray(mesh.get_array()), seen)
-        assert f"({seen.sum()} cells)" in figure.axes[0].texts[case].get_text()
+    titles = [text.get_text() for text in figure.axes[0].texts if "cells" in text.get_text()]
+    for mesh, case, title in zip(meshes, (0, 2, 1), titles, strict=True):
+        observed = np.isfinite(observations["z"].isel(case=case, time=0).to_numpy())
+        np.testing.assert_array_equal(~np.ma.getmaskarray(mesh.get_array()), observed)
+        assert f"({observed.sum()} cells)" in title
+
+
+def test_fractions_of_masks_rise_from_left_to_right(scene):
+    """The page once showed 10, 5 and 20 %."""
+    observations = scene(times=1, levels=(0.05, 0.1, 0.2)).observations
+    titles = [text.get_text() for text in mask_pictures(observations).axes[0].texts]
+    assert [title.split(",")[1].split("%")[0].strip() for title in titles if "cells" in title] == [
+        "5",
+        "10",
+        "20",
+    ]
+
+
+def test_departures_have_colours_about_zero_and_no_contours(stored):
+    anomalies = {name: fields.assign_attrs(anomaly=1) for name, fields in stored.items()}
+    figure = reconstruction_maps(anomalies, "z", "random", 0.3)
+    first = next(one for one in figure.axes[0].collections if isinstance(one, QuadMesh))
+    assert first.norm.vmin == -first.norm.vmax
+    assert not any(isinstance(one, ContourSet) for one in figure.axes[0].collections)
+    assert any("departure from the climatology" in text.get_text() for text in figure.axes[0].texts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
-from fieldcast.figures.sheet import Sheet, shades
+from fieldcast.figures.sheet import Sheet, shades, ticks
 from fieldcast.geometry import edges
 
 
@@ -50,3 +51,45 @@ def test_two_equal_levels_are_one_contour():
     sheet = Sheet(np.array([-45.0, 0.0, 45.0]), np.arange(4) * 90.0, 1, 1)
     sheet.contours((0, 0), np.arange(12.0).reshape(3, 4), np.array([5.0, 5.0]))
     np.testing.assert_array_equal(sheet.axes.collections[0].levels, [5.0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "signs", "labels"),
+    [
+        (-90.0, 90.0, "NS", ["45°S", "0°", "45°N"]),
+        (-2.8, 357.2, "EW", ["0°", "90°E", "180°", "90°W"]),
+        (-180.0, 180.0, "EW", ["90°W", "0°", "90°E"]),
+        (35.0, 61.0, "NS", ["40°N", "50°N", "60°N"]),
+        (345.0, 371.0, "EW", ["10°W", "0°", "10°E"]),
+    ],
+)
+def test_degrees_are_few_and_whole(low, high, signs, labels):
+    assert [label for _, label in ticks(low, high, signs)] == labels
+
+
+def test_degrees_and_coastlines_stand_where_their_coordinates_are():
+    latitude, longitude = np.arange(-67.5, 90, 45.0), np.arange(0.0, 360, 90.0)
+    line = np.array([[-45.0, -90.0], [315.0, 90.0]])  # from corner to corner
+    sheet = Sheet(latitude, longitude, 2, 2, outline=[line])
+    for place in ((0, 0), (0, 1), (1, 1)):
+        sheet.draw(place, np.zeros((4, 4)), shades("viridis", 0.0, 1.0))
+    coasts = [one for one in sheet.axes.collections if isinstance(one, LineCollection)][::2]  # and ticks
+    for coast, place in zip(coasts, ((0, 0), (0, 1), (1, 1)), strict=True):
+        left, bottom = sheet.corner(*place)
+        np.testing.assert_allclose(
+            coast.get_segments()[0], [[left, bottom], [left + 1, bottom + sheet.height]], atol=1e-9
+        )
+    labels = [(text.get_text(), *text.get_position()) for text in sheet.axes.texts]
+    north = [(x, y) for text, x, y in labels if text == "45°N"]
+    assert len(north) == 2 and all(x < 0 for x, _ in north)  # of the first column
+    assert north[0][1] == pytest.approx(sheet.corner(0, 0)[1] + 0.75 * sheet.height)
+    east = [(x, y) for text, x, y in labels if text == "90°E"]
+    assert len(east) == 2 and all(y < sheet.corner(0, 1)[1] for _, y in east)  # of the last row
+    assert east[0][0] == pytest.approx(135 / 360)
+    assert sheet.axes.get_xlim()[0] < north[0][0] and sheet.axes.get_ylim()[0] < east[0][1]
+
+
+def test_images_have_no_degrees():
+    sheet = Sheet(-np.arange(4), np.arange(4), 1, 1, degrees=False)
+    sheet.draw((0, 0), np.zeros((4, 4)), shades("gray", 0.0, 1.0))
+    assert not sheet.axes.texts

@@ -208,7 +208,7 @@ def test_figures_have_names_for_files_and_there_is_one_of_each(forecast):
     names = set(forecast.figures())
     wanted = {
         *("scores_against_lead", "skill_and_spread", "variables_against_lead", "spectra", "rank_histograms"),
-        *("stability", "stability_spectra", "snapshots", "losses", "steps_vae_mean_z"),
+        *("at_a_glance", "stability", "stability_spectra", "snapshots", "losses", "steps_vae_mean_z"),
     }
     assert wanted <= names
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)

@@ -38,7 +38,7 @@ def test_the_table_of_contents_leads_to_every_section(page, elements):
     targets = [link[1:] for link in found.attributes("href") if link.startswith("#")]
     ids = found.attributes("id")
     assert targets == ids
-    assert len(ids) == len(set(ids)) == 14
+    assert len(ids) == len(set(ids)) == 15
 
 
 def test_names_cannot_become_elements(page, elements):

@@ -64,6 +64,7 @@ def test_rows_are_in_the_order_of_their_crps(tables):
 def test_figures_of_record_have_names_for_files(results):
     names = list(results.figures())
     assert {
+        "at_a_glance",
         "scores_against_k",
         "variables_against_k",
         "error_over_time",

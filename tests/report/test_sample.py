@@ -213,6 +213,7 @@ def test_figures_of_images(task):
     names = set(task.figures())
     assert names == {
         *(
+            "at_a_glance",
             "distances",
             "samples",
             "study_the-weight-of-the-kl",

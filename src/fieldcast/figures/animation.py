@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from PIL import Image
 
 from fieldcast.figures.forecast_maps import ROWS, draw, scale
+from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import Sheet
 from fieldcast.figures.style import INK, NORMAL, plain, wrapped
 
@@ -21,16 +22,18 @@ MILLISECONDS = 600  # a frame
 SHADES = 200  # of the 256 colours of a frame, for maps
 
 
-def frames(examples: Mapping[str, xr.Dataset], variable: str) -> list[Image.Image]:
+def frames(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> list[Image.Image]:
     """Draw frames at the highest resolution that keeps both the GIF and the PNGs below LARGEST bytes."""
     for dpi in DPI:
-        pictures = drawn(examples, variable, dpi)
+        pictures = drawn(examples, variable, dpi, outline)
         if max(len(gif(pictures)), sum(len(frame_png(picture)) for picture in pictures)) < LARGEST:
             break
     return pictures
 
 
-def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[Image.Image]:
+def drawn(
+    examples: Mapping[str, xr.Dataset], variable: str, dpi: int, outline: Outline = ()
+) -> list[Image.Image]:
     """Draw one frame per lead time from 0: the truth, then each experiment's ensemble mean above one member.
 
     All frames share one palette, so that nothing flickers."""
@@ -40,7 +43,7 @@ def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[I
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     pictures = []
     for place, lead in enumerate(first["lead"].to_numpy()):
-        sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, aside=0.05)
+        sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, aside=0.05, outline=outline)
         draw(sheet, (0, 0), truth[place], colours, levels)
         sheet.title((0, 0), "truth")
         for column, (name, forecasts) in enumerate(examples.items(), start=1):
@@ -58,7 +61,7 @@ def drawn(examples: Mapping[str, xr.Dataset], variable: str, dpi: int) -> list[I
         what = ", departure from the climatology" if "anomaly" in first.attrs else ""
         start = str(first.attrs.get("start", ""))[:16].replace("T", " ")
         heading = f"{plain(variable)}{what}; from {start}, day {lead / 24:g}"
-        sheet.axes.text(-0.08, 0.29, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+        sheet.axes.text(-0.08 - sheet.beside, 0.29, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
         canvas = FigureCanvasAgg(sheet.figure)
         sheet.figure.set_dpi(dpi)
         canvas.draw()

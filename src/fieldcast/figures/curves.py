@@ -16,6 +16,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from fieldcast.figures.style import SMALL, WIDTH, Look, calm, key, looks_of, new_figure, percent, plain
 from fieldcast.scores.metrics import METRICS
 
+ACROSS = 5  # panels side by side of errors over time
+MANY = 1000.0  # ratio of the ends of an axis that shows powers of ten only
 DECADE = 5.0  # positive values that differ by more are drawn on a logarithmic axis
 
 
@@ -99,7 +101,7 @@ def variable_panels(
     for line, score in zip(panels, scores, strict=True):
         for axes, variable in zip(line, variables, strict=False):
             draw_score(axes, table[table["variable"] == variable], score, appearance, against)
-            title = f"{variable}: {METRICS[score].title}"
+            title = f"{variable}\n{METRICS[score].title}"
             below = against.label if score == scores[-1] else ""
             calm(axes, title, below, unit_of(score, units.get(variable, "")))
     key(figure, *panels.ravel())
@@ -141,18 +143,20 @@ def draw_score(
 
 
 def plain_logarithmic(axes: Axes) -> None:
-    """Set a logarithmic vertical axis with plain numbers: 0.1, 0.2, 0.5, 1."""
+    """Set a logarithmic vertical axis with plain numbers: 0.1, 0.2, 0.5, 1, or only powers of ten if it spans many."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axes.get_ylim()
+    steps = (1.0, 2.0, 5.0) if high < MANY * low else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard deviations") -> Figure:
     """Draw one panel per experiment: error at each time (rows of its frame) for each k (columns)."""
-    columns = min(4, max(1, len(errors)))
-    lines = -(-max(1, len(errors)) // columns)
-    figure = new_figure(0.5 + 1.9 * lines)
+    lines = -(-max(1, len(errors)) // ACROSS)
+    columns = -(-max(1, len(errors)) // lines)  # rows of nearly equal length
+    figure = new_figure(0.6 + 2.1 * lines)
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
     levels = sorted({k for frame in errors.values() for k in frame.columns})
     shades = colormaps["viridis_r"](np.linspace(0.12, 1.0, max(1, len(levels))))
@@ -174,7 +178,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     )
     largest = np.max(values, initial=0.0, where=np.isfinite(values))  # Inf is a time that blew up
     panels[0].set_ylim(0, 1.04 * float(largest) or 1.0)
-    figure.supylabel(f"RMSE, {unit}", fontsize=SMALL)
+    figure.supylabel(f"RMSE,\n{unit}", fontsize=SMALL)
     key(figure, panels[0], title="observed", title_fontsize=SMALL)
     return figure
 

@@ -9,8 +9,9 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fieldcast.figures.maps import ERROR, FIELD, QUANTILES
-from fieldcast.figures.sheet import Map, Sheet, shades
+from fieldcast.figures.maps import QUANTILES, field_colours
+from fieldcast.figures.outline import Outline
+from fieldcast.figures.sheet import Map, Sheet
 from fieldcast.figures.style import INK, NORMAL, plain, wrapped
 
 ROWS = {"truth": "truth", "mean": "mean", "member_0": "member 1", "member_1": "member 2"}
@@ -19,7 +20,9 @@ ACROSS = 5  # steps side by side
 GAP = 0.4  # between blocks, in rows
 
 
-def step_maps(examples: xr.Dataset, variable: str, experiment: str, steps: int = STEPS) -> Figure:
+def step_maps(
+    examples: xr.Dataset, variable: str, experiment: str, steps: int = STEPS, outline: Outline = ()
+) -> Figure:
     """Draw the first steps of one experiment: truth, ensemble mean and two members, in the colours of the truth.
 
     Steps run across, five per block; contours of fields are the 30 % and 70 % quantiles of the truth.
@@ -32,7 +35,7 @@ def step_maps(examples: xr.Dataset, variable: str, experiment: str, steps: int =
     blocks = -(-maps.sizes["lead"] // across)
     high_block = len(kinds) + GAP
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
-    sheet = Sheet(*grid, across, blocks * high_block - GAP, left=0.12, top=0.36)
+    sheet = Sheet(*grid, across, blocks * high_block - GAP, left=0.12, top=0.36, outline=outline)
     for place, lead in enumerate(maps["lead"].to_numpy()):
         block, column = divmod(place, across)
         top = block * high_block
@@ -46,18 +49,15 @@ def step_maps(examples: xr.Dataset, variable: str, experiment: str, steps: int =
     start = str(examples.attrs.get("start", ""))[:16].replace("T", " ")
     what = "departure from the climatology, " if "anomaly" in examples.attrs else ""
     heading = f"{plain(experiment)}: {plain(variable)}, {what}{unit}, from {start}"
-    sheet.axes.text(-0.1, 0.34, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    sheet.axes.text(-0.1 - sheet.beside, 0.34, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
     sheet.bar(across - 1 + 0.055 * (across - 1), 0.24, colours, "")
     return sheet.figure
 
 
 def scale(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappable, np.ndarray]:
     """Colours and contour levels; anomalies have colours centred on 0 and no contours."""
-    low, high = np.nanquantile(values, [0.005, 0.995])
-    if anomaly:
-        largest = float(max(-low, high)) or 1.0
-        return shades(ERROR, -largest, largest), np.array([])
-    return shades(FIELD, low, high if high > low else low + 1.0), np.nanquantile(values, QUANTILES)
+    levels = np.array([]) if anomaly else np.nanquantile(values, QUANTILES)
+    return field_colours(values, anomaly), levels
 
 
 def draw(
@@ -72,16 +72,19 @@ def draw(
         sheet.note(place, "blew up")
 
 
-def snapshot_maps(snapshots: Mapping[str, xr.Dataset], variable: str) -> Figure:
+def snapshot_maps(
+    snapshots: Mapping[str, xr.Dataset], variable: str, unit: str = "", outline: Outline = ()
+) -> Figure:
     """Draw one member of each experiment (rows) at the steps of its snapshots (columns).
 
-    The first map sets the colours."""
+    The first map sets the colours; snapshots with the attribute `anomaly` are departures from the climatology."""
     having = {name: fields for name, fields in snapshots.items() if variable in fields}
     first = next(iter(having.values()))
     steps = first["step"].to_numpy()
-    colours, levels = scale(one_member(first, variable).isel(step=0).to_numpy(), anomaly=False)
+    anomaly = "anomaly" in first.attrs
+    colours, levels = scale(one_member(first, variable).isel(step=0).to_numpy(), anomaly)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
-    sheet = Sheet(*grid, max(4, len(steps)), len(having), left=0.2, top=0.14)
+    sheet = Sheet(*grid, len(steps), len(having), left=0.2, top=0.3, outline=outline)
     for column, step in enumerate(steps):
         sheet.title((column, 0), f"step {step}")
         for row, (name, fields) in enumerate(having.items()):
@@ -91,6 +94,8 @@ def snapshot_maps(snapshots: Mapping[str, xr.Dataset], variable: str) -> Figure:
                 draw(sheet, (column, row), values.isel(step=int(there[0])).to_numpy(), colours, levels)
             if column == 0:
                 side(sheet, row, name)
+    what = "departure from the climatology" if anomaly else "one member"
+    sheet.bar(-0.05, 0.2, colours, ", ".join(filter(None, (f"{variable}, {what}", unit))))
     return sheet.figure
 
 

@@ -10,23 +10,32 @@ from jaxtyping import Float
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import UNSEEN, Map, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL, percent, plain, wrapped
 from fieldcast.scores.examples.reconstruction import example_cases
 from fieldcast.scores.statistics_table import iso_times
 
-FIELD, ERROR, SPREAD = "viridis", "RdBu_r", "magma_r"
+FIELD, DEPARTURE, ERROR, SPREAD = "viridis", "RdBu_r", "PuOr_r", "magma_r"
+Levels = Float[np.ndarray, " level"]
 ROWS = ("mean", "one member", "mean − truth", "spread")
 QUANTILES = (0.3, 0.7)  # of the truth: where contours lie
 
 
 def reconstruction_maps(
-    examples: Mapping[str, xr.Dataset], variable: str, pattern: str, k: float, *, time: int = 0
+    examples: Mapping[str, xr.Dataset],
+    variable: str,
+    pattern: str,
+    k: float,
+    *,
+    time: int = 0,
+    outline: Outline = (),
 ) -> Figure:
     """Draw one case at one time: truth and observations, then mean, one member, error and spread per experiment.
 
-    All maps of the field share one colour scale and the levels of two contours, all errors one scale, all
-    spreads one. Cells that never exist are white, cells that were not observed grey.
+    All maps of the field share one colour scale, all errors one, all spreads one. Fields with the attribute `anomaly`
+    are departures from the climatology, in colours centred on 0; others have two contours at common levels. Cells that
+    never exist are white, cells that were not observed grey.
     """
     cases = {name: one_case(stored, variable, pattern, k, time) for name, stored in examples.items()}
     first = next(iter(cases.values()))
@@ -35,14 +44,16 @@ def reconstruction_maps(
         name: {kind: case.sel(kind=kind).to_numpy() for kind in ("mean", "member", "spread")}
         for name, case in cases.items()
     }
-    scales = common_scales(truth, fields)
+    anomaly = any("anomaly" in stored.attrs for stored in examples.values())
+    scales = common_scales(truth, fields, anomaly)
+    levels = np.array([]) if anomaly else np.nanquantile(truth, QUANTILES)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     top = max(0.22, 0.055 * (len(cases) + 1))  # two lines of text, however wide a map is
-    sheet = Sheet(*grid, len(cases) + 1, len(ROWS), left=0.12, top=top, aside=0.08)
-    draw_truth(sheet, truth, first.sel(kind="observed").to_numpy(), scales["field"])
+    sheet = Sheet(*grid, len(cases) + 1, len(ROWS), left=0.12, top=top, aside=0.08, outline=outline)
+    draw_truth(sheet, truth, first.sel(kind="observed").to_numpy(), scales["field"], levels)
     for column, (name, maps) in enumerate(fields.items(), start=1):
         sheet.title((column, 0), wrapped(name))
-        draw_experiment(sheet, column, maps, truth, scales)
+        draw_experiment(sheet, column, maps, truth, scales, levels)
     for row, label in enumerate(ROWS):
         sheet.side((1, row), label)
     unit = first.attrs.get("units", "")
@@ -51,15 +62,16 @@ def reconstruction_maps(
         room = 2 * (sheet.height + sheet.between) / len(scales)
         sheet.bar(0.0, free - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label)
     moment = iso_times(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
-    heading = plain(f"{variable}, {moment}; pattern {pattern}, {percent(k)} observed")
-    sheet.axes.text(-0.1, top, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    what = ", departure from the climatology" if anomaly else ""
+    heading = plain(f"{variable}{what}, {moment}; pattern {pattern}, {percent(k)} observed")
+    sheet.axes.text(-0.1 - sheet.beside, top, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
     return sheet.figure
 
 
-def draw_truth(sheet: Sheet, truth: Map, observed: Map, colours: ScalarMappable) -> None:
+def draw_truth(sheet: Sheet, truth: Map, observed: Map, colours: ScalarMappable, levels: Levels) -> None:
     """Draw truth and observations in the first column."""
     sheet.draw((0, 0), truth, colours)
-    sheet.contours((0, 0), truth, np.nanquantile(truth, QUANTILES))
+    sheet.contours((0, 0), truth, levels)
     sheet.draw((0, 1), observed, colours, missing=UNSEEN)
     sheet.blank((0, 1), np.isfinite(truth))
     sheet.side((0, 0), "truth")
@@ -67,10 +79,14 @@ def draw_truth(sheet: Sheet, truth: Map, observed: Map, colours: ScalarMappable)
 
 
 def draw_experiment(
-    sheet: Sheet, column: int, maps: Mapping[str, Map], truth: Map, scales: Mapping[str, ScalarMappable]
+    sheet: Sheet,
+    column: int,
+    maps: Mapping[str, Map],
+    truth: Map,
+    scales: Mapping[str, ScalarMappable],
+    levels: Levels,
 ) -> None:
     """Draw a column of maps; a deterministic model has neither members nor spread."""
-    levels = np.nanquantile(truth, QUANTILES)
     sheet.draw((column, 0), maps["mean"], scales["field"])
     sheet.contours((column, 0), maps["mean"], levels)
     sheet.draw((column, 2), maps["mean"] - truth, scales["error"])
@@ -89,22 +105,29 @@ def one_case(examples: xr.Dataset, variable: str, pattern: str, k: float, time: 
     return examples[variable].isel(case=int(np.flatnonzero(matches)[0]), time=time)
 
 
-def common_scales(truth: Map, fields: Mapping[str, Mapping[str, Map]]) -> dict[str, ScalarMappable]:
+def common_scales(
+    truth: Map, fields: Mapping[str, Mapping[str, Map]], anomaly: bool = False
+) -> dict[str, ScalarMappable]:
     """Colour scales of the field (from the truth), of errors (centred on 0) and of spread (from 0, if there is any).
 
     Values that are not finite, of an experiment that blew up, do not count.
     """
-    low, high = np.nanquantile(truth, [0.005, 0.995])
     errors = np.stack([np.abs(maps["mean"] - truth) for maps in fields.values()])
     largest = upper_end(errors)
-    scales = {
-        "field": shades(FIELD, low, high if high > low else low + 1.0),
-        "error": shades(ERROR, -largest, largest),
-    }
+    scales = {"field": field_colours(truth, anomaly), "error": shades(ERROR, -largest, largest)}
     spreads = np.stack([maps["spread"] for maps in fields.values()])
     if np.isfinite(spreads).any():
         scales["spread"] = shades(SPREAD, 0.0, upper_end(spreads))
     return scales
+
+
+def field_colours(values: Float[np.ndarray, "..."], anomaly: bool) -> ScalarMappable:
+    """Colours of a field that hold all but the outermost values; those of anomalies are centred on 0."""
+    low, high = np.nanquantile(values, [0.005, 0.995])
+    if anomaly:
+        largest = float(max(-low, high)) or 1.0
+        return shades(DEPARTURE, -largest, largest)
+    return shades(FIELD, low, high if high > low else low + 1.0)
 
 
 def upper_end(values: Float[np.ndarray, "..."]) -> float:
@@ -113,24 +136,23 @@ def upper_end(values: Float[np.ndarray, "..."]) -> float:
     return float(np.quantile(finite, 0.98)) or 1.0 if finite.size else 1.0
 
 
-def mask_pictures(observations: xr.Dataset, columns: int = 5) -> Figure:
-    """Draw the first stored mask of each pattern at the fraction nearest 10 %, then `random` at other fractions.
+def mask_pictures(observations: xr.Dataset, columns: int = 5, outline: Outline = ()) -> Figure:
+    """Draw the first stored mask of `random` at each fraction, then of every other pattern at the one nearest 10 %.
 
-    Dark cells were observed; titles give the nominal fraction and the number of cells in this mask.
+    Fractions rise from left to right. Dark cells were observed; titles give the nominal fraction and the number of
+    cells in this mask.
     """
     patterns = observations["pattern"].to_numpy().astype(str)
     k = observations["k"].to_numpy().astype(float)
-    cases = example_cases(patterns, k, (0.1,))
-    cases += [case for case in np.flatnonzero(patterns == "random").tolist() if case not in cases]
-    columns = min(columns, len(cases))
+    cases = {*example_cases(patterns, k, (0.1,)), *np.flatnonzero(patterns == "random").tolist()}
+    ordered = sorted(cases, key=lambda case: (patterns[case] != "random", k[case], case))
+    columns = min(columns, len(ordered))
     grid = observations["latitude"].to_numpy(), observations["longitude"].to_numpy()
-    sheet = Sheet(*grid, columns, -(-len(cases) // columns), top=0.16, between=0.18)
+    sheet = Sheet(*grid, columns, -(-len(ordered) // columns), top=0.16, between=0.18, outline=outline)
     name = next(iter(observations.data_vars))
-    for number, case in enumerate(cases):
+    for number, case in enumerate(ordered):
         row, column = divmod(number, columns)
         observed = np.isfinite(observations[name].isel(case=case, time=0).to_numpy())
-        sheet.draw(
-            (column, row), np.where(observed, 1.0, np.nan), shades("Greys", 0.0, 1.15), missing="#f2f4f6"
-        )
+        sheet.draw((column, row), np.where(observed, 1.0, np.nan), shades("Greys", 0.0, 1.15), missing=UNSEEN)
         sheet.title((column, row), plain(f"{patterns[case]}, {percent(k[case])} ({observed.sum()} cells)"))
     return sheet.figure

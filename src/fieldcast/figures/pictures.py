@@ -10,7 +10,8 @@ from jaxtyping import Float, Shaped
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fieldcast.figures.maps import ERROR
+from fieldcast.figures.maps import DEPARTURE
+from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import GAP, Map, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
 
@@ -75,16 +76,17 @@ class Gallery:
         names: float = NAMES,
         titles: bool = False,
         between: float = GAP,
+        outline: Outline = (),
     ) -> None:
         images = are_images(pictures)
         columns = columns if images else max(columns, FEWEST)
         top = HEADING + TITLES * titles
         size = min(IMAGE if images else MAP, (WIDTH - names) / (columns + (columns - 1) * GAP))  # inches
         beside = {"left": names / size, "top": top / size, "between": between, "largest": size}
-        self.sheet = Sheet(*grid(pictures), columns, rows, **beside)
+        self.sheet = Sheet(*grid(pictures), columns, rows, **beside, outline=outline, degrees=not images)
         self.centre = np.zeros(real.shape[1:]) if images else mean(real)
         self.colours = greys(pictures, variable, real) if images else departures(real - self.centre)
-        start = ((0.03 - names) / size, (top - 0.03) / size)
+        start = ((0.03 - names) / size - self.sheet.beside, (top - 0.03) / size)
         self.sheet.axes.text(*start, plain(heading), ha="left", va="top", fontsize=NORMAL, color=INK)
         if not images:
             wide = 1.5 / size
@@ -138,4 +140,4 @@ def departures(values: Stack) -> ScalarMappable:
     """Colours centred on 0, up to the 99 % quantile of absolute values."""
     sizes = np.abs(values[np.isfinite(values)])
     largest = float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0
-    return shades(ERROR, -(largest or 1.0), largest or 1.0)
+    return shades(DEPARTURE, -(largest or 1.0), largest or 1.0)

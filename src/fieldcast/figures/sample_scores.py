@@ -9,12 +9,13 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, SymmetricalLogLocator
+from matplotlib.ticker import LogLocator, NullLocator, SymmetricalLogLocator
 
 from fieldcast.figures.style import SMALL, Look, calm, key, looks_of, new_figure, plain
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 CHANCE = 0.5
+FEW = 5  # ticks of a logarithmic axis
 BEYOND = 10.0  # times noise
 REAL, NOISE = "#4f7f63", "#a35c4f"
 
@@ -105,7 +106,7 @@ def horizontal(axes: Axes, score: str, reached: np.ndarray) -> None:
         axes.set_xlim(min(0.44, reached.min() - 0.02), 1.02)
     elif (reached > 0).all():
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_major_locator(LogLocator(numticks=FEW))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         positive = reached[reached > 0]
@@ -113,6 +114,5 @@ def horizontal(axes: Axes, score: str, reached: np.ndarray) -> None:
         threshold = 10.0 ** np.ceil(np.log10(small)) if small else 1.0
         axes.set_xscale("symlog", linthresh=threshold)
         locator = SymmetricalLogLocator(base=10, linthresh=threshold)
-        locator.set_params(numticks=6)
+        locator.set_params(numticks=FEW)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from fieldcast.figures.curves import DECADE
+from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import Gallery, Stack, across, kinds_of, of_kind, reference
-from fieldcast.figures.style import INK, SMALL, Look, calm, key, looks_of, new_figure
+from fieldcast.figures.style import INK, SMALL, WIDTH, Look, calm, key, looks_of, new_figure
 
 GAP = 0.35  # between groups, in rows
 
 
-def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
+def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
     """Draw a row of samples per experiment, below real data as the experiment sees them; none is selected.
 
     Experiments with different preprocessing (binarised, grey) form separate groups.
@@ -29,7 +30,9 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
     columns = across(first)
     rows = sum(1 + len(group) + GAP for group in groups) - GAP
     heading = "real states, and samples as they were drawn, none chosen"
-    gallery = Gallery(first, variable, reference(first, variable), columns, rows, heading=heading)
+    gallery = Gallery(
+        first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
+    )
     row = 0.0
     for group in groups:
         stored = [examples[name] for name in group]
@@ -58,7 +61,7 @@ def by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str) -> li
 ROOM = 0.3  # between experiments, in rows
 
 
-def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
+def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
     """Draw test data, and each experiment's reconstructions of them and equally many samples.
 
     Experiments with different preprocessing form separate groups.
@@ -68,7 +71,9 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str) -> Figur
     columns = len(of_kind(first, variable, "truth"))
     rows = sum(1 + len(group) * (2 + ROOM) + ROOM for group in groups) - ROOM
     heading = "test data, reconstructions, samples"
-    gallery = Gallery(first, variable, reference(first, variable), columns, rows, heading=heading)
+    gallery = Gallery(
+        first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
+    )
     row = 0.0
     for group in groups:
         gallery.line(row, "test data", of_kind(examples[group[0]], variable, "truth"))
@@ -133,14 +138,16 @@ BINS = 24
 TINY = 1e-6  # a distance: nearer is a copy
 
 
-def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
+def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
     """Draw a few samples of each experiment above their nearest training states over all variables."""
     first = next(iter(examples.values()))
     near = {name: of_kind(pictures, variable, "nearest") for name, pictures in examples.items()}
     columns = max(len(pictures) for pictures in near.values())
     rows = len(near) * 2.3 - 0.3
     heading = "samples, and the training state nearest to each"
-    gallery = Gallery(first, variable, reference(first, variable), columns, rows, heading=heading)
+    gallery = Gallery(
+        first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
+    )
     for place, (name, pictures) in enumerate(near.items()):
         drawn = of_kind(examples[name], variable, "sample")[: len(pictures)]
         gallery.line(2.3 * place, name, drawn)
@@ -157,9 +164,9 @@ def nearest_distances(
     are copies. The axis is logarithmic where distances differ much.
     """
     appearance = looks_of(diagnostics, looks)
-    columns = min(4, max(2, len(diagnostics)))
+    columns = min(4, max(1, len(diagnostics)))
     lines = -(-max(1, len(diagnostics)) // columns)
-    figure = new_figure(0.6 + 1.6 * lines)
+    figure = new_figure(0.6 + 1.6 * lines, min(WIDTH, 1.6 + 3.0 * columns))
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True)
     measured = {name: distances(stored) for name, stored in diagnostics.items()}
     every = np.concatenate([values for both in measured.values() for values in both])
@@ -171,9 +178,8 @@ def nearest_distances(
         calm(axes, name)
         axes.set_yticks([])
         axes.tick_params(labelbottom=True)
-    figure.supxlabel(
-        "distance to the nearest training state, root-mean-square over cells", fontsize=SMALL, color=INK
-    )
+    below = "distance to the nearest training state, root-mean-square over cells"
+    figure.supxlabel(below, x=0.01, ha="left", fontsize=SMALL, color=INK)
     key(figure, panels[0, 0])
     return figure
 

@@ -1,4 +1,4 @@
-"""Many maps of one grid on one sheet: longitude against latitude, no coastline.
+"""Many maps of one grid on one sheet: longitude against latitude, with coastlines and degrees.
 
 All maps share one axes, because drawing time grows with the number of axes, not of maps. Maps are added as artists
 with fixed limits: autoscaling would take longer than everything else.
@@ -6,27 +6,51 @@ with fixed limits: autoscaling would take longer than everything else.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from fieldcast.figures.outline import Outline
 from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain
 from fieldcast.geometry import edges
 
 UNSEEN = "#e4e7ea"  # a cell that was not observed; one that never exists is white
 GAP = 0.055  # between maps; lengths are in widths of a map
+BESIDE, BELOW, TICK = 0.3, 0.17, 0.035  # inches: room for degrees beside and below the maps; length of a tick
+STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90  # degrees between ticks
+MOST = 4  # ticks along an axis
 Map = Float[np.ndarray, "latitude longitude"]
 
 
 class Sheet:
     """Columns and rows of maps of one grid; rows count from the top.
 
-    A row may lie between two others, as 4.4 does. Room beside the maps, in widths of a map: `left` and `top`
-    of all, `aside` after the first column, `between` rows. No map is wider than `largest`, in inches.
+    Degrees stand beside the maps of the first column and below those of the last row.
+
+    Parameters
+    ----------
+    latitude, longitude
+        Centres of the cells; positions of pixels for images.
+    columns, rows
+        Number of maps. A row may lie between two others, as 4.4 does.
+    left, top
+        Room beside and above all maps, in widths of a map, as `aside` and `between`.
+    aside
+        Room after the first column.
+    between
+        Room between rows.
+    largest
+        Width of the largest map, in inches.
+    outline
+        Coastlines, drawn on every map.
+    degrees
+        Whether to draw ticks; images have none.
     """
 
     def __init__(
@@ -41,21 +65,34 @@ class Sheet:
         aside: float = 0.0,
         between: float = GAP,
         largest: float = 2.6,
+        outline: Outline = (),
+        degrees: bool = True,
     ) -> None:
-        tall, wide = np.abs(np.diff(edges(latitude)[[0, -1]]))[0], np.diff(edges(longitude)[[0, -1]])[0]
+        (south, north), (west, east) = sorted(edges(latitude)[[0, -1]]), edges(longitude)[[0, -1]]
+        tall, wide = north - south, east - west
         self.height = float(np.clip(tall / wide, 0.4, 1.1))
-        self.aside, self.between = aside, between
-        self.x = (edges(longitude) - edges(longitude)[0]) / wide
-        self.y = (edges(latitude) - edges(latitude).min()) / tall * self.height
+        self.aside, self.between, self.last = aside, between, rows - 1
+        self.x = (edges(longitude) - west) / wide
+        self.y = (edges(latitude) - south) / tall * self.height
+        size = np.array([1.0 / wide, self.height / tall])
+        self.outline = [(line - [west, south]) * size for line in outline]
         width = left + columns + (columns - 1) * GAP + aside
         height = top + rows * self.height + (rows - 1) * between
-        self.scale = min(WIDTH / width, largest)  # inches
-        self.figure = Figure(figsize=(width * self.scale, height * self.scale), facecolor="white")
+        self.scale = min((WIDTH - BESIDE * degrees) / width, largest)  # inches
+        self.beside, below = BESIDE * degrees / self.scale, BELOW * degrees / self.scale
+        self.ticks = (
+            [((value - west) / wide, text) for value, text in ticks(west, east, "EW")] if degrees else [],
+            [((value - south) * size[1], text) for value, text in ticks(south, north, "NS")]
+            if degrees
+            else [],
+        )
+        figure = ((width + self.beside) * self.scale, (height + below) * self.scale)
+        self.figure = Figure(figsize=figure, facecolor="white")
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
         border = max(0.01, 0.02 / self.scale)  # or the frames of small maps are cut
-        self.axes.set_xlim(-left - border, width - left + border)
-        self.axes.set_ylim(top - height - border, top + border)
+        self.axes.set_xlim(-left - self.beside - border, width - left + border)
+        self.axes.set_ylim(top - height - below - border, top + border)
 
     def corner(self, column: int, row: int | float) -> tuple[float, float]:
         """Left and bottom coordinates of a map."""
@@ -66,24 +103,47 @@ class Sheet:
     def draw(
         self, place: tuple[int, int | float], values: Map, colours: ScalarMappable, missing: str = "white"
     ) -> None:
-        """Draw a map at (column, row); NaN has the colour `missing`."""
+        """Draw a map at (column, row) with outline, frame and degrees; NaN has the colour `missing`."""
         left, bottom = self.corner(*place)
-        size = {"width": 1, "height": self.height}
-        masked = np.ma.masked_invalid(values)
-        if np.ma.getmaskarray(masked).any():
-            self.axes.add_artist(Rectangle((left, bottom), **size, facecolor=missing, edgecolor="none"))
+        if not np.isfinite(values).all():
+            self.box(left, bottom, facecolor=missing, edgecolor="none")
+        self.cells(left, bottom, values, colours)
+        moved = [line + np.array([left, bottom]) for line in self.outline]
+        self.axes.add_artist(LineCollection(moved, colors=INK, linewidths=0.45, alpha=0.75, zorder=3.5))
+        self.box(left, bottom, facecolor="none", edgecolor="#b0b6bc", linewidth=0.6, zorder=4)
+        self.degrees(*place)
+
+    def cells(self, left: float, bottom: float, values: Map, colours: ScalarMappable) -> None:
+        """Colour the cells of a map that have a value."""
         corners = np.stack(np.meshgrid(left + self.x, bottom + self.y), axis=-1)
         colour = {"cmap": colours.get_cmap(), "norm": colours.norm}
+        masked = np.ma.masked_invalid(values)
         self.axes.add_artist(
             QuadMesh(corners, antialiased=False, array=masked, snap=True, zorder=2, **colour)
         )
-        line = {"edgecolor": "#b0b6bc", "linewidth": 0.6, "zorder": 4}
-        self.axes.add_artist(Rectangle((left, bottom), **size, facecolor="none", **line))
+
+    def box(self, left: float, bottom: float, **style: Any) -> None:
+        """Draw a rectangle in the place of a map."""
+        self.axes.add_artist(Rectangle((left, bottom), 1, self.height, **style))
+
+    def degrees(self, column: int, row: int | float) -> None:
+        """Draw ticks of longitude and latitude outside the frame, with labels at the edges of the sheet."""
+        left, bottom = self.corner(column, row)
+        length, meridians, parallels = TICK / self.scale, *self.ticks
+        text = {"fontsize": SMALL - 2, "color": INK}
+        marks = []
+        for x, label in meridians if np.isclose(row, self.last) else ():
+            marks.append([(left + x, bottom), (left + x, bottom - length)])
+            self.axes.text(left + x, bottom - 1.4 * length, label, ha="center", va="top", **text)
+        for y, label in parallels if column == 0 else ():
+            marks.append([(left, bottom + y), (left - length, bottom + y)])
+            self.axes.text(left - 1.4 * length, bottom + y, label, ha="right", va="center", **text)
+        self.axes.add_artist(LineCollection(marks, colors=INK, linewidths=0.5))
 
     def blank(self, place: tuple[int, int | float], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
         """Paint cells white that never exist."""
         if not exists.all():
-            self.draw(place, np.where(exists, np.nan, 1.0), shades("Greys", 1.0, 2.0), missing="none")
+            self.cells(*self.corner(*place), np.where(exists, np.nan, 1.0), shades("Greys", 1.0, 2.0))
 
     def contours(
         self, place: tuple[int, int | float], values: Map, levels: Float[np.ndarray, " level"]
@@ -105,13 +165,13 @@ class Sheet:
     def side(self, place: tuple[int, int | float], text: str) -> None:
         """Write vertical text to the left of a map."""
         left, bottom = self.corner(*place)
-        where = (left - 0.025, bottom + self.height / 2)
+        where = (left - 0.025 - self.beside * (place[0] == 0), bottom + self.height / 2)
         self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL, color=INK)
 
     def row(self, row: int | float, text: str) -> None:
         """Write the name of a row to the left of its first map."""
         left, bottom = self.corner(0, row)
-        where = (left - 0.045, bottom + self.height / 2)
+        where = (left - 0.045 - self.beside, bottom + self.height / 2)
         self.axes.text(*where, text, ha="right", va="center", fontsize=SMALL, color=INK)
 
     def note(self, place: tuple[int, int | float], text: str) -> None:
@@ -135,3 +195,21 @@ class Sheet:
 def shades(colours: str, low: float, high: float) -> ScalarMappable:
     """Colours from `low` to `high`."""
     return ScalarMappable(Normalize(low, high), colours)
+
+
+def ticks(low: float, high: float, signs: str) -> list[tuple[float, str]]:
+    """Degrees between two edges, at most four and as near to each other as possible, each with its label.
+
+    `signs`: letters of positive and negative degrees, "EW" or "NS".
+    """
+    inside = (np.arange(np.floor(low / step) + 1, np.ceil(high / step)) * step for step in STEPS)
+    values = next(values for values in inside if len(values) <= MOST)
+    return [(value, degree(value, signs)) for value in values.tolist()]
+
+
+def degree(value: float, signs: str) -> str:
+    """A degree with its hemisphere; longitudes lie within 180 degrees."""
+    turned = (value + 180.0) % 360.0 - 180.0 if signs == "EW" else value
+    if turned in (0.0, -180.0):
+        return f"{abs(turned):g}°"
+    return f"{abs(turned):g}°{signs[turned < 0]}"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import SMALL, Look, calm, key, looks_of, new_figure, percent, plain
+from fieldcast.figures.style import SMALL, WIDTH, Look, calm, key, looks_of, new_figure, percent, plain
 from fieldcast.scores.spectra import NEGLIGIBLE, Latitudes
 
 # of the vertical axes: how little a smooth estimate has at short waves, and how much noise, is of no interest
@@ -206,9 +206,9 @@ def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Lo
     """
     appearance = looks_of(diagnostics, looks)
     names = [str(name) for name in next(iter(diagnostics.values()))["variable"].to_numpy()]
-    columns = min(4, max(2, len(names)))
+    columns = min(4, max(1, len(names)))
     lines = -(-len(names) // columns)
-    figure = new_figure(0.7 + 2.6 * lines)
+    figure = new_figure(0.7 + 2.6 * lines, min(WIDTH, 1.8 + 2.6 * columns))
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes in panels.ravel()[len(names) :]:
         axes.set_visible(False)

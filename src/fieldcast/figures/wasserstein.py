@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import SPREAD
+from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import LETTERS, NAMES
 from fieldcast.figures.sheet import GAP, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
@@ -20,7 +21,7 @@ TOP = 0.5  # inches above the maps
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
 
 
-def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
+def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset], outline: Outline = ()) -> Figure:
     """Draw the Wasserstein-1 distance in each cell: experiments (rows), variables (columns), one scale from 0.
 
     The unit is the cell's standard deviation over real states; the area mean stands in the corner.
@@ -37,7 +38,8 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
     size = min(LARGEST, (WIDTH - NAMES) / (columns + (columns - 1) * GAP))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     areas = cell_areas(*grid)
-    sheet = Sheet(*grid, columns, len(distances), left=NAMES / size, top=TOP / size, largest=size)
+    beside, above = NAMES / size, TOP / size
+    sheet = Sheet(*grid, columns, len(distances), left=beside, top=above, largest=size, outline=outline)
     for column, variable in enumerate(variables):
         sheet.title((column, 0), plain(variable))
     for row, (name, values) in enumerate(distances.items()):
@@ -50,7 +52,7 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset]) -> Figure:
             sheet.axes.text(
                 left + 0.02, bottom + 0.02, f"{mean:.2f}", fontsize=SMALL, color=INK, bbox=PAPER, zorder=5
             )
-    start = (-NAMES / size, TOP / size)
+    start = (-beside - sheet.beside, above)
     heading = "Wasserstein-1 distance,\nstandard deviations of the cell"
     sheet.axes.text(*start, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
     wide = 1.6 / size

@@ -3,6 +3,7 @@
 =================  ==========================================================================================
 `page`             `report`: the page, from the sections of the tasks that ran and of the data
 `rendering`        Jinja templates (`templates/*.j2`): all prose of the page is there
+`glance`           the first screen: three sentences for readers who know none of the scores
 `results`          what every task has; `context`: what the templates of all tasks read
 `reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution
 `forecast`         the task `forecast`; `lead_tables`: lead times, regions, long rollouts

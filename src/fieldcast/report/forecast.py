@@ -14,14 +14,16 @@ from PIL import Image
 
 from fieldcast.figures import animation
 from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
+from fieldcast.figures.glance import of_forecast
 from fieldcast.figures.leads import against_lead, variables_against_lead
 from fieldcast.figures.long_rollout import long_run
 from fieldcast.figures.ranks import lead_rank_histograms
 from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
-from fieldcast.report import lead_tables
+from fieldcast.report import glance, lead_tables
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.context import shared_context
-from fieldcast.report.results import Results, file_name
+from fieldcast.report.glance import Glance
+from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.scores.leaderboard_schema import FORECAST
@@ -29,6 +31,7 @@ from fieldcast.scores.regions import WHOLE
 
 DAYS = (1, 5, 10)  # of rank histograms and spectra
 MAPPED = 8  # experiments whose first steps are drawn
+GLANCE_HOURS = 72.0  # lead time of the first screen
 ANIMATED = 3  # experiments side by side in the animation
 
 
@@ -46,13 +49,17 @@ class Steps(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast(Results):
-    """Results of forecasts, their initial times, and statistics and snapshots of long rollouts."""
+    """Results of forecasts, their initial times, and statistics and snapshots of long rollouts.
+
+    Maps show `snapshot_anomalies`, the snapshots as departures from the climatology, where they are given.
+    """
 
     starts: Mapping[str, Any] | None = None
     stability: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     snapshots: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    snapshot_anomalies: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
-    parts: ClassVar[tuple[str, ...]] = (*Results.parts, "stability", "snapshots")
+    parts: ClassVar[tuple[str, ...]] = (*Results.parts, "stability", "snapshots", "snapshot_anomalies")
     title: ClassVar[str] = "Forecasts"
     template: ClassVar[str] = "forecast"
 
@@ -120,9 +127,27 @@ class Forecast(Results):
             title = f"{'All variables' if variable == 'all' else variable}, {unit}"
             yield title, all_scores_table(self, self.scores_of(variable, self.region), FORECAST.metrics)
 
+    @property
+    def glance_lead(self) -> Lead:
+        """The lead time of the first screen: three days if it was scored, else the first."""
+        return next((lead for lead in self.board.cases if lead.hours == GLANCE_HOURS), self.board.cases[0])
+
+    def glance(self) -> Glance:
+        return glance.forecast(self)
+
+    def glance_figure(self) -> dict[str, Figure]:
+        """The best experiment on the first screen; empty without examples of it."""
+        if self.best not in self.examples:
+            return {}
+        stored = self.examples[self.best]
+        variable = str(next(iter(stored.data_vars)))
+        return {
+            GLANCE: of_forecast(stored, variable, self.glance_lead.hours, self.label(self.best), self.outline)
+        }
+
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
-        drawn: dict[str, Figure] = {}
+        drawn = self.glance_figure()
         if len(self.leaderboard):
             board, looks, region = self.labelled_leaderboard, self.looks, self.region
             drawn["scores_against_lead"] = against_lead(board, region, looks)
@@ -131,7 +156,9 @@ class Forecast(Results):
         drawn |= self.diagnostic_figures()
         for steps in self.steps():
             examples = self.examples[steps.experiment]
-            drawn[steps.file] = step_maps(examples, steps.variable, self.label(steps.experiment))
+            drawn[steps.file] = step_maps(
+                examples, steps.variable, self.label(steps.experiment), outline=self.outline
+            )
         return drawn | self.long_rollout_figures() | self.losses()
 
     def diagnostic_figures(self) -> dict[str, Figure]:
@@ -154,7 +181,8 @@ class Forecast(Results):
             drawn["stability"] = long_run(stability, self.looks)
         if snapshots:
             variable = first_variable(snapshots)
-            drawn["snapshots"] = snapshot_maps(snapshots, variable)
+            maps = self.labelled("snapshot_anomalies") or snapshots
+            drawn["snapshots"] = snapshot_maps(maps, variable, self.units.get(variable, ""), self.outline)
             if set(self.snapshots) & set(self.diagnostics):
                 diagnostics = self.labelled("diagnostics")
                 drawn["stability_spectra"] = long_rollout_spectra(
@@ -190,7 +218,7 @@ class Forecast(Results):
     def frames(self) -> list[Image.Image]:
         """Frames of the animation of the first variable; empty without examples."""
         examples = self.labelled({name: self.examples[name] for name in self.by_interest[:ANIMATED]})
-        return animation.frames(examples, first_variable(examples)) if examples else []
+        return animation.frames(examples, first_variable(examples), self.outline) if examples else []
 
     def frame_labels(self) -> list[str]:
         """The lead time of each frame."""

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.png import Picture, png
 from fieldcast.report.data import DataSummary
+from fieldcast.report.glance import Glance, sentences
 from fieldcast.report.guide import guide
 from fieldcast.report.rendering import TEMPLATES, Section, render
+from fieldcast.report.results import GLANCE
 from fieldcast.report.tables import Cell, Table, quality_rows
 
 
@@ -33,6 +35,15 @@ class TaskResults(Protocol):
         ...
 
 
+@runtime_checkable
+class Glanced(Protocol):
+    """Interface of a task's results for the first screen."""
+
+    def glance(self) -> Glance:
+        """Clauses on what was done, what is best and what to doubt."""
+        ...
+
+
 def report(
     tasks: Mapping[str, TaskResults],
     data: DataSummary | None = None,
@@ -44,15 +55,18 @@ def report(
 
     `provenance` is shown as it is, in its order; a mapping in it (versions) becomes a list of names and values.
     """
-    drawn = figures or {}
+    given = figures or {}
+    drawn = {name: given[name] if name in given else pictures(task) for name, task in tasks.items()}
     groups: list[tuple[str, list[Section]]] = [
-        (task.title, task.sections(drawn[name] if name in drawn else pictures(task)))
-        for name, task in tasks.items()
+        (task.title, task.sections(drawn[name])) for name, task in tasks.items()
     ]
     groups.append(("Background", background(tasks.keys(), data, provenance or {}, parameters or {})))
+    glances = [task.glance() for task in tasks.values() if isinstance(task, Glanced)]
     page: str = TEMPLATES.get_template("page.html.j2").render(
         title="Fieldcast report",
         subtitle=subtitle(tasks, data),
+        glance=sentences(glances),
+        glance_figures=next((figures for figures in drawn.values() if GLANCE in figures), {}),
         groups=[(title, sections) for title, sections in groups if sections],
         style=Markup(source("style.css")),
         script=Markup(source("script.js")),

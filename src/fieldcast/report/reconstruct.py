@@ -13,14 +13,16 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.figures.curves import against_k, over_time, variables_against_k
+from fieldcast.figures.glance import of_reconstruction
 from fieldcast.figures.maps import mask_pictures, reconstruction_maps
 from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import percent
-from fieldcast.report import calibration
+from fieldcast.report import calibration, glance
 from fieldcast.report.board import Board, Observed
 from fieldcast.report.context import shared_context
-from fieldcast.report.results import Results, file_name
+from fieldcast.report.glance import Glance
+from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.leaderboard_schema import RECONSTRUCT
 from fieldcast.scores.statistics_table import error_over_time
@@ -117,9 +119,31 @@ class Reconstruct(Results):
                 title = f"{'All variables' if variable == 'all' else variable}, {unit}, {cells} cells"
                 yield title, all_scores_table(self, board, RECONSTRUCT.metrics)
 
+    @property
+    def middle_case(self) -> Observed:
+        """The scored case of the main pattern with the middle fraction."""
+        return middle([case for case in self.board.cases if case.pattern == self.main_pattern])
+
+    def glance(self) -> Glance:
+        return glance.reconstruct(self)
+
+    def glance_figure(self) -> dict[str, Figure]:
+        """The best experiment on the first screen; empty without examples of it."""
+        if self.best not in self.examples:
+            return {}
+        stored = self.examples[self.best]
+        pairs = zip(
+            stored["pattern"].to_numpy().astype(str), stored["k"].to_numpy().astype(float), strict=True
+        )
+        cases = [(str(pattern), float(k)) for pattern, k in pairs if pattern == self.main_pattern]
+        variable = str(next(iter(stored.data_vars)))
+        return {
+            GLANCE: of_reconstruction(stored, variable, middle(cases), self.label(self.best), self.outline)
+        }
+
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
-        drawn: dict[str, Figure] = {}
+        drawn = self.glance_figure()
         if len(self.leaderboard):
             board, looks, pattern = self.labelled_leaderboard, self.looks, self.main_pattern
             drawn["scores_against_k"] = against_k(board, looks, pattern=pattern)
@@ -131,11 +155,11 @@ class Reconstruct(Results):
         for maps in self.maps():
             examples = self.labelled({name: self.examples[name] for name in self.map_parts[maps.part]})
             drawn[maps.file] = reconstruction_maps(
-                examples, maps.variable, maps.pattern, maps.k, time=maps.time
+                examples, maps.variable, maps.pattern, maps.k, time=maps.time, outline=self.outline
             )
         drawn |= self.losses()
         if self.observations is not None:
-            drawn["masks"] = mask_pictures(self.observations)
+            drawn["masks"] = mask_pictures(self.observations, outline=self.outline)
         return drawn
 
     def errors_over_time(self) -> dict[str, pd.DataFrame]:
@@ -189,6 +213,6 @@ def fractions(diagnostics: xr.Dataset, pattern: str, nominal: Sequence[float] = 
     )
 
 
-def middle(levels: Sequence[float]) -> float:
-    """The level in the middle of the list."""
-    return levels[len(levels) // 2]
+def middle(cases: Sequence[Any]) -> Any:
+    """The case or the fraction in the middle of the list."""
+    return cases[len(cases) // 2]

@@ -16,6 +16,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.experiments import About, described, roles
+from fieldcast.figures.outline import Outline
 from fieldcast.figures.png import Picture
 from fieldcast.figures.style import Look, looks
 from fieldcast.figures.training import loss_curves
@@ -24,6 +25,7 @@ from fieldcast.report.rendering import Section, render
 from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Table
 
+GLANCE = "at_a_glance"  # the figure of the first screen
 DIFFERENCE = "crps_minus_reference"  # the score that is a paired difference
 
 
@@ -47,6 +49,8 @@ class Results(ABC):
         The parameters of every experiment of the task, {name: {about, model, ...}}, whether or not it has run.
     studies
         Named comparisons of experiments; those of other tasks are dropped.
+    outline
+        Coastlines or mountains for maps.
     """
 
     leaderboard: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -57,6 +61,7 @@ class Results(ABC):
     costs: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     studies: Sequence[Study] = ()
+    outline: Outline = ()
 
     parts: ClassVar[tuple[str, ...]] = ("scores", "diagnostics", "examples", "history", "costs")
     title: ClassVar[str]
@@ -90,6 +95,10 @@ class Results(ABC):
     @abstractmethod
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
+
+    def glance(self) -> Glance:
+        """Clauses on what was done, what is best and what to doubt, in everyday words."""
+        return Glance()
 
     def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
         """Non-empty sections of the page, in order."""
@@ -165,6 +174,11 @@ class Results(ABC):
     def bounds(self) -> list[str]:
         """Experiments that bound the attainable skill: they are not ranked."""
         return [name for name, text in self.about.items() if text.family == "bound"]
+
+    @property
+    def best(self) -> str:
+        """The first experiment of the ranking that is no bound; empty without any."""
+        return next((name for name in self.board.order if name not in self.bounds), "")
 
     @property
     def reference(self) -> str:

@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.figures import embedding, prior
+from fieldcast.figures.glance import of_samples
 from fieldcast.figures.pictures import are_images, has
 from fieldcast.figures.sample_scores import distance_dots
 from fieldcast.figures.samples import (
@@ -25,11 +26,12 @@ from fieldcast.figures.samples import (
 )
 from fieldcast.figures.spectra import sample_spectra
 from fieldcast.figures.wasserstein import wasserstein_maps
-from fieldcast.report import sample_findings, sample_tables
+from fieldcast.report import glance, sample_findings, sample_tables
 from fieldcast.report.board import Board, Sampled, Score
 from fieldcast.report.context import shared_context
+from fieldcast.report.glance import Glance
 from fieldcast.report.numbers import is_known
-from fieldcast.report.results import Results, file_name, in_parts
+from fieldcast.report.results import GLANCE, Results, file_name, in_parts
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.studies import Study
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
@@ -190,9 +192,20 @@ class Sample(Results):
         }
         return {name: names for name, names in figures.items() if len(names) > 1}
 
+    def glance(self) -> Glance:
+        return glance.sample(self)
+
+    def glance_figure(self) -> dict[str, Figure]:
+        """The best experiment on the first screen; empty without pictures of it."""
+        pictured = self.pictured("real", "sample")
+        if not pictured:
+            return {}
+        best = next(iter(pictured))
+        return {GLANCE: of_samples(pictured[best], self.variable, self.label(best), self.outline)}
+
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
-        drawn: dict[str, Figure] = {}
+        drawn = self.glance_figure()
         if self.board.having("fid", "kid", "c2st"):
             drawn["distances"] = distance_dots(self.labelled_leaderboard, self.ceilings, self.looks)
         drawn |= dict(self.picture_figures())
@@ -204,15 +217,15 @@ class Sample(Results):
         variable = self.variable
         both = self.pictured("real", "sample")
         if both:
-            yield "samples", sample_sheet(self.labelled(both), variable)
+            yield "samples", sample_sheet(self.labelled(both), variable, self.outline)
         for name, names in (self.study_figures | self.decoded_parts).items():
-            yield name, decoded_pictures(self.examples_of(names), variable)
+            yield name, decoded_pictures(self.examples_of(names), variable, self.outline)
         for name, stored in self.pictured("grid").items():
             yield file_name("latent_grid", name), latent_grid(stored, variable, self.label(name))
         for name, stored in self.pictured("snapshot").items():
             yield file_name("denoising", name), denoising(stored, variable, self.label(name))
         for name, names in self.nearest_parts.items():
-            yield name, nearest_pictures(self.examples_of(names), variable)
+            yield name, nearest_pictures(self.examples_of(names), variable, self.outline)
 
     def examples_of(self, names: Iterable[str]) -> dict[str, xr.Dataset]:
         """Examples of some experiments, by label."""
@@ -241,7 +254,7 @@ class Sample(Results):
             drawn["spectra"] = sample_spectra(self.labelled(spectra), self.looks)
         cells = self.holding("wasserstein")
         if cells:
-            drawn["wasserstein"] = wasserstein_maps(self.labelled(cells))
+            drawn["wasserstein"] = wasserstein_maps(self.labelled(cells), self.outline)
         return drawn
 
 

@@ -16,6 +16,8 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import described, roles
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.figures.departures import snapshot_departures
+from fieldcast.figures.outline import outline
 from fieldcast.inference.external_forecasts import made_elsewhere
 from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import Model, Trained
@@ -160,11 +162,18 @@ def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame,
     return table, forecast_summary(table, present["stability"])
 
 
-def page(leaderboard: pd.DataFrame, results: Results) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:
+def page(
+    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
+) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:
     """The page's part, its figures and its animation."""
     if leaderboard.empty:
         return {}, {}, b""
-    part = Forecast(leaderboard=leaderboard, **of_one_training(results))
+    kept = of_one_training(results)
+    anomalies = {
+        name: snapshot_departures(stored, climatology, fields.attrs["step_hours"])
+        for name, stored in kept["snapshots"].items()
+    }
+    part = Forecast(leaderboard=leaderboard, **kept, snapshot_anomalies=anomalies, outline=outline(fields))
     figures = {name: picture.png for name, picture in pictures(part).items()}
     return {"forecast": part}, figures, part.animation() or b""
 
@@ -211,7 +220,9 @@ FORECAST = Task(
     show=Step(show, ("draws", "fields", "climatology"), (), ("examples",)),
     headline=headline,
     rank=Step(rank, data=("results", "fields"), parameters=("seed",), outputs=("leaderboard", "summary")),
-    page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures", "animation")),
+    page=Step(
+        page, ("leaderboard", "results", "fields", "climatology"), (), ("gathered", "figures", "animation")
+    ),
     further=(Step(tabulate, ("results",), (), ("stability",)),),
     summary=forecast_summary,
 )

@@ -13,6 +13,8 @@ from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.experiments import described, roles
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.figures.departures import example_departures
+from fieldcast.figures.outline import outline
 from fieldcast.inference.options import Evaluation
 from fieldcast.models.core import Model, Trained
 from fieldcast.records import by_field
@@ -104,11 +106,18 @@ def rank(
     return table, reconstruct_summary(table)
 
 
-def page(leaderboard: pd.DataFrame, results: Results) -> tuple[dict[str, Reconstruct], dict[str, bytes]]:
+def page(
+    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
+) -> tuple[dict[str, Reconstruct], dict[str, bytes]]:
     """The page's part and its figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
-    part = Reconstruct(leaderboard=leaderboard, **results)
+    departures = {
+        name: example_departures(stored, climatology) for name, stored in results["examples"].items()
+    }
+    part = Reconstruct(
+        leaderboard=leaderboard, **{**results, "examples": departures}, outline=outline(fields)
+    )
     return {"reconstruct": part}, {name: picture.png for name, picture in pictures(part).items()}
 
 
@@ -133,6 +142,6 @@ RECONSTRUCT = Task(
         parameters=("evaluation", "limits", "seed"),
         outputs=("leaderboard", "summary"),
     ),
-    page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures")),
+    page=Step(page, ("leaderboard", "results", "fields", "climatology"), (), ("gathered", "figures")),
     summary=reconstruct_summary,
 )  # fmt: skip

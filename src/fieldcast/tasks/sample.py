@@ -13,6 +13,7 @@ from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.figures.outline import outline
 from fieldcast.inference.feature_extractor import load_features
 from fieldcast.inference.options import Pixels, Sampling
 from fieldcast.inference.sample_sets import compare
@@ -129,11 +130,14 @@ def rank(
     return table, sample_summary(table, results.get("diagnostics", {}))
 
 
-def page(leaderboard: pd.DataFrame, results: Results) -> tuple[dict[str, Sample], dict[str, bytes]]:
+def page(
+    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset
+) -> tuple[dict[str, Sample], dict[str, bytes]]:
     """The page's part and its figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
-    part = Sample(leaderboard=leaderboard, **{name: results[name] for name in results if name != "extractor"})
+    parts = {name: results[name] for name in results if name != "extractor"}
+    part = Sample(leaderboard=leaderboard, **parts, outline=outline(fields))
     return {"sample": part}, {name: picture.png for name, picture in pictures(part).items()}
 
 
@@ -159,6 +163,6 @@ SAMPLE = Task(
         parameters=("sampling", "limits"),
         outputs=("leaderboard", "summary"),
     ),
-    page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures")),
+    page=Step(page, ("leaderboard", "results", "fields"), (), ("gathered", "figures")),
     summary=sample_summary,
 )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Three maps in a row that show what a task is: what was given, what the best method made of it, and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from fieldcast.figures.maps import field_colours, one_case
+from fieldcast.figures.outline import Outline
+from fieldcast.figures.pictures import Gallery, of_kind, reference
+from fieldcast.figures.sheet import UNSEEN, Map, Sheet
+from fieldcast.figures.style import INK, NORMAL, plain
+
+WIDEST = 2.6  # inches: a map
+SAMPLES = 3  # one real state and two draws
+
+
+def of_reconstruction(
+    examples: xr.Dataset, variable: str, case: tuple[str, float], best: str, outline: Outline = ()
+) -> Figure:
+    """Draw the observed cells, the estimate of the experiment `best`, and the truth, of one case (pattern, k)."""
+    kinds = one_case(examples, variable, *case, time=0)
+    panels = {
+        f"given: {100 * case[1]:.3g} % of the cells": "observed",
+        f"estimate: {best}": "mean",
+        "truth": "truth",
+    }
+    maps = {title: kinds.sel(kind=kind).to_numpy() for title, kind in panels.items()}
+    return three(examples, variable, maps, field_colours(maps["truth"], "anomaly" in examples.attrs), outline)
+
+
+def of_forecast(examples: xr.Dataset, variable: str, lead: float, best: str, outline: Outline = ()) -> Figure:
+    """Draw the initial state, the forecast (ensemble mean) of the experiment `best` for a lead time [hours], and what
+    happened."""
+    truth = examples[variable].sel(kind="truth")
+    days = f"{lead / 24:g} day{'' if lead == 24 else 's'} ahead"
+    maps = {
+        "given: the initial state": truth.isel(lead=0).to_numpy(),
+        f"{days}: {best}": examples[variable].sel(kind="mean", lead=lead).to_numpy(),
+        f"{days}: truth": truth.sel(lead=lead).to_numpy(),
+    }
+    return three(
+        examples, variable, maps, field_colours(truth.to_numpy(), "anomaly" in examples.attrs), outline
+    )
+
+
+def three(
+    examples: xr.Dataset,
+    variable: str,
+    maps: Mapping[str, Map],
+    colours: ScalarMappable,
+    outline: Outline,
+) -> Figure:
+    """Draw maps with their titles in one row, below the variable and its colours."""
+    grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
+    sheet = Sheet(*grid, len(maps), 1, top=0.32, largest=WIDEST, outline=outline)
+    for column, (title, values) in enumerate(maps.items()):
+        if np.isfinite(values).any():
+            sheet.draw((column, 0), values, colours, missing=UNSEEN)
+        else:
+            sheet.note((column, 0), "blew up")
+        sheet.title((column, 0), plain(title))
+    field = examples[variable]
+    what = "departure from the climatology" if "anomaly" in examples.attrs else ""
+    heading = ", ".join(filter(None, (variable, what, str(field.attrs.get("units", "")))))
+    sheet.axes.text(-sheet.beside, 0.31, plain(heading), ha="left", va="top", fontsize=NORMAL, color=INK)
+    sheet.bar(len(maps) - 1.0, 0.24, colours, "")
+    return sheet.figure
+
+
+def of_samples(pictures: xr.Dataset, variable: str, best: str, outline: Outline = ()) -> Figure:
+    """Draw a real state beside draws of the experiment `best`."""
+    gallery = Gallery(
+        pictures, variable, reference(pictures, variable), SAMPLES, 1, names=0.1, titles=True, outline=outline
+    )
+    drawn = of_kind(pictures, variable, "sample")[: SAMPLES - 1]
+    gallery.draw((0, 0), of_kind(pictures, variable, "real")[0])
+    gallery.sheet.title((0, 0), "real")
+    for column, values in enumerate(drawn, start=1):
+        gallery.draw((column, 0), values)
+        gallery.sheet.title((column, 0), plain(f"drawn: {best}"))
+    return gallery.figure

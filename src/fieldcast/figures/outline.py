@@ -1,0 +1,74 @@
+"""Lines that orient the reader of a map: coastlines of the Earth, or what the data themselves hold of their ground.
+
+`land.png` is white where at least half of a cell of 0.5° is land, from 90°N and 180°W; from the GLOBE elevation model
+at 30 arc seconds (NOAA, 1999; public domain), in which the ocean has no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float, Shaped
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fieldcast.geometry import GRID, edges
+
+STEP = 0.5  # degrees: cells of the land mask
+SHORTEST = 0.02  # extent of a line relative to that of the map: smaller islands would be dots
+FOOT = 0.25  # of the highest ground: where mountains begin on a planet without seas
+
+Line = Float[np.ndarray, "point 2"]  # longitude, latitude in degrees
+Outline = Sequence[Line]
+
+
+def outline(fields: xr.Dataset) -> Outline:
+    """Contours of the data's land mask or of their ground, else the coastlines of the Earth; none for images.
+
+    A static variable is recognised by its standard name: `land_binary_mask` or `surface_altitude`.
+    """
+    if not set(GRID) <= set(fields.dims):
+        return []
+    latitude, longitude = (fields[name].to_numpy() for name in GRID)
+    static = {
+        str(values.attrs.get("standard_name")): values.transpose(*GRID).to_numpy().astype(float)
+        for values in fields.data_vars.values()
+        if set(values.dims) == set(GRID)
+    }
+    for name, level in (("land_binary_mask", 0.5), ("surface_altitude", FOOT)):
+        if name in static and np.isfinite(static[name]).all():
+            return lines(longitude, latitude, static[name], level * float(static[name].max()))
+    return coast(latitude, longitude)
+
+
+def coast(latitude: Shaped[np.ndarray, " y"], longitude: Shaped[np.ndarray, " x"]) -> Outline:
+    """Coastlines of the Earth within the edges of a grid, in its own longitudes."""
+    south, north = sorted(np.clip(edges(latitude)[[0, -1]], -90.0, 90.0))
+    west, east = edges(longitude)[[0, -1]]
+    y = np.arange(south + STEP / 2, north, STEP)
+    x = np.arange(west + STEP / 2, east, STEP)
+    rows = np.floor((90.0 - y) / STEP).astype(int)
+    columns = np.floor(((x + 180.0) % 360.0) / STEP).astype(int)
+    return lines(x, y, land()[np.ix_(rows, columns)].astype(float), 0.5)
+
+
+@cache
+def land() -> Bool[np.ndarray, "y x"]:
+    """Land mask of the Earth, from north to south and from 180°W to the east."""
+    with files("fieldcast.figures").joinpath("land.png").open("rb") as file, Image.open(file) as image:
+        return np.asarray(image.convert("1"))
+
+
+def lines(
+    x: Shaped[np.ndarray, " x"], y: Shaped[np.ndarray, " y"], values: Float[np.ndarray, "y x"], level: float
+) -> list[Line]:
+    """Contours of one level, without those that would be dots on a map."""
+    if min(values.shape) < 2:
+        return []
+    extent = SHORTEST * max(np.ptp(x), np.ptp(y))
+    contours = Figure().add_subplot().contour(x, y, values, [level]).allsegs[0]
+    return [line for line in contours if np.ptp(line, axis=0).max() >= extent]

@@ -1,0 +1,167 @@
+"""First screen of the page: what was done, what is best and what to doubt, for readers who know none of the scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fieldcast.figures.style import percent
+from fieldcast.report.board import Lead
+from fieldcast.report.lead_tables import fates
+from fieldcast.report.numbers import significant
+from fieldcast.scores.leaderboard import skill_horizon
+
+LEVEL = 0.02  # relative difference of two scores below which a reader may take either experiment
+OVERCONFIDENT = 0.5  # spread-skill ratio below which members say little about the error
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+RECOGNISED = 0.95  # accuracy of a classifier that nearly always recognises samples
+
+
+class Glance(NamedTuple):
+    """Clauses of a task for the three sentences of the first screen; none where nothing has been scored."""
+
+    done: Sequence[str] = ()
+    best: Sequence[str] = ()
+    doubt: Sequence[str] = ()
+    single: bool = False  # every method was trained with one seed only
+
+
+def sentences(glances: Sequence[Glance]) -> list[tuple[str, str]]:
+    """Headings and sentences of the first screen, from the clauses of all tasks; those without any are left out."""
+    doubt = [clause for glance in glances for clause in glance.doubt]
+    if any(glance.single for glance in glances):
+        doubt.append("each method was trained once, so small differences may vanish with another seed")
+    parts = {
+        "What was done": [clause for glance in glances for clause in glance.done],
+        "What is best": [clause for glance in glances for clause in glance.best],
+        "What to doubt": doubt,
+    }
+    return [(heading, sentence(clauses)) for heading, clauses in parts.items() if clauses]
+
+
+def sentence(clauses: Sequence[str]) -> str:
+    """Clauses as one sentence."""
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def reconstruct(results: Any) -> Glance:
+    """Number of methods and fractions observed, the smallest error, ensembles whose spread is too small."""
+    board = results.board
+    if not board:
+        return Glance()
+    shares = [case.k for case in board.cases]
+    ends = dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares)))
+    done = f"{count(board.order)} filled in whole maps from {' to '.join(ends)} % of their cells"
+    case = results.middle_case
+    pattern = "" if case.pattern == "random" else f" (pattern {case.pattern})"
+    best = closest(results, case, "for filling in maps", f"from {percent(case.k)} of the cells{pattern}")
+    return Glance([done], [best], overconfident(results, "in filling in maps"), trained_once(results))
+
+
+def forecast(results: Any) -> Glance:
+    """Number of methods and last lead time, the smallest error and how long it stays useful, what fails."""
+    board = results.board
+    if not board:
+        return Glance()
+    done = f"{count(board.order)} forecast the weather up to {words(board.cases[-1])} ahead"
+    times = results.scored()["times"]
+    done += f", from {len(times)} initial times" if times else ""
+    lead = results.glance_lead
+    best = closest(results, lead, "for forecasting", f"{words(lead)} ahead") + useful(results)
+    lost = fates(results)
+    failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
+    failed += lost["unrealistic"] if lost else []
+    doubt = [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []
+    return Glance([done], [best], [*overconfident(results, "in forecasting"), *doubt], trained_once(results))
+
+
+def useful(results: Any) -> str:
+    """Duration for which the best forecasts are better than the climatology; empty without skill scores."""
+    table = skill_horizon(results.leaderboard)
+    table = table[(table["region"] == results.region) & (table["variable"] == "all")]
+    hours = table.loc[table["experiment"] == results.best, "lead_hours"].mean()
+    if not hours > 0:
+        return ""
+    last = words(Lead(float(results.leaderboard["lead_hours"].max())))
+    until = f"at least {last}" if math.isinf(hours) else words(Lead(24.0 * max(1, round(hours / 24))))
+    return f", and stays better than the average for the time of year for {until}"
+
+
+def words(lead: Lead) -> str:
+    """A lead time in days, or in hours below one day."""
+    size, unit = (lead.hours / 24, "day") if lead.hours >= 24 else (lead.hours, "hour")
+    return f"{size:.4g} {unit}{'' if size == 1 else 's'}"
+
+
+def sample(results: Any) -> Glance:
+    """Number of methods, and how well a classifier recognises the samples of the best."""
+    board = results.board
+    if not board:
+        return Glance()
+    done = f"{count(board.order)} drew new {'images' if results.images else 'states'} from nothing"
+    accuracy = {name: board.value(name, "c2st") for name in board.having("c2st")}
+    if not accuracy:
+        return Glance([done], single=trained_once(results))
+    best = min(accuracy, key=lambda name: abs(accuracy[name] - 0.5))
+    share = f"{100 * accuracy[best]:.0f} % accuracy, where 50 % would be chance"
+    clause = f"for drawing, {results.label(best)}: a classifier tells its draws from real data with {share}"
+    recognised = [name for name, value in accuracy.items() if value >= RECOGNISED]
+    doubt = [f"the draws of {names(results, recognised)} do not pass for real data"] if recognised else []
+    return Glance([done], [clause], doubt, trained_once(results))
+
+
+def closest(results: Any, case: Any, purpose: str, where: str) -> str:
+    """The experiment with the lowest CRPS, how far the next one is behind, its error relative to a free guess."""
+    board = results.board
+    scores = {name: board.value(name, "crps", case) for name in board.having("crps", cases=[case])}
+    best, *others = sorted(set(scores) - set(results.bounds), key=lambda name: (scores[name], name))
+    clause = f"{purpose}, {results.label(best)}"
+    if others:
+        behind = scores[others[0]] / scores[best] - 1
+        close = "practically as good" if behind < LEVEL else f"{significant(100 * behind, 2)} % worse"
+        clause += f" ({results.label(others[0])} is {close})"
+    roles = {name: results.about[name].role for name in others}
+    free = [name for role in ("climatology", "baseline") for name in others if roles[name] == role]
+    errors = [board.value(name, "rmse", case) for name in (best, *free[:1])]
+    if free and errors[0] < errors[1]:
+        reduction = f"{100 * (1 - errors[0] / errors[1]):.0f} %"
+        clause += f", whose typical error {where} is {reduction} smaller than that of the free guess "
+        clause += f"“{results.label(free[0])}”"
+    return clause
+
+
+def overconfident(results: Any, where: str) -> list[str]:
+    """Ensembles with far too little spread, by their mean spread-skill ratio over all cases."""
+    board = results.board
+    clauses = []
+    for name in board.having("ssr"):
+        ratios = [board.value(name, "ssr", case, otherwise=math.nan) for case in board.cases]
+        ratio = float(np.nanmean(ratios))
+        if ratio < OVERCONFIDENT:
+            size = f"{100 * ratio:.0f} % of its error instead of 100 %"
+            clauses.append(
+                f"{where}, {results.label(name)} is far too sure of itself: its members differ by {size}"
+            )
+    return clauses
+
+
+def trained_once(results: Any) -> bool:
+    """Whether every method was trained with one seed only."""
+    return bool(results.leaderboard["seed"].nunique() == 1)
+
+
+def count(experiments: Sequence[str]) -> str:
+    """Number of methods, as a word up to ten."""
+    number = len(experiments)
+    text = NUMBERS[number - 1] if number <= len(NUMBERS) else str(number)
+    return f"{text} method{'' if number == 1 else 's'}"
+
+
+def names(results: Any, experiments: Iterable[str]) -> str:
+    """Labels in a row: a, b and c."""
+    *others, last = dict.fromkeys(map(results.label, experiments))
+    return f"{', '.join(others)} and {last}" if others else last

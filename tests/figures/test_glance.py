@@ -1,0 +1,54 @@
+"""The picture of the first screen shows what was given, what came of it, and the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.collections import QuadMesh
+
+from fieldcast.figures.glance import of_forecast, of_reconstruction, of_samples
+from fieldcast.figures.pictures import of_kind
+from fieldcast.scores.examples.reconstruction import examples
+
+
+def maps(figure) -> list[np.ndarray]:
+    return [
+        np.ma.filled(one.get_array(), np.nan)
+        for one in figure.axes[0].collections
+        if isinstance(one, QuadMesh)
+    ]
+
+
+def texts(figure) -> set[str]:
+    return {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_a_reconstruction_stands_between_what_was_observed_and_the_truth(scene):
+    world = scene(members=3, times=4)
+    stored = examples(world.reconstructions, world.observations, world.truth)
+    figure = of_reconstruction(stored, "z", ("random", 0.3), "kriging", [np.array([[0.0, 0.0], [9.0, 9.0]])])
+    case = stored["z"].isel(case=1, time=0)
+    for values, kind in zip(maps(figure), ("observed", "mean", "truth"), strict=True):
+        np.testing.assert_allclose(values, case.sel(kind=kind), rtol=1e-6)
+    assert {"given: 30 % of the cells", "estimate: kriging", "truth"} <= texts(figure)
+
+
+def test_a_forecast_stands_between_the_initial_state_and_what_happened(shown):
+    figure = of_forecast(shown["mine"], "z", 24.0, "mine")
+    field = shown["mine"]["z"]
+    expected = [
+        field.sel(kind="truth", lead=0.0),
+        field.sel(kind="mean", lead=24.0),
+        field.sel(kind="truth", lead=24.0),
+    ]
+    for values, wanted in zip(maps(figure), expected, strict=True):
+        np.testing.assert_allclose(values, wanted, rtol=1e-6)
+    assert {"given: the initial state", "1 day ahead: mine", "1 day ahead: truth"} <= texts(figure)
+    broken = of_forecast(shown["broken"], "z", 72.0, "broken")
+    assert "blew up" in texts(broken) and len(maps(broken)) == 2
+
+
+def test_samples_stand_beside_a_real_state(sampled):
+    stored = sampled()["examples"]["vae"]
+    drawn = maps(of_samples(stored, "image", "vae"))
+    np.testing.assert_array_equal(drawn[0], of_kind(stored, "image", "real")[0])
+    np.testing.assert_array_equal(drawn[1:], of_kind(stored, "image", "sample")[:2])

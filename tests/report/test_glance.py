@@ -1,0 +1,121 @@
+"""The first screen says in everyday words what the leaderboard says, and what a reader should doubt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from fieldcast.report import Forecast, Reconstruct, report
+from fieldcast.report.glance import Glance, sentences
+
+
+def board(scores: dict[str, dict[str, float]], **case) -> pd.DataFrame:
+    """A leaderboard of one case, over all variables."""
+    return pd.DataFrame(
+        [
+            {
+                "experiment": name,
+                "seed": 0,
+                "data": "d",
+                "variable": "all",
+                **case,
+                "score": score,
+                "value": value,
+            }
+            | {"low": value, "high": value}
+            for name, values in scores.items()
+            for score, value in values.items()
+        ]
+    )
+
+
+RECONSTRUCTIONS = {
+    "kriging": {"crps": 0.3, "rmse": 0.5, "ssr": 0.95},
+    "vae": {"crps": 0.303, "rmse": 0.55, "ssr": 0.06},
+    "climatology": {"crps": 0.6, "rmse": 1.0},
+}
+ABOUT = {
+    "kriging": {"about": {"label": "Kriging", "family": "classical"}},
+    "vae": {"about": {"label": "VAE"}},
+    "climatology": {"about": {"label": "Climatology", "role": "baseline", "family": "classical"}},
+}
+
+
+@pytest.fixture
+def reconstruct() -> Reconstruct:
+    table = board(RECONSTRUCTIONS, pattern="random", k=0.1, cells="unobserved")
+    return Reconstruct(leaderboard=table, experiments=ABOUT)
+
+
+def test_the_best_is_compared_with_the_next_and_with_a_free_guess(reconstruct):
+    glance = reconstruct.glance()
+    assert glance.done == ["three methods filled in whole maps from 10 % of their cells"]
+    assert glance.best == [
+        "for filling in maps, Kriging (VAE is practically as good), whose typical error from 10 % of the cells is "
+        "50 % smaller than that of the free guess “Climatology”"
+    ]
+
+
+def test_an_ensemble_with_hardly_any_spread_is_to_be_doubted(reconstruct):
+    """The demo's VAE had a spread of 6 % of its error, which stood in a folded table only."""
+    (doubt,) = reconstruct.glance().doubt
+    assert doubt == (
+        "in filling in maps, VAE is far too sure of itself: its members differ by 6 % of its error instead of 100 %"
+    )
+
+
+def test_one_seed_is_a_reason_to_doubt_and_several_are_not(reconstruct):
+    table = reconstruct.leaderboard
+    several = replace(reconstruct, leaderboard=pd.concat([table, table.assign(seed=1)], ignore_index=True))
+    assert reconstruct.glance().single and not several.glance().single
+    assert "another seed" in dict(sentences([reconstruct.glance()]))["What to doubt"]
+
+
+def test_how_long_forecasts_are_useful_is_where_skill_ends():
+    """Skill falls from 0.2 at 48 h to -0.2 at 96 h, so to zero at 72 h."""
+    tables = [
+        board(
+            {
+                "lim": {"crps": 0.4, "rmse": 0.6, "skill": skill},
+                "climatology": {"crps": 0.5, "rmse": 0.8, "skill": 0.0},
+                "perfect": {"crps": 0.1, "rmse": 0.1, "skill": 0.9},
+            },
+            region="globe",
+            lead_hours=hours,
+        )
+        for hours, skill in ((48.0, 0.2), (96.0, -0.2))
+    ]
+    about = {
+        "climatology": {"about": {"role": "climatology"}},
+        "perfect": {"about": {"family": "bound"}},
+        "lim": {},
+    }
+    glance = Forecast(leaderboard=pd.concat(tables, ignore_index=True), experiments=about).glance()
+    assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
+    assert glance.best == [
+        "for forecasting, lim (climatology is 25 % worse), whose typical error 2 days ahead is 25 % smaller than that "
+        "of the free guess “climatology”, and stays better than the average for the time of year for 3 days"
+    ]
+
+
+def test_there_are_three_sentences_for_all_tasks():
+    glances = [Glance(["a"], ["b"], ["c"], True), Glance(["d"], [], ["e"], True)]
+    seeds = "each method was trained once, so small differences may vanish with another seed"
+    assert sentences(glances) == [
+        ("What was done", "A; d."),
+        ("What is best", "B."),
+        ("What to doubt", f"C; e; {seeds}."),
+    ]
+    assert sentences([Glance()]) == []
+
+
+def test_the_first_screen_has_one_picture_before_any_table(results, elements):
+    page = report({"reconstruct": results})
+    begin = page.index('<section id="at-a-glance">')
+    screen = page[begin : page.index("<h2>", begin)]
+    assert screen.count("<img") == 1 and "<table" not in screen
+    assert "CRPS" not in screen
+    assert page.index("<table") > begin
+    assert "For filling in maps, mine" in elements(page).text
