@@ -9,6 +9,8 @@ from fieldcast.figures.glance import of_forecast, of_reconstruction, of_samples
 from fieldcast.figures.pictures import of_kind
 from fieldcast.scores.examples.reconstruction import examples
 
+LINES = [np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([[0.0, 0.0], [9.0, 9.0], [9.0, 0.0]])]
+
 
 def maps(figure) -> list[np.ndarray]:
     return [
@@ -25,7 +27,7 @@ def texts(figure) -> set[str]:
 def test_a_reconstruction_stands_between_what_was_observed_and_the_truth(scene):
     world = scene(members=3, times=4)
     stored = examples(world.reconstructions, world.observations, world.truth)
-    figure = of_reconstruction(stored, "z", ("random", 0.3), "kriging", [np.array([[0.0, 0.0], [9.0, 9.0]])])
+    figure = of_reconstruction(stored, "z", ("random", 0.3), "kriging", LINES)
     case = stored["z"].isel(case=1, time=0)
     for values, kind in zip(maps(figure), ("observed", "mean", "truth"), strict=True):
         np.testing.assert_allclose(values, case.sel(kind=kind), rtol=1e-6)

@@ -4,7 +4,8 @@
 `style`           the look of an experiment, the same in every figure; sizes, axes, text
 `curves`          scores against the fraction observed; errors over time
 `leads`           scores against the lead time, between the free baselines and the bounds
-`sheet`           many maps of one grid
+`sheet`          many maps of one grid; `outline`: coastlines or mountains on them
+`glance`         three maps that show what a task is; `departures`: fields minus the climatology
 `maps`            truth, observations, masks and reconstructions side by side
 `forecast_maps`   the first steps of a forecast, snapshots of a long one; `animation`: all steps, as a GIF
 `ranks`           rank histograms

@@ -22,7 +22,7 @@ STEP = 0.5  # degrees: cells of the land mask
 SHORTEST = 0.02  # extent of a line relative to that of the map: smaller islands would be dots
 FOOT = 0.25  # of the highest ground: where mountains begin on a planet without seas
 
-Line = Float[np.ndarray, "point 2"]  # longitude, latitude in degrees
+Line = Float[np.ndarray, "_ 2"]  # longitude, latitude in degrees; lines differ in length
 Outline = Sequence[Line]
 
 
