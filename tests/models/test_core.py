@@ -89,17 +89,20 @@ def test_parts_are_built_as_models_are(space):
 
 
 @pytest.mark.parametrize(
-    ("config", "learned", "density"),
+    ("config", "learned", "density", "omits_noise"),
     [
-        ({"type": "climatology.Climatology"}, False, ""),
-        ({"type": "probabilistic_pca.ProbabilisticPCA"}, False, "exact"),
-        ({"type": "flow.Flow", "layers": 2, "hidden": 8}, True, "exact"),
-        ({"type": "diffusion.Diffusion", "steps": 4, "channels": [8, 8]}, True, "lower bound"),
-        ({"type": "ensemble.Ensemble", "channels": [8, 16]}, True, ""),
-        ({"type": "vae.ConditionalVAE", "latent": 3}, True, ""),
+        ({"type": "climatology.Climatology"}, False, "", False),
+        ({"type": "probabilistic_pca.ProbabilisticPCA"}, False, "exact", False),
+        ({"type": "flow.Flow", "layers": 2, "hidden": 8}, True, "exact", False),
+        ({"type": "diffusion.Diffusion", "steps": 4, "channels": [8, 8]}, True, "lower bound", False),
+        ({"type": "ensemble.Ensemble", "channels": [8, 16]}, True, "", False),
+        ({"type": "vae.ConditionalVAE", "latent": 3}, True, "", True),
+        ({"type": "vae.ConditionalVAE", "latent": 3, "likelihood_noise": True}, True, "", False),
+        ({"type": "stepped.Stepped", "model": {"type": "vae.ConditionalVAE", "latent": 3}}, True, "", True),
     ],
 )
-def test_a_model_tells_the_facts_that_are_stored_with_its_costs(space, config, learned, density):
+def test_a_model_tells_the_facts_that_are_stored_with_its_costs(space, config, learned, density, omits_noise):
     model = build(config, space)
     count = sum(weight.numel() for weight in model.parameters())
-    assert model.facts == {"parameters": count, "learned": learned, "density": density}
+    facts = {"parameters": count, "learned": learned, "density": density, "omits_noise": omits_noise}
+    assert model.facts == facts

@@ -6,9 +6,12 @@ import base64
 import io
 import re
 from dataclasses import replace
+from os.path import normpath
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from fieldcast.report import Reconstruct, pictures, report
@@ -26,7 +29,8 @@ def test_nothing_is_fetched_from_anywhere(page, elements):
     found = elements(page)
     assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
     assert all(source.startswith("data:") for source in found.attributes("src"))
-    assert all(link.startswith(("#", "data:")) for link in found.attributes("href"))
+    files = [link for link in found.attributes("href") if not link.startswith(("#", "data:"))]
+    assert not any(link.startswith("/") or ":" in link for link in files)  # relative to the page
     pictures = [known["src"] for tag, known in found.found if tag == "img"]
     assert len(pictures) >= 9
     for source in pictures:
@@ -38,7 +42,7 @@ def test_the_table_of_contents_leads_to_every_section(page, elements):
     targets = [link[1:] for link in found.attributes("href") if link.startswith("#")]
     ids = found.attributes("id")
     assert targets == ids
-    assert len(ids) == len(set(ids)) == 15
+    assert len(ids) == len(set(ids)) == 16
 
 
 def test_names_cannot_become_elements(page, elements):
@@ -109,3 +113,19 @@ def test_only_other_patterns_were_scored(results, elements):
     text = elements(report({"reconstruct": Reconstruct(leaderboard=pd.DataFrame(board))})).text
     assert "swaths, 10 %" in text
     assert "Pattern swaths" in text
+
+
+def test_links_lead_to_the_files_of_the_catalog(results, summary, elements):
+    """Tables were named, but not linked, and no page said where the fields lie."""
+    catalog = yaml.safe_load(Path("conf/base/catalog.yml").read_text())
+    experiment = "{task}.{experiment}.draws"
+    paths = {
+        catalog[name]["filepath"].replace("${_root}/", "").replace("{task}", "reconstruct")
+        for name in ("fields", "quality", "costs", "leaderboard_{task}")
+    }
+    draws = catalog[experiment]["filepath"].replace("${_output}", catalog["_output"]).replace("${_root}/", "")
+    paths |= {draws.format(task="reconstruct", experiment=name) for name in results.board.order}
+    paths.add(catalog["figures_{task}"]["path"].replace("${_root}/", "").format(task="reconstruct"))
+    links = elements(report({"reconstruct": results}, summary)).attributes("href")
+    files = [link for link in links if not link.startswith(("#", "data:"))]
+    assert {str(PurePosixPath(normpath(f"08_reporting/{link}"))) for link in files} == paths

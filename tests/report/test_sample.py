@@ -228,6 +228,18 @@ def test_figures_of_images(task):
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
 
 
+def test_a_grid_of_equal_pictures_is_left_out_and_named(sampled, elements):
+    """A VAE on the planet filled the page with a hundred identical stripes."""
+    parts = sampled()
+    pictures_of_vae = parts["examples"]["vae"].copy(deep=True)
+    grid = np.array([str(kind) == "grid" for kind in pictures_of_vae["kind"].to_numpy()])
+    pictures_of_vae["image"][grid] = pictures_of_vae["image"][grid].isel(picture=0)
+    flat = Sample(**{**parts, "examples": {**parts["examples"], "vae": pictures_of_vae}})
+    assert set(flat.grids) == {"vae_kl0", "autoencoder"}
+    bodies = " ".join(section.body for section in flat.sections({}))
+    assert "No decoded grid of vae: whatever the two most active components" in bodies
+
+
 def test_fields_have_spectra_and_no_labels(of_fields, elements):
     figures = pictures(of_fields)
     assert {"spectra", "wasserstein"} < set(figures)

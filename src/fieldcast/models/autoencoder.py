@@ -44,6 +44,7 @@ class Autoencoder(Trained):
     def __init__(self, space: Space, kl_weight: float, kl_warm_up: Sequence[int], likelihood_noise: bool):
         super().__init__(space)
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
+        self.omits_noise = not likelihood_noise
         if len(kl_warm_up) != 2 or not 0 <= kl_warm_up[0] <= kl_warm_up[1]:
             raise InputError(
                 f"kl_warm_up is {list(kl_warm_up)}: give two steps of the training, such as [200, 260], between which "

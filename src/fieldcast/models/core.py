@@ -143,6 +143,7 @@ class Model(nn.Module, ABC):
     deterministic: bool = False  # all draws are equal: one member suffices
     evaluations: int = 1  # evaluations of its network in a draw
     learned: bool = False  # fitted by gradient steps, not in closed form
+    omits_noise: bool = False  # draws are means of a likelihood, without its noise: expect too little spread
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 
@@ -170,9 +171,13 @@ class Model(nn.Module, ABC):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Facts about the model that are stored with its costs: parameters, learned, density ("" without one)."""
-        parameters = sum(weight.numel() for weight in self.parameters())
-        return {"parameters": parameters, "learned": self.learned, "density": self.density or ""}
+        """Facts about the model that are stored with its costs; density is "" without one."""
+        return {
+            "parameters": sum(weight.numel() for weight in self.parameters()),
+            "learned": self.learned,
+            "density": self.density or "",
+            "omits_noise": self.omits_noise,
+        }
 
     def choose(self, **values: float) -> None:
         """Set tuned values."""

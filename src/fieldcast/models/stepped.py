@@ -82,6 +82,7 @@ class Stepped(Trained):
                 "model.noise moves the last states of a forecast: of a reconstruction there are none."
             )
         self.history, self.ensemble = model.history, model.ensemble
+        self.omits_noise = model.omits_noise
         self.evaluations = EVALUATIONS[scheme] * model.evaluations * average
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)

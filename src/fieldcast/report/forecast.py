@@ -62,6 +62,11 @@ class Forecast(Results):
     parts: ClassVar[tuple[str, ...]] = (*Results.parts, "stability", "snapshots", "snapshot_anomalies")
     title: ClassVar[str] = "Forecasts"
     template: ClassVar[str] = "forecast"
+    drawn: ClassVar[str] = "forecasts"
+    files: ClassVar[Mapping[str, str]] = {
+        "stability.csv": "each step of the long rollouts",
+        "forecast.gif": "the animation",
+    }
 
     @cached_property
     def region(self) -> str:

@@ -64,6 +64,7 @@ class Reconstruct(Results):
 
     title: ClassVar[str] = "Reconstruction"
     template: ClassVar[str] = "reconstruct"
+    drawn: ClassVar[str] = "reconstructions"
 
     @cached_property
     def board(self) -> Board:

@@ -66,6 +66,8 @@ class Results(ABC):
     parts: ClassVar[tuple[str, ...]] = ("scores", "diagnostics", "examples", "history", "costs")
     title: ClassVar[str]
     template: ClassVar[str]
+    drawn: ClassVar[str]  # what an experiment draws
+    files: ClassVar[Mapping[str, str]] = {}  # beside the page, with their content
 
     def __post_init__(self) -> None:
         """Drop results that are None or empty, and studies of other tasks."""
@@ -144,8 +146,12 @@ class Results(ABC):
         }
 
     def learned(self, name: str) -> bool:
-        """Whether an experiment was trained by gradients, as its costs record."""
-        return name in self.costs and bool(self.costs[name].iloc[0].get("learned"))
+        """Whether an experiment was trained by gradients."""
+        return self.fact(name, "learned")
+
+    def fact(self, name: str, fact: str) -> bool:
+        """A fact about the model of an experiment, which its costs record; false if they do not."""
+        return name in self.costs and bool(self.costs[name].iloc[0].get(fact))
 
     @cached_property
     def looks(self) -> dict[str, Look]:
@@ -197,8 +203,8 @@ class Results(ABC):
 
     @cached_property
     def underspread(self) -> list[str]:
-        """Experiments whose configured model draws without the noise of its likelihood."""
-        return [name for name in self.order if omits_noise(self.experiments.get(name, {}).get("model"))]
+        """Experiments whose model draws without the noise of its likelihood."""
+        return [name for name in self.order if self.fact(name, "omits_noise")]
 
     @property
     def methods(self) -> Table:
@@ -219,16 +225,6 @@ class Results(ABC):
         """Loss curves of the trained experiments."""
         trained = {name: history for name, history in self.ordered("history").items() if "loss" in history}
         return {"losses": loss_curves(self.labelled(trained), self.looks)} if trained else {}
-
-
-def omits_noise(model: object) -> bool:
-    """Whether a model, or a part of it, is a VAE that draws its decoder's mean."""
-    if not isinstance(model, Mapping):
-        return False
-    kind = str(model.get("type", ""))
-    if kind.startswith("vae.") and kind.endswith("VAE") and not model.get("likelihood_noise"):
-        return True
-    return any(omits_noise(part) for part in model.values())
 
 
 def file_name(*parts: str) -> str:

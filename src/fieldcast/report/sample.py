@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures import embedding, prior
 from fieldcast.figures.glance import of_samples
-from fieldcast.figures.pictures import are_images, has
+from fieldcast.figures.pictures import are_images, has, of_kind, reference
 from fieldcast.figures.sample_scores import distance_dots
 from fieldcast.figures.samples import (
     decoded_pictures,
@@ -39,6 +39,9 @@ from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 GREY = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values
 # scores that compare whichever interval grey values are scaled to
 ANY_GREY = ("fid", "kid", "c2st", "bits_per_dim")
+FLAT = (
+    0.05  # variability of decoded states, relative to real ones, below which their pictures look all the same
+)
 NEAR = 0.05  # the share of test data that are "very near" to a training state
 DECODED, NEAREST = 4, 5  # experiments in one figure
 
@@ -54,6 +57,7 @@ class Sample(Results):
     parts: ClassVar[tuple[str, ...]] = (*Results.parts, "latents")
     title: ClassVar[str] = "Sampling"
     template: ClassVar[str] = "sample"
+    drawn: ClassVar[str] = "samples"
 
     @cached_property
     def board(self) -> Board:
@@ -157,7 +161,8 @@ class Sample(Results):
             "cells_table": sample_tables.cells_table(self),
             "decoded": self.decoded_parts,
             "nearest": self.nearest_parts,
-            "grids": {file_name("latent_grid", name): [name] for name in self.pictured("grid")},
+            "grids": {file_name("latent_grid", name): [name] for name in self.grids},
+            "unused": [name for name in self.pictured("grid") if name not in self.grids],
             "diffusions": {file_name("denoising", name): [name] for name in self.pictured("snapshot")},
             "study_figures": self.study_figures,
             "study_file": study_file,
@@ -171,6 +176,12 @@ class Sample(Results):
             ),
             "every_score": all_scores_table(self, board, SAMPLE_METRICS),
         }
+
+    @cached_property
+    def grids(self) -> dict[str, xr.Dataset]:
+        """Examples with decoded grids of latents, without those whose pictures hardly differ."""
+        stored = self.pictured("grid")
+        return {name: each for name, each in stored.items() if varies(each, self.variable) >= FLAT}
 
     @cached_property
     def decoded_parts(self) -> dict[str, list[str]]:
@@ -220,7 +231,7 @@ class Sample(Results):
             yield "samples", sample_sheet(self.labelled(both), variable, self.outline)
         for name, names in (self.study_figures | self.decoded_parts).items():
             yield name, decoded_pictures(self.examples_of(names), variable, self.outline)
-        for name, stored in self.pictured("grid").items():
+        for name, stored in self.grids.items():
             yield file_name("latent_grid", name), latent_grid(stored, variable, self.label(name))
         for name, stored in self.pictured("snapshot").items():
             yield file_name("denoising", name), denoising(stored, variable, self.label(name))
@@ -256,6 +267,13 @@ class Sample(Results):
         if cells:
             drawn["wasserstein"] = wasserstein_maps(self.labelled(cells), self.outline)
         return drawn
+
+
+def varies(pictures: xr.Dataset, variable: str) -> float:
+    """Standard deviation of decoded states between the latents of a grid, relative to that of real states."""
+    decoded, real = of_kind(pictures, variable, "grid"), reference(pictures, variable)
+    spread = [float(np.sqrt(np.nanmean(np.nanvar(states, axis=0)))) for states in (decoded, real)]
+    return spread[0] / spread[1] if spread[1] > 0 else math.inf
 
 
 def study_file(study: Study) -> str:

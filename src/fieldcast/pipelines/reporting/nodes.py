@@ -19,6 +19,7 @@ COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
     *("evaluations", "train_steps"),  # of the model in a step of a forecast; of gradient descent
     *("learned", "density"),  # trained by gradients; an exact density, a lower bound, or none
+    "omits_noise",  # draws without the noise of a likelihood
 )
 
 
