@@ -1,18 +1,19 @@
-"""PNG files, alone or in a folder, as kedro-viz shows them: those of a folder on one contact sheet."""
+"""PNG files, alone or in a folder, as kedro-viz shows them: those of a folder one below another."""
 
 import base64
-import io
-from itertools import accumulate
+from html import escape
 from typing import Any
 
-from kedro_datasets._typing import ImagePreview
+from kedro_datasets._typing import HTMLPreview, ImagePreview
 from kedro_datasets.partitions import PartitionedDataset
-from PIL import Image
 
 from fieldcast.datasets.base import flattened
 from fieldcast.datasets.files import BytesDataset
 
-COLUMNS, WIDTH, MARGIN = 2, 900, 20  # columns of the sheet; width of a column and margin, in pixels
+FIGURE = (
+    '<figure style="margin: 0 0 16px"><figcaption>{title}</figcaption>'
+    '<img alt="{title}" style="width: 100%" src="data:image/png;base64,{content}"></figure>'
+)
 
 
 class PictureDataset(BytesDataset):
@@ -50,26 +51,12 @@ class PicturesDataset(PartitionedDataset):
     def _exists(self) -> bool:
         return bool(self._filesystem.isdir(self._normalized_path))
 
-    def preview(self) -> ImagePreview:
-        """Show all pictures on one sheet in kedro-viz, in the order of their names (base64 of a PNG file)."""
-        loaded = sorted(self.load().items())
-        pictures = [Image.open(io.BytesIO(load())).convert("RGB") for _, load in loaded]
-        content = io.BytesIO()
-        sheet([narrowed(picture) for picture in pictures]).save(content, "PNG")
-        return ImagePreview(base64.b64encode(content.getvalue()).decode())
-
-
-def narrowed(picture: Image.Image) -> Image.Image:
-    """Scale a picture to the width of a column."""
-    return picture.resize((WIDTH, max(1, round(picture.height * WIDTH / picture.width))))
-
-
-def sheet(pictures: list[Image.Image]) -> Image.Image:
-    """Place pictures row by row on white; a row is as high as its highest picture."""
-    rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
-    heights = [max(picture.height for picture in row) + MARGIN for row in rows]
-    whole = Image.new("RGB", (COLUMNS * (WIDTH + MARGIN), max(1, sum(heights))), "white")
-    for row, top in zip(rows, accumulate(heights, initial=0), strict=False):
-        for column, picture in enumerate(row):
-            whole.paste(picture, (column * (WIDTH + MARGIN), top))
-    return whole
+    def preview(self) -> HTMLPreview:
+        """Show each picture below its name in kedro-viz, in the order of the names."""
+        figures = []
+        for name, load in sorted(self.load().items()):
+            title = escape(
+                name.replace("_", " ")
+            )  # kedro-viz reads underscores as Markdown, in attributes too
+            figures.append(FIGURE.format(title=title, content=base64.b64encode(load()).decode()))
+        return HTMLPreview("".join(figures))
