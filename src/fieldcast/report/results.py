@@ -98,10 +98,6 @@ class Results(ABC):
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
 
-    def glance(self) -> Glance:
-        """Clauses on what was done, what is best and what to doubt, in everyday words."""
-        return Glance()
-
     def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
         """Non-empty sections of the page, in order."""
         return render(self.template, self.about, results=self, figures=figures, **self.context())
