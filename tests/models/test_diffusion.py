@@ -65,7 +65,7 @@ def test_the_sampler_adds_noise_at_every_step_but_the_last(exact):
     model = exact(torch.zeros(4), torch.zeros(4, 4), steps=20)
     draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000)
     states = dict(model.trajectory(Context(1), draws))
-    assert list(states) == list(range(19, -1, -1))
+    assert list(states) == list(range(20, -1, -1))
     assert states[0].abs().max() < 1e-4
     spread = 1.0
     for t in range(19, 0, -1):  # the variance of x after the step at t, from that before it
@@ -195,9 +195,31 @@ def test_snapshots_are_states_on_the_way(space):
     draws = RandomStreams(0, torch.arange(2), 3)
     shots = model.snapshots(Context(2), RandomStreams(0, torch.arange(2), 3), at=(20, 10, 0))
     assert list(shots) == [20, 10, 0]
+    assert list(model.snapshots(Context(2), draws, at=(30, 29, 0))) == [30, 29, 0]
     assert torch.equal(shots[0], model.sample(Context(2), draws))
     jumping = make(space, sampler="ddim", ddim_steps=5)
-    assert list(jumping.snapshots(Context(1), RandomStreams(0, torch.arange(1)), at=(200, 0))) == [250, 0]
+    assert list(jumping.snapshots(Context(1), RandomStreams(0, torch.arange(1)), at=(200, 0))) == [251, 0]
+    fine = make(space, sampler="ddim", ddim_steps=50)
+    assert list(fine.snapshots(Context(1), RandomStreams(0, torch.arange(1)))) == [
+        1000,
+        200,
+        100,
+        50,
+        20,
+        10,
+        0,
+    ]
+    assert 48 <= len(fine.times()) <= 50
+
+
+def test_a_state_of_the_trajectory_has_been_noised_as_often_as_its_time_says(exact):
+    """A single point at 0 and DDIM without noise: x_t = sqrt((1 - abar_t) / (1 - abar_T)) x_T, exactly."""
+    model = exact(torch.zeros(4), torch.zeros(4, 4), sampler="ddim", ddim_steps=10)
+    states = dict(model.trajectory(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long))))
+    assert len(states) == 11 and states[0].abs().max() < 1e-4
+    for t in (t for t in states if t):
+        ratio = (1 - model.schedule.abar(torch.tensor(t - 1))) / (1 - model.schedule.abar(torch.tensor(999)))
+        assert torch.allclose(states[t], ratio.sqrt().float() * states[1000], rtol=1e-3), t
 
 
 def test_ddim_takes_the_weights_of_ddpm(space):

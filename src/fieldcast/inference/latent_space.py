@@ -12,6 +12,7 @@ from fieldcast.inference.likelihood import Examined, Split
 from fieldcast.inference.sample import physical
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
 from fieldcast.models.core import Batch, Context, Model
+from fieldcast.models.diffusion import SNAPSHOTS
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 from fieldcast.scores.latent_codes import limits_of, most_active
@@ -21,7 +22,6 @@ SIDE = 10  # cells along an edge of the decoded grid
 REACH = 2.5  # its half width, in standard deviations of a standard normal
 DENSITY_SIDE = 101
 RESTORED = 10  # data shown beside their reconstructions
-SNAPSHOTS = 200, 100, 50, 20, 10, 0
 SNAPSHOT_DRAWS = 4  # draws whose chains are shown
 
 

@@ -25,6 +25,8 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, along
 from fieldcast.models.space import Space
 
+SNAPSHOTS = 999, 200, 100, 50, 20, 10, 0  # states on the way from noise to data that are worth a look
+
 
 @runtime_checkable
 class Noise(Protocol):
@@ -90,10 +92,10 @@ class Diffusion(Trained):
         Number T of steps of the chain.
     sampler
         "ancestral" takes all T steps and adds noise of variance beta_t at each but the last (Ho et al. 2020, algorithm
-        2); "ddim" takes `ddim_steps` of them, with v = eta^2 times the variance of q(x_s | x_t, x_0) (Song, Meng and
-        Ermon 2021, eq. 12 and 16).
+        2); "ddim" takes `ddim_steps` of them (see `times`), with v = eta^2 times the variance of q(x_s | x_t, x_0)
+        (Song, Meng and Ermon 2021, eq. 12 and 16).
     ddim_steps
-        Number of steps of DDIM, evenly spaced over the chain.
+        Number of steps of DDIM at most.
     eta
         Noise level of DDIM; 0 adds no noise but the initial one.
     clip
@@ -137,15 +139,16 @@ class Diffusion(Trained):
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
     def times(self) -> list[int]:
-        """Times of the reverse chain, from T - 1 down to 0."""
-        return (
-            torch.linspace(len(self.schedule) - 1, 0, self.ddim_steps)
-            .round()
-            .long()
-            .unique()
-            .flip(0)
-            .tolist()
+        """Times of the reverse chain, from T - 1 down to 0.
+
+        Those of DDIM are evenly spaced, but for some that lead exactly to the states of `SNAPSHOTS`.
+        """
+        last, count = len(self.schedule) - 1, self.ddim_steps
+        exact = (
+            [t - 1 for t in SNAPSHOTS if 0 < t < 0.9 * last] if 4 * len(SNAPSHOTS) <= count <= last else []
         )
+        even = torch.linspace(last, 0, count - len(exact)).round().long().tolist()
+        return sorted({*even, *exact}, reverse=True)
 
     def back(
         self, x: Float[Tensor, "rows variable y x"], t: int, before: int, c: Context, n: Tensor
@@ -167,13 +170,17 @@ class Diffusion(Trained):
     def trajectory(
         self, c: Context, draws: RandomStreams
     ) -> Iterator[tuple[int, Float[Tensor, "rows variable y x"]]]:
-        """Yield (t, x) after each step, with a row for each member; x at t = 0 is the draw."""
+        """Yield (t, x_t), with a row for each member, from the initial noise, t = T, to the draw, t = 0.
+
+        This t counts how often x_t has been noised, as in the papers, and is not the index of a step.
+        """
         exists, repeated, noise = self.space.exists, c.repeat(draws.members), draws.per_row()
         x = noise.normal(*self.space.state)[:, 0] * exists
         times = self.times()
+        yield len(self.schedule), x
         for t, before in zip(times, [*times[1:], -1], strict=True):
             x = self.back(x, t, before, repeated, noise.normal(*self.space.state)[:, 0]) * exists
-            yield t, x
+            yield before + 1, x
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         for _, x in self.trajectory(c, draws):
@@ -181,11 +188,11 @@ class Diffusion(Trained):
         return last.unflatten(0, (c.count, draws.members))
 
     def snapshots(
-        self, c: Context, draws: RandomStreams, at: Sequence[int] = (200, 100, 50, 20, 10, 0)
+        self, c: Context, draws: RandomStreams, at: Sequence[int] = SNAPSHOTS
     ) -> dict[int, Float[Tensor, "batch members variable y x"]]:
-        """States of a draw at the requested times, keyed by time; DDIM returns the nearest times of its chain."""
-        times = self.times()
-        near = {min(times, key=lambda t: abs(t - time)) for time in at}
+        """States x_t of a draw at the requested t, keyed by t; DDIM returns the nearest ones of its chain."""
+        reached = [len(self.schedule), *(t + 1 for t in self.times()[1:]), 0]
+        near = {min(reached, key=lambda t: abs(t - time)) for time in at}
         shape = (c.count, draws.members)
         return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
 
