@@ -32,7 +32,9 @@ def test_notebooks_only_read(name: str) -> None:
         kinds = {type(one) for one in ast.walk(ast.parse(source))}
         assert not kinds & {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.While}
         assert not re.search(r"[\"'](/|~|[A-Za-z]:\\|\.\./)", source)
-    assert not re.search(r"/(home|root|tmp|work|Users)/", str([cell.get("outputs") for cell in notebook.cells]))
+    assert not re.search(
+        r"/(home|root|tmp|work|Users)/", str([cell.get("outputs") for cell in notebook.cells])
+    )
     counts = [cell["execution_count"] for cell in notebook.cells if cell["cell_type"] == "code"]
     assert counts == list(range(1, len(counts) + 1)), "not stored as run from top to bottom: make notebooks"
 
@@ -56,7 +58,7 @@ def test_notebooks_run_and_show_figures(
 
 
 def assert_numbers_are_stored(fresh: nbformat.NotebookNode, stored: nbformat.NotebookNode) -> None:
-    """Printed numbers equal the stored ones to 1 %; behind a training, whose rounding depends on the machine, to 20 %."""
+    """Printed numbers equal the stored ones to 1 %; after a training, whose rounding is the machine's, to 20 %."""
     trained = False
     for run, kept in zip(fresh.cells, stored.cells, strict=True):
         trained = trained or "optimiser" in run["source"]

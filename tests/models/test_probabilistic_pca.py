@@ -28,8 +28,8 @@ def gaussian(space, count, rank=3, deviation=0.3, seed=0):
     return mean + torch.einsum("tq,qvyx->tvyx", z, weights) + deviation * e, mean, weights
 
 
-def solved(space, x, components=64):
-    model = ProbabilisticPCA(space, components)
+def solved(space, x, components=64, scaled=False):
+    model = ProbabilisticPCA(space, components, scaled)
     model.solve([Batch(part, Context(len(part))) for part in x.split(17)])
     return model
 
@@ -58,6 +58,31 @@ def test_log_prob_is_that_of_the_dense_covariance(coast, times, components):
     assert torch.allclose(model.log_prob(x[times:]).double(), torch.tensor(dense.logpdf(cells)), rtol=1e-5)
     weights = model.log_weights(Batch(x[times:], Context(20)), RandomStreams(0, torch.arange(20), 3))
     assert torch.equal(weights, model.log_prob(x[times:])[:, None].expand(20, 3))
+
+
+@pytest.mark.parametrize("components", [0, 3])
+def test_scaled_states_have_the_density_of_a_library_with_the_jacobian_of_the_scaling(sized, components):
+    """log p(x) = log p(D^-1 x) - log |D|, D the standard deviations; draws have the covariance D C D."""
+    space = sized(2, 3, 4)
+    x, *_ = gaussian(space, 150)
+    x = x * torch.linspace(0.2, 5, 24).reshape(space.state)
+    model = solved(space, x, components, scaled=True)
+    sd = x.double().std(0, correction=0).flatten()
+    unit = (x.double().flatten(1) - x.double().flatten(1).mean(0)) / sd
+    pca = PCA(components, svd_solver="full").fit(unit.numpy() * math.sqrt(149 / 150))
+    expected = pca.score_samples(unit.numpy()) - float(sd.log().sum())
+    assert np.allclose(model.log_prob(x), expected, rtol=1e-4)
+    drawn = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 50_000))[0]
+    ratio = torch.cov((drawn.double().flatten(1) / sd).T).numpy() - pca.get_covariance()
+    assert np.abs(ratio).max() < 0.03
+
+
+def test_a_cell_that_never_varied_keeps_its_value(space):
+    x, *_ = gaussian(space, 60)
+    x[:, 0, 0, 0] = 4.0
+    model = solved(space, x, scaled=True)
+    drawn = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 100))[0, :, 0, 0, 0]
+    assert (drawn - 4).abs().max() < 0.01 and model.log_prob(x).isfinite().all()
 
 
 @pytest.mark.parametrize("components", [0, 2, 10])

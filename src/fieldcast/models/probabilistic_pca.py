@@ -1,9 +1,10 @@
-"""Probabilistic PCA: a Gaussian in a subspace plus isotropic noise (Tipping and Bishop 1999).
+"""Probabilistic PCA: a Gaussian in a subspace plus noise (Tipping and Bishop 1999), of states scaled cell by cell.
 
-    x = mean + W z + e,    z ~ N(0, I),    e ~ N(0, s^2 I),    so that    x ~ N(mean, C),    C = W W^T + s^2 I
+    x = mean + D (W z + e),    z ~ N(0, I),    e ~ N(0, s^2 I),    so that    x ~ N(mean, D C D),    C = W W^T + s^2 I
 
-It is the linear VAE, whose evidence, posterior and optimal parameters have closed forms: a baseline for learned
-models, with an exact density. d: cells that exist, over all variables; q: columns of W.
+D is diagonal, the standard deviations of the cells in training, or the identity. It is the linear VAE, whose evidence,
+posterior and optimal parameters have closed forms: a baseline for learned models, with an exact density.
+d: cells that exist, over all variables; q: columns of W.
 """
 
 from __future__ import annotations
@@ -21,32 +22,45 @@ from fieldcast.models.core import Batch, Context, Density, Solved
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
+LEAST = 1e-3  # of the root mean square of D: a cell that never varied has no standard deviation to divide by
 RANK = 1e-10  # axes with less than this share of the variance of the first are rounding errors
 PIECE = 256  # rows or columns of the training states that are converted to double precision at a time
 
 
 class ProbabilisticPCA(Solved):
-    """Probabilistic PCA from the eigenvalues l_1 >= l_2 ... and axes U of the covariance of the training states:
+    """Probabilistic PCA from the eigenvalues l_1 >= l_2 ... and axes U of the covariance of D^-1 x in training:
 
         s^2 = (l_{q+1} + ... + l_d) / (d - q),    W = U_q (L_q - s^2 I)^(1/2)                              (eq. 7, 8)
 
     which maximises the likelihood; the covariance is divided by the number of states. q = `components`, or fewer if the
     states span fewer dimensions: at least one is left to the noise. All cells have equal weight, whatever their area:
     this is the density of a whole state.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    components
+        Number q of axes at most.
+    scaled
+        Whether D holds the standard deviation of each cell, so that the noise is an equal share of all cells'
+        variance; otherwise it is equally large in all of them, and swamps those that hardly vary.
     """
 
     density: Density = "exact"
 
     mean: Tensor
+    scale: Tensor
     weights: Tensor
     variance: Tensor
 
-    def __init__(self, space: Space, components: int = 64):
+    def __init__(self, space: Space, components: int = 512, scaled: bool = True):
         super().__init__(space)
         if components < 0:
             raise TypeError(f"components is a number of axes, not {components}")
-        self.components = components
+        self.components, self.scaled = components, scaled
         self.register_buffer("mean", torch.zeros(space.state))
+        self.register_buffer("scale", torch.ones(space.state))  # D
         self.register_buffer("weights", torch.zeros(0, *space.state))  # W^T; zero where nothing exists
         self.register_buffer("variance", torch.tensor(1.0))  # s^2
 
@@ -70,25 +84,43 @@ class ProbabilisticPCA(Solved):
         """
         x = torch.cat([self.cells(batch.x) for batch in training])
         mean = torch.cat([x[:, columns].double().mean(dim=0) for columns in pieces(x.shape[1])])
-        axes, size, total = principal(x, mean, self.components)
+        scale = self.deviations(x, mean)
+        x /= scale.to(x)
+        axes, size, total = principal(x, mean / scale, self.components)
         if total <= 0:
             raise InputError("the training states are all the same: there is no density to fit to them.")
         variance = (total - size.sum()) / (x.shape[1] - len(size))
         self.mean, self.variance = self.state(mean.to(x)), variance.to(x)
+        self.scale = self.state(scale.to(x))
         self.weights = self.state((axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(x))
+
+    def deviations(
+        self, x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"]
+    ) -> Float[Tensor, " cell"]:
+        """D: the standard deviations of the cells, at least LEAST of their root mean square; or ones."""
+        if not self.scaled:
+            return torch.ones_like(mean)
+        square = torch.cat(
+            [(x[:, columns].double() - mean[columns]).square().mean(dim=0) for columns in pieces(x.shape[1])]
+        )
+        least = LEAST * square.mean().sqrt()
+        return torch.where(least > 0, square.sqrt().clamp(min=float(least)), 1.0)
 
     def log_prob(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, " batch"]:
         """log p(x), exact, in nats. Discrete data must be dequantised.
 
-        With r = x - mean and M = W^T W + s^2 I = F F^T, of q x q,
-        r^T C^-1 r = (|r|^2 - |F^-1 W^T r|^2) / s^2 and log |C| = log |M| + (d - q) log s^2 (matrix inversion lemma).
+        With r = D^-1 (x - mean) and M = W^T W + s^2 I = F F^T, of q x q,
+        r^T C^-1 r = (|r|^2 - |F^-1 W^T r|^2) / s^2 and log |C| = log |M| + (d - q) log s^2 (matrix inversion lemma),
+        to which log |D|^2 is added.
         """
-        r = self.cells(x).double() - self.cells(self.mean)
+        scale = self.cells(self.scale).double()
+        r = (self.cells(x).double() - self.cells(self.mean)) / scale
         w, variance = self.cells(self.weights).double(), self.variance.double()
         factor = torch.linalg.cholesky(w @ w.T + variance * torch.eye(len(w), dtype=w.dtype, device=w.device))
         explained = torch.linalg.solve_triangular(factor, w @ r.T, upper=False)
         square = ((r**2).sum(dim=1) - (explained**2).sum(dim=0)) / variance
         log_det = 2 * factor.diagonal().log().sum() + (w.shape[1] - len(w)) * variance.log()
+        log_det = log_det + 2 * scale.log().sum()
         return (-(square + log_det + w.shape[1] * math.log(2 * math.pi)) / 2).to(x)
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
@@ -96,13 +128,13 @@ class ProbabilisticPCA(Solved):
         return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """Draw mean + W z + s e at the cells that exist."""
+        """Draw mean + D (W z + s e) at the cells that exist."""
         e = draws.normal(*self.space.state) * self.space.exists
-        x = self.mean + self.variance.sqrt() * e
-        if not len(self.weights):
-            return x
-        z = draws.normal(len(self.weights))
-        return x + (z @ self.weights.flatten(1)).unflatten(2, self.space.state)
+        x = self.variance.sqrt() * e
+        if len(self.weights):
+            z = draws.normal(len(self.weights))
+            x = x + (z @ self.weights.flatten(1)).unflatten(2, self.space.state)
+        return self.mean + self.scale * x
 
 
 def principal(
