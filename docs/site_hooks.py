@@ -6,27 +6,20 @@ The site keeps the layout of the repository, so that a relative link leads to th
 from __future__ import annotations
 
 import html
-import logging
-import os
 import re
-from copy import deepcopy
 from pathlib import Path
 
 import nbformat
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from nbconvert import MarkdownExporter
 
-LOG = logging.getLogger("mkdocs")
 ROOT = Path(__file__).parents[1]
 PUBLISHED = (
     "*.md", "LICENSE", "CITATION.cff", "conf/local/README.md", "docs/**/*.md", "docs/images/*", "docs/samples.csv",
     "docs/site.css", "notebooks/*.ipynb",
 )  # fmt: skip
-EXECUTED = "FIELDCAST_EXECUTE"  # environment variable: run the notebooks, on the results in FIELDCAST_DATA
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 
 
@@ -51,28 +44,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def publish_notebook(files: Files, path: Path, name: str, config: MkDocsConfig) -> None:
-    """Add a notebook as a page of Markdown, and its figures beside it; executed if the environment asks for it."""
+    """Add a notebook as a page of Markdown, and its figures beside it, as it is stored."""
     notebook = nbformat.read(path, as_version=4)
-    if os.environ.get(EXECUTED):
-        notebook = executed(notebook, path)
+    show_data_sets_as_text(notebook)
     body, resources = MarkdownExporter().from_notebook_node(notebook)
     for figure, content in resources["outputs"].items():
         target = f"{name.removesuffix('.ipynb')}_{figure}"
         body = body.replace(f"({figure})", f"({Path(target).name})")
         files.append(File.generated(config, target, content=content))
     files.append(NotebookPage.generated(config, name, content=body))
-
-
-def executed(notebook: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
-    """The notebook with its outputs, or as it is stored if the results that it reads are not there."""
-    copy = deepcopy(notebook)
-    try:
-        NotebookClient(copy, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
-    except CellExecutionError as error:
-        LOG.info("%s is shown without figures: %s", path.name, error.evalue)
-        return notebook
-    show_data_sets_as_text(copy)
-    return copy
 
 
 def show_data_sets_as_text(notebook: nbformat.NotebookNode) -> None:

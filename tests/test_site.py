@@ -37,7 +37,7 @@ class Page(HTMLParser):
 
 def build(target: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "mkdocs"), "build", "--strict", "--site-dir", str(target)]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "FIELDCAST_EXECUTE": ""}
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     return subprocess.run(
         [*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
