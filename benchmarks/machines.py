@@ -89,7 +89,7 @@ def simulated(days: int | None, file: str) -> None:
         disturb(Sphere, rng)
         disturb(Planet, rng)
     options = PlanetOptions() if days is None else PlanetOptions(years=days / 365, spin_up=0)
-    data = simulate(options, seed=0, progress=False)
+    data = simulate(options, seed=0)
     planet, last = Planet(options), data["q"].values[-1].astype(np.float64)
     fields = weather(planet, options.grid(), last)
     np.savez(file, q=planet.next_day(last, options.days - 1), fields=np.stack(list(fields.values())))

@@ -152,15 +152,15 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "misspelt type": ({"type": "vae.VEA"}, (".type", "'vae.VEA'", "module.Class")),
     "misspelt option of a part": (
-        {"encoder": {"type": "conditional.PriorEncoder", "latnet": 20}},
+        {"encoder": {"latnet": 20}},
         (".encoder.latnet", "did you mean 'latent'?"),
     ),
     "a word for a number": ({"kl_weight": "heavy"}, (".kl_weight = 'heavy'", "number")),
     "a word for a whole number": ({"latent": "many"}, (".latent = 'many'", "integer")),
     "a word for true or false": ({"likelihood_noise": "maybe"}, (".likelihood_noise = 'maybe'", "boolean")),
     "no such word": (
-        {"encoder": {"type": "encoders.Network", "kind": "deep"}},
-        (".encoder.kind = 'deep' should be 'dense' or 'convolution'",),
+        {"encoder": {"beside": ["masks"]}},
+        (".encoder.beside", "'masks'", "'mask', 'season' or 'static'"),
     ),
     "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
     "a part for a model": (
@@ -181,8 +181,8 @@ def root(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def state(folder: Path) -> dict[str, str]:
-    """Digest of every file under a folder."""
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    """Digest of every file under a folder, but for the times that nodes took."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != "durations.csv")
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -375,7 +375,7 @@ def test_models_before_the_first_node(said: Any, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Node, "run", run)
     model, words = MODELS[family]
-    for pipeline in ("reconstruct.denoising_vae", "training", "__default__"):
+    for pipeline in ("reconstruct.denoising_vae", "__default__")[: 2 if family == "misspelt option" else 1]:
         text = said(pipeline, parameters={"reconstruct": {"denoising_vae": {"model": model}}})
         assert text.startswith("reconstruct.denoising_vae.model."), text
         assert all(word in text for word in words), text
@@ -668,7 +668,8 @@ def test_draws_of_another_checkpoint_or_of_other_observations_are_refused(
 def forecasts(forecasted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with all that `predict`, and forecasts made elsewhere, need."""
     folder = tmp_path_factory.mktemp("forecasts") / "data"
-    for part in ("03_primary", "04_feature", "06_models/forecast/corrected_inverse_model"):
+    models = (f"06_models/forecast/{name}" for name in ("corrected_inverse_model", "linear_inverse_model"))
+    for part in ("03_primary", "04_feature", *models):
         shutil.copytree(forecasted / part, folder / part)
     return folder
 

@@ -305,10 +305,17 @@ def test_an_experiment_publishes_what_its_stages_leave() -> None:
     assert set(published.inputs) == {"history", "loss_curve", "draws", "costs"}
 
 
+@pytest.fixture(scope="module")
+def viz() -> None:
+    """Kedro-Viz with this project's pipelines, which it keeps for the whole process."""
+    pipeline_registry.CONTEXT.set(None)
+    load_and_populate_data(ROOT, env="test")
+
+
 @pytest.mark.parametrize("name", ["demo", "__default__"])
+@pytest.mark.usefixtures("viz")
 def test_kedro_viz_shows_layers(name: str) -> None:
     """Kedro-Viz shows no layers if data of a later layer lead to an earlier one, even through an experiment's box."""
-    load_and_populate_data(ROOT, env="test")
     layers = get_pipeline_response(name).layers
     assert layers == ["primary", "feature", "models", "model_output", "reporting"]
 
@@ -321,9 +328,9 @@ def test_kedro_viz_shows_layers(name: str) -> None:
         ("reconstruct.denoising_vae", {"reconstruct"}),
     ],
 )
+@pytest.mark.usefixtures("viz")
 def test_kedro_viz_opens_on_stages_and_tasks(name: str, boxes: set[str]) -> None:
     """Private data sets of an experiment are hidden until its box is opened, which keeps the graph readable."""
-    load_and_populate_data(ROOT, env="test")
     shown = get_pipeline_response(name)
     children = shown.modular_pipelines["__root__"].children
     visible = {child.id for child in children if child.type == "modularPipeline"}
@@ -335,8 +342,8 @@ def test_kedro_viz_opens_on_stages_and_tasks(name: str, boxes: set[str]) -> None
     assert len(visible) + len(others) <= 30
 
 
+@pytest.mark.usefixtures("viz")
 def test_kedro_viz_shows_the_stages_of_an_experiment() -> None:
-    load_and_populate_data(ROOT, env="test")
     boxes = get_pipeline_response("demo").modular_pipelines
     address = "reconstruct.denoising_vae"
     stages = {child.id for child in boxes[address].children if child.type == "modularPipeline"}

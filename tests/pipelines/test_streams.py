@@ -12,7 +12,7 @@ from kedro.runner import SequentialRunner
 
 from fieldcast.pipelines.streams import streamed
 
-STEPS = 100
+STEPS = 12
 
 
 class Large:

@@ -85,9 +85,8 @@ class Console:
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Store the durations of the nodes that ended."""
+        """Log no more lines."""
         self._stop()
-        self._store()
 
     def _watch(self, end: threading.Event) -> None:
         """Log a line every INTERVAL within a node, unless a bar in the terminal says more."""
