@@ -83,6 +83,20 @@ def test_durations_of_a_run_are_the_estimate_of_the_next(
     assert list(table["node"]) == [PIPELINE.nodes[0].name] and 0.02 <= table["seconds"][0] < 2
 
 
+def test_a_node_that_saves_nothing_ends_with_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(console, "INTERVAL", 0.02)
+    run = Console()
+    with caplog.at_level(logging.INFO, "fieldcast"):
+        run.before_pipeline_run(PIPELINE, DataCatalog())
+        run.before_node_run(PIPELINE.nodes[0])
+        run.before_node_run(PIPELINE.nodes[1])
+        wait_for(lambda: f"{PIPELINE.nodes[1].name}: 0 s" in caplog.text)
+    run.on_pipeline_error()
+    assert f"{PIPELINE.nodes[0].name}:" not in caplog.text
+
+
 def test_results_come_before_the_places_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = TextDataset(filepath=str(tmp_path / "page.html"), metadata={"print": "path"})
     catalog = DataCatalog({"a": page, "b": MemoryDataset("one screen\n", metadata={"print": True})})

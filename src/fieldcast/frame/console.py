@@ -37,7 +37,7 @@ class Console:
         self._begun = Value("i")  # nodes, counted by all processes of a run
         self._total = 0
         self._catalog: CatalogProtocol | None = None
-        self._running: dict[str, float] = {}  # nodes of this process and when they began
+        self._running: dict[int, tuple[str, float]] = {}  # node of each thread, and when it began
         self._seconds: dict[str, float] = {}  # nodes of this run and how long they took
         self._end = threading.Event()
 
@@ -58,13 +58,14 @@ class Console:
         with self._begun.get_lock():
             self._begun.value += 1
             count = self._begun.value
-        self._running[node.name] = time.monotonic()
+        self._note_end()
+        self._running[threading.get_ident()] = node.name, time.monotonic()
         logger.info("%*d/%d  %s", len(str(self._total)), count, self._total, node.name)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Note how long the node has run until now (a generator ends with its last save); log headlines."""
-        self._seconds[node.name] = time.monotonic() - self._running[node.name]
+        self._seconds[node.name] = time.monotonic() - self._running[threading.get_ident()][1]
         if self._metadata(dataset_name).get("mlflow") == "metrics":
             score = headline(data)
             if score is not None:
@@ -75,6 +76,7 @@ class Console:
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
         """Store durations; print texts that the catalog marks, then paths."""
         self._stop()
+        self._note_end()
         self._store()
         outputs = [output for node in pipeline.nodes for output in node.outputs]
         texts = [self._text(name) for name in outputs if self._metadata(name).get("print") is True]
@@ -91,13 +93,18 @@ class Console:
     def _watch(self, end: threading.Event) -> None:
         """Log a line every INTERVAL within a node, unless a bar in the terminal says more."""
         while not end.wait(INTERVAL):
-            running = {name: begun for name, begun in self._running.items() if name not in self._seconds}
+            running = {name: begun for name, begun in self._running.values() if name not in self._seconds}
             for name, begun in running.items():
                 seconds = time.monotonic() - begun
                 if seconds >= INTERVAL and not progress.drawn():
                     state = progress.state() if len(running) == 1 else ""
                     how_far = ", ".join(filter(None, [progress.duration(seconds), state]))
                     logger.info("%s%s: %s", self._margin, name, how_far)
+
+    def _note_end(self) -> None:
+        """Note how long the last node of this thread has run if it saved nothing, for all was there already."""
+        if last := self._running.pop(threading.get_ident(), None):
+            self._seconds.setdefault(last[0], time.monotonic() - last[1])
 
     def _stop(self) -> None:
         self._end.set()
