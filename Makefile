@@ -9,7 +9,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test tables check format docs notebooks viz mlflow constraints clean clean-data
+.PHONY: help install run test wheel tables check format docs notebooks viz mlflow constraints clean clean-data
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := .venv/bin
@@ -40,6 +40,15 @@ run: $(INSTALLED) ## the demo, from weather data to a report
 
 test: $(INSTALLED) ## all tests and checks
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+ENV ?= demo
+wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test for a small planet
+	@rm -rf build/wheel && mkdir -p build/wheel/elsewhere
+	@$(BIN)/python -m pip wheel -q --no-deps --wheel-dir build/wheel .
+	@$(PYTHON) -m venv build/wheel/alone
+	@build/wheel/alone/bin/python -m pip install -qq -c constraints.txt build/wheel/*.whl
+	@cd build/wheel/elsewhere && ../alone/bin/fieldcast run --env $(ENV) --pipelines demo && ../alone/bin/fieldcast doctor
+	@ls build/wheel/*.whl
 
 SETTING ?= reduced
 tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be cut; SETTING=reduced or full
