@@ -201,9 +201,9 @@ def copy_figure(figures: Path) -> None:
 
 
 def show_report(browser: Browser, report: Path) -> None:
-    """Take screenshots of the report: the short answer, and the figures below it."""
+    """Take screenshots of the report: its first screen, and curves of scores."""
     for section, name in (
-        ("the-short-answer", "report.png"),
+        ("at-a-glance", "report.png"),
         ("scores-against-the-fraction", "report_curves.png"),
     ):
         browser.visit(report.as_uri(), (1366, 900), "document.body")
