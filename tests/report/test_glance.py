@@ -54,7 +54,7 @@ def test_the_best_is_compared_with_the_next_and_with_a_free_guess(reconstruct):
     assert glance.done == ["three methods filled in whole maps from 10 % of their cells"]
     assert glance.best == [
         "for filling in maps, Kriging (VAE is practically as good), whose typical error from 10 % of the cells is "
-        "50 % smaller than that of the free guess “Climatology”"
+        "50 % smaller than that of the baseline “Climatology”"
     ]
 
 
@@ -62,7 +62,8 @@ def test_an_ensemble_with_hardly_any_spread_is_to_be_doubted(reconstruct):
     """The demo's VAE had a spread of 6 % of its error, which stood in a folded table only."""
     (doubt,) = reconstruct.glance().doubt
     assert doubt == (
-        "in filling in maps, VAE is far too sure of itself: its members differ by 6 % of its error instead of 100 %"
+        "in filling in maps, VAE is far too confident: the spread of its members is 6 % of its error, where 100 % "
+        "would be right"
     )
 
 
@@ -96,7 +97,7 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
     assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
     assert glance.best == [
         "for forecasting, lim (climatology is 25 % worse), whose typical error 2 days ahead is 25 % smaller than that "
-        "of the free guess “climatology”, and stays better than the average for the time of year for 3 days"
+        "of the baseline “climatology”, and stays better than the average for the time of year for 3 days"
     ]
 
 

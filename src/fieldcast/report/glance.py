@@ -108,14 +108,18 @@ def sample(results: Any) -> Glance:
         return Glance([done], single=trained_once(results))
     best = min(accuracy, key=lambda name: abs(accuracy[name] - 0.5))
     share = f"{100 * accuracy[best]:.0f} % accuracy, where 50 % would be chance"
-    clause = f"for drawing, {results.label(best)}: a classifier tells its draws from real data with {share}"
+    clause = f"for sampling, {results.label(best)}: a classifier distinguishes its samples from real data with {share}"
     recognised = [name for name, value in accuracy.items() if value >= RECOGNISED]
-    doubt = [f"the draws of {names(results, recognised)} do not pass for real data"] if recognised else []
+    doubt = (
+        [f"samples of {names(results, recognised)} are easily distinguished from real data"]
+        if recognised
+        else []
+    )
     return Glance([done], [clause], doubt, trained_once(results))
 
 
 def closest(results: Any, case: Any, purpose: str, where: str) -> str:
-    """The experiment with the lowest CRPS, how far the next one is behind, its error relative to a free guess."""
+    """The experiment with the lowest CRPS, how far the next one is behind, its error relative to the baseline."""
     board = results.board
     scores = {name: board.value(name, "crps", case) for name in board.having("crps", cases=[case])}
     best, *others = sorted(set(scores) - set(results.bounds), key=lambda name: (scores[name], name))
@@ -129,7 +133,7 @@ def closest(results: Any, case: Any, purpose: str, where: str) -> str:
     errors = [board.value(name, "rmse", case) for name in (best, *free[:1])]
     if free and errors[0] < errors[1]:
         reduction = f"{100 * (1 - errors[0] / errors[1]):.0f} %"
-        clause += f", whose typical error {where} is {reduction} smaller than that of the free guess "
+        clause += f", whose typical error {where} is {reduction} smaller than that of the baseline "
         clause += f"“{results.label(free[0])}”"
     return clause
 
@@ -142,9 +146,9 @@ def overconfident(results: Any, where: str) -> list[str]:
         ratios = [board.value(name, "ssr", case, otherwise=math.nan) for case in board.cases]
         ratio = float(np.nanmean(ratios))
         if ratio < OVERCONFIDENT:
-            size = f"{100 * ratio:.0f} % of its error instead of 100 %"
+            size = f"{100 * ratio:.0f} % of its error, where 100 % would be right"
             clauses.append(
-                f"{where}, {results.label(name)} is far too sure of itself: its members differ by {size}"
+                f"{where}, {results.label(name)} is far too confident: the spread of its members is {size}"
             )
     return clauses
 
