@@ -162,8 +162,8 @@ def session(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
     def run(*names: str, parameters: dict[str, Any] | None = None, **options: Any) -> Any:
         bootstrap_project(toy)
-        with KedroSession.create(toy, runtime_params=parameters) as one:
-            return one.run(pipeline_names=list(names) or None, **options)
+        with KedroSession.create(toy, runtime_params=parameters) as session:
+            return session.run(pipeline_names=list(names) or None, **options)
 
     return run
 
@@ -211,8 +211,8 @@ def project() -> Callable[..., Any]:
     ) -> Any:
         bootstrap_project(ROOT)
         given = {"data_root": str(data_root), **(parameters or {})}
-        with KedroSession.create(ROOT, env=env, conf_source=str(conf), runtime_params=given) as one:
-            return one.run(pipeline_names=list(names), **options)
+        with KedroSession.create(ROOT, env=env, conf_source=str(conf), runtime_params=given) as session:
+            return session.run(pipeline_names=list(names), **options)
 
     return run
 

@@ -215,9 +215,9 @@ def kedro() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "kedro", "run", "--env", "test", *words]
-        known = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        expected = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         return subprocess.run(
-            command, cwd=ROOT, env=known, text=True, capture_output=True, timeout=300, check=False
+            command, cwd=ROOT, env=expected, text=True, capture_output=True, timeout=300, check=False
         )
 
     return run
@@ -249,29 +249,29 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("family", CONTENTS)
 def test_content_of_the_input_file(said: Any, tmp_path: Path, family: str) -> None:
-    spoil, words = CONTENTS[family]
+    spoil, phrases = CONTENTS[family]
     file = tmp_path / "weather.nc"
     spoil(weather()).to_netcdf(file)
     text = said("ingestion", parameters=ingest(file))
-    assert all(word in text for word in (str(file), *words)), text
+    assert all(word in text for word in (str(file), *phrases)), text
 
 
 @pytest.mark.parametrize("family", FILES)
 def test_the_input_file_itself(said: Any, file: Path, family: str) -> None:
-    harm, words = FILES[family]
+    harm, phrases = FILES[family]
     harm(file)
     text = said("ingestion", parameters=ingest(file))
-    assert all(word in text for word in (str(file), *words)), text
+    assert all(word in text for word in (str(file), *phrases)), text
 
 
 @pytest.mark.parametrize("family", FILES)
 def test_the_file_to_fill_itself(said: Any, file: Path, family: str) -> None:
-    harm, words = FILES[family]
+    harm, phrases = FILES[family]
     harm(file)
     text = said("fill", parameters={"fill": {"observations": str(file)}})
-    assert all(word.replace("ingestion.path", "fill.observations") in text for word in (str(file), *words)), (
-        text
-    )
+    assert all(
+        word.replace("ingestion.path", "fill.observations") in text for word in (str(file), *phrases)
+    ), text
 
 
 def test_fill_values_in_the_file_to_fill(project: Any, finished: Path, tmp_path: Path) -> None:
@@ -327,10 +327,10 @@ IDX: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("family", IDX)
 def test_image_files(said: Any, idx: Path, family: str) -> None:
-    spoil, words = IDX[family]
+    spoil, phrases = IDX[family]
     spoil(idx / "train-images-idx3-ubyte")
     text = said("sample.vae", parameters={"ingestion": {"source": "images", "path": str(idx)}})
-    assert all(word in text for word in words), text
+    assert all(word in text for word in phrases), text
 
 
 def test_images_in_a_real_process(kedro: Any, unharmed: Path, idx: Path) -> None:
@@ -344,16 +344,16 @@ def test_images_in_a_real_process(kedro: Any, unharmed: Path, idx: Path) -> None
 
 @pytest.mark.parametrize("family", PARAMETERS)
 def test_parameters(said: Any, family: str) -> None:
-    parameters, words = PARAMETERS[family]
+    parameters, phrases = PARAMETERS[family]
     text = said("reconstruct.denoising_vae", parameters=parameters)
-    assert all(word in text for word in words), text
+    assert all(word in text for word in phrases), text
 
 
 @pytest.mark.parametrize("family", FORECAST_PARAMETERS)
 def test_parameters_of_forecasts(said: Any, family: str) -> None:
-    parameters, words = FORECAST_PARAMETERS[family]
+    parameters, phrases = FORECAST_PARAMETERS[family]
     text = said("forecast.vae", "forecast.vae_mean", "forecast.perfect_model", parameters=parameters)
-    assert all(word in text for word in words), text
+    assert all(word in text for word in phrases), text
 
 
 def test_codes_that_start_by_class_need_labels(said: Any) -> None:
@@ -374,11 +374,11 @@ def test_models_before_the_first_node(said: Any, monkeypatch: pytest.MonkeyPatch
         raise AssertionError(f"{self.name} has run")
 
     monkeypatch.setattr(Node, "run", run)
-    model, words = MODELS[family]
+    model, phrases = MODELS[family]
     for pipeline in ("reconstruct.denoising_vae", "__default__")[: 2 if family == "misspelt option" else 1]:
         text = said(pipeline, parameters={"reconstruct": {"denoising_vae": {"model": model}}})
         assert text.startswith("reconstruct.denoising_vae.model."), text
-        assert all(word in text for word in words), text
+        assert all(word in text for word in phrases), text
 
 
 def test_an_unknown_experiment(said: Any) -> None:
@@ -409,8 +409,8 @@ def test_an_experiments_file(said: Any, tmp_path: Path, text: str, words: tuple[
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / "base/parameters/experiments/reconstruct/mine.yml").write_text(text)
-    shown = said("reconstruct.mine", conf=conf)
-    assert all(word in shown for word in words), shown
+    displayed = said("reconstruct.mine", conf=conf)
+    assert all(word in displayed for word in words), displayed
 
 
 def test_a_configuration_in_a_real_process(kedro: Any, unharmed: Path) -> None:
@@ -514,8 +514,8 @@ def test_each_stage_on_a_bad_disk(
     said: Any, unharmed: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, number: int
 ) -> None:
     refuse_to_write(monkeypatch, unharmed, number)
-    chosen = {} if pipeline == "reporting" else {"namespaces": ["reconstruct.climatology"]}
-    text = said(pipeline, **chosen)
+    selected = {} if pipeline == "reporting" else {"namespaces": ["reconstruct.climatology"]}
+    text = said(pipeline, **selected)
     assert str(unharmed) in text and "data_root" in text, text
 
 
@@ -544,7 +544,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 @pytest.mark.parametrize("family", CHECKPOINTS)
 def test_checkpoints(project: Any, models: Path, file: Path, family: str) -> None:
-    harm, words = CHECKPOINTS[family]
+    harm, phrases = CHECKPOINTS[family]
     checkpoint = models / "06_models/reconstruct/climatology/checkpoint.safetensors"
     checkpoint.write_bytes(harm(checkpoint.read_bytes()))
     before = state(models)
@@ -554,7 +554,7 @@ def test_checkpoints(project: Any, models: Path, file: Path, family: str) -> Non
         with pytest.raises(Exception) as caught:
             project(pipeline, data_root=models, **options)
         text = sentence(caught.value) or ""
-        assert words in text and "train the experiment again" in text and "\n" not in text, text
+        assert phrases in text and "train the experiment again" in text and "\n" not in text, text
     assert state(models) == before
 
 
@@ -595,10 +595,10 @@ def test_a_checkpoint_of_another_model_or_of_other_splits(project: Any, models: 
     splits = json.loads((models / "03_primary/splits.json").read_text())
     moved = {**splits, "test": [splits["train"][1], splits["test"][1]]}
     (models / "03_primary/splits.json").write_text(json.dumps(moved))
-    known = f"splits.test {splits['test']}, this run has {moved['test']}"
+    expected = f"splits.test {splits['test']}, this run has {moved['test']}"
     kind = "model.type climatology.Climatology, this run has interpolation.Nearest"
     before = state(models)
-    for parameters, words in ((other, kind), ({}, known)):
+    for parameters, phrases in ((other, kind), ({}, expected)):
         with pytest.raises(Exception) as caught:
             project(
                 "reconstruction",
@@ -607,7 +607,9 @@ def test_a_checkpoint_of_another_model_or_of_other_splits(project: Any, models: 
                 parameters=parameters,
             )
         text = sentence(caught.value) or ""
-        assert f"the checkpoint of 'reconstruct.climatology' was trained with {words}: train it again" in text
+        assert (
+            f"the checkpoint of 'reconstruct.climatology' was trained with {phrases}: train it again" in text
+        )
         assert "`kedro run --pipelines training --namespaces reconstruct.climatology`" in text
     assert state(models) == before
 
@@ -616,8 +618,8 @@ def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
     checkpoint = models / "06_models/reconstruct/climatology/checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     before = state(models)
-    words = ["--pipelines", "reconstruction", "--namespaces", "reconstruct.climatology"]
-    done = kedro(*words, "--params", f"data_root={models}")
+    phrases = ["--pipelines", "reconstruction", "--namespaces", "reconstruct.climatology"]
+    done = kedro(*phrases, "--params", f"data_root={models}")
     only_a_sentence(done, "checkpoint", "is damaged", "train the experiment again")
     assert state(models) == before
 
@@ -706,10 +708,10 @@ def test_a_rollout_on_a_bad_disk(
 
 @pytest.mark.parametrize("family", CHECKPOINTS)
 def test_a_forecast_from_a_damaged_checkpoint(refused: Any, days: xr.Dataset, family: str) -> None:
-    harm, words = CHECKPOINTS[family]
+    harm, phrases = CHECKPOINTS[family]
     days.to_netcdf("states.nc")
     text = refused(harm)
-    assert words in text and "train the experiment again" in text, text
+    assert phrases in text and "train the experiment again" in text, text
 
 
 STATES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
@@ -747,37 +749,37 @@ def refused(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 @pytest.mark.parametrize("family", STATES)
 def test_states_that_do_not_fit(refused: Any, days: xr.Dataset, family: str) -> None:
-    spoil, words = STATES[family]
+    spoil, phrases = STATES[family]
     spoil(days).to_netcdf("states.nc")
     text = refused()
-    assert all(word in text for word in ("'states.nc'", *words)), text
+    assert all(word in text for word in ("'states.nc'", *phrases)), text
 
 
 @pytest.mark.parametrize("family", FILES)
 def test_the_file_of_states_itself(refused: Any, days: xr.Dataset, family: str) -> None:
-    harm, words = FILES[family]
+    harm, phrases = FILES[family]
     days.to_netcdf("states.nc")
     harm(Path("states.nc"))
     text = refused()
-    assert all(word.replace("ingestion.path", "predict.states") in text for word in words), text
+    assert all(word.replace("ingestion.path", "predict.states") in text for word in phrases), text
 
 
 @pytest.mark.parametrize("family", ASKED)
 def test_unusable_options_of_predict_are_one_sentence(refused: Any, days: xr.Dataset, family: str) -> None:
-    asked, words = ASKED[family]
+    requested, phrases = ASKED[family]
     days.to_netcdf("states.nc")
-    text = refused(**asked)
-    assert all(word in text for word in words), text
+    text = refused(**requested)
+    assert all(word in text for word in phrases), text
 
 
 def test_sound_states_are_forecast(project: Any, whole: Path, days: xr.Dataset, tmp_path: Path) -> None:
     days.to_netcdf(tmp_path / "states.nc")
     given = {"states": str(tmp_path / "states.nc"), "output": str(tmp_path / "forecast.nc"), "steps": 2}
     project("predict", data_root=whole, parameters={"predict": given})
-    found = xr.open_dataset(given["output"], decode_timedelta=False)
-    assert found["z500"].dims == ("lead", "member", "latitude", "longitude") and found.sizes["lead"] == 2
-    assert found["forecast_reference_time"].values == days["time"].values[-1]
-    assert np.isfinite(found["z500"]).all() and found.attrs["Conventions"].startswith("CF-1.")
+    result = xr.open_dataset(given["output"], decode_timedelta=False)
+    assert result["z500"].dims == ("lead", "member", "latitude", "longitude") and result.sizes["lead"] == 2
+    assert result["forecast_reference_time"].values == days["time"].values[-1]
+    assert np.isfinite(result["z500"]).all() and result.attrs["Conventions"].startswith("CF-1.")
 
 
 def test_states_in_a_real_process(kedro: Any, whole: Path, days: xr.Dataset, tmp_path: Path) -> None:
@@ -795,8 +797,8 @@ def test_states_in_a_real_process(kedro: Any, whole: Path, days: xr.Dataset, tmp
 @pytest.fixture(scope="module")
 def theirs(forecasts: Path) -> xr.Dataset:
     """Sound forecasts: the perfect model's."""
-    found = xr.open_zarr(forecasts / "04_feature/perfect_model.zarr", decode_timedelta=False).load()
-    return found.drop_encoding()
+    result = xr.open_zarr(forecasts / "04_feature/perfect_model.zarr", decode_timedelta=False).load()
+    return result.drop_encoding()
 
 
 def half(path: Path) -> None:
@@ -838,14 +840,14 @@ def adopted(forecasts: Path, tmp_path: Path) -> Callable[[Path], Path]:
 
 @pytest.mark.parametrize("family", OWN)
 def test_forecasts_made_elsewhere(adopted: Any, theirs: xr.Dataset, tmp_path: Path, family: str) -> None:
-    spoil, harm, words = OWN[family]
+    spoil, harm, phrases = OWN[family]
     path = tmp_path / "mine.nc"
     spoil(theirs).to_netcdf(path)
     if harm:
         harm(path)
     with pytest.raises(InputError) as caught:
         adopted(path)
-    assert all(word in str(caught.value) for word in (str(path), *words)), str(caught.value)
+    assert all(word in str(caught.value) for word in (str(path), *phrases)), str(caught.value)
 
 
 def test_forecasts_that_end_early_leave_those_of_before(
@@ -869,8 +871,8 @@ def test_forecasts_made_elsewhere_in_a_real_process(
     text = f"forecast: {{mine: {{model: {{type: File, path: {path}}}}}}}"
     (conf / "base/parameters/experiments/forecast/mine.yml").write_text(text)
     theirs.isel(start=slice(1, None)).to_netcdf(path)
-    words = ["--conf-source", str(conf), "--pipelines", "rollout", "--namespaces", "forecast.mine"]
-    done = kedro(*words, "--params", f"data_root={whole}")
+    phrases = ["--conf-source", str(conf), "--pipelines", "rollout", "--namespaces", "forecast.mine"]
+    done = kedro(*phrases, "--params", f"data_root={whole}")
     only_a_sentence(done, str(path), "1 of the 4 scored starts", "`starts` lists them all")
 
 
@@ -883,12 +885,12 @@ def test_a_server_that_is_down_is_reported_and_the_run_continues(
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / "test/tracking.yml").write_text("tracking: true\n")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        server = f"http://127.0.0.1:{one.getsockname()[1]}"  # bound, and nobody listens
+    with socket.socket() as item:
+        item.bind(("127.0.0.1", 0))
+        server = f"http://127.0.0.1:{item.getsockname()[1]}"  # bound, and nobody listens
         parameters = f"data_root={tmp_path / 'data'},ingestion.source=file,ingestion.path={file}"
-        words = ["--conf-source", str(conf), "--pipelines", "ingestion", "--params", parameters]
-        done = kedro(*words, MLFLOW_TRACKING_URI=server)
+        phrases = ["--conf-source", str(conf), "--pipelines", "ingestion", "--params", parameters]
+        done = kedro(*phrases, MLFLOW_TRACKING_URI=server)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count(f"tracking at {server} failed, the run goes on without it") == 1, done.stderr

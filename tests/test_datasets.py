@@ -471,11 +471,11 @@ def test_each_picture_of_a_folder_has_its_preview(tmp_path: Path) -> None:
         Image.new("RGB", (90, 30 if name == "b" else 60), colour).save(contents[name], "PNG")
     stored.save({name: content.getvalue() for name, content in contents.items()})
     assert {name: load()[:4] for name, load in stored.load().items()} == dict.fromkeys("abc", b"\x89PNG")
-    shown = re.findall(
+    displayed = re.findall(
         r"<figcaption>(.)</figcaption><img [^>]*src=\"data:image/png;base64,([^\"]*)\">", stored.preview()
     )
-    assert [name for name, _ in shown] == ["a", "b", "c"]
-    assert {name: base64.b64decode(content) for name, content in shown} == {
+    assert [name for name, _ in displayed] == ["a", "b", "c"]
+    assert {name: base64.b64decode(content) for name, content in displayed} == {
         name: content.getvalue() for name, content in contents.items()
     }
     assert PicturesDataset.preview.__annotations__["return"].__name__ == "HTMLPreview"
@@ -695,8 +695,8 @@ def test_memory_is_handed_on_without_a_copy_and_between_processes() -> None:
         handed.load()
     runner = ParallelRunner(max_workers=1)
     catalog = SharedMemoryDataCatalog({"a": InMemoryDataset(), "b": InMemoryDataset()})
-    made = Pipeline([node(os.getpid, None, "a", name="one"), node(abs, "a", "b", name="two")])
-    assert runner.run(made, catalog)["b"].load() not in (0, os.getpid())
+    created = Pipeline([node(os.getpid, None, "a", name="one"), node(abs, "a", "b", name="two")])
+    assert runner.run(created, catalog)["b"].load() not in (0, os.getpid())
 
 
 @pytest.mark.parametrize(
@@ -718,10 +718,10 @@ def test_the_configuration_of_a_data_set_makes_it_again(tmp_path: Path) -> None:
         {"type": "fieldcast.datasets.ZarrDataset", "filepath": f"{tmp_path}/d.zarr", "append": "lead"},
         {"type": "fieldcast.datasets.InMemoryDataset"},
     ):
-        made = AbstractDataset.from_config("a", {**config, "metadata": {"optional": True}})
-        printed = yaml.safe_load(yaml.safe_dump(made._init_config()))
+        created = AbstractDataset.from_config("a", {**config, "metadata": {"optional": True}})
+        printed = yaml.safe_load(yaml.safe_dump(created._init_config()))
         again = AbstractDataset.from_config("a", dict(printed))
-        assert again._describe() == made._describe() and type(again) is type(made)
+        assert again._describe() == created._describe() and type(again) is type(created)
         assert {"settings", "metadata"}.isdisjoint(printed)
         assert all(printed[key] == value for key, value in config.items() if key != "type")
 

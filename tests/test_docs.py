@@ -51,8 +51,8 @@ def code(text: str) -> str:
 
 def keys() -> Iterator[tuple[str, str]]:
     """Keys that a user can set, each with its origin."""
-    for one in OPTIONS:
-        yield from ((one.__name__, field.name) for field in dataclasses.fields(one))
+    for item in OPTIONS:
+        yield from ((item.__name__, field.name) for field in dataclasses.fields(item))
     yield from (("tracking", name) for name in metadata.OPTIONS)
     yield from (("experiments", name) for name in experiments.KEYS)
     for file in [*ROOT.glob("conf/base/parameters/*.yml"), ROOT / "conf/base/globals.yml"]:
@@ -67,8 +67,8 @@ def test_every_key_is_explained(where: str, key: str) -> None:
 
 def test_defaults_of_fit_are_those_of_the_code() -> None:
     table = CONFIGURATION.partition("### Fit")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \|.*\| `?([\w.]+)`? \|$", table, re.M)
-    assert {key: yaml.safe_load(value) for key, value in rows} == dataclasses.asdict(Fit())
+    records = re.findall(r"^\| `(\w+)` \|.*\| `?([\w.]+)`? \|$", table, re.M)
+    assert {key: yaml.safe_load(value) for key, value in records} == dataclasses.asdict(Fit())
 
 
 def test_every_environment_is_explained() -> None:
@@ -101,13 +101,13 @@ def test_checkpoints_that_documents_load_are_there_after_a_run() -> None:
 
 def commands(program: str) -> list[str]:
     """The commands in the documents that begin with a word, in blocks or in the text."""
-    found = set()
+    result = set()
     for document in DOCUMENTS:
         text = document.read_text()
         lines = [line for block in FENCED.findall(text) for line in block.splitlines()]
         lines += code(text).splitlines()
-        found |= {line.strip() for line in lines if re.match(rf"{program}\b", line.strip())}
-    return sorted(found)
+        result |= {line.strip() for line in lines if re.match(rf"{program}\b", line.strip())}
+    return sorted(result)
 
 
 @pytest.fixture(scope="module")
@@ -131,23 +131,23 @@ def project() -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("command", commands("kedro run"))
 def test_kedro_commands_can_be_given(command: str, project: dict[str, Any]) -> None:
-    words = shlex.split(command, comments=True)[2:]
-    asked = dict(zip(words[::2], words[1::2], strict=True))
-    assert set(asked) <= {"--pipelines", "--env", "--params", "--namespaces", "--tags"}
-    assert set(asked.get("--tags", "classical").split(",")) <= project["tags"]
-    assert set(asked.get("--pipelines", "__default__").split(",")) <= project["pipelines"]
-    assert set(asked.get("--namespaces", "reconstruct.linear").split(",")) <= project["pipelines"]
-    env = asked.get("--env", "base")
+    phrases = shlex.split(command, comments=True)[2:]
+    requested = dict(zip(phrases[::2], phrases[1::2], strict=True))
+    assert set(requested) <= {"--pipelines", "--env", "--params", "--namespaces", "--tags"}
+    assert set(requested.get("--tags", "classical").split(",")) <= project["tags"]
+    assert set(requested.get("--pipelines", "__default__").split(",")) <= project["pipelines"]
+    assert set(requested.get("--namespaces", "reconstruct.linear").split(",")) <= project["pipelines"]
+    env = requested.get("--env", "base")
     assert env == "<name>" or (ROOT / "conf" / env).is_dir()
-    given = dict(pair.split("=", 1) for pair in asked.get("--params", "seed=0").split(","))
+    given = dict(pair.split("=", 1) for pair in requested.get("--params", "seed=0").split(","))
     preflight.check_keys(given, project["parameters"], ROOT / "conf")
 
 
 @pytest.mark.parametrize("command", commands("make"))
 def test_make_commands_can_be_given(command: str) -> None:
-    words = [word for word in shlex.split(command, comments=True)[1:] if "=" not in word]
+    phrases = [word for word in shlex.split(command, comments=True)[1:] if "=" not in word]
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
-    assert set(words) <= set(targets)
+    assert set(phrases) <= set(targets)
 
 
 def anchors(text: str) -> set[str]:
@@ -172,9 +172,9 @@ def test_files_that_are_named_are_there(document: Path) -> None:
     named = re.findall(
         r"`((?:src|conf|docs|tests|benchmarks)/[\w./-]+\.(?:py|yml|md|txt))`", document.read_text()
     )
-    own = "inverse_distance", "conf/local/"  # to be written by the reader
+    private = "inverse_distance", "conf/local/"  # to be written by the reader
     assert [
-        name for name in named if not any(one in name for one in own) and not (ROOT / name).exists()
+        name for name in named if not any(item in name for item in private) and not (ROOT / name).exists()
     ] == []
 
 

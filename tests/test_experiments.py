@@ -36,23 +36,23 @@ def write(conf: Path, task: str, name: str, text: str) -> None:
 def test_a_listing_in_order(conf: Path) -> None:
     assert list(experiments(conf)) == ["forecast.a", "forecast.b"]
     write(conf, "sample", "c", "sample: {c: {uses: {weights: forecast.b}}}")
-    found = experiments(conf)
-    assert found["sample.c"].uses == {"weights": "forecast.b"}
-    assert found["sample.c"].draws_from == "forecast.b" and not found["sample.c"].trains
+    result = experiments(conf)
+    assert result["sample.c"].uses == {"weights": "forecast.b"}
+    assert result["sample.c"].draws_from == "forecast.b" and not result["sample.c"].trains
 
 
 def test_requirements_of_an_experiment_come_first_and_once(conf: Path) -> None:
     write(conf, "forecast", "c", "forecast: {c: {uses: {base: forecast.b, update: forecast.a}}}")
     write(conf, "forecast", "d", "forecast: {d: {uses: {base: forecast.c, weights: forecast.a}}}")
-    known = experiments(conf)
-    order = [one.name for one in requirements(known["forecast.d"], known)]
+    expected = experiments(conf)
+    order = [item.name for item in requirements(expected["forecast.d"], expected)]
     assert order == ["b", "a", "c", "d"]
 
 
 def test_external_forecasts_are_recognised_by_their_type(conf: Path) -> None:
     write(conf, "forecast", "c", "forecast: {c: {model: {type: File, path: mine.nc}}}")
-    found = experiments(conf)
-    assert found["forecast.c"].file and not found["forecast.a"].file
+    result = experiments(conf)
+    assert result["forecast.c"].file and not result["forecast.a"].file
 
 
 @pytest.mark.parametrize(
@@ -106,16 +106,16 @@ def test_only_what_is_trained_can_be_used(conf: Path, body: str) -> None:
 
 
 def test_the_demo_is_a_choice(conf: Path) -> None:
-    known = experiments(conf)
-    assert demo(conf, known) == []
+    expected = experiments(conf)
+    assert demo(conf, expected) == []
     file = conf / "base" / "parameters" / "demo.yml"
     file.write_text("demo: [forecast.b]")
-    assert [one.address for one in demo(conf, known)] == ["forecast.b"]
+    assert [item.address for item in demo(conf, expected)] == ["forecast.b"]
     file.write_text("demo: [forecast.bb]")
     with pytest.raises(
         InputError, match=r"lists 'forecast.bb', which is not an experiment; did you mean forecast.b"
     ):
-        demo(conf, known)
+        demo(conf, expected)
 
 
 def test_the_nearest_word_is_offered_only_if_it_is_near() -> None:
@@ -126,10 +126,10 @@ def test_the_nearest_word_is_offered_only_if_it_is_near() -> None:
 def test_an_experiment_describes_itself_and_has_defaults(conf: Path) -> None:
     text = "forecast: {c: {about: {label: C, family: bound, description: what c is, order: 1}}}"
     write(conf, "forecast", "c", text)
-    known = experiments(conf)
-    assert known["forecast.c"].about == About("C", "bound", "what c is", None, 1)
-    assert known["forecast.a"].about == About(label="a")
-    (table,) = tables(known)
+    expected = experiments(conf)
+    assert expected["forecast.c"].about == About("C", "bound", "what c is", None, 1)
+    assert expected["forecast.a"].about == About(label="a")
+    (table,) = tables(expected)
     assert table.splitlines()[2:] == ["| `c` | C | what c is |", "| `a` | a |  |", "| `b` | b |  |"]
 
 

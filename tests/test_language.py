@@ -90,6 +90,10 @@ def test_names_say_what_they_are(package: str) -> None:
     assert share_of_no_names([file.read_text() for file in python_files(package)]) < MOST
 
 
+def test_names_in_tests_and_scripts_are_standard_terms() -> None:
+    assert share_of_no_names([file.read_text() for file in (*SCRIPTS, *TESTS)]) < MOST
+
+
 @pytest.mark.parametrize("file", [*SCRIPTS, *NOTEBOOKS], ids=lambda file: file.name)
 def test_names_in_scripts_and_notebooks_say_what_they_are(file: Path) -> None:
     source = notebook_code(file) if file.suffix == ".ipynb" else file.read_text()

@@ -195,11 +195,11 @@ def test_settings_have_different_rows(tables: ModuleType) -> None:
 
 
 def test_the_committed_record_holds_rows_of_the_tables_only(tables: ModuleType) -> None:
-    rows = {
+    records = {
         (setting, job.name) for setting in tables.SETTINGS for job in tables.every(setting, tables.TABLES)
     }
     recorded = pd.read_csv(DOCS / "samples.csv")
-    assert set(zip(recorded["setting"], recorded["row"], strict=True)) <= rows
+    assert set(zip(recorded["setting"], recorded["row"], strict=True)) <= records
 
 
 def test_a_distance_has_its_floor_beside_it(tables: ModuleType) -> None:

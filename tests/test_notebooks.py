@@ -29,7 +29,7 @@ def test_notebooks_only_read(name: str) -> None:
     assert len(notebook.cells) <= 18
     assert (FOLDER / name).stat().st_size < 800_000
     for source in code(notebook):
-        kinds = {type(one) for one in ast.walk(ast.parse(source))}
+        kinds = {type(item) for item in ast.walk(ast.parse(source))}
         assert not kinds & {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.While}
         assert not re.search(r"[\"'](/|~|[A-Za-z]:\\|\.\./)", source)
     assert not re.search(

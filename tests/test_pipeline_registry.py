@@ -51,7 +51,7 @@ def write(project: Path, address: str, text: str) -> None:
 
 
 def nodes(pipeline: Pipeline) -> set[str]:
-    return {one.name for one in pipeline.nodes}
+    return {item.name for item in pipeline.nodes}
 
 
 def experiments_of(pipeline: Pipeline) -> set[str]:
@@ -60,7 +60,7 @@ def experiments_of(pipeline: Pipeline) -> set[str]:
 
 
 def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
-    found = register_pipelines()
+    result = register_pipelines()
     listed = {
         f"reconstruct.{file.stem}" for file in project.glob("conf/base/parameters/experiments/reconstruct/*")
     }
@@ -76,16 +76,16 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
         "predict",
         "seeds",
     }
-    assert listed and found.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
-    assert experiments_of(found["reconstruct"]) < experiments_of(found["__default__"])
+    assert listed and result.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
+    assert experiments_of(result["reconstruct"]) < experiments_of(result["__default__"])
     for address in listed:
-        assert nodes(found[address]) >= nodes(found["ingestion"]) | {
+        assert nodes(result[address]) >= nodes(result["ingestion"]) | {
             "reporting.rank_reconstruct",
             "reporting.gather_reconstruct",
             "reporting.write_page",
         }
-        assert {node.namespace for node in found[address].nodes} >= {"reporting", f"{address}.evaluation"}
-    assert {node.partition(".")[0] for node in nodes(found["reporting"])} == {"reporting"}
+        assert {node.namespace for node in result[address].nodes} >= {"reporting", f"{address}.evaluation"}
+    assert {node.partition(".")[0] for node in nodes(result["reporting"])} == {"reporting"}
 
 
 def test_an_experiment_is_one_file(project: Path) -> None:
@@ -95,7 +95,7 @@ def test_an_experiment_is_one_file(project: Path) -> None:
     assert after.keys() - before.keys() == {"reconstruct.mine"}
     new = nodes(after["__default__"]) - nodes(before["__default__"])
     assert new and all(name.startswith("reconstruct.mine.") for name in new)
-    (board,) = [one for one in after["reporting"].nodes if "leaderboard_reconstruct" in one.outputs]
+    (board,) = [item for item in after["reporting"].nodes if "leaderboard_reconstruct" in item.outputs]
     assert "results_reconstruct" in board.inputs
 
 
@@ -174,30 +174,30 @@ def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> No
     write(
         project, "reconstruct.pupil", "{model: {type: vae.ConditionalVAE}, uses: {base: reconstruct.lender}}"
     )
-    found = register_pipelines()
-    borrower = found["reconstruct.borrower"]
-    assert not [name for name in nodes(found["training"]) if name.startswith("reconstruct.borrower.")]
-    assert nodes(borrower) >= {name for name in nodes(found["training"]) if ".lender." in name}
+    result = register_pipelines()
+    borrower = result["reconstruct.borrower"]
+    assert not [name for name in nodes(result["training"]) if name.startswith("reconstruct.borrower.")]
+    assert nodes(borrower) >= {name for name in nodes(result["training"]) if ".lender." in name}
     assert "reconstruct.borrower.checkpoint" not in borrower.datasets()
-    (draw,) = [one for one in borrower.nodes if one.name == "reconstruct.borrower.reconstruction.draw"]
+    (draw,) = [item for item in borrower.nodes if item.name == "reconstruct.borrower.reconstruction.draw"]
     assert {"params:reconstruct.borrower.model", "params:reconstruct.lender.model"} <= set(draw.inputs)
-    pupil = [one for one in found["training"].nodes if one.namespace == "reconstruct.pupil.training"]
-    assert any("reconstruct.lender.checkpoint" in one.inputs for one in pupil)
+    pupil = [item for item in result["training"].nodes if item.namespace == "reconstruct.pupil.training"]
+    assert any("reconstruct.lender.checkpoint" in item.inputs for item in pupil)
 
 
 def test_a_task_has_the_preparation_that_it_needs(project: Path) -> None:
     write(project, "forecast.mine", "model: {type: climatology.Climatology}")
-    found = register_pipelines()
-    ingestion, sparsification = nodes(found["ingestion"]), nodes(found["sparsification"])
-    initial_times = nodes(found["initial_times"])
+    result = register_pipelines()
+    ingestion, sparsification = nodes(result["ingestion"]), nodes(result["sparsification"])
+    initial_times = nodes(result["initial_times"])
     assert ingestion and sparsification and initial_times
     for name in ("reconstruct", "reconstruct.linear"):
-        assert nodes(found[name]) >= ingestion | sparsification
-        assert not nodes(found[name]) & initial_times
+        assert nodes(result[name]) >= ingestion | sparsification
+        assert not nodes(result[name]) & initial_times
     for name in ("forecast", "forecast.mine"):
-        assert nodes(found[name]) >= ingestion | initial_times
-        assert not nodes(found[name]) & sparsification
-    assert nodes(found["__default__"]) >= ingestion | sparsification | initial_times
+        assert nodes(result[name]) >= ingestion | initial_times
+        assert not nodes(result[name]) & sparsification
+    assert nodes(result["__default__"]) >= ingestion | sparsification | initial_times
 
 
 def test_kedro_warns_of_no_node(project: Path) -> None:
@@ -211,28 +211,30 @@ def test_kedro_warns_of_no_node(project: Path) -> None:
 def test_nodes_have_stage_task_and_family_as_tags(project: Path) -> None:
     write(project, "reconstruct.mine", "{model: {type: climatology.Climatology}, about: {family: bound}}")
     pipelines = register_pipelines()
-    mine = pipelines["reconstruct.mine"]
-    private = [node for node in mine.nodes if node.namespace.startswith("reconstruct.mine.")]
+    custom = pipelines["reconstruct.mine"]
+    private = [node for node in custom.nodes if node.namespace.startswith("reconstruct.mine.")]
     assert {tag for node in private for tag in node.tags} == {
         "training", "reconstruction", "evaluation", "reconstruct", "bound",
     }  # fmt: skip
     assert all(node.tags > {"reconstruct", "bound"} for node in private)
-    assert nodes(mine.only_nodes_with_tags("training")) == nodes(pipelines["training"]) & nodes(mine)
+    assert nodes(custom.only_nodes_with_tags("training")) == nodes(pipelines["training"]) & nodes(custom)
     for name in ("ingestion", "sparsification"):
-        assert nodes(mine.only_nodes_with_tags(name)) == nodes(pipelines[name])
-    reporting = nodes(mine.only_nodes_with_tags("reporting"))
+        assert nodes(custom.only_nodes_with_tags(name)) == nodes(pipelines[name])
+    reporting = nodes(custom.only_nodes_with_tags("reporting"))
     assert reporting >= {"reconstruct.collect_reconstruct", "reporting.write_page"}
 
 
 def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> None:
     write(project, "forecast.mine", "model: {type: File, path: mine.nc}")
-    found = register_pipelines()
-    own = {one.name.rpartition(".")[2]: one for one in found["forecast.mine"].nodes if "mine" in one.name}
-    assert not {"fit", "plot_history", "roll", "stabilise"} & set(own)
-    assert "forecast.mine.checkpoint" not in found["forecast.mine"].datasets()
+    result = register_pipelines()
+    private = {
+        item.name.rpartition(".")[2]: item for item in result["forecast.mine"].nodes if "mine" in item.name
+    }
+    assert not {"fit", "plot_history", "roll", "stabilise"} & set(private)
+    assert "forecast.mine.checkpoint" not in result["forecast.mine"].datasets()
     taken = {"params:forecast.mine.model", "perfect_model", "starts", "fields", "splits"}
-    assert taken <= set(own["adopt"].inputs)
-    assert own["adopt"].outputs == ["forecast.mine.draws"]
+    assert taken <= set(private["adopt"].inputs)
+    assert private["adopt"].outputs == ["forecast.mine.draws"]
 
 
 def test_only_forecasts_are_adopted(project: Path) -> None:
@@ -263,10 +265,10 @@ def test_every_data_set_of_every_pipeline_is_in_the_catalog(project: Path) -> No
 
     with KedroSession.create(project) as session:
         catalog = session.load_context().catalog
-    found = register_pipelines()
-    alone = (found[name] for name in pipeline_registry.STANDALONE)
+    result = register_pipelines()
+    alone = (result[name] for name in pipeline_registry.STANDALONE)
     missing = {
-        name for one in (found["__default__"], *alone) for name in one.datasets() if name not in catalog
+        name for item in (result["__default__"], *alone) for name in item.datasets() if name not in catalog
     }
     assert missing == set()
     assert "reconstruct.linear.chekpoint" not in catalog
@@ -278,11 +280,11 @@ def test_stamping() -> None:
 
     inputs = ["fields@lazy", "checkpoint", "update", "params:fit", "params:model.latent"]
     inputs += ["params:seed", "parameters"]
-    one = Pipeline([node(function, inputs, ["reconstructions", "scores"], name="draw")])
+    item = Pipeline([node(function, inputs, ["reconstructions", "scores"], name="draw")])
     experiment = Experiment("forecast", "vae_rk4", {"weights": "forecast.vae", "update": "reconstruct.oi"})
-    (made,) = in_namespace(boxed(one, "rollout"), experiment, {"fields"}).nodes
-    assert made.name == "forecast.vae_rk4.rollout.draw"
-    assert made.inputs == [
+    (created,) = in_namespace(boxed(item, "rollout"), experiment, {"fields"}).nodes
+    assert created.name == "forecast.vae_rk4.rollout.draw"
+    assert created.inputs == [
         "fields@lazy",
         "forecast.vae.checkpoint",
         "reconstruct.oi.checkpoint",
@@ -291,7 +293,7 @@ def test_stamping() -> None:
         "params:seed",
         "parameters",
     ]
-    assert made.outputs == ["forecast.vae_rk4.reconstructions", "forecast.vae_rk4.scores"]
+    assert created.outputs == ["forecast.vae_rk4.reconstructions", "forecast.vae_rk4.scores"]
 
 
 def test_an_experiment_publishes_what_its_stages_leave() -> None:
@@ -331,11 +333,11 @@ def test_kedro_viz_shows_layers(name: str) -> None:
 @pytest.mark.usefixtures("viz")
 def test_kedro_viz_opens_on_stages_and_tasks(name: str, boxes: set[str]) -> None:
     """Private data sets of an experiment are hidden until its box is opened, which keeps the graph readable."""
-    shown = get_pipeline_response(name)
-    children = shown.modular_pipelines["__root__"].children
+    displayed = get_pipeline_response(name)
+    children = displayed.modular_pipelines["__root__"].children
     visible = {child.id for child in children if child.type == "modularPipeline"}
     assert visible == {"ingestion", "sparsification", "reporting", *boxes}
-    named = {item.id: item.name for item in shown.nodes}
+    named = {item.id: item.name for item in displayed.nodes}
     others = {named[child.id] for child in children if child.type == "data"}
     assert {"fields", "results_reconstruct", "report", "summary"} <= others
     assert not [name for name in others if "." in name and not name.startswith("params:")]

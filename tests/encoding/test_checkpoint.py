@@ -40,14 +40,14 @@ def context(space):
 
 def test_a_model_rebuilt_from_its_file_draws_the_same(world, made):
     model, data = made
-    found = unpack(data)
+    result = unpack(data)
     a, b = (
-        m.sample(context(world.space), RandomStreams(0, torch.arange(2), 3)) for m in (model, found.model)
+        m.sample(context(world.space), RandomStreams(0, torch.arange(2), 3)) for m in (model, result.model)
     )
     assert torch.equal(a, b)
-    assert found.header["note"] == "a test"
-    assert found.codec.attrs == world.codec.attrs
-    assert (found.codec.climatology == world.codec.climatology).all()
+    assert result.header["note"] == "a test"
+    assert result.codec.attrs == world.codec.attrs
+    assert (result.codec.climatology == world.codec.climatology).all()
 
 
 def test_the_weights_may_be_drawn_from_in_another_way(world, made):

@@ -39,27 +39,27 @@ def places(test: xr.Dataset, times: list[str]) -> list[int]:
 def test_starts_are_evenly_spaced_between_the_first_and_the_last_possible(calendar: str) -> None:
     test = split(calendar=calendar)
     options = Rollout(starts=12, steps=15, stability=Stability(starts=2, steps=100))
-    made = of(test, options, Limits())
-    scored = places(test, made["scored"])
+    created = of(test, options, Limits())
+    scored = places(test, created["scored"])
     assert scored[0] == HISTORY and scored[-1] == 299 - 15 and len(scored) == 12
     assert {b - a for a, b in pairwise(scored)} <= {25, 26}
-    assert places(test, made["stability"]) == [HISTORY, 299 - 100]
-    known = {"data": "0" * 12, "step_hours": 24.0, "leads": 15, "members": 10}
-    known |= {"stability_steps": 100, "stability_members": 10}
-    assert known.items() <= made.items() and len(made["digest"]) == 12
+    assert places(test, created["stability"]) == [HISTORY, 299 - 100]
+    expected = {"data": "0" * 12, "step_hours": 24.0, "leads": 15, "members": 10}
+    expected |= {"stability_steps": 100, "stability_members": 10}
+    assert expected.items() <= created.items() and len(created["digest"]) == 12
 
 
 def test_history_start_and_leads_are_in_one_segment() -> None:
     gaps = (40, 60, 79)
     test = split(200, gaps)
-    made = of(test, Rollout(starts=1000, steps=14), Limits())
+    created = of(test, Rollout(starts=1000, steps=14), Limits())
     segment = test["segment"].values
     expected = [
         start
         for start in range(200)
         if start >= HISTORY and start + 14 < 200 and np.ptp(segment[start - HISTORY : start + 15]) == 0
     ]
-    assert places(test, made["scored"]) == expected
+    assert places(test, created["scored"]) == expected
     assert 65 not in expected and set(expected) & {45} and max(expected) == 185
 
 
@@ -71,9 +71,13 @@ def test_long_rollouts_run_past_the_end_where_they_must() -> None:
 
 
 def test_limits_cap_starts_leads_and_members() -> None:
-    made = of(split(), Rollout(), Limits(times=4, members=3, steps=2))
-    assert len(made["scored"]) == 4 and made["leads"] == 4 and made["members"] == 3
-    assert len(made["stability"]) == 2 and made["stability_steps"] == 4 and made["stability_members"] == 3
+    created = of(split(), Rollout(), Limits(times=4, members=3, steps=2))
+    assert len(created["scored"]) == 4 and created["leads"] == 4 and created["members"] == 3
+    assert (
+        len(created["stability"]) == 2
+        and created["stability_steps"] == 4
+        and created["stability_members"] == 3
+    )
 
 
 def test_fewer_starts_than_asked_are_all_there_are() -> None:
@@ -92,15 +96,15 @@ def test_a_split_that_is_too_short_is_one_sentence() -> None:
 
 
 def test_the_digest_knows_what_is_scored() -> None:
-    one = of(split(), Rollout(), Limits())
-    assert of(split(), Rollout(), Limits()) == one
+    base = of(split(), Rollout(), Limits())
+    assert of(split(), Rollout(), Limits()) == base
     others = [
         of(split(), Rollout(starts=63), Limits()),
         of(split(), Rollout(steps=14), Limits()),
         of(split(), Rollout(members=9), Limits()),
         of(split().assign_attrs(digest="1" * 12), Rollout(), Limits()),
     ]
-    assert len({made["digest"] for made in [one, *others]}) == 5
+    assert len({created["digest"] for created in [base, *others]}) == 5
 
 
 @pytest.mark.parametrize(
@@ -134,5 +138,5 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
 
 
 def test_the_long_rollout_is_no_part_of_what_scores_depend_on() -> None:
-    one, longer = (of(split(), Rollout(stability=Stability(steps=steps)), Limits()) for steps in (100, 110))
-    assert one["digest"] == longer["digest"] and one != longer
+    base, longer = (of(split(), Rollout(stability=Stability(steps=steps)), Limits()) for steps in (100, 110))
+    assert base["digest"] == longer["digest"] and base != longer

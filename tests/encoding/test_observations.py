@@ -22,13 +22,13 @@ def make(world, limits=None, **options):
 def test_k_holds_and_masks_are_cycled(world):
     data = make(world)
     Observations().validate(data)
-    seen = np.isfinite(data["t"])
-    cells = seen.sum(("latitude", "longitude")).transpose("case", "time").values
+    recorded = np.isfinite(data["t"])
+    cells = recorded.sum(("latitude", "longitude")).transpose("case", "time").values
     assert (cells == np.round(data["k"].values * 7 * 12)[:, None]).all()
     assert data["mask"].values.tolist() == [i % 4 for i in range(20)]
-    assert (seen[:, 0] == seen[:, 4]).all()
-    assert not (seen[:, 0] == seen[:, 1]).all()
-    assert (seen == np.isfinite(data["z"])).all()
+    assert (recorded[:, 0] == recorded[:, 4]).all()
+    assert not (recorded[:, 0] == recorded[:, 1]).all()
+    assert (recorded == np.isfinite(data["z"])).all()
 
 
 def test_values_are_the_truth_and_noise_has_its_size(world):

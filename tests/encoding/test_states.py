@@ -48,8 +48,8 @@ def test_fields_are_standardised_by_the_training_split_and_come_back(
     back = codec.decode(x)
     assert back["t2m"].dims == ("sample", "latitude", "longitude")
     assert back["t2m"].attrs == fields["t2m"].attrs
-    known = np.isfinite(fields["t2m"].values)
-    assert np.allclose(back["t2m"].values[known], fields["t2m"].values[known], atol=1e-3)
+    expected = np.isfinite(fields["t2m"].values)
+    assert np.allclose(back["t2m"].values[expected], fields["t2m"].values[expected], atol=1e-3)
 
 
 def test_grey_values_come_back_from_every_treatment() -> None:

@@ -121,11 +121,11 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("family", CONTENTS)
 def test_contents(data: xr.Dataset, tmp_path: Path, family: str) -> None:
-    spoil, words = CONTENTS[family]
+    spoil, phrases = CONTENTS[family]
     path = tmp_path / "weather.nc"
     spoil(data).to_netcdf(path)
     text = refusal(str(path))
-    assert all(word in text for word in (str(path), *words)), text
+    assert all(word in text for word in (str(path), *phrases)), text
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -214,9 +214,9 @@ def test_files_and_stores(
     data: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)  # as where it is not installed
-    make, words = PLACES[family]
+    make, phrases = PLACES[family]
     text = refusal(make(data, tmp_path))
-    assert all(word in text for word in words), text
+    assert all(word in text for word in phrases), text
 
 
 @pytest.mark.parametrize("name", ["a[1].nc", "era5:2001.nc", "a*b?.nc", "a, b${x}.nc"])

@@ -19,9 +19,9 @@ from fieldcast.fields.units import conversion
     ],
 )
 def test_scale_and_offset(units: str, target: str, scale: float, offset: float) -> None:
-    found = conversion(units, target)
-    assert found is not None
-    assert (found.scale, found.offset) == (pytest.approx(scale), pytest.approx(offset))
+    result = conversion(units, target)
+    assert result is not None
+    assert (result.scale, result.offset) == (pytest.approx(scale), pytest.approx(offset))
 
 
 @pytest.mark.parametrize(

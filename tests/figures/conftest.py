@@ -12,7 +12,7 @@ from fieldcast.scores.examples.forecast import forecast_examples
 
 @pytest.fixture(scope="session")
 def shown(season: Callable) -> dict[str, xr.Dataset]:
-    it = season(starts=3, shape=(6, 8))
-    broken = it.forecasts.where(it.forecasts["lead"] < 72)
-    ensembles = {"mine": it.forecasts, "single": it.forecasts.isel(member=[0]), "broken": broken}
-    return {name: forecast_examples(one, it.truth) for name, one in ensembles.items()}
+    value = season(starts=3, shape=(6, 8))
+    broken = value.forecasts.where(value.forecasts["lead"] < 72)
+    ensembles = {"mine": value.forecasts, "single": value.forecasts.isel(member=[0]), "broken": broken}
+    return {name: forecast_examples(item, value.truth) for name, item in ensembles.items()}

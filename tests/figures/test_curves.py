@@ -17,14 +17,14 @@ LEVELS = (0.05, 0.1, 0.2)
 @pytest.fixture
 def board() -> pd.DataFrame:
     rng = np.random.default_rng(3)
-    rows = []
+    records = []
     for experiment in ("kriging", "denoising_vae", "mine"):
         for variable in ("all", "t$_{", "z"):
             for score in ("crps", "rmse", "ssr"):
                 for k in LEVELS:
                     value = np.nan if (experiment, score) == ("mine", "ssr") else rng.uniform(0.1, 1.0)
                     place = (experiment, 0, "d", "random", k, "unobserved", variable, score)
-                    rows.append((*place, value, value - 0.05, value + 0.1))
+                    records.append((*place, value, value - 0.05, value + 0.1))
     names = (
         "experiment",
         "seed",
@@ -38,14 +38,14 @@ def board() -> pd.DataFrame:
         "low",
         "high",
     )
-    return pd.DataFrame(rows, columns=list(names))
+    return pd.DataFrame(records, columns=list(names))
 
 
 def values(
     board: pd.DataFrame, experiment: str, variable: str, score: str, column: str = "value"
 ) -> np.ndarray:
-    chosen = board.query("experiment == @experiment and variable == @variable and score == @score")
-    return chosen[column].to_numpy()
+    selected = board.query("experiment == @experiment and variable == @variable and score == @score")
+    return selected[column].to_numpy()
 
 
 def lines(axes) -> dict:
@@ -62,7 +62,7 @@ def test_every_line_is_the_leaderboards(board):
             np.testing.assert_array_equal(line.get_ydata(), values(board, name, "all", score))
             assert (
                 line.get_color()
-                == looks({one: About() for one in ("kriging", "denoising_vae", "mine")})[name].colour
+                == looks({item: About() for item in ("kriging", "denoising_vae", "mine")})[name].colour
             )
         assert axes.get_xscale() == "log"
         assert [label.get_text() for label in axes.get_xticklabels()] == ["5 %", "10 %", "20 %"]

@@ -10,17 +10,19 @@ from fieldcast.figures.embedding import can_be_shown, embeddings, evenly, t_sne
 
 
 def dots(axes) -> np.ndarray:
-    return np.concatenate([one.get_offsets() for one in axes.collections if isinstance(one, PathCollection)])
+    return np.concatenate(
+        [item.get_offsets() for item in axes.collections if isinstance(item, PathCollection)]
+    )
 
 
 def test_two_components_are_shown_as_they_are_by_label(sampled):
     stored = sampled()["latents"]["vae"]
     axes = embeddings({"vae": stored}).axes[0]
     means, label = stored["mean"].to_numpy(), stored["label"].to_numpy()
-    np.testing.assert_array_equal(dots(axes), np.concatenate([means[label == one] for one in range(4)]))
-    named = {one.get_text(): one.get_position() for one in axes.texts}
+    np.testing.assert_array_equal(dots(axes), np.concatenate([means[label == item] for item in range(4)]))
+    named = {item.get_text(): item.get_position() for item in axes.texts}
     np.testing.assert_allclose(named["3"], np.median(means[label == 3], axis=0))
-    colours = {tuple(one.get_facecolor()[0][:3]) for one in axes.collections}
+    colours = {tuple(item.get_facecolor()[0][:3]) for item in axes.collections}
     assert len(colours) == 4
 
 

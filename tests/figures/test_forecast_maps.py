@@ -8,7 +8,7 @@ from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
 
 
 def maps(figure) -> list[QuadMesh]:
-    return [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    return [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
 
 
 def notes(figure) -> list[str]:
@@ -20,10 +20,10 @@ def test_every_step_has_a_truth_a_mean_and_two_members(shown):
     drawn = maps(figure)
     assert len(drawn) == 2 * 4
     expected = shown["mine"]["z"].isel(lead=1)
-    for one, kind in zip(drawn, ("truth", "mean", "member_0", "member_1"), strict=False):
-        np.testing.assert_allclose(one.get_array().ravel(), expected.sel(kind=kind).to_numpy().ravel())
+    for item, kind in zip(drawn, ("truth", "mean", "member_0", "member_1"), strict=False):
+        np.testing.assert_allclose(item.get_array().ravel(), expected.sel(kind=kind).to_numpy().ravel())
     assert {"truth", "mean", "member 1", "member 2", "1 d", "2 d"} <= set(notes(figure))
-    assert len({one.norm.vmax for one in drawn}) == 1
+    assert len({item.norm.vmax for item in drawn}) == 1
 
 
 def test_a_single_forecast_has_no_member_rows_and_a_blow_up_is_reported(shown):

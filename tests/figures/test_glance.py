@@ -14,9 +14,9 @@ LINES = [np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([[0.0, 0.0], [9.0, 9.0], [
 
 def maps(figure) -> list[np.ndarray]:
     return [
-        np.ma.filled(one.get_array(), np.nan)
-        for one in figure.axes[0].collections
-        if isinstance(one, QuadMesh)
+        np.ma.filled(item.get_array(), np.nan)
+        for item in figure.axes[0].collections
+        if isinstance(item, QuadMesh)
     ]
 
 
@@ -42,8 +42,8 @@ def test_a_forecast_stands_between_the_initial_state_and_what_happened(shown):
         field.sel(kind="mean", lead=24.0),
         field.sel(kind="truth", lead=24.0),
     ]
-    for values, wanted in zip(maps(figure), expected, strict=True):
-        np.testing.assert_allclose(values, wanted, rtol=1e-6)
+    for values, target in zip(maps(figure), expected, strict=True):
+        np.testing.assert_allclose(values, target, rtol=1e-6)
     assert {"given: the initial state", "1 day ahead: mine", "1 day ahead: truth"} <= texts(figure)
     broken = of_forecast(shown["broken"], "z", 72.0, "broken")
     assert "blew up" in texts(broken) and len(maps(broken)) == 2

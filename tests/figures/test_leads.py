@@ -25,15 +25,17 @@ LOOKS = looks(
 
 @pytest.fixture
 def board() -> pd.DataFrame:
-    rows = []
+    records = []
     for experiment, values in {**CRPS, "vae": (0.4, np.inf), "mine": (0.5, 40.0)}.items():
         for lead, value in zip((24.0, 48.0), values, strict=True):
             for variable in ("all", "z"):
-                for score, one in (("crps", value), ("acc", 1 - value), ("skill", 1 - value / 0.8)):
+                for score, item in (("crps", value), ("acc", 1 - value), ("skill", 1 - value / 0.8)):
                     for region in ("globe", "tropics"):
-                        rows.append((experiment, lead, region, variable, score, one, one - 0.05, one + 0.05))
+                        records.append(
+                            (experiment, lead, region, variable, score, item, item - 0.05, item + 0.05)
+                        )
     names = ["experiment", "lead_hours", "region", "variable", "score", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(records, columns=names)
 
 
 def lines(axes) -> dict:
@@ -54,14 +56,16 @@ def test_lines_are_the_leaderboards_in_days(board):
 def test_bounds_are_shaded(board):
     crps = against_lead(board, "globe", LOOKS).axes[0]
     shades = {
-        one.get_label(): one.get_paths()[0].vertices for one in crps.collections if one.get_label()[0] != "_"
+        item.get_label(): item.get_paths()[0].vertices
+        for item in crps.collections
+        if item.get_label()[0] != "_"
     }
     free, perfect = shades["worse than a free baseline"], shades["better than the perfect model"]
     for day, best in ((1, 0.6), (2, 0.8)):  # the better of persistence and climatological ensemble
         assert free[free[:, 0] == day][:, 1].min() == pytest.approx(best)
     assert perfect[perfect[:, 0] == 2][:, 1].max() == pytest.approx(0.2)
     alone = against_lead(board[board["experiment"] == "mine"], "globe", LOOKS).axes[0]
-    assert not any(one.get_label() in shades for one in alone.collections)
+    assert not any(item.get_label() in shades for item in alone.collections)
 
 
 def test_skill_and_variables_have_panels(board):

@@ -13,25 +13,25 @@ from fieldcast.scores.examples.reconstruction import examples
 
 @pytest.fixture
 def stored(scene):
-    many, one = scene(members=3, times=4), scene(members=1, times=4)
-    found = {
+    many, single = scene(members=3, times=4), scene(members=1, times=4)
+    result = {
         "kriging": examples(many.reconstructions, many.observations, many.truth),
-        "linear": examples(one.reconstructions, many.observations, many.truth),
+        "linear": examples(single.reconstructions, many.observations, many.truth),
     }
-    for dataset in found.values():
+    for dataset in result.values():
         dataset["z"][..., 2, 3] = np.nan  # a cell that never exists
-    return found
+    return result
 
 
 def test_panels_are_truth_observations_and_the_kinds_of_each_experiment(stored):
     figure = reconstruction_maps(stored, "z", "random", 0.3, time=1)
-    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
-    case = {name: found["z"].isel(case=1, time=1) for name, found in stored.items()}
+    meshes = [single for single in figure.axes[0].collections if isinstance(single, QuadMesh)]
+    case = {name: result["z"].isel(case=1, time=1) for name, result in stored.items()}
     truth = case["kriging"].sel(kind="truth")
     ensemble, single = case["kriging"], case["linear"]
-    shown = [np.ma.filled(mesh.get_array(), np.nan) for mesh in meshes]
-    np.testing.assert_array_equal(shown[1], ensemble.sel(kind="observed"))
-    assert np.argwhere(np.isfinite(shown[2])).tolist() == [[2, 3]]  # white where no cell exists
+    displayed = [np.ma.filled(mesh.get_array(), np.nan) for mesh in meshes]
+    np.testing.assert_array_equal(displayed[1], ensemble.sel(kind="observed"))
+    assert np.argwhere(np.isfinite(displayed[2])).tolist() == [[2, 3]]  # white where no cell exists
     expected = [
         ensemble.sel(kind="mean"),
         ensemble.sel(kind="mean") - truth,
@@ -40,7 +40,7 @@ def test_panels_are_truth_observations_and_the_kinds_of_each_experiment(stored):
         single.sel(kind="mean"),
         single.sel(kind="mean") - truth,
     ]
-    for values, mesh in zip([truth, *expected], [shown[0], *shown[3:]], strict=True):
+    for values, mesh in zip([truth, *expected], [displayed[0], *displayed[3:]], strict=True):
         np.testing.assert_allclose(mesh, values, rtol=1e-6)
     heights = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
     heading = "z, 2001-02-09 00:00; pattern random, 30 % observed"
@@ -69,7 +69,7 @@ def test_each_case_shows_the_cells_of_its_first_mask(scene):
     observations = scene(times=3, levels=(0.1, 0.3, 0.5)).observations
     observations["pattern"] = ("case", ["random", "swaths", "random"])
     figure = mask_pictures(observations)
-    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    meshes = [single for single in figure.axes[0].collections if isinstance(single, QuadMesh)]
     titles = [text.get_text() for text in figure.axes[0].texts if "cells" in text.get_text()]
     for mesh, case, title in zip(meshes, (0, 2, 1), titles, strict=True):
         observed = np.isfinite(observations["z"].isel(case=case, time=0).to_numpy())
@@ -91,7 +91,7 @@ def test_fractions_of_masks_rise_from_left_to_right(scene):
 def test_departures_have_colours_about_zero_and_no_contours(stored):
     anomalies = {name: fields.assign_attrs(anomaly=1) for name, fields in stored.items()}
     figure = reconstruction_maps(anomalies, "z", "random", 0.3)
-    first = next(one for one in figure.axes[0].collections if isinstance(one, QuadMesh))
+    first = next(single for single in figure.axes[0].collections if isinstance(single, QuadMesh))
     assert first.norm.vmin == -first.norm.vmax
-    assert not any(isinstance(one, ContourSet) for one in figure.axes[0].collections)
+    assert not any(isinstance(single, ContourSet) for single in figure.axes[0].collections)
     assert any("departure from the climatology" in text.get_text() for text in figure.axes[0].texts)

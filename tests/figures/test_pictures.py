@@ -10,7 +10,7 @@ from fieldcast.figures.pictures import Gallery, departures, has, of_kind, refere
 
 
 def meshes(figure) -> list[QuadMesh]:
-    return [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    return [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
 
 
 def test_kinds_come_in_the_order_of_their_numbers(sampled):
@@ -38,7 +38,7 @@ def test_images_are_grey_from_0_to_the_last_level_with_their_first_row_on_top(sa
     np.testing.assert_array_equal(mesh.get_array()[top], 9.0)
     assert mesh.get_array().sum() == 54.0
     assert (mesh.norm.vmin, mesh.norm.vmax) == (0.0, 9.0)
-    texts = [one.get_text() for one in gallery.figure.axes[0].texts]
+    texts = [item.get_text() for item in gallery.figure.axes[0].texts]
     assert "a_name" in texts
     assert "not finite" in texts
 
@@ -50,10 +50,10 @@ def test_fields_are_departures_from_the_mean_of_real_ones(sampled):
     gallery = Gallery(stored, "t850", real, 3, 1)
     gallery.line(0, "real", real[:3])
     for mesh, values in zip(meshes(gallery.figure), real, strict=False):
-        shown = np.ma.filled(mesh.get_array(), np.nan)
-        np.testing.assert_allclose(shown, values - mean_of(real))
+        displayed = np.ma.filled(mesh.get_array(), np.nan)
+        np.testing.assert_allclose(displayed, values - mean_of(real))
         assert mesh.norm.vmin == -mesh.norm.vmax
-    assert any("departure from the mean, K" in one.get_text() for one in gallery.figure.axes[0].texts)
+    assert any("departure from the mean, K" in item.get_text() for item in gallery.figure.axes[0].texts)
     assert departures(np.full((1, 2, 2), np.nan)).get_clim() == (-1.0, 1.0)
 
 
@@ -72,7 +72,7 @@ def test_everything_is_inside_the_figure(sampled, images):
     figure = gallery.figure
     figure.draw_without_rendering()
     frame = figure.bbox.padded(1.0)
-    for one in figure.axes[0].texts:
-        box = one.get_window_extent()
-        assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, one.get_text()
-        assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, one.get_text()
+    for item in figure.axes[0].texts:
+        box = item.get_window_extent()
+        assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, item.get_text()
+        assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, item.get_text()

@@ -10,8 +10,8 @@ from fieldcast.scores.latent_codes import most_active
 
 
 def parts(axes) -> tuple[QuadMesh, np.ndarray]:
-    (mesh,) = [one for one in axes.collections if isinstance(one, QuadMesh)]
-    (points,) = [one for one in axes.collections if isinstance(one, PathCollection)]
+    (mesh,) = [item for item in axes.collections if isinstance(item, QuadMesh)]
+    (points,) = [item for item in axes.collections if isinstance(item, PathCollection)]
     return mesh, np.asarray(points.get_offsets())
 
 

@@ -24,12 +24,12 @@ def diagnostics(members: int, seed: int) -> xr.Dataset:
 
 
 def test_bars_are_frequencies_relative_to_flat():
-    found = {"kriging": diagnostics(4, 0), "linear": diagnostics(1, 1)}
-    figure = rank_histograms(found, [0.05, 0.1])
+    result = {"kriging": diagnostics(4, 0), "linear": diagnostics(1, 1)}
+    figure = rank_histograms(result, [0.05, 0.1])
     assert len(figure.axes) == 2  # one member has no histogram
     for axes, case in zip(figure.axes, (0, 1), strict=True):
-        (steps,) = [one for one in axes.patches if isinstance(one, StepPatch)]
-        expected = 5 * found["kriging"]["rank_histogram"].isel(case=case).mean("variable")
+        (steps,) = [item for item in axes.patches if isinstance(item, StepPatch)]
+        expected = 5 * result["kriging"]["rank_histogram"].isel(case=case).mean("variable")
         np.testing.assert_allclose(steps.get_data().values, expected)
         assert steps.get_data().baseline == 1.0
         whiskers = np.array(axes.collections[0].get_segments())
@@ -38,23 +38,23 @@ def test_bars_are_frequencies_relative_to_flat():
 
 
 def test_one_variable_and_a_case_that_was_not_scored():
-    found = diagnostics(4, 0)
-    value, _, _ = bins(found, "random", 0.1, "z")
-    np.testing.assert_allclose(value, 5 * found["rank_histogram"].isel(case=1, variable=1))
+    result = diagnostics(4, 0)
+    value, _, _ = bins(result, "random", 0.1, "z")
+    np.testing.assert_allclose(value, 5 * result["rank_histogram"].isel(case=1, variable=1))
     assert value.mean() == pytest.approx(1.0)
-    assert bins(found, "blocks", 0.1, None) is None
+    assert bins(result, "blocks", 0.1, None) is None
 
 
 def test_forecasts_have_a_row_a_lead():
-    found = (
+    result = (
         diagnostics(4, 0).rename(case="lead").drop_vars(["pattern", "k"]).assign_coords(lead=[24.0, 120.0])
     )
-    found["rank_histogram"][1] = np.nan  # every start blew up
-    figure = lead_rank_histograms({"vae": found}, [24.0, 120.0])
+    result["rank_histogram"][1] = np.nan  # every start blew up
+    figure = lead_rank_histograms({"vae": result}, [24.0, 120.0])
     first, second = figure.axes
-    (steps,) = [one for one in first.patches if isinstance(one, StepPatch)]
+    (steps,) = [item for item in first.patches if isinstance(item, StepPatch)]
     np.testing.assert_allclose(
-        steps.get_data().values, 5 * found["rank_histogram"].isel(lead=0).mean("variable")
+        steps.get_data().values, 5 * result["rank_histogram"].isel(lead=0).mean("variable")
     )
     assert not second.patches
-    assert lead_bins(found, 48.0, None) is None
+    assert lead_bins(result, 48.0, None) is None

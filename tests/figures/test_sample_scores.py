@@ -13,20 +13,22 @@ def test_dots_intervals_and_bounds_are_the_leaderboards(sampled):
     board = sampled()["leaderboard"]
     figure = distance_dots(board, {"vae": {"fid": 90.0, "kid": 5.0}})
     fid, kid, c2st = figure.axes
-    names = [one.get_text() for one in fid.get_yticklabels()]
+    names = [item.get_text() for item in fid.get_yticklabels()]
     assert names == ["vae", "vae_kl0", "autoencoder", "flow", "ddpm"]
     values = board.query("score == 'fid'").set_index("experiment")
     dots = {line.get_ydata()[0]: line.get_xdata()[0] for line in fid.lines if len(line.get_xdata()) == 1}
     assert dots == {place: values.loc[name, "value"] for place, name in enumerate(names)}
-    spans = [one.get_segments()[0] for one in fid.collections if isinstance(one, LineCollection)]
+    spans = [item.get_segments()[0] for item in fid.collections if isinstance(item, LineCollection)]
     assert {(span[0, 0], span[1, 0], span[0, 1]) for span in spans} == {
         (values.loc[name, "low"], values.loc[name, "high"], place) for place, name in enumerate(names)
     }
     upright = [tuple(line.get_xdata()) for line in fid.lines if len(line.get_xdata()) == 2]
     assert upright.count((0.5, 0.5)) == 5
     assert upright.count((90.0, 90.0)) == 1
-    bands = [one.get_paths()[0].get_extents() for one in fid.collections if isinstance(one, PolyCollection)]
-    assert {(one.x0, one.x1) for one in bands} == {(0.45, 0.55)}
+    bands = [
+        item.get_paths()[0].get_extents() for item in fid.collections if isinstance(item, PolyCollection)
+    ]
+    assert {(item.x0, item.x1) for item in bands} == {(0.45, 0.55)}
     assert fid.get_xscale() == "log"
     assert kid.get_xscale() == "symlog"  # an unbiased distance may be below 0
     assert all(tuple(line.get_xdata()) == (0.5, 0.5) for line in c2st.lines if len(line.get_xdata()) == 2)

@@ -28,52 +28,52 @@ def rows(figure) -> dict[str, np.ndarray]:
     for mesh in axes.collections:
         if isinstance(mesh, QuadMesh) and mesh.get_coordinates()[0, 0, 0] == 0.0:
             first[round(float(mesh.get_coordinates()[..., 1].mean()), 3)] = mesh.get_array()
-    names = [one for one in axes.texts if round(one.get_position()[1], 3) in first]
-    return {one.get_text().replace("\n", ""): first[round(one.get_position()[1], 3)] for one in names}
+    names = [item for item in axes.texts if round(item.get_position()[1], 3) in first]
+    return {item.get_text().replace("\n", ""): first[round(item.get_position()[1], 3)] for item in names}
 
 
 def test_each_row_shows_its_own_samples(sampled):
     stored = sampled()["examples"]
-    shown = rows(sample_sheet(stored, "image"))
-    assert list(shown) == ["real", *stored]
-    for name, found in stored.items():
-        np.testing.assert_array_equal(shown[name], of_kind(found, "image", "sample")[0])
-    np.testing.assert_array_equal(shown["real"], of_kind(stored["vae"], "image", "real")[0])
+    displayed = rows(sample_sheet(stored, "image"))
+    assert list(displayed) == ["real", *stored]
+    for name, result in stored.items():
+        np.testing.assert_array_equal(displayed[name], of_kind(result, "image", "sample")[0])
+    np.testing.assert_array_equal(displayed["real"], of_kind(stored["vae"], "image", "real")[0])
 
 
 def test_experiments_on_other_data_stand_below(sampled):
     stored = dict(sampled()["examples"])
     stored["ddpm"] = stored["ddpm"].assign(image=9.0 - stored["ddpm"]["image"])
     assert by_truth(stored, "image", "real") == [[*stored][:-1], ["ddpm"]]
-    shown = rows(sample_sheet(stored, "image"))
-    assert list(shown) == ["real, grey", *[*stored][:-1], "real, symmetric", "ddpm"]
-    np.testing.assert_allclose(shown["real, symmetric"], 9.0 - shown["real, grey"], rtol=1e-6)
+    displayed = rows(sample_sheet(stored, "image"))
+    assert list(displayed) == ["real, grey", *[*stored][:-1], "real, symmetric", "ddpm"]
+    np.testing.assert_allclose(displayed["real, symmetric"], 9.0 - displayed["real, grey"], rtol=1e-6)
 
 
 def test_rows_are_data_reconstructions_and_samples(sampled):
     stored = {name: sampled()["examples"][name] for name in ("vae_kl0", "vae")}
     figure = decoded_pictures(stored, "image")
-    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
     expected = [of_kind(stored["vae"], "image", "truth")]
-    for found in stored.values():
-        expected += [of_kind(found, "image", "reconstruction"), of_kind(found, "image", "sample")[:10]]
+    for result in stored.values():
+        expected += [of_kind(result, "image", "reconstruction"), of_kind(result, "image", "sample")[:10]]
     assert len(meshes) == 50
     for number, mesh in enumerate(meshes):
         row, column = divmod(number, 10)
         np.testing.assert_array_equal(mesh.get_array(), expected[row][column])
         assert mesh.get_coordinates()[0, 0, 0] == meshes[column].get_coordinates()[0, 0, 0]
-    texts = [one.get_text() for one in figure.axes[0].texts]
+    texts = [item.get_text() for item in figure.axes[0].texts]
     assert {"test data", "vae_kl0\nreconstruction", "vae\nreconstruction", "samples"} <= set(texts)
 
 
 def test_pictures_run_along_rows_from_the_top(sampled):
     stored = sampled()["examples"]["vae"]
     figure = latent_grid(stored, "image", "vae")
-    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
     places = np.array([mesh.get_coordinates().mean((0, 1)) for mesh in meshes])
     order = np.lexsort([places[:, 0], -places[:, 1].round(3)])
-    shown = np.array([meshes[one].get_array() for one in order])
-    np.testing.assert_array_equal(shown, of_kind(stored, "image", "grid"))
+    displayed = np.array([meshes[item].get_array() for item in order])
+    np.testing.assert_array_equal(displayed, of_kind(stored, "image", "grid"))
     assert said(figure) == "vae, z_0 to the right, z_1 upwards"  # stored before components were chosen
 
 
@@ -88,9 +88,9 @@ def test_the_components_are_named(sampled, components, words):
 
 def test_the_components_stay_with_the_grid_beside_samples(sampled):
     stored = sampled()["examples"]["vae"]
-    made = stored["kind"].isin(["grid", "truth", "reconstruction"]).to_numpy()
-    pictures = stored.isel(picture=made).assign_attrs(grid_components=[3, 17])
-    assert with_pictures(stored.isel(picture=~made), pictures).attrs == {
+    created = stored["kind"].isin(["grid", "truth", "reconstruction"]).to_numpy()
+    pictures = stored.isel(picture=created).assign_attrs(grid_components=[3, 17])
+    assert with_pictures(stored.isel(picture=~created), pictures).attrs == {
         **stored.attrs,
         "grid_components": [3, 17],
     }
@@ -106,25 +106,25 @@ def test_each_place_shows_its_draw_at_its_time(sampled):
     figure = denoising(stored, "z", "ddpm")
     kind, number, t = (stored[name].to_numpy() for name in ("kind", "number", "chain_time"))
     real = stored["z"].to_numpy()[kind == "real"].astype(float)
-    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
+    meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
     assert len(meshes) == 24
     for place, mesh in enumerate(meshes):
         draw, column = divmod(place, 6)
-        chosen = (kind == "snapshot") & (number == draw) & (t == [200, 100, 50, 20, 10, 0][column])
-        expected = stored["z"].to_numpy()[chosen][0] - real.mean(0)
+        selected = (kind == "snapshot") & (number == draw) & (t == [200, 100, 50, 20, 10, 0][column])
+        expected = stored["z"].to_numpy()[selected][0] - real.mean(0)
         np.testing.assert_allclose(mesh.get_array(), expected, atol=1e-9)
-    titles = [one.get_text() for one in figure.axes[0].texts]
+    titles = [item.get_text() for item in figure.axes[0].texts]
     assert {"t = 200", "t = 0", "draw 1", "draw 4"} <= set(titles)
 
 
 def test_each_sample_stands_above_its_neighbour(sampled):
     stored = {name: sampled()["examples"][name] for name in ("flow", "ddpm")}
     figure = nearest_pictures(stored, "image")
-    meshes = [one.get_array() for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
-    for place, found in enumerate(stored.values()):
+    meshes = [item.get_array() for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
+    for place, result in enumerate(stored.values()):
         rows = np.array(meshes[20 * place : 20 * place + 20])
-        np.testing.assert_array_equal(rows[:10], of_kind(found, "image", "sample")[:10])
-        np.testing.assert_array_equal(rows[10:], of_kind(found, "image", "nearest"))
+        np.testing.assert_array_equal(rows[:10], of_kind(result, "image", "sample")[:10])
+        np.testing.assert_array_equal(rows[10:], of_kind(result, "image", "nearest"))
 
 
 def test_bars_are_shares_of_all_finite_distances(sampled):
@@ -132,7 +132,7 @@ def test_bars_are_shares_of_all_finite_distances(sampled):
     stored["flow"]["nearest_of_samples"][:] = np.inf  # it blew up
     first, second = (axes for axes in nearest_distances(stored).axes if axes.get_visible())
     assert len(first.patches) == 1  # test data alone
-    bars = [one for one in second.patches if not isinstance(one, Polygon)]
+    bars = [item for item in second.patches if not isinstance(item, Polygon)]
     left, wide, heights = np.array([(bar.get_x(), bar.get_width(), bar.get_height()) for bar in bars]).T
     drawn = stored["ddpm"]["nearest_of_samples"].to_numpy()
     borders = np.append(left, left[-1] + wide[-1])
@@ -147,5 +147,5 @@ def test_the_axis_is_logarithmic_only_where_distances_differ_much(sampled):
     stored["flow"]["nearest_of_samples"][:] = 0.0  # exact copies have no logarithm
     axes = nearest_distances(stored).axes[0]
     assert axes.get_xscale() == "log"
-    heights = [one.get_height() for one in axes.patches if not isinstance(one, Polygon)]
+    heights = [item.get_height() for item in axes.patches if not isinstance(item, Polygon)]
     assert sum(heights) == pytest.approx(1.0)

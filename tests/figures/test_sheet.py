@@ -73,7 +73,7 @@ def test_degrees_and_coastlines_stand_where_their_coordinates_are():
     sheet = Sheet(latitude, longitude, 2, 2, outline=[line])
     for place in ((0, 0), (0, 1), (1, 1)):
         sheet.draw(place, np.zeros((4, 4)), shades("viridis", 0.0, 1.0))
-    coasts = [one for one in sheet.axes.collections if isinstance(one, LineCollection)][::2]  # and ticks
+    coasts = [item for item in sheet.axes.collections if isinstance(item, LineCollection)][::2]  # and ticks
     for coast, place in zip(coasts, ((0, 0), (0, 1), (1, 1)), strict=True):
         left, bottom = sheet.corner(*place)
         np.testing.assert_allclose(

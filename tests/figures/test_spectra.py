@@ -68,8 +68,8 @@ def lead_diagnostics(members: float, mean: float) -> xr.Dataset:
 
 
 def test_lines_are_ratios_to_the_truth_and_a_mean_that_is_fed_back_is_dotted():
-    found = {"vae": lead_diagnostics(0.8, 0.3), "vae_mean": lead_diagnostics(0.5, 0.25)}
-    figure = spectra_at_leads(found, [24.0, 120.0], fed_on_mean=["vae_mean"])
+    result = {"vae": lead_diagnostics(0.8, 0.3), "vae_mean": lead_diagnostics(0.5, 0.25)}
+    figure = spectra_at_leads(result, [24.0, 120.0], fed_on_mean=["vae_mean"])
     for axes in figure.axes:
         drawn = {line.get_label(): line for line in axes.lines}
         for name, ratio in (("vae", 0.8), ("vae_mean", 0.5), ("vae_mean: its mean", 0.25)):
@@ -78,31 +78,31 @@ def test_lines_are_ratios_to_the_truth_and_a_mean_that_is_fed_back_is_dotted():
         assert "vae: its mean" not in drawn
         assert axes.xaxis_inverted()
     assert [axes.get_ylabel() for axes in figure.axes] == ["1 d", "5 d"]
-    assert lead_ratio(found["vae"], "z", 72.0, "members") is None
+    assert lead_ratio(result["vae"], "z", 72.0, "members") is None
 
 
 def test_a_snapshot_of_twice_the_amplitude_has_four_times_the_power(season: Callable):
-    it = season(starts=30, leads=1)
-    _, found = it.score()
-    truth = it.truth["z"].isel(time=slice(300)) - it.truth["z"].mean("time")
+    value = season(starts=30, leads=1)
+    _, result = value.score()
+    truth = value.truth["z"].isel(time=slice(300)) - value.truth["z"].mean("time")
     of_members = xr.concat([truth, 2 * truth], "step").rename(time="start").expand_dims(member=1, axis=2)
     snapshots = of_members.to_dataset(name="z").assign_coords(step=[1, 10]).drop_vars("start")
-    figure = long_rollout_spectra({"mine": snapshots, "unknown": snapshots}, {"mine": found}, "z")
-    one, ten = (line.get_ydata() for line in figure.axes[0].lines[:2])
-    np.testing.assert_allclose(one, 1, atol=0.35)
-    np.testing.assert_allclose(ten, 4 * one, rtol=1e-5)
+    figure = long_rollout_spectra({"mine": snapshots, "unknown": snapshots}, {"mine": result}, "z")
+    item, ten = (line.get_ydata() for line in figure.axes[0].lines[:2])
+    np.testing.assert_allclose(item, 1, atol=0.35)
+    np.testing.assert_allclose(ten, 4 * item, rtol=1e-5)
     assert figure.axes[0].xaxis_inverted()
     assert not figure.axes[1].get_visible()
 
 
 def test_rows_with_a_missing_cell_are_left_out_and_the_others_are_shown(season: Callable):
-    it = season(starts=8, leads=1)
-    truth = it.truth[["z", "t"]].isel(time=slice(8)).rename(time="start").expand_dims(member=1, axis=1)
+    value = season(starts=8, leads=1)
+    truth = value.truth[["z", "t"]].isel(time=slice(8)).rename(time="start").expand_dims(member=1, axis=1)
     sea = xr.ones_like(truth["z"].isel(start=0, member=0, drop=True), dtype=bool)
     sea[4, 3] = False  # one cell of a row at 45 degrees south
     snapshots = truth.where(sea).expand_dims(step=[1])
-    _, found = it._replace(truth=it.truth.where(sea), forecasts=it.forecasts.where(sea)).score()
-    figure = long_rollout_spectra({"mine": snapshots.drop_vars("start")}, {"mine": found}, "z")
+    _, result = value._replace(truth=value.truth.where(sea), forecasts=value.forecasts.where(sea)).score()
+    figure = long_rollout_spectra({"mine": snapshots.drop_vars("start")}, {"mine": result}, "z")
     (line, *_) = figure.axes[0].lines
     assert len(line.get_ydata()) > 3 and np.isfinite(line.get_ydata()).all()
 

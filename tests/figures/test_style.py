@@ -34,29 +34,29 @@ def test_classical_methods_are_grey_and_dashed_and_learned_models_coloured_and_s
 
 @pytest.mark.parametrize("number", [1, 6, 18])
 def test_no_two_experiments_look_alike(number: int) -> None:
-    for one, other in itertools.combinations(looks(every(number)).values(), 2):
-        assert (one.colour, one.dash) != (other.colour, other.dash)
+    for item, other in itertools.combinations(looks(every(number)).values(), 2):
+        assert (item.colour, item.dash) != (other.colour, other.dash)
 
 
 def test_an_experiment_that_no_table_knows_is_drawn_by_its_family() -> None:
     """An experiment without a family was drawn as a learned model and moved to the front of maps."""
-    found = looks({"inverse_distance": About(family="classical"), "mine": About(family="learned")})
-    assert found["inverse_distance"].dash != "-" and found["inverse_distance"].family == "classical"
-    assert found["mine"].dash == "-"
+    result = looks({"inverse_distance": About(family="classical"), "mine": About(family="learned")})
+    assert result["inverse_distance"].dash != "-" and result["inverse_distance"].family == "classical"
+    assert result["mine"].dash == "-"
 
 
 def test_an_experiment_without_an_order_changes_no_other_look() -> None:
-    known = every(4)
-    more = {"aaa": About(family="learned"), "aab": About(family="classical"), **known}
-    assert {name: looks(more)[name] for name in known} == looks(known)
+    expected = every(4)
+    more = {"aaa": About(family="learned"), "aab": About(family="classical"), **expected}
+    assert {name: looks(more)[name] for name in expected} == looks(expected)
     assert looks(dict(reversed(more.items()))) == looks(more)
 
 
 def test_roles_say_what_is_free() -> None:
-    found = looks(
+    result = looks(
         {role: About(role=role) for role in ("baseline", "climatology", "reference")} | {"x": About()}
     )
-    assert [name for name, look in found.items() if look.free] == ["baseline", "climatology"]
+    assert [name for name, look in result.items() if look.free] == ["baseline", "climatology"]
 
 
 def test_given_looks_are_kept_in_their_order() -> None:

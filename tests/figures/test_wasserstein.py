@@ -13,12 +13,12 @@ def test_maps_show_each_variable_of_each_experiment(sampled):
     stored = {name: sampled(images=False)["diagnostics"][name] for name in ("vae", "ddpm")}
     stored["ddpm"]["wasserstein"][1, 2, 3] = np.nan
     figure = wasserstein_maps(stored)
-    meshes = [one for one in figure.axes[0].collections if isinstance(one, QuadMesh)]
-    expected = [values for found in stored.values() for values in found["wasserstein"].to_numpy()]
+    meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
+    expected = [values for result in stored.values() for values in result["wasserstein"].to_numpy()]
     for mesh, values in zip(meshes, expected, strict=True):
         np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), values)
         assert mesh.norm.vmin == 0.0
-    assert [one.get_text() for one in figure.axes[0].texts if one.get_text().startswith("0.")] == [
+    assert [item.get_text() for item in figure.axes[0].texts if item.get_text().startswith("0.")] == [
         *["0.10"] * 2,
         *["0.50"] * 2,
     ]
@@ -27,7 +27,7 @@ def test_maps_show_each_variable_of_each_experiment(sampled):
 def test_a_model_that_is_far_off_does_not_take_the_colours_of_the_others(sampled):
     stored = {name: sampled(images=False)["diagnostics"][name] for name in ("vae", "ddpm")}
     stored["ddpm"]["wasserstein"][:] = 4000.0
-    meshes = [one for one in wasserstein_maps(stored).axes[0].collections if isinstance(one, QuadMesh)]
+    meshes = [item for item in wasserstein_maps(stored).axes[0].collections if isinstance(item, QuadMesh)]
     assert all(mesh.norm.vmax == 1.0 for mesh in meshes)
 
 

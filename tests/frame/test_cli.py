@@ -40,9 +40,9 @@ def noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
 
 def test_fill_and_predict_are_pipelines_on_a_file(noted: dict[str, Any], tmp_path: Path) -> None:
-    words = ["fill", "a,b.nc", "--experiment", "reconstruct.linear", "--output", "f.nc"]
-    words += ["--members", "3", "--params", "data_root=there,fill.noise=0.1", "--env", "netcdf"]
-    assert CliRunner().invoke(cli.cli, words, catch_exceptions=False).exit_code == 0
+    phrases = ["fill", "a,b.nc", "--experiment", "reconstruct.linear", "--output", "f.nc"]
+    phrases += ["--members", "3", "--params", "data_root=there,fill.noise=0.1", "--env", "netcdf"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
     assert noted["pipeline_names"] == ["fill"] and noted["env"] == "netcdf"
     assert noted["runtime_params"] == {
         "data_root": "there",
@@ -54,8 +54,8 @@ def test_fill_and_predict_are_pipelines_on_a_file(noted: dict[str, Any], tmp_pat
             "noise": 0.1,
         },
     }
-    words = ["predict", "s3://a/b.nc", "--steps", "2", "--output", "s3://a/c.nc"]
-    assert CliRunner().invoke(cli.cli, words, catch_exceptions=False).exit_code == 0
+    phrases = ["predict", "s3://a/b.nc", "--steps", "2", "--output", "s3://a/c.nc"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
     assert noted["pipeline_names"] == ["predict"]
     assert noted["runtime_params"] == {
         "predict": {"states": "s3://a/b.nc", "steps": 2, "output": "s3://a/c.nc"}
@@ -65,8 +65,8 @@ def test_fill_and_predict_are_pipelines_on_a_file(noted: dict[str, Any], tmp_pat
 def test_options_alone_are_those_of_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kedro starts a packaged project so."""
     monkeypatch.setattr(cli.run, "callback", lambda **options: print(options["pipelines"], options["env"]))  # noqa: T201
-    for words in (["run", "--pipelines", "a", "--env", "test"], ["--pipelines", "a", "-e", "test"]):
-        assert CliRunner().invoke(cli.cli, words).output == "['a'] test\n"
+    for phrases in (["run", "--pipelines", "a", "--env", "test"], ["--pipelines", "a", "-e", "test"]):
+        assert CliRunner().invoke(cli.cli, phrases).output == "['a'] test\n"
     assert "predict" in CliRunner().invoke(cli.cli, ["--help"]).output
 
 

@@ -74,9 +74,9 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
         dataset.save(data)
     listed: dict[str, Any] = {name: dataset for name, (dataset, _) in stored.items()}
     listed["reconstruct.b.scores"] = TableDataset(filepath=str(tmp_path / "absent.csv"))
-    made = DataCatalog(listed)
-    made["params:reconstruct.a.model"] = MODEL
-    return made
+    created = DataCatalog(listed)
+    created["params:reconstruct.a.model"] = MODEL
+    return created
 
 
 def test_a_healthy_folder_is_reported_as_such(catalog: DataCatalog) -> None:

@@ -70,11 +70,11 @@ def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, model, on_
 
 def test_the_same_weights_fed_on_in_another_way_begin_anew(world, chosen):
     """Other options also restart a long rollout, for which a finished state would otherwise be taken."""
-    one, other = (made(world, chosen, feedback=feedback) for feedback in ("members", "mean"))
-    state = next(forecast(one, chosen, None, "f")).state
+    item, other = (made(world, chosen, feedback=feedback) for feedback in ("members", "mean"))
+    state = next(forecast(item, chosen, None, "f")).state
     assert next(forecast(made(world, chosen), chosen, state, "f", 1)).forecasts.attrs["piece"] == 1
     assert next(forecast(other, chosen, state, "f", 1)).forecasts.attrs["piece"] == 0
-    assert one.lineage("f", chosen) != other.lineage("f", chosen)
+    assert item.lineage("f", chosen) != other.lineage("f", chosen)
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:100], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
@@ -84,10 +84,10 @@ def test_a_damaged_state_is_reported_and_the_rollout_restarts(world, chosen, spo
     assert again.forecasts.identical(pieces[0].forecasts)
     assert "The state of the rollout" in caplog.text and "the work restarts" in caplog.text
     long = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))[-1]
-    found = list(
+    result = list(
         stability(made(world, chosen, times="stability"), chosen, world.fields, spoil(long.state), "f")
     )
-    pd.testing.assert_frame_equal(found[-1].table, long.table)
+    pd.testing.assert_frame_equal(result[-1].table, long.table)
 
 
 def test_a_history_that_reaches_over_a_gap_is_refused(world):
@@ -110,10 +110,10 @@ def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, cho
 
 def test_a_long_rollout_of_persistence_keeps_its_states(world, chosen):
     forecaster = made(world, chosen, Persistence(world.space), "stability")
-    found = list(stability(forecaster, chosen, world.fields, None, ""))[-1]
-    assert found.table["step"].tolist() == list(range(1, 13))
-    assert found.table["finite"].all() and found.table["std"].nunique() == 1
-    assert list(found.snapshots["step"].values) == [1, 10]
+    result = list(stability(forecaster, chosen, world.fields, None, ""))[-1]
+    assert result.table["step"].tolist() == list(range(1, 13))
+    assert result.table["finite"].all() and result.table["std"].nunique() == 1
+    assert list(result.snapshots["step"].values) == [1, 10]
 
 
 def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch):
@@ -125,8 +125,10 @@ def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch)
     assert rest[-1].snapshots.identical(whole[-1].snapshots)
     done = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f"))
     pd.testing.assert_frame_equal(done[0].table, whole[-1].table)
-    asked = {**chosen, "stability_steps": 9}  # fewer than were made
-    less = list(stability(made(world, chosen, times="stability"), asked, world.fields, whole[-1].state, "f"))
+    requested = {**chosen, "stability_steps": 9}  # fewer than were made
+    less = list(
+        stability(made(world, chosen, times="stability"), requested, world.fields, whole[-1].state, "f")
+    )
     pd.testing.assert_frame_equal(less[0].table, whole[8].table)
     assert less[0].snapshots.identical(whole[8].snapshots)
     other = next(
@@ -140,9 +142,9 @@ def test_a_model_that_blows_up_is_reported_with_its_step(world, chosen):
         def sample(self, c, draws):
             return 1e20 * c.base()[:, None]
 
-    found = list(
+    result = list(
         stability(made(world, chosen, Explosive(world.space), "stability"), chosen, world.fields, None, "")
     )
-    table = found[-1].table
+    table = result[-1].table
     assert len(table) == 12 and table["finite"].iloc[0] and not table["finite"].iloc[-1]
     assert torch.isfinite(torch.tensor(table["step"].to_numpy())).all()

@@ -50,16 +50,16 @@ def whole(pieces: Any) -> xr.Dataset:
 def test_the_scored_starts_and_leads_are_chosen(world: Any, starts: dict[str, Any], made: xr.Dataset) -> None:
     pieces = list(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))
     assert [(piece.attrs["piece"], piece.attrs["pieces"]) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
-    found, fields = whole(pieces), world.fields
-    assert found.attrs["starts"] == starts["digest"]
-    assert list(found) == ["t", "z"] and found["t"].dims == DIMS and found["t"].attrs == fields["t"].attrs
-    assert found["lead"].values.tolist() == [24.0, 48.0, 72.0] and found.sizes["member"] == 4
+    result, fields = whole(pieces), world.fields
+    assert result.attrs["starts"] == starts["digest"]
+    assert list(result) == ["t", "z"] and result["t"].dims == DIMS and result["t"].attrs == fields["t"].attrs
+    assert result["lead"].values.tolist() == [24.0, 48.0, 72.0] and result.sizes["member"] == 4
     at = positions(fields["time"], starts["scored"])
-    assert np.array_equal(found["start"], fields["time"].values[at])
+    assert np.array_equal(result["start"], fields["time"].values[at])
     for lead in (1, 2, 3):
         for member in range(4):
             truth = fields["z"].values[at + lead] + np.float32(member)
-            assert np.array_equal(found["z"].values[lead - 1, :, member], truth)
+            assert np.array_equal(result["z"].values[lead - 1, :, member], truth)
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
@@ -67,30 +67,32 @@ def test_a_users_file_in_another_shape(
     world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path, suffix: str
 ) -> None:
     """Longitudes from -180, latitudes from the north, as WeatherBench names things, with fewer members."""
-    theirs = made.isel(latitude=slice(None, None, -1), member=slice(2))
-    theirs = theirs.assign_coords(longitude=(theirs["longitude"] + 180) % 360 - 180).sortby("longitude")
-    theirs = theirs.assign_coords(lead=(theirs["lead"].values * 3600e9).astype("m8[ns]"))
-    theirs = theirs.rename(lead="prediction_timedelta", start="time", member="number")
-    theirs = theirs.transpose("time", "number", "prediction_timedelta", "longitude", "latitude")
-    theirs = theirs.assign_attrs(units_of="others").astype(np.float64)
+    reference = made.isel(latitude=slice(None, None, -1), member=slice(2))
+    reference = reference.assign_coords(longitude=(reference["longitude"] + 180) % 360 - 180).sortby(
+        "longitude"
+    )
+    reference = reference.assign_coords(lead=(reference["lead"].values * 3600e9).astype("m8[ns]"))
+    reference = reference.rename(lead="prediction_timedelta", start="time", member="number")
+    reference = reference.transpose("time", "number", "prediction_timedelta", "longitude", "latitude")
+    reference = reference.assign_attrs(units_of="others").astype(np.float64)
     path = str(tmp_path / f"mine.{suffix}")
     if suffix == "nc":
-        theirs.to_netcdf(path)
+        reference.to_netcdf(path)
     else:
-        theirs.to_zarr(path, zarr_format=2)
-    found = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
+        reference.to_zarr(path, zarr_format=2)
+    result = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
     straight = whole(selected(made, starts, world.fields, "it"))
-    xr.testing.assert_equal(found, straight.isel(member=slice(2)))
-    assert found["t"].dtype == np.float32 and found.attrs["source"] == f"'{path}'"
+    xr.testing.assert_equal(result, straight.isel(member=slice(2)))
+    assert result["t"].dtype == np.float32 and result.attrs["source"] == f"'{path}'"
 
 
 def test_without_a_perfect_model_its_experiment_is_skipped(
     world: Any, starts: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    (found,) = adopt(File("File", dataset="perfect_model"), NOTHING, starts, world.fields)
-    assert not found.data_vars and found.attrs["starts"] == starts["digest"]
-    assert [found.attrs["skipped"]] == [record.message for record in caplog.records]
+    (result,) = adopt(File("File", dataset="perfect_model"), NOTHING, starts, world.fields)
+    assert not result.data_vars and result.attrs["starts"] == starts["digest"]
+    assert [result.attrs["skipped"]] == [record.message for record in caplog.records]
 
 
 @pytest.mark.parametrize(
@@ -139,8 +141,8 @@ def test_a_fill_value_that_is_not_declared_is_refused(
     made.to_netcdf(tmp_path / "mine.nc")
     pieces = adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields)
     next(pieces)
-    words = rf"'t' of '.*mine.nc' holds {value:g} at a lead of 48 hours, .* declare it".replace("+", r"\+")
-    with pytest.raises(InputError, match=words):
+    phrases = rf"'t' of '.*mine.nc' holds {value:g} at a lead of 48 hours, .* declare it".replace("+", r"\+")
+    with pytest.raises(InputError, match=phrases):
         next(pieces)
 
 
@@ -162,9 +164,9 @@ def test_a_lead_of_the_lowest_packed_value_is_sound(
     values[1] = 280
     values[..., 3, 4] = 280
     path = rain(values, made, tmp_path)
-    found = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))["t"]
+    result = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))["t"]
     at = positions(made["start"], starts["scored"])
-    np.testing.assert_allclose(found, values[:3][:, at][:, :, :4], atol=1e-3)
+    np.testing.assert_allclose(result, values[:3][:, at][:, :, :4], atol=1e-3)
 
 
 def test_a_packed_mask_at_all_leads_is_refused(
@@ -183,8 +185,8 @@ def test_values_outside_the_valid_range_are_missing(
     made = made.copy()
     made["t"].attrs = {**made["t"].attrs, "valid_max": np.float32(280)}
     made.to_netcdf(tmp_path / "mine.nc")
-    found = whole(adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields))["t"]
-    assert found.isnull().any() and float(found.max()) <= 280
+    result = whole(adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields))["t"]
+    assert result.isnull().any() and float(result.max()) <= 280
     made["t"].attrs.pop("valid_max")
     sound = whole(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))["t"]
-    np.testing.assert_array_equal(found, sound.where(sound <= 280))
+    np.testing.assert_array_equal(result, sound.where(sound <= 280))

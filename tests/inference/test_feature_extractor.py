@@ -20,9 +20,9 @@ def of_labels(images: xr.Dataset) -> bytes:
 
 
 def test_a_classifier_of_the_digits_knows_them(images: xr.Dataset, of_labels: bytes) -> None:
-    found = load_features(of_labels)
-    assert found.facts["accuracy"] > 0.85
-    assert found(images.isel(sample=slice(5))).shape == (5, found.facts["features"])
+    result = load_features(of_labels)
+    assert result.facts["accuracy"] > 0.85
+    assert result(images.isel(sample=slice(5))).shape == (5, result.facts["features"])
 
 
 def test_features_are_the_same_each_time_and_kept_while_the_data_are(
@@ -51,9 +51,9 @@ def test_other_labels_of_the_same_images_are_other_features(
 
 
 def test_without_labels_there_are_principal_components(images: xr.Dataset) -> None:
-    made = fit_features(images.drop_vars("label"), xr.Dataset(), split(images), None)
-    found = load_features(made)
-    rows = found(images.isel(sample=slice(0, 1250, 2)))  # the half that they are fitted on
-    assert rows.shape[1] == found.facts["features"]
-    assert np.allclose(rows.mean(axis=0), 0, atol=1e-6) and np.allclose(rows.std(axis=0), 1, atol=1e-6)
-    assert np.isnan(found.facts["accuracy"])
+    created = fit_features(images.drop_vars("label"), xr.Dataset(), split(images), None)
+    result = load_features(created)
+    records = result(images.isel(sample=slice(0, 1250, 2)))  # the half that they are fitted on
+    assert records.shape[1] == result.facts["features"]
+    assert np.allclose(records.mean(axis=0), 0, atol=1e-6) and np.allclose(records.std(axis=0), 1, atol=1e-6)
+    assert np.isnan(result.facts["accuracy"])

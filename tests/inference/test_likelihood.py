@@ -71,12 +71,12 @@ def test_scored_data_see_one_binarisation_and_training_data_a_new_one_each_step(
     codec = ImageCodec("bernoulli", 17)
     index = torch.arange(5)
     training, scored = (
-        StateBatches(InMemory.undated(codec.encode(images)), None, space, codec, known)
-        for known in (False, True)
+        StateBatches(InMemory.undated(codec.encode(images)), None, space, codec, expected)
+        for expected in (False, True)
     )
-    one, two = RandomStreams(0, index, step=1), RandomStreams(0, index, step=2)
-    assert not torch.equal(training.batch(index, one).x, training.batch(index, two).x)
-    assert torch.equal(scored.batch(index, one).x, scored.batch(index, two).x)
+    item, two = RandomStreams(0, index, step=1), RandomStreams(0, index, step=2)
+    assert not torch.equal(training.batch(index, item).x, training.batch(index, two).x)
+    assert torch.equal(scored.batch(index, item).x, scored.batch(index, two).x)
 
 
 class LinearDecoder(torch.nn.Module):
@@ -96,19 +96,19 @@ def test_iwae_is_the_evidence_of_a_linear_gaussian_and_the_elbo_lies_below(space
     rng = torch.Generator().manual_seed(2)
     x = (torch.randn(20, 2, generator=rng) @ w.T + torch.randn(20, 64, generator=rng)).reshape(20, 1, 8, 8)
     data = Split(Batch(x, Context(20)), torch.arange(20), [""] * 20)
-    found = examine(model.eval(), data, 4000, GREY, 0).values
+    result = examine(model.eval(), data, 4000, GREY, 0).values
     exact = stats.multivariate_normal(np.zeros(64), (w @ w.T + torch.eye(64)).numpy()).logpdf(
         x.flatten(1).numpy()
     )
-    assert np.abs(found["iwae"] - exact).max() < 0.5
-    assert abs((found["iwae"] - exact).mean()) < 0.05
-    assert (found["elbo"] < exact).all()
-    assert np.allclose(found["elbo"], found["reconstruction"] - found["kl"])
+    assert np.abs(result["iwae"] - exact).max() < 0.5
+    assert abs((result["iwae"] - exact).mean()) < 0.05
+    assert (result["elbo"] < exact).all()
+    assert np.allclose(result["elbo"], result["reconstruction"] - result["kl"])
 
 
 def test_pieces_of_members_are_the_members() -> None:
     whole = RandomStreams(0, torch.arange(3), 10)
-    parts = [one.normal(2) for one in in_pieces(whole, 4)]
+    parts = [item.normal(2) for item in in_pieces(whole, 4)]
     assert torch.equal(torch.cat(parts, dim=1), RandomStreams(0, torch.arange(3), 10).normal(2))
 
 
@@ -116,11 +116,11 @@ def test_the_loss_is_the_mean_square_error_of_decoding_the_mean(images: xr.Datas
     model = built({**CODED, "encoder": {**ENCODER, "family": "point"}}, space)
     assert isinstance(model, VAE)
     part = split_of(images, split(images), "test", 4, GREY, model)
-    found = examine(model, part, 3, GREY, 0)
-    assert set(found.values) == {"loss"}  # points have no likelihood
+    result = examine(model, part, 3, GREY, 0)
+    assert set(result.values) == {"loss"}  # points have no likelihood
     with torch.no_grad():
         back = model.decoder(model.encoder(part.batch).mean[:, None], part.batch.context)[:, 0]
-    assert np.allclose(found.values["loss"], (back - part.batch.x).square().mean(dim=(1, 2, 3)))
+    assert np.allclose(result.values["loss"], (back - part.batch.x).square().mean(dim=(1, 2, 3)))
     assert torch.equal(part.datum, torch.tensor([0, 10, 19, 29]))
 
 
@@ -128,11 +128,11 @@ def test_bits_of_a_flow_are_of_grey_values(images: xr.Dataset, space: Space) -> 
     codec = ImageCodec("dequantised", 17)
     model = built({"type": "flow.Flow", "network": "dense", "hidden": 8, "layers": 2}, space)
     part = split_of(images, split(images), "test", 3, codec, model)
-    found = examine(model, part, 7, codec, 0).values
+    result = examine(model, part, 7, codec, 0).values
     log_p = model.log_prob(part.batch.x).detach().numpy()  # type: ignore[operator]
-    assert np.allclose(found["elbo"], log_p)
+    assert np.allclose(result["elbo"], log_p)
     # p(v) of v + u in [0, 17): a seventeenth of that of x
-    assert np.allclose(found["bits_per_dim"], -(log_p / 64 - math.log(17)) / math.log(2))
+    assert np.allclose(result["bits_per_dim"], -(log_p / 64 - math.log(17)) / math.log(2))
 
 
 def test_the_bound_of_a_diffusion_does_not_depend_on_how_many_are_found_at_once(
@@ -169,10 +169,10 @@ class Mute(Model):
 
 def test_a_new_model_is_asked_for_what_it_can_say(images: xr.Dataset, space: Space) -> None:
     part = split_of(images, split(images), "test", 6, GREY, White(space))
-    found = examine(White(space), part, 30, GREY, 0)
-    assert np.allclose(found.values["elbo"], stats.norm.logpdf(part.batch.x.numpy()).sum(axis=(1, 2, 3)))
+    result = examine(White(space), part, 30, GREY, 0)
+    assert np.allclose(result.values["elbo"], stats.norm.logpdf(part.batch.x.numpy()).sum(axis=(1, 2, 3)))
     assert examine(Mute(space), part, 30, GREY, 0).values == {}
-    assert not latents(White(space), found, part, 0) and not pictures(
+    assert not latents(White(space), result, part, 0) and not pictures(
         White(space), GREY, part, xr.Dataset(), 0
     )
 
@@ -189,15 +189,15 @@ def test_the_table_says_of_which_datum(images: xr.Dataset, space: Space) -> None
 def test_codes_and_the_prior(images: xr.Dataset, space: Space) -> None:
     model = built(CODED, space)
     part = split_of(images, split(images), "test", 4, GREY, model)
-    found = latents(model, examine(model, part, 5, GREY, 0), part, 0)
-    assert found["mean"].dims == ("datum", "latent")
-    assert found["label"].values.tolist() == images["label"].values[60:][[0, 10, 19, 29]].tolist()
-    at = found["log_density"].sel(u=1.04, v=-2.0, method="nearest")
+    result = latents(model, examine(model, part, 5, GREY, 0), part, 0)
+    assert result["mean"].dims == ("datum", "latent")
+    assert result["label"].values.tolist() == images["label"].values[60:][[0, 10, 19, 29]].tolist()
+    at = result["log_density"].sel(u=1.04, v=-2.0, method="nearest")
     assert np.isclose(at, stats.norm.logpdf(at["u"]) + stats.norm.logpdf(at["v"]), atol=1e-4)
-    drawn = np.concatenate([found["drawn"], found["prior"]])
+    drawn = np.concatenate([result["drawn"], result["prior"]])
     for place, axis in enumerate("uv"):  # the density is known wherever there are codes
-        assert found[axis].min() < np.quantile(drawn[:, place], 0.01)
-        assert found[axis].max() > np.quantile(drawn[:, place], 0.99)
+        assert result[axis].min() < np.quantile(drawn[:, place], 0.01)
+        assert result[axis].max() > np.quantile(drawn[:, place], 0.99)
     assert not latents(built(DIFFUSION, space), examine(built(DIFFUSION, space), part, 2, GREY, 0), part, 0)
 
 
@@ -205,12 +205,12 @@ def test_the_grid_rises_along_rows_and_falls_from_row_to_row(images: xr.Dataset,
     model = built(CODED, space)
     assert isinstance(model, VAE)
     part = split_of(images, split(images), "test", 12, GREY, model)
-    found = pictures(model, GREY, part, latents(model, examine(model, part, 2, GREY, 0), part, 0), 0)
-    assert found["kind"].values.tolist() == ["grid"] * 100 + ["truth"] * 10 + ["reconstruction"] * 10
+    result = pictures(model, GREY, part, latents(model, examine(model, part, 2, GREY, 0), part, 0), 0)
+    assert result["kind"].values.tolist() == ["grid"] * 100 + ["truth"] * 10 + ["reconstruction"] * 10
     corner = model.decode(torch.tensor([[[2.5, 2.5]]]), Context(1), RandomStreams(0, torch.arange(1)))
-    last_of_first_row = found["image"].values[9]
+    last_of_first_row = result["image"].values[9]
     assert np.allclose(last_of_first_row, GREY.decode(corner.detach()[0])["image"].values[0], atol=1e-4)
-    assert np.allclose(found["image"].values[100], images["image"].values[60], atol=1e-4)
+    assert np.allclose(result["image"].values[100], images["image"].values[60], atol=1e-4)
 
 
 @pytest.mark.parametrize(("latent", "chosen"), [(1, [0]), (2, [0, 1]), (5, [1, 4])])
@@ -223,17 +223,17 @@ def test_the_grid_is_over_the_components_that_vary_most(
     part = split_of(images, split(images), "test", 12, GREY, model)
     inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
     active = np.array([1e-3, 4.0, 1e-3, 1e-3, 1.0])[:latent] * np.linspace(-1, 1, 12)[:, None]
-    found = pictures(model, GREY, part, inside.assign(mean=(("datum", "latent"), active)), 0)
-    assert found.attrs["grid_components"] == chosen
+    result = pictures(model, GREY, part, inside.assign(mean=(("datum", "latent"), active)), 0)
+    assert result.attrs["grid_components"] == chosen
     z = torch.zeros(1, 1, latent)
     z[..., chosen] = torch.tensor([-2.5, 2.5])[: len(chosen)]  # at the left of the top
     top_left = model.decode(z, Context(1), RandomStreams(0, torch.arange(1))).detach()[0]
-    assert np.allclose(found["image"].values[0], GREY.decode(top_left)["image"].values[0], atol=1e-4)
+    assert np.allclose(result["image"].values[0], GREY.decode(top_left)["image"].values[0], atol=1e-4)
 
 
 def test_a_diffusion_is_shown_on_its_way(images: xr.Dataset, space: Space) -> None:
     model = built({**DIFFUSION, "steps": 300}, space)
     part = split_of(images, split(images), "test", 2, GREY, model)
-    found = pictures(model, GREY, part, xr.Dataset(), 0)
-    assert found["chain_time"].values.tolist() == [t for t in (200, 100, 50, 20, 10, 0) for _ in range(4)]
-    assert found["number"].values[:8].tolist() == [0, 1, 2, 3] * 2
+    result = pictures(model, GREY, part, xr.Dataset(), 0)
+    assert result["chain_time"].values.tolist() == [t for t in (200, 100, 50, 20, 10, 0) for _ in range(4)]
+    assert result["number"].values[:8].tolist() == [0, 1, 2, 3] * 2

@@ -124,8 +124,8 @@ def run_the_example_of_the_documents(monkeypatch, folder, states, day):
 
 def test_a_decoder_in_onnxruntime_is_that_of_torch(checkpoint, tmp_path):
     path = checkpoint(StateSampling(Pixels()), VAE)
-    words = ["export", str(path), "--output", str(tmp_path / "model.onnx"), "--members", "5"]
-    outcome = CliRunner().invoke(cli, words, catch_exceptions=False)
+    phrases = ["export", str(path), "--output", str(tmp_path / "model.onnx"), "--members", "5"]
+    outcome = CliRunner().invoke(cli, phrases, catch_exceptions=False)
     assert (outcome.exit_code, outcome.output) == (0, "")
     trained = fieldcast.load(path, "cpu").checkpoint
     latent = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))

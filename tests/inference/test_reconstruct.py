@@ -102,6 +102,6 @@ def test_tuning_recovers_a_known_best_choice(world):
     x = value.expand(-1, *world.space.state).contiguous()
     states = InMemory(x, torch.zeros(60), torch.zeros(60, dtype=torch.long))
     model = Shrunk(world.space)
-    rows = tune(model, ReconstructionBatches(states, world.space, Sparsification()), Fit(tuning=24), 0)
+    records = tune(model, ReconstructionBatches(states, world.space, Sparsification()), Fit(tuning=24), 0)
     assert model.chosen() == {"a": 1.0}
-    assert {row["a"] for row in rows} == {0.0, 0.5, 1.0, 1.5}
+    assert {row["a"] for row in records} == {0.0, 0.5, 1.0, 1.5}

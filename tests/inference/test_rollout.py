@@ -84,6 +84,6 @@ def test_the_mean_fed_on_keeps_members_within_one_step_of_each_other(world):
 
 def test_the_day_moves_on_and_the_year_begins_again(world):
     model, c = Walk(world.space.replace(step=24.0)), start(world.space)
-    *_, (_, rows) = rollout(model, c.repeat(2), RandomStreams(0, torch.arange(3), 2), 365 + 73)
-    away = (rows.day - c.repeat(2).day - 0.2 + 0.5) % 1 - 0.5
-    assert away.abs().max() < 1e-4 and rows.day.max() < 1
+    *_, (_, records) = rollout(model, c.repeat(2), RandomStreams(0, torch.arange(3), 2), 365 + 73)
+    away = (records.day - c.repeat(2).day - 0.2 + 0.5) % 1 - 0.5
+    assert away.abs().max() < 1e-4 and records.day.max() < 1

@@ -37,22 +37,22 @@ def test_images_in_pieces_are_treated_as_all_at_once(
     images: xr.Dataset, extractor: bytes, treatment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PIECE", 33)
-    found = compare(drawn(images, treatment), images, xr.Dataset(), split(images), extractor, 0)
+    result = compare(drawn(images, treatment), images, xr.Dataset(), split(images), extractor, 0)
     codec = ImageCodec(treatment, 17)
-    for name, states in (("test", found.states.test), ("train", found.states.training)):
+    for name, states in (("test", result.states.test), ("train", result.states.training)):
         part = select(images, split(images), name)
         draws = image_transforms.fixed(RandomStreams(0, torch.arange(part.sizes["sample"])))
         grey = codec.decode(codec.treated(codec.encode(part), draws))["image"].values
         assert len(states) == len(part["image"])
         np.testing.assert_array_equal(states[:], grey.reshape(len(grey), -1) / np.float32(16))
     places = np.array([7, 499, 7])
-    np.testing.assert_array_equal(found.states.training[places], found.states.training[:][places])
+    np.testing.assert_array_equal(result.states.training[places], result.states.training[:][places])
 
 
 def test_the_nearest_of_pieces_is_the_nearest(images: xr.Dataset, extractor: bytes) -> None:
     """Samples that are training images are at no distance from themselves."""
-    found = compare(drawn(images, "grey"), images, xr.Dataset(), split(images), extractor, 0)
-    near = neighbours(found.states.samples, found.states.training)
+    result = compare(drawn(images, "grey"), images, xr.Dataset(), split(images), extractor, 0)
+    near = neighbours(result.states.samples, result.states.training)
     assert near.index.tolist() == list(range(20))
     assert not near.distance.any()
 
@@ -61,8 +61,8 @@ def test_the_nearest_of_pieces_is_the_nearest(images: xr.Dataset, extractor: byt
 def of_world(world: Any) -> Compared:
     data, normalisation, splits = world.fields, world.normalisation, world.splits
     samples = AnyDayCodec.of(data, normalisation).decode(torch.zeros(30, *world.space.state))
-    made = fit_features(data, normalisation, splits, None)
-    return compare(samples, data, normalisation, splits, made, 0)
+    created = fit_features(data, normalisation, splits, None)
+    return compare(samples, data, normalisation, splits, created, 0)
 
 
 def test_floors_are_of_years_that_the_features_never_saw(world: Any, of_world: Compared) -> None:
@@ -71,20 +71,20 @@ def test_floors_are_of_years_that_the_features_never_saw(world: Any, of_world: C
     fitted, other = (
         (training["time"].dt.year % 2 == odd).values for odd in (1, 0)
     )  # 2001, 2003 and the others
-    rows = features(training.isel(time=np.flatnonzero(fitted)))
-    assert np.allclose(rows.mean(axis=0), 0, atol=1e-6) and np.allclose(rows.std(axis=0), 1, atol=1e-6)
-    rows = features(training.isel(time=np.flatnonzero(other)))
+    records = features(training.isel(time=np.flatnonzero(fitted)))
+    assert np.allclose(records.mean(axis=0), 0, atol=1e-6) and np.allclose(records.std(axis=0), 1, atol=1e-6)
+    records = features(training.isel(time=np.flatnonzero(other)))
     floor = np.asarray(of_world.features.training)
     assert len(floor) == 240
-    assert np.isclose(floor[:, None, :], rows[None], rtol=1e-6, atol=1e-6).all(axis=2).any(axis=1).all()
+    assert np.isclose(floor[:, None, :], records[None], rtol=1e-6, atol=1e-6).all(axis=2).any(axis=1).all()
 
 
 def test_too_few_unseen_states_are_no_floor(world: Any) -> None:
     """Then all training states stand in the samples' place."""
-    made = fit_features(world.fields, world.normalisation, world.splits, None)
+    created = fit_features(world.fields, world.normalisation, world.splits, None)
     samples = AnyDayCodec.of(world.fields, world.normalisation).decode(torch.zeros(400, *world.space.state))
-    found = compare(samples, world.fields, world.normalisation, world.splits, made, 0)
-    assert len(found.features.training) == world.split("train").sizes["time"]
+    result = compare(samples, world.fields, world.normalisation, world.splits, created, 0)
+    assert len(result.features.training) == world.split("train").sizes["time"]
 
 
 def test_noise_has_the_mean_and_deviation_of_each_cell(
@@ -96,25 +96,25 @@ def test_noise_has_the_mean_and_deviation_of_each_cell(
         values = world.split("train")[name].values.astype(float)
         np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-9)
         np.testing.assert_allclose(deviation, values.std(axis=0), rtol=1e-7)
-    found = module.noise(of_world.training, 3000, 0)
+    result = module.noise(of_world.training, 3000, 0)
     name = next(iter(laws))
     mean, deviation = (part.values for part in laws[name])
-    assert found[name].dims == ("sample", "latitude", "longitude")
-    assert np.abs((found[name].mean("sample") - mean) / deviation).max() < 5 / np.sqrt(3000)
-    assert np.abs(found[name].std("sample") / deviation - 1).max() < 5 / np.sqrt(6000)
+    assert result[name].dims == ("sample", "latitude", "longitude")
+    assert np.abs((result[name].mean("sample") - mean) / deviation).max() < 5 / np.sqrt(3000)
+    assert np.abs(result[name].std("sample") / deviation - 1).max() < 5 / np.sqrt(6000)
 
 
 def test_memory_does_not_grow_by_copies(images: xr.Dataset, extractor: bytes, monkeypatch: Any) -> None:
     """No more training states are asked for at once than a piece, or than the floors need."""
     monkeypatch.setattr(module, "PIECE", 50)
-    asked = []
+    requested = []
     states = module.Real.states
 
     def noted(self: Any, places: Any) -> xr.Dataset:
-        found = states(self, places)
-        asked.append(found.sizes["sample"])
-        return found
+        result = states(self, places)
+        requested.append(result.sizes["sample"])
+        return result
 
     monkeypatch.setattr(module.Real, "states", noted)
     compare(drawn(images, "grey", 8), images, xr.Dataset(), split(images), extractor, 0)
-    assert max(asked) == 64  # 8 times as many as there are samples
+    assert max(requested) == 64  # 8 times as many as there are samples

@@ -40,14 +40,14 @@ def test_filling_is_close_to_the_truth_and_keeps_what_was_observed(checkpoint, g
     assert filled.sizes["member"] == 9
     for v in ("t", "z"):
         assert np.isfinite(filled[v]).all()
-        seen = np.isfinite(data[v])
-        assert bool((filled[v] == data[v]).where(seen, True).all())
-        error = (filled[f"{v}_mean"] - truth[v]).where(~seen)
+        recorded = np.isfinite(data[v])
+        assert bool((filled[v] == data[v]).where(recorded, True).all())
+        error = (filled[f"{v}_mean"] - truth[v]).where(~recorded)
         assert float(np.sqrt((error**2).mean())) < 0.5 * float((truth[v] - truth[v].mean()).std())
         np.testing.assert_allclose(
             filled[f"{v}_spread"], filled[v].std("member", ddof=1), rtol=1e-3, atol=1e-3
         )
-        assert float(filled[f"{v}_spread"].where(seen).max()) < 1e-3
+        assert float(filled[f"{v}_spread"].where(recorded).max()) < 1e-3
         assert filled[v].attrs["units"] == filled[f"{v}_mean"].attrs["units"] == data[v].attrs["units"]
     assert filled.attrs["title"] == "mine"
 
@@ -76,9 +76,9 @@ def test_a_value_that_nothing_explains_is_flagged_listed_and_kept(checkpoint, ga
     moved = abs(filled["t_mean"] - clean["t_mean"]).where(hidden).max()
     assert float(moved) < 3 * float(truth["t"].std())
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    said = record.getMessage()
-    assert said.startswith(f"'mine.nc': 1 of {int((~hidden).sum())} observed values of t ")
-    assert f"{wrong:.4g} at {str(data['time'].values[at[0]])[:10]}" in said
+    sentence = record.getMessage()
+    assert sentence.startswith(f"'mine.nc': 1 of {int((~hidden).sum())} observed values of t ")
+    assert f"{wrong:.4g} at {str(data['time'].values[at[0]])[:10]}" in sentence
 
 
 def test_members_are_a_function_of_the_seed(checkpoint, gappy):
@@ -201,8 +201,8 @@ def test_two_versions_as_a_dimension_are_filled_as_one(checkpoint, gappy):
         fieldcast.load(checkpoint).fill(each, members=3)
         for each in (later.assign_coords(expver=[1, 5]), data)
     )
-    seen = np.isfinite(data["t"])
-    xr.testing.assert_equal(filled["t"].where(seen), plain["t"].where(seen))
+    recorded = np.isfinite(data["t"])
+    xr.testing.assert_equal(filled["t"].where(recorded), plain["t"].where(recorded))
 
 
 def test_times_in_two_versions_are_to_be_chosen_from(checkpoint, gappy):
@@ -266,8 +266,8 @@ def test_inf_is_no_gap(checkpoint, gappy):
 def test_an_experiment_is_found_by_its_address(checkpoint, gappy):
     read = checkpoint.read_bytes
     parameters = {"reconstruct": {"mine": {"model": {}}, "other": {"model": {}}}, "seed": 0}
-    made = trained_model("reconstruct.mine", parameters, {"reconstruct/mine": read})
-    xr.testing.assert_equal(made.fill(gappy[0], 2), fieldcast.load(checkpoint).fill(gappy[0], 2))
+    created = trained_model("reconstruct.mine", parameters, {"reconstruct/mine": read})
+    xr.testing.assert_equal(created.fill(gappy[0], 2), fieldcast.load(checkpoint).fill(gappy[0], 2))
     with pytest.raises(
         InputError, match=r"'reconstruct\.other' has not been trained yet .*reconstruct\.mine"
     ):
@@ -285,9 +285,9 @@ def test_an_experiment_is_found_by_its_address(checkpoint, gappy):
 def test_borrowed_weights_are_drawn_from_as_the_borrower_says(checkpoint, gappy):
     model = {"type": "optimal_interpolation.OptimalInterpolation", "correlation": "exponential"}
     parameters = {"reconstruct": {"heir": {"model": model, "uses": {"weights": "reconstruct.mine"}}}}
-    made = trained_model("reconstruct.heir", parameters, {"reconstruct/mine": checkpoint.read_bytes})
-    own = fieldcast.load(checkpoint)
-    assert (made.checkpoint.model.correlation, own.checkpoint.model.correlation) == (
+    created = trained_model("reconstruct.heir", parameters, {"reconstruct/mine": checkpoint.read_bytes})
+    private = fieldcast.load(checkpoint)
+    assert (created.checkpoint.model.correlation, private.checkpoint.model.correlation) == (
         "exponential",
         "matern32",
     )

@@ -45,15 +45,15 @@ def mine(world):
 
 
 def test_persistence_of_anomalies_in_the_users_layout(world, persistence, mine):
-    found = persistence.forecast(mine, 3)
-    assert found["t"].dims == ("lead", "member", "lat", "lon") and found.sizes["member"] == 1
-    assert found["lat"].values.tolist() == mine["lat"].values.tolist() and found.attrs["title"] == "mine"
+    result = persistence.forecast(mine, 3)
+    assert result["t"].dims == ("lead", "member", "lat", "lon") and result.sizes["member"] == 1
+    assert result["lat"].values.tolist() == mine["lat"].values.tolist() and result.attrs["title"] == "mine"
     last = pd.Timestamp(mine["time"].values[-1])
-    assert pd.Timestamp(found["forecast_reference_time"].values) == last
-    assert found["time"].values.tolist() == list(
+    assert pd.Timestamp(result["forecast_reference_time"].values) == last
+    assert result["time"].values.tolist() == list(
         (last + pd.to_timedelta([1, 2, 3], "D")).values.astype("M8[ns]").tolist()
     )
-    assert found["lead"].values.tolist() == [24, 48, 72]
+    assert result["lead"].values.tolist() == [24, 48, 72]
 
     def anomaly(field, day):
         usual = world.climatology["t"].sel(dayofyear=int(day_of_year(day.to_datetime64())[0]))
@@ -61,15 +61,15 @@ def test_persistence_of_anomalies_in_the_users_layout(world, persistence, mine):
 
     expected = anomaly(mine["t"].isel(time=-1).values, last)
     for number in range(3):
-        got = anomaly(found["t"].values[number, 0], last + pd.Timedelta(days=number + 1))
+        got = anomaly(result["t"].values[number, 0], last + pd.Timedelta(days=number + 1))
         assert np.allclose(got, expected, atol=2e-3)
 
 
 def test_members_have_a_mean_and_a_spread_and_follow_the_seed(network, mine):
-    one, again, other = (network.forecast(mine, 2, members=4, seed=seed) for seed in (1, 1, 2))
-    assert one.identical(again) and not np.allclose(one["t"], other["t"])
-    assert np.allclose(one["t_mean"], one["t"].mean("member"), rtol=1e-5)
-    assert one["z_spread"].dims == ("lead", "lat", "lon") and one["t"].attrs["units"] == "K"
+    item, again, other = (network.forecast(mine, 2, members=4, seed=seed) for seed in (1, 1, 2))
+    assert item.identical(again) and not np.allclose(item["t"], other["t"])
+    assert np.allclose(item["t_mean"], item["t"].mean("member"), rtol=1e-5)
+    assert item["z_spread"].dims == ("lead", "lat", "lon") and item["t"].attrs["units"] == "K"
 
 
 def test_states_before_the_last_ones_do_not_matter(network, mine):
@@ -119,9 +119,9 @@ def test_the_same_weights_may_be_stepped_in_another_way(load, mine):
     euler, rk4 = load(config), load(config, options={"scheme": "rk4"})
     weights = euler.checkpoint.model.state_dict()
     assert all(torch.equal(weights[name], value) for name, value in rk4.checkpoint.model.state_dict().items())
-    one, other = (model.forecast(mine, steps=1, members=2) for model in (euler, rk4))
-    name = next(iter(one.data_vars))
-    assert not np.allclose(one[name], other[name], rtol=1e-4)
+    item, other = (model.forecast(mine, steps=1, members=2) for model in (euler, rk4))
+    name = next(iter(item.data_vars))
+    assert not np.allclose(item[name], other[name], rtol=1e-4)
     trained = load({**config, "scheme": "rk4"}).checkpoint.model  # by one-step differences, as with Euler
     assert all(torch.equal(weights[key], value) for key, value in trained.state_dict().items())
     with pytest.raises(InputError, match=r"unknown option of stepped\.Stepped"):

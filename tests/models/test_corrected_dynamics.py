@@ -76,8 +76,8 @@ def test_where_the_network_is_zero_it_is_the_linear_inverse_model(space, base):
     """Draws over a rollout, and so their mean, are those of the base from the same numbers."""
     model, c = Stepped(space, build(space, base)), context(space)
     x = model.sample(c, streams())
-    rows = c.repeat(MEMBERS)
-    expected = base.sample(rows, streams().per_row().fork(0))[:, 0].unflatten(0, (3, MEMBERS))
+    records = c.repeat(MEMBERS)
+    expected = base.sample(records, streams().per_row().fork(0))[:, 0].unflatten(0, (3, MEMBERS))
     assert torch.allclose(x, expected, atol=1e-5)
     assert x.std(dim=1).min() > 0
 

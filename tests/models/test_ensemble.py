@@ -32,8 +32,8 @@ def test_a_draw_depends_on_its_datum_and_member_and_on_nothing_else_in_the_batch
     x = model.sample(c, RandomStreams(0, torch.arange(3), 4))
     alone = model.sample(c[torch.tensor([2])], RandomStreams(0, torch.tensor([2]), 4))
     assert torch.allclose(x[2:], alone, atol=1e-6)
-    rows = model.sample(c.repeat(4), RandomStreams(0, torch.arange(3), 4).per_row())
-    assert torch.allclose(rows[:, 0].unflatten(0, (3, 4)), x, atol=1e-6)
+    records = model.sample(c.repeat(4), RandomStreams(0, torch.arange(3), 4).per_row())
+    assert torch.allclose(records[:, 0].unflatten(0, (3, 4)), x, atol=1e-6)
     assert x.std(dim=1).min() > 0
 
 

@@ -59,19 +59,19 @@ def test_observed_cells_are_kept_and_the_rest_is_nearer_the_truth_than_climatolo
     climatology = fill(gappy, experiment="reconstruct.climatology")
     for v in truth.data_vars:
         assert filled[v].sizes["member"] == 5 and np.isfinite(filled[v]).all()
-        seen = np.isfinite(given[v])
-        assert 0.2 < float(seen.mean()) < 0.4
+        recorded = np.isfinite(given[v])
+        assert 0.2 < float(recorded.mean()) < 0.4
         np.testing.assert_array_equal(
-            filled[v].where(seen), (given[v] + 0 * filled["member"]).transpose(*filled[v].dims)
+            filled[v].where(recorded), (given[v] + 0 * filled["member"]).transpose(*filled[v].dims)
         )
-        mine, usual = (float(abs(f[f"{v}_mean"] - truth[v]).mean()) for f in (filled, climatology))
-        assert mine < 0.7 * usual
+        custom, usual = (float(abs(f[f"{v}_mean"] - truth[v]).mean()) for f in (filled, climatology))
+        assert custom < 0.7 * usual
         np.testing.assert_allclose(filled[f"{v}_mean"], filled[v].mean("member"), rtol=1e-6)
         np.testing.assert_allclose(
             filled[f"{v}_spread"], filled[v].astype(float).std("member", ddof=1), rtol=1e-3, atol=1e-3
         )
         spread = filled[f"{v}_spread"]
-        assert float(spread.where(seen).max()) == 0 < float(spread.where(~seen).min())
+        assert float(spread.where(recorded).max()) == 0 < float(spread.where(~recorded).min())
 
 
 def test_names_axes_and_attributes_are_those_of_the_file(fill: Any, gappy: Path, truth: xr.Dataset) -> None:
@@ -136,8 +136,8 @@ def test_an_unsuitable_file_is_one_sentence_and_writes_nothing(
     spoil(xr.load_dataset(gappy)).to_netcdf(file)
     with pytest.raises(Exception) as caught:
         fill(file)
-    said = sentence(caught.value) or ""
-    assert all(word in said for word in (f"'{file}'", *words)) and "\n" not in said, said
+    message = sentence(caught.value) or ""
+    assert all(word in message for word in (f"'{file}'", *words)) and "\n" not in message, message
     assert sorted(tmp_path.iterdir()) == [file]
 
 

@@ -76,18 +76,18 @@ def test_a_blow_up_is_reported_and_stops_nothing(whole: Path, board: pd.DataFram
 def test_differences_and_skill_are_those_of_the_scores(board: pd.DataFrame) -> None:
     wide = board.pivot(index=KEYS[:4], columns="score", values="value")
     for name in ALONE - {"linear_inverse_model"}:
-        own, reference, free = (
-            wide.loc[one] for one in (name, "linear_inverse_model", "climatological_ensemble")
+        private, reference, free = (
+            wide.loc[item] for item in (name, "linear_inverse_model", "climatological_ensemble")
         )
-        assert np.allclose(own["crps_minus_reference"], own["crps"] - reference["crps"], atol=1e-6)
-        assert np.allclose(own["skill"], 1 - own["crps"] / free["crps"], atol=1e-6)
+        assert np.allclose(private["crps_minus_reference"], private["crps"] - reference["crps"], atol=1e-6)
+        assert np.allclose(private["skill"], 1 - private["crps"] / free["crps"], atol=1e-6)
 
 
 def test_the_long_rollouts_are_one_table(whole: Path) -> None:
     table = pd.read_csv(whole / "08_reporting/stability.csv")
     assert list(table) == ["experiment", "step", "mean", "std", "max_abs", "spectrum_ratio", "finite"]
     assert set(table["experiment"]) == FORECAST_NAMES - {"perfect_model"}  # what is made elsewhere has none
-    assert all(own["step"].tolist() == [1, 2, 3, 4] for _, own in table.groupby("experiment"))
+    assert all(private["step"].tolist() == [1, 2, 3, 4] for _, private in table.groupby("experiment"))
 
 
 def test_the_costs_have_no_row_for_external_forecasts_or_missing_experiments(forecasted: Path) -> None:
@@ -104,18 +104,18 @@ def test_a_trained_model_alone_gives_what_is_stored(whole: Path, name: str) -> N
     """Forecast from the first start with the seed of the run."""
     fields = xr.open_zarr(whole / "03_primary/fields.zarr")
     stored = xr.open_zarr(whole / f"07_model_output/forecast/{name}/draws.zarr")
-    known = fields.isel(time=fields["time"].values <= stored["start"].values[0])
+    expected = fields.isel(time=fields["time"].values <= stored["start"].values[0])
     lender, how = BORROWED.get(name, (name, {}))
     model = fieldcast.load(whole / f"06_models/forecast/{lender}/checkpoint.safetensors", **how)
-    found = model.forecast(known, stored.sizes["lead"], stored.sizes["member"])
+    result = model.forecast(expected, stored.sizes["lead"], stored.sizes["member"])
     for v in stored.data_vars:
         spread = float(fields[v].std())
-        assert np.allclose(found[v], stored[v].isel(start=0), rtol=0, atol=1e-4 * spread), v
+        assert np.allclose(result[v], stored[v].isel(start=0), rtol=0, atol=1e-4 * spread), v
 
 
 def test_forecasts_are_not_scored_as_what_they_are_not(project: Any, whole: Path) -> None:
-    words = "the forecasts were drawn with seed 0, this run has 1: draw them again"
-    with pytest.raises(InputError, match=words):
+    phrases = "the forecasts were drawn with seed 0, this run has 1: draw them again"
+    with pytest.raises(InputError, match=phrases):
         project("evaluation", data_root=whole, namespaces=["forecast.vae"], parameters={"seed": 1})
 
 
@@ -131,13 +131,13 @@ ROLLOUT = {"steps": LEADS, "starts": 4}
 
 def rollout_process(data_root: Path) -> subprocess.Popen[str]:
     """`kedro run` of a rollout in a process of its own."""
-    asked = {
+    requested = {
         "data_root": data_root,
         "limits.times": LEADS,
         **{f"rollout.{key}": n for key, n in ROLLOUT.items()},
     }
-    params = ",".join(f"{key}={value}" for key, value in asked.items())
-    words = [
+    params = ",".join(f"{key}={value}" for key, value in requested.items())
+    phrases = [
         "run",
         "--env",
         "test",
@@ -149,7 +149,7 @@ def rollout_process(data_root: Path) -> subprocess.Popen[str]:
         params,
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "kedro", *words]
+    command = [sys.executable, "-m", "kedro", *phrases]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -161,33 +161,33 @@ def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     for layer in ("01_raw", "02_intermediate", "03_primary"):
         shutil.copytree(finished / layer, alone / layer)
-    asked: dict[str, Any] = {
+    requested: dict[str, Any] = {
         "data_root": alone,
         "parameters": {"limits": {"times": LEADS}, "rollout": ROLLOUT},
     }
-    project("initial_times", **asked)
+    project("initial_times", **requested)
     for stage in ("training", "rollout"):
-        project(stage, namespaces=["forecast.vae"], **asked)
+        project(stage, namespaces=["forecast.vae"], **requested)
     shutil.copytree(alone, killed, ignore=shutil.ignore_patterns("07_model_output"))
-    own = killed / "07_model_output/forecast/vae"
+    private = killed / "07_model_output/forecast/vae"
     moments, reached = random.Random(0), [0]
     for _ in range(2):
-        one = rollout_process(killed)
-        while one.poll() is None and leads(own / "draws.zarr.partial") <= reached[-1] + 5:
+        item = rollout_process(killed)
+        while item.poll() is None and leads(private / "draws.zarr.partial") <= reached[-1] + 5:
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.1))
-        one.send_signal(signal.SIGKILL)
-        one.communicate()
-        reached.append(leads(own / "draws.zarr.partial"))
+        item.send_signal(signal.SIGKILL)
+        item.communicate()
+        reached.append(leads(private / "draws.zarr.partial"))
     assert 0 < reached[1] < reached[2] < LEADS
     last = rollout_process(killed)
-    said, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, said
-    left_alone = alone / own.relative_to(killed)
+    sentence, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, sentence
+    left_alone = alone / private.relative_to(killed)
     for name in ("draws.zarr", "snapshots.zarr"):
-        xr.testing.assert_identical(xr.open_zarr(own / name), xr.open_zarr(left_alone / name))
-    assert xr.open_zarr(own / "draws.zarr").sizes["lead"] == LEADS
-    assert (own / "stability.csv").read_bytes() == (left_alone / "stability.csv").read_bytes()
+        xr.testing.assert_identical(xr.open_zarr(private / name), xr.open_zarr(left_alone / name))
+    assert xr.open_zarr(private / "draws.zarr").sizes["lead"] == LEADS
+    assert (private / "stability.csv").read_bytes() == (left_alone / "stability.csv").read_bytes()
 
 
 def leads(store: Path) -> int:
@@ -215,11 +215,11 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
     project("evaluation", data_root=copied, namespaces=["forecast.vae"])
     for stage in ("rollout", "evaluation"):
         with pytest.raises(InputError, match=r"the stored starts were chosen with .*: choose them again"):
-            asked = {"rollout": {"members": 2}}
-            project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=asked)
+            requested = {"rollout": {"members": 2}}
+            project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=requested)
     with pytest.raises(InputError, match="the forecasts were drawn with feedback members, this run has mean"):
-        asked = {"forecast": {"vae": {"options": {"feedback": "mean"}}}}
-        project("evaluation", data_root=copied, namespaces=["forecast.vae"], parameters=asked)
+        requested = {"forecast": {"vae": {"options": {"feedback": "mean"}}}}
+        project("evaluation", data_root=copied, namespaces=["forecast.vae"], parameters=requested)
     checkpoint = copied / "06_models/forecast/vae/checkpoint.safetensors"
     trained = unpack(checkpoint.read_bytes())
     next(trained.model.parameters()).data.add_(0.1)
@@ -255,7 +255,7 @@ def test_draws_of_a_model_with_another_climatology_or_base_are_refused(
     outputs = (f"{layer}/forecast/{name}" for layer in ("06_models", "07_model_output"))
     for part in ("03_primary", "04_feature", base, *outputs):
         shutil.copytree(whole / part, tmp_path / part)
-    chosen: dict[str, Any] = {"data_root": tmp_path, "namespaces": [f"forecast.{name}"]}
+    selected: dict[str, Any] = {"data_root": tmp_path, "namespaces": [f"forecast.{name}"]}
     checkpoint = tmp_path / base / "checkpoint.safetensors"
     trained = unpack(content := checkpoint.read_bytes())
     other = pack(trained.model, replace(trained.codec, deviation=2 * trained.codec.deviation), trained.header)
@@ -264,7 +264,7 @@ def test_draws_of_a_model_with_another_climatology_or_base_are_refused(
         with pytest.raises(
             InputError, match=rf"'forecast.{name}' was trained with base \w+, this run has \w+: train"
         ):
-            project(stage, **chosen)
+            project(stage, **selected)
     checkpoint.write_bytes(content)
     climatology = ZarrDataset(filepath=str(tmp_path / "03_primary/climatology.zarr"))
     climatology.save(climatology.load().map(lambda values: values + 1, keep_attrs=True))
@@ -272,22 +272,22 @@ def test_draws_of_a_model_with_another_climatology_or_base_are_refused(
         with pytest.raises(
             InputError, match=r"was trained with statistics \w+, this run has \w+: train it again"
         ):
-            project(stage, **chosen)
+            project(stage, **selected)
 
 
 def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, whole: Path) -> None:
     """Stored forecasts of the perfect model are refused with another seed or initial error."""
     part = "07_model_output/forecast/perfect_model"
     shutil.copytree(whole / part, copied / part)
-    chosen: dict[str, Any] = {"data_root": copied, "namespaces": ["forecast.perfect_model"]}
-    project("rollout", **chosen)
-    for asked in ({"seed": 1}, {"rollout": {"perfect_model": {"initial_error": 0.2}}}):
+    selected: dict[str, Any] = {"data_root": copied, "namespaces": ["forecast.perfect_model"]}
+    project("rollout", **selected)
+    for requested in ({"seed": 1}, {"rollout": {"perfect_model": {"initial_error": 0.2}}}):
         with pytest.raises(
             InputError, match=r"the forecasts of the perfect model were made with .*: recreate them"
         ):
-            project("rollout", parameters=asked, **chosen)
+            project("rollout", parameters=requested, **selected)
         with pytest.raises(InputError, match=r"the forecasts were drawn with \w+ .*, this run has"):
-            project("evaluation", parameters=asked, **chosen)
+            project("evaluation", parameters=requested, **selected)
 
 
 def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
@@ -295,10 +295,10 @@ def test_scores_of_other_fields_are_left_out_of_the_table(whole: Path) -> None:
     fields = xr.open_zarr(whole / "03_primary/fields.zarr")
     starts = json.loads((whole / "04_feature/starts.json").read_text())
     scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")
-    for digest, rows in ((fields.attrs["digest"], True), ("0" * 12, False)):
+    for digest, records in ((fields.attrs["digest"], True), ("0" * 12, False)):
         results = {"scores": {"vae": scores}, "experiments": {}, "starts": starts}
         table, _ = rank(results, fields.assign_attrs(digest=digest), 0)
-        assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
+        assert bool(len(table)) is records and bool(table.attrs["dropped"]) is not records
 
 
 def test_a_long_rollout_of_an_earlier_training_is_left_out(whole: Path) -> None:
@@ -307,10 +307,10 @@ def test_a_long_rollout_of_an_earlier_training_is_left_out(whole: Path) -> None:
     starts = json.loads((whole / "04_feature/starts.json").read_text())
     scores = pd.read_parquet(whole / "08_reporting/forecast/vae/scores.parquet")
     long = pd.read_csv(whole / "07_model_output/forecast/vae/stability.csv")
-    for table, shown in ((long, True), (long.assign(model="0" * 12), False)):
+    for table, displayed in ((long, True), (long.assign(model="0" * 12), False)):
         results = {"scores": {"vae": scores}, "stability": {"vae": table}, "experiments": {}}
         _, text = rank({**results, "starts": starts}, fields, 0)
-        assert ("long rollout" in text) is shown
+        assert ("long rollout" in text) is displayed
 
 
 UNFIT: list[tuple[str, dict[str, Any], str]] = [

@@ -91,7 +91,7 @@ def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> Non
         name: ZarrDataset(filepath=str(finished / of / f"{name}.zarr")).load() for name, of in stored.items()
     }
     scores = pd.read_parquet(finished / "08_reporting/reconstruct/kriging/scores.parquet")
-    for digest, rows in ((loaded["fields"].attrs["digest"], True), ("0" * 12, False)):
+    for digest, records in ((loaded["fields"].attrs["digest"], True), ("0" * 12, False)):
         now = loaded["fields"].assign_attrs(digest=digest)
         results = {
             "scores": {"kriging": scores},
@@ -99,18 +99,20 @@ def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> Non
             "observations": loaded["observations"],
         }
         table, _ = rank(results, now, Evaluation(), Limits(members=3), 0)
-        assert bool(len(table)) is rows and bool(table.attrs["dropped"]) is not rows
+        assert bool(len(table)) is records and bool(table.attrs["dropped"]) is not records
 
 
 def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
     folder = finished / "08_reporting"
     table = pd.read_csv(folder / "costs.csv")
-    asked = ["task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"]
-    assert list(table) == [*asked, "evaluations", "train_steps", "learned", "density", "omits_noise"]
+    requested = ["task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"]
+    assert list(table) == [*requested, "evaluations", "train_steps", "learned", "density", "omits_noise"]
     assert set(table["task"]) == {"reconstruct"} and sorted(table["experiment"]) == sorted(listed())
     for name, row in table.set_index("experiment").iterrows():
-        (own,) = pd.read_csv(folder / f"reconstruct/{name}/costs.csv").to_dict("records")
-        pd.testing.assert_series_equal(row[list(own)], pd.Series(own), check_names=False, check_dtype=False)
+        (private,) = pd.read_csv(folder / f"reconstruct/{name}/costs.csv").to_dict("records")
+        pd.testing.assert_series_equal(
+            row[list(private)], pd.Series(private), check_names=False, check_dtype=False
+        )
     assert (table["sample_ms"] > 0).all() and table["parameters"].dtype == int
     borrowed = table.set_index("experiment").loc[
         ["denoising_vae_residual", "denoising_vae_residual_rk4"], "train_seconds"
@@ -161,8 +163,8 @@ def test_finished_reconstructions_are_drawn_once(
     assert not draws and len(before) > 10
     assert {file: file.read_bytes() for file in before} == before
     with pytest.raises(AttributeError):  # the draws are where they would be counted
-        asked = {"evaluation": {"members": 2}}
-        project("reconstruction", data_root=finished, namespaces=[address], parameters=asked)
+        requested = {"evaluation": {"members": 2}}
+        project("reconstruction", data_root=finished, namespaces=[address], parameters=requested)
     assert len(draws) == 1 and {file: file.read_bytes() for file in before} == before
 
 
@@ -217,7 +219,7 @@ def undeclared() -> set[str]:
     bootstrap_project(ROOT)
     with KedroSession.create(ROOT, env="test") as session:
         catalog = session.load_context().catalog
-    names = {name for one in pipelines.values() for name in one.datasets()}
+    names = {name for item in pipelines.values() for name in item.datasets()}
     assert len(names) > 10 * len(listed())
     return {name for name in names if name not in catalog}
 
@@ -249,10 +251,10 @@ def test_a_new_experiment_is_one_file(
     board = pd.read_csv(data_root / "08_reporting/leaderboard_reconstruct.csv")
     assert set(board["experiment"]) == {"mine"}
     assert "mine" in capsys.readouterr().out
-    theirs = pd.read_csv(finished / "08_reporting/leaderboard_reconstruct.csv").query(
+    reference = pd.read_csv(finished / "08_reporting/leaderboard_reconstruct.csv").query(
         "experiment == 'nearest'"
     )
     keys = ["pattern", "k", "cells", "variable", "score"]
-    both = board.merge(theirs, on=keys, suffixes=("", "_theirs")).query("score == 'rmse'")
+    both = board.merge(reference, on=keys, suffixes=("", "_theirs")).query("score == 'rmse'")
     assert len(both) == len(CASES) * len(VARIABLES) * 2
     pd.testing.assert_series_equal(both["value"], both["value_theirs"], check_names=False)

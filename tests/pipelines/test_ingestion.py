@@ -74,7 +74,7 @@ def test_states_change_nothing_of_the_fields(made: Made) -> None:
 def test_existing_data_are_reused(made: Made, simulated: list[int]) -> None:
     again = make_fields(PLANET, earlier(*made))
     assert simulated == []
-    assert all(one is other for one, other in zip(again, made, strict=True))
+    assert all(item is other for item, other in zip(again, made, strict=True))
 
 
 def test_fields_without_stored_states_are_recreated_identically(made: Made, simulated: list[int]) -> None:
@@ -108,8 +108,8 @@ def test_states_come_back_from_the_disk_as_they_were(made: Made, tmp_path: Path)
     stored = ZarrDataset(filepath=str(tmp_path / "planet_states.zarr"), load_args={"lazy": True})
     stored.save(made[2])
     stored.save(make_fields(PLANET, earlier(made[0], made[1], stored.load()))[2])
-    found = stored.load()
-    assert found["q"].chunks is not None
-    xr.testing.assert_identical(found.load(), made[2])
+    result = stored.load()
+    assert result["q"].chunks is not None
+    xr.testing.assert_identical(result.load(), made[2])
     stored.save(xr.Dataset(attrs={"lineage": "0"}))
     assert not stored.load().data_vars and stored.load().attrs == {"lineage": "0"}

@@ -57,12 +57,12 @@ def test_starts_are_of_the_test_split(planet: Planet) -> None:
 
 def test_a_stream_of_leads_is_one_store(planet: Planet, stored: ZarrDataset) -> None:
     assert save(stored, planet.forecasts()) == 4
-    found = stored.load()
-    assert dict(found.sizes) == {"lead": 4, "start": 3, "member": 2, "latitude": 8, "longitude": 16}
-    assert found["lead"].values.tolist() == [24.0, 48.0, 72.0, 96.0]
-    assert found.attrs["starts"] == planet.starts["digest"] and found.attrs["initial_error"] == 0.05
+    result = stored.load()
+    assert dict(result.sizes) == {"lead": 4, "start": 3, "member": 2, "latitude": 8, "longitude": 16}
+    assert result["lead"].values.tolist() == [24.0, 48.0, 72.0, 96.0]
+    assert result.attrs["starts"] == planet.starts["digest"] and result.attrs["initial_error"] == 0.05
     for piece in planet.forecasts():
-        xr.testing.assert_equal(found.sel(lead=piece["lead"]).load(), piece)
+        xr.testing.assert_equal(result.sel(lead=piece["lead"]).load(), piece)
 
 
 def test_the_perfect_model_runs_once_for_equal_starts_error_and_seed(

@@ -32,8 +32,8 @@ def test_results_of_this_run_take_the_place_of_earlier_ones() -> None:
         costs={"vae": table(4)},
         starts="of old",
     )
-    made = {"scores": table(10), "history": table(11), "loss_curve": b"PNG"}
-    results = collect(EXPERIMENTS, [], left, "of this run", results_of_vae=made)
+    created = {"scores": table(10), "history": table(11), "loss_curve": b"PNG"}
+    results = collect(EXPERIMENTS, [], left, "of this run", results_of_vae=created)
     assert set(results) == {*FORECAST.results, "starts", "experiments", "studies"}
     assert {name: scores["value"][0] for name, scores in results["scores"].items()} == {"lim": 2, "vae": 10}
     assert results["history"].keys() == {"vae"} and results["costs"] == {}  # this run's has none

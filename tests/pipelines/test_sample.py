@@ -92,8 +92,8 @@ def test_finished_samples_are_drawn_once(
         monkeypatch.setattr(nodes, name, draw)
     project("sampling", data_root=sampled, namespaces=["sample.vae"])
     with pytest.raises(AssertionError, match="something was drawn"):
-        asked = {"limits": {"members": 2}}
-        project("sampling", data_root=sampled, namespaces=["sample.vae"], parameters=asked)
+        requested = {"limits": {"members": 2}}
+        project("sampling", data_root=sampled, namespaces=["sample.vae"], parameters=requested)
 
 
 def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> None:
@@ -110,9 +110,9 @@ def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> 
 
 def test_samples_drawn_in_another_way_are_refused(project: Any, sampled: Path) -> None:
     """The weights are those of `ddpm`, whatever the number of steps."""
-    asked = {"sample": {"ddim": {"model": {"ddim_steps": 2}}}}
+    requested = {"sample": {"ddim": {"model": {"ddim_steps": 2}}}}
     with pytest.raises(InputError, match=r"the samples were drawn with model .* draw them again"):
-        project("evaluation", data_root=sampled, namespaces=["sample.ddim"], parameters=asked)
+        project("evaluation", data_root=sampled, namespaces=["sample.ddim"], parameters=requested)
 
 
 def test_a_trained_model_samples_alone(sampled: Path) -> None:
@@ -178,9 +178,9 @@ def test_a_table_of_codes_goes_on_to_the_same_weights() -> None:
     def weights(saved: Any) -> dict[str, torch.Tensor]:
         return dict(unpack(saved.checkpoint).model.state_dict())
 
-    one, other = weights(whole[-1]), weights(resumed[-1])
-    assert one["encoder.location"].shape == (50, 3)
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    item, other = weights(whole[-1]), weights(resumed[-1])
+    assert item["encoder.location"].shape == (50, 3)
+    assert all(torch.equal(item[name], other[name]) for name in item)
 
 
 def test_codes_that_start_by_class_need_labels() -> None:
@@ -205,5 +205,5 @@ def test_only_sample_takes_images(project: Any, tmp_path: Path, task: str) -> No
     parameters = {"ingestion": {"source": "images", "images": {"train": 60, "test": 20}}}
     with pytest.raises(Exception) as caught:
         project(task, data_root=tmp_path / "data", parameters=parameters)
-    told = sentence(caught.value) or ""
-    assert "only the task sample takes them" in told and "\n" not in told
+    informed = sentence(caught.value) or ""
+    assert "only the task sample takes them" in informed and "\n" not in informed

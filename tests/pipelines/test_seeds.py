@@ -25,21 +25,21 @@ OF_THE_TASK = {
 def write(run: Path, seed: int, task: str, values: dict[str, float]) -> None:
     """A leaderboard of one score, by experiment."""
     of = {"seed": seed, "data": "abc", **OF_THE_TASK[task]}
-    rows = [
+    records = [
         {"experiment": name, **of, "value": value, "low": 0.0, "high": 9.0} for name, value in values.items()
     ]
     (run / "08_reporting").mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(run / f"08_reporting/leaderboard_{task}.csv", index=False)
+    pd.DataFrame(records).to_csv(run / f"08_reporting/leaderboard_{task}.csv", index=False)
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[str]:
     """Two runs: both have been scored on reconstructions, the second alone on samples."""
-    found = [tmp_path / "data", tmp_path / "data_seed1"]
-    for seed, run in enumerate(found):
+    result = [tmp_path / "data", tmp_path / "data_seed1"]
+    for seed, run in enumerate(result):
         write(run, seed, "reconstruct", {"vae": 0.25 + 0.02 * seed, "climatology": 0.7})
-    write(found[1], 1, "sample", {"ddpm": 0.018})
-    return [str(run) for run in found]
+    write(result[1], 1, "sample", {"ddpm": 0.018})
+    return [str(run) for run in result]
 
 
 @pytest.mark.parametrize("joined", [True, False])
@@ -65,7 +65,7 @@ def test_runs_of_two_seeds_are_gathered(
         "mean ± standard deviation; seeds: 1",
         "ddpm       0.018",
     ):
-        assert line in [one.rstrip() for one in printed.splitlines()]
+        assert line in [item.rstrip() for item in printed.splitlines()]
     assert "Forecasts" not in printed
     assert (folder / "summary_seeds.txt").read_text() in printed
 
@@ -73,9 +73,9 @@ def test_runs_of_two_seeds_are_gathered(
 def test_incompatible_runs_end_in_a_sentence(
     project: Callable[..., Any], runs: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(Exception) as found:  # the runner may wrap it
+    with pytest.raises(Exception) as result:  # the runner may wrap it
         project("seeds", data_root=tmp_path, parameters={"seeds": {"runs": [runs[0], runs[0]]}})
-    assert "are both of seed 0" in (sentence(found.value) or "")
+    assert "are both of seed 0" in (sentence(result.value) or "")
 
 
 def test_runs_must_be_named() -> None:

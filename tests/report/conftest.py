@@ -31,7 +31,7 @@ GRID = {"latitude": [-45.0, 0.0, 45.0], "longitude": [0.0, 90.0, 180.0, 270.0]}
 
 
 def board() -> pd.DataFrame:
-    rows = []
+    records = []
     for experiment, crps in CRPS.items():
         for place, (pattern, k) in enumerate(CASES):
             for variable, cells in (("all", "unobserved"), ("all", "all"), (EVIL, "unobserved")):
@@ -49,14 +49,14 @@ def board() -> pd.DataFrame:
                 if experiment != "climatology":
                     scores |= {"ssr": (0.9, 0.8, 1.0), "coverage50": (0.41, 0.4, 0.42)}
                 for score, numbers in scores.items():
-                    rows.append((experiment, 0, "d", pattern, k, cells, variable, score, *numbers))
+                    records.append((experiment, 0, "d", pattern, k, cells, variable, score, *numbers))
     case = ["pattern", "k", "cells", "variable", "score"]
     names = ["experiment", "seed", "data", *case, "value", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(records, columns=names)
 
 
 def scores(experiment: str) -> pd.DataFrame:
-    rows = [
+    records = [
         (
             experiment,
             0,
@@ -75,7 +75,7 @@ def scores(experiment: str) -> pd.DataFrame:
         for day in (1, 11, 21)
     ]
     names = ("experiment", "seed", "data", "scored", "pattern", "k", "mask")
-    return pd.DataFrame(rows, columns=[*names, "cells", "variable", "statistic", "time", "value"])
+    return pd.DataFrame(records, columns=[*names, "cells", "variable", "statistic", "time", "value"])
 
 
 def diagnostics(members: int) -> xr.Dataset:
@@ -143,7 +143,7 @@ class Elements(HTMLParser):
         self.text += data
 
     def attributes(self, name: str) -> list[str]:
-        return [known[name] for _, known in self.found if known.get(name) is not None]
+        return [expected[name] for _, expected in self.found if expected.get(name) is not None]
 
 
 @pytest.fixture(scope="session")

@@ -39,26 +39,26 @@ def test_without_intervals_nothing_is_better(results):
 
 def test_an_experiment_that_is_always_better_has_a_short_sentence(results):
     board = results.leaderboard.query("k < 0.2")
-    found = sentences(replace(results, leaderboard=board))
-    assert "better than optimal_interpolation at every k" in found[1]
+    result = sentences(replace(results, leaderboard=board))
+    assert "better than optimal_interpolation at every k" in result[1]
 
 
 def test_without_the_reference_there_is_no_gain_in_percent(results):
     board = results.leaderboard.query("experiment == 'mine' and k < 0.2")
-    found = sentences(replace(results, leaderboard=board))
-    assert found[1] == "mine is better than optimal_interpolation at every k."
+    result = sentences(replace(results, leaderboard=board))
+    assert result[1] == "mine is better than optimal_interpolation at every k."
 
 
 def test_bounds_are_not_ranked(results):
-    known = {**results.experiments, "mine": {"about": {"family": "bound"}}}
-    found = sentences(replace(results, experiments=known))
-    assert found[0].endswith("optimal_interpolation at 5, 10, 20 %.")
-    assert not any("mine" in sentence for sentence in found)
+    expected = {**results.experiments, "mine": {"about": {"family": "bound"}}}
+    result = sentences(replace(results, experiments=expected))
+    assert result[0].endswith("optimal_interpolation at 5, 10, 20 %.")
+    assert not any("mine" in sentence for sentence in result)
 
 
 def test_labels_stand_for_names(results):
-    known = {**results.experiments, "mine": {"about": {"label": "My <method>", "description": "a `b`"}}}
-    labelled = replace(results, experiments=known)
+    expected = {**results.experiments, "mine": {"about": {"label": "My <method>", "description": "a `b`"}}}
+    labelled = replace(results, experiments=expected)
     assert sentences(labelled)[0].endswith(": My <method> at 5, 10, 20 %.")
     body = labelled.sections({})[0].body
     assert '<span class="experiment" title="a b">My &lt;method&gt;</span>' in body

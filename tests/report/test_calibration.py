@@ -19,8 +19,8 @@ def test_coverage_is_of_ensembles_beside_what_is_exact(results):
 
 
 def test_effective_resolution_has_a_row_a_case(results):
-    rows = [row for row in resolution_table(results).rows if row[0].text == "mine"]
-    assert [(row[1].text, row[2].text, row[3].text) for row in rows][-1] == ("swaths", "10 %", "4321")
+    records = [row for row in resolution_table(results).rows if row[0].text == "mine"]
+    assert [(row[1].text, row[2].text, row[3].text) for row in records][-1] == ("swaths", "10 %", "4321")
 
 
 def test_underspread_is_explained_by_what_the_model_says_not_by_a_name(results):

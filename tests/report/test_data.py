@@ -31,24 +31,24 @@ def test_a_region_on_another_calendar_with_gaps_is_described_without_reading_it(
         },
         {"wraps": 0, "step_hours": 24.0},
     )
-    found = describe(fields, {"test": ["2001-01-08T06:00:00", "2001-01-09T06:00:00"]})
-    known = dict(found.facts)
-    assert known["Period"] == (
+    result = describe(fields, {"test": ["2001-01-08T06:00:00", "2001-01-09T06:00:00"]})
+    expected = dict(result.facts)
+    assert expected["Period"] == (
         "2001-01-01 06:00 to 2001-01-09 06:00: 4 times, every 24 hours, in 2 contiguous segments"
     )
-    assert known["Grid"] == "2 latitudes (40 to 42.5 °N) × 3 longitudes (−10 to −5 °E)"
-    assert known["Split: test"] == "2001-01-08 06:00 to 2001-01-09 06:00: 2 times"
-    assert found.variables == [("z", "m", "", "changes in time"), ("land", "", "", "static")]
-    assert "Climatology" not in known
+    assert expected["Grid"] == "2 latitudes (40 to 42.5 °N) × 3 longitudes (−10 to −5 °E)"
+    assert expected["Split: test"] == "2001-01-08 06:00 to 2001-01-09 06:00: 2 times"
+    assert result.variables == [("z", "m", "", "changes in time"), ("land", "", "", "static")]
+    assert "Climatology" not in expected
 
 
 def test_repairs_are_open_and_passed_checks_are_folded():
-    rows = [("gaps", "", "time", 2, "repaired", "Two."), ("NaN", "z", "", 0, "fine", "None.")]
-    quality = pd.DataFrame(rows, columns=["check", "variable", "where", "count", "action", "sentence"])
-    shown = next(
-        one.body for one in background([], DataSummary(quality=quality), {}, {}) if "quality" in one.title
+    records = [("gaps", "", "time", 2, "repaired", "Two."), ("NaN", "z", "", 0, "fine", "None.")]
+    quality = pd.DataFrame(records, columns=["check", "variable", "where", "count", "action", "sentence"])
+    displayed = next(
+        item.body for item in background([], DataSummary(quality=quality), {}, {}) if "quality" in item.title
     )
-    opened, closed = shown.split("<details>")
+    opened, closed = displayed.split("<details>")
     assert "Two." in opened
     assert "None." in closed
     assert "No quality report" in report({}, DataSummary())
@@ -70,13 +70,13 @@ def test_images_are_described_without_reading_them():
         {"source": "digits", "digest": "0123456789ab", "levels": 17},
     )
     splits = {"train": [0, 2], "validation": [3, 3], "test": [4, 5]}
-    found = describe(images, splits, xr.Dataset())
-    known = dict(found.facts)
-    assert known["Images"] == "6 images of 8 × 7 cells, 17 grey values, 3 labels"
-    assert known["Split: train"] == "3 images, 0 to 2"
-    assert known["Split: test"] == "2 images, 4 to 5"
-    assert found.variables == [("image", "1", "grey value", "images")]
+    result = describe(images, splits, xr.Dataset())
+    expected = dict(result.facts)
+    assert expected["Images"] == "6 images of 8 × 7 cells, 17 grey values, 3 labels"
+    assert expected["Split: train"] == "3 images, 0 to 2"
+    assert expected["Split: test"] == "2 images, 4 to 5"
+    assert result.variables == [("image", "1", "grey value", "images")]
     bare = describe(images.drop_vars("label").assign_attrs({}), {})
     assert "without labels" in dict(bare.facts)["Images"]
-    page = report({"sample": Sample(), "forecast": Forecast(), "reconstruct": Reconstruct()}, found)
+    page = report({"sample": Sample(), "forecast": Forecast(), "reconstruct": Reconstruct()}, result)
     assert "Sampling, forecasts and reconstruction; digits; 6 images of 8 × 7 cells" in page

@@ -48,32 +48,32 @@ def ensembles(it) -> dict[str, xr.Dataset]:
 def long_run(steps: int, finite: int) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     area = np.ones((4, 8))
-    rows = []
+    records = []
     for step in range(1, steps + 1):
         y, x = rng.normal(size=(2, 1, 4, 8)), rng.normal(size=(2, 3, 1, 4, 8))
         near = np.exp(-step / 2)
         x = near * y[:, None] + (1 - near) * x
-        rows.append({"step": step, **step_statistics(np.where(step < finite, x, np.inf), y, area)})
-    return pd.DataFrame(rows)
+        records.append({"step": step, **step_statistics(np.where(step < finite, x, np.inf), y, area)})
+    return pd.DataFrame(records)
 
 
 @pytest.fixture(scope="module")
 def forecast(season: Callable) -> Forecast:
-    it = season(starts=12, shape=(18, 16))
+    value = season(starts=12, shape=(18, 16))
     starts = {
-        "scored": iso_times(it.forecasts["start"]).tolist(),
+        "scored": iso_times(value.forecasts["start"]).tolist(),
         "step_hours": 24.0,
         "leads": 3,
         "members": 10,
     }
     tables, diagnostics, examples = {}, {}, {}
-    for name, one in ensembles(it).items():
-        ensemble = one.transpose("lead", "start", "member", ...)
-        table, diagnostics[name] = it._replace(forecasts=ensemble).score(starts=starts)
+    for name, item in ensembles(value).items():
+        ensemble = item.transpose("lead", "start", "member", ...)
+        table, diagnostics[name] = value._replace(forecasts=ensemble).score(starts=starts)
         tables[name] = name_rows(with_origin(table, 0, "d", "s"), name)
         diagnostics[name].attrs["feedback"] = "mean" if name == "vae_mean" else "members"
-        examples[name] = forecast_examples(ensemble, it.truth, climatology=it.climatology)
-    fields = it.forecasts.isel(lead=[0, 1], member=[0, 1]).rename(lead="step").assign_coords(step=[1, 10])
+        examples[name] = forecast_examples(ensemble, value.truth, climatology=value.climatology)
+    fields = value.forecasts.isel(lead=[0, 1], member=[0, 1]).rename(lead="step").assign_coords(step=[1, 10])
     costs = {"vae": (1.0, 2.0), "vae_rk4": (4.0, 8.0), "vae_mean": (1.0, 2.0), "decoder_l1": (1.0, 1.0)}
     steps = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0], "validation": [3.0, 2.5]})
     tried = pd.DataFrame({"step": [0, 1], "truncation": [10, 20], "validation": [0.5, 0.25]})
@@ -103,32 +103,32 @@ def page(forecast: Forecast) -> str:
 
 
 def test_every_experiment_is_on_the_page_and_nothing_comes_from_outside(page, elements):
-    found = elements(page)
+    result = elements(page)
     for name in (*EXPERIMENTS, "analogue"):
-        assert name in found.text, name
+        assert name in result.text, name
     assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
-    assert all(source.startswith("data:") for source in found.attributes("src"))
-    assert not any(":" in link for link in found.attributes("href") if not link.startswith("data:"))
-    assert [one[1:] for one in found.attributes("href") if one[0] == "#"] == found.attributes("id")
-    assert "Unobserved cells" not in found.text  # the guide is of the tasks there are
-    assert "Not run: analogue." in found.text
+    assert all(source.startswith("data:") for source in result.attributes("src"))
+    assert not any(":" in link for link in result.attributes("href") if not link.startswith("data:"))
+    assert [item[1:] for item in result.attributes("href") if item[0] == "#"] == result.attributes("id")
+    assert "Unobserved cells" not in result.text  # the guide is of the tasks there are
+    assert "Not run: analogue." in result.text
 
 
 def test_values_of_the_first_table_are_the_leaderboards(forecast, page):
     table = re.findall(r"<table.*?</table>", page, re.S)[0]
-    rows = forecast.leaderboard.query("variable == 'all' and region == 'globe' and score == 'crps'")
-    wide = rows.pivot(index="experiment", columns="lead_hours", values="value")
+    records = forecast.leaderboard.query("variable == 'all' and region == 'globe' and score == 'crps'")
+    wide = records.pivot(index="experiment", columns="lead_hours", values="value")
     for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]:
         name = re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
-        shown = [unescape(one) for one in re.findall(r"<td.*?><span>(.*?)</span>", row)]
-        for text, value in zip(shown, wide.loc[name], strict=True):
+        displayed = [unescape(item) for item in re.findall(r"<td.*?><span>(.*?)</span>", row)]
+        for text, value in zip(displayed, wide.loc[name], strict=True):
             assert (text == "∞") if np.isinf(value) else float(text) == pytest.approx(value, rel=0.01)
     assert "decoder_l1" in table
 
 
 def test_the_best_ratio_of_spread_to_skill_is_the_one_nearest_to_one(page):
     table = next(
-        one for one in re.findall(r"<table.*?</table>", page, re.S) if "Spread-skill ratio, 1 is" in one
+        item for item in re.findall(r"<table.*?</table>", page, re.S) if "Spread-skill ratio, 1 is" in item
     )
     bold = [row for row in re.findall(r"<tr>(.*?)</tr>", table, re.S) if 'class="best"' in row]
     names = {re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1) for row in bold}
@@ -140,42 +140,42 @@ def test_findings_on_variants_are_the_paired_differences(forecast, page, element
     board = forecast.leaderboard.query("variable == 'all' and region == 'globe' and score == 'crps'")
     crps = board.set_index(["experiment", "lead_hours"])["value"]
     gain = crps["vae_mean", 24.0] - crps["vae", 24.0]
-    found = re.search(
+    result = re.search(
         r"Feeding back the ensemble mean.*?at 1\s*d ([\d.]+) against ([\d.]+) \((\w+) by ([\d.]+)\)", text
     )
-    assert float(found[1]) == pytest.approx(crps["vae_mean", 24.0], rel=0.01)
-    assert float(found[2]) == pytest.approx(crps["vae", 24.0], rel=0.01)
-    assert found[3] == ("better" if gain < 0 else "worse")
-    assert float(found[4]) == pytest.approx(abs(gain), rel=0.06)
+    assert float(result[1]) == pytest.approx(crps["vae_mean", 24.0], rel=0.01)
+    assert float(result[2]) == pytest.approx(crps["vae", 24.0], rel=0.01)
+    assert result[3] == ("better" if gain < 0 else "worse")
+    assert float(result[4]) == pytest.approx(abs(gain), rel=0.06)
     assert "4 against 1 network evaluations per step, 8 against 2 ms per draw" in text
     shares = re.search(
         r"relative to members of vae, the mean of vae_mean has this share of power: at 1\s*d ([\d.]+)", text
     )
     assert 0 < float(shares[1]) < 100  # a mean has less power than what it is the mean of
     assert "Giving the decoder two states" not in text  # it has not run
-    table = next(one for one in re.findall(r"<table.*?</table>", page, re.S) if "training steps" in one)
+    table = next(item for item in re.findall(r"<table.*?</table>", page, re.S) if "training steps" in item)
     assert table.count("1 234") == 4  # of what the budgets were
 
 
 def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elements):
     text = elements(page).text
     table = next(
-        one for one in re.findall(r"<table.*?</table>", page, re.S) if "members at equal cost" in one
+        item for item in re.findall(r"<table.*?</table>", page, re.S) if "members at equal cost" in item
     )
-    rows = {
+    records = {
         re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1): [
-            unescape(one) for one in re.findall(r"<td[^>]*>(?:<span>)?([^<]*)", row)
+            unescape(item) for item in re.findall(r"<td[^>]*>(?:<span>)?([^<]*)", row)
         ]
         for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]
     }
-    assert set(rows) == {"vae", "vae_rk4", "decoder_l1"}  # the mean of vae_mean is fed on
-    assert [row[:3] for row in rows.values()] == [["1", "2", "40"], ["4", "8", "10"], ["1", "1", "80"]]
+    assert set(records) == {"vae", "vae_rk4", "decoder_l1"}  # the mean of vae_mean is fed on
+    assert [row[:3] for row in records.values()] == [["1", "2", "40"], ["4", "8", "10"], ["1", "1", "80"]]
     board = forecast.leaderboard.query("variable == 'all' and region == 'globe' and lead_hours == 24")
     wide = board.pivot(index="experiment", columns="score", values="value").loc["vae"]
     rmse = wide["rmse"] * np.sqrt((1 + wide["ssr"] ** 2 / 40) / (1 + wide["ssr"] ** 2 / 10))
-    assert float(rows["vae"][3]) == pytest.approx(wide["crps"], rel=0.01)
-    assert float(rows["vae"][5]) == pytest.approx(rmse, rel=0.01)
-    assert rows["decoder_l1"][-1] == "∞"
+    assert float(records["vae"][3]) == pytest.approx(wide["crps"], rel=0.01)
+    assert float(records["vae"][5]) == pytest.approx(rmse, rel=0.01)
+    assert records["decoder_l1"][-1] == "∞"
     assert (
         "At equal inference cost (the time of 10 members of vae_rk4), the lowest RMSE of the ensemble mean: at 1"
         in text
@@ -206,11 +206,11 @@ def test_a_blow_up_is_reported_and_excludes_no_experiment(forecast, page, elemen
 
 def test_figures_have_names_for_files_and_there_is_one_of_each(forecast):
     names = set(forecast.figures())
-    wanted = {
+    expected = {
         *("scores_against_lead", "skill_and_spread", "variables_against_lead", "spectra", "rank_histograms"),
         *("at_a_glance", "stability", "stability_spectra", "snapshots", "losses", "steps_vae_mean_z"),
     }
-    assert wanted <= names
+    assert expected <= names
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
 
 
@@ -218,10 +218,12 @@ def test_the_animation_is_small_and_in_the_page(forecast, page, elements):
     gif = forecast.animation()
     assert len(gif) < 2e6
     assert Image.open(io.BytesIO(gif)).n_frames == 4
-    found = elements(page)
-    (player,) = [known for tag, known in found.found if tag == "figure" and known.get("class") == "animation"]
+    result = elements(page)
+    (player,) = [
+        expected for tag, expected in result.found if tag == "figure" and expected.get("class") == "animation"
+    ]
     assert player["data-labels"] == "start|1\u00a0d|2\u00a0d|3\u00a0d"
-    assert sum("hidden" in known for tag, known in found.found if tag == "img") == 3
+    assert sum("hidden" in expected for tag, expected in result.found if tag == "img") == 3
 
 
 def test_the_same_run_gives_the_same_page(forecast, page):
@@ -231,8 +233,8 @@ def test_the_same_run_gives_the_same_page(forecast, page):
 def test_a_run_of_nothing_says_so(elements):
     nothing = Forecast(experiments={"vae": {}, "vae_rk4": {}}, studies=STUDIES)
     page = elements(report({"forecast": nothing}))
-    for words in ("Not run: vae, vae_rk4.", "No experiment has been scored yet"):
-        assert words in page.text
+    for phrases in ("Not run: vae, vae_rk4.", "No experiment has been scored yet"):
+        assert phrases in page.text
     assert page.attributes("id") == ["forecast-the-short-answer", "background-how-to-read-this"]
     assert nothing.figures() == {}
     assert nothing.animation() is None

@@ -27,8 +27,8 @@ def test_a_value_and_its_interval_have_the_same_decimals(values, digits, shown):
 
 def test_significant_digits():
     values = (0.01534, 1.0345, 0.335, 123.4, -0.5, 0.0, math.nan, math.inf, -math.inf)
-    shown = ["0.0153", "1.03", "0.335", "123", "−0.500", "0", "–", "∞", "−∞"]
-    assert [significant(value) for value in values] == shown
+    displayed = ["0.0153", "1.03", "0.335", "123", "−0.500", "0", "–", "∞", "−∞"]
+    assert [significant(value) for value in values] == displayed
 
 
 def test_costs_and_tuned_values_have_no_needless_digits():

@@ -26,38 +26,38 @@ def page(results, summary) -> str:
 
 
 def test_nothing_is_fetched_from_anywhere(page, elements):
-    found = elements(page)
+    result = elements(page)
     assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
-    assert all(source.startswith("data:") for source in found.attributes("src"))
-    files = [link for link in found.attributes("href") if not link.startswith(("#", "data:"))]
+    assert all(source.startswith("data:") for source in result.attributes("src"))
+    files = [link for link in result.attributes("href") if not link.startswith(("#", "data:"))]
     assert not any(link.startswith("/") or ":" in link for link in files)  # relative to the page
-    pictures = [known["src"] for tag, known in found.found if tag == "img"]
+    pictures = [expected["src"] for tag, expected in result.found if tag == "img"]
     assert len(pictures) >= 9
     for source in pictures:
         Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).verify()
 
 
 def test_the_table_of_contents_leads_to_every_section(page, elements):
-    found = elements(page)
-    targets = [link[1:] for link in found.attributes("href") if link.startswith("#")]
-    ids = found.attributes("id")
+    result = elements(page)
+    targets = [link[1:] for link in result.attributes("href") if link.startswith("#")]
+    ids = result.attributes("id")
     assert targets == ids
     assert len(ids) == len(set(ids)) == 16
 
 
 def test_names_cannot_become_elements(page, elements):
-    found = elements(page)
-    tags = {tag for tag, _ in found.found}
+    result = elements(page)
+    tags = {tag for tag, _ in result.found}
     assert not tags & {"i", "u", "sup", "method"}
-    assert sum(tag == "script" for tag, _ in found.found) == 1
-    assert sum(tag == "b" for tag, _ in found.found) == 2  # the groups of the table of contents
+    assert sum(tag == "script" for tag, _ in result.found) == 1
+    assert sum(tag == "b" for tag, _ in result.found) == 2  # the groups of the table of contents
     for text in ("<b>t</b>&$", "K<sup>", "nugget<i>", "alert(1)", "abc<1>", "</code><b>"):
-        assert text in found.text
+        assert text in result.text
 
 
 def test_the_section_what_ran_lists_the_run(page, elements):
     text = elements(page).text
-    for words in (
+    for phrases in (
         *(
             "0123456789ab",
             "2001-01-01 to 2001-02-28: 59 times, every 24 hours",
@@ -70,7 +70,7 @@ def test_the_section_what_ran_lists_the_run(page, elements):
         ),
         *("    fit:", "steps: 1500", "12 cells never exist."),
     ):
-        assert words in text
+        assert phrases in text
 
 
 def test_the_same_run_gives_the_same_page(results, summary, page):
@@ -81,18 +81,18 @@ def test_the_same_run_gives_the_same_page(results, summary, page):
 
 def test_a_run_of_nothing_says_so(elements):
     page = elements(report({"reconstruct": Reconstruct(experiments={"mine": {}, "kriging": {}})}))
-    for words in ("Not run: mine, kriging.", "No experiment has been scored yet"):
-        assert words in page.text
+    for phrases in ("Not run: mine, kriging.", "No experiment has been scored yet"):
+        assert phrases in page.text
     # sections without content vanish, and so do their entries in the side bar
     assert page.attributes("id") == ["reconstruct-the-short-answer", "background-how-to-read-this"]
     assert elements(report({})).attributes("id") == ["background-how-to-read-this"]
 
 
 def test_one_experiment_alone_gives_a_shorter_page(results, page, elements):
-    mine = results.leaderboard.query("experiment == 'mine' and score != 'crps_minus_reference'").reset_index(
-        drop=True
-    )
-    alone = Reconstruct(leaderboard=mine, experiments=results.experiments)
+    custom = results.leaderboard.query(
+        "experiment == 'mine' and score != 'crps_minus_reference'"
+    ).reset_index(drop=True)
+    alone = Reconstruct(leaderboard=custom, experiments=results.experiments)
     shorter = report({"reconstruct": alone})
     text = elements(shorter).text
     assert "Not run: optimal_interpolation, denoising_vae, climatology, kriging." in text

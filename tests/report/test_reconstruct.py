@@ -17,9 +17,9 @@ def tables(results) -> list[dict[tuple[str, str], list[str]]]:
     """Tables of the short answer: lines of each cell by row and heading."""
     part = Reconstruct(leaderboard=results.leaderboard, experiments=results.experiments)
     section = part.sections({})[0].body
-    found = []
+    result = []
     for table in re.findall(r"<table.*?</table>", section, re.S):
-        heads = [re.sub("<.*?>", "", one) for one in re.findall(r"<th scope=\"col\">(.*?)</th>", table)]
+        heads = [re.sub("<.*?>", "", item) for item in re.findall(r"<th scope=\"col\">(.*?)</th>", table)]
         cells = {}
         for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]:
             name = re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
@@ -27,22 +27,22 @@ def tables(results) -> list[dict[tuple[str, str], list[str]]]:
                 cells[name, head] = [
                     unescape(text) for text in re.findall(r"<(?:span|small).*?>(.*?)</", cell)
                 ]
-        found.append(cells)
-    return found
+        result.append(cells)
+    return result
 
 
 @pytest.mark.parametrize(("place", "score"), [(0, "crps"), (2, "rmse"), (3, "crps"), (5, "rmse")])
 def test_values_and_intervals_are_the_leaderboards(tables, results, place, score):
-    rows = results.leaderboard.query("cells == 'unobserved' and variable == 'all' and score == @score")
-    rows = rows[(rows["pattern"] == "random") == (place < 3)]
+    records = results.leaderboard.query("cells == 'unobserved' and variable == 'all' and score == @score")
+    records = records[(records["pattern"] == "random") == (place < 3)]
     assert len(tables) == 6
-    assert len(tables[place]) == len(rows)
-    for row in rows.itertuples():
+    assert len(tables[place]) == len(records)
+    for row in records.itertuples():
         head = f"{100 * row.k:g} %" if row.pattern == "random" else f"{row.pattern}, {100 * row.k:g} %"
         value, low, high = with_interval(row.value, row.low, row.high)
-        shown = tables[place][row.experiment, head]
-        assert shown[:2] == [value, f"{low} to {high}"]
-        assert float(shown[0]) == pytest.approx(row.value, rel=0.01)
+        displayed = tables[place][row.experiment, head]
+        assert displayed[:2] == [value, f"{low} to {high}"]
+        assert float(displayed[0]) == pytest.approx(row.value, rel=0.01)
 
 
 def test_the_paired_difference_is_stated_in_words(tables):
@@ -105,7 +105,7 @@ def test_two_experiments_with_one_label_remain_distinct():
 
 
 def test_every_method_has_a_line_of_explanation(results):
-    methods = next(one.body for one in results.sections({}) if one.title == "The methods")
+    methods = next(item.body for item in results.sections({}) if item.title == "The methods")
     assert "what &lt;i&gt;mine&lt;/i&gt; is" in methods
     assert "kriging" not in methods  # it has not run
 

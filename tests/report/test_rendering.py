@@ -37,8 +37,8 @@ def test_a_section_without_content_is_left_out(sections):
     text = (
         "{% call section('Full & <b>') %} {{ x }} {% endcall %}{% call section('Empty') %}\n \n{% endcall %}"
     )
-    (one,) = sections(text, x="<i>")
-    assert (one.anchor, one.title, one.body) == ("t-full-b", "Full & <b>", "&lt;i&gt;")
+    (item,) = sections(text, x="<i>")
+    assert (item.anchor, item.title, item.body) == ("t-full-b", "Full & <b>", "&lt;i&gt;")
 
 
 def test_an_undefined_name_in_a_template_is_an_error(sections):
@@ -47,8 +47,8 @@ def test_an_undefined_name_in_a_template_is_an_error(sections):
 
 
 def test_names_are_labels_with_their_description(sections):
-    (one,) = sections("{% call section('S') %}{{ names(['a']) }}{% endcall %}")
-    assert one.body == '<span class="experiment" title="what a is">A &amp; &lt;b&gt;</span>'
+    (item,) = sections("{% call section('S') %}{{ names(['a']) }}{% endcall %}")
+    assert item.body == '<span class="experiment" title="what a is">A &amp; &lt;b&gt;</span>'
 
 
 def test_a_score_is_explained_where_it_is_first_used():
@@ -59,27 +59,27 @@ def test_a_score_is_explained_where_it_is_first_used():
 
 
 def test_cells_are_sorted_by_their_number_and_escaped(sections):
-    rows = [
+    records = [
         [Cell("<a>", title='"'), Cell("1 000", 1000.0)],
         [Cell("b"), Cell("–", math.nan)],
         [Cell("c"), Cell("0.5", 0.5, "best", (("0.4 to 0.6", ""), ("better", "better")))],
     ]
     text = "{% from 'macros.html.j2' import table %}{% call section('S') %}{{ table(t, '<c>') }}{% endcall %}"
-    (one,) = sections(text, t=Table(["name", "<v>"], rows))
-    assert '<th scope="row" title="&#34;">&lt;a&gt;</th><td data-order="1000.0">1 000</td>' in one.body
-    assert "<td>–</td>" in one.body
+    (item,) = sections(text, t=Table(["name", "<v>"], records))
+    assert '<th scope="row" title="&#34;">&lt;a&gt;</th><td data-order="1000.0">1 000</td>' in item.body
+    assert "<td>–</td>" in item.body
     assert (
         '<td data-order="0.5" class="best"><span>0.5</span><small>0.4 to 0.6</small>'
         '<small class="better">better</small></td>'
-    ) in one.body
-    assert "<caption>&lt;c&gt;</caption>" in one.body and "&lt;v&gt;</button>" in one.body
+    ) in item.body
+    assert "<caption>&lt;c&gt;</caption>" in item.body and "&lt;v&gt;</button>" in item.body
     assert sections(text, t=Table(["name"], [])) == []
 
 
 def test_pictures_are_inside_the_page(sections):
     text = "{% from 'macros.html.j2' import picture %}{% call section('S') %}{{ picture(f, 'x', '<t>') }}{% endcall %}"
-    (one,) = sections(text, f={"x": SimpleNamespace(png=b"png", inches=2.0)})
-    assert one.body == (
+    (item,) = sections(text, f={"x": SimpleNamespace(png=b"png", inches=2.0)})
+    assert item.body == (
         '<figure><img alt="&lt;t&gt;" style="width:192px" src="data:image/png;base64,cG5n"></figure>'
     )
     assert sections(text, f={}) == []

@@ -39,7 +39,7 @@ def of_fields(sampled: Callable) -> Sample:
 
 def body(task: Sample, title: str) -> str:
     """A section of the page without figures."""
-    return next(one.body for one in task.sections({}) if one.title == title)
+    return next(item.body for item in task.sections({}) if item.title == title)
 
 
 def plain(text: str) -> str:
@@ -49,32 +49,32 @@ def plain(text: str) -> str:
 def cells(section: str) -> dict[tuple[str, str], list[str]]:
     """Lines of each cell of the first table, by row and heading."""
     table = re.findall(r"<table.*?</table>", section, re.S)[0]
-    heads = [plain(one) for one in re.findall(r"<th scope=\"col\">(.*?)</th>", table)]
-    found = {}
+    heads = [plain(item) for item in re.findall(r"<th scope=\"col\">(.*?)</th>", table)]
+    result = {}
     for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]:
         name = re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
         for head, cell in zip(heads[1:], re.findall(r"<td.*?>(.*?)</td>", row), strict=True):
             lines = re.findall(r"<(?:span|small).*?>(.*?)</", cell) or [cell]
-            found[name, head] = [unescape(line) for line in lines]
-    return found
+            result[name, head] = [unescape(line) for line in lines]
+    return result
 
 
 def test_every_experiment_is_on_the_page_and_nothing_comes_from_outside(page, task, elements):
-    found = elements(page)
+    result = elements(page)
     for name in task.experiments:
-        assert name in found.text, name
+        assert name in result.text, name
     assert not re.search(r"https?:|url\(|@import|//cdn|fetch\(", page)
-    assert all(source.startswith("data:") for source in found.attributes("src"))
-    assert [one[1:] for one in found.attributes("href") if one[0] == "#"] == found.attributes("id")
-    assert "Not run: ddim." in found.text
-    assert "Fair CRPS" not in found.text  # the guide is of the tasks there are
-    for words in ("FID", "KID", "IWAE", "Active units", "Very near samples", "Bits/dim"):
-        assert f"<dt>{words}</dt>" in page
+    assert all(source.startswith("data:") for source in result.attributes("src"))
+    assert [item[1:] for item in result.attributes("href") if item[0] == "#"] == result.attributes("id")
+    assert "Not run: ddim." in result.text
+    assert "Fair CRPS" not in result.text  # the guide is of the tasks there are
+    for phrases in ("FID", "KID", "IWAE", "Active units", "Very near samples", "Bits/dim"):
+        assert f"<dt>{phrases}</dt>" in page
 
 
 def test_the_short_answer_says_what_the_leaderboard_says(task):
     text = plain(body(task, "The short answer"))
-    for words in (
+    for phrases in (
         "100 samples of each experiment against 200 test data.",
         "a small network (64 features, test accuracy 0.988, weights abcdef012345)",
         "Lowest FID: flow 0.600 (0.400 to 0.800), where real data have 0.500 (0.450 to 0.550), and it is not separated "
@@ -89,7 +89,7 @@ def test_the_short_answer_says_what_the_leaderboard_says(task):
         "Samples nearer to a training state than 95 % of test data: ddpm 100 %",
         "not comparable with values from Inception features",
     ):
-        assert words in text, words
+        assert phrases in text, phrases
 
 
 def test_a_distance_beyond_its_interval_is_reported(sampled):
@@ -121,7 +121,7 @@ def test_whether_a_likelihood_is_exact_comes_from_the_model_not_from_a_name(samp
     parts = sampled()
     other = {"flow": "flow_small", "ddpm": "flow"}
     board = parts["leaderboard"].replace({"experiment": other})
-    diagnostics = {other.get(name, name): one for name, one in parts["diagnostics"].items()}
+    diagnostics = {other.get(name, name): item for name, item in parts["diagnostics"].items()}
     costs = {other.get(name, name): table for name, table in parts["costs"].items()}
     page = Sample(leaderboard=board, diagnostics=diagnostics, costs=costs)
     text = plain(body(page, "The short answer"))
@@ -134,9 +134,9 @@ def test_whether_a_likelihood_is_exact_comes_from_the_model_not_from_a_name(samp
 
 def test_a_study_shows_its_table_and_its_pictures(task):
     figures = pictures(task)
-    section = next(one.body for one in task.sections(figures) if one.title == "The weight of the KL")
-    found = cells(section)
-    assert found["vae_kl0", "KL"][0] == "210" and found["vae", "FID"][0] == "8.00"
+    section = next(item.body for item in task.sections(figures) if item.title == "The weight of the KL")
+    result = cells(section)
+    assert result["vae_kl0", "KL"][0] == "210" and result["vae", "FID"][0] == "8.00"
     assert section.count("<img") == 1
     assert "Not run: vae_kl30." in plain(section)
 
@@ -149,8 +149,8 @@ def test_samples_that_blew_up_are_reported(sampled):
 
 
 def test_values_of_the_tables_are_the_leaderboards(task):
-    known = task.leaderboard.set_index(["experiment", "score"])["value"]
-    found = cells(body(task, "The short answer")) | cells(body(task, "Likelihood"))
+    expected = task.leaderboard.set_index(["experiment", "score"])["value"]
+    result = cells(body(task, "The short answer")) | cells(body(task, "Likelihood"))
     heads = {"FID": "fid", "KID": "kid", "C2ST": "c2st", "ELBO [nats]": "elbo"}
     heads |= {
         "KL [nats]": "kl",
@@ -159,28 +159,28 @@ def test_values_of_the_tables_are_the_leaderboards(task):
         "active units": "active_units",
     }
     checked = 0
-    for (name, head), lines in found.items():
+    for (name, head), lines in result.items():
         if head not in heads:
             continue
         key = (name, heads[head])
-        assert (lines == ["–"]) == (key not in known.index), key
-        if key in known.index:
-            assert float(lines[0].replace("−", "-")) == pytest.approx(known[key], rel=0.01)
+        assert (lines == ["–"]) == (key not in expected.index), key
+        if key in expected.index:
+            assert float(lines[0].replace("−", "-")) == pytest.approx(expected[key], rel=0.01)
             checked += 1
     assert checked == 5 + 3 + 3 + 3 + 2 + 2 + 2 + 2
-    assert found["flow", "FID"] == ["0.600", "0.400 to 0.800", "real data 0.50"]
-    assert found["vae", "active units"] == ["2"]
-    assert found["ddpm", "data as"] == ["symmetric"]
+    assert result["flow", "FID"] == ["0.600", "0.400 to 0.800", "real data 0.50"]
+    assert result["vae", "active units"] == ["2"]
+    assert result["ddpm", "data as"] == ["symmetric"]
     assert "K = 50 draws" in plain(body(task, "Likelihood"))
 
 
 def test_the_best_is_bold_among_those_that_see_the_data_alike(task):
     def bold(title: str) -> list[str]:
         table = re.findall(r"<table.*?</table>", body(task, title), re.S)[0]
-        rows = re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]
+        records = re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]
         return [
             re.search(r"<th scope=\"row\"[^>]*>(.*?)</th>", row).group(1)
-            for row in rows
+            for row in records
             if 'class="best"' in row
         ]
 
@@ -191,11 +191,11 @@ def test_the_best_is_bold_among_those_that_see_the_data_alike(task):
 
 def test_ties_are_not_bold(sampled):
     board = sampled()["leaderboard"]
-    told = board["score"].eq("c2st")
-    board.loc[told, "value"] = 1.0
+    informed = board["score"].eq("c2st")
+    board.loc[informed, "value"] = 1.0
     section = body(Sample(leaderboard=board), "The short answer")
-    rows = re.findall(r"<tr>(.*?)</tr>", re.findall(r"<table.*?</table>", section, re.S)[0])
-    assert not any('class="best"' in row.split("<td")[-1] for row in rows)
+    records = re.findall(r"<tr>(.*?)</tr>", re.findall(r"<table.*?</table>", section, re.S)[0])
+    assert not any('class="best"' in row.split("<td")[-1] for row in records)
 
 
 def test_nearest_distances_are_the_diagnostics(task):
@@ -246,10 +246,10 @@ def test_fields_have_spectra_and_no_labels(of_fields, elements):
     assert "embeddings" not in figures  # four components without labels
     text = elements(report({"sample": of_fields}, figures={"sample": figures})).text
     section = next(
-        one.body for one in of_fields.sections(figures) if one.title == "Spectra and cell distributions"
+        item.body for item in of_fields.sections(figures) if item.title == "Spectra and cell distributions"
     )
-    found = cells(section)
-    assert (found["vae", "samples"], found["vae", "real data"]) == (["0.250"], ["0.125"])
+    result = cells(section)
+    assert (result["vae", "samples"], result["vae", "real data"]) == (["0.250"], ["0.125"])
     assert "No t-SNE of vae, autoencoder, vae_kl0: these data have no labels" in text
     assert "Wasserstein" in text
     assert of_fields.variable == "z"
@@ -257,8 +257,8 @@ def test_fields_have_spectra_and_no_labels(of_fields, elements):
 
 def test_without_labels_two_components_are_shown_and_omissions_are_named(of_fields, elements):
     flat = {
-        name: found.isel(latent=slice(2)) if name == "vae" else found
-        for name, found in of_fields.latents.items()
+        name: result.isel(latent=slice(2)) if name == "vae" else result
+        for name, result in of_fields.latents.items()
     }
     mixed = replace(of_fields, latents=flat)
     figures = pictures(mixed)
@@ -271,8 +271,8 @@ def test_a_common_treatment_is_stated_for_images_only(sampled):
     for images in (True, False):
         parts = sampled(images=images)
         parts["examples"]["ddpm"].attrs["treatment"] = "grey"
-        found = cells(body(Sample(**parts), "The short answer"))
-        assert found.get(("vae", "data as")) == (["grey"] if images else None)
+        result = cells(body(Sample(**parts), "The short answer"))
+        assert result.get(("vae", "data as")) == (["grey"] if images else None)
 
 
 def test_results_know_what_there_is(task):
@@ -304,8 +304,8 @@ def test_the_same_run_gives_the_same_page(task, page):
 def test_a_run_of_nothing_says_so(elements):
     nothing = Sample(experiments={"vae": {}, "ddpm": {}}, studies=[KL])
     page = elements(report({"sample": nothing}))
-    for words in ("Not run: vae, ddpm.", "No experiment has been scored yet"):
-        assert words in page.text, words
+    for phrases in ("Not run: vae, ddpm.", "No experiment has been scored yet"):
+        assert phrases in page.text, phrases
     assert page.attributes("id") == ["sample-the-short-answer", "background-how-to-read-this"]
     assert nothing.figures() == {}
 
@@ -314,7 +314,7 @@ def test_a_run_of_nothing_says_so(elements):
 def test_any_part_alone_gives_a_page(sampled, left, elements):
     parts = sampled(images=False)
     elements(report({"sample": Sample(**{left: parts[left]})}))
-    others = {name: found for name, found in parts.items() if name not in (left, "costs")}
+    others = {name: result for name, result in parts.items() if name not in (left, "costs")}
     assert Sample(**others).order
     elements(report({"sample": Sample(**others)}, figures={"sample": {}}))
 
@@ -324,12 +324,12 @@ def test_names_cannot_become_elements(sampled, elements):
     evil = "<b>x</b>&$"
     board = parts["leaderboard"].replace({"experiment": {"vae": evil}})
     named = {
-        part: {evil if name == "vae" else name: one for name, one in parts[part].items()}
+        part: {evil if name == "vae" else name: item for name, item in parts[part].items()}
         for part in ("diagnostics", "examples", "latents")
     }
     task = Sample(leaderboard=board, **named)
     figures = pictures(task)
-    found = elements(report({"sample": task}, figures={"sample": figures}))
-    assert evil in found.text
-    assert sum(tag == "b" for tag, _ in found.found) == 2  # the groups of the table of contents
+    result = elements(report({"sample": task}, figures={"sample": figures}))
+    assert evil in result.text
+    assert sum(tag == "b" for tag, _ in result.found) == 2  # the groups of the table of contents
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in figures)

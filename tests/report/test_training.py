@@ -32,9 +32,9 @@ def test_trials_after_training_are_listed_and_are_not_part_of_the_loss():
     steps = pd.DataFrame({"step": [10, 20], "loss": [0.5, 0.4], "validation": [0.6, 0.5]})
     tried = pd.DataFrame({"step": [20, 20], "tuning": [0.3, 0.2], "inflation": [1.0, 1.05]})
     history = {"corrected_interpolation": pd.concat([steps, tried], ignore_index=True)}
-    shown = texts(tuned_table(Reconstruct(history=history), "score"))
-    assert "inflation = 1.05" in shown and "0.2000" in shown and "0.5000" not in shown
-    axes = [one for one in loss_curve(history["corrected_interpolation"]).axes if one.get_visible()]
+    displayed = texts(tuned_table(Reconstruct(history=history), "score"))
+    assert "inflation = 1.05" in displayed and "0.2000" in displayed and "0.5000" not in displayed
+    axes = [item for item in loss_curve(history["corrected_interpolation"]).axes if item.get_visible()]
     assert [list(line.get_xdata()) for line in axes[0].lines[:2]] == [[10, 20], [10, 20]]
     assert len(axes) == 1  # none of parts of the loss
     assert trials({"vae": steps}) == {}

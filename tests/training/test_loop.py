@@ -54,12 +54,12 @@ def same(a: bytes, b: bytes) -> bool:
 
 @pytest.mark.parametrize("warm_up", [[0, 0], [4, 8]])
 def test_resumed_from_any_save_it_ends_with_the_same_weights(world, warm_up):
-    asked = recipe({**VAE, "kl_warm_up": warm_up})
-    whole = run(world, asked)
+    requested = recipe({**VAE, "kl_warm_up": warm_up})
+    whole = run(world, requested)
     assert [len(s.history) for s in whole] == [1, 2, 3, 4]
     for part in whole[:-1]:
         torch.rand(7)  # the global generator is somewhere else
-        rest = run(world, asked, part.state)
+        rest = run(world, requested, part.state)
         assert same(rest[-1].checkpoint, whole[-1].checkpoint)
         assert rest[-1].history.drop(columns="seconds").equals(whole[-1].history.drop(columns="seconds"))
 
@@ -269,8 +269,8 @@ def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it
     base = run(world, recipe(oi, times=6))[0].checkpoint
     config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
     saved = run(world, recipe(config, steps=2, times=6), base=base)
-    ours, theirs = weights(saved[-1].checkpoint), weights(base)
-    for name, value in theirs.items():
+    ours, reference = weights(saved[-1].checkpoint), weights(base)
+    for name, value in reference.items():
         assert torch.equal(ours[name.replace("model.", "model.base.")], value)
     assert not any("base" in name for name in unpack_bytes(saved[-1].state, "")[0])
 
@@ -318,8 +318,8 @@ def test_a_model_of_any_task_is_prepared_by_all_training_states(world, monkeypat
     cls = {"vae.ConditionalVAE": vae.ConditionalVAE, "ensemble.Ensemble": Ensemble}[model]
     monkeypatch.setattr(cls, "prepare", prepare)
     config = {"type": "stepped.Stepped", "model": {"type": model}}
-    asked = replace(recipe(config, replace(OPTIONS, steps=1)), problem=PROBLEMS[kind])
-    run(world, asked)
+    requested = replace(recipe(config, replace(OPTIONS, steps=1)), problem=PROBLEMS[kind])
+    run(world, requested)
     history = 2 if kind == "forecast" else 0
     assert prepared == [world.split("train").sizes["time"] - history]
 
@@ -339,27 +339,27 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
     fields = world.fields.assign_attrs(digest=changes.get("data", world.fields.attrs["digest"]))
     splits = {name: list(period) for name, period in world.splits.items()}  # as they are read from their file
     splits["train"][1] = changes.get("last", splits["train"][1])
-    asked = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), times=6)
-    asked = replace(asked, problem=Reconstruction(Sparsification(noise=changes.get("noise", 0.1))))
+    requested = recipe({"type": "corrected.Corrected", "base": oi}, seed=changes.get("seed", 0), times=6)
+    requested = replace(requested, problem=Reconstruction(Sparsification(noise=changes.get("noise", 0.1))))
     with pytest.raises(
         InputError,
         match=f"the checkpoint named by 'base' was fitted with {words}.*: set model.base to the same options, or fit",
     ):
-        list(train(asked, replace(world.data, fields=fields, splits=splits), None, base))
+        list(train(requested, replace(world.data, fields=fields, splits=splits), None, base))
 
 
 def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
     base = run(world, recipe(oi, times=6))[0].checkpoint
     config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
-    asked = recipe(config, replace(OPTIONS, steps=4, report_every=1), times=6)
-    saved = run(world, asked, base=base)
+    requested = recipe(config, replace(OPTIONS, steps=4, report_every=1), times=6)
+    saved = run(world, requested, base=base)
     history, header = saved[-1].history, unpack_bytes(saved[-1].checkpoint, "")[1]
     tried = history[history["tuning"].notna()]
     assert history["loss"].notna().sum() == 4 and len(tried) >= 7  # the first is a spread of 1
     assert header["tuned"]["spread"] == pytest.approx(tried.loc[tried["tuning"].idxmin(), "spread"])
     for before in saved[:-1]:  # the covariances of the folds are no part of a state: they are made again
-        again = run(world, asked, before.state, base=base)[-1]
+        again = run(world, requested, before.state, base=base)[-1]
         assert same(again.checkpoint, saved[-1].checkpoint)
 
 
@@ -424,12 +424,13 @@ def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
     model = initialised(VAE, world.space, 0)
     reconstruct = PROBLEMS["reconstruct"].batches(world.split("train"), world.codec, model, OPTIONS, True)
     index = torch.arange(6)
-    own = reconstruct.batch(index, RandomStreams(0, index, 2, 5)).context
-    one = reconstruct.batch(index, RandomStreams(0, index, 2, 5), shared_mask=True).context
-    assert own.mask.flatten(1).unique(dim=0).shape[0] == 6
-    assert one.mask.flatten(1).unique(dim=0).shape[0] == 1
+    private = reconstruct.batch(index, RandomStreams(0, index, 2, 5)).context
+    item = reconstruct.batch(index, RandomStreams(0, index, 2, 5), shared_mask=True).context
+    assert private.mask.flatten(1).unique(dim=0).shape[0] == 6
+    assert item.mask.flatten(1).unique(dim=0).shape[0] == 1
     assert torch.equal(
-        reconstruct.batch(index[2:4], RandomStreams(0, index[2:4], 2, 5)).context.observed, own.observed[2:4]
+        reconstruct.batch(index[2:4], RandomStreams(0, index[2:4], 2, 5)).context.observed,
+        private.observed[2:4],
     )
 
 

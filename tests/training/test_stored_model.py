@@ -115,8 +115,8 @@ def test_a_checkpoint_of_another_seed_is_refused(checkpoint, check):
 def test_a_checkpoint_of_other_splits_is_refused(world, codec, checkpoint, check):
     """Else it would be scored on days that it was trained on."""
     later = {**world.splits, "test": ["2004-01-01T00:00:00", world.splits["test"][1]]}
-    words = rf"trained with splits\.test \['{world.splits['test'][0]}', .*, this run has \['2004-01-01T00:00:00', "
-    with pytest.raises(InputError, match=words + f".*{AGAIN}"):
+    phrases = rf"trained with splits\.test \['{world.splits['test'][0]}', .*, this run has \['2004-01-01T00:00:00', "
+    with pytest.raises(InputError, match=phrases + f".*{AGAIN}"):
         check(checkpoint, splits=later)
     with pytest.raises(InputError, match=r"trained with splits\.train unset, this run has"):
         check(packed(world, codec, splits={}))
@@ -174,12 +174,12 @@ def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoi
 
 def test_a_checkpoint_of_another_climatology_is_refused(world, checkpoint, check):
     """The fields, and so their digest, are the same."""
-    words = rf"trained with statistics \w+, this run has \w+{AGAIN}"
+    phrases = rf"trained with statistics \w+, this run has \w+{AGAIN}"
     for changes in (
         {"climatology": world.climatology + 0.1},
         {"normalisation": world.normalisation * 1.1},
     ):
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=phrases):
             check(checkpoint, **changes)
 
 
