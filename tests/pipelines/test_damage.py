@@ -68,7 +68,7 @@ def root(ingested: Path, tmp_path: Path) -> Path:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """What every file holds, but for the times that nodes took."""
+    """Content of every file, but for the times that nodes took."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "durations.csv")
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
