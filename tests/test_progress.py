@@ -24,6 +24,12 @@ def test_the_innermost_loop_says_how_far_it_is() -> None:
     assert state() == ""
 
 
+def test_a_loop_of_unknown_length_counts() -> None:
+    with Progress(unit="case") as bar:
+        bar.update(3)
+        assert state() == "3 cases"
+
+
 def test_a_loop_that_an_error_ends_is_forgotten() -> None:
     with pytest.raises(RuntimeError):
         for _ in Progress(range(2), unit="case"):

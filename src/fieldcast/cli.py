@@ -18,6 +18,7 @@ import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
 
+CHEAP_FIRST = "fieldcast.frame.runner.CheapFirst"
 OPTIONS = [option for option in kedro_run.params if option.name in ("env", "conf_source", "params")]
 
 
@@ -104,14 +105,23 @@ def refuse_async(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--async is not supported, since training and rollouts save their steps one after another: leave it "
                 "out, or run independent nodes at the same time with --runner ThreadRunner."
             )
-        options["runner"] = options.get("runner") or "fieldcast.frame.runner.CheapFirst"
         return command(*args, **options)
 
     return run_in_order
 
 
+def cheap_first(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have `run` without `--runner` score cheap experiments first."""
+
+    @functools.wraps(command)
+    def run_cheap_first(*args: Any, **options: Any) -> Any:
+        return command(*args, **{**options, "runner": options.get("runner") or CHEAP_FIRST})
+
+    return run_cheap_first
+
+
 run: click.Command = copy.copy(kedro_run)
-run.callback = interruptible(refuse_async(kedro_run.callback or kedro_run))
+run.callback = interruptible(refuse_async(cheap_first(kedro_run.callback or kedro_run)))
 for option in run.params:
     if option.name == "params" and option.callback:
         option.callback = explained(option.callback)

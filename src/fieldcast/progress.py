@@ -41,11 +41,12 @@ def drawn() -> bool:
 
 def state() -> str:
     """Describe how far the innermost loop is, as `30 of 100 steps, about 2 min left`; empty if none runs."""
-    if not _open:
+    bars = list(_open)  # another thread may close them
+    if not bars:
         return ""
-    bar = _open[-1].format_dict
+    bar = bars[-1].format_dict
     done, total, first = bar["n"], bar["total"], bar["initial"]
-    text = f"{done} of {total} {bar['unit']}s"
+    text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
     if total and done > first:
         left = (total - done) * bar["elapsed"] / (done - first)
         text += f", about {duration(left)} left"

@@ -21,6 +21,7 @@ def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
     several records share is one argument. A generator function remains one.
     """
     types = get_type_hints(function)
+    returned = types.pop("return", Any)
     records = {
         name: kind for name, kind in types.items() if isinstance(kind, type) and issubclass(kind, Record)
     }
@@ -33,14 +34,14 @@ def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         arguments |= {key: value for key, value in inner.items() if key not in arguments}
     in_order = sorted(arguments.values(), key=lambda argument: argument.default is not Parameter.empty)
-    signature = inspect.Signature(in_order, return_annotation=types.get("return", Any))
+    signature = inspect.Signature(in_order, return_annotation=returned)
 
     def grouped(*args: Any, **keywords: Any) -> dict[str, Any]:
         given = signature.bind(*args, **keywords)
         given.apply_defaults()
         values = given.arguments
-        own = {name: values[name] for name in types if name in values}
-        return own | {
+        ungrouped = {name: values[name] for name in types if name in values}
+        return ungrouped | {
             name: kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
             for name, kind in records.items()
         }

@@ -1,4 +1,4 @@
-"""A data set in any dress comes back in it."""
+"""A data set in any layout comes back in it."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def drawn(data: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     return members.assign({f"{v}_mean": plain[v] + 5 for v in codec.variables})
 
 
-DRESSES = {
+LAYOUTS = {
     "plain": lambda d: d,
     "north first": lambda d: d.isel(latitude=slice(None, None, -1)),
     "from -180": lambda d: d.assign_coords(longitude=(d["longitude"] + 180) % 360 - 180).sortby("longitude"),
@@ -33,9 +33,9 @@ DRESSES = {
 }
 
 
-@pytest.mark.parametrize("dress", DRESSES)
-def test_each_dress_comes_back(world, codec, dress):
-    data = DRESSES[dress](world.fields[list(codec.variables)].isel(time=slice(0, 3)))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_comes_back(world, codec, layout):
+    data = LAYOUTS[layout](world.fields[list(codec.variables)].isel(time=slice(0, 3)))
     result = restore_layout(data, drawn(data, codec), codec)
     for v in codec.variables:
         assert result[v].isel(member=0, drop=True).dims == data[v].dims == result[f"{v}_mean"].dims

@@ -36,7 +36,7 @@ def test_a_reconstruction_is_compared_by_its_mean_over_fractions_observed() -> N
 
 def test_a_forecast_is_compared_by_its_mean_over_one_to_five_days_on_the_whole_grid() -> None:
     assert headline(forecasts()) == pytest.approx(0.4)
-    assert title(forecasts()) == "mean fair CRPS of leads from 1 to 5 days"
+    assert title(forecasts()) == "mean fair CRPS over leads of 1 to 5 days"
 
 
 def test_samples_are_compared_by_their_kid() -> None:

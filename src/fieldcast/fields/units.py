@@ -24,8 +24,8 @@ def conversion(units: str, target: str) -> Conversion | None:
             ends = Unit(units), Unit(target)
             if not ends[0].is_convertible(ends[1]):
                 return None
-            zero, one, two = (float(ends[0].convert(value, ends[1])) for value in (0.0, 1.0, 2.0))
+            at_0, at_1, at_2 = (float(ends[0].convert(value, ends[1])) for value in (0.0, 1.0, 2.0))
     except ValueError:  # unknown to UDUNITS
         return None
-    linear = abs(two - 2 * one + zero) <= 1e-9 * max(abs(zero), abs(one), abs(two))
-    return Conversion(one - zero, zero) if linear else None
+    linear = abs(at_2 - 2 * at_1 + at_0) <= 1e-9 * max(abs(at_0), abs(at_1), abs(at_2))
+    return Conversion(at_1 - at_0, at_0) if linear else None

@@ -1,4 +1,8 @@
-"""Output of a run: its plan, a line for each node, scores as they come, and one screen of results at the end."""
+"""Output of a run: its plan, a line for each node, scores as they come, and one screen of results at the end.
+
+The processes of `ParallelRunner` log their nodes and scores. Progress within nodes, and durations, are known only of
+nodes that run in the run's own process.
+"""
 
 import logging
 import threading
@@ -93,8 +97,10 @@ class Console:
     def _watch(self, end: threading.Event) -> None:
         """Log a line every INTERVAL within a node, unless a bar in the terminal says more."""
         while not end.wait(INTERVAL):
-            running = {name: begun for name, begun in self._running.values() if name not in self._seconds}
-            for name, begun in running.items():
+            running = list(self._running.values())
+            if len(running) > 1:  # an idle thread still has its last node
+                running = [(name, begun) for name, begun in running if name not in self._seconds]
+            for name, begun in running:
                 seconds = time.monotonic() - begun
                 if seconds >= INTERVAL and not progress.drawn():
                     state = progress.state() if len(running) == 1 else ""
@@ -144,9 +150,10 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float]) -> str:
     content = ", ".join([f"{len(pipeline.nodes)} nodes", *counts])
     times = [durations[node.name] for node in pipeline.nodes if node.name in durations]
     if not times:
-        return f"{content}; the time that each takes is noted for the next run's estimate"
-    some = "" if len(times) == len(pipeline.nodes) else f", {len(pipeline.nodes) - len(times)} of them new"
-    return f"{content}{some}; about {progress.duration(sum(times))}, as last time"
+        return f"{content}; nodes are timed, and the next run will show an estimate"
+    new = len(pipeline.nodes) - len(times)
+    without = f" ({new} nodes not timed yet)" if new else ""
+    return f"{content}; about {progress.duration(sum(times))} by previous timings{without}"
 
 
 def plural(number: int) -> str:

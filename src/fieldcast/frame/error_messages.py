@@ -137,9 +137,7 @@ def _name(error: BaseException) -> str | None:
         addresses = sorted({".".join(node.namespace.split(".")[:2]) for node in nodes if node.namespace})
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
     if NO_SELECTION.match(text):
-        return (
-            "no node of this pipeline fits all that was selected; `kedro registry describe` lists its nodes."
-        )
+        return "no node matches the selection; `kedro registry describe` lists its nodes."
     if NO_NODE.match(text):
         return f"{text.splitlines()[0].rstrip('.')}; `kedro registry describe` lists the nodes."
     return None
@@ -161,7 +159,7 @@ def _disk(error: BaseException) -> str | None:
 def _memory(error: BaseException) -> str | None:
     reported = isinstance(error, RuntimeError | OSError) and NO_MEMORY.search(str(error))
     if reported or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "the memory is full: ask for fewer members, a smaller batch or a smaller grid."
+        return "out of memory: ask for fewer members, a smaller batch or a smaller grid."
     return None
 
 

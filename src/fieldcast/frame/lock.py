@@ -134,8 +134,8 @@ def _open(file: Path) -> int:
             if not os.access(file.parent, os.W_OK | os.X_OK):
                 raise
             raise InputError(
-                f"'{file}' of another user cannot be read: have it removed if none of their runs goes on, or choose "
-                "another folder with --params data_root=FOLDER."
+                f"'{file}' of another user cannot be read: have it removed if none of their runs is still "
+                "going, or choose another folder with --params data_root=FOLDER."
             ) from None
 
 

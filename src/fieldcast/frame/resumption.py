@@ -1,4 +1,4 @@
-"""Hand nodes what an earlier run left of their own outputs: a graph without cycles cannot say so."""
+"""Pass nodes their own outputs of an earlier run, which an acyclic graph cannot express."""
 
 from typing import Any
 

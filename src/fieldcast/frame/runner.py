@@ -1,4 +1,4 @@
-"""Kedro's sequential runner with an order of its own: cheap experiments are scored before others are trained."""
+"""Kedro's sequential runner, which scores cheap experiments before it trains others."""
 
 import heapq
 import logging
@@ -10,7 +10,7 @@ from kedro.pipeline.node import Node
 from kedro.runner import SequentialRunner
 
 ORDER = {"classical": 0, "bound": 1}  # families, which are tags of nodes; other experiments come after them
-LEARNED, SHARED = 2, 3  # reporting, which alone is in no experiment and has none after it, comes last
+LEARNED, SHARED = 2, 3  # reporting belongs to no experiment and runs last
 
 
 class CheapFirst(SequentialRunner):

@@ -109,8 +109,8 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
         if last and search.is_mask(value):
             raise InputError(
                 f"variable '{piece.name}' of {where} holds {value:g} at all starts and leads of "
-                f"{np.sum(sighting.count == search.times)} cells, which is no forecast but a mask: declare it as the "
-                "variable's _FillValue."
+                f"{np.sum(sighting.count == search.times)} cells, which looks like a mask, not a forecast: "
+                "declare it as the variable's _FillValue."
             )
 
 

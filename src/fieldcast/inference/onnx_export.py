@@ -150,7 +150,9 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> None
         ) from error
     model = program.model_proto
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in facts(trained).items()})
-    Path(output).write_bytes(model.SerializeToString())
+    partial = Path(f"{output}.partial")
+    partial.write_bytes(model.SerializeToString())
+    partial.replace(output)
 
 
 @contextlib.contextmanager
@@ -198,7 +200,7 @@ def freeze(model: Model) -> None:
 
 
 def prepared_step(trained: Checkpoint, members: int) -> tuple[ForecastStep, dict[str, Tensor]]:
-    """The step of a forecast; a first step finds its noise inputs and computes what the model caches."""
+    """The step of a forecast; a trial step records which noise it draws and computes what the model caches."""
     step, history = ForecastStep(trained), trained.model.history
     states = step.climatology[:history].expand(members, *step.climatology[:history].shape).clone()
     day = torch.arange(history + 1) / DAYS
@@ -211,7 +213,7 @@ def prepared_step(trained: Checkpoint, members: int) -> tuple[ForecastStep, dict
 
 
 def facts(trained: Checkpoint) -> dict[str, Any]:
-    """Metadata: task, variables with their units, grid, step; of a VAE the prior of its latent, too."""
+    """Metadata: task, variables with their units, grid, step and, for a VAE, the prior of its latent."""
     codec: Any = trained.codec
     prior = getattr(trained.model, "prior", None)
     return {

@@ -48,6 +48,7 @@ class TrainedModel:
     def save(self, path: str | Path) -> None:
         """Write the checkpoint to a file, which `fieldcast.load` reads, in one step."""
         content = pack(self.checkpoint.model, self.checkpoint.codec, self.checkpoint.header)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         partial = Path(f"{path}.partial")
         partial.write_bytes(content)
         partial.replace(path)

@@ -141,7 +141,7 @@ class PastDecoder(nn.Module):
     """A decoder of z, `random` numbers and the last `history` states, with season and static fields.
 
     Unlike in the original studies (`VectorDecoder`), two convolutions carry the states to the coarse level of the
-    decoder, which keeps their places.
+    decoder, which preserves location.
     """
 
     def __init__(self, space: Space, latent: int, history: int, random: int = 0):

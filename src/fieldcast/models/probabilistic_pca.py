@@ -41,7 +41,7 @@ class ProbabilisticPCA(Solved):
     space
         Grid of the states.
     components
-        Number q of axes at most.
+        Maximum number q of axes.
     scaled
         Whether D holds the standard deviation of each cell, so that the noise is an equal share of all cells'
         variance; otherwise it is equally large in all of them, and swamps those that hardly vary.

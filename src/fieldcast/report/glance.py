@@ -59,7 +59,7 @@ def reconstruct(results: Any) -> Glance:
     case = results.middle_case
     pattern = "" if case.pattern == "random" else f" (pattern {case.pattern})"
     best = closest(results, case, "for filling in maps", f"from {percent(case.k)} of the cells{pattern}")
-    return Glance([done], [best], overconfident(results, "in filling in maps"), trained_once(results))
+    return Glance([done], best, overconfident(results, "in filling in maps"), trained_once(results))
 
 
 def forecast(results: Any) -> Glance:
@@ -67,16 +67,19 @@ def forecast(results: Any) -> Glance:
     board = results.board
     if not board:
         return Glance()
-    done = f"{count(board.order)} forecast the weather up to {words(board.cases[-1])} ahead"
+    done = f"{count(board.order)} forecast the weather up to {duration_of(board.cases[-1])} ahead"
     times = results.scored()["times"]
     done += f", from {len(times)} initial times" if times else ""
     lead = results.glance_lead
-    best = closest(results, lead, "for forecasting", f"{words(lead)} ahead") + useful(results)
+    best = [
+        clause + useful(results)
+        for clause in closest(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
+    ]
     lost = fates(results)
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
     doubt = [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []
-    return Glance([done], [best], [*overconfident(results, "in forecasting"), *doubt], trained_once(results))
+    return Glance([done], best, [*overconfident(results, "in forecasting"), *doubt], trained_once(results))
 
 
 def useful(results: Any) -> str:
@@ -86,12 +89,13 @@ def useful(results: Any) -> str:
     hours = table.loc[table["experiment"] == results.best, "lead_hours"].mean()
     if not hours > 0:
         return ""
-    last = words(Lead(float(results.leaderboard["lead_hours"].max())))
-    until = f"at least {last}" if math.isinf(hours) else words(Lead(24.0 * max(1, round(hours / 24))))
+    last = duration_of(Lead(float(results.leaderboard["lead_hours"].max())))
+    unit = 24.0 if hours >= 24 else 1.0
+    until = f"at least {last}" if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
     return f", and stays better than the average for the time of year for {until}"
 
 
-def words(lead: Lead) -> str:
+def duration_of(lead: Lead) -> str:
     """A lead time in days, or in hours below one day."""
     size, unit = (lead.hours / 24, "day") if lead.hours >= 24 else (lead.hours, "hour")
     return f"{size:.4g} {unit}{'' if size == 1 else 's'}"
@@ -102,12 +106,18 @@ def sample(results: Any) -> Glance:
     board = results.board
     if not board:
         return Glance()
-    done = f"{count(board.order)} drew new {'images' if results.images else 'states'} from nothing"
+    done = f"{count(board.order)} generated new {'images' if results.images else 'states'} unconditionally"
     accuracy = {name: board.value(name, "c2st") for name in board.having("c2st")}
     if not accuracy:
         return Glance([done], single=trained_once(results))
     best = min(accuracy, key=lambda name: abs(accuracy[name] - 0.5))
     share = f"{100 * accuracy[best]:.0f} % accuracy, where 50 % would be chance"
+    if accuracy[best] >= RECOGNISED:
+        share = f"{100 * accuracy[best]:.0f} % accuracy (chance: 50 %)"
+        doubt = [
+            f"a classifier distinguishes the samples of every method from real data, with at least {share}"
+        ]
+        return Glance([done], [], doubt, trained_once(results))
     clause = f"for sampling, {results.label(best)}: a classifier distinguishes its samples from real data with {share}"
     recognised = [name for name, value in accuracy.items() if value >= RECOGNISED]
     doubt = (
@@ -118,11 +128,17 @@ def sample(results: Any) -> Glance:
     return Glance([done], [clause], doubt, trained_once(results))
 
 
-def closest(results: Any, case: Any, purpose: str, where: str) -> str:
-    """The experiment with the lowest CRPS, how far the next one is behind, its error relative to the baseline."""
+def closest(results: Any, case: Any, purpose: str, where: str) -> list[str]:
+    """Clause on the best experiment, on how far the next one is behind, and on its error relative to the baseline.
+
+    None if only bounds have been scored.
+    """
     board = results.board
     scores = {name: board.value(name, "crps", case) for name in board.having("crps", cases=[case])}
-    best, *others = sorted(set(scores) - set(results.bounds), key=lambda name: (scores[name], name))
+    best = results.best
+    if best not in scores:
+        return []
+    others = sorted(set(scores) - {best, *results.bounds}, key=lambda name: (scores[name], name))
     clause = f"{purpose}, {results.label(best)}"
     if others:
         behind = scores[others[0]] / scores[best] - 1
@@ -135,7 +151,7 @@ def closest(results: Any, case: Any, purpose: str, where: str) -> str:
         reduction = f"{100 * (1 - errors[0] / errors[1]):.0f} %"
         clause += f", whose typical error {where} is {reduction} smaller than that of the baseline "
         clause += f"“{results.label(free[0])}”"
-    return clause
+    return [clause]
 
 
 def overconfident(results: Any, where: str) -> list[str]:

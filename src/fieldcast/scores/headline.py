@@ -7,7 +7,7 @@ import pandas as pd
 from fieldcast.scores.regions import WHOLE
 
 LEADS = (24, 120)  # hours, first and last: the medium range
-SHOWN = 8  # experiments of a task at most
+LISTED = 8  # experiments of a task at most
 
 
 def headline(table: pd.DataFrame) -> float | None:
@@ -30,7 +30,7 @@ def title(table: pd.DataFrame) -> str:
     """Name what `headline` computes for a table of this task."""
     if "lead_hours" in table:
         first, last = (hours // 24 for hours in LEADS)
-        return f"mean fair CRPS of leads from {first} to {last} days"
+        return f"mean fair CRPS over leads of {first} to {last} days"
     return "mean fair CRPS at unobserved cells" if "k" in table else "KID"
 
 
@@ -45,10 +45,10 @@ def ranking(task: str, leaderboard: pd.DataFrame) -> Iterator[str]:
     ranked = sorted((score, name) for name, score in scores.items() if score is not None)
     width = max((len(name) for _, name in ranked), default=0)
     yield f"{task}: {title(leaderboard)} (lower is better)"
-    for score, name in ranked[:SHOWN]:
+    for score, name in ranked[:LISTED]:
         yield f"  {name:<{width}}  {text(score):>8}"
-    if len(ranked) > SHOWN:
-        yield f"  and {len(ranked) - SHOWN} more"
+    if len(ranked) > LISTED:
+        yield f"  and {len(ranked) - LISTED} more"
 
 
 def text(score: float) -> str:

@@ -40,7 +40,7 @@ class Fit:
     report_every
         Number of steps between two rows of the history, each with a validation.
     patience
-        Number of validations without improvement after which training goes on to its rollouts, or stops.
+        Number of validations without improvement after which training proceeds to its rollouts, or stops.
     validation
         Number of states scored at each validation.
     save_every

@@ -28,7 +28,8 @@ class StoredModel(Record):
     checkpoint
         The file.
     model
-        Configuration of the model to draw from: that of the checkpoint, or another way to draw from its weights.
+        Configuration of the model to draw from: the trained configuration, or one that draws differently from
+        the same weights.
     trained_by
         Address of the experiment whose checkpoint it is.
     trained_model, fit

@@ -61,7 +61,7 @@ class Tracking:
             return
         if importlib.util.find_spec("mlflow") is None:
             logger.info(
-                "This run is not recorded: pip install 'fieldcast[mlflow]' records the next in MLflow."
+                "MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'."
             )
             return
         self._run = TrackedRun(_writer(project, options), pipeline, catalog, self._parameters)

@@ -130,7 +130,7 @@ class Writer(Background):
 
     def refuse(self) -> None:
         """Warn once that nothing is recorded."""
-        logger.warning("tracking at %s failed, the run goes on without it: %s", self._uri, self.first_error)
+        logger.warning("tracking at %s failed, the run continues without it: %s", self._uri, self.first_error)
 
     def open(self) -> None:
         """Connect, make MLflow's experiment where it is missing, and end runs whose process has died."""

@@ -109,7 +109,7 @@ def write_page(
     """
     code = provenance.code()
     about_run = {
-        "Made": provenance.now(),
+        "Created": provenance.now(),
         "Commit": code["commit"],
         "Seed": parameters["seed"],
         "Versions": code["versions"],

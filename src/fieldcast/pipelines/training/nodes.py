@@ -21,7 +21,7 @@ def fit(
     task: Task, data: PreparedData, settings: Settings, earlier: Mapping[str, Any], options: Any = None,
     base: bytes | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
-    """Checkpoint with training state, and history, again and again until the end; `options` are those of the task.
+    """Checkpoint with training state, and history, at each save; `options` are those of the task.
 
     Kedro finds the types of parameters by their place, so `base`, which not all experiments have, comes last.
     """
