@@ -86,6 +86,36 @@ def test_reconstructions_are_scored_at_unobserved_cells(
     assert {"crps", "ssr", "ssim", "coverage90"} <= set(table["score"])
 
 
+def test_reconstructions_in_other_units_or_places_are_refused_and_few_are_enough(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset
+) -> None:
+    truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=3)
+
+    def scored(truth: xr.Dataset, filled: xr.Dataset, training: xr.Dataset | None = waves) -> pd.DataFrame:
+        return fieldcast.score(truth, filled, task="reconstruct", observed=gappy, training=training)
+
+    celsius = filled.assign(t=(filled["t"] - 273.15).assign_attrs(units="degC"))
+    with pytest.raises(InputError, match=r"'t' of the reconstructions .*'degC', the fields are in 'K'"):
+        scored(truth, celsius)
+    moved = truth.assign_coords(latitude=truth["latitude"] + 1.25)
+    with pytest.raises(InputError, match="the latitudes of the observed data are"):
+        scored(moved, filled)
+    with pytest.raises(InputError, match="the truth lacks"):
+        scored(truth.isel(time=slice(0, 50)), filled)
+    few = fieldcast.score(
+        truth.isel(time=slice(0, 9)), filled.isel(time=slice(0, 9)),
+        task="reconstruct", observed=gappy.isel(time=slice(0, 9)), training=waves,
+    )  # fmt: skip
+    assert few["value"].notna().any()
+    with pytest.raises(InputError, match="too few for a climatology: pass `training`"):
+        scored(truth.isel(time=slice(0, 9)), filled, None)
+
+
+def test_a_model_says_what_it_is(model: TrainedModel) -> None:
+    kind = "reconstruct, optimal_interpolation.OptimalInterpolation"
+    assert repr(model) == f"TrainedModel({kind}: t on 5 x 8 cells)"
+
+
 def test_forecasts_of_any_origin_have_the_scores_of_an_independent_library(waves: xr.Dataset) -> None:
     rng = np.random.default_rng(2)
     truth = np.stack([waves["t"].values[100 + lead : 140 + lead] for lead in (1, 2)])

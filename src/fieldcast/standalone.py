@@ -22,6 +22,7 @@ from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.repair import FEWEST_TIMES
 from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder
 from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid
@@ -150,9 +151,14 @@ def score(
     Raises
     ------
     InputError
-        If the truth lacks a valid time, or variables, units or grid differ.
+        If the truth lacks a valid time, or variables, units or grid differ; if it is too short for a climatology.
     """
-    fields, _ = ingest(as_dataset(truth, "the truth"), "the truth")
+    fields, _ = ingest(as_dataset(truth, "the truth"), "the truth", fewest=1)
+    if training is None and fields.sizes["time"] < FEWEST_TIMES:
+        raise InputError(
+            f"the truth has {fields.sizes['time']} times, too few for a climatology: pass `training`, the fields that "
+            "the model was trained on, for example."
+        )
     past = (
         fields
         if training is None
@@ -170,9 +176,9 @@ def score(
     elif observed is None:
         raise InputError("score: reconstructions need `observed`, the data that they were made from.")
     else:
-        cases = as_case(as_dataset(observed, "the observed data"), variables, "the observed data")
+        cases = as_case(as_dataset(observed, "the observed data"), fields[variables], "the observed data")
         cases = cases.isel(member=0)
-        members = as_case(as_dataset(draws, "the reconstructions"), variables, "the reconstructions")
+        members = as_case(as_dataset(draws, "the reconstructions"), fields[variables], "the reconstructions")
         members = members.assign_coords(k=cases["k"])
         table, _ = reconstruction_statistics(members, cases, fields, **known, area=areas(fields), seed=seed)
     stamped = name_rows(with_origin(table, seed, fields.attrs["digest"], name), name)
@@ -180,20 +186,33 @@ def score(
     return leaderboard({name: stamped}, fields.attrs["digest"], name, seed=seed, layout=layout)
 
 
-def as_case(dataset: xr.Dataset, variables: list[str], where: str) -> xr.Dataset:
+def as_case(dataset: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
     """Data of one case on (case, member, time, latitude, longitude), as reconstructions and observations are stored.
 
     The case has the pattern "given", and as k the fraction of values that are not NaN.
+
+    Raises
+    ------
+    InputError
+        If variables, units or grid are not those of `fields`, or a time is none of theirs.
     """
+    variables = list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]
     if absent:
         raise InputError(f"{where} has no variable '{absent[0]}', which the truth has: add it.")
-    chosen = dataset[variables]
-    if "member" not in chosen.dims:
-        chosen = chosen.expand_dims("member")
-    members = [chosen.isel(member=number, drop=True) for number in range(chosen.sizes["member"])]
+    selected = dataset[variables]
+    if "member" not in selected.dims:
+        selected = selected.expand_dims("member")
+    members = [selected.isel(member=number, drop=True) for number in range(selected.sizes["member"])]
     plain = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
-    data = xr.concat(plain, "member")
+    data = on_grid(xr.concat(plain, "member"), fields, where)
+    check_variables(data, fields, where)
+    check_calendar(data["time"], fields["time"], where)
+    later = [str(time) for time in data["time"].values if time not in fields["time"].values]
+    if later:
+        raise InputError(
+            f"{where} has the time {later[0]}, which the truth lacks: give the truth at all its times."
+        )
     fraction = float(np.mean([np.isfinite(data[name]).mean() for name in variables]))
     data = data.expand_dims("case").assign_coords(
         pattern=("case", ["given"]),

@@ -13,7 +13,7 @@ from fieldcast.fields import quality
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import KEPT, static, time_varying, to_contract
 from fieldcast.fields.opening import first_line, reading
-from fieldcast.fields.repair import Gaps, repair
+from fieldcast.fields.repair import FEWEST_TIMES, Gaps, repair
 from fieldcast.fields.sources import Source, open_source
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
@@ -40,9 +40,11 @@ def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
 
 
 def ingest(
-    dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse"
+    dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", fewest: int = FEWEST_TIMES
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Convert, repair and check a data set: `fields` as in the contract, and the quality table (`quality.COLUMNS`).
+
+    Fewer times than `fewest`, by default what training needs, are refused.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def ingest(
         with reading(where, Exception):
             fields = fields.load()
     with reading(where, OSError, RuntimeError):
-        fields, findings = repair(fields, where, gaps)
+        fields, findings = repair(fields, where, gaps, fewest)
         fields, more = quality.inspect(fields, where)
         fields = _described(fields, where)
     return fields, quality.table(findings + more)

@@ -30,7 +30,9 @@ class Finding(NamedTuple):
     sentence: str
 
 
-def repair(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.Dataset, list[Finding]]:
+def repair(
+    dataset: xr.Dataset, where: str, gaps: Gaps = "refuse", fewest: int = FEWEST_TIMES
+) -> tuple[xr.Dataset, list[Finding]]:
     """Make coordinates ascend and times unique, and add `segment`, which numbers regular stretches of time.
 
     Raises
@@ -43,9 +45,9 @@ def repair(dataset: xr.Dataset, where: str, gaps: Gaps = "refuse") -> tuple[xr.D
     for step in (_sorted_times, _without_duplicates):
         dataset, finding = step(dataset, where)
         findings.append(finding)
-    if dataset.sizes["time"] < FEWEST_TIMES:
+    if dataset.sizes["time"] < fewest:
         raise InputError(
-            f"{where} has {dataset.sizes['time']} times, and training needs at least {FEWEST_TIMES}: "
+            f"{where} has {dataset.sizes['time']} times, and training needs at least {fewest}: "
             "give a longer file or period"
         )
     dataset, more = _segments(dataset, where, gaps)

@@ -40,6 +40,12 @@ class TrainedModel:
     checkpoint: Checkpoint
     feedback: Feedback = "members"
 
+    def __repr__(self) -> str:
+        header, space = self.checkpoint.header, self.checkpoint.model.space
+        grid = " x ".join(map(str, space.shape))
+        kind = f"{header.get('task', 'reconstruct')}, {header['model']['type']}"
+        return f"TrainedModel({kind}: {', '.join(space.variables)} on {grid} cells)"
+
     def to(self, device: str) -> TrainedModel:
         """Move the model to another device: "auto", "cpu" or "cuda"."""
         model = self.checkpoint.model.to(choose_device(device))

@@ -15,6 +15,11 @@ from fieldcast.scores.statistics_table import iso_times
 
 TRAINING_MEAN = "training mean"
 
+SHORT_RECORD = (  # clause of the first screen
+    "the record is too short for an annual cycle in the climatology, which flatters every score, and for claims of "
+    "skill"
+)
+
 
 @dataclass(frozen=True)
 class DataSummary:
@@ -23,6 +28,7 @@ class DataSummary:
     facts: Sequence[tuple[str, str]] = ()
     variables: Sequence[tuple[str, str, str, str]] = ()
     quality: pd.DataFrame = field(default_factory=pd.DataFrame)
+    doubt: str = ""  # clause of the first screen
 
 
 def describe(
@@ -43,7 +49,10 @@ def describe(
     ]
     if kind:
         facts.append(("Climatology", climatology_in_words(kind)))
-    return DataSummary(facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality)
+    doubt = SHORT_RECORD if kind == TRAINING_MEAN else ""
+    return DataSummary(
+        facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality, doubt
+    )
 
 
 def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:

@@ -92,7 +92,7 @@ def useful(results: Any) -> str:
     last = duration_of(Lead(float(results.leaderboard["lead_hours"].max())))
     unit = 24.0 if hours >= 24 else 1.0
     until = f"at least {last}" if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
-    return f", and stays better than the average for the time of year for {until}"
+    return f", and stays better than the climatology for {until}"
 
 
 def duration_of(lead: Lead) -> str:
@@ -142,8 +142,10 @@ def closest(results: Any, case: Any, purpose: str, where: str) -> list[str]:
     clause = f"{purpose}, {results.label(best)}"
     if others:
         behind = scores[others[0]] / scores[best] - 1
-        close = "practically as good" if behind < LEVEL else f"{significant(100 * behind, 2)} % worse"
-        clause += f" ({results.label(others[0])} is {close})"
+        worse = f"{significant(100 * behind, 2)} % worse"
+        worse = worse if behind < 1 else f"has {significant(1 + behind, 2)} times the error"
+        close = "practically as good" if behind < LEVEL else worse
+        clause += f" ({results.label(others[0])} {close if behind >= 1 else 'is ' + close})"
     roles = {name: results.about[name].role for name in others}
     free = [name for role in ("climatology", "baseline") for name in others if roles[name] == role]
     errors = [board.value(name, "rmse", case) for name in (best, *free[:1])]

@@ -62,6 +62,7 @@ def report(
     ]
     groups.append(("Background", background(tasks.keys(), data, provenance or {}, parameters or {})))
     glances = [task.glance() for task in tasks.values() if isinstance(task, Glanced)]
+    glances += [Glance(doubt=[data.doubt])] if data and data.doubt else []
     page: str = TEMPLATES.get_template("page.html.j2").render(
         title="Fieldcast report",
         subtitle=subtitle(tasks, data),
