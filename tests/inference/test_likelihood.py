@@ -235,5 +235,7 @@ def test_a_diffusion_is_shown_on_its_way(images: xr.Dataset, space: Space) -> No
     model = built({**DIFFUSION, "steps": 300}, space)
     part = split_of(images, split(images), "test", 2, GREY, model)
     result = pictures(model, GREY, part, xr.Dataset(), 0)
-    assert result["chain_time"].values.tolist() == [t for t in (200, 100, 50, 20, 10, 0) for _ in range(4)]
+    assert result["chain_time"].values.tolist() == [
+        t for t in (300, 200, 100, 50, 20, 10, 0) for _ in range(4)
+    ]
     assert result["number"].values[:8].tolist() == [0, 1, 2, 3] * 2
