@@ -265,14 +265,14 @@ def test_tracking_is_off_where_the_configuration_says_so(toy: Path, session: Any
     assert not (toy / "mlflow.db").exists()
 
 
-def test_without_mlflow_a_run_says_so_in_one_sentence_and_goes_on(
+def test_without_mlflow_a_run_says_so_in_one_sentence_and_continues(
     toy: Path, empty: Path, session: Any, history: Any, monkeypatch: Any, caplog: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)  # as where it is not installed
     caplog.set_level(logging.INFO)
     session("sample.a")
     assert [record.message for record in caplog.records if "mlflow" in record.message] == [
-        "This run is not recorded: pip install 'fieldcast[mlflow]' records the next in MLflow."
+        "MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'."
     ]
     assert (toy / "mlflow.db").read_bytes() == empty.read_bytes()
 
