@@ -37,9 +37,9 @@ def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.Signature(in_order, return_annotation=returned)
 
     def grouped(*args: Any, **keywords: Any) -> dict[str, Any]:
-        given = signature.bind(*args, **keywords)
-        given.apply_defaults()
-        values = given.arguments
+        bound = signature.bind(*args, **keywords)
+        bound.apply_defaults()
+        values = bound.arguments
         ungrouped = {name: values[name] for name in types if name in values}
         return ungrouped | {
             name: kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]

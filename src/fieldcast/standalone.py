@@ -165,28 +165,28 @@ def score(
         else ingest(as_dataset(training, "the training data"), "the training data")[0]
     )
     climatology = climatologies.fit(past)
-    known = {"climatology": climatology, "normalisation": normalisations.fit(past, climatology)}
+    statistics = {"climatology": climatology, "normalisation": normalisations.fit(past, climatology)}
     variables = time_varying(fields)
     if task == "forecast":
         forecasts = to_forecasts(as_dataset(draws, "the forecasts"), "the forecasts", variables)
         check_variables(forecasts, fields[variables], "the forecasts")
         check_calendar(forecasts["start"], fields["time"], "the forecasts")
         aligned = on_grid(forecasts[variables], fields, "the forecasts")
-        table, _ = forecast_statistics(aligned, fields, **known, area=areas(fields), seed=seed)
+        table, _ = forecast_statistics(aligned, fields, **statistics, area=areas(fields), seed=seed)
     elif observed is None:
         raise InputError("score: reconstructions need `observed`, the data that they were made from.")
     else:
-        cases = as_case(as_dataset(observed, "the observed data"), fields[variables], "the observed data")
-        cases = cases.isel(member=0)
-        members = as_case(as_dataset(draws, "the reconstructions"), fields[variables], "the reconstructions")
-        members = members.assign_coords(k=cases["k"])
-        table, _ = reconstruction_statistics(members, cases, fields, **known, area=areas(fields), seed=seed)
+        cases = as_case(observed, fields[variables], "the observed data").isel(member=0)
+        members = as_case(draws, fields[variables], "the reconstructions").assign_coords(k=cases["k"])
+        table, _ = reconstruction_statistics(
+            members, cases, fields, **statistics, area=areas(fields), seed=seed
+        )
     stamped = name_rows(with_origin(table, seed, fields.attrs["digest"], name), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
     return leaderboard({name: stamped}, fields.attrs["digest"], name, seed=seed, layout=layout)
 
 
-def as_case(dataset: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
+def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
     """Data of one case on (case, member, time, latitude, longitude), as reconstructions and observations are stored.
 
     The case has the pattern "given", and as k the fraction of values that are not NaN.
@@ -196,7 +196,7 @@ def as_case(dataset: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
     InputError
         If variables, units or grid are not those of `fields`, or a time is none of theirs.
     """
-    variables = list(map(str, fields.data_vars))
+    dataset, variables = as_dataset(data, where), list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]
     if absent:
         raise InputError(f"{where} has no variable '{absent[0]}', which the truth has: add it.")
@@ -205,18 +205,17 @@ def as_case(dataset: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
         selected = selected.expand_dims("member")
     members = [selected.isel(member=number, drop=True) for number in range(selected.sizes["member"])]
     plain = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
-    data = on_grid(xr.concat(plain, "member"), fields, where)
-    check_variables(data, fields, where)
-    check_calendar(data["time"], fields["time"], where)
-    later = [str(time) for time in data["time"].values if time not in fields["time"].values]
+    case = on_grid(xr.concat(plain, "member"), fields, where)
+    check_variables(case, fields, where)
+    check_calendar(case["time"], fields["time"], where)
+    later = [str(time) for time in case["time"].values if time not in fields["time"].values]
     if later:
         raise InputError(
             f"{where} has the time {later[0]}, which the truth lacks: give the truth at all its times."
         )
-    fraction = float(np.mean([np.isfinite(data[name]).mean() for name in variables]))
-    data = data.expand_dims("case").assign_coords(
+    fraction = float(np.mean([np.isfinite(case[name]).mean() for name in variables]))
+    return case.expand_dims("case").assign_coords(
         pattern=("case", ["given"]),
         k=("case", [fraction]),
-        mask=("time", np.zeros(data.sizes["time"], dtype=int)),
+        mask=("time", np.zeros(case.sizes["time"], dtype=int)),
     )
-    return data

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -39,24 +39,29 @@ def test_a_plan_counts_experiments_and_adds_up_what_is_known(durations: dict[str
     )
 
 
-def test_a_long_node_reports_its_loop_at_intervals(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Console]:
+    """A run in its first node, with progress lines at short intervals."""
     monkeypatch.setattr(console, "INTERVAL", 0.02)
-    run = Console()
     with caplog.at_level(logging.INFO, "fieldcast"):
-        run.before_pipeline_run(PIPELINE, DataCatalog())
-        run.before_node_run(PIPELINE.nodes[0])
-        with Progress(total=100, unit="step") as bar:
-            bar.update(49)
-            wait_for(lambda: "49 of 100 steps, about" in caplog.text)
-        run.after_dataset_saved("a", None, PIPELINE.nodes[0])  # a generator goes on after its first save
-        logged = len(caplog.messages)
-        wait_for(lambda: len(caplog.messages) > logged)
-        run.on_pipeline_error()
-        time.sleep(0.05)
-        logged = len(caplog.messages)
-        time.sleep(0.1)
+        begun = Console()
+        begun.before_pipeline_run(PIPELINE, DataCatalog())
+        begun.before_node_run(PIPELINE.nodes[0])
+        yield begun
+        begun.on_pipeline_error()
+
+
+def test_a_long_node_reports_its_loop_at_intervals(run: Console, caplog: pytest.LogCaptureFixture) -> None:
+    with Progress(total=100, unit="step") as bar:
+        bar.update(49)
+        wait_for(lambda: "49 of 100 steps, about" in caplog.text)
+    run.after_dataset_saved("a", None, PIPELINE.nodes[0])  # a generator continues after its first save
+    logged = len(caplog.messages)
+    wait_for(lambda: len(caplog.messages) > logged)
+    run.on_pipeline_error()
+    time.sleep(0.05)
+    logged = len(caplog.messages)
+    time.sleep(0.1)
     assert len(caplog.messages) == logged
 
 
@@ -87,17 +92,12 @@ def test_durations_of_a_run_are_the_estimate_of_the_next(
 
 
 def test_a_node_that_saves_nothing_ends_with_the_next_one(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Console, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(console, "INTERVAL", 0.02)
-    run = Console()
-    with caplog.at_level(logging.INFO, "fieldcast"):
-        run.before_pipeline_run(PIPELINE, DataCatalog())
-        run.before_node_run(PIPELINE.nodes[0])
-        run.before_node_run(PIPELINE.nodes[1])
-        wait_for(lambda: f"{PIPELINE.nodes[1].name}: 0 s" in caplog.text)
-    run.on_pipeline_error()
-    assert f"{PIPELINE.nodes[0].name}:" not in caplog.text
+    run.before_node_run(PIPELINE.nodes[1])
+    begun = len(caplog.messages)
+    wait_for(lambda: f"{PIPELINE.nodes[1].name}: 0 s" in caplog.text)
+    assert not [line for line in caplog.messages[begun + 1 :] if f"{PIPELINE.nodes[0].name}:" in line]
 
 
 def test_results_come_before_the_places_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

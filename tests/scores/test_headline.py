@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from fieldcast.scores.headline import headline, headlines, title
+from fieldcast.scores.headline import headline, headline_title, headlines
 
 
 def reconstructions() -> pd.DataFrame:
@@ -31,17 +31,17 @@ def samples(**kid: float) -> pd.DataFrame:
 
 def test_a_reconstruction_is_compared_by_its_mean_over_fractions_observed() -> None:
     assert headline(reconstructions()) == 1.5
-    assert title(reconstructions()) == "mean fair CRPS at unobserved cells"
+    assert headline_title(reconstructions()) == "mean fair CRPS at unobserved cells"
 
 
 def test_a_forecast_is_compared_by_its_mean_over_one_to_five_days_on_the_whole_grid() -> None:
     assert headline(forecasts()) == pytest.approx(0.4)
-    assert title(forecasts()) == "mean fair CRPS over leads of 1 to 5 days"
+    assert headline_title(forecasts()) == "mean fair CRPS over leads of 1 to 5 days"
 
 
 def test_samples_are_compared_by_their_kid() -> None:
     table = pd.DataFrame({"score": ["fid", "kid"], "value": [50.0, 0.02]})
-    assert headline(table) == 0.02 and title(table) == "KID"
+    assert headline(table) == 0.02 and headline_title(table) == "KID"
     assert headline(table[:1]) is None
 
 

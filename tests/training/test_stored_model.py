@@ -169,7 +169,8 @@ def test_weights_that_this_run_would_fit_in_another_way_are_refused(checkpoint, 
 
 def test_how_often_a_training_is_saved_and_what_is_tested_do_not_matter(checkpoint, check):
     tested = Sparsification(times=3, cases={"blocks": [0.2]})
-    check(checkpoint, options=(Fit(save_every=1, restart=True), Limits(members=2), tested))
+    otherwise = check(checkpoint, options=(Fit(save_every=1, restart=True), Limits(members=2), tested))
+    assert otherwise.header == check(checkpoint).header
 
 
 def test_a_checkpoint_of_another_climatology_is_refused(world, checkpoint, check):

@@ -1,24 +1,26 @@
 """Lines that orient the reader of a map: coastlines of the Earth, or what the data themselves hold of their ground.
 
-`land.png` is white where at least half of a cell of 0.5° is land, from 90°N and 180°W; from the GLOBE elevation model
-at 30 arc seconds (NOAA, 1999; public domain), in which the ocean has no value.
+The package global-land-mask holds the ocean at 30 arc seconds, from the GLOBE elevation model (NOAA 1999). It is not
+imported, because it would keep 930 MB in memory: its file is read in bands of latitude.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.figure import Figure
-from PIL import Image
 
 from fieldcast.geometry import GRID, edges
 
 STEP = 0.5  # degrees: cells of the land mask
+FINE = 60  # cells of the package's mask along an edge of ours
 SHORTEST = 0.02  # extent of a line relative to that of the map: smaller islands would be dots
 FOOT = 0.25  # of the highest ground: where mountains begin on a planet without seas
 
@@ -58,9 +60,16 @@ def coast(latitude: Shaped[np.ndarray, " y"], longitude: Shaped[np.ndarray, " x"
 
 @cache
 def land() -> Bool[np.ndarray, "y x"]:
-    """Land mask of the Earth, from north to south and from 180°W to the east."""
-    with files("fieldcast.figures").joinpath("land.png").open("rb") as file, Image.open(file) as image:
-        return np.asarray(image.convert("1"))
+    """Cells of the Earth of which at least half is land, from north to south and from 180°W to the east."""
+    spec = find_spec("global_land_mask")
+    assert spec is not None and spec.origin is not None  # a dependency
+    packed = Path(spec.origin).with_name("globe_combined_mask_compressed.npz")
+    with ZipFile(packed) as archive, archive.open("mask.npy") as file:
+        np.lib.format.read_magic(file)
+        (rows, columns), _, _ = np.lib.format.read_array_header_1_0(file)
+        bands = (file.read(FINE * columns) for _ in range(rows // FINE))
+        ocean = [np.frombuffer(band, bool).reshape(FINE, -1, FINE).mean(axis=(0, 2)) for band in bands]
+    return np.array(ocean) <= 0.5
 
 
 def lines(

@@ -22,7 +22,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast import progress
-from fieldcast.scores.headline import headline, text, title
+from fieldcast.scores.headline import format_score, headline, headline_title
 
 INTERVAL = 30.0  # seconds between lines within a long node
 DURATIONS = "durations"  # data set: how long each node took when it last ran
@@ -74,7 +74,9 @@ class Console:
             score = headline(data)
             if score is not None:
                 experiment = dataset_name.rpartition(".")[0]
-                logger.info("%s%s: %s, %s", self._margin, experiment, text(score), title(data))
+                logger.info(
+                    "%s%s: %s, %s", self._margin, experiment, format_score(score), headline_title(data)
+                )
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline) -> None:

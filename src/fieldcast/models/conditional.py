@@ -103,7 +103,7 @@ class VectorDecoder(nn.Module):
 
     A linear layer maps the vector to a coarse field, and two transposed convolutions that to the state. The layer has
     (latent + random + history V Y X) * channels[0] * Y X / 16 weights, hence few coarse channels: with 64, as in
-    `PastDecoder`, five states of four variables on 64 x 32 cells need 350 million.
+    `PastDecoder`, five states of four variables on 64 x 32 cells need 344 million.
 
     Parameters
     ----------

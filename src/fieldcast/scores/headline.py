@@ -26,7 +26,7 @@ def headline(table: pd.DataFrame) -> float | None:
     return None
 
 
-def title(table: pd.DataFrame) -> str:
+def headline_title(table: pd.DataFrame) -> str:
     """Name what `headline` computes for a table of this task."""
     if "lead_hours" in table:
         first, last = (hours // 24 for hours in LEADS)
@@ -44,14 +44,14 @@ def ranking(task: str, leaderboard: pd.DataFrame) -> Iterator[str]:
     scores = {str(name): headline(part) for name, part in leaderboard.groupby("experiment", sort=False)}
     ranked = sorted((score, name) for name, score in scores.items() if score is not None)
     width = max((len(name) for _, name in ranked), default=0)
-    yield f"{task}: {title(leaderboard)} (lower is better)"
+    yield f"{task}: {headline_title(leaderboard)} (lower is better)"
     for score, name in ranked[:LISTED]:
-        yield f"  {name:<{width}}  {text(score):>8}"
+        yield f"  {name:<{width}}  {format_score(score):>8}"
     if len(ranked) > LISTED:
         yield f"  and {len(ranked) - LISTED} more"
 
 
-def text(score: float) -> str:
+def format_score(score: float) -> str:
     """A score with three digits after the point, or in all if it is large."""
     return f"{score:.3f}" if abs(score) < 100 else f"{score:.3g}"
 
