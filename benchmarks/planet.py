@@ -10,7 +10,7 @@ import time
 import numpy as np
 import xarray as xr
 
-from fieldcast.fields.calendars import iso
+from fieldcast.calendars import iso
 from fieldcast.fields.planet.perfect import perfect_model
 from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
 

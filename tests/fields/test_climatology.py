@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast.fields import calendars, climatology
+from fieldcast import calendars
+from fieldcast.fields import climatology
 
 Make = Callable[..., xr.Dataset]
 

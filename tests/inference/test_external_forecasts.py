@@ -9,10 +9,10 @@ import pytest
 import xarray as xr
 from pydantic import ValidationError
 
+from fieldcast.calendars import positions
 from fieldcast.encoding.initial_times import starts as choose
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
-from fieldcast.fields.calendars import positions
 from fieldcast.fields.forecast_files import DIMS
 from fieldcast.inference.external_forecasts import adopt, selected
 from fieldcast.inference.options import File

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import fieldcast
+from fieldcast.calendars import day_of_year
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
-from fieldcast.fields.calendars import day_of_year
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train

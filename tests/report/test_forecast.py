@@ -16,6 +16,7 @@ import xarray as xr
 import yaml
 from PIL import Image
 
+from fieldcast import calendars
 from fieldcast.inference.options import Drawing
 from fieldcast.report import Forecast, pictures, report, studies
 from fieldcast.report.study_answers import fed_on_mean
@@ -23,7 +24,7 @@ from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.stability import step_statistics
-from fieldcast.scores.statistics_table import iso_times, name_rows, with_origin
+from fieldcast.scores.statistics_table import name_rows, with_origin
 
 EXPERIMENTS = ("linear_inverse_model", "climatological_ensemble", "vae", "vae_mean", "vae_rk4", "decoder_l1")
 ROLES = {"linear_inverse_model": "reference", "climatological_ensemble": "climatology"}
@@ -61,7 +62,7 @@ def long_run(steps: int, finite: int) -> pd.DataFrame:
 def forecast(season: Callable) -> Forecast:
     value = season(starts=12, shape=(18, 16))
     starts = {
-        "scored": iso_times(value.forecasts["start"]).tolist(),
+        "scored": calendars.iso(value.forecasts["start"]).tolist(),
         "step_hours": 24.0,
         "leads": 3,
         "members": 10,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.scores.alignment import AlignedForecasts, day_of_year, lead_hours, valid_indices
-from fieldcast.scores.statistics_table import iso_times
+from fieldcast.scores.alignment import AlignedForecasts, lead_hours, valid_indices
 
 
 @pytest.mark.parametrize("cftime", [False, True])
@@ -35,9 +35,9 @@ def test_leads_may_be_spans_of_time_and_parts_of_days() -> None:
 
 def test_29_february_is_28_february() -> None:
     days = np.array(["2004-02-28", "2004-02-29", "2004-03-01", "2003-03-01", "2004-12-31"], "M8[ns]")
-    assert day_of_year(xr.DataArray(days, dims="time")).tolist() == [59, 59, 60, 60, 365]
+    assert calendars.day_of_year(xr.DataArray(days, dims="time")).tolist() == [59, 59, 60, 60, 365]
     noleap = [cftime.DatetimeNoLeap(2004, 3, 1), cftime.DatetimeNoLeap(2004, 12, 31)]
-    assert day_of_year(xr.DataArray(noleap, dims="time")).tolist() == [60, 365]
+    assert calendars.day_of_year(xr.DataArray(noleap, dims="time")).tolist() == [60, 365]
 
 
 def test_a_missing_truth_at_a_valid_time_is_reported(season: Callable) -> None:
@@ -65,7 +65,7 @@ def test_forecasts_of_something_else_are_refused(season: Callable, change: Calla
 
 def test_other_starts_and_leads_than_the_stored_ones_are_refused(season: Callable) -> None:
     evaluation = season(starts=4)
-    stored = {"scored": iso_times(evaluation.forecasts["start"]).tolist(), "step_hours": 24.0, "leads": 3}
+    stored = {"scored": calendars.iso(evaluation.forecasts["start"]).tolist(), "step_hours": 24.0, "leads": 3}
     AlignedForecasts.of(evaluation.forecasts, evaluation.truth, ["z"], stored)
     with pytest.raises(InputError, match=r"other starts .* lack 2004-01-28"):
         AlignedForecasts.of(evaluation.forecasts.isel(start=slice(3)), evaluation.truth, ["z"], stored)

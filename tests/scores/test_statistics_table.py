@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.scores.statistics import POWER
 from fieldcast.scores.statistics_table import (
     error_over_time,
-    iso_times,
     name_rows,
     scored_digest,
     scored_samples,
@@ -24,9 +24,9 @@ from fieldcast.scores.statistics_table import (
 def test_times_are_text_whatever_the_calendar() -> None:
     moments = [cftime.DatetimeNoLeap(2001, 2, 28, 18), cftime.DatetimeNoLeap(2001, 3, 1)]
     expected = ["2001-02-28T18:00:00", "2001-03-01T00:00:00"]
-    assert iso_times(xr.DataArray(moments, dims="time")).tolist() == expected
+    assert calendars.iso(xr.DataArray(moments, dims="time")).tolist() == expected
     standard = xr.DataArray(np.array(expected, "datetime64[ns]"), dims="time")
-    assert iso_times(standard).tolist() == expected
+    assert calendars.iso(standard).tolist() == expected
 
 
 def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:

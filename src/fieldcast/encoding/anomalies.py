@@ -17,9 +17,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast import geometry
+from fieldcast import calendars, geometry
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, conventions, domain
+from fieldcast.fields import conventions, domain
 from fieldcast.fields.units import conversion
 from fieldcast.geometry import GRID
 from fieldcast.kinds import are_images

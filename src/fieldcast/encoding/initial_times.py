@@ -12,12 +12,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Int
 
-from fieldcast import lineage
+from fieldcast import calendars, lineage
 from fieldcast.encoding.anomalies import refuse_images
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.fields.splits import select
 
 HISTORY = 5  # states before a start that a model may use

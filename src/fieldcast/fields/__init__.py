@@ -10,7 +10,7 @@ fills          undeclared fill values                       notes             no
 parameter_names  short names of variables                   ingest            from a data set to `fields`
 repair         order and duplicates of coordinates          survey, quality   checks of the values
 contracts      what the catalog enforces                    chunked           iteration in blocks of time
-calendars      days and hours in any calendar               periods           intervals of ISO dates
+periods        intervals of ISO dates
 units          conversions between units of measure
 splits         training, validation, test                   domain            cells in which a variable exists
 climatology    the normal for each day of the year          normalisation     statistics that standardise fields

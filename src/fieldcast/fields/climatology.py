@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from fieldcast.fields import calendars
+from fieldcast import calendars
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import KEPT, time_varying
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, images, ingest
+from fieldcast.fields import images, ingest
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.coordinates import DIMS

@@ -13,8 +13,8 @@ from difflib import get_close_matches
 import numpy as np
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.levels import by_level

@@ -16,8 +16,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, conventions
+from fieldcast.fields import conventions
 from fieldcast.fields.coordinates import in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.notes import notes_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.fields.conventions import units_of
 from fieldcast.fields.notes import with_notes_of_all
 from fieldcast.fields.repair import refuse_far_years

@@ -11,8 +11,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import geometry
+from fieldcast.calendars import day_of_year
 from fieldcast.errors import InputError
-from fieldcast.fields.calendars import day_of_year
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool
 from pydantic import BeforeValidator
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 
 
 def _check_pair(value: Any) -> Any:

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import static, time_varying
 from fieldcast.fields.fills import Search

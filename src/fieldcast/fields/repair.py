@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.fields.conventions import time_varying
 
 Gaps = Literal["refuse", "segment"]

@@ -10,8 +10,8 @@ import xarray as xr
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract
 from fieldcast.fields.joining import joined
 from fieldcast.fields.opening import check_chunks, open_file, reading

@@ -12,8 +12,8 @@ import xarray as xr
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.fields.periods import Period, within
 from fieldcast.kinds import along
 

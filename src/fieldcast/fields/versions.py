@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from fieldcast.fields import calendars
+from fieldcast import calendars
 
 LOG = logging.getLogger(__name__)
 EXPVER = "expver"

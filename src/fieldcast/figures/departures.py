@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from fieldcast.fields import calendars
+from fieldcast import calendars
 from fieldcast.fields.climatology import at
 
 

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from fieldcast import calendars
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import UNSEEN, Map, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL, percent, plain, wrapped
 from fieldcast.scores.examples.reconstruction import example_cases
-from fieldcast.scores.statistics_table import iso_times
 
 FIELD, DEPARTURE, ERROR, SPREAD = "viridis", "RdBu_r", "PuOr_r", "magma_r"
 Levels = Float[np.ndarray, " level"]
@@ -61,7 +61,7 @@ def reconstruction_maps(
         _, free = sheet.corner(0, 1)
         room = 2 * (sheet.height + sheet.between) / len(scales)
         sheet.bar(0.0, free - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label)
-    moment = iso_times(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
+    moment = calendars.iso(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
     what = ", departure from the climatology" if anomaly else ""
     heading = plain(f"{variable}{what}, {moment}; pattern {pattern}, {percent(k)} observed")
     sheet.axes.text(-0.1 - sheet.beside, top, heading, ha="left", va="top", fontsize=NORMAL, color=INK)

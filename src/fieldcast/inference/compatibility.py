@@ -7,10 +7,11 @@ import logging
 import numpy as np
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, conventions
+from fieldcast.fields import conventions
 from fieldcast.fields.conventions import KEPT
 from fieldcast.fields.fills import Search
 from fieldcast.fields.quality import refuse_fills

@@ -16,11 +16,11 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast import calendars
 from fieldcast.encoding import costs
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars
 from fieldcast.inference.rollout import Feedback, rollout
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model

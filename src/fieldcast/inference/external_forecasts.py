@@ -13,9 +13,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from fieldcast import calendars
 from fieldcast.encoding.options import Rollout
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, conventions
+from fieldcast.fields import conventions
 from fieldcast.fields.fills import Search
 from fieldcast.fields.forecast_files import DIMS, to_forecasts
 from fieldcast.fields.opening import check_chunks, open_file, reading

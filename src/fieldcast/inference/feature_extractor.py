@@ -16,11 +16,11 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from fieldcast import geometry, lineage
+from fieldcast import calendars, geometry, lineage
 from fieldcast.encoding.checkpoint import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.encoding.selection import batch_index, evenly
 from fieldcast.encoding.states import AnyDayCodec, standardised
-from fieldcast.fields import calendars, domain
+from fieldcast.fields import domain
 from fieldcast.fields.splits import select
 from fieldcast.kinds import along
 from fieldcast.models.classifier import Classifier

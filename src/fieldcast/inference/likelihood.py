@@ -13,9 +13,9 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fieldcast import calendars
 from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
-from fieldcast.fields import calendars
 from fieldcast.fields.splits import select
 from fieldcast.inference.sample import AT_ONCE
 from fieldcast.kinds import along

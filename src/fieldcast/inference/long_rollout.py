@@ -15,8 +15,8 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 
+from fieldcast import calendars
 from fieldcast.encoding.checkpoint import unpack_bytes
-from fieldcast.fields import calendars
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, EnsembleState, Values, physical
 from fieldcast.scores.stability import step_statistics, zonal_power
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.fields import calendars
 from fieldcast.geometry import GRID
 from fieldcast.models.capabilities import Checking
 from fieldcast.models.core import Context, Model

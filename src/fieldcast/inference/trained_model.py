@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, conventions
+from fieldcast.fields import conventions
 from fieldcast.inference.compatibility import last_states, matching
 from fieldcast.inference.ensemble_forecast import LEAD, START, EnsembleForecaster, physical
 from fieldcast.inference.quality_control import sentences, suspects

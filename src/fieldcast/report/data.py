@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.kinds import are_images
-from fieldcast.scores.statistics_table import iso_times
 
 TRAINING_MEAN = "training mean"
 
@@ -57,7 +57,7 @@ def describe(
 
 def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Period, grid, splits and climatology of fields."""
-    when = iso_times(fields["time"])
+    when = calendars.iso(fields["time"])
     segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
     every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
     pieces = f", in {segments} contiguous segments" if segments > 1 else ""

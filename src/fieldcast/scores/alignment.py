@@ -12,11 +12,9 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Integer, Shaped
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
-from fieldcast.scores.statistics_table import iso_times
-
-BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])  # days before each month
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,14 @@ class AlignedForecasts:
         refuse_other(forecasts, truth, variables)
         leads = lead_hours(forecasts["lead"])
         if starts is not None:
-            refuse_other_starts(iso_times(forecasts["start"]), leads, starts)
+            refuse_other_starts(calendars.iso(forecasts["start"]), leads, starts)
         indices = valid_indices(forecasts["start"], leads, truth["time"])
         missing = np.argwhere(indices < 0)
         if len(missing):
             lead, start = missing[0]
             raise InputError(
                 f"The truth ends or has a gap where a forecast is valid: {leads[lead]:g} hours after "
-                f"{iso_times(forecasts['start'])[start]}; leave out that start, or forecast fewer leads."
+                f"{calendars.iso(forecasts['start'])[start]}; leave out that start, or forecast fewer leads."
             )
         return cls(forecasts, truth, variables, leads, indices)
 
@@ -57,7 +55,7 @@ class AlignedForecasts:
         and the day of the year of the valid times, 1 to 365."""
         needed, inverse = np.unique(self.indices, return_inverse=True)
         actual = self.truth[name].isel(time=needed).transpose("time", *GRID).to_numpy()
-        days = day_of_year(self.truth["time"].isel(time=needed))
+        days = calendars.day_of_year(self.truth["time"].isel(time=needed))
         for lead, at in enumerate(inverse.reshape(self.indices.shape)):
             x = self.forecasts[name].isel(lead=lead).transpose("member", "start", *GRID).to_numpy()
             yield x, actual[at], days[at]
@@ -87,12 +85,6 @@ def valid_indices(
             for lead in leads.tolist()
         ]
     )
-
-
-def day_of_year(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
-    """Day of the year, 1 to 365; 29 February counts as 28 February."""
-    month, day = time.dt.month.to_numpy().astype(int), time.dt.day.to_numpy().astype(int)
-    return BEFORE[month - 1] + np.where((month == 2) & (day == 29), 28, day)
 
 
 def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str]) -> None:

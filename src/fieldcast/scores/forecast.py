@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from fieldcast import calendars
 from fieldcast.geometry import GRID
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.forecast import ForecastDiagnostics
@@ -17,7 +18,7 @@ from fieldcast.scores.energy import energy_score, squared_distances
 from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
 from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import POWER
-from fieldcast.scores.statistics_table import iso_times, long_table
+from fieldcast.scores.statistics_table import long_table
 
 STATISTICS = (
     *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
@@ -82,7 +83,13 @@ def forecast_statistics(
     values[:, :, -1] = overall(values[:, :, :-1], deviations)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
-    axes = aligned.leads, list(bands), [*aligned.variables, "all"], STATISTICS, iso_times(forecasts["start"])
+    axes = (
+        aligned.leads,
+        list(bands),
+        [*aligned.variables, "all"],
+        STATISTICS,
+        calendars.iso(forecasts["start"]),
+    )
     names = "lead_hours", "region", "variable", "statistic", "time"
     coordinates = [{name: np.asarray(axis)} for name, axis in zip(names, axes, strict=True)]
     return long_table(values, *coordinates), diagnostics.dataset()

@@ -9,12 +9,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Integer, Shaped
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.scores import bootstrap
 from fieldcast.scores.diagnostics.sample import sample_diagnostics
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.sample_scores import Score, Sets, rows_scored, set_scores
-from fieldcast.scores.statistics_table import iso_times
 
 ACTIVE = (
     0.01  # variance over data of a component's posterior mean, above which it is in use (Burda et al. 2016)
@@ -91,7 +91,7 @@ def length_of(times: Shaped[np.ndarray, " datum"]) -> int:
 
 def days_alike(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
     """Number of the ten-day period of each time, by which real states are blocked."""
-    seconds = iso_times(time).astype("datetime64[s]").astype(int)
+    seconds = calendars.iso(time).astype("datetime64[s]").astype(int)
     return (seconds // int(bootstrap.BLOCK_DAYS * 86400)).astype(int)
 
 

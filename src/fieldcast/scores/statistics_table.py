@@ -10,17 +10,11 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Shaped
 
+from fieldcast import calendars
 from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
 
 CELLS = ("unobserved", "all")
-
-
-def iso_times(time: xr.DataArray) -> Shaped[np.ndarray, " time"]:
-    """Times as text, "2001-02-28T00:00:00", whatever the calendar."""
-    if time.dtype.kind == "M":
-        return np.datetime_as_string(time.to_numpy(), unit="s")
-    return np.array([moment.isoformat() for moment in time.to_numpy()])
 
 
 def long_table(
@@ -54,7 +48,7 @@ def tidy(
         {"variable": np.array(variables)},
         {"cells": np.array(CELLS)},
         {"statistic": np.array(list(POWER))},
-        {"mask": observations["mask"].to_numpy(), "time": iso_times(observations["time"])},
+        {"mask": observations["mask"].to_numpy(), "time": calendars.iso(observations["time"])},
     )
     columns = ["pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
     void = (table["cells"] == "unobserved") & (table["statistic"] == "observed_squared_error")
@@ -87,7 +81,7 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
         for values in observations.data_vars.values()
         for case in range(values.sizes["case"])
     )
-    times = iso_times(observations["time"]).tolist()
+    times = calendars.iso(observations["time"]).tolist()
     return digest(cases, times, variables, existing, observations.attrs.get("digest", ""), members)
 
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from fieldcast.fields.calendars import iso
+from fieldcast.calendars import iso
 from fieldcast.fields.planet.perfect import draw_pairs, initial_states, lineage_of, perfect_model
 from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
 

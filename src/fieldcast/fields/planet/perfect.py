@@ -25,7 +25,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 from threadpoolctl import ThreadpoolController
 
-from fieldcast.fields import calendars
+from fieldcast import calendars
 from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, PlanetOptions, described, stored, weather

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Integer, Shaped
 
+from fieldcast import calendars
 from fieldcast.scores import bootstrap, spectra
 from fieldcast.scores.statistics import COVERAGE, coverage_interval
-from fieldcast.scores.statistics_table import iso_times
 
 
 class Diagnostics:
@@ -53,7 +53,7 @@ class Diagnostics:
     def dataset(self) -> xr.Dataset:
         """The diagnostics with their coordinates."""
         wavelength = self.latitudes.wavelengths
-        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), iso_times(self.truth.time))
+        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), calendars.iso(self.truth.time))
         resolution = [
             [
                 spectra.effective_resolution(error, truth, wavelength)

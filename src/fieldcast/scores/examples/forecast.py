@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.geometry import GRID
-from fieldcast.scores.alignment import AlignedForecasts, day_of_year
-from fieldcast.scores.statistics_table import iso_times
+from fieldcast.scores.alignment import AlignedForecasts
 
 KINDS = ("truth", "mean", "member_0", "member_1")
 
@@ -44,7 +44,7 @@ def forecast_examples(
         if climatology is not None:
             normal = climatology[name].transpose("dayofyear", *GRID).to_numpy()
         first = truth[name].isel(time=begun[0]).transpose(*GRID).to_numpy()
-        day = day_of_year(truth["time"].isel(time=begun))[0]
+        day = calendars.day_of_year(truth["time"].isel(time=begun))[0]
         maps = [np.stack([first - normal[day - 1]] * len(KINDS))]
         for x, y, days in aligned.pairs(name):
             members = x[:2, 0] if len(x) > 1 else np.full((2, *y.shape[1:]), np.nan)
@@ -53,6 +53,6 @@ def forecast_examples(
         parts[name] = (("kind", "lead", *GRID), values, dict(truth[name].attrs))
     coordinates = {name: truth[name].to_numpy() for name in GRID}
     coordinates |= {"kind": list(KINDS), "lead": [0.0, *aligned.leads.tolist()]}
-    attributes = {"start": iso_times(selected["start"])[0], "digest": truth.attrs.get("digest", "")}
+    attributes = {"start": calendars.iso(selected["start"])[0], "digest": truth.attrs.get("digest", "")}
     attributes |= {"members": forecasts.sizes["member"]} | ({} if climatology is None else {"anomaly": 1})
     return xr.Dataset(parts, coordinates, attributes)

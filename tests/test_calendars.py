@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from fieldcast.fields import calendars
+from fieldcast import calendars
 
 
 def test_day_of_year_is_pandas_in_ordinary_years() -> None:
