@@ -51,7 +51,7 @@ wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test 
 	@ls build/wheel/*.whl
 
 SETTING ?= reduced
-tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be cut; SETTING=reduced or full
+tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be cut; SETTING=report, reduced or full
 	@$(BIN)/python docs/make_tables.py $(SETTING) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 

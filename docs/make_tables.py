@@ -1,4 +1,4 @@
-"""Tables of samples in docs/tables.md: `make tables SETTING=reduced|full`. Takes hours; resumes after an interruption.
+"""Tables of samples in docs/tables.md: `make tables SETTING=report|reduced|full`. Takes hours; resumes after an interruption.
 
 Each row is one experiment of `sample` with one seed. `kedro run` trains, samples and scores it in a separate folder
 under data_tables/, named by the row's parameters, and does not run it again once its scores exist: delete the folder
@@ -49,8 +49,6 @@ BESIDE = (
     "kid_ceiling",
     "accuracy",
 )  # diagnostics that are printed beside the scores: those of noise, and of the features
-BEGIN, END = "<!-- samples: begin -->", "<!-- samples: end -->"
-
 Folders = Mapping[str, str | None]  # folder of the IDX files of each environment
 
 
@@ -127,7 +125,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     setting = arguments.setting
-    tables = [table for table in TABLES if arguments.only in (None, table.name)]
+    tables = [table for table in TABLES if arguments.only in (None, table.name) and table.of(setting)]
     folders = {"mnist": arguments.mnist, "fashion_mnist": arguments.fashion_mnist}
     folders = {name: folder and str(Path(folder).resolve()) for name, folder in folders.items()}
     pending = [job for job in every(setting, tables) if not job.scores.exists()]
@@ -144,9 +142,9 @@ def main() -> int:
     if not arguments.print_only:
         undrawn = (table for table in tables if not draw(setting, table, folders))
         failed += [log_file(figures_of(setting, table)) for table in undrawn]
-    whole = [heading(setting, recorded), *(text(setting, table, recorded) for table in TABLES)]
+    parts = [text(setting, table, recorded) for table in TABLES if table.of(setting)]
     document = DOCUMENT.read_text(encoding="utf-8")
-    replace(DOCUMENT, between_marks(document, "\n\n".join(whole)))
+    replace(DOCUMENT, between_marks(document, SETTINGS[setting].mark, "\n\n".join([heading(setting, recorded), *parts])))
     if failed:
         sys.stderr.write(
             f"{len(failed)} failed: for the reasons see {', '.join(failed)}. Then run the command again.\n"
@@ -354,7 +352,8 @@ def budget(setting: str, table: Table) -> str:
         trained = job.experiments[0]
         fit = fits[trained]["fit"]
         steps, batch = job.params.get(f"sample.{trained}.fit.steps", fit["steps"]), fit["batch"]
-        images = job.params.get("ingestion.images.train", IMAGES) * (1 - VALIDATION)
+        given = job.params.get("ingestion.images.train", IMAGES)
+        images = given - job.params.get("ingestion.images.validation", given * VALIDATION)
         training = f"{steps} steps of {batch} images, {steps * batch / images:.0f} epochs"
         spent.setdefault(training, []).append(f"`{row.experiment}`")
     several = len(spent) > 1
@@ -402,13 +401,14 @@ def heading(setting: str, recorded: pd.DataFrame) -> str:
     )
 
 
-def between_marks(document: str, tables: str) -> str:
-    """Document with these tables between the marks."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        sys.exit(f"{DOCUMENT.name} lacks the marks {BEGIN} and {END} that enclose the tables.")
-    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+def between_marks(document: str, mark: str, tables: str) -> str:
+    """Document with these tables between its marks of that name."""
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    before, begun, rest = document.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        sys.exit(f"{DOCUMENT.name} lacks the marks {begin} and {end} that enclose the tables.")
+    return f"{before}{begin}\n{tables}\n{end}{after}"
 
 
 def replace(file: Path, content: str) -> None:

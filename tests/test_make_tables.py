@@ -22,7 +22,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     script = importlib.import_module("make_tables")
     document = tmp_path / "tables.md"
-    document.write_text(f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n")
+    document.write_text(f"before\n<!-- samples: begin -->\nold\n<!-- samples: end -->\nafter\n")
     for name, path in {
         "DOCUMENT": document,
         "RECORD": tmp_path / "samples.csv",

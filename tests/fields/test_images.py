@@ -63,6 +63,13 @@ def test_of_60000_the_last_10000_are_for_validation():
     }
 
 
+def test_validation_takes_as_many_of_the_training_set_as_requested(folder):
+    data = opened(folder)
+    assert images.split(data, 3) == {"train": [0, 8], "validation": [9, 11], "test": [12, 15]}
+    with pytest.raises(InputError, match=r"ingestion.images.validation = 12 leaves none of 12 images"):
+        images.split(data, 12)
+
+
 def test_labels_may_be_missing(folder):
     (folder / "t10k-labels-idx1-ubyte").unlink()
     assert "label" not in opened(folder).coords

@@ -43,11 +43,14 @@ class ImageSource:
         bundled with scikit-learn.
     train, test
         Number of images to use of each set, from its beginning; all by default.
+    validation
+        Number of these training images, at their end, that are held out for validation; a sixth by default.
     """
 
     name: Literal["mnist", "fashion_mnist", "digits"] = "digits"
     train: Annotated[int, Field(ge=6)] | None = None
     test: Annotated[int, Field(ge=1)] | None = None
+    validation: Annotated[int, Field(ge=1)] | None = None
 
 
 def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
@@ -69,10 +72,20 @@ def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
     return combine(train, test, levels, origin)
 
 
-def split(images: xr.Dataset) -> dict[str, list[int]]:
-    """First and last sample of each split; the last sixth of the training set is for validation."""
+def split(images: xr.Dataset, validation: int | None = None) -> dict[str, list[int]]:
+    """First and last sample of each split; the last `validation` of the training set, or a sixth, are for validation.
+
+    Raises
+    ------
+    InputError
+        If validation takes the whole training set.
+    """
     train, test = images.attrs["train"], images.sizes["sample"] - images.attrs["train"]
-    edge = train - max(1, round(train * VALIDATION))
+    edge = train - (validation or max(1, round(train * VALIDATION)))
+    if edge < 1:
+        raise InputError(
+            f"ingestion.images.validation = {validation} leaves none of {train} images to train on: choose fewer."
+        )
     return {"train": [0, edge - 1], "validation": [edge, train - 1], "test": [train, train + test - 1]}
 
 

@@ -73,7 +73,7 @@ def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr
 def split(fields: xr.Dataset, ingestion: Ingestion) -> Mapping[str, Any]:
     """First and last time of the training, validation and test splits; for images, first and last number."""
     if are_images(fields):
-        return images.split(fields)
+        return images.split(fields, ingestion.images.validation)
     return make(fields["time"], ingestion.splits)
 
 
