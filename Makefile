@@ -9,7 +9,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test wheel tables check format docs notebooks viz mlflow constraints clean clean-data
+.PHONY: help install run test wheel tables classifiers check format docs notebooks viz mlflow constraints clean clean-data
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := .venv/bin
@@ -54,6 +54,10 @@ SETTING ?= reduced
 tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be cut; SETTING=report, reduced or full
 	@$(BIN)/python docs/make_tables.py $(SETTING) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
+
+classifiers: $(INSTALLED) ## the classifiers of the package, in whose features FID and KID are; then run the tables again
+	@$(BIN)/python docs/make_classifiers.py \
+		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST))
 
 check: $(INSTALLED) ## style, import directions, types
 	@$(BIN)/ruff check

@@ -1,4 +1,4 @@
-"""Tables of samples in docs/tables.md: `make tables SETTING=report|reduced|full`. Takes hours; resumes after an interruption.
+"""Tables of samples in docs/tables.md: `make tables SETTING=report|reduced|full`. Takes hours, and resumes.
 
 Each row is one experiment of `sample` with one seed. `kedro run` trains, samples and scores it in a separate folder
 under data_tables/, named by the row's parameters, and does not run it again once its scores exist: delete the folder
@@ -33,8 +33,11 @@ import xarray as xr
 import yaml
 from sample_tables import LENDERS, SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
+from welch import Runs, differences
 
+from fieldcast.encoding.checkpoint import tensor_digest
 from fieldcast.fields.images import VALIDATION
+from fieldcast.inference.image_classifier import SHIPPED, stored_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -144,7 +147,10 @@ def main() -> int:
         failed += [log_file(figures_of(setting, table)) for table in undrawn]
     parts = [text(setting, table, recorded) for table in TABLES if table.of(setting)]
     document = DOCUMENT.read_text(encoding="utf-8")
-    replace(DOCUMENT, between_marks(document, SETTINGS[setting].mark, "\n\n".join([heading(setting, recorded), *parts])))
+    replace(
+        DOCUMENT,
+        between_marks(document, SETTINGS[setting].mark, "\n\n".join([heading(setting, recorded), *parts])),
+    )
     if failed:
         sys.stderr.write(
             f"{len(failed)} failed: for the reasons see {', '.join(failed)}. Then run the command again.\n"
@@ -302,6 +308,10 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     scores = {row: recorded[of(recorded, setting, table, row)] for row in table.of(setting)}
     if not any(map(len, scores.values())):
         return f"### {table.title}\n\nNot run yet."
+    lines_of_record = pd.concat(list(scores.values()))
+    classifiers = features_of(table, lines_of_record)
+    if len(classifiers) > 1:
+        return f"### {table.title}\n\n{two_classifiers(classifiers)}"
     lines = [
         f"### {table.title}",
         "",
@@ -311,14 +321,46 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     for row, runs in scores.items():
         cells = [spread(runs.get(score, [])) for score in table.scores]
         lines.append(f"| `{row.experiment}` | {' | '.join(cells)} | {len(runs)} | {row.study} |")
-    lines_of_record = pd.concat(list(scores.values()))
     sampling = elbo_uncertainty(table, lines_of_record)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{table.notes} {budget(setting, table)}{sampling}{features_note(table, lines_of_record)}",
-        ]
+    note = f"{table.notes} {budget(setting, table)}{sampling}{features_note(table, lines_of_record)}"
+    return "\n".join([*lines, "", note, *tested(table, scores)])
+
+
+def tested(table: Table, scores: Mapping[Row, pd.DataFrame]) -> list[str]:
+    """Paragraph with Welch's t-test of the first score, here and in the study; empty for a table without `against`."""
+    if not table.against:
+        return []
+    name = table.scores[0]
+    here = {
+        row.experiment: Runs.of(list(runs[name].dropna())) for row, runs in scores.items() if name in runs
+    }
+    there = {row.experiment: Runs.reported(row.study, table.reported_runs) for row in scores}
+    parts = [
+        f"{where}: {listed}"
+        for where, listed in (
+            ("here", differences(here, table.against)),
+            (
+                f"in the original study, if its ± is the standard deviation of its {table.reported_runs} runs",
+                differences(there, table.against),
+            ),
+        )
+        if listed
+    ]
+    return ["", f"Welch's t-test of `{name}` against `{table.against}`, {'; '.join(parts)}."] if parts else []
+
+
+def features_of(table: Table, lines: pd.DataFrame) -> list[str]:
+    """Digests of the classifiers in whose features the distances of a table are."""
+    if not {"fid", "kid", "c2st"} & set(table.scores) or "features" not in lines:
+        return []
+    return sorted(set(lines["features"].dropna().astype(str)))
+
+
+def two_classifiers(digests: Sequence[str]) -> str:
+    """Sentence that refuses to compare distances in features of several classifiers."""
+    return (
+        f"Not printed: its distances are in features of {len(digests)} classifiers ({', '.join(digests)}), which no "
+        "mean may mix; delete the folders of the older rows and run them again."
     )
 
 
@@ -338,9 +380,11 @@ def features_note(table: Table, lines: pd.DataFrame) -> str:
     features = lines.reindex(columns=["features", "accuracy"]).dropna()
     if "fid" not in table.scores or features.empty:
         return ""
-    names = " and ".join(sorted(set(features["features"].astype(str))))
+    (name,) = features_of(table, lines)
     right = f"{features['accuracy'].astype(float).mean():.2%} of the test images"
-    return f" The classifier of the features is right on {right} (weights {names})."
+    today = tensor_digest(stored_weights(SHIPPED / f"{table.env}.safetensors")[0])
+    older = "" if name == today else f"; this version has others, {today}, in which FID and KID differ"
+    return f" The classifier of the features is right on {right} (weights {name}{older})."
 
 
 def budget(setting: str, table: Table) -> str:

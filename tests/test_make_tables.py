@@ -22,7 +22,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     script = importlib.import_module("make_tables")
     document = tmp_path / "tables.md"
-    document.write_text(f"before\n<!-- samples: begin -->\nold\n<!-- samples: end -->\nafter\n")
+    document.write_text("before\n<!-- samples: begin -->\nold\n<!-- samples: end -->\nafter\n")
     for name, path in {
         "DOCUMENT": document,
         "RECORD": tmp_path / "samples.csv",
@@ -190,7 +190,11 @@ def test_a_machine_is_named_after_its_gpu_or_processor(
 def test_settings_have_different_rows(tables: ModuleType) -> None:
     (quality,) = (table for table in tables.TABLES if table.name == "quality")
     of = {setting: [row.experiment for row in quality.of(setting)] for setting in tables.SETTINGS}
-    assert of == {"reduced": ["vae_flow", "flow", "ddim"], "full": ["vae_flow", "flow", "ddpm"]}
+    assert of == {
+        "report": [],
+        "reduced": ["vae_flow", "flow", "ddim"],
+        "full": ["vae_flow", "flow", "ddpm"],
+    }
     assert "`ddpm`" in tables.budget("full", quality)
 
 
@@ -202,6 +206,25 @@ def test_the_committed_record_holds_rows_of_the_tables_only(tables: ModuleType) 
     assert set(zip(recorded["setting"], recorded["row"], strict=True)) <= records
 
 
+def test_distances_in_features_of_two_classifiers_are_not_averaged(tables: ModuleType) -> None:
+    (quality,) = (table for table in tables.TABLES if table.name == "quality")
+    job = tables.Job("reduced", quality, quality.rows[0], 0)
+    lines = pd.DataFrame({"fid": [1.0, 2.0], "accuracy": 0.99, "features": ["aaaa", "bbbb"]})
+    lines.index = pd.MultiIndex.from_tuples([(*tables.key(job)[:2], seed) for seed in range(2)])
+    printed = tables.text("reduced", quality, lines)
+    assert "2 classifiers (aaaa, bbbb)" in printed and "1.5" not in printed
+    printed = tables.text("reduced", quality, lines.assign(features="aaaa"))
+    assert "1.50 ± 0.71" in printed and "(weights aaaa; this version has others, " in printed
+
+
+def test_differences_are_tested_by_welch(make: Callable[..., Any], tables: ModuleType) -> None:
+    make("--only", "priors", elbo=-136.0)
+    text = tables.DOCUMENT.read_text()
+    assert "here: `vae_mixture` +0.00 ± 0.82 (p = 1), " in text  # three runs each of -136, -135, -134
+    assert "`vae_mixture` +0.93 ± 0.18 (p < .0001), `vae_vamp` +1.00 ± 0.16 (p < .0001)" in text
+    assert "`vae_flow` +0.12 ± 0.24 (p = 0.63)." in text
+
+
 def test_a_distance_has_its_floor_beside_it(tables: ModuleType) -> None:
     for table in tables.TABLES:
         assert {f"{score}_floor" for score in {"fid", "kid"} & set(table.scores)} <= set(table.scores)
@@ -210,6 +233,7 @@ def test_a_distance_has_its_floor_beside_it(tables: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("setting", "name", "training"),
     [
+        ("report", "priors", "9218 steps of 128 images, 20 epochs"),  # of 59 000
         ("reduced", "literature", "8000 steps of 128 images, 20 epochs"),  # of the 50 000 not for validation
         ("full", "literature", "200000 steps of 128 images, 512 epochs"),
         ("reduced", "codes", "1500 steps of 128 images, 19 epochs"),  # of 10 000

@@ -11,8 +11,13 @@ from fieldcast.scores.latent_codes import most_active
 
 def parts(axes) -> tuple[QuadMesh, np.ndarray]:
     (mesh,) = [item for item in axes.collections if isinstance(item, QuadMesh)]
-    (points,) = [item for item in axes.collections if isinstance(item, PathCollection)]
-    return mesh, np.asarray(points.get_offsets())
+    points = [item.get_offsets() for item in axes.collections if isinstance(item, PathCollection)]
+    return mesh, np.concatenate(points)
+
+
+def by_label(stored) -> np.ndarray:
+    """Posterior draws in the order in which they are drawn, label by label."""
+    return stored["drawn"].isel(datum=np.argsort(stored["label"].to_numpy(), kind="stable")).to_numpy()
 
 
 def test_density_of_two_components_is_the_stored_one(sampled):
@@ -21,7 +26,7 @@ def test_density_of_two_components_is_the_stored_one(sampled):
     mesh, points = parts(priors({"vae": flipped}).axes[0])
     expected = np.exp(flipped["log_density"].transpose("v", "u").to_numpy())
     np.testing.assert_allclose(mesh.get_array(), expected / expected.max())
-    np.testing.assert_array_equal(points, stored["drawn"])
+    np.testing.assert_array_equal(points, by_label(stored))
 
 
 def test_of_more_components_the_two_most_active_are_shown(sampled):
@@ -30,7 +35,7 @@ def test_of_more_components_the_two_most_active_are_shown(sampled):
     assert most_active(stored) == (1, 4)
     axes = priors({"vae": stored}).axes[0]
     mesh, points = parts(axes)
-    np.testing.assert_array_equal(points, stored["drawn"].isel(latent=[1, 4]))
+    np.testing.assert_array_equal(points, by_label(stored)[:, [1, 4]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("z_1", "z_4")
     # a bin holds the draws between its borders: across z_1, upwards z_4
     corners, shares = mesh.get_coordinates(), mesh.get_array()
@@ -44,6 +49,26 @@ def test_of_more_components_the_two_most_active_are_shown(sampled):
         for r in range(len(y) - 1)
     ]
     np.testing.assert_allclose(shares, np.array(counts) / np.max(counts))
+
+
+def test_dots_have_the_colour_of_their_label_and_both_axes_one_scale(sampled):
+    stored = sampled()["latents"]["vae"]
+    stored["drawn"] = stored["drawn"] * np.array([10.0, 1.0])
+    axes = priors({"vae": stored}).axes[0]
+    dots = [item for item in axes.collections if isinstance(item, PathCollection)]
+    colours = {tuple(item.get_facecolor()[0][:3]) for item in dots}
+    assert len(dots) == len(colours) == 4
+    assert axes.get_aspect() == 1
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert np.isclose(right - left, high - low)
+    drawn = stored["drawn"].to_numpy()
+    assert np.ptp(drawn[:, 0]) < right - left < 1.3 * np.ptp(drawn[:, 0])
+    (plain,) = [
+        item
+        for item in priors({"vae": stored.drop_vars("label")}).axes[0].collections
+        if isinstance(item, PathCollection)
+    ]
+    np.testing.assert_array_equal(plain.get_offsets(), drawn)
 
 
 def test_without_a_prior_nothing_is_shown(sampled):

@@ -75,18 +75,21 @@ def t_sne(means: Float[np.ndarray, "datum latent"], seed: int) -> Float[np.ndarr
 
 
 def draw_points(
-    axes: Axes, places: Float[np.ndarray, "datum 2"], labels: Shaped[np.ndarray, " datum"] | None
+    axes: Axes,
+    places: Float[np.ndarray, "datum 2"],
+    labels: Shaped[np.ndarray, " datum"] | None,
+    size: float = 5.0,
 ) -> None:
     """Draw dots, coloured by label, with each label at the median of its dots."""
     values = [] if labels is None else sorted(set(labels.tolist()))
     if labels is None or not 1 < len(values) <= NUMBERED:
-        axes.scatter(*places.T, s=4, color=ONE, alpha=0.6, linewidths=0)
+        axes.scatter(*places.T, s=size, color=ONE, alpha=0.6, linewidths=0)
         return
     colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
     edge = [withStroke(linewidth=2.5, foreground="white")]
     for label, colour in zip(values, colours, strict=False):
         points = places[labels == label]
-        axes.scatter(*points.T, s=5, color=colour, alpha=0.7, linewidths=0)
+        axes.scatter(*points.T, s=size, color=colour, alpha=0.7, linewidths=0)
         middle = np.median(points, axis=0)
         axes.text(
             *middle,

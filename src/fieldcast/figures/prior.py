@@ -10,23 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from fieldcast.figures.embedding import draw_points
 from fieldcast.figures.style import calm, new_figure
 from fieldcast.scores.latent_codes import limits_of, most_active
 
-DENSITY = {  # colours of a density of at most 1, by its cube root, for tails count; not too dark for the dots
-    "cmap": "Blues", "norm": PowerNorm(1 / 3, 0.0, 3.0),
+DENSITY = {  # shades of a density of at most 1, by its cube root, for tails count; not too dark for the dots
+    "cmap": "Greys", "norm": PowerNorm(1 / 3, 0.0, 6.0),
 }  # fmt: skip
 POINTS = 2000
 FINEST = 40  # bins along an axis of a histogram
-DOTS = "#c0392b"
 
 
 def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw one panel per experiment: the prior density (blue) and a posterior draw for each test datum (dots).
+    """Draw one panel per experiment: the density of the prior (grey), and a posterior draw for each test datum (dots).
 
-    The density of two components is exact; for more, it is a histogram of draws in the two components whose
-    posterior means vary most. Dots where the prior is empty are data that no sample resembles; blue
-    without dots are samples that no datum resembles.
+    Dots have the colour of their label; both axes have one scale. The density of two components is exact; for
+    more, it is a histogram of draws in the two components whose posterior means vary most. Dots on white are
+    data that no sample resembles; grey without dots are samples that no datum resembles.
     """
     columns = min(4, max(2, len(latents)))
     lines = -(-max(1, len(latents)) // columns)
@@ -61,7 +61,8 @@ def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
         bins = int(np.clip(np.sqrt(len(prior)) / 1.6, 4, FINEST))
         counts, *borders = np.histogram2d(*prior.T, bins, range=limits.T.tolist())
         axes.pcolormesh(*borders, counts.T / counts.max(initial=1.0), **DENSITY)
-    size = float(np.clip(POINTS / max(1, len(drawn)), 2.5, 15.0))
-    axes.scatter(*drawn.T, s=size, color=DOTS, alpha=0.5, linewidths=0)
+    labels = latents["label"].to_numpy()[: len(drawn)] if "label" in latents.coords else None
+    draw_points(axes, drawn, labels, size=float(np.clip(POINTS / max(1, len(drawn)), 2.5, 15.0)))
+    axes.set_aspect("equal")
     axes.set_xlim(*limits[:, 0])
     axes.set_ylim(*limits[:, 1])

@@ -1,8 +1,8 @@
 """Features in which FID, KID and classifiers compare sets of states: computed once for some data, with a fixed seed.
 
-For images with labels: the last hidden layer of a classifier trained on the training split. For fields, and for images
-without labels: principal components and local statistics of half of the training split, so that the other half can
-stand for a perfect model. Distances in other features are not comparable, so every score holds their digest.
+For images with labels: the last hidden layer of a classifier (`image_classifier`). For fields, and for images without
+labels: principal components and local statistics of half of the training split, so that the other half can stand for a
+perfect model. Distances in other features are not comparable, so every score holds their digest.
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars, geometry, lineage
 from fieldcast.encoding.checkpoint import pack_bytes, tensor_digest, unpack_bytes, unpack_state
-from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, standardised
 from fieldcast.fields import domain
 from fieldcast.fields.splits import select
+from fieldcast.inference.image_classifier import PIECE, Architecture, classifier_of, fractions
 from fieldcast.kinds import along
 from fieldcast.models.classifier import Classifier
-from fieldcast.progress import Progress
 from fieldcast.scores.field_features import FieldFeatures
 
-VERSION = 1  # of this module: features of another one are fitted again
-SEED = 0  # of the features, independent of the seed of a run
-EPOCHS, LEAST, BATCH, RATE = 4, 600, 128, 1e-3  # LEAST: steps, where there are few images
+VERSION = 2  # of this module: features of another one are fitted again
 FITTED = 4096  # states that principal components are computed from
-PIECE = 1024  # images at once
 
 FeatureTable = Float[np.ndarray, "state feature"]
 
@@ -62,7 +59,7 @@ class OfImages:
 
     @torch.no_grad()
     def __call__(self, states: xr.Dataset) -> FeatureTable:
-        x = shares(states, self.levels)
+        x = fractions(states, self.levels)
         return (
             torch.cat([self.network.features(piece) for piece in x.split(PIECE)]).numpy().astype(np.float64)
         )
@@ -133,33 +130,9 @@ def fresh(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarra
 
 
 def of_images(fields: xr.Dataset, splits: Mapping[str, Any], sources: lineage.Lineage) -> bytes:
-    """A classifier trained on the training split."""
-    levels, training, test = (
-        fields.attrs["levels"],
-        select(fields, splits, "train"),
-        select(fields, splits, "test"),
-    )
-    x, label = shares(training, levels), torch.from_numpy(training["label"].values)
-    classes = int(fields["label"].max()) + 1
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(SEED)
-        network = Classifier(tuple(x.shape[2:]), classes)
-    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
-    steps = max(LEAST, EPOCHS * -(-len(x) // BATCH))
-    for step in Progress(range(steps), unit="step"):
-        index = batch_index(step, SEED, None, len(x), BATCH)
-        optimiser.zero_grad(set_to_none=True)
-        network.loss(x[index], label[index]).backward()
-        optimiser.step()
-    with torch.no_grad():
-        guess = torch.cat([network(piece).argmax(dim=1) for piece in shares(test, levels).split(PIECE)])
-    accuracy = float((guess.numpy() == test["label"].values).mean())
-    state = network.state_dict()
-    header = {
-        **sources, "kind": "images", "levels": levels, "classes": classes, "shape": list(x.shape[2:]),
-        "accuracy": accuracy, "weights": tensor_digest(state),
-    }  # fmt: skip
-    return pack_bytes(state, header)
+    """A classifier of these images: a shipped one, or one trained on the training split."""
+    state, header = classifier_of(fields, splits)
+    return pack_bytes(state, {**sources, "kind": "images", "levels": fields.attrs["levels"], **header})
 
 
 def of_fields(
@@ -189,7 +162,7 @@ def load_features(data: bytes) -> Features:
     tensors, header = unpack_bytes(data, "the file of the features")
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     if header["kind"] == "images":
-        network = Classifier(tuple(header["shape"]), header["classes"])
+        network = Architecture(**header["architecture"]).build()
         network.load_state_dict(tensors)
         facts = {"extractor": "classifier", "features": network.hidden.out_features}
         facts |= {"accuracy": header["accuracy"], "weights": header["weights"]}
@@ -200,11 +173,6 @@ def load_features(data: bytes) -> Features:
     return OfFields(
         features, mean, deviation, {**facts, "features": features.count, "accuracy": float("nan")}
     )
-
-
-def shares(images: xr.Dataset, levels: int) -> Float[torch.Tensor, "state 1 y x"]:
-    """Grey values as fractions of white."""
-    return torch.from_numpy(images["image"].values.astype(np.float32) / (levels - 1))[:, None]
 
 
 def arrays_of(states: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:

@@ -1,4 +1,4 @@
-"""The two most active components of a latent code, and limits for their axes."""
+"""The two most active components of a latent code, and a square that holds them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def most_active(latents: xr.Dataset) -> tuple[int, int]:
 def limits_of(
     drawn: Float[np.ndarray, "datum 2"], prior: Float[np.ndarray, "draw 2"]
 ) -> Float[np.ndarray, "end 2"]:
-    """Limits of the axes that hold nearly all codes of data and draws of the prior."""
+    """Corners of a square that holds nearly all codes of data and draws of the prior: both axes have one scale."""
     both = np.concatenate([drawn, prior])
     low, high = np.quantile(both[np.isfinite(both).all(1)], [0.002, 0.998], axis=0)
-    room = 0.06 * (high - low)
-    return np.stack([low - room, high + room])
+    middle, half = (low + high) / 2, 0.56 * (high - low).max()
+    return np.stack([middle - half, middle + half])

@@ -1,0 +1,34 @@
+"""Train the classifiers of the package: `python docs/make_classifiers.py [--mnist FOLDER] [--fashion-mnist FOLDER]`.
+
+Writes src/fieldcast/inference/classifiers/<name>.safetensors, with weights in half precision. Every FID and KID in
+docs/tables.md is in their features: after new ones run `make tables` again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from fieldcast.encoding.checkpoint import pack_bytes
+from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.inference.image_classifier import SHIPPED, Architecture, beginning, trained
+
+SMALL = Architecture((28, 28), 10, channels=(16, 32), features=32)
+EPOCHS = 5
+
+
+def main() -> None:
+    """Train and store both classifiers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("mnist", "fashion-mnist"):
+        parser.add_argument(f"--{name}", help="folder of the IDX files; by default they are downloaded")
+    for name, folder in vars(parser.parse_args()).items():
+        images = open_images(ImageSource(name), folder)
+        state, built = trained(images, split(images), SMALL, epochs=EPOCHS)
+        half = {key: tensor.half() for key, tensor in state.items()}
+        header = {"architecture": asdict(built), "beginning": beginning(images)}
+        (SHIPPED / f"{name}.safetensors").write_bytes(pack_bytes(half, header))
+
+
+if __name__ == "__main__":
+    main()
