@@ -10,7 +10,7 @@ long_rollout         rollouts of which only statistics are kept
 external_forecasts   forecasts made elsewhere
 sample, likelihood   draws of states; likelihood, codes and reconstructions of data
 latent_space         the latent space of a model, for the report
-feature_extractor    features in which sets of states are compared; sample_sets: these sets
+feature_extractor    features in which sets of states are compared; sample_sets: these sets; image_classifier: of images
 multi_seed           whether runs may be gathered over seeds
 user_layout          results in the user's own dimension names, order and attributes
 options              user options for draws and files
