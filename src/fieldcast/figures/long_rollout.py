@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from fieldcast.figures.curves import plain_logarithmic
 from fieldcast.figures.style import Look, calm, key, looks_of, new_figure, plain
@@ -19,14 +21,15 @@ PANELS = {
     "mean": "mean (of weather: 0)",
     "spectrum_ratio": "power at short waves / truth",
 }
+TRIANGLE = 7.0  # points: width of the mark of a line that leaves its panel
 LIMITS = {"mse": (0.02, 20.0), "std": (0.05, 20.0), "mean": (-2.0, 2.0), "spectrum_ratio": (0.01, 100.0)}
 
 
 def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
     """Draw four panels against the step (logarithmic), all in anomaly standard deviations.
 
-    A cross ends the line of a run that blew up. MSE has a line at 1 and a grey one at the mean MSE of
-    the climatology (x = 0).
+    A line ends in a triangle where it leaves its panel, and in a cross where the run blew up. MSE has a line at 1 and a
+    grey one at the mean MSE of the climatology (x = 0).
     """
     appearance = looks_of(stability, looks)
     figure = new_figure(5.6)
@@ -56,17 +59,44 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
 
 
 def draw_run(axes: Axes, table: pd.DataFrame, column: str, name: str, look: Look) -> None:
-    """Draw a line with a cross where it blew up, at the edge of the panel if the line left it before."""
+    """Draw a line, a triangle where it leaves its panel, and a cross where it blew up.
+
+    A line that is never within its panel is a triangle alone, at the edge beyond which it lies.
+    """
     finite = table[table["finite"].astype(bool) & np.isfinite(table[column])]
-    left = np.flatnonzero(np.abs(finite[column]) > LIMITS[column][1])
-    finite = finite.iloc[: left[0] + 1] if len(left) else finite  # the line leaves the panel once
     if finite.empty:
         return
-    style = look.line | {"marker": "", "linewidth": 1.3}
-    axes.plot(finite["step"], finite[column], label=plain(name), **style)
+    low, high = LIMITS[column]
+    entered, left = stay(finite[column].to_numpy(dtype=float), low, high)
+    if entered:
+        finite = finite.iloc[: left + 1]  # the line leaves the panel once
+        style = look.line | {"marker": "", "linewidth": 1.3}
+        axes.plot(finite["step"], finite[column], label=plain(name), **style)
+    if left < len(finite):
+        outside = finite.iloc[left]
+        above = bool(outside[column] > low)
+        draw_exit(axes, float(outside["step"]), above, look, "" if entered else plain(name))
     if not table["finite"].astype(bool).all():
-        low, high = LIMITS[column]
         where = float(np.clip(finite[column].iloc[-1], low, 0.9 * high))
         last = table.loc[~table["finite"].astype(bool), "step"].min()
         label = plain(f"{name} blew up")
         axes.plot([last], [where], "X", color=look.colour, markersize=9, label=label, zorder=5, clip_on=False)
+
+
+def stay(values: Float[np.ndarray, " step"], low: float, high: float) -> tuple[bool, int]:
+    """Whether values are ever within the limits, and the first index at which they are not any more."""
+    inside = (values >= low) & (values <= high)
+    if not inside.any():
+        return False, 0
+    entered = int(inside.argmax())
+    return True, entered + int(np.append(~inside[entered:], True).argmax())
+
+
+def draw_exit(axes: Axes, step: float, above: bool, look: Look, label: str) -> None:
+    """Draw a triangle at the upper or lower edge of a panel, beside those of other lines at this step."""
+    marker, edge = ("^", 1.0) if above else ("v", 0.0)
+    taken = sum(line.get_marker() == marker and line.get_xdata()[0] == step for line in axes.lines)
+    aside = ScaledTranslation(taken * TRIANGLE / 72, 0, axes.figure.dpi_scale_trans)
+    where = axes.get_xaxis_transform() + aside  # the edge, wherever the limits of the panel will be
+    style = {"color": look.colour, "marker": marker, "markersize": TRIANGLE, "linestyle": "", "label": label}
+    axes.plot([step], [edge], transform=where, clip_on=False, zorder=5, **style)
