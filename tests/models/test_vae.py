@@ -12,6 +12,7 @@ from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, StandardNormal
 from fieldcast.models.encoders import StateEncoder
+from fieldcast.models.layers.networks import GridNearest
 from fieldcast.models.likelihoods import Gaussian
 from fieldcast.models.priors import given
 from fieldcast.models.random_streams import RandomStreams
@@ -350,6 +351,17 @@ def test_a_vector_decoder_is_a_network_of_latent_random_and_past_in_one_vector(s
     coarse = torch.relu(first).unflatten(2, (8, 3, 4)).flatten(0, 1)
     by_hand = network.layers[1](torch.relu(network.layers[0](coarse)))[..., :9, :16]
     assert torch.allclose(x.flatten(0, 1), by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["PastDecoder", "VectorDecoder"])
+def test_a_decoder_of_a_forecast_refines_by_the_nearest_value_on_request(space, kind):
+    decoder = {"type": f"conditional.{kind}", "upsample": "nearest"}
+    model = make(space, history=1, decoder=decoder)
+    assert {type(layer) for layer in model.decoder.network.layers} == {GridNearest}
+    c = Context(3, past=preceded(space, 1), day=torch.zeros(3))
+    assert model.decoder(torch.randn(3, 2, 5), c).shape == (3, 2, *space.state)
+    with pytest.raises(InputError, match="upsample"):
+        make(space, history=1, decoder={**decoder, "upsample": "bilinear"})
 
 
 def test_the_encoder_of_the_original_study_depends_on_the_sparse_field_alone(space):

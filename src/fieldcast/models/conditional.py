@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Beside, Context
 from fieldcast.models.distributions import Normal, Posterior
-from fieldcast.models.layers.networks import ConvDecoder, ConvEncoder
+from fieldcast.models.layers.networks import ConvDecoder, ConvEncoder, Upsampling
 from fieldcast.models.space import Space
 
 
@@ -101,8 +101,8 @@ class FieldDecoder(nn.Module):
 class VectorDecoder(nn.Module):
     """The original studies' decoder of one vector: z, `random` numbers and the last `history` states.
 
-    A linear layer maps the vector to a coarse field, and two transposed convolutions that to the state. The layer has
-    (latent + random + history V Y X) * channels[0] * Y X / 16 weights, hence few coarse channels: with 64, as in
+    A linear layer maps the vector to a coarse field, and two transposed convolutions map that to the state. The layer
+    has (latent + random + history V Y X) * channels[0] * Y X / 16 weights, hence few coarse channels: with 64, as in
     `PastDecoder`, five states of four variables on 64 x 32 cells need 344 million.
 
     Parameters
@@ -117,15 +117,18 @@ class VectorDecoder(nn.Module):
         Number of standard normal numbers beside z.
     channels
         Channels of the coarse field and of the hidden level.
+    upsample
+        How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
     """
 
     def __init__(
-        self, space: Space, latent: int, history: int, random: int = 0, channels: Sequence[int] = (8, 32)
-    ):
+        self, space: Space, latent: int, history: int, random: int = 0, channels: Sequence[int] = (8, 32),
+        upsample: Upsampling = "transposed",
+    ):  # fmt: skip
         super().__init__()
         self.random = random
         inputs, outputs = latent + random + history * math.prod(space.state), len(space.variables)
-        self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, channels)
+        self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, channels, upsample=upsample)
 
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context
@@ -142,16 +145,33 @@ class PastDecoder(nn.Module):
 
     Unlike in the original studies (`VectorDecoder`), two convolutions carry the states to the coarse level of the
     decoder, which preserves location.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    history
+        Number of last states.
+    random
+        Number of standard normal numbers beside z.
+    upsample
+        How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
     """
 
-    def __init__(self, space: Space, latent: int, history: int, random: int = 0):
+    def __init__(
+        self, space: Space, latent: int, history: int, random: int = 0, upsample: Upsampling = "transposed"
+    ):
         super().__init__()
         self.space, self.random = space, random
         channels = history * len(space.variables) + 2 + len(space.static)
         self.past = ConvEncoder(channels, space.shape, space.wraps)
         beside = self.past.channels
         inputs, outputs = latent + random, len(space.variables)
-        self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, beside=beside)
+        self.network = ConvDecoder(
+            inputs, outputs, space.shape, space.wraps, beside=beside, upsample=upsample
+        )
 
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context

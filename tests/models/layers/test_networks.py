@@ -5,6 +5,7 @@ from fieldcast.models.layers.networks import (
     ConvDecoder,
     ConvEncoder,
     GridConv,
+    GridNearest,
     GridTranspose,
     Mixing,
     UNet,
@@ -41,9 +42,10 @@ def test_convolutions_commute_with_rotation_where_longitude_wraps_and_only_there
     assert not torch.allclose(cut(x.roll(3, -1)), cut(x).roll(3, -1), atol=1e-3)
 
 
-def test_refining_commutes_with_rotation_where_longitude_wraps_and_only_there():
+@pytest.mark.parametrize("refine", [GridTranspose, GridNearest])
+def test_refining_commutes_with_rotation_where_longitude_wraps_and_only_there(refine):
     x = torch.randn(1, 2, 5, 8)
-    wrapped, cut = randomise(GridTranspose(2, 3, True)), randomise(GridTranspose(2, 3, False))
+    wrapped, cut = randomise(refine(2, 3, True)), randomise(refine(2, 3, False))
     cut.load_state_dict(wrapped.state_dict())
     assert torch.allclose(wrapped(x.roll(3, -1)), wrapped(x).roll(6, -1), atol=1e-6)
     assert not torch.allclose(cut(x.roll(3, -1)), cut(x).roll(6, -1), atol=1e-3)
@@ -52,12 +54,28 @@ def test_refining_commutes_with_rotation_where_longitude_wraps_and_only_there():
     )  # they differ at the seam alone
 
 
+def chequer(x):
+    """Share of the variance of inner cells that is their sign along both diagonals of every 2 x 2 block."""
+    x = x[..., 4:-4, 4:-4]
+    sign = (-1.0) ** (torch.arange(x.shape[-2])[:, None] + torch.arange(x.shape[-1]))
+    return ((x * sign).mean((-2, -1)) ** 2 / x.square().mean((-2, -1))).mean()
+
+
+def test_the_nearest_value_of_an_even_field_leaves_no_checkerboard():
+    """Odena et al. (2016): whatever the weights, a constant stays one; transposed convolutions make a pattern of it."""
+    x = torch.ones(16, 2, 12, 12) * torch.randn(16, 2, 1, 1)
+    assert chequer(randomise(GridNearest(2, 3, False))(x)) < 1e-9
+    assert chequer(randomise(GridTranspose(2, 3, False))(x)) > 0.01
+
+
 @pytest.mark.parametrize("shape", [(8, 16), (9, 13), (17, 33), (7, 4)])
 def test_any_size_of_grid(shape):
     features = ConvEncoder(3, shape, True)(torch.randn(2, 3, *shape))
     y, x = halved(shape, 2)
     assert features.shape == (2, 64 * y * x)
-    assert ConvDecoder(5, 2, shape, wraps=True)(torch.randn(2, 5)).shape == (2, 2, *shape)
+    for upsample in ("transposed", "nearest"):
+        decoder = ConvDecoder(5, 2, shape, wraps=True, upsample=upsample)
+        assert decoder(torch.randn(2, 5)).shape == (2, 2, *shape)
     assert UNet(3, 2, shape, False, channels=(8, 16, 16), noise=4)(
         torch.randn(2, 3, *shape), torch.randn(2, 4)
     ).shape == (2, 2, *shape)

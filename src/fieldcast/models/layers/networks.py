@@ -1,15 +1,17 @@
 """Networks on a grid that may wrap round the globe and whose sizes need not be even.
 
-GridConv pads longitude circularly where it wraps, and repeats the edge elsewhere; GridTranspose, which refines, has no
-seam there either; all other networks are built from them. ConvEncoder and ConvDecoder are the networks of the original
-studies; UNet is small, with residual blocks, a dense mixing layer at the coarsest level, learned position channels and
-optional noise by FiLM (Perez et al. 2018).
+GridConv pads longitude circularly where it wraps, and repeats the edge elsewhere; GridTranspose and GridNearest, which
+refine, have no seam there either; all other networks are built from them. ConvEncoder and ConvDecoder are the networks
+of the original studies; UNet is small, with residual blocks, a dense mixing layer at the coarsest level, learned
+position channels and optional noise by FiLM (Perez et al. 2018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +54,27 @@ class GridTranspose(nn.Module):
         return self.convolution(F.pad(x, (1, 1, 0, 0), mode="circular"))[..., 2:-2]
 
 
+class GridNearest(nn.Module):
+    """A convolution of twice as many cells each way, each with the nearest value.
+
+    It makes no checkerboard, as a transposed convolution does: Odena, Dumoulin and Olah (2016), "Deconvolution and
+    checkerboard artifacts".
+    """
+
+    def __init__(self, inputs: int, outputs: int, wraps: bool):
+        super().__init__()
+        self.convolution = GridConv(inputs, outputs, wraps)
+
+    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
+        return self.convolution(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+Upsampling = Literal["transposed", "nearest"]
+REFINE: Mapping[Upsampling, type[nn.Module]] = MappingProxyType(
+    {"transposed": GridTranspose, "nearest": GridNearest}
+)
+
+
 def halved(shape: tuple[int, int], times: int) -> tuple[int, int]:
     """Size after `times` convolutions of stride 2."""
     for _ in range(times):
@@ -81,7 +104,7 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the original studies' decoder.
 
-    The transposed convolutions double the size; odd sizes are reached by cropping.
+    Each convolution doubles the size; odd sizes are reached by cropping.
 
     Parameters
     ----------
@@ -97,17 +120,19 @@ class ConvDecoder(nn.Module):
         Channels of the linear layer and of each hidden level.
     beside
         Channels of a coarse field that is concatenated to those of the linear layer.
+    upsample
+        How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
     """
 
     def __init__(
         self, inputs: int, outputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (64, 32),
-        beside: int = 0,
+        beside: int = 0, upsample: Upsampling = "transposed",
     ):  # fmt: skip
         super().__init__()
         self.shape, self.coarse = shape, (channels[0], *halved(shape, len(channels)))
         self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
         sizes = [channels[0] + beside, *channels[1:], outputs]
-        self.layers = nn.ModuleList(GridTranspose(i, o, wraps) for i, o in pairwise(sizes))
+        self.layers = nn.ModuleList(REFINE[upsample](i, o, wraps) for i, o in pairwise(sizes))
 
     def forward(
         self, z: Float[Tensor, "batch inputs"], coarse: Float[Tensor, "batch c y2 x2"] | None = None
