@@ -1,4 +1,4 @@
-"""The VAE of reconstructions by the weight of its KL and by its sigma, fixed or learned: `python -m benchmarks.kl_weight`.
+"""The VAE of reconstructions by the weight of its KL, with sigma fixed or learned: `python -m benchmarks.kl_weight`.
 
 Each line of the table is `reconstruct.denoising_vae` with the planet and the training of the demo and other options of
 its model, trained and scored by `kedro run --env demo`. Scores are those of the leaderboard at 10 % observed; KL is the
