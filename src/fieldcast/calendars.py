@@ -1,7 +1,7 @@
 """Times in any calendar, `datetime64` and `cftime` alike: day and fraction of the year, ISO text, hours.
 
 Every year has 365 days: 29 February counts as 28 February, so that a day of the year means the same season in every
-year.
+year. The 360 days of `360_day` are spread over them: its day 360 is day 365.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 STANDARD = ("standard", "gregorian", "proleptic_gregorian")
+OTHERS = ("noleap", "365_day", "julian", "360_day", "all_leap", "366_day")
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # complete years of datetime64[ns]
 
 # days before each month in a year without 29 February
-_BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
+BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
 
 
 def values(times: Any) -> np.ndarray:
@@ -31,6 +32,12 @@ def is_dates(times: Any) -> bool:
     return array.dtype.kind == "M" or (
         array.dtype == object and array.size > 0 and isinstance(array.flat[0], cftime.datetime)
     )
+
+
+def same_calendar(first: Any, second: Any) -> bool:
+    """Whether two axes of time (DataArrays) have one calendar; all names of the standard one are the same."""
+    names = (str(axis.dt.calendar) for axis in (first, second))
+    return len({"standard" if name in STANDARD else name for name in names}) == 1
 
 
 def years(times: Any) -> Int[np.ndarray, " time"]:
@@ -78,6 +85,9 @@ def date(time: Any) -> str:
 def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
     """Day of the year, 1 to 365; 29 February is 28 February."""
     array = values(times)
+    if of_360_days(array):
+        number = np.array([30 * (time.month - 1) + time.day - 1 for time in array], dtype=int)
+        return (2 * number + 1) * 365 // 720 + 1  # of its noon
     if array.dtype.kind == "M":
         months = array.astype("M8[M]")
         month = months.astype(int) % 12
@@ -86,7 +96,7 @@ def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
         month = np.array([time.month - 1 for time in array], dtype=int)
         day = np.array([time.day for time in array], dtype=int)
     day = np.where((month == 1) & (day == 29), 28, day)
-    return _BEFORE[month] + day
+    return BEFORE[month] + day
 
 
 def fraction_of_year(times: Any) -> Float[np.ndarray, " time"]:
@@ -96,7 +106,15 @@ def fraction_of_year(times: Any) -> Float[np.ndarray, " time"]:
         hour = (array - array.astype("M8[D]")) / np.timedelta64(1, "h")
     else:
         hour = np.array([time.hour + time.minute / 60 + time.second / 3600 for time in array])
+    if of_360_days(array):
+        return (np.array([30 * (time.month - 1) + time.day - 1 for time in array]) + hour / 24) / 360
     return (day_of_year(array) - 1 + hour / 24) / 365
+
+
+def of_360_days(times: Any) -> bool:
+    """Whether these are dates of years of twelve months of 30 days."""
+    array = values(times)
+    return bool(array.dtype == object and array.size and array[0].calendar == "360_day")
 
 
 def hours(times: Any) -> Float[np.ndarray, " time"]:

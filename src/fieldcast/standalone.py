@@ -35,6 +35,7 @@ from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.tasks import TASKS
 from fieldcast.tasks.truth import areas
+from fieldcast.time_steps import unrounded
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
@@ -208,6 +209,7 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
     case = on_grid(xr.concat(plain, "member"), fields, where)
     check_variables(case, fields, where)
     check_calendar(case["time"], fields["time"], where)
+    case = unrounded(case)
     later = [str(time) for time in case["time"].values if time not in fields["time"].values]
     if later:
         raise InputError(

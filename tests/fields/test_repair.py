@@ -95,10 +95,6 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "differing": (differing, "it gives 'msl' twice at 2001-01-10T00:00:00, with different values"),
     "too few": (lambda d: d.isel(time=slice(29)), "it has 29 times, and training needs at least 30"),
     "irregular": (shifted, "irregular: usually 24 hours, but not at 2001-01-21T05:00:00"),
-    "monthly": (
-        lambda d: d.assign_coords(time=xr.date_range("2001-01-01", periods=60, freq="MS")),
-        "irregular",
-    ),
     "unordered latitudes": (lambda d: d.isel(latitude=[0, 2, 1, 3, 4]), "latitudes of it are not in order"),
     "unordered longitudes": (
         lambda d: d.isel(longitude=[0, 3, 1, 4, 2, 5]),
@@ -126,10 +122,31 @@ def test_gaps_may_start_segments(make_weather: Make) -> None:
     assert summary(findings)["time step"] == (1, "allowed")
 
 
-def test_steps_of_no_order_are_refused_even_so(make_weather: Make) -> None:
-    for spoil in (REFUSED["monthly"][0], lambda d: d.isel(time=np.r_[0:60]).assign_coords(time=_early(d))):
-        with pytest.raises(InputError, match="irregular"):
-            repair(spoil(make_weather()), "it", gaps="segment")
+def test_a_single_time_too_early_is_refused_even_so(make_weather: Make) -> None:
+    with pytest.raises(InputError, match="irregular"):
+        repair(make_weather().assign_coords(time=_early(make_weather())), "it", gaps="segment")
+
+
+def test_months_are_a_step_with_gaps_of_months(make_weather: Make) -> None:
+    monthly = make_weather().assign_coords(time=xr.date_range("2001-01-01", periods=60, freq="MS"))
+    repaired, _ = repair(monthly, "it")
+    assert repaired.attrs["step_hours"] == 730.0 and repaired.attrs["step_months"] == 1
+    gappy = without(10, 11, 30)(monthly)
+    with pytest.raises(
+        InputError, match=r"3 dates are missing in it, the first after 2001-10-01.* \(step 1 month\)"
+    ):
+        repair(gappy, "it")
+    repaired, findings = repair(gappy, "it", gaps="segment")
+    assert np.array_equal(repaired["segment"], np.repeat([0, 1, 2], [10, 18, 29]))
+    assert summary(findings)["gaps"] == (3, "allowed")
+
+
+def test_without_any_regular_step_every_time_is_a_segment(make_weather: Make) -> None:
+    data = make_weather()
+    hours = np.cumsum(np.random.default_rng(0).integers(5, 100, data.sizes["time"]))
+    repaired, findings = repair(data.assign_coords(time=data["time"].values[0] + hours.astype("m8[h]")), "it")
+    assert repaired.attrs["step_hours"] == 0 and np.array_equal(repaired["segment"], np.arange(60))
+    assert summary(findings)["time step"][1] == "allowed"
 
 
 def _early(d: xr.Dataset) -> np.ndarray:

@@ -10,6 +10,7 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.scores.alignment import AlignedForecasts, lead_hours, valid_indices
+from fieldcast.time_steps import TimeStep
 
 
 @pytest.mark.parametrize("cftime", [False, True])
@@ -30,7 +31,20 @@ def test_leads_may_be_spans_of_time_and_parts_of_days() -> None:
     time = xr.DataArray(
         np.arange("2001-01-01", "2001-01-03", 6, dtype="datetime64[h]").astype("M8[ns]"), dims="time"
     )
-    assert valid_indices(time[:2], np.array([6.0, 42.0, 7.0]), time).tolist() == [[1, 2], [7, -1], [-1, -1]]
+    assert valid_indices(time[:2], np.array([6.0, 42.0, 7.0]), time, TimeStep(6.0)).tolist() == [
+        [1, 2],
+        [7, -1],
+        [-1, -1],
+    ]
+
+
+def test_leads_in_months_meet_the_month_whatever_its_day() -> None:
+    time = xr.DataArray(
+        np.array(["2001-01-16T12", "2001-02-15", "2001-03-16T12", "2001-05-16T12"], "M8[ns]"), dims="time"
+    )
+    lead = xr.DataArray([1, 2], dims="lead", attrs={"units": "months"})
+    assert lead_hours(lead).tolist() == [730.0, 1460.0]
+    assert valid_indices(time[:2], lead_hours(lead), time, TimeStep(730.0, 1)).tolist() == [[1, 2], [2, -1]]
 
 
 def test_29_february_is_28_february() -> None:

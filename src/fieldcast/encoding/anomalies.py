@@ -24,6 +24,7 @@ from fieldcast.fields.units import conversion
 from fieldcast.geometry import GRID
 from fieldcast.kinds import are_images
 from fieldcast.models.space import Space
+from fieldcast.time_steps import TimeStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +163,7 @@ def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Data
     latitude, longitude = fields["latitude"].values, fields["longitude"].values
     exists = domain.exists(fields).sel(variable=variables).all("variable").values
     tendency = normalisation["tendency"].sel(variable=variables).values
+    step = TimeStep.of(fields)
     return Space(
         variables=tuple(variables),
         wraps=bool(geometry.wraps(longitude)),
@@ -170,7 +172,8 @@ def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Data
         points=torch.from_numpy(geometry.unit_points(latitude, longitude).astype(np.float32)),
         static=torch.from_numpy(static_fields(fields, climatology[variables])),
         tendency=torch.from_numpy(tendency.astype(np.float32)),
-        step=float(fields.attrs.get("step_hours", calendars.step_hours(fields["time"]))),
+        step=step.hours,
+        months=step.months,
     )
 
 

@@ -26,6 +26,7 @@ from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
+from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
 FORMAT = 5
@@ -201,7 +202,8 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
     arrays = codec.arrays()
     tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors = on_cpu(tensors)
-    grid = {"variables": list(space.variables), "wraps": space.wraps, "step_hours": space.step}
+    step = TimeStep(space.step, space.months)
+    grid = {"variables": list(space.variables), "wraps": space.wraps, **step.attrs()}
     digests = {"format": FORMAT, "weights": tensor_digest(tensors)}
     return pack_bytes(tensors, {**header, **grid, **codec.header(), **digests})
 
@@ -221,7 +223,9 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
     try:
         refuse_not_finite(tensors, where)
         fixed = {name: tensors[f"space.{name}"] for name in SPACE}
-        space = Space(tuple(header["variables"]), header["wraps"], step=header["step_hours"], **fixed)
+        step = TimeStep.stored_in(header)
+        place = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
+        space = Space(**place, step=step.hours, months=step.months, **fixed)
         codec = restored(arrays, header)
     except (KeyError, TypeError) as error:
         raise InputError(f"{where} is incomplete ({error}): train the experiment again.") from None

@@ -18,6 +18,7 @@ from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
+from fieldcast.time_steps import TimeStep
 
 HISTORY = 5  # states before a start that a model may use
 
@@ -36,6 +37,7 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
     """
     test = select(fields, splits, "test")
     refuse_images(test)
+    step = regular_step(test)
     leads, long = limits.cap("times", options.steps), limits.cap("times", options.stability.steps)
     iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)
     scored = np.flatnonzero((before >= HISTORY) & (after >= leads))
@@ -47,7 +49,7 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
     choice = {
         "data": test.attrs["digest"],
         "train": list(splits["train"]),  # its climatology and deviations enter the scores
-        "step_hours": float(test.attrs["step_hours"]),
+        **step.attrs(),
         "scored": iso[spaced(scored, limits.cap("times", options.starts))].tolist(),
         "leads": leads,
         "members": limits.cap("members", options.members),
@@ -59,6 +61,23 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
     }
     of_scores = {name: value for name, value in choice.items() if not name.startswith("stability")}
     return {**choice, "digest": lineage.digest(of_scores)}
+
+
+def regular_step(fields: xr.Dataset) -> TimeStep:
+    """The step of fields to forecast.
+
+    Raises
+    ------
+    InputError
+        If they have none.
+    """
+    step = TimeStep.of(fields)
+    if not step.hours:
+        raise InputError(
+            "the fields have no regular time step, which forecasts need: run the tasks reconstruct and sample only, or "
+            "bring the data to a regular step."
+        )
+    return step
 
 
 def require_starts(

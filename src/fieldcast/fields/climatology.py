@@ -20,6 +20,7 @@ from jaxtyping import Float
 from fieldcast import calendars
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import KEPT, time_varying
+from fieldcast.time_steps import TimeStep
 
 DAYS = 365
 FEWEST_YEARS = 2
@@ -28,12 +29,14 @@ FEWEST_YEARS = 2
 def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
     """Climatology of each time-varying variable on (dayofyear, latitude, longitude), in its units; attrs `kind`.
 
-    With less than two years of training times it is their mean on every day: kind "training mean".
+    With less than two years of training times it is their mean on every day: kind "training mean". Where the step is
+    of months, w is 1 within a calendar month and 0 between months: kind "month".
     Days without data within the window (in a seasonal record) take the mean of all days.
     """
-    span = training.sizes["time"] * calendars.step_hours(training["time"]) / 24
-    by_day = span >= FEWEST_YEARS * DAYS
-    weights = _window(window)
+    step = TimeStep.of(training)
+    span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
+    by_day = span / 24 >= FEWEST_YEARS * DAYS
+    weights = _same_month() if step.months else _window(window)
     variables = {}
     for name in time_varying(training):
         array = training[name]
@@ -53,7 +56,7 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
         "latitude": training["latitude"],
         "longitude": training["longitude"],
     }
-    kind = "day of year" if by_day else "training mean"
+    kind = ("month" if step.months else "day of year") if by_day else "training mean"
     return xr.Dataset(variables, coords, {"kind": kind, "window": window, "Conventions": "CF-1.11"})
 
 
@@ -79,6 +82,12 @@ def _window(window: int) -> Float[np.ndarray, "365 365"]:
     day = np.arange(DAYS)
     apart = np.abs(day[:, None] - day[None, :])
     return np.clip(1 - np.minimum(apart, DAYS - apart) / ((window - 1) / 2), 0.0, None)
+
+
+def _same_month() -> Float[np.ndarray, "365 365"]:
+    """Weights 1 between the days of one month, 0 between others."""
+    month = np.repeat(np.arange(12), np.diff(np.append(calendars.BEFORE, DAYS)))
+    return (month[:, None] == month[None, :]).astype(float)
 
 
 def _daily_sums(array: xr.DataArray) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, 365]]:

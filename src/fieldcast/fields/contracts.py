@@ -14,6 +14,7 @@ from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.coordinates import DIMS
 from fieldcast.kinds import are_images
+from fieldcast.time_steps import TimeStep
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 IMAGE_DIMS = ("sample", "y", "x")
@@ -146,15 +147,13 @@ def _check_times(data: xr.Dataset) -> None:
     if segment is None or segment.dims != ("time",) or segment.dtype != np.int32:
         raise InputError("the coordinate 'segment' (time, int32) is missing: ingest the fields again")
     within = np.diff(segment.values) == 0
-    steps = np.diff(hours)[within]
-    step = float(
-        data.attrs["step_hours"] if "step_hours" in data.attrs else calendars.step_hours(data["time"])
-    )
-    if steps.size and np.any(np.abs(steps - step) > 1e-6):
-        at = calendars.iso(data["time"])[1:][within][np.abs(steps - step) > 1e-6][0]
-        raise InputError(
-            f"the time step within a segment is not {step:g} hours at {at}: ingest the fields again"
-        )
+    if not within.any():
+        return
+    step = TimeStep.of(data)
+    other = np.abs(step.counts(data["time"])[within] - 1) > 1e-6
+    if other.any():
+        at = calendars.iso(data["time"])[1:][within][other][0]
+        raise InputError(f"the time step within a segment is not {step} at {at}: ingest the fields again")
 
 
 def _check_variable(array: xr.DataArray) -> None:

@@ -24,6 +24,7 @@ from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.notes import notes_of
 from fieldcast.fields.parameter_names import short
 from fieldcast.fields.valid import with_valid_range
+from fieldcast.time_steps import MONTH
 
 DIMS = ("lead", "start", "member", "latitude", "longitude")
 _STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}
@@ -37,7 +38,7 @@ _NAMES = {  # in order of precedence: `time` may be the valid time, on (start, l
 _HOURS = {
     "days": 24.0, "day": 24.0, "d": 24.0, "hours": 1.0, "hour": 1.0, "hr": 1.0, "h": 1.0, "minutes": 1 / 60,
     "seconds": 1 / 3600, "s": 1 / 3600, "milliseconds": 1 / 3.6e6, "microseconds": 1 / 3.6e9,
-    "nanoseconds": 1 / 3.6e12,
+    "nanoseconds": 1 / 3.6e12, "months": float(MONTH), "month": float(MONTH),
 }  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
 
 
 def hours(lead: xr.DataArray, where: str) -> Float[np.ndarray, " lead"]:
-    """Leads in hours, from time differences or from numbers with units; numbers without units are hours.
+    """Leads in hours, from time differences or from numbers with units: hours if there are none; a month is 730.
 
     Raises
     ------

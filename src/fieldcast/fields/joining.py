@@ -57,8 +57,7 @@ def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
 
 
 def _check_calendar(time: xr.DataArray, first: xr.DataArray, path: str, first_path: str) -> None:
-    leap, first_leap = (str(axis.dt.calendar) in calendars.STANDARD for axis in (time, first))
-    if leap != first_leap:
+    if not calendars.same_calendar(time, first):
         raise InputError(
             f"'{path}' has the calendar '{time.dt.calendar}' and '{first_path}' '{first.dt.calendar}': convert one "
             "of them (xarray's convert_calendar)"

@@ -16,6 +16,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
 
+INDEPENDENT = 2**0.5  # tendency of independent states: assumed where no two times follow one another
 STATISTICS = ("mean", "std", "anomaly_std", "tendency")
 
 
@@ -77,9 +78,11 @@ def _statistics(array: xr.DataArray, climatology: xr.DataArray) -> tuple[float, 
             steps.add(a[:1] - last)
         steps.add(np.diff(a, axis=0)[np.diff(segment[span]) == 0])
         last, last_segment = a[-1:], segment[span.stop - 1]
-    if anomalies.std == 0 or steps.n == 0 or steps.std == 0:
+    followed = (segment[1:] == segment[:-1]).any()
+    if anomalies.std == 0 or (followed and steps.std == 0):
         raise InputError(
             f"variable '{array.name}' does not vary in the training split: leave it out with "
             "ingestion.variables, or choose another ingestion.splits.train"
         )
-    return field.mean, field.std, anomalies.std, steps.std / anomalies.std
+    tendency = steps.std / anomalies.std if followed else INDEPENDENT
+    return field.mean, field.std, anomalies.std, tendency

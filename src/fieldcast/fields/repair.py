@@ -13,10 +13,15 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
+from fieldcast.time_steps import TimeStep, regular, step_of, unrounded
 
 Gaps = Literal["refuse", "segment"]
 FEWEST_TIMES = 30
 ROUNDING = 1e-6  # relative to the largest value
+SOME, MOSTLY = (
+    0.1,
+    0.5,
+)  # share of irregular steps above which a record has no regular one: with and without segments
 
 
 class Finding(NamedTuple):
@@ -42,7 +47,7 @@ def repair(
     """
     refuse_far_years(dataset["time"], where)
     dataset, findings = _oriented(dataset, where)
-    for step in (_sorted_times, _without_duplicates):
+    for step in (_sorted_times, _without_duplicates, _unrounded):
         dataset, finding = step(dataset, where)
         findings.append(finding)
     if dataset.sizes["time"] < fewest:
@@ -165,48 +170,67 @@ def _without_duplicates(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Fi
     return dataset, Finding("duplicate times", "", first, int(again.size), "repaired", sentence)
 
 
+def _unrounded(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
+    """Bring times that were rounded as days, or stored in single precision, to the minute or the hour."""
+    before, dataset = calendars.iso(dataset["time"]), unrounded(dataset)
+    after = calendars.iso(dataset["time"])
+    moved = np.flatnonzero(after != before)
+    if not moved.size:
+        return dataset, Finding("rounded times", "", "", 0, "fine", "No time is off by rounding.")
+    first = str(before[moved[0]])
+    sentence = f"{moved.size} times were off by rounding, first {first}: moved to {after[moved[0]]}."
+    return dataset, Finding("rounded times", "", first, int(moved.size), "repaired", sentence)
+
+
 def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, list[Finding]]:
-    """Number the regular stretches; reject gaps unless they may start a segment, and irregular steps."""
+    """Number the regular stretches; reject gaps unless they may start a segment, and single irregular steps.
+
+    Where most steps are irregular, every time is a segment of its own, and `step_hours` is 0.
+    """
     time = dataset["time"]
-    step = calendars.step_hours(time)
-    steps = np.diff(calendars.hours(time))
-    short = steps < step - 1e-6
-    whole = np.abs(steps / step - np.round(steps / step)) < 1e-6
-    irregular = short | ~whole
-    if short.any() or irregular.sum() > 0.1 * steps.size or (irregular.any() and gaps == "refuse"):
+    step = step_of(time)
+    counts = step.counts(time) if step.hours else np.zeros(0)
+    irregular = ~regular(counts)
+    if irregular.sum() > (MOSTLY if gaps == "refuse" else SOME) * counts.size:
+        dataset = dataset.assign_coords(segment=("time", np.arange(time.size, dtype=np.int32)))
+        dataset.attrs |= TimeStep(0.0).attrs()
+        sentence = "No time step is regular: forecasts are not possible, reconstructions and samples are."
+        return dataset, [Finding("time step", "", "", int(irregular.sum()), "allowed", sentence)]
+    if irregular.any() and (gaps == "refuse" or (counts < 1 - 1e-6).any()):
         date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
         raise InputError(
-            f"the time step of {where} is irregular: usually {step:g} hours, but not at {date} "
+            f"the time step of {where} is irregular: usually {step}, but not at {date} "
             f"({irregular.sum()} such steps): bring the data to a regular step"
         )
-    border = np.flatnonzero(steps > step + 1e-6)
+    border = np.flatnonzero(counts > 1 + 1e-6)
     if border.size and gaps == "refuse":
-        missing = int(np.sum(np.round(steps[border] / step) - 1))
         date = calendars.date(time[border[0]])
         raise InputError(
-            f"{missing} dates are missing in {where}, the first after {date} (step {step:g} hours): "
+            f"{missing(counts)} dates are missing in {where}, the first after {date} (step {step}): "
             "fill them in, or set ingestion.gaps=segment"
         )
     number = np.zeros(time.size, dtype=np.int32)
     number[border + 1] = 1
     dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
-    dataset.attrs["step_hours"] = step
-    return dataset, [_gap_finding(time, border, steps, step), _step_finding(step, int(irregular.sum()))]
+    dataset.attrs |= step.attrs()
+    return dataset, [_gap_finding(time, border, missing(counts)), _step_finding(step, int(irregular.sum()))]
 
 
-def _gap_finding(time: xr.DataArray, border: np.ndarray, steps: np.ndarray, step: float) -> Finding:
+def missing(counts: np.ndarray) -> int:
+    """Number of dates missing between successive times, given the steps between them."""
+    return int(np.sum(np.round(counts[counts > 1]) - 1))
+
+
+def _gap_finding(time: xr.DataArray, border: np.ndarray, missing: int) -> Finding:
     if not border.size:
         return Finding("gaps", "", "", 0, "fine", "No date is missing.")
     first = calendars.date(time[border[0]])
-    missing = int(np.sum(np.round(steps[border] / step) - 1))
     sentence = f"{missing} dates are missing in {border.size} gaps, the first after {first}: each gap starts a segment."
     return Finding("gaps", "", first, missing, "allowed", sentence)
 
 
-def _step_finding(step: float, irregular: int) -> Finding:
+def _step_finding(step: TimeStep, irregular: int) -> Finding:
     if not irregular:
-        return Finding("time step", "", "", 0, "fine", f"The time step is {step:g} hours.")
-    sentence = (
-        f"The time step is {step:g} hours; {irregular} gaps are not multiples of it; each starts a segment."
-    )
+        return Finding("time step", "", "", 0, "fine", f"The time step is {step}.")
+    sentence = f"The time step is {step}; {irregular} gaps are not multiples of it; each starts a segment."
     return Finding("time step", "", "", irregular, "allowed", sentence)

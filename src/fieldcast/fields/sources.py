@@ -17,6 +17,7 @@ from fieldcast.fields.joining import joined
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.paths import is_remote, matches
 from fieldcast.fields.periods import Period, within
+from fieldcast.time_steps import step_of
 
 MIN_READ = 2**20  # bytes
 StepHours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -126,7 +127,12 @@ def _chunked(opened: xr.Dataset) -> xr.Dataset:
 
 def _every(dataset: xr.Dataset, step_hours: float, where: str) -> xr.Dataset:
     """Select fields whose hours since the first are a multiple of the step."""
-    native = calendars.step_hours(dataset["time"])
+    step = step_of(dataset["time"])
+    if step.months:
+        raise InputError(
+            f"ingestion.step_hours is {step_hours:g}, but {where} has a step of {step}: leave ingestion.step_hours out"
+        )
+    native = step.hours
     multiple = step_hours / native if native else 1.0
     if multiple < 1 - 1e-6 or abs(multiple - round(multiple)) > 1e-6:
         raise InputError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from fieldcast import calendars
 from fieldcast.fields.climatology import at
+from fieldcast.time_steps import TimeStep
 
 
 def example_departures(examples: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
@@ -23,14 +23,14 @@ def example_departures(examples: xr.Dataset, climatology: xr.Dataset) -> xr.Data
     ).assign_attrs(anomaly=1)
 
 
-def snapshot_departures(snapshots: xr.Dataset, climatology: xr.Dataset, step_hours: float) -> xr.Dataset:
+def snapshot_departures(snapshots: xr.Dataset, climatology: xr.Dataset, step: TimeStep) -> xr.Dataset:
     """Snapshots of long rollouts minus the climatology of the days at which they are valid."""
     names = [name for name in snapshots.data_vars if name in climatology]
     normals = [
-        at(climatology[names], calendars.later(snapshots["start"].to_numpy(), step * step_hours))
+        at(climatology[names], step.after(snapshots["start"].to_numpy(), number))
         .rename(time="start")
         .assign_coords(start=snapshots["start"])
-        for step in snapshots["step"].to_numpy().tolist()
+        for number in snapshots["step"].to_numpy().tolist()
     ]
     normal = xr.concat(normals, snapshots["step"])
     with xr.set_options(keep_attrs=True):

@@ -18,6 +18,7 @@ from fieldcast.fields.quality import refuse_fills
 from fieldcast.fields.survey import HUGE
 from fieldcast.geometry import GRID
 from fieldcast.models.space import Space
+from fieldcast.time_steps import TimeStep, unrounded
 
 LOG = logging.getLogger(__name__)
 STEP_TOLERANCE = 1e-3  # hours
@@ -44,7 +45,7 @@ def matching(
         raise InputError(
             f"{where} holds {given} times, and {different} different ones: choose one version of each (expver)."
         )
-    data = with_all_variables(data, codec, where, complete)
+    data = unrounded(with_all_variables(data, codec, where, complete))
     codec = codec.in_units(units_of_variables(data, codec, where), where)
     data = data[list(codec.variables)].sortby("latitude")
     data = (
@@ -133,12 +134,12 @@ def last_states(
     if there < needed:
         raise InputError(f"{where} has {there} states, the model needs the last {needed}: give it more.")
     data = data.isel(time=slice(there - needed, there))
-    steps = np.diff(calendars.hours(data["time"]))
-    if np.any(np.abs(steps - space.step) > STEP_TOLERANCE):
-        intervals = ", ".join(f"{step:g}" for step in steps)
+    step, intervals = TimeStep(space.step, space.months), np.diff(calendars.hours(data["time"]))
+    if np.any(np.abs(step.counts(data["time"]) - 1) * step.hours > STEP_TOLERANCE):
+        hours = ", ".join(f"{interval:g}" for interval in intervals)
         raise InputError(
-            f"the last states of {where} are {intervals} hours apart, the model was trained on steps of "
-            f"{space.step:g} hours: give the last {needed} at that step."
+            f"the last states of {where} are {hours} hours apart, the model was trained on steps of "
+            f"{step}: give the last {needed} at that step."
         )
     exists = space.exists.cpu().numpy()
     for v in codec.variables:

@@ -27,11 +27,11 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
+from fieldcast.time_steps import TimeStep
 
 MEMBERS_AT_ONCE = 80  # of all starts, on a processor: more take memory and are no faster
 MEMBERS_AT_ONCE_GPU = 640  # all of 64 starts and 10 members
 START = {"standard_name": "forecast_reference_time"}
-LEAD = {"standard_name": "forecast_period", "units": "hours"}
 Values = Float[Tensor, "start members variable y x"]
 
 
@@ -106,7 +106,7 @@ class EnsembleForecaster:
 
     def valid(self, number: int) -> np.ndarray:
         """The valid times of a step."""
-        return calendars.later(self.times, number * self.model.space.step)
+        return step_of_space(self.model.space).after(self.times, number)
 
     def resumed(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
         """The next step, the contexts it starts from, and what else was saved; the start for another lineage."""
@@ -163,7 +163,7 @@ def context_at(
             )
         states = codec.encode(fields.isel(time=before.ravel()))
         past = torch.nan_to_num(states).unflatten(0, before.shape).to(space.area.device)
-    next_times = calendars.later(fields["time"].values[places], space.step)
+    next_times = step_of_space(space).after(fields["time"].values[places])
     return Context(len(places), past=past, day=codec.days(next_times).to(space.area.device))
 
 
@@ -209,5 +209,12 @@ def physical(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Data
     x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)
     valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")
     piece = codec.decode(x, valid).rename(time="start").expand_dims("lead")
-    hours = [ensemble.number * model.space.step]
-    return piece.assign_coords(start=("start", forecaster.times, START), lead=("lead", hours, LEAD))
+    lead, attrs = step_of_space(model.space).lead
+    return piece.assign_coords(
+        start=("start", forecaster.times, START), lead=("lead", [ensemble.number * lead], attrs)
+    )
+
+
+def step_of_space(space: Space) -> TimeStep:
+    """The step of a model of the next state."""
+    return TimeStep(space.step, space.months)

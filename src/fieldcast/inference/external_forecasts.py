@@ -25,8 +25,10 @@ from fieldcast.fields.valid import masked
 from fieldcast.geometry import GRID
 from fieldcast.inference.compatibility import TOLERANCE, describe
 from fieldcast.inference.options import File
+from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
+MONTHS_OFF = 100.0  # hours by which leads of several months differ from as many times 730
 NONE = "These data are not the simulated planet's: there is no perfect model, and its experiment is skipped."
 
 
@@ -80,8 +82,8 @@ def selected(
     for number, position in enumerate(lead):
         with reading(where, Exception):
             piece = forecasts.isel(lead=[position], start=start, member=slice(starts["members"])).load()
-        hours = [(number + 1) * starts["step_hours"]]
-        coords["lead"] = ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})
+        step, attrs = TimeStep.stored_in(starts).lead
+        coords["lead"] = ("lead", [(number + 1) * step], attrs)
         valid = {v: masked(piece[v]) for v in names}
         for v in names:
             refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
@@ -132,9 +134,8 @@ def check_variables(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> No
 
 
 def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
-    """Raise an InputError if only one calendar has leap days: valid times would shift."""
-    leap_days = [str(axis.dt.calendar) not in ("noleap", "365_day") for axis in (start, time)]
-    if leap_days[0] != leap_days[1]:
+    """Raise an InputError for different calendars: valid times would shift."""
+    if not calendars.same_calendar(start, time):
         raise InputError(
             f"the calendar of {where} is '{start.dt.calendar}', that of the fields '{time.dt.calendar}': convert it "
             "first (xarray's convert_calendar)."
@@ -164,8 +165,9 @@ def on_grid(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset
 
 def lead_positions(forecasts: xr.Dataset, starts: Mapping[str, Any], where: str) -> Int[np.ndarray, " lead"]:
     """Position of each scored lead; raises an InputError for the first that is missing."""
-    hours = starts["step_hours"] * np.arange(1, starts["leads"] + 1)
-    same = np.abs(forecasts["lead"].values - hours[:, None]) < 1e-3
+    step = TimeStep.stored_in(starts)
+    hours = step.hours * np.arange(1, starts["leads"] + 1)
+    same = np.abs(forecasts["lead"].values - hours[:, None]) < (MONTHS_OFF if step.months else 1e-3)
     if not same.any(axis=1).all():
         missing = hours[~same.any(axis=1)]
         raise InputError(

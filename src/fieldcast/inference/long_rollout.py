@@ -15,10 +15,10 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 
-from fieldcast import calendars
 from fieldcast.encoding.checkpoint import unpack_bytes
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, EnsembleState, Values, physical
 from fieldcast.scores.stability import step_statistics, zonal_power
+from fieldcast.time_steps import TimeStep
 
 SNAPSHOTS = 1, 10, 100, 500  # steps of which some members are kept
 SNAPSHOT_MEMBERS = 2
@@ -80,7 +80,8 @@ class Measure:
         space = forecaster.model.space
         self.forecaster, self.fields, self.wraps = forecaster, fields, space.wraps
         times = np.stack([forecaster.valid(number) for number in range(1, steps + 1)])
-        self.places = calendars.positions(fields["time"], calendars.iso(times.ravel())).reshape(times.shape)
+        step = TimeStep(space.step, space.months)
+        self.places = step.positions(fields["time"], times.ravel()).reshape(times.shape)
         self.area = (space.area * space.exists).cpu().numpy()
         self.reference = zonal_power(self.states(forecaster.places), self.area, self.wraps)
 

@@ -33,6 +33,7 @@ from fieldcast.inference.loading import load
 from fieldcast.models.core import Context, Model, Solved
 from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE
+from fieldcast.time_steps import TimeStep
 
 DAYS = 365  # of the climatology
 MIDNIGHT = 3e-4  # days: single precision rounds midnight down by less
@@ -225,5 +226,5 @@ def facts(trained: Checkpoint) -> dict[str, Any]:
         "units": {v: codec.attrs[v].get("units", "1") for v in codec.variables},
         "latitude": codec.latitude.tolist(),
         "longitude": codec.longitude.tolist(),
-        "step_hours": trained.header["step_hours"],
+        **TimeStep.stored_in(trained.header).attrs(),
     }

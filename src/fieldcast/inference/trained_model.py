@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,7 +21,7 @@ from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.inference.compatibility import last_states, matching
-from fieldcast.inference.ensemble_forecast import LEAD, START, EnsembleForecaster, physical
+from fieldcast.inference.ensemble_forecast import START, EnsembleForecaster, physical
 from fieldcast.inference.quality_control import sentences, suspects
 from fieldcast.inference.reconstruct import context_of, draw
 from fieldcast.inference.rollout import Feedback
@@ -120,7 +121,8 @@ class TrainedModel:
 
         Each variable v becomes v (lead, member, ...), v_mean and v_spread (lead, ...), in the data set's units, which
         may be any that convert to the model's. `lead` is in hours after the scalar `forecast_reference_time`, the last
-        time of the data set; `time` (lead) is the valid time. Error messages call the data set `where`.
+        time of the data set, or counts months, with the hours beside it as `forecast_period` (lead); `time` (lead) is
+        the valid time. Error messages call the data set `where`.
 
         Raises
         ------
@@ -145,8 +147,8 @@ class TrainedModel:
         result = restore_layout(template, moments, codec, "forecast").drop_vars(time)
         valid = np.concatenate([forecaster.valid(number) for number in range(1, steps + 1)])
         return result.assign_coords(
-            forecast_reference_time=((), last[0], START), lead=("lead", moments["lead"].values, LEAD),
-            time=("lead", valid, {"standard_name": "time"}),
+            forecast_reference_time=((), last[0], START), lead=moments["lead"].variable,
+            time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], last[0], valid),
         )  # fmt: skip
 
     def sample(self, count: int, seed: int = 0) -> xr.Dataset:
@@ -162,6 +164,14 @@ class TrainedModel:
             raise InputError(f"sample needs a number of samples of at least one, not {count}.")
         model = self.checkpoint.model
         return physical_states(model.space, self.checkpoint.state_codec, draw_states(model, count, seed))
+
+
+def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:
+    """The forecast period [hours] beside leads that count months; leads in hours are the period themselves."""
+    if lead.attrs["units"] == "hours":
+        return {}
+    hours = [calendars.hours(np.array([start, time]))[1] for time in valid]
+    return {"forecast_period": ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})}
 
 
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:

@@ -28,7 +28,9 @@ class Space(nn.Module):
     tendency
         Standard deviation of one-step differences, for each variable.
     step
-        Hours between two states; 0 where it is unknown, as for images.
+        Hours between two states; 0 where it is unknown, as for images, or irregular.
+    months
+        Months of the calendar between two states, of which each counts as 730 hours in `step`; 0 for a step in hours.
     """
 
     area: Tensor
@@ -40,17 +42,17 @@ class Space(nn.Module):
     def __init__(
         self, variables: tuple[str, ...], wraps: bool, area: Float[Tensor, "y x"], exists: Bool[Tensor, "y x"],
         points: Float[Tensor, "y x 3"], static: Float[Tensor, "s y x"], tendency: Float[Tensor, " variable"],
-        step: float = 0.0,
+        step: float = 0.0, months: int = 0,
     ):  # fmt: skip
         super().__init__()
-        self.variables, self.wraps, self.step = variables, wraps, step
+        self.variables, self.wraps, self.step, self.months = variables, wraps, step, months
         fields = {"area": area, "exists": exists, "points": points, "static": static, "tendency": tendency}
         for name, value in fields.items():
             self.register_buffer(name, value, persistent=False)  # checkpoints hold a Space once
 
     def replace(self, **changes: Any) -> Space:
         """A Space that differs in some of its parameters."""
-        plain = {"variables": self.variables, "wraps": self.wraps, "step": self.step}
+        plain = {name: getattr(self, name) for name in ("variables", "wraps", "step", "months")}
         parameters: dict[str, Any] = plain | dict(self.named_buffers()) | changes
         return Space(**parameters)
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.kinds import are_images
+from fieldcast.time_steps import TimeStep
 
 TRAINING_MEAN = "training mean"
 
@@ -59,7 +60,7 @@ def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> lis
     """Period, grid, splits and climatology of fields."""
     when = calendars.iso(fields["time"])
     segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
-    every = f", every {fields.attrs['step_hours']:g} hours" if "step_hours" in fields.attrs else ""
+    every = f", every {TimeStep.stored_in(fields.attrs)}" if fields.attrs.get("step_hours") else ""
     pieces = f", in {segments} contiguous segments" if segments > 1 else ""
     return [
         ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),

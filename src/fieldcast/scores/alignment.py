@@ -15,6 +15,7 @@ from jaxtyping import Float, Integer, Shaped
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
+from fieldcast.time_steps import MONTH, TimeStep
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class AlignedForecasts:
         leads = lead_hours(forecasts["lead"])
         if starts is not None:
             refuse_other_starts(calendars.iso(forecasts["start"]), leads, starts)
-        indices = valid_indices(forecasts["start"], leads, truth["time"])
+        indices = valid_indices(forecasts["start"], leads, truth["time"], TimeStep.of(truth))
         missing = np.argwhere(indices < 0)
         if len(missing):
             lead, start = missing[0]
@@ -62,17 +63,21 @@ class AlignedForecasts:
 
 
 def lead_hours(lead: xr.DataArray) -> Float[np.ndarray, " lead"]:
-    """Leads in hours, whether they were read as numbers or as time deltas."""
+    """Leads in hours, whether they were read as numbers, as time deltas, or as months of 730 hours."""
     if lead.dtype.kind == "m":
         return lead.to_numpy() / np.timedelta64(1, "h")
-    return lead.to_numpy().astype(float)
+    return lead.to_numpy().astype(float) * (MONTH if lead.attrs.get("units") == "months" else 1)
 
 
 def valid_indices(
-    start: xr.DataArray, leads: Float[np.ndarray, " lead"], time: xr.DataArray
+    start: xr.DataArray, leads: Float[np.ndarray, " lead"], time: xr.DataArray, step: TimeStep
 ) -> Integer[np.ndarray, "lead start"]:
-    """Indices of start + lead in `time`, in either calendar that fields have; -1 where it is missing."""
+    """Indices of start + lead in `time`, in any calendar; -1 where it is missing. Months are matched as a whole."""
     starts = start.to_numpy()
+    if step.months:
+        month = TimeStep(MONTH, 1)
+        later = [month.after(starts, number) for number in np.round(leads / MONTH).astype(int).tolist()]
+        return np.stack([step.positions(time, valid) for valid in later])
     if starts.dtype.kind == "M":
         spans = np.round(leads * 3600).astype("timedelta64[s]")
         valid = starts.astype("datetime64[s]") + spans[:, None]
@@ -126,9 +131,10 @@ def refuse_other_starts(
             + (f" (they lack {absent[0]})" if absent else "")
             + ": recreate them from the stored starts, in their order."
         )
-    expected = float(starts["step_hours"]) * np.arange(1, int(starts["leads"]) + 1)
+    step = TimeStep.stored_in(starts)
+    expected = step.hours * np.arange(1, int(starts["leads"]) + 1)
     if leads.shape != expected.shape or not np.allclose(leads, expected):
         raise InputError(
             f"The forecasts have other leads than {expected[0]:g} to {expected[-1]:g} hours every "
-            f"{float(starts['step_hours']):g}: recreate them with these."
+            f"{step}: recreate them with these."
         )

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.initial_times import require_starts
+from fieldcast.encoding.initial_times import regular_step, require_starts
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.experiments import described, roles
@@ -34,6 +34,7 @@ from fieldcast.scores.statistics_table import scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import areas, require_draws, units
+from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, refuse_rollouts
@@ -69,8 +70,9 @@ class Forecasting(OnFields):
         Raises
         ------
         InputError
-            For a split that does not hold one window.
+            For fields without a regular time step, or a split that does not hold one window.
         """
+        regular_step(split)
         states = self.states(split, codec, model.space)
         windows = ForecastWindows(states, model.space, model.history, fit.longest)
         if not len(windows):
@@ -170,7 +172,7 @@ def page(
         return {}, {}, b""
     kept = of_one_training(results)
     anomalies = {
-        name: snapshot_departures(stored, climatology, fields.attrs["step_hours"])
+        name: snapshot_departures(stored, climatology, TimeStep.stored_in(fields.attrs))
         for name, stored in kept["snapshots"].items()
     }
     part = Forecast(leaderboard=leaderboard, **kept, snapshot_anomalies=anomalies, outline=outline(fields))

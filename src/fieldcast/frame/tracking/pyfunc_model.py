@@ -26,6 +26,7 @@ import fieldcast
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.geometry import GRID
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.time_steps import TimeStep
 
 SECONDS = "datetime64[s]"
 DEFAULTS: dict[str, dict[str, int]] = {
@@ -131,13 +132,15 @@ def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
     model = trained.checkpoint.model
     if task_of(trained) == "sample" or np.prod(model.space.state) * max(model.history, 1) > LARGEST_EXAMPLE:
         return None
-    codec, step = trained.checkpoint.by_day, round(3600 * model.space.step)
+    codec, step = trained.checkpoint.by_day, TimeStep(model.space.step, model.space.months)
     days = codec.climatology[: max(model.history, 1)].copy()
     if task_of(trained) == "reconstruct":
         observed = np.zeros(model.space.shape, bool)
         observed.flat[::EVERY] = True
         days[:, :, ~observed] = np.nan
-    time = np.arange(len(days), dtype=np.int64) * step
+    epoch = np.zeros(1, SECONDS)
+    time = np.concatenate([step.after(epoch, number) for number in range(len(days))])
+    time = time.astype(SECONDS).astype(np.int64)
     return {"time": time, **{v: np.ascontiguousarray(days[:, i]) for i, v in enumerate(codec.variables)}}
 
 
@@ -147,7 +150,7 @@ def facts(trained: TrainedModel) -> dict[str, Any]:
     place = {axis: getattr(codec, axis).tolist() for axis in GRID} if hasattr(codec, "latitude") else {}
     attrs = getattr(codec, "attrs", {})
     units = {v: attrs[v].get("units", "1") for v in codec.variables if v in attrs}
-    return {"task": task_of(trained), "units": units, **place, "step_hours": header["step_hours"]}
+    return {"task": task_of(trained), "units": units, **place, **TimeStep.stored_in(header).attrs()}
 
 
 def save(checkpoint: Path, folder: Path, model_id: str | None = None) -> None:

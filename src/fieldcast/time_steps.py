@@ -1,0 +1,208 @@
+"""The step of a record: a number of hours, or of months of the calendar; and records without a regular step.
+
+A month is as long as it is: one month after 31 January is 28 or 29 February. Where a number of hours is needed (the
+fraction of the year by which a rollout advances, a lead time in a table), a month counts as 730, a twelfth of 365 days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fieldcast import calendars
+
+MONTH = 730  # hours
+ROUNDING = 1e-3  # of a step: times may be stored as rounded days
+WITHIN_MONTH = timedelta(days=4)  # by which times of monthly data depart from the same place in their months
+ROUNDED = (
+    (60, 5.0),
+    (3600, 300.0),
+)  # seconds to which times may have been meant, and by how many they may be off
+
+
+class TimeStep(NamedTuple):
+    """The interval between two times of a record.
+
+    `months` is 0 for a step in hours; `hours` is nominal for a step in months, and 0 where no step is regular.
+    """
+
+    hours: float
+    months: int = 0
+
+    @classmethod
+    def stored_in(cls, attrs: Mapping[str, Any]) -> TimeStep:
+        """The step in the attributes of fields, starts, or a checkpoint."""
+        return cls(float(attrs["step_hours"]), int(attrs.get("step_months", 0)))
+
+    @classmethod
+    def of(cls, fields: Any) -> TimeStep:
+        """The step of fields (a Dataset): the stored one, else that of their times."""
+        return cls.stored_in(fields.attrs) if "step_hours" in fields.attrs else step_of(fields["time"])
+
+    def attrs(self) -> dict[str, float | int]:
+        """The step as attributes: `step_hours`, and `step_months` if it is one of the calendar."""
+        return {"step_hours": self.hours} | ({"step_months": self.months} if self.months else {})
+
+    def __str__(self) -> str:
+        if not self.hours:
+            return "no regular step"
+        if not self.months:
+            return f"{self.hours:g} hours"
+        number, unit = (self.months, "month") if self.months % 12 else (self.months // 12, "year")
+        return f"{number} {unit}{'' if number == 1 else 's'}"
+
+    @property
+    def lead(self) -> tuple[float, dict[str, str]]:
+        """The lead of one step and its attributes: hours, or a count of months, which CF has no standard name for."""
+        if self.months:
+            return float(self.months), {"long_name": "lead time in months of the calendar", "units": "months"}
+        return self.hours, {"standard_name": "forecast_period", "units": "hours"}
+
+    def after(self, times: Any, number: int = 1) -> np.ndarray:
+        """Each time, `number` steps later."""
+        if self.months:
+            return months_later(times, number * self.months)
+        return calendars.later(times, number * self.hours)
+
+    def counts(self, times: Any) -> Float[np.ndarray, " steps"]:
+        """Number of steps between successive times; whole numbers in a regular record."""
+        if self.months:
+            return np.diff(month_numbers(times)) / self.months
+        return np.diff(calendars.hours(times)) / self.hours
+
+    def positions(self, times: Any, sought: Any) -> Int[np.ndarray, " sought"]:
+        """Index in `times` of each time sought, -1 if absent: of the same second, or in the same month."""
+        if self.months:
+            index = {number: place for place, number in enumerate(month_numbers(times).tolist())}
+            return np.array([index.get(number, -1) for number in month_numbers(sought).tolist()], dtype=int)
+        return calendars.positions(times, calendars.iso(sought))
+
+
+def step_of(times: Any) -> TimeStep:
+    """The most common step of a record in order: months if all times stand at one place in their months, else hours.
+
+    No step (0 hours) for a single time.
+    """
+    if calendars.values(times).size < 2:
+        return TimeStep(0.0)
+    months = most_common(np.diff(month_numbers(times)))
+    if months >= 1 and in_months(times, int(months)):
+        return TimeStep(float(MONTH * months), int(months))
+    return TimeStep(calendars.step_hours(times))
+
+
+def in_months(times: Any, months: int) -> bool:
+    """Whether the times are whole multiples of some months apart: first of the month, middle or end."""
+    array = calendars.values(times)
+    numbers = month_numbers(array)
+    if np.any(np.diff(numbers) < 1) or np.any((numbers - numbers[0]) % months):
+        return False
+    places = array - month_starts(numbers, array)
+    lengths = month_starts(numbers + 1, array) - month_starts(numbers, array)
+    most = span(WITHIN_MONTH, array)
+    return any(
+        bool(np.max(offset) - np.min(offset) <= most)
+        for offset in (places, 2 * places - lengths, lengths - places)
+    )
+
+
+def rounded_times(times: Any) -> np.ndarray | None:
+    """The times to the minute or the hour, if only that makes their step regular; else None.
+
+    Hours stored as days with five digits (.04167) are half a second off; as single precision, minutes.
+    """
+    array = calendars.values(times)
+    if array.size < 3 or is_regular(array):
+        return None
+    midnight = midnight_before(array[0])
+    seconds = 3600 * calendars.hours(np.concatenate([[midnight], array]))[1:]
+    for unit, tolerance in ROUNDED:
+        whole = np.round(seconds / unit) * unit
+        moved = midnight + np.array([span(timedelta(seconds=s), array) for s in whole.tolist()])
+        if np.abs(whole - seconds).max() <= tolerance and is_regular(moved):
+            return moved
+    return None
+
+
+def unrounded(dataset: Any) -> Any:
+    """A Dataset whose times are moved as `rounded_times` says."""
+    times = rounded_times(dataset["time"])
+    return dataset if times is None else dataset.assign_coords(time=("time", times, dataset["time"].attrs))
+
+
+def is_regular(times: Any) -> bool:
+    """Whether all intervals are whole multiples of the most common one."""
+    step = step_of(times)
+    return bool(step.hours and regular(step.counts(times)).all())
+
+
+def regular(counts: Float[np.ndarray, " steps"]) -> Bool[np.ndarray, " steps"]:
+    """Whether each count of steps is whole and at least 1."""
+    return (counts > 1 - 1e-6) & (np.abs(counts - np.round(counts)) < 1e-6)
+
+
+def months_later(times: Any, months: int) -> np.ndarray:
+    """Each time, some calendar months later: in the middle or on the last day if all are, else on the same day.
+
+    A day that the later month does not have becomes its last.
+    """
+    array = calendars.values(times)
+    numbers = month_numbers(array)
+    (start, end), (first, last) = (
+        (month_starts(n, array), month_starts(n + 1, array)) for n in (numbers, numbers + months)
+    )
+    place, day = array - start, span(timedelta(days=1), array)
+    if np.all(np.abs(2 * place - (end - start)) <= span(timedelta(minutes=1), array)):
+        return first + (last - first) // 2
+    if np.all(end - array <= day):
+        return last - (end - array)
+    return first + np.minimum(place, last - first - day + place % day)
+
+
+def month_numbers(times: Any) -> Int[np.ndarray, " time"]:
+    """Months since the year 0."""
+    array = calendars.values(times)
+    if array.dtype.kind == "M":
+        return array.astype("M8[M]").astype(int) + 12 * 1970
+    return np.array([12 * time.year + time.month - 1 for time in array], dtype=int)
+
+
+def month_starts(numbers: Int[np.ndarray, " time"], times: np.ndarray) -> np.ndarray:
+    """The first instant of months counted from the year 0, in the calendar and type of `times`."""
+    if times.dtype.kind == "M":
+        return (numbers - 12 * 1970).astype("M8[M]").astype("M8[ns]")
+    like = times[0]
+    return np.array([like.replace(year=n // 12, month=n % 12 + 1, day=1, hour=0, minute=0, second=0, microsecond=0)
+                     for n in numbers.tolist()], dtype=object)  # fmt: skip
+
+
+def span(duration: timedelta, times: np.ndarray) -> Any:
+    """A duration that can be added to these times."""
+    return np.timedelta64(duration) if times.dtype.kind == "M" else duration
+
+
+def midnight_before(time: Any) -> Any:
+    """The beginning of a day."""
+    if isinstance(time, np.datetime64):
+        return time.astype("M8[D]").astype("M8[ns]")
+    return time.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def most_common(values: np.ndarray) -> Any:
+    """The most frequent value, the lowest of several."""
+    distinct, count = np.unique(values, return_counts=True)
+    return distinct[np.argmax(count)]
+
+
+def nominal(hours: float) -> tuple[float, str]:
+    """A lead time in years or months of the calendar, in days, or below one day in hours: number and unit.
+
+    730 hours are a month, so that a lead of 365 days is called a year.
+    """
+    if hours > 0 and hours % MONTH == 0:
+        return (hours / (12 * MONTH), "year") if hours % (12 * MONTH) == 0 else (hours / MONTH, "month")
+    return (hours / 24, "day") if hours >= 24 else (hours, "hour")

@@ -1,0 +1,185 @@
+"""Records of any calendar and step through the public functions: fitted, filled, forecast and scored."""
+
+import cftime
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import fieldcast
+from fieldcast import calendars
+from fieldcast.errors import InputError
+from fieldcast.fields import climatology as climatologies
+from fieldcast.fields.ingest import ingest
+from fieldcast.geometry import cell_areas
+from fieldcast.time_steps import TimeStep
+
+MONTHS = 240
+MEMORY = 0.8  # of an anomaly from one step to the next
+
+
+def record(time, seasons: bool = True) -> xr.Dataset:
+    """Red noise of two patterns with an annual cycle, on 4 x 6 cells at any times; NetCDF's attributes."""
+    time = np.asarray(time)
+    rng = np.random.default_rng(0)
+    patterns, amplitude = rng.normal(size=(2, 4, 6)), np.zeros((len(time), 2))
+    for i in range(1, len(time)):
+        amplitude[i] = MEMORY * amplitude[i - 1] + rng.normal(size=2)
+    year = calendars.fraction_of_year(time) if seasons else np.zeros(len(time))
+    values = 280 + 5 * np.cos(2 * np.pi * year)[:, None, None] + np.einsum("tp,pyx->tyx", amplitude, patterns)
+    values += 0.1 * rng.normal(size=values.shape)
+    grid = {
+        "lat": ("lat", [-30.0, -10.0, 10.0, 30.0], {"units": "degrees_north"}),
+        "lon": ("lon", 10.0 * np.arange(6), {"units": "degrees_east"}),
+    }
+    variable = (("time", "lat", "lon"), values.astype(np.float32), {"units": "K"})
+    return xr.Dataset({"sst": variable}, {"time": time, **grid}, {"title": "red noise"})
+
+
+def through_a_file(data: xr.Dataset, folder, digits: int | None = None) -> xr.Dataset:
+    """The data as read from NetCDF, with times as days since 1900, rounded to some digits."""
+    path = folder / "record.nc"
+    data = data.copy()
+    data["time"].encoding = {"units": "days since 1900-01-01", "dtype": "float64"}
+    data.to_netcdf(path)
+    if digits is not None:
+        raw = xr.open_dataset(path, decode_times=False).load()
+        raw.close()
+        raw = raw.assign_coords(time=("time", raw["time"].values.round(digits), raw["time"].attrs))
+        raw.to_netcdf(path)
+    with xr.open_dataset(path) as opened:
+        return opened.load()
+
+
+def of_calendar(calendar: str, freq: str = "MS") -> np.ndarray:
+    return np.asarray(
+        xr.date_range("1980-01-01", periods=MONTHS, freq=freq, calendar=calendar, use_cftime=True)
+    )
+
+
+RECORDS = {
+    "monthly": (pd.date_range("1980-01-01", periods=MONTHS, freq="MS"), TimeStep(730.0, 1), None),
+    "seasonal": (pd.date_range("1960-12-01", periods=160, freq="QS-DEC"), TimeStep(2190.0, 3), None),
+    "yearly": (pd.date_range("1850-07-01", periods=150, freq="YS-JUL"), TimeStep(8760.0, 12), None),
+    "360_day": (of_calendar("360_day"), TimeStep(730.0, 1), None),
+    "julian": (of_calendar("julian", "D"), TimeStep(24.0), None),
+    "rounded": (pd.date_range("1980-01-01", periods=MONTHS, freq="h"), TimeStep(1.0), 5),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_is_ingested_and_forecast(name, tmp_path):
+    time, step, digits = RECORDS[name]
+    data = through_a_file(record(time), tmp_path, digits)
+    fields, _ = ingest(data, "the record")
+    assert TimeStep.of(fields) == step and fields["segment"].values.max() == 0
+    assert calendars.iso(fields["time"]).tolist() == calendars.iso(time).tolist()
+
+    persistence = fieldcast.fit(data, "forecast.persistence")
+    begin = data.isel(time=slice(None, -3))
+    forecast = persistence.forecast(begin, 3)
+    expected = ingest(data, "the record")[0]["time"].values[-3:]
+    assert calendars.iso(forecast["time"]).tolist() == calendars.iso(expected).tolist()
+    lead, attrs = step.lead
+    assert forecast["lead"].values.tolist() == [lead, 2 * lead, 3 * lead] and forecast["lead"].attrs == attrs
+    period = forecast["forecast_period" if step.months else "lead"]
+    assert np.allclose(period, calendars.hours(fields["time"][-4:])[1:]) and period.attrs["units"] == "hours"
+
+
+@pytest.mark.parametrize("name", ["monthly", "360_day"])
+def test_a_record_is_filled_and_scored(name, tmp_path):
+    data = through_a_file(record(RECORDS[name][0]), tmp_path)
+    gappy = data.isel(time=slice(-20, None)).copy(deep=True)
+    gappy["sst"][:, 1:3, 2:4] = np.nan
+    model = fieldcast.fit(data, "reconstruct.optimal_interpolation")
+    filled = model.fill(gappy, members=9)
+    truth = data["sst"].isel(time=slice(-20, None))
+    hidden = np.isnan(gappy["sst"].values)
+    error = (filled["sst_mean"] - truth).values[hidden]
+    assert error.std() < 0.3 * truth.values[hidden].std()
+    table = fieldcast.score(data, filled[["sst"]], task="reconstruct", observed=gappy)
+    assert np.isfinite(table.loc[table["score"] == "crps", "value"]).all()
+
+
+@pytest.mark.parametrize("name", ["monthly", "360_day"])
+def test_scores_compare_with_the_truth_of_the_right_month(name):
+    time, step, _ = RECORDS[name]
+    data = record(time)
+    for experiment in ("forecast.persistence", "forecast.linear_inverse_model"):
+        model = fieldcast.fit(data, experiment)
+        ends = range(-40, -4, 6)
+        runs = [
+            model.forecast(data.isel(time=slice(None, end)), 3, members=1)
+            .drop_vars(["time", "forecast_reference_time", "forecast_period"])
+            .expand_dims(start=[data["time"].values[end - 1]])
+            for end in ends
+        ]
+        table = fieldcast.score(data, xr.concat(runs, "start")[["sst"]])
+        rmse = table.query("score == 'rmse' and variable == 'sst' and region == @table.region.iloc[0]")
+        truth = np.stack([data["sst"].values[end : end + 3] for end in ends])
+        errors = np.stack([run["sst"].values[0, :, 0] for run in runs]) - truth
+        area = cell_areas(data["lat"], data["lon"], np.ones((4, 6), dtype=bool))
+        expected = np.sqrt((errors**2 * area).mean(axis=(0, 2, 3)))
+        assert np.allclose(rmse["lead_hours"], step.hours * np.arange(1, 4))
+        assert np.allclose(rmse["value"], expected, rtol=1e-3)
+
+
+def test_the_climatology_of_months_is_their_mean():
+    data, _ = ingest(record(RECORDS["monthly"][0]), "the record")
+    climatology = climatologies.fit(data)
+    expected = data["sst"].groupby("time.month").mean()
+    months = climatologies.at(climatology, data["time"][:12])["sst"]
+    assert np.allclose(months, expected, atol=1e-4) and climatology.attrs["kind"] == "month"
+
+
+def irregular() -> xr.Dataset:
+    hours = np.cumsum(np.random.default_rng(1).integers(20, 400, 200))
+    return record(pd.Timestamp("1980-01-01") + pd.to_timedelta(hours, "h"))
+
+
+def test_a_record_of_rounded_hours_is_filled_at_its_own_times(tmp_path):
+    time, _, digits = RECORDS["rounded"]
+    data = through_a_file(record(time), tmp_path, digits)
+    gappy = data.where(data["lat"] < 0)
+    model = fieldcast.fit(data, "reconstruct.climatology")
+    filled = model.fill(gappy, members=1)
+    assert np.array_equal(filled["time"], data["time"])
+    table = fieldcast.score(data, filled[["sst"]], task="reconstruct", observed=gappy)
+    assert np.isfinite(table.loc[table["score"] == "rmse", "value"]).all()
+
+
+def test_without_a_regular_step_reconstructions_work_and_forecasts_say_why_not():
+    data = irregular()
+    fields, quality = ingest(data, "the record")
+    assert not TimeStep.of(fields).hours and "forecasts are not possible" in " ".join(quality["sentence"])
+    gappy = data.isel(time=slice(-5, None)).copy(deep=True)
+    gappy["sst"][:, 1:3, 2:4] = np.nan
+    filled = fieldcast.fit(data, "reconstruct.optimal_interpolation").fill(gappy, members=3)
+    assert np.isfinite(filled["sst"]).all()
+    with pytest.raises(InputError, match="no regular time step, which forecasts need"):
+        fieldcast.fit(data, "forecast.persistence")
+
+
+def test_a_step_in_hours_cannot_be_taken_from_months(tmp_path):
+    from fieldcast.fields.sources import Source, open_source
+
+    path = tmp_path / "monthly.nc"
+    record(RECORDS["monthly"][0]).to_netcdf(path)
+    with pytest.raises(InputError, match=r"has a step of 1 month: leave ingestion.step_hours out"):
+        open_source(Source(path=str(path), step_hours=24.0))
+
+
+def test_a_monthly_model_refuses_daily_states():
+    model = fieldcast.fit(record(RECORDS["monthly"][0]), "forecast.persistence")
+    assert model.checkpoint.header["step_months"] == 1
+    two = fieldcast.fit(record(RECORDS["monthly"][0]), "forecast.linear_inverse_model")
+    if two.checkpoint.model.history > 1:
+        with pytest.raises(InputError, match="trained on steps of 1 month"):
+            two.forecast(record(pd.date_range("2001-01-01", periods=40)), 1)
+
+
+def test_two_calendars_are_not_joined():
+    first, second = (record(of_calendar(calendar)) for calendar in ("360_day", "julian"))
+    assert not calendars.same_calendar(first["time"], second["time"])
+    noleap = cftime.DatetimeNoLeap(2001, 1, 1)
+    assert calendars.same_calendar(*[xr.DataArray([noleap], dims="time")] * 2)

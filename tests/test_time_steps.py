@@ -1,0 +1,112 @@
+"""Steps of the calendar against pandas offsets and cftime."""
+
+from itertools import pairwise
+
+import cftime
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from fieldcast import calendars, time_steps
+from fieldcast.time_steps import TimeStep, step_of
+
+
+def middles(calendar: str = "standard", months: int = 40) -> np.ndarray:
+    """Middles of successive months, as CMIP writes them."""
+    edges = xr.date_range("2000-01-01", periods=months + 1, freq="MS", calendar=calendar, use_cftime=True)
+    values = np.array([first + (last - first) / 2 for first, last in pairwise(edges)])
+    return calendars.in_nanoseconds(values)
+
+
+RECORDS = {
+    "6h": (pd.date_range("2001-01-01", periods=40, freq="6h"), TimeStep(6.0)),
+    "days": (pd.date_range("2001-01-01", periods=40), TimeStep(24.0)),
+    "30 days": (pd.date_range("2001-01-31", periods=40, freq="30D"), TimeStep(720.0)),
+    "first of the month": (pd.date_range("2001-01-01", periods=40, freq="MS"), TimeStep(730.0, 1)),
+    "last of the month": (pd.date_range("2001-01-31", periods=40, freq="ME"), TimeStep(730.0, 1)),
+    "middle of the month": (middles(), TimeStep(730.0, 1)),
+    "seasons": (pd.date_range("2000-12-01", periods=40, freq="QS-DEC"), TimeStep(2190.0, 3)),
+    "years": (pd.date_range("1960-07-01", periods=40, freq="YS-JUL"), TimeStep(8760.0, 12)),
+    "360_day": (middles("360_day"), TimeStep(730.0, 1)),
+    "julian": (middles("julian"), TimeStep(730.0, 1)),
+    "a twelfth of 365 days": (
+        cftime.num2date((np.arange(40) + 0.5) * 365 / 12, "days since 2001-01-01", "noleap"), TimeStep(730.0, 1),
+    ),
+    "one time": (pd.date_range("2001-01-01", periods=1), TimeStep(0.0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_step_of_a_record_and_the_times_it_leads_to(name):
+    times, step = RECORDS[name]
+    assert step_of(times) == step
+    assert TimeStep.stored_in(step.attrs()) == step
+    if step.hours and name != "a twelfth of 365 days":
+        for number in (1, 5):
+            assert np.array_equal(
+                step.after(times[:-5], number), np.asarray(times)[number : -5 + number or None]
+            )
+    if step.hours:
+        assert time_steps.regular(step.counts(times)).all()
+        places = step.positions(times, step.after(times[:-5], 5))
+        assert np.array_equal(places, np.arange(5, len(times)))
+        assert step.positions(times, step.after(times[-1:], 1)).tolist() == [-1]
+
+
+def test_a_day_that_a_month_lacks_is_its_last():
+    times = np.array(["2001-01-30T06", "2001-01-05T06"], "M8[ns]")
+    expected = [pd.Timestamp(time) + pd.DateOffset(months=1) for time in times]
+    assert time_steps.months_later(times, 1).tolist() == np.array(expected, "M8[ns]").tolist()
+
+
+def test_missing_months_are_counted():
+    times = np.delete(np.asarray(RECORDS["first of the month"][0]), [3, 4, 20])
+    assert step_of(times) == TimeStep(730.0, 1)
+    assert sorted(step_of(times).counts(times).tolist())[-3:] == [1, 2, 3]
+
+
+def test_days_of_winters_are_days_and_weeks_no_months():
+    winters = pd.date_range("2001-01-01", "2009-12-31")
+    assert step_of(winters[winters.month.isin([12, 1, 2])]) == TimeStep(24.0)
+    assert step_of(pd.date_range("2001-01-01", periods=200, freq="7D")) == TimeStep(168.0)
+
+
+@pytest.mark.parametrize(("digits", "hours"), [(5, 1), (5, 2), (4, 1)])
+def test_hours_that_were_rounded_as_days_become_hours(digits, hours):
+    days = np.round(np.arange(0, 20, hours / 24), digits)
+    times = np.asarray(
+        xr.decode_cf(xr.Dataset(coords={"time": ("time", days, {"units": "days since 2001-01-01"})}))["time"]
+    )
+    expected = pd.date_range("2001-01-01", periods=len(days), freq=f"{hours}h")
+    assert np.array_equal(time_steps.rounded_times(times), expected)
+    noleap = cftime.num2date(days, "days since 2001-01-01", "noleap")
+    assert calendars.iso(time_steps.rounded_times(noleap)).tolist() == calendars.iso(expected).tolist()
+
+
+def test_regular_and_irregular_times_stay_as_they_are():
+    regular = pd.date_range("2001-01-01", periods=40, freq="37s")
+    assert time_steps.rounded_times(regular) is None
+    irregular = regular + pd.to_timedelta(np.random.default_rng(0).integers(0, 9000, 40), "s").sort_values()
+    assert time_steps.rounded_times(irregular) is None
+
+
+def test_steps_and_leads_in_words():
+    steps = [TimeStep(6.0), TimeStep(730.0, 1), TimeStep(2190.0, 3), TimeStep(17520.0, 24), TimeStep(0.0)]
+    assert [str(step) for step in steps] == ["6 hours", "1 month", "3 months", "2 years", "no regular step"]
+    hours = [6.0, 24.0, 730.0, 2190.0, 8760.0]
+    assert [time_steps.nominal(h) for h in hours] == [
+        (6.0, "hour"), (1.0, "day"), (1.0, "month"), (3.0, "month"), (1.0, "year"),
+    ]  # fmt: skip
+
+
+def test_every_day_of_360_has_a_place_in_the_year():
+    times = xr.date_range("2001-01-01", periods=720, freq="D", calendar="360_day", use_cftime=True)
+    days = calendars.day_of_year(times)
+    assert (
+        days[0] == 1
+        and days[359] == 365
+        and np.all(np.diff(days[:360]) >= 1)
+        and np.array_equal(days[:360], days[360:])
+    )
+    assert np.allclose(calendars.fraction_of_year(times)[:360], np.arange(360) / 360)
