@@ -67,3 +67,11 @@ def test_positions_are_where_the_times_stand(calendar: str) -> None:
     assert calendars.positions(times, calendars.iso(times)[index]).tolist() == index
     assert calendars.positions(times, ["0999-12-30T01:00:00", "0999-12-30T06:00:00"]).tolist() == [-1, 1]
     assert calendars.positions(times, []).tolist() == []
+
+
+def test_texts_of_any_calendar_become_dates() -> None:
+    assert (
+        calendars.from_iso(["2001-02-03T06:00:00"]).tolist() == np.array(["2001-02-03T06"], "M8[s]").tolist()
+    )
+    moved = calendars.from_iso(["2001-02-28T00:00:00", "2001-02-30T06:00:00"])
+    assert moved.tolist() == np.array(["2001-02-28", "2001-02-28T06"], "M8[s]").tolist()

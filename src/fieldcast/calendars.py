@@ -71,6 +71,21 @@ def iso(times: Any) -> np.ndarray:
     return np.array([time.isoformat()[:19] for time in array], dtype=str)
 
 
+def from_iso(texts: Any) -> np.ndarray:
+    """ISO texts of any calendar as datetime64[s]; a date that the standard calendar lacks is the last of its month."""
+    texts = np.asarray(texts).astype(str)
+    try:
+        return texts.astype("M8[s]")
+    except ValueError:
+        months, days = texts.astype("<U7").astype("M8[M]"), np.array([int(text[8:10]) for text in texts])
+        last = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(int)
+        clock = np.array([f"T{text[11:]}" for text in texts])
+        kept = np.minimum(days, last)
+        return np.array(
+            [f"{m}-{d:02d}{c}" for m, d, c in zip(months, kept, clock, strict=True)], dtype="M8[s]"
+        )
+
+
 def positions(times: Any, texts: Any) -> Int[np.ndarray, " texts"]:
     """Index in `times` of each ISO text (to the second); -1 if absent."""
     index = {text: i for i, text in enumerate(iso(times).tolist())}

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int
 from fieldcast import calendars
 
 MONTH = 730  # hours
-ROUNDING = 1e-3  # of a step: times may be stored as rounded days
+UNITS = {"hour": 1.0, "day": 24.0, "month": float(MONTH), "year": 12.0 * MONTH}  # hours
+SYMBOLS = {"hour": "h", "day": "d", "month": "mo", "year": "yr"}
 WITHIN_MONTH = timedelta(days=4)  # by which times of monthly data depart from the same place in their months
 ROUNDED = (
     (60, 5.0),
@@ -198,11 +199,29 @@ def most_common(values: np.ndarray) -> Any:
     return distinct[np.argmax(count)]
 
 
+def lead_label(hours: float) -> str:
+    """A lead time with the symbol of its unit: 3 d."""
+    size, unit = nominal(hours)
+    return f"{size:.4g} {SYMBOLS[unit]}"
+
+
+def lead_text(hours: float) -> str:
+    """A lead time in words: 3 days."""
+    size, unit = nominal(hours)
+    return f"{size:.4g} {unit}{'' if size == 1 else 's'}"
+
+
 def nominal(hours: float) -> tuple[float, str]:
     """A lead time in years or months of the calendar, in days, or below one day in hours: number and unit.
 
     730 hours are a month, so that a lead of 365 days is called a year.
     """
+    unit = unit_of(hours)
+    return hours / UNITS[unit], unit
+
+
+def unit_of(hours: float) -> str:
+    """The unit of a lead time."""
     if hours > 0 and hours % MONTH == 0:
-        return (hours / (12 * MONTH), "year") if hours % (12 * MONTH) == 0 else (hours / MONTH, "month")
-    return (hours / 24, "day") if hours >= 24 else (hours, "hour")
+        return "year" if hours % UNITS["year"] == 0 else "month"
+    return "day" if hours >= UNITS["day"] else "hour"

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from fieldcast.report.board import Lead
 from fieldcast.report.numbers import amount, of_any_size, plain, significant, span, with_interval
 
 
@@ -49,3 +50,13 @@ def test_very_small_numbers_have_a_power_of_ten():
 
 def test_a_span_is_one_number_or_the_smallest_to_the_largest():
     assert [span(values) for values in ([], [3.0], ["5", 3, 4])] == ["", "3", "3 to 5"]
+
+
+def test_leads_of_the_calendar_are_months_and_years() -> None:
+    assert [str(Lead(hours)) for hours in (6.0, 72.0, 2190.0, 8760.0)] == [
+        "6\u00a0h",
+        "3\u00a0d",
+        "3\u00a0mo",
+        "1\u00a0yr",
+    ]
+    assert Lead.enumerated([Lead(730.0), Lead(1460.0)]) == "1, 2\u00a0mo"

@@ -55,3 +55,9 @@ def test_experiments_are_ranked_best_first_and_the_last_ones_are_counted() -> No
         [f"e{n}", f"{0.9 - n / 10:.3f}"] for n in range(8, 0, -1)
     ]
     assert second.splitlines()[1].split() == ["lim", "0.400"]
+
+
+def test_a_forecast_by_months_is_compared_over_its_first_five() -> None:
+    table = forecasts().assign(lead_hours=lambda t: t["lead_hours"].rank(method="dense") * 730.0)
+    assert headline(table) == pytest.approx((0.1 + 0.2 + 0.3 + 0.7 + 5.0) / 5)
+    assert headline_title(table) == "mean fair CRPS over leads of 1 to 5 months"

@@ -107,7 +107,7 @@ def test_forecasts_are_shown_by_lead() -> None:
         "mine           -0.250 (-0.300, -0.125)*",
     ]
     hourly = board.assign(lead_hours=board["lead_hours"] / 8, region="domain")
-    assert "0.375 d" in forecast_summary(hourly)
+    assert "9 h" in forecast_summary(hourly)
     assert forecast_summary(board.iloc[:0]) == "No experiment has been scored yet."
 
 

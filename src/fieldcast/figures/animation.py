@@ -15,6 +15,7 @@ from fieldcast.figures.forecast_maps import ROWS, draw, scale
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import Sheet
 from fieldcast.figures.style import INK, NORMAL, plain, wrapped
+from fieldcast.time_steps import lead_text
 
 DPI = 80, 60, 45, 34, 25  # of a frame: the first that keeps the animation small enough
 LARGEST = 2e6  # bytes of an animation
@@ -60,7 +61,7 @@ def drawn(
         sheet.bar(left, bottom + 0.12, colours, str(first[variable].attrs.get("units", "")))
         what = ", departure from the climatology" if "anomaly" in first.attrs else ""
         start = str(first.attrs.get("start", ""))[:16].replace("T", " ")
-        heading = f"{plain(variable)}{what}; from {start}, day {lead / 24:g}"
+        heading = f"{plain(variable)}{what}; from {start}, lead {lead_text(lead)}"
         sheet.axes.text(-0.08 - sheet.beside, 0.29, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
         canvas = FigureCanvasAgg(sheet.figure)
         sheet.figure.set_dpi(dpi)

@@ -13,6 +13,7 @@ from fieldcast.figures.maps import QUANTILES, field_colours
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import Map, Sheet
 from fieldcast.figures.style import INK, NORMAL, plain, wrapped
+from fieldcast.time_steps import lead_label
 
 ROWS = {"truth": "truth", "mean": "mean", "member_0": "member 1", "member_1": "member 2"}
 STEPS = 10
@@ -39,7 +40,7 @@ def step_maps(
     for place, lead in enumerate(maps["lead"].to_numpy()):
         block, column = divmod(place, across)
         top = block * high_block
-        sheet.title((column, top), f"{lead / 24:g} d")
+        sheet.title((column, top), lead_label(lead))
         for row, kind in enumerate(kinds):
             values = maps.sel(kind=kind, lead=lead).to_numpy()
             draw(sheet, (column, top + row), values, colours, levels)

@@ -14,6 +14,7 @@ from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import Gallery, of_kind, reference
 from fieldcast.figures.sheet import UNSEEN, Map, Sheet
 from fieldcast.figures.style import INK, NORMAL, plain
+from fieldcast.time_steps import lead_text
 
 WIDEST = 2.6  # inches: a map
 SAMPLES = 3  # one real state and two draws
@@ -37,11 +38,11 @@ def of_forecast(examples: xr.Dataset, variable: str, lead: float, best: str, out
     """Draw the initial state, the forecast (ensemble mean) of the experiment `best` for a lead time [hours], and what
     happened."""
     truth = examples[variable].sel(kind="truth")
-    days = f"{lead / 24:g} day{'' if lead == 24 else 's'} ahead"
+    ahead = f"{lead_text(lead)} ahead"
     maps = {
         "given: the initial state": truth.isel(lead=0).to_numpy(),
-        f"{days}: {best}": examples[variable].sel(kind="mean", lead=lead).to_numpy(),
-        f"{days}: truth": truth.sel(lead=lead).to_numpy(),
+        f"{ahead}: {best}": examples[variable].sel(kind="mean", lead=lead).to_numpy(),
+        f"{ahead}: truth": truth.sel(lead=lead).to_numpy(),
     }
     return three(
         examples, variable, maps, field_colours(truth.to_numpy(), "anomaly" in examples.attrs), outline

@@ -13,6 +13,7 @@ from matplotlib.ticker import MultipleLocator
 from fieldcast.figures.curves import Against, score_panels, variable_panels
 from fieldcast.figures.style import Look
 from fieldcast.scores.metrics import METRICS
+from fieldcast.time_steps import UNITS, unit_of
 
 WORSE_THAN_FREE, UNREACHABLE = "#c08a80", "#7fb89a"
 ROOM = 1.35  # of a panel: how far above the worst free forecast it reaches, however bad a model is
@@ -29,7 +30,8 @@ def against_lead(
 
     Reddish: no better than a free baseline. Greenish: better than the upper bound on skill."""
     table = leaderboard.query("variable == 'all' and region == @region")
-    return score_panels(in_days(table), looks, scores, LEAD)
+    table, axis = in_units(table)
+    return score_panels(table, looks, scores, axis)
 
 
 def variables_against_lead(
@@ -42,19 +44,23 @@ def variables_against_lead(
 ) -> Figure:
     """Draw `variable_panels` of one region, with the shading of `against_lead`."""
     table = leaderboard.query("variable != 'all' and region == @region")
-    return variable_panels(in_days(table), units, looks, scores, LEAD)
+    table, axis = in_units(table)
+    return variable_panels(table, units, looks, scores, axis)
 
 
-def in_days(table: pd.DataFrame) -> pd.DataFrame:
-    """Add a column `days`, the lead time in days."""
-    return table.assign(days=table["lead_hours"] / 24)
+def in_units(table: pd.DataFrame) -> tuple[pd.DataFrame, Against]:
+    """Add a column `lead`, the lead time in days, or in months or years of the calendar; and the axis that names it."""
+    unit = unit_of(table["lead_hours"].max()) if len(table) else "day"
+    unit = "day" if unit == "hour" else unit
+    axis = Against("lead", f"lead, {unit}s", lead_ticks, bounds)
+    return table.assign(lead=table["lead_hours"] / UNITS[unit]), axis
 
 
-def day_ticks(axes: Axes, levels: Sequence[float]) -> None:
-    """Set at most eight ticks, at whole days if possible."""
+def lead_ticks(axes: Axes, levels: Sequence[float]) -> None:
+    """Set at most eight ticks, at whole days, months or years if possible."""
     axes.set_xlim(0, max(levels) * 1.02)
     wide = max(levels) / 8
-    step = next((days for days in (0.25, 0.5, 1, 2, 5, 10, 20, 50) if days >= wide), 100)
+    step = next((size for size in (0.25, 0.5, 1, 2, 5, 10, 20, 50) if size >= wide), 100)
     axes.xaxis.set_major_locator(MultipleLocator(step))
 
 
@@ -69,7 +75,7 @@ def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look
         axes.set_ylim(0, min(axes.get_ylim()[1], 2.0))
     elif not free.empty and METRICS[score].better in ("lower", "higher"):
         up = METRICS[score].better == "higher"
-        of_leads = free.groupby("days")["value"]
+        of_leads = free.groupby("lead")["value"]
         line = of_leads.max() if up else of_leads.min()
         worst = float(of_leads.max().max())
         low, high = (
@@ -86,7 +92,7 @@ def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look
             label="worse than a free baseline",
             **shade,
         )
-        perfect = table[table["experiment"].isin(bounding)].groupby("days")["value"].mean()
+        perfect = table[table["experiment"].isin(bounding)].groupby("lead")["value"].mean()
         if len(perfect):
             beyond = np.full(len(perfect), high if up else low)
             axes.fill_between(
@@ -98,6 +104,3 @@ def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look
                 label="better than the perfect model",
                 **shade,
             )
-
-
-LEAD = Against("days", "lead, days", day_ticks, bounds)

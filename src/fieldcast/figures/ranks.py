@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, Look, calm, looks_of, percent, wrapped
+from fieldcast.time_steps import lead_label
 
 Bars = tuple[np.ndarray, np.ndarray, np.ndarray]  # value, low, high of each rank
 TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -51,7 +52,7 @@ def lead_rank_histograms(
     columns = {
         name: [lead_bins(stored, lead, variable) for lead in leads] for name, stored in ensembles.items()
     }
-    return histogram_panels(columns, [f"{lead / 24:g} d" for lead in leads], looks_of(diagnostics, looks))
+    return histogram_panels(columns, [lead_label(lead) for lead in leads], looks_of(diagnostics, looks))
 
 
 def histogram_panels(

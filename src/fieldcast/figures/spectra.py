@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from fieldcast.figures.curves import plain_logarithmic
 from fieldcast.figures.style import SMALL, WIDTH, Look, calm, key, looks_of, new_figure, percent, plain
 from fieldcast.scores.spectra import NEGLIGIBLE, Latitudes
+from fieldcast.time_steps import lead_label
 
 # of the vertical axes: how little a smooth estimate has at short waves, and how much noise, is of no interest
 LIMITS = ((0.02, 20.0), (0.005, 5.0))
@@ -122,7 +123,7 @@ def spectra_at_leads(
                         axes.plot(*ratio, label=plain(label), **(style | dotted))
             axes.axhline(1.0, color="black", linewidth=0.8)
             below = "wavelength, km" if row == len(leads) - 1 else ""
-            calm(axes, "" if row else variable, below, "" if column else f"{lead / 24:g} d")
+            calm(axes, "" if row else variable, below, "" if column else lead_label(lead))
     finish(figure, panels, "power of members / power of the truth")
     key(figure, *panels.ravel())
     return figure

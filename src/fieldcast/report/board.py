@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fieldcast.figures.style import percent
+from fieldcast.time_steps import lead_label, unit_of
 
 
 class Observed(NamedTuple):
@@ -37,15 +38,16 @@ class Lead(NamedTuple):
     hours: float
 
     def __str__(self) -> str:
-        """Days, or hours below one day."""
-        return f"{self.hours / 24:.4g}\u00a0d" if self.hours >= 24 else f"{self.hours:.4g}\u00a0h"
+        """The number and the symbol of its unit."""
+        return lead_label(self.hours).replace(" ", "\u00a0")
 
     @staticmethod
     def enumerated(cases: Sequence[Lead]) -> str:
         """List lead times as "1, 2, 3 d"."""
-        if all(case.hours >= 24 for case in cases):
-            return ", ".join(f"{case.hours / 24:.4g}" for case in cases) + "\u00a0d"
-        return ", ".join(map(str, cases))
+        texts = [str(case) for case in cases]
+        if len({unit_of(case.hours) for case in cases}) == 1:
+            texts[:-1] = [text.partition("\u00a0")[0] for text in texts[:-1]]
+        return ", ".join(texts)
 
 
 class Sampled(NamedTuple):

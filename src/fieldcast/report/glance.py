@@ -13,6 +13,7 @@ from fieldcast.report.board import Lead
 from fieldcast.report.lead_tables import fates
 from fieldcast.report.numbers import significant
 from fieldcast.scores.leaderboard import skill_horizon
+from fieldcast.time_steps import UNITS, lead_text, unit_of
 
 LEVEL = 0.02  # relative difference of two scores below which a reader may take either experiment
 OVERCONFIDENT = 0.5  # spread-skill ratio below which members say little about the error
@@ -89,16 +90,15 @@ def useful(results: Any) -> str:
     hours = table.loc[table["experiment"] == results.best, "lead_hours"].mean()
     if not hours > 0:
         return ""
-    last = duration_of(Lead(float(results.leaderboard["lead_hours"].max())))
-    unit = 24.0 if hours >= 24 else 1.0
-    until = f"at least {last}" if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
+    last = float(results.leaderboard["lead_hours"].max())
+    unit = UNITS[unit_of(last) if math.isinf(hours) or hours >= UNITS[unit_of(last)] else unit_of(hours)]
+    until = f"at least {lead_text(last)}" if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
     return f", and stays better than the climatology for {until}"
 
 
 def duration_of(lead: Lead) -> str:
-    """A lead time in days, or in hours below one day."""
-    size, unit = (lead.hours / 24, "day") if lead.hours >= 24 else (lead.hours, "hour")
-    return f"{size:.4g} {unit}{'' if size == 1 else 's'}"
+    """A lead time in words."""
+    return lead_text(lead.hours)
 
 
 def sample(results: Any) -> Glance:

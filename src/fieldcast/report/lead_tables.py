@@ -15,6 +15,7 @@ from fieldcast.report.study_answers import few
 from fieldcast.report.tables import Cell, Table, score_cell
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
+from fieldcast.time_steps import SYMBOLS, UNITS, unit_of
 
 DAYS = (1, 2, 3, 5, 7, 10, 15)  # columns of tables
 STD = 0.5, 2.0  # range that matches the weather, in anomaly standard deviations
@@ -55,7 +56,12 @@ def horizon(hours: float | None, last: Lead) -> Cell:
         return Cell()
     if hours == 0:
         return Cell("none", 0.0)
-    return Cell(f"beyond {last}", 1e9) if math.isinf(hours) else Cell(f"{hours / 24:.1f} d", hours)
+    unit = unit_of(last.hours)
+    return (
+        Cell(f"beyond {last}", 1e9)
+        if math.isinf(hours)
+        else Cell(f"{hours / UNITS[unit]:.1f} {SYMBOLS[unit]}", hours)
+    )
 
 
 def region_boards(results: Any) -> dict[str, Board]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from fieldcast.scores.regions import WHOLE
+from fieldcast.time_steps import UNITS, unit_of
 
-LEADS = (24, 120)  # hours, first and last: the medium range
+LEADS = (24.0, 120.0)  # hours, first and last: the medium range
 LISTED = 8  # experiments of a task at most
 
 
@@ -14,11 +15,11 @@ def headline(table: pd.DataFrame) -> float | None:
     """The score by which experiments of a task are compared, lower is better; None where it was not computed.
 
     It is the fair CRPS [standard deviations], averaged over the fractions observed of a reconstruction or the leads
-    of one to five days of a forecast, and the KID of samples.
+    of one to five days of a forecast, or of its first five months or years, and the KID of samples.
     """
     table = over_all(table)
     if "lead_hours" in table:
-        table = table[table["lead_hours"].between(*LEADS)]
+        table = table[table["lead_hours"].between(*medium_range(table))]
     for score in ("crps", "kid"):
         values = table.loc[table["score"] == score, "value"].dropna()
         if len(values):
@@ -29,9 +30,17 @@ def headline(table: pd.DataFrame) -> float | None:
 def headline_title(table: pd.DataFrame) -> str:
     """Name what `headline` computes for a table of this task."""
     if "lead_hours" in table:
-        first, last = (hours // 24 for hours in LEADS)
-        return f"mean fair CRPS over leads of {first} to {last} days"
+        first, last = medium_range(table)
+        unit = unit_of(last)
+        return f"mean fair CRPS over leads of {first / UNITS[unit]:g} to {last / UNITS[unit]:g} {unit}s"
     return "mean fair CRPS at unobserved cells" if "k" in table else "KID"
+
+
+def medium_range(table: pd.DataFrame) -> tuple[float, float]:
+    """First and last lead [hours] of the headline: one to five days, or the first five steps of the calendar."""
+    leads = sorted(table["lead_hours"].unique())
+    calendar = bool(leads) and unit_of(leads[0]) in ("month", "year")
+    return (float(leads[0]), float(leads[:5][-1])) if calendar else LEADS
 
 
 def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:

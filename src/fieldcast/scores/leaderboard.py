@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from fieldcast import calendars
 from fieldcast.scores import bootstrap
 from fieldcast.scores.leaderboard_schema import FORECAST, RECONSTRUCT, Layout
 from fieldcast.scores.metrics import Comparison, Metric
@@ -145,7 +146,7 @@ def experiment_scores(statistics: pd.DataFrame, metrics: Mapping[str, Metric], s
 
     A score has rows where all statistics that it needs have them.
     """
-    times = statistics.columns.to_numpy().astype("datetime64[s]")
+    times = calendars.from_iso(statistics.columns.to_numpy())
     weights = bootstrap.block_weights(len(times), bootstrap.block_length(times), seed)
     by_time = statistics.to_numpy().T
     # the first row is the mean itself, the others are resampled

@@ -86,12 +86,12 @@ def density_scores(densities: pd.DataFrame, seed: int) -> Iterator[tuple[str, Sc
 def length_of(times: Shaped[np.ndarray, " datum"]) -> int:
     """Number of data in a block: those of 10 days, or 1 for images, whose times are empty."""
     dated = all(isinstance(time, str) and time for time in times)
-    return bootstrap.block_length(times.astype("datetime64[s]")) if dated else 1
+    return bootstrap.block_length(calendars.from_iso(times)) if dated else 1
 
 
 def days_alike(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
     """Number of the ten-day period of each time, by which real states are blocked."""
-    seconds = calendars.iso(time).astype("datetime64[s]").astype(int)
+    seconds = calendars.from_iso(calendars.iso(time)).astype(int)
     return (seconds // int(bootstrap.BLOCK_DAYS * 86400)).astype(int)
 
 

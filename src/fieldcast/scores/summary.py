@@ -18,6 +18,7 @@ from fieldcast.scores.metrics import Comparison, Metric
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 from fieldcast.scores.text_table import LINE, grid
+from fieldcast.time_steps import UNITS, lead_label, nominal
 
 PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
 LONG_ROLLOUT = {  # column of `stability_horizons`: its heading
@@ -60,7 +61,7 @@ def forecast_summary(leaderboard: pd.DataFrame, stability: Mapping[str, pd.DataF
         return NONE
     leads = sorted(float(lead) for lead in table["lead_hours"].unique())
     leads = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
-    levels = {lead: f"{lead / 24:.4g} d" for lead in leads}
+    levels = {lead: lead_label(lead) for lead in leads}
     title = f"Forecasts, all variables, {table['region'].iloc[0]}; anomaly standard deviations"
     scores = blocks(table, "lead_hours", levels, FORECAST)
     rollouts = {name: stability[name] for name in by_crps(table) if name in stability} if stability else {}
@@ -75,10 +76,12 @@ def horizons(leaderboard: pd.DataFrame) -> list[str]:
     skill = leaderboard[leaderboard["score"] == "skill"].groupby("experiment")["value"]
     references = [name for name, values in skill if (values == 0).all()]  # skill is relative to them
     table = table[~table["experiment"].isin(references)]
-    last = f"> {leaderboard['lead_hours'].max() / 24:.4g}"
-    days = (last if isinf(hours) else f"{hours / 24:.1f}" for hours in table["lead_hours"])
-    ends = ", ".join(f"{name} {day}" for name, day in zip(table["experiment"], days, strict=True))
-    sentence = f"skill over the climatology, by CRPS, ends after (days): {ends}"
+    size, unit = nominal(float(leaderboard["lead_hours"].max()))
+    leads = (
+        f"> {size:.4g}" if isinf(hours) else f"{hours / UNITS[unit]:.1f}" for hours in table["lead_hours"]
+    )
+    ends = ", ".join(f"{name} {lead}" for name, lead in zip(table["experiment"], leads, strict=True))
+    sentence = f"skill over the climatology, by CRPS, ends after ({unit}s): {ends}"
     return ["", *wrap(sentence, LINE)] if ends else []
 
 

@@ -105,7 +105,7 @@ def over_times(
     values: Float[np.ndarray, "time *shape"], times: Shaped[np.ndarray, " time"]
 ) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
     """Mean over times (texts) that have a value, and its 95 % interval by a block bootstrap."""
-    moments = times.astype("datetime64[s]")
+    moments = calendars.from_iso(times)
     weights = bootstrap.block_weights(len(times), bootstrap.block_length(moments))
     plain = np.full((1, len(times)), 1 / len(times))
     means = bootstrap.resampled_means(values, np.concatenate([plain, weights]))
