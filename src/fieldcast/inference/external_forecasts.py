@@ -73,7 +73,7 @@ def selected(
     forecasts = on_grid(forecasts[names], fields, where)
     lead, start = lead_positions(forecasts, starts, where), start_positions(forecasts, starts, where)
     times = fields["time"].values[calendars.positions(fields["time"], starts["scored"])]
-    coords = {
+    coords: dict[str, Any] = {
         "start": ("start", times, {"standard_name": "forecast_reference_time"}),
         "member": ("member", np.arange(min(forecasts.sizes["member"], starts["members"])), {"units": "1"}),
         **{axis: fields[axis] for axis in GRID},
@@ -82,8 +82,8 @@ def selected(
     for number, position in enumerate(lead):
         with reading(where, Exception):
             piece = forecasts.isel(lead=[position], start=start, member=slice(starts["members"])).load()
-        step, attrs = TimeStep.stored_in(starts).lead
-        coords["lead"] = ("lead", [(number + 1) * step], attrs)
+        step, of_lead = TimeStep.stored_in(starts).lead
+        coords["lead"] = ("lead", [(number + 1) * step], of_lead)
         valid = {v: masked(piece[v]) for v in names}
         for v in names:
             refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
