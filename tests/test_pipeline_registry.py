@@ -18,7 +18,7 @@ from fieldcast import pipeline_registry
 from fieldcast.datasets import InMemoryDataset
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
-from fieldcast.inference.options import Pixels
+from fieldcast.inference.options import StateOptions
 from fieldcast.pipeline_registry import in_namespace, register_pipelines
 from fieldcast.pipelines.evaluation.pipeline import publish
 from fieldcast.pipelines.names import handed_on
@@ -370,4 +370,4 @@ def test_kedro_reads_the_types_of_every_parameter_in_a_stage_alone(project: Path
     write(project, "sample.mine", "{model: {type: vae.VAE}, options: {treatment: symmetric}}")
     training = register_pipelines()["training"]
     types = TypeExtractor({"training": training}).extract_types_from_pipelines()
-    assert types["sample.mine.options"] is Pixels and types["sample.mine.fit"] is Fit
+    assert types["sample.mine.options"] is StateOptions and types["sample.mine.fit"] is Fit

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
+from jaxtyping import Shaped
 
 
 def are_images(fields: xr.Dataset) -> bool:
@@ -13,3 +15,11 @@ def are_images(fields: xr.Dataset) -> bool:
 def along(states: xr.Dataset) -> str:
     """The dimension that numbers states: `sample` for images and drawn samples, `time` for fields."""
     return "sample" if "sample" in states.dims else "time"
+
+
+def class_names(label: xr.DataArray) -> Shaped[np.ndarray, " datum"]:
+    """Labels by name where CF's `flag_values` and `flag_meanings` name all of them, else as they are."""
+    meanings = [name.replace("_", " ") for name in label.attrs.get("flag_meanings", "").split()]
+    names = dict(zip(np.ravel(label.attrs.get("flag_values", ())).tolist(), meanings, strict=False))
+    values = label.to_numpy()
+    return np.array([names[value] for value in values.tolist()]) if {*values.tolist()} <= {*names} else values

@@ -9,6 +9,7 @@ from sklearn import datasets
 from fieldcast.errors import InputError
 from fieldcast.fields import images
 from fieldcast.fields.images import ImageSource, inspect, open_images, read_idx
+from fieldcast.kinds import class_names
 
 
 def idx(array, kind=8):
@@ -40,6 +41,14 @@ def test_idx_files_become_one_data_set_in_their_order(folder):
     assert data["label"].values.tolist() == [*range(10), 0, 1, 0, 1, 2, 3]
     assert images.split(data) == {"train": [0, 9], "validation": [10, 11], "test": [12, 15]}
     assert data.attrs["levels"] == 256
+
+
+def test_labels_of_fashion_mnist_have_names(folder):
+    label = open_images(ImageSource("fashion_mnist"), str(folder))["label"]
+    assert class_names(label)[[0, 1, 9]].tolist() == ["T-shirt", "trouser", "ankle boot"]
+    assert class_names(opened(folder)["label"])[[0, 1, 9]].tolist() == [0, 1, 9]
+    others = label.copy(data=label.values + 1)  # 10 has no name
+    assert class_names(others)[0] == 1
 
 
 def test_the_digest_is_of_the_values(folder):

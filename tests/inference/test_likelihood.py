@@ -9,7 +9,8 @@ import xarray as xr
 from scipy import stats
 
 from fieldcast.encoding.states import ImageCodec, space_of_images
-from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.errors import InputError
+from fieldcast.fields.images import ImageSource, open_images, split, with_classes
 from fieldcast.inference import likelihood
 from fieldcast.inference.latent_space import latents, pictures
 from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of
@@ -229,6 +230,35 @@ def test_the_grid_is_over_the_components_that_vary_most(
     z[..., chosen] = torch.tensor([-2.5, 2.5])[: len(chosen)]  # at the left of the top
     top_left = model.decode(z, Context(1), RandomStreams(0, torch.arange(1))).detach()[0]
     assert np.allclose(result["image"].values[0], GREY.decode(top_left)["image"].values[0], atol=1e-4)
+
+
+def test_the_grid_is_over_the_pair_that_is_given(images: xr.Dataset, space: Space) -> None:
+    encoder, decoder = ({**part, "latent": 5} for part in (ENCODER, DECODER))
+    model = built({**CODED, "latent": 5, "encoder": encoder, "decoder": decoder}, space)
+    assert isinstance(model, VAE)
+    part = split_of(images, split(images), "test", 12, GREY, model)
+    inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
+    result = pictures(model, GREY, part, inside, 0, grid=(3, 2))
+    assert result.attrs["grid_components"] == [3, 2]
+    z = torch.zeros(1, 1, 5)
+    z[..., 3], z[..., 2] = -2.5, 2.5  # at the left of the top
+    top_left = model.decode(z, Context(1), RandomStreams(0, torch.arange(1))).detach()[0]
+    assert np.allclose(result["image"].values[0], GREY.decode(top_left)["image"].values[0], atol=1e-4)
+    with pytest.raises(
+        InputError, match=r"options.grid is \[0, 5\], but the latent has the components 0 to 4"
+    ):
+        pictures(model, GREY, part, inside, 0, grid=(0, 5))
+
+
+def test_codes_carry_the_names_of_their_classes(images: xr.Dataset, space: Space) -> None:
+    model = built(CODED, space)
+    plain = split_of(images, split(images), "test", 12, GREY, model)
+    part = split_of(
+        with_classes(images, [f"class_{n}" for n in range(10)]), split(images), "test", 12, GREY, model
+    )
+    inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
+    assert plain.classes is not None
+    assert inside["label"].values.tolist() == [f"class {number}" for number in plain.classes]
 
 
 def test_a_diffusion_is_shown_on_its_way(images: xr.Dataset, space: Space) -> None:

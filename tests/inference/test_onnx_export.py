@@ -17,7 +17,7 @@ from fieldcast.cli import cli
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
 from fieldcast.inference.onnx_export import Decoder, ForecastStep, NoiseInputs, export
-from fieldcast.inference.options import Pixels
+from fieldcast.inference.options import StateOptions
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
@@ -123,7 +123,7 @@ def run_the_example_of_the_documents(monkeypatch, folder, states, day):
 
 
 def test_a_decoder_in_onnxruntime_is_that_of_torch(checkpoint, tmp_path):
-    path = checkpoint(StateSampling(Pixels()), VAE)
+    path = checkpoint(StateSampling(StateOptions()), VAE)
     phrases = ["export", str(path), "--output", str(tmp_path / "model.onnx"), "--members", "5"]
     outcome = CliRunner().invoke(cli, phrases, catch_exceptions=False)
     assert (outcome.exit_code, outcome.output) == (0, "")

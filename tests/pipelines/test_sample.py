@@ -21,7 +21,7 @@ from fieldcast.experiments import experiments
 from fieldcast.fields.images import ImageSource, open_images, split
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.frame.error_messages import sentence
-from fieldcast.inference.options import Pixels
+from fieldcast.inference.options import StateOptions
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -169,7 +169,7 @@ def test_a_table_of_codes_goes_on_to_the_same_weights() -> None:
         "decoder": {"type": "decoders.DenseDecoder", "latent": 3, "hidden": [8]},
     }  # fmt: skip
     fit = Fit(steps=6, batch=8, report_every=2, validation=4, save_every=0)
-    recipe = Recipe(StateSampling(Pixels("grey")), model, fit, 0, Limits(), "cpu")
+    recipe = Recipe(StateSampling(StateOptions("grey")), model, fit, 0, Limits(), "cpu")
     given = recipe, PreparedData(images, xr.Dataset(), xr.Dataset(), split(images))
     whole = list(train(*given, None))
     resumed = list(train(*given, whole[0].state))
@@ -190,7 +190,7 @@ def test_codes_that_start_by_class_need_labels() -> None:
         "encoder": {"type": "latent_table.LatentTable", "latent": 3, "by_class": True, "steps": 2},
     }  # fmt: skip
     fit = Fit(steps=1, batch=8, validation=4)
-    recipe = Recipe(StateSampling(Pixels("grey")), model, fit, 0, Limits(), "cpu")
+    recipe = Recipe(StateSampling(StateOptions("grey")), model, fit, 0, Limits(), "cpu")
     for data, refused in ((images, False), (images.drop_vars("label"), True)):
         run = train(recipe, PreparedData(data, xr.Dataset(), xr.Dataset(), split(data)), None)
         if refused:

@@ -11,7 +11,7 @@ from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.selection import batch_index
 from fieldcast.errors import InputError
-from fieldcast.inference.options import Pixels
+from fieldcast.inference.options import StateOptions
 from fieldcast.models import optimal_interpolation, vae
 from fieldcast.models.ensemble import Ensemble
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -30,7 +30,7 @@ VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 PROBLEMS = {
     "reconstruct": Reconstruction(Sparsification(noise=0.1)),
     "forecast": Forecasting(),
-    "sample": StateSampling(Pixels()),
+    "sample": StateSampling(StateOptions()),
 }
 
 

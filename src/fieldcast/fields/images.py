@@ -1,8 +1,8 @@
 """Read grey images as one data set, from IDX files, from OpenML through scikit-learn, or from its bundled digits.
 
 `image` (sample, y, x) holds grey values 0 .. levels - 1 as float32; the coordinate `label` (sample) exists if the
-labels do. Samples are in the order of the source, training set first. `models.image_transforms` prepares them for a
-model (binarised, dequantised ...).
+labels do, with `flag_meanings` where the classes have names. Samples are in the order of the source, training set
+first. `models.image_transforms` prepares them for a model (binarised, dequantised ...).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import gzip
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +27,11 @@ from fieldcast.fields.repair import Finding
 
 FILES = {"train": "train", "test": "t10k"}
 OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
+CLASSES = {  # names of the labels 0, 1 ... (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747, table 2)
+    "fashion_mnist": (
+        "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot",
+    ),
+}  # fmt: skip
 UNSIGNED_BYTES = 0x08
 VALIDATION = 1 / 6  # share of the training set, at its end: the last 10 000 of 60 000
 
@@ -69,7 +75,14 @@ def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
         sets, levels = from_openml(source.name), 256
     train, test = truncate(sets["train"], source.train), truncate(sets["test"], source.test)
     origin = source.name if folder is None else f"{source.name} of '{folder}'"
-    return combine(train, test, levels, origin)
+    return with_classes(combine(train, test, levels, origin), CLASSES.get(source.name, ()))
+
+
+def with_classes(images: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
+    """The images with the names of their labels in CF's attributes `flag_values` and `flag_meanings`."""
+    if "label" in images.coords and classes:
+        images["label"].attrs.update(flag_values=list(range(len(classes))), flag_meanings=" ".join(classes))
+    return images
 
 
 def split(images: xr.Dataset, validation: int | None = None) -> dict[str, list[int]]:

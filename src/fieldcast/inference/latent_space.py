@@ -8,6 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from fieldcast.encoding.states import StateCodec
+from fieldcast.errors import InputError
 from fieldcast.inference.likelihood import Examined, Split
 from fieldcast.inference.sample import physical
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
@@ -40,8 +41,8 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
             "prior": (("draw", "latent"), drawn.numpy()),
         }
     )
-    if split.batch.label is not None:
-        inside = inside.assign_coords(label=("datum", split.batch.label.cpu().numpy()))
+    if split.classes is not None:
+        inside = inside.assign_coords(label=("datum", split.classes))
     if drawn.shape[1] == 2:
         ends = limits_of(examined.drawn.numpy(), drawn.numpy()).T.tolist()
         across, up = (torch.linspace(*pair, DENSITY_SIDE, device=device) for pair in ends)
@@ -53,26 +54,44 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
 
 
 @torch.no_grad()
-def pictures(model: Model, codec: StateCodec, split: Split, inside: xr.Dataset, seed: int) -> xr.Dataset:
-    """States to show, (picture, ...), with the coordinates kind, number and chain_time; `inside` are the latents."""
+def pictures(
+    model: Model, codec: StateCodec, split: Split, inside: xr.Dataset, seed: int,
+    grid: tuple[int, int] | None = None,
+) -> xr.Dataset:  # fmt: skip
+    """States to show, (picture, ...), with the coordinates kind, number and chain_time.
+
+    `inside` are the latents, `grid` the two components of `decoded_grid`.
+    """
     parts = []
     if isinstance(model, HasLatents):
-        parts = [decoded_grid(model, codec, inside), *restored(model, codec, split, seed)]
+        parts = [decoded_grid(model, codec, inside, grid), *restored(model, codec, split, seed)]
     elif isinstance(model, HasTrajectory):
         parts = [snapshots(model, codec, seed)]
     return xr.concat(parts, "picture") if parts else xr.Dataset()
 
 
-def decoded_grid(model: HasLatents, codec: StateCodec, inside: xr.Dataset) -> xr.Dataset:
-    """x for one component of z rising along a row and another falling from row to row, the others 0.
+def decoded_grid(
+    model: HasLatents, codec: StateCodec, inside: xr.Dataset, pair: tuple[int, int] | None = None
+) -> xr.Dataset:
+    """x for component i of z rising along a row and component j falling from row to row, the others 0.
 
-    They are the two whose posterior means vary most, in attrs["grid_components"]: others may be inactive.
+    `pair` is (i, j), in attrs["grid_components"]; by default the two whose posterior means vary most, because others
+    may be inactive.
+
+    Raises
+    ------
+    InputError
+        For a component that z does not have.
     """
     device = model.space.area.device
     axis = torch.linspace(-REACH, REACH, SIDE, device=device)
     v, u = torch.meshgrid(axis.flip(0), axis, indexing="ij")
     latent = inside.sizes["latent"]
-    components = list(most_active(inside)) if latent > 1 else [0]
+    if pair and max(pair) >= latent:
+        raise InputError(
+            f"options.grid is {list(pair)}, but the latent has the components 0 to {latent - 1}: choose two of these."
+        )
+    components = list(pair or most_active(inside)) if latent > 1 else [0]
     z = torch.zeros(SIDE * SIDE, 1, latent, device=device)
     z[:, 0, components] = torch.stack([u.flatten(), v.flatten()], dim=1)[:, : len(components)]
     draws = RandomStreams(seed_for(LOOK), torch.arange(len(z), device=device))

@@ -18,7 +18,7 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
 from fieldcast.fields.splits import select
 from fieldcast.inference.sample import AT_ONCE
-from fieldcast.kinds import along
+from fieldcast.kinds import along, class_names
 from fieldcast.models import image_transforms
 from fieldcast.models.capabilities import HasDensity, HasLatents
 from fieldcast.models.core import Batch, Context, Model
@@ -37,6 +37,7 @@ class Split(NamedTuple):
     batch: Batch  # without index: not trained on
     datum: Int[Tensor, " datum"]  # position in the split
     time: list[str]  # empty texts for images
+    classes: np.ndarray | None = None  # names of the labels
 
 
 def split_of(
@@ -53,7 +54,8 @@ def split_of(
     values = codec.encode(selected).to(device)
     x = codec.treated(values, image_transforms.fixed(RandomStreams(0, datum.to(device))))
     times = list(calendars.iso(selected["time"])) if dim == "time" else [""] * len(datum)
-    return Split(Batch(x, Context(len(x)), label=label), datum, times)
+    classes = class_names(selected["label"]) if "label" in selected.coords else None
+    return Split(Batch(x, Context(len(x)), label=label), datum, times, classes)
 
 
 class Examined(NamedTuple):

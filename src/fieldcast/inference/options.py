@@ -10,6 +10,7 @@ from fieldcast.encoding.options import STRICT, Limits
 from fieldcast.errors import InputError
 from fieldcast.models.image_transforms import Treatment
 
+Component = Annotated[int, Field(ge=0)]  # of a latent code
 FEWEST_SAMPLES = 16  # for a comparison of sets
 
 
@@ -34,10 +35,11 @@ class File:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Pixels:
-    """Preprocessing of images for a model (see models/image_transforms.py); it has no meaning for fields."""
+class StateOptions:
+    """Options of one experiment of `sample`: how its images are preprocessed, and which latents its grid shows."""
 
-    treatment: Treatment = "threshold"
+    treatment: Treatment = "threshold"  # of images (models/image_transforms.py); it has no meaning for fields
+    grid: tuple[Component, Component] | None = None  # of the decoded grid; by default those that vary most
 
 
 @dataclass(frozen=True, config=STRICT)

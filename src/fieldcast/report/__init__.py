@@ -11,6 +11,7 @@
 `studies`          named comparisons of experiments (`studies.yml`); `study_answers`: what the scores say
 `board`            the scores of a leaderboard by experiment and case
 `score_tables`     tables and findings of a leaderboard; `tables`: cells
+`charts`           interactive curves; `error_chart`: errors over time; `vega_lite`: parts of both
 `training`         tuned values, costs
 `data`             the data in a few facts
 `guide`            every score explained

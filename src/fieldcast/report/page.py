@@ -15,6 +15,9 @@ from fieldcast.report.guide import guide
 from fieldcast.report.rendering import TEMPLATES, Section, render
 from fieldcast.report.results import GLANCE
 from fieldcast.report.tables import Cell, Table, quality_rows
+from fieldcast.report.vega_lite import vega
+
+CHART = '<figure class="chart">'  # of an interactive chart
 
 
 @runtime_checkable
@@ -71,6 +74,7 @@ def report(
         groups=[(title, sections) for title, sections in groups if sections],
         style=Markup(source("style.css")),
         script=Markup(source("script.js")),
+        vega=Markup(vega() if any(CHART in section.body for _, parts in groups for section in parts) else ""),
     )
     return page
 

@@ -18,12 +18,14 @@ from fieldcast.figures.maps import mask_pictures, reconstruction_maps
 from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import percent
-from fieldcast.report import calibration, glance
+from fieldcast.report import calibration, charts, glance
 from fieldcast.report.board import Board, Observed
 from fieldcast.report.context import shared_context
+from fieldcast.report.error_chart import errors_chart
 from fieldcast.report.glance import Glance
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.vega_lite import Spec
 from fieldcast.scores.leaderboard_schema import RECONSTRUCT
 from fieldcast.scores.statistics_table import error_over_time
 
@@ -106,6 +108,7 @@ class Reconstruct(Results):
             "resolution": calibration.resolution_table(self),
             "spectrum": calibration.kind_of_spectrum(self),
             "every": "every k",
+            "charts": self.charts(),
             "score_boards": list(self.score_boards()),
         }
 
@@ -124,6 +127,17 @@ class Reconstruct(Results):
     def middle_case(self) -> Observed:
         """The scored case of the main pattern with the middle fraction."""
         return middle([case for case in self.board.cases if case.pattern == self.main_pattern])
+
+    def charts(self) -> dict[str, Spec]:
+        """Interactive curves, empty without scores."""
+        if not len(self.leaderboard):
+            return {"scores": {}, "errors": {}}
+        table = self.labelled_leaderboard.query("pattern == @self.main_pattern and cells == 'unobserved'")
+        scores = ("crps", "rmse", "ssr")
+        return {
+            "scores": charts.ScoresChart(table, charts.FRACTION, self.looks, scores).spec(),
+            "errors": errors_chart(self.errors_over_time(), self.looks, "anomaly standard deviations"),
+        }
 
     def glance(self) -> Glance:
         return glance.reconstruct(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -15,7 +15,7 @@ from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.outline import outline
 from fieldcast.inference.feature_extractor import load_features
-from fieldcast.inference.options import Pixels, Sampling
+from fieldcast.inference.options import Sampling, StateOptions
 from fieldcast.inference.sample_sets import compare
 from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
@@ -40,12 +40,12 @@ from fieldcast.training.stored_model import StoredModel
 class StateSampling:
     """States as they are: fields of any day, or images under a treatment."""
 
-    pixels: Pixels
+    options: StateOptions
     task: ClassVar[str] = "sample"
 
     def fitted_by(self) -> dict[str, Any]:
         """The treatment of images."""
-        return asdict(self.pixels)
+        return {"treatment": self.options.treatment}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
         """Raise an InputError for a trained model if `fit` asks for rollouts."""
@@ -57,7 +57,7 @@ class StateSampling:
     ) -> tuple[StateCodec, Space]:
         """Grey values of images; standardised values of fields, whatever their day."""
         if are_images(fields):
-            return ImageCodec(self.pixels.treatment, fields.attrs["levels"]), space_of_images(fields)
+            return ImageCodec(self.options.treatment, fields.attrs["levels"]), space_of_images(fields)
         return AnyDayCodec.of(fields, normalisation), space_of(fields, climatology, normalisation)
 
     def batches(
@@ -73,7 +73,7 @@ class StateSampling:
 @by_field
 def score(
     draws: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, extractor: bytes, stored: StoredModel,
-    data: PreparedData, options: Pixels, sampling: Sampling,
+    data: PreparedData, options: StateOptions, sampling: Sampling,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores under the digest of what was scored, diagnostics; real and nearest training states to look at."""
     seed, digest, numbers = stored.seed, data.fields.attrs["digest"], sampling.capped(stored.limits)
@@ -146,7 +146,7 @@ SAMPLE = Task(
     preparation=("ingestion", "features"),
     stages=("training", "sampling", "evaluation"),
     problem=StateSampling,
-    options=("options", Pixels),
+    options=("options", StateOptions),
     target="extractor",
     results=(*RESULTS, "latents"),
     score=Step(

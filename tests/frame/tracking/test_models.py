@@ -15,7 +15,7 @@ import fieldcast
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.frame.tracking import pyfunc_model
 from fieldcast.frame.tracking.writer import PARENT, Writer
-from fieldcast.inference.options import Pixels
+from fieldcast.inference.options import StateOptions
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
@@ -29,7 +29,7 @@ PROBLEMS = {
     ),
     "reconstruct.linear": (Reconstruction(Sparsification()), {"type": "interpolation.Linear"}),
     "forecast.lim": (Forecasting(), {"type": "linear_inverse_model.LinearInverseModel"}),
-    "sample.ppca": (StateSampling(Pixels()), {"type": "probabilistic_pca.ProbabilisticPCA"}),
+    "sample.ppca": (StateSampling(StateOptions()), {"type": "probabilistic_pca.ProbabilisticPCA"}),
 }
 
 

@@ -12,7 +12,7 @@ from fieldcast.encoding.checkpoint import Checkpoint, model_digest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference import latent_space
 from fieldcast.inference.likelihood import density_table, examine, split_of
-from fieldcast.inference.options import Pixels, Sampling
+from fieldcast.inference.options import Sampling, StateOptions
 from fieldcast.inference.sample import draw_states, physical
 from fieldcast.pipelines.streams import finished
 from fieldcast.records import by_field
@@ -25,7 +25,11 @@ INSIDE = ("densities", "latents", "pictures")  # the last one stored has a linea
 
 @by_field
 def draw(
-    stored: StoredModel, data: PreparedData, options: Pixels, sampling: Sampling, earlier: Mapping[str, Any]
+    stored: StoredModel,
+    data: PreparedData,
+    options: StateOptions,
+    sampling: Sampling,
+    earlier: Mapping[str, Any],
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Samples in physical units or grey values, with the costs of training and drawing; those that exist are kept."""
     trained, sources = restored(stored, data, options, sampling)
@@ -42,10 +46,15 @@ def draw(
 
 @by_field
 def look_inside(
-    stored: StoredModel, data: PreparedData, options: Pixels, sampling: Sampling, earlier: Mapping[str, Any]
+    stored: StoredModel,
+    data: PreparedData,
+    options: StateOptions,
+    sampling: Sampling,
+    earlier: Mapping[str, Any],
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures; kept if they exist."""
     trained, sources = restored(stored, data, options, sampling)
+    sources["grid"] = list(options.grid or ())
     if finished(earlier, sources, INSIDE):
         LOG.info("Using the existing likelihoods, codes and pictures.")
         return earlier["densities"], earlier["latents"], earlier["pictures"]
@@ -57,12 +66,12 @@ def look_inside(
         parts[name] = split, examine(model, split, members, codec, seed)
     split, examined = parts["test"]
     latents = latent_space.latents(model, examined, split, seed).assign_attrs(sources)
-    pictures = latent_space.pictures(model, codec, split, latents, seed).assign_attrs(sources)
+    pictures = latent_space.pictures(model, codec, split, latents, seed, options.grid).assign_attrs(sources)
     return density_table(parts), latents, pictures
 
 
 def restored(
-    stored: StoredModel, data: PreparedData, options: Pixels, sampling: Sampling
+    stored: StoredModel, data: PreparedData, options: StateOptions, sampling: Sampling
 ) -> tuple[Checkpoint, dict[str, Any]]:
     """The trained model, and the lineage of draws from it, which the evaluation requires.
 
