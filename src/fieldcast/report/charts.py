@@ -184,7 +184,7 @@ class ScoresChart:
 
     @property
     def tooltip(self) -> list[Spec]:
-        """What hovering over a point shows."""
+        """Experiment, place, score and interval of the point hovered over."""
         numbers = {"value": "score", "low": "95 % from", "high": "to"}
         return [
             NAME,
