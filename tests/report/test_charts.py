@@ -98,10 +98,10 @@ def test_models_that_blew_up_leave_the_panel_and_do_not_widen_it():
             for name, value in values.items()
             for day in (1.0, 2.0)
         ],
-        columns=["experiment", "variable", "score", "days", "value", "low", "high"],
+        columns=["experiment", "variable", "score", "lead", "value", "low", "high"],
     )
     looks = {name: Look("#000000", role="climatology" if name == "climatology" else None) for name in values}
-    spec = charts.ScoresChart(table, charts.LEAD, looks, ("crps",)).spec()
+    spec = charts.ScoresChart(table, charts.lead_axis("day"), looks, ("crps",)).spec()
     ((low, high),) = next(param["value"].values() for param in spec["params"] if param["name"] == "limits")
     assert low == 0 and high == pytest.approx(1.03 * charts.ROOM)
     assert len(marks(svg(spec), "line")) == 3
@@ -131,3 +131,8 @@ def test_hovering_names_the_experiment(drawn):
         compiled = json.dumps(vl_convert.vegalite_to_vega(spec))
         (cells,) = set(re.findall(r"datum\.datum\[[^]]*experiment[^]]*\]", compiled))
         assert f"toString({cells}" in compiled
+
+
+def test_leads_are_in_the_unit_of_the_figures():
+    assert [charts.lead_axis("month").label(lead) for lead in (1.0, 3.0)] == ["1 month", "3 months"]
+    assert charts.lead_axis("day").title == "lead [days]"

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from fieldcast.figures.leads import in_units
 from fieldcast.figures.style import Look, percent
 from fieldcast.report.vega_lite import (
     EXPERIMENT,
@@ -57,7 +58,13 @@ class Axis:
 
 
 FRACTION = Axis("k", "fraction observed", "observed ", percent, "~%", "log")
-LEAD = Axis("days", "lead [days]", "lead ", lambda days: f"{days:g} d", "~g", "linear")
+
+
+def lead_axis(unit: str) -> Axis:
+    """Axis of lead times in a unit: "day", "month" or "year"."""
+    return Axis(
+        "lead", f"lead [{unit}s]", "lead ", lambda lead: f"{lead:g} {unit}{'s' * (lead != 1)}", "~g", "linear"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,3 +234,12 @@ def ends(values: pd.Series, free: pd.Series, better: str | float | None) -> tupl
     else:
         low, high = 0.0, min(high, CALIBRATED)
     return low, high + 0.03 * (high - low)
+
+
+def leads_chart(leaderboard: pd.DataFrame, label: Callable[[str], str], looks: Mapping[str, Look]) -> Spec:
+    """Scores against the lead time in the unit of the figures; empty without rows."""
+    if leaderboard.empty:
+        return {}
+    table, axis = in_units(leaderboard.assign(experiment=leaderboard["experiment"].map(label)))
+    unit = axis.label.removeprefix("lead, ").removesuffix("s")
+    return ScoresChart(table, lead_axis(unit), looks, ("crps", "rmse", "acc", "skill", "ssr")).spec()

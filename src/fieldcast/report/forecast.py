@@ -15,18 +15,18 @@ from PIL import Image
 from fieldcast.figures import animation
 from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
 from fieldcast.figures.glance import of_forecast
-from fieldcast.figures.leads import against_lead, in_days, variables_against_lead
+from fieldcast.figures.leads import against_lead, variables_against_lead
 from fieldcast.figures.long_rollout import long_run
 from fieldcast.figures.ranks import lead_rank_histograms
 from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
-from fieldcast.report import charts, glance, lead_tables
+from fieldcast.report import glance, lead_tables
 from fieldcast.report.board import Board, Lead
+from fieldcast.report.charts import leads_chart
 from fieldcast.report.context import shared_context
 from fieldcast.report.glance import Glance
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.study_answers import fed_on_mean
-from fieldcast.report.vega_lite import Spec
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
 
@@ -105,7 +105,7 @@ class Forecast(Results):
             "leads": lead_tables.columns(self.board),
             "every": "every lead time of the tables",
             "scored": self.scored(),
-            "charts": self.charts(),
+            "charts": {"scores": leads_chart(self.rows(region=self.region), self.label, self.looks)},
             "horizons": lead_tables.horizons(self),
             "regions": list(lead_tables.regions(self)),
             "region_overview": lead_tables.region_overview(self),
@@ -118,14 +118,6 @@ class Forecast(Results):
             "long_rollouts": lead_tables.long_rollout_table(self),
             "score_boards": list(self.score_boards()),
         }
-
-    def charts(self) -> dict[str, Spec]:
-        """Interactive curves, empty without scores."""
-        if not len(self.leaderboard):
-            return {"scores": {}}
-        table = in_days(self.labelled_leaderboard.query("region == @self.region"))
-        scores = ("crps", "rmse", "acc", "skill", "ssr")
-        return {"scores": charts.ScoresChart(table, charts.LEAD, self.looks, scores).spec()}
 
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""
