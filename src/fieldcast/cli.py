@@ -166,7 +166,7 @@ def doctor(
     with session:
         examination = examine(session.load_context().catalog)
     click.echo(examination)
-    if examination.findings:
+    if examination.faults:
         raise click.exceptions.Exit(1)
 
 

@@ -20,7 +20,7 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.fields import images
 from fieldcast.frame import doctor
-from fieldcast.frame.doctor import Examination, Finding, examine
+from fieldcast.frame.doctor import Examination, Fault, examine
 
 MODEL = {"type": "interpolation.Linear"}
 HEADER = {
@@ -145,11 +145,11 @@ def test_every_fault_is_named_with_the_command_that_mends_it(
 ) -> None:
     change(tmp_path, catalog)
     examination = examine(catalog)
-    assert [finding.dataset for finding in examination.findings] == list(faults)
-    for finding in examination.findings:
-        assert faults[finding.dataset] in finding.complaint and finding.command == MAKERS[finding.dataset]
-        assert "\n" not in finding.complaint
-        assert f"\n  {MAKERS[finding.dataset].strip('`')}" in str(examination)
+    assert [fault.dataset for fault in examination.faults] == list(faults)
+    for fault in examination.faults:
+        assert faults[fault.dataset] in fault.complaint and fault.command == MAKERS[fault.dataset]
+        assert "\n" not in fault.complaint
+        assert f"\n  {MAKERS[fault.dataset].strip('`')}" in str(examination)
 
 
 def test_a_folder_without_data_is_a_sentence(catalog: DataCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,11 +166,11 @@ def project_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("findings", [(), (Finding("a", "it is cut.", "`kedro run`"),)])
+@pytest.mark.parametrize("faults", [(), (Fault("a", "it is cut.", "`kedro run`"),)])
 def test_the_exit_code_says_whether_there_is_something(
-    project_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: tuple[Finding, ...]
+    project_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: tuple[Fault, ...]
 ) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda catalog: Examination(3, findings))
+    monkeypatch.setattr(doctor, "examine", lambda catalog: Examination(3, faults))
     outcome = CliRunner().invoke(cli.cli, ["doctor", str(tmp_path), "--env", "test"])
-    assert outcome.exit_code == len(findings), outcome.exception
-    assert outcome.output.startswith("1 of 3 data sets" if findings else "3 data sets are complete")
+    assert outcome.exit_code == len(faults), outcome.exception
+    assert outcome.output.startswith("1 of 3 data sets" if faults else "3 data sets are complete")

@@ -16,7 +16,7 @@ import fieldcast
 from fieldcast.cli import cli
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
-from fieldcast.inference.onnx_export import Decoder, ForecastStep, NoiseInputs, export
+from fieldcast.inference.onnx_export import ForecastStep, LatentDecoder, NoiseInputs, export
 from fieldcast.inference.options import StateOptions
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.sample import StateSampling
@@ -130,7 +130,7 @@ def test_a_decoder_in_onnxruntime_is_that_of_torch(checkpoint, tmp_path):
     trained = fieldcast.load(path, "cpu").checkpoint
     latent = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = Decoder(trained.model, trained.codec)(latent)
+        expected = LatentDecoder(trained.model, trained.codec)(latent)
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     (state,) = session.run(None, {"latent": latent.numpy()})
     assert state.shape == (5, 2, 7, 12)

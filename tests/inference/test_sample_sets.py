@@ -12,7 +12,7 @@ from fieldcast.fields.images import ImageSource, open_images, split
 from fieldcast.fields.splits import select
 from fieldcast.inference import sample_sets as module
 from fieldcast.inference.feature_extractor import fit_features, load_features
-from fieldcast.inference.sample_sets import Compared, compare
+from fieldcast.inference.sample_sets import SampleSets, compare
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.distances.neighbours import neighbours
@@ -58,14 +58,14 @@ def test_the_nearest_of_pieces_is_the_nearest(images: xr.Dataset, extractor: byt
 
 
 @pytest.fixture(scope="module")
-def of_world(world: Any) -> Compared:
+def of_world(world: Any) -> SampleSets:
     data, normalisation, splits = world.fields, world.normalisation, world.splits
     samples = AnyDayCodec.of(data, normalisation).decode(torch.zeros(30, *world.space.state))
     created = fit_features(data, normalisation, splits, None)
     return compare(samples, data, normalisation, splits, created, 0)
 
 
-def test_floors_are_of_years_that_the_features_never_saw(world: Any, of_world: Compared) -> None:
+def test_floors_are_of_years_that_the_features_never_saw(world: Any, of_world: SampleSets) -> None:
     training = world.split("train")
     features = load_features(fit_features(world.fields, world.normalisation, world.splits, None))
     fitted, other = (
@@ -88,7 +88,7 @@ def test_too_few_unseen_states_are_no_floor(world: Any) -> None:
 
 
 def test_noise_has_the_mean_and_deviation_of_each_cell(
-    world: Any, of_world: Compared, monkeypatch: pytest.MonkeyPatch
+    world: Any, of_world: SampleSets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PIECE", 100)
     laws = module.laws(of_world.training)

@@ -10,7 +10,7 @@ from fieldcast.models import kriging as module
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.correlations import EARTH, Kernel, exponential, matern32
-from fieldcast.models.kriging import Kriging, Prior, harmonics
+from fieldcast.models.kriging import CorrelationRoot, Kriging, harmonics
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -179,10 +179,10 @@ def test_the_spectral_square_root_gives_the_correlation(monkeypatch, function, l
     points = Kriging(globe(8, 12)).places.points
     kernel = Kernel(function, length, points)
     expected = kernel.rows(torch.arange(len(points)))
-    exact = Prior(kernel).root
+    exact = CorrelationRoot(kernel).root
     assert torch.allclose(exact @ exact.T, expected, atol=1e-9)
     monkeypatch.setattr(module, "EXACT", 10)
-    prior = Prior(kernel)
+    prior = CorrelationRoot(kernel)
     covariance = prior.root @ prior.root.T
     assert (covariance - expected).abs().max() < allowed  # what lies beyond degree 80 is white
     whole = covariance.diagonal() + prior.rest**2

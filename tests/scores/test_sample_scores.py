@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.distances.frechet import frechet_distance
-from fieldcast.scores.sample_scores import Score, Sets, over_sets, set_scores
+from fieldcast.scores.sample_scores import Sets, over_sets, set_scores
 
 
 def law(n: int, seed: int, shift: float = 0.0) -> np.ndarray:

@@ -26,7 +26,7 @@ SOURCES = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Fault:
     """A stored data set that is not fit for use, why, and the command that makes it again."""
 
     dataset: str
@@ -39,16 +39,16 @@ class Examination:
     """Number of data sets that are stored, and what was found, in the order in which stages run."""
 
     stored: int
-    findings: tuple[Finding, ...]
+    faults: tuple[Fault, ...]
 
     def __str__(self) -> str:
-        if not self.findings:
+        if not self.faults:
             return f"{self.stored} data sets are complete, undamaged and fit together."
-        complaints = (f"{finding.dataset}: {finding.complaint}" for finding in self.findings)
-        again = dict.fromkeys(finding.command.strip("`") for finding in self.findings)
+        complaints = (f"{fault.dataset}: {fault.complaint}" for fault in self.faults)
+        again = dict.fromkeys(fault.command.strip("`") for fault in self.faults)
         return "\n".join(
             [
-                f"{len(self.findings)} of {self.stored} data sets are not fit for use:",
+                f"{len(self.faults)} of {self.stored} data sets are not fit for use:",
                 *(f"  {complaint}" for complaint in complaints),
                 "run again, in this order and with the same --params:",
                 *(f"  {command}" for command in again),
@@ -70,12 +70,12 @@ def examine(catalog: CatalogProtocol) -> Examination:
     if not stored:
         raise InputError("nothing is stored here: name the data_root of a run, and its --env.")
     digests: dict[str, str] = {}
-    findings = [
-        Finding(name, complaint, command)
+    faults = [
+        Fault(name, complaint, command)
         for name, command in stored.items()
         for complaint in complaints(name, catalog, listed, digests)
     ]
-    return Examination(len(stored), tuple(findings))
+    return Examination(len(stored), tuple(faults))
 
 
 def complaints(

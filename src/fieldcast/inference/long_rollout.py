@@ -25,7 +25,7 @@ SNAPSHOT_MEMBERS = 2
 SAVE_EVERY = 30.0  # seconds
 
 
-class Stability(NamedTuple):
+class LongRollout(NamedTuple):
     """A row per step, the snapshots so far, and the state that the rollout resumes from.
 
     Table and snapshots hold the digest of their `model`, as forecasts do.
@@ -42,7 +42,7 @@ def stability(
     fields: xr.Dataset,
     earlier: bytes | None,
     model_digest: str,
-) -> Iterator[Stability]:
+) -> Iterator[LongRollout]:
     """Roll out from the stability starts, and yield now and then and at the end."""
     steps = starts["stability_steps"]
     sources = {**forecaster.lineage(model_digest, starts), "stability": list(starts["stability"])}
@@ -67,10 +67,10 @@ def stability(
 
 def of_model(
     model_digest: str, table: list[dict[str, Any]], snapshots: xr.Dataset, state: bytes
-) -> Stability:
+) -> LongRollout:
     """The results so far, which say what model they are of."""
     frame = pd.DataFrame(table).assign(model=model_digest)
-    return Stability(frame, snapshots.assign_attrs(model=model_digest), state)
+    return LongRollout(frame, snapshots.assign_attrs(model=model_digest), state)
 
 
 class Measure:

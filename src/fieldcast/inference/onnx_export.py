@@ -104,7 +104,7 @@ class ForecastStep(nn.Module):
         return self.model.sample(c, draws)[:, 0] * self.deviation + climatology[-1]
 
 
-class Decoder(nn.Module):
+class LatentDecoder(nn.Module):
     """The mean of p(x | z) of a VAE, in physical units."""
 
     def __init__(self, vae: VAE, codec: AnyDayCodec):
@@ -182,7 +182,7 @@ def prepared(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, 
         freeze(model)
         return prepared_step(trained, members)
     if isinstance(codec, AnyDayCodec) and isinstance(model, VAE):
-        return Decoder(model, codec), {"latent": torch.zeros(members, model.decoder.latent)}  # type: ignore[attr-defined]
+        return LatentDecoder(model, codec), {"latent": torch.zeros(members, model.decoder.latent)}  # type: ignore[attr-defined]
     raise InputError(
         f"{where} holds a model of type {trained.header['model']['type']}, which cannot be exported: only the step of "
         "a forecast that reads past states can, and the decoder of a VAE of fields."

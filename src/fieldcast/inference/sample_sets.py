@@ -68,7 +68,7 @@ class Real:
         return self.part.assign(image=(self.part["image"].dims, image, self.part["image"].attrs))
 
 
-class Compared(NamedTuple):
+class SampleSets(NamedTuple):
     """Samples, test and training states, as features and as standardised cells."""
 
     real: xr.Dataset  # the test split, as the model is asked to draw it
@@ -82,7 +82,7 @@ class Compared(NamedTuple):
 def compare(
     samples: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any],
     extractor: bytes, seed: int,
-) -> Compared:  # fmt: skip
+) -> SampleSets:  # fmt: skip
     """Samples, test and training states in the same features; real images are treated as those of training were.
 
     The training states are those that the features were not fitted on, if there are as many of them as samples: they
@@ -95,7 +95,7 @@ def compare(
     real, features, count = test.whole(), load_features(extractor), samples.sizes["sample"]
     unseen = fresh(features, training.part, count)
     some = training.states(unseen[evenly(len(unseen), SETS * count).numpy()])
-    return Compared(
+    return SampleSets(
         real,
         training,
         Sets(features(samples), features(real), features(some)),

@@ -62,7 +62,7 @@ def variances(kernel: Kernel, degree: int) -> Float[Tensor, " degrees"]:
     return torch.tensor(np.maximum(b, 0))
 
 
-class Prior:
+class CorrelationRoot:
     """A square root of rho, which maps standard normal numbers to fields with that correlation.
 
     A Cholesky factor up to 4000 places. Beyond, sum_lm sqrt(4 pi b_l / (2 l + 1)) Y_lm z_lm up to degree 80 (the
@@ -171,13 +171,13 @@ class Kriging(Derived, Solved):
             parts.append(Independent(self.rare[variable].to(deviation)))
         return Gain(parts, index, variance, deviation, len(deviation))
 
-    def _prior(self) -> tuple[Kernel, Prior]:
+    def _prior(self) -> tuple[Kernel, CorrelationRoot]:
         """Correlation and its square root for the current length."""
 
-        def derive() -> tuple[Kernel, Prior]:
+        def derive() -> tuple[Kernel, CorrelationRoot]:
             dtype = torch.float64 if len(self.places) <= DOUBLE else torch.float32
             points = self.places.points.to(self.deviation.device, dtype)
             kernel = Kernel(CORRELATIONS[self.correlation], float(self.length), points)
-            return kernel, Prior(kernel)
+            return kernel, CorrelationRoot(kernel)
 
         return self.derived("prior", derive, self.length)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fieldcast.figures.style import percent
+from fieldcast.scores.bootstrap import Score
 from fieldcast.time_steps import lead_label, unit_of
 
 
@@ -52,21 +53,6 @@ class Lead(NamedTuple):
 
 class Sampled(NamedTuple):
     """The one case of `sample`: all samples of an experiment."""
-
-
-class Score(NamedTuple):
-    """A value and its 95 % interval, which may be NaN."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-    @property
-    def verdict(self) -> str:
-        """Verdict from the interval of a paired difference of a score that is better when lower."""
-        if math.isnan(self.low) or math.isnan(self.high):
-            return "no interval"
-        return "better" if self.high < 0 else "worse" if self.low > 0 else "not separated"
 
 
 @dataclass(frozen=True)

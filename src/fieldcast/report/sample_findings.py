@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from fieldcast.report.board import Board, Sampled, Score
+from fieldcast.report.board import Board, Sampled
 from fieldcast.report.numbers import significant, span, with_interval
+from fieldcast.scores.bootstrap import Score
 
 DISTINGUISHABLE = 0.95  # accuracy of a classifier from which samples differ from real data nearly always
 MEMORISATION_FLAG = 0.1  # share of very near samples: twice that of test data

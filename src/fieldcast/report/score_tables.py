@@ -15,7 +15,7 @@ from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
 
 
-class Gain(NamedTuple):
+class Improvement(NamedTuple):
     """An experiment that is better than the reference in some cases."""
 
     experiment: str
@@ -27,7 +27,7 @@ class Gain(NamedTuple):
 class Compared(NamedTuple):
     """Experiments by how they compare with the reference."""
 
-    gains: list[Gain]
+    gains: list[Improvement]
     nowhere: list[str]  # nowhere better
     undecided: list[str]  # too few times for intervals
 
@@ -55,7 +55,9 @@ def compared(results: Results, board: Board, cases: Sequence[Any]) -> Compared:
         if "better" in verdicts:
             others = [(word, verdicts[word]) for word in ("not separated", "worse") if word in verdicts]
             comparisons.gains.append(
-                Gain(name, verdicts["better"], reduction(results, board, name, verdicts["better"]), others)
+                Improvement(
+                    name, verdicts["better"], reduction(results, board, name, verdicts["better"]), others
+                )
             )
         elif {"not separated", "worse"} & set(verdicts):
             comparisons.nowhere.append(name)

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fieldcast.report.board import Board, Lead, Sampled, Score
+from fieldcast.report.board import Board, Lead, Sampled
 from fieldcast.report.numbers import amount, significant
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.studies import Question, Study
 from fieldcast.report.tables import Table, amount_cell, number_cell, score_cell
 from fieldcast.report.training import COSTS, cost_cells, measured
+from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.equal_cost import at_equal_cost
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import Layout

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fieldcast.report.board import Score
 from fieldcast.report.numbers import amount, significant, with_interval
+from fieldcast.scores.bootstrap import Score
 
 NO_WORDS: tuple[tuple[str, str], ...] = ()
 

@@ -9,6 +9,7 @@ too. All experiments share the resamples, and differences between two experiment
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -16,6 +17,21 @@ from jaxtyping import Float, Shaped
 RESAMPLES = 1000
 BLOCK_DAYS = 10.0
 FEWEST_BLOCKS = 3  # with fewer, resamples are rotations of one another and the interval is far too narrow
+
+
+class Score(NamedTuple):
+    """A value and its 95 % interval, which may be NaN."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def verdict(self) -> str:
+        """Verdict from the interval of a paired difference of a score that is better when lower."""
+        if math.isnan(self.low) or math.isnan(self.high):
+            return "no interval"
+        return "better" if self.high < 0 else "worse" if self.low > 0 else "not separated"
 
 
 def block_length(times: Shaped[np.ndarray, " time"], days: float = BLOCK_DAYS) -> int:

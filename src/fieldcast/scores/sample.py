@@ -12,9 +12,10 @@ from jaxtyping import Float, Integer, Shaped
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.scores import bootstrap
+from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.diagnostics.sample import sample_diagnostics
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
-from fieldcast.scores.sample_scores import Score, Sets, rows_scored, set_scores
+from fieldcast.scores.sample_scores import Sets, rows_scored, set_scores
 
 ACTIVE = (
     0.01  # variance over data of a component's posterior mean, above which it is in use (Burda et al. 2016)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
 
+from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.distances.frechet import frechet_distance
 from fieldcast.scores.distances.kernel import kernel_distance
 from fieldcast.scores.distances.neighbours import Store
 from fieldcast.scores.distances.two_sample import two_sample
 
 FLOORS = 20  # sets of training states that stand for a perfect model
-NONE = float("nan")
 
 
 class Sets(NamedTuple):
@@ -23,14 +24,6 @@ class Sets(NamedTuple):
     samples: Float[np.ndarray, "n column"]
     test: Float[np.ndarray, "m column"]
     training: Store  # k rows
-
-
-class Score(NamedTuple):
-    """A value and its 95 % interval, NaN where there is none."""
-
-    value: float
-    low: float = NONE
-    high: float = NONE
 
 
 def set_scores(
@@ -80,5 +73,5 @@ def rows_scored(features: Sets) -> int:
 
 def over_sets(values: list[float], apart: bool = True) -> Score:
     """Mean over sets, and the interval that holds 95 % of them if the sets are `apart`."""
-    low, high = np.quantile(values, [0.025, 0.975]) if apart else (NONE, NONE)
+    low, high = np.quantile(values, [0.025, 0.975]) if apart else (math.nan, math.nan)
     return Score(float(np.mean(values)), float(low), float(high))

@@ -72,7 +72,7 @@ class Places(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Observations:
+class ObservedPlaces:
     """Data of a batch that share a mask: at a place with several observed cells, their mean is observed."""
 
     datum: Int[Tensor, " rows"]  # indices in the batch
@@ -85,7 +85,7 @@ class Observations:
 
 def observations(
     places: Places, observed: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "batch variable y x"]
-) -> list[Observations]:
+) -> list[ObservedPlaces]:
     """Split a batch into groups with equal masks, which share a factorisation."""
     distinct, inverse = torch.unique(mask.flatten(1), dim=0, return_inverse=True)
     groups = []
@@ -95,5 +95,5 @@ def observations(
         p, v = count.unflatten(0, (-1, len(places))).T.nonzero().unbind(1)
         index = v * len(places) + p
         y = places.total((observed[datum] * mask[datum]).double()).flatten(1)[:, index] / count[index]
-        groups.append(Observations(datum, index, y, count[index]))
+        groups.append(ObservedPlaces(datum, index, y, count[index]))
     return groups
