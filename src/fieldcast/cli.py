@@ -129,14 +129,17 @@ cli.add_command(run)
 
 
 @cli.command(params=copy.copy(OPTIONS))
-@click.argument("file")
+@click.argument("file", required=False)
+@click.option(
+    "--stations", help="CSV or Parquet: time, lat, lon, variable, value; beside FILE, or in its place."
+)
 @click.option("--experiment", help="One that has been trained, as reconstruct.linear.")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/fill.nc in the data root.")
 @click.option("--members", type=int, help="Number of draws.")
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
-def fill(file: str, **options: Any) -> None:
+def fill(file: str | None, **options: Any) -> None:
     """Fill what was not observed in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""
-    on_file("fill", {"observations": file}, **options)
+    on_file("fill", {"observations": file} if file else {}, **options)
 
 
 @cli.command(params=copy.copy(OPTIONS))

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from fieldcast.pipelines.reporting.pipeline import Ranked
     from fieldcast.tasks import Task
 
-STANDALONE = ("fill", "predict", "seeds")  # on a user's file, with what has been trained; on finished runs
+# on a user's file, with what has been trained; on finished runs
+STANDALONE = ("fill", "stations", "predict", "seeds")
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.correlations import EARTH, Kernel, exponential, matern32
 from fieldcast.models.kriging import CorrelationRoot, Kriging, harmonics
+from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -101,6 +103,38 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior(small):
     difference = (torch.cov(d.T) - posterior) / torch.outer(sd, sd) * math.sqrt(members)
     assert difference.abs().max() < 8  # of a sampling deviation of 1 to sqrt(2)
     assert difference.square().mean() < 2
+
+
+def test_stations_and_cells_are_observed_together(small):
+    """Mean of draws against the closed form, with H written out."""
+    space, model, x, mask = small
+    model.choose(nugget=0.0)
+    cells = torch.stack(
+        [torch.randperm(84, generator=torch.Generator().manual_seed(n))[:4] for n in range(40)]
+    )
+    weights = torch.full((40, 4), 0.25)
+    variable, datum, y = torch.arange(40) % 2, torch.arange(40) // 10, torch.linspace(-1, 1, 40)
+    points = Points(datum, variable, cells, weights, y, torch.full((40,), 0.2))
+    c = replace(context(x, mask, 0.3), points=points)
+    mean, rejected = model.analysis(c)
+    assert not rejected.any()
+    d = model.sample(c, RandomStreams(5, torch.arange(4), 3000))
+    for row, v in ((0, 0), (3, 1)):
+        o = mask[0, v].flatten().nonzero()[:, 0]
+        own = (datum == row) & (variable == v)
+        h = torch.zeros(int(own.sum()), 84, dtype=torch.float64).scatter_(1, cells[own], 0.25)
+        h = torch.cat([torch.eye(84, dtype=torch.float64)[o], h])
+        deviation = model.deviation[v].double()
+        prior = matern32(torch.cdist(model.places.points, model.places.points) * EARTH, 2500.0)
+        prior = prior * torch.outer(deviation, deviation)
+        r = torch.cat([torch.full((len(o),), 0.3**2), points.error[own]]).double()
+        k = prior @ h.T @ torch.linalg.inv(h @ prior @ h.T + torch.diag(r))
+        expected = k @ torch.cat([x[row, v].flatten()[o], y[own]]).double()
+        np.testing.assert_allclose(mean[row, v].flatten(), expected, atol=1e-5)
+        left = (prior - k @ h @ prior).diagonal().sqrt()
+        assert ((d[row, :, v].mean(0).flatten() - expected) / left).abs().max() < 5 / math.sqrt(3000)
+        np.testing.assert_allclose(d[row, :, v].std(0).flatten() / left, 1, atol=0.07)
+    assert space.area.numel() == 84
 
 
 def test_the_truth_is_one_of_the_draws():

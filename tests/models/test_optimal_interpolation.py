@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fieldcast.models.gaussian import training_statistics
 from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
 from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
+from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -134,6 +136,59 @@ def test_mean_and_deviation_agree_with_scikit_learn(model, training, context, va
         k = model.gain(group, 0.2)(torch.eye(len(o), dtype=torch.float64))
         left = (c.diagonal() - (k * c[group.index]).sum(0)).sqrt()
         np.testing.assert_allclose(left.numpy(), deviation, atol=1e-6)
+
+
+def stations(count: int = 30, data: int = 4) -> tuple[Points, torch.Tensor]:
+    """Places between cells, for each of some data, and H as a matrix."""
+    generator = torch.Generator().manual_seed(5)
+    weights = torch.rand(count * data, 4, generator=generator)
+    weights /= weights.sum(1, keepdim=True)
+    cells = torch.stack([torch.randperm(ROWS * COLUMNS, generator=generator)[:4] for _ in weights])
+    variable = torch.randint(VARIABLES, (len(weights),), generator=generator)
+    y = torch.randn(len(weights), generator=generator)
+    datum = torch.randperm(count * data, generator=generator) % data
+    h = torch.zeros(len(weights), N, dtype=torch.float64)
+    h.scatter_(1, variable[:, None] * ROWS * COLUMNS + cells, weights.double())
+    return Points(datum, variable, cells, weights, y, torch.full((len(weights),), 0.09)), h
+
+
+def test_stations_and_cells_are_observed_together(model, training, context):
+    """Mean against the closed form with H written out; draws have its mean and covariance."""
+    model.choose(nugget=0.0, weight=1.0, taper=0.0)  # so that training days have the covariance C
+    c, _ = covariance(training[0], 1.0, 0.0, 2500.0)
+    points, every = stations()
+    together = replace(context, points=points)
+    m, s, d = model.moments(together, RandomStreams(0, torch.arange(4), 400))
+    mean, rejected = model.analysis(together)
+    assert not rejected.any()
+    torch.testing.assert_close(mean, m)
+    for row in range(4):
+        o = context.mask[row].flatten().nonzero()[:, 0]
+        h = torch.cat([torch.eye(N, dtype=torch.float64)[o], every[points.datum == row]])
+        y = torch.cat([context.observed[row].flatten()[o], points.y[points.datum == row]]).double()
+        r = torch.cat([torch.full((len(o),), 0.2**2), points.error[points.datum == row]]).double()
+        k = c @ h.T @ torch.linalg.inv(h @ c @ h.T + torch.diag(r))
+        torch.testing.assert_close(m[row].flatten().double(), k @ y, atol=1e-5, rtol=0)
+        left = (c - k @ h @ c).diagonal().sqrt()
+        assert (s[row].flatten() / left).log().abs().mean() < 0.06
+        assert ((d[row].mean(0) - m[row]).flatten() / left).square().mean() < 5 / 400
+        assert (d[row].std(0).flatten() / left).log().abs().mean() < 0.1
+
+
+def test_a_station_at_the_centre_of_a_cell_is_an_observation_of_it(model, context):
+    o = context.mask.nonzero()
+    cells = (o[:, 2] * COLUMNS + o[:, 3])[:, None].expand(-1, 4)
+    weights = torch.eye(4)[:1].expand(len(o), 4)
+    y, error = context.observed[context.mask], torch.full((len(o),), context.noise**2)
+    points = Points(o[:, 0], o[:, 1], cells, weights, y, error)
+    nothing = replace(context, observed=context.observed * 0, mask=context.mask & False, points=points)
+    draws = RandomStreams(0, torch.arange(4), 1)
+    torch.testing.assert_close(
+        model.moments(nothing, draws)[0], model.moments(context, draws)[0], atol=1e-6, rtol=0
+    )
+    selected, other = nothing[torch.tensor([2, 1])], RandomStreams(0, torch.tensor([2, 1]), 1)
+    expected = model.moments(context, draws)[0][[2, 1]]
+    torch.testing.assert_close(model.moments(selected, other)[0], expected, atol=1e-6, rtol=0)
 
 
 def test_exact_at_observations_without_nugget_and_noise(model, context):

@@ -15,5 +15,6 @@ units          conversions between units of measure
 splits         training, validation, test                   domain            cells in which a variable exists
 climatology    the normal for each day of the year          normalisation     statistics that standardise fields
 prepared       all that ingestion leaves                    planet            the simulated planet
+stations       tables of stations                           bilinear          the observation operator
 forecast_files   forecasts in any CF-like layout            images            grey images in place of fields
 """

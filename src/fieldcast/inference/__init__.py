@@ -4,6 +4,7 @@ loading              a trained model from its file, or by the name of its experi
 trained_model        its methods: .fill, .forecast, .sample
 compatibility        whether data fit a trained model
 reconstruct          draws of fields from observations; quality_control: observations that a model doubts
+stations             observations between cells, their error; left_out_stations: scores without any truth
 rollout              repeated steps of a model, each from the draws of the one before
 ensemble_forecast    rollouts from the stored initial times, lead time by lead time
 long_rollout         rollouts of which only statistics are kept

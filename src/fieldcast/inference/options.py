@@ -68,23 +68,36 @@ class Evaluation:
 
 @dataclass(frozen=True, config=STRICT)
 class Fill:
-    """Options of `fill`: the file, the experiment that fills it, and how."""
+    """Options of `fill`: the file, or the stations, the experiment that fills it, and how."""
 
     observations: str | None = None
+    stations: str | None = None  # CSV or Parquet, see `fields.stations`
     experiment: str = "reconstruct.optimal_interpolation"
     members: Annotated[int, Field(ge=1)] = 19
     noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
     output: str | None = None  # read by the catalog, from the command line
 
-    def file(self) -> str:
-        """The user's file.
+    def file(self) -> str | None:
+        """The user's file of fields; None for stations alone.
 
         Raises
         ------
         InputError
-            Without one, or where the result would take its place.
+            Without either, or where the result would take its place.
         """
+        if self.stations is not None and self.observations is None:
+            return None
         return file_of(self.observations, self.output, "fill.observations", "fill.output")
+
+    def table(self) -> str:
+        """The user's table of stations.
+
+        Raises
+        ------
+        InputError
+            Without one.
+        """
+        return file_of(self.stations, None, "fill.stations", "")
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack
 from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
+from fieldcast.fields.stations import read_stations
 from fieldcast.inference.compatibility import last_states, matching
 from fieldcast.inference.ensemble_forecast import START, EnsembleForecaster, physical
 from fieldcast.inference.quality_control import sentences, suspects
@@ -27,6 +31,7 @@ from fieldcast.inference.reconstruct import context_of, draw
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.sample import draw_states
 from fieldcast.inference.sample import physical as physical_states
+from fieldcast.inference.stations import with_stations
 from fieldcast.inference.user_layout import restore_layout
 
 LOG = logging.getLogger(__name__)
@@ -75,13 +80,16 @@ class TrainedModel:
 
     def fill(
         self,
-        dataset: xr.Dataset | xr.DataArray,
+        dataset: xr.Dataset | xr.DataArray | None = None,
         members: int = 19,
         noise: float = 0.0,
         seed: int = 0,
         where: str = "the data set",
+        *,
+        stations: pd.DataFrame | str | Path | None = None,
+        where_stations: str = "the table of stations",
     ) -> xr.Dataset:
-        """Members of x given the values of a data set that are not NaN, with their mean and spread.
+        """Members of x given the values of a data set that are not NaN, or of stations, with their mean and spread.
 
         Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in the data set's
         units, which may be any that convert to the model's. A variable that is absent counts as unobserved. A model
@@ -89,20 +97,34 @@ class TrainedModel:
         given less weight; the log counts and lists them. Observed cells keep their values, unless `noise`, the standard
         deviation of their error in anomaly standard deviations, is above zero. Messages call the data set `where`.
 
+        Stations, a table as `fields.stations` describes it, are observed beside the cells of the data set, each with
+        its own error and an error of representativeness that is estimated from all of them. Without a data set, the
+        fields of their times are drawn on the model's grid. Gross errors are left out, and listed in the log.
+
         Raises
         ------
         InputError
-            If the grid is not the model's, if all variables are absent, or if units do not convert to the model's.
+            If the grid is not the model's, if all variables are absent, or if units do not convert to the model's; if
+            there is neither a data set nor a station, if a station is none of the model's grid or variables, or if the
+            model cannot use stations.
         """
         self.check_task("reconstruct", "fill")
         if members < 1 or noise < 0:
             raise InputError(
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
             )
-        dataset = conventions.as_dataset(dataset, where)
         model = self.checkpoint.model
+        table = None if stations is None else read_stations(stations, where_stations)
+        if dataset is None:
+            if table is None:
+                raise InputError("fill needs a data set, stations, or both.")
+            dataset = self.nothing_observed(times_of(table, model.space.step, where_stations))
+        dataset = conventions.as_dataset(dataset, where)
         data, codec = matching(dataset, self.checkpoint.by_day, where)
         c = context_of(data, codec, model.space, noise)
+        facts: dict[str, str] = {}
+        if table is not None:
+            c, facts = with_stations(c, model, codec, table, data["time"], where_stations)
         filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
             filled = filled.map(
@@ -111,7 +133,14 @@ class TrainedModel:
         flags = suspects(model, c, data, codec)
         for sentence in sentences(flags, data):
             LOG.warning("%s: %s", where, sentence)
-        return restore_layout(dataset, with_moments(filled, codec).merge(flags), codec)
+        result = restore_layout(dataset, with_moments(filled, codec).merge(flags), codec)
+        return result.assign_attrs(facts)
+
+    def nothing_observed(self, times: xr.DataArray) -> xr.Dataset:
+        """Fields of NaN at some times, on the model's grid and in its units."""
+        codec = self.checkpoint.by_day
+        nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state), torch.nan)
+        return codec.decode(nothing, times).isel(member=0, drop=True)
 
     def forecast(
         self, dataset: xr.Dataset | xr.DataArray, steps: int, members: int = 10, seed: int = 0,

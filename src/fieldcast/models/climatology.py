@@ -16,6 +16,7 @@ class Climatology(Solved):
     """x = 0: states are anomalies from the climatology of their day, which is therefore zero for every context."""
 
     deterministic = True
+    accepts_points = True  # it ignores all observations
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Do nothing: standardisation has already removed the climatology."""

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -33,7 +34,8 @@ class Context:
     observed: Float[Tensor, "batch variable y x"] | None = None  # m * y
     mask: Bool[Tensor, "batch variable y x"] | None = None  # m
     day: Float[Tensor, " batch"] | None = None  # fraction of the year of the target state
-    noise: float = 0.0  # standard deviation of the error of the observations
+    noise: float = 0.0  # standard deviation of the error of the observations in cells
+    points: Points | None = None  # observations between cells; only models that `accept_points` use them
 
     def base(self) -> Float[Tensor, "batch variable y x"]:
         """The state from which a stepped model starts: the last state, else the sparse field."""
@@ -79,7 +81,7 @@ class Context:
         return replace(self, past=past, day=None if self.day is None else (self.day + dt) % 1)
 
     def repeat(self, members: int) -> Context:
-        """Repeat B rows to B * M rows, the members of a datum next to each other."""
+        """Repeat B rows to B * M rows, the members of a datum next to each other; without points, for networks."""
         if members == 1:
             return self
         parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
@@ -87,11 +89,12 @@ class Context:
         return Context(self.count * members, **repeated, noise=self.noise)
 
     def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Context:
-        """Select the context of some of the data."""
+        """Select the context of some of the data, each at most once if there are points."""
         parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
         selected = {k: None if v is None else v[index] for k, v in parts.items()}
-        count = len(range(self.count)[index]) if isinstance(index, slice) else len(index)
-        return Context(count, **selected, noise=self.noise)
+        data = torch.arange(self.count)[index if isinstance(index, slice) else index.cpu()]
+        points = None if self.points is None else self.points.of(data)
+        return Context(len(data), **selected, noise=self.noise, points=points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +146,7 @@ class Model(nn.Module, ABC):
     deterministic: bool = False  # all draws are equal: one member suffices
     evaluations: int = 1  # evaluations of its network in a draw
     learned: bool = False  # fitted by gradient steps, not in closed form
+    accepts_points: bool = False  # uses `Context.points`
     omits_noise: bool = False  # draws are means of a likelihood, without its noise: expect too little spread
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})

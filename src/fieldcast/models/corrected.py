@@ -35,6 +35,7 @@ class Base(Protocol):
     ) -> tuple[Tensor, Tensor, Tensor]: ...
     def folds(self) -> Int[Tensor, " training"]: ...
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]: ...
+    def analysis(self, c: Context) -> tuple[Tensor, Tensor]: ...
 
 
 class Corrected(Trained):
@@ -60,6 +61,15 @@ class Corrected(Trained):
         inputs = 4 * variables + 2 + len(space.static)
         self.network = UNet(inputs, 2 * variables, space.shape, space.wraps, channels)
         self.register_buffer("spread", torch.ones(()))
+
+    @property
+    def accepts_points(self) -> bool:  # type: ignore[override]
+        """Points correct the draws of the base; the network sees cells only."""
+        return self.base.accepts_points
+
+    def analysis(self, c: Context) -> tuple[Tensor, Tensor]:
+        """The mean of the base, before the correction, and the points that it left out."""
+        return self.base.analysis(c)
 
     def groups(self) -> Int[Tensor, " training"]:
         return self.base.folds()

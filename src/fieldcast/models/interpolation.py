@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -38,6 +39,7 @@ class Interpolation(Solved):
     """Base class of interpolations, which map the observations of each mask to values at all places."""
 
     deterministic = True
+    accepts_points = True  # in the nearest cells
 
     def __init__(self, space: Space):
         super().__init__(space)
@@ -62,6 +64,7 @@ class Interpolation(Solved):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The interpolated field, equal for all members; the climatology, 0, if nothing is observed."""
+        c = in_nearest_cells(c)
         if c.observed is None or c.mask is None:
             raise ValueError("a context without observations cannot be interpolated")
         y, mask = (
@@ -191,3 +194,17 @@ class ThinPlate(Interpolation):
             weight = torch.cholesky_solve(self.kernel(p[i], some[:, None]), factor)[..., 0]
             parts.append(torch.stack([(weight * row[i]).sum(1) for row in y]))
         return torch.cat(parts, dim=1)
+
+
+def in_nearest_cells(c: Context) -> Context:
+    """The context with its points as observations of the nearest cells: the mean, where a cell has several."""
+    if c.points is None or c.observed is None or c.mask is None:
+        return c
+    points, cells = c.points, c.observed[0, 0].numel()
+    nearest = points.cells.gather(1, points.weights.argmax(1, keepdim=True))[:, 0]
+    value = (points.datum * c.observed.shape[1] + points.variable) * cells + nearest
+    total, count = (c.observed * c.mask).flatten().double(), c.mask.flatten().double()
+    total = total.index_add(0, value, points.y.double())
+    count = count.index_add(0, value, torch.ones_like(points.y, dtype=torch.float64))
+    observed = (total / count.clamp(min=1)).to(c.observed).view_as(c.observed)
+    return replace(c, observed=observed, mask=(count > 0).view_as(c.mask), points=None)

@@ -11,7 +11,7 @@ unconditional draws u_j with the gain gives exact draws of the posterior (Chiles
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -24,10 +24,12 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.conditioning import Conditioning, Observed, all_observed, at_points, in_cells
 from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
 from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part
 from fieldcast.models.gaussian.grid_points import Places, observations
 from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
+from fieldcast.models.gaussian.point_gain import PointGain
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -100,6 +102,7 @@ class Kriging(Derived, Solved):
         rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
     """
 
+    accepts_points = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             "length": (300.0, 500.0, 700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0),
@@ -133,19 +136,16 @@ class Kriging(Derived, Solved):
         u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)
         if self.rare.any():
             u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
+        nothing = u.new_zeros(c.count, len(self.places))
         for v in range(len(deviation)):
-            for group in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
-                gain, o = self.gain(v, group.index, c.noise**2 / group.count), group.index
-                for some, excess in gain.checked(group.y):
-                    datum = group.datum[some]
-                    stream = replace(draws.fork(v), datum=draws.datum[datum])
-                    eps = stream.normal(len(o)) * (gain.variance + excess).sqrt()
-                    free = u[datum, :, v]  # eps is independent of it, and between variables
-                    innovation = (group.y[some, None] + eps - free[..., o]).flatten(0, 1)
-                    u[datum, :, v] = free + gain(innovation, excess).unflatten(0, free.shape[:2])
-                    doubt = robustness.doubt(excess, o, self.places, 1).to(u)
-                    if doubt.any():
-                        u[datum, :, v] += stream.normal(len(doubt)).to(u) * doubt.sqrt()
+            for datum, h, innovation, error, gain, doubt in self._conditionings(c, v, nothing):
+                stream = replace(draws.fork(v), datum=draws.datum[datum])
+                eps = stream.normal(len(error)) * error
+                free = u[datum, :, v]  # eps is independent of it, and between variables
+                departure = (innovation[:, None] + eps - h(free)).flatten(0, 1)
+                u[datum, :, v] = free + gain(departure).unflatten(0, free.shape[:2])
+                if doubt.any():
+                    u[datum, :, v] += stream.normal(len(doubt)).to(u) * doubt.sqrt()
         return self.places.scatter(u.float())
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
@@ -159,17 +159,60 @@ class Kriging(Derived, Solved):
                 excess[group.datum[:, None], v, group.index] = gain.excess(group.y)
         return (self.places.scatter(excess) > 0) & c.mask
 
+    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
+        """The mean given a context with points, and which points fail their check, and count for nothing."""
+        assert c.points is not None
+        dtype, device = self._prior()[0].points.dtype, self.deviation.device
+        m = torch.zeros(c.count, *self.deviation.shape, dtype=dtype, device=device)
+        rejected = torch.zeros_like(c.points.datum, dtype=torch.bool)
+        for v in range(m.shape[1]):
+            for observed, update, gain in self._at_points(c, v, torch.zeros_like(m[:, v])):
+                m[update.datum, v] = gain(update.innovation)
+                which = (c.points.datum == observed.datum) & (c.points.variable == v)
+                rejected[which] = gain.rejected[observed.cells :]
+        return self.places.scatter(m.float()), rejected
+
+    def _conditionings(
+        self, c: Context, variable: int, background: Float[Tensor, "batch p"]
+    ) -> Iterator[Conditioning]:
+        """The updates of one variable that a context asks for; together they cover all data of the batch."""
+        assert c.observed is not None and c.mask is not None
+        if c.points is None:
+            for group in observations(self.places, c.observed[:, variable, None], c.mask[:, variable, None]):
+                gain = self.gain(variable, group.index, c.noise**2 / group.count)
+                yield from in_cells(group, gain, background, self.places)
+        else:
+            yield from (update for _, update, _ in self._at_points(c, variable, background))
+
+    def _at_points(
+        self, c: Context, variable: int, background: Float[Tensor, "batch p"]
+    ) -> Iterator[tuple[Observed, Conditioning, PointGain]]:
+        parts, local = self._parts(variable), self.deviation[variable].square()
+        for observed in all_observed(c, self.places, range(variable, variable + 1)):
+            error = self._error(observed.error, observed.h(local))
+            yield observed, *at_points(observed, parts, error, background)
+
     def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
         """K of one variable, for the observed places `index` with error variances `error` before the nugget."""
+        variance = self._error(error, self.deviation[variable, index].square())
+        deviation = self.deviation[variable].to(self._prior()[0].points.dtype)
+        return Gain(self._parts(variable), index, variance, deviation, len(deviation))
+
+    def _error(
+        self, instrument: Float[Tensor, " observed"], local: Float[Tensor, " observed"]
+    ) -> Float[Tensor, " observed"]:
+        """R, for an instrument's error variances and the local variances of the field."""
+        dtype = self._prior()[0].points.dtype
+        return robustness.observation_error(instrument, local, float(self.nugget), float(self.floor), dtype)
+
+    def _parts(self, variable: int) -> list[Part]:
+        """Terms of the covariance of a variable."""
         kernel, _ = self._prior()
         deviation = self.deviation[variable].to(kernel.points.dtype)
-        variance = robustness.observation_error(
-            error, deviation[index].square(), float(self.nugget), float(self.floor), deviation.dtype
-        )
         parts: list[Part] = [Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)]
         if self.rare[variable].any():
             parts.append(Independent(self.rare[variable].to(deviation)))
-        return Gain(parts, index, variance, deviation, len(deviation))
+        return parts
 
     def _prior(self) -> tuple[Kernel, CorrelationRoot]:
         """Correlation and its square root for the current length."""

@@ -16,7 +16,7 @@ defines U^2, which is diagonal and nearly everywhere 0, and the check of observa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -27,12 +27,14 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.conditioning import Conditioning, Observed, all_observed, at_points, in_cells
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
 from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part, Tapered
-from fieldcast.models.gaussian.grid_points import Observations, Places, observations
+from fieldcast.models.gaussian.grid_points import ObservedPlaces, Places, observations
 from fieldcast.models.gaussian.kalman_gain import Gain
+from fieldcast.models.gaussian.point_gain import PointGain
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
-from fieldcast.models.gaussian.training_statistics import Training, training_statistics
+from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 
@@ -54,6 +56,7 @@ class OptimalInterpolation(Derived, Solved):
         rho: `exponential`, `matern32` or `matern52`.
     """
 
+    accepts_points = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             # first, because it matters most for a short record
@@ -169,26 +172,48 @@ class OptimalInterpolation(Derived, Solved):
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
         numbers = torch.arange(len(p), device=b.device)
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
-        for group in observations(self.places, c.observed, c.mask):
-            gain, o = self.gain(group, c.noise, fold), group.index
-            innovation = group.y - b[group.datum][:, o]
-            for some, excess in gain.checked(innovation):
-                datum, error = group.datum[some], (gain.variance + excess).sqrt()
-                doubt = robustness.doubt(excess, o, self.places, state[0]).to(b)
-                # independent of all other uses of `draws`
-                stream = replace(draws.fork(0), datum=draws.datum[datum])
-                eps = stream.normal(len(o)) * error
-                eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(o))[:, 0] * error
-                parts = innovation[some], (eps - e[datum][..., o]).flatten(0, 1), eps_of_pool - p[:, o]
-                sizes = [len(part) for part in parts]
-                mean, members, deviations = gain(torch.cat(parts), excess).split(sizes)
-                m[datum] = b[datum] + mean
-                d[datum] = m[datum][:, None] + e[datum] + members.unflatten(0, eps.shape[:2])
-                if doubt.any():
-                    d[datum] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
-                s[datum] = ((p + deviations).square().mean(0) + doubt).sqrt()
+        for datum, h, innovation, error, gain, doubt in self.conditionings(c, b, fold):
+            # independent of all other uses of `draws`
+            stream = replace(draws.fork(0), datum=draws.datum[datum])
+            eps = stream.normal(len(error)) * error
+            eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
+            parts = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)
+            mean, members, deviations = gain(torch.cat(parts)).split([len(part) for part in parts])
+            m[datum] = b[datum] + mean
+            d[datum] = m[datum][:, None] + e[datum] + members.unflatten(0, eps.shape[:2])
+            if doubt.any():
+                d[datum] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
+            s[datum] = ((p + deviations).square().mean(0) + doubt).sqrt()
         m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in (m, s, d))
         return m, None if pool is None else s, d
+
+    def conditionings(
+        self, c: Context, background: Float[Tensor, "batch values"], fold: int | None = None
+    ) -> Iterator[Conditioning]:
+        """The updates that a context asks for; together they cover all data of the batch."""
+        if c.points is None:
+            for group in observations(self.places, c.observed, c.mask):
+                yield from in_cells(group, self.gain(group, c.noise, fold), background, self.places)
+        else:
+            yield from (update for _, update, _ in self._at_points(c, background, fold))
+
+    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
+        """m of a context with points, and which points fail their check, see `PointGain`, and count for nothing."""
+        assert c.points is not None
+        b = self._flat(torch.zeros(c.count, *self.space.state, device=self.days.device))
+        m, rejected = torch.zeros_like(b), torch.zeros_like(c.points.datum, dtype=torch.bool)
+        for observed, update, gain in self._at_points(c, b):
+            m[update.datum] = gain(update.innovation)
+            rejected[c.points.datum == observed.datum] = gain.rejected[observed.cells :]
+        return self.places.scatter(m.float().unflatten(-1, self.anomalies.shape[1:])), rejected
+
+    def _at_points(
+        self, c: Context, background: Float[Tensor, "batch values"], fold: int | None = None
+    ) -> Iterator[tuple[Observed, Conditioning, PointGain]]:
+        parts, deviation = self._parts(fold), self._training(fold).deviation
+        for observed in all_observed(c, self.places, range(len(self.space.variables))):
+            error = self._error(observed.error, observed.h(deviation.square()), deviation.dtype)
+            yield observed, *at_points(observed, parts, error, background)
 
     def _flat(self, x: Tensor) -> Tensor:
         """Values at places (..., V * P), in the precision of the covariance."""
@@ -223,10 +248,10 @@ class OptimalInterpolation(Derived, Solved):
     def _derive(self, key: tuple, derive: Callable[[], Value]) -> Value:
         return self.derived(key, derive, self.anomalies)
 
-    def _training(self, fold: int | None) -> Training:
+    def _training(self, fold: int | None) -> CovarianceParts:
         return self._derive(("training", fold), lambda: self._statistics(fold))
 
-    def _statistics(self, fold: int | None) -> Training:
+    def _statistics(self, fold: int | None) -> CovarianceParts:
         """Components of the covariance from the days outside the fold."""
         double = self.anomalies[0].numel() <= DOUBLE_VALUES
         anomalies = self._derive(("double",), self.anomalies.double) if double else self.anomalies
@@ -238,8 +263,21 @@ class OptimalInterpolation(Derived, Solved):
         points = self.places.points.to(self.anomalies.device, dtype)
         return self._derive((function, length), lambda: Kernel(function, length, points))
 
-    def gain(self, group: Observations, noise: float, fold: int | None = None) -> Gain:
+    def gain(self, group: ObservedPlaces, noise: float, fold: int | None = None) -> Gain:
         """K for the mask of a group, with the current tuned values."""
+        deviation = self._training(fold).deviation
+        local, error = deviation[group.index].square(), noise**2 / group.count
+        variance = self._error(error, local, deviation.dtype)
+        return Gain(self._parts(fold), group.index, variance, deviation, len(deviation))
+
+    def _error(
+        self, instrument: Float[Tensor, " observed"], local: Float[Tensor, " observed"], dtype: torch.dtype
+    ) -> Float[Tensor, " observed"]:
+        """R, for an instrument's error variances and the local variances of the field."""
+        return robustness.observation_error(instrument, local, float(self.nugget), float(self.floor), dtype)
+
+    def _parts(self, fold: int | None) -> list[Part]:
+        """Terms of C, with the current tuned values."""
         moments, deviation, between, rare = self._training(fold)
         dtype, w = deviation.dtype, float(self.weight)
         parts: list[Part] = []
@@ -251,6 +289,4 @@ class OptimalInterpolation(Derived, Solved):
             parts.append(Parametric(1 - w, deviation, between, rho))
         if rare.any():
             parts.append(Independent(rare.to(dtype)))
-        local, error = deviation[group.index].square(), noise**2 / group.count
-        variance = robustness.observation_error(error, local, float(self.nugget), float(self.floor), dtype)
-        return Gain(parts, group.index, variance, deviation, len(deviation))
+        return parts

@@ -1,1 +1,1 @@
-"""Components of Gaussian models: correlations, gains, grid points, time series, seasonal selection, robustness."""
+"""Components of Gaussian models: correlations, gains, grid points and stations, time series, seasons, robustness."""

@@ -1,4 +1,4 @@
-"""Fill: a user's file with gaps, as members, mean and spread."""
+"""Fill: a user's file with gaps, or stations, as members, mean and spread."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,9 +15,17 @@ def fill(
     fill: Fill, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]],
     seed: int, limits: Limits, device: str,
 ) -> xr.Dataset:  # fmt: skip
-    """Draw the missing values of the file from a trained experiment."""
+    """Draw the missing values of the file, or the fields around the stations, from a trained experiment."""
     path = fill.file()
-    observations = read_file(path, "fill.observations")
+    observations = None if path is None else read_file(path, "fill.observations")
     model = trained_model(fill.experiment, parameters, checkpoints, "fill.experiment").to(device)
-    result = model.fill(observations, limits.cap("members", fill.members), fill.noise, seed, f"'{path}'")
+    result = model.fill(
+        observations,
+        limits.cap("members", fill.members),
+        fill.noise,
+        seed,
+        f"'{path}'",
+        stations=fill.stations,
+        where_stations=f"fill.stations '{fill.stations}'",
+    )
     return result.assign_attrs(model.origin(fill.experiment))

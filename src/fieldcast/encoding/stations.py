@@ -1,0 +1,85 @@
+"""Stations as observations of standardised anomalies between cells.
+
+    y = (value - H climatology(day)) / deviation,    error = (error / deviation)^2 + representativeness,
+
+H bilinear (`fields.bilinear`). Observations count at the nearest of the model's times.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.errors import InputError
+from fieldcast.fields.bilinear import stencil
+from fieldcast.fields.stations import in_units, refuse
+from fieldcast.models.points import Points
+from fieldcast.models.space import Space
+
+
+def points_of(
+    table: pd.DataFrame, times: xr.DataArray, codec: FieldCodec, space: Space, where: str
+) -> Points:
+    """The observations of a table, in its order, at some times.
+
+    Raises
+    ------
+    InputError
+        For a variable that the model lacks, units that do not convert, a place beside the grid or, on a grid with a
+        land mask, on land, and a time that none of `times` is near.
+    """
+    table = in_units(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
+    at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
+    exists = space.exists.cpu().numpy()
+    refuse(~on_grid(codec, *at), table, where, "lies outside the model's grid")
+    cells, weights = stencil(codec.latitude, codec.longitude, exists, *at)
+    refuse(
+        pd.Series(weights.sum(1) == 0, table.index),
+        table,
+        where,
+        "lies where the model's grid has no cells (on land?)",
+    )
+    datum = nearest_times(table["time"], times, space.step, table, where)
+    variable = np.array([codec.variables.index(v) for v in table["variable"]])
+    climatology = codec.climatology_at(times).reshape(len(times), len(codec.variables), -1)
+    normal = (climatology[datum[:, None], variable[:, None], cells] * weights).sum(1)
+    deviation = codec.deviation[variable].astype(float)
+    error = table["error"].to_numpy(float) / deviation if "error" in table else np.zeros(len(table))
+    y = (table["value"].to_numpy(float) - normal) / deviation
+    arrays = datum, variable, cells, weights, y, error**2
+    return Points(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)).to(space.area.device)
+
+
+def on_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) -> pd.Series:
+    """Whether places lie within the cells of the grid, whether or not these exist."""
+    everywhere = np.ones((len(codec.latitude), len(codec.longitude)), dtype=bool)
+    return pd.Series(
+        stencil(codec.latitude, codec.longitude, everywhere, latitude, longitude).weights.sum(1) > 0
+    )
+
+
+def nearest_times(
+    column: pd.Series, times: xr.DataArray, step: float, table: pd.DataFrame, where: str
+) -> np.ndarray:
+    """Index of the nearest of ascending times, at most half a time step away."""
+    present = pd.DatetimeIndex(np.asarray(times.values, dtype="datetime64[ns]"))
+    index = present.get_indexer(pd.DatetimeIndex(column), method="nearest")
+    away = np.abs((pd.DatetimeIndex(column) - present[index]) / pd.Timedelta(hours=1))
+    refuse(
+        pd.Series(away > step / 2, table.index),
+        table,
+        where,
+        "is at a time for which there are no fields to fill",
+    )
+    return np.asarray(index)
+
+
+def times_of(table: pd.DataFrame, step: float, where: str) -> xr.DataArray:
+    """The times to fill for a table without fields: its times, to the nearest whole step of the model (UTC)."""
+    if step <= 0:
+        raise InputError(f"{where}: the model's time step is unknown, so give the fields to fill, too.")
+    rounded = table["time"].dt.round(pd.Timedelta(hours=step))
+    return xr.DataArray(np.unique(rounded.to_numpy()), dims="time", name="time")

@@ -1,0 +1,176 @@
+"""Tables of observations at places: gauges, buoys, soundings; one row for each observed value.
+
+Columns: time, latitude, longitude, variable, value; and, if there are any, error (its standard deviation), units (of
+value and error) and station. Common other names of them are understood.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_string_dtype
+
+from fieldcast.errors import InputError
+from fieldcast.fields.parameter_names import short
+from fieldcast.fields.units import conversion
+
+LOG = logging.getLogger(__name__)
+
+NAMES: Mapping[str, Sequence[str]] = {
+    "time": ("time", "date", "datetime", "valid_time", "timestamp"),
+    "latitude": ("latitude", "lat"),
+    "longitude": ("longitude", "lon", "lng", "long"),
+    "variable": ("variable", "parameter", "element"),
+    "value": ("value", "observation", "observed", "obs"),
+    "error": ("error", "uncertainty", "sigma", "observation_error"),
+    "units": ("units", "unit"),
+    "station": ("station", "station_id", "id", "name"),
+}
+OPTIONAL = ("error", "units", "station")
+LISTED = 3  # rows that a message lists
+
+
+def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame:
+    """A table in the columns of the module, with times as datetime64 in UTC; `where` names it in messages.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, lacks a column, or holds a time, a place or a value that is none.
+    """
+    table = source.copy() if isinstance(source, pd.DataFrame) else read_table(Path(source), where)
+    table = table.rename(columns=canonical_names(table, where))
+    table = table[[name for name in NAMES if name in table]].reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{where} holds no observation.")
+    table["time"] = times(table["time"], where)
+    for name in ("latitude", "longitude", "value", *(["error"] if "error" in table else [])):
+        table[name] = numbers(table[name], where)
+    table = table[np.isfinite(table["value"])]
+    if table.empty:
+        raise InputError(f"{where} holds no observation: all values are missing.")
+    refuse(
+        ~table["latitude"].between(-90, 90),
+        table,
+        where,
+        "has a latitude that is not within -90 to 90 degrees",
+    )
+    refuse(~np.isfinite(table["longitude"]), table, where, "has no longitude")
+    if "error" in table:
+        table["error"] = table["error"].fillna(0.0)
+        refuse(table["error"] < 0, table, where, "has a negative error")
+    table["variable"] = table["variable"].astype(str).map(short)
+    key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
+    refuse(table.duplicated(key), table, where, "is there twice: choose one of them")
+    return table.reset_index(drop=True)
+
+
+def read_table(path: Path, where: str) -> pd.DataFrame:
+    """A CSV or Parquet file."""
+    if not path.is_file():
+        raise InputError(f"{where} does not exist.")
+    try:
+        return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path)
+    except Exception as error:  # whatever a parser raises, the file is no table
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(f"{where} cannot be read as a table, CSV or Parquet: {reason}.") from error
+
+
+def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
+    """The columns of the table that have a meaning, by their names there."""
+    lower = {str(name).strip().lower(): str(name) for name in table.columns}
+    columns = {}
+    for name, alternatives in NAMES.items():
+        column = next((lower[other] for other in alternatives if other in lower), None)
+        if column is not None:
+            columns[column] = name
+        elif name not in OPTIONAL:
+            raise InputError(
+                f"{where} has no column '{name}': it needs time, latitude, longitude, variable and value, one row for "
+                f"each observed value; its columns are {', '.join(map(str, table.columns))}."
+            )
+    return columns
+
+
+def times(column: pd.Series, where: str) -> pd.Series:
+    """Times in UTC; those without a zone are taken as UTC, which the log says."""
+    try:
+        parsed = pd.to_datetime(column, utc=True, format="ISO8601" if is_string_dtype(column) else None)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{where} holds a time that is none (write it as 2001-12-31 or 2001-12-31T18:00Z): {error}."
+        ) from error
+    if parsed.isna().any():
+        raise InputError(f"{where} has no time in row {int(parsed.isna().to_numpy().argmax()) + 1}.")
+    naive = (
+        getattr(column.dtype, "tz", None) is None
+        and not column.astype(str).str.contains("Z|[+-]\\d\\d:?\\d\\d$").any()
+    )
+    if naive:
+        LOG.info("%s: its times name no zone and are taken as UTC.", where)
+    return parsed.dt.tz_localize(None)
+
+
+def numbers(column: pd.Series, where: str) -> pd.Series:
+    """A column of numbers, NaN where it is empty."""
+    values = pd.to_numeric(column, errors="coerce")
+    wrong = values.isna() & column.notna() & (column.astype(str).str.strip().str.lower() != "nan")
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise InputError(
+            f"{where}: '{column.iloc[row]}' in column '{column.name}', row {row + 1}, is no number."
+        )
+    return values.astype(float)
+
+
+def in_units(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.DataFrame:
+    """The table in the units of each variable; without a column of units its values are taken to be in them.
+
+    Raises
+    ------
+    InputError
+        For a variable without units, that is for one that the model lacks, and for units that do not convert.
+    """
+    table = table.copy()
+    refuse(
+        ~table["variable"].isin(list(units)), table, where,
+        f"is of a variable that the model lacks (it has {', '.join(units)})",
+    )  # fmt: skip
+    if "units" not in table:
+        return table.assign(units=table["variable"].map(dict(units)))
+    for (variable, unit), part in table.groupby(["variable", "units"]):
+        change = conversion(str(unit), units[str(variable)])
+        if change is None:
+            raise InputError(
+                f"variable '{variable}' of {where} is in '{unit}', which cannot be converted to "
+                f"'{units[str(variable)]}', the unit that the model was trained in: give it in that unit."
+            )
+        table.loc[part.index, "value"] = part["value"] * change.scale + change.offset
+        if "error" in table:
+            table.loc[part.index, "error"] = part["error"] * abs(change.scale)
+    return table.assign(units=table["variable"].map(dict(units)))
+
+
+def refuse(wrong: pd.Series, table: pd.DataFrame, where: str, what: str) -> None:
+    """Raise an InputError that lists the first of some observations."""
+    if not wrong.any():
+        return
+    rows = "; ".join(described(row) for row in table[wrong].head(LISTED).to_dict("records"))
+    count = (
+        f"an observation ({rows})"
+        if wrong.sum() == 1
+        else f"{int(wrong.sum())} observations ({rows}{' ...' * bool(wrong.sum() > LISTED)})"
+    )
+    verb = what if wrong.sum() == 1 else f"each of which {what}"
+    raise InputError(f"{where}: {count} {verb}.")
+
+
+def described(row: Mapping[str, object]) -> str:
+    """An observation in a message."""
+    name = f"station {row['station']}, " if "station" in row else ""
+    place = f"{row['latitude']:g}, {row['longitude']:g}"
+    return f"{name}{row['variable']} at {place} on {pd.Timestamp(str(row['time'])).isoformat()}"

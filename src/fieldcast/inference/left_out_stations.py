@@ -1,0 +1,177 @@
+"""Scores at stations that are left out: how good a filled field is between the observations, without any truth.
+
+Stations are gathered into clusters, and whole clusters are left out in ten turns, because the neighbour of a left-out
+station would tell what it reads. What is scored is the predicted observation H x + eps, with the error of the station
+and of representativeness; 95 % intervals come from resampling the clusters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from sklearn.cluster import KMeans
+
+from fieldcast.encoding.stations import points_of, times_of
+from fieldcast.errors import InputError
+from fieldcast.fields.stations import read_stations
+from fieldcast.geometry import unit_points
+from fieldcast.inference.reconstruct import context_of, draw
+from fieldcast.inference.stations import check_accepts_points, representativeness
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.progress import Progress
+from fieldcast.scores.bootstrap import block_weights, interval
+
+FOLDS = 10
+CLUSTERS = 40
+FEWEST = 20  # stations
+TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage_90": "coverage of 90 %"}
+
+Columns = Mapping[str, Float[np.ndarray, " n"]]
+
+
+def scores_at_left_out(
+    models: Mapping[str, TrainedModel], stations: pd.DataFrame | str, members: int, seed: int,
+    where: str = "the table of stations",
+) -> pd.DataFrame:  # fmt: skip
+    """Scores of each model, by experiment and variable: CRPS, RMSE, spread-skill ratio, coverage of 90 %.
+
+    Parameters
+    ----------
+    models
+        Models of `reconstruct` that accept points, by name.
+    stations
+        A table as `fields.stations` describes it.
+    members
+        Number of draws; 19 make the coverage exact.
+    seed
+        Of draws, clusters and resamples.
+
+    Raises
+    ------
+    InputError
+        For fewer than 20 stations, and for what `TrainedModel.fill` refuses.
+    """
+    table = read_stations(stations, where)
+    cluster = clusters(table, seed, where)
+    rows = [
+        row
+        for name, model in models.items()
+        for row in of_model(name, model, table, cluster, members, seed, where)
+    ]
+    return pd.DataFrame(rows)
+
+
+def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
+    """The cluster of each observation, by the place of its station."""
+    places = table[["latitude", "longitude"]].drop_duplicates()
+    if len(places) < FEWEST:
+        raise InputError(f"{where} has {len(places)} stations: to leave some out needs at least {FEWEST}.")
+    points = np.concatenate([unit_points([y], [x])[0] for y, x in places.to_numpy()])
+    fit = KMeans(min(CLUSTERS, len(places) // 2), n_init=4, random_state=seed).fit(points)
+    number = pd.Series(fit.labels_, pd.MultiIndex.from_frame(places))
+    return number.loc[pd.MultiIndex.from_frame(table[["latitude", "longitude"]])].to_numpy()
+
+
+@torch.no_grad()
+def of_model(
+    name: str, trained: TrainedModel, table: pd.DataFrame, cluster: Int[np.ndarray, " n"],
+    members: int, seed: int, where: str,
+) -> Iterator[dict[str, object]]:  # fmt: skip
+    """Rows of one model."""
+    model, codec = trained.checkpoint.model, trained.checkpoint.by_day
+    check_accepts_points(model, f"'{name}'")
+    times = times_of(table, model.space.step, where)
+    points = points_of(table, times, codec, model.space, where)
+    c = replace(context_of(trained.nothing_observed(times), codec, model.space, 0.0), points=points)
+    points = points.with_error(representativeness(model, c))
+    drawn = 1 if model.deterministic else members
+    predicted = torch.empty(len(points), drawn, dtype=torch.float64)
+    fold = torch.from_numpy(cluster % FOLDS)
+    for out in Progress(range(FOLDS), unit="fold"):
+        left = fold == out
+        x = draw(model, replace(c, points=points[~left]), members, seed, out)
+        predicted[left] = points[left].at(x.nan_to_num()).double().cpu()
+    if drawn > 1:
+        eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()
+        predicted += eps * points.error.sqrt()[:, None].cpu()
+    parts = of_observations(predicted, points.y.double().cpu())
+    for v, variable in enumerate(codec.variables):
+        of_variable = points.variable.cpu().numpy() == v
+        if of_variable.any():
+            scale = float(codec.deviation[v])
+            selected = {key: values[of_variable] for key, values in parts.items()}
+            units = codec.attrs[variable].get("units", "1")
+            for score, value, low, high in scores(selected, cluster[of_variable], scale, seed):
+                unit = units if score in ("crps", "rmse") else "1"
+                yield {
+                    "experiment": name, "variable": variable, "score": score, "value": value, "low": low,
+                    "high": high, "unit": unit, "observations": int(of_variable.sum()),
+                }  # fmt: skip
+
+
+def of_observations(predicted: Float[torch.Tensor, "n members"], y: Float[torch.Tensor, " n"]) -> Columns:
+    """For each observation, the numbers whose means give the scores."""
+    members = predicted.shape[1]
+    below, outside = (predicted < y[:, None]).sum(1), math.floor(0.05 * (members + 1))
+    columns = {"crps": fair_crps(predicted, y), "square": (predicted.mean(1) - y).square()}
+    if members > 1:
+        columns["variance"] = (
+            predicted.var(1) * (members + 1) / members
+        )  # fair, as the error of the mean of M draws
+    if outside:
+        columns["coverage"] = ((below >= outside) & (below <= members - outside)).double()
+    return {name: column.numpy() for name, column in columns.items()}
+
+
+def scores(
+    columns: Columns, cluster: Int[np.ndarray, " n"], scale: float, seed: int
+) -> Iterator[tuple[str, float, float, float]]:
+    """Score, value and 95 % interval; CRPS and RMSE in the unit of which `scale` is the standard deviation."""
+    label, index = np.unique(cluster, return_inverse=True)
+    count = np.bincount(index).astype(float)
+    sums = {name: np.bincount(index, column) for name, column in columns.items()}
+    resamples = np.concatenate([np.full((1, len(label)), 1 / len(label)), block_weights(len(label), 1, seed)])
+    means = {name: resamples @ total / (resamples @ count) for name, total in sums.items()}
+    values = {"crps": scale * means["crps"], "rmse": scale * np.sqrt(means["square"])}
+    if "variance" in means:
+        values["ssr"] = np.sqrt(means["variance"] / means["square"])
+    if "coverage" in means:
+        values["coverage_90"] = means["coverage"]
+    for name, value in values.items():
+        low, high = (float(end[0]) for end in interval(value[1:, None]))
+        yield name, float(value[0]), low, high
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """A table for each variable: a line for each experiment, best CRPS first, with 95 % intervals."""
+    parts = []
+    for variable, of_variable in table.groupby("variable", sort=False):
+        unit = of_variable.loc[of_variable["score"] == "crps", "unit"].iloc[0]
+        count = of_variable["observations"].iloc[0]
+        lines = [f"{variable} at left-out stations, {count} observations; CRPS and RMSE in {unit}"]
+        names = [name for name in TITLES if name in set(of_variable["score"])]
+        lines.append(f"{'':36}" + "".join(f"{TITLES[name]:>24}" for name in names))
+        by_experiment = of_variable.set_index(["experiment", "score"])
+        crps = of_variable[of_variable["score"] == "crps"].sort_values("value")
+        for experiment in crps["experiment"]:
+            cells = [cell(by_experiment, (experiment, name)) for name in names]
+            lines.append(f"{experiment:36}" + "".join(f"{text:>24}" for text in cells))
+        parts.append("\n".join(line.rstrip() for line in lines))
+    return "\n\n".join(parts)
+
+
+def cell(table: pd.DataFrame, index: tuple[str, str]) -> str:
+    """Value and interval, or a dash."""
+    if index not in table.index:
+        return "-"
+    row = table.loc[index]
+    bounds = "" if math.isnan(row["low"]) else f" ({row['low']:.3g} to {row['high']:.3g})"
+    return f"{row['value']:.3g}{bounds}"

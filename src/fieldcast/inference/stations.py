@@ -1,0 +1,119 @@
+"""Stations beside or in place of a gappy field: their error of representativeness, and those that are left out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.stations import points_of
+from fieldcast.errors import InputError
+from fieldcast.fields.stations import described
+from fieldcast.models.core import Context, Model
+
+LOG = logging.getLogger(__name__)
+FIRST_GUESS = 0.1  # variance of the error of representativeness, in variances of the variable
+ROUNDS = 4  # of the estimate, which has settled by then
+TIMES = 12  # times that it uses, spread evenly
+FEWEST = 30  # observations of a variable without which there is no estimate
+LISTED = 5  # rejected observations that a sentence lists
+
+
+@runtime_checkable
+class Analyses(Protocol):
+    """Has a mean given points, and rejects gross errors among them."""
+
+    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
+        """The mean of p(x | c), and the points that count for nothing."""
+        ...
+
+
+def check_accepts_points(model: Model, what: str) -> None:
+    """Raise an InputError for a model that cannot use observations between cells."""
+    if not model.accepts_points:
+        raise InputError(
+            f"{what} reads observations in the cells of its grid only, not stations between them: use one of "
+            "reconstruct.optimal_interpolation, kriging, corrected_interpolation, linear or nearest."
+        )
+
+
+@torch.no_grad()
+def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
+    """Variance of the error of representativeness of the points of a context, for each variable, standardised.
+
+        E[(y - H x_a)(y - H x_b)] = R
+
+    (Desroziers et al. 2005, eq. 3) with the analysis x_a and the background x_b = 0, iterated from a first guess, minus
+    the stated errors of the instruments; 0 for a variable with fewer than 30 observations.
+    """
+    variables = len(model.space.variables)
+    variance = torch.full((variables,), FIRST_GUESS, dtype=torch.float64)
+    if c.points is None or not isinstance(model, Analyses):
+        return 0 * variance
+    some = c[torch.linspace(0, c.count - 1, min(TIMES, c.count)).round().long().unique()]
+    points = some.points
+    assert points is not None
+    for _ in range(ROUNDS):
+        given = replace(some, points=points.with_error(variance))
+        mean, rejected = model.analysis(given)
+        product = (points.y * (points.y - points.at(mean))).masked_fill(rejected, torch.nan)
+        for v in range(variables):
+            of_variable = points.variable == v
+            if of_variable.sum() < FEWEST:
+                variance[v] = 0.0
+            else:
+                variance[v] = (product - points.error)[of_variable].nanmean().clamp(min=0)
+    return variance
+
+
+def with_stations(
+    c: Context, model: Model, codec: FieldCodec, table: pd.DataFrame, times: xr.DataArray, where: str
+) -> tuple[Context, dict[str, str]]:
+    """The context with the stations of a table as points, and facts about them for the attributes of a result.
+
+    Raises
+    ------
+    InputError
+        For a model that cannot use them, and for stations that are none of its grid or variables.
+    """
+    check_accepts_points(model, f"a model of type {type(model).__name__}")
+    points = points_of(table, times, codec, model.space, where)
+    c = replace(c, points=points)
+    variance = representativeness(model, c)
+    c = replace(c, points=points.with_error(variance))
+    rejected = (
+        model.analysis(c)[1] if isinstance(model, Analyses) else torch.zeros(len(points), dtype=torch.bool)
+    )
+    for sentence in sentences(rejected, table, where):
+        LOG.warning(sentence)
+    errors = variance.sqrt().numpy() * codec.deviation
+    listed = ", ".join(
+        f"{v} {error:.3g} {codec.attrs[v].get('units', '')}".rstrip()
+        for v, error in zip(codec.variables, errors, strict=True)
+    )
+    return c, {
+        "fieldcast_stations": f"{len(table)} observations, {int(rejected.sum())} of them left out",
+        "fieldcast_representativeness": listed,
+    }
+
+
+def sentences(rejected: Bool[Tensor, " points"], table: pd.DataFrame, where: str) -> Iterator[str]:
+    """A sentence on the observations that were rejected, if there are any."""
+    rows = table[rejected.cpu().numpy()]
+    if len(rows):
+        listed = "; ".join(
+            f"{row['value']:.4g} ({described(row)})" for row in rows.head(LISTED).to_dict("records")
+        )
+        rest = f", and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
+        yield (
+            f"{where}: {len(rows)} of {len(table)} observations are more than five standard deviations from the value "
+            f"that training data and neighbours predict, and were left out: {listed}{rest}; check them."
+        )

@@ -1,0 +1,82 @@
+"""Tables of stations: names, times, units; and a sentence for each table that cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fieldcast.errors import InputError
+from fieldcast.fields.stations import in_units, read_stations
+
+
+def table(**changes: object) -> pd.DataFrame:
+    columns = {
+        "Date": ["2001-01-01T00:00Z", "2001-01-01T01:00+01:00", "2001-01-02"],
+        "lat": [10.0, 20.0, -5.0],
+        "lon": [0.0, 350.0, -10.0],
+        "parameter": ["2m_temperature", "t2m", "t2m"],
+        "obs": [280.0, 281.0, 282.0],
+        "station_id": ["a", "b", "c"],
+    }
+    return pd.DataFrame({**columns, **changes})
+
+
+@pytest.mark.parametrize("kind", ["frame", "csv", "parquet"])
+def test_common_names_zones_and_formats_are_understood(kind: str, tmp_path: Path) -> None:
+    source: Path | pd.DataFrame = table()
+    if kind != "frame":
+        source = tmp_path / f"stations.{kind}"
+        table().to_csv(source, index=False) if kind == "csv" else table().to_parquet(source)
+    read = read_stations(source, "'stations'")
+    assert list(read["variable"]) == ["t2m"] * 3
+    expected = np.array(["2001-01-01", "2001-01-01", "2001-01-02"], dtype="M8[ns]")
+    np.testing.assert_array_equal(read["time"].to_numpy(), expected)
+
+
+def test_units_and_errors_are_converted() -> None:
+    given = read_stations(table(units="degC", obs=[7.0, 8.0, 9.0], sigma=[0.5, np.nan, 1.0]), "'stations'")
+    read = in_units(given, {"t2m": "K"}, "'stations'")
+    np.testing.assert_allclose(read["value"], [280.15, 281.15, 282.15])
+    np.testing.assert_allclose(read["error"], [0.5, 0, 1])
+
+
+def test_missing_values_are_no_observations() -> None:
+    assert len(read_stations(table(obs=[np.nan, "NaN", 3.0]), "'stations'")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"obs": ["x", "1", "2"]}, "'x' in column 'value', row 1, is no number"),
+        ({"Date": ["2001-01-01", "yesterday", "2001-01-02"]}, "holds a time that is none"),
+        ({"lat": [95.0, 0, 0]}, "station a, 2m_temperature at 95, 0 on 2001-01-01T00:00:00"),
+        ({"obs": [np.nan] * 3}, "all values are missing"),
+        ({"sigma": [-1.0, 0, 0]}, "has a negative error"),
+        ({"lon": [np.nan, 0, 0]}, "has no longitude"),
+    ],
+)
+def test_values_that_are_none_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_stations(table(**changes), "'stations'")
+
+
+def test_columns_files_and_repetitions_that_are_wrong_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no column 'latitude': it needs time"):
+        read_stations(table().drop(columns="lat"), "'stations'")
+    with pytest.raises(InputError, match="does not exist"):
+        read_stations(tmp_path / "none.csv", "'none.csv'")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        read_stations(tmp_path / "broken.parquet", "'broken.parquet'")
+    with pytest.raises(InputError, match="is there twice"):
+        read_stations(pd.concat([table(), table()]), "'stations'")
+    with pytest.raises(InputError, match="holds no observation"):
+        read_stations(table().head(0), "'stations'")
+
+
+def test_a_variable_of_another_model_and_other_units_are_refused() -> None:
+    with pytest.raises(InputError, match="is of a variable that the model lacks \\(it has z500\\)"):
+        in_units(read_stations(table(), "'stations'"), {"z500": "m"}, "'stations'")
+    with pytest.raises(InputError, match="is in 'm', which cannot be converted to 'K'"):
+        in_units(read_stations(table(units="m"), "'stations'"), {"t2m": "K"}, "'stations'")

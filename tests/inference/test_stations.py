@@ -1,0 +1,159 @@
+"""Filling from stations: a field whose stations are read exactly, an error that is recovered, gross errors values."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import fieldcast
+from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.stations import points_of
+from fieldcast.errors import InputError
+from fieldcast.inference.left_out_stations import of_observations, scores, scores_at_left_out
+from fieldcast.inference.reconstruct import context_of
+from fieldcast.inference.stations import representativeness
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.interpolation import Nearest
+from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
+
+
+@pytest.fixture(scope="module")
+def model(world, tmp_path_factory) -> TrainedModel:
+    recipe = Recipe(
+        Reconstruction(Sparsification()),
+        {"type": "optimal_interpolation.OptimalInterpolation"},
+        Fit(),
+        0,
+        Limits(times=6),
+        "cpu",
+    )
+    path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
+    path.write_bytes(list(train(recipe, world.data, None))[-1].checkpoint)
+    return fieldcast.load(path)
+
+
+def stations(truth: xr.Dataset, count: int, error: float, seed: int = 0) -> pd.DataFrame:
+    """Readings of t at fixed places between cells, with an error."""
+    rng = np.random.default_rng(seed)
+    latitude = rng.uniform(float(truth["latitude"].min()), float(truth["latitude"].max()), count)
+    longitude = rng.uniform(float(truth["longitude"].min()), float(truth["longitude"].max()), count)
+    places = {"latitude": ("station", latitude), "longitude": ("station", longitude)}
+    values = truth["t"].interp(**places)  # bilinear
+    values = values + error * rng.normal(size=values.shape)
+    table = values.rename("value").drop_attrs().to_dataframe().reset_index()
+    return table.assign(variable="t")
+
+
+def test_fields_alone_from_stations_alone(model, world) -> None:
+    truth = world.split("test").isel(time=slice(10, 20))
+    table = stations(truth, 60, 0.0)
+    filled = model.fill(stations=table, members=9)
+    assert filled.sizes["time"] == 10
+    np.testing.assert_allclose(filled["latitude"], truth["latitude"])
+    error = float(np.sqrt(((filled["t_mean"] - truth["t"]) ** 2).mean()))
+    climatology = model.checkpoint.by_day.climatology_at(truth["time"])[:, 0]
+    assert error < 0.5 * float(np.sqrt(((climatology - truth["t"].values) ** 2).mean()))
+    assert filled.attrs["fieldcast_stations"] == "600 observations, 0 of them left out"
+
+
+def test_stations_improve_a_gappy_file(model, world) -> None:
+    truth = world.split("test").isel(time=slice(10, 16))
+    gappy = truth[["t", "z"]].where(np.random.default_rng(0).uniform(size=truth["t"].shape) < 0.1)
+    alone = model.fill(gappy, members=3)
+    both = model.fill(gappy, members=3, stations=stations(truth, 40, 0.01))
+    squared = [float(((filled["t_mean"] - truth["t"]) ** 2).mean()) for filled in (alone, both)]
+    assert squared[1] < 0.7 * squared[0]
+
+
+def test_the_error_of_representativeness_is_recovered(model, world) -> None:
+    truth = world.split("test").isel(time=slice(0, 12))
+    codec = model.checkpoint.by_day
+    error = 0.5 * float(codec.deviation[list(codec.variables).index("t")])
+    points = points_of(
+        stations(truth, 150, error), truth["time"], codec, model.checkpoint.model.space, "'stations'"
+    )
+    nothing = context_of(model.nothing_observed(truth["time"]), codec, model.checkpoint.model.space, 0.0)
+    variance = representativeness(model.checkpoint.model, replace(nothing, points=points))
+    assert float(variance[codec.variables.index("t")]) == pytest.approx(0.25, rel=0.15)
+    assert float(variance[codec.variables.index("z")]) == 0  # no station measures it
+
+
+def test_gross_errors_are_left_out_and_listed(model, world, caplog) -> None:
+    truth = world.split("test").isel(time=slice(10, 13))
+    table = stations(truth, 60, 0.0)
+    wrong = table.copy()
+    wrong.loc[7, "value"] += 30 * float(truth["t"].std())
+    with caplog.at_level(logging.WARNING):
+        filled = model.fill(stations=wrong, members=2)
+    assert "1 of 180 observations are more than five standard deviations" in caplog.text
+    expected = model.fill(stations=table.drop(index=7), members=2)
+    errors = [float(np.abs(each["t_mean"] - truth["t"]).max()) for each in (filled, expected)]
+    assert errors[0] < 1.3 * errors[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variable": "snow"}, "each of which is of a variable that the model lacks"),
+        ({"units": "kg"}, "cannot be converted"),
+    ],
+)
+def test_stations_of_another_world_are_refused(model, world, changes, message) -> None:
+    truth = world.split("test").isel(time=slice(10, 12))
+    with pytest.raises(InputError, match=message):
+        model.fill(stations=stations(truth, 5, 0.0).assign(**changes))
+
+
+def test_a_time_without_fields_and_nothing_at_all_are_refused(model, world) -> None:
+    truth = world.split("test").isel(time=slice(10, 12))
+    late = stations(truth, 5, 0.0)
+    late["time"] += pd.Timedelta(days=40)
+    with pytest.raises(InputError, match="is at a time for which there are no fields to fill"):
+        model.fill(truth[["t"]].where(False), stations=late)
+    with pytest.raises(InputError, match="fill needs a data set, stations, or both"):
+        model.fill()
+
+
+def test_a_station_beside_a_region_is_refused(model, world) -> None:
+    truth = world.split("test").isel(time=slice(10, 12))
+    region = replace(model.checkpoint.by_day, longitude=np.linspace(0.0, 30.0, truth.sizes["longitude"]))
+    with pytest.raises(InputError, match="lies outside the model's grid"):
+        points_of(stations(truth, 20, 0.0), truth["time"], region, model.checkpoint.model.space, "'stations'")
+
+
+def test_scores_at_left_out_stations(model, world) -> None:
+    """Optimal interpolation beats the nearest station, and its spread holds the readings as often as it says."""
+    truth = world.split("test").isel(time=slice(0, 30))
+    deviation = model.checkpoint.by_day.deviation[list(model.checkpoint.by_day.variables).index("t")]
+    nearest = replace(
+        model, checkpoint=replace(model.checkpoint, model=Nearest(model.checkpoint.model.space))
+    )
+    readings = stations(truth, 80, 0.2 * float(deviation))
+    table = scores_at_left_out({"oi": model, "nearest": nearest}, readings, 19, 0).set_index(
+        ["experiment", "score"]
+    )
+    value = table["value"]
+    assert value["oi", "rmse"] < 0.8 * value["nearest", "rmse"]
+    assert value["oi", "crps"] < value["nearest", "crps"]
+    assert value["oi", "coverage_90"] == pytest.approx(0.9, abs=0.06)
+    assert value["oi", "ssr"] == pytest.approx(1, abs=0.2)
+    assert (table["low"] < value).all()
+    assert (value < table["high"]).all()
+    with pytest.raises(InputError, match="has 5 stations: to leave some out needs at least 20"):
+        scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
+
+
+def test_scores_of_observations_by_hand() -> None:
+    predicted, y = torch.arange(19.0).repeat(3, 1).double(), torch.tensor([-1.0, 9.5, 18.5]).double()
+    columns = of_observations(predicted, y)
+    np.testing.assert_allclose(columns["coverage"], [0, 1, 0])
+    np.testing.assert_allclose(columns["square"], (9 - y.numpy()) ** 2)
+    values = {name: value for name, value, _, _ in scores(columns, np.array([0, 0, 1]), 2.0, 0)}
+    assert values["rmse"] == pytest.approx(2 * np.sqrt(((9 - y.numpy()) ** 2).mean()))
+    assert values["coverage_90"] == pytest.approx(1 / 3)
