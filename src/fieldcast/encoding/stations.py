@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields.bilinear import stencil
@@ -65,7 +66,7 @@ def nearest_times(
     column: pd.Series, times: xr.DataArray, step: float, table: pd.DataFrame, where: str
 ) -> np.ndarray:
     """Index of the nearest of ascending times, at most half a time step away."""
-    present = pd.DatetimeIndex(np.asarray(times.values, dtype="datetime64[ns]"))
+    present = pd.DatetimeIndex(calendars.iso(times).astype("M8[s]"))
     index = present.get_indexer(pd.DatetimeIndex(column), method="nearest")
     away = np.abs((pd.DatetimeIndex(column) - present[index]) / pd.Timedelta(hours=1))
     refuse(

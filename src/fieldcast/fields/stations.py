@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cftime
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_string_dtype
@@ -98,6 +99,8 @@ def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
 
 def times(column: pd.Series, where: str) -> pd.Series:
     """Times in UTC; those without a zone are taken as UTC, which the log says."""
+    if column.dtype == object:  # dates of cftime, which are not in a zone
+        column = column.map(lambda time: time.isoformat() if isinstance(time, cftime.datetime) else time)
     try:
         parsed = pd.to_datetime(column, utc=True, format="ISO8601" if is_string_dtype(column) else None)
     except (ValueError, TypeError, OverflowError) as error:
@@ -112,7 +115,7 @@ def times(column: pd.Series, where: str) -> pd.Series:
     )
     if naive:
         LOG.info("%s: its times name no zone and are taken as UTC.", where)
-    return parsed.dt.tz_localize(None)
+    return parsed.dt.tz_localize(None).astype("datetime64[s]")  # any year
 
 
 def numbers(column: pd.Series, where: str) -> pd.Series:

@@ -118,7 +118,7 @@ def of_model(
 
 
 def of_observations(predicted: Float[torch.Tensor, "n members"], y: Float[torch.Tensor, " n"]) -> Columns:
-    """For each observation, the numbers whose means give the scores."""
+    """Numbers of each observation whose means give the scores."""
     members = predicted.shape[1]
     below, outside = (predicted < y[:, None]).sum(1), math.floor(0.05 * (members + 1))
     columns = {"crps": fair_crps(predicted, y), "square": (predicted.mean(1) - y).square()}

@@ -29,7 +29,6 @@ from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlat
 from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part
 from fieldcast.models.gaussian.grid_points import Places, observations
 from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
-from fieldcast.models.gaussian.point_gain import PointGain
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -138,7 +137,7 @@ class Kriging(Derived, Solved):
             u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
         nothing = u.new_zeros(c.count, len(self.places))
         for v in range(len(deviation)):
-            for datum, h, innovation, error, gain, doubt in self._conditionings(c, v, nothing):
+            for datum, h, innovation, error, gain, doubt, _ in self._conditionings(c, v, nothing):
                 stream = replace(draws.fork(v), datum=draws.datum[datum])
                 eps = stream.normal(len(error)) * error
                 free = u[datum, :, v]  # eps is independent of it, and between variables
@@ -166,10 +165,11 @@ class Kriging(Derived, Solved):
         m = torch.zeros(c.count, *self.deviation.shape, dtype=dtype, device=device)
         rejected = torch.zeros_like(c.points.datum, dtype=torch.bool)
         for v in range(m.shape[1]):
-            for observed, update, gain in self._at_points(c, v, torch.zeros_like(m[:, v])):
-                m[update.datum, v] = gain(update.innovation)
-                which = (c.points.datum == observed.datum) & (c.points.variable == v)
-                rejected[which] = gain.rejected[observed.cells :]
+            for observed, update in self._at_points(c, v, torch.zeros_like(m[:, v])):
+                m[update.datum, v] = update.gain(update.innovation)
+                for datum in update.datum:
+                    which = (c.points.datum == datum) & (c.points.variable == v)
+                    rejected[which] = ~update.kept[observed.cells :]
         return self.places.scatter(m.float()), rejected
 
     def _conditionings(
@@ -182,15 +182,15 @@ class Kriging(Derived, Solved):
                 gain = self.gain(variable, group.index, c.noise**2 / group.count)
                 yield from in_cells(group, gain, background, self.places)
         else:
-            yield from (update for _, update, _ in self._at_points(c, variable, background))
+            yield from (update for _, update in self._at_points(c, variable, background))
 
     def _at_points(
         self, c: Context, variable: int, background: Float[Tensor, "batch p"]
-    ) -> Iterator[tuple[Observed, Conditioning, PointGain]]:
+    ) -> Iterator[tuple[Observed, Conditioning]]:
         parts, local = self._parts(variable), self.deviation[variable].square()
         for observed in all_observed(c, self.places, range(variable, variable + 1)):
             error = self._error(observed.error, observed.h(local))
-            yield observed, *at_points(observed, parts, error, background)
+            yield from ((observed, update) for update in at_points(observed, parts, error, background))
 
     def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
         """K of one variable, for the observed places `index` with error variances `error` before the nugget."""

@@ -32,7 +32,6 @@ from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Ke
 from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part, Tapered
 from fieldcast.models.gaussian.grid_points import ObservedPlaces, Places, observations
 from fieldcast.models.gaussian.kalman_gain import Gain
-from fieldcast.models.gaussian.point_gain import PointGain
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
 from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -172,7 +171,7 @@ class OptimalInterpolation(Derived, Solved):
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
         numbers = torch.arange(len(p), device=b.device)
         m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
-        for datum, h, innovation, error, gain, doubt in self.conditionings(c, b, fold):
+        for datum, h, innovation, error, gain, doubt, _ in self.conditionings(c, b, fold):
             # independent of all other uses of `draws`
             stream = replace(draws.fork(0), datum=draws.datum[datum])
             eps = stream.normal(len(error)) * error
@@ -195,25 +194,26 @@ class OptimalInterpolation(Derived, Solved):
             for group in observations(self.places, c.observed, c.mask):
                 yield from in_cells(group, self.gain(group, c.noise, fold), background, self.places)
         else:
-            yield from (update for _, update, _ in self._at_points(c, background, fold))
+            yield from (update for _, update in self._at_points(c, background, fold))
 
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
         """m of a context with points, and which points fail their check, see `PointGain`, and count for nothing."""
         assert c.points is not None
         b = self._flat(torch.zeros(c.count, *self.space.state, device=self.days.device))
         m, rejected = torch.zeros_like(b), torch.zeros_like(c.points.datum, dtype=torch.bool)
-        for observed, update, gain in self._at_points(c, b):
-            m[update.datum] = gain(update.innovation)
-            rejected[c.points.datum == observed.datum] = gain.rejected[observed.cells :]
+        for observed, update in self._at_points(c, b):
+            m[update.datum] = update.gain(update.innovation)
+            for datum in update.datum:
+                rejected[c.points.datum == datum] = ~update.kept[observed.cells :]
         return self.places.scatter(m.float().unflatten(-1, self.anomalies.shape[1:])), rejected
 
     def _at_points(
         self, c: Context, background: Float[Tensor, "batch values"], fold: int | None = None
-    ) -> Iterator[tuple[Observed, Conditioning, PointGain]]:
+    ) -> Iterator[tuple[Observed, Conditioning]]:
         parts, deviation = self._parts(fold), self._training(fold).deviation
         for observed in all_observed(c, self.places, range(len(self.space.variables))):
             error = self._error(observed.error, observed.h(deviation.square()), deviation.dtype)
-            yield observed, *at_points(observed, parts, error, background)
+            yield from ((observed, update) for update in at_points(observed, parts, error, background))
 
     def _flat(self, x: Tensor) -> Tensor:
         """Values at places (..., V * P), in the precision of the covariance."""

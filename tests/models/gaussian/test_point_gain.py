@@ -7,7 +7,7 @@ from torch import Tensor
 from fieldcast.models.gaussian.conditioning import touched
 from fieldcast.models.gaussian.covariance_terms import Moments, Tapered
 from fieldcast.models.gaussian.grid_points import Places
-from fieldcast.models.gaussian.point_gain import Operator, PointGain
+from fieldcast.models.gaussian.point_gain import InformationForm, InnovationForm, Operator, PointGain
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
 
@@ -74,15 +74,32 @@ def test_the_operator_is_a_matrix(
     torch.testing.assert_close(operator.variance(block), (touched @ block @ touched.T).diagonal())
 
 
-def test_increments_are_those_of_the_innovation_form(
-    world: tuple[Points, Operator, Tapered, Tensor, Tensor], space: Space
+@pytest.mark.parametrize("form", [InnovationForm, InformationForm])
+def test_increments_are_those_of_dense_matrices(
+    world: tuple[Points, Operator, Tapered, Tensor, Tensor], form: type[InnovationForm | InformationForm]
 ) -> None:
     points, operator, part, c, h = world
-    d = torch.randn(3, N, dtype=torch.float64)
-    gain = PointGain([part], operator, points.error, d[0], c[0])
-    expected = d @ torch.linalg.solve(h @ c @ h.T + torch.diag(points.error.double()), h @ c)
-    torch.testing.assert_close(gain(d), expected, rtol=1e-8, atol=1e-8)
-    assert not gain.rejected.any()
+    d, error = torch.randn(3, N, dtype=torch.float64), points.error.double()
+    s = h @ c @ h.T + torch.diag(error)
+    gain = PointGain([part], operator, error, c[0])
+    solver = form(operator, gain.covariance, error)
+    gain.__dict__["whole"] = solver
+    every = torch.ones(N, dtype=torch.bool)
+    torch.testing.assert_close(gain(d, every), d @ torch.linalg.solve(s, h @ c), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(solver.solve(d), d @ torch.linalg.inv(s), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(
+        solver.inverse_diagonal(), torch.linalg.inv(s).diagonal(), rtol=1e-8, atol=1e-8
+    )
+    assert not gain.fails(d).any()
+
+
+def test_many_observations_take_the_information_form(
+    world: tuple[Points, Operator, Tapered, Tensor, Tensor],
+) -> None:
+    points, operator, part, c, _ = world
+    assert isinstance(PointGain([part], operator, points.error, c[0]).whole, InnovationForm)
+    several = Operator(operator.index, operator.column.repeat(8, 1), operator.weights.repeat(8, 1))
+    assert isinstance(PointGain([part], several, points.error.repeat(8), c[0]).whole, InformationForm)
 
 
 def test_a_gross_error_is_left_out_and_an_extreme_with_neighbours_is_not(
@@ -91,15 +108,16 @@ def test_a_gross_error_is_left_out_and_an_extreme_with_neighbours_is_not(
     points, operator, part, c, h = world
     s = h @ c @ h.T + torch.diag(points.error.double())
     state = torch.linalg.cholesky(c + 1e-9 * torch.eye(len(c))) @ torch.randn(len(c), dtype=torch.float64)
-    d = h @ state
-    d[3] += 12 * s[3, 3].sqrt()
-    gain = PointGain([part], operator, points.error, d, c[0])
-    assert gain.rejected.nonzero().flatten().tolist() == [3]
-    kept = [n for n in range(N) if n != 3]
-    expected = d[kept] @ torch.linalg.solve(s[kept][:, kept], (h @ c)[kept])
-    torch.testing.assert_close(gain(d[None])[0], expected, rtol=1e-8, atol=1e-8)
+    d = (h @ state).repeat(2, 1)
+    d[1, 3] += 12 * s[3, 3].sqrt()
+    gain = PointGain([part], operator, points.error, c[0])
+    (good, every), (bad, kept) = gain.checked(d)
+    assert good.tolist() == [0]
+    assert every.all()
+    assert bad.tolist() == [1]
+    assert (~kept).nonzero().flatten().tolist() == [3]
+    expected = d[1, kept] @ torch.linalg.solve(s[kept][:, kept], (h @ c)[kept])
+    torch.testing.assert_close(gain(d[1:], kept)[0], expected, rtol=1e-8, atol=1e-8)
     twice = points[torch.tensor([*range(N), 3])]  # a second station at the same place reads the same
-    confirmed = PointGain(
-        [part], operator_of(twice, space), 0 * twice.error + 1e-4, torch.cat([d, d[3:4]]), c[0]
-    )
-    assert not confirmed.rejected.any()
+    confirmed = PointGain([part], operator_of(twice, space), 0 * twice.error + 1e-4, c[0])
+    assert not confirmed.fails(torch.cat([d[1], d[1, 3:4]])[None]).any()

@@ -1,4 +1,4 @@
-"""What an update of a Gaussian model needs: H, the errors of observations, and a gain that has checked them."""
+"""Updates of a Gaussian model: H, the errors of observations, and a gain that has checked them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Context
@@ -28,14 +28,15 @@ class Conditioning(NamedTuple):
     error: Float[Tensor, " observed"]  # standard deviations of the errors of the observations
     gain: Callable[[Tensor], Tensor]  # (r, observed) to (r, values)
     doubt: Float[Tensor, " values"]  # variance to add to the members, see `robustness`
+    kept: Bool[Tensor, " observed"]  # False for observations that count for nothing
 
 
 class Observed(NamedTuple):
-    """All observations of one datum, in cells and between them."""
+    """All observations of data that share H and R, in cells and between them."""
 
-    datum: int
+    datum: Int[Tensor, " rows"]
     h: Operator
-    y: Float[Tensor, " observed"]
+    y: Float[Tensor, "rows observed"]
     error: Float[Tensor, " observed"]  # variances
     cells: int  # so many of them, the first, are in cells
 
@@ -49,39 +50,54 @@ def in_cells(
     for some, excess in gain.checked(innovation):
         doubt = robustness.doubt(excess, index, places, variables).to(background)
         error = (gain.variance + excess).sqrt()
-        checked = partial(gain, excess=excess)
         yield Conditioning(
-            group.datum[some], lambda x: x[..., index], innovation[some], error, checked, doubt
-        )
+            group.datum[some], lambda x: x[..., index], innovation[some], error,
+            partial(gain, excess=excess), doubt, torch.ones_like(error, dtype=torch.bool),
+        )  # fmt: skip
 
 
 def at_points(
     observed: Observed, parts: Sequence[Part], error: Float[Tensor, " observed"],
     background: Float[Tensor, "batch values"],
-) -> tuple[Conditioning, PointGain]:  # fmt: skip
-    """The update of one datum by all its observations, whose error variances are `error`, and its gain."""
+) -> Iterator[Conditioning]:  # fmt: skip
+    """Updates by observations of any place, whose error variances are `error`, as above."""
     b = background[observed.datum]
     innovation = observed.y - observed.h(b)
-    gain = PointGain(parts, observed.h, error, innovation, b)
-    datum = torch.tensor([observed.datum], device=b.device)
-    return Conditioning(datum, observed.h, innovation[None], error.sqrt(), gain, torch.zeros_like(b)), gain
+    gain = PointGain(parts, observed.h, error, b[0])
+    for some, kept in gain.checked(innovation):
+        yield Conditioning(
+            observed.datum[some], observed.h, innovation[some], error.sqrt(),
+            partial(gain, kept=kept), torch.zeros_like(b[0]), kept,
+        )  # fmt: skip
 
 
 def all_observed(c: Context, places: Places, variables: range) -> Iterator[Observed]:
-    """The observations of adjacent variables, for each datum of a context with points."""
+    """The observations of adjacent variables, by groups of data of a context with points that share H and R."""
     assert c.points is not None and c.observed is not None and c.mask is not None
     selected = slice(variables.start, variables.stop)
-    for datum in range(c.count):
-        this = slice(datum, datum + 1)
-        (group,) = observations(places, c.observed[this, selected], c.mask[this, selected])
-        cells = len(group.index)
-        points = c.points.of(torch.tensor([datum]))
-        points = points[(points.variable >= variables.start) & (points.variable < variables.stop)]
-        value = torch.cat([group.index[:, None].expand(-1, 4), touched(points, places, variables.start)])
-        unit = torch.eye(4, dtype=torch.float64, device=value.device)[:1].expand(cells, 4)
-        h = Operator.of(value, torch.cat([unit, points.weights.double()]))
-        error = torch.cat([c.noise**2 / group.count, points.error])
-        yield Observed(datum, h, torch.cat([group.y[0], points.y]).double(), error.double(), cells)
+    points = c.points[(c.points.variable >= variables.start) & (c.points.variable < variables.stop)]
+    for group in observations(places, c.observed[:, selected], c.mask[:, selected]):
+        for rows in sharing(points, group.datum):
+            data = group.datum[rows]
+            of_data = [points.of(datum[None]) for datum in data]
+            first, cells = of_data[0], len(group.index)
+            value = torch.cat([group.index[:, None].expand(-1, 4), touched(first, places, variables.start)])
+            unit = torch.eye(4, dtype=torch.float64, device=value.device)[:1].expand(cells, 4)
+            h = Operator.of(value, torch.cat([unit, first.weights.double()]))
+            y = torch.cat([group.y[rows], torch.stack([each.y for each in of_data]).double()], dim=1)
+            error = torch.cat([c.noise**2 / group.count, first.error.double()])
+            yield Observed(data, h, y, error, cells)
+
+
+def sharing(points: Points, data: Int[Tensor, " rows"]) -> Iterator[Int[Tensor, " some"]]:
+    """Rows of `data` whose points have the same places and errors, in the same order."""
+    groups: dict[bytes, list[int]] = {}
+    for row, datum in enumerate(data):
+        of_datum = points.of(datum[None])
+        parts = (of_datum.variable, of_datum.cells, of_datum.weights, of_datum.error)
+        groups.setdefault(b"".join(part.cpu().numpy().tobytes() for part in parts), []).append(row)
+    for rows in groups.values():
+        yield torch.tensor(rows, device=data.device)
 
 
 def touched(points: Points, places: Places, first: int) -> Int[Tensor, "n 4"]:

@@ -1,21 +1,24 @@
-"""The Kalman gain of observations between cells, at a cost that does not grow with their number.
+"""The Kalman gain of observations between cells: increments C_xu w of all values x, with u the values that H touches.
 
-    K d = C_xu w,    w = (I + A C_uu)^-1 H^T R^-1 d,    A = H^T R^-1 H,
+    w = H^T (H C_uu H^T + R)^-1 d                        (innovation form)
+      = (I + A C_uu)^-1 H^T R^-1 d,    A = H^T R^-1 H    (information form)
 
-the information form of C H^T (H C H^T + R)^-1 d, with u the values that any observation touches: many observations of
-a cell cost as much as one. Their errors are independent: R is diagonal.
+The first is cheaper for fewer observations than touched values; the cost of the second does not grow with the number of
+observations. Their errors are independent: R is diagonal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaussian.covariance_terms import Part
+from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
 
 
@@ -43,6 +46,10 @@ class Operator:
         index, column = torch.unique(values, return_inverse=True)
         return cls(index, column, weights)
 
+    def __getitem__(self, kept: Bool[Tensor, " observed"]) -> Operator:
+        """H of some of the observations."""
+        return Operator(self.index, self.column[kept], self.weights[kept])
+
     def __call__(self, x: Float[Tensor, "*lead values"]) -> Float[Tensor, "*lead observed"]:
         """H x."""
         return (x[..., self.index].double()[..., self.column] * self.weights).sum(-1)
@@ -51,6 +58,11 @@ class Operator:
         """H^T y."""
         out = y.new_zeros(len(y), len(self.index))
         return out.index_add_(1, self.column.flatten(), (y[:, :, None] * self.weights).flatten(1))
+
+    def sandwich(self, covariance: Float[Tensor, "touched touched"]) -> Float[Tensor, "observed observed"]:
+        """H C H^T."""
+        half = sum(self.weights[:, k, None] * covariance[self.column[:, k]] for k in range(4))
+        return sum(half[:, self.column[:, k]] * self.weights[:, k] for k in range(4))
 
     def squared(self, precision: Float[Tensor, " observed"]) -> Float[Tensor, "touched touched"]:
         """H^T diag(precision) H."""
@@ -66,8 +78,54 @@ class Operator:
         return torch.einsum("ni, nij, nj -> n", self.weights, block, self.weights)
 
 
+class InnovationForm:
+    """S = H C H^T + R, factorised."""
+
+    def __init__(self, h: Operator, covariance: Float[Tensor, "u u"], error: Float[Tensor, " observed"]):
+        self.h = h
+        s = h.sandwich(covariance)
+        s.diagonal().add_(error)
+        self.factor = cholesky(s)
+
+    def solve(self, d: Float[Tensor, "r observed"]) -> Float[Tensor, "r observed"]:
+        """S^-1 d."""
+        return torch.cholesky_solve(d.T, self.factor).T
+
+    def weights(self, d: Float[Tensor, "r observed"]) -> Float[Tensor, "r touched"]:
+        """H^T S^-1 d."""
+        return self.h.transposed(self.solve(d))
+
+    def inverse_diagonal(self) -> Float[Tensor, " observed"]:
+        """(S^-1)_ii."""
+        return torch.cholesky_inverse(self.factor).diagonal()
+
+
+class InformationForm:
+    """I + A C, factorised."""
+
+    def __init__(self, h: Operator, covariance: Float[Tensor, "u u"], error: Float[Tensor, " observed"]):
+        self.h, self.covariance, self.precision = h, covariance, 1 / error
+        matrix = h.squared(self.precision) @ covariance
+        matrix.diagonal().add_(1.0)
+        self.factors = torch.linalg.lu_factor(matrix)
+
+    def solve(self, d: Float[Tensor, "r observed"]) -> Float[Tensor, "r observed"]:
+        """S^-1 d = R^-1 (d - H C w)."""
+        increment = self.weights(d) @ self.covariance
+        return self.precision * (d - (increment[:, self.h.column] * self.h.weights).sum(-1))
+
+    def weights(self, d: Float[Tensor, "r observed"]) -> Float[Tensor, "r touched"]:
+        """H^T S^-1 d = (I + A C)^-1 H^T R^-1 d."""
+        return torch.linalg.lu_solve(*self.factors, self.h.transposed(d * self.precision).T).T
+
+    def inverse_diagonal(self) -> Float[Tensor, " observed"]:
+        """(S^-1)_ii, from S^-1 = R^-1 - R^-1 H C (I + A C)^-1 H^T R^-1."""
+        analysed = torch.linalg.lu_solve(*self.factors, self.covariance, left=False)  # C (I + A C)^-1
+        return self.precision - self.precision.square() * self.h.variance(analysed)
+
+
 class PointGain:
-    """K for the observations of one datum, of which those that fail their check count for nothing.
+    """K for the observations of data that share H and R, of which those that fail their check count for nothing.
 
     An observation fails if its innovation d and its departure r from the prediction by the others both exceed five of
     their expected standard deviations, sqrt(S_ii) and sqrt(1 / (S^-1)_ii) with S = H C H^T + R: an extreme that its
@@ -81,8 +139,6 @@ class PointGain:
         The observation operator.
     error
         Error variance of each observation, the diagonal of R.
-    innovation
-        d = y - H b, to which the check applies.
     like
         Tensor with the size, precision and device of an increment.
     """
@@ -92,44 +148,50 @@ class PointGain:
         parts: Sequence[Part],
         h: Operator,
         error: Float[Tensor, " observed"],
-        innovation: Float[Tensor, " observed"],
         like: Float[Tensor, " values"],
     ):
-        self.parts, self.h, self.like = parts, h, like
+        self.parts, self.h, self.error, self.like = parts, h, error.double(), like
         touched = len(h.index)
         lower = torch.zeros(touched, touched, dtype=torch.float64, device=like.device)
         for part in parts:
             part.add_block(lower, h.index)
         self.covariance = lower.tril() + lower.tril(-1).T  # C_uu
-        self.precision = 1 / error.double()
-        self._factorise()
-        self.rejected = self._fails(innovation.double())
-        if self.rejected.any():
-            self.precision = self.precision.masked_fill(self.rejected, 0.0)
-            self._factorise()
 
-    def __call__(self, innovation: Float[Tensor, "r observed"]) -> Float[Tensor, "r values"]:
-        """K times innovations."""
+    @cached_property
+    def whole(self) -> InnovationForm | InformationForm:
+        """The solver with all observations."""
+        return self._solver(torch.ones_like(self.error, dtype=torch.bool))
+
+    def checked(
+        self, innovation: Float[Tensor, "rows observed"]
+    ) -> Iterator[tuple[Int[Tensor, " some"], Bool[Tensor, " observed"]]]:
+        """Yield the rows of which no observation fails together, then each other row; with the observations kept."""
+        fails = self.fails(innovation.double())
+        some = fails.any(1)
+        if not some.all():
+            yield (~some).nonzero()[:, 0], torch.ones_like(self.error, dtype=torch.bool)
+        for row in some.nonzero()[:, 0]:
+            yield row[None], ~fails[row]
+
+    def fails(self, d: Float[Tensor, "rows observed"]) -> Bool[Tensor, "rows observed"]:
+        """Which observations fail their check."""
+        limit = LARGEST_DEPARTURE**2
+        beyond = d.square() > limit * (self.h.variance(self.covariance) + self.error)
+        if not beyond.any():
+            return beyond
+        return beyond & (self.whole.solve(d).square() > limit * self.whole.inverse_diagonal())
+
+    def __call__(
+        self, innovation: Float[Tensor, "r observed"], kept: Bool[Tensor, " observed"]
+    ) -> Float[Tensor, "r values"]:
+        """K times innovations, of the observations that are kept."""
         out = self.like.new_zeros(len(innovation), len(self.like))
-        weights = self._weights(innovation.double()).to(out.dtype).contiguous()
+        solver = self.whole if kept.all() else self._solver(kept)
+        weights = solver.weights(innovation.double()[:, kept]).to(out.dtype).contiguous()
         for part in self.parts:
             part.add_product(out, self.h.index, weights)
         return out
 
-    def _factorise(self) -> None:
-        matrix = self.h.squared(self.precision) @ self.covariance
-        matrix.diagonal().add_(1.0)
-        self._factors = torch.linalg.lu_factor(matrix)
-
-    def _weights(self, innovation: Float[Tensor, "r observed"]) -> Float[Tensor, "r touched"]:
-        return torch.linalg.lu_solve(*self._factors, self.h.transposed(innovation * self.precision).T).T
-
-    def _fails(self, d: Float[Tensor, " observed"]) -> Bool[Tensor, " observed"]:
-        beyond = d.square() > LARGEST_DEPARTURE**2 * (self.h.variance(self.covariance) + 1 / self.precision)
-        if not beyond.any():
-            return beyond
-        analysed = torch.linalg.lu_solve(*self._factors, self.covariance, left=False)  # C_uu (I + A C_uu)^-1
-        inverse = self.precision - self.precision.square() * self.h.variance(analysed)  # (S^-1)_ii
-        increment = self._weights(d[None]) @ self.covariance  # of the touched values
-        solved = self.precision * (d - (increment[0][self.h.column] * self.h.weights).sum(-1))  # S^-1 d
-        return beyond & (solved.square() > LARGEST_DEPARTURE**2 * inverse)
+    def _solver(self, kept: Bool[Tensor, " observed"]) -> InnovationForm | InformationForm:
+        form = InnovationForm if kept.sum() <= len(self.h.index) else InformationForm
+        return form(self.h[kept], self.covariance, self.error[kept])

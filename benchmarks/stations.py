@@ -1,0 +1,96 @@
+"""Stations of the simulated planet, whose truth is known: `python -m benchmarks.stations DATA_ROOT`, after `make run`.
+
+Writes DATA_ROOT/stations.csv: 300 places drawn evenly over the sphere, on 30 days of the test split, which read the
+bilinear interpolation of each variable with an error of half its anomaly standard deviation that the table does not
+state. Then fills the fields with every trained experiment of `reconstruct` that accepts stations, and prints the error
+of the mean field against the truth beside what the readings alone can tell: the scores at left-out stations. The last
+lines time 100 000 observations of ten days on 2048 cells, and print the peak memory.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import fieldcast
+from fieldcast.fields.splits import select
+from fieldcast.geometry import area_mean, cell_areas
+from fieldcast.inference.left_out_stations import as_text, scores_at_left_out
+from fieldcast.inference.trained_model import TrainedModel
+
+STATIONS, DAYS, ERROR, SEED = 300, 30, 0.5, 0
+MANY, FEW_DAYS = 100_000, 10
+
+
+def readings(truth: xr.Dataset, deviation: dict[str, float], places: int, seed: int) -> pd.DataFrame:
+    """Readings of stations: one row for each variable, place and time."""
+    rng = np.random.default_rng(seed)
+    latitude = np.degrees(np.arcsin(rng.uniform(-0.99, 0.99, places)))
+    longitude = rng.uniform(0, float(truth["longitude"][-1]), places)
+    at = {"latitude": ("station", latitude), "longitude": ("station", longitude)}
+    tables = []
+    for variable, scale in deviation.items():
+        exact = truth[variable].interp(at)
+        read = exact + ERROR * scale * rng.normal(size=exact.shape)
+        table = read.rename("value").drop_attrs().to_dataframe().reset_index()
+        tables.append(table.assign(variable=variable, units=truth[variable].attrs["units"]))
+    return pd.concat(tables).dropna()
+
+
+def main() -> None:
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
+    fields = xr.open_zarr(root / "03_primary" / "fields.zarr")
+    splits = json.loads((root / "03_primary" / "splits.json").read_text(encoding="utf-8"))
+    test = select(fields, splits, "test")
+    files = sorted((root / "06_models" / "reconstruct").glob("*/checkpoint.safetensors"))
+    models = {f"reconstruct.{file.parent.name}": fieldcast.load(file, "cpu") for file in files}
+    models = {name: model for name, model in models.items() if model.checkpoint.model.accepts_points}
+    codec = next(iter(models.values())).checkpoint.by_day
+    deviation = dict(zip(codec.variables, map(float, codec.deviation), strict=True))
+    some = test.isel(time=np.linspace(0, test.sizes["time"] - 1, DAYS).astype(int)).load()
+    table = readings(some, deviation, STATIONS, SEED)
+    table.to_csv(root / "stations.csv", index=False)
+    sys.stdout.write(
+        f"{len(table)} observations of {STATIONS} stations on {DAYS} days: {root / 'stations.csv'}\n\n"
+    )
+    sys.stdout.write(as_text(scores_at_left_out(models, table, 19, SEED)) + "\n\n")
+    sys.stdout.write(
+        f"{'RMSE of the mean field against the truth':42}" + "".join(f"{v:>10}" for v in deviation) + "\n"
+    )
+    for name, model in models.items():
+        errors = against_truth(model, table, some)
+        sys.stdout.write(f"{name:42}" + "".join(f"{errors[v]:10.3g}" for v in deviation) + "\n")
+    time_many(models["reconstruct.optimal_interpolation"], test, deviation)
+
+
+def against_truth(model: TrainedModel, table: pd.DataFrame, truth: xr.Dataset) -> dict[str, float]:
+    filled = model.fill(stations=table, members=2)
+    area = cell_areas(truth["latitude"], truth["longitude"])
+    return {
+        str(v): float(np.sqrt(area_mean((filled[f"{v}_mean"].values - truth[v].values) ** 2, area).mean()))
+        for v in model.checkpoint.by_day.variables
+    }
+
+
+def time_many(model: TrainedModel, test: xr.Dataset, deviation: dict[str, float]) -> None:
+    variable = next(iter(deviation))
+    few = test.isel(time=slice(0, FEW_DAYS)).load()
+    table = readings(few, {variable: deviation[variable]}, MANY // FEW_DAYS, SEED + 1)
+    begin = time.perf_counter()
+    model.fill(stations=table, members=19)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    sys.stdout.write(
+        f"\n{len(table)} observations of {variable} on {FEW_DAYS} days, {few[variable][0].size} cells, 19 members: "
+        f"{time.perf_counter() - begin:.0f} s; peak memory of the whole program {peak:.1f} GB\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
