@@ -174,7 +174,7 @@ class PointGain:
             yield row[None], ~fails[row]
 
     def fails(self, d: Float[Tensor, "rows observed"]) -> Bool[Tensor, "rows observed"]:
-        """Which observations fail their check."""
+        """Mask of the observations that fail their check."""
         limit = LARGEST_DEPARTURE**2
         beyond = d.square() > limit * (self.h.variance(self.covariance) + self.error)
         if not beyond.any():
