@@ -9,7 +9,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test wheel tables classifiers check format docs notebooks viz mlflow constraints clean clean-data
+.PHONY: help install run test wheel tables figures classifiers check format docs notebooks viz mlflow constraints clean clean-data
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := .venv/bin
@@ -58,6 +58,9 @@ tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be c
 classifiers: $(INSTALLED) ## the classifiers of the package, in whose features FID and KID are; then run the tables again
 	@$(BIN)/python docs/make_classifiers.py \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST))
+
+figures: $(INSTALLED) ## docs/pictures.md from a finished run; RUN=its data_root COMMAND="what made it"
+	@$(BIN)/python docs/make_figures.py $(if $(RUN),--run $(RUN) "$(COMMAND)") $(ARGS)
 
 check: $(INSTALLED) ## style, import directions, types
 	@$(BIN)/ruff check
