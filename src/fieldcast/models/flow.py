@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained, joined
-from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, checkerboard
+from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, TwoDense, checkerboard
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -62,34 +62,42 @@ class Flow(Trained):
     hidden
         Units or channels of the hidden layers.
     network
-        "dense": one hidden layer over all cells, as in the original study;
-        "convolution": 3 x 3 convolutions, for fields, where dense layers would not fit in memory.
+        "dense": one hidden layer over all cells; "two dense": one such network for s and another for t, as in the
+        original study; "convolution": 3 x 3 convolutions, for fields, where dense layers would not fit in memory.
     interval
-        Range of the data, (0, 1) for images; None: the real line.
+        Range of the data, (0, 1) for images, which a logit maps to the real line; None: the real line.
+    stabilised
+        Whether s is bounded and each cell scaled; the original study does neither.
     """
 
     density: Density = "exact"
 
     def __init__(
         self, space: Space, layers: int = 20, hidden: int = 256,
-        network: Literal["dense", "convolution"] = "convolution", interval: Sequence[float | int] | None = None,
+        network: Literal["dense", "two dense", "convolution"] = "convolution",
+        interval: Sequence[float | int] | None = None, stabilised: bool = True,
     ):  # fmt: skip
         super().__init__(space)
         self.logit = None if interval is None else Logit(float(interval[0]), float(interval[1]))
-        self.shift = nn.Parameter(torch.zeros(space.state))
-        self.log_scale = nn.Parameter(torch.zeros(space.state))
+        self.stabilised = stabilised
+        self.shift = nn.Parameter(torch.zeros(space.state), requires_grad=stabilised)
+        self.log_scale = nn.Parameter(torch.zeros(space.state), requires_grad=stabilised)
         exists = space.exists.expand(space.state)
+        build = {
+            "dense": lambda: Dense(space.state, hidden),
+            "two dense": lambda: TwoDense(space.state, hidden),
+            "convolution": lambda: Convolutions(space, hidden),
+        }[network]
         self.layers = nn.ModuleList(
-            Coupling(
-                Dense(space.state, hidden) if network == "dense" else Convolutions(space, hidden),
-                checkerboard(space.state, bool(i % 2)), exists,
-            )
+            Coupling(build(), checkerboard(space.state, bool(i % 2)), exists, bounded=stabilised)
             for i in range(layers)
-        )  # fmt: skip
+        )
 
     @torch.no_grad()
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
         """Initialise the shift and scale of each cell with its mean and standard deviation."""
+        if not self.stabilised:
+            return
         x = joined(training).x
         x = x[:: -(-len(x) // MAX_STATES)]
         y = x if self.logit is None else self.logit(x)[0]

@@ -20,13 +20,26 @@ from fieldcast.models.space import Space
 
 
 class Coupling(nn.Module):
-    """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows."""
+    """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows.
 
-    def __init__(self, network: nn.Module, mask: Bool[Tensor, "*shape"], moves: Bool[Tensor, "*shape"]):
-        """Store the mask; `moves` is true where values exist: elsewhere x passes unchanged, whatever the mask."""
+    Parameters
+    ----------
+    network
+        s and t.
+    mask
+        b: true where x passes unchanged.
+    moves
+        True where values exist: elsewhere x passes unchanged, whatever the mask.
+    bounded
+        Whether s is bounded; otherwise it is the network's output.
+    """
+
+    def __init__(
+        self, network: nn.Module, mask: Bool[Tensor, "*shape"], moves: Bool[Tensor, "*shape"], bounded: bool = True
+    ):  # fmt: skip
         super().__init__()
         self.network = network
-        self.bound = nn.Parameter(torch.ones(mask.shape))
+        self.bound = nn.Parameter(torch.ones(mask.shape)) if bounded else None
         mask = mask.to(moves.device)
         self.register_buffer("kept", (mask & moves).float(), persistent=False)
         self.register_buffer("moved", (~mask & moves).float(), persistent=False)
@@ -34,7 +47,8 @@ class Coupling(nn.Module):
     def terms(self, x: Float[Tensor, "batch *shape"]) -> tuple[Tensor, Tensor]:
         """s and t, zero where x passes."""
         s, t = self.network(x * self.kept).to(x.dtype).unbind(1)
-        return self.bound * torch.tanh(s) * self.moved, t * self.moved
+        s = s if self.bound is None else self.bound * torch.tanh(s)
+        return s * self.moved, t * self.moved
 
     def forward(
         self, x: Float[Tensor, "batch *shape"]
@@ -51,15 +65,26 @@ class Coupling(nn.Module):
 class Dense(nn.Module):
     """Dense network for s and t with one hidden layer; zero at first, so that a flow starts as the identity."""
 
-    def __init__(self, shape: Sequence[int], hidden: int):
+    def __init__(self, shape: Sequence[int], hidden: int, outputs: int = 2):
         super().__init__()
-        self.shape, size = tuple(shape), math.prod(shape)
-        self.inner, self.last = nn.Linear(size, hidden), nn.Linear(hidden, 2 * size)
+        self.shape, size = (outputs, *shape), math.prod(shape)
+        self.inner, self.last = nn.Linear(size, hidden), nn.Linear(hidden, outputs * size)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
+    def forward(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch outputs *shape"]:
+        return self.last(F.relu(self.inner(x.flatten(1)))).unflatten(1, self.shape)
+
+
+class TwoDense(nn.Module):
+    """A dense network for s and another for t."""
+
+    def __init__(self, shape: Sequence[int], hidden: int):
+        super().__init__()
+        self.scale, self.translation = Dense(shape, hidden, 1), Dense(shape, hidden, 1)
+
     def forward(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch 2 *shape"]:
-        return self.last(F.relu(self.inner(x.flatten(1)))).unflatten(1, (2, *self.shape))
+        return torch.cat([self.scale(x), self.translation(x)], dim=1)
 
 
 class Convolutions(nn.Module):
