@@ -320,7 +320,8 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     lines.append("|---" * (len(table.scores) + 3) + "|")
     for row, runs in scores.items():
         cells = [spread(runs.get(score, [])) for score in table.scores]
-        lines.append(f"| `{row.experiment}` | {' | '.join(cells)} | {len(runs)} | {row.study} |")
+        name = ", ".join(filter(None, (f"`{row.experiment}`", row.label)))
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(runs)} | {row.study} |")
     sampling = elbo_uncertainty(table, lines_of_record)
     note = f"{table.notes} {budget(setting, table)}{sampling}{features_note(table, lines_of_record)}"
     return "\n".join([*lines, "", note, *tested(table, scores)])

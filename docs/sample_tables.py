@@ -31,6 +31,7 @@ class Row:
     params: Parameters = field(default_factory=dict)
     study: str = ""  # value in the original study
     settings: tuple[str, ...] = ()  # to which the row is limited
+    label: str = ""  # beside the experiment's name
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,14 @@ def z40(experiment: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def by_class(experiment: str) -> dict[str, object]:
-    """Codes of a class start at one point; the points of the classes are standard normal."""
+def by_class(experiment: str, study: str) -> tuple[Row, Row]:
+    """Codes of a class start at a standard normal point, or around it, as far as the points are apart."""
     encoder = f"sample.{experiment}.model.encoder"
-    return {f"{encoder}.by_class": True, f"{encoder}.start": 1.0}
+    start = {f"{encoder}.by_class": True, f"{encoder}.start": 1.0}
+    return (
+        Row(experiment, start, study, label="one point"),
+        Row(experiment, {**start, f"{encoder}.jitter": 1.0}, label="jitter 1"),
+    )
 
 
 CONTINUOUS = {
@@ -132,13 +137,14 @@ TABLES = (
         "codes_by_class", "fashion_mnist", "Autodecoders whose codes of a class start at one point, Fashion-MNIST",
         ("train_loss", "test_loss", "elbo"),
         (
-            Row("autodecoder", by_class("autodecoder"), study=".0252 / .1186"),
-            Row("variational_autodecoder", by_class("variational_autodecoder"), study=".0186 / .1112"),
-            Row("variational_autodecoder_uniform", by_class("variational_autodecoder_uniform"), study=".1457 / .1644"),
-            Row("variational_autodecoder_laplace", by_class("variational_autodecoder_laplace"), study=".0204 / .1118"),
+            *by_class("autodecoder", ".0252 / .1186"),
+            *by_class("variational_autodecoder", ".0186 / .1112"),
+            *by_class("variational_autodecoder_uniform", ".1457 / .1644"),
+            *by_class("variational_autodecoder_laplace", ".0204 / .1118"),
         ),
         "The models of the table above, started as the original study starts its variational ones: a random point for "
-        "each class, N(0, 1) in each component, is the initial code of all its images.",
+        "each class, N(0, 1) in each component, is the initial code of all its images; with jitter 1 the codes scatter "
+        "around it as far as the points are apart.",
     ),
     Table(
         "grey", "fashion_mnist", "A VAE of grey values, Fashion-MNIST, latent 10",

@@ -206,6 +206,16 @@ def test_the_committed_record_holds_rows_of_the_tables_only(tables: ModuleType) 
     assert set(zip(recorded["setting"], recorded["row"], strict=True)) <= records
 
 
+def test_codes_by_class_start_at_one_point_or_around_it(tables: ModuleType) -> None:
+    (codes,) = (table for table in tables.TABLES if table.name == "codes_by_class")
+    jobs = [tables.Job("reduced", codes, row, 0) for row in codes.rows]
+    assert len({job.folder for job in jobs}) == 2 * len({job.row.experiment for job in jobs}) == 8
+    lines = pd.DataFrame({"train_loss": [0.5]}, pd.MultiIndex.from_tuples([tables.key(jobs[1])]))
+    printed = tables.text("reduced", codes, lines)
+    assert "| `autodecoder`, jitter 1 | 0.5000 | - | - | 1 |  |" in printed
+    assert "| `autodecoder`, one point | - |" in printed
+
+
 def test_distances_in_features_of_two_classifiers_are_not_averaged(tables: ModuleType) -> None:
     (quality,) = (table for table in tables.TABLES if table.name == "quality")
     job = tables.Job("reduced", quality, quality.rows[0], 0)

@@ -38,6 +38,19 @@ def test_without_labels_there_is_one_colour_and_more_components_are_left_out(sam
     assert not can_be_shown(many.isel(latent=[0]))
 
 
+def test_training_codes_of_a_table_stand_beside_those_of_test_data(sampled):
+    both = sampled()["latents"]
+    training = np.random.default_rng(0).normal(size=(30, 2))
+    label = np.arange(30) % 4
+    both["vae"] = both["vae"].assign(training_mean=(("training", "latent"), training))
+    both["vae"] = both["vae"].assign_coords(training_label=("training", label))
+    first, second, third, *_ = embeddings({name: both[name] for name in ("vae", "autoencoder")}).axes
+    titles = [axes.get_title(loc="left").split("\n")[0] for axes in (first, second, third)]
+    assert titles == ["vae, training", "vae, test", "autoencoder"]
+    np.testing.assert_array_equal(dots(first), np.concatenate([training[label == item] for item in range(4)]))
+    assert len(dots(second)) == both["vae"].sizes["datum"]
+
+
 def test_t_sne_keeps_neighbours_and_is_the_same_again():
     rng = np.random.default_rng(0)
     label = np.arange(90) % 3

@@ -13,6 +13,7 @@ from fieldcast.figures.samples import (
     by_truth,
     decoded_pictures,
     denoising,
+    interpolations,
     latent_grid,
     nearest_distances,
     nearest_pictures,
@@ -75,6 +76,23 @@ def test_pictures_run_along_rows_from_the_top(sampled):
     displayed = np.array([meshes[item].get_array() for item in order])
     np.testing.assert_array_equal(displayed, of_kind(stored, "image", "grid"))
     assert said(figure) == "vae, z_0 to the right, z_1 upwards"  # stored before components were chosen
+
+
+def test_an_interpolation_has_a_row_per_pair(sampled):
+    stored = {}
+    for name in ("vae", "autoencoder"):
+        pictures = sampled()["examples"][name]
+        kind = ["interpolation" if item == "grid" else item for item in pictures["kind"].values]
+        stored[name] = pictures.assign_coords(kind=("picture", kind)).assign_attrs(way=5)
+    decoded = {name: of_kind(pictures, "image", "interpolation") for name, pictures in stored.items()}
+    figure = interpolations(stored, "image")
+    meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
+    assert len(meshes) == sum(map(len, decoded.values()))
+    for mesh, expected in zip(meshes, np.concatenate(list(decoded.values())), strict=True):
+        np.testing.assert_array_equal(mesh.get_array(), expected)
+    left = [mesh.get_coordinates()[0, 0, 0] for mesh in meshes]
+    assert left[:5] == left[5:10] == sorted(set(left))  # a row of five, then the next pair
+    assert {"vae", "autoencoder"} <= {item.get_text() for item in figure.axes[0].texts}
 
 
 @pytest.mark.parametrize(

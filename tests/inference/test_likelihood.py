@@ -12,7 +12,7 @@ from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.images import ImageSource, open_images, split, with_classes
 from fieldcast.inference import likelihood
-from fieldcast.inference.latent_space import latents, pictures
+from fieldcast.inference.latent_space import WAY, latents, pictures, training_codes
 from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of
 from fieldcast.inference.sample import draw_states, physical
 from fieldcast.models.configuration import build
@@ -207,7 +207,8 @@ def test_the_grid_rises_along_rows_and_falls_from_row_to_row(images: xr.Dataset,
     assert isinstance(model, VAE)
     part = split_of(images, split(images), "test", 12, GREY, model)
     result = pictures(model, GREY, part, latents(model, examine(model, part, 2, GREY, 0), part, 0), 0)
-    assert result["kind"].values.tolist() == ["grid"] * 100 + ["truth"] * 10 + ["reconstruction"] * 10
+    kinds = ["grid"] * 100 + ["truth"] * 10 + ["reconstruction"] * 10 + ["interpolation"] * 2 * WAY
+    assert result["kind"].values.tolist() == kinds
     corner = model.decode(torch.tensor([[[2.5, 2.5]]]), Context(1), RandomStreams(0, torch.arange(1)))
     last_of_first_row = result["image"].values[9]
     assert np.allclose(last_of_first_row, GREY.decode(corner.detach()[0])["image"].values[0], atol=1e-4)
@@ -259,6 +260,38 @@ def test_codes_carry_the_names_of_their_classes(images: xr.Dataset, space: Space
     inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
     assert plain.classes is not None
     assert inside["label"].values.tolist() == [f"class {number}" for number in plain.classes]
+
+
+def test_an_interpolation_goes_from_one_reconstruction_to_the_next(images: xr.Dataset, space: Space) -> None:
+    model = built(
+        {**CODED, "latent": 3, "encoder": {**ENCODER, "latent": 3}, "decoder": {**DECODER, "latent": 3}},
+        space,
+    )
+    part = split_of(images, split(images), "test", 5, GREY, model)
+    inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
+    result = pictures(model, GREY, part, inside, 0)
+    rows = result["image"].values[result["kind"].values == "interpolation"].reshape(-1, WAY, 8, 8)
+    back = result["image"].values[result["kind"].values == "reconstruction"]
+    assert result.attrs["way"] == WAY
+    assert np.allclose(rows[:, 0], back[[0, 2]], atol=1e-3)
+    assert np.allclose(rows[:, -1], back[[1, 3]], atol=1e-3)
+    codes = torch.from_numpy(inside["mean"].values)
+    third = torch.lerp(codes[2], codes[3], 3 / (WAY - 1))[None, None]
+    decoded = model.decode(third, Context(1), RandomStreams(0, torch.arange(1))).detach()[0]
+    assert np.allclose(rows[1, 3], GREY.decode(decoded)["image"].values[0], atol=1e-3)
+
+
+def test_training_codes_are_those_that_the_table_learnt(images: xr.Dataset, space: Space) -> None:
+    model = built({**CODED, "encoder": {"type": "latent_table.LatentTable", "latent": 2, "steps": 2}}, space)
+    with torch.no_grad():
+        model.encoder.location.data = torch.arange(100.0).reshape(50, 2)
+        model.encoder.log_scale.data = torch.zeros(50, 2)
+    part = split_of(images, split(images), "train", 6, GREY, model)
+    codes = training_codes(model, part)
+    assert np.array_equal(codes["training_mean"].values, np.arange(100.0).reshape(50, 2)[part.datum])
+    names = [f"class {label}" for label in images["label"].values[part.datum]]
+    assert codes["training_label"].values.tolist() == names
+    assert not training_codes(built(CODED, space), part)  # an encoder treats training and test data alike
 
 
 def test_a_diffusion_is_shown_on_its_way(images: xr.Dataset, space: Space) -> None:

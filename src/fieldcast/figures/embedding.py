@@ -1,8 +1,8 @@
-"""Latents of test data in two dimensions."""
+"""Latents of test data, and of training data beside them, in two dimensions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
@@ -19,33 +19,45 @@ FEWEST = 10  # data: fewer have no neighbourhoods to keep
 NUMBERED = 20  # labels: more have no colours of their own
 ONE = "#44627d"
 
+Panel = tuple[str, Float[np.ndarray, "datum latent"], Shaped[np.ndarray, " datum"] | None]
+
 
 def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = POINTS) -> Figure:
-    """Draw one panel per experiment: posterior means of test data, coloured by label if there are labels.
+    """Draw a panel per experiment: posterior means of test data, coloured by label if there are labels.
 
-    Two components are shown directly. More are reduced to two by t-SNE (van der Maaten and Hinton, Journal
-    of Machine Learning Research 9, 2008, 2579-2605): neighbours stay neighbours, while distances between
-    clusters, their sizes and the axes have no meaning.
+    Training data have a second panel where a table holds their codes. Two components are shown directly. More are
+    reduced to two by t-SNE (van der Maaten and Hinton, Journal of Machine Learning Research 9, 2008, 2579-2605):
+    neighbours stay neighbours, while distances between clusters, their sizes and the axes have no meaning.
     """
-    columns = min(3, max(2, len(latents)))
-    lines = -(-max(1, len(latents)) // columns)
-    figure = new_figure(3.3 * lines, 3.4 * columns + 0.8)
-    panels = figure.subplots(lines, columns, squeeze=False)
-    for axes in panels.ravel()[len(latents) :]:
+    shown = [panel for name, codes in latents.items() for panel in panels_of(name, codes, points)]
+    columns = 4 if any("training_mean" in codes for codes in latents.values()) else min(3, max(2, len(shown)))
+    lines = -(-max(1, len(shown)) // columns)
+    size = 3.4 if columns < 4 else 2.55  # inches
+    figure = new_figure(size * lines, size * columns + 0.8)
+    axes_of = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in axes_of[len(shown) :]:
         axes.set_visible(False)
-    for axes, (name, codes) in zip(panels.ravel(), latents.items(), strict=False):
-        subset = evenly(codes.sizes["datum"], points)
-        means = codes["mean"].isel(datum=subset).to_numpy().astype(float)
+    for axes, (title, means, labels) in zip(axes_of, shown, strict=False):
         flat = means.shape[1] == 2
-        places = means if flat else t_sne(means, seed)
-        labels = codes["label"].to_numpy()[subset] if "label" in codes.coords else None
-        draw_points(axes, places, labels)
+        draw_points(axes, means if flat else t_sne(means, seed), labels)
         how = f"{means.shape[1]} components" + ("" if flat else ", t-SNE")
-        calm(axes, f"{name}\n{how}", "z_0" if flat else "", "z_1" if flat else "")
+        calm(axes, f"{title}\n{how}", "z_0" if flat else "", "z_1" if flat else "")
         if not flat:
             axes.set_xticks([])
             axes.set_yticks([])
     return figure
+
+
+def panels_of(name: str, codes: xr.Dataset, points: int) -> Iterator[Panel]:
+    """Title, codes and labels of at most `points` training data of a table, and of test data."""
+    parts = {"training": "training_", "datum": ""} if "training_mean" in codes else {"datum": ""}
+    for dim, prefix in parts.items():
+        subset = evenly(codes.sizes[dim], points)
+        means = codes[f"{prefix}mean"].isel({dim: subset}).to_numpy().astype(float)
+        label = f"{prefix}label"
+        labels = codes[label].to_numpy()[subset] if label in codes.coords else None
+        part = {"training": ", training", "datum": ", test" if len(parts) > 1 else ""}[dim]
+        yield f"{name}{part}", means, labels
 
 
 def can_be_shown(latents: xr.Dataset) -> bool:

@@ -108,6 +108,23 @@ def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Fi
     return gallery.figure
 
 
+def interpolations(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
+    """Draw decoded codes on the straight line from the code of one test datum to that of another, a row per pair."""
+    first = next(iter(examples.values()))
+    way = first.attrs["way"]
+    stored = {name: of_kind(pictures, variable, "interpolation") for name, pictures in examples.items()}
+    rows = sum(len(decoded) // way + ROOM for decoded in stored.values()) - ROOM
+    heading = "decoded codes on the line between the codes of two test data"
+    gallery = Gallery(first, variable, reference(first, variable), way, rows, heading=heading)
+    row = 0.0
+    for name, decoded in stored.items():
+        for pair in range(len(decoded) // way):
+            gallery.line(row, name if pair == 0 else "", decoded[pair * way : (pair + 1) * way])
+            row += 1
+        row += ROOM
+    return gallery.figure
+
+
 def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figure:
     """Draw one row per sample, with t falling to 0 from left to right, in the colours of real states."""
     chains = examples.isel(picture=np.flatnonzero(kinds_of(examples) == "snapshot"))

@@ -7,13 +7,15 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from fieldcast.encoding.states import StateCodec
+from fieldcast.encoding.selection import evenly
+from fieldcast.encoding.states import ImageCodec, StateCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.likelihood import Examined, Split
 from fieldcast.inference.sample import physical
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.diffusion import SNAPSHOTS
+from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 from fieldcast.scores.latent_codes import limits_of, most_active
@@ -23,6 +25,8 @@ SIDE = 10  # cells along an edge of the decoded grid
 REACH = 2.5  # its half width, in standard deviations of a standard normal
 DENSITY_SIDE = 101
 RESTORED = 10  # data shown beside their reconstructions
+PAIRS, WAY = 2, 10  # pairs of data between whose codes is interpolated, and pictures from one to the other
+TRAINING_CODES = 1000  # of a table, for its t-SNE
 SNAPSHOT_DRAWS = 4  # draws whose chains are shown
 
 
@@ -54,6 +58,24 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
 
 
 @torch.no_grad()
+def training_codes(model: Model, split: Split) -> xr.Dataset:
+    """training_mean (training, latent): codes of training data as a table learnt them; empty without a table.
+
+    Codes of other data, `mean` of `latents`, are fitted afresh. An encoder treats both alike.
+    """
+    if not isinstance(getattr(model, "encoder", None), LatentTable):
+        return xr.Dataset()
+    place = evenly(len(split.datum), TRAINING_CODES)
+    batch = split.batch
+    row = split.datum.to(batch.x.device)[place]
+    learnt = model.encoder(Batch(batch.x[place], batch.context[place], index=row)).mean.cpu().numpy()
+    codes = xr.Dataset({"training_mean": (("training", "latent"), learnt)})
+    if split.classes is None:
+        return codes
+    return codes.assign_coords(training_label=("training", np.asarray(split.classes)[place.numpy()]))
+
+
+@torch.no_grad()
 def pictures(
     model: Model, codec: StateCodec, split: Split, inside: xr.Dataset, seed: int,
     grid: tuple[int, int] | None = None,
@@ -65,9 +87,11 @@ def pictures(
     parts = []
     if isinstance(model, HasLatents):
         parts = [decoded_grid(model, codec, inside, grid), *restored(model, codec, split, seed)]
+        if isinstance(codec, ImageCodec):
+            parts.append(interpolated(model, codec, inside))
     elif isinstance(model, HasTrajectory):
         parts = [snapshots(model, codec, seed)]
-    return xr.concat(parts, "picture") if parts else xr.Dataset()
+    return xr.concat(parts, "picture", combine_attrs="drop_conflicts") if parts else xr.Dataset()
 
 
 def decoded_grid(
@@ -108,6 +132,17 @@ def restored(model: HasLatents, codec: StateCodec, split: Split, seed: int) -> l
     q = model.posterior(some, draws)
     back = model.restore(q.mean[:, None], some.context, draws)[:, 0]
     return [of_kind(model.space, codec, some.x, "truth"), of_kind(model.space, codec, back, "reconstruction")]
+
+
+def interpolated(model: HasLatents, codec: StateCodec, inside: xr.Dataset) -> xr.Dataset:
+    """x for (1 - s) z_a + s z_b, s from 0 to 1, with a and b two test data after each other; row by row of a pair."""
+    device = model.space.area.device
+    ends = torch.from_numpy(inside["mean"].values[: 2 * PAIRS]).float().to(device)
+    ends = ends[: 2 * (len(ends) // 2)].unflatten(0, (-1, 2))  # (pair, end, latent)
+    z = torch.lerp(ends[:, :1], ends[:, 1:], torch.linspace(0, 1, WAY, device=device)[:, None]).flatten(0, 1)
+    draws = RandomStreams(seed_for(LOOK), torch.arange(len(z), device=device))
+    x = model.restore(z[:, None], Context(len(z)), draws)[:, 0]
+    return of_kind(model.space, codec, x, "interpolation").assign_attrs(way=WAY)
 
 
 def snapshots(model: HasTrajectory, codec: StateCodec, seed: int) -> xr.Dataset:

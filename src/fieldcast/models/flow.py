@@ -66,8 +66,8 @@ class Flow(Trained):
         original study; "convolution": 3 x 3 convolutions, for fields, where dense layers would not fit in memory.
     interval
         Range of the data, (0, 1) for images, which a logit maps to the real line; None: the real line.
-    stabilised
-        Whether s is bounded and each cell scaled; the original study does neither.
+    scaled
+        Whether each cell is scaled first; the original study does not.
     """
 
     density: Density = "exact"
@@ -75,13 +75,13 @@ class Flow(Trained):
     def __init__(
         self, space: Space, layers: int = 20, hidden: int = 256,
         network: Literal["dense", "two dense", "convolution"] = "convolution",
-        interval: Sequence[float | int] | None = None, stabilised: bool = True,
+        interval: Sequence[float | int] | None = None, scaled: bool = True,
     ):  # fmt: skip
         super().__init__(space)
         self.logit = None if interval is None else Logit(float(interval[0]), float(interval[1]))
-        self.stabilised = stabilised
-        self.shift = nn.Parameter(torch.zeros(space.state), requires_grad=stabilised)
-        self.log_scale = nn.Parameter(torch.zeros(space.state), requires_grad=stabilised)
+        self.scaled = scaled
+        self.shift = nn.Parameter(torch.zeros(space.state), requires_grad=scaled)
+        self.log_scale = nn.Parameter(torch.zeros(space.state), requires_grad=scaled)
         exists = space.exists.expand(space.state)
         build = {
             "dense": lambda: Dense(space.state, hidden),
@@ -89,14 +89,13 @@ class Flow(Trained):
             "convolution": lambda: Convolutions(space, hidden),
         }[network]
         self.layers = nn.ModuleList(
-            Coupling(build(), checkerboard(space.state, bool(i % 2)), exists, bounded=stabilised)
-            for i in range(layers)
+            Coupling(build(), checkerboard(space.state, bool(i % 2)), exists) for i in range(layers)
         )
 
     @torch.no_grad()
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
         """Initialise the shift and scale of each cell with its mean and standard deviation."""
-        if not self.stabilised:
+        if not self.scaled:
             return
         x = joined(training).x
         x = x[:: -(-len(x) // MAX_STATES)]

@@ -19,6 +19,7 @@ from fieldcast.figures.sample_scores import distance_dots
 from fieldcast.figures.samples import (
     decoded_pictures,
     denoising,
+    interpolations,
     latent_grid,
     nearest_distances,
     nearest_pictures,
@@ -162,6 +163,7 @@ class Sample(Results):
             "cells_table": sample_tables.cells_table(self),
             "decoded": self.decoded_parts,
             "nearest": self.nearest_parts,
+            "interpolated": self.interpolated_parts,
             "grids": {file_name("latent_grid", name): [name] for name in self.grids},
             "unused": [name for name in self.pictured("grid") if name not in self.grids],
             "diffusions": {file_name("denoising", name): [name] for name in self.pictured("snapshot")},
@@ -193,6 +195,11 @@ class Sample(Results):
     def nearest_parts(self) -> dict[str, list[str]]:
         """Experiments with nearest training states, by the figure that shows them."""
         return in_parts("nearest", list(self.pictured("sample", "nearest")), NEAREST)
+
+    @cached_property
+    def interpolated_parts(self) -> dict[str, list[str]]:
+        """Experiments with interpolations between codes, by the figure that shows them."""
+        return in_parts("interpolations", list(self.pictured("interpolation")), DECODED)
 
     @cached_property
     def study_figures(self) -> dict[str, list[str]]:
@@ -234,6 +241,8 @@ class Sample(Results):
             yield name, decoded_pictures(self.examples_of(names), variable, self.outline)
         for name, stored in self.grids.items():
             yield file_name("latent_grid", name), latent_grid(stored, variable, self.label(name))
+        for name, names in self.interpolated_parts.items():
+            yield name, interpolations(self.examples_of(names), variable)
         for name, stored in self.pictured("snapshot").items():
             yield file_name("denoising", name), denoising(stored, variable, self.label(name))
         for name, names in self.nearest_parts.items():

@@ -20,26 +20,13 @@ from fieldcast.models.space import Space
 
 
 class Coupling(nn.Module):
-    """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows.
+    """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows."""
 
-    Parameters
-    ----------
-    network
-        s and t.
-    mask
-        b: true where x passes unchanged.
-    moves
-        True where values exist: elsewhere x passes unchanged, whatever the mask.
-    bounded
-        Whether s is bounded; otherwise it is the network's output.
-    """
-
-    def __init__(
-        self, network: nn.Module, mask: Bool[Tensor, "*shape"], moves: Bool[Tensor, "*shape"], bounded: bool = True
-    ):  # fmt: skip
+    def __init__(self, network: nn.Module, mask: Bool[Tensor, "*shape"], moves: Bool[Tensor, "*shape"]):
+        """Store the mask; `moves` is true where values exist: elsewhere x passes unchanged, whatever the mask."""
         super().__init__()
         self.network = network
-        self.bound = nn.Parameter(torch.ones(mask.shape)) if bounded else None
+        self.bound = nn.Parameter(torch.ones(mask.shape))
         mask = mask.to(moves.device)
         self.register_buffer("kept", (mask & moves).float(), persistent=False)
         self.register_buffer("moved", (~mask & moves).float(), persistent=False)
@@ -47,8 +34,7 @@ class Coupling(nn.Module):
     def terms(self, x: Float[Tensor, "batch *shape"]) -> tuple[Tensor, Tensor]:
         """s and t, zero where x passes."""
         s, t = self.network(x * self.kept).to(x.dtype).unbind(1)
-        s = s if self.bound is None else self.bound * torch.tanh(s)
-        return s * self.moved, t * self.moved
+        return self.bound * torch.tanh(s) * self.moved, t * self.moved
 
     def forward(
         self, x: Float[Tensor, "batch *shape"]

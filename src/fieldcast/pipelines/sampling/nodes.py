@@ -65,7 +65,11 @@ def look_inside(
         members = sources["members"] if name == "test" else 1
         parts[name] = split, examine(model, split, members, codec, seed)
     split, examined = parts["test"]
-    latents = latent_space.latents(model, examined, split, seed).assign_attrs(sources)
+    codes = (
+        latent_space.latents(model, examined, split, seed),
+        latent_space.training_codes(model, parts["train"][0]),
+    )
+    latents = xr.merge(codes).assign_attrs(sources)
     pictures = latent_space.pictures(model, codec, split, latents, seed, options.grid).assign_attrs(sources)
     return density_table(parts), latents, pictures
 
