@@ -15,7 +15,7 @@ from fieldcast.figures.style import calm, new_figure
 from fieldcast.scores.latent_codes import limits_of, most_active
 
 DENSITY = {  # shades of a density of at most 1, by its cube root, for tails count; not too dark for the dots
-    "cmap": "Greys", "norm": PowerNorm(1 / 3, 0.0, 6.0),
+    "cmap": "Greys", "norm": PowerNorm(1 / 3, 0.0, 2.0),
 }  # fmt: skip
 POINTS = 2000
 FINEST = 40  # bins along an axis of a histogram
