@@ -21,7 +21,8 @@ PANELS = {
     "mean": "mean (of weather: 0)",
     "spectrum_ratio": "power at short waves / truth",
 }
-TRIANGLE = 7.0  # points: width of the mark of a line that leaves its panel
+ABOVE, BELOW = "^", "v"  # marks of a line that leaves its panel
+TRIANGLE = 7.0  # points: their width
 LIMITS = {"mse": (0.02, 20.0), "std": (0.05, 20.0), "mean": (-2.0, 2.0), "spectrum_ratio": (0.01, 100.0)}
 
 
@@ -44,7 +45,10 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
         else:
             axes.axhline(0.0, color="black", linewidth=0.8, zorder=1)
         low, high = axes.get_ylim()
-        axes.set_ylim(max(low, LIMITS[column][0]), min(high, LIMITS[column][1]))
+        above = any(line.get_marker() == ABOVE for line in axes.lines)  # they lie above the limit
+        axes.set_ylim(
+            max(low, LIMITS[column][0]), LIMITS[column][1] if above else min(high, LIMITS[column][1])
+        )
         calm(axes, PANELS[column], "step" if column in ("mean", "spectrum_ratio") else "")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -94,7 +98,7 @@ def stay(values: Float[np.ndarray, " step"], low: float, high: float) -> tuple[b
 
 def draw_exit(axes: Axes, step: float, above: bool, look: Look, label: str) -> None:
     """Draw a triangle at the upper or lower edge of a panel, beside those of other lines at this step."""
-    marker, edge = ("^", 1.0) if above else ("v", 0.0)
+    marker, edge = (ABOVE, 1.0) if above else (BELOW, 0.0)
     taken = sum(line.get_marker() == marker and line.get_xdata()[0] == step for line in axes.lines)
     aside = ScaledTranslation(taken * TRIANGLE / 72, 0, axes.figure.dpi_scale_trans)
     where = axes.get_xaxis_transform() + aside  # the edge, wherever the limits of the panel will be
