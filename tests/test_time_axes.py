@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from worlds import red_noise
 
 import fieldcast
 from fieldcast import calendars
@@ -15,25 +16,6 @@ from fieldcast.geometry import cell_areas
 from fieldcast.time_steps import TimeStep
 
 MONTHS = 240
-MEMORY = 0.8  # of an anomaly from one step to the next
-
-
-def record(time, seasons: bool = True) -> xr.Dataset:
-    """Red noise of two patterns with an annual cycle, on 4 x 6 cells at any times; NetCDF's attributes."""
-    time = np.asarray(time)
-    rng = np.random.default_rng(0)
-    patterns, amplitude = rng.normal(size=(2, 4, 6)), np.zeros((len(time), 2))
-    for i in range(1, len(time)):
-        amplitude[i] = MEMORY * amplitude[i - 1] + rng.normal(size=2)
-    year = calendars.fraction_of_year(time) if seasons else np.zeros(len(time))
-    values = 280 + 5 * np.cos(2 * np.pi * year)[:, None, None] + np.einsum("tp,pyx->tyx", amplitude, patterns)
-    values += 0.1 * rng.normal(size=values.shape)
-    grid = {
-        "lat": ("lat", [-30.0, -10.0, 10.0, 30.0], {"units": "degrees_north"}),
-        "lon": ("lon", 10.0 * np.arange(6), {"units": "degrees_east"}),
-    }
-    variable = (("time", "lat", "lon"), values.astype(np.float32), {"units": "K"})
-    return xr.Dataset({"sst": variable}, {"time": time, **grid}, {"title": "red noise"})
 
 
 def through_a_file(data: xr.Dataset, folder, digits: int | None = None) -> xr.Dataset:
@@ -70,7 +52,7 @@ RECORDS = {
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_is_ingested_and_forecast(name, tmp_path):
     time, step, digits = RECORDS[name]
-    data = through_a_file(record(time), tmp_path, digits)
+    data = through_a_file(red_noise(time), tmp_path, digits)
     fields, _ = ingest(data, "the record")
     assert TimeStep.of(fields) == step and fields["segment"].values.max() == 0
     assert calendars.iso(fields["time"]).tolist() == calendars.iso(time).tolist()
@@ -88,7 +70,7 @@ def test_a_record_is_ingested_and_forecast(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["monthly", "360_day"])
 def test_a_record_is_filled_and_scored(name, tmp_path):
-    data = through_a_file(record(RECORDS[name][0]), tmp_path)
+    data = through_a_file(red_noise(RECORDS[name][0]), tmp_path)
     gappy = data.isel(time=slice(-20, None)).copy(deep=True)
     gappy["sst"][:, 1:3, 2:4] = np.nan
     model = fieldcast.fit(data, "reconstruct.optimal_interpolation")
@@ -104,7 +86,7 @@ def test_a_record_is_filled_and_scored(name, tmp_path):
 @pytest.mark.parametrize("name", ["monthly", "360_day"])
 def test_scores_compare_with_the_truth_of_the_right_month(name):
     time, step, _ = RECORDS[name]
-    data = record(time)
+    data = red_noise(time)
     for experiment in ("forecast.persistence", "forecast.linear_inverse_model"):
         model = fieldcast.fit(data, experiment)
         ends = range(-40, -4, 6)
@@ -125,7 +107,7 @@ def test_scores_compare_with_the_truth_of_the_right_month(name):
 
 
 def test_the_climatology_of_months_is_their_mean():
-    data, _ = ingest(record(RECORDS["monthly"][0]), "the record")
+    data, _ = ingest(red_noise(RECORDS["monthly"][0]), "the record")
     climatology = climatologies.fit(data)
     expected = data["sst"].groupby("time.month").mean()
     months = climatologies.at(climatology, data["time"][:12])["sst"]
@@ -134,12 +116,12 @@ def test_the_climatology_of_months_is_their_mean():
 
 def irregular() -> xr.Dataset:
     hours = np.cumsum(np.random.default_rng(1).integers(20, 400, 200))
-    return record(pd.Timestamp("1980-01-01") + pd.to_timedelta(hours, "h"))
+    return red_noise(pd.Timestamp("1980-01-01") + pd.to_timedelta(hours, "h"))
 
 
 def test_a_record_of_rounded_hours_is_filled_at_its_own_times(tmp_path):
     time, _, digits = RECORDS["rounded"]
-    data = through_a_file(record(time), tmp_path, digits)
+    data = through_a_file(red_noise(time), tmp_path, digits)
     gappy = data.where(data["lat"] < 0)
     model = fieldcast.fit(data, "reconstruct.climatology")
     filled = model.fill(gappy, members=1)
@@ -164,22 +146,22 @@ def test_a_step_in_hours_cannot_be_taken_from_months(tmp_path):
     from fieldcast.fields.sources import Source, open_source
 
     path = tmp_path / "monthly.nc"
-    record(RECORDS["monthly"][0]).to_netcdf(path)
+    red_noise(RECORDS["monthly"][0]).to_netcdf(path)
     with pytest.raises(InputError, match=r"has a step of 1 month: leave ingestion.step_hours out"):
         open_source(Source(path=str(path), step_hours=24.0))
 
 
 def test_a_monthly_model_refuses_daily_states():
-    model = fieldcast.fit(record(RECORDS["monthly"][0]), "forecast.persistence")
+    model = fieldcast.fit(red_noise(RECORDS["monthly"][0]), "forecast.persistence")
     assert model.checkpoint.header["step_months"] == 1
-    two = fieldcast.fit(record(RECORDS["monthly"][0]), "forecast.linear_inverse_model")
+    two = fieldcast.fit(red_noise(RECORDS["monthly"][0]), "forecast.linear_inverse_model")
     if two.checkpoint.model.history > 1:
         with pytest.raises(InputError, match="trained on steps of 1 month"):
-            two.forecast(record(pd.date_range("2001-01-01", periods=40)), 1)
+            two.forecast(red_noise(pd.date_range("2001-01-01", periods=40)), 1)
 
 
 def test_two_calendars_are_not_joined():
-    first, second = (record(of_calendar(calendar)) for calendar in ("360_day", "julian"))
+    first, second = (red_noise(of_calendar(calendar)) for calendar in ("360_day", "julian"))
     assert not calendars.same_calendar(first["time"], second["time"])
     noleap = cftime.DatetimeNoLeap(2001, 1, 1)
     assert calendars.same_calendar(*[xr.DataArray([noleap], dims="time")] * 2)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
@@ -58,3 +59,21 @@ class World:
 @pytest.fixture(scope="session")
 def world() -> World:
     return World(make_world())
+
+
+def red_noise(time) -> xr.Dataset:
+    """Red noise of two patterns with an annual cycle, on 4 x 6 cells at any times; NetCDF's attributes."""
+    time = np.asarray(time)
+    rng = np.random.default_rng(0)
+    patterns, amplitude = rng.normal(size=(2, 4, 6)), np.zeros((len(time), 2))
+    for i in range(1, len(time)):
+        amplitude[i] = 0.8 * amplitude[i - 1] + rng.normal(size=2)
+    year = calendars.fraction_of_year(time)
+    values = 280 + 5 * np.cos(2 * np.pi * year)[:, None, None] + np.einsum("tp,pyx->tyx", amplitude, patterns)
+    values += 0.1 * rng.normal(size=values.shape)
+    grid = {
+        "lat": ("lat", [-30.0, -10.0, 10.0, 30.0], {"units": "degrees_north"}),
+        "lon": ("lon", 10.0 * np.arange(6), {"units": "degrees_east"}),
+    }
+    variable = (("time", "lat", "lon"), values.astype(np.float32), {"units": "K"})
+    return xr.Dataset({"sst": variable}, {"time": time, **grid}, {"title": "red noise"})

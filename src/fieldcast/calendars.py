@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 STANDARD = ("standard", "gregorian", "proleptic_gregorian")
-OTHERS = ("noleap", "365_day", "julian", "360_day", "all_leap", "366_day")
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # complete years of datetime64[ns]
 
 # days before each month in a year without 29 February

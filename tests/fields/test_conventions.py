@@ -228,10 +228,6 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
         lambda d: d.assign_coords(time=d["time"].where(d["time"] != d["time"][5])),
         "1 dates are missing",
     ),
-    "calendar": (
-        lambda d: d.convert_calendar("360_day", align_on="date"),
-        "calendar of it is '360_day': convert",
-    ),
     "members": (
         lambda d: xr.concat([d, d], dim="number"),
         "further dimension 'number' of size 2: select one",
@@ -251,6 +247,13 @@ def test_members_of_an_unused_variable_are_ignored(make_weather: Make) -> None:
     data = make_weather()
     data["spare"] = xr.concat([data["t2m"]] * 3, dim="number")
     assert list(to_contract(data, requested=["msl"]).data_vars) == ["msl"]
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day", "julian", "all_leap"])
+def test_dates_of_other_calendars_stay_as_they_are(make_weather: Make, calendar: str) -> None:
+    data = make_weather().convert_calendar(calendar, align_on="date")
+    assert to_contract(data)["time"].dt.calendar == calendar
+    assert to_contract(data)["time"].values.tolist() == data["time"].values.tolist()
 
 
 def test_cftime_of_the_standard_calendar_becomes_datetime64(make_weather: Make) -> None:

@@ -212,12 +212,6 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         raise InputError(
             f"{int(time.isnull().sum())} dates are missing on the time axis of {where}: fill them in"
         )
-    calendar = time.dt.calendar
-    if calendar not in {*calendars.STANDARD, *calendars.OTHERS}:
-        raise InputError(
-            f"the calendar of {where} is '{calendar}': convert it to 'standard' or 'noleap' first "
-            "(xarray's convert_calendar)"
-        )
 
 
 def _plain(array: xr.DataArray) -> xr.DataArray:

@@ -28,6 +28,7 @@ from fieldcast.inference.compatibility import last_states, matching
 from fieldcast.inference.ensemble_forecast import START, EnsembleForecaster, physical
 from fieldcast.inference.quality_control import sentences, suspects
 from fieldcast.inference.reconstruct import context_of, draw
+from fieldcast.inference.result_attributes import described
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.sample import draw_states
 from fieldcast.inference.sample import physical as physical_states
@@ -73,6 +74,11 @@ class TrainedModel:
             raise InputError(
                 f"this checkpoint is of the task '{trained}': {what} needs an experiment of {task}."
             )
+
+    @property
+    def name(self) -> str:
+        """Type and digest of the model, as attributes of results name it."""
+        return f"{self.checkpoint.header['model']['type']} (weights {self.checkpoint.header['weights']})"
 
     def origin(self, experiment: str) -> dict[str, str]:
         """Attributes of a result: the experiment that it comes from, and the digest of the weights."""
@@ -134,7 +140,8 @@ class TrainedModel:
         for sentence in sentences(flags, data):
             LOG.warning("%s: %s", where, sentence)
         result = restore_layout(dataset, with_moments(filled, codec).merge(flags), codec)
-        return result.assign_attrs(facts)
+        options = {"members": members, "noise": noise, "seed": seed}
+        return described(result, dataset.attrs, "Reconstruction", self.name, options).assign_attrs(facts)
 
     def nothing_observed(self, times: xr.DataArray) -> xr.Dataset:
         """Fields of NaN at some times, on the model's grid and in its units."""
@@ -173,12 +180,16 @@ class TrainedModel:
         moments = with_moments(xr.concat(pieces, "lead").rename(start="time"), codec)
         time = conventions.axes(dataset)["time"]
         template = dataset.isel({dim: -1 for dim in dataset[time].dims})
-        result = restore_layout(template, moments, codec, "forecast").drop_vars(time)
+        result = restore_layout(
+            template.drop_vars(bounds_of(template[time]), errors="ignore"), moments, codec
+        ).drop_vars(time)
         valid = np.concatenate([forecaster.valid(number) for number in range(1, steps + 1)])
-        return result.assign_coords(
+        result = result.assign_coords(
             forecast_reference_time=((), last[0], START), lead=moments["lead"].variable,
             time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], last[0], valid),
         )  # fmt: skip
+        options = {"members": members, "steps": steps, "feedback": self.feedback, "seed": seed}
+        return described(result, dataset.attrs, "Forecast", self.name, options)
 
     def sample(self, count: int, seed: int = 0) -> xr.Dataset:
         """`count` states drawn at random, (sample, ...): fields in their units, or images in grey values.
@@ -192,7 +203,10 @@ class TrainedModel:
         if count < 1:
             raise InputError(f"sample needs a number of samples of at least one, not {count}.")
         model = self.checkpoint.model
-        return physical_states(model.space, self.checkpoint.state_codec, draw_states(model, count, seed))
+        states = physical_states(model.space, self.checkpoint.state_codec, draw_states(model, count, seed))
+        if "latitude" not in states.coords:
+            return states
+        return described(states, {}, "Sample", self.name, {"samples": count, "seed": seed})
 
 
 def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:
@@ -201,6 +215,11 @@ def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, An
         return {}
     hours = [calendars.hours(np.array([start, time]))[1] for time in valid]
     return {"forecast_period": ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})}
+
+
+def bounds_of(coordinate: xr.DataArray) -> list[str]:
+    """Names of the bounds of a coordinate."""
+    return [str(coordinate.attrs["bounds"])] if "bounds" in coordinate.attrs else []
 
 
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:

@@ -18,16 +18,18 @@ RANGE = re.compile("^(fieldcast_|valid_|actual_range)")
 
 
 def restore_layout(
-    dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec, how: str = "filled"
+    dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec
 ) -> xr.Dataset:  # fmt: skip
     """Draws of the model's variables and their moments, in the layout of `dataset`; members follow time.
 
-    Dimensions that the data set lacks come first. `how` stands in the history.
+    Dimensions that the data set lacks come first. Bounds of coordinates are kept; `result_attributes.described` sets
+    the global attributes.
     """
     filled = restore_variables(dataset, restore_axes(dataset, filled, codec), codec)
-    history = [line for line in (f"{how} by fieldcast", dataset.attrs.get("history")) if line]
-    filled.attrs = {**dataset.attrs, "Conventions": "CF-1.11", "history": "\n".join(history)}
-    return filled
+    named = {str(array.attrs["bounds"]) for array in filled.coords.values() if "bounds" in array.attrs}
+    return filled.assign(
+        {name: dataset[name].variable for name in sorted(named) if name in dataset.data_vars}
+    )
 
 
 def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:

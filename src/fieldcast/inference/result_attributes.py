@@ -1,0 +1,152 @@
+"""Attributes of results that leave the project: CF-1.11 for variables and coordinates, ACDD-1.3 for the whole.
+
+https://cfconventions.org/cf-conventions/v1.11; https://wiki.esipfed.org/Attribute_Convention_for_Data_Discovery_1-3
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fieldcast import calendars, provenance
+from fieldcast.fields import conventions
+from fieldcast.fields.units import conversion
+
+CONVENTIONS = "CF-1.11, ACDD-1.3"
+VOCABULARY = "CF Standard Name Table"
+# global attributes that are true of the source alone
+OF_SOURCE = re.compile(
+    "^(title|summary|institution|source|id|uuid|naming_authority|doi|processing_level|product_version|keywords.*|"
+    "(creator|publisher|contributor|date|geospatial|time_coverage)_.*)$"
+)
+AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
+METHODS = {"_mean": "realization: mean", "_spread": "realization: standard_deviation"}
+COMMANDS = ("kedro", "fieldcast")
+
+
+def described(
+    result: xr.Dataset, source: Mapping[str, Any], what: str, model: str, options: Mapping[str, Any]
+) -> xr.Dataset:
+    """The result with its attributes, and those of its source under names that begin with `source_`.
+
+    Parameters
+    ----------
+    result
+        Variables v with v_mean, v_spread and v_suspect, in the layout of the user's data.
+    source
+        Global attributes of the data that it was made from.
+    what
+        What was done, as the first words of the title: "Reconstruction", "Forecast".
+    model
+        Type and digest of the model.
+    options
+        Members, seed and the like, which become attributes `fieldcast_...`.
+    """
+    result = result.copy()
+    bounds = {array.attrs.get("bounds") for array in result.coords.values()}
+    names = [str(name) for name in result.data_vars if name not in bounds]
+    for name in names:
+        describe_variable(result, name)
+    for axis, name in conventions.axes(result).items():
+        describe_axis(result[name], axis)
+    for name in map(str, result.coords):
+        if result[name].attrs.get("bounds") not in result.variables:
+            result[name].attrs.pop("bounds", None)
+        result[name].attrs.setdefault("long_name", LONG_NAMES.get(name, name.replace("_", " ")))
+        result[name].encoding["_FillValue"] = None  # no coordinate has missing values
+    shown = ", ".join(long_name(result[name]) for name in names if not name.endswith((*METHODS, "_suspect")))
+    version = provenance.versions(["fieldcast"]).get("fieldcast", "")
+    call = ", ".join(f"{key}={value}" for key, value in options.items())
+    today = provenance.now()[:10]
+    line = f"{today} {what.lower()} by fieldcast {version}: {command() or call}"
+    result.attrs = {
+        **{
+            OF_SOURCE.sub(lambda match: f"source_{match[0]}", str(key)): value
+            for key, value in source.items()
+        },
+        "Conventions": CONVENTIONS,
+        "title": f"{what} of {shown}",
+        "summary": f"{what} of {shown} as an ensemble with its mean and its spread, the standard deviation of the "
+        f"members, drawn from the generative model {model} ({call}).",
+        "keywords": f"{what.lower()}, ensemble, {shown}",
+        "source": f"fieldcast {version}, model {model}",
+        "history": "\n".join(filter(None, [line, source.get("history")])),
+        "date_created": today,
+        "standard_name_vocabulary": VOCABULARY,
+        **coverage(result),
+        **{f"fieldcast_{key}": value for key, value in options.items()},
+    }
+    return result
+
+
+LONG_NAMES = {
+    "member": "member of the ensemble", "lead": "lead time", "time": "time", "sample": "number of the sample",
+    "forecast_reference_time": "initial time of the forecast", "forecast_period": "lead time",
+}  # fmt: skip
+
+
+def describe_variable(result: xr.Dataset, name: str) -> None:
+    """Set the attributes of one variable; a moment has the standard name and cell methods of its variable too."""
+    base, attrs = name, result[name].attrs
+    for suffix, method in METHODS.items():
+        if name.endswith(suffix) and name.removesuffix(suffix) in result:
+            base = name.removesuffix(suffix)
+            of_base = result[base].attrs
+            attrs |= {key: of_base[key] for key in ("standard_name",) if key in of_base}
+            if suffix == "_spread" and conversion(str(attrs.get("units", "1")), "K"):
+                attrs["units_metadata"] = "temperature: difference"
+            attrs["cell_methods"] = " ".join(filter(None, [of_base.get("cell_methods"), method]))
+    if name.endswith("_suspect"):
+        attrs |= {"standard_name": "quality_flag", "coverage_content_type": "qualityInformation"}
+    else:
+        attrs["coverage_content_type"] = "modelResult"
+    attrs.setdefault("long_name", name)
+    for key in [key for key in ("coordinates", "grid_mapping", "ancillary_variables") if key in attrs]:
+        del attrs[key]  # they name variables that the result may lack
+    related = [f"{name}{suffix}" for suffix in ("_spread", "_suspect") if f"{name}{suffix}" in result]
+    if base == name and related:
+        attrs["ancillary_variables"] = " ".join(related)
+
+
+def describe_axis(coordinate: xr.DataArray, axis: str) -> None:
+    """Set standard name, units and axis of a coordinate; auxiliary ones are no axes."""
+    letter, units = AXES[axis]
+    coordinate.attrs["standard_name"] = axis
+    if units is not None:
+        coordinate.attrs.setdefault("units", units)
+    if coordinate.dims == (coordinate.name,):
+        coordinate.attrs["axis"] = letter
+
+
+def long_name(array: xr.DataArray) -> str:
+    """The long name of a variable, or its own."""
+    return str(array.attrs.get("long_name") or array.name)
+
+
+def coverage(result: xr.Dataset) -> dict[str, Any]:
+    """The box and the period that the result covers."""
+    box: dict[str, Any] = {}
+    axes = conventions.axes(result)
+    for axis, short in (("latitude", "lat"), ("longitude", "lon")):
+        values = np.atleast_1d(result[axes[axis]].values)
+        box |= {
+            f"geospatial_{short}_min": float(values.min()), f"geospatial_{short}_max": float(values.max()),
+            f"geospatial_{short}_units": AXES[axis][1],
+        }  # fmt: skip
+    if "time" in axes:
+        times = sorted(calendars.iso(result[axes["time"]]).tolist())
+        box |= {"time_coverage_start": times[0], "time_coverage_end": times[-1]}
+    return box
+
+
+def command() -> str:
+    """The command line of this process if it is one of the project's, else empty."""
+    program, *arguments = sys.argv or [""]
+    name = Path(program).stem
+    return " ".join([name, *arguments]) if name in COMMANDS else ""

@@ -1,0 +1,92 @@
+"""Files that leave the project: CF-1.11 and ACDD-1.3 by the compliance checker of IOOS, and their origin."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from compliance_checker.runner import CheckSuite, ComplianceChecker
+from worlds import red_noise
+
+import fieldcast
+from fieldcast import provenance
+
+
+@pytest.fixture(scope="module")
+def source() -> xr.Dataset:
+    """Monthly means in degrees Celsius with bounds of time, and the attributes of the centre that made them."""
+    time = pd.date_range("1980-01-01", periods=121, freq="MS")
+    data = red_noise(time[:-1])
+    data["sst"].attrs |= {
+        "standard_name": "sea_surface_temperature", "long_name": "sea surface temperature", "units": "degC",
+        "cell_methods": "time: mean", "grid_mapping": "crs",
+    }  # fmt: skip
+    data["sst"] -= 273.15
+    data["time"].attrs["bounds"] = "time_bnds"
+    data["time_bnds"] = ("time", "nv"), np.stack([time[:-1], time[1:]], axis=1)
+    data.attrs = {
+        "title": "A record", "institution": "A centre", "source": "satellites", "history": "2001: measured",
+        "license": "free", "Conventions": "CF-1.6", "time_coverage_end": "1999",
+    }  # fmt: skip
+    return data
+
+
+@pytest.fixture(scope="module")
+def results(source) -> dict[str, xr.Dataset]:
+    gappy = source.isel(time=slice(-6, None)).copy(deep=True)
+    gappy["sst"][:, 1:3, 2:4] = np.nan
+    models = [
+        fieldcast.fit(source, name)
+        for name in ("reconstruct.optimal_interpolation", "forecast.linear_inverse_model")
+    ]
+    return {
+        "fill": models[0].fill(gappy, members=3, noise=0.1, seed=2),
+        "predict": models[1].forecast(source, 3, members=3, seed=2),
+        "fill one time": models[0].fill(gappy.isel(time=0, drop=False), members=1),
+    }
+
+
+@pytest.mark.parametrize("name", ["fill", "predict", "fill one time"])
+def test_the_compliance_checker_finds_no_error(results, name, tmp_path):
+    path, report = tmp_path / f"{name.replace(' ', '_')}.nc", tmp_path / "report.json"
+    results[name].to_netcdf(path)
+    CheckSuite.load_all_available_checkers()
+    ComplianceChecker.run_checker(
+        str(path), ["cf:1.11", "acdd:1.3"], 0, "lenient", output_filename=str(report), output_format="json"
+    )
+    for checker, found in json.loads(report.read_text()).items():
+        errors = [f"{check['name']}: {check['msgs']}" for check in found["high_priorities"] if check["msgs"]]
+        assert not errors, f"{checker}: {errors}"
+
+
+def test_moments_say_how_they_came_from_the_members(results):
+    for result in (results["fill"], results["predict"]):
+        mean, spread = result["sst_mean"].attrs, result["sst_spread"].attrs
+        assert mean["standard_name"] == spread["standard_name"] == "sea_surface_temperature"
+        assert mean["cell_methods"] == "time: mean realization: mean"
+        assert spread["cell_methods"] == "time: mean realization: standard_deviation"
+        assert spread["units_metadata"] == "temperature: difference"  # a spread in degC has no zero to shift
+        assert set(result["sst"].attrs["ancillary_variables"].split()) <= set(result.data_vars)
+        assert result["member"].attrs["standard_name"] == "realization"
+        assert {str(result[name].attrs.get("axis")) for name in ("lat", "lon")} == {"X", "Y"}
+        assert "grid_mapping" not in result["sst"].attrs
+
+
+def test_what_is_the_sources_is_said_to_be_the_sources(results, source):
+    filled, weights = results["fill"].attrs, results["fill"].attrs["source"]
+    assert filled["source_title"] == "A record" and filled["source_institution"] == "A centre"
+    assert filled["source_source"] == "satellites" and filled["license"] == "free"
+    assert filled["title"] == "Reconstruction of sea surface temperature" and "institution" not in filled
+    assert filled["Conventions"] == "CF-1.11, ACDD-1.3" and "optimal_interpolation" in weights
+    first, second = filled["history"].splitlines()
+    version = provenance.versions(["fieldcast"])["fieldcast"]
+    assert first[10:] == f" reconstruction by fieldcast {version}: members=3, noise=0.1, seed=2"
+    assert second == "2001: measured"
+    assert (filled["fieldcast_members"], filled["fieldcast_noise"], filled["fieldcast_seed"]) == (3, 0.1, 2)
+    assert filled["time_coverage_end"] == "1989-12-01T00:00:00" and filled["geospatial_lat_min"] == -30
+
+
+def test_bounds_stay_with_their_coordinate(results, source):
+    assert np.array_equal(results["fill"]["time_bnds"], source["time_bnds"][-6:])
+    assert "bounds" not in results["predict"]["time"].attrs and "time_bnds" not in results["predict"]
