@@ -63,7 +63,8 @@ def test_a_record_is_ingested_and_forecast(name, tmp_path):
     expected = ingest(data, "the record")[0]["time"].values[-3:]
     assert calendars.iso(forecast["time"]).tolist() == calendars.iso(expected).tolist()
     lead, attrs = step.lead
-    assert forecast["lead"].values.tolist() == [lead, 2 * lead, 3 * lead] and forecast["lead"].attrs == attrs
+    assert forecast["lead"].values.tolist() == [lead, 2 * lead, 3 * lead]
+    assert attrs.items() <= forecast["lead"].attrs.items()
     period = forecast["forecast_period" if step.months else "lead"]
     assert np.allclose(period, calendars.hours(fields["time"][-4:])[1:]) and period.attrs["units"] == "hours"
 
