@@ -173,3 +173,27 @@ def test_a_variable_that_is_missing_is_named(scene: Callable) -> None:
     evaluation = scene(times=9)
     with pytest.raises(InputError, match="variable t"):
         evaluation._replace(reconstructions=evaluation.reconstructions.drop_vars("t")).score()
+
+
+def test_a_truth_with_gaps_is_scored_where_it_was_observed(scene: Callable) -> None:
+    """As the complete truth with the same cells removed: weights are those of the cells that are left."""
+    complete = scene(times=9)
+    rng = np.random.default_rng(3)
+    there = xr.DataArray(rng.random(complete.truth["t"].shape) < 0.6, complete.truth["t"].coords)
+    there[4] = False
+    x, y = complete.reconstructions["t"].isel(case=1, drop=True), complete.truth["t"]
+    hidden = complete.observations["t"].isel(case=1, drop=True).isnull() & there
+    options = {"preserve_dims": "time", "weights": complete.area}
+    expected = {
+        "squared_error": mse(x.astype(float).mean("member").where(hidden), y, **options),
+        "crps": crps_for_ensemble(x, y.where(hidden), "member", method="fair", **options),
+    }
+    gappy = complete._replace(
+        truth=complete.truth.where(there), observations=complete.observations.where(there)
+    )
+    scores, diagnostics = gappy.score()
+    for name, values in expected.items():
+        scored = value_of(scores, k=0.3, cells="unobserved", variable="t", statistic=name)
+        np.testing.assert_allclose(scored, values, rtol=2e-4, atol=1e-5)
+        assert np.isnan(scored[4]) and np.isfinite(np.delete(scored, 4)).all()
+    assert np.allclose(diagnostics["rank_histogram"].sum("rank"), 1)

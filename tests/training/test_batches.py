@@ -110,6 +110,7 @@ class Counted:
 
     def __init__(self, states):
         self.states, self.days, self.segment, self.read = states, states.days, states.segment, 0
+        self.observed = None
 
     def __len__(self):
         return len(self.states)

@@ -17,6 +17,7 @@ from fieldcast.encoding.anomalies import refuse_images
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
+from fieldcast.fields.domain import require_complete
 from fieldcast.fields.splits import select
 from fieldcast.time_steps import TimeStep
 
@@ -33,10 +34,11 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
     Raises
     ------
     InputError
-        If the test split is too short for a start, or holds images.
+        If the test split is too short for a start, lacks values, or holds images.
     """
     test = select(fields, splits, "test")
     refuse_images(test)
+    require_complete(test, "forecasts")
     step = regular_step(test)
     leads, long = limits.cap("times", options.steps), limits.cap("times", options.stability.steps)
     iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)

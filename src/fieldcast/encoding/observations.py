@@ -36,7 +36,7 @@ def sparsify(
     An observation is truth + noise * anomaly standard deviation * eps, in physical units.
     """
     truth = scored_times(fields, splits, options, limits)
-    x = torch.nan_to_num(codec.encode(truth))
+    x = codec.encode(truth)
     number = torch.arange(len(x)) % options.masks
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
     values = np.stack([observed(x, number, space, options, case, i) for i, case in enumerate(cases)])
@@ -105,7 +105,7 @@ def observed(
     case: tuple[str, float],
     index: int,
 ) -> np.ndarray:
-    """Standardised observations of one case; NaN where not observed."""
+    """Standardised observations of one case; NaN where the mask hides a value, or the truth lacks it."""
     pattern, k = case
     draws = RandomStreams(seed_for(MASKS, options.seed), torch.arange(options.masks))
     drawn = masks.draw((pattern,), (k, k), draws, space, options.per_variable)[number]

@@ -7,6 +7,9 @@ angular frequency θ per day is damped by (sin(H θ / 2) / (H sin(θ / 2)))².
 
 Unlike WeatherBench's, this climatology does not depend on the hour: the anomalies of a sub-daily record keep the
 diurnal cycle, which raises the ACC of models that know the hour.
+
+Where values are missing, each cell has its own days with data. A cell with fewer than ten training values takes the
+mean of its nearest neighbours with more.
 """
 
 from __future__ import annotations
@@ -15,15 +18,24 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
 
-from fieldcast import calendars
+from fieldcast import calendars, geometry
+from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import KEPT, time_varying
+from fieldcast.fields.domain import has_gaps
 from fieldcast.time_steps import TimeStep
 
 DAYS = 365
+COUNT = {
+    "units": "1",
+    "long_name": "number of training values; cells with fewer than ten have the mean climatology of their neighbours",
+}
 FEWEST_YEARS = 2
+FEWEST_VALUES = 10  # of a cell in training
+NEIGHBOURS = 4  # cells whose mean replaces the climatology of a cell with fewer
 
 
 def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
@@ -32,16 +44,29 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
     With less than two years of training times it is their mean on every day: kind "training mean". Where the step is
     of months, w is 1 within a calendar month and 0 between months: kind "month".
     Days without data within the window (in a seasonal record) take the mean of all days.
+
+    Where values are missing, `<variable>_count` (latitude, longitude) holds the number of training values of each cell,
+    which tells the cells that have their neighbours' climatology.
+
+    Raises
+    ------
+    InputError
+        For a variable of which no cell has ten training values.
     """
     step = TimeStep.of(training)
     span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
     by_day = span / 24 >= FEWEST_YEARS * DAYS
     weights = _same_month() if step.months else _window(window)
-    variables = {}
+    variables: dict[str, tuple[Any, ...]] = {}
     for name in time_varying(training):
         array = training[name]
-        sums, counts = _daily_sums(array)
-        if by_day:
+        sums, counts = _daily_sums(array, has_gaps(training))
+        if has_gaps(training):
+            total = counts.sum(axis=0)
+            values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
+            values = _from_neighbours(values, total >= FEWEST_VALUES, array)
+            variables[f"{name}_count"] = (("latitude", "longitude"), total.astype(np.int32), COUNT)
+        elif by_day:
             values = _smoothed(sums, counts, weights)
         else:
             values = np.broadcast_to(sums.sum(axis=0) / counts.sum(), sums.shape)
@@ -90,14 +115,24 @@ def _same_month() -> Float[np.ndarray, "365 365"]:
     return (month[:, None] == month[None, :]).astype(float)
 
 
-def _daily_sums(array: xr.DataArray) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, 365]]:
-    """Sum and number of fields for each day of the year; NaN only in cells that never exist."""
+def _daily_sums(
+    array: xr.DataArray, gaps: bool
+) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365 *cell"]]:
+    """Sum and number of values for each day of the year.
+
+    Without gaps sums are NaN in cells that never exist, and the numbers are those of fields.
+    """
     days = calendars.day_of_year(array["time"]) - 1
     sums = np.zeros((DAYS, array.sizes["latitude"], array.sizes["longitude"]))
+    counts = np.zeros_like(sums) if gaps else np.bincount(days, minlength=DAYS).astype(float)
     for span, x in blocks(array):
         for day in np.unique(days[span]):
-            sums[day] += x[days[span] == day].sum(axis=0, dtype=np.float64)
-    return sums, np.bincount(days, minlength=DAYS).astype(float)
+            here = x[days[span] == day]
+            if gaps:
+                counts[day] += np.isfinite(here).sum(axis=0)
+                here = np.nan_to_num(here, nan=0.0)
+            sums[day] += here.sum(axis=0, dtype=np.float64)
+    return sums, counts
 
 
 def _smoothed(
@@ -109,3 +144,33 @@ def _smoothed(
     smooth = np.tensordot(weights[:, has], means, axes=1) / np.where(total > 0, total, 1.0)[:, None, None]
     smooth[total == 0] = means.mean(axis=0)
     return smooth
+
+
+def _smoothed_where_observed(
+    sums: Float[np.ndarray, "365 y x"],
+    counts: Float[np.ndarray, "365 y x"],
+    weights: Float[np.ndarray, "365 365"],
+) -> Float[np.ndarray, "365 y x"]:
+    """c(D) of each cell over its own days with data; NaN for a cell without any."""
+    has = counts > 0
+    means = sums / np.where(has, counts, 1.0)
+    total = np.tensordot(weights, has.astype(float), axes=1)
+    smooth = np.tensordot(weights, means, axes=1) / np.where(total > 0, total, 1.0)
+    days = has.sum(axis=0)
+    return np.where(total > 0, smooth, means.sum(axis=0) / np.where(days > 0, days, np.nan))
+
+
+def _from_neighbours(
+    values: Float[np.ndarray, "365 y x"], enough: Bool[np.ndarray, "y x"], array: xr.DataArray
+) -> Float[np.ndarray, "365 y x"]:
+    """Replace the values of cells without enough data by the mean of the nearest cells with enough."""
+    if not enough.any():
+        raise InputError(
+            f"no cell of '{array.name}' has {FEWEST_VALUES} values in the training split: give a longer period, a "
+            "coarser grid, or leave the variable out with ingestion.variables"
+        )
+    points = geometry.unit_points(array["latitude"], array["longitude"])
+    nearest = min(NEIGHBOURS, int(enough.sum()))
+    _, index = cKDTree(points[enough]).query(points[~enough], k=np.arange(1, nearest + 1))
+    values[:, ~enough] = values[:, enough][:, index].mean(axis=2)
+    return values

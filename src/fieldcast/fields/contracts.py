@@ -13,6 +13,7 @@ from fieldcast.fields import images, ingest
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.coordinates import DIMS
+from fieldcast.fields.domain import has_gaps
 from fieldcast.kinds import are_images
 from fieldcast.time_steps import TimeStep
 
@@ -22,8 +23,9 @@ IMAGE_ATTRS = ("digest", "source", "levels")
 
 
 class Fields:
-    """Contract of `fields`: regular grid and time, units, float32, values missing only in cells that never exist.
+    """Contract of `fields`: regular grid and time, units, float32.
 
+    Values are missing only in cells that never exist, or anywhere if the attribute `missing` is "train".
     Values of lazily opened data are not read: ingestion inspected them before they were saved.
     """
 
@@ -40,7 +42,7 @@ class Fields:
                 raise InputError(f"variable '{name}' has dimensions {_tuple(array.dims)}, not {_tuple(DIMS)}")
             _check_variable(array)
             if array.chunks is None:
-                _check_values(array)
+                _check_values(array, has_gaps(data))
         for key in FIELD_ATTRS:
             if key not in data.attrs:
                 raise InputError(f"fields have no attribute '{key}': ingest them again")
@@ -163,7 +165,7 @@ def _check_variable(array: xr.DataArray) -> None:
         raise InputError(f"variable '{array.name}' has no units")
 
 
-def _check_values(array: xr.DataArray) -> None:
+def _check_values(array: xr.DataArray, gaps: bool) -> None:
     if "time" not in array.dims:
         if not np.isfinite(array.values).all():
             raise InputError(f"static variable '{array.name}' has missing or infinite values")
@@ -173,7 +175,7 @@ def _check_values(array: xr.DataArray) -> None:
         if np.isinf(x).any():
             raise InputError(f"variable '{array.name}' has infinite values")
         missing = missing + np.isnan(x).sum(axis=0)
-    if np.any((missing > 0) & (missing < array.sizes["time"])):
+    if not gaps and np.any((missing > 0) & (missing < array.sizes["time"])):
         raise InputError(
             f"variable '{array.name}' has cells with missing values at some times but not at all"
         )

@@ -1,17 +1,45 @@
-"""Determine in which cells a variable exists: sea surface temperature does not exist on land."""
+"""Determine in which cells a variable exists: sea surface temperature does not exist on land.
+
+The attribute `missing` of fields is "train" if cells that exist lack values at some times (`ingestion.missing`).
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
+from fieldcast.errors import InputError
+from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
+
+
+def has_gaps(fields: xr.Dataset) -> bool:
+    """Whether values are missing at some times of a cell."""
+    return fields.attrs.get("missing") == "train"
+
+
+def require_complete(fields: xr.Dataset, subject: str) -> None:
+    """Raise an InputError for fields with gaps; `subject` is what does not take them, in the plural."""
+    if has_gaps(fields):
+        raise InputError(
+            f"{subject} need complete fields, and values of these are missing (ingestion.missing=train): fill them in "
+            "first, or run experiments of the task reconstruct that learn from gaps, such as "
+            "`kedro run --pipelines reconstruct.optimal_interpolation`."
+        )
 
 
 def exists(fields: xr.Dataset) -> xr.DataArray:
     """Mask (variable, latitude, longitude): False where a time-varying variable never has a value.
 
-    The first time suffices: by the contract of `fields` a cell lacks values at all times or at none.
+    Without gaps the first time suffices: a cell lacks values at all times or at none.
     """
     names = time_varying(fields)
-    first = [fields[name].isel(time=0).notnull().reset_coords(drop=True).compute() for name in names]
-    return xr.concat(first, dim=xr.Variable("variable", names)).rename("exists").drop_attrs()
+    masks = [_any_value(fields[name], has_gaps(fields)) for name in names]
+    return xr.concat(masks, dim=xr.Variable("variable", names)).rename("exists").drop_attrs()
+
+
+def _any_value(array: xr.DataArray, gaps: bool) -> xr.DataArray:
+    first = array.isel(time=0).notnull().reset_coords(drop=True).compute()
+    if not gaps:
+        return first
+    return first.copy(data=np.any([np.isfinite(x).any(axis=0) for _, x in blocks(array)], axis=0))

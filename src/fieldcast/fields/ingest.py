@@ -36,15 +36,16 @@ IN_MEMORY = 2**30  # bytes; larger data are read block by block, in several pass
 
 def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
     """Ingest a user's file, store or address: `fields` and the quality table."""
-    return ingest(open_source(source), source.where, source.gaps)
+    return ingest(open_source(source), source.where, source.gaps, missing=source.missing)
 
 
 def ingest(
-    dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", fewest: int = FEWEST_TIMES
-) -> tuple[xr.Dataset, pd.DataFrame]:
+    dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", fewest: int = FEWEST_TIMES,
+    missing: quality.Missing = "refuse",
+) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Convert, repair and check a data set: `fields` as in the contract, and the quality table (`quality.COLUMNS`).
 
-    Fewer times than `fewest`, by default what training needs, are refused.
+    Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def ingest(
             fields = fields.load()
     with reading(where, OSError, RuntimeError):
         fields, findings = repair(fields, where, gaps, fewest)
-        fields, more = quality.inspect(fields, where)
+        fields, more = quality.inspect(fields, where, missing)
         fields = _described(fields, where)
     return fields, quality.table(findings + more)
 

@@ -1,22 +1,23 @@
 """Statistics that standardise fields: area-weighted, over the training split.
 
 mean, std: of the field; anomaly_std: of a = x − c(day); tendency: standard deviation of
-(a_t − a_{t−1}) / anomaly_std within segments. Cells that never exist have no weight.
+(a_t − a_{t−1}) / anomaly_std within segments. Missing values have no weight.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from fieldcast import geometry
 from fieldcast.calendars import day_of_year
 from fieldcast.errors import InputError
+from fieldcast.fields import domain
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import time_varying
 
-INDEPENDENT = 2**0.5  # tendency of independent states: assumed where no two times follow one another
+INDEPENDENT = 2**0.5  # tendency of independent states: assumed where no two observed times follow one another
 STATISTICS = ("mean", "std", "anomaly_std", "tendency")
 
 
@@ -29,14 +30,15 @@ def fit(training: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
         For a variable that does not vary in the training split.
     """
     names = time_varying(training)
-    values = np.array([_statistics(training[name], climatology[name]) for name in names])
+    exists = domain.exists(training)
+    values = np.array([_statistics(training[v], climatology[v], exists.sel(variable=v).values) for v in names])
     statistics = {key: ("variable", values[:, i]) for i, key in enumerate(STATISTICS)}
     units = [str(training[name].attrs.get("units", "")) for name in names]
     return xr.Dataset(statistics, {"variable": ("variable", names), "units": ("variable", units)})
 
 
 class _Moments:
-    """Weighted mean and variance over blocks, shifted by the first mean to avoid cancellation."""
+    """Weighted mean and variance of the values that are not NaN, shifted by the first mean to avoid cancellation."""
 
     def __init__(self, weight: Float[np.ndarray, "y x"]) -> None:
         self.weight = weight
@@ -44,14 +46,22 @@ class _Moments:
         self.n = self.first = self.second = 0.0
 
     def add(self, x: Float[np.ndarray, "time y x"]) -> None:
-        if not len(x):
+        present = np.isfinite(x)
+        total = self._total(present)
+        if total == 0:
             return
         if self.shift is None:
-            self.shift = float((self.weight * x).sum() / (self.weight.sum() * len(x)))
-        moved = x - self.shift
-        self.n += self.weight.sum() * len(x)
+            self.shift = float((self.weight * np.where(present, x, 0.0)).sum() / total)
+        moved = np.where(present, x - self.shift, 0.0)
+        self.n += total
         self.first += float((self.weight * moved).sum())
         self.second += float((self.weight * moved**2).sum())
+
+    def _total(self, present: Bool[np.ndarray, "time y x"]) -> float:
+        """Sum of the weights of the values that are present."""
+        if present[:, self.weight > 0].all():
+            return float(self.weight.sum() * len(present))  # to the last bit as for fields without gaps
+        return float((self.weight * present).sum())
 
     @property
     def mean(self) -> float:
@@ -62,24 +72,25 @@ class _Moments:
         return float(np.sqrt(max(self.second / self.n - (self.first / self.n) ** 2, 0.0)))
 
 
-def _statistics(array: xr.DataArray, climatology: xr.DataArray) -> tuple[float, float, float, float]:
-    exists = np.asarray(array.isel(time=0).notnull().values)
+def _statistics(
+    array: xr.DataArray, climatology: xr.DataArray, exists: Bool[np.ndarray, "y x"]
+) -> tuple[float, float, float, float]:
     weight = geometry.cell_areas(array["latitude"], array["longitude"], exists)
     day, segment = day_of_year(array["time"]) - 1, array["segment"].values
     normal = climatology.transpose("dayofyear", "latitude", "longitude").values.astype(np.float64)
     field, anomalies, steps = _Moments(weight), _Moments(weight), _Moments(weight)
     last, last_segment = None, None
     for span, values in blocks(array):
-        x = np.where(exists, values, 0.0).astype(np.float64)
-        a = x - np.where(exists, normal[day[span]], 0.0)
+        x = values.astype(np.float64)
+        a = x - normal[day[span]]
         field.add(x)
         anomalies.add(a)
         if last is not None and segment[span.start] == last_segment:
             steps.add(a[:1] - last)
         steps.add(np.diff(a, axis=0)[np.diff(segment[span]) == 0])
         last, last_segment = a[-1:], segment[span.stop - 1]
-    followed = (segment[1:] == segment[:-1]).any()
-    if anomalies.std == 0 or (followed and steps.std == 0):
+    followed = steps.n > 0
+    if anomalies.n == 0 or anomalies.std == 0 or (followed and steps.std == 0):
         raise InputError(
             f"variable '{array.name}' does not vary in the training split: leave it out with "
             "ingestion.variables, or choose another ingestion.splits.train"

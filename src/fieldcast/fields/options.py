@@ -34,7 +34,7 @@ class Ingestion(Source):
         Options of the simulation.
     images
         Selection of images.
-    path, variables, period, levels, step_hours, gaps
+    path, variables, period, levels, step_hours, gaps, missing
         Options of a file, see `Source`; for images `path` is the folder of the IDX files.
     splits
         Periods of training, validation and test; the first 70, next 10 and last 20 % of the times by default.

@@ -6,6 +6,8 @@ midway, and for values that single precision cannot resolve; `docs/data.md` hold
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -22,7 +24,9 @@ from fieldcast.fields.survey import HUGE, LARGEST, Survey, survey
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
 
+Missing = Literal["refuse", "train"]  # values missing at some times of a cell
 COLUMNS = list(Finding._fields)
+FEWEST_OBSERVED = 2  # times with a value
 FEWEST_CELLS = 4  # that change in time: as many as the smallest grid, 2 x 2
 FEWEST_LEVELS = 100  # of single precision between the lowest and the highest value
 TRUE_EXTREME = "; if it is a true extreme, declare another number as the _FillValue"
@@ -33,10 +37,11 @@ def table(findings: list[Finding]) -> pd.DataFrame:
     return pd.DataFrame(findings, columns=COLUMNS)
 
 
-def inspect(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]:
+def inspect(dataset: xr.Dataset, where: str, missing: Missing = "refuse") -> tuple[xr.Dataset, list[Finding]]:
     """Reject variables that cannot be learned from; drop static variables that cannot be used.
 
-    `dataset` has been repaired (it has `segment`).
+    `dataset` has been repaired (it has `segment`). If values that are missing at some times of a cell are not refused,
+    data with such values have the attribute `missing`, "train".
 
     Raises
     ------
@@ -48,8 +53,11 @@ def inspect(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, list[Finding]]
         _check_units(dataset[name], where)
         summary = survey(dataset[name])
         findings += _versions(dataset[name])
-        for check in (_check_finite, _check_missing, _check_constant):
-            findings.append(check(dataset[name], summary, where))
+        findings.append(_check_finite(dataset[name], summary, where))
+        findings.append(_check_missing(dataset[name], summary, where, missing))
+        findings.append(_check_constant(dataset[name], summary, where))
+        if summary.scattered.any():
+            dataset = dataset.assign_attrs(missing="train")
         _check_precision(dataset[name], summary, where)
         findings.append(_check_jumps(dataset[name], summary, where))
     for name in static(dataset):
@@ -126,8 +134,8 @@ def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
             )
 
 
-def _check_missing(array: xr.DataArray, survey: Survey, where: str) -> Finding:
-    name, never = str(array.name), survey.missing == array.sizes["time"]
+def _check_missing(array: xr.DataArray, survey: Survey, where: str, missing: Missing) -> Finding:
+    name, never, scattered = str(array.name), survey.never, survey.scattered
     outside = ""
     if VALID in array.attrs:
         low, high = array.attrs[VALID]
@@ -136,17 +144,38 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str) -> Finding:
         raise InputError(
             f"variable '{name}' of {where} has no value at all{outside}: choose other ingestion.variables"
         )
-    scattered = (survey.missing > 0) & ~never
     if scattered.any():
-        raise InputError(
-            f"{survey.missing[scattered].sum()} values of '{name}' in {where} are missing{outside}, first at "
-            f"{_first_scattered(array, scattered)}: fill them in or choose another ingestion.period "
-            "(only cells without a value at any time may be missing)"
-        )
+        count, first = int(survey.missing[scattered].sum()), _first_scattered(array, scattered)
+        if missing == "refuse":
+            raise InputError(
+                f"{count} values of '{name}' in {where} are missing{outside}, first at {first}: fill them in, let "
+                "models learn from the others with ingestion.missing=train, or choose another ingestion.period (by "
+                "default only cells without a value at any time may be missing)"
+            )
+        return _scattered_finding(array, survey, where, first, count)
     if not never.any():
         return Finding("missing values", name, "", 0, "fine", "No value is missing.")
     sentence = f"{never.sum()} of {never.size} cells never have a value{outside}: they do not exist, and are left out."
     return Finding("missing values", name, "", int(never.sum()), "allowed", sentence)
+
+
+def _scattered_finding(array: xr.DataArray, survey: Survey, where: str, first: str, count: int) -> Finding:
+    """Finding for a variable with values missing at some times, which has enough of the others."""
+    name, empty = str(array.name), np.flatnonzero(survey.present == 0)
+    observed = len(survey.present) - empty.size
+    if observed < FEWEST_OBSERVED:
+        raise InputError(
+            f"variable '{name}' of {where} is observed at {observed} time only, and at least {FEWEST_OBSERVED} are "
+            "needed: leave it out with ingestion.variables, or choose another ingestion.period"
+        )
+    share = count / ((~survey.never).sum() * len(survey.present))
+    sentence = f"{count} values ({share:.1%}) are missing, first at {first}: models learn from the others."
+    if empty.size:
+        date = calendars.date(array["time"][empty[0]])
+        sentence += f" {empty.size} times have no value at all, the first {date}."
+    if survey.never.any():
+        sentence += f" {survey.never.sum()} of {survey.never.size} cells never have a value and are left out."
+    return Finding("missing values", name, first.partition(",")[0], count, "allowed", sentence)
 
 
 def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
@@ -219,18 +248,20 @@ def _check_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     lasts: the ten times before it and the ten after it differ by at least half of it. Steps between segments do not
     count.
     """
-    name, segment = str(array.name), array["segment"].values
-    typical = float(np.median(survey.spread))
-    sound = survey.spread > 1e-6 * typical
-    logs = np.log(np.where(sound, survey.spread, 1.0))
+    observed = np.flatnonzero(survey.present)
+    name, segment = str(array.name), array["segment"].values[observed]
+    means, spreads = survey.mean[observed], survey.spread[observed]
+    typical = float(np.median(spreads))
+    sound = spreads > 1e-6 * typical
+    logs = np.log(np.where(sound, spreads, 1.0))
     inside = np.diff(segment) == 0
-    at = _lasting_step(survey.mean, inside, 10.0, 3 * typical)
+    at = _lasting_step(means, inside, 10.0, 3 * typical)
     if at is None:
         at = _lasting_step(logs, inside & sound[1:] & sound[:-1], 5.0, float(np.log(5.0)))
     if at is None:
         return Finding("unit jumps", name, "", 0, "fine", "Neither mean nor spread changes abruptly.")
-    date = calendars.date(array["time"][at + 1])
-    mean, spread = survey.mean[at : at + 2], survey.spread[at : at + 2]
+    date = calendars.date(array["time"][observed[at + 1]])
+    mean, spread = means[at : at + 2], spreads[at : at + 2]
     raise InputError(
         f"variable '{name}' of {where} seems to change its units at {date}: its mean changes from "
         f"{mean[0]:.4g} to {mean[1]:.4g} and its spread from {spread[0]:.3g} to {spread[1]:.3g} "
@@ -243,7 +274,7 @@ def _lasting_step(
 ) -> int | None:
     """Index before an exceptional step that lasts; None if there is none."""
     steps = np.abs(np.diff(series)) * inside
-    threshold = max(ratio * np.sort(steps)[-5], least)
+    threshold = max(ratio * np.sort(steps)[-5:][0], least)
     for at in np.flatnonzero(steps > threshold):
         before, after = series[max(at - 9, 0) : at + 1], series[at + 1 : at + 11]
         apart = max(before.min() - after.max(), after.min() - before.max())

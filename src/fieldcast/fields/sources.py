@@ -17,6 +17,7 @@ from fieldcast.fields.joining import joined
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.paths import is_remote, matches
 from fieldcast.fields.periods import Period, within
+from fieldcast.fields.quality import Missing
 from fieldcast.time_steps import step_of
 
 MIN_READ = 2**20  # bytes
@@ -41,6 +42,8 @@ class Source:
         Interval at which fields are taken (not averaged); all by default.
     gaps
         Treatment of missing dates: "refuse", or "segment" (each regular stretch of time is one segment).
+    missing
+        Treatment of values missing at some times of a cell: "refuse", or "train" (models learn from the others).
     """
 
     path: str | list[str] | None = None
@@ -49,6 +52,7 @@ class Source:
     levels: list[float] | None = None
     step_hours: StepHours | None = None
     gaps: Literal["refuse", "segment"] = "refuse"
+    missing: Missing = "refuse"
 
     @property
     def where(self) -> str:

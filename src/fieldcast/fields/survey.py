@@ -23,11 +23,22 @@ class Survey:
     missing: Int[np.ndarray, "y x"]  # number of times at which a cell has no value
     low: Float[np.ndarray, "y x"]  # smallest finite value of a cell; infinite if there is none
     high: Float[np.ndarray, "y x"]  # largest finite value
-    infinite: Int[np.ndarray, " time"]  # number of Inf or huge values at each time
-    flat: Bool[np.ndarray, " time"]  # whether all cells have the same value
-    mean: Float[np.ndarray, " time"]  # area mean
+    present: Int[np.ndarray, " time"]  # number of finite values at each time
+    infinite: Int[np.ndarray, " time"]  # number of Inf or huge values
+    flat: Bool[np.ndarray, " time"]  # whether all cells, at least two, have the same value
+    mean: Float[np.ndarray, " time"]  # area mean; NaN without a value
     spread: Float[np.ndarray, " time"]  # area standard deviation
     fills: Search  # possible undeclared fill values
+
+    @property
+    def never(self) -> Bool[np.ndarray, "y x"]:
+        """Whether a cell has no value at any time."""
+        return self.missing == len(self.present)
+
+    @property
+    def scattered(self) -> Bool[np.ndarray, "y x"]:
+        """Whether a cell lacks values at some times only."""
+        return (self.missing > 0) & ~self.never
 
     @property
     def varies(self) -> Bool[np.ndarray, "y x"]:
@@ -49,10 +60,11 @@ def survey(array: xr.DataArray) -> Survey:
         below, above = np.where(finite, x, np.inf), np.where(finite, x, -np.inf)
         missing += nan.sum(axis=0)
         low, high = np.minimum(low, below.min(axis=0)), np.maximum(high, above.max(axis=0))
-        flat = below.min(axis=(1, 2)) == above.max(axis=(1, 2))
-        by_time.append((huge.sum(axis=(1, 2)), flat, *_area_statistics(x, finite, area)))
-    infinite, flat, mean, spread = (np.concatenate(parts) for parts in zip(*by_time, strict=True))
-    return Survey(missing, low, high, infinite, flat, mean, spread, fills)
+        present = finite.sum(axis=(1, 2))
+        flat = (below.min(axis=(1, 2)) == above.max(axis=(1, 2))) & (present > 1)
+        by_time.append((present, huge.sum(axis=(1, 2)), flat, *_area_statistics(x, finite, area)))
+    present, infinite, flat, mean, spread = (np.concatenate(parts) for parts in zip(*by_time, strict=True))
+    return Survey(missing, low, high, present, infinite, flat, mean, spread, fills)
 
 
 def _area_statistics(

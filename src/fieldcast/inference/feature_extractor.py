@@ -93,6 +93,7 @@ def fit_features(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], earlier: bytes | None
 ) -> bytes:
     """The features of some data; `earlier` ones of the same lineage are kept."""
+    domain.require_complete(fields, "samples and their scores")
     labelled = "label" in fields.coords
     training = select(fields, splits, "train")
     fitted = training.sizes["sample"] if labelled else int(every_other(training).sum())

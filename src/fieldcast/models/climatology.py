@@ -17,6 +17,7 @@ class Climatology(Solved):
 
     deterministic = True
     accepts_points = True  # it ignores all observations
+    learns_from_gaps = True
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Do nothing: standardisation has already removed the climatology."""

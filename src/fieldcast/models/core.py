@@ -105,6 +105,7 @@ class Batch:
     context: Context
     index: Tensor | None = None  # (B,): place in the training set; None: unseen data
     label: Tensor | None = None  # (B,)
+    observed: Tensor | None = None  # as x: False where a value is missing, and x is 0; None: nowhere
     group: int | None = None  # common group of these training data, for a model that defines `Trained.groups`
     pushforward: int = (
         0  # first steps of a rollout, which the loss leaves out: they produce its initial states
@@ -148,6 +149,7 @@ class Model(nn.Module, ABC):
     learned: bool = False  # fitted by gradient steps, not in closed form
     accepts_points: bool = False  # uses `Context.points`
     omits_noise: bool = False  # draws are means of a likelihood, without its noise: expect too little spread
+    learns_from_gaps: bool = False  # can be fitted to data with missing values, `Batch.observed`
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 

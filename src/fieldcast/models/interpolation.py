@@ -40,6 +40,7 @@ class Interpolation(Solved):
 
     deterministic = True
     accepts_points = True  # in the nearest cells
+    learns_from_gaps = True
 
     def __init__(self, space: Space):
         super().__init__(space)

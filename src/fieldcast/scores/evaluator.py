@@ -32,11 +32,11 @@ def on_grid(area: xr.DataArray, fields: xr.Dataset) -> Float[np.ndarray, "latitu
 
 @dataclass(frozen=True)
 class CellEvaluator:
-    """The truth y of one variable, the area of each cell, and which cells exist."""
+    """The truth y of one variable, the area of each cell, and which cells exist: at all times, or at each time."""
 
     y: Float[np.ndarray, "time latitude longitude"]
     area: Float[np.ndarray, "latitude longitude"]
-    exists: Bool[np.ndarray, "latitude longitude"]
+    exists: Bool[np.ndarray, "*time latitude longitude"]
 
     @classmethod
     def of(
@@ -44,8 +44,10 @@ class CellEvaluator:
         y: Float[np.ndarray, "time latitude longitude"],
         area: Float[np.ndarray, "latitude longitude"],
     ) -> CellEvaluator:
-        """Create an evaluator in which cells exist where y is finite at all times."""
-        return cls(y, area, np.isfinite(y).all(0))
+        """Create an evaluator in which cells exist where y is finite, which may change in time."""
+        present = np.isfinite(y)
+        always = present.all(0)
+        return cls(y, area, always if np.array_equal(always, present.any(0)) else present)
 
     def weights(
         self, selected: Bool[np.ndarray, "*kind_and_time #latitude #longitude"]

@@ -14,7 +14,7 @@ C1, C2 = 0.01**2, 0.03**2  # (K1 L)², (K2 L)² with a range of values L = 1
 def structural_similarity(
     x: Float[np.ndarray, "*batch latitude longitude"],
     y: Float[np.ndarray, "*batch latitude longitude"],
-    exists: Bool[np.ndarray, "latitude longitude"],
+    exists: Bool[np.ndarray, "*time latitude longitude"],
     wraps: bool,
 ) -> Float[np.ndarray, "*batch latitude longitude"]:
     """SSIM = (2 μ_x μ_y + C1)(2 σ_xy + C2) / ((μ_x² + μ_y² + C1)(σ_x² + σ_y² + C2)) round every cell.

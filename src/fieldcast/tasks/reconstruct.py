@@ -38,6 +38,7 @@ class Reconstruction(OnFields):
 
     sparsification: Sparsification
     task: ClassVar[str] = "reconstruct"
+    takes_gaps: ClassVar[bool] = True
 
     def fitted_by(self) -> dict[str, Any]:
         """The masks of training, not those of the test."""

@@ -42,6 +42,7 @@ class StateSampling:
 
     options: StateOptions
     task: ClassVar[str] = "sample"
+    takes_gaps: ClassVar[bool] = False
 
     def fitted_by(self) -> dict[str, Any]:
         """The treatment of images."""

@@ -62,7 +62,8 @@ class ReconstructionBatches:
 
     def states(self) -> Iterator[Batch]:
         index = torch.arange(len(self), device=self.data.days.device)
-        yield Batch(self.data[:], Context(len(self), day=self.data.days), index=index)
+        context = Context(len(self), day=self.data.days)
+        yield Batch(self.data[:], context, index=index, observed=self.data.observed)
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1,
@@ -75,13 +76,14 @@ class ReconstructionBatches:
         drawn = RandomStreams(seed_for(MASKS, self.options.seed), datum, step=draws.step).fork(draws.seed)
         fractions = training.k if k is None else (k, k)
         mask = masks.draw(training.patterns, fractions, drawn, self.space, self.options.per_variable)
-        mask = mask.expand(len(index), -1, -1, -1)
+        there = None if self.data.observed is None else self.data.observed[index]
+        mask = mask.expand(len(index), -1, -1, -1) if there is None else mask & there
         errors = replace(drawn, seed=seed_for(ERRORS, self.options.seed), datum=draws.datum)
         observed = masks.observe(x, mask, self.options.noise, errors)
         context = Context(
             len(index), observed=observed, mask=mask, day=self.data.days[index], noise=self.options.noise
         )
-        return Batch(x, context, index=index)
+        return Batch(x, context, index=index, observed=there)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
         """Trials at each fraction k, with one mask for each fraction."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.errors import InputError
+from fieldcast.fields.domain import has_gaps
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
@@ -24,6 +25,11 @@ class Problem(Protocol):
     @property
     def task(self) -> str:
         """Name of the task, as checkpoints hold it."""
+        ...
+
+    @property
+    def takes_gaps(self) -> bool:
+        """Whether the data may lack values at some times."""
         ...
 
     def fitted_by(self) -> Mapping[str, Any]:
@@ -48,6 +54,8 @@ class Problem(Protocol):
 class OnFields:
     """Base of problems on fields at a day of the year."""
 
+    takes_gaps: ClassVar[bool] = False
+
     def codec(
         self, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset
     ) -> tuple[FieldCodec, Space]:
@@ -57,8 +65,10 @@ class OnFields:
     def states(self, split: xr.Dataset, codec: FieldCodec, space: Space) -> InMemory:
         """A split on the device; cells that never exist are at the climatology."""
         device = space.area.device
-        x, days = torch.nan_to_num(codec.encode(split)).to(device), codec.days(split["time"]).to(device)
-        return InMemory(x, days, torch.from_numpy(split["segment"].values).to(device))
+        x, days = codec.encode(split).to(device), codec.days(split["time"]).to(device)
+        segment = torch.from_numpy(split["segment"].values).to(device)
+        observed = x.isfinite() & space.exists if has_gaps(split) else None
+        return InMemory(torch.nan_to_num(x), days, segment, observed)
 
 
 def refuse_rollouts(kind: str, fit: Fit) -> None:

@@ -14,6 +14,7 @@ from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, rea
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
+from fieldcast.fields.domain import require_complete
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.models.autoencoder import Autoencoder
@@ -110,6 +111,7 @@ def train(
     model = initialised(recipe.model, space, recipe.seed).to(space.area.device)
     options = recipe.fit.capped(recipe.limits)
     recipe.problem.check(recipe.model["type"], model, recipe.fit)
+    refuse_gaps(recipe, model, data)
     warn_of_warm_up(recipe, model)
     training, validation = (
         recipe.problem.batches(
@@ -131,6 +133,14 @@ def train(
         model, training, validation, options, recipe.seed,
         lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved,
     )  # fmt: skip
+
+
+def refuse_gaps(recipe: Recipe, model: Model, data: PreparedData) -> None:
+    """Raise an InputError for data with missing values if the task or the model needs complete fields."""
+    if not recipe.problem.takes_gaps:
+        require_complete(data.fields, f"experiments of the task {recipe.problem.task}")
+    if not model.learns_from_gaps:
+        require_complete(data.fields, f"models of the type {recipe.model['type']}")
 
 
 def warn_of_warm_up(recipe: Recipe, model: Model) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -24,10 +24,15 @@ class States(Protocol):
         """Number of the unbroken stretch of times that each state belongs to."""
         ...
 
+    @property
+    def observed(self) -> Bool[Tensor, "state variable y x"] | None:
+        """False where a value that exists is missing; None if there are no gaps."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
-        """The states at the given indices, on the device of the training."""
+        """The states at the given indices, on the device of the training; 0 where a value is missing."""
         ...
 
 
@@ -38,6 +43,7 @@ class InMemory:
     values: Float[Tensor, "state variable y x"]
     days: Float[Tensor, " state"]
     segment: Int[Tensor, " state"]
+    observed: Bool[Tensor, "state variable y x"] | None = None
 
     @classmethod
     def undated(cls, values: Float[Tensor, "state variable y x"]) -> InMemory:

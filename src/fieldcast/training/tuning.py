@@ -59,6 +59,8 @@ def score(model: Model, batch: Batch, draws: RandomStreams) -> float:
         pairs = [(model.sample(batch.context, streams), batch.x)]
         if batch.context.mask is not None:
             weight = weight * ~batch.context.mask
+        if batch.observed is not None:
+            weight = weight * batch.observed
     logs = []
     for x, truth in pairs:
         crps = fair_crps(x, truth)

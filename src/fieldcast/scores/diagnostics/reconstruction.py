@@ -43,10 +43,11 @@ class Diagnostics:
     ) -> None:
         """Add one variable of one case; `weights` are those of the unobserved cells.
 
-        Times at which a member is not `finite` are left out.
+        Times at which a member is not `finite` are left out, and in the histogram those without such cells.
         """
         y = self.y[variable]
-        self.histogram[case, variable, finite] = rank_shares(rank[finite], weights[finite], self.members)
+        ranked = finite & np.isfinite(weights).all(axis=(1, 2))
+        self.histogram[case, variable, ranked] = rank_shares(rank[ranked], weights[ranked], self.members)
         self.spectrum_members[case, variable] = self.latitudes.spectrum(x[:, finite])
         self.spectrum_error[case, variable] = self.latitudes.spectrum(x[:, finite].mean(0) - y[finite])
 

@@ -1,0 +1,84 @@
+"""A record with gaps at every time goes through the task reconstruct; tasks that need complete states refuse it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from fieldcast.encoding.initial_times import starts
+from fieldcast.encoding.options import Limits, Rollout, Sparsification
+from fieldcast.errors import InputError
+from fieldcast.fields import climatology as climatologies
+from fieldcast.fields import normalisation as normalisations
+from fieldcast.fields.ingest import ingest
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import make, select
+from fieldcast.inference.feature_extractor import fit_features
+from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe, train
+
+CLASSICAL = ("climatology", "linear")
+
+
+def gappy_record(days: int = 240, rows: int = 7, columns: int = 12) -> xr.Dataset:
+    """Two waves that drift, half of the values hidden at random, one day without any, one cell of land."""
+    rng = np.random.default_rng(4)
+    time = np.arange(days)[:, None, None]
+    latitude, longitude = np.linspace(-60, 60, rows), np.arange(columns) * 360 / columns
+    y, x = np.deg2rad(latitude)[:, None], np.deg2rad(longitude)
+    t = np.cos(y) * (np.cos(x + time / 7) + np.sin(2 * x - time / 5)) * rng.uniform(0.5, 1.5, (days, 1, 1))
+    t = 280 + 5 * t + 0.3 * rng.standard_normal(t.shape)
+    t[rng.random(t.shape) < 0.5] = np.nan
+    t[100], t[:, 2, 3] = np.nan, np.nan
+    dims = ("time", "latitude", "longitude")
+    axes = {"time": pd.date_range("2001-01-01", periods=days), "latitude": latitude, "longitude": longitude}
+    return xr.Dataset({"t2m": (dims, t.astype(np.float32), {"units": "K"})}, axes)
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("gappy")
+    gappy_record().to_netcdf(folder / "gappy.nc")
+    ingestion = {"source": "file", "path": str(folder / "gappy.nc"), "missing": "train"}
+    cases = {"cases": {"random": [0.5]}, "noise": 0.0}
+    return {"data_root": folder / "data", "parameters": {"ingestion": ingestion, "sparsification": cases}}
+
+
+def test_every_classical_reconstruction_learns_from_gaps(
+    project: Callable[..., Any], options: dict[str, Any]
+) -> None:
+    addresses = [f"reconstruct.{name}" for name in CLASSICAL]
+    project(*addresses, **options, to_outputs=[f"{address}.scores" for address in addresses])
+    root, error = options["data_root"], {}
+    for name in CLASSICAL:
+        scores = pd.read_parquet(root / f"08_reporting/reconstruct/{name}/scores.parquet")
+        scored = scores[(scores["statistic"] == "squared_error") & (scores["variable"] == "t2m")]
+        error[name] = scored[scored["cells"] == "unobserved"]["value"].mean() ** 0.5
+    assert all(error[name] < 0.8 * error["climatology"] for name in CLASSICAL[1:])
+    draws = xr.open_zarr(root / "07_model_output/reconstruct/linear/draws.zarr")["t2m"]
+    land = draws.isel(latitude=2, longitude=3)
+    assert land.isnull().all() and draws.notnull().sum() == draws.size - land.size
+
+
+def test_what_needs_complete_fields_says_so() -> None:
+    fields, _ = ingest(gappy_record(), missing="train")
+    splits = make(fields["time"])
+    training = select(fields, splits, "train")
+    climatology = climatologies.fit(training)
+    data = PreparedData(fields, climatology, normalisations.fit(training, climatology), splits)
+    vae, options = {"type": "vae.ConditionalVAE"}, (Fit(steps=1), 0, Limits(), "cpu")
+    refusals: dict[str, Callable[[], Any]] = {
+        "models of the type vae.ConditionalVAE": lambda: next(
+            train(Recipe(Reconstruction(Sparsification()), vae, *options), data, None)
+        ),
+        "forecasts": lambda: starts(fields, splits, Rollout(), Limits()),
+        "samples and their scores": lambda: fit_features(fields, data.normalisation, splits, None),
+    }
+    for subject, attempt in refusals.items():
+        with pytest.raises(InputError, match=rf"^{subject} need complete fields, .*ingestion\.missing=train"):
+            attempt()
