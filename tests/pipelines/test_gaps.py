@@ -1,7 +1,6 @@
 """A record with gaps at every time goes through the task reconstruct; tasks that need complete states refuse it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -1,0 +1,125 @@
+"""DINEOF: missing values from the leading modes of the record itself (Beckers and Rixen 2003; Alvera-Azcarate et al. 2005).
+
+The mean of the observed values is removed and missing values begin at 0. Then, for n = 1, 2, ... modes,
+
+    X = U S V^T,    x_tc = (U_n S_n V_n^T)_tc where missing,
+
+is repeated until the missing values change by less than `TOLERANCE` of the deviation of the observed ones. The number of
+modes is the one with the least error at observed values that were hidden at random; then the record is filled once more
+with these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldcast.errors import InputError
+
+TOLERANCE = 1e-3  # root mean square change, in standard deviations of the observed values
+REPEATS = 300  # at most, for each number of modes
+WORSE = 3  # numbers of modes without improvement after which the search ends
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """A record filled by DINEOF."""
+
+    values: Float[Tensor, "time cell"]
+    modes: int
+    errors: Float[Tensor, " tried"]  # root mean square error at the hidden values with 1, 2, ... modes
+    axes: Float[Tensor, "mode cell"]  # V_n^T
+    mean: Float[Tensor, ""]
+
+
+def truncated(
+    x: Float[Tensor, "time cell"], modes: int
+) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "mode cell"]]:
+    """U_n S_n V_n^T and V_n^T, from the eigenvectors of the smaller Gram matrix."""
+    if x.shape[0] <= x.shape[1]:
+        left = torch.linalg.eigh((x @ x.T).double())[1][:, -modes:].to(x)
+        part = left.T @ x
+        return left @ part, torch.nn.functional.normalize(part, dim=1)
+    axes = torch.linalg.eigh((x.T @ x).double())[1][:, -modes:].to(x)
+    return (x @ axes) @ axes.T, axes.T
+
+
+def iterated(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, deviation: float
+) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "mode cell"]]:
+    """Replace missing values by the truncated decomposition until they no longer change; also its axes."""
+    missing = ~observed
+    count = max(int(missing.sum()), 1)
+    for _ in range(REPEATS):
+        fitted, axes = truncated(x, modes)
+        change = torch.where(missing, fitted - x, 0.0)
+        x = x + change
+        if float(change.square().sum() / count) ** 0.5 < TOLERANCE * deviation:
+            break
+    return x, axes
+
+
+def hidden_number(observed: int) -> int:
+    """Number of values hidden for cross-validation: min(0.01 N + 40, 0.03 N), as in DINEOF's own program."""
+    return int(min(0.01 * observed + 40, 0.03 * observed))
+
+
+def choose_hidden(
+    observed: Bool[Tensor, "time cell"], generator: torch.Generator
+) -> Bool[Tensor, "time cell"]:
+    """Observed values to hide, at random."""
+    places = observed.flatten().nonzero()[:, 0]
+    count = hidden_number(len(places))
+    hidden = torch.zeros_like(observed).flatten()
+    hidden[places[torch.randperm(len(places), generator=generator)[:count].to(places.device)]] = True
+    return hidden.unflatten(0, observed.shape)
+
+
+def dineof(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], hidden: Bool[Tensor, "time cell"],
+    largest: int,
+) -> Filled:  # fmt: skip
+    """Fill a record.
+
+    Parameters
+    ----------
+    x, observed
+        Values (anything where missing), and which are observed.
+    hidden
+        Observed values that cross-validation hides.
+    largest
+        Largest number of modes to try.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two times, or no hidden values.
+    """
+    largest = min(largest, *(size - 1 for size in x.shape))
+    if largest < 1 or not hidden.any():
+        raise InputError(
+            f"DINEOF needs at least two times and some observed values to hide, not {len(x)} times and "
+            f"{int(observed.sum())} observed values: give a longer record."
+        )
+    mean = x[observed].mean()
+    anomaly = torch.where(observed, x - mean, 0.0)
+    deviation = float(anomaly[observed].std())
+    kept, truth, field = observed & ~hidden, anomaly[hidden], torch.where(hidden, 0.0, anomaly)
+    errors: list[float] = []
+    for modes in range(1, largest + 1):
+        field, _ = iterated(field, kept, modes, deviation)
+        errors.append(float((field[hidden] - truth).square().mean().sqrt()))
+        best = min(range(modes), key=errors.__getitem__)
+        if modes - 1 - best >= WORSE:
+            break
+    filled, axes = iterated(anomaly, observed, best + 1, deviation)
+    return Filled(
+        torch.where(observed, x, filled + mean),
+        best + 1,
+        torch.tensor(errors, dtype=torch.float64),
+        axes,
+        mean,
+    )

@@ -1,0 +1,187 @@
+"""A linear dynamical system of modes, fitted to records with missing values by EM (Shumway and Stoffer 1982).
+
+    z_1 ~ N(0, P),    z_t = A z_{t-1} + eta_t,    eta_t ~ N(0, Q),    x_t = m + W^T z_t + e_t,    e_t ~ N(0, s^2 I)
+
+P is the stationary covariance's role at the start of each segment, estimated from all of them. The Kalman filter runs in
+the q dimensions of z: with M_t = W_o W_o^T / s^2 and b_t = W_o (x_o - m_o) / s^2, from a prediction N(z', P'),
+
+    P_t = (P'^-1 + M_t)^-1 = P' (I + M_t P')^-1,    z_t = z' + P_t (b_t - M_t z'),
+    -2 log p(x_o | before) = n log 2 pi s^2 + log |I + M_t P'| + |r|^2 / s^2 - (b_t - M_t z')^T P_t (b_t - M_t z'),
+
+r = x_o - m_o - W_o^T z'. The Rauch-Tung-Striebel smoother runs back. The cost is linear in the number of times.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldcast.models.gaps.expectation_maximisation import LowRank, pairs, pieces, regression, symmetric
+from fieldcast.models.random_streams import RandomStreams
+
+
+@dataclass(frozen=True, eq=False)
+class Smoothed:
+    """Moments of z given all observations, and the exact log-likelihood."""
+
+    mean: Float[Tensor, "time q"]
+    covariance: Float[Tensor, "time q q"]
+    lagged: Float[Tensor, "time q q"]  # cov(z_t, z_{t-1}); 0 at the first time of a segment
+    log_likelihood: float
+
+
+@dataclass(frozen=True, eq=False)
+class Dynamics:
+    """Observation model (m, W, s^2) and propagation (A, Q, P)."""
+
+    low_rank: LowRank
+    propagator: Float[Tensor, "q q"]  # A
+    forcing: Float[Tensor, "q q"]  # Q
+    start: Float[Tensor, "q q"]  # P
+
+    def smooth(
+        self,
+        x: Float[Tensor, "time cell"],
+        observed: Bool[Tensor, "time cell"],
+        segment: Int[Tensor, " time"],
+    ) -> Smoothed:
+        """Filter forwards and smooth backwards; segments are independent of each other."""
+        m, b, square, count = information(self.low_rank, x, observed)
+        return self._smooth(m, b, square, count, segment)
+
+    def _smooth(
+        self, m: Tensor, b: Tensor, square: Tensor, count: Tensor, segment: Int[Tensor, " time"]
+    ) -> Smoothed:
+        times, q = b.shape
+        identity = torch.eye(q, dtype=b.dtype, device=b.device)
+        begins = torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
+        predicted, predicted_cov = torch.empty_like(b), torch.empty_like(m)
+        mean, cov, lagged = torch.empty_like(b), torch.empty_like(m), torch.zeros_like(m)
+        log_det, gained = b.new_empty(times), b.new_empty(times)
+        for t in range(times):
+            if begins[t]:
+                predicted[t], predicted_cov[t] = 0.0, self.start
+            else:
+                predicted[t] = self.propagator @ mean[t - 1]
+                predicted_cov[t] = self.propagator @ cov[t - 1] @ self.propagator.T + self.forcing
+            innovation = b[t] - m[t] @ predicted[t]
+            factor, pivots, _ = torch.linalg.lu_factor_ex(identity + m[t] @ predicted_cov[t])
+            # P' (I + M P')^-1: the transposed system has the columns of P'
+            updated = torch.linalg.lu_solve(factor, pivots, predicted_cov[t], left=False)
+            cov[t] = (updated + updated.T) / 2
+            mean[t] = predicted[t] + cov[t] @ innovation
+            log_det[t] = factor.diagonal().abs().log().sum()
+            gained[t] = innovation @ cov[t] @ innovation
+        # |r|^2 about the prediction, from the moments about m
+        s2 = self.low_rank.variance.double()
+        about = (
+            square / s2
+            - 2 * (b * predicted).sum(1)
+            + torch.einsum("ti, tij, tj -> t", predicted, m, predicted)
+        )
+        likelihood = -(count * (2 * math.pi * s2).log() + log_det + about - gained).sum() / 2
+        for t in range(times - 2, -1, -1):
+            if begins[t + 1]:
+                continue
+            gain = torch.linalg.solve(predicted_cov[t + 1], self.propagator @ cov[t]).T
+            mean[t] = mean[t] + gain @ (mean[t + 1] - predicted[t + 1])
+            cov[t] = cov[t] + gain @ (cov[t + 1] - predicted_cov[t + 1]) @ gain.T
+            lagged[t + 1] = cov[t + 1] @ gain.T
+        return Smoothed(mean, cov, lagged, float(likelihood))
+
+    def draw(
+        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
+        draws: RandomStreams,
+    ) -> Float[Tensor, "time members cell"]:  # fmt: skip
+        """Draw the whole record given its observed values: joint draws in time; the data of `draws` are the times.
+
+        Each member is a free run (z*, x*) of the system plus the smoothed mean of x - x* (Durbin and Koopman 2002).
+        """
+        q, model = self.low_rank.rank, self.low_rank
+        eta, e = draws.normal(q).double(), draws.normal(x.shape[1]).double()
+        roots = torch.linalg.cholesky(self.start), root_of(self.forcing)
+        w, mean, s = model.weights.double(), model.mean.double(), model.variance.double().sqrt()
+        begins = torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
+        members = []
+        for k in range(draws.members):
+            z = torch.empty(len(x), q, dtype=torch.float64, device=x.device)
+            for t in range(len(x)):
+                start, forced = roots[0] @ eta[t, k], roots[1] @ eta[t, k]
+                z[t] = start if begins[t] else self.propagator @ z[t - 1] + forced
+            free = mean + z @ w + s * e[:, k]
+            increment = self.smooth(mean + x.double() - free, observed, segment).mean @ w
+            members.append(torch.where(observed, x, (free + increment).to(x)))
+        return torch.stack(members, dim=1)
+
+
+def root_of(covariance: Float[Tensor, "q q"]) -> Float[Tensor, "q q"]:
+    """A square root of a covariance that may be singular."""
+    variance, axes = torch.linalg.eigh(covariance)
+    return axes * variance.clamp(min=0).sqrt()
+
+
+def information(
+    model: LowRank, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
+) -> tuple[
+    Float[Tensor, "time q q"], Float[Tensor, "time q"], Float[Tensor, " time"], Float[Tensor, " time"]
+]:
+    """M_t and b_t, the sum of squares about m, and the number of observed values of each time."""
+    w, o, q = model.weights.to(x), observed.to(x), model.rank
+    table = x.new_zeros(len(x), q * (q + 1) // 2, dtype=torch.float64)
+    for cells in pieces(x.shape[1], table.shape[1]):
+        table += (o[:, cells] @ pairs(w[:, cells].T)).double()
+    r = torch.where(observed, x - model.mean.to(x), 0.0)
+    s2 = model.variance.double()
+    return (
+        symmetric(table, q) / s2, (r @ w.T).double() / s2, (r * r).sum(1).double(), observed.sum(1).double()
+    )  # fmt: skip
+
+
+def fit(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
+    start: LowRank, iterations: int = 15, tolerance: float = 1e-5,
+) -> tuple[Dynamics, list[float]]:  # fmt: skip
+    """Fit the system by EM; also the log-likelihood before each iteration, per observed value.
+
+    Parameters
+    ----------
+    x, observed, segment
+        Record in order of time: values (anything where missing), which are observed, number of the unbroken stretch.
+    start
+        Observation model to start from, fitted without dynamics.
+    iterations, tolerance
+        Iterations end after so many, or when the log-likelihood per observed value rises by less than the tolerance.
+    """
+    x, q = torch.where(observed, x, 0.0), start.rank
+    identity = torch.eye(q, dtype=torch.float64, device=x.device)
+    system = Dynamics(start, 0.5 * identity, 0.75 * identity, identity)
+    history: list[float] = []
+    for _ in range(iterations):
+        smoothed = system.smooth(x, observed, segment)
+        history.append(smoothed.log_likelihood / int(observed.sum()))
+        if len(history) > 1 and history[-1] - history[-2] < tolerance:
+            break
+        system = maximised(x, observed, segment, smoothed)
+    return system, history
+
+
+def maximised(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
+    smoothed: Smoothed,
+) -> Dynamics:  # fmt: skip
+    """The M step."""
+    z = smoothed.mean
+    moment = smoothed.covariance + z[:, :, None] * z[:, None]
+    theta, misfit, _ = regression(x, observed, z, moment, torch.zeros_like(moment[0]))
+    low_rank = LowRank(theta[:, -1].to(x), theta[:, :-1].T.to(x), misfit.sum() / observed.sum())
+    follows = segment.diff() == 0
+    before, now = moment[:-1][follows].sum(0), moment[1:][follows].sum(0)
+    across = (smoothed.lagged[1:] + z[1:, :, None] * z[:-1, None])[follows].sum(0)
+    propagator = torch.linalg.solve(before, across.T).T
+    forcing = (now - propagator @ across.T) / follows.sum()
+    begins = torch.cat([torch.ones_like(follows[:1]), ~follows])
+    return Dynamics(low_rank, propagator, (forcing + forcing.T) / 2, moment[begins].mean(0))

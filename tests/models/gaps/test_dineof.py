@@ -1,0 +1,76 @@
+"""The published algorithm written out in numpy; a record of few modes is recovered."""
+
+import numpy as np
+import pytest
+import torch
+
+from fieldcast.errors import InputError
+from fieldcast.models.gaps.dineof import TOLERANCE, WORSE, choose_hidden, dineof, hidden_number
+
+
+def record(
+    times: int = 80, cells: int = 60, modes: int = 3, noise: float = 0.05, missing: float = 0.4
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A record of a few modes and noise, which values are observed, and which of those are hidden."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((times, modes)) * (3.0, 2.0, 1.0)[:modes] @ rng.standard_normal((modes, cells))
+    x = 10 + x + noise * rng.standard_normal(x.shape)
+    observed = torch.from_numpy(rng.random(x.shape) >= missing)
+    return torch.from_numpy(x), observed, choose_hidden(observed, torch.Generator().manual_seed(0))
+
+
+def published(x: np.ndarray, observed: np.ndarray, hidden: np.ndarray, largest: int) -> tuple:
+    """Beckers and Rixen (2003), section 2, with numpy's decomposition."""
+    mean = x[observed].mean()
+    deviation = x[observed].std(ddof=1)
+
+    def filled(start, missing, modes):
+        field = start.copy()
+        while True:
+            u, s, vt = np.linalg.svd(field, full_matrices=False)
+            new = (u[:, :modes] * s[:modes]) @ vt[:modes]
+            change = np.sqrt(np.mean((new - field)[missing] ** 2))
+            field[missing] = new[missing]
+            if change < TOLERANCE * deviation:
+                return field
+
+    anomaly = np.where(observed, x - mean, 0.0)
+    field, errors = np.where(hidden, 0.0, anomaly), []
+    while len(errors) < largest and len(errors) - 1 - np.argmin(errors or [0]) < WORSE:
+        field = filled(field, ~observed | hidden, len(errors) + 1)
+        errors.append(np.sqrt(np.mean((field - anomaly)[hidden] ** 2)))
+    best = int(np.argmin(errors)) + 1
+    return filled(anomaly, ~observed, best) + mean, best, errors
+
+
+@pytest.mark.parametrize("shape", [(80, 60), (30, 50)])
+def test_it_is_the_published_algorithm(shape: tuple[int, int]) -> None:
+    x, observed, hidden = record(*shape)
+    filled = dineof(x, observed, hidden, largest=10)
+    values, modes, errors = published(x.numpy(), observed.numpy(), hidden.numpy(), 10)
+    assert filled.modes == modes
+    assert np.allclose(filled.errors, errors, rtol=1e-6)
+    assert np.allclose(filled.values[~observed], values[~observed.numpy()], atol=1e-6)
+
+
+def test_observed_values_are_kept_and_the_others_recovered() -> None:
+    x, observed, hidden = record()
+    filled = dineof(torch.where(observed, x, torch.nan), observed, hidden, largest=10)
+    assert torch.equal(filled.values[observed], x[observed])
+    assert float((filled.values - x)[~observed].std()) < 0.1 * float(x.std())
+    assert filled.modes == 3 and filled.axes.shape == (3, 60)
+    assert torch.allclose(filled.axes @ filled.axes.T, torch.eye(3, dtype=x.dtype), atol=1e-6)
+
+
+def test_the_number_of_hidden_values_is_that_of_the_program() -> None:
+    assert hidden_number(1000) == 30 and hidden_number(100_000) == 1040
+    _, observed, hidden = record()
+    assert int(hidden.sum()) == hidden_number(int(observed.sum())) and not (hidden & ~observed).any()
+
+
+def test_too_little_to_fill_from() -> None:
+    x, observed, hidden = record()
+    with pytest.raises(InputError, match="DINEOF needs at least two times and some observed values"):
+        dineof(x[:1], observed[:1], hidden[:1], 5)
+    with pytest.raises(InputError, match="DINEOF needs at least two times and some observed values"):
+        dineof(x, observed, torch.zeros_like(hidden), 5)

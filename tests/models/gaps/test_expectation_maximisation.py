@@ -1,0 +1,129 @@
+"""Closed forms: PPCA of complete data, a dense Gaussian for any mask; the likelihood never falls."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from fieldcast.errors import InputError
+from fieldcast.models.gaps.expectation_maximisation import LowRank, fit, pairs, symmetric
+from fieldcast.models.random_streams import RandomStreams
+
+
+def low_rank(cells: int, rank: int, seed: int = 0, noise: float = 0.1) -> LowRank:
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(cells, generator=generator, dtype=torch.float64)
+    weights = torch.randn(rank, cells, generator=generator, dtype=torch.float64)
+    return LowRank(mean, weights, torch.tensor(noise, dtype=torch.float64))
+
+
+def sampled(model: LowRank, times: int, missing: float, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(times, model.rank, generator=generator, dtype=torch.float64)
+    shape = times, len(model.mean)
+    x = model.mean + z @ model.weights
+    x += model.variance.sqrt() * torch.randn(shape, generator=generator, dtype=torch.float64)
+    return x, torch.rand(shape, generator=generator) >= missing
+
+
+def test_tables_of_pairs_are_symmetric_matrices() -> None:
+    z = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(symmetric(pairs(z), 4), z[:, :, None] * z[:, None])
+
+
+def test_with_complete_data_it_is_probabilistic_pca() -> None:
+    """Tipping and Bishop (1999), equations 7 and 8."""
+    x, _ = sampled(low_rank(12, 3), 400, 0.0)
+    model, _ = fit(x, torch.ones_like(x, dtype=torch.bool), 3, iterations=3000, tolerance=1e-14)
+    variance, axes = np.linalg.eigh(np.cov(x.numpy().T, bias=True))
+    noise = variance[:-3].mean()
+    weights = axes[:, -3:] * np.sqrt(variance[-3:] - noise)
+    assert torch.allclose(model.mean, x.mean(0), atol=1e-6)
+    assert float(model.variance) == pytest.approx(noise, rel=1e-6)
+    assert np.allclose((model.weights.T @ model.weights).numpy(), weights @ weights.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("missing", [0.2, 0.6, 0.9])
+def test_the_likelihood_never_falls_and_is_exact(missing: float) -> None:
+    x, observed = sampled(low_rank(20, 3), 60, missing)
+    observed[7] = False
+    model, history = fit(x, observed, 2, iterations=40, tolerance=-1.0)
+    assert len(history) == 40 and np.diff(history).min() > -1e-10
+    covariance = (
+        model.weights.T @ model.weights + model.variance * torch.eye(20, dtype=torch.float64)
+    ).numpy()
+    log_prob = model.posterior(x, observed)[2]
+    for t in range(0, 60, 7):
+        o = observed[t].numpy()
+        dense = multivariate_normal.logpdf(
+            x[t].numpy()[o], model.mean.numpy()[o], covariance[np.ix_(o, o)]
+        ) if o.any() else 0.0  # fmt: skip
+        assert float(log_prob[t]) == pytest.approx(float(dense), abs=1e-8)
+
+
+def test_expectation_is_that_of_the_dense_gaussian() -> None:
+    model = low_rank(9, 2)
+    x, observed = sampled(model, 5, 0.5)
+    mean, spread = model.expected(x, observed)
+    covariance = model.weights.T @ model.weights + model.variance * torch.eye(9, dtype=torch.float64)
+    for t in range(5):
+        o = observed[t]
+        gain = torch.linalg.solve(covariance[o][:, o], covariance[o]).T
+        expected = model.mean + gain @ (x[t] - model.mean)[o]
+        conditional = covariance - gain @ covariance[o]
+        assert torch.allclose(mean[t][~o], expected[~o], atol=1e-8) and torch.equal(mean[t][o], x[t][o])
+        assert torch.allclose(spread[t][~o], conditional.diagonal().sqrt()[~o], atol=1e-8)
+        assert not spread[t][o].any()
+
+
+def test_draws_have_the_moments_of_the_conditional_distribution() -> None:
+    model = low_rank(9, 2)
+    x, observed = sampled(model, 2, 0.5)
+    mean, spread = model.expected(x, observed)
+    drawn = model.draw(x, observed, RandomStreams(3, torch.arange(2), 20000))
+    assert torch.allclose(drawn.mean(1), mean, atol=0.03)
+    assert torch.allclose(drawn.std(1), spread, atol=0.03)
+
+
+def test_the_covariance_of_gappy_data_approaches_the_true_one() -> None:
+    truth = low_rank(30, 3)
+    model, _ = fit(*sampled(truth, 3000, 0.7), 3, iterations=200)
+    expected, ours = (m.weights.T @ m.weights for m in (truth, model))
+    assert float((ours - expected).norm() / expected.norm()) < 0.1
+    assert float(model.variance) == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_prior_on_the_axes_keeps_cells_with_few_values_from_being_fitted_to_noise() -> None:
+    truth = low_rank(60, 3, noise=1.0)
+    x, observed = sampled(truth, 100, 0.6)
+    new, there = sampled(truth, 300, 0.5, seed=2)
+    error = {}
+    for shrink in (False, True):
+        model, _ = fit(x, observed, 8, shrink=shrink)
+        error[shrink] = float((model.expected(new, there)[0] - new)[~there].square().mean())
+    assert error[True] < 0.9 * error[False]
+
+
+def test_a_smaller_fit_is_a_warm_start() -> None:
+    x, observed = sampled(low_rank(40, 5), 200, 0.4)
+    small, _ = fit(x, observed, 3)
+    _, warm = fit(x, observed, 5, start=small)
+    _, cold = fit(x, observed, 5)
+    assert warm[-1] == pytest.approx(cold[-1], abs=0.02) and warm[0] > cold[0]
+
+
+def test_more_modes_than_data_determine_are_refused() -> None:
+    x, observed = sampled(low_rank(20, 2), 30, 0.9)
+    with pytest.raises(
+        InputError, match=r"observed values at \d+ times are too few for 30 modes: ask for fewer"
+    ):
+        fit(x, observed, 30)
+    with pytest.raises(InputError, match="0 observed values at 0 times"):
+        fit(x, torch.zeros_like(observed), 1)
+
+
+def test_a_cell_never_observed_is_the_mean_with_the_spread_of_the_noise() -> None:
+    x, observed = sampled(low_rank(10, 2), 80, 0.3)
+    observed[:, 4] = False
+    model, _ = fit(x, observed, 2)
+    assert float(model.mean[4]) == 0 and not model.weights[:, 4].any()
