@@ -126,6 +126,13 @@ def joined(batches: Iterable[Batch]) -> Batch:
     return Batch(x, Context(len(x)), index=index, label=label)
 
 
+def observed_values(batches: Iterable[Batch]) -> Bool[Tensor, "batch values"] | None:
+    """Which values of all states were observed, flattened; None if none is missing."""
+    parts = [batch.observed for batch in batches]
+    present = [part.flatten(1) for part in parts if part is not None]
+    return torch.cat(present) if present else None
+
+
 Density = Literal["exact", "lower bound"] | None  # log p(x) itself, or a bound on it
 
 

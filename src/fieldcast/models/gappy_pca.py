@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved
+from fieldcast.models.core import Batch, Context, Solved, observed_values
+from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -57,6 +58,7 @@ class GappyPCA(Solved):
     """
 
     deterministic = True
+    learns_from_gaps = True
     modes: Tensor
     ridge: Tensor
     features: Tensor
@@ -78,13 +80,20 @@ class GappyPCA(Solved):
         self.register_buffer("rare", torch.zeros(space.state))  # U^2
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Compute the modes of the training states, over the cells that exist."""
-        exists = self.space.exists
-        states = [torch.where(exists, b.x, 0.0) for b in training]
-        x = torch.cat(states).flatten(1)
-        self.rare.copy_(robustness.Tails().add(x).rare.view(self.space.state))
+        """Compute the modes of the training states, over the cells that exist.
+
+        With missing values they are the axes of probabilistic PCA, fitted by expectation-maximisation.
+        """
+        exists, batches = self.space.exists, list(training)
+        x = torch.cat([torch.where(exists, b.x, 0.0) for b in batches]).flatten(1)
+        observed = observed_values(batches)
+        self.rare.copy_(robustness.Tails().add(x, observed).rare.view(self.space.state))
         area = (self.space.area * exists).expand(self.space.state).flatten()
-        self.features = modes(x, area, int(max(self.choices["modes"]))).unflatten(1, self.space.state)
+        if observed is None:
+            features = modes(x, area, int(max(self.choices["modes"])))
+        else:
+            features = fitted_rank(x, observed, RANKS).axes(area)
+        self.features = features.unflatten(1, self.space.state)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""

@@ -102,6 +102,7 @@ class Kriging(Derived, Solved):
     """
 
     accepts_points = True
+    learns_from_gaps = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             "length": (300.0, 500.0, 700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0),
@@ -123,7 +124,10 @@ class Kriging(Derived, Solved):
     def solve(self, training: Iterable[Batch]) -> None:
         tails = robustness.Tails()
         for batch in training:
-            tails.add(self.places.gather(batch.x))
+            if batch.observed is None:
+                tails.add(self.places.gather(batch.x))
+            else:
+                tails.add(*self.places.gather_observed(batch.x, batch.observed))
         self.deviation.copy_(tails.variance.sqrt())
         self.rare.copy_(tails.rare)
 

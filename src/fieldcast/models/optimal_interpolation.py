@@ -12,6 +12,8 @@ by all pairs of variables), o the elementwise product; D holds the standard devi
 each place, Q the correlations between variables (mean over the planet), rho a parametric correlation in
 space. Each term is positive semi-definite, and so is C (Schur's product theorem). `robustness`
 defines U^2, which is diagonal and nearly everywhere 0, and the check of observations.
+
+Training days with missing values are completed by draws given their observed ones (`gaps.augmentation`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived, Value
+from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.conditioning import Conditioning, Observed, all_observed, at_points, in_cells
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
@@ -39,6 +42,7 @@ from fieldcast.models.space import Space
 
 SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
 SPREAD_SEED = seed_for("spread")  # of their observation errors, shared by all data
+AT_ONCE = 64  # training days completed in one batch
 DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second moment takes 50 MB
 
 
@@ -56,6 +60,7 @@ class OptimalInterpolation(Derived, Solved):
     """
 
     accepts_points = True
+    learns_from_gaps = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             # first, because it matters most for a short record
@@ -82,14 +87,37 @@ class OptimalInterpolation(Derived, Solved):
 
         This must be the order of time, which defines years and fifths.
         """
-        states, days, index = [], [], []
+        states, days, index, present = [], [], [], []
         for batch in training:
-            states.append(self.places.gather(batch.x).float())
+            if batch.observed is None:
+                states.append(self.places.gather(batch.x).float())
+            else:
+                values, observed = self.places.gather_observed(batch.x, batch.observed)
+                states.append(values.float())
+                present.append(observed)
             unknown = batch.x.new_full((len(batch.x),), torch.nan)
             days.append(unknown if batch.context.day is None else batch.context.day)
             index.append(unknown if batch.index is None else batch.index)
         order = torch.argsort(torch.cat(index), stable=True)
         self.anomalies, self.days = torch.cat(states)[order], torch.cat(days).float()[order]
+        if present:
+            self._complete(torch.cat(present)[order])
+
+    @torch.no_grad()
+    def _complete(self, observed: Bool[Tensor, "training variable p"]) -> None:
+        """Replace the missing values of the training days by draws given the observed ones."""
+        x, o = self.anomalies.flatten(1), observed.flatten(1)
+        variance = robustness.Tails().add(x, o).variance
+        self.anomalies = augmentation.first_draw(x, o, variance).view_as(observed)
+        for turn in range(augmentation.ROUNDS):
+            renewed = self.anomalies.clone()
+            for some in augmentation.affordable(o).split(AT_ONCE):
+                mask = self.places.scatter(observed[some].float()) > 0
+                y, day = self.places.scatter(x[some].view_as(observed[some])), self.days[some]
+                c = Context(len(some), observed=y, mask=mask, day=None if day.isnan().any() else day)
+                drawn = self.places.gather(self.sample(c, augmentation.streams(some, turn + 1))[:, 0])
+                renewed[some] = torch.where(observed[some], renewed[some], drawn)
+            self.anomalies = renewed
 
     def folds(self) -> Int[Tensor, " training"]:
         """Fold of each training day, for `moments`."""

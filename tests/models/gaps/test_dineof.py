@@ -74,3 +74,12 @@ def test_too_little_to_fill_from() -> None:
         dineof(x[:1], observed[:1], hidden[:1], 5)
     with pytest.raises(InputError, match="DINEOF needs at least two times and some observed values"):
         dineof(x, observed, torch.zeros_like(hidden), 5)
+
+
+def test_a_large_record_needs_no_whole_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, observed, hidden = record()
+    exact = dineof(x, observed, hidden, largest=5)
+    monkeypatch.setattr("fieldcast.models.gaps.dineof.EXACT", 10)
+    iterated = dineof(x, observed, hidden, largest=5)
+    assert iterated.modes == exact.modes
+    assert float((iterated.values - exact.values).abs().max()) < 0.02 * float(x.std())

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.expectation_maximisation import LowRank, fit, pairs, symmetric
+from fieldcast.models.gaps.expectation_maximisation import LowRank, fit, fitted_rank, pairs, symmetric
 from fieldcast.models.random_streams import RandomStreams
 
 
@@ -64,7 +64,7 @@ def test_the_likelihood_never_falls_and_is_exact(missing: float) -> None:
 def test_expectation_is_that_of_the_dense_gaussian() -> None:
     model = low_rank(9, 2)
     x, observed = sampled(model, 5, 0.5)
-    mean, spread = model.expected(x, observed)
+    mean, spread = model.expected(x, observed), model.spread(x, observed)
     covariance = model.weights.T @ model.weights + model.variance * torch.eye(9, dtype=torch.float64)
     for t in range(5):
         o = observed[t]
@@ -79,7 +79,7 @@ def test_expectation_is_that_of_the_dense_gaussian() -> None:
 def test_draws_have_the_moments_of_the_conditional_distribution() -> None:
     model = low_rank(9, 2)
     x, observed = sampled(model, 2, 0.5)
-    mean, spread = model.expected(x, observed)
+    mean, spread = model.expected(x, observed), model.spread(x, observed)
     drawn = model.draw(x, observed, RandomStreams(3, torch.arange(2), 20000))
     assert torch.allclose(drawn.mean(1), mean, atol=0.03)
     assert torch.allclose(drawn.std(1), spread, atol=0.03)
@@ -100,7 +100,7 @@ def test_a_prior_on_the_axes_keeps_cells_with_few_values_from_being_fitted_to_no
     error = {}
     for shrink in (False, True):
         model, _ = fit(x, observed, 8, shrink=shrink)
-        error[shrink] = float((model.expected(new, there)[0] - new)[~there].square().mean())
+        error[shrink] = float((model.expected(new, there) - new)[~there].square().mean())
     assert error[True] < 0.9 * error[False]
 
 
@@ -127,3 +127,20 @@ def test_a_cell_never_observed_is_the_mean_with_the_spread_of_the_noise() -> Non
     observed[:, 4] = False
     model, _ = fit(x, observed, 2)
     assert float(model.mean[4]) == 0 and not model.weights[:, 4].any()
+
+
+def test_the_rank_is_chosen_at_hidden_values_and_left_out_where_undetermined() -> None:
+    x, observed = sampled(low_rank(60, 4), 300, 0.5)
+    model = fitted_rank(x, observed, (1, 2, 4, 8, 16))
+    assert model.rank in (4, 8)
+    assert fitted_rank(x[:6], observed[:6], (1, 2, 8)).rank <= 2
+
+
+def test_the_axes_are_orthogonal_and_hold_the_second_moment() -> None:
+    model, area = low_rank(9, 2), torch.linspace(0.5, 1.5, 9, dtype=torch.float64)
+    axes = model.axes(area)
+    expected = model.weights.T @ model.weights + model.mean[:, None] * model.mean
+    assert torch.allclose(axes.T @ axes, expected)
+    gram = (axes * area) @ axes.T
+    assert torch.allclose(gram, torch.diag(gram.diagonal()), atol=1e-10)
+    assert (gram.diagonal().diff() < 0).all()

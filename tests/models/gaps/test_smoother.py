@@ -105,7 +105,7 @@ def test_the_likelihood_never_falls_and_the_dynamics_are_recovered() -> None:
     hidden = ~observed
     error = {}
     for name, filled in (
-        ("low rank", start.expected(x, observed)[0]),
+        ("low rank", start.expected(x, observed)),
         ("smoother", model.low_rank.mean + model.smooth(x, observed, segment).mean @ model.low_rank.weights),
     ):
         error[name] = float((filled - x)[hidden].square().mean())

@@ -21,6 +21,8 @@ from fieldcast.errors import InputError
 
 TOLERANCE = 1e-3  # root mean square change, in standard deviations of the observed values
 REPEATS = 300  # at most, for each number of modes
+EXACT = 500  # times or cells up to which each decomposition is exact
+MORE = 5  # axes beyond those requested, which make the subspace iteration of larger records converge
 WORSE = 3  # numbers of modes without improvement after which the search ends
 
 
@@ -36,15 +38,27 @@ class Filled:
 
 
 def truncated(
-    x: Float[Tensor, "time cell"], modes: int
-) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "mode cell"]]:
-    """U_n S_n V_n^T and V_n^T, from the eigenvectors of the smaller Gram matrix."""
+    x: Float[Tensor, "time cell"], modes: int, basis: Float[Tensor, "cell more"]
+) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "mode cell"], Float[Tensor, "cell more"]]:
+    """U_n S_n V_n^T and V_n^T, from the eigenvectors of the smaller Gram matrix.
+
+    For a large record, from two steps of subspace iteration that begin at `basis`, which is returned improved: as the
+    record changes little from one repetition to the next, both converge together.
+    """
+    if min(x.shape) > EXACT:
+        for _ in range(2):
+            basis = torch.linalg.qr(x.T @ (x @ basis))[0]
+        scores = x @ basis
+        turn = torch.linalg.eigh((scores.T @ scores).double())[1].to(x)
+        basis = basis @ turn
+        axes = basis[:, -modes:]
+        return (x @ axes) @ axes.T, axes.T, basis
     if x.shape[0] <= x.shape[1]:
         left = torch.linalg.eigh((x @ x.T).double())[1][:, -modes:].to(x)
         part = left.T @ x
-        return left @ part, torch.nn.functional.normalize(part, dim=1)
+        return left @ part, torch.nn.functional.normalize(part, dim=1), basis
     axes = torch.linalg.eigh((x.T @ x).double())[1][:, -modes:].to(x)
-    return (x @ axes) @ axes.T, axes.T
+    return (x @ axes) @ axes.T, axes.T, basis
 
 
 def iterated(
@@ -53,8 +67,10 @@ def iterated(
     """Replace missing values by the truncated decomposition until they no longer change; also its axes."""
     missing = ~observed
     count = max(int(missing.sum()), 1)
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn(x.shape[1], modes + MORE, generator=generator, dtype=x.dtype).to(x.device)
     for _ in range(REPEATS):
-        fitted, axes = truncated(x, modes)
+        fitted, axes, basis = truncated(x, modes, basis)
         change = torch.where(missing, fitted - x, 0.0)
         x = x + change
         if float(change.square().sum() / count) ** 0.5 < TOLERANCE * deviation:

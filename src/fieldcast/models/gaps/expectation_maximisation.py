@@ -7,8 +7,8 @@
     M_t = W_o W_o^T + s^2 I,    E z_t = M_t^-1 W_o r,    cov z_t = s^2 M_t^-1,
     -2 log p(x_o) = n log 2 pi + (n - q) log s^2 + log |M_t| + (|r|^2 - (W_o r)^T E z_t) / s^2.
 
-The M step regresses each cell on (z, 1) over the times that observe it. Both sums over masks, W_o W_o^T for all times and
-the normal equations of all cells, are products of the mask with a table of pairs: times differ in their masks, and
+The M step regresses each cell on (z, 1) over the times that observe it. Both sums over masks, W_o W_o^T for all times
+and the normal equations of all cells, are products of the mask with a table of pairs: times differ in their masks, and
 nothing loops over them. Afterwards the latents are whitened (parameter-expanded EM: Liu, Rubin and Wu 1998), which also
 never lowers the likelihood and takes far fewer iterations.
 """
@@ -16,6 +16,7 @@ never lowers the likelihood and takes far fewer iterations.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,10 @@ from fieldcast.errors import InputError
 from fieldcast.models.random_streams import RandomStreams
 
 PAIRS = 2**24  # entries of a table of pairs that are in memory at once
+RANKS = (5, 10, 20, 40, 80)  # among which models choose
+HIDDEN = 0.03  # share of the observed values that are hidden to choose the rank
+SEARCH = 15  # iterations for each rank
+LEAST = 1e-6  # least eigenvalue of V, as a share of the mean: axes that explain nothing vanish
 POWER_STEPS = 4  # of the subspace iteration that starts EM
 
 
@@ -41,6 +46,12 @@ class LowRank:
     def rank(self) -> int:
         """q."""
         return len(self.weights)
+
+    def axes(self, area: Float[Tensor, " cell"]) -> Float[Tensor, "axis cell"]:
+        """F^T with F F^T = W^T W + m m^T, the second moment about 0: rows orthogonal under `area`, largest first."""
+        rows = torch.cat([self.weights, self.mean[None]]).double()
+        _, order = torch.linalg.eigh((rows * area.double()) @ rows.T)
+        return (order.flip(1).T @ rows).to(self.weights)
 
     def posterior(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
@@ -63,16 +74,20 @@ class LowRank:
 
     def expected(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
-    ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
-        """Mean and standard deviation of every value given the observed ones, which keep theirs with deviation 0."""
-        z, factor, _ = self.posterior(x, observed)
-        w = self.weights.double()
-        spread = torch.empty_like(x)
-        for t, lower in enumerate(factor):
+    ) -> Float[Tensor, "time cell"]:
+        """Mean of every value given the observed ones, which keep theirs."""
+        z = self.posterior(x, observed)[0]
+        return torch.where(observed, x, (self.mean.double() + z @ self.weights.double()).to(x))
+
+    def spread(
+        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
+    ) -> Float[Tensor, "time cell"]:
+        """Standard deviation of every value given the observed ones, which have 0."""
+        spread, w = torch.empty_like(x), self.weights.double()
+        for t, lower in enumerate(self.posterior(x, observed)[1]):
             rooted = torch.linalg.solve_triangular(lower, w, upper=False)
             spread[t] = (self.variance.double() * (1 + rooted.square().sum(0))).sqrt().to(x)
-        mean = (self.mean.double() + z @ w).to(x)
-        return torch.where(observed, x, mean), spread.masked_fill(observed, 0.0)
+        return spread.masked_fill(observed, 0.0)
 
     def draw(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], draws: RandomStreams
@@ -143,7 +158,7 @@ def fit(
     x, observed = x[any_value], observed[any_value]
     x = torch.where(observed, x, 0.0)
     model = initial(x, observed, rank, start)
-    prior = second_moment(model.weights)
+    prior = second_moment(model.weights) + LEAST * torch.eye(rank).to(model.variance)
     history: list[float] = []
     for _ in range(iterations):
         z, factor, log_prob = model.posterior(x, observed)
@@ -183,13 +198,14 @@ def maximised(
     """The M step, with the latents whitened, and E w_c w_c^T; `prior` is V."""
     q, variance = model.rank, model.variance.double()
     moment = variance * torch.cholesky_inverse(factor) + z[:, :, None] * z[:, None]
-    ridge = z.new_zeros(q, q) if prior is None else variance * torch.linalg.inv(prior)
+    ridge = z.new_zeros(q, q) if prior is None else variance * torch.cholesky_inverse(torch.linalg.cholesky(prior))
     theta, misfit, inverse = regression(x, observed, z, moment, ridge)
     centre = z.mean(0)
     root = torch.linalg.cholesky(moment.mean(0) - centre[:, None] * centre)
     weights, mean = theta[:, :q].T, theta[:, q]
     fitted = LowRank((mean + centre @ weights).to(x), (root.T @ weights).to(x), misfit.sum() / observed.sum())
-    return fitted, root.T @ (second_moment(weights) + variance * inverse) @ root
+    v = root.T @ (second_moment(weights) + variance * inverse) @ root
+    return fitted, v + LEAST * v.trace() / q * torch.eye(q).to(v)
 
 
 def second_moment(weights: Float[Tensor, "q cell"]) -> Float[Tensor, "q q"]:
@@ -231,3 +247,30 @@ def regression(
         theta.append(solution)
         misfit.append(square - 2 * (solution * right).sum(1) + (solution * fitted).sum(1))
     return torch.cat(theta), torch.cat(misfit), inverse / x.shape[1]
+
+
+def fitted_rank(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
+) -> LowRank:
+    """Fit with the rank, among ascending `ranks`, that predicts hidden values best; each starts from the one before.
+
+    3 % of the observed values are hidden for the choice. Ranks that the data do not determine are left out.
+
+    Raises
+    ------
+    InputError
+        If the data do not determine the smallest rank.
+    """
+    hidden = observed & (torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN).to(observed)
+    kept, largest = observed & ~hidden, int(min(observed.any(1).sum() - 1, observed.sum()))
+    tried: list[tuple[float, LowRank]] = []
+    for rank in [rank for rank in ranks if rank <= largest] or ranks[:1]:
+        start = tried[-1][1] if tried else None
+        model, _ = fit(x, kept, rank, iterations=SEARCH, tolerance=1e-4, start=start, shrink=True)
+        mean = model.expected(x, kept)
+        error = float((mean - x)[hidden].double().square().mean()) if hidden.any() else 0.0
+        if tried and error > tried[-1][0]:
+            break
+        tried.append((error, model))
+    best = tried[-1][1]
+    return fit(x, observed, best.rank, iterations=2 * SEARCH, tolerance=1e-4, start=best, shrink=True)[0]

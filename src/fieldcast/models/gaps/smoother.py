@@ -2,8 +2,8 @@
 
     z_1 ~ N(0, P),    z_t = A z_{t-1} + eta_t,    eta_t ~ N(0, Q),    x_t = m + W^T z_t + e_t,    e_t ~ N(0, s^2 I)
 
-P is the stationary covariance's role at the start of each segment, estimated from all of them. The Kalman filter runs in
-the q dimensions of z: with M_t = W_o W_o^T / s^2 and b_t = W_o (x_o - m_o) / s^2, from a prediction N(z', P'),
+P is the covariance at the start of each segment. The Kalman filter runs in the q dimensions of z: with
+M_t = W_o W_o^T / s^2 and b_t = W_o (x_o - m_o) / s^2, from a prediction N(z', P'),
 
     P_t = (P'^-1 + M_t)^-1 = P' (I + M_t P')^-1,    z_t = z' + P_t (b_t - M_t z'),
     -2 log p(x_o | before) = n log 2 pi s^2 + log |I + M_t P'| + |r|^2 / s^2 - (b_t - M_t z')^T P_t (b_t - M_t z'),

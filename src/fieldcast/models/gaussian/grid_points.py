@@ -62,6 +62,13 @@ class Places(nn.Module):
         """Means over the cells of each place."""
         return self.total(x) / self.size.to(x.dtype)
 
+    def gather_observed(
+        self, x: Float[Tensor, "*lead y x"], observed: Bool[Tensor, "*lead y x"]
+    ) -> tuple[Float[Tensor, "*lead p"], Bool[Tensor, "*lead p"]]:
+        """Means over the observed cells of each place, 0 without any, and which places have one."""
+        count = self.total(observed.to(x))
+        return self.total(torch.where(observed, x, 0.0)) / count.clamp(min=1), count > 0
+
     def scatter(self, z: Float[Tensor, "*lead p"]) -> Float[Tensor, "*lead y x"]:
         """Write the values of places to their cells."""
         if self.whole:

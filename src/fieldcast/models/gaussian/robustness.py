@@ -33,7 +33,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaussian.grid_points import Places
@@ -49,6 +49,7 @@ FLOORS = (
     0.1,
 )  # choices of the least observation error, in standard deviations of the variable
 ROUNDING = 64  # times machine precision: minimum share of the local variance that counts as error
+FEW = 10  # observations, as many as a value needs to have a climatology
 CHUNK = 64  # rows, or failed observations, at a time: bounds the memory
 
 
@@ -56,13 +57,17 @@ class Tails:
     """Moments of training anomalies for each value, accumulated in chunks."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int | Tensor = 0
         self.second, self.fourth, self.largest = torch.zeros(3, dtype=torch.float64)
 
-    def add(self, anomalies: Float[Tensor, "time *values"]) -> Tails:
-        for part in anomalies.split(CHUNK):
+    def add(
+        self, anomalies: Float[Tensor, "time *values"], observed: Bool[Tensor, "time *values"] | None = None
+    ) -> Tails:
+        """Add anomalies, which are 0 where they are not observed."""
+        for number, part in enumerate(anomalies.split(CHUNK)):
             square = part.double().square()
-            self.count += len(part)
+            here = slice(number * CHUNK, number * CHUNK + len(part))
+            self.count = self.count + (len(part) if observed is None else observed[here].sum(0))
             self.second = self.second.to(square) + square.sum(0)
             self.fourth = self.fourth.to(square) + square.square().sum(0)
             self.largest = torch.maximum(self.largest.to(square), square.amax(0))
@@ -70,14 +75,16 @@ class Tails:
 
     @property
     def variance(self) -> Float[Tensor, "*values"]:
-        """s^2."""
-        return self.second / self.count
+        """s^2; a value that is not always observed has the mean variance of all as `FEW` further observations."""
+        if isinstance(self.count, int):
+            return self.second / self.count
+        return (self.second + FEW * self.second.sum() / self.count.sum()) / (self.count + FEW)
 
     @property
     def rare(self) -> Float[Tensor, "*values"]:
         """U^2, the variance of rare events."""
         scale = (self.largest.sqrt() / LARGEST).clamp(max=TYPICAL)
-        few = self.fourth / self.count > RARE * self.variance.square()
+        few = self.fourth / torch.as_tensor(self.count).clamp(min=1) > RARE * self.variance.square()
         return torch.where(few, scale.square() - self.variance, 0.0).clamp(min=0)
 
 

@@ -1,0 +1,97 @@
+"""Classical models fitted to states with missing values, beside the same models fitted to complete states."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from fieldcast.models import masks
+from fieldcast.models.core import Batch, Context, Solved
+from fieldcast.models.gappy_pca import GappyPCA
+from fieldcast.models.gaussian.robustness import Tails
+from fieldcast.models.kriging import Kriging
+from fieldcast.models.optimal_interpolation import OptimalInterpolation
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+TRAINING, TEST = 400, 60
+
+
+@pytest.fixture(scope="module")
+def states() -> torch.Tensor:
+    """Smooth random fields (V = 1) on 9 x 16 cells: spherical waves with a red spectrum, and a little noise."""
+    generator = torch.Generator().manual_seed(0)
+    latitude, longitude = torch.linspace(-80, 80, 9).deg2rad(), torch.arange(16) * (2 * torch.pi / 16)
+    x = 0.1 * torch.randn(TRAINING + TEST, 1, 9, 16, generator=generator)
+    for m in range(4):
+        for n in range(3):
+            east = torch.stack([(m * longitude).cos(), (m * longitude).sin()])
+            wave = ((n + 1) * latitude).cos()[:, None] * east[:, None]
+            size = 2.0 ** (-(m + n) / 2) * torch.randn(TRAINING + TEST, 2, generator=generator)
+            x += torch.einsum("tk, kyx -> tyx", size, wave)[:, None]
+    return x
+
+
+def training(states: torch.Tensor, missing: float) -> list[Batch]:
+    x = states[:TRAINING]
+    observed = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) >= missing
+    index, days = torch.arange(TRAINING), torch.arange(TRAINING) / 365 % 1
+    context = Context(TRAINING, day=days)
+    if missing == 0:
+        return [Batch(x, context, index=index)]
+    return [Batch(torch.where(observed, x, 0.0), context, index=index, observed=observed)]
+
+
+def scores(model: Solved, states: torch.Tensor, space: Space, k: float = 0.2) -> tuple[float, float]:
+    """Root mean square error, and the ratio of spread and error, at unobserved cells."""
+    truth, datum = states[TRAINING:], torch.arange(TEST)
+    mask = masks.draw(("random",), torch.full((TEST,), k), RandomStreams(0, datum), space)
+    context = Context(TEST, observed=truth * mask, mask=mask, day=datum / 365)
+    members = 1 if model.deterministic else 30
+    x = model.sample(context, RandomStreams(1, datum, members))
+    error = float((x.mean(1) - truth)[~mask].square().mean().sqrt())
+    return error, float(x.var(1).mul((members + 1) / members)[~mask].mean().sqrt()) / error if members > 1 else 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit"), [(OptimalInterpolation, 1.1), (GappyPCA, 1.25), (Kriging, 1.05)]
+)
+def test_half_of_the_values_missing_costs_little(
+    kind: Callable[[Space], Solved], limit: float, states: torch.Tensor, sized: Callable[..., Space]
+) -> None:
+    space = sized(variables=1)
+    error, ratio = {}, {}
+    for missing in (0.0, 0.5, 0.8):
+        model = kind(space)
+        model.solve(training(states, missing))
+        error[missing], ratio[missing] = scores(model, states, space)
+    print(kind, error, ratio)
+    assert error[0.5] < limit * error[0.0]
+    assert abs(ratio[0.5] / ratio[0.0] - 1) < 0.15
+
+
+def test_completed_days_keep_what_was_observed_and_the_variance(
+    states: torch.Tensor, sized: Callable[..., Space]
+) -> None:
+    model, (batch,) = OptimalInterpolation(sized(variables=1)), training(states, 0.7)
+    model.solve([batch])
+    completed = model.places.scatter(model.anomalies)
+    assert torch.allclose(completed[batch.observed], batch.x[batch.observed], atol=1e-6)
+    assert torch.isfinite(completed).all()
+    hidden = ~batch.observed
+    assert float(completed[hidden].var() / states[:TRAINING][hidden].var()) == pytest.approx(1, abs=0.1)
+
+
+def test_moments_of_what_was_observed() -> None:
+    x = torch.randn(5000, 7, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 8.0)
+    observed = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.3
+    observed[4:, 2] = False
+    tails = Tails().add(torch.where(observed, x, 0.0), observed)
+    mean = x.double()[observed].square().mean()
+    for value in range(7):
+        few = x[:, value].double()[observed[:, value]]
+        expected = (few.square().sum() + 10 * mean) / (len(few) + 10)
+        assert float(tails.variance[value]) == pytest.approx(float(expected))
+    complete = Tails().add(x)
+    everywhere = Tails().add(x, torch.ones_like(observed))
+    assert torch.allclose(complete.variance, everywhere.variance, rtol=0.05)
