@@ -21,7 +21,7 @@ from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
-CLASSICAL = ("climatology", "linear")
+CLASSICAL = ("climatology", "linear", "kriging", "gappy_pca", "optimal_interpolation", "dineof", "low_rank")
 
 
 def gappy_record(days: int = 240, rows: int = 7, columns: int = 12) -> xr.Dataset:
@@ -44,7 +44,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("gappy")
     gappy_record().to_netcdf(folder / "gappy.nc")
     ingestion = {"source": "file", "path": str(folder / "gappy.nc"), "missing": "train"}
-    cases = {"cases": {"random": [0.5]}, "noise": 0.0}
+    cases = {"cases": {"random": [0.9]}, "noise": 0.0}
     return {"data_root": folder / "data", "parameters": {"ingestion": ingestion, "sparsification": cases}}
 
 
@@ -58,7 +58,7 @@ def test_every_classical_reconstruction_learns_from_gaps(
         scores = pd.read_parquet(root / f"08_reporting/reconstruct/{name}/scores.parquet")
         scored = scores[(scores["statistic"] == "squared_error") & (scores["variable"] == "t2m")]
         error[name] = scored[scored["cells"] == "unobserved"]["value"].mean() ** 0.5
-    assert all(error[name] < 0.8 * error["climatology"] for name in CLASSICAL[1:])
+    assert all(error[name] < 0.9 * error["climatology"] for name in CLASSICAL[1:])
     draws = xr.open_zarr(root / "07_model_output/reconstruct/linear/draws.zarr")["t2m"]
     land = draws.isel(latitude=2, longitude=3)
     assert land.isnull().all() and draws.notnull().sum() == draws.size - land.size

@@ -8,13 +8,15 @@ capabilities     optional capabilities of a model: density, latents, snapshots o
 derived          cache of quantities derived from a fitted state
 random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
 masks            observed cells: one function for each pattern
+gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, filling
 gaussian         components of Gaussian models: covariances, Kalman gains, grid points, training series, seasons
 layers           components of networks and losses: global convolutions, couplings, filters, CRPS
 image_transforms preprocessing of images: binarisation, dequantisation
 
 Models that a configuration selects with `type: module.Class`:
 
-climatology, interpolation, kriging, optimal_interpolation, gappy_pca     the classical models of reconstruction
+climatology, interpolation, kriging, optimal_interpolation, gappy_pca, dineof, low_rank     the classical models of
+                       reconstruction, which learn from records with gaps
 climatology, climatological_ensemble, persistence, analogue, linear_inverse_model     and of forecasts
 probabilistic_pca      the Gaussian of the training states, with an exact density: a floor for `sample`
 vae                    VAE, ConditionalVAE = encoder + decoder + likelihood + prior: `encoders`, `conditional`,

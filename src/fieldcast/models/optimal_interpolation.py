@@ -107,8 +107,7 @@ class OptimalInterpolation(Derived, Solved):
     def _complete(self, observed: Bool[Tensor, "training variable p"]) -> None:
         """Replace the missing values of the training days by draws given the observed ones."""
         x, o = self.anomalies.flatten(1), observed.flatten(1)
-        variance = robustness.Tails().add(x, o).variance
-        self.anomalies = augmentation.first_draw(x, o, variance).view_as(observed)
+        self.anomalies = augmentation.first_draw(x, o).view_as(observed)
         for turn in range(augmentation.ROUNDS):
             renewed = self.anomalies.clone()
             for some in augmentation.affordable(o).split(AT_ONCE):

@@ -11,20 +11,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
 from fieldcast.models.random_streams import RandomStreams, seed_for
 
 ROUNDS = 2  # of drawing from the model itself
 OPERATIONS = 1e12  # of the factorisations of one round: some minutes
-SMALLEST = 1e-3  # least standard deviation of a value, as a share of the root mean square
 
 
 def first_draw(
-    x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"], variance: Float[Tensor, " value"]
+    x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"]
 ) -> Float[Tensor, "time value"]:
     """Draw the missing values from probabilistic PCA of values scaled by their standard deviations."""
-    least = SMALLEST * float(variance.mean().sqrt())
-    deviation = variance.sqrt().clamp(min=least).to(x) if least > 0 else torch.ones_like(x[0])
+    deviation = deviations(x, observed)
     scaled = x / deviation
     model = fitted_rank(scaled, observed, RANKS)
     return model.draw(scaled, observed, streams(torch.arange(len(x), device=x.device)))[:, 0] * deviation

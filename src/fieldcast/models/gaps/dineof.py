@@ -1,12 +1,13 @@
-"""DINEOF: missing values from the leading modes of the record itself (Beckers and Rixen 2003; Alvera-Azcarate et al. 2005).
+"""DINEOF: missing values from the leading modes of the record itself.
 
-The mean of the observed values is removed and missing values begin at 0. Then, for n = 1, 2, ... modes,
+(Beckers and Rixen 2003; Alvera-Azcarate et al. 2005.) The mean of the observed values is removed and missing values
+begin at 0. Then, for n = 1, 2, ... modes,
 
     X = U S V^T,    x_tc = (U_n S_n V_n^T)_tc where missing,
 
-is repeated until the missing values change by less than `TOLERANCE` of the deviation of the observed ones. The number of
-modes is the one with the least error at observed values that were hidden at random; then the record is filled once more
-with these.
+is repeated until the missing values change by less than `TOLERANCE` of the deviation of the observed ones. The number
+of modes is the one with the least error at observed values that were hidden at random; then the record is filled once
+more with these.
 """
 
 from __future__ import annotations

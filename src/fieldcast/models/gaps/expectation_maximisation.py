@@ -2,7 +2,8 @@
 
     x_t = m + W^T z_t + e,    z_t ~ N(0, I_q),    e ~ N(0, s^2 I),    of which the cells o_t are observed
 
-(Tipping and Bishop 1999; Ilin and Raiko 2010, section 3.2). With W_o the observed columns of W (q, C) and r = x_o - m_o,
+(Tipping and Bishop 1999; Ilin and Raiko 2010, section 3.2). With W_o the observed columns of W (q, C) and
+r = x_o - m_o,
 
     M_t = W_o W_o^T + s^2 I,    E z_t = M_t^-1 W_o r,    cov z_t = s^2 M_t^-1,
     -2 log p(x_o) = n log 2 pi + (n - q) log s^2 + log |M_t| + (|r|^2 - (W_o r)^T E z_t) / s^2.
@@ -198,7 +199,11 @@ def maximised(
     """The M step, with the latents whitened, and E w_c w_c^T; `prior` is V."""
     q, variance = model.rank, model.variance.double()
     moment = variance * torch.cholesky_inverse(factor) + z[:, :, None] * z[:, None]
-    ridge = z.new_zeros(q, q) if prior is None else variance * torch.cholesky_inverse(torch.linalg.cholesky(prior))
+    ridge = (
+        z.new_zeros(q, q)
+        if prior is None
+        else variance * torch.cholesky_inverse(torch.linalg.cholesky(prior))
+    )
     theta, misfit, inverse = regression(x, observed, z, moment, ridge)
     centre = z.mean(0)
     root = torch.linalg.cholesky(moment.mean(0) - centre[:, None] * centre)
@@ -261,7 +266,9 @@ def fitted_rank(
     InputError
         If the data do not determine the smallest rank.
     """
-    hidden = observed & (torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN).to(observed)
+    hidden = observed & (torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN).to(
+        observed
+    )
     kept, largest = observed & ~hidden, int(min(observed.any(1).sum() - 1, observed.sum()))
     tried: list[tuple[float, LowRank]] = []
     for rank in [rank for rank in ranks if rank <= largest] or ranks[:1]:

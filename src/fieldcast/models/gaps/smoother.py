@@ -14,7 +14,7 @@ r = x_o - m_o - W_o^T z'. The Rauch-Tung-Striebel smoother runs back. The cost i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -93,6 +93,19 @@ class Dynamics:
             lagged[t + 1] = cov[t + 1] @ gain.T
         return Smoothed(mean, cov, lagged, float(likelihood))
 
+    def expected(
+        self,
+        x: Float[Tensor, "time cell"],
+        observed: Bool[Tensor, "time cell"],
+        segment: Int[Tensor, " time"],
+    ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
+        """Mean and standard deviation of every value given the whole record."""
+        smoothed, model = self.smooth(x, observed, segment), self.low_rank
+        w, variance = model.weights.double(), torch.empty_like(x)
+        for t, covariance in enumerate(smoothed.covariance):
+            variance[t] = (model.variance.double() + ((covariance @ w) * w).sum(0)).to(x)
+        return (model.mean.double() + smoothed.mean @ w).to(x), variance.sqrt()
+
     def draw(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
         draws: RandomStreams,
@@ -102,7 +115,7 @@ class Dynamics:
         Each member is a free run (z*, x*) of the system plus the smoothed mean of x - x* (Durbin and Koopman 2002).
         """
         q, model = self.low_rank.rank, self.low_rank
-        eta, e = draws.normal(q).double(), draws.normal(x.shape[1]).double()
+        eta, noise = draws.normal(q).double(), draws.fork(0)
         roots = torch.linalg.cholesky(self.start), root_of(self.forcing)
         w, mean, s = model.weights.double(), model.mean.double(), model.variance.double().sqrt()
         begins = torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
@@ -112,7 +125,8 @@ class Dynamics:
             for t in range(len(x)):
                 start, forced = roots[0] @ eta[t, k], roots[1] @ eta[t, k]
                 z[t] = start if begins[t] else self.propagator @ z[t - 1] + forced
-            free = mean + z @ w + s * e[:, k]
+            e = replace(noise, members=1, first=k).normal(x.shape[1])[:, 0]  # one member in memory
+            free = mean + z @ w + s * e.double()
             increment = self.smooth(mean + x.double() - free, observed, segment).mean @ w
             members.append(torch.where(observed, x, (free + increment).to(x)))
         return torch.stack(members, dim=1)

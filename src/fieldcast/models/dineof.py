@@ -1,0 +1,62 @@
+"""DINEOF: a state completed by the leading modes of a training record, which may have gaps (`gaps.dineof`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved
+from fieldcast.models.gaps import dineof
+from fieldcast.models.gaps.cells import cells, scaled, state
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+LARGEST = 40  # number of modes to try
+
+
+class Dineof(Solved):
+    """x = D (mean + V V^T (x / D - mean)) where missing, repeated from 0 until it no longer changes.
+
+    V holds the modes of the training record, filled by DINEOF (Beckers and Rixen 2003; Alvera-Azcarate et al. 2005), in
+    the number that predicts its hidden values best; a new state is filled as a further time of that record would be,
+    with the modes held fixed. D is the standard deviation of each value. There is neither a spread nor an observation
+    error.
+    """
+
+    deterministic = True
+    learns_from_gaps = True
+    axes: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        values = int(space.size)
+        self.register_buffer("axes", torch.zeros(0, values))  # V^T
+        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("deviation", torch.ones(values))  # D
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Fill the training record and keep its modes."""
+        x, observed, self.deviation = scaled(self.space, training)
+        hidden = dineof.choose_hidden(observed, torch.Generator().manual_seed(0))
+        filled = dineof.dineof(x, observed, hidden, LARGEST)
+        self.axes, self.mean = filled.axes, filled.mean
+
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        """The completed state, the same for every member."""
+        if c.observed is None or c.mask is None:
+            raise ValueError("DINEOF needs observations")
+        y, observed = cells(self.space, c.observed) / self.deviation - self.mean, cells(self.space, c.mask)
+        x = torch.where(observed, y, 0.0)
+        for _ in range(dineof.REPEATS):
+            fitted = torch.where(observed, y, (x @ self.axes.T) @ self.axes)
+            change = float((fitted - x).square().mean()) ** 0.5
+            x = fitted
+            if change < dineof.TOLERANCE:  # values have standard deviations of 1
+                break
+        whole = state(self.space, ((x + self.mean) * self.deviation).float())
+        return whole[:, None].expand(-1, draws.members, -1, -1, -1)

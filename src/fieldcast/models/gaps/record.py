@@ -1,0 +1,177 @@
+"""Fill the missing values of a whole record: p(x | c) whose context c is everything that was observed at all times.
+
+Models of single states are given the observations of their own time; the functions here see the neighbouring times as
+well. They are fitted to the record that they fill. A record is a matrix of standardised anomalies (`cells.cells` makes
+rows of states), and each function of `FILLERS` maps it to a mean, a spread and members of the same layout:
+
+    dineof          DINEOF: no distribution of its own; its spread is the error at values hidden for cross-validation
+    low_rank        low-rank Gaussian, each time by itself
+    modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
+
+A fit to few observations is too sure of itself: `calibrated` scales the spread to the error at values that were
+observed and hidden, in the shape of other times' gaps.
+
+In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
+record's own observations as contexts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.models.gaps import dineof as modes
+from fieldcast.models.gaps import smoother
+from fieldcast.models.gaps.cells import deviations
+from fieldcast.models.gaps.expectation_maximisation import fitted_rank
+from fieldcast.models.random_streams import RandomStreams
+
+FEWEST_TIMES = 2
+HIDDEN = 0.1  # share of the observed values that are hidden to calibrate the spread
+LEFT = 5  # one in so many values of a time is hidden at most
+LARGEST = 40  # modes that DINEOF tries
+RANKS = (5, 10, 20, 40)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Anomalies in order of time.
+
+    Parameters
+    ----------
+    x
+        Standardised anomalies; anything where missing.
+    observed
+        Which values are observed.
+    segment
+        Number of the unbroken stretch of times that each time belongs to.
+
+    Raises
+    ------
+    InputError
+        If nothing is observed, or values at fewer than two times.
+    """
+
+    x: Float[Tensor, "time cell"]
+    observed: Bool[Tensor, "time cell"]
+    segment: Int[Tensor, " time"]
+
+    def __post_init__(self) -> None:
+        times = int(self.observed.any(1).sum())
+        if times < FEWEST_TIMES:
+            raise InputError(
+                f"the record has observed values at {times} of {len(self.x)} times, and filling it needs at least "
+                f"{FEWEST_TIMES}: give a longer record."
+            )
+
+    def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
+        """The record in units of the standard deviation of each value, 0 where missing; also the deviations."""
+        deviation = deviations(self.x, self.observed)
+        return replace(self, x=torch.where(self.observed, self.x / deviation, 0.0)), deviation
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """A filled record: observed values are untouched and have spread 0.
+
+    A cell never observed has the mean 0, the climatology, and a time without observations that of its neighbours in
+    time, if the method knows them: callers flag both by `Record.observed`.
+    """
+
+    mean: Float[Tensor, "time cell"]
+    spread: Float[Tensor, "time cell"]
+    members: Float[Tensor, "time members cell"]
+
+
+def dineof(record: Record, draws: RandomStreams) -> Filling:
+    """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
+    r, deviation = record.scaled()
+    hidden = modes.choose_hidden(r.observed, torch.Generator().manual_seed(0))
+    filled = modes.dineof(r.x, r.observed, hidden, LARGEST)
+    error = filled.errors.min().to(r.x)
+    spread = torch.where(r.observed, 0.0, error * deviation)
+    mean = torch.where(r.observed, record.x, filled.values * deviation)
+    return Filling(mean, spread, mean[:, None] + spread[:, None] * draws.normal(mean.shape[1]).to(mean))
+
+
+def low_rank(record: Record, draws: RandomStreams) -> Filling:
+    """Fill each time by the posterior of the low-rank Gaussian."""
+    r, deviation = record.scaled()
+    model = fitted_rank(r.x, r.observed, RANKS)
+    mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
+    members = model.draw(r.x, r.observed, draws)
+    return filling(record, mean * deviation, spread * deviation, members * deviation)
+
+
+def modal_smoother(record: Record, draws: RandomStreams) -> Filling:
+    """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
+    r, deviation = record.scaled()
+    start = fitted_rank(r.x, r.observed, RANKS)
+    system, _ = smoother.fit(r.x, r.observed, r.segment, start)
+    mean, spread = system.expected(r.x, r.observed, r.segment)
+    members = system.draw(r.x, r.observed, r.segment, draws)
+    return filling(record, mean * deviation, spread * deviation, members * deviation)
+
+
+def filling(
+    record: Record,
+    mean: Float[Tensor, "time cell"],
+    spread: Float[Tensor, "time cell"],
+    members: Float[Tensor, "time members cell"],
+) -> Filling:
+    """Keep the observed values bit for bit."""
+    o = record.observed
+    return Filling(
+        torch.where(o, record.x, mean),
+        spread.masked_fill(o, 0.0),
+        torch.where(o[:, None], record.x[:, None], members),
+    )
+
+
+Filler = Callable[[Record, RandomStreams], Filling]
+FILLERS: Mapping[str, Filler] = MappingProxyType(
+    {"dineof": dineof, "low_rank": low_rank, "modal_smoother": modal_smoother}
+)
+
+
+def hidden_like_other_times(
+    observed: Bool[Tensor, "time cell"], share: float, generator: torch.Generator
+) -> Bool[Tensor, "time cell"]:
+    """Observed values in the gaps of other times, at random times: about `share` of all.
+
+    At most a fifth of the values of a time is hidden, neighbours in the order of the cells: so it stays nearly as well
+    observed as it was, and errors at its hidden values are like those in its gaps.
+    """
+    hidden, needed = torch.zeros_like(observed), share * int(observed.sum())
+    times, others = (torch.randperm(len(observed), generator=generator).tolist() for _ in range(2))
+    for time, other in zip(times, others, strict=True):
+        if needed <= 0:
+            break
+        gap = (observed[time] & ~observed[other]).nonzero()[:, 0]
+        count = min(len(gap), int(observed[time].sum()) // LEFT)
+        first = int(torch.randint(len(gap) - count + 1, (1,), generator=generator))
+        hidden[time, gap[first : first + count]] = True
+        needed -= count
+    return hidden
+
+
+def calibrated(filler: Filler, record: Record, draws: RandomStreams) -> Filling:
+    """Fill a record, with the spread multiplied by the ratio of error and spread at hidden values.
+
+    The record is filled twice: without the hidden values for the ratio, and with them.
+    """
+    filled = filler(record, draws)
+    hidden = hidden_like_other_times(record.observed, HIDDEN, torch.Generator().manual_seed(0))
+    if not hidden.any():
+        return filled
+    trial = filler(replace(record, observed=record.observed & ~hidden), replace(draws, members=1))
+    error, spread = (trial.mean - record.x)[hidden].double(), trial.spread[hidden].double()
+    ratio = (error.square().mean() / spread.square().mean()).sqrt().to(filled.mean)
+    mean = filled.mean[:, None]
+    return Filling(filled.mean, ratio * filled.spread, mean + ratio * (filled.members - mean))

@@ -1,0 +1,77 @@
+"""A Gaussian of low rank, fitted by expectation-maximisation to states that may have gaps.
+
+    x = D (m + W^T z + e),    z ~ N(0, I),    e ~ N(0, s^2 I),    y = x_o + eps,    eps ~ N(0, noise^2 I)
+
+D holds the standard deviation of each value. Deviations from the posterior mean are multiplied by `inflation`, because
+a fit to few observations underestimates them. Given y the latents are Gaussian (`gaps.expectation_maximisation`, with
+s^2 + noise^2 in units of D), and the residual e of an observed value is the share s^2 / (s^2 + noise^2) of its misfit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Solved
+from fieldcast.models.gaps.cells import cells, scaled, state
+from fieldcast.models.gaps.expectation_maximisation import RANKS, LowRank, fitted_rank
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+
+class LowRankGaussian(Solved):
+    """Draws of the posterior of the low-rank Gaussian; the rank is the one that predicts hidden training values best.
+
+    Tuned: `inflation`.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    ranks
+        Ranks to choose from, ascending.
+    """
+
+    learns_from_gaps = True
+    choices = MappingProxyType({"inflation": (0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 2.0)})
+    inflation: Tensor
+    mean: Tensor
+    weights: Tensor
+    deviation: Tensor
+    variance: Tensor
+
+    def __init__(self, space: Space, ranks: Sequence[int] = RANKS):
+        super().__init__(space)
+        if not ranks or min(ranks) < 1 or list(ranks) != sorted(ranks):
+            raise TypeError(f"ranks are ascending numbers of axes, not {list(ranks)}")
+        self.ranks, values = tuple(ranks), int(space.size)
+        self.register_buffer("mean", torch.zeros(values))
+        self.register_buffer("weights", torch.zeros(0, values))
+        self.register_buffer("deviation", torch.ones(values))  # D
+        self.register_buffer("variance", torch.tensor(1.0))  # s^2
+        self.register_buffer("inflation", torch.tensor(1.0))
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Fit mean, axes and noise to the observed training values."""
+        x, observed, self.deviation = scaled(self.space, training)
+        model = fitted_rank(x, observed, self.ranks)
+        self.mean, self.weights, self.variance = model.mean, model.weights, model.variance.to(x)
+
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        if c.observed is None or c.mask is None:
+            raise ValueError("a low-rank Gaussian needs observations")
+        y, observed = cells(self.space, c.observed) / self.deviation, cells(self.space, c.mask)
+        error = (c.noise / self.deviation).square().mean()  # alike for all cells, so that M stays q x q
+        model = LowRank(self.mean, self.weights, self.variance + error)
+        z, factor, _ = model.posterior(y, observed)
+        eps = model.variance.double().sqrt() * (self.inflation * draws.normal(model.rank)).double().mT
+        z = z[:, None] + torch.linalg.solve_triangular(factor.mT, eps, upper=True).mT
+        smooth = z.to(y) @ self.weights + self.mean
+        share, e = self.variance / model.variance, self.inflation * draws.normal(y.shape[1])
+        residual = share * (y[:, None] - smooth) + (share * error).sqrt() * e
+        x = smooth + torch.where(observed[:, None], residual, self.variance.sqrt() * e)
+        return state(self.space, (x * self.deviation).float())

@@ -1,0 +1,94 @@
+"""A record of drifting waves with gaps in blobs: every filler beats linear interpolation in time, and says how well."""
+
+import pytest
+import torch
+
+from fieldcast.errors import InputError
+from fieldcast.models.gaps.record import FILLERS, Record, calibrated, hidden_like_other_times
+from fieldcast.models.random_streams import RandomStreams
+
+TIMES, CELLS, MEMBERS = 320, 48, 6
+
+
+@pytest.fixture(scope="module")
+def truth() -> torch.Tensor:
+    """Five damped, turning modes and a little noise."""
+    generator = torch.Generator().manual_seed(1)
+    patterns = torch.randn(10, CELLS, generator=generator)
+    z = torch.zeros(TIMES, 5, dtype=torch.complex64)
+    speed = torch.polar(torch.full((5,), 0.95), torch.linspace(0.1, 0.7, 5))
+    for t in range(1, TIMES):
+        z[t] = speed * z[t - 1] + 0.3 * torch.randn(5, generator=generator, dtype=torch.complex64)
+    return torch.view_as_real(z).flatten(1) @ patterns + 0.2 * torch.randn(TIMES, CELLS, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def record(truth: torch.Tensor) -> Record:
+    """60 % of each time hidden in stretches of neighbouring cells; some whole times, and one cell, never observed."""
+    generator = torch.Generator().manual_seed(2)
+    start = torch.randint(0, CELLS, (TIMES, 1), generator=generator)
+    observed = (torch.arange(CELLS) - start) % CELLS >= int(0.6 * CELLS)
+    observed[50:53], observed[:, 7] = False, False
+    return Record(truth.where(observed, torch.nan), observed, torch.arange(TIMES) // 160)
+
+
+def linear_in_time(record: Record) -> torch.Tensor:
+    """Interpolation between the observed times of each cell; 0 without any."""
+    filled = torch.zeros_like(record.x)
+    time = torch.arange(TIMES, dtype=torch.float32)
+    for cell in range(CELLS):
+        at = record.observed[:, cell].nonzero()[:, 0]
+        if len(at) == 0:
+            continue
+        after = torch.searchsorted(at, torch.arange(TIMES)).clamp(max=len(at) - 1)
+        before = (after - 1).clamp(min=0)
+        a, b = at[before], at[after]
+        weight = ((time - a) / (b - a).clamp(min=1)).clamp(0, 1)
+        values = record.x[:, cell]
+        filled[:, cell] = (1 - weight) * values[a] + weight * values[b]
+    return filled
+
+
+@pytest.mark.parametrize("name", FILLERS)
+def test_records_are_filled_better_than_linearly_in_time(
+    name: str, record: Record, truth: torch.Tensor
+) -> None:
+    filled = calibrated(FILLERS[name], record, RandomStreams(0, torch.arange(TIMES), MEMBERS))
+    assert filled.members.shape == (TIMES, MEMBERS, CELLS)
+    for values in (filled.mean, filled.members[:, 3]):
+        assert torch.equal(values[record.observed], truth[record.observed]) and values.isfinite().all()
+    assert not filled.spread[record.observed].any() and (filled.spread[~record.observed] > 0).all()
+    hidden = ~record.observed
+    hidden[:, 7] = False
+    if name != "modal_smoother":
+        hidden[50:53] = False
+    error = (filled.mean - truth)[hidden].square().mean().sqrt()
+    linear = (linear_in_time(record) - truth)[hidden].square().mean().sqrt()
+    assert float(error / linear) < (0.6 if name == "modal_smoother" else 0.9)
+    spread = filled.spread[hidden].square().mean().sqrt()
+    drawn = filled.members.var(1)[hidden].mean().sqrt()
+    assert float(drawn / spread) == pytest.approx(1, abs=0.1)
+    assert 0.85 < float(spread / error) < 1.15, name
+
+
+def test_hidden_values_have_the_shape_of_other_times_gaps(record: Record) -> None:
+    hidden = hidden_like_other_times(record.observed, 0.03, torch.Generator().manual_seed(0))
+    assert not (hidden & ~record.observed).any()
+    assert 0.03 <= float(hidden.sum() / record.observed.sum()) < 0.04
+    for time in hidden.any(1).nonzero()[:, 0]:
+        assert hidden[time].sum() <= record.observed[time].sum() / 5
+        assert any(not (hidden[time] & other).any() for other in record.observed)
+
+
+def test_a_cell_never_observed_is_the_climatology(record: Record) -> None:
+    filled = FILLERS["modal_smoother"](record, RandomStreams(0, torch.arange(TIMES), 1))
+    assert not filled.mean[:, 7].any() and (filled.spread[:, 7] > 0).all()
+
+
+def test_a_record_with_hardly_anything_observed_is_refused() -> None:
+    x, segment = torch.zeros(9, 4), torch.zeros(9, dtype=torch.long)
+    observed = torch.zeros(9, 4, dtype=torch.bool)
+    for times in (0, 1):
+        observed[:times, 0] = True
+        with pytest.raises(InputError, match=f"observed values at {times} of 9 times, and filling it needs"):
+            Record(x, observed, segment)
