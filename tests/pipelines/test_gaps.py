@@ -58,7 +58,7 @@ def test_every_classical_reconstruction_learns_from_gaps(
         scores = pd.read_parquet(root / f"08_reporting/reconstruct/{name}/scores.parquet")
         scored = scores[(scores["statistic"] == "squared_error") & (scores["variable"] == "t2m")]
         error[name] = scored[scored["cells"] == "unobserved"]["value"].mean() ** 0.5
-    assert all(error[name] < 0.9 * error["climatology"] for name in CLASSICAL[1:])
+    assert all(error[name] < 0.9 * error["climatology"] for name in CLASSICAL[1:]), error
     draws = xr.open_zarr(root / "07_model_output/reconstruct/linear/draws.zarr")["t2m"]
     land = draws.isel(latitude=2, longitude=3)
     assert land.isnull().all() and draws.notnull().sum() == draws.size - land.size

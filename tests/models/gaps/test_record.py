@@ -60,6 +60,8 @@ def test_records_are_filled_better_than_linearly_in_time(
     assert not filled.spread[record.observed].any() and (filled.spread[~record.observed] > 0).all()
     hidden = ~record.observed
     hidden[:, 7] = False
+    if name != "dineof":  # the climatology in a cell never observed
+        assert not filled.mean[:, 7].any()
     if name != "modal_smoother":
         hidden[50:53] = False
     error = (filled.mean - truth)[hidden].square().mean().sqrt()
@@ -78,11 +80,6 @@ def test_hidden_values_have_the_shape_of_other_times_gaps(record: Record) -> Non
     for time in hidden.any(1).nonzero()[:, 0]:
         assert hidden[time].sum() <= record.observed[time].sum() / 5
         assert any(not (hidden[time] & other).any() for other in record.observed)
-
-
-def test_a_cell_never_observed_is_the_climatology(record: Record) -> None:
-    filled = FILLERS["modal_smoother"](record, RandomStreams(0, torch.arange(TIMES), 1))
-    assert not filled.mean[:, 7].any() and (filled.spread[:, 7] > 0).all()
 
 
 def test_a_record_with_hardly_anything_observed_is_refused() -> None:
