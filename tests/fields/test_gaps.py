@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast import geometry
+from fieldcast import calendars, geometry
 from fieldcast.errors import InputError
-from fieldcast.fields import calendars, climatology, domain, normalisation
+from fieldcast.fields import climatology, domain, normalisation
 from fieldcast.fields.contracts import Fields
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.splits import make, select

@@ -31,7 +31,9 @@ def fit(training: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     """
     names = time_varying(training)
     exists = domain.exists(training)
-    values = np.array([_statistics(training[v], climatology[v], exists.sel(variable=v).values) for v in names])
+    values = np.array(
+        [_statistics(training[v], climatology[v], exists.sel(variable=v).values) for v in names]
+    )
     statistics = {key: ("variable", values[:, i]) for i, key in enumerate(STATISTICS)}
     units = [str(training[name].attrs.get("units", "")) for name in names]
     return xr.Dataset(statistics, {"variable": ("variable", names), "units": ("variable", units)})
