@@ -82,7 +82,7 @@ def test_half_of_the_values_missing_costs_little(
 
 
 def test_the_posterior_of_the_low_rank_gaussian_is_that_of_the_dense_one(sized: Callable[..., Space]) -> None:
-    """With noise in the observations, against conditioning written out."""
+    """The oracle is conditioning written out, with noise in the observations."""
     space, generator = sized(variables=1, latitudes=3, columns=4), torch.Generator().manual_seed(0)
     model = LowRankGaussian(space)
     model.mean = torch.randn(12, generator=generator)

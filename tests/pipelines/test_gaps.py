@@ -22,6 +22,7 @@ from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
 CLASSICAL = ("climatology", "linear", "kriging", "gappy_pca", "optimal_interpolation", "dineof", "low_rank")
+FROM_COVARIANCES = CLASSICAL[3:]
 
 
 def gappy_record(days: int = 240, rows: int = 7, columns: int = 12) -> xr.Dataset:
@@ -58,7 +59,8 @@ def test_every_classical_reconstruction_learns_from_gaps(
         scores = pd.read_parquet(root / f"08_reporting/reconstruct/{name}/scores.parquet")
         scored = scores[(scores["statistic"] == "squared_error") & (scores["variable"] == "t2m")]
         error[name] = scored[scored["cells"] == "unobserved"]["value"].mean() ** 0.5
-    assert all(error[name] < 0.9 * error["climatology"] for name in CLASSICAL[1:]), error
+    assert np.isfinite(list(error.values())).all()
+    assert all(error[name] < 0.7 * error["climatology"] for name in FROM_COVARIANCES), error
     draws = xr.open_zarr(root / "07_model_output/reconstruct/linear/draws.zarr")["t2m"]
     land = draws.isel(latitude=2, longitude=3)
     assert land.isnull().all() and draws.notnull().sum() == draws.size - land.size

@@ -176,7 +176,7 @@ def test_a_variable_that_is_missing_is_named(scene: Callable) -> None:
 
 
 def test_a_truth_with_gaps_is_scored_where_it_was_observed(scene: Callable) -> None:
-    """As the complete truth with the same cells removed: weights are those of the cells that are left."""
+    """Scores equal those of the complete truth with the same cells removed, weighted over the cells that are left."""
     complete = scene(times=9)
     rng = np.random.default_rng(3)
     there = xr.DataArray(rng.random(complete.truth["t"].shape) < 0.6, complete.truth["t"].coords)

@@ -127,7 +127,7 @@ def joined(batches: Iterable[Batch]) -> Batch:
 
 
 def observed_values(batches: Iterable[Batch]) -> Bool[Tensor, "batch values"] | None:
-    """Which values of all states were observed, flattened; None if none is missing."""
+    """Mask of the observed values of all states, flattened; None if none is missing."""
     parts = [batch.observed for batch in batches]
     present = [part.flatten(1) for part in parts if part is not None]
     return torch.cat(present) if present else None

@@ -136,7 +136,7 @@ def filling(
 
 Filler = Callable[[Record, RandomStreams], Filling]
 FILLERS: Mapping[str, Filler] = MappingProxyType(
-    {"dineof": dineof, "low_rank": low_rank, "modal_smoother": modal_smoother}
+    {filler.__name__: filler for filler in (dineof, low_rank, modal_smoother)}
 )
 
 
