@@ -30,7 +30,7 @@ from fieldcast.models.random_streams import RandomStreams
 PAIRS = 2**24  # entries of a table of pairs that are in memory at once
 RANKS = (5, 10, 20, 40, 80)  # among which models choose
 HIDDEN = 0.03  # share of the observed values that are hidden to choose the rank
-SEARCH = 15  # iterations for each rank
+SEARCH = 10  # iterations for each rank
 LEAST = 1e-6  # least eigenvalue of V, as a share of the mean: axes that explain nothing vanish
 POWER_STEPS = 4  # of the subspace iteration that starts EM
 
