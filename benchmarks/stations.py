@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def against_truth(model: TrainedModel, table: pd.DataFrame, truth: xr.Dataset) -> dict[str, float]:
-    filled = model.fill(stations=table, members=2)
+    filled = model.fill(stations=table, members=19)
     area = cell_areas(truth["latitude"], truth["longitude"])
     return {
         str(v): float(np.sqrt(area_mean((filled[f"{v}_mean"].values - truth[v].values) ** 2, area).mean()))

@@ -11,7 +11,7 @@ import xarray as xr
 
 import fieldcast
 from fieldcast.encoding.options import Limits, Sparsification
-from fieldcast.encoding.stations import points_of
+from fieldcast.encoding.stations import nearest_times, points_of, times_of
 from fieldcast.errors import InputError
 from fieldcast.inference.left_out_stations import of_observations, scores, scores_at_left_out
 from fieldcast.inference.reconstruct import context_of
@@ -19,6 +19,7 @@ from fieldcast.inference.stations import representativeness
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.interpolation import Nearest
 from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.time_steps import TimeStep
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
@@ -157,3 +158,11 @@ def test_scores_of_observations_by_hand() -> None:
     values = {name: value for name, value, _, _ in scores(columns, np.array([0, 0, 1]), 2.0, 0)}
     assert values["rmse"] == pytest.approx(2 * np.sqrt(((9 - y.numpy()) ** 2).mean()))
     assert values["coverage_90"] == pytest.approx(1 / 3)
+
+
+def test_readings_of_a_month_count_for_that_month() -> None:
+    times = xr.DataArray(np.array(["2001-01-01", "2001-02-01"], dtype="M8[ns]"), dims="time")
+    table = pd.DataFrame({"time": pd.to_datetime(["2001-01-31", "2001-02-01", "2001-02-27"])})
+    month = TimeStep(730.0, 1)
+    assert nearest_times(table["time"], times, month, table, "'stations'").tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(times_of(table, month, "'stations'"), times)

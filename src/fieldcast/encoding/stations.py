@@ -19,6 +19,7 @@ from fieldcast.fields.bilinear import stencil
 from fieldcast.fields.stations import in_units, refuse
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
+from fieldcast.time_steps import TimeStep
 
 
 def points_of(
@@ -43,7 +44,7 @@ def points_of(
         where,
         "lies where the model's grid has no cells (on land?)",
     )
-    datum = nearest_times(table["time"], times, space.step, table, where)
+    datum = nearest_times(table["time"], times, TimeStep(space.step, space.months), table, where)
     variable = np.array([codec.variables.index(v) for v in table["variable"]])
     climatology = codec.climatology_at(times).reshape(len(times), len(codec.variables), -1)
     normal = (climatology[datum[:, None], variable[:, None], cells] * weights).sum(1)
@@ -63,24 +64,27 @@ def on_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) -> p
 
 
 def nearest_times(
-    column: pd.Series, times: xr.DataArray, step: float, table: pd.DataFrame, where: str
+    column: pd.Series, times: xr.DataArray, step: TimeStep, table: pd.DataFrame, where: str
 ) -> np.ndarray:
-    """Index of the nearest of ascending times, at most half a time step away."""
-    present = pd.DatetimeIndex(calendars.iso(times).astype("M8[s]"))
-    index = present.get_indexer(pd.DatetimeIndex(column), method="nearest")
-    away = np.abs((pd.DatetimeIndex(column) - present[index]) / pd.Timedelta(hours=1))
-    refuse(
-        pd.Series(away > step / 2, table.index),
-        table,
-        where,
-        "is at a time for which there are no fields to fill",
-    )
-    return np.asarray(index)
+    """Index of the nearest of ascending times, at most half a step away; of monthly data, that of the same month."""
+    if step.months:
+        index = step.positions(times, column.to_numpy())
+    else:
+        present, read = pd.DatetimeIndex(calendars.iso(times).astype("M8[s]")), pd.DatetimeIndex(column)
+        index = np.asarray(present.get_indexer(read, method="nearest"))
+        away = np.abs((read - present[index]) / pd.Timedelta(hours=1))
+        index = np.where(away > step.hours / 2, -1, index)
+    late = pd.Series(index < 0, table.index)
+    refuse(late, table, where, "is at a time for which there are no fields to fill")
+    return index
 
 
-def times_of(table: pd.DataFrame, step: float, where: str) -> xr.DataArray:
-    """The times to fill for a table without fields: its times, to the nearest whole step of the model (UTC)."""
-    if step <= 0:
+def times_of(table: pd.DataFrame, step: TimeStep, where: str) -> xr.DataArray:
+    """The times to fill for a table without fields: its months, or its times to the nearest whole step (UTC)."""
+    if not step.hours:
         raise InputError(f"{where}: the model's time step is unknown, so give the fields to fill, too.")
-    rounded = table["time"].dt.round(pd.Timedelta(hours=step))
-    return xr.DataArray(np.unique(rounded.to_numpy()), dims="time", name="time")
+    if step.months:
+        times = table["time"].to_numpy().astype("M8[M]").astype("M8[ns]")
+    else:
+        times = table["time"].dt.round(pd.Timedelta(hours=step.hours)).to_numpy()
+    return xr.DataArray(np.unique(times), dims="time", name="time")

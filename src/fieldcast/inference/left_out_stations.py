@@ -28,6 +28,7 @@ from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
 from fieldcast.scores.bootstrap import block_weights, interval
+from fieldcast.time_steps import TimeStep
 
 FOLDS = 10
 CLUSTERS = 40
@@ -88,7 +89,7 @@ def of_model(
     """Rows of one model."""
     model, codec = trained.checkpoint.model, trained.checkpoint.by_day
     check_accepts_points(model, f"'{name}'")
-    times = times_of(table, model.space.step, where)
+    times = times_of(table, TimeStep(model.space.step, model.space.months), where)
     points = points_of(table, times, codec, model.space, where)
     c = replace(context_of(trained.nothing_observed(times), codec, model.space, 0.0), points=points)
     points = points.with_error(representativeness(model, c))

@@ -34,6 +34,7 @@ from fieldcast.inference.sample import draw_states
 from fieldcast.inference.sample import physical as physical_states
 from fieldcast.inference.stations import with_stations
 from fieldcast.inference.user_layout import restore_layout
+from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +125,9 @@ class TrainedModel:
         if dataset is None:
             if table is None:
                 raise InputError("fill needs a data set, stations, or both.")
-            dataset = self.nothing_observed(times_of(table, model.space.step, where_stations))
+            dataset = self.nothing_observed(
+                times_of(table, TimeStep(model.space.step, model.space.months), where_stations)
+            )
         dataset = conventions.as_dataset(dataset, where)
         data, codec = matching(dataset, self.checkpoint.by_day, where)
         c = context_of(data, codec, model.space, noise)
