@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -89,3 +91,21 @@ def test_the_spread_chosen_on_validation_scales_the_deviations(space):
     model.choose(spread=1.2)
     assert torch.allclose(model.sample(c, RandomStreams(0, torch.arange(16), 3)), 1.2 * before)
     assert model.chosen() == {"spread": pytest.approx(1.2)}
+
+
+def test_only_observed_values_are_scored(space):
+    """The loss ignores whatever stands in for missing values; a state without any observed value adds 0."""
+    model, batch, draws = make(space), problem(space), lambda: RandomStreams(0, torch.arange(16), 3)
+    observed = torch.rand(batch.x.shape, generator=torch.Generator().manual_seed(2)) < 0.4
+    observed[5] = False
+    losses = [
+        model.loss(replace(batch, x=batch.x.where(observed, fill), observed=observed), draws()).total
+        for fill in (0.0, 100.0)
+    ]
+    assert losses[0].isfinite() and torch.equal(losses[0], losses[1])
+    crps = fair_crps(model.base.sample(batch.context, draws()), batch.x)
+    weight = space.weight * observed
+    each = (crps * weight).sum(dim=(2, 3)) / (1.5 * weight.sum(dim=(2, 3)))
+    assert float(losses[0]) == pytest.approx(float(each.nan_to_num().mean()), rel=1e-5)
+    everywhere = model.loss(replace(batch, observed=torch.ones_like(observed)), draws()).total
+    assert torch.equal(everywhere, model.loss(batch, draws()).total)

@@ -49,6 +49,7 @@ class Corrected(Trained):
     """
 
     shares_mask = True
+    learns_from_gaps = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {"spread": (0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)}
     )
@@ -93,9 +94,10 @@ class Corrected(Trained):
         with torch.no_grad():
             m, s, d = self.base.moments(batch.context, draws, batch.group)
         weight = self.space.weight
-        usual = (s * weight).sum(
-            dim=(2, 3)
-        )  # (B, V): a function of the context alone, so the score stays proper
+        if batch.observed is not None:  # only what was observed is scored
+            weight = weight * batch.observed
+        # (B, V): a function of context and gaps alone, so the score stays proper; 0 only where the score is
+        usual = (s * weight).sum(dim=(2, 3)).clamp(min=SMALLEST_SPREAD**2)
 
         def score(x: Tensor) -> Tensor:
             return ((fair_crps(x, batch.x) * weight).sum(dim=(2, 3)) / usual).mean()
