@@ -3,8 +3,8 @@
 Writes DATA_ROOT/stations.csv: 300 places drawn evenly over the sphere, on 30 days of the test split, which read the
 bilinear interpolation of each variable with an error of half its anomaly standard deviation that the table does not
 state. Then fills the fields with every trained experiment of `reconstruct` that accepts stations, and prints the error
-of the mean field against the truth beside what the readings alone can tell: the scores at left-out stations. The last
-lines time 100 000 observations of ten days on 2048 cells, and print the peak memory.
+of the mean field against the truth beside what the readings alone can tell: the scores at left-out stations.
+`python -m benchmarks.stations DATA_ROOT many` prints the time and the peak memory of 100 000 observations.
 """
 
 from __future__ import annotations
@@ -44,11 +44,16 @@ def readings(truth: xr.Dataset, deviation: dict[str, float], places: int, seed: 
     return pd.concat(tables).dropna()
 
 
-def main() -> None:
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
+def test_split(root: Path) -> xr.Dataset:
+    """Fields of the test split."""
     fields = xr.open_zarr(root / "03_primary" / "fields.zarr")
     splits = json.loads((root / "03_primary" / "splits.json").read_text(encoding="utf-8"))
-    test = select(fields, splits, "test")
+    return select(fields, splits, "test")
+
+
+def score(root: Path) -> None:
+    """Print scores at left-out stations, and errors against the truth."""
+    test = test_split(root)
     files = sorted((root / "06_models" / "reconstruct").glob("*/checkpoint.safetensors"))
     models = {f"reconstruct.{file.parent.name}": fieldcast.load(file, "cpu") for file in files}
     models = {name: model for name, model in models.items() if model.checkpoint.model.accepts_points}
@@ -67,7 +72,6 @@ def main() -> None:
     for name, model in models.items():
         errors = against_truth(model, table, some)
         sys.stdout.write(f"{name:42}" + "".join(f"{errors[v]:10.3g}" for v in deviation) + "\n")
-    time_many(models["reconstruct.optimal_interpolation"], test, deviation)
 
 
 def against_truth(model: TrainedModel, table: pd.DataFrame, truth: xr.Dataset) -> dict[str, float]:
@@ -79,18 +83,23 @@ def against_truth(model: TrainedModel, table: pd.DataFrame, truth: xr.Dataset) -
     }
 
 
-def time_many(model: TrainedModel, test: xr.Dataset, deviation: dict[str, float]) -> None:
-    variable = next(iter(deviation))
-    few = test.isel(time=slice(0, FEW_DAYS)).load()
-    table = readings(few, {variable: deviation[variable]}, MANY // FEW_DAYS, SEED + 1)
+def time_many(root: Path) -> None:
+    """Print time and peak memory of 100 000 observations of ten days."""
+    model = fieldcast.load(
+        root / "06_models" / "reconstruct" / "optimal_interpolation" / "checkpoint.safetensors", "cpu"
+    )
+    variable, scale = model.checkpoint.by_day.variables[0], float(model.checkpoint.by_day.deviation[0])
+    few = test_split(root).isel(time=slice(0, FEW_DAYS)).load()
+    table = readings(few, {variable: scale}, MANY // FEW_DAYS, SEED + 1)
     begin = time.perf_counter()
     model.fill(stations=table, members=19)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(
-        f"\n{len(table)} observations of {variable} on {FEW_DAYS} days, {few[variable][0].size} cells, 19 members: "
-        f"{time.perf_counter() - begin:.0f} s; peak memory of the whole program {peak:.1f} GB\n"
+        f"{len(table)} observations of {variable} on {FEW_DAYS} days, {few[variable][0].size} cells, 19 members: "
+        f"{time.perf_counter() - begin:.0f} s; peak memory of the process {peak:.1f} GB\n"
     )
 
 
 if __name__ == "__main__":
-    main()
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
+    time_many(folder) if sys.argv[2:] == ["many"] else score(folder)
