@@ -14,6 +14,7 @@ import vl_convert
 
 from fieldcast.figures.style import Look
 from fieldcast.report import charts, report
+from fieldcast.report.error_chart import errors_chart
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.vega_lite import Spec, vega
 
@@ -88,6 +89,16 @@ def test_the_error_over_time_is_that_of_the_chosen_k(drawn):
     data = pd.read_csv(StringIO(spec["data"]["values"]))
     assert np.allclose(data["20 %"], np.sqrt(0.2), rtol=1e-3)
     assert set(data["when"]) == {"2001-01-01", "2001-01-11", "2001-01-21"}
+
+
+def test_errors_of_the_planets_first_years_are_drawn():
+    """The simulated planet begins in the year 1, which a time unit of Vega does not know."""
+    times = ["0011-10-01", "0011-12-01", "0012-02-01"]
+    frame = pd.DataFrame({0.1: [0.5, 0.6, 0.4]}, index=times)
+    picture = svg(errors_chart({"mine": frame}, {"mine": Look("#000000")}, "m"))
+    (line,) = marks(picture, "line")
+    assert "NaN" not in line.attrib["d"]
+    assert len(set(re.findall(r"[ML](-?[\d.]+)", line.attrib["d"]))) == 3
 
 
 def test_models_that_blew_up_leave_the_panel_and_do_not_widen_it():

@@ -19,14 +19,16 @@ def errors_chart(errors: Mapping[str, pd.DataFrame], looks: Mapping[str, Look], 
     if not frames:
         return {}
     levels = [percent(k) for k in sorted({k for frame in errors.values() for k in frame.columns})]
-    parts = [frame.assign(when=moments(frame.index), experiment=name) for name, frame in frames.items()]
-    records = pd.concat(parts)
+    records = pd.concat(
+        frame.assign(when=moments(frame.index), time=frame.index.astype(str), experiment=name)
+        for name, frame in frames.items()
+    )
     dated = bool(pd.api.types.is_datetime64_any_dtype(records["when"]))
     when: dict[str, Any] = {"field": "when", "type": "quantitative", "title": "time"}
-    if dated:  # in UTC, not in the zone of the browser
-        when |= {"type": "temporal", "timeUnit": "utcyearmonthdatehoursminutes"}
+    if dated:  # in UTC, not in the zone of the browser; a time unit would lose years before 100
+        when |= {"type": "temporal", "scale": {"type": "utc"}}
     colour, dash = appearance(set(records["experiment"]), looks)
-    tooltip = [NAME, when, {"field": "value", "title": "RMSE", "format": ".4~g"}]
+    tooltip = [NAME, {"field": "time"}, {"field": "value", "title": "RMSE", "format": ".4~g"}]
     near = {"name": "near", "select": {"type": "point", "on": "pointermove", "nearest": True}}
     nearest = {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0}
     y = {"field": "value", "type": "quantitative", "title": f"RMSE, {unit}"}
@@ -34,7 +36,7 @@ def errors_chart(errors: Mapping[str, pd.DataFrame], looks: Mapping[str, Look], 
     mark = {"type": "point", "filled": True, "size": 60}
     points = {"mark": mark, "params": [near], "encoding": {"tooltip": tooltip, "opacity": nearest}}
     return {
-        **document(records, experiment="string", when="date" if dated else "number"),
+        **document(records, experiment="string", time="string", when="date" if dated else "number"),
         "params": [chooser("k", "observed ", levels, len(levels) // 2)],
         "transform": [
             {"calculate": "datum[k]", "as": "value"},
