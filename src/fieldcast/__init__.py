@@ -7,6 +7,7 @@
     filled = model.fill(dataset, members=19)        # xarray in, xarray out; NaN is what was not observed
     model = fieldcast.load("data/06_models/forecast/corrected_inverse_model/checkpoint.safetensors")
     future = model.forecast(dataset, steps=10)      # from the last states of the data set
+    filled = fieldcast.fill_gaps(dataset)           # from the data set's own values, without any training data
 
 Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),
 `training`, `inference`, `scores`, `figures` and `report` (how good a model is), `pipelines` (the Kedro stages, thin),
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     import pandas as pd
+    import xarray as xr
 
     from fieldcast.inference.trained_model import TrainedModel
     from fieldcast.standalone import Data
@@ -48,6 +50,13 @@ def fit(dataset: Data, experiment: str, **how: Any) -> TrainedModel:
     from fieldcast import standalone
 
     return standalone.fit(dataset, experiment, **how)
+
+
+def fill_gaps(dataset: Data, **how: Any) -> xr.Dataset:
+    """The data set with its gaps filled from its own values: see `fieldcast.inference.fill_gaps.fill_gaps`."""
+    from fieldcast.inference import fill_gaps as gaps
+
+    return gaps.fill_gaps(dataset, **how)
 
 
 def score(truth: Data, draws: Data, **how: Any) -> pd.DataFrame:

@@ -144,6 +144,20 @@ def fill(file: str | None, **options: Any) -> None:
 
 @cli.command(params=copy.copy(OPTIONS))
 @click.argument("file")
+@click.option("--output", help="NetCDF file to write; by default 07_model_output/gaps.nc in the data root.")
+@click.option("--members", type=click.IntRange(0), help="Number of draws; by default none.")
+@click.option(
+    "--max-gap", type=click.IntRange(1), help="Longest gap of a cell that is filled, in time steps."
+)
+@click.option("--max-spread", type=float, help="Largest spread of a filled value, in the variable's units.")
+def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: Any) -> None:
+    """Fill the gaps of FILE from its own values: `kedro run --env gaps --pipelines gaps`."""
+    ingestion = {**params.get("ingestion", {}), "path": local(file)}
+    on_file("gaps", {}, env=env or "gaps", params={**params, "ingestion": ingestion}, key="fill", **options)
+
+
+@cli.command(params=copy.copy(OPTIONS))
+@click.argument("file")
 @click.option("--experiment", help="One that has been trained, as forecast.crps_ensemble.")
 @click.option(
     "--output", help="NetCDF file to write; by default 07_model_output/predict.nc in the data root."
@@ -200,12 +214,14 @@ def on_file(
     conf_source: str | None,
     params: Mapping[str, Any],
     output: str | None,
+    key: str | None = None,
     **options: Any,
 ) -> None:
-    """Run a pipeline that reads a user's file, its options being the parameters of the same names."""
+    """Run a pipeline that reads a user's file; options are parameters of the section `key`, by default of its name."""
     options |= {"output": local(output)} if output else {}
     options = {key: value for key, value in options.items() if value is not None}
-    given = {**params, pipeline: {**params.get(pipeline, {}), **source, **options}}
+    key = key or pipeline
+    given = {**params, key: {**params.get(key, {}), **source, **options}}
     session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
     with session:
         session.run(pipeline_names=[pipeline])

@@ -70,6 +70,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     pipelines |= {name: whole(group) for name, group in by_task.items()}
     pipelines |= {address: whole([experiment]) for address, experiment in listed.items()}
     pipelines |= {name: stage(name).create_pipeline() for name in STANDALONE}
+    pipelines["gaps"] = together(
+        [preparation["ingestion"].to_outputs("fields"), stage("gaps").create_pipeline()]
+    )
     if experiments_of_demo := demo(conf, listed):
         pipelines["demo"] = whole(experiments_of_demo)
     return pipelines | {"__default__": whole(listed.values())}

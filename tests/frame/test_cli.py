@@ -62,6 +62,17 @@ def test_fill_and_predict_are_pipelines_on_a_file(noted: dict[str, Any], tmp_pat
     }
 
 
+def test_fill_gaps_ingests_the_file_in_the_environment_gaps(noted: dict[str, Any], tmp_path: Path) -> None:
+    phrases = ["fill-gaps", "gappy.nc", "--output", "f.nc", "--max-gap", "5", "--max-spread", "0.5"]
+    phrases += ["--params", "ingestion.variables=sst"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["gaps"] and noted["env"] == "gaps"
+    assert noted["runtime_params"] == {
+        "ingestion": {"variables": "sst", "path": str(tmp_path / "gappy.nc")},
+        "fill": {"output": str(tmp_path / "f.nc"), "max_gap": 5, "max_spread": 0.5},
+    }
+
+
 def test_options_alone_are_those_of_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kedro starts a packaged project so."""
     monkeypatch.setattr(cli.run, "callback", lambda **options: print(options["pipelines"], options["env"]))  # noqa: T201

@@ -1,6 +1,7 @@
 """A record with gaps at every time goes through the task reconstruct; tasks that need complete states refuse it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,23 @@ def test_what_needs_complete_fields_says_so() -> None:
     for subject, attempt in refusals.items():
         with pytest.raises(InputError, match=rf"^{subject} need complete fields, .*ingestion\.missing=train"):
             attempt()
+
+
+def test_the_pipeline_gaps_fills_a_file(
+    project: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, result = gappy_record(120), tmp_path / "filled.nc"
+    record.to_netcdf(tmp_path / "gappy.nc")
+    ingestion = {"source": "file", "path": str(tmp_path / "gappy.nc"), "missing": "train"}
+    fill = {"members": 0, "output": str(result), "max_gap": 30}
+    project("gaps", data_root=tmp_path / "data", parameters={"ingestion": ingestion, "fill": fill})
+    filled, observed = xr.load_dataset(result), record["t2m"].notnull()
+    assert np.array_equal(filled["t2m"].values[observed], record["t2m"].values[observed])
+    assert np.array_equal(filled["t2m_flag"] == 0, observed)
+    assert set(filled.data_vars) == {"t2m", "t2m_mean", "t2m_spread", "t2m_flag"}
+    report = (tmp_path / "data/08_reporting/gaps.txt").read_text()
+    assert (
+        report.startswith("t2m: ")
+        and "linear in time" in report
+        and report.strip() in capsys.readouterr().out
+    )

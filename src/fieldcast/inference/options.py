@@ -68,13 +68,15 @@ class Evaluation:
 
 @dataclass(frozen=True, config=STRICT)
 class Fill:
-    """Options of `fill`: the file, or the stations, the experiment that fills it, and how."""
+    """Options of `fill`: the file, or the stations, the experiment that fills it, and how; also of `gaps`."""
 
     observations: str | None = None
     stations: str | None = None  # CSV or Parquet, see `fields.stations`
     experiment: str = "reconstruct.optimal_interpolation"
-    members: Annotated[int, Field(ge=1)] = 19
+    members: Annotated[int, Field(ge=0)] = 19  # at least one, unless a record is filled from its own values
     noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
+    max_gap: Annotated[int, Field(ge=1)] | None = None  # steps; of the pipeline `gaps`, as the next one
+    max_spread: float | dict[str, float] | None = None  # in the units of the variable, or of each by name
     output: str | None = None  # read by the catalog, from the command line
 
     def file(self) -> str | None:

@@ -27,6 +27,7 @@ OF_SOURCE = re.compile(
 )
 AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
 METHODS = {"_mean": "realization: mean", "_spread": "realization: standard_deviation"}
+FLAGS = ("_suspect", "_flag")
 COMMANDS = ("kedro", "fieldcast")
 
 
@@ -38,7 +39,7 @@ def described(
     Parameters
     ----------
     result
-        Variables v with v_mean, v_spread and v_suspect, in the layout of the user's data.
+        Variables v with v_mean, v_spread, v_suspect and v_flag, in the layout of the user's data.
     source
         Global attributes of the data that it was made from.
     what
@@ -60,7 +61,9 @@ def described(
             result[name].attrs.pop("bounds", None)
         result[name].attrs.setdefault("long_name", LONG_NAMES.get(name, name.replace("_", " ")))
         result[name].encoding["_FillValue"] = None  # no coordinate has missing values
-    shown = ", ".join(long_name(result[name]) for name in names if not name.endswith((*METHODS, "_suspect")))
+    shown = ", ".join(
+        long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS, "_members"))
+    )
     version = provenance.versions(["fieldcast"]).get("fieldcast", "")
     call = ", ".join(f"{key}={value}" for key, value in options.items())
     today = provenance.now()[:10]
@@ -102,14 +105,14 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
             if suffix == "_spread" and conversion(str(attrs.get("units", "1")), "K"):
                 attrs["units_metadata"] = "temperature: difference"
             attrs["cell_methods"] = " ".join(filter(None, [of_base.get("cell_methods"), method]))
-    if name.endswith("_suspect"):
+    if name.endswith(FLAGS):
         attrs |= {"standard_name": "quality_flag", "coverage_content_type": "qualityInformation"}
     else:
         attrs["coverage_content_type"] = "modelResult"
     attrs.setdefault("long_name", name)
     for key in [key for key in ("coordinates", "grid_mapping", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
-    related = [f"{name}{suffix}" for suffix in ("_spread", "_suspect") if f"{name}{suffix}" in result]
+    related = [f"{name}{suffix}" for suffix in ("_spread", *FLAGS) if f"{name}{suffix}" in result]
     if base == name and related:
         attrs["ancillary_variables"] = " ".join(related)
 

@@ -12,7 +12,7 @@ from fieldcast.fields import conventions
 from fieldcast.fields.parameter_names import short
 from fieldcast.geometry import GRID
 
-PARTS = ("", "_mean", "_spread", "_suspect")
+PARTS = ("", "_mean", "_spread", "_suspect", "_members", "_flag")
 # attributes of the packed or observed values, no longer true, and notes made while they were read
 RANGE = re.compile("^(fieldcast_|valid_|actual_range)")
 

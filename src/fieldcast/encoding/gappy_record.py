@@ -1,0 +1,95 @@
+"""Fields with gaps as a record: one column for each cell of a variable that has a value at some time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from fieldcast import calendars, geometry
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.fields import climatology as climatologies
+from fieldcast.fields import normalisation as normalisations
+from fieldcast.models.gaps.record import Record
+
+
+@dataclass(frozen=True, eq=False)
+class GappyRecord:
+    """A record and the places of its columns.
+
+    Parameters
+    ----------
+    record
+        Standardised anomalies from the climatology of all times.
+    codec
+        That climatology, and the standard deviations of anomalies.
+    there
+        Which cells of (variable, latitude, longitude) are columns.
+    times
+        Time axis of the fields.
+    """
+
+    record: Record
+    codec: FieldCodec
+    there: Bool[Tensor, "variable y x"]
+    times: xr.DataArray
+
+    @classmethod
+    def of(cls, fields: xr.Dataset, device: torch.device) -> GappyRecord:
+        """The record of some fields.
+
+        Raises
+        ------
+        InputError
+            If values are observed at fewer than two times.
+        """
+        climatology = climatologies.fit(fields)
+        codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
+        x = codec.encode(fields)
+        there = torch.isfinite(x).any(0)
+        columns = x[:, there].to(device)
+        observed = torch.isfinite(columns)
+        segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
+        record = Record(torch.where(observed, columns, 0.0), observed, segment)
+        return cls(record, codec, there, fields["time"])
+
+    @property
+    def variable(self) -> Int[Tensor, " column"]:
+        """Index of the variable of each column."""
+        return self.there.nonzero()[:, 0].to(self.record.x.device)
+
+    @property
+    def points(self) -> Float[np.ndarray, "column 3"]:
+        """Columns on the unit sphere."""
+        unit = geometry.unit_points(self.codec.latitude, self.codec.longitude)
+        _, y, x = self.there.nonzero().numpy().T
+        return np.asarray(unit[y, x])
+
+    @property
+    def area(self) -> Float[Tensor, " column"]:
+        """Area of the cell of each column."""
+        exists = np.ones(self.there.shape[1:], dtype=bool)
+        areas = torch.from_numpy(geometry.cell_areas(self.codec.latitude, self.codec.longitude, exists))
+        return areas.expand(self.there.shape)[self.there].to(self.record.x.device)
+
+    @property
+    def scale(self) -> Float[Tensor, " column"]:
+        """Standard deviation by which the anomalies of each column were divided, in the units of its variable."""
+        return torch.from_numpy(self.codec.deviation)[self.variable.cpu()].to(self.record.x.device)
+
+    @property
+    def hours(self) -> Float[Tensor, " time"]:
+        """Hours since the first time."""
+        return torch.from_numpy(calendars.hours(self.times)).to(self.record.x.device)
+
+    def on_grid(
+        self, values: Shaped[Tensor, "time *member column"], outside: float | int = np.nan
+    ) -> Shaped[np.ndarray, "time *member variable y x"]:
+        """Values on the grid, with `outside` where there is no column."""
+        grid = torch.full((*values.shape[:-1], *self.there.shape), outside, dtype=values.dtype)
+        grid[..., self.there] = values.cpu()
+        return grid.numpy()

@@ -1,0 +1,175 @@
+"""Fill the gaps of a record by the method that predicts its own hidden values best.
+
+The methods are those of `models.gaps.record`. Each fills the record without some observed values (`models.gaps.trial`);
+the best by CRPS there is fitted once more to all values, and its spreads are scaled to the errors of the trial.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool, Int8
+from torch import Tensor
+
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.errors import InputError
+from fieldcast.fields import domain
+from fieldcast.fields.conventions import as_dataset
+from fieldcast.fields.ingest import ingest
+from fieldcast.inference.gaps_report import Lengths, Outcome, report
+from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, OBSERVED, as_fields, in_layout_of
+from fieldcast.inference.result_attributes import described
+from fieldcast.models.gaps import reach
+from fieldcast.models.gaps.record import FILLERS, Filling
+from fieldcast.models.gaps.trial import attempt, calibrated, hide, linear_in_time, neighbours_in_time
+from fieldcast.models.random_streams import RandomStreams
+
+LOG = logging.getLogger(__name__)
+CLIMATOLOGICAL = 0.9  # share of the climatological spread from which a value is extrapolated
+FARTHEST = 2.0  # e-folding lengths to the nearest observation from which a value is extrapolated
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Filled values that are left missing because they cannot be trusted.
+
+    Parameters
+    ----------
+    max_gap
+        Longest gap of a cell that is filled [steps]; longer ones stay missing as a whole.
+    max_spread
+        Largest spread of a filled value in the units of the variable; by name, if there are several variables.
+
+    Raises
+    ------
+    InputError
+        For a gap below one step, or a spread that is not positive.
+    """
+
+    max_gap: int | None = None
+    max_spread: float | Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_gap is not None and self.max_gap < 1:
+            raise InputError(f"max_gap is {self.max_gap}, and the shortest gap is one step: give 1 or more.")
+        given = self.max_spread.values() if isinstance(self.max_spread, Mapping) else [self.max_spread]
+        for spread in given:
+            if spread is not None and spread <= 0:
+                raise InputError(f"max_spread is {spread:g}: give a positive spread.")
+
+    def largest_spread(self, variable: str) -> float:
+        """Largest spread of a variable."""
+        given = self.max_spread
+        largest = given.get(variable) if isinstance(given, Mapping) else given
+        return np.inf if largest is None else largest
+
+    def beyond(self, gappy: GappyRecord, filling: Filling) -> Bool[Tensor, "time column"]:
+        """Filled values that are left missing."""
+        observed, spread = gappy.record.observed, filling.spread * gappy.scale
+        largest = torch.tensor([self.largest_spread(name) for name in gappy.codec.variables])
+        distrusted = spread > largest.to(spread)[gappy.variable]
+        if self.max_gap is not None:
+            before, after = neighbours_in_time(observed)
+            distrusted |= after - before - 1 > self.max_gap
+        return distrusted & ~observed
+
+
+def fill_gaps(
+    dataset: xr.Dataset | xr.DataArray,
+    *,
+    members: int = 0,
+    max_gap: int | None = None,
+    max_spread: float | Mapping[str, float] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> xr.Dataset:
+    """Fill the missing values of a data set from its own observed ones.
+
+    Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit),
+    v_mean, v_spread, the standard deviation (0 where observed), v_members, if requested, and v_flag: 0 observed,
+    1 filled, 2 extrapolated, 3 never observed. A value is extrapolated if its spread exceeds 0.9 of the climatological
+    one, or if the nearest observation is farther than two e-folding lengths of the correlation in space and time.
+    Cells that never have a value stay NaN. The attribute `comment` holds the report: errors at hidden values beside
+    interpolation in time, and where not to trust the result.
+
+    Parameters
+    ----------
+    dataset
+        Fields in any layout that ingestion accepts, NaN where nothing was observed.
+    members
+        Number of draws that are returned.
+    max_gap, max_spread
+        Filled values that stay missing, see `Trust`.
+    seed
+        Seed of the hidden values and of the members.
+    device
+        "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    InputError
+        For data that cannot be used, without missing values, or with values at too few times.
+    """
+    dataset, trust = as_dataset(dataset, "the data set"), Trust(max_gap, max_spread)
+    fields, _ = ingest(dataset, "the data set", missing="train")
+    filled = fill_fields(fields, dataset, members, trust, seed, device)
+    LOG.info("%s", filled.attrs["comment"])
+    return filled
+
+
+@torch.no_grad()
+def fill_fields(
+    fields: xr.Dataset, dataset: xr.Dataset, members: int, trust: Trust, seed: int, device: str
+) -> xr.Dataset:
+    """Fill the fields that ingestion made of a data set, in the layout of the data set: see `fill_gaps`."""
+    if not domain.has_gaps(fields):
+        raise InputError(
+            "no value of the data is missing, except in cells that never have one: there is nothing to fill."
+        )
+    if members < 0:
+        raise InputError(f"the number of members is {members}: give 0 or more.")
+    gappy = GappyRecord.of(fields, choose_device(device))
+    record = gappy.record
+    hidden = hide(record, gappy.area, seed)
+    trials = []
+    for name, filler in FILLERS.items():
+        trials.append(attempt(name, filler, hidden))
+        LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trials[-1].crps)
+    best = min(trials, key=lambda trial: trial.crps)
+    streams = RandomStreams(seed, torch.arange(len(record.x), device=record.x.device), max(members, 1))
+    filling = calibrated(FILLERS[best.name](record, streams), best, record)
+    flag, lengths = flags(gappy, filling)
+    distrusted = trust.beyond(gappy, filling)
+    linear = hidden.at(linear_in_time(hidden.record, gappy.hours)) - hidden.truth
+    outcome = Outcome(gappy, hidden, trials, best, linear, flag, distrusted, lengths)
+    result = in_layout_of(
+        dataset, fields, as_fields(fields, gappy, filling, members, flag, distrusted), gappy.codec
+    )
+    options = {"method": best.name, "members": members, "seed": seed}
+    return described(result, dataset.attrs, "Reconstruction", best.name, options).assign_attrs(
+        comment=report(outcome)
+    )
+
+
+def flags(gappy: GappyRecord, filling: Filling) -> tuple[Int8[Tensor, "time column"], Lengths]:
+    """The flag of each value, and the e-folding lengths of each variable."""
+    record, (scaled, deviation) = gappy.record, gappy.record.scaled()
+    far = filling.spread > CLIMATOLOGICAL * deviation
+    lengths: Lengths = {}
+    for v, name in enumerate(gappy.codec.variables):
+        columns = (gappy.variable == v).nonzero()[:, 0]
+        x, observed = scaled.x[:, columns], scaled.observed[:, columns]
+        points = gappy.points[columns.cpu().numpy()]
+        space = reach.length(x, observed, torch.from_numpy(points).to(x))
+        time = reach.duration(x, observed, record.segment)
+        near = reach.within(observed, record.segment, points, space, time, FARTHEST)
+        far[:, columns] |= ~torch.from_numpy(near).to(far.device)
+        lengths[name] = space, time
+    flag = torch.where(far, EXTRAPOLATED, FILLED).masked_fill(record.observed, OBSERVED)
+    return flag.to(torch.int8), lengths

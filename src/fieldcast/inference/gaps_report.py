@@ -1,0 +1,136 @@
+"""Report on a filled record: errors at hidden values, whether the spread is right, where not to trust the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int8
+from torch import Tensor
+
+from fieldcast import calendars
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.models.gaps.trial import Hidden, Trial, gaussian_crps
+
+Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
+EARTH = 6371.0  # radius [km]
+RIGHT = (0.85, 1.15)  # ratios of spread and error that count as right
+MOST = 5  # times that are listed
+FAR = 5.0  # spreads
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Everything that the report is about.
+
+    Parameters
+    ----------
+    gappy
+        The record.
+    hidden
+        Values at which the methods are scored.
+    trials, best
+        Results of the methods there, and the one that was used.
+    linear
+        Errors of linear interpolation in time.
+    flag
+        Flags of the result (`gaps_result`).
+    distrusted
+        Values that were left missing.
+    lengths
+        E-folding lengths of the correlation.
+    """
+
+    gappy: GappyRecord
+    hidden: Hidden
+    trials: Sequence[Trial]
+    best: Trial
+    linear: Float[Tensor, " hidden"]
+    flag: Int8[Tensor, "time column"]
+    distrusted: Bool[Tensor, "time column"]
+    lengths: Lengths
+
+
+def report(outcome: Outcome) -> str:
+    """The text, one paragraph for each variable."""
+    return "\n\n".join(
+        "\n".join(of_variable(outcome, v, name)) for v, name in enumerate(outcome.gappy.codec.variables)
+    )
+
+
+def of_variable(outcome: Outcome, v: int, name: str) -> Iterator[str]:
+    """Lines about one variable."""
+    columns = outcome.gappy.variable == v
+    observed = outcome.gappy.record.observed[:, columns]
+    empty = int((~observed.any(1)).sum())
+    share = float((~observed).double().mean())
+    yield (
+        f"{name}: {share:.1%} of the values in {observed.shape[1]} cells are missing; "
+        f"{empty} of {len(observed)} times have none at all. Filled by {outcome.best.name}."
+    )
+    yield from table(outcome, columns, v, name)
+    yield from sentences(outcome, columns, name)
+
+
+def table(outcome: Outcome, columns: Bool[Tensor, " column"], v: int, name: str) -> Iterator[str]:
+    """Scores of all methods at the hidden values, best first."""
+    hidden, codec = outcome.hidden, outcome.gappy.codec
+    scale, units = float(codec.deviation[v]), codec.attrs[name].get("units", "1")
+    kinds = {"in gaps": ~hidden.whole, "at whole times": hidden.whole}
+    weights = {kind: hidden.area * (of_kind & columns[hidden.cell]) for kind, of_kind in kinds.items()}
+    weights = {kind: weight / weight.sum() for kind, weight in weights.items() if weight.any()}
+    heading = "".join(f"{f'hidden {kind}: RMSE':>28}{'CRPS':>9}{'spread/error':>14}" for kind in weights)
+    yield f"{f'errors in {units}':<26}{heading}"
+    for trial in sorted(outcome.trials, key=lambda trial: trial.crps):
+        yield f"{trial.name:<26}" + "".join(
+            scores(trial.error, weight, scale, trial.spread) for weight in weights.values()
+        )
+    for label, error in (("linear in time", outcome.linear), ("climatology", -hidden.truth)):
+        yield (f"{label:<26}" + "".join(scores(error, weight, scale) for weight in weights.values())).rstrip()
+
+
+def scores(
+    error: Float[Tensor, " hidden"], weight: Float[Tensor, " hidden"], scale: float,
+    spread: Float[Tensor, " hidden"] | None = None,
+) -> str:  # fmt: skip
+    """RMSE, CRPS (the mean absolute error without a spread) and spread-skill ratio of one method."""
+    square = float((weight * error.square()).sum())
+    crps = error.abs() if spread is None else gaussian_crps(error, spread)
+    ratio = "-" if spread is None else f"{math.sqrt(float((weight * spread.square()).sum()) / square):.2f}"
+    return f"{scale * math.sqrt(square):>28.3g}{scale * float((weight * crps).sum()):>9.3g}{ratio:>14}"
+
+
+def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
+    """Whether the spread is right, and where not to trust the result."""
+    best, hidden = outcome.best, outcome.hidden
+    here = columns[hidden.cell]
+    error, spread, weight = best.error[here], best.spread[here], hidden.weight[here]
+    ratio = float(((weight * spread.square()).sum() / (weight * error.square()).sum()).sqrt())
+    verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"
+    beyond = float((error.abs() > FAR * spread).double().mean())
+    yield (
+        f"The spread is {verdict}: {ratio:.2f} of the error, weighted as the gaps; {beyond:.2%} of {int(here.sum())} "
+        f"errors exceed {FAR:g} spreads, the largest is {float((error.abs() / spread).max()):.1f} of them."
+    )
+    space, time = outcome.lengths[name]
+    kilometres = 2 * EARTH * math.asin(min(1.0, space / 2))
+    flag = outcome.flag[:, columns]
+    filled, extrapolated = ((flag == value) for value in (1, 2))
+    missing = int(filled.sum() + extrapolated.sum())
+    yield (
+        f"Correlation falls to 1/e at {kilometres:.0f} km and at {time} steps. Of {missing} missing values "
+        f"{float(extrapolated.sum()) / missing:.1%} are extrapolated (flag 2): their spread is close to the "
+        "climatological one, or they are farther than two of these lengths from any observation. Do not trust them."
+    )
+    if extrapolated.any():
+        count = extrapolated.sum(1)
+        worst = torch.argsort(count, descending=True, stable=True)[:MOST]
+        dates = calendars.iso(outcome.gappy.times)
+        listed = ", ".join(f"{dates[t]} ({int(count[t])})" for t in worst.tolist() if count[t])
+        yield f"Most of them at {listed}."
+    left = int(outcome.distrusted[:, columns].sum())
+    if left:
+        yield f"{left} values are left missing by fill.max_gap or fill.max_spread."

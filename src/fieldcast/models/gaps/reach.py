@@ -1,0 +1,99 @@
+"""How far observations reach: the e-folding lengths of the correlation of anomalies in space and time.
+
+    r^2 = (distance / L)^2 + (lag / tau)^2
+
+is the distance of a value from an observation in e-folding lengths; at r = 1 the correlation of two values is about
+1 / e. L and tau come from the observed pairs themselves.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+CENTRES = 300  # cells whose correlations with all others are computed
+BINS = 30  # of distances, on a logarithmic scale
+FEWEST_PAIRS = 10  # observed together, for a correlation
+
+
+def length(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], points: Float[Tensor, "cell 3"]
+) -> float:
+    """Chord L between points of the unit sphere at which the mean correlation falls below 1 / e.
+
+    `x` has a variance of about 1 in each cell. Where the correlation never falls as low, L is the largest distance.
+    """
+    centre = torch.linspace(0, x.shape[1] - 1, min(CENTRES, x.shape[1]), device=x.device).long().unique()
+    o = observed.to(x)
+    z = torch.where(observed, x, 0.0)
+    count = o[:, centre].T @ o
+    square = (z.square()[:, centre].T @ o) * (o[:, centre].T @ z.square())
+    correlation = (z[:, centre].T @ z) / square.sqrt()
+    distance = torch.cdist(points[centre], points)
+    valid = (count >= FEWEST_PAIRS) & (square > 0) & (distance > 0)
+    if not valid.any():
+        return float(distance.max())
+    apart, alike = distance[valid].double().log(), correlation[valid].double()
+    low, high = float(apart.min()), float(apart.max())
+    place = ((apart - low) / max(high - low, 1e-9) * BINS).long().clamp(max=BINS - 1)
+    sums = torch.zeros(3, BINS, dtype=torch.float64, device=x.device)
+    for row, term in zip(sums, (torch.ones_like(alike), alike, apart), strict=True):
+        row.index_add_(0, place, term)
+    has = sums[0] > 0
+    mean, centre_of_bin = sums[1][has] / sums[0][has], (sums[2][has] / sums[0][has]).exp()
+    below = (mean < 1 / math.e).nonzero()
+    return float(centre_of_bin[below[0, 0]] if len(below) else centre_of_bin[-1])
+
+
+def duration(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
+) -> int:
+    """First lag tau, in steps, at which the correlation of a cell with itself falls below 1 / e; at least 1."""
+    z, o = torch.where(observed, x, 0.0), observed.to(x)
+    largest = max(1, len(x) // 2)
+    for lag in range(1, largest):
+        together = (segment[lag:] == segment[:-lag])[:, None] * o[lag:] * o[:-lag]
+        square = (z[lag:].square() * together).sum() * (z[:-lag].square() * together).sum()
+        if square > 0 and (z[lag:] * z[:-lag] * together).sum() / square.sqrt() < 1 / math.e:
+            return lag
+    return largest
+
+
+def within(
+    observed: Bool[Tensor, "time cell"],
+    segment: Int[Tensor, " time"],
+    points: Float[np.ndarray, "cell 3"],
+    space: float,
+    time: int,
+    farthest: float,
+) -> Bool[np.ndarray, "time cell"]:
+    """Whether some observation of the same segment is within `farthest` e-folding lengths of each value.
+
+    Parameters
+    ----------
+    observed, segment
+        Observed values, and the unbroken stretch that each time belongs to.
+    points
+        Cells on the unit sphere.
+    space, time
+        L and tau.
+    farthest
+        Largest r.
+    """
+    present, stretch = observed.cpu().numpy(), segment.cpu().numpy()
+    nearest = np.full(present.shape, np.inf, dtype=np.float32)
+    for t, here in enumerate(present):
+        if here.any():
+            nearest[t], _ = cKDTree(points[here]).query(points)
+    reached = nearest <= farthest * space
+    for lag in range(1, min(int(farthest * time), len(present) - 1) + 1):
+        allowed = space * math.sqrt(max(farthest**2 - (lag / time) ** 2, 0.0))
+        together = (stretch[lag:] == stretch[:-lag])[:, None]
+        reached[lag:] |= together & (nearest[:-lag] <= allowed)
+        reached[:-lag] |= together & (nearest[lag:] <= allowed)
+    return reached

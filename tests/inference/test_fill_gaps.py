@@ -1,0 +1,140 @@
+"""A record with clouds in every field: errors below those of interpolation in time, and a spread that is right."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import fieldcast
+from fieldcast.errors import InputError
+from fieldcast.inference.fill_gaps import Trust
+
+DAYS, ROWS, COLUMNS = 200, 10, 12
+LAND, ONCE = (2, 3), (7, 5)
+
+
+@pytest.fixture(scope="module")
+def truth() -> xr.Dataset:
+    """Drifting, fading waves in degC and double precision; latitudes descend, longitudes begin at -180."""
+    rng = np.random.default_rng(0)
+    latitude, longitude = np.linspace(60, -60, ROWS), np.arange(COLUMNS) * 30.0 - 180
+    y, x = np.deg2rad(latitude)[:, None], np.deg2rad(longitude)
+    z, field = np.zeros(4, dtype=complex), np.zeros((DAYS, ROWS, COLUMNS))
+    speed = 0.95 * np.exp(1j * np.array([0.2, -0.3, 0.5, 0.1]))
+    for day in range(DAYS):
+        z = speed * z + 0.3 * (rng.standard_normal(4) + 1j * rng.standard_normal(4))
+        waves = [c * np.exp(1j * k * x) * np.cos((k % 2 + 1) * y) for k, c in enumerate(z, start=1)]
+        field[day] = sum(wave.real for wave in waves)
+    field = 15 + 3 * field + 0.2 * rng.standard_normal(field.shape)
+    axes = {"time": pd.date_range("2001-01-01", periods=DAYS), "lat": latitude, "lon": longitude}
+    return xr.Dataset({"sst": (("time", "lat", "lon"), field, {"units": "degC"})}, axes)
+
+
+@pytest.fixture(scope="module")
+def gappy(truth: xr.Dataset) -> xr.Dataset:
+    """60 % of every field missing in blobs; a week without any value, a cell of land, one observed three times."""
+    rng = np.random.default_rng(1)
+    sst = truth["sst"].values.copy()
+    row, column = np.arange(ROWS)[:, None], np.arange(COLUMNS)
+    for day in range(DAYS):
+        hidden = np.zeros((ROWS, COLUMNS), dtype=bool)
+        while hidden.mean() < 0.6:
+            i, j, size = rng.integers(ROWS), rng.integers(COLUMNS), rng.uniform(1, 3)
+            apart = np.minimum(abs(column - j), COLUMNS - abs(column - j))
+            hidden |= (row - i) ** 2 + apart**2 < size**2
+        sst[day, hidden] = np.nan
+    sst[100:107], sst[(slice(None), *LAND)], sst[(slice(3, None), *ONCE)] = np.nan, np.nan, np.nan
+    return truth.assign(sst=truth["sst"].copy(data=sst))
+
+
+@pytest.fixture(scope="module")
+def filled(gappy: xr.Dataset) -> xr.Dataset:
+    return fieldcast.fill_gaps(gappy, members=3)
+
+
+def test_observed_values_are_kept_bit_for_bit_in_the_layout_of_the_data(
+    gappy: xr.Dataset, filled: xr.Dataset
+) -> None:
+    for name, coordinate in gappy.coords.items():
+        assert np.array_equal(filled[name], coordinate)
+    assert filled["sst"].dims == gappy["sst"].dims and filled["sst"].dtype == np.float64
+    observed = gappy["sst"].notnull()
+    assert np.array_equal(filled["sst"].values[observed], gappy["sst"].values[observed])
+    assert np.array_equal(filled["sst_flag"] == 0, observed)
+    assert not filled["sst_spread"].values[observed].any()
+    assert filled["sst_members"].dims == ("time", "member", "lat", "lon")
+    assert filled["sst"].attrs["units"] == filled["sst_spread"].attrs["units"] == "degC"
+
+
+def test_flags_follow_their_meaning(filled: xr.Dataset) -> None:
+    flag = filled["sst_flag"]
+    assert flag.dtype == np.int8 and flag.attrs["flag_values"].tolist() == [0, 1, 2, 3]
+    assert flag.attrs["flag_meanings"] == "observed filled extrapolated never_observed"
+    land = flag.isel(lat=LAND[0], lon=LAND[1])
+    assert (land == 3).all() and (flag == 3).sum() == DAYS
+    for part in ("sst", "sst_mean", "sst_spread", "sst_members"):
+        assert filled[part].isel(lat=LAND[0], lon=LAND[1]).isnull().all()
+    assert (flag.isel(lat=ONCE[0], lon=ONCE[1])[3:] == 2).all()
+    missing = filled["sst"].isnull()
+    assert np.array_equal(missing, flag == 3)
+
+
+def test_errors_are_far_below_those_of_interpolation_in_time_and_the_spread_is_right(
+    truth: xr.Dataset, gappy: xr.Dataset, filled: xr.Dataset
+) -> None:
+    scored = (filled["sst_flag"].isin([1, 2])).values
+    linear = gappy["sst"].interpolate_na("time").ffill("time").bfill("time")
+    error = (filled["sst_mean"] - truth["sst"]).values[scored]
+    spread = filled["sst_spread"].values[scored]
+    assert np.sqrt((error**2).mean()) < 0.6 * np.sqrt(((linear - truth["sst"]).values[scored] ** 2).mean())
+    assert 0.85 < np.sqrt((spread**2).mean() / (error**2).mean()) < 1.15
+    assert (abs(error) > 5 * spread).mean() < 1e-3
+    members = filled["sst_members"].transpose("member", ...).values[:, scored]
+    assert np.sqrt(members.var(0, ddof=1).mean()) == pytest.approx(np.sqrt((spread**2).mean()), rel=0.1)
+
+
+def test_a_cell_observed_three_times_has_the_spread_of_the_climatology(
+    truth: xr.Dataset, filled: xr.Dataset
+) -> None:
+    cell = {"lat": ONCE[0], "lon": ONCE[1], "time": slice(3, None)}
+    error = (filled["sst_mean"] - truth["sst"]).isel(cell)
+    assert 0.7 < float(filled["sst_spread"].isel(cell).mean()) / float(np.sqrt((error**2).mean())) < 1.3
+
+
+def test_the_report_compares_with_time_and_dineof(filled: xr.Dataset) -> None:
+    report = filled.attrs["comment"]
+    for phrase in ("modal_smoother", "dineof", "linear in time", "The spread is right", "7 of 200 times"):
+        assert phrase in report
+
+
+def test_values_beyond_the_limits_stay_missing(gappy: xr.Dataset, filled: xr.Dataset) -> None:
+    spread = float(filled["sst_spread"].quantile(0.95))
+    part = gappy.isel(time=slice(60, 140))
+    strict = fieldcast.fill_gaps(part, max_gap=6, max_spread={"sst": spread})
+    left = strict["sst"].isnull() & (strict["sst_flag"] != 3)
+    assert left.isel(time=slice(40, 47)).sum() == 7 * (ROWS * COLUMNS - 2)
+    assert float(strict["sst_spread"].max()) <= spread
+    assert "sst_members" not in strict
+
+
+def test_bad_input_is_one_sentence(gappy: xr.Dataset, truth: xr.Dataset) -> None:
+    nothing = gappy.where(False)
+    once = gappy.where(gappy["time"] == gappy["time"][50])
+    twice = gappy.where(gappy["time"].isin(gappy["time"][50:52]))
+    for dataset, sentence in (
+        (nothing, "variable 'sst' of the data set has no value at all"),
+        (once, "is observed at 1 time only"),
+        (twice, "no cell of 'sst' has 10 values"),
+        (truth, "no value of the data is missing"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            fieldcast.fill_gaps(dataset)
+    for options, sentence in (
+        ({"max_gap": 0}, "max_gap is 0, and the shortest gap is one step"),
+        ({"max_spread": -1.0}, "max_spread is -1"),
+        ({"max_spread": {"sst": 0.0}}, "max_spread is 0"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            Trust(**options)
+    with pytest.raises(InputError, match="number of members is -1"):
+        fieldcast.fill_gaps(gappy, members=-1)

@@ -1,0 +1,49 @@
+"""E-folding lengths of a field whose correlation is known, and the nearest observations by brute force."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fieldcast.models.gaps import reach
+
+TIMES, CELLS = 600, 120
+LENGTH, DURATION = 0.3, 5.0
+
+
+@pytest.fixture(scope="module")
+def field() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Exponential correlation exp(-d / L) on an arc, AR(1) in time; half of the values are missing."""
+    generator = torch.Generator().manual_seed(0)
+    angle = torch.linspace(0, 1.5, CELLS)
+    points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1)
+    root = torch.linalg.cholesky((-torch.cdist(points, points) / LENGTH).exp() + 1e-4 * torch.eye(CELLS))
+    phi = math.exp(-1 / DURATION)
+    x = torch.zeros(TIMES, CELLS)
+    for t in range(1, TIMES):
+        x[t] = phi * x[t - 1] + math.sqrt(1 - phi**2) * root @ torch.randn(CELLS, generator=generator)
+    return x, torch.rand(TIMES, CELLS, generator=generator) < 0.5, points
+
+
+def test_e_folding_lengths_are_recovered(field: tuple[torch.Tensor, ...]) -> None:
+    x, observed, points = field
+    assert reach.length(x, observed, points) == pytest.approx(LENGTH, rel=0.25)
+    assert reach.duration(x, observed, torch.zeros(TIMES, dtype=torch.long)) == pytest.approx(DURATION, abs=1)
+
+
+def test_reached_values_equal_those_of_all_pairs() -> None:
+    generator = torch.Generator().manual_seed(1)
+    observed = torch.rand(30, 12, generator=generator) < 0.02
+    segment = torch.arange(30) // 17
+    points = torch.nn.functional.normalize(torch.randn(12, 3, generator=generator), dim=1).numpy()
+    reached = reach.within(observed, segment, points, 0.5, 3, 2.0)
+    distance = np.linalg.norm(points[:, None] - points, axis=2) / 0.5
+    for t in range(30):
+        for c in range(12):
+            r = [
+                math.hypot(distance[c, j], (t - i) / 3)
+                for i, j in observed.nonzero().tolist()
+                if segment[i] == segment[t]
+            ]
+            assert reached[t, c] == (min(r, default=math.inf) <= 2.0), (t, c)
