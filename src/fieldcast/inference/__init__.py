@@ -5,6 +5,7 @@ trained_model        its methods: .fill, .forecast, .sample
 compatibility        whether data fit a trained model
 reconstruct          draws of fields from observations; quality_control: observations that a model doubts
 stations             observations between cells, their error; left_out_stations: scores without any truth
+fill_gaps            a record filled from its own values; gaps_result, gaps_report: what comes out of it
 rollout              repeated steps of a model, each from the draws of the one before
 ensemble_forecast    rollouts from the stored initial times, lead time by lead time
 long_rollout         rollouts of which only statistics are kept

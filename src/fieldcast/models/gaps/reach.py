@@ -1,4 +1,4 @@
-"""How far observations reach: the e-folding lengths of the correlation of anomalies in space and time.
+"""Reach of observations: the e-folding lengths of the correlation of anomalies in space and time.
 
     r^2 = (distance / L)^2 + (lag / tau)^2
 
