@@ -20,6 +20,7 @@ EARTH = 6371.0  # radius [km]
 RIGHT = (0.85, 1.15)  # ratios of spread and error that count as right
 MOST = 5  # times that are listed
 FAR = 5.0  # spreads
+MIDNIGHT = "T00:00:00"  # which dates do without
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +129,12 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
     if extrapolated.any():
         count = extrapolated.sum(1)
         worst = torch.argsort(count, descending=True, stable=True)[:MOST]
-        dates = calendars.iso(outcome.gappy.times)
-        listed = ", ".join(f"{dates[t]} ({int(count[t])})" for t in worst.tolist() if count[t])
+        dates = outcome.gappy.times
+        listed = ", ".join(
+            f"{calendars.date(dates[t]).removesuffix(MIDNIGHT)} ({int(count[t])})"
+            for t in worst.tolist()
+            if count[t]
+        )
         yield f"Most of them at {listed}."
     left = int(outcome.distrusted[:, columns].sum())
     if left:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.record import FILLERS, Record, calibrated, hidden_like_other_times
+from fieldcast.models.gaps.record import FILLERS, Record, hidden_like_other_times
+from fieldcast.models.gaps.trial import attempt, calibrated, hide, linear_in_time
 from fieldcast.models.random_streams import RandomStreams
 
 TIMES, CELLS, MEMBERS = 320, 48, 6
@@ -32,28 +33,13 @@ def record(truth: torch.Tensor) -> Record:
     return Record(truth.where(observed, torch.nan), observed, torch.arange(TIMES) // 160)
 
 
-def linear_in_time(record: Record) -> torch.Tensor:
-    """Interpolation between the observed times of each cell; 0 without any."""
-    filled = torch.zeros_like(record.x)
-    time = torch.arange(TIMES, dtype=torch.float32)
-    for cell in range(CELLS):
-        at = record.observed[:, cell].nonzero()[:, 0]
-        if len(at) == 0:
-            continue
-        after = torch.searchsorted(at, torch.arange(TIMES)).clamp(max=len(at) - 1)
-        before = (after - 1).clamp(min=0)
-        a, b = at[before], at[after]
-        weight = ((time - a) / (b - a).clamp(min=1)).clamp(0, 1)
-        values = record.x[:, cell]
-        filled[:, cell] = (1 - weight) * values[a] + weight * values[b]
-    return filled
-
-
 @pytest.mark.parametrize("name", FILLERS)
 def test_records_are_filled_better_than_linearly_in_time(
     name: str, record: Record, truth: torch.Tensor
 ) -> None:
-    filled = calibrated(FILLERS[name], record, RandomStreams(0, torch.arange(TIMES), MEMBERS))
+    trial = attempt(name, FILLERS[name], hide(record, torch.ones(CELLS), 0))
+    filled = FILLERS[name](record, RandomStreams(0, torch.arange(TIMES), MEMBERS))
+    filled = calibrated(filled, trial, record)
     assert filled.members.shape == (TIMES, MEMBERS, CELLS)
     for values in (filled.mean, filled.members[:, 3]):
         assert torch.equal(values[record.observed], truth[record.observed]) and values.isfinite().all()
@@ -65,7 +51,7 @@ def test_records_are_filled_better_than_linearly_in_time(
     if name != "modal_smoother":
         hidden[50:53] = False
     error = (filled.mean - truth)[hidden].square().mean().sqrt()
-    linear = (linear_in_time(record) - truth)[hidden].square().mean().sqrt()
+    linear = (linear_in_time(record, torch.arange(TIMES).double()) - truth)[hidden].square().mean().sqrt()
     assert float(error / linear) < (0.6 if name == "modal_smoother" else 0.9)
     spread = filled.spread[hidden].square().mean().sqrt()
     drawn = filled.members.var(1)[hidden].mean().sqrt()

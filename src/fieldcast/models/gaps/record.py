@@ -8,8 +8,8 @@ rows of states), and each function of `FILLERS` maps it to a mean, a spread and 
     low_rank        low-rank Gaussian, each time by itself
     modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
 
-A fit to few observations is too sure of itself: `calibrated` scales the spread to the error at values that were
-observed and hidden, in the shape of other times' gaps.
+A fit to few observations is too sure of itself: `trial` scales the spread to the error at values that were observed and
+hidden, in the shape of other times' gaps.
 
 In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
 record's own observations as contexts.
@@ -33,7 +33,6 @@ from fieldcast.models.gaps.expectation_maximisation import fitted_rank
 from fieldcast.models.random_streams import RandomStreams
 
 FEWEST_TIMES = 2
-HIDDEN = 0.1  # share of the observed values that are hidden to calibrate the spread
 LEFT = 5  # one in so many values of a time is hidden at most
 LARGEST = 40  # modes that DINEOF tries
 RANKS = (5, 10, 20, 40)
@@ -159,19 +158,3 @@ def hidden_like_other_times(
         hidden[time, gap[first : first + count]] = True
         needed -= count
     return hidden
-
-
-def calibrated(filler: Filler, record: Record, draws: RandomStreams) -> Filling:
-    """Fill a record, with the spread multiplied by the ratio of error and spread at hidden values.
-
-    The record is filled twice: without the hidden values for the ratio, and with them.
-    """
-    filled = filler(record, draws)
-    hidden = hidden_like_other_times(record.observed, HIDDEN, torch.Generator().manual_seed(0))
-    if not hidden.any():
-        return filled
-    trial = filler(replace(record, observed=record.observed & ~hidden), replace(draws, members=1))
-    error, spread = (trial.mean - record.x)[hidden].double(), trial.spread[hidden].double()
-    ratio = (error.square().mean() / spread.square().mean()).sqrt().to(filled.mean)
-    mean = filled.mean[:, None]
-    return Filling(filled.mean, ratio * filled.spread, mean + ratio * (filled.members - mean))
