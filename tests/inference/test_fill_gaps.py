@@ -1,12 +1,17 @@
 """A record with clouds in every field: errors below those of interpolation in time, and a spread that is right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 import fieldcast
+from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
+from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import Trust
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
@@ -105,6 +110,21 @@ def test_the_report_compares_with_time_and_dineof(filled: xr.Dataset) -> None:
     report = filled.attrs["comment"]
     for phrase in ("modal_smoother", "dineof", "linear in time", "The spread is right", "7 of 200 times"):
         assert phrase in report
+
+
+def test_values_and_not_anomalies_are_interpolated_in_time(gappy: xr.Dataset) -> None:
+    fields, _ = ingest(gappy, missing="train")
+    record = GappyRecord.of(fields, torch.device("cpu"))
+    cycle = np.sin(2 * np.pi * np.arange(1, 366) / 365).astype(np.float32)[:, None, None, None]
+    shifted = replace(record, codec=replace(record.codec, climatology=record.codec.climatology + 20 * cycle))
+    interpolated = shifted.linear_in_time(record.record) * shifted.scale + shifted.climatology
+    expected = np.interp(np.arange(DAYS), *observed_at(interpolated[:, 0], record.record.observed[:, 0]))
+    assert np.allclose(interpolated[:, 0], expected, atol=1e-3)
+
+
+def observed_at(values: torch.Tensor, observed: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Days and values of the observations of a cell."""
+    return observed.nonzero()[:, 0].numpy(), values[observed].numpy()
 
 
 def test_values_beyond_the_limits_stay_missing(gappy: xr.Dataset, filled: xr.Dataset) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.models.gaps.record import Record
+from fieldcast.models.gaps.trial import linear_in_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +83,16 @@ class GappyRecord:
         return torch.from_numpy(self.codec.deviation)[self.variable.cpu()].to(self.record.x.device)
 
     @property
-    def hours(self) -> Float[Tensor, " time"]:
-        """Hours since the first time."""
-        return torch.from_numpy(calendars.hours(self.times)).to(self.record.x.device)
+    def climatology(self) -> Float[Tensor, "time column"]:
+        """Climatology of each value, in the units of its variable."""
+        values = torch.from_numpy(self.codec.climatology_at(self.times))
+        return values[:, self.there].to(self.record.x.device)
+
+    def linear_in_time(self, record: Record) -> Float[Tensor, "time column"]:
+        """Anomalies of the values, not the anomalies, of a record on these columns, interpolated linearly in time."""
+        climatology = self.climatology / self.scale
+        hours = torch.from_numpy(calendars.hours(self.times)).to(climatology.device)
+        return linear_in_time(replace(record, x=record.x + climatology), hours) - climatology
 
     def on_grid(
         self, values: Shaped[Tensor, "time *member column"], outside: float | int = np.nan

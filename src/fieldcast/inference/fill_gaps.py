@@ -27,7 +27,7 @@ from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, OBSERVED, as_f
 from fieldcast.inference.result_attributes import described
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.record import FILLERS, Filling
-from fieldcast.models.gaps.trial import attempt, calibrated, hide, linear_in_time, neighbours_in_time
+from fieldcast.models.gaps.trial import attempt, calibrated, hide, neighbours_in_time
 from fieldcast.models.random_streams import RandomStreams
 
 LOG = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def fill_fields(
     filling = calibrated(FILLERS[best.name](record, streams), best, record)
     flag, lengths = flags(gappy, filling)
     distrusted = trust.beyond(gappy, filling)
-    linear = hidden.at(linear_in_time(hidden.record, gappy.hours)) - hidden.truth
+    linear = hidden.at(gappy.linear_in_time(hidden.record)) - hidden.truth
     outcome = Outcome(gappy, hidden, trials, best, linear, flag, distrusted, lengths)
     result = in_layout_of(
         dataset, fields, as_fields(fields, gappy, filling, members, flag, distrusted), gappy.codec
