@@ -175,7 +175,7 @@ def month_numbers(times: Any) -> Int[np.ndarray, " time"]:
 def month_starts(numbers: Int[np.ndarray, " time"], times: np.ndarray) -> np.ndarray:
     """The first instant of months counted from the year 0, in the calendar and type of `times`."""
     if times.dtype.kind == "M":
-        return (numbers - 12 * 1970).astype("M8[M]").astype("M8[ns]")
+        return (numbers - 12 * 1970).astype("M8[M]").astype("M8[s]")
     like = times[0]
     return np.array([like.replace(year=n // 12, month=n % 12 + 1, day=1, hour=0, minute=0, second=0, microsecond=0)
                      for n in numbers.tolist()], dtype=object)  # fmt: skip
@@ -189,7 +189,7 @@ def span(duration: timedelta, times: np.ndarray) -> Any:
 def midnight_before(time: Any) -> Any:
     """The beginning of a day."""
     if isinstance(time, np.datetime64):
-        return time.astype("M8[D]").astype("M8[ns]")
+        return time.astype("M8[D]").astype("M8[s]")
     return time.replace(hour=0, minute=0, second=0, microsecond=0)
 
 

@@ -48,11 +48,13 @@ def test_missing_values_are_no_observations() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"obs": ["x", "1", "2"]}, "'x' in column 'value', row 1, is no number"),
-        ({"Date": ["2001-01-01", "yesterday", "2001-01-02"]}, "holds a time that is none"),
+        ({"obs": ["x", "1", "2"]}, "'x' in column 'value', row 1, is not a number"),
+        ({"Date": ["2001-01-01", "yesterday", "2001-01-02"]}, "holds a time that cannot be read"),
         ({"lat": [95.0, 0, 0]}, "station a, 2m_temperature at 95, 0 on 2001-01-01T00:00:00"),
         ({"obs": [np.nan] * 3}, "all values are missing"),
-        ({"sigma": [-1.0, 0, 0]}, "has a negative error"),
+        ({"sigma": [-1.0, 0, 0]}, "has an error that is negative or infinite"),
+        ({"sigma": [np.inf, 0, 0]}, "has an error that is negative or infinite"),
+        ({"Date": [20010101, 20010102, 20010103]}, "gives times as numbers \\(20010101\\)"),
         ({"lon": [np.nan, 0, 0]}, "has no longitude"),
     ],
 )
@@ -80,3 +82,8 @@ def test_a_variable_of_another_model_and_other_units_are_refused() -> None:
         in_units(read_stations(table(), "'stations'"), {"z500": "m"}, "'stations'")
     with pytest.raises(InputError, match="is in 'm', which cannot be converted to 'K'"):
         in_units(read_stations(table(units="m"), "'stations'"), {"t2m": "K"}, "'stations'")
+
+
+def test_a_row_without_units_among_rows_with_them_is_refused() -> None:
+    with pytest.raises(InputError, match="has no units, although the table has a column of them"):
+        in_units(read_stations(table(units=["degC", None, "degC"]), "'stations'"), {"t2m": "K"}, "'stations'")

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 
+import cftime
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,7 +129,7 @@ def test_a_station_beside_a_region_is_refused(model, world) -> None:
         points_of(stations(truth, 20, 0.0), truth["time"], region, model.checkpoint.model.space, "'stations'")
 
 
-def test_scores_at_left_out_stations(model, world) -> None:
+def test_scores_at_left_out_stations(model, world, caplog) -> None:
     """Optimal interpolation beats the nearest station, and its spread holds the readings as often as it says."""
     truth = world.split("test").isel(time=slice(0, 30))
     deviation = model.checkpoint.by_day.deviation[list(model.checkpoint.by_day.variables).index("t")]
@@ -146,6 +147,12 @@ def test_scores_at_left_out_stations(model, world) -> None:
     assert value["oi", "ssr"] == pytest.approx(1, abs=0.2)
     assert (table["low"] < value).all()
     assert (value < table["high"]).all()
+    readings.loc[100, "value"] = 9999.0
+    again = scores_at_left_out({"nearest": nearest, "oi": model}, readings, 19, 0).set_index(
+        ["experiment", "score"]
+    )
+    assert "1 of 2400 observations are more than five" in caplog.text
+    assert again["value"]["nearest", "rmse"] == pytest.approx(value["nearest", "rmse"], rel=0.02)
     with pytest.raises(InputError, match="has 5 stations: to leave some out needs at least 20"):
         scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
 
@@ -158,6 +165,32 @@ def test_scores_of_observations_by_hand() -> None:
     values = {name: value for name, value, _, _ in scores(columns, np.array([0, 0, 1]), 2.0, 0)}
     assert values["rmse"] == pytest.approx(2 * np.sqrt(((9 - y.numpy()) ** 2).mean()))
     assert values["coverage_90"] == pytest.approx(1 / 3)
+
+
+def test_readings_are_in_the_models_units_whatever_the_file_is_in(model, world) -> None:
+    truth = world.split("test").isel(time=slice(10, 12))
+    table = stations(truth, 60, 0.0)
+    celsius = truth[["t"]].where(False) - 273.15
+    celsius["t"].attrs = {**truth["t"].attrs, "units": "degC"}
+    filled = model.fill(celsius, members=2, stations=table)
+    expected = model.fill(stations=table, members=2)
+    np.testing.assert_allclose(filled["t_mean"] + 273.15, expected["t_mean"], atol=0.01)
+
+
+def test_one_station_of_a_long_record_has_an_error_of_representativeness(model, world) -> None:
+    """Thirty observations suffice, however far apart in time."""
+    truth = world.split("test")
+    codec, space = model.checkpoint.by_day, model.checkpoint.model.space
+    error = 0.5 * float(codec.deviation[list(codec.variables).index("t")])
+    points = points_of(stations(truth, 1, error), truth["time"], codec, space, "'stations'")
+    nothing = context_of(model.nothing_observed(truth["time"]), codec, space, 0.0)
+    assert float(representativeness(model.checkpoint.model, replace(nothing, points=points)).max()) > 0
+
+
+def test_times_may_be_in_any_order_and_calendar() -> None:
+    times = xr.DataArray(np.array([cftime.Datetime360Day(2001, 2, d) for d in (30, 1, 15)]), dims="time")
+    table = pd.DataFrame({"time": pd.to_datetime(["2001-02-01", "2001-02-15"])})
+    assert nearest_times(table["time"], times, TimeStep(24.0), table, "'stations'").tolist() == [1, 2]
 
 
 def test_readings_of_a_month_count_for_that_month() -> None:

@@ -30,7 +30,7 @@ def points_of(
     Raises
     ------
     InputError
-        For a variable that the model lacks, units that do not convert, a place beside the grid or, on a grid with a
+        For a variable that the model lacks, units that do not convert, a place outside the grid or, on a grid with a
         land mask, on land, and a time that none of `times` is near.
     """
     table = in_units(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
@@ -66,14 +66,15 @@ def on_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) -> p
 def nearest_times(
     column: pd.Series, times: xr.DataArray, step: TimeStep, table: pd.DataFrame, where: str
 ) -> np.ndarray:
-    """Index of the nearest of ascending times, at most half a step away; of monthly data, that of the same month."""
+    """Index of the nearest time, at most half a step away; of monthly data, that of the same month."""
     if step.months:
         index = step.positions(times, column.to_numpy())
     else:
-        present, read = pd.DatetimeIndex(calendars.iso(times).astype("M8[s]")), pd.DatetimeIndex(column)
-        index = np.asarray(present.get_indexer(read, method="nearest"))
-        away = np.abs((read - present[index]) / pd.Timedelta(hours=1))
-        index = np.where(away > step.hours / 2, -1, index)
+        dates, first = np.unique(calendars.from_iso(calendars.iso(times)), return_index=True)
+        present, read = pd.DatetimeIndex(dates), pd.DatetimeIndex(column)
+        nearest = np.asarray(present.get_indexer(read, method="nearest"))
+        away = np.abs((read - present[nearest]) / pd.Timedelta(hours=1))
+        index = np.where(away > step.hours / 2, -1, first[nearest])
     late = pd.Series(index < 0, table.index)
     refuse(late, table, where, "is at a time for which there are no fields to fill")
     return index
@@ -84,7 +85,7 @@ def times_of(table: pd.DataFrame, step: TimeStep, where: str) -> xr.DataArray:
     if not step.hours:
         raise InputError(f"{where}: the model's time step is unknown, so give the fields to fill, too.")
     if step.months:
-        times = table["time"].to_numpy().astype("M8[M]").astype("M8[ns]")
+        times = table["time"].to_numpy().astype("M8[M]").astype("M8[s]")
     else:
         times = table["time"].dt.round(pd.Timedelta(hours=step.hours)).to_numpy()
     return xr.DataArray(np.unique(times), dims="time", name="time")

@@ -13,7 +13,7 @@ from pathlib import Path
 import cftime
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_string_dtype
+from pandas.api.types import is_numeric_dtype, is_string_dtype
 
 from fieldcast.errors import InputError
 from fieldcast.fields.parameter_names import short
@@ -41,7 +41,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     Raises
     ------
     InputError
-        If the table cannot be read, lacks a column, or holds a time, a place or a value that is none.
+        If the table cannot be read, lacks a column, or holds an invalid time, place or value.
     """
     table = source.copy() if isinstance(source, pd.DataFrame) else read_table(Path(source), where)
     table = table.rename(columns=canonical_names(table, where))
@@ -63,7 +63,8 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     refuse(~np.isfinite(table["longitude"]), table, where, "has no longitude")
     if "error" in table:
         table["error"] = table["error"].fillna(0.0)
-        refuse(table["error"] < 0, table, where, "has a negative error")
+        wrong = ~np.isfinite(table["error"]) | (table["error"] < 0)
+        refuse(wrong, table, where, "has an error that is negative or infinite")
     table["variable"] = table["variable"].astype(str).map(short)
     key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
     refuse(table.duplicated(key), table, where, "is there twice: choose one of them")
@@ -99,13 +100,17 @@ def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
 
 def times(column: pd.Series, where: str) -> pd.Series:
     """Times in UTC; those without a zone are taken as UTC, which the log says."""
+    if is_numeric_dtype(column):
+        raise InputError(
+            f"{where} gives times as numbers ({column.iloc[0]}): write them as 2001-12-31 or 2001-12-31T18:00Z."
+        )
     if column.dtype == object:  # dates of cftime, which are not in a zone
         column = column.map(lambda time: time.isoformat() if isinstance(time, cftime.datetime) else time)
     try:
         parsed = pd.to_datetime(column, utc=True, format="ISO8601" if is_string_dtype(column) else None)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
-            f"{where} holds a time that is none (write it as 2001-12-31 or 2001-12-31T18:00Z): {error}."
+            f"{where} holds a time that cannot be read (write it as 2001-12-31 or 2001-12-31T18:00Z): {error}."
         ) from error
     if parsed.isna().any():
         raise InputError(f"{where} has no time in row {int(parsed.isna().to_numpy().argmax()) + 1}.")
@@ -125,7 +130,7 @@ def numbers(column: pd.Series, where: str) -> pd.Series:
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         raise InputError(
-            f"{where}: '{column.iloc[row]}' in column '{column.name}', row {row + 1}, is no number."
+            f"{where}: '{column.iloc[row]}' in column '{column.name}', row {row + 1}, is not a number."
         )
     return values.astype(float)
 
@@ -145,6 +150,7 @@ def in_units(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.Da
     )  # fmt: skip
     if "units" not in table:
         return table.assign(units=table["variable"].map(dict(units)))
+    refuse(table["units"].isna(), table, where, "has no units, although the table has a column of them")
     for (variable, unit), part in table.groupby(["variable", "units"]):
         change = conversion(str(unit), units[str(variable)])
         if change is None:

@@ -7,6 +7,7 @@ and of representativeness; 95 % intervals come from resampling the clusters.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -22,14 +23,17 @@ from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.geometry import unit_points
 from fieldcast.inference.reconstruct import context_of, draw
-from fieldcast.inference.stations import check_accepts_points, representativeness
+from fieldcast.inference.stations import Analyses, check_accepts_points, representativeness, sentences
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.core import Context
 from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
 from fieldcast.scores.bootstrap import block_weights, interval
 from fieldcast.time_steps import TimeStep
 
+LOG = logging.getLogger(__name__)
 FOLDS = 10
 CLUSTERS = 40
 FEWEST = 20  # stations
@@ -60,7 +64,7 @@ def scores_at_left_out(
     InputError
         For fewer than 20 stations, and for what `TrainedModel.fill` refuses.
     """
-    table = read_stations(stations, where)
+    table = without_gross_errors(read_stations(stations, where), models, where)
     cluster = clusters(table, seed, where)
     rows = [
         row
@@ -68,6 +72,28 @@ def scores_at_left_out(
         for row in of_model(name, model, table, cluster, members, seed, where)
     ]
     return pd.DataFrame(rows)
+
+
+def without_gross_errors(table: pd.DataFrame, models: Mapping[str, TrainedModel], where: str) -> pd.DataFrame:
+    """The observations that the first model which checks them accepts; the log lists the others."""
+    for trained in models.values():
+        c, points = observed(trained, table, where)
+        model = trained.checkpoint.model
+        if isinstance(model, Analyses):
+            _, rejected = model.analysis(replace(c, points=points))
+            for sentence in sentences(rejected, table, where):
+                LOG.warning(sentence)
+            return table[~rejected.cpu().numpy()].reset_index(drop=True)
+    return table
+
+
+def observed(trained: TrainedModel, table: pd.DataFrame, where: str) -> tuple[Context, Points]:
+    """A context of all times of a table in which nothing is observed, and its points with all their errors."""
+    model, codec = trained.checkpoint.model, trained.checkpoint.by_day
+    times = times_of(table, TimeStep(model.space.step, model.space.months), where)
+    points = points_of(table, times, codec, model.space, where)
+    c = context_of(trained.nothing_observed(times), codec, model.space, 0.0)
+    return c, points.with_error(representativeness(model, replace(c, points=points)))
 
 
 def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
@@ -89,10 +115,7 @@ def of_model(
     """Rows of one model."""
     model, codec = trained.checkpoint.model, trained.checkpoint.by_day
     check_accepts_points(model, f"'{name}'")
-    times = times_of(table, TimeStep(model.space.step, model.space.months), where)
-    points = points_of(table, times, codec, model.space, where)
-    c = replace(context_of(trained.nothing_observed(times), codec, model.space, 0.0), points=points)
-    points = points.with_error(representativeness(model, c))
+    c, points = observed(trained, table, where)
     drawn = 1 if model.deterministic else members
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)

@@ -22,7 +22,7 @@ from fieldcast.models.core import Context, Model
 LOG = logging.getLogger(__name__)
 FIRST_GUESS = 0.1  # variance of the error of representativeness, in variances of the variable
 ROUNDS = 4  # of the estimate, which has settled by then
-TIMES = 12  # times that it uses, spread evenly
+TIMES = 12  # times that it uses at least, spread evenly over those with observations
 FEWEST = 30  # observations of a variable without which there is no estimate
 LISTED = 5  # rejected observations that a sentence lists
 
@@ -58,7 +58,11 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
     variance = torch.full((variables,), FIRST_GUESS, dtype=torch.float64)
     if c.points is None or not isinstance(model, Analyses):
         return 0 * variance
-    some = c[torch.linspace(0, c.count - 1, min(TIMES, c.count)).round().long().unique()]
+    present = c.points.datum.unique().cpu()
+    if not len(present):
+        return 0 * variance
+    count = min(len(present), max(TIMES, FEWEST * len(present) // len(c.points) + 1))
+    some = c[present[torch.linspace(0, len(present) - 1, count).round().long()]]
     points = some.points
     assert points is not None
     for _ in range(ROUNDS):
@@ -70,7 +74,7 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
             if of_variable.sum() < FEWEST:
                 variance[v] = 0.0
             else:
-                variance[v] = (product - points.error)[of_variable].nanmean().clamp(min=0)
+                variance[v] = (product - points.error)[of_variable].nanmean().clamp(min=0).nan_to_num()
     return variance
 
 
@@ -82,7 +86,7 @@ def with_stations(
     Raises
     ------
     InputError
-        For a model that cannot use them, and for stations that are none of its grid or variables.
+        For a model that cannot use them, and for stations outside its grid or of variables that it lacks.
     """
     check_accepts_points(model, f"a model of type {type(model).__name__}")
     points = points_of(table, times, codec, model.space, where)

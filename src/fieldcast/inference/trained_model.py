@@ -106,14 +106,15 @@ class TrainedModel:
 
         Stations, a table as `fields.stations` describes it, are observed beside the cells of the data set, each with
         its own error and an error of representativeness that is estimated from all of them. Without a data set, the
-        fields of their times are drawn on the model's grid. Gross errors are left out, and listed in the log.
+        fields of their times are drawn on the model's grid. Gross errors are left out, and listed in the log;
+        v_suspect is the check of the cells by themselves.
 
         Raises
         ------
         InputError
             If the grid is not the model's, if all variables are absent, or if units do not convert to the model's; if
-            there is neither a data set nor a station, if a station is none of the model's grid or variables, or if the
-            model cannot use stations.
+            there is neither a data set nor a station, if a station is outside the grid or of a variable that the
+            model lacks, or if the model cannot use stations.
         """
         self.check_task("reconstruct", "fill")
         if members < 1 or noise < 0:
@@ -133,7 +134,7 @@ class TrainedModel:
         c = context_of(data, codec, model.space, noise)
         facts: dict[str, str] = {}
         if table is not None:
-            c, facts = with_stations(c, model, codec, table, data["time"], where_stations)
+            c, facts = with_stations(c, model, self.checkpoint.by_day, table, data["time"], where_stations)
         filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
             filled = filled.map(

@@ -38,7 +38,7 @@ class Observed(NamedTuple):
     h: Operator
     y: Float[Tensor, "rows observed"]
     error: Float[Tensor, " observed"]  # variances
-    cells: int  # so many of them, the first, are in cells
+    cells: int  # number of observations in cells, which come first
 
 
 def in_cells(
@@ -101,7 +101,7 @@ def sharing(points: Points, data: Int[Tensor, " rows"]) -> Iterator[Int[Tensor, 
 
 
 def touched(points: Points, places: Places, first: int) -> Int[Tensor, "n 4"]:
-    """The values of a point, into (V, P) flattened from variable `first`; a cell without weight counts as another."""
+    """The values of a point, into (V, P) flattened from variable `first`; the heaviest stands for one of weight 0."""
     place = torch.zeros(places.shape[0] * places.shape[1], dtype=torch.int64, device=places.cells.device)
     place[places.cells] = places.place
     heaviest = points.cells.gather(1, points.weights.argmax(1, keepdim=True))
