@@ -85,8 +85,12 @@ class Fill:
         Raises
         ------
         InputError
-            Without either, or where the result would take its place.
+            Without either, without members, or where the result would take its place.
         """
+        if self.members < 1:
+            raise InputError(
+                f"fill.members = {self.members} should be greater than or equal to 1: give a number of members."
+            )
         if self.stations is not None and self.observations is None:
             return None
         return file_of(self.observations, self.output, "fill.observations", "fill.output")
