@@ -158,3 +158,16 @@ def test_bad_input_is_one_sentence(gappy: xr.Dataset, truth: xr.Dataset) -> None
             Trust(**options)
     with pytest.raises(InputError, match="number of members is -1"):
         fieldcast.fill_gaps(gappy, members=-1)
+    with pytest.raises(InputError, match="max_spread names sea, but the variables are sst"):
+        fieldcast.fill_gaps(gappy, max_spread={"sea": 1.0})
+
+
+def test_overpasses_without_a_step_and_a_complete_variable_are_filled_too(
+    gappy: xr.Dataset, truth: xr.Dataset
+) -> None:
+    part = gappy.isel(time=slice(0, 60)).assign(wind=truth["sst"].isel(time=slice(0, 60)))
+    hours = np.random.default_rng(0).permutation(np.arange(13, 9000))[:60]
+    irregular = part.assign_coords(time=part["time"][0].values + np.sort(hours) * np.timedelta64(1, "h"))
+    result = fieldcast.fill_gaps(irregular)
+    assert int(result["sst"].isnull().sum(("lat", "lon")).max()) == 1  # the land
+    np.testing.assert_array_equal(result["wind"], irregular["wind"])

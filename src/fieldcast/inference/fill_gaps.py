@@ -7,7 +7,7 @@ the best by CRPS there is fitted once more to all values, and its spreads are sc
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,11 @@ from fieldcast.models.random_streams import RandomStreams
 LOG = logging.getLogger(__name__)
 CLIMATOLOGICAL = 0.9  # share of the climatological spread from which a value is extrapolated
 FARTHEST = 2.0  # e-folding lengths to the nearest observation from which a value is extrapolated
+
+SUMMARY = (
+    "{} with gaps filled by {} from the observed values of the record itself; the spread is the standard deviation of "
+    "the error, calibrated at hidden values."
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,14 @@ class Trust:
         for spread in given:
             if spread is not None and spread <= 0:
                 raise InputError(f"max_spread is {spread:g}: give a positive spread.")
+
+    def check_names(self, variables: Sequence[str]) -> None:
+        """Raise an InputError for a spread of a variable that the data lack."""
+        given = self.max_spread if isinstance(self.max_spread, Mapping) else {}
+        if unknown := sorted(set(given) - set(variables)):
+            raise InputError(
+                f"max_spread names {', '.join(unknown)}, but the variables are {', '.join(variables)}."
+            )
 
     def largest_spread(self, variable: str) -> float:
         """Largest spread of a variable."""
@@ -135,6 +148,7 @@ def fill_fields(
     if members < 0:
         raise InputError(f"the number of members is {members}: give 0 or more.")
     gappy = GappyRecord.of(fields, choose_device(device))
+    trust.check_names(gappy.codec.variables)
     record = gappy.record
     hidden = hide(record, gappy.area, seed)
     trials = []
@@ -152,9 +166,9 @@ def fill_fields(
         dataset, fields, as_fields(fields, gappy, filling, members, flag, distrusted), gappy.codec
     )
     options = {"method": best.name, "members": members, "seed": seed}
-    return described(result, dataset.attrs, "Reconstruction", best.name, options).assign_attrs(
-        comment=report(outcome)
-    )
+    result = described(result, dataset.attrs, "Reconstruction", best.name, options)
+    summary = SUMMARY.format(", ".join(gappy.codec.variables), best.name)
+    return result.assign_attrs(summary=summary, comment=report(outcome))
 
 
 def flags(gappy: GappyRecord, filling: Filling) -> tuple[Int8[Tensor, "time column"], Lengths]:

@@ -107,7 +107,12 @@ def scores(
 def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
     """Whether the spread is right, and where not to trust the result."""
     best, hidden = outcome.best, outcome.hidden
+    if outcome.gappy.record.observed[:, columns].all():
+        return
     here = columns[hidden.cell]
+    if not here.any():
+        yield f"No value of {name} was hidden, so its spread is unchecked."
+        return
     error, spread, weight = best.error[here], best.spread[here], hidden.weight[here]
     ratio = float(((weight * spread.square()).sum() / (weight * error.square()).sum()).sqrt())
     verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"

@@ -269,7 +269,8 @@ def fitted_rank(
     hidden = observed & (torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN).to(
         observed
     )
-    kept, largest = observed & ~hidden, int(min(observed.any(1).sum() - 1, observed.sum()))
+    kept = observed & ~hidden
+    largest = int(min(kept.any(1).sum() - 1, kept.sum()))
     tried: list[tuple[float, LowRank]] = []
     for rank in [rank for rank in ranks if rank <= largest] or ranks[:1]:
         start = tried[-1][1] if tried else None

@@ -193,9 +193,12 @@ def maximised(
     theta, misfit, _ = regression(x, observed, z, moment, torch.zeros_like(moment[0]))
     low_rank = LowRank(theta[:, -1].to(x), theta[:, :-1].T.to(x), misfit.sum() / observed.sum())
     follows = segment.diff() == 0
+    begins = torch.cat([torch.ones_like(follows[:1]), ~follows])
+    start = moment[begins].mean(0)
+    if not follows.any():  # every time is a segment of its own: nothing follows from the one before
+        return Dynamics(low_rank, torch.zeros_like(start), start, start)
     before, now = moment[:-1][follows].sum(0), moment[1:][follows].sum(0)
     across = (smoothed.lagged[1:] + z[1:, :, None] * z[:-1, None])[follows].sum(0)
     propagator = torch.linalg.solve(before, across.T).T
     forcing = (now - propagator @ across.T) / follows.sum()
-    begins = torch.cat([torch.ones_like(follows[:1]), ~follows])
-    return Dynamics(low_rank, propagator, (forcing + forcing.T) / 2, moment[begins].mean(0))
+    return Dynamics(low_rank, propagator, (forcing + forcing.T) / 2, start)
