@@ -51,10 +51,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     lives = {
         address: life(experiment, TASKS[experiment.task], shared) for address, experiment in listed.items()
     }
-    groups = {
-        name: [experiment for experiment in listed.values() if experiment.task == name] for name in TASKS
-    }
-    by_task = {name: group for name, group in groups.items() if group}
+    everything = listed.values()
+    by_task = {name: group for name in TASKS if (group := [each for each in everything if each.task == name])}
     ranked = [(TASKS[name], group) for name, group in by_task.items()]
 
     def whole(selected: Iterable[Experiment]) -> Pipeline:

@@ -160,11 +160,9 @@ def score(
             f"the truth has {fields.sizes['time']} times, too few for a climatology: pass `training`, the fields that "
             "the model was trained on, for example."
         )
-    past = (
-        fields
-        if training is None
-        else ingest(as_dataset(training, "the training data"), "the training data")[0]
-    )
+    past = fields
+    if training is not None:
+        past, _ = ingest(as_dataset(training, "the training data"), "the training data")
     climatology = climatologies.fit(past)
     statistics = {"climatology": climatology, "normalisation": normalisations.fit(past, climatology)}
     variables = time_varying(fields)

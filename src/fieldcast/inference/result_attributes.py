@@ -57,10 +57,7 @@ def described(
     for axis, name in conventions.axes(result).items():
         describe_axis(result[name], axis)
     for name in map(str, result.coords):
-        if result[name].attrs.get("bounds") not in result.variables:
-            result[name].attrs.pop("bounds", None)
-        result[name].attrs.setdefault("long_name", LONG_NAMES.get(name, name.replace("_", " ")))
-        result[name].encoding["_FillValue"] = None  # no coordinate has missing values
+        describe_coordinate(result, name)
     shown = ", ".join(
         long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS, "_members"))
     )
@@ -92,6 +89,15 @@ LONG_NAMES = {
     "member": "member of the ensemble", "lead": "lead time", "time": "time", "sample": "number of the sample",
     "forecast_reference_time": "initial time of the forecast", "forecast_period": "lead time",
 }  # fmt: skip
+
+
+def describe_coordinate(result: xr.Dataset, name: str) -> None:
+    """Set the attributes that any coordinate has, and drop bounds that the result lacks."""
+    coordinate = result[name]
+    if coordinate.attrs.get("bounds") not in result.variables:
+        coordinate.attrs.pop("bounds", None)
+    coordinate.attrs.setdefault("long_name", LONG_NAMES.get(name, name.replace("_", " ")))
+    coordinate.encoding["_FillValue"] = None  # no coordinate has missing values
 
 
 def describe_variable(result: xr.Dataset, name: str) -> None:

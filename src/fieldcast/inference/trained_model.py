@@ -137,9 +137,7 @@ class TrainedModel:
             c, facts = with_stations(c, model, self.checkpoint.by_day, table, data["time"], where_stations)
         filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
-            filled = filled.map(
-                lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims)
-            )
+            filled = with_observed(filled, data)
         flags = suspects(model, c, data, codec)
         for sentence in sentences(flags, data):
             LOG.warning("%s: %s", where, sentence)
@@ -224,6 +222,11 @@ def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, An
 def bounds_of(coordinate: xr.DataArray) -> list[str]:
     """Names of the bounds of a coordinate."""
     return [str(coordinate.attrs["bounds"])] if "bounds" in coordinate.attrs else []
+
+
+def with_observed(filled: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    """The members with the observed values in their cells."""
+    return filled.map(lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims))
 
 
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:

@@ -24,7 +24,13 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.conditioning import Conditioning, Observed, all_observed, at_points, in_cells
+from fieldcast.models.gaussian.conditioning import (
+    Conditioning,
+    ObservedData,
+    all_observed,
+    at_points,
+    in_cells,
+)
 from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
 from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part
 from fieldcast.models.gaussian.grid_points import Places, observations
@@ -190,7 +196,7 @@ class Kriging(Derived, Solved):
 
     def _at_points(
         self, c: Context, variable: int, background: Float[Tensor, "batch p"]
-    ) -> Iterator[tuple[Observed, Conditioning]]:
+    ) -> Iterator[tuple[ObservedData, Conditioning]]:
         parts, local = self._parts(variable), self.deviation[variable].square()
         for observed in all_observed(c, self.places, range(variable, variable + 1)):
             error = self._error(observed.error, observed.h(local))

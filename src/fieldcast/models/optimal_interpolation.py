@@ -30,7 +30,13 @@ from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.conditioning import Conditioning, Observed, all_observed, at_points, in_cells
+from fieldcast.models.gaussian.conditioning import (
+    Conditioning,
+    ObservedData,
+    all_observed,
+    at_points,
+    in_cells,
+)
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
 from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part, Tapered
 from fieldcast.models.gaussian.grid_points import ObservedPlaces, Places, observations
@@ -236,7 +242,7 @@ class OptimalInterpolation(Derived, Solved):
 
     def _at_points(
         self, c: Context, background: Float[Tensor, "batch values"], fold: int | None = None
-    ) -> Iterator[tuple[Observed, Conditioning]]:
+    ) -> Iterator[tuple[ObservedData, Conditioning]]:
         parts, deviation = self._parts(fold), self._training(fold).deviation
         for observed in all_observed(c, self.places, range(len(self.space.variables))):
             error = self._error(observed.error, observed.h(deviation.square()), deviation.dtype)

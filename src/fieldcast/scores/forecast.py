@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
 from fieldcast.geometry import GRID
@@ -83,16 +83,22 @@ def forecast_statistics(
     values[:, :, -1] = overall(values[:, :, :-1], deviations)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
-    axes = (
-        aligned.leads,
-        list(bands),
-        [*aligned.variables, "all"],
-        STATISTICS,
-        calendars.iso(forecasts["start"]),
-    )
-    names = "lead_hours", "region", "variable", "statistic", "time"
-    coordinates = [{name: np.asarray(axis)} for name, axis in zip(names, axes, strict=True)]
-    return long_table(values, *coordinates), diagnostics.dataset()
+    starts_iso = calendars.iso(forecasts["start"])
+    return tidy(values, aligned, list(bands), starts_iso), diagnostics.dataset()
+
+
+def tidy(
+    values: Float[np.ndarray, "lead region variable statistic time"],
+    aligned: AlignedForecasts,
+    bands: list[str],
+    times: Shaped[np.ndarray, " time"],
+) -> pd.DataFrame:
+    """The values as a table with a row for each, variable "all" last."""
+    variables = [*aligned.variables, "all"]
+    axes = {
+        "lead_hours": aligned.leads, "region": bands, "variable": variables, "statistic": STATISTICS, "time": times,
+    }  # fmt: skip
+    return long_table(values, *({name: np.asarray(axis)} for name, axis in axes.items()))
 
 
 def area_statistics(

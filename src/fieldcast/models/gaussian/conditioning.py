@@ -31,7 +31,7 @@ class Conditioning(NamedTuple):
     kept: Bool[Tensor, " observed"]  # False for observations that count for nothing
 
 
-class Observed(NamedTuple):
+class ObservedData(NamedTuple):
     """All observations of data that share H and R, in cells and between them."""
 
     datum: Int[Tensor, " rows"]
@@ -57,7 +57,7 @@ def in_cells(
 
 
 def at_points(
-    observed: Observed, parts: Sequence[Part], error: Float[Tensor, " observed"],
+    observed: ObservedData, parts: Sequence[Part], error: Float[Tensor, " observed"],
     background: Float[Tensor, "batch values"],
 ) -> Iterator[Conditioning]:  # fmt: skip
     """Updates by observations of any place, whose error variances are `error`, as above."""
@@ -71,7 +71,7 @@ def at_points(
         )  # fmt: skip
 
 
-def all_observed(c: Context, places: Places, variables: range) -> Iterator[Observed]:
+def all_observed(c: Context, places: Places, variables: range) -> Iterator[ObservedData]:
     """The observations of adjacent variables, by groups of data of a context with points that share H and R."""
     assert c.points is not None and c.observed is not None and c.mask is not None
     selected = slice(variables.start, variables.stop)
@@ -86,7 +86,7 @@ def all_observed(c: Context, places: Places, variables: range) -> Iterator[Obser
             h = Operator.of(value, torch.cat([unit, first.weights.double()]))
             y = torch.cat([group.y[rows], torch.stack([each.y for each in of_data]).double()], dim=1)
             error = torch.cat([c.noise**2 / group.count, first.error.double()])
-            yield Observed(data, h, y, error, cells)
+            yield ObservedData(data, h, y, error, cells)
 
 
 def sharing(points: Points, data: Int[Tensor, " rows"]) -> Iterator[Int[Tensor, " some"]]:
