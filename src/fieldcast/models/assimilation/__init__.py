@@ -1,0 +1,1 @@
+"""Filters: schemes that combine yesterday's forecast with today's observations, in a cycle."""

@@ -1,0 +1,115 @@
+"""Interface of the filters: p(x_t | y_1 .. y_t) by turns of a forecast and an update.
+
+    x_b = f(x_a(t-1)),    x_a(t) ~ p(x | x_b, y_t):
+
+the background, members of p(x_t | y_1 .. y_{t-1}), comes from the analyses before; the analysis also from the
+observations of the day. What a filter carries from day to day beside the last analyses, such as the scale of its
+background covariance, is its memory, a mapping of tensors.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Context, Model
+from fieldcast.models.random_streams import RandomStreams
+
+BACKGROUND, UPDATE = range(2)  # streams of a day
+Members = Float[Tensor, "batch members variable y x"]
+Memory = Mapping[str, Tensor]
+Step = Callable[[Context, RandomStreams], Members]  # one draw of the next state for each row of a context
+
+
+@dataclass(frozen=True, eq=False)
+class CycleState:
+    """What the next day starts from: the last analyses of each member, oldest first, and the memory of the filter."""
+
+    past: Float[Tensor, "batch members past variable y x"]
+    memory: Memory
+
+    def followed_by(self, x: Members, memory: Memory) -> CycleState:
+        """The state after another analysis."""
+        return CycleState(torch.cat([self.past[:, :, 1:], x[:, :, None]], dim=2), memory)
+
+
+class Day(NamedTuple):
+    """The background and the analysis of one day, and the state that the next day starts from."""
+
+    background: Members
+    analysis: Members
+    state: CycleState
+
+
+class Filter(Model):
+    """A scheme that cycles.
+
+    Its draws for a context with observations alone, `sample`, are the analysis of the background `past` that a context
+    without a history lacks: filters are run by `cycle`, not by `sample`.
+    """
+
+    def begin(self, count: int) -> dict[str, Tensor]:
+        """The memory of `count` cycles before their first day."""
+        return {}
+
+    @abstractmethod
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> Members:
+        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before day t."""
+
+    @abstractmethod
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        """Members of p(x_t | y_1 .. y_t), as many as the background has, and the memory of the next day."""
+
+    def sample(self, c: Context, draws: RandomStreams) -> Members:
+        """Raise: a filter needs a background."""
+        raise TypeError(f"{type(self).__name__} is run by `cycle`")
+
+
+def members_ahead(
+    state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+) -> Members:
+    """A draw of the next state for each member, from its own past."""
+    count, members = state.past.shape[:2]
+    c = Context(count * members, past=state.past.flatten(0, 1), day=day.repeat_interleave(members))
+    return forecast(c, draws.per_row())[:, 0].unflatten(0, (count, members))
+
+
+@torch.no_grad()
+def cycle(
+    scheme: Filter, forecast: Step, observations: Iterable[Context], state: CycleState, draws: RandomStreams,
+    first: int = 1,
+) -> Iterator[Day]:  # fmt: skip
+    """Yield day by day the background and the analysis.
+
+    Parameters
+    ----------
+    scheme
+        The filter.
+    forecast
+        Draws the next state for each row of a context.
+    observations
+        The context of each day, with a row for each cycle: values, mask, noise, and the day of the year.
+    state
+        The members that the first day is forecast from, and the memory.
+    draws
+        With a datum for each cycle, and as many members as `state`.
+    first
+        Number of the first day, from 1: the draws of a day depend on its number, so a cycle can resume.
+    """
+    for number, c in enumerate(observations, first):
+        assert c.day is not None
+        noise = draws.at_lead(number)
+        background = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
+        analysis, memory = scheme.update(background, c, state.memory, noise.fork(UPDATE))
+        state = state.followed_by(analysis, memory)
+        yield Day(background, analysis, state)
