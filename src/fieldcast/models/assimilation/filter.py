@@ -61,14 +61,17 @@ class Filter(Model):
     @abstractmethod
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
-    ) -> Members:
-        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before day t."""
+    ) -> tuple[Members, Memory]:
+        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before day t, and what the update needs beside them."""
 
     @abstractmethod
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        """Members of p(x_t | y_1 .. y_t), as many as the background has, and the memory of the next day."""
+        """Members of p(x_t | y_1 .. y_t), as many as the background has, and the memory of the next day.
+
+        `memory` is what `background` returned.
+        """
 
     def sample(self, c: Context, draws: RandomStreams) -> Members:
         """Raise: a filter needs a background."""
@@ -109,7 +112,7 @@ def cycle(
     for number, c in enumerate(observations, first):
         assert c.day is not None
         noise = draws.at_lead(number)
-        background = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
-        analysis, memory = scheme.update(background, c, state.memory, noise.fork(UPDATE))
+        background, memory = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
+        analysis, memory = scheme.update(background, c, memory, noise.fork(UPDATE))
         state = state.followed_by(analysis, memory)
         yield Day(background, analysis, state)
