@@ -90,11 +90,11 @@ class Tails:
 
 def observation_error(
     instrument: Float[Tensor, " observed"],
-    local: Float[Tensor, " observed"],
+    local: Float[Tensor, "*batch observed"],
     nugget: float,
     floor: float,
     dtype: torch.dtype,
-) -> Float[Tensor, " observed"]:
+) -> Float[Tensor, "*batch observed"]:
     """R = instrument + nugget D^2 + floor^2: error variances of observations with local variances D^2, `local`.
 
     R always includes the rounding error of the covariance, which is computed in `dtype`.

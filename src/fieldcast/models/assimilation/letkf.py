@@ -1,0 +1,139 @@
+"""The local ensemble transform Kalman filter: a Kalman filter with the covariance of its members, cell by cell.
+
+`ensemble_weights` has the equations. All variables of a cell share its weights, which come from the observations of all
+variables within reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.models.assimilation.ensemble_weights import (
+    Departures,
+    departures,
+    local_weights,
+    moved,
+    perturbations,
+    rotated,
+)
+from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step, members_ahead
+from fieldcast.models.assimilation.nodes import Nodes
+from fieldcast.models.core import Context
+from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
+from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+ERRORS, ROTATION = range(2)  # streams of an update
+NODES_AT_ONCE = 4096  # nodes, of all cycles: 52 MB of weights for 40 members
+
+
+class LETKF(Filter):
+    """The local ensemble transform Kalman filter (Hunt, Kostelich and Szunyogh 2007); see `ensemble_weights`.
+
+    T is the taper of Gaspari and Cohn of the chord between a cell and an observation. Without localisation and
+    inflation the mean and covariance of the analysis are the Kalman filter's, for the covariance of the members.
+
+    Tuned: `localisation`, the chord in km from which an observation has no weight (0: all observations count alike in
+    all cells); `relaxation` a; `inflation` i.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    every
+        Weights are computed in every n-th row and column, and interpolated between them.
+    rotation
+        Whether each analysis rotates the members at random about their mean, alike in all cells: it keeps a few
+        members of a nearly deterministic model from becoming outliers (Sakov and Oke 2008, "Implications of the form
+        of the ensemble transformation in the ensemble square root filters").
+    perturbed
+        Whether each member sees observations with errors of its own, in place of the symmetric square root: without
+        localisation this is the stochastic ensemble Kalman filter.
+    """
+
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {
+            "localisation": (1500.0, 2500.0, 4000.0, 6000.0, 9000.0),
+            "relaxation": (0.0, 0.3, 0.5, 0.7, 0.9),
+            "inflation": (1.0, 1.02, 1.05, 1.1, 1.2),
+        }
+    )
+
+    def __init__(self, space: Space, every: int = 1, rotation: bool = False, perturbed: bool = False):
+        super().__init__(space)
+        if every < 1:
+            raise InputError(
+                f"model.every = {every} should be 1 or more: the distance between nodes, in cells."
+            )
+        self.rotation, self.perturbed = rotation, perturbed
+        self.places, self.nodes = Places(space), Nodes(space, every)
+        for name, value in {"localisation": 4000.0, "relaxation": 0.5, "inflation": 1.0}.items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        return members_ahead(state, day, forecast, draws), state.memory
+
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        return moved(background, self.weights(background, c, draws)), memory
+
+    def weights(
+        self, background: Members, c: Context, draws: RandomStreams
+    ) -> Float[Tensor, "batch cell members members"]:
+        """The weights w_jm of each cell, j before m.
+
+        They are 0 where cells do not exist, without observations, and, unless they rotate, where none is within reach.
+        `moved` applies them to the background or to other fields, such as the streamfunction of the model that made it.
+
+        Raises
+        ------
+        InputError
+            For a single member.
+        """
+        count, members = background.shape[:2]
+        if members < 2:
+            raise InputError("The covariance of a background needs at least 2 members.")
+        w = background.new_zeros(count, self.space.exists.numel(), members, members)
+        values = self.places.gather(background).flatten(2)
+        groups = observations(self.places, c.observed, c.mask)
+        for group in (each for each in groups if len(each.index)):
+            numbers = torch.arange(len(group.datum), device=w.device)
+            for some in numbers.split(max(1, NODES_AT_ONCE // len(self.nodes))):
+                datum = group.datum[some]
+                h, error = values[datum][..., group.index], c.noise**2 / group.count
+                observed = departures(h, group.y[some], error, float(self.inflation))
+                w[datum] = self._of(observed, group.index, replace(draws, datum=draws.datum[datum])).to(w)
+        return w
+
+    def _of(
+        self, observed: Departures, index: Int[Tensor, " observed"], draws: RandomStreams
+    ) -> Float[Tensor, "batch cell members members"]:
+        """The weights of all cells for data that share a mask, whose observed values are `index`."""
+        eta = perturbations(draws.fork(ERRORS), len(index)) if self.perturbed else None
+        w = local_weights(
+            observed,
+            lambda part: self._taper(index[part]),
+            float(self.inflation),
+            float(self.relaxation),
+            eta,
+        )
+        w = self.nodes.spread(w) if self.localisation > 0 else w * self.space.exists.flatten()[:, None, None]
+        return rotated(w, draws.fork(ROTATION)) if self.rotation else w
+
+    def _taper(self, index: Int[Tensor, " observed"]) -> Float[Tensor, "node observed"]:
+        """T of observed values, a row for each node; the row that all cells share if there is no localisation."""
+        if self.localisation == 0:
+            return torch.ones(1, len(index), dtype=torch.double, device=index.device)
+        points = self.places.points[index % len(self.places)]
+        return gaspari_cohn(chord(self.nodes.points, points), float(self.localisation))
