@@ -13,6 +13,7 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import Trust
+from fieldcast.inference.gaps_report import share_of
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
 LAND, ONCE = (2, 3), (7, 5)
@@ -110,6 +111,12 @@ def test_the_report_compares_with_time_and_dineof(filled: xr.Dataset) -> None:
     report = filled.attrs["comment"]
     for phrase in ("modal_smoother", "dineof", "linear in time", "The spread is right", "7 of 200 times"):
         assert phrase in report
+
+
+def test_the_share_of_extrapolated_values_is_never_rounded_to_none(filled: xr.Dataset) -> None:
+    assert share_of(3, 100_000) == "less than 0.1%" and share_of(3, 1000) == "0.3%"
+    number = int((filled["sst_flag"] == 2).sum())
+    assert f"missing values {number} (" in filled.attrs["comment"] and "0.0%" not in filled.attrs["comment"]
 
 
 def test_values_and_not_anomalies_are_interpolated_in_time(gappy: xr.Dataset) -> None:

@@ -17,7 +17,10 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import make, select
+from fieldcast.inference import gap_trials
 from fieldcast.inference.feature_extractor import fit_features
+from fieldcast.models.gaps.record import FILLERS
+from fieldcast.models.gaps.trial import attempt
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
@@ -81,26 +84,90 @@ def test_what_needs_complete_fields_says_so() -> None:
         "forecasts": lambda: starts(fields, splits, Rollout(), Limits()),
         "samples and their scores": lambda: fit_features(fields, data.normalisation, splits, None),
     }
-    for subject, attempt in refusals.items():
+    for subject, refused in refusals.items():
         with pytest.raises(InputError, match=rf"^{subject} need complete fields, .*ingestion\.missing=train"):
-            attempt()
+            refused()
 
 
-def test_the_pipeline_gaps_fills_a_file(
-    project: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record, result = gappy_record(120), tmp_path / "filled.nc"
-    record.to_netcdf(tmp_path / "gappy.nc")
-    ingestion = {"source": "file", "path": str(tmp_path / "gappy.nc"), "missing": "train"}
-    fill = {"members": 0, "output": str(result), "max_gap": 30}
-    project("gaps", data_root=tmp_path / "data", parameters={"ingestion": ingestion, "fill": fill})
-    filled, observed = xr.load_dataset(result), record["t2m"].notnull()
+Filled = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """Fill a gappy record by the pipeline, in a data root of the given name."""
+    folder = tmp_path_factory.mktemp("record")
+    gappy_record(80).to_netcdf(folder / "gappy.nc")
+
+    def fill(name: str) -> Path:
+        root = folder / name
+        ingestion = {"source": "file", "path": str(folder / "gappy.nc"), "missing": "train"}
+        options = {"members": 0, "output": str(root / "filled.nc"), "max_gap": 30}
+        project("gaps", data_root=root, parameters={"ingestion": ingestion, "fill": options})
+        return root
+
+    return fill
+
+
+@pytest.fixture(scope="module")
+def whole(fill_record: Filled) -> Path:
+    """The data root of an uninterrupted run."""
+    return fill_record("whole")
+
+
+def test_the_pipeline_gaps_fills_a_file(whole: Path) -> None:
+    record, filled = gappy_record(80), xr.load_dataset(whole / "filled.nc")
+    observed = record["t2m"].notnull()
     assert np.array_equal(filled["t2m"].values[observed], record["t2m"].values[observed])
     assert np.array_equal(filled["t2m_flag"] == 0, observed)
     assert set(filled.data_vars) == {"t2m", "t2m_mean", "t2m_spread", "t2m_flag"}
-    report = (tmp_path / "data/08_reporting/gaps.txt").read_text()
-    assert (
-        report.startswith("t2m: ")
-        and "linear in time" in report
-        and report.strip() in capsys.readouterr().out
-    )
+    report = (whole / "08_reporting/gaps.txt").read_text()
+    assert report.startswith("t2m: ") and "linear in time" in report
+    assert "figures/gaps/<variable>_maps.png" in report
+    figures = whole / "08_reporting/figures/gaps"
+    assert {path.name for path in figures.iterdir()} == {"t2m_maps.png", "t2m_series.png"}
+
+
+def test_the_series_of_a_cell_holds_the_truth_that_was_hidden(whole: Path) -> None:
+    series = pd.read_csv(whole / "08_reporting/gaps_series.csv", index_col="time")
+    place = {name: series[name].iloc[0] for name in ("latitude", "longitude")}
+    truth = gappy_record(80)["t2m"].sel(place, method="nearest").sel(time=series.index)
+    hidden, observed = (series[name].notna() for name in ("hidden", "observed"))
+    assert hidden.any() and observed.any() and not (hidden & observed).any()
+    np.testing.assert_allclose(series["observed"].fillna(series["hidden"]), truth, rtol=1e-6)
+    for method in ("filled", "dineof", "linear_in_time"):
+        np.testing.assert_allclose(series[method][observed], series["observed"][observed], rtol=1e-6)
+    assert np.array_equal(series["spread"] == 0, observed)
+
+
+def test_interrupted_trials_resume_to_the_same_result(
+    fill_record: Filled, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[str] = []
+
+    def interrupted(name: str, *how: Any) -> Any:
+        tried.append(name)
+        if tried == ["dineof", "low_rank"]:
+            raise KeyboardInterrupt
+        return attempt(name, *how)
+
+    monkeypatch.setattr(gap_trials, "attempt", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fill_record("part")
+    assert not (whole.parent / "part/filled.nc").exists()
+    part = fill_record("part")
+    assert tried[2:] == [name for name in FILLERS if name != "dineof"]
+    for name in (
+        "06_models/gaps_trials.safetensors",
+        "08_reporting/gaps.txt",
+        "08_reporting/gaps_series.csv",
+    ):
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+    xr.testing.assert_equal(xr.load_dataset(part / "filled.nc"), xr.load_dataset(whole / "filled.nc"))
+    assert (part / "08_reporting/gaps.txt").read_text().strip() in capsys.readouterr().out
+
+
+def test_trials_of_other_data_are_not_resumed(whole: Path) -> None:
+    file = (whole / "06_models/gaps_trials.safetensors").read_bytes()
+    lineage = gap_trials.unpack_state(file, "")[1]
+    assert [trial.name for trial in gap_trials.restored(file, lineage)] == list(FILLERS)
+    assert gap_trials.restored(file, {**lineage, "data": "0123456789ab"}) == []

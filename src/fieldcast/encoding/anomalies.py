@@ -7,7 +7,7 @@ so that 0 is the climatology. Tensors are (..., V, Y, X), in the order of `Space
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,13 +63,11 @@ class FieldCodec:
         """
         refuse_images(fields)
         variables = tuple(conventions.time_varying(fields))
-        clim = np.stack([climatology[v].transpose("dayofyear", *GRID).values for v in variables], axis=1)
         deviation = normalisation["anomaly_std"].sel(variable=list(variables)).values
         attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
         latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
-        return cls(
-            variables, clim.astype(np.float32), deviation.astype(np.float32), latitude, longitude, attrs
-        )
+        by_day = on_days(climatology, variables)
+        return cls(variables, by_day, deviation.astype(np.float32), latitude, longitude, attrs)
 
     def in_units(self, units: Mapping[str, str], where: str = "the data set") -> FieldCodec:
         """The codec of data in other `units` of each variable: x is the same, whatever the units.
@@ -146,6 +144,12 @@ class FieldCodec:
     def header(self) -> dict[str, Any]:
         """The entries of a checkpoint's header."""
         return {"codec": "field", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
+
+
+def on_days(climatology: xr.Dataset, variables: Sequence[str]) -> Float[np.ndarray, "365 variable y x"]:
+    """The climatology of some variables as an array, in physical units."""
+    by_day = [climatology[v].transpose("dayofyear", *GRID).values for v in variables]
+    return np.stack(by_day, axis=1).astype(np.float32)
 
 
 def refuse_images(fields: xr.Dataset) -> None:

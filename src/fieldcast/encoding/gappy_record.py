@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fieldcast import calendars, geometry
-from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.anomalies import FieldCodec, on_days
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
+from fieldcast.models.gaps.in_time import linear_in_time
 from fieldcast.models.gaps.record import Record
-from fieldcast.models.gaps.trial import linear_in_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,26 @@ class GappyRecord:
         record = Record(torch.where(observed, columns, 0.0), observed, segment)
         return cls(record, codec, there, fields["time"])
 
+    def without(self, hidden: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
+        """The record without some values, as anomalies from the climatology of the values left.
+
+        `fields` are those that the record was made of; the standard deviations stay those of all values.
+        """
+        grid, names = self.on_grid(hidden, False), self.codec.variables
+        left = fields.assign(
+            {
+                name: fields[name].transpose("time", *geometry.GRID).where(~grid[:, v])
+                for v, name in enumerate(names)
+            }
+        )
+        climatology = on_days(climatologies.fit(left), names)
+        changed = replace(self, codec=replace(self.codec, climatology=climatology))
+        observed = self.record.observed & ~hidden
+        x = self.record.x + (self.climatology - changed.climatology) / self.scale
+        return replace(
+            changed, record=replace(self.record, x=torch.where(observed, x, 0.0), observed=observed)
+        )
+
     @property
     def variable(self) -> Int[Tensor, " column"]:
         """Index of the variable of each column."""
@@ -87,6 +107,11 @@ class GappyRecord:
         """Climatology of each value, in the units of its variable."""
         values = torch.from_numpy(self.codec.climatology_at(self.times))
         return values[:, self.there].to(self.record.x.device)
+
+    @property
+    def values(self) -> Float[Tensor, "time column"]:
+        """The observed values, in the units of their variables."""
+        return self.record.x * self.scale + self.climatology
 
     def linear_in_time(self, record: Record) -> Float[Tensor, "time column"]:
         """Anomalies of the values, not the anomalies, of a record on these columns, interpolated linearly in time."""

@@ -16,18 +16,18 @@ import xarray as xr
 from jaxtyping import Bool, Int8
 from torch import Tensor
 
-from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
-from fieldcast.fields import domain
 from fieldcast.fields.conventions import as_dataset
 from fieldcast.fields.ingest import ingest
+from fieldcast.inference.gap_trials import Comparison, best_of
 from fieldcast.inference.gaps_report import Lengths, Outcome, report
 from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, OBSERVED, as_fields, in_layout_of
 from fieldcast.inference.result_attributes import described
 from fieldcast.models.gaps import reach
+from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.record import FILLERS, Filling
-from fieldcast.models.gaps.trial import attempt, calibrated, hide, neighbours_in_time
+from fieldcast.models.gaps.trial import Trial, calibrated
 from fieldcast.models.random_streams import RandomStreams
 
 LOG = logging.getLogger(__name__)
@@ -131,37 +131,33 @@ def fill_gaps(
     """
     dataset, trust = as_dataset(dataset, "the data set"), Trust(max_gap, max_spread)
     fields, _ = ingest(dataset, "the data set", missing="train")
-    filled = fill_fields(fields, dataset, members, trust, seed, device)
+    if members < 0:
+        raise InputError(f"the number of members is {members}: give 0 or more.")
+    comparison = Comparison.of(fields, seed, device)
+    trust.check_names(comparison.gappy.codec.variables)
+    *_, (trials, _) = comparison.trials()
+    filled = fill(comparison, trials, fields, dataset, members, trust, seed)
     LOG.info("%s", filled.attrs["comment"])
     return filled
 
 
 @torch.no_grad()
-def fill_fields(
-    fields: xr.Dataset, dataset: xr.Dataset, members: int, trust: Trust, seed: int, device: str
-) -> xr.Dataset:
-    """Fill the fields that ingestion made of a data set, in the layout of the data set: see `fill_gaps`."""
-    if not domain.has_gaps(fields):
-        raise InputError(
-            "no value of the data is missing, except in cells that never have one: there is nothing to fill."
-        )
-    if members < 0:
-        raise InputError(f"the number of members is {members}: give 0 or more.")
-    gappy = GappyRecord.of(fields, choose_device(device))
-    trust.check_names(gappy.codec.variables)
+def fill(
+    comparison: Comparison, trials: Sequence[Trial], fields: xr.Dataset, dataset: xr.Dataset, members: int,
+    trust: Trust, seed: int,
+) -> xr.Dataset:  # fmt: skip
+    """Fill fields by the best method of some trials, in the layout of the data set that they were made of.
+
+    See `fill_gaps`; the trials are those of the comparison.
+    """
+    gappy, best = comparison.gappy, best_of(trials)
     record = gappy.record
-    hidden = hide(record, gappy.area, seed)
-    trials = []
-    for name, filler in FILLERS.items():
-        trials.append(attempt(name, filler, hidden))
-        LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trials[-1].crps)
-    best = min(trials, key=lambda trial: trial.crps)
+    trust.check_names(gappy.codec.variables)
     streams = RandomStreams(seed, torch.arange(len(record.x), device=record.x.device), max(members, 1))
     filling = calibrated(FILLERS[best.name](record, streams), best, record)
     flag, lengths = flags(gappy, filling)
     distrusted = trust.beyond(gappy, filling)
-    linear = hidden.at(gappy.linear_in_time(hidden.record)) - hidden.truth
-    outcome = Outcome(gappy, hidden, trials, best, linear, flag, distrusted, lengths)
+    outcome = Outcome(gappy, comparison.hidden, trials, best, comparison.linear, flag, distrusted, lengths)
     result = in_layout_of(
         dataset, fields, as_fields(fields, gappy, filling, members, flag, distrusted), gappy.codec
     )

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
-from fieldcast.models.gaps.trial import Hidden, Trial, gaussian_crps
+from fieldcast.models.gaps.calibration import gaussian_crps
+from fieldcast.models.gaps.trial import Hidden, Trial
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
 EARTH = 6371.0  # radius [km]
@@ -93,6 +94,11 @@ def table(outcome: Outcome, columns: Bool[Tensor, " column"], v: int, name: str)
         yield (f"{label:<26}" + "".join(scores(error, weight, scale) for weight in weights.values())).rstrip()
 
 
+def share_of(number: int, total: int) -> str:
+    """A share of some values in percent, which is not 0 where there are some."""
+    return f"{number / total:.1%}" if number >= total / 1000 else "less than 0.1%"
+
+
 def scores(
     error: Float[Tensor, " hidden"], weight: Float[Tensor, " hidden"], scale: float,
     spread: Float[Tensor, " hidden"] | None = None,
@@ -126,13 +132,20 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
     flag = outcome.flag[:, columns]
     filled, extrapolated = ((flag == value) for value in (1, 2))
     missing = int(filled.sum() + extrapolated.sum())
-    yield (
-        f"Correlation falls to 1/e at {kilometres:.0f} km and at {time} steps. Of {missing} missing values "
-        f"{float(extrapolated.sum()) / missing:.1%} are extrapolated (flag 2): their spread is close to the "
-        "climatological one, or they are farther than two of these lengths from any observation. Do not trust them."
-    )
-    if extrapolated.any():
-        count = extrapolated.sum(1)
+    yield f"Correlation falls to 1/e at {kilometres:.0f} km and at {time} steps."
+    count = extrapolated.sum(1)
+    if not count.any():
+        yield (
+            f"None of the {missing} missing values is extrapolated (flag 2): the spread of each is below the "
+            "climatological one, and each is within two of these lengths of an observation."
+        )
+    else:
+        number = int(count.sum())
+        yield (
+            f"Of {missing} missing values {number} ({share_of(number, missing)}) are extrapolated (flag 2): their "
+            "spread is close to the climatological one, or they are farther than two of these lengths from any "
+            "observation. Do not trust them."
+        )
         worst = torch.argsort(count, descending=True, stable=True)[:MOST]
         dates = outcome.gappy.times
         listed = ", ".join(

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
+from fieldcast.models.gaps.in_time import linear_in_time
 from fieldcast.models.gaps.record import FILLERS, Record, hidden_like_other_times
-from fieldcast.models.gaps.trial import attempt, calibrated, hide, linear_in_time
+from fieldcast.models.gaps.trial import attempt, calibrated, hide
 from fieldcast.models.random_streams import RandomStreams
 
 TIMES, CELLS, MEMBERS = 320, 48, 6

@@ -5,17 +5,10 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
+from fieldcast.models.gaps.calibration import error_variance, gaussian_crps
+from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
 from fieldcast.models.gaps.record import Filling, Record
-from fieldcast.models.gaps.trial import (
-    Hidden,
-    attempt,
-    calibrated,
-    error_variance,
-    gaussian_crps,
-    hide,
-    linear_in_time,
-    neighbours_in_time,
-)
+from fieldcast.models.gaps.trial import Hidden, attempt, busiest, calibrated, hide
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams
 
@@ -108,3 +101,10 @@ def test_too_few_times_to_hide_some_are_refused() -> None:
     record = Record(torch.zeros(40, 5), observed, torch.zeros(40, dtype=torch.long))
     with pytest.raises(InputError, match="observed values at 2 of 40 times, too few to hide some"):
         hide(record, torch.ones(5), 0)
+
+
+def test_the_busiest_stretch_has_most_hidden_beside_most_observed_values() -> None:
+    hidden, observed = torch.zeros(2, 40, 3, dtype=torch.bool)
+    hidden[5:15, 0], hidden[20:26, 2], observed[26:30, 2] = True, True, True
+    assert busiest(hidden, observed, 10) == (20, 2)
+    assert busiest(hidden, observed, 40) == (0, 2)

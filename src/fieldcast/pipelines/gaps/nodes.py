@@ -1,19 +1,43 @@
 """Gaps: a record filled from its own observed values."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
 import xarray as xr
 
 from fieldcast.encoding.options import Limits
-from fieldcast.inference.fill_gaps import Trust, fill_fields
+from fieldcast.figures.gaps import pictures
+from fieldcast.figures.outline import outline
+from fieldcast.figures.png import png
+from fieldcast.inference.fill_gaps import Trust, fill
+from fieldcast.inference.gap_trials import Comparison
+from fieldcast.inference.gaps_series import series
 from fieldcast.inference.options import Fill
+
+PICTURES = (
+    "Pictures of each variable: figures/gaps/<variable>_maps.png and <variable>_series.png, beside gaps.txt."
+)
+
+
+def try_methods(fields: xr.Dataset, seed: int, device: str, earlier: Mapping[str, Any]) -> Iterator[bytes]:
+    """The trials so far after each method, as a file; those of an interrupted run are kept."""
+    for _, file in Comparison.of(fields, seed, device).trials(earlier.get("gaps_trials")):
+        yield file
 
 
 def fill_gaps(
-    fields: xr.Dataset, fill: Fill, seed: int, limits: Limits, device: str
-) -> tuple[xr.Dataset, str]:
-    """Fill the fields by the method that predicts their hidden values best; the result and its report."""
-    trust, members = (
-        Trust(fill.max_gap, fill.max_spread),
-        fill.members and limits.cap("members", fill.members),
-    )
-    filled = fill_fields(fields, fields, members, trust, seed, device)
-    return filled, filled.attrs["comment"]
+    fields: xr.Dataset, trials: bytes, fill_options: Fill, seed: int, limits: Limits, device: str
+) -> tuple[xr.Dataset, str, pd.DataFrame]:  # fmt: skip
+    """Fill the fields by the best method of the trials: the result, its report, and series for a figure."""
+    comparison = Comparison.of(fields, seed, device)
+    *_, (tried, _) = comparison.trials(trials)
+    trust = Trust(fill_options.max_gap, fill_options.max_spread)
+    members = fill_options.members and limits.cap("members", fill_options.members)
+    filled = fill(comparison, tried, fields, fields, members, trust, seed)
+    return filled, f"{filled.attrs['comment']}\n\n{PICTURES}", series(comparison, tried)
+
+
+def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:
+    """Maps and series of each variable, as PNG by name."""
+    return {name: png(figure) for name, figure in pictures(filled, series, outline(fields))}

@@ -1,0 +1,108 @@
+"""A record with gaps and what they were filled with: maps at one time, and a stretch in which values are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from fieldcast import calendars
+from fieldcast.figures.curves import moments
+from fieldcast.figures.maps import SPREAD, field_colours, upper_end
+from fieldcast.figures.outline import Outline
+from fieldcast.figures.sheet import UNSEEN, Sheet, degree, shades
+from fieldcast.figures.style import INK, NORMAL, calm, key, new_figure, plain
+from fieldcast.geometry import GRID
+
+OBSERVED, NEVER = 0, 3  # flags of filled records
+BAND = 1.645  # spreads on either side of the mean that hold 90 % of a Gaussian
+BEST, OTHER, GREY = "#0072B2", "#D55E00", "#7c7c7c"
+
+
+def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) -> Iterator[tuple[str, Figure]]:
+    """Figures by name: maps of each variable with gaps, and its series.
+
+    Parameters
+    ----------
+    filled
+        A record filled by `fill_gaps`, dims (time, latitude, longitude).
+    series
+        Stretches with hidden values, see `inference.gaps_series`.
+    outline
+        Lines that orient the reader of a map.
+    """
+    for variable, table in series.groupby("variable", sort=False):
+        if filled[f"{variable}_flag"].isin([OBSERVED, NEVER]).all():
+            continue
+        yield f"{variable}_maps", maps(filled, str(variable), outline)
+        if table["hidden"].notna().any():
+            yield f"{variable}_series", stretch(table, str(variable), filled[variable].attrs.get("units", ""))
+
+
+def telling_time(flag: xr.DataArray) -> int:
+    """Index of the time with as many observed and as many filled values as possible: the largest product."""
+    observed = (flag == OBSERVED).sum(GRID)
+    filled = (flag.notnull() & (flag != OBSERVED) & (flag != NEVER)).sum(GRID)
+    return int(np.argmax((observed * filled).to_numpy()))
+
+
+def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
+    """Draw observed values, observed and filled ones, and the spread at the most telling time.
+
+    Grey cells have no value; white ones never have any.
+    """
+    flags = filled[f"{variable}_flag"].transpose("time", *GRID)
+    time = telling_time(flags)
+    flag = flags[time].to_numpy()
+    values, spread = (
+        filled[name].transpose("time", *GRID)[time].to_numpy().astype(float)
+        for name in (variable, f"{variable}_spread")
+    )
+    observed = np.where(flag == OBSERVED, values, np.nan)
+    spread = np.where(flag == OBSERVED, np.nan, spread)
+    scales = field_colours(values, anomaly=False), shades(SPREAD, 0.0, upper_end(spread))
+    grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
+    sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, largest=3.4)
+    titles = "observed", "observed and filled", "spread of the filled values"
+    for column, (title, drawn) in enumerate(zip(titles, (observed, values, spread), strict=True)):
+        sheet.draw((column, 0), drawn, scales[column == 2], missing=UNSEEN)
+        sheet.blank((column, 0), flag != NEVER)
+        sheet.title((column, 0), title)
+    unit = filled[variable].attrs.get("units", "")
+    for column, colours in ((1, scales[0]), (2, scales[1])):
+        left, _ = sheet.corner(column, 0)
+        sheet.bar(
+            left, 0.16, colours, ("spread" if column == 2 else variable) + (f", {unit}" if unit else "")
+        )
+    moment = calendars.iso(flags["time"][[time]])[0][:16].replace("T", " ")
+    sheet.axes.text(0, 0.25, plain(f"{variable}, {moment}"), ha="left", va="top", fontsize=NORMAL, color=INK)
+    return sheet.figure
+
+
+def stretch(table: pd.DataFrame, variable: str, unit: str) -> Figure:
+    """Draw the values left to the methods and those hidden from them, and how the methods fill the stretch."""
+    figure = new_figure(3.2)
+    axes = figure.subplots()
+    when = moments(pd.Index(table["time"]))
+    low, high = (table["filled"] + sign * BAND * table["spread"] for sign in (-1, 1))
+    axes.fill_between(when, low, high, color=BEST, alpha=0.18, linewidth=0, label="90 % interval")
+    axes.plot(
+        when, table["linear_in_time"], color=GREY, linestyle="--", linewidth=1.1, label="linear in time"
+    )
+    alike = table["dineof"].equals(table["filled"])
+    if not alike:
+        axes.plot(when, table["dineof"], color=OTHER, linestyle=":", linewidth=1.4, label="DINEOF")
+    axes.plot(
+        when, table["filled"], color=BEST, linewidth=1.6, label="filled (DINEOF)" if alike else "filled"
+    )
+    axes.plot(when, table["observed"], "o", color=INK, markersize=4, label="observed")
+    hidden = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 6, "zorder": 4}
+    axes.plot(when, table["hidden"], "o", linestyle="none", label="observed, but hidden", **hidden)
+    y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
+    place = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}"
+    calm(axes, place, y=f"{variable}, {unit}" if unit else variable)
+    key(figure, axes)
+    return figure

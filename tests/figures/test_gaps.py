@@ -1,0 +1,67 @@
+"""Maps of the most telling time, and the series with hidden values."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.collections import QuadMesh
+
+from fieldcast.figures.gaps import pictures, stretch, telling_time
+
+
+@pytest.fixture
+def filled() -> xr.Dataset:
+    """Two times of 3 x 4 cells: of the second, half is observed; one cell never."""
+    flag = np.ones((2, 3, 4), dtype=np.int8)
+    flag[0, 0, 0], flag[1, :, :2], flag[:, 2, 3] = 0, 0, 3
+    t = np.arange(24.0).reshape(2, 3, 4)
+    t[flag == 3] = np.nan
+    spread = np.where(flag == 0, 0.0, np.where(flag == 3, np.nan, 0.5))
+    axes = {
+        "time": pd.date_range("2001-01-01", periods=2),
+        "latitude": [-10.0, 0, 10],
+        "longitude": [0.0, 90, 180, 270],
+    }
+    parts = {"t": t, "t_spread": spread, "t_flag": flag, "s": t * 0, "s_flag": flag * 0}
+    dims = ("time", "latitude", "longitude")
+    return xr.Dataset({name: (dims, part) for name, part in parts.items()}, axes)
+
+
+@pytest.fixture
+def series() -> pd.DataFrame:
+    times = [f"2001-01-0{day}T00:00:00" for day in (1, 2, 3)]
+    columns = {
+        "observed": [1.0, np.nan, 3.0], "hidden": [np.nan, 2.5, np.nan], "filled": [1.0, 2.4, 3.0],
+        "spread": [0.0, 0.1, 0.0], "dineof": [1.0, 1.9, 3.0], "linear_in_time": [1.0, 2.0, 3.0],
+    }  # fmt: skip
+    tables = [
+        pd.DataFrame({"variable": name, "latitude": 12.3456, "longitude": 270.0, "time": times} | columns)
+        for name in ("t", "s")
+    ]
+    return pd.concat(tables)
+
+
+def test_maps_show_what_was_observed_what_was_filled_and_its_spread(
+    filled: xr.Dataset, series: pd.DataFrame
+) -> None:
+    assert telling_time(filled["t_flag"]) == 1
+    drawn = dict(pictures(filled, series))
+    assert list(drawn) == ["t_maps", "t_series"]  # nothing is missing from s
+    meshes = [mesh for mesh in drawn["t_maps"].axes[0].collections if isinstance(mesh, QuadMesh)]
+    observed, _, values, _, spread, never = [np.ma.filled(mesh.get_array(), np.nan) for mesh in meshes]
+    flag, t = filled["t_flag"].values[1], filled["t"].values[1]
+    np.testing.assert_array_equal(observed, np.where(flag == 0, t, np.nan))
+    np.testing.assert_array_equal(values, t)
+    np.testing.assert_array_equal(spread, np.where(flag == 1, 0.5, np.nan))
+    assert np.argwhere(np.isfinite(never)).tolist() == [[2, 3]]
+
+
+def test_the_series_shows_hidden_truth_beside_the_methods(series: pd.DataFrame) -> None:
+    axes = stretch(series[series["variable"] == "t"], "t", "K").axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    assert lines["observed, but hidden"][1] == 2.5 and lines["filled"][1] == 2.4
+    assert lines["DINEOF"][1] == 1.9 and lines["linear in time"][1] == 2.0
+    band = axes.collections[0].get_paths()[0].get_extents()
+    assert band.ymax >= 3.0 and axes.get_title(loc="left") == "t at 12.35°N, 90°W"
+    same = series[series["variable"] == "t"].assign(dineof=lambda table: table["filled"])
+    assert "filled (DINEOF)" in {line.get_label() for line in stretch(same, "t", "").axes[0].lines}
