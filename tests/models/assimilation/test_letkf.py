@@ -10,6 +10,7 @@ from fieldcast.models.assimilation.ensemble_weights import moved
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
+from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 
 CYCLES, MEMBERS, NOISE = 2, 12, 0.3
@@ -116,7 +117,7 @@ def test_the_mean_of_many_perturbed_analyses_is_that_of_the_kalman_filter(space,
     """The perturbations are centred, so the mean is exact; the covariance is so on average."""
     c, scheme = observe(background), scheme_of(space, perturbed=True)
     covariances = []
-    for lead in range(100):
+    for lead in range(60):
         x = scheme.update(background, c, {}, DRAWS.at_lead(lead))[0]
         torch.testing.assert_close(
             x[0].mean(0).flatten(), kalman(*moments(background[0]), c, 0)[0], rtol=0, atol=1e-10
@@ -191,6 +192,19 @@ def test_interpolated_weights_are_close_to_those_of_every_cell(sized):
 
     increment = (every - background).square().mean().sqrt()
     assert 0 < (every - second).square().mean().sqrt() < 0.01 * increment
+
+
+def test_a_station_at_the_centre_of_a_cell_is_an_observation_of_the_cell(space, background):
+    c, scheme = observe(background, 0.1), scheme_of(space, 5000.0, inflation=1.125)
+    datum, variable, row, column = c.mask.nonzero().T
+    cells = (row * space.shape[1] + column)[:, None].expand(-1, 4)
+    weights = torch.eye(4, dtype=torch.double)[:1].expand(len(datum), 4)
+    y, nothing = c.observed[c.mask], torch.zeros_like(c.mask)
+    stations = Points(datum, variable, cells, weights, y, torch.full_like(y, NOISE**2))
+    between = Context(CYCLES, observed=0 * c.observed, mask=nothing, noise=1.0, points=stations)
+
+    expected = analysis(scheme, background, c)
+    torch.testing.assert_close(analysis(scheme, background, between), expected, rtol=0, atol=1e-10)
 
 
 def test_weights_move_other_fields_of_the_members(space, background):

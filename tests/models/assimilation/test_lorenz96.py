@@ -10,7 +10,7 @@ from fieldcast.models.gaussian.correlations import EARTH
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 
-CYCLES, RUNS, SPIN_UP = 4000, 16, 50
+CYCLES, RUNS, SPIN_UP = 4000, 25, 30
 
 
 @pytest.fixture(scope="module")

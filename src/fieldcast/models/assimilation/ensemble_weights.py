@@ -54,16 +54,17 @@ def departures(
     y: Float[Tensor, "batch observed"],
     instrument: Float[Tensor, " observed"],
     inflation: float,
+    dtype: torch.dtype,
 ) -> Departures:
-    """Departures of observations y from members h; `instrument` holds the error variances.
+    """Departures of observations y from members h, rounded to `dtype`; `instrument` holds the error variances.
 
     An observation is rejected if its innovation exceeds five standard deviations of its distribution, sqrt(HPH^T + R),
     P the covariance of the inflated members.
     """
-    mean = h.double().mean(1)
-    deviations = h.double() - mean[:, None]
+    mean = h.mean(1)
+    deviations = h - mean[:, None]
     variance = deviations.square().sum(1) / (h.shape[1] - 1)
-    error = observation_error(instrument, variance, 0.0, 0.0, h.dtype).clamp(min=SMALLEST)
+    error = observation_error(instrument, variance, 0.0, 0.0, dtype).clamp(min=SMALLEST)
     accepted = (y - mean).square() <= LARGEST_DEPARTURE**2 * (inflation**2 * variance + error)
     root = error.sqrt()
     return Departures(deviations / root[:, None] * accepted[:, None], (y - mean) / root, accepted)
@@ -95,19 +96,30 @@ def local_weights(
     square, pull, reach = (torch.zeros((), dtype=torch.double, device=observed.z.device) for _ in range(3))
     for part in torch.arange(observed.z.shape[2], device=observed.z.device).split(AT_ONCE):
         t, z = taper(part), observed.z[..., part]
-        square = square + (z[:, :, None] * z[:, None]) @ t.T  # C Y: (B, M, M, nodes)
-        pull = pull + (z * observed.d[:, None, part])[:, :, None] @ t.T  # C d
+        square = square + tapered_products(z, z, t)  # C Y
+        pull = pull + tapered_products(z, observed.d[:, None, part], t)  # C d
         if eta is not None:
-            pull = pull + (1 - relaxation) * (z[:, :, None] * eta[:, None, ..., part]) @ t.sqrt().T
+            pull = pull + (1 - relaxation) * tapered_products(z, eta[..., part], t.sqrt())
         reach = torch.maximum(reach, (t * observed.accepted[:, None, part]).amax(-1))
     rho = (1 + (inflation**2 - 1) * reach)[..., None]
-    eigenvalues, v = torch.linalg.eigh(square.movedim(-1, 1))
+    eigenvalues, v = torch.linalg.eigh(square)
     a = (members - 1) / (
         (members - 1) / rho + eigenvalues.clamp(min=0)
     )  # of (M - 1) A: exactly 1 without observations
     w = a.sqrt() if eta is None else a / rho.sqrt()
-    mean = (v * a[..., None, :]) @ (v.mT @ pull.movedim(-1, 1)) / (members - 1)
+    mean = (v * a[..., None, :]) @ (v.mT @ pull) / (members - 1)
     return mean + (1 - relaxation) * (v * (w - 1)[..., None, :]) @ v.mT
+
+
+def tapered_products(
+    x: Float[Tensor, "batch i observed"],
+    y: Float[Tensor, "batch j observed"],
+    t: Float[Tensor, "node observed"],
+) -> Float[Tensor, "batch node i j"]:
+    """sum_o t_no x_io y_jo, by way of the smaller of two products of three dimensions."""
+    if len(t) <= y.shape[1]:
+        return (x[:, None] * t[:, None]) @ y[:, None].mT
+    return ((x[:, :, None] * y[:, None]) @ t.T).movedim(-1, 1)
 
 
 def perturbations(draws: RandomStreams, observed: int) -> Float[Tensor, "batch members observed"]:

@@ -29,7 +29,7 @@ Step = Callable[[Context, RandomStreams], Members]  # one draw of the next state
 
 @dataclass(frozen=True, eq=False)
 class CycleState:
-    """What the next day starts from: the last analyses of each member, oldest first, and the memory of the filter."""
+    """Start of the next day: the last analyses of each member, oldest first, and the memory of the filter."""
 
     past: Float[Tensor, "batch members past variable y x"]
     memory: Memory

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
@@ -26,8 +26,10 @@ from fieldcast.models.assimilation.ensemble_weights import (
 from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step, members_ahead
 from fieldcast.models.assimilation.nodes import Nodes
 from fieldcast.models.core import Context
+from fieldcast.models.gaussian.conditioning import observed_data
 from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
-from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.point_gain import Operator
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -59,6 +61,7 @@ class LETKF(Filter):
         localisation this is the stochastic ensemble Kalman filter.
     """
 
+    accepts_points = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             "localisation": (1500.0, 2500.0, 4000.0, 6000.0, 9000.0),
@@ -106,24 +109,27 @@ class LETKF(Filter):
             raise InputError("The covariance of a background needs at least 2 members.")
         w = background.new_zeros(count, self.space.exists.numel(), members, members)
         values = self.places.gather(background).flatten(2)
-        groups = observations(self.places, c.observed, c.mask)
-        for group in (each for each in groups if len(each.index)):
-            numbers = torch.arange(len(group.datum), device=w.device)
+        groups = observed_data(c, self.places, range(len(self.space.variables)))
+        for observed in (each for each in groups if len(each.error)):
+            numbers = torch.arange(len(observed.datum), device=w.device)
             for some in numbers.split(max(1, NODES_AT_ONCE // len(self.nodes))):
-                datum = group.datum[some]
-                h, error = values[datum][..., group.index], c.noise**2 / group.count
-                observed = departures(h, group.y[some], error, float(self.inflation))
-                w[datum] = self._of(observed, group.index, replace(draws, datum=draws.datum[datum])).to(w)
+                datum = observed.datum[some]
+                h = observed.h(values[datum])
+                to_members = departures(
+                    h, observed.y[some], observed.error, float(self.inflation), values.dtype
+                )
+                w[datum] = self._of(to_members, observed.h, replace(draws, datum=draws.datum[datum])).to(w)
         return w
 
     def _of(
-        self, observed: Departures, index: Int[Tensor, " observed"], draws: RandomStreams
+        self, observed: Departures, h: Operator, draws: RandomStreams
     ) -> Float[Tensor, "batch cell members members"]:
-        """The weights of all cells for data that share a mask, whose observed values are `index`."""
-        eta = perturbations(draws.fork(ERRORS), len(index)) if self.perturbed else None
+        """The weights of all cells for data that share H."""
+        eta = perturbations(draws.fork(ERRORS), observed.d.shape[1]) if self.perturbed else None
+        points = h.located(self.places.points)
         w = local_weights(
             observed,
-            lambda part: self._taper(index[part]),
+            lambda part: self._taper(points[part]),
             float(self.inflation),
             float(self.relaxation),
             eta,
@@ -131,9 +137,8 @@ class LETKF(Filter):
         w = self.nodes.spread(w) if self.localisation > 0 else w * self.space.exists.flatten()[:, None, None]
         return rotated(w, draws.fork(ROTATION)) if self.rotation else w
 
-    def _taper(self, index: Int[Tensor, " observed"]) -> Float[Tensor, "node observed"]:
-        """T of observed values, a row for each node; the row that all cells share if there is no localisation."""
+    def _taper(self, points: Float[Tensor, "observed 3"]) -> Float[Tensor, "node observed"]:
+        """T of observations, a row for each node; the row that all cells share if there is no localisation."""
         if self.localisation == 0:
-            return torch.ones(1, len(index), dtype=torch.double, device=index.device)
-        points = self.places.points[index % len(self.places)]
+            return points.new_ones(1, len(points))
         return gaspari_cohn(chord(self.nodes.points, points), float(self.localisation))

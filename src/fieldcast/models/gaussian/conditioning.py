@@ -71,6 +71,21 @@ def at_points(
         )  # fmt: skip
 
 
+def observed_data(c: Context, places: Places, variables: range) -> Iterator[ObservedData]:
+    """The observations of adjacent variables, in cells or between them, by groups of data that share H and R."""
+    if c.points is not None:
+        yield from all_observed(c, places, variables)
+        return
+    assert c.observed is not None and c.mask is not None
+    selected = slice(variables.start, variables.stop)
+    for group in observations(places, c.observed[:, selected], c.mask[:, selected]):
+        index = group.index[:, None].expand(-1, 4)
+        unit = torch.eye(4, dtype=torch.float64, device=index.device)[:1].expand(len(index), 4)
+        yield ObservedData(
+            group.datum, Operator.of(index, unit), group.y, c.noise**2 / group.count, len(index)
+        )
+
+
 def all_observed(c: Context, places: Places, variables: range) -> Iterator[ObservedData]:
     """The observations of adjacent variables, by groups of data of a context with points that share H and R."""
     assert c.points is not None and c.observed is not None and c.mask is not None

@@ -54,6 +54,11 @@ class Operator:
         """H x."""
         return (x[..., self.index].double()[..., self.column] * self.weights).sum(-1)
 
+    def located(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "observed 3"]:
+        """Points of the observations on the unit sphere: the weighted means of their places."""
+        mean = (points[self.index % len(points)][self.column] * self.weights[..., None]).sum(1)
+        return mean / mean.norm(dim=1, keepdim=True)
+
     def transposed(self, y: Float[Tensor, "r observed"]) -> Float[Tensor, "r touched"]:
         """H^T y."""
         out = y.new_zeros(len(y), len(self.index))

@@ -1,0 +1,35 @@
+"""A scale s of background error covariances, from the innovations of the days before.
+
+    s = <d^2 - R> / <diag(H P H^T)>,
+
+d innovations, R their error variances, P the covariance for s = 1; the running means < > forget by the factor `MEMORY`
+a day (Wang and Bishop 2003, "A comparison of breeding and ensemble transform Kalman filter ensemble forecast schemes",
+section 3c).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+MEMORY = 0.95  # a time scale of twenty days
+SCALES = 0.02, 4.0  # limits of s
+REMEMBERED = "scale", "departure", "expected"  # s and the two running means, one of each for a cycle
+
+
+def unscaled(count: int, device: torch.device) -> dict[str, Tensor]:
+    """The memory of `count` cycles before their first day: s = 1."""
+    ones = torch.ones(count, dtype=torch.float64, device=device)
+    return {"scale": ones, "departure": 0 * ones, "expected": 0 * ones}
+
+
+def rescale(
+    memory: dict[str, Tensor], cycle: int, d: Float[Tensor, " observed"],
+    error: Float[Tensor, " observed"], expected: Float[Tensor, " observed"],
+) -> float:  # fmt: skip
+    """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s."""
+    for name, value in (("departure", (d.square() - error).mean()), ("expected", expected.mean())):
+        memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
+    memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
+    return float(memory["scale"][cycle])

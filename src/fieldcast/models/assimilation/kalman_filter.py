@@ -1,0 +1,154 @@
+"""The Kalman filter of the linear inverse model: no ensemble, but the mean and covariance of a state of modes.
+
+    u_t = (a_t, b_t, a_{t-1}),    x_t = E (a_t, b_t),    u_{t+1} = T u_t + e,  e ~ N(0, s N),    y = H x + eps,
+    m <- m + K (y - H E m),    P <- (I - K H E) P,    K = P E^T H^T (H E P E^T H^T + R / s)^-1.
+
+a: coefficients of the leading modes, with the dynamics G and the noise Q of `linear_inverse_model` (a_{t-1} where it
+reads two states); b: those of its patterns of the residual, each a persistence p with variance 1. Together they are the
+whole model, so the residual persists, is corrected by observations, and is part of the spread.
+
+The model's noise and the covariance at the start are scaled by one factor s, which innovations give (`adaptive_scale`):
+s P is the covariance of the errors, so P has R / s in place of R. Scaling P itself each day would compound, and inflate
+without bound what is never observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.assimilation.adaptive_scale import rescale, unscaled
+from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step
+from fieldcast.models.core import Context
+from fieldcast.models.derived import Derived
+from fieldcast.models.gaussian.conditioning import observed_data
+from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.kalman_gain import cholesky
+from fieldcast.models.gaussian.robustness import FLOORS, LARGEST_DEPARTURE
+from fieldcast.models.linear_inverse_model import LinearInverseModel
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+
+class Dynamics(NamedTuple):
+    """The linear inverse model as a system of first order; symbols as in the module, in double precision."""
+
+    E: Float[Tensor, "current value"]  # E^T, at the places of the grid
+    G: Float[Tensor, "mode past_mode"]
+    p: float
+    N: Float[Tensor, "state state"]
+    start: Float[Tensor, "state state"]  # the covariance of the climatology
+
+    def ahead(self, u: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
+        """T u."""
+        modes, current = len(self.G), len(self.E)
+        a, b, before = u.split([modes, current - modes, u.shape[-1] - current], dim=-1)
+        last = a if before.shape[-1] else before
+        return torch.cat([torch.cat([a, before], dim=-1) @ self.G.T, self.p * b, last], dim=-1)
+
+
+class KalmanFilter(Derived, Filter):
+    """The Kalman filter of a linear inverse model; see the module for the equations.
+
+    It makes its own forecasts, of its mean and covariance. Its members are independent draws of the Gaussian. An
+    observation whose innovation exceeds five standard deviations, sqrt(s HPH^T + R), is rejected.
+
+    Tuned: `floor`, the standard deviation of the error of representativeness, which joins R.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    base
+        The linear inverse model, solved and tuned.
+    adaptive
+        Whether innovations set s; otherwise it is 1.
+    """
+
+    accepts_points = True
+    choices: Mapping[str, Sequence[float]] = MappingProxyType({"floor": (*FLOORS, 0.2, 0.3)})
+
+    def __init__(self, space: Space, base: LinearInverseModel, adaptive: bool = True):
+        super().__init__(space)
+        self.base, self.adaptive, self.places = base, adaptive, Places(space)
+        self.register_buffer("floor", torch.tensor(0.1))
+
+    def begin(self, count: int) -> dict[str, Tensor]:
+        """Mean and covariance of the climatology."""
+        start = self.dynamics().start
+        mean = start.new_zeros(count, len(start))
+        return {"mean": mean, "covariance": start.repeat(count, 1, 1), **unscaled(count, start.device)}
+
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        system, memory = self.dynamics(), state.memory
+        mean = system.ahead(memory["mean"])
+        covariance = system.ahead(system.ahead(memory["covariance"]).mT) + system.N
+        ahead = {**memory, "mean": mean, "covariance": covariance}
+        return self.members(ahead, draws), ahead
+
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        after = {name: value.clone() for name, value in memory.items()}
+        for observed in observed_data(c, self.places, range(len(self.space.variables))):
+            e = observed.h(self.dynamics().E)  # (H E)^T
+            for i, y in zip(observed.datum.tolist(), observed.y, strict=True):
+                self._assimilate(after, i, e, y, observed.error + float(self.floor) ** 2)
+        return self.members(after, draws), after
+
+    def _assimilate(
+        self, memory: dict[str, Tensor], i: int, e: Float[Tensor, "current observed"],
+        y: Float[Tensor, " observed"], error: Float[Tensor, " observed"],
+    ) -> None:  # fmt: skip
+        """Update the mean and the covariance of a cycle in place."""
+        m, p = memory["mean"][i], memory["covariance"][i]
+        d, pe = y - m[: len(e)] @ e, p[:, : len(e)] @ e
+        expected = (e * pe[: len(e)]).sum(0)
+        limit = LARGEST_DEPARTURE**2 * (memory["scale"][i] * expected + error)
+        kept = (d.square() <= limit).nonzero()[:, 0]
+        if not len(kept):
+            return
+        d, pe, e, error, expected = d[kept], pe[:, kept], e[:, kept], error[kept], expected[kept]
+        s = rescale(memory, i, d, error, expected) if self.adaptive else 1.0
+        factor = cholesky(e.T @ pe[: len(e)] + torch.diag(error / s))
+        z = torch.linalg.solve_triangular(factor, torch.cat([pe.T, d[:, None]], dim=1), upper=False)
+        m += z[:, -1] @ z[:, :-1]
+        p -= z[:, :-1].T @ z[:, :-1]
+
+    def members(self, memory: Memory, draws: RandomStreams) -> Members:
+        """Draws of N(m, s P) as fields."""
+        system = self.dynamics()
+        current = len(system.E)
+        roots = torch.stack([cholesky(p[:current, :current].clone()) for p in memory["covariance"]])
+        u = draws.normal(current).double() @ roots.mT * memory["scale"].sqrt()[:, None, None]
+        return self._fields(memory["mean"][:, None, :current] + u)
+
+    def _fields(self, u: Float[Tensor, "*batch current"]) -> Float[Tensor, "*batch variable y x"]:
+        x = (u @ self.dynamics().E).float()
+        return self.places.scatter(x.unflatten(-1, (len(self.space.variables), len(self.places))))
+
+    def dynamics(self) -> Dynamics:
+        """The system of the base, cached for each choice of its values."""
+        key = tuple(self.base.chosen().values())
+        return self.derived(key, self._dynamics, self.base.features)
+
+    def _dynamics(self) -> Dynamics:
+        base, operators = self.base, self.base.operators()
+        k, p, states = len(operators.L), float(base.persistence), int(base.states)
+        f = base.features.flatten(1).double()
+        patterns = torch.cat([f[:k], operators.scale * f[k:]]).unflatten(1, self.space.state)
+        e = self.places.gather(patterns).flatten(1)
+        c0, c1 = base.covariances[:2, :k, :k]
+        residual = torch.eye(len(f) - k, dtype=torch.double, device=f.device)
+        noise = torch.block_diag(operators.Q, (1 - p**2) * residual, *(0 * c0 for _ in range(states - 1)))
+        start = torch.block_diag(c0, residual, *(c0 for _ in range(states - 1)))
+        if states > 1:
+            start[:k, len(f) :], start[len(f) :, :k] = c1, c1.T
+        return Dynamics(e, operators.G.double(), p, noise, start)
