@@ -86,7 +86,7 @@ def matrices(base, states):
 def test_mean_and_covariance_are_those_of_the_textbook(small, base, states, truncation):
     base.choose(states=float(states), truncation=float(truncation), ridge=0.1, persistence=0.4)
     scheme = KalmanFilter(small, base, adaptive=False)
-    scheme.choose(floor=0.0)
+    scheme.choose(unresolved=0.0)
     observations = list(contexts(small, process(2 * DAYS, seed=5).view(DAYS, 2, CELLS), 0.4))
     days = list(run(scheme, observations, 2))
 
@@ -121,7 +121,7 @@ def test_members_are_draws_of_the_filters_gaussian(small, base):
     e = matrices(base, 2)[3]
     m, p = (last.state.memory[name][0] for name in ("mean", "covariance"))
     x = last.analysis[0].flatten(1).double()
-    expected = e @ p @ e.T
+    expected = e @ p @ e.T + torch.diag(0.1 * base.variance.flatten().double())
     scale = expected.diagonal().max()
     assert ((x.mean(0) - e @ m).abs() < 5 * (expected.diagonal() / len(x)).sqrt() + 1e-6).all()
     assert ((x - x.mean(0)).T @ (x - x.mean(0)) / len(x) - expected).abs().max() < 0.05 * scale
@@ -148,7 +148,7 @@ def test_the_scale_is_that_of_the_errors(small, base):
     scores = {}
     for adaptive in (True, False):
         scheme = KalmanFilter(small, base, adaptive=adaptive)
-        scheme.choose(floor=0.0)
+        scheme.choose(unresolved=0.0)
         late = list(run(scheme, contexts(small, x, 0.3), 4, members=20))[30:]
         error = torch.stack([day.analysis.mean(1).flatten(1) for day in late]) - x[30:]
         spread = torch.stack([day.analysis.var(1).flatten(1) for day in late])

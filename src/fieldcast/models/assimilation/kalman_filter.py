@@ -5,7 +5,8 @@
 
 a: coefficients of the leading modes, with the dynamics G and the noise Q of `linear_inverse_model` (a_{t-1} where it
 reads two states); b: those of its patterns of the residual, each a persistence p with variance 1. Together they are the
-whole model, so the residual persists, is corrected by observations, and is part of the spread.
+whole model, so the residual persists, is corrected by observations, and is part of the spread. New states have variance
+beyond all stored modes, too, which no training state shows: U, a share of the local variance.
 
 The model's noise and the covariance at the start are scaled by one factor s, which innovations give (`adaptive_scale`):
 s P is the covariance of the errors, so P has R / s in place of R. Scaling P itself each day would compound, and inflate
@@ -29,7 +30,7 @@ from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian.conditioning import observed_data
 from fieldcast.models.gaussian.grid_points import Places
 from fieldcast.models.gaussian.kalman_gain import cholesky
-from fieldcast.models.gaussian.robustness import FLOORS, LARGEST_DEPARTURE
+from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -43,6 +44,7 @@ class Dynamics(NamedTuple):
     p: float
     N: Float[Tensor, "state state"]
     start: Float[Tensor, "state state"]  # the covariance of the climatology
+    variance: Float[Tensor, " value"]  # of the climatology
 
     def ahead(self, u: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
         """T u."""
@@ -58,7 +60,8 @@ class KalmanFilter(Derived, Filter):
     It makes its own forecasts, of its mean and covariance. Its members are independent draws of the Gaussian. An
     observation whose innovation exceeds five standard deviations, sqrt(s HPH^T + R), is rejected.
 
-    Tuned: `floor`, the standard deviation of the error of representativeness, which joins R.
+    Tuned: `unresolved`, the share of the local variance that new states have beyond the modes. It joins R, as an error
+    of representativeness, and the spread, as noise that is independent between cells and days.
 
     Parameters
     ----------
@@ -71,12 +74,14 @@ class KalmanFilter(Derived, Filter):
     """
 
     accepts_points = True
-    choices: Mapping[str, Sequence[float]] = MappingProxyType({"floor": (*FLOORS, 0.2, 0.3)})
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {"unresolved": (0.0, 0.03, 0.06, 0.1, 0.15, 0.2)}
+    )
 
     def __init__(self, space: Space, base: LinearInverseModel, adaptive: bool = True):
         super().__init__(space)
         self.base, self.adaptive, self.places = base, adaptive, Places(space)
-        self.register_buffer("floor", torch.tensor(0.1))
+        self.register_buffer("unresolved", torch.tensor(0.1))
 
     def begin(self, count: int) -> dict[str, Tensor]:
         """Mean and covariance of the climatology."""
@@ -96,11 +101,12 @@ class KalmanFilter(Derived, Filter):
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        after = {name: value.clone() for name, value in memory.items()}
+        system, after = self.dynamics(), {name: value.clone() for name, value in memory.items()}
         for observed in observed_data(c, self.places, range(len(self.space.variables))):
-            e = observed.h(self.dynamics().E)  # (H E)^T
+            e = observed.h(system.E)  # (H E)^T
+            error = observed.error + observed.h(self.unresolved * system.variance)
             for i, y in zip(observed.datum.tolist(), observed.y, strict=True):
-                self._assimilate(after, i, e, y, observed.error + float(self.floor) ** 2)
+                self._assimilate(after, i, e, y, error)
         return self.members(after, draws), after
 
     def _assimilate(
@@ -123,15 +129,13 @@ class KalmanFilter(Derived, Filter):
         p -= z[:, :-1].T @ z[:, :-1]
 
     def members(self, memory: Memory, draws: RandomStreams) -> Members:
-        """Draws of N(m, s P) as fields."""
+        """Draws of N(E m, s E P E^T + U) as fields, U the unresolved variance."""
         system = self.dynamics()
         current = len(system.E)
         roots = torch.stack([cholesky(p[:current, :current].clone()) for p in memory["covariance"]])
         u = draws.normal(current).double() @ roots.mT * memory["scale"].sqrt()[:, None, None]
-        return self._fields(memory["mean"][:, None, :current] + u)
-
-    def _fields(self, u: Float[Tensor, "*batch current"]) -> Float[Tensor, "*batch variable y x"]:
-        x = (u @ self.dynamics().E).float()
+        x = (memory["mean"][:, None, :current] + u) @ system.E
+        x = x.float() + draws.normal(x.shape[-1]) * (self.unresolved * system.variance).sqrt().float()
         return self.places.scatter(x.unflatten(-1, (len(self.space.variables), len(self.places))))
 
     def dynamics(self) -> Dynamics:
@@ -151,4 +155,6 @@ class KalmanFilter(Derived, Filter):
         start = torch.block_diag(c0, residual, *(c0 for _ in range(states - 1)))
         if states > 1:
             start[:k, len(f) :], start[len(f) :, :k] = c1, c1.T
-        return Dynamics(e, operators.G.double(), p, noise, start)
+        return Dynamics(
+            e, operators.G.double(), p, noise, start, self.places.gather(base.variance).flatten().double()
+        )
