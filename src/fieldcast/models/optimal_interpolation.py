@@ -19,7 +19,6 @@ Training days with missing values are completed by draws given their observed on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -31,10 +30,12 @@ from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.conditioning import (
+    SPREAD_SEED,
     Conditioning,
     ObservedData,
     all_observed,
     at_points,
+    conditioned,
     in_cells,
 )
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
@@ -43,11 +44,10 @@ from fieldcast.models.gaussian.grid_points import ObservedPlaces, Places, observ
 from fieldcast.models.gaussian.kalman_gain import Gain
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
 from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
-from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
-SPREAD_SEED = seed_for("spread")  # of their observation errors, shared by all data
 AT_ONCE = 64  # training days completed in one batch
 DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second moment takes 50 MB
 
@@ -202,21 +202,8 @@ class OptimalInterpolation(Derived, Solved):
         state = self.anomalies.shape[1:]
         b, e = self._flat(background), self._flat(errors)  # (B, N), (B, M, N)
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
-        numbers = torch.arange(len(p), device=b.device)
-        m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
-        for datum, h, innovation, error, gain, doubt, _ in self.conditionings(c, b, fold):
-            # independent of all other uses of `draws`
-            stream = replace(draws.fork(0), datum=draws.datum[datum])
-            eps = stream.normal(len(error)) * error
-            eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
-            parts = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)
-            mean, members, deviations = gain(torch.cat(parts)).split([len(part) for part in parts])
-            m[datum] = b[datum] + mean
-            d[datum] = m[datum][:, None] + e[datum] + members.unflatten(0, eps.shape[:2])
-            if doubt.any():
-                d[datum] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
-            s[datum] = ((p + deviations).square().mean(0) + doubt).sqrt()
-        m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in (m, s, d))
+        parts = conditioned(self.conditionings(c, b, fold), b, e, p, draws)
+        m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in parts)
         return m, None if pool is None else s, d
 
     def conditionings(

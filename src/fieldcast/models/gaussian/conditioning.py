@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from fieldcast.models.gaussian.grid_points import ObservedPlaces, Places, observ
 from fieldcast.models.gaussian.kalman_gain import Gain
 from fieldcast.models.gaussian.point_gain import Operator, PointGain
 from fieldcast.models.points import Points
+from fieldcast.models.random_streams import RandomStreams, seed_for
+
+SPREAD_SEED = seed_for("spread")  # of the observation errors of a pool, shared by all data
 
 
 class Conditioning(NamedTuple):
@@ -39,6 +43,36 @@ class ObservedData(NamedTuple):
     y: Float[Tensor, "rows observed"]
     error: Float[Tensor, " observed"]  # variances
     cells: int  # number of observations in cells, which come first
+
+
+def conditioned(
+    conditionings: Iterable[Conditioning],
+    b: Float[Tensor, "batch values"],
+    e: Float[Tensor, "batch members values"],
+    p: Float[Tensor, "pool values"],
+    draws: RandomStreams,
+) -> tuple[
+    Float[Tensor, "batch values"], Float[Tensor, "batch values"], Float[Tensor, "batch members values"]
+]:
+    """Mean b + K (y - H b), spread and members b + e_j + K (y + eps_j - H (b + e_j)).
+
+    The spread is the root mean square of p + K (eps - H p) over a pool of errors p; NaN without a pool.
+    """
+    numbers = torch.arange(len(p), device=b.device)
+    m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
+    for datum, h, innovation, error, gain, doubt, _ in conditionings:
+        # independent of all other uses of `draws`
+        stream = replace(draws.fork(0), datum=draws.datum[datum])
+        eps = stream.normal(len(error)) * error
+        eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
+        parts = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)
+        mean, members, deviations = gain(torch.cat(parts)).split([len(part) for part in parts])
+        m[datum] = b[datum] + mean
+        d[datum] = m[datum][:, None] + e[datum] + members.unflatten(0, eps.shape[:2])
+        if doubt.any():
+            d[datum] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
+        s[datum] = ((p + deviations).square().mean(0) + doubt).sqrt()
+    return m, s, d
 
 
 def in_cells(
