@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # on a user's file, with what has been trained; on finished runs
 STANDALONE = ("fill", "stations", "predict", "seeds")
+TRAINING = ("training", "calibration")  # stages that make an experiment's own checkpoint
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force
@@ -152,7 +153,7 @@ def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> Non
 
 def life(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
     """The stages of one experiment by name; each node has stage, task and family as tags."""
-    names = [name for name in task.stages if name != "training" or experiment.trains]
+    names = [name for name in task.stages if name not in TRAINING or experiment.trains]
     parts = {name: stage(name).create_pipeline(task, experiment) for name in names}
     parts[names[-1]] += stage("evaluation").publish(parts.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())

@@ -90,6 +90,40 @@ class Rollout:
     perfect_model: PerfectModel = field(default_factory=PerfectModel)
 
 
+@dataclass(frozen=True, config=STRICT)
+class Calibration:
+    """Cycles by which a filter is calibrated: its background errors in the training split, its tuned values after."""
+
+    pattern: Pattern = "random"
+    k: float = 0.05
+    members: Annotated[int, Field(ge=2)] = 12
+    spin_up: Annotated[int, Field(ge=0)] = 15  # first days of a cycle, which count for nothing
+    segments: Annotated[int, Field(ge=1)] = 12  # cycles side by side in the training split
+    days: Annotated[int, Field(ge=1)] = 60  # of each of them
+    sweeps: Annotated[int, Field(ge=1)] = 2  # each with the background errors of the one before
+    tuning: Annotated[int, Field(ge=1)] = 40  # days of the validation split
+
+    def __post_init__(self) -> None:
+        check_fractions("assimilation.calibration.k", [self.k])
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cycling:
+    """Length, members and networks of the cycles of the test split; noise and seed are those of `Sparsification`."""
+
+    spin_up: Annotated[int, Field(ge=0)] = 30  # first days, from a climatological ensemble: not scored
+    days: Annotated[int, Field(ge=1)] = 120  # scored
+    members: Annotated[int, Field(ge=2)] = 20
+    cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        if not any(self.cases.values()):
+            raise InputError("assimilation.cases names no fraction: write, for example, {random: [0.05]}.")
+        for pattern, fractions in self.cases.items():
+            check_fractions(f"assimilation.cases.{pattern}", fractions)
+
+
 def check_fractions(key: str, fractions: list[float] | tuple[float, ...]) -> None:
     """Raise an InputError for a fraction k outside its range."""
     for k in fractions:

@@ -25,5 +25,10 @@ def stored_model(experiment: Experiment) -> dict[str, str]:
         "fit": f"params:{experiment.draws_from}.fit",
         "trained_model": f"params:{experiment.draws_from}.model",
     }
-    base = {"base": "base"} if "base" in experiment.uses else {}
-    return {"checkpoint": "checkpoint", **own, **trained_by, **base}
+    return {"checkpoint": "checkpoint", **own, **trained_by, **base_of(experiment)}
+
+
+def base_of(experiment: Experiment) -> dict[str, str]:
+    """The argument for the checkpoint that an experiment starts its own from; the data set has the name of its role."""
+    roles = [role for role in ("base", "forecast") if role in experiment.uses]
+    return {"base": roles[0]} if roles else {}

@@ -7,6 +7,7 @@
 `results`          what every task has; `context`: what the templates of all tasks read
 `reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution
 `forecast`         the task `forecast`; `lead_tables`: lead times, regions, long rollouts
+`assimilate`       the task `assimilate`
 `sample`           the task `sample`; `sample_tables`, `sample_findings`: its tables and findings
 `studies`          named comparisons of experiments (`studies.yml`); `study_answers`: what the scores say
 `board`            the scores of a leaderboard by experiment and case
@@ -21,6 +22,7 @@
 A section without content is left out, with its entry in the side bar.
 """
 
+from fieldcast.report.assimilate import Assimilate
 from fieldcast.report.data import DataSummary, describe
 from fieldcast.report.forecast import Forecast
 from fieldcast.report.page import pictures, report
@@ -31,6 +33,7 @@ from fieldcast.report.sample import Sample
 from fieldcast.report.studies import Study, studies
 
 __all__ = [
+    "Assimilate",
     "DataSummary",
     "Forecast",
     "Reconstruct",

@@ -63,6 +63,19 @@ def reconstruct(results: Any) -> Glance:
     return Glance([done], best, overconfident(results, "in filling in maps"), trained_once(results))
 
 
+def assimilate(results: Any) -> Glance:
+    """Number of methods and fractions observed, the smallest error, ensembles whose spread is too small."""
+    board = results.board
+    if not board:
+        return Glance()
+    shares = [case.k for case in board.cases]
+    ends = dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares)))
+    done = f"{count(board.order)} followed the weather day by day from {' to '.join(ends)} % of its cells"
+    case = results.middle_case
+    best = closest(results, case, "for following the weather", f"from {percent(case.k)} of the cells a day")
+    return Glance([done], best, overconfident(results, "in following the weather"), trained_once(results))
+
+
 def forecast(results: Any) -> Glance:
     """Number of methods and last lead time, the smallest error and how long it stays useful, what fails."""
     board = results.board

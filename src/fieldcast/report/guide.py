@@ -8,7 +8,8 @@ from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
-TASKS = ("reconstruct", "forecast")
+TASKS = ("reconstruct", "forecast", "assimilate")
+OBSERVED = ("reconstruct", "assimilate")
 SAMPLE = ("sample",)
 
 TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -30,12 +31,12 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Unobserved cells",
         "scores refer to cells that the method did not observe, unless a table says all cells. The truth is free "
         "of the noise that was added to the observations. k is the fraction of cells that were observed.",
-        ("reconstruct",),
+        OBSERVED,
     ),
     (
         "Effective resolution",
         "the smallest wavelength at which the error of the mean has less than half the power of the truth.",
-        ("reconstruct",),
+        OBSERVED,
     ),
     (
         "Real data and noise",

@@ -14,8 +14,8 @@ LISTED = 8  # experiments of a task at most
 def headline(table: pd.DataFrame) -> float | None:
     """The score by which experiments of a task are compared, lower is better; None where it was not computed.
 
-    It is the fair CRPS [standard deviations], averaged over the fractions observed of a reconstruction or the leads
-    of one to five days of a forecast, or of its first five months or years, and the KID of samples.
+    It is the fair CRPS [standard deviations], averaged over the fractions observed of a reconstruction or an analysis,
+    or the leads of one to five days of a forecast, or of its first five months or years, and the KID of samples.
     """
     table = over_all(table)
     if "lead_hours" in table:
@@ -33,6 +33,8 @@ def headline_title(table: pd.DataFrame) -> str:
         first, last = medium_range(table)
         unit = unit_of(last)
         return f"mean fair CRPS over leads of {first / UNITS[unit]:g} to {last / UNITS[unit]:g} {unit}s"
+    if "state" in table:
+        return "mean fair CRPS of the analysis at unobserved cells"
     return "mean fair CRPS at unobserved cells" if "k" in table else "KID"
 
 
@@ -66,10 +68,10 @@ def format_score(score: float) -> str:
 
 
 def over_all(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table over all variables, the unobserved cells and the whole grid."""
+    """The rows of a table over all variables, the unobserved cells and the whole grid; of a cycle, the analyses."""
     if "region" in table:
         table = table[table["region"].isin(WHOLE)]
-    for column, value in (("variable", "all"), ("cells", "unobserved")):
+    for column, value in (("variable", "all"), ("cells", "unobserved"), ("state", "analysis")):
         if column in table:
             table = table[table[column] == value]
     return table

@@ -13,10 +13,10 @@ from jaxtyping import Float
 
 from fieldcast import calendars
 from fieldcast.scores import bootstrap
-from fieldcast.scores.leaderboard_schema import FORECAST, RECONSTRUCT, Layout
+from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUCT, Layout
 from fieldcast.scores.metrics import Comparison, Metric
 
-__all__ = ["FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
+__all__ = ["ASSIMILATE", "FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
 
 logger = logging.getLogger(__name__)
 

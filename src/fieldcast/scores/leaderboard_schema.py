@@ -22,3 +22,4 @@ class Layout:
 
 RECONSTRUCT = Layout("reconstruct", by=("pattern", "k", "cells"))
 FORECAST = Layout("forecast", by=("lead_hours", "region"))
+ASSIMILATE = Layout("assimilate", by=("state", "pattern", "k", "cells"))

@@ -39,7 +39,7 @@ class Metric(Legend):
     statistics: tuple[str, ...]
     function: Callable[..., Means]
     power: int = 1
-    tasks: tuple[str, ...] = ("reconstruct", "forecast")
+    tasks: tuple[str, ...] = ("reconstruct", "forecast", "assimilate")
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,17 @@ def skill(score: Means, reference: Means) -> Means:
         return 1 - score / np.where(reference > 0, reference, np.nan)
 
 
+def ratio(mean: Means, expected: Means) -> Means:
+    """Mean over its expected value; NaN where nothing is expected."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return mean / np.where(expected > 0, expected, np.nan)
+
+
+def root(mean: Means) -> Means:
+    """Root of a mean of products, which may be negative by chance: then NaN."""
+    return np.sqrt(np.where(mean >= 0, mean, np.nan))
+
+
 def unbiased_spread_skill_ratio(variance: Means, debiased_squared_error: Means) -> Means:
     """Spread-skill ratio √(⟨s²⟩ / ⟨(x̄ - y)² - s²/M⟩), 1 for a calibrated ensemble of any size.
 
@@ -87,7 +98,8 @@ def unbiased_spread_skill_ratio(variance: Means, debiased_squared_error: Means) 
         return np.sqrt(variance / denominator)
 
 
-RECONSTRUCT, FORECAST = ("reconstruct",), ("forecast",)
+RECONSTRUCT, FORECAST, ASSIMILATE = ("reconstruct",), ("forecast",), ("assimilate",)
+OBSERVED = RECONSTRUCT + ASSIMILATE  # tasks with observations
 
 METRICS: dict[str, Metric] = {
     "rmse": Metric(
@@ -165,7 +177,7 @@ METRICS: dict[str, Metric] = {
         "truths.",
         better=0.5,
         power=0,
-        tasks=RECONSTRUCT,
+        tasks=OBSERVED,
     ),
     "coverage90": Metric(
         ("coverage90",),
@@ -175,7 +187,7 @@ METRICS: dict[str, Metric] = {
         "from the 1st to the 19th of 19.",
         better=0.9,
         power=0,
-        tasks=RECONSTRUCT,
+        tasks=OBSERVED,
     ),
     "energy": Metric(
         ("energy",),
@@ -204,6 +216,55 @@ METRICS: dict[str, Metric] = {
         explanation="root-mean-square difference between single members and the observed values, including their "
         "noise: for members that are consistent with the observations it equals the observation error.",
         better=None,
-        tasks=RECONSTRUCT,
+        tasks=OBSERVED,
+    ),
+    "innovation": Metric(
+        ("innovation",),
+        unchanged,
+        title="mean innovation",
+        explanation="mean difference between observations and the background; 0 for a forecast without bias.",
+        better=0.0,
+        tasks=ASSIMILATE,
+    ),
+    "chi_squared": Metric(
+        ("innovation_squared", "innovation_expected"),
+        ratio,
+        title="chi-squared of innovations",
+        explanation="mean squared difference between observations and the background, over the sum of the variance of "
+        "the background's members and of the assumed observation error: 1 if both are right. It needs no truth.",
+        better=1.0,
+        power=0,
+        summary=6,
+        tasks=ASSIMILATE,
+    ),
+    "observation_error": Metric(
+        ("desroziers",),
+        root,
+        title="inferred observation error",
+        explanation="root of the mean product of the differences between observations and analysis, and observations "
+        "and background (Desroziers et al. 2005): equals the true error of the observations if the cycle weighs them "
+        "rightly. It needs no truth.",
+        better=None,
+        summary=7,
+        tasks=ASSIMILATE,
+    ),
+    "signal": Metric(
+        ("signal",),
+        unchanged,
+        title="degrees of freedom for signal",
+        explanation="share of the observations' weight in the analysis, a number for each observation: 1 where the "
+        "analysis follows the observations alone, 0 where they are redundant.",
+        better=None,
+        power=0,
+        tasks=ASSIMILATE,
+    ),
+    "rejected": Metric(
+        ("rejected",),
+        unchanged,
+        title="suspect observations",
+        explanation="share of observations that lie more than five expected standard deviations from the background.",
+        better=None,
+        power=0,
+        tasks=ASSIMILATE,
     ),
 }

@@ -12,7 +12,7 @@ from textwrap import wrap
 import pandas as pd
 
 from fieldcast.scores.leaderboard import skill_horizon
-from fieldcast.scores.leaderboard_schema import FORECAST, RECONSTRUCT, Layout
+from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUCT, Layout
 from fieldcast.scores.legend import in_summary
 from fieldcast.scores.metrics import Comparison, Metric
 from fieldcast.scores.regions import WHOLE
@@ -40,14 +40,30 @@ def reconstruct_summary(leaderboard: pd.DataFrame) -> str:
     Shows the pattern `random`, or else the first pattern; experiments are in order of their CRPS.
     """
     table = leaderboard[(leaderboard["variable"] == "all") & (leaderboard["cells"] == "unobserved")]
+    return by_fraction(table, "Unobserved cells", RECONSTRUCT)
+
+
+def assimilate_summary(leaderboard: pd.DataFrame) -> str:
+    """Scores of analyses by k as of reconstructions, and what the innovations say."""
+    table = leaderboard[leaderboard["variable"] == "all"]
+    if table.empty:
+        return NONE
+    analyses = table[(table["state"] == "analysis") & (table["cells"] == "unobserved")]
+    analysed = by_fraction(analyses, "Analyses at unobserved cells", ASSIMILATE)
+    innovations = by_fraction(table[table["cells"] == "observed"], "Innovations", ASSIMILATE)
+    return f"{analysed}\n\n{innovations}"
+
+
+def by_fraction(table: pd.DataFrame, what: str, layout: Layout) -> str:
+    """The scores of a table by k, for the pattern `random` or else the first one."""
     if table.empty:
         return NONE
     patterns = list(table["pattern"].unique())
     pattern = "random" if "random" in patterns else patterns[0]
     table = table[table["pattern"] == pattern]
     levels = {k: f"{100 * k:.4g} %" for k in map(float, sorted(table["k"].unique()))}
-    title = f"Unobserved cells, all variables, pattern {pattern}; anomaly standard deviations"
-    return "\n".join([title, *seeds(table), *blocks(table, "k", levels, RECONSTRUCT)])
+    title = f"{what}, all variables, pattern {pattern}; anomaly standard deviations"
+    return "\n".join([title, *seeds(table), *blocks(table, "k", levels, layout)])
 
 
 def forecast_summary(leaderboard: pd.DataFrame, stability: Mapping[str, pd.DataFrame] | None = None) -> str:

@@ -37,7 +37,7 @@ class StoredModel(Record):
     seed, limits, device
         Options of this run.
     base
-        Checkpoint that this run would start the training from, in the role `base`.
+        Checkpoint that this run would start the training from: in the role `base`, or `forecast` for a filter.
     """
 
     checkpoint: bytes

@@ -7,6 +7,7 @@ gain of one percent counts the same whether few or many values are observed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,24 +28,36 @@ def tune(model: Model, task: Batches, options: Fit, seed: int) -> list[dict[str,
     A model without choices is scored once, as it is.
     """
     batches = task.trials(options.tuning, seed)
-    trials: dict[tuple[float, ...], float] = {}
     table: list[dict[str, Any]] = []
+    for _ in search(model, lambda: np.mean([score(model, batch, draws) for batch, draws in batches]), table):
+        pass
+    return table
 
-    def trial() -> float:
-        values = tuple(model.chosen().values())
-        if values not in trials:
-            trials[values] = np.mean([score(model, batch, draws) for batch, draws in batches])
-            table.append({"step": len(table), **model.chosen(), "validation": math.exp(trials[values])})
-        return trials[values]
 
-    trial()
+def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]) -> Iterator[None]:
+    """Choose the best value of each of `model.choices` in turn, and yield after each trial; `table` holds the trials.
+
+    `trial` returns the logarithm of a score, the lower the better. Trials that the table holds are not made again.
+    """
+    names = list(model.choices)
+    scores = {tuple(row[name] for name in names): math.log(row["validation"]) for row in table}
+
+    def trials(candidates: Sequence[Mapping[str, float]]) -> Iterator[None]:
+        for values in candidates:
+            model.choose(**values)
+            key = tuple(model.chosen().values())
+            if key not in scores:
+                scores[key] = float(trial())
+                table.append({"step": len(table), **model.chosen(), "validation": math.exp(scores[key])})
+                yield
+            results.append(scores[key])
+
+    results: list[float] = []
+    yield from trials([{}])
     for name, values in model.choices.items():
         results = []
-        for value in values:
-            model.choose(**{name: value})
-            results.append(trial())
+        yield from trials([{name: value} for value in values])
         model.choose(**{name: values[int(np.argmin(np.nan_to_num(results, nan=np.inf)))]})
-    return table
 
 
 def score(model: Model, batch: Batch, draws: RandomStreams) -> float:

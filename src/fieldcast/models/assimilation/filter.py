@@ -40,19 +40,21 @@ class CycleState:
 
 
 class Day(NamedTuple):
-    """The background and the analysis of one day, and the state that the next day starts from."""
+    """The background of one day, what the update needs beside it, the analysis, and what the next day starts from."""
 
     background: Members
+    prior: Memory
     analysis: Members
     state: CycleState
 
 
 class Filter(Model):
-    """A scheme that cycles.
+    """A scheme that cycles; `cycle` runs it, and not `sample`, which has no background."""
 
-    Its draws for a context with observations alone, `sample`, are the analysis of the background `past` that a context
-    without a history lacks: filters are run by `cycle`, not by `sample`.
-    """
+    learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`
+
+    def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
+        """Take background errors, forecast minus truth, as the pool that the covariance is estimated from."""
 
     def begin(self, count: int) -> dict[str, Tensor]:
         """The memory of `count` cycles before their first day."""
@@ -72,6 +74,10 @@ class Filter(Model):
 
         `memory` is what `background` returned.
         """
+
+    def background_mean(self, day: Day) -> Float[Tensor, "batch variable y x"]:
+        """The mean of p(x_t | y_1 .. y_{t-1})."""
+        return day.background.mean(dim=1)
 
     def sample(self, c: Context, draws: RandomStreams) -> Members:
         """Raise: a filter needs a background."""
@@ -112,7 +118,7 @@ def cycle(
     for number, c in enumerate(observations, first):
         assert c.day is not None
         noise = draws.at_lead(number)
-        background, memory = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
-        analysis, memory = scheme.update(background, c, memory, noise.fork(UPDATE))
+        background, prior = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
+        analysis, memory = scheme.update(background, c, prior, noise.fork(UPDATE))
         state = state.followed_by(analysis, memory)
-        yield Day(background, analysis, state)
+        yield Day(background, prior, analysis, state)

@@ -1,0 +1,42 @@
+"""Members without any observation: stretches of training states of a season."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.errors import InputError
+from fieldcast.models.gaussian.seasonal_selection import pick, within_season
+from fieldcast.models.random_streams import RandomStreams, seed_for
+
+
+def climatological_past(
+    training: xr.Dataset, time: xr.DataArray, codec: FieldCodec, shape: tuple[int, int, int], seed: int
+) -> Float[Tensor, "case members past variable y x"]:
+    """Successive training states that end within 45 days of the season of a time, drawn for each case and member.
+
+    `shape` is (cases, members, past).
+
+    Raises
+    ------
+    InputError
+        If the training split has no `past` successive states.
+    """
+    cases, members, past = shape
+    segment = training["segment"].values
+    whole = np.zeros(len(segment), dtype=bool)
+    whole[past - 1 :] = segment[past - 1 :] == segment[: len(segment) - past + 1]
+    if not whole.any():
+        raise InputError(f"the training split has no {past} successive states: set model.history lower.")
+    allowed = torch.from_numpy(whole)[None].expand(cases, -1)
+    allowed = within_season(codec.days(training["time"]), codec.days(time).expand(cases), allowed)
+    draws = RandomStreams(seed_for("climatological past", seed), torch.arange(cases), members)
+    last = pick(allowed, draws.uniform(1)[..., 0])
+    places = (last[..., None] + torch.arange(1 - past, 1)).flatten()
+    distinct, inverse = torch.unique(places, return_inverse=True)
+    x = torch.nan_to_num(codec.encode(training.isel(time=distinct.numpy())))
+    return x[inverse].unflatten(0, shape)

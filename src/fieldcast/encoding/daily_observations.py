@@ -1,0 +1,107 @@
+"""Observations of successive states, which a cycle assimilates: every day its own mask, the same for every method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fieldcast import lineage
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.observations import observed
+from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.errors import InputError
+from fieldcast.fields.splits import select
+from fieldcast.geometry import GRID
+from fieldcast.models.space import Space
+
+FEWEST = 2  # states in a cycle
+
+
+def observe_daily(
+    fields: xr.Dataset, splits: Mapping[str, Any], codec: FieldCodec, space: Space, options: Sparsification,
+    cycling: Cycling, limits: Limits,
+) -> xr.Dataset:  # fmt: skip
+    """Observations (case, time, latitude, longitude) of the first states of the test split, NaN where there is none.
+
+    An observation is truth + noise * anomaly standard deviation * eps, in physical units.
+    """
+    truth = cycled_states(fields, splits, cycling, limits)
+    x, times = codec.encode(truth), truth.sizes["time"]
+    daily = replace(options, masks=times, cases=cycling.cases)
+    number = torch.arange(times)
+    cases = [(pattern, k) for pattern, fractions in cycling.cases.items() for k in fractions]
+    values = np.stack([observed(x, number, space, daily, case, i) for i, case in enumerate(cases)])
+    values = codec.physical(values, codec.climatology_at(truth["time"]))
+    data = {
+        v: (("case", "time", *GRID), values[:, :, i].astype(np.float32), truth[v].attrs)
+        for i, v in enumerate(codec.variables)
+    }
+    coords = {
+        "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
+        "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
+    }  # fmt: skip
+    sources = lineage_of(fields, splits, options, cycling, times)
+    return xr.Dataset(data, coords).assign_attrs(
+        digest=lineage.digest(sources, values),
+        lineage=json.dumps(sources),
+        data=sources["data"],
+        noise=options.noise,
+        seed=options.seed,
+        spin_up=spin_up(cycling, limits),
+    )
+
+
+def cycled_states(
+    fields: xr.Dataset, splits: Mapping[str, Any], cycling: Cycling, limits: Limits
+) -> xr.Dataset:
+    """The successive states of the test split that are observed, spin-up first.
+
+    Raises
+    ------
+    InputError
+        If they do not follow one another without a gap.
+    """
+    test = select(fields, splits, "test")
+    first = int(test["segment"].values[0])
+    in_segment = int((test["segment"].values == first).sum())
+    count = spin_up(cycling, limits) + limits.cap("times", cycling.days)
+    if in_segment < min(count, test.sizes["time"]) or in_segment < FEWEST:
+        raise InputError(
+            f"a cycle needs states without a gap, and the test split has one after {in_segment} of its first "
+            f"{count} states: choose another ingestion.splits, or fewer assimilation.days."
+        )
+    return test.isel(time=slice(count))
+
+
+def spin_up(cycling: Cycling, limits: Limits) -> int:
+    """Number of first states that are not scored."""
+    return min(cycling.spin_up, limits.cap("times", max(cycling.spin_up, 1)))
+
+
+def lineage_of(
+    fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, cycling: Cycling, times: int
+) -> dict[str, Any]:
+    """Everything that daily observations depend on."""
+    network = {key: getattr(options, key) for key in ("seed", "noise", "per_variable")}
+    cycle = {"spin_up": cycling.spin_up, "times": times, "cases": list(asdict(cycling)["cases"].items())}
+    return {"data": fields.attrs["digest"], "splits": dict(splits), "network": network, "cycle": cycle}
+
+
+def require_daily(
+    stored: xr.Dataset, fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, cycling: Cycling,
+    limits: Limits,
+) -> None:  # fmt: skip
+    """Raise an InputError unless stored observations are those of these fields, splits and options."""
+    times = cycled_states(fields, splits, cycling, limits).sizes["time"]
+    lineage.require(
+        json.loads(stored.attrs.get("lineage", "{}")),
+        lineage_of(fields, splits, options, cycling, times),
+        "the daily observations were made",
+        "recreate them with `kedro run --pipelines networks`",
+    )

@@ -1,0 +1,154 @@
+"""Cycles of forecast and update over stored observations, day by day, as data sets.
+
+The members of a day are saved with the state that the next one starts from, so an interrupted cycle resumes at the last
+complete day and gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
+from fieldcast.encoding.climatological_past import climatological_past
+from fieldcast.lineage import Lineage
+from fieldcast.models.assimilation.baselines import EachDay
+from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle
+from fieldcast.models.core import Context, Model
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.progress import Progress
+
+STATES = ("background", "analysis")
+
+
+@dataclass(frozen=True, eq=False)
+class Assimilator:
+    """A filter round a forecast model; None without one, for filters that forecast nothing."""
+
+    scheme: Filter
+    forecaster: Model | None
+    codec: FieldCodec
+
+    @classmethod
+    def of(cls, updater: Model, forecaster: Model | None, codec: FieldCodec) -> Assimilator:
+        """The updater as a filter: a model of single days reconstructs each day by itself."""
+        return cls(updater if isinstance(updater, Filter) else EachDay(updater), forecaster, codec)
+
+    @property
+    def history(self) -> int:
+        """Number of past states that the next one is forecast from."""
+        return max(1, self.forecaster.history if self.forecaster else 1)
+
+    @property
+    def step(self) -> Step:
+        """The forecast of one step."""
+        forecaster = self.forecaster
+
+        def forecast(c: Context, draws: RandomStreams) -> Tensor:
+            if forecaster is None:
+                raise TypeError(f"{type(self.scheme).__name__} needs a forecast model")
+            return forecaster.sample(c, draws)
+
+        return forecast
+
+    def begin(
+        self, training: xr.Dataset, first: xr.DataArray, cases: int, members: int, seed: int
+    ) -> CycleState:
+        """Climatological members before the time `first`: stretches of the training split, of the same season."""
+        members = 1 if self.scheme.deterministic else members
+        past = climatological_past(training, first, self.codec, (cases, members, self.history), seed)
+        device = self.scheme.space.area.device
+        memory = {name: tensor.to(device) for name, tensor in self.scheme.begin(cases).items()}
+        return CycleState(past.to(device), memory)
+
+
+def context_of_day(observations: xr.Dataset, place: int, codec: FieldCodec, scheme: Filter) -> Context:
+    """The observations of all cases at one time."""
+    here = observations.isel(time=[place])
+    device = scheme.space.area.device
+    y = codec.encode(here)[:, 0].to(device)
+    mask = torch.isfinite(y) & scheme.space.exists
+    day = codec.days(here["time"]).to(device).expand(len(y))
+    noise = float(observations.attrs["noise"])
+    return Context(len(y), observed=torch.where(mask, y, 0.0), mask=mask, day=day, noise=noise)
+
+
+class Piece(NamedTuple):
+    """One day, the state that the cycle resumes from after it, and the milliseconds of a day so far."""
+
+    members: xr.Dataset
+    state: bytes
+    day_ms: float
+
+
+def assimilate(
+    assimilator: Assimilator, observations: xr.Dataset, training: xr.Dataset, sources: Lineage,
+    earlier: bytes | None = None, on_disk: int = 0,
+) -> Iterator[Piece]:  # fmt: skip
+    """Backgrounds and analyses, (state, case, time, member, latitude, longitude), day by day.
+
+    `earlier` is the state of an interrupted cycle of which `on_disk` days are stored: one more than the state holds,
+    where the interruption fell between the two saves. `sources` is the lineage, with `members` and `seed`.
+    """
+    scheme, codec, days = assimilator.scheme, assimilator.codec, observations.sizes["time"]
+    cases, members, seed = observations.sizes["case"], sources["members"], sources["seed"]
+    state, header = resumed(earlier, sources, scheme.space.area.device)
+    done = header.get("number", 0) if state is not None else 0
+    if state is None or not done <= on_disk <= done + 1:
+        first_time = observations["time"][:1]
+        state, header, done = assimilator.begin(training, first_time, cases, members, seed), {}, 0
+    device, members = scheme.space.area.device, state.past.shape[1]
+    draws = RandomStreams(seed, torch.arange(cases, device=device), members)
+    contexts = (context_of_day(observations, place, codec, scheme) for place in range(done, days))
+    spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
+    cycled = cycle(scheme, assimilator.step, contexts, state, draws, first=done + 1)
+    for number in Progress(range(done + 1, days + 1), unit="day", initial=done, total=days):
+        day = next(cycled)
+        spent += time.perf_counter() - begin
+        piece = physical(torch.stack([day.background, day.analysis]), observations, number - 1, codec, scheme)
+        piece.attrs = {**sources, "piece": number - 1, "pieces": days}
+        yield Piece(piece, packed(day.state, number, spent, sources), 1000 * spent / number)
+        begin = time.perf_counter()
+
+
+def physical(
+    x: Float[Tensor, "state case member variable y x"], observations: xr.Dataset, place: int, codec: FieldCodec,
+    scheme: Filter,
+) -> xr.Dataset:  # fmt: skip
+    """Members of one day in physical units; cells that never exist are NaN."""
+    x = x.float().cpu().masked_fill(~scheme.space.exists.cpu(), torch.nan)
+    here = observations["time"][[place]]
+    by_case = [
+        xr.concat([codec.decode(members[None], here) for members in of_state], "case") for of_state in x
+    ]
+    result = xr.concat(by_case, "state")
+    labels = {name: observations[name] for name in ("pattern", "k")}
+    return result.assign_coords(state=list(STATES), mask=observations["mask"][[place]], **labels)
+
+
+def packed(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
+    """What a cycle resumes from after a day."""
+    memory = {f"memory.{name}": tensor for name, tensor in state.memory.items()}
+    return pack_bytes(
+        {"past": state.past, **memory}, {"number": number, "spent": spent, "lineage": dict(sources)}
+    )
+
+
+def resumed(
+    earlier: bytes | None, sources: Lineage, device: torch.device
+) -> tuple[CycleState | None, dict[str, Any]]:
+    """The state of an interrupted cycle of this lineage, and its header; None without one."""
+    tensors, header = unpack_state(earlier, "The state of the cycle")
+    if not tensors or header.get("lineage") != sources:
+        return None, {}
+    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    memory = {name.removeprefix("memory."): t for name, t in tensors.items() if name.startswith("memory.")}
+    return CycleState(tensors["past"], memory), header

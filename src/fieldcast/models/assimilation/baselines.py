@@ -1,0 +1,62 @@
+"""Filters that leave out the update, or the forecast: what a cycle is compared with."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step, members_ahead
+from fieldcast.models.core import Context, Model
+from fieldcast.models.random_streams import RandomStreams
+
+
+class FreeRun(Filter):
+    """Forecasts without observations: each member continues its own past."""
+
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        return members_ahead(state, day, forecast, draws), state.memory
+
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        return background, memory
+
+
+@runtime_checkable
+class HasSeason(Protocol):
+    """Has states of the season: its distribution of a day without observations."""
+
+    def season(self, c: Context, draws: RandomStreams) -> Members: ...
+
+
+class EachDay(Filter):
+    """Reconstructs each day from its observations alone; the background is the climatology.
+
+    Its members are the model's states of the season, or all 0 for a model without them.
+
+    Parameters
+    ----------
+    model
+        p(x | y) of a single day.
+    """
+
+    def __init__(self, model: Model):
+        super().__init__(model.space)
+        self.model, self.deterministic = model, model.deterministic
+
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        if isinstance(self.model, HasSeason):
+            return self.model.season(Context(len(day), day=day), draws), state.memory
+        return torch.zeros_like(state.past[:, :, -1]), state.memory
+
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        return self.model.sample(c, draws), memory

@@ -1,0 +1,209 @@
+"""A filter whose background errors come from a pool: the covariance of optimal interpolation round a forecast.
+
+    x_b,j = f_bar + sqrt(s) e_j,    f_bar = mean_m f(x_a,m),    e_j drawn from a pool of background errors,
+    x_a,j = x_b,j + K (y + eps_j - H x_b,j),    K = B H^T (H B H^T + R)^-1,
+    B = s (1 - w) T o S + w T' o S',
+
+S the second moment of the pool, S' that of the forecasts about their mean, T and T' tapers, o the elementwise product,
+w the weight of the ensemble (Hamill and Snyder 2000, "A hybrid ensemble Kalman filter-3D variational analysis scheme",
+equation 6). The mean of an ensemble is the better background; its deviations, of few members of a learned model, which
+lets errors grow too slowly, are a poor covariance alone. Innovations d = y - H f_bar give the scale s from day to day:
+
+    s = <d^2 - R> / <diag(H ((1 - w) T o S + w T' o S') H^T)>,
+
+with running means that forget with the factor `MEMORY` (Wang and Bishop 2003, section 3c). Every member of the analysis
+is a draw of p(x | y_1 .. y_t), so the cycle needs no inflation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.assimilation.filter import CycleState, Day, Filter, Members, Memory, Step, members_ahead
+from fieldcast.models.core import Context
+from fieldcast.models.derived import Derived
+from fieldcast.models.gaussian.conditioning import (
+    Conditioning,
+    ObservedData,
+    all_observed,
+    at_points,
+    conditioned,
+)
+from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn
+from fieldcast.models.gaussian.covariance_terms import Moments, Part, Tapered
+from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.gaussian.point_gain import Operator
+from fieldcast.models.gaussian.robustness import observation_error
+from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+MEMORY = 0.95  # of the running means: a time scale of twenty days
+SCALES = 0.02, 4.0  # limits of s
+REMEMBERED = "scale", "departure", "expected"
+FORECAST, ERRORS, ANALYSIS = range(3)  # streams of a day
+
+
+class Hybrid(Derived, Filter):
+    """A forecast ensemble's mean with a pool of background errors; see the module for the equations.
+
+    Tuned: `taper`, the chord in km from which T is zero (0: no taper); `weight` w of the ensemble's covariance;
+    `floor`, the standard deviation of the error of representativeness, in standard deviations of the variable.
+
+    Parameters
+    ----------
+    ensemble_taper
+        The chord in km from which T' is zero.
+    adaptive
+        Whether innovations set s; otherwise it is 1.
+    start
+        What the forecasts start from: the "members" of the analysis, or their "mean", for a forecast that is
+        deterministic but for the noise of the model.
+    """
+
+    learns_errors = True
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {
+            "taper": (0.0, 20000.0, 12000.0, 8000.0),
+            "weight": (0.0, 0.1, 0.2, 0.3),
+            "floor": (0.0, 0.03, 0.1),
+        }
+    )
+
+    def __init__(
+        self, space: Space, ensemble_taper: float = 6000.0, adaptive: bool = True,
+        start: Literal["members", "mean"] = "members",
+    ):  # fmt: skip
+        super().__init__(space)
+        self.ensemble_taper, self.adaptive, self.start = ensemble_taper, adaptive, start
+        self.places = Places(space)
+        self.register_buffer("errors", torch.empty(0, len(space.variables), len(self.places)))
+        for name, value in {"taper": 12000.0, "weight": 0.2, "floor": 0.0}.items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
+        """Take background errors as the pool, without their mean; their sign does not matter."""
+        self.errors = self.places.gather(errors - errors.mean(dim=0)).float()
+
+    def begin(self, count: int) -> dict[str, Tensor]:
+        ones = torch.ones(count, dtype=torch.float64, device=self.errors.device)
+        return {"scale": ones, "departure": 0 * ones, "expected": 0 * ones}
+
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        if self.start == "mean":
+            state = replace(state, past=state.past.mean(dim=1, keepdim=True).expand_as(state.past))
+        ahead = members_ahead(state, day, forecast, draws.fork(FORECAST))
+        mean = ahead.mean(dim=1)
+        number = draws.fork(ERRORS).integers(len(self.errors), 1)[..., 0]
+        scale = state.memory["scale"].to(mean)[:, None, None, None, None]
+        members = mean[:, None] + scale.sqrt() * self.places.scatter(self.errors[number])
+        return members, {**state.memory, "mean": mean, "deviations": ahead - mean[:, None]}
+
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        b, e = self._flat(memory["mean"]), self._flat(background - memory["mean"][:, None])
+        deviations, nothing = self._flat(memory["deviations"]), b.new_zeros(0, b.shape[-1])
+        kept = {name: memory[name].clone() for name in REMEMBERED}
+        x = torch.empty_like(e)
+        for i in range(c.count):
+            here = slice(i, i + 1)
+            variance, observed = self._variance(deviations[i]), list(self._observed(c[here]))
+            if self.adaptive:
+                self._rescale(kept, i, observed, b[i], variance)
+            s = float(kept["scale"][i])
+            parts, errors = self._parts(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
+            updates = self._updates(observed, parts, s * variance, b[here])
+            stream = replace(draws.fork(ANALYSIS), datum=draws.datum[here])
+            x[i] = conditioned(updates, b[here], errors, nothing, stream)[2][0]
+        return self.places.scatter(x.float().unflatten(-1, self.errors.shape[1:])), kept
+
+    def background_mean(self, day: Day) -> Float[Tensor, "batch variable y x"]:
+        return day.prior["mean"]
+
+    def _rescale(
+        self, kept: dict[str, Tensor], i: int, observed: Sequence[ObservedData], b: Float[Tensor, " values"],
+        variance: Float[Tensor, " values"],
+    ) -> None:  # fmt: skip
+        """Bring the running means of one cycle, and with them s, up to the innovations of the day."""
+        if not any(len(each.error) for each in observed):
+            return
+        departure = torch.cat([((each.y - each.h(b)).square() - each.error)[0] for each in observed]).mean()
+        expected = torch.cat([each.h(variance) for each in observed]).mean()
+        for name, value in (("departure", departure), ("expected", expected)):
+            kept[name][i] = MEMORY * kept[name][i] + (1 - MEMORY) * value
+        kept["scale"][i] = (kept["departure"][i] / kept["expected"][i]).clamp(*SCALES)
+
+    def _observed(self, c: Context) -> Iterator[ObservedData]:
+        """The observations of one cycle, in cells and between them."""
+        if c.points is not None:
+            yield from all_observed(c, self.places, range(len(self.space.variables)))
+            return
+        for group in observations(self.places, c.observed, c.mask):
+            unit = torch.eye(4, dtype=torch.float64, device=group.index.device)[:1].expand(
+                len(group.index), 4
+            )
+            h = Operator.of(group.index[:, None].expand(-1, 4), unit)
+            yield ObservedData(group.datum, h, group.y, c.noise**2 / group.count, len(group.index))
+
+    def _updates(
+        self, observed: Sequence[ObservedData], parts: list[Part], variance: Float[Tensor, " values"],
+        b: Float[Tensor, "1 values"],
+    ) -> Iterator[Conditioning]:  # fmt: skip
+        for each in observed:
+            error = observation_error(each.error, each.h(variance), 0.0, float(self.floor), b.dtype)
+            yield from at_points(each, parts, error, b)
+
+    def _variance(self, deviations: Float[Tensor, "members values"]) -> Float[Tensor, " values"]:
+        """The diagonal of B for s = 1."""
+        w = float(self.weight)
+        pool = self._statistics().deviation.square()
+        return (1 - w) * pool + w * deviations.square().sum(0) / max(len(deviations) - 1, 1)
+
+    def _parts(self, s: float, deviations: Float[Tensor, "members values"]) -> list[Part]:
+        """The terms of B."""
+        w, places = float(self.weight), len(self.places)
+        taper = self._kernel(float(self.taper)) if self.taper > 0 else None
+        parts: list[Part] = [Tapered(s * (1 - w), self._statistics().moments, taper, places)]
+        if w > 0:
+            share = deviations.new_full((len(deviations),), 1 / max(len(deviations) - 1, 1))
+            parts.append(
+                Tapered(s * w, Moments(deviations, share), self._kernel(self.ensemble_taper), places)
+            )
+        return parts
+
+    def _statistics(self) -> CovarianceParts:
+        every = torch.ones(len(self.errors), dtype=torch.bool, device=self.errors.device)
+        derive = lambda: training_statistics(self.errors, every, self.places.area, folds=1)  # noqa: E731
+        return self.derived("statistics", derive, self.errors)
+
+    def _kernel(self, chord: float) -> Kernel:
+        derive = lambda: Kernel(gaspari_cohn, chord, self.places.points.to(self.errors))  # noqa: E731
+        return self.derived(chord, derive, self.errors)
+
+    def _flat(self, x: Tensor) -> Tensor:
+        return self.places.gather(x).flatten(-2)
+
+
+class EnsembleOptimalInterpolation(Hybrid):
+    """The covariance of the pool alone round a forecast from the mean of the analysis.
+
+    Its analysis is that of 3D-Var with the same covariance (Evensen 2003, section 5; Oke et al. 2002).
+    """
+
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {name: values for name, values in Hybrid.choices.items() if name != "weight"}
+    )
+
+    def __init__(self, space: Space, adaptive: bool = True):
+        super().__init__(space, adaptive=adaptive, start="mean")
+        self.choose(weight=0.0)

@@ -1,0 +1,47 @@
+"""Assimilation: a cycle of forecasts and updates over the daily observations."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.encoding.checkpoint import unpack
+from fieldcast.encoding.daily_observations import require_daily
+from fieldcast.encoding.options import Cycling, Sparsification
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import select
+from fieldcast.inference.assimilate import Assimilator, assimilate
+from fieldcast.pipelines.streams import finished, nothing_new, streamed
+from fieldcast.records import by_field
+from fieldcast.tasks.assimilate import problem_of, sources
+from fieldcast.training.stored_model import StoredModel
+
+LOG = logging.getLogger(__name__)
+
+
+@streamed
+@by_field
+def run(
+    stored: StoredModel, data: PreparedData, daily_observations: xr.Dataset, assimilation: Cycling,
+    sparsification: Sparsification, earlier: Mapping[str, Any],
+) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
+    """Backgrounds and analyses day by day, with what the cycle resumes from, and the costs; those that exist are
+    kept."""
+    observations, problem = daily_observations, problem_of(stored, assimilation, sparsification)
+    require_daily(observations, data.fields, data.splits, sparsification, assimilation, stored.limits)
+    trained = stored.restored(data, problem)
+    lineage = sources(stored, dict(trained.header), observations, assimilation)
+    days, state, draws = earlier.get("draws", (0, None, None))
+    if finished({**earlier, "draws": draws}, lineage):
+        LOG.info("Using the existing analyses.")
+        yield (nothing_new(draws, "time"), state or b""), earlier["costs"]
+        return
+    device = trained.model.space.area.device
+    forecaster = None if stored.base is None else unpack(stored.base).model.to(device)
+    assimilator = Assimilator.of(trained.model, forecaster, trained.by_day)
+    costs = {**trained.model.facts, **trained.header["costs"]}
+    training = select(data.fields, data.splits, "train")
+    for piece in assimilate(assimilator, observations, training, lineage, state if days else None, days):
+        yield (piece.members, piece.state), pd.DataFrame([{**costs, "sample_ms": piece.day_ms}])

@@ -1,0 +1,18 @@
+"""checkpoint, forecast, daily observations -> draws, costs."""
+
+from kedro.pipeline import Pipeline, node
+
+from fieldcast.experiments import Experiment
+from fieldcast.pipelines.assimilation import nodes
+from fieldcast.pipelines.names import PREPARED
+from fieldcast.pipelines.steps import from_checkpoint
+from fieldcast.tasks import Task
+
+PARAMETERS = {name: f"params:{name}" for name in ("assimilation", "sparsification", "earlier")}
+
+
+def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+    """Cycle with the checkpoint that the experiment calibrated or uses."""
+    run, inputs = from_checkpoint(nodes.run, experiment)
+    inputs |= PREPARED | PARAMETERS | {"daily_observations": "daily_observations"}
+    return Pipeline([node(run, inputs, ["draws", "costs"], name="cycle")])

@@ -1,0 +1,28 @@
+"""Calibration: the background errors and tuned values of one filter."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from fieldcast.encoding.options import Cycling, Sparsification
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.pipelines.streams import streamed
+from fieldcast.records import by_field
+from fieldcast.tasks.assimilate import Assimilation
+from fieldcast.training.calibration import calibrate
+from fieldcast.training.run import Recipe, Settings
+
+
+@streamed
+@by_field
+def fit(
+    data: PreparedData, settings: Settings, assimilation: Cycling, sparsification: Sparsification,
+    earlier: Mapping[str, Any], base: bytes | None = None,
+) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
+    """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
+    _, state, _ = earlier.get("checkpoint", (0, None, None))
+    recipe = Recipe(Assimilation(assimilation, sparsification), **vars(settings))
+    options, noise = assimilation.calibration, sparsification.noise
+    for saved in calibrate(recipe, options, noise, data, base, state):
+        yield (saved.checkpoint, saved.state), saved.history

@@ -1,0 +1,65 @@
+"""Results of the task `assimilate`: analyses as reconstructions are shown, with backgrounds and innovations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from fieldcast.report import glance
+from fieldcast.report.board import Board, Observed
+from fieldcast.report.glance import Glance
+from fieldcast.report.reconstruct import Reconstruct
+from fieldcast.report.score_tables import all_scores_table
+from fieldcast.scores.leaderboard_schema import ASSIMILATE
+
+INNOVATIONS = ("innovation", "chi_squared", "observation_error", "signal", "rejected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assimilate(Reconstruct):
+    """Results of cycles, and the observations that they used; `leaderboard` holds the analyses alone."""
+
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)  # backgrounds, and statistics of observations
+
+    title: ClassVar[str] = "Assimilation"
+    template: ClassVar[str] = "assimilate"
+    drawn: ClassVar[str] = "analyses"
+
+    def __post_init__(self) -> None:
+        """Split the leaderboard, and leave the backgrounds out of the tables of statistics."""
+        if "state" in self.leaderboard:
+            analysis = self.leaderboard["state"] == "analysis"
+            kept = self.leaderboard[analysis].drop(columns="state")
+            kept.attrs = self.leaderboard.attrs
+            object.__setattr__(self, "others", self.leaderboard[~analysis])
+            object.__setattr__(self, "leaderboard", kept)
+        scores = {
+            name: table[table["state"] == "analysis"].drop(columns="state")
+            for name, table in self.scores.items()
+            if table is not None and "state" in table
+        }
+        object.__setattr__(self, "scores", scores)
+        super().__post_init__()
+
+    def context(self) -> dict[str, Any]:
+        """Context of the template besides the results and the figures."""
+        return super().context() | {
+            "backgrounds": self.table("unobserved"),
+            "innovations": self.table("observed"),
+        }
+
+    def table(self, cells: str) -> Any:
+        """Scores of the backgrounds over all variables, at unobserved cells, or at the observations."""
+        selected = self.others[(self.others["variable"] == "all") & (self.others["cells"] == cells)]
+        board = Board(selected, Observed, ("pattern", "k"))
+        metrics = {
+            name: metric
+            for name, metric in ASSIMILATE.metrics.items()
+            if (name in INNOVATIONS) == (cells == "observed")
+        }
+        return all_scores_table(self, board, metrics)
+
+    def glance(self) -> Glance:
+        return glance.assimilate(self)

@@ -1,0 +1,132 @@
+"""Evaluation of a cycle: backgrounds and analyses against the truth, and innovations, which need no truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast import calendars
+from fieldcast.geometry import GRID
+from fieldcast.scores.reconstruction import reconstruction_statistics
+from fieldcast.scores.statistics_table import long_table
+
+# the unit of each statistic of the observations is that of the field to this power
+INNOVATION_POWER = {
+    "innovation": 1,
+    "innovation_squared": 2,
+    "innovation_expected": 2,
+    "desroziers": 2,
+    "signal": 0,
+    "rejected": 0,
+}
+SUSPECT = 5.0  # expected standard deviations
+COLUMNS = ["state", "pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
+
+
+def assimilation_statistics(
+    draws: xr.Dataset,
+    observations: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    climatology: xr.Dataset,
+    normalisation: xr.Dataset,
+    area: xr.DataArray,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, xr.Dataset]:
+    """Statistics of backgrounds and analyses at each time, and diagnostics of the analyses.
+
+    The table is that of `reconstruction_statistics` with a column `state`, "background" or "analysis". The statistics
+    of `innovation_statistics` are listed under the state "background" and the cells "observed". `draws` are (state,
+    case, time, member, latitude, longitude) and may be lazy.
+
+    Raises InputError where the draws are not of the cases, times, grid or variables of the observations.
+    """
+    tables, diagnostics = [], xr.Dataset()
+    for state in ("background", "analysis"):
+        table, diagnostics = reconstruction_statistics(
+            draws.sel(state=state, drop=True),
+            observations,
+            truth,
+            climatology=climatology,
+            normalisation=normalisation,
+            area=area,
+            seed=seed,
+        )
+        tables.append(table.assign(state=state))
+    tables.append(
+        innovations(draws, observations, normalisation).assign(state="background", cells="observed")
+    )
+    return pd.concat(tables, ignore_index=True)[COLUMNS], diagnostics
+
+
+def innovations(draws: xr.Dataset, observations: xr.Dataset, normalisation: xr.Dataset) -> pd.DataFrame:
+    """The statistics of `innovation_statistics` for each case, variable and time, and for all variables.
+
+    "all" is the mean over variables in units of their anomaly standard deviation.
+    """
+    variables = [str(name) for name in observations.data_vars]
+    deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
+    values = np.empty(
+        (observations.sizes["case"], len(variables), len(INNOVATION_POWER), observations.sizes["time"])
+    )
+    for case in range(observations.sizes["case"]):
+        for v, name in enumerate(variables):
+            members = draws[name].isel(case=case).transpose("state", "member", "time", *GRID)
+            b, a = (members.sel(state=state).to_numpy() for state in ("background", "analysis"))
+            y = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
+            error = float(observations.attrs["noise"]) * deviations[v]
+            values[case, v] = list(innovation_statistics(y, b, a, error).values())
+    units = deviations[:, None, None] ** np.array(list(INNOVATION_POWER.values()))[:, None]
+    with np.errstate(invalid="ignore"):
+        overall = (values / units).mean(1, keepdims=True)
+    return long_table(
+        np.concatenate([values, overall], 1),
+        {
+            "pattern": observations["pattern"].to_numpy().astype(str),
+            "k": observations["k"].to_numpy().astype(float).round(6),
+        },
+        {"variable": np.array([*variables, "all"])},
+        {"statistic": np.array(list(INNOVATION_POWER))},
+        {"mask": observations["mask"].to_numpy(), "time": calendars.iso(observations["time"])},
+    )
+
+
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")
+def innovation_statistics(
+    y: Float[np.ndarray, "time y x"],
+    background: Float[np.ndarray, "member time y x"],
+    analysis: Float[np.ndarray, "member time y x"],
+    error: float,
+) -> dict[str, Float[np.ndarray, " time"]]:
+    """Means over the observations of each time, NaN at a time without any; `error` is their assumed standard deviation.
+
+    With d_b = y - x_b, d_a = y - x_a of the members' means, and s_b^2, s_a^2 the variances of the members:
+
+    innovation           d_b
+    innovation_squared   d_b^2
+    innovation_expected  s_b^2 + error^2
+    desroziers           d_a d_b, the inferred error variance (Desroziers et al. 2005, equation 3)
+    signal               s_a^2 / error^2, the degrees of freedom tr(H K) for each observation (Rodgers 2000)
+    rejected             whether |d_b| is above 5 sqrt(s_b^2 + error^2)
+    """
+    observed = np.isfinite(y)
+    b, a = background.astype(float), analysis.astype(float)
+    d_b, d_a = y - b.mean(0), y - a.mean(0)
+    many = len(b) > 1
+    variance_b, variance_a = (x.var(0, ddof=1) if many else np.zeros_like(d_b) for x in (b, a))
+    expected = variance_b + error**2
+    fields = {
+        "innovation": d_b,
+        "innovation_squared": d_b**2,
+        "innovation_expected": expected,
+        "desroziers": d_a * d_b,
+        "signal": variance_a / error**2 if error > 0 else np.full_like(d_b, np.nan),
+        "rejected": (np.abs(d_b) > SUSPECT * np.sqrt(expected)).astype(float),
+    }
+    count = observed.sum((1, 2))
+    return {
+        name: np.where(observed, x, 0.0).sum((1, 2)) / np.where(count > 0, count, np.nan)
+        for name, x in fields.items()
+    }

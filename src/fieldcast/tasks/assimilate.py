@@ -1,0 +1,181 @@
+"""The task `assimilate`: cycles of a forecast and an update by the observations of each day."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint import model_digest, read_header
+from fieldcast.encoding.daily_observations import require_daily
+from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.errors import InputError
+from fieldcast.experiments import described, roles
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.figures.departures import example_departures
+from fieldcast.figures.outline import outline
+from fieldcast.models.assimilation.filter import Filter
+from fieldcast.models.core import Model
+from fieldcast.records import by_field
+from fieldcast.report import Assimilate, pictures
+from fieldcast.scores.assimilation import assimilation_statistics
+from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.statistics_table import scored_digest, with_origin
+from fieldcast.scores.summary import assimilate_summary
+from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.tasks.task import Results, Step, Task
+from fieldcast.tasks.truth import areas, require_draws
+from fieldcast.training.batches import Batches
+from fieldcast.training.options import Fit
+from fieldcast.training.problem import OnFields, Problem
+from fieldcast.training.stored_model import StoredModel
+
+
+@dataclass(frozen=True)
+class Assimilation(OnFields):
+    """Successive states from daily observations: what a filter is calibrated for."""
+
+    cycling: Cycling
+    sparsification: Sparsification
+    task: ClassVar[str] = "assimilate"
+
+    def fitted_by(self) -> dict[str, Any]:
+        """The cycles of the calibration, and the errors of their observations."""
+        network = {name: getattr(self.sparsification, name) for name in ("noise", "per_variable")}
+        return {"calibration": asdict(self.cycling.calibration), "network": network}
+
+    def check(self, kind: str, model: Model, fit: Fit) -> None:
+        """Raise an InputError for a model that is no filter."""
+        if not isinstance(model, Filter):
+            raise InputError(
+                f"{kind} is no filter: choose a model of assimilation, or draw from an experiment of reconstruct with "
+                "uses: {weights: reconstruct.<name>}."
+            )
+
+    def batches(
+        self, split: xr.Dataset, codec: FieldCodec, model: Model, fit: Fit, training: bool
+    ) -> Batches:
+        """Raise: a filter is calibrated by cycles, not by batches."""
+        raise TypeError("a filter is calibrated by cycles")
+
+
+def problem_of(stored: StoredModel, cycling: Cycling, sparsification: Sparsification) -> Problem:
+    """What the checkpoint was fitted for: cycles, or the single days of a reconstruction that it takes from there."""
+    if read_header(stored.checkpoint, "the checkpoint").get("task") == Reconstruction.task:
+        return Reconstruction(sparsification)
+    return Assimilation(cycling, sparsification)
+
+
+def sources(
+    stored: StoredModel, header: dict[str, Any], observations: xr.Dataset, cycling: Cycling
+) -> dict[str, Any]:
+    """Lineage of the draws of a cycle."""
+    return {
+        "observations": observations.attrs["digest"],
+        "model": model_digest(header, stored.model),
+        "base": header["base"],
+        "members": stored.limits.cap("members", cycling.members),
+        "seed": stored.seed,
+    }
+
+
+def scored_days(data: xr.Dataset, observations: xr.Dataset) -> xr.Dataset:
+    """Days after the spin-up."""
+    return data.isel(time=slice(int(observations.attrs["spin_up"]), None))
+
+
+@by_field
+def score(
+    draws: xr.Dataset, daily_observations: xr.Dataset, stored: StoredModel, data: PreparedData,
+    assimilation: Cycling, sparsification: Sparsification,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    """Statistics at each scored day, under the digest of what was scored; rank histograms and spectra."""
+    observations, problem = daily_observations, problem_of(stored, assimilation, sparsification)
+    require_daily(observations, data.fields, data.splits, sparsification, assimilation, stored.limits)
+    stored.digest(data, problem)
+    header = read_header(stored.checkpoint, "the checkpoint")
+    present = sources(stored, header, observations, assimilation)
+    require_draws(draws, present, "analyses", "assimilation")
+    scores, diagnostics = assimilation_statistics(
+        scored_days(draws, observations),
+        scored_days(observations, observations),
+        data.fields,
+        climatology=data.climatology,
+        normalisation=data.normalisation,
+        area=areas(data.fields),
+        seed=stored.seed,
+    )
+    scored = scored_digest(observations, present["members"])
+    return with_origin(scores, stored.seed, observations.attrs["data"], scored), diagnostics
+
+
+def show(draws: xr.Dataset, daily_observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
+    """A few analyses to look at."""
+    analyses = scored_days(draws.sel(state="analysis", drop=True), daily_observations)
+    return examples(analyses, scored_days(daily_observations, daily_observations), fields)
+
+
+def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Scores of the analysis over all variables at unobserved cells, for each pattern and k."""
+    data, scored = scores.iloc[0][["data", "scored"]]
+    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT)
+    selected = (table["variable"] == "all") & (table["cells"] == "unobserved")
+    return table[selected & (table["state"] == "analysis")]
+
+
+def rank(
+    results: Results, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
+) -> tuple[pd.DataFrame, str]:
+    """The leaderboard of the experiments that have been scored on these observations, and its summary."""
+    observations = results.get("daily_observations")
+    if observations is None:
+        return pd.DataFrame(), ""
+    scored = scored_digest(observations, limits.cap("members", assimilation.members))
+    held = roles(described(results["experiments"]))
+    table = leaderboard(
+        results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held
+    )
+    return table, assimilate_summary(table)
+
+
+def page(
+    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
+) -> tuple[dict[str, Assimilate], dict[str, bytes]]:
+    """The page's part and its figures; empty if nothing has been scored."""
+    if leaderboard.empty:
+        return {}, {}
+    departures = {
+        name: example_departures(stored, climatology) for name, stored in results["examples"].items()
+    }
+    given = {"observations" if name == ASSIMILATE.target else name: part for name, part in results.items()}
+    part = Assimilate(leaderboard=leaderboard, **{**given, "examples": departures}, outline=outline(fields))
+    return {"assimilate": part}, {name: picture.png for name, picture in pictures(part).items()}
+
+
+ASSIMILATE = Task(
+    name="assimilate",
+    preparation=("ingestion", "networks"),
+    stages=("calibration", "assimilation", "evaluation"),
+    target="daily_observations",
+    score=Step(
+        score,
+        data=("draws", "daily_observations", "fields", "splits", "climatology", "normalisation"),
+        parameters=("assimilation", "sparsification"),
+        outputs=("scores", "diagnostics"),
+    ),
+    show=Step(show, ("draws", "daily_observations", "fields"), (), ("examples",)),
+    headline=headline,
+    rank=Step(
+        rank,
+        data=("results", "fields"),
+        parameters=("assimilation", "limits", "seed"),
+        outputs=("leaderboard", "summary"),
+    ),
+    page=Step(page, ("leaderboard", "results", "fields", "climatology"), (), ("gathered", "figures")),
+    summary=assimilate_summary,
+)  # fmt: skip

@@ -1,0 +1,204 @@
+"""Calibration of a filter: its background errors from cycles in the training split, its tuned values by validation."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast import lineage, provenance
+from fieldcast.encoding import costs
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint import pack, pack_bytes, unpack, unpack_state
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.options import Calibration
+from fieldcast.errors import InputError
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import select
+from fieldcast.inference.assimilate import Assimilator
+from fieldcast.models import masks
+from fieldcast.models.assimilation.filter import Day, Filter, cycle
+from fieldcast.models.core import Context, Model
+from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.progress import Progress
+from fieldcast.training.loop import Saved
+from fieldcast.training.run import Recipe, initialised
+from fieldcast.training.tuning import search
+
+LOG = logging.getLogger(__name__)
+FORECAST = "the checkpoint in the role 'forecast'"
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Successive states that cycles are run over: their truth, days of the year and first times."""
+
+    x: Float[Tensor, "time cycle variable y x"]
+    days: Float[Tensor, "time cycle"]
+    first: xr.DataArray  # the first time of each cycle
+
+    @classmethod
+    def of(
+        cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device
+    ) -> Trial:
+        """Evenly spaced stretches of a split.
+
+        Raises
+        ------
+        InputError
+            If the split has no stretch without a gap of that length.
+        """
+        length = min(length, split.sizes["time"])
+        segment = split["segment"].values
+        whole = torch.from_numpy(segment[: len(segment) - length + 1] == segment[length - 1 :]).nonzero()[
+            :, 0
+        ]
+        if not len(whole):
+            raise InputError(
+                f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
+                "so many without a gap: set assimilation.calibration.days and tuning lower."
+            )
+        starts = whole[torch.linspace(0, len(whole) - 1, min(cycles, len(whole))).round().long()]
+        places = starts + torch.arange(length)[:, None]  # (time, cycle)
+        states = split.isel(time=places.flatten().numpy())
+        x = torch.nan_to_num(codec.encode(states)).unflatten(0, places.shape).to(device)
+        return cls(x, codec.days(states["time"]).view(places.shape).to(device), split["time"][starts.numpy()])
+
+    def contexts(self, options: Calibration, noise: float, scheme: Filter, seed: int) -> Iterator[Context]:
+        """Observations of each time; the cycles share the mask of a day."""
+        space, device = scheme.space, self.x.device
+        for number, (x, day) in enumerate(zip(self.x, self.days, strict=True)):
+            of_day = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))
+            mask = masks.draw((options.pattern,), (options.k, options.k), of_day, space, False).expand_as(x)
+            cycles = torch.arange(len(x), device=device)
+            errors = RandomStreams(seed_for("errors of the network", seed), cycles, step=number)
+            yield Context(
+                len(x), observed=masks.observe(x, mask, noise, errors), mask=mask, day=day, noise=noise
+            )
+
+
+def calibrate(
+    recipe: Recipe, options: Calibration, noise: float, data: PreparedData, forecast: bytes | None,
+    earlier: bytes | None,
+) -> Iterator[Saved]:  # fmt: skip
+    """Fill the pool of a filter and choose its tuned values; yield after each sweep and trial the files to save.
+
+    Raises
+    ------
+    InputError
+        For a filter that cannot be built, a forecast checkpoint of other data, a split without a stretch long enough.
+    """
+    codec, space = recipe.problem.codec(*data.statistics)
+    device = choose_device(recipe.device)
+    scheme = initialised(recipe.model, space.to(device), recipe.seed).to(device)
+    recipe.problem.check(recipe.model["type"], scheme, recipe.fit)
+    sources = recipe.lineage(data, codec, forecast)
+    forecaster = None if forecast is None else taken(forecast, sources).to(device)
+    assimilator = Assimilator(scheme, forecaster, codec)
+    tensors, header = unpack_state(earlier, "The state of the calibration")
+    if header.get("lineage") != sources:
+        tensors, header = {}, {}
+    scheme.load_state_dict({**scheme.state_dict(), **tensors})
+    spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
+    table: list[dict[str, Any]] = header.get("trials", [])
+    run = Calibrating(assimilator, options, noise, data, recipe.seed)
+
+    def state(sweeps: int) -> bytes:
+        seconds = spent + time.perf_counter() - begin
+        progress = {"lineage": sources, "sweeps": sweeps, "trials": table, "spent": seconds}
+        return pack_bytes(scheme.state_dict(), progress)
+
+    sweeps = options.sweeps if scheme.learns_errors else 0
+    for sweep in range(int(header.get("sweeps", 0)), sweeps):
+        scheme.fill_pool(run.background_errors(sweep))
+        yield Saved(state(sweep + 1), b"", pd.DataFrame(table))
+    for _ in search(scheme, run.trial, table):
+        yield Saved(state(sweeps), b"", pd.DataFrame(table))
+    seconds = round(spent + time.perf_counter() - begin, 2)
+    spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
+    results = {"costs": spent_costs, "tuned": scheme.chosen(), "source": data.fields.attrs["source"]}
+    checkpoint = pack(scheme, codec, {**sources, **provenance.code(), **results})
+    yield Saved(state(sweeps), checkpoint, pd.DataFrame(table or [{"step": 0, "validation": math.nan}]))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrating:
+    """Cycles of a filter on states that are not scored."""
+
+    assimilator: Assimilator
+    options: Calibration
+    noise: float
+    data: PreparedData
+    seed: int
+
+    def background_errors(self, sweep: int) -> Float[Tensor, "error variable y x"]:
+        """Forecast minus truth after the spin-up; the first sweep cycles with the climatology for a pool."""
+        training = select(self.data.fields, self.data.splits, "train")
+        scheme, options = self.assimilator.scheme, self.options
+        trial = Trial.of(
+            training, self.assimilator.codec, options.segments, options.spin_up + options.days, self._device
+        )
+        if sweep == 0:
+            scheme.fill_pool(trial.x.flatten(0, 1))
+        seed = seed_for("sweep", self.seed, sweep) % 2**31
+        errors = [
+            scheme.background_mean(day) - truth
+            for number, (day, truth) in enumerate(zip(self._cycle(trial, seed), trial.x, strict=True))
+            if number >= options.spin_up or number == len(trial.x) - 1
+        ]
+        return torch.cat(errors)
+
+    def trial(self) -> float:
+        """Logarithm of the fair CRPS of the analysis at unobserved cells, over days of the validation split."""
+        validation = select(self.data.fields, self.data.splits, "validation")
+        options, space = self.options, self.assimilator.scheme.space
+        trial = Trial.of(
+            validation, self.assimilator.codec, 1, options.spin_up + options.tuning, self._device
+        )
+        seed = seed_for("tuning", self.seed) % 2**31
+        contexts = trial.contexts(options, self.noise, self.assimilator.scheme, seed)
+        total = weights = 0.0
+        days = zip(self._cycle(trial, seed), trial.x, contexts, strict=True)
+        for number, (day, truth, c) in enumerate(days):
+            if number < options.spin_up and number < len(trial.x) - 1:
+                continue
+            assert c.mask is not None
+            weight = (space.area * space.exists * ~c.mask).double()
+            total += float((fair_crps(day.analysis, truth) * weight).sum())
+            weights += float(weight.sum())
+        return math.log(total / weights) if total > 0 else math.inf
+
+    @property
+    def _device(self) -> torch.device:
+        return self.assimilator.scheme.space.area.device
+
+    def _cycle(self, trial: Trial, seed: int) -> Iterator[Day]:
+        training = select(self.data.fields, self.data.splits, "train")
+        scheme, cycles, members = self.assimilator.scheme, trial.x.shape[1], self.options.members
+        state = self.assimilator.begin(training, trial.first, cycles, members, seed)
+        draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
+        contexts = trial.contexts(self.options, self.noise, scheme, seed)
+        days = cycle(scheme, self.assimilator.step, contexts, state, draws)
+        return iter(Progress(days, unit="day", total=len(trial.x)))
+
+
+def taken(forecast: bytes, present: Mapping[str, Any]) -> Model:
+    """The forecast model of a checkpoint, which must be trained on these data."""
+    checkpoint = unpack(forecast, FORECAST)
+    lineage.require(
+        checkpoint.header,
+        {"task": "forecast", **{name: present[name] for name in ("data", "splits", "seed")}},
+        f"{FORECAST} was trained",
+        "train that experiment again with `kedro run --pipelines training`",
+    )
+    return checkpoint.model
