@@ -10,6 +10,7 @@ from fieldcast.figures.curves import unit_of
 from fieldcast.report import Reconstruct, Sample
 from fieldcast.report.guide import guide
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.scores.assimilation import INNOVATION_POWER
 from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.legend import Legend
@@ -23,7 +24,7 @@ from fieldcast.scores.summary import reconstruct_summary
 
 def test_every_statistic_that_a_metric_needs_exists() -> None:
     for metric in METRICS.values():
-        assert set(metric.statistics) <= {*POWER, *STATISTICS}
+        assert set(metric.statistics) <= {*POWER, *STATISTICS, *INNOVATION_POWER}
 
 
 @pytest.mark.parametrize("members", [2, 10, 19])

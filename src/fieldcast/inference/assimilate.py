@@ -135,7 +135,7 @@ def physical(
 
 
 def packed(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
-    """What a cycle resumes from after a day."""
+    """Bytes that a cycle resumes from after a day."""
     memory = {f"memory.{name}": tensor for name, tensor in state.memory.items()}
     return pack_bytes(
         {"past": state.past, **memory}, {"number": number, "spent": spent, "lineage": dict(sources)}

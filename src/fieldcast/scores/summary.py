@@ -50,7 +50,9 @@ def assimilate_summary(leaderboard: pd.DataFrame) -> str:
         return NONE
     analyses = table[(table["state"] == "analysis") & (table["cells"] == "unobserved")]
     analysed = by_fraction(analyses, "Analyses at unobserved cells", ASSIMILATE)
-    innovations = by_fraction(table[table["cells"] == "observed"], "Innovations", ASSIMILATE)
+    innovations = by_fraction(
+        table[table["cells"] == "observed"], "Observations minus background", ASSIMILATE
+    )
     return f"{analysed}\n\n{innovations}"
 
 
@@ -137,9 +139,12 @@ def seeds(table: pd.DataFrame) -> list[str]:
 
 
 def blocks(table: pd.DataFrame, column: str, levels: Mapping[float, str], layout: Layout) -> list[str]:
-    """A table for each score of the summary: experiments in order of their CRPS, by the levels of `column`."""
+    """A table for each score of the summary: experiments in order of their CRPS, by the levels of `column`.
+
+    Without a CRPS, they are in the order of the table.
+    """
     table = table[table[column].isin(list(levels))]
-    order = by_crps(table)
+    order = by_crps(table) or list(table["experiment"].unique())
     width = max((len(name) for name in order), default=0)
     corner = f"{ ({'lead_hours': 'lead'}.get(column, column)):<{width}}"
     lines: list[str] = []
@@ -162,7 +167,7 @@ def heading(metric: Metric, intervals: bool) -> str:
     """Title of a block, with the direction of the score or a note on paired differences that have intervals."""
     if isinstance(metric, Comparison):
         return metric.title + (PAIRED if intervals else "")
-    return f"{metric.title} ({metric.direction})"
+    return f"{metric.title} ({metric.direction})" if metric.direction else metric.title
 
 
 def by_crps(table: pd.DataFrame) -> list[str]:

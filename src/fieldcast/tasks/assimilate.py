@@ -65,7 +65,7 @@ class Assimilation(OnFields):
 
 
 def problem_of(stored: StoredModel, cycling: Cycling, sparsification: Sparsification) -> Problem:
-    """What the checkpoint was fitted for: cycles, or the single days of a reconstruction that it takes from there."""
+    """The problem that the checkpoint was fitted to: cycles, or the single days of a reconstruction."""
     if read_header(stored.checkpoint, "the checkpoint").get("task") == Reconstruction.task:
         return Reconstruction(sparsification)
     return Assimilation(cycling, sparsification)

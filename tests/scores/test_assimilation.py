@@ -1,0 +1,68 @@
+"""Statistics of observations against a scalar Kalman filter, whose innovations have known moments."""
+
+import numpy as np
+import pytest
+
+from fieldcast.scores.assimilation import innovation_statistics
+from fieldcast.scores.metrics import METRICS
+
+ERROR, BACKGROUND, MEMBERS = 0.5, 1.2, 40
+SHAPE = (400, 6, 10)
+
+
+def members(mean: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
+    return mean + spread * rng.standard_normal((MEMBERS, *mean.shape))
+
+
+def statistics(assumed: float = ERROR) -> dict[str, np.ndarray]:
+    """Truth N(x_b, B), y = truth + eps, x_a = x_b + K (y - x_b), P_a = (1 - K) B, with K from the assumed error."""
+    rng = np.random.default_rng(3)
+    x_b = rng.standard_normal(SHAPE)
+    y = x_b + BACKGROUND * rng.standard_normal(SHAPE) + ERROR * rng.standard_normal(SHAPE)
+    gain = BACKGROUND**2 / (BACKGROUND**2 + assumed**2)
+    b = members(x_b, BACKGROUND, rng)
+    a = members(x_b + gain * (y - x_b), np.sqrt((1 - gain) * BACKGROUND**2), rng)
+    y[rng.random(SHAPE) < 0.5] = np.nan
+    return {
+        name: values.mean(keepdims=True) for name, values in innovation_statistics(y, b, a, assumed).items()
+    }
+
+
+def score(name: str, means: dict[str, np.ndarray]) -> float:
+    return float(METRICS[name].function(*(means[statistic] for statistic in METRICS[name].statistics))[0])
+
+
+def test_a_right_filter_has_the_moments_of_theory() -> None:
+    means = statistics()
+    assert score("chi_squared", means) == pytest.approx(1, rel=0.03)
+    assert score("observation_error", means) == pytest.approx(ERROR, rel=0.05)
+    gain = BACKGROUND**2 / (BACKGROUND**2 + ERROR**2)
+    assert score("signal", means) == pytest.approx(gain, rel=0.03)  # tr(H K) for each observation
+    assert abs(score("innovation", means)) < 0.02
+    assert score("rejected", means) < 1e-4
+
+
+def test_a_wrong_observation_error_is_inferred_nearer_to_the_true_one() -> None:
+    """The mean product <d_a d_b> = (1 - K) (B + R), with K from half the error."""
+    means = statistics(ERROR / 2)
+    gain = BACKGROUND**2 / (BACKGROUND**2 + ERROR**2 / 4)
+    theory = np.sqrt((1 - gain) * (BACKGROUND**2 + ERROR**2))
+    assert score("observation_error", means) == pytest.approx(theory, rel=0.05)
+    assert score("chi_squared", means) > 1.05
+
+
+def test_a_time_without_observations_has_no_value() -> None:
+    y = np.full((2, 3, 4), np.nan)
+    y[1, 0, 0] = 1.0
+    x = np.zeros((5, 2, 3, 4))
+    means = innovation_statistics(y, x, x, 1.0)
+    assert np.isnan(means["innovation"][0])
+    assert means["innovation"][1] == 1.0
+
+
+def test_gross_errors_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    b = members(np.zeros((1, 10, 10)), 1.0, rng)
+    y = np.zeros((1, 10, 10))
+    y[0, :2, 0] = 20.0
+    assert innovation_statistics(y, b, b, 0.5)["rejected"] == pytest.approx(0.02)
