@@ -32,7 +32,7 @@ from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.loop import Saved
-from fieldcast.training.run import Recipe, initialised
+from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, take
 from fieldcast.training.tuning import search
 
 LOG = logging.getLogger(__name__)
@@ -104,6 +104,10 @@ def calibrate(
     recipe.problem.check(recipe.model["type"], scheme, recipe.fit)
     sources = recipe.lineage(data, codec, forecast)
     forecaster = None if forecast is None else taken(forecast, sources).to(device)
+    if forecast is not None:
+        same = {name: sources[name] for name in ("data", "splits", "seed")}
+        for part in closed_form_parts(scheme):
+            take(part, forecast, {"model": base_of(recipe.model), **same})
     assimilator = Assimilator(scheme, forecaster, codec)
     tensors, header = unpack_state(earlier, "The state of the calibration")
     if header.get("lineage") != sources:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from fieldcast.models.assimilation.adaptive_scale import SCALES
 from fieldcast.models.assimilation.filter import CycleState, cycle
-from fieldcast.models.assimilation.hybrid import SCALES, EnsembleOptimalInterpolation, Hybrid
+from fieldcast.models.assimilation.hybrid import EnsembleOptimalInterpolation, Hybrid
 from fieldcast.models.core import Context
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams

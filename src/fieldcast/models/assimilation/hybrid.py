@@ -7,12 +7,11 @@
 S the second moment of the pool, S' that of the forecasts about their mean, T and T' tapers, o the elementwise product,
 w the weight of the ensemble (Hamill and Snyder 2000, "A hybrid ensemble Kalman filter-3D variational analysis scheme",
 equation 6). The mean of an ensemble is the better background; its deviations, of few members of a learned model, which
-lets errors grow too slowly, are a poor covariance alone. Innovations d = y - H f_bar give the scale s from day to day:
+lets errors grow too slowly, are a poor covariance alone. Innovations d = y - H f_bar give the scale s:
 
-    s = <d^2 - R> / <diag(H ((1 - w) T o S + w T' o S') H^T)>,
+    s = <d^2 - R> / <diag(H ((1 - w) T o S + w T' o S') H^T)>    (see `adaptive_scale`).
 
-with running means that forget with the factor `MEMORY` (Wang and Bishop 2003, section 3c). Every member of the analysis
-is a draw of p(x | y_1 .. y_t), so the cycle needs no inflation.
+Every member of the analysis is a draw of p(x | y_1 .. y_t), so the cycle needs no inflation.
 """
 
 from __future__ import annotations
@@ -26,28 +25,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.models.assimilation.adaptive_scale import REMEMBERED, rescale, unscaled
 from fieldcast.models.assimilation.filter import CycleState, Day, Filter, Members, Memory, Step, members_ahead
 from fieldcast.models.core import Context
 from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian.conditioning import (
     Conditioning,
     ObservedData,
-    all_observed,
     at_points,
     conditioned,
+    observed_data,
 )
 from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn
 from fieldcast.models.gaussian.covariance_terms import Moments, Part, Tapered
-from fieldcast.models.gaussian.grid_points import Places, observations
-from fieldcast.models.gaussian.point_gain import Operator
+from fieldcast.models.gaussian.grid_points import Places
 from fieldcast.models.gaussian.robustness import observation_error
 from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-MEMORY = 0.95  # of the running means: a time scale of twenty days
-SCALES = 0.02, 4.0  # limits of s
-REMEMBERED = "scale", "departure", "expected"
 FORECAST, ERRORS, ANALYSIS = range(3)  # streams of a day
 
 
@@ -93,8 +89,7 @@ class Hybrid(Derived, Filter):
         self.errors = self.places.gather(errors - errors.mean(dim=0)).float()
 
     def begin(self, count: int) -> dict[str, Tensor]:
-        ones = torch.ones(count, dtype=torch.float64, device=self.errors.device)
-        return {"scale": ones, "departure": 0 * ones, "expected": 0 * ones}
+        return unscaled(count, self.errors.device)
 
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
@@ -114,46 +109,25 @@ class Hybrid(Derived, Filter):
         b, e = self._flat(memory["mean"]), self._flat(background - memory["mean"][:, None])
         deviations, nothing = self._flat(memory["deviations"]), b.new_zeros(0, b.shape[-1])
         kept = {name: memory[name].clone() for name in REMEMBERED}
-        x = torch.empty_like(e)
+        x, variables = e.clone(), range(len(self.space.variables))
         for i in range(c.count):
             here = slice(i, i + 1)
-            variance, observed = self._variance(deviations[i]), list(self._observed(c[here]))
-            if self.adaptive:
-                self._rescale(kept, i, observed, b[i], variance)
+            variance = self._variance(deviations[i])
+            observed = [each for each in observed_data(c[here], self.places, variables) if len(each.error)]
+            if self.adaptive and observed:
+                parts_of_s = [((each.y - each.h(b[i]))[0], each.error, each.h(variance)) for each in observed]
+                rescale(kept, i, *(torch.cat(part) for part in zip(*parts_of_s, strict=True)))
             s = float(kept["scale"][i])
             parts, errors = self._parts(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
             updates = self._updates(observed, parts, s * variance, b[here])
             stream = replace(draws.fork(ANALYSIS), datum=draws.datum[here])
-            x[i] = conditioned(updates, b[here], errors, nothing, stream)[2][0]
+            x[i] = (
+                conditioned(updates, b[here], errors, nothing, stream)[2][0] if observed else b[i] + errors[0]
+            )
         return self.places.scatter(x.float().unflatten(-1, self.errors.shape[1:])), kept
 
     def background_mean(self, day: Day) -> Float[Tensor, "batch variable y x"]:
         return day.prior["mean"]
-
-    def _rescale(
-        self, kept: dict[str, Tensor], i: int, observed: Sequence[ObservedData], b: Float[Tensor, " values"],
-        variance: Float[Tensor, " values"],
-    ) -> None:  # fmt: skip
-        """Bring the running means of one cycle, and with them s, up to the innovations of the day."""
-        if not any(len(each.error) for each in observed):
-            return
-        departure = torch.cat([((each.y - each.h(b)).square() - each.error)[0] for each in observed]).mean()
-        expected = torch.cat([each.h(variance) for each in observed]).mean()
-        for name, value in (("departure", departure), ("expected", expected)):
-            kept[name][i] = MEMORY * kept[name][i] + (1 - MEMORY) * value
-        kept["scale"][i] = (kept["departure"][i] / kept["expected"][i]).clamp(*SCALES)
-
-    def _observed(self, c: Context) -> Iterator[ObservedData]:
-        """The observations of one cycle, in cells and between them."""
-        if c.points is not None:
-            yield from all_observed(c, self.places, range(len(self.space.variables)))
-            return
-        for group in observations(self.places, c.observed, c.mask):
-            unit = torch.eye(4, dtype=torch.float64, device=group.index.device)[:1].expand(
-                len(group.index), 4
-            )
-            h = Operator.of(group.index[:, None].expand(-1, 4), unit)
-            yield ObservedData(group.datum, h, group.y, c.noise**2 / group.count, len(group.index))
 
     def _updates(
         self, observed: Sequence[ObservedData], parts: list[Part], variance: Float[Tensor, " values"],

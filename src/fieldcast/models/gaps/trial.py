@@ -58,7 +58,7 @@ class Hidden:
 
     @property
     def mask(self) -> Bool[Tensor, "time cell"]:
-        """Which values of the record are hidden."""
+        """Mask of the hidden values of the record."""
         mask = torch.zeros_like(self.record.observed)
         mask[self.time, self.cell] = True
         return mask
