@@ -178,3 +178,25 @@ def test_overpasses_without_a_step_and_a_complete_variable_are_filled_too(
     result = fieldcast.fill_gaps(irregular)
     assert int(result["sst"].isnull().sum(("lat", "lon")).max()) == 1  # the land
     np.testing.assert_array_equal(result["wind"], irregular["wind"])
+
+
+def test_a_monthly_record_of_ten_years_is_filled_better_than_linearly_in_time() -> None:
+    rng = np.random.default_rng(2)
+    latitude, longitude, month = np.linspace(-60, 60, 8), np.arange(12) * 30.0, np.arange(120)
+    y, x = np.deg2rad(latitude)[:, None], np.deg2rad(longitude)
+    z, field = np.zeros(4, dtype=complex), np.zeros((120, 8, 12), dtype=np.float32)
+    for t in month:
+        z = 0.93 * np.exp(0.3j) * z + rng.standard_normal(4) + 1j * rng.standard_normal(4)
+        field[t] = sum((c * np.exp(1j * k * x) * np.cos(k * y)).real for k, c in enumerate(z, start=1))
+    field += 0.3 * rng.standard_normal(field.shape).astype(np.float32)
+    field += (4 * np.cos(2 * np.pi * month / 12)[:, None, None] * np.sin(y)).astype(np.float32)
+    axes = {"time": pd.date_range("2001-01-01", periods=120, freq="MS"), "lat": latitude, "lon": longitude}
+    truth = xr.Dataset({"sst": (("time", "lat", "lon"), field, {"units": "degC"})}, axes)
+    gappy = truth.where(xr.DataArray(rng.random(field.shape) > 0.6, dims=("time", "lat", "lon")))
+    filled = fieldcast.fill_gaps(gappy)
+    linear = gappy["sst"].interpolate_na("time").ffill("time").bfill("time")
+    scored = gappy["sst"].isnull().values
+    error, in_time = ((result - truth["sst"]).values[scored] for result in (filled["sst_mean"], linear))
+    rmse = float(np.sqrt((error**2).mean()))
+    assert rmse < 0.6 * np.sqrt((in_time**2).mean())
+    assert 0.85 < np.sqrt((filled["sst_spread"].values[scored] ** 2).mean()) / rmse < 1.15

@@ -48,7 +48,7 @@ class GappyRecord:
         InputError
             If values are observed at fewer than two times.
         """
-        climatology = climatologies.fit(fields)
+        climatology = climatologies.fit(fields, shrink=True)
         codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
         x = codec.encode(fields)
         there = torch.isfinite(x).any(0)
@@ -70,7 +70,7 @@ class GappyRecord:
                 for v, name in enumerate(names)
             }
         )
-        climatology = on_days(climatologies.fit(left), names)
+        climatology = on_days(climatologies.fit(left, shrink=True), names)
         changed = replace(self, codec=replace(self.codec, climatology=climatology))
         observed = self.record.observed & ~hidden
         x = self.record.x + (self.climatology - changed.climatology) / self.scale

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from fieldcast import calendars, geometry
@@ -26,6 +26,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import KEPT, time_varying
 from fieldcast.fields.domain import has_gaps
+from fieldcast.fields.harmonics import shrunk_cycle
 from fieldcast.time_steps import TimeStep
 
 DAYS = 365
@@ -38,11 +39,12 @@ FEWEST_VALUES = 10  # of a cell in training
 NEIGHBOURS = 4  # cells whose mean replaces the climatology of a cell with fewer
 
 
-def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
+def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.Dataset:
     """Climatology of each time-varying variable on (dayofyear, latitude, longitude), in its units; attrs `kind`.
 
     With less than two years of training times it is their mean on every day: kind "training mean". Where the step is
-    of months, w is 1 within a calendar month and 0 between months: kind "month".
+    of months, w is 1 within a calendar month and 0 between months: kind "month"; with `shrink`, where values are
+    missing, it is the cycle of `harmonics` instead: kind "harmonics".
     Days without data within the window (in a seasonal record) take the mean of all days.
 
     Where values are missing, `<variable>_count` (latitude, longitude) holds the number of training values of each cell,
@@ -56,6 +58,7 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
     step = TimeStep.of(training)
     span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
     by_day = span / 24 >= FEWEST_YEARS * DAYS
+    shrink = shrink and by_day and bool(step.months) and has_gaps(training)
     weights = _same_month() if step.months else _window(window)
     variables: dict[str, tuple[Any, ...]] = {}
     for name in time_varying(training):
@@ -63,7 +66,10 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
         sums, counts = _daily_sums(array, has_gaps(training))
         if has_gaps(training):
             total = counts.sum(axis=0)
-            values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
+            if shrink:
+                values = _harmonics(array, sums, counts)
+            else:
+                values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
             values = _from_neighbours(values, total >= FEWEST_VALUES, array)
             variables[f"{name}_count"] = (("latitude", "longitude"), total.astype(np.int32), COUNT)
         elif by_day:
@@ -82,6 +88,7 @@ def fit(training: xr.Dataset, window: int = 61) -> xr.Dataset:
         "longitude": training["longitude"],
     }
     kind = ("month" if step.months else "day of year") if by_day else "training mean"
+    kind = "harmonics" if shrink else kind
     return xr.Dataset(variables, coords, {"kind": kind, "window": window, "Conventions": "CF-1.11"})
 
 
@@ -111,8 +118,13 @@ def _window(window: int) -> Float[np.ndarray, "365 365"]:
 
 def _same_month() -> Float[np.ndarray, "365 365"]:
     """Weights 1 between the days of one month, 0 between others."""
-    month = np.repeat(np.arange(12), np.diff(np.append(calendars.BEFORE, DAYS)))
+    month = _months()
     return (month[:, None] == month[None, :]).astype(float)
+
+
+def _months() -> Int[np.ndarray, " 365"]:
+    """Month of each day of the year, from 0."""
+    return np.repeat(np.arange(12), np.diff(np.append(calendars.BEFORE, DAYS)))
 
 
 def _daily_sums(
@@ -158,6 +170,21 @@ def _smoothed_where_observed(
     smooth = np.tensordot(weights, means, axes=1) / np.where(total > 0, total, 1.0)
     days = has.sum(axis=0)
     return np.where(total > 0, smooth, means.sum(axis=0) / np.where(days > 0, days, np.nan))
+
+
+def _harmonics(
+    array: xr.DataArray, sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365 y x"]
+) -> Float[np.ndarray, "365 y x"]:
+    """The shrunk annual cycle of each cell about its mean; NaN for a cell without any value."""
+    total = counts.sum(axis=0)
+    mean = sums.sum(axis=0) / np.where(total > 0, total, np.nan)
+    centre = np.nan_to_num(mean)
+    squares = np.zeros_like(centre)
+    for _, x in blocks(array):
+        squares += (np.nan_to_num(x - centre) ** 2).sum(axis=0, dtype=np.float64)
+    firsts = calendars.BEFORE
+    monthly_sums, monthly_counts = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
+    return (mean + shrunk_cycle(monthly_sums - monthly_counts * centre, monthly_counts, squares))[_months()]
 
 
 def _from_neighbours(

@@ -144,3 +144,12 @@ def test_the_axes_are_orthogonal_and_hold_the_second_moment() -> None:
     gram = (axes * area) @ axes.T
     assert torch.allclose(gram, torch.diag(gram.diagonal()), atol=1e-10)
     assert (gram.diagonal().diff() < 0).all()
+
+
+def test_data_without_noise_are_fitted() -> None:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(80, 4, generator=generator) @ torch.randn(4, 60, generator=generator)
+    observed = torch.rand(x.shape, generator=generator) > 0.6
+    model = fitted_rank(x, observed, (4, 10, 40))
+    error = (model.expected(x, observed) - x)[~observed]
+    assert float(error.square().mean().sqrt()) < 0.1 * float(x.std())

@@ -32,6 +32,7 @@ RANKS = (5, 10, 20, 40, 80)  # among which models choose
 HIDDEN = 0.03  # share of the observed values that are hidden to choose the rank
 SEARCH = 10  # iterations for each rank
 LEAST = 1e-6  # least eigenvalue of V, as a share of the mean: axes that explain nothing vanish
+LEAST_NOISE = 1e-4  # least s^2, as a share of the mean square: M stays invertible for data without noise
 POWER_STEPS = 4  # of the subspace iteration that starts EM
 
 
@@ -208,9 +209,19 @@ def maximised(
     centre = z.mean(0)
     root = torch.linalg.cholesky(moment.mean(0) - centre[:, None] * centre)
     weights, mean = theta[:, :q].T, theta[:, q]
-    fitted = LowRank((mean + centre @ weights).to(x), (root.T @ weights).to(x), misfit.sum() / observed.sum())
+    fitted = LowRank(
+        (mean + centre @ weights).to(x), (root.T @ weights).to(x), noise_variance(misfit, x, observed)
+    )
     v = root.T @ (second_moment(weights) + variance * inverse) @ root
     return fitted, v + LEAST * v.trace() / q * torch.eye(q).to(v)
+
+
+def noise_variance(
+    misfit: Float[Tensor, " cell"], x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
+) -> Float[Tensor, ""]:
+    """s^2 from the sum of squared errors of each cell; x is 0 where it is not observed."""
+    least = LEAST_NOISE * x.square().sum().double()
+    return misfit.sum().clamp(min=least) / observed.sum()
 
 
 def second_moment(weights: Float[Tensor, "q cell"]) -> Float[Tensor, "q q"]:

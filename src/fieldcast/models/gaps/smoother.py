@@ -20,7 +20,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.expectation_maximisation import LowRank, pairs, pieces, regression, symmetric
+from fieldcast.models.gaps.expectation_maximisation import (
+    LowRank,
+    noise_variance,
+    pairs,
+    pieces,
+    regression,
+    symmetric,
+)
 from fieldcast.models.random_streams import RandomStreams
 
 
@@ -191,7 +198,7 @@ def maximised(
     z = smoothed.mean
     moment = smoothed.covariance + z[:, :, None] * z[:, None]
     theta, misfit, _ = regression(x, observed, z, moment, torch.zeros_like(moment[0]))
-    low_rank = LowRank(theta[:, -1].to(x), theta[:, :-1].T.to(x), misfit.sum() / observed.sum())
+    low_rank = LowRank(theta[:, -1].to(x), theta[:, :-1].T.to(x), noise_variance(misfit, x, observed))
     follows = segment.diff() == 0
     begins = torch.cat([torch.ones_like(follows[:1]), ~follows])
     start = moment[begins].mean(0)
