@@ -137,6 +137,18 @@ def test_forecasts_of_any_origin_have_the_scores_of_an_independent_library(waves
     np.testing.assert_allclose(values["rmse"].sort_index(), np.sqrt(error), rtol=1e-5)
 
 
+def test_a_model_learns_from_values_that_are_missing_at_some_times(waves: xr.Dataset) -> None:
+    kept = np.random.default_rng(2).random(waves["t"].shape) < 0.5
+    with pytest.raises(InputError, match="missing"):
+        fieldcast.fit(waves.where(kept), "reconstruct.gappy_pca", conf=CONF)
+    model = fieldcast.fit(waves.where(kept), "reconstruct.gappy_pca", missing="train", conf=CONF)
+    last = waves.isel(time=slice(-50, None))
+    filled = model.fill(last.where(kept[-50:]), members=2)
+    error = (filled["t_mean"] - last["t"]).values[~kept[-50:]]
+    climatology = (last["t"] - waves["t"].mean("time")).values[~kept[-50:]]
+    assert np.sqrt((error**2).mean()) < 0.4 * np.sqrt((climatology**2).mean())
+
+
 @pytest.mark.parametrize(
     ("experiment", "options", "message"),
     [

@@ -22,6 +22,7 @@ from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.quality import Missing
 from fieldcast.fields.repair import FEWEST_TIMES
 from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder
@@ -47,6 +48,7 @@ def fit(
     experiment: str,
     *,
     fit: Mapping[str, Any] | None = None,
+    missing: Missing = "refuse",
     seed: int = 0,
     device: str = "auto",
     conf: Path | str | None = None,
@@ -56,11 +58,13 @@ def fit(
     Parameters
     ----------
     dataset
-        Complete fields in any layout that ingestion accepts.
+        Fields in any layout that ingestion accepts.
     experiment
         The address of an experiment, as "reconstruct.optimal_interpolation".
     fit
         Options of the fit that replace those of the experiment: {"steps": 500}.
+    missing
+        "refuse" values that are missing at some times of a cell, or "train": learn from the others.
     seed
         Seed of initial weights, batches and draws.
     device
@@ -81,7 +85,7 @@ def fit(
     if task_name not in TASKS or (problem := TASKS[task_name].problem) is None:
         raise InputError(f"'{experiment}': there is no such task to train for{nearest(task_name, TASKS)}")
     check_model(body["model"], f"{experiment}.model", Model)
-    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set")
+    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", missing=missing)
     splits = make(fields["time"])
     training = select(fields, splits, "train")
     climatology = climatologies.fit(training)

@@ -2,9 +2,9 @@
 
     c(m) = a_0 + sum_k (a_k cos k theta + b_k sin k theta),    theta = 2 pi m / 12,    k = 1 ... 6,
 
-with a_k, b_k ~ N(0, r_k s^2), s^2 the variance of the cell about its cycle. The ratios r_k are those of all cells
-together: expectation-maximisation raises the likelihood of their values (empirical Bayes; Efron and Morris 1973). Twelve
-means of a few values each would have most of the noise of these values: harmonics that the record does not show vanish.
+with a_k, b_k ~ N(0, r_k s^2), s^2 the variance of the cell about its cycle. Expectation-maximisation fits the ratios
+r_k to all cells together (empirical Bayes; Efron and Morris 1973). Twelve means of a few values each would keep most of
+their noise; here harmonics that the record does not show vanish.
 """
 
 from __future__ import annotations

@@ -153,7 +153,8 @@ def fill(
     gappy, best = comparison.gappy, best_of(trials)
     record = gappy.record
     trust.check_names(gappy.codec.variables)
-    streams = RandomStreams(seed, torch.arange(len(record.x), device=record.x.device), max(members, 1))
+    times = torch.arange(len(record.x), device=record.x.device)
+    streams = RandomStreams(seed, times, members) if members else None
     filling = calibrated(FILLERS[best.name](record, streams), best, record)
     flag, lengths = flags(gappy, filling)
     distrusted = trust.beyond(gappy, filling)

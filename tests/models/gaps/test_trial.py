@@ -73,12 +73,13 @@ def test_hidden_are_values_in_the_shape_of_gaps_and_whole_times(record: Record, 
     assert float(hidden.weight.sum()) == pytest.approx(1)
 
 
-def overconfident(record: Record, draws: RandomStreams) -> Filling:
+def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
     """The climatology, which claims a third of its error in gaps, and a tenth at times without observations."""
     claimed = torch.where(record.observed.any(1)[:, None], 1 / 3, 0.1).expand_as(record.x)
     spread = claimed.masked_fill(record.observed, 0.0)
     mean = torch.where(record.observed, record.x, 0.0)
-    return Filling(mean, spread, mean[:, None] + spread[:, None] * draws.normal(CELLS))
+    members = mean[:, None] + spread[:, None] * draws.normal(CELLS) if draws else mean[:, None]
+    return Filling(mean, spread, members)
 
 
 def test_spreads_are_scaled_to_the_errors_of_the_trial(record: Record, hidden: Hidden) -> None:

@@ -28,6 +28,9 @@ from fieldcast.errors import InputError
 from fieldcast.models.random_streams import RandomStreams
 
 PAIRS = 2**24  # entries of a table of pairs that are in memory at once
+SYSTEMS = (
+    2**20
+)  # entries of the systems of cells that are solved at once, in double precision and five copies
 RANKS = (5, 10, 20, 40, 80)  # among which models choose
 HIDDEN = 0.03  # share of the observed values that are hidden to choose the rank
 SEARCH = 10  # iterations for each rank
@@ -119,9 +122,9 @@ def symmetric(table: Float[Tensor, "row pair"], size: int) -> Float[Tensor, "row
     return out
 
 
-def pieces(cells: int, width: int) -> list[slice]:
-    """Slices of the cells, whose tables of pairs have a bounded size."""
-    step = max(1, PAIRS // max(width, 1))
+def pieces(cells: int, width: int, entries: int = PAIRS) -> list[slice]:
+    """Slices of the cells, whose tables of `width` values for each have a bounded number of entries."""
+    step = max(1, entries // max(width, 1))
     return [slice(start, start + step) for start in range(0, cells, step)]
 
 
@@ -250,7 +253,7 @@ def regression(
     padded, inverse = torch.zeros_like(table[0]), torch.zeros_like(ridge)
     padded[:-1, :-1] = ridge
     theta, misfit = [], []
-    for cells in pieces(x.shape[1], products.shape[1]):
+    for cells in pieces(x.shape[1], size * size, SYSTEMS):
         normal = symmetric((o[:, cells].T @ products).double(), size)
         right = (x[:, cells].T @ joint.to(x)).double()
         count = observed[:, cells].sum(0)

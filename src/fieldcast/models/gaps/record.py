@@ -88,7 +88,7 @@ class Filling:
     members: Float[Tensor, "time members cell"]
 
 
-def dineof(record: Record, draws: RandomStreams) -> Filling:
+def dineof(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
     hidden = modes.choose_hidden(r.observed, torch.Generator().manual_seed(0))
@@ -96,26 +96,33 @@ def dineof(record: Record, draws: RandomStreams) -> Filling:
     error = filled.errors.min().to(r.x)
     spread = torch.where(r.observed, 0.0, error * deviation)
     mean = torch.where(r.observed, record.x, filled.values * deviation)
+    if draws is None:
+        return Filling(mean, spread, no_members(mean))
     return Filling(mean, spread, mean[:, None] + spread[:, None] * draws.normal(mean.shape[1]).to(mean))
 
 
-def low_rank(record: Record, draws: RandomStreams) -> Filling:
+def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill each time by the posterior of the low-rank Gaussian."""
     r, deviation = record.scaled()
     model = fitted_rank(r.x, r.observed, RANKS)
     mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
-    members = model.draw(r.x, r.observed, draws)
+    members = no_members(mean) if draws is None else model.draw(r.x, r.observed, draws)
     return filling(record, mean * deviation, spread * deviation, members * deviation)
 
 
-def modal_smoother(record: Record, draws: RandomStreams) -> Filling:
+def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
     r, deviation = record.scaled()
     start = fitted_rank(r.x, r.observed, RANKS)
     system, _ = smoother.fit(r.x, r.observed, r.segment, start)
     mean, spread = system.expected(r.x, r.observed, r.segment)
-    members = system.draw(r.x, r.observed, r.segment, draws)
+    members = no_members(mean) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
     return filling(record, mean * deviation, spread * deviation, members * deviation)
+
+
+def no_members(mean: Float[Tensor, "time cell"]) -> Float[Tensor, "time members cell"]:
+    """Members where none are drawn."""
+    return mean.new_empty(len(mean), 0, mean.shape[1])
 
 
 def filling(
@@ -133,7 +140,7 @@ def filling(
     )
 
 
-Filler = Callable[[Record, RandomStreams], Filling]
+Filler = Callable[[Record, RandomStreams | None], Filling]  # without random numbers there are no members
 FILLERS: Mapping[str, Filler] = MappingProxyType(
     {filler.__name__: filler for filler in (dineof, low_rank, modal_smoother)}
 )

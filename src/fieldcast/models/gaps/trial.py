@@ -18,7 +18,7 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.models.gaps.calibration import error_variance, gaussian_crps
 from fieldcast.models.gaps.record import FEWEST_TIMES, Filler, Filling, Record, hidden_like_other_times
-from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.random_streams import seed_for
 
 HIDDEN = 0.03  # share of the observed values that are hidden in the shape of gaps
 HIDDEN_TIMES = 0.05  # share of the times with observations that are hidden as a whole
@@ -134,7 +134,7 @@ def attempt(name: str, filler: Filler, hidden: Hidden, series: Int[Tensor, " ser
     """Fill the record without the hidden values, and score the result there; `series` are cells to keep."""
     cells = hidden.cell[:0] if series is None else series
     record = hidden.record
-    filled = filler(record, RandomStreams(0, torch.arange(len(record.x), device=record.x.device)))
+    filled = filler(record, None)
     error, claimed = hidden.at(filled.mean) - hidden.truth, hidden.at(filled.spread).square()
     half = hidden.time // BLOCK % 2 == 0
     spread = torch.empty_like(error)
