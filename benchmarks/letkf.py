@@ -28,7 +28,7 @@ from fieldcast.models.random_streams import RandomStreams
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from lorenz96 import circle, cycled, truth
 
-MEMBERS, NOISE, LOCALISATION = 40, 0.1, 4000.0
+MEMBERS, NOISE, LOCALISATION = 40, 0.1, 2000.0
 REPEATS, CYCLES, RUNS = 3, 1000, 16
 RESULT = Path(__file__).parent / "results" / "letkf.txt"
 

@@ -64,8 +64,8 @@ class LETKF(Filter):
     accepts_points = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "localisation": (1500.0, 2500.0, 4000.0, 6000.0, 9000.0),
-            "relaxation": (0.0, 0.3, 0.5, 0.7, 0.9),
+            "localisation": (1000.0, 1500.0, 2000.0, 3000.0, 4500.0),
+            "relaxation": (0.0, 0.2, 0.4, 0.6, 0.8),
             "inflation": (1.0, 1.02, 1.05, 1.1, 1.2),
         }
     )
@@ -78,7 +78,7 @@ class LETKF(Filter):
             )
         self.rotation, self.perturbed = rotation, perturbed
         self.places, self.nodes = Places(space), Nodes(space, every)
-        for name, value in {"localisation": 4000.0, "relaxation": 0.5, "inflation": 1.0}.items():
+        for name, value in {"localisation": 2000.0, "relaxation": 0.4, "inflation": 1.0}.items():
             self.register_buffer(name, torch.tensor(value))
 
     def background(
