@@ -146,7 +146,7 @@ def test_interrupted_trials_resume_to_the_same_result(
 
     def interrupted(name: str, *how: Any) -> Any:
         tried.append(name)
-        if tried == ["dineof", "low_rank"]:
+        if len(tried) == 2:
             raise KeyboardInterrupt
         return attempt(name, *how)
 
@@ -155,7 +155,7 @@ def test_interrupted_trials_resume_to_the_same_result(
         fill_record("part")
     assert not (whole.parent / "part/filled.nc").exists()
     part = fill_record("part")
-    assert tried[2:] == [name for name in FILLERS if name != "dineof"]
+    assert tried[2:] == list(FILLERS)[1:]
     for name in (
         "06_models/gaps_trials.safetensors",
         "08_reporting/gaps.txt",

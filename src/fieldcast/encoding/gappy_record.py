@@ -117,7 +117,7 @@ class GappyRecord:
         """Anomalies of the values, not the anomalies, of a record on these columns, interpolated linearly in time."""
         climatology = self.climatology / self.scale
         hours = torch.from_numpy(calendars.hours(self.times)).to(climatology.device)
-        return linear_in_time(replace(record, x=record.x + climatology), hours) - climatology
+        return linear_in_time(record.x + climatology, record.observed, hours) - climatology
 
     def on_grid(
         self, values: Shaped[Tensor, "time *member column"], outside: float | int = np.nan

@@ -50,7 +50,7 @@ def test_error_variance_is_recovered_from_errors(a: float, b: float) -> None:
 
 def test_linear_interpolation_equals_numpy(record: Record) -> None:
     hours = torch.arange(TIMES, dtype=torch.float64) ** 1.1
-    filled = linear_in_time(record, hours)
+    filled = linear_in_time(record.x, record.observed, hours)
     for cell in range(0, CELLS, 7):
         o = record.observed[:, cell].numpy()
         expected = np.interp(hours, hours.numpy()[o], record.x[:, cell].numpy()[o])

@@ -4,6 +4,7 @@ Models of single states are given the observations of their own time; the functi
 well. They are fitted to the record that they fill. A record is a matrix of standardised anomalies (`cells.cells` makes
 rows of states), and each function of `FILLERS` maps it to a mean, a spread and members of the same layout:
 
+    red_noise       each cell by itself, between its observed neighbours in time
     dineof          DINEOF: no distribution of its own; its spread is the error at values hidden for cross-validation
     low_rank        low-rank Gaussian, each time by itself
     modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.gaps import dineof as modes
-from fieldcast.models.gaps import smoother
+from fieldcast.models.gaps import in_time, smoother
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.expectation_maximisation import fitted_rank
 from fieldcast.models.random_streams import RandomStreams
@@ -88,17 +89,20 @@ class Filling:
     members: Float[Tensor, "time members cell"]
 
 
+def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
+    """Fill each cell as red noise, see `in_time`; the members add independent errors to the mean."""
+    r, deviation = record.scaled()
+    mean, spread = in_time.red_noise(r.x, r.observed, r.segment)
+    return independent(record, mean * deviation, spread * deviation, draws)
+
+
 def dineof(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
     hidden = modes.choose_hidden(r.observed, torch.Generator().manual_seed(0))
     filled = modes.dineof(r.x, r.observed, hidden, LARGEST)
     error = filled.errors.min().to(r.x)
-    spread = torch.where(r.observed, 0.0, error * deviation)
-    mean = torch.where(r.observed, record.x, filled.values * deviation)
-    if draws is None:
-        return Filling(mean, spread, no_members(mean))
-    return Filling(mean, spread, mean[:, None] + spread[:, None] * draws.normal(mean.shape[1]).to(mean))
+    return independent(record, filled.values * deviation, (error * deviation).expand_as(r.x), draws)
 
 
 def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
@@ -118,6 +122,17 @@ def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
     mean, spread = system.expected(r.x, r.observed, r.segment)
     members = no_members(mean) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
     return filling(record, mean * deviation, spread * deviation, members * deviation)
+
+
+def independent(
+    record: Record, mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
+    draws: RandomStreams | None,
+) -> Filling:  # fmt: skip
+    """A filling whose members add independent errors to the mean."""
+    members = no_members(mean)
+    if draws is not None:
+        members = mean[:, None] + spread[:, None] * draws.normal(mean.shape[1]).to(mean)
+    return filling(record, mean, spread, members)
 
 
 def no_members(mean: Float[Tensor, "time cell"]) -> Float[Tensor, "time members cell"]:
@@ -142,7 +157,7 @@ def filling(
 
 Filler = Callable[[Record, RandomStreams | None], Filling]  # without random numbers there are no members
 FILLERS: Mapping[str, Filler] = MappingProxyType(
-    {filler.__name__: filler for filler in (dineof, low_rank, modal_smoother)}
+    {filler.__name__: filler for filler in (red_noise, dineof, low_rank, modal_smoother)}
 )
 
 
