@@ -96,7 +96,7 @@ Filled = Callable[[str], Path]
 def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Filled:
     """Fill a gappy record by the pipeline, in a data root of the given name."""
     folder = tmp_path_factory.mktemp("record")
-    gappy_record(80).to_netcdf(folder / "gappy.nc")
+    gappy_record(110).to_netcdf(folder / "gappy.nc")
 
     def fill(name: str) -> Path:
         root = folder / name
@@ -115,7 +115,7 @@ def whole(fill_record: Filled) -> Path:
 
 
 def test_the_pipeline_gaps_fills_a_file(whole: Path) -> None:
-    record, filled = gappy_record(80), xr.load_dataset(whole / "filled.nc")
+    record, filled = gappy_record(110), xr.load_dataset(whole / "filled.nc")
     observed = record["t2m"].notnull()
     assert np.array_equal(filled["t2m"].values[observed], record["t2m"].values[observed])
     assert np.array_equal(filled["t2m_flag"] == 0, observed)
@@ -130,7 +130,7 @@ def test_the_pipeline_gaps_fills_a_file(whole: Path) -> None:
 def test_the_series_of_a_cell_holds_the_truth_that_was_hidden(whole: Path) -> None:
     series = pd.read_csv(whole / "08_reporting/gaps_series.csv", index_col="time")
     place = {name: series[name].iloc[0] for name in ("latitude", "longitude")}
-    truth = gappy_record(80)["t2m"].sel(place, method="nearest").sel(time=series.index)
+    truth = gappy_record(110)["t2m"].sel(place, method="nearest").sel(time=series.index)
     hidden, observed = (series[name].notna() for name in ("hidden", "observed"))
     assert hidden.any() and observed.any() and not (hidden & observed).any()
     np.testing.assert_allclose(series["observed"].fillna(series["hidden"]), truth, rtol=1e-6)
