@@ -18,7 +18,10 @@ import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
 
-CHEAP_FIRST = "fieldcast.frame.runner.CheapFirst"
+RUNNERS = {
+    "CheapFirst": "fieldcast.frame.runner.CheapFirst",
+    "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
+}
 OPTIONS = [option for option in kedro_run.params if option.name in ("env", "conf_source", "params")]
 
 
@@ -103,28 +106,33 @@ def refuse_async(command: Callable[..., Any]) -> Callable[..., Any]:
         if options.get("is_async") or (options.get("runner_params") or {}).get("is_async"):
             raise InputError(
                 "--async is not supported, since training and rollouts save their steps one after another: leave it "
-                "out, or run independent nodes at the same time with --runner ThreadRunner."
+                "out, or run independent nodes at the same time with --runner SideBySide."
             )
         return command(*args, **options)
 
     return run_in_order
 
 
-def cheap_first(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Have `run` without `--runner` score cheap experiments first."""
+def with_runners(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have `run` accept the runners of this package by name, and score cheap experiments first without `--runner`."""
 
     @functools.wraps(command)
-    def run_cheap_first(*args: Any, **options: Any) -> Any:
-        return command(*args, **{**options, "runner": options.get("runner") or CHEAP_FIRST})
+    def run_with(*args: Any, **options: Any) -> Any:
+        runner = options.get("runner") or "CheapFirst"
+        return command(*args, **{**options, "runner": RUNNERS.get(runner, runner)})
 
-    return run_cheap_first
+    return run_with
 
 
 run: click.Command = copy.copy(kedro_run)
-run.callback = interruptible(refuse_async(cheap_first(kedro_run.callback or kedro_run)))
+run.callback = interruptible(refuse_async(with_runners(kedro_run.callback or kedro_run)))
 for option in run.params:
     if option.name == "params" and option.callback:
         option.callback = explained(option.callback)
+    elif option.name == "runner" and isinstance(option, click.Option):
+        option.help = (
+            "CheapFirst, the default; SideBySide, one node for each core; or one of Kedro's runners."
+        )
 cli.add_command(run)
 
 

@@ -1,19 +1,23 @@
 """Progress of long loops: a bar with the time left in a terminal, and numbers that a log can quote elsewhere."""
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
 
 _open: list["Progress"] = []  # innermost last
+_relayed: dict[int, str] = {}  # states of other processes, by the thread that listens to them
 
 
 class Progress(tqdm):
     """A bar of tqdm that is drawn in terminals only, and counts wherever it runs."""
 
+    may_draw = True  # in this process
+
     def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
-        file = sys.stderr if sys.stderr.isatty() else _Nowhere()
+        file = sys.stderr if self.may_draw and sys.stderr.isatty() else _Nowhere()
         super().__init__(iterable, leave=False, file=file, **options)
         _open.append(self)
 
@@ -36,7 +40,7 @@ class _Nowhere:
 
 def drawn() -> bool:
     """Whether a bar is visible in a terminal."""
-    return bool(_open) and sys.stderr.isatty()
+    return bool(_open) and Progress.may_draw and sys.stderr.isatty()
 
 
 def state() -> str:
@@ -51,6 +55,16 @@ def state() -> str:
         left = (total - done) * bar["elapsed"] / (done - first)
         text += f", about {duration(left)} left"
     return text
+
+
+def relay(state: str) -> None:
+    """Note the state of the process to which this thread listens; empty if no loop runs there."""
+    _relayed[threading.get_ident()] = state
+
+
+def relayed(thread: int) -> str:
+    """The last state of the process to which a thread listens; empty if it listens to none."""
+    return _relayed.get(thread, "")
 
 
 def duration(seconds: float) -> str:

@@ -67,12 +67,19 @@ def arguments_of(record: type[Record]) -> dict[str, Parameter]:
     return {name: parameter.replace(annotation=types[name]) for name, parameter in parameters.items()}
 
 
+class Given(functools.partial[Any]):
+    """A partial function that has its name and signature in other processes, too.
+
+    `multiprocessing` sends a mere `partial` without its attributes.
+    """
+
+
 def given(function: Callable[..., Any], **values: Any) -> Any:
     """A function with values for some of its arguments, which its signature and annotations then lack.
 
     Kedro reads the types of parameters there; a `partial`, unlike a closure, can be sent to another process.
     """
-    bound: Any = functools.partial(function, **values)
+    bound: Any = Given(function, **values)
     signature = inspect.signature(function)
     left = {name: argument for name, argument in signature.parameters.items() if name not in values}
     bound.__signature__ = signature.replace(parameters=list(left.values()))

@@ -1,31 +1,27 @@
-"""Output of a run: its plan, a line for each node, scores as they come, and one screen of results at the end.
+"""Output of a run: a line for each node, scores as they come, and one screen of results at the end.
 
-The processes of `ParallelRunner` log their nodes and scores. Progress within nodes, and durations, are known only of
-nodes that run in the run's own process.
+`SideBySide` relays what its processes do. Those of Kedro's `ParallelRunner` log their nodes and scores themselves,
+without progress and durations.
 """
 
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from multiprocessing import Value
 from typing import Any
 
 import click
-import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
-from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast import progress
+from fieldcast.frame.durations import store_durations
 from fieldcast.scores.headline import format_score, headline, headline_title
 
 INTERVAL = 30.0  # seconds between lines within a long node
-DURATIONS = "durations"  # data set: how long each node took when it last ran
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +39,15 @@ class Console:
         self._catalog: CatalogProtocol | None = None
         self._running: dict[int, tuple[str, float]] = {}  # node of each thread, and when it began
         self._seconds: dict[str, float] = {}  # nodes of this run and how long they took
+        self._knows_ends = False  # whether the runner tells when a node has ended
         self._end = threading.Event()
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Say what the run will do and how long that took before."""
+        """Begin to count nodes, and to watch them."""
         self._stop()  # an earlier run of this process, if it was interrupted
         self._begun.value, self._total, self._catalog = 0, len(pipeline.nodes), catalog
-        self._running, self._seconds = {}, {}
-        if self._total > 1:
-            logger.info("%s", plan(pipeline, stored_durations(catalog)))
+        self._running, self._seconds, self._knows_ends = {}, {}, False
         self._end = threading.Event()
         threading.Thread(target=self._watch, args=(self._end,), daemon=True).start()
 
@@ -79,11 +74,18 @@ class Console:
                 )
 
     @hook_impl
+    def after_node_ended(self) -> None:
+        """Note how long the node of this thread has run; only this project's runners tell."""
+        self._knows_ends = True
+        self._note_end()
+
+    @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
         """Store durations; print texts that the catalog marks, then paths."""
         self._stop()
         self._note_end()
-        self._store()
+        if self._catalog is not None:
+            store_durations(self._catalog, self._seconds)
         outputs = [output for node in pipeline.nodes for output in node.outputs]
         texts = [self._text(name) for name in outputs if self._metadata(name).get("print") is True]
         paths = [self._path(name) for name in outputs if self._metadata(name).get("print") == "path"]
@@ -99,13 +101,13 @@ class Console:
     def _watch(self, end: threading.Event) -> None:
         """Log a line every INTERVAL within a node, unless a bar in the terminal says more."""
         while not end.wait(INTERVAL):
-            running = list(self._running.values())
-            if len(running) > 1:  # an idle thread still has its last node
-                running = [(name, begun) for name, begun in running if name not in self._seconds]
-            for name, begun in running:
+            running = list(self._running.items())
+            if len(running) > 1 and not self._knows_ends:  # an idle thread still has its last node
+                running = [entry for entry in running if entry[1][0] not in self._seconds]
+            for thread, (name, begun) in running:
                 seconds = time.monotonic() - begun
                 if seconds >= INTERVAL and not progress.drawn():
-                    state = progress.state() if len(running) == 1 else ""
+                    state = progress.relayed(thread) or (progress.state() if len(running) == 1 else "")
                     how_far = ", ".join(filter(None, [progress.duration(seconds), state]))
                     logger.info("%s%s: %s", self._margin, name, how_far)
 
@@ -121,15 +123,6 @@ class Console:
     def _margin(self) -> str:
         return " " * (2 * len(str(self._total)) + 3)
 
-    def _store(self) -> None:
-        if self._catalog is None or DURATIONS not in self._catalog or not self._seconds:
-            return
-        durations = stored_durations(self._catalog) | self._seconds
-        with suppress(DatasetError, OSError):  # nothing that a run should fail for
-            self._catalog.save(
-                DURATIONS, pd.DataFrame(sorted(durations.items()), columns=["node", "seconds"]).round(2)
-            )
-
     def _metadata(self, name: str) -> Mapping[str, Any]:
         metadata = getattr(self._catalog.get(name), "metadata", None) if self._catalog else None
         return metadata if isinstance(metadata, Mapping) else {}
@@ -140,37 +133,3 @@ class Console:
 
     def _path(self, name: str) -> str:
         return f"{name}: {getattr(self._catalog.get(name), 'location', '')}" if self._catalog else ""
-
-
-def plan(pipeline: Pipeline, durations: Mapping[str, float]) -> str:
-    """The number of nodes and experiments, and the time that they took when they last ran, in a sentence."""
-    experiments = {
-        tuple(name.split(".")[:2]) for node in pipeline.nodes if "." in (name := node.namespace or "")
-    }
-    tasks = Counter(task for task, _ in experiments)
-    counts = [f"{count} {plural(count)} of {task}" for task, count in sorted(tasks.items())]
-    content = ", ".join([f"{len(pipeline.nodes)} nodes", *counts])
-    times = [durations[node.name] for node in pipeline.nodes if node.name in durations]
-    if not times:
-        return f"{content}; nodes are timed, and the next run will show an estimate"
-    new = len(pipeline.nodes) - len(times)
-    without = f" ({new} nodes not timed yet)" if new else ""
-    return f"{content}; about {progress.duration(sum(times))} by previous timings{without}"
-
-
-def plural(number: int) -> str:
-    """The noun for a number of experiments."""
-    return "experiment" if number == 1 else "experiments"
-
-
-def stored_durations(catalog: CatalogProtocol) -> dict[str, float]:
-    """Seconds that each node took when it last ran in this data root; empty before the first run."""
-    if DURATIONS not in catalog or not catalog.exists(DURATIONS):
-        return {}
-    try:
-        table = catalog.load(DURATIONS)
-        return {
-            str(name): float(seconds) for name, seconds in zip(table["node"], table["seconds"], strict=True)
-        }
-    except (DatasetError, KeyError, ValueError):  # an estimate is not worth an error
-        return {}

@@ -39,24 +39,24 @@ UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic'
 
 def sentence(error: BaseException) -> str | None:
     """Translate an error for the user; None if it is a fault of the program."""
-    chain = list(_chain(error))
-    for link in chain:
+    links = list(chain(error))
+    for link in links:
         if isinstance(link, InputError):
             return str(link)
-    for link in chain:
+    for link in links:
         if text := _damage(link):
             return text
-    for link in reversed(chain):
+    for link in reversed(links):
         if isinstance(link, DatasetError) and "\n" not in str(link):
             return str(link)
-    for link in chain:
+    for link in links:
         for translate in (_parameter, _configuration, _name, _disk, _memory):
             if text := translate(link):
                 return " ".join(text.split())
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and its causes, outermost first."""
     visited: set[int] = set()
     while error is not None and id(error) not in visited:

@@ -30,6 +30,8 @@ class Checks:
     is compared with its digest when a run first reads it.
     """
 
+    acts_on_data = True  # where a node runs in another process, this hook does, too
+
     def __init__(self) -> None:
         self._catalog: CatalogProtocol | None = None
         self._compared: set[str] = set()

@@ -16,6 +16,8 @@ class Resumption:
     `earlier` of the data set returns. Without this hook a node has nothing to resume from, and starts anew.
     """
 
+    acts_on_data = True  # where a node runs in another process, this hook does, too
+
     @hook_impl
     def before_node_run(self, node: Node, catalog: CatalogProtocol) -> dict[str, Any] | None:
         """Replace the empty parameter."""

@@ -9,6 +9,10 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner import SequentialRunner
 
+from fieldcast.frame.durations import children, plan, stored_durations
+
+logger = logging.getLogger(__name__)
+
 ORDER = {"classical": 0, "bound": 1}  # families, which are tags of nodes; other experiments come after them
 LEARNED, SHARED = 2, 3  # reporting belongs to no experiment and runs last
 
@@ -21,6 +25,8 @@ class CheapFirst(SequentialRunner):
         return logging.getLogger("kedro.runner.sequential_runner")  # which `logging.yml` keeps quiet
 
     def _run(self, pipeline: Pipeline, catalog: CatalogProtocol, *hooks: Any, **run: Any) -> None:
+        if len(pipeline.nodes) > 1:
+            logger.info("%s", plan(pipeline, stored_durations(catalog)))
         super()._run(Ordered(pipeline), catalog, *hooks, **run)
 
 
@@ -39,15 +45,11 @@ class Ordered(Pipeline):
 
 def cheap_first(pipeline: Pipeline) -> list[Node]:
     """Nodes in topological order, experiment by experiment; a shared node runs when the first experiment needs it."""
-    parents = pipeline.node_dependencies
-    children: dict[Node, list[Node]] = {node: [] for node in parents}
-    for node, before in parents.items():
-        for parent in before:
-            children[parent].append(node)
+    parents, readers = pipeline.node_dependencies, children(pipeline)
     listed = pipeline.nodes
     urgency: dict[Node, tuple[int, str]] = {}
     for node in reversed(listed):
-        urgency[node] = min([rank(node), *(urgency[child] for child in children[node])])
+        urgency[node] = min([rank(node), *(urgency[child] for child in readers[node])])
     key = {node: (*urgency[node], index) for index, node in enumerate(listed)}
     waits = {node: len(before) for node, before in parents.items()}
     ready = [(key[node], node) for node in listed if not waits[node]]
@@ -56,7 +58,7 @@ def cheap_first(pipeline: Pipeline) -> list[Node]:
     while ready:
         _, node = heapq.heappop(ready)
         order.append(node)
-        for child in children[node]:
+        for child in readers[node]:
             waits[child] -= 1
             if not waits[child]:
                 heapq.heappush(ready, (key[child], child))

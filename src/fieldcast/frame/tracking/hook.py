@@ -89,6 +89,18 @@ class Tracking:
             self._run.saved(dataset_name, data)
 
     @hook_impl
+    def after_node_ended(self) -> None:
+        """Store what the node of this thread made; only `SideBySide` says so, else the next node does."""
+        if self._run:
+            self._run.end_node()
+
+    @hook_impl
+    def on_node_error(self, node: Node) -> None:
+        """Note which node failed."""
+        if self._run:
+            self._run.note_failure(node)
+
+    @hook_impl
     def after_pipeline_run(self) -> None:
         """End the run as FINISHED."""
         if self._run:

@@ -1,8 +1,9 @@
 """One run of pipelines as MLflow shows it: a parent run, and in it a child run for each experiment."""
 
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class TrackedRun:
             experiment_of(node) for node in pipeline.nodes if experiment_of(node) != PARENT
         )
         self._begun, self._open = {PARENT}, {PARENT}
-        self._current = PARENT
+        self._running: dict[int, Node] = {}  # the node of each thread
+        self._failed: list[Node] = []
         self._to_store: set[str] = set()  # data sets whose files are stored when their node is done
         self._recorded: set[str] = set()  # data sets
         self._data: tuple[str, str] | None = None  # digest and source of the fields
@@ -62,15 +64,32 @@ class TrackedRun:
         self._writer.submit(self._writer.watch, Path(run_params["project_path"]), source)
 
     def begin_node(self, node: Node) -> None:
-        """Store what earlier nodes made, and begin the run of the node's experiment."""
-        self._settle()
-        self._current = experiment_of(node)
+        """End the node that this thread ran before, and begin the run of the node's experiment."""
+        self.end_node()
+        self._running[threading.get_ident()] = node
         self._node_begun[node.name] = time.perf_counter()
-        if self._current != PARENT:
-            self._nodes_left[self._current] -= 1
-            self._begin_experiment(self._current)
+        address = experiment_of(node)
+        if address != PARENT:
+            self._begin_experiment(address)
             if stage_of(node) == "training":
-                self._writer.submit(self._writer.monitor, self._current)
+                self._writer.submit(self._writer.monitor, address)
+
+    def end_node(self) -> None:
+        """Store what the node of this thread made, and end its experiment if it was the last one."""
+        node = self._running.pop(threading.get_ident(), None)
+        if node is None:
+            return
+        address = experiment_of(node)
+        self._store_files(node.outputs)
+        if address != PARENT:
+            self._writer.submit(self._writer.rest, address)
+            self._nodes_left[address] -= 1
+            if not self._nodes_left[address]:
+                self._end_experiment(address, "FINISHED")
+
+    def note_failure(self, node: Node) -> None:
+        """Note which of several nodes that run has failed."""
+        self._failed.append(node)
 
     def note_time(self, node: Node) -> None:
         """Note that the node has run until now: a generator ends with its last save."""
@@ -112,25 +131,26 @@ class TrackedRun:
             kind = self._kind(name)
             if kind and self._catalog.exists(name):
                 self.saved(name, self._catalog.load(name) if kind in ("metrics", "history") else None)
-        self._nodes_left.clear()
+        self._store_files(self._to_store)
+        for address in sorted(self._open - {PARENT}):
+            self._end_experiment(address, "FINISHED")
 
     def fail(self, error: Exception) -> None:
-        """Tag the run and the current experiment with the error, and end that experiment as FAILED."""
+        """Tag the run and the experiment whose node failed with the error, and end that experiment as FAILED."""
         reason = {"error": f"{type(error).__name__}: {error}"}
-        for name in {PARENT, self._current} & self._open:
+        failed = {experiment_of(node) for node in self._failed or self._running.values()}
+        for name in {PARENT, *failed} & self._open:
             self._writer.submit(self._writer.tag, name, reason)
-        self._nodes_left[self._current] = 1  # the node that failed is not done
-        self._settle()
-        if self._current != PARENT and self._current in self._open:
-            self._end_experiment(self._current, "FAILED")
+        self._store_files(self._to_store)
+        for address in sorted((failed & self._open) - {PARENT}):
+            self._end_experiment(address, "FAILED")
 
     def end(self, status: str, timeout: float) -> None:
-        """End what is open: experiments whose nodes are done as FINISHED, others as KILLED, the parent with `status`.
+        """End the experiments that are open, whose nodes are not all done, as KILLED, and the parent with `status`.
 
         Waits for the writer, at most `timeout` seconds.
         """
-        self._nodes_left[self._current] += status == "KILLED"  # the current node was interrupted
-        self._settle()
+        self._store_files(self._to_store)
         for address in sorted(self._open - {PARENT}):
             self._end_experiment(address, "KILLED")
         headlines, bounds = dict(self._headlines), set(self._bounds)
@@ -171,16 +191,11 @@ class TrackedRun:
             for name in sorted(self._open):
                 self._writer.submit(self._writer.read, name, *given)
 
-    def _settle(self) -> None:
-        """Store the files of the nodes that are done, and end the experiments whose nodes are all done."""
-        if self._current != PARENT:
-            self._writer.submit(self._writer.rest, self._current)
-        for name in sorted(self._to_store):
+    def _store_files(self, names: Iterable[str]) -> None:
+        """Store the files of data sets that have been saved."""
+        for name in sorted(self._to_store.intersection(names)):
             self._store(name)
-        self._to_store.clear()
-        for address in sorted(self._open - {PARENT}):
-            if not self._nodes_left[address]:
-                self._end_experiment(address, "FINISHED")
+            self._to_store.remove(name)
 
     def _store(self, name: str) -> None:
         dataset, owner = self._catalog.get(name), self._owner.get(name, PARENT)

@@ -1,0 +1,50 @@
+"""A hook that passes the events of nodes on to another process."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+from kedro.framework.hooks import hook_impl
+
+
+class Relay:
+    """Sends every event of a node and its data sets: tables as they are, other data by their attributes."""
+
+    def __init__(self, send: Callable[[str, dict[str, Any]], None]) -> None:
+        self._send = send
+
+    @hook_impl(trylast=True)
+    def before_node_run(self) -> None:
+        """Send that the inputs are there."""
+        self._send("before_node_run", {"inputs": {}})
+
+    @hook_impl
+    def after_node_run(self) -> None:
+        """Send that the function of the node has returned."""
+        self._send("after_node_run", {"inputs": {}, "outputs": {}})
+
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name: str) -> None:
+        """Send the name."""
+        self._send("before_dataset_loaded", {"dataset_name": dataset_name})
+
+    @hook_impl(trylast=True)
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
+        """Send the name, and what hooks want to know of the data."""
+        self._send("after_dataset_loaded", {"dataset_name": dataset_name, "data": described(data)})
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Send the name."""
+        self._send("before_dataset_saved", {"dataset_name": dataset_name, "data": xr.Dataset()})
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Send the name, and what hooks want to know of the data."""
+        self._send("after_dataset_saved", {"dataset_name": dataset_name, "data": described(data)})
+
+
+def described(data: Any) -> Any:
+    """A table itself; for anything else an empty data set with its attributes."""
+    return data if isinstance(data, pd.DataFrame) else xr.Dataset(attrs=dict(getattr(data, "attrs", {})))
