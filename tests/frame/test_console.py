@@ -12,7 +12,8 @@ from kedro.pipeline import Pipeline, node
 
 from fieldcast.datasets import TableDataset, TextDataset
 from fieldcast.frame import console
-from fieldcast.frame.console import Console, plan
+from fieldcast.frame.console import Console
+from fieldcast.frame.durations import stored_durations
 from fieldcast.progress import Progress
 
 NODES = [
@@ -22,21 +23,6 @@ NODES = [
     node(lambda a: a, "a", "d", name="sample.flow.training.fit", namespace="sample.flow.training"),
 ]
 PIPELINE = Pipeline(NODES)
-
-
-@pytest.mark.parametrize(
-    ("durations", "end"),
-    [
-        ({}, "nodes are timed, and the next run will show an estimate"),
-        ({node.name: 30.0 for node in PIPELINE.nodes}, "about 2 min by previous timings"),
-        ({PIPELINE.nodes[0].name: 4.0}, "about 4 s by previous timings (3 nodes not timed yet)"),
-    ],
-)
-def test_a_plan_counts_experiments_and_adds_up_what_is_known(durations: dict[str, float], end: str) -> None:
-    text = plan(PIPELINE, durations)
-    assert text.startswith("4 nodes, 2 experiments of forecast, 1 experiment of sample") and text.endswith(
-        end
-    )
 
 
 @pytest.fixture
@@ -73,22 +59,30 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_durations_of_a_run_are_the_estimate_of_the_next(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_durations_of_a_run_are_stored_beside_those_of_earlier_ones(tmp_path: Path) -> None:
     catalog = DataCatalog({"durations": TableDataset(filepath=str(tmp_path / "durations.csv"))})
-    with caplog.at_level(logging.INFO, "fieldcast"):
-        for _ in range(2):
-            run = Console()
-            run.before_pipeline_run(PIPELINE, catalog)
-            run.before_node_run(PIPELINE.nodes[0])
-            time.sleep(0.02)
-            run.after_dataset_saved("a", None, PIPELINE.nodes[0])
-            run.after_pipeline_run(PIPELINE)
-    plans = [text for text in caplog.messages if text.startswith("4 nodes")]
-    assert "will show an estimate" in plans[0] and "about 0 s by previous timings (3 nodes" in plans[1]
+    for each in PIPELINE.nodes[:2]:
+        run = Console()
+        run.before_pipeline_run(PIPELINE, catalog)
+        run.before_node_run(each)
+        time.sleep(0.02)
+        run.after_dataset_saved("a", None, each)
+        run.after_pipeline_run(PIPELINE)
     table = pd.read_csv(tmp_path / "durations.csv")
-    assert list(table["node"]) == [PIPELINE.nodes[0].name] and 0.02 <= table["seconds"][0] < 2
+    assert set(table["node"]) == {each.name for each in PIPELINE.nodes[:2]}
+    assert table["seconds"].between(0.02, 2).all()
+    assert stored_durations(catalog) == dict(zip(table["node"], table["seconds"], strict=True))
+
+
+def test_a_node_whose_end_is_told_is_not_watched_any_more(
+    run: Console, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The time from its end to the next node of its thread is not its own."""
+    run.after_node_ended()
+    logged = len(caplog.messages)
+    time.sleep(0.1)
+    assert len(caplog.messages) == logged
+    assert run._seconds[PIPELINE.nodes[0].name] < 0.1
 
 
 def test_a_node_that_saves_nothing_ends_with_the_next_one(

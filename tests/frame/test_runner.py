@@ -6,8 +6,10 @@ import pytest
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
 from fieldcast.frame.runner import CheapFirst, cheap_first
+from fieldcast.frame.side_by_side import Schedule
 from fieldcast.pipeline_registry import register_pipelines
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +41,17 @@ def test_a_shared_node_runs_when_the_first_experiment_needs_it(demo: Pipeline) -
     perfect = names.index("initial_times.run_perfect_model")
     assert names.index("reconstruct.climatology.evaluation.score") < perfect
     assert "perfect_model" in names[perfect + 1]
+
+
+def test_side_by_side_each_node_begins_after_those_that_it_reads_from(demo: Pipeline) -> None:
+    schedule, done, running = Schedule(demo, {}), set[str](), list[Node]()
+    while begun := schedule.begin(3 - len(running)) or running[:1]:
+        running += [each for each in begun if each not in running]
+        assert all({parent.name for parent in demo.node_dependencies[each]} <= done for each in running)
+        ended = running.pop(0)
+        schedule.end(ended)
+        done.add(ended.name)
+    assert done == {each.name for each in demo.nodes}
 
 
 def test_the_runner_follows_the_order() -> None:

@@ -1,7 +1,10 @@
 """The whole graph on a tiny planet: what comes out is complete, nothing is done twice, nothing is misspelt."""
 
+import multiprocessing
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from safetensors.torch import load
 
 from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.options import Limits
+from fieldcast.errors import InputError
+from fieldcast.frame.side_by_side import SideBySide
 from fieldcast.inference import reconstruct
 from fieldcast.inference.options import Evaluation
 from fieldcast.tasks.reconstruct import rank
@@ -198,6 +203,53 @@ def test_every_runner_makes_the_same_leaderboard(
         runner=runner(max_workers=2),
     )
     assert board.read_bytes() == before
+
+
+def test_side_by_side_and_after_a_kill_nodes_compute_the_same_bytes(
+    project: Callable[..., Any], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored equals the output of one process with as many threads, but for times: costs and durations."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    names = ("climatology", "linear", "denoising_vae")
+    state = tmp_path / "06_models/reconstruct/denoising_vae/training_state.safetensors"
+
+    def kill_one() -> None:
+        end = time.monotonic() + 120
+        while not state.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    def run() -> None:
+        scores = [f"reconstruct.{name}.{output}" for name in names for output in ("metrics", "examples")]
+        addresses = [f"reconstruct.{name}" for name in names]
+        project(*addresses, data_root=tmp_path, to_outputs=scores, runner=SideBySide(max_workers=2))
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(InputError, match="was killed .* run the same command again to resume"):
+        run()
+    killer.join()
+    run()
+    files = {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}
+    trained = {file for file in files if file.suffix == ".safetensors"}  # with times beside the weights
+    timed = {file for file in files if file.stem in ("costs", "durations", "history", ".lock")}
+    assert len(trained) == 6 and len(files - trained - timed) > 50
+    differing = {
+        file
+        for file in files - trained - timed
+        if (tmp_path / file).read_bytes() != (finished / file).read_bytes()
+    }
+    assert not differing
+    for name in names:
+        folder = f"06_models/reconstruct/{name}"
+        assert weights(tmp_path / folder) == weights(finished / folder)
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """The tensors of the model in a checkpoint."""
+    tensors = load((folder / "checkpoint.safetensors").read_bytes())
+    return {key: value.numpy().tobytes() for key, value in tensors.items() if key.startswith("model.")}
 
 
 def test_what_is_there_is_not_made_again(

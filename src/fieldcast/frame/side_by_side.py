@@ -4,7 +4,6 @@ import io
 import logging
 import os
 import pickle
-import signal
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -14,18 +13,20 @@ from types import TracebackType
 from typing import Any
 
 from kedro.framework.context import CatalogCommandsMixin
+from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.framework.project import LOGGING
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.runner import AbstractRunner
+from pluggy import PluginManager
 
 from fieldcast import progress
 from fieldcast.errors import InputError
 from fieldcast.frame import console
 from fieldcast.frame.durations import longest_paths, plan, stored_durations
 from fieldcast.frame.runner import CheapFirst, cheap_first
-from fieldcast.frame.worker import Setting, Worker
+from fieldcast.frame.worker import Setting, Worker, start_server
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class SideBySide(AbstractRunner):
         """max_workers: nodes at a time, by default the number of cores; is_async: for Kedro, which passes it."""
         super().__init__(is_async=is_async)
         self._max_workers = self._validate_max_workers(max_workers or cores())
+        if self._max_workers > 1:
+            start_server()  # it imports while this process loads configuration and pipelines
 
     @property
     def _logger(self) -> logging.Logger:
@@ -72,7 +75,7 @@ class SideBySide(AbstractRunner):
         running: dict[Future[None], Node] = {}
         # on leaving, workers are killed first, which ends the threads that listen to them
         with (
-            ThreadPoolExecutor(at_once, initializer=block_signals) as threads,
+            ThreadPoolExecutor(at_once) as threads,
             Workers(pipeline, catalog, hook_manager, run_id, max(1, cores() // at_once)) as workers,
         ):
             while True:
@@ -147,12 +150,13 @@ class Workers:
         run_id: str | None,
         threads: int,
     ) -> None:
-        self._catalog, self._hooks, self._threads = catalog, hook_manager, threads
-        self._acting = [
-            hook for hook in hook_manager.get_plugins() or () if getattr(hook, "acts_on_data", False)
-        ]
+        self._catalog = catalog
+        self._hooks = hook_manager if isinstance(hook_manager, PluginManager) else _create_hook_manager()
+        self._acting = [hook for hook in self._hooks.get_plugins() if getattr(hook, "acts_on_data", False)]
         self._common = {"catalog": catalog, "is_async": False, "run_id": run_id}
-        setting = Setting(catalog, self._acting, run_id, dict(LOGGING.data), console.INTERVAL)
+        setting = Setting(
+            catalog, self._acting, run_id, dict(LOGGING.data), dict(os.environ), threads, console.INTERVAL
+        )
         self._setting = pickled(setting, "the catalog")  # now: later the catalog holds data in memory
         for node in pipeline.nodes:
             pickled(node, node.name)
@@ -195,7 +199,7 @@ class Workers:
         with self._lock:
             if self._is_closed:
                 raise InputError("the run has ended.")
-            self._all.append(Worker(self._setting, self._threads))
+            self._all.append(Worker(self._setting))
             return self._all[-1]
 
     def _is_in_memory(self, name: str) -> bool:
@@ -235,11 +239,6 @@ def pickled(content: Any, name: str) -> bytes:
         raise InputError(
             f"{name} cannot be sent to another process ({error}): leave out --runner SideBySide."
         ) from None
-
-
-def block_signals() -> None:
-    """Keep Ctrl-C and SIGTERM from this thread and the processes that it starts: the main thread ends them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def cores() -> int:

@@ -5,13 +5,14 @@ Nodes, catalog and data in memory travel by pipe. `Worker` is the caller's end o
 
 import os
 import pickle
+import signal
+import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,13 +21,18 @@ from kedro.framework.project import configure_logging
 from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 from kedro.runner.task import Task
+from threadpoolctl import threadpool_limits
 
 from fieldcast.errors import InputError
 from fieldcast.frame import error_messages
 from fieldcast.frame.relay import Relay
 from fieldcast.progress import Progress, state
 
-THREADS = "OMP_NUM_THREADS"  # read by OpenMP, OpenBLAS, MKL and PyTorch
+# A fork of this process would hang on locks of its other threads, and a new process imports for seconds. The server has
+# no threads; each worker is a fork of it that has imported what nodes need.
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["__main__", "fieldcast.frame.worker", "fieldcast.tasks"])
+THREADS = "OMP_NUM_THREADS"  # read by OpenMP, OpenBLAS, MKL and PyTorch when they are loaded
 Listener = Callable[[str, Mapping[str, Any]], None]  # of events: the name of Kedro's hook, and its arguments
 
 
@@ -44,6 +50,10 @@ class Setting:
         Of the run, for hooks.
     logging
         Configuration of the logs.
+    environ
+        Variables of the environment.
+    threads
+        Of the numerical libraries, unless the environment sets OMP_NUM_THREADS.
     interval
         Seconds between messages of progress.
     """
@@ -52,19 +62,20 @@ class Setting:
     hooks: list[Any]
     run_id: str | None
     logging: dict[str, Any]
+    environ: dict[str, str]
+    threads: int
     interval: float
 
 
 class Worker:
     """A process for one node at a time, started at once; it ends with `stop`, or when this process dies."""
 
-    def __init__(self, setting: bytes, threads: int) -> None:
-        """setting: a pickled Setting; threads: of its numerical libraries, unless OMP_NUM_THREADS is set."""
-        spawn = get_context("spawn")  # a forked process would hang on the locks of this one's other threads
-        self._pipe, other = spawn.Pipe()
-        self._process = spawn.Process(target=serve, args=(other,))
-        with environment(THREADS, str(threads)):
-            self._process.start()
+    def __init__(self, setting: bytes) -> None:
+        """setting: a pickled Setting."""
+        start_server()
+        self._pipe, other = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=serve, args=(other,))
+        self._process.start()
         other.close()
         self._setting: bytes | None = setting
 
@@ -101,17 +112,21 @@ class Worker:
         self._process.join()
 
 
-@contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """Set a variable of the environment for processes that start meanwhile, unless it is set already."""
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = value
+def start_server() -> None:
+    """Have the process of which workers are forks start and import, unless it runs already; returns at once.
+
+    It and the workers inherit blocked signals: Ctrl-C and SIGTERM are for the main process, which kills the workers.
+    """
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"  # no library shall start threads, which a fork would lack
     try:
-        yield
+        forkserver.ensure_running()
     finally:
-        del os.environ[name]
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        del os.environ[THREADS]
+        if before is not None:
+            os.environ[THREADS] = before
 
 
 def serve(pipe: Connection) -> None:
@@ -137,6 +152,7 @@ class Service:
     """The process's side: runs a node, and tells the other side what happens."""
 
     def __init__(self, pipe: Connection, setting: Setting) -> None:
+        set_environment(setting.environ, setting.threads)
         configure_logging(setting.logging)
         Progress.may_draw = False  # other processes write to the same terminal
         self._pipe, self._lock = pipe, threading.Lock()
@@ -169,11 +185,21 @@ class Service:
             self._pipe.send((kind, content))
 
 
+def set_environment(environ: Mapping[str, str], threads: int) -> None:
+    """Set the environment and the number of threads: for libraries that are loaded, and those that will be."""
+    os.environ.clear()
+    os.environ.update({THREADS: str(threads), **environ})
+    given = int(os.environ[THREADS].partition(",")[0])
+    threadpool_limits(given)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(given)
+
+
 def picklable(error: BaseException) -> list[BaseException]:
     """An error and its causes, outermost first, each without the next; the first has the traceback as a note."""
-    text = "".join(traceback.format_exception(error))
     links = [alone(link) for link in error_messages.chain(error)]
-    links[0].add_note(f"\nin another process:\n{text}")
+    if error_messages.sentence(error) is None:  # a fault of the program, which is shown with its traceback
+        links[0].add_note("\nin another process:\n" + "".join(traceback.format_exception(error)))
     return links
 
 

@@ -1,0 +1,191 @@
+"""Nodes side by side in processes: the order, the record, errors and interrupts as in one process."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node
+
+from fieldcast.errors import InputError
+from fieldcast.frame import console, side_by_side
+from fieldcast.frame.durations import longest_paths
+from fieldcast.frame.side_by_side import Schedule, SideBySide
+
+
+# --- the order
+
+
+def simulated(pipeline: Pipeline, seconds: Mapping[str, float], at_once: int) -> dict[str, float]:
+    """When each node ends if nodes take these seconds."""
+    schedule, clock = Schedule(pipeline, seconds), 0.0
+    ends: dict[str, float] = {}
+    running: dict[Any, float] = {}
+    while begun := schedule.begin(at_once - len(running)) or running:
+        running |= {each: clock + seconds[each.name] for each in begun if each not in running}
+        ended = min(running, key=running.__getitem__)
+        clock = running.pop(ended)
+        ends[ended.name] = clock
+        schedule.end(ended)
+    return ends
+
+
+def step(name: str, reads: str | None, tag: str) -> Any:
+    """A node of an experiment of its own, which makes the data set of its name."""
+    return node(abs, reads or "start", name, name=name, tags=tag)
+
+
+LONG = [step("fit", None, "learned"), step("correct", "fit", "learned"), step("roll", "correct", "learned")]
+SHORT = [step(f"cheap{number}", None, "classical") for number in range(8)]
+
+
+def test_the_longest_path_begins_at_once_and_cheap_nodes_beside_it() -> None:
+    graph = Pipeline([*LONG, *SHORT])
+    seconds = {each.name: 4.0 if each in LONG else 1.0 for each in graph.nodes}
+    ends = simulated(graph, seconds, at_once=2)
+    assert max(ends.values()) == 12.0  # the bound: 3 x 4 s; cheap first, one after another, would take 16 s
+    assert ends["roll"] == 12.0 and ends["cheap0"] == 1.0
+
+
+def test_without_durations_the_longest_path_has_most_nodes() -> None:
+    graph = Pipeline([*LONG, *SHORT])
+    assert [each.name for each in Schedule(graph, {}).begin(2)] == ["fit", "cheap0"]
+    paths = {each.name: path for each, path in longest_paths(graph, {}).items()}
+    assert paths["fit"] == 3 and paths["cheap0"] == 1
+
+
+# --- processes
+
+
+def run(*nodes: Any, workers: int = 2, **data: Any) -> dict[str, Any]:
+    """What nodes make, by name."""
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in data.items()})
+    made = SideBySide(max_workers=workers).run(Pipeline(nodes), catalog)
+    return {name: dataset.load() for name, dataset in made.items()}
+
+
+def test_nodes_run_in_other_processes_with_their_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(side_by_side, "cores", lambda: 6)
+    made = run(
+        node(os.getpid, None, "process", name="a"),
+        node(os.getenv, "name", "environment", name="b"),
+        node(torch.get_num_threads, None, "threads", name="c"),
+        node(abs, "process", "same", name="d"),
+        name="OMP_NUM_THREADS",
+    )
+    assert made["environment"] == "3" and made["threads"] == 3 and made["same"] not in (0, os.getpid())
+    assert "OMP_NUM_THREADS" not in os.environ and not multiprocessing.active_children()
+
+
+def test_a_process_that_is_killed_ends_the_run_with_a_sentence() -> None:
+    with pytest.raises(InputError, match=r"ran die was killed \(exit code 3\).* run the same command again"):
+        run(
+            node(os._exit, "code", "nothing", name="die"),
+            node(time.sleep, "long", "late", name="sleep"),
+            code=3,
+            long=60,
+        )
+    assert not multiprocessing.active_children()
+
+
+def test_ctrl_c_leaves_no_process_behind() -> None:
+    begin = time.monotonic()
+    threading.Timer(
+        1.0, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    ).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(node(time.sleep, "long", "a", name="one"), node(time.sleep, "long", "b", name="two"), long=60)
+    assert time.monotonic() - begin < 20 and not multiprocessing.active_children()
+
+
+LONELY = """
+import time
+from kedro.pipeline import node
+from fieldcast.frame import worker
+
+def main():
+    worker.CONTEXT.set_forkserver_preload([])
+    setting = worker.Setting(DataCatalog({"long": MemoryDataset(60)}), [], None, {"version": 1}, {}, 1, 30.0)
+    one = worker.Worker(pickle.dumps(setting))
+    print(one._process.pid, flush=True)
+    one.run(node(time.sleep, "long", "late"), {}, [], print)
+"""
+
+
+def test_a_process_ends_within_its_node_when_the_run_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    imports = "import pickle\nfrom kedro.io import DataCatalog, MemoryDataset"
+    script.write_text(f"{imports}{LONELY}\nif __name__ == '__main__':\n    main()\n")
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    worker = psutil.Process(int(parent.stdout.readline()))
+    family = [worker, *psutil.Process(parent.pid).children(recursive=True)]
+    until(lambda: worker.num_threads() > 1)  # it watches its parent
+    parent.kill()
+    parent.communicate()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return when a condition holds; fail after half a minute."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_what_cannot_be_sent_is_named() -> None:
+    with pytest.raises(InputError, match=r"^closed cannot be sent to another process .*leave out --runner"):
+        run(node(lambda: 1, None, "a", name="closed"), node(os.getpid, None, "b", name="open"))
+
+
+LOOP = """
+import time
+from fieldcast.progress import Progress
+
+def loop():
+    with Progress(total=100, unit="step") as bar:
+        bar.update(49)
+        time.sleep(1.0)
+    return 1
+"""
+
+
+def test_progress_of_other_processes_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "loops.py").write_text(LOOP)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(console, "INTERVAL", 0.1)
+    import loops  # type: ignore[import-not-found]
+
+    hook = console.Console()
+    hooks = _create_hook_manager()
+    hooks.register(hook)
+    graph = Pipeline([node(loops.loop, None, "a", name="loop"), node(os.getpid, None, "b", name="other")])
+    with caplog.at_level(logging.INFO, "fieldcast"):
+        hook.before_pipeline_run(graph, DataCatalog())
+        SideBySide(max_workers=2).run(graph, DataCatalog(), hooks)
+        hook.after_pipeline_run(graph)
+    assert any("loop: " in line and "49 of 100 steps" in line for line in caplog.messages)
+    assert not any("other: " in line for line in caplog.messages)
+    assert sorted(line.split()[0] for line in caplog.messages if "/2 " in line) == ["1/2", "2/2"]
+
+
+def test_a_refusal_is_one_sentence(session: Any) -> None:
+    with pytest.raises(InputError, match=r"^the toy is refused: give it a name\.$"):
+        session(parameters={"sample": {"a": {"fit": {"end": "refused"}}}}, runner=SideBySide(max_workers=2))
