@@ -33,7 +33,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED) ## .venv with everything in it
 
 run: $(INSTALLED) ## the demo, from weather data to a report
-	@$(BIN)/kedro run --env demo --pipelines demo $(ARGS)
+	@$(BIN)/kedro run --env demo --pipelines demo --runner SideBySide $(ARGS)
 	@echo
 	@echo 'history    make mlflow    then $(MLFLOW_VIEW)'
 	@echo 'the graph  make viz'

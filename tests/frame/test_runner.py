@@ -10,7 +10,7 @@ from kedro.pipeline.node import Node
 
 from fieldcast.frame.runner import CheapFirst, cheap_first
 from fieldcast.frame.side_by_side import Schedule
-from fieldcast.pipeline_registry import register_pipelines
+from fieldcast.pipeline_registry import CONTEXT, register_pipelines
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def demo() -> Pipeline:
     bootstrap_project(ROOT)
+    CONTEXT.set(None)  # the session of an earlier test
     return register_pipelines()["demo"]
 
 

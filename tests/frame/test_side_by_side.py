@@ -24,7 +24,6 @@ from fieldcast.frame import console, side_by_side
 from fieldcast.frame.durations import longest_paths
 from fieldcast.frame.side_by_side import Schedule, SideBySide
 
-
 # --- the order
 
 

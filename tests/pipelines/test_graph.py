@@ -210,6 +210,8 @@ def test_side_by_side_and_after_a_kill_nodes_compute_the_same_bytes(
 ) -> None:
     """What is stored equals the output of one process with as many threads, but for times: costs and durations."""
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    for folder in ("01_raw", "02_intermediate", "03_primary"):
+        shutil.copytree(finished / folder, tmp_path / folder)
     names = ("climatology", "linear", "denoising_vae")
     state = tmp_path / "06_models/reconstruct/denoising_vae/training_state.safetensors"
 
@@ -227,7 +229,7 @@ def test_side_by_side_and_after_a_kill_nodes_compute_the_same_bytes(
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    with pytest.raises(InputError, match="was killed .* run the same command again to resume"):
+    with pytest.raises(InputError, match=r"was killed .* run the same command again to resume"):
         run()
     killer.join()
     run()

@@ -13,13 +13,12 @@ from types import TracebackType
 from typing import Any
 
 from kedro.framework.context import CatalogCommandsMixin
-from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.framework.hooks.manager import _create_hook_manager, _NullPluginManager
 from kedro.framework.project import LOGGING
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.runner import AbstractRunner
-from pluggy import PluginManager
 
 from fieldcast import progress
 from fieldcast.errors import InputError
@@ -151,7 +150,7 @@ class Workers:
         threads: int,
     ) -> None:
         self._catalog = catalog
-        self._hooks = hook_manager if isinstance(hook_manager, PluginManager) else _create_hook_manager()
+        self._hooks = _create_hook_manager() if isinstance(hook_manager, _NullPluginManager) else hook_manager
         self._acting = [hook for hook in self._hooks.get_plugins() if getattr(hook, "acts_on_data", False)]
         self._common = {"catalog": catalog, "is_async": False, "run_id": run_id}
         setting = Setting(
