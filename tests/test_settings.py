@@ -23,6 +23,19 @@ def test_telemetry_is_off_before_kedro_or_mlflow_looks() -> None:
     assert (ROOT / ".telemetry").read_text() == "consent: false\n"
 
 
+def test_a_refusal_before_pipelines_are_built_imports_no_library_that_takes_seconds() -> None:
+    code = """
+import sys
+from fieldcast.__main__ import main
+try:
+    main(["run", "--env", "nothing"], standalone_mode=False)
+except ValueError as error:
+    print(error, {"torch", "pandas", "xarray", "matplotlib", "mlflow", "scipy", "sklearn"} & set(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("there is no environment 'nothing'") and run.stdout.endswith("set()\n")
+
+
 def test_an_environment_changes_what_it_names_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,11 +160,11 @@ def loop():
     with Progress(total=100, unit="step") as bar:
         bar.update(49)
         time.sleep(1.0)
-    return 1
+    return type(Progress.get_lock()).__module__
 """
 
 
-def test_progress_of_other_processes_is_logged(
+def test_progress_of_other_processes_is_logged_and_leaves_no_semaphore(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "loops.py").write_text(LOOP)
@@ -178,8 +178,9 @@ def test_progress_of_other_processes_is_logged(
     graph = Pipeline([node(loops.loop, None, "a", name="loop"), node(os.getpid, None, "b", name="other")])
     with caplog.at_level(logging.INFO, "fieldcast"):
         hook.before_pipeline_run(graph, DataCatalog())
-        SideBySide(max_workers=2).run(graph, DataCatalog(), hooks)
+        made = SideBySide(max_workers=2).run(graph, DataCatalog(), hooks)
         hook.after_pipeline_run(graph)
+    assert made["a"].load() == "_thread"
     assert any("loop: " in line and "49 of 100 steps" in line for line in caplog.messages)
     assert not any("other: " in line for line in caplog.messages)
     assert sorted(line.split()[0] for line in caplog.messages if "/2 " in line) == ["1/2", "2/2"]

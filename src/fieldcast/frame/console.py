@@ -19,7 +19,6 @@ from kedro.pipeline.node import Node
 
 from fieldcast import progress
 from fieldcast.frame.durations import store_durations
-from fieldcast.scores.headline import format_score, headline, headline_title
 
 INTERVAL = 30.0  # seconds between lines within a long node
 
@@ -66,6 +65,8 @@ class Console:
         """Note how long the node has run until now (a generator ends with its last save); log headlines."""
         self._seconds[node.name] = time.monotonic() - self._running[threading.get_ident()][1]
         if self._metadata(dataset_name).get("mlflow") == "metrics":
+            from fieldcast.scores.headline import format_score, headline, headline_title  # half a second
+
             score = headline(data)
             if score is not None:
                 experiment = dataset_name.rpartition(".")[0]

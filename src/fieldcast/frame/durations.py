@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from statistics import fmean
 
-import pandas as pd
 from kedro.io import CatalogProtocol
 from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline
@@ -33,6 +32,8 @@ def store_durations(catalog: CatalogProtocol, seconds: Mapping[str, float]) -> N
     """Store the seconds of these nodes beside those of nodes that ran earlier."""
     if DURATIONS not in catalog or not seconds:
         return
+    import pandas as pd  # half a second that only runs need
+
     durations = stored_durations(catalog) | dict(seconds)
     with suppress(DatasetError, OSError):  # nothing that a run should fail for
         catalog.save(DURATIONS, pd.DataFrame(sorted(durations.items()), columns=["node", "seconds"]).round(2))

@@ -155,6 +155,7 @@ class Service:
         set_environment(setting.environ, setting.threads)
         configure_logging(setting.logging)
         Progress.may_draw = False  # other processes write to the same terminal
+        Progress.set_lock(threading.RLock())  # not tqdm's semaphore, which a kill would leave behind
         self._pipe, self._lock = pipe, threading.Lock()
         self._catalog, self._run_id = setting.catalog, setting.run_id
         self._hooks = _create_hook_manager()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
@@ -12,7 +12,9 @@ from kedro.pipeline.node import Node
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import stored_model
 from fieldcast.records import given
-from fieldcast.tasks import Step
+
+if TYPE_CHECKING:  # the seconds that torch takes, which not every command needs
+    from fieldcast.tasks import Step
 
 
 def as_node(step: Step, name: str, stored_as: Callable[[str], str] = str) -> Node:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldcast.encoding.checkpoint import read_header
-
 if TYPE_CHECKING:
     MlflowClient = Any  # only the writer and the model's own file import mlflow
 
@@ -45,6 +43,8 @@ class LoggedCheckpoint:
         InputError
             If the file is no checkpoint of this version.
         """
+        from fieldcast.encoding.checkpoint import read_header  # the second that torch takes
+
         return cls(address, read_header(path.read_bytes(), str(path))["weights"], path)
 
     def find(self, client: MlflowClient, folder: str) -> None:

@@ -4,13 +4,14 @@ A score at several leads is one metric whose step is the lead [hours]; at severa
 k [per mille]. Experiments then compare as curves in one chart.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from fieldcast.scores.headline import over_all
+if TYPE_CHECKING:
+    import pandas as pd
 
 STEPS = {"lead_hours": 1, "k": 1000}  # steps of a metric for each unit of the column
 
@@ -22,6 +23,8 @@ def scores(table: pd.DataFrame, now: int) -> list[Value]:
 
     Table columns: `score` and `value`; a score that also has a `pattern` of observations is named `crps/random`.
     """
+    from fieldcast.scores.headline import over_all  # half a second that only runs need
+
     table = over_all(table)
     step = next((name for name in STEPS if name in table), None)
     return [

@@ -4,6 +4,8 @@ It calls `MlflowClient` with the ids of runs: MLflow would mark an "active run" 
 happened.
 """
 
+from __future__ import annotations
+
 import contextlib
 import importlib
 import importlib.metadata
@@ -14,14 +16,14 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from fieldcast.frame.tracking import metadata, metrics
 from fieldcast.frame.tracking.background import Background, shortened
 from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
-from fieldcast.scores.headline import headline
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -216,6 +218,8 @@ class Writer(Background):
 
     def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
         """Record a table of scores: curves over leads or fractions observed, and the headline."""
+        from fieldcast.scores.headline import headline
+
         score = headline(table)
         values = [] if score is None else [("headline", score, now, 0)]
         self._metrics(name, [*metrics.scores(table, now), *values])
