@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing import forkserver, get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, set_start_method
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -132,6 +132,9 @@ def start_server() -> None:
 def serve(pipe: Connection) -> None:
     """Run nodes until the other end of the pipe is closed (the body of the process)."""
     threading.Thread(target=die_with_parent, daemon=True).start()
+    set_start_method(
+        "fork", force=True
+    )  # semaphores of libraries then have no name, and a kill leaves none behind
     try:
         setting: Setting = pipe.recv()
         service = Service(pipe, setting)
@@ -155,7 +158,6 @@ class Service:
         set_environment(setting.environ, setting.threads)
         configure_logging(setting.logging)
         Progress.may_draw = False  # other processes write to the same terminal
-        Progress.set_lock(threading.RLock())  # not tqdm's semaphore, which a kill would leave behind
         self._pipe, self._lock = pipe, threading.Lock()
         self._catalog, self._run_id = setting.catalog, setting.run_id
         self._hooks = _create_hook_manager()
