@@ -1,4 +1,4 @@
-"""What a run is to do, and how long it took before."""
+"""The plan of a run, and how long its nodes took before."""
 
 from pathlib import Path
 

@@ -28,7 +28,7 @@ from fieldcast.frame.side_by_side import Schedule, SideBySide
 
 
 def simulated(pipeline: Pipeline, seconds: Mapping[str, float], at_once: int) -> dict[str, float]:
-    """When each node ends if nodes take these seconds."""
+    """Simulate a run in which nodes take these seconds; returns when each one ends."""
     schedule, clock = Schedule(pipeline, seconds), 0.0
     ends: dict[str, float] = {}
     running: dict[Any, float] = {}
@@ -69,7 +69,7 @@ def test_without_durations_the_longest_path_has_most_nodes() -> None:
 
 
 def run(*nodes: Any, workers: int = 2, **data: Any) -> dict[str, Any]:
-    """What nodes make, by name."""
+    """Run nodes; returns what they make, by name."""
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in data.items()})
     made = SideBySide(max_workers=workers).run(Pipeline(nodes), catalog)
     return {name: dataset.load() for name, dataset in made.items()}

@@ -208,7 +208,7 @@ def test_every_runner_makes_the_same_leaderboard(
 def test_side_by_side_and_after_a_kill_nodes_compute_the_same_bytes(
     project: Callable[..., Any], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is stored equals the output of one process with as many threads, but for times: costs and durations."""
+    """All stored outputs equal those of one process with as many threads, but for times: costs and durations."""
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     for folder in ("01_raw", "02_intermediate", "03_primary"):
         shutil.copytree(finished / folder, tmp_path / folder)

@@ -222,7 +222,7 @@ class Pickler(pickle.Pickler):
     """Serialises a catalog as Kedro's plain one: its class in a session is composed there, and cannot be imported."""
 
     def reducer_override(self, content: Any) -> Any:
-        """How a catalog is made again; everything else as usual."""
+        """Name the plain class for a catalog; leave everything else as it is."""
         if not isinstance(content, CatalogCommandsMixin):
             return NotImplemented
         return object.__new__, (DataCatalog,), content.__getstate__()

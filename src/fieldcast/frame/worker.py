@@ -38,7 +38,7 @@ Listener = Callable[[str, Mapping[str, Any]], None]  # of events: the name of Ke
 
 @dataclass(frozen=True)
 class Setting:
-    """What a process needs before its first node.
+    """Settings that a process needs before its first node.
 
     Parameters
     ----------
