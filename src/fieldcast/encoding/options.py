@@ -96,9 +96,9 @@ class Calibration:
 
     pattern: Pattern = "random"
     k: float = 0.05
-    members: Annotated[int, Field(ge=2)] = 12
+    members: Annotated[int, Field(ge=2)] = 8
     spin_up: Annotated[int, Field(ge=0)] = 15  # first days of a cycle, which count for nothing
-    segments: Annotated[int, Field(ge=1)] = 12  # cycles side by side in the training split
+    segments: Annotated[int, Field(ge=1)] = 24  # cycles side by side in the training split
     days: Annotated[int, Field(ge=1)] = 60  # of each of them
     sweeps: Annotated[int, Field(ge=1)] = 2  # each with the background errors of the one before
     tuning: Annotated[int, Field(ge=1)] = 40  # days of the validation split

@@ -112,7 +112,9 @@ def calibrate(
     tensors, header = unpack_state(earlier, "The state of the calibration")
     if header.get("lineage") != sources:
         tensors, header = {}, {}
+    initial = scheme.chosen()  # the search starts there, also when it resumes
     scheme.load_state_dict({**scheme.state_dict(), **tensors})
+    scheme.choose(**initial)
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     table: list[dict[str, Any]] = header.get("trials", [])
     run = Calibrating(assimilator, options, noise, data, recipe.seed)

@@ -93,7 +93,6 @@ def members_ahead(
     return forecast(c, draws.per_row())[:, 0].unflatten(0, (count, members))
 
 
-@torch.no_grad()
 def cycle(
     scheme: Filter, forecast: Step, observations: Iterable[Context], state: CycleState, draws: RandomStreams,
     first: int = 1,
@@ -118,7 +117,8 @@ def cycle(
     for number, c in enumerate(observations, first):
         assert c.day is not None
         noise = draws.at_lead(number)
-        background, prior = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
-        analysis, memory = scheme.update(background, c, prior, noise.fork(UPDATE))
+        with torch.no_grad():
+            background, prior = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
+            analysis, memory = scheme.update(background, c, prior, noise.fork(UPDATE))
         state = state.followed_by(analysis, memory)
         yield Day(background, prior, analysis, state)
