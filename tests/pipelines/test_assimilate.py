@@ -23,7 +23,11 @@ def whole(project: Any, finished: Path, forecasted: Path, tmp_path_factory: pyte
     shutil.copytree(finished / "06_models/reconstruct", data_root / "06_models/reconstruct")
     project("networks", data_root=data_root)
     project("assimilate", data_root=data_root, namespaces=NAMESPACES)
-    project("reporting", data_root=data_root, node_names=["reporting.rank_assimilate", "reporting.gather_assimilate"])
+    project(
+        "reporting",
+        data_root=data_root,
+        node_names=["reporting.rank_assimilate", "reporting.gather_assimilate"],
+    )
     return data_root
 
 

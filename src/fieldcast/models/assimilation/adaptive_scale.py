@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
+
 MEMORY = 0.95  # a time scale of twenty days
 SCALES = 0.02, 4.0  # limits of s
 REMEMBERED = "scale", "departure", "expected"  # s and the two running means, one of each for a cycle
@@ -28,7 +30,12 @@ def rescale(
     memory: dict[str, Tensor], cycle: int, d: Float[Tensor, " observed"],
     error: Float[Tensor, " observed"], expected: Float[Tensor, " observed"],
 ) -> float:  # fmt: skip
-    """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s."""
+    """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s.
+
+    An innovation counts as five expected standard deviations at most, so that gross errors do not inflate s.
+    """
+    limit = LARGEST_DEPARTURE * (memory["scale"][cycle] * expected + error).sqrt()
+    d = d.clamp(-limit, limit)
     for name, value in (("departure", (d.square() - error).mean()), ("expected", expected.mean())):
         memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
     memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
