@@ -115,6 +115,8 @@ class Cycling:
     days: Annotated[int, Field(ge=1)] = 120  # scored
     members: Annotated[int, Field(ge=2)] = 20
     cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
+    forecast_every: Annotated[int, Field(ge=1)] = 10  # days between the starts of forecasts from analyses
+    forecast_steps: Annotated[int, Field(ge=1)] = 10  # their leads
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:

@@ -30,5 +30,5 @@ def stored_model(experiment: Experiment) -> dict[str, str]:
 
 def base_of(experiment: Experiment) -> dict[str, str]:
     """The argument for the checkpoint that an experiment starts its own from; the data set has the name of its role."""
-    roles = [role for role in ("base", "forecast") if role in experiment.uses]
+    roles = [role for role in ("base", "forecast") if role in experiment.uses and experiment.trains]
     return {"base": roles[0]} if roles else {}

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
+from fieldcast.figures.style import percent
 from fieldcast.report import glance
 from fieldcast.report.board import Board, Observed
 from fieldcast.report.glance import Glance
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.leaderboard_schema import ASSIMILATE
+from fieldcast.time_steps import lead_label
 
 INNOVATIONS = ("innovation", "chi_squared", "observation_error", "signal", "rejected")
 
@@ -22,6 +26,7 @@ class Assimilate(Reconstruct):
     """Results of cycles, and the observations that they used; `leaderboard` holds the analyses alone."""
 
     others: pd.DataFrame = field(default_factory=pd.DataFrame)  # backgrounds, and statistics of observations
+    leads: pd.DataFrame = field(default_factory=pd.DataFrame)  # forecasts from the analyses
 
     title: ClassVar[str] = "Assimilation"
     template: ClassVar[str] = "assimilate"
@@ -48,6 +53,7 @@ class Assimilate(Reconstruct):
         return super().context() | {
             "backgrounds": self.table("unobserved"),
             "innovations": self.table("observed"),
+            "lost": self.lead_table(),
         }
 
     def table(self, cells: str) -> Any:
@@ -60,6 +66,20 @@ class Assimilate(Reconstruct):
             if (name in INNOVATIONS) == (cells == "observed")
         }
         return all_scores_table(self, board, metrics)
+
+    def lead_table(self) -> Table:
+        """Hours of lead time lost, a row for each experiment and case, a column for each lead."""
+        if self.leads.empty:
+            return Table([], [])
+        leads = sorted(self.leads["lead_hours"].unique())
+        rows = []
+        for (name, pattern, k), part in self.leads.groupby(["experiment", "pattern", "k"], sort=False):
+            lost = part.set_index("lead_hours")["lost_hours"]
+            cells = [
+                Cell() if np.isnan(lost[lead]) else Cell(f"{lost[lead]:.0f}", lost[lead]) for lead in leads
+            ]
+            rows.append([Cell(self.label(str(name))), Cell(f"{pattern}, {percent(k)}", k), *cells])
+        return Table(["Experiment", "Observed", *(f"{lead_label(lead)}" for lead in leads)], rows)
 
     def glance(self) -> Glance:
         return glance.assimilate(self)

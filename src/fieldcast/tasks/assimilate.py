@@ -17,6 +17,7 @@ from fieldcast.experiments import described, roles
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
+from fieldcast.inference.forecast_from_analyses import lead_time_lost
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
 from fieldcast.records import by_field
@@ -28,7 +29,7 @@ from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.tasks.task import Results, Step, Task
+from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import areas, require_draws
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
@@ -143,6 +144,15 @@ def rank(
     return table, assimilate_summary(table)
 
 
+def tabulate_leads(results: Results) -> pd.DataFrame:
+    """The lead time lost by forecasts from the analyses of each experiment."""
+    tables = [
+        lead_time_lost(scores).assign(experiment=name) for name, scores in results.get("leads", {}).items()
+    ]
+    columns = ["experiment", "pattern", "k", "lead_hours", "crps", "crps_from_truth", "lost_hours"]
+    return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
+
+
 def page(
     leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
 ) -> tuple[dict[str, Assimilate], dict[str, bytes]]:
@@ -152,8 +162,17 @@ def page(
     departures = {
         name: example_departures(stored, climatology) for name, stored in results["examples"].items()
     }
-    given = {"observations" if name == ASSIMILATE.target else name: part for name, part in results.items()}
-    part = Assimilate(leaderboard=leaderboard, **{**given, "examples": departures}, outline=outline(fields))
+    given = {
+        "observations" if name == ASSIMILATE.target else name: part
+        for name, part in results.items()
+        if name != "leads"
+    }
+    part = Assimilate(
+        leaderboard=leaderboard,
+        **{**given, "examples": departures},
+        outline=outline(fields),
+        leads=tabulate_leads(results),
+    )
     return {"assimilate": part}, {name: picture.png for name, picture in pictures(part).items()}
 
 
@@ -162,6 +181,7 @@ ASSIMILATE = Task(
     preparation=("ingestion", "networks"),
     stages=("calibration", "assimilation", "evaluation"),
     target="daily_observations",
+    results=(*RESULTS, "leads"),
     score=Step(
         score,
         data=("draws", "daily_observations", "fields", "splits", "climatology", "normalisation"),
@@ -177,5 +197,6 @@ ASSIMILATE = Task(
         outputs=("leaderboard", "summary"),
     ),
     page=Step(page, ("leaderboard", "results", "fields", "climatology"), (), ("gathered", "figures")),
+    further=(Step(tabulate_leads, ("results",), (), ("lead_time_lost",)),),
     summary=assimilate_summary,
 )  # fmt: skip

@@ -7,12 +7,15 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import unpack
-from fieldcast.encoding.daily_observations import require_daily
-from fieldcast.encoding.options import Cycling, Sparsification
+from fieldcast.encoding.daily_observations import require_daily, spin_up
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator, assimilate
+from fieldcast.inference.forecast_from_analyses import scores_by_lead
 from fieldcast.pipelines.streams import finished, nothing_new, streamed
 from fieldcast.records import by_field
 from fieldcast.tasks.assimilate import problem_of, sources
@@ -45,3 +48,19 @@ def run(
     training = select(data.fields, data.splits, "train")
     for piece in assimilate(assimilator, observations, training, lineage, state if days else None, days):
         yield (piece.members, piece.state), pd.DataFrame([{**costs, "sample_ms": piece.day_ms}])
+
+
+@by_field
+def forecast_on(
+    draws: xr.Dataset, forecast: bytes, data: PreparedData, assimilation: Cycling, seed: int, limits: Limits,
+    device: str,
+) -> pd.DataFrame:  # fmt: skip
+    """Scores of forecasts from the analyses and from the truth, lead by lead."""
+    model = unpack(forecast, "the checkpoint in the role 'forecast'").model.to(choose_device(device))
+    analyses = draws.sel(state="analysis", drop=True).drop_vars("mask")
+    return scores_by_lead(
+        analyses, select(data.fields, data.splits, "test"), model, FieldCodec.of(*data.statistics),
+        first=spin_up(assimilation, limits), every=assimilation.forecast_every,
+        steps=limits.cap("times", assimilation.forecast_steps),
+        members=limits.cap("members", assimilation.members), seed=seed,
+    )  # fmt: skip

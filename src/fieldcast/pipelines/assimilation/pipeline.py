@@ -1,4 +1,4 @@
-"""checkpoint, forecast, daily observations -> draws, costs."""
+"""checkpoint, forecast, daily observations -> draws, costs, leads."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -10,9 +10,15 @@ from fieldcast.tasks import Task
 
 PARAMETERS = {name: f"params:{name}" for name in ("assimilation", "sparsification", "earlier")}
 
+FORECAST = PREPARED | {"draws": "draws", "forecast": "forecast"}
+FORECAST |= {name: f"params:{name}" for name in ("assimilation", "seed", "limits", "device")}
+
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
-    """Cycle with the checkpoint that the experiment calibrated or uses."""
+    """Cycle with the checkpoint that the experiment calibrated or uses, and forecast from its analyses."""
     run, inputs = from_checkpoint(nodes.run, experiment)
     inputs |= PREPARED | PARAMETERS | {"daily_observations": "daily_observations"}
-    return Pipeline([node(run, inputs, ["draws", "costs"], name="cycle")])
+    cycle = Pipeline([node(run, inputs, ["draws", "costs"], name="cycle")])
+    if "forecast" not in experiment.uses:
+        return cycle
+    return cycle + Pipeline([node(nodes.forecast_on, FORECAST, "leads", name="forecast")])

@@ -1,0 +1,123 @@
+"""Forecasts from analyses and from the truth, and the lead time that an analysis costs.
+
+    lost(l) = l* - l,    CRPS_truth(l*) = CRPS_analysis(l):
+
+the lead l* at which a forecast from the truth is as bad as the forecast from the analysis is at lead l, by the same
+model with the same members; l* is interpolated linearly between leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast import calendars
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.geometry import GRID
+from fieldcast.inference.ensemble_forecast import step_of_space
+from fieldcast.inference.rollout import rollout
+from fieldcast.models.core import Context, Model
+from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.progress import Progress
+
+TRUTH = "truth"  # the origin of forecasts without an error at the start
+
+
+def scores_by_lead(
+    analyses: xr.Dataset, truth: xr.Dataset, model: Model, codec: FieldCodec, *, first: int, every: int,
+    steps: int, members: int, seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Fair CRPS and squared error of the members' mean, over all variables and cells, in standardised units.
+
+    A row for each origin (a case of the analyses, or the truth), start and lead: pattern, k, start, lead_hours, crps,
+    squared_error.
+
+    Parameters
+    ----------
+    analyses
+        (case, time, member, latitude, longitude), of successive times.
+    truth
+        Fields at these times and at those of the leads.
+    first, every
+        Place of the first start among the times, and their distance.
+    steps
+        Number of leads, from each start that the times allow.
+    members
+        Number of members; analyses with one member give it to each forecast.
+    """
+    places = calendars.positions(truth["time"], calendars.iso(analyses["time"]))
+    last = min(len(places), truth.sizes["time"] - int(places[0])) - steps
+    history, lead = max(1, model.history), step_of_space(model.space).lead[0]
+    starts = [start for start in range(first, last, every) if start >= history - 1]
+    cases = list(zip(analyses["pattern"].values.astype(str), analyses["k"].values.astype(float), strict=True))
+    origins = [*cases, (TRUTH, np.nan)]
+    rows = []
+    for start in Progress(starts, unit="start"):
+        window = truth.isel(time=slice(int(places[start]) + 1 - history, int(places[start]) + steps + 1))
+        x = torch.nan_to_num(codec.encode(window)).to(model.space.area.device)
+        past = torch.cat(
+            [stored_past(analyses, start, history, members, codec).to(x), repeated(x[:history], members)]
+        )
+        day = codec.days(window["time"][history : history + 1]).to(x)
+        for number, (crps, error) in enumerate(scored(model, past, day, x[history:], seed, start), 1):
+            for (pattern, k), c, e in zip(origins, crps.tolist(), error.tolist(), strict=True):
+                rows.append((pattern, k, calendars.iso(analyses["time"])[start], number * lead, c, e))
+    return pd.DataFrame(rows, columns=["pattern", "k", "start", "lead_hours", "crps", "squared_error"])
+
+
+def stored_past(
+    analyses: xr.Dataset, start: int, history: int, members: int, codec: FieldCodec
+) -> Float[Tensor, "case member past variable y x"]:
+    """The last analyses of each member up to a start."""
+    window = analyses.isel(time=slice(start + 1 - history, start + 1)).transpose(
+        "case", "member", "time", *GRID
+    )
+    x = torch.nan_to_num(codec.encode(window.drop_vars(["pattern", "k"])))
+    return x[:, torch.arange(members) % x.shape[1]]
+
+
+def repeated(
+    x: Float[Tensor, "past variable y x"], members: int
+) -> Float[Tensor, "1 member past variable y x"]:
+    """A past that all members share."""
+    return x.expand(1, members, *x.shape)
+
+
+def scored(
+    model: Model, past: Float[Tensor, "origin member past variable y x"], day: Float[Tensor, " 1"],
+    truth: Float[Tensor, "lead variable y x"], seed: int, start: int,
+) -> Iterator[tuple[Float[Tensor, " origin"], Float[Tensor, " origin"]]]:  # fmt: skip
+    """CRPS and squared error of the forecasts from each origin, lead by lead; origins share their noise."""
+    origins, members = past.shape[:2]
+    c = Context(origins * members, past=past.flatten(0, 1), day=day.expand(origins * members))
+    datum = torch.full((origins,), start, device=past.device)
+    draws = RandomStreams(seed_for("forecasts from analyses", seed), datum, members)
+    weight = model.space.area * model.space.exists
+    weight = weight / (weight.sum() * len(model.space.variables))
+    steps = rollout(model, c, draws, len(truth))
+    for y in truth:
+        with torch.no_grad():
+            x, _ = next(steps)
+        crps = fair_crps(x, y.expand(origins, *y.shape))
+        error = (x.mean(1) - y).square()
+        yield (crps * weight).sum((1, 2, 3)), (error * weight).sum((1, 2, 3))
+
+
+def lead_time_lost(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean CRPS by origin and lead beside that from the truth, and the lead time lost [hours].
+
+    NaN where the forecast is worse than those from the truth are at any lead that was scored.
+    """
+    means = scores.groupby(["pattern", "k", "lead_hours"], dropna=False)["crps"].mean().reset_index()
+    exact = means[means["pattern"] == TRUTH].set_index("lead_hours")["crps"]
+    table = means[means["pattern"] != TRUTH].assign(crps_from_truth=lambda t: t["lead_hours"].map(exact))
+    leads, curve = np.array([0.0, *exact.index]), np.maximum.accumulate([0.0, *exact])
+    same = np.interp(table["crps"], curve, leads, right=np.nan)
+    return table.assign(lost_hours=same - table["lead_hours"]).reset_index(drop=True)
