@@ -75,6 +75,7 @@ def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
         "fill",
         "gaps",
         "predict",
+        "cycle",
         "seeds",
     }
     assert listed and result.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}

@@ -7,6 +7,7 @@
     filled = model.fill(dataset, members=19)        # xarray in, xarray out; NaN is what was not observed
     model = fieldcast.load("data/06_models/forecast/corrected_inverse_model/checkpoint.safetensors")
     future = model.forecast(dataset, steps=10)      # from the last states of the data set
+    analyses = fieldcast.cycle(forecaster, updater, record)  # of every time, from its observations and those before
     filled = fieldcast.fill_gaps(dataset)           # from the data set's own values, without any training data
 
 Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),
@@ -57,6 +58,15 @@ def fill_gaps(dataset: Data, **how: Any) -> xr.Dataset:
     from fieldcast.inference import fill_gaps as gaps
 
     return gaps.fill_gaps(dataset, **how)
+
+
+def cycle(
+    forecaster: TrainedModel | None, updater: TrainedModel, observations: Data, **how: Any
+) -> xr.Dataset:
+    """Analyses of a record by turns of forecast and update: see `fieldcast.inference.cycle.cycle`."""
+    from fieldcast.inference.cycle import cycle as analyses
+
+    return analyses(forecaster, updater, observations, **how)
 
 
 def score(truth: Data, draws: Data, **how: Any) -> pd.DataFrame:

@@ -178,6 +178,19 @@ def predict(file: str, **options: Any) -> None:
 
 
 @cli.command(params=copy.copy(OPTIONS))
+@click.argument("file")
+@click.option("--forecaster", help="One that has been trained, as forecast.crps_ensemble.")
+@click.option("--updater", help="One that has been trained, as reconstruct.optimal_interpolation.")
+@click.option("--output", help="NetCDF file to write; by default 07_model_output/cycle.nc in the data root.")
+@click.option("--members", type=int, help="Size of the ensemble.")
+@click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
+@click.option("--withheld", type=float, help="Share of the observations that is left out, to score at them.")
+def cycle(file: str, **options: Any) -> None:
+    """Analyse the successive times of FILE by turns of forecast and update: `kedro run --pipelines cycle`."""
+    on_file("cycle", {"observations": file}, **options)
+
+
+@cli.command(params=copy.copy(OPTIONS))
 @click.argument("data_root", required=False)
 @interruptible
 def doctor(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fieldcast.tasks import Task
 
 # on a user's file, with what has been trained; on finished runs
-STANDALONE = ("fill", "stations", "predict", "seeds")
+STANDALONE = ("fill", "stations", "predict", "cycle", "seeds")
 TRAINING = ("training", "calibration")  # stages that make an experiment's own checkpoint
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
 

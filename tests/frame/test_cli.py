@@ -62,6 +62,22 @@ def test_fill_and_predict_are_pipelines_on_a_file(noted: dict[str, Any], tmp_pat
     }
 
 
+def test_cycle_is_a_pipeline_on_a_file(noted: dict[str, Any], tmp_path: Path) -> None:
+    phrases = ["cycle", "record.nc", "--forecaster", "forecast.vae", "--updater", "assimilate.hybrid"]
+    phrases += ["--output", "c.nc", "--noise", "0.2", "--withheld", "0.05", "--members", "30"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["cycle"]
+    assert noted["runtime_params"]["cycle"] == {
+        "observations": "record.nc",
+        "forecaster": "forecast.vae",
+        "updater": "assimilate.hybrid",
+        "output": str(tmp_path / "c.nc"),
+        "noise": 0.2,
+        "withheld": 0.05,
+        "members": 30,
+    }
+
+
 def test_fill_gaps_ingests_the_file_in_the_environment_gaps(noted: dict[str, Any], tmp_path: Path) -> None:
     phrases = ["fill-gaps", "gappy.nc", "--output", "f.nc", "--max-gap", "5", "--max-spread", "0.5"]
     phrases += ["--params", "ingestion.variables=sst"]

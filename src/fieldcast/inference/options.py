@@ -128,6 +128,29 @@ class Predict:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Cycle:
+    """Options of `cycle`: the record, the experiments that forecast and update, and how."""
+
+    observations: str | None = None
+    forecaster: str = "forecast.corrected_inverse_model"
+    updater: str = "reconstruct.optimal_interpolation"
+    members: Annotated[int, Field(ge=2)] = 20
+    noise: Annotated[float, Field(ge=0)] = 0.1  # error of an observation, in anomaly standard deviations
+    withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the observations that is never assimilated
+    output: str | None = None  # read by the catalog, from the command line
+
+    def file(self) -> str:
+        """The user's record.
+
+        Raises
+        ------
+        InputError
+            Without one, or where the result would take its place.
+        """
+        return file_of(self.observations, self.output, "cycle.observations", "cycle.output")
+
+
+@dataclass(frozen=True, config=STRICT)
 class Seeds:
     """Runs with different seeds that are gathered into mean and standard deviation."""
 

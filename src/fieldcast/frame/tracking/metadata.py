@@ -132,8 +132,8 @@ def title(run: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
 
 
 def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
-    """Name the data of a run: the user's file that is filled or continued, else the source of the fields."""
-    for pipeline, option in (("fill", "observations"), ("predict", "states")):
+    """Name the data of a run: the user's file that is filled, continued or cycled, else the source of the fields."""
+    for pipeline, option in (("fill", "observations"), ("predict", "states"), ("cycle", "observations")):
         if pipeline in selected and (path := within(parameters, f"{pipeline}.{option}")):
             return Path(str(path)).name
     path = within(parameters, "ingestion.path")

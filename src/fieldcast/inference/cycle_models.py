@@ -1,0 +1,125 @@
+"""Models of a cycle over a user's record: a filter, its forecast model, and climatological members to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.errors import InputError
+from fieldcast.inference.assimilate import Assimilator
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.assimilation.cold_start import free_run_states, hybrid_of, training_stretches
+from fieldcast.models.assimilation.filter import CycleState, Filter, Members, cycle
+from fieldcast.models.assimilation.kalman_filter import KalmanFilter
+from fieldcast.models.assimilation.letkf import LETKF
+from fieldcast.models.core import Context
+from fieldcast.models.optimal_interpolation import OptimalInterpolation
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.progress import Progress
+
+START, SEASON, EACH_DAY = range(3)  # streams beside those of the cycle
+
+Estimates = dict[str, Members]  # of one time, by name
+
+
+@dataclass(frozen=True, eq=False)
+class CycleModels:
+    """A filter round a forecast model, and the interpolation whose covariance the filter has; else None."""
+
+    assimilator: Assimilator
+    interpolation: OptimalInterpolation | None
+
+    @classmethod
+    def of(cls, forecaster: TrainedModel | None, updater: TrainedModel) -> CycleModels:
+        """The models of a cycle; a Kalman filter leaves the forecaster out.
+
+        Raises
+        ------
+        InputError
+            For an updater that has no filter, a forecaster that is missing or does not forecast, or models of
+            different data.
+        """
+        model, codec = updater.checkpoint.model, updater.checkpoint.by_day
+        kind = type(model).__name__
+        if isinstance(model, KalmanFilter):
+            return cls(Assimilator(model, None, codec), None)
+        if not isinstance(model, OptimalInterpolation | Filter):
+            raise InputError(
+                f"the updater of a cycle cannot be {kind}: choose reconstruct.optimal_interpolation, or a filter of "
+                "assimilate."
+            )
+        if forecaster is None:
+            raise InputError(f"{kind} needs a forecast model: name a forecaster, an experiment of forecast.")
+        forecaster.check_task("forecast", "the forecaster of a cycle")
+        forecast = forecaster.checkpoint.model
+        steps = {(each.space.step, each.space.months) for each in (forecast, model)}
+        if len(steps) > 1 or not same(codec, forecaster.checkpoint.by_day):
+            raise InputError(
+                "forecaster and updater were trained on different data: take two experiments of one data_root, or fit "
+                "both to the same data set."
+            )
+        if isinstance(model, OptimalInterpolation):
+            return cls(Assimilator(hybrid_of(model), forecast, codec), model)
+        return cls(Assimilator(model, forecast, codec), None)
+
+    def start(self, day: Float[Tensor, " batch"], draws: RandomStreams) -> CycleState:
+        """Climatological members before the first time.
+
+        With optimal interpolation they are stretches of its training states, of the same season. Filters store none:
+        theirs are the last states of free runs of the forecast. A Kalman filter starts from its own climatology.
+
+        Raises
+        ------
+        InputError
+            If an LETKF would start from members that are all equal.
+        """
+        scheme, past = self.assimilator.scheme, self.assimilator.history
+        memory = scheme.begin(len(day))
+        if self.interpolation is not None:
+            return CycleState(training_stretches(self.interpolation, day, draws, past), memory)
+        if isinstance(scheme, KalmanFilter):
+            return CycleState(scheme.members(memory, draws)[:, :, None], memory)
+        members = free_run_states(scheme.space, self.assimilator.step, day, draws, past)
+        if isinstance(scheme, LETKF) and not (members.std(1) > 0).any():
+            raise InputError(
+                "an LETKF needs members that differ, and the forecaster gives all the same: choose a forecaster that "
+                "draws, such as forecast.linear_inverse_model."
+            )
+        return CycleState(members, memory)
+
+    @torch.no_grad()
+    def run(self, c: Context, members: int, seed: int) -> Iterator[Estimates]:
+        """Yield for each row of a context, in order of time, climatology, background and analysis.
+
+        With optimal interpolation `each_day` is beside them: the interpolation of the time by itself.
+        """
+        assert c.day is not None
+        device = c.day.device
+        draws = RandomStreams(seed, torch.zeros(1, dtype=torch.long, device=device), members)
+        state = self.start(c.day[:1], draws.persistent(START))
+        rows = (c[slice(number, number + 1)] for number in range(c.count))
+        days = cycle(self.assimilator.scheme, self.assimilator.step, rows, state, draws)
+        for number, day in enumerate(Progress(days, unit="step", total=c.count)):
+            here, noise = c[slice(number, number + 1)], draws.persistent(SEASON).at_lead(number + 1)
+            if self.interpolation is None:
+                references = {"climatology": state.past[:, :, -1]}
+            else:
+                references = {
+                    "climatology": self.interpolation.season(here, noise),
+                    "each_day": self.interpolation.sample(here, noise.fork(EACH_DAY)),
+                }
+            yield {**references, "background": day.background, "analysis": day.analysis}
+
+
+def same(a: FieldCodec, b: FieldCodec) -> bool:
+    """Whether two codecs standardise the same variables on the same grid by the same statistics."""
+    if a.variables != b.variables:
+        return False
+    pairs = [(a.arrays()[name], b.arrays()[name]) for name in a.arrays()]
+    return all(x.shape == y.shape and np.allclose(x, y, equal_nan=True) for x, y in pairs)

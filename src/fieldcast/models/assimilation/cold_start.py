@@ -1,0 +1,79 @@
+"""A cycle without calibration: a filter with the covariance of optimal interpolation, and climatological members."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.models.assimilation.baselines import FreeRun
+from fieldcast.models.assimilation.filter import CycleState, Step, cycle
+from fieldcast.models.assimilation.hybrid import Hybrid
+from fieldcast.models.core import Context
+from fieldcast.models.gaussian.seasonal_selection import pick, within_season
+from fieldcast.models.optimal_interpolation import OptimalInterpolation
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+SPIN_UP = 15  # steps of a free run, after which little is left of its start
+
+Pasts = Float[Tensor, "batch members past variable y x"]
+
+
+def hybrid_of(model: OptimalInterpolation) -> Hybrid:
+    """A hybrid filter whose pool of background errors is the training anomalies of optimal interpolation.
+
+    Innovations scale them from the size of weather to that of forecast errors. Taper and floor are those of the
+    interpolation, the weight of the ensemble is the filter's default.
+    """
+    hybrid = Hybrid(model.space).to(model.anomalies.device)
+    hybrid.fill_pool(model.places.scatter(model.anomalies))
+    hybrid.choose(taper=float(model.taper), floor=float(model.floor))
+    return hybrid
+
+
+def training_stretches(
+    model: OptimalInterpolation, day: Float[Tensor, " batch"], draws: RandomStreams, past: int
+) -> Pasts:
+    """Successive training states of optimal interpolation that end within 45 days of the season of each day.
+
+    Raises
+    ------
+    InputError
+        If no `past` of them follow one another.
+    """
+    allowed = ends_of_stretches(model.days, past)
+    if not allowed.any():
+        raise InputError(
+            f"the forecast starts from {past} successive states, and the training days of the updater have no such "
+            "stretch: choose a forecaster that starts from fewer states."
+        )
+    allowed = within_season(model.days, day, allowed.expand(len(day), -1))
+    last = pick(allowed, draws.uniform(1)[..., 0])
+    places = last[..., None] + torch.arange(1 - past, 1, device=last.device)
+    return model.places.scatter(model.anomalies[places])
+
+
+def ends_of_stretches(days: Float[Tensor, " n"], past: int) -> Bool[Tensor, " n"]:
+    """Training times, given as fractions of the year, at which `past` states one step apart end."""
+    ends = torch.arange(len(days), device=days.device) >= past - 1
+    if past < 2 or len(days) < past or days.isnan().any():
+        return ends
+    step = days.diff() % 1
+    regular = (step - step.median()).abs() < step.median() / 2
+    ends[past - 1 :] = regular.unfold(0, past - 1, 1).all(1)
+    return ends
+
+
+@torch.no_grad()
+def free_run_states(
+    space: Space, forecast: Step, day: Float[Tensor, " batch"], draws: RandomStreams, past: int
+) -> Pasts:
+    """The last states of free runs of 15 steps from the climatological mean: a sample of the forecast's climatology."""
+    zero = torch.zeros(len(day), draws.members, past, *space.state, device=day.device)
+    state = CycleState(zero, {})
+    contexts = (Context(len(day), day=day) for _ in range(SPIN_UP))
+    for each in cycle(FreeRun(space), forecast, contexts, state, draws):
+        state = each.state
+    return state.past

@@ -1,0 +1,238 @@
+"""A user's record through a cycle: against each day by itself, closed forms, bad inputs, and the pipeline."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import fieldcast
+from fieldcast.encoding.checkpoint import Checkpoint
+from fieldcast.errors import InputError
+from fieldcast.inference.cycle_quality import as_text
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.inference.withheld import WithheldScores, withheld_cells
+from fieldcast.models.assimilation.cold_start import ends_of_stretches, free_run_states, training_stretches
+from fieldcast.models.assimilation.kalman_filter import KalmanFilter
+from fieldcast.models.assimilation.letkf import LETKF
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+DAYS = 40
+
+
+def travelling_waves(days: int = 900) -> xr.Dataset:
+    """Four waves that travel round the globe, slowly damped and renewed: a day says much about the next."""
+    rng = np.random.default_rng(0)
+    time, latitude = pd.date_range("2001-01-01", periods=days), np.linspace(-60, 60, 6)
+    longitude, number = np.arange(0.0, 360, 30), np.arange(1, 5)
+    amplitude = np.zeros((days, 4), complex)
+    for day in range(1, days):
+        noise = rng.normal(size=(4, 2)) @ [1, 1j]
+        amplitude[day] = 0.97 * np.exp(0.3j * number) * amplitude[day - 1] + 0.2 * noise
+    waves = np.exp(-1j * number[:, None] * np.radians(longitude))
+    shape = np.cos(np.outer(number, np.radians(latitude)))
+    values = 280 + 5 * np.einsum("tm,my,mx->tyx", amplitude, shape, waves).real
+    values += 0.1 * rng.normal(size=values.shape)
+    variable = (
+        ("time", "lat", "lon"),
+        values.astype(np.float32),
+        {"units": "K", "standard_name": "air_temperature"},
+    )
+    grid = {
+        "lat": ("lat", latitude, {"units": "degrees_north"}),
+        "lon": ("lon", longitude, {"units": "degrees_east"}),
+    }
+    return xr.Dataset({"t": variable}, {"time": time, **grid}, {"title": "waves"})
+
+
+@pytest.fixture(scope="module")
+def waves() -> xr.Dataset:
+    return travelling_waves()
+
+
+@pytest.fixture(scope="module")
+def interpolation(waves: xr.Dataset) -> TrainedModel:
+    return fieldcast.fit(waves, "reconstruct.optimal_interpolation")
+
+
+@pytest.fixture(scope="module")
+def forecaster(waves: xr.Dataset) -> TrainedModel:
+    return fieldcast.fit(waves, "forecast.linear_inverse_model")
+
+
+@pytest.fixture(scope="module")
+def record(waves: xr.Dataset) -> xr.Dataset:
+    """Successive days of the test split, north first: a tenth of the cells, with errors."""
+    rng, truth = np.random.default_rng(1), waves.isel(time=slice(-DAYS, None), lat=slice(None, None, -1))
+    noisy = truth["t"] + 0.1 * float(waves["t"].std()) * rng.normal(size=truth["t"].shape)
+    seen = xr.DataArray(rng.uniform(size=truth["t"].shape) < 0.1, dims=truth["t"].dims)
+    return truth.assign(t=noisy.where(seen).astype(np.float32).assign_attrs(truth["t"].attrs))
+
+
+@pytest.fixture(scope="module")
+def analyses(forecaster: TrainedModel, interpolation: TrainedModel, record: xr.Dataset) -> xr.Dataset:
+    return fieldcast.cycle(forecaster, interpolation, record, withheld=0.2)
+
+
+def with_filter(interpolation: TrainedModel, scheme: torch.nn.Module) -> TrainedModel:
+    """A filter as if it had been calibrated on the data of the interpolation."""
+    header = {
+        **interpolation.checkpoint.header,
+        "task": "assimilate",
+        "model": {"type": type(scheme).__name__},
+    }
+    return TrainedModel(Checkpoint(scheme, interpolation.checkpoint.codec, header))
+
+
+def error(mean: xr.DataArray, truth: xr.Dataset, record: xr.Dataset) -> float:
+    """RMSE at unobserved cells after ten days of settling."""
+    square = (mean - truth["t"]).where(record["t"].isnull()).isel(time=slice(10, None)) ** 2
+    return float(np.sqrt(square.mean()))
+
+
+def test_a_cycle_beats_the_interpolation_of_each_day(analyses, interpolation, record, waves):
+    alone = interpolation.fill(record, members=12, noise=0.1)
+    assert error(analyses["t_mean"], waves, record) < 0.8 * error(alone["t_mean"], waves, record)
+    for score in ("crps", "rmse"):
+        at = {
+            str(state): float(analyses[f"t_{score}"].sel(state=state)) for state in analyses["state"].values
+        }
+        assert at["analysis"] < at["each_day"] < at["climatology"] and at["background"] < at["climatology"]
+    assert 0.7 < float(analyses["t_coverage_90"].sel(state="analysis")) <= 1
+    assert 0.5 < float(analyses["t_chi_squared"].mean()) < 2
+
+
+def test_the_result_has_the_layout_of_the_record_and_cf_attributes(analyses, record):
+    assert analyses["t"].dims == ("time", "member", "lat", "lon") and analyses.sizes["member"] == 20
+    for axis in ("time", "lat", "lon"):
+        np.testing.assert_array_equal(analyses[axis], record[axis])
+    assert np.isfinite(analyses["t"]).all()
+    np.testing.assert_allclose(
+        analyses["t_spread"], analyses["t"].std("member", ddof=1), rtol=1e-3, atol=1e-3
+    )
+    assert analyses["t_mean"].attrs["cell_methods"] == "realization: mean"
+    assert analyses["t_crps"].attrs["units"] == "K" and analyses["t_coverage_90"].attrs["units"] == "1"
+    assert analyses["t_chi_squared"].dims == analyses["t_rejected"].dims == ("time",)
+    assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["source_title"] == "waves"
+    text = as_text(analyses)
+    assert "withheld observations of 40 times; CRPS and RMSE in K" in text and "each_day" in text
+
+
+def test_withheld_observations_do_not_touch_the_analyses(forecaster, interpolation, record):
+    """Values in withheld cells may be anything of the right size, and the analyses stay bit for bit."""
+    few = record.isel(time=slice(8))
+    mask = torch.from_numpy(np.isfinite(few["t"].values[:, None, ::-1]).copy())
+    held = withheld_cells(mask, 0.2, interpolation.checkpoint.model.space, seed=0)
+    assert 0.1 < float((mask & held).sum() / mask.sum()) <= 0.2
+    cells = xr.DataArray(held.numpy()[::-1], dims=("lat", "lon"))
+    shifted = few.assign(t=few["t"].where(~cells, few["t"] + 1.0).assign_attrs(few["t"].attrs))
+    a, b = (
+        fieldcast.cycle(forecaster, interpolation, each, members=3, withheld=0.2) for each in (few, shifted)
+    )
+    np.testing.assert_array_equal(a["t"], b["t"])
+    assert not np.array_equal(a["t_rmse"], b["t_rmse"])
+    assert "t_crps" not in fieldcast.cycle(forecaster, interpolation, few, members=3, withheld=0.0)
+
+
+def test_withheld_cells_are_blocks(world):
+    """Neighbours of withheld cells are withheld more often than the 30 % of cells drawn at random."""
+    space: Space = world.space
+    mask = torch.ones(3, 2, *space.shape, dtype=torch.bool)
+    held = torch.stack([withheld_cells(mask, 0.3, space, seed) for seed in range(20)]).float()
+    neighbours = (held.roll(1, 2) + held.roll(-1, 2)) / 2
+    assert float(held.mean()) == pytest.approx(0.3, abs=0.01)
+    assert float((held * neighbours).sum() / held.sum()) > 0.45
+    with pytest.raises(InputError, match="less than those of a single cell"):
+        withheld_cells(mask, 0.001, space, seed=4)
+
+
+def test_scores_at_withheld_observations_are_those_of_a_calibrated_ensemble():
+    """Members and truth from one Gaussian: CRPS sigma / sqrt(pi), 90 % inside, RMSE sqrt(1 + 1 / M) sigma."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(20, 1, 30, 40, generator=generator)
+    scores = WithheldScores(y, 0.0, seed=0)
+    for time in range(20):
+        scores.add(time, {"any": torch.randn(1, 19, 1, 30, 40, generator=generator)})
+    ((name, variable, means),) = scores.means()
+    assert (name, variable) == ("any", 0)
+    assert means["crps"] == pytest.approx(1 / np.sqrt(np.pi), rel=0.02)
+    assert means["rmse"] == pytest.approx(np.sqrt(1 + 1 / 19), rel=0.02)
+    assert means["coverage_90"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_starts_are_successive_training_states(interpolation):
+    model = interpolation.checkpoint.model
+    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 30)
+    start = training_stretches(model, torch.tensor([0.5]), draws, 2)
+    states = model.places.scatter(model.anomalies)[:, 0]
+    place = (start[0, :, :, 0][:, :, None] == states).flatten(3).all(-1).float().argmax(-1)
+    assert (place[:, 1] - place[:, 0] == 1).all()
+    away = (model.days[place[:, 1]] - 0.5).abs()
+    assert float(away.max()) < 46 / 365
+
+
+def test_a_stretch_does_not_cross_a_gap():
+    days = torch.tensor([0.990, 0.993, 0.996, 0.999, 0.002, 0.5, 0.503, 0.506])
+    assert ends_of_stretches(days, 3).nonzero()[:, 0].tolist() == [2, 3, 4, 7]
+    assert ends_of_stretches(days, 1).all()
+
+
+def test_a_free_run_has_the_variance_of_its_model(world):
+    """x' = 0.6 x + e, e of variance 1: 1 / (1 - 0.36) after many steps."""
+
+    def step(c, draws):
+        return 0.6 * c.base()[:, None] + draws.normal(*world.space.state)
+
+    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 40)
+    states = free_run_states(world.space, step, torch.zeros(1), draws, 1)
+    assert float(states.var()) == pytest.approx(1 / 0.64, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["kalman", "letkf"])
+def test_filters_of_assimilate(kind, forecaster, interpolation, record, waves):
+    """A Kalman filter needs no forecaster; both start from a climatology and beat it."""
+    model = forecaster.checkpoint.model
+    scheme = KalmanFilter(model.space, model) if kind == "kalman" else LETKF(model.space)
+    updater = with_filter(interpolation, scheme)
+    result = fieldcast.cycle(None if kind == "kalman" else forecaster, updater, record, members=12)
+    assert result["state"].values.tolist() == ["climatology", "background", "analysis"]
+    crps = result["t_crps"]
+    assert float(crps.sel(state="analysis")) < 0.9 * float(crps.sel(state="climatology"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "phrases"),
+    [
+        (lambda r: r.isel(time=[0]), ("has 1 time,", "two or more")),
+        (lambda r: r.drop_isel(time=3), ("goes from 2003-05-1", "step by 24 hours", "NaN where")),
+        (lambda r: r.isel(time=slice(None, None, 2)), ("step by 24 hours",)),
+        (lambda r: r.isel(time=slice(None, None, -1)), ("step by 24 hours", "in order")),
+        (lambda r: r.isel(lat=slice(0, 4)), ("latitudes differ",)),
+        (lambda r: r.where(r["lat"] > 90), ("holds no observation",)),
+    ],
+)
+def test_unsuitable_records_are_one_sentence(forecaster, interpolation, record, spoil, phrases):
+    with pytest.raises(InputError) as caught:
+        fieldcast.cycle(forecaster, interpolation, spoil(record), members=3)
+    assert all(phrase in str(caught.value) for phrase in phrases), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_unsuitable_models_are_one_sentence(forecaster, interpolation, record, waves):
+    other = fieldcast.fit(waves.isel(time=slice(0, 700)), "forecast.persistence")
+    same = fieldcast.fit(waves, "forecast.persistence")
+    letkf = with_filter(interpolation, LETKF(interpolation.checkpoint.model.space))
+    cases = [
+        ((forecaster, forecaster), "the updater of a cycle cannot be LinearInverseModel"),
+        ((None, interpolation), "OptimalInterpolation needs a forecast model"),
+        ((interpolation, interpolation), "the forecaster of a cycle needs an experiment of forecast"),
+        ((other, interpolation), "trained on different data"),
+        ((same, letkf), "an LETKF needs members that differ"),
+    ]
+    for models, phrase in cases:
+        with pytest.raises(InputError, match=phrase):
+            fieldcast.cycle(*models, record, members=3)
+    for options in ({"members": 1}, {"noise": -1.0}, {"withheld": 1.0}):
+        with pytest.raises(InputError, match="at least two members, no negative noise, and withheld from 0"):
+            fieldcast.cycle(forecaster, interpolation, record, **options)
