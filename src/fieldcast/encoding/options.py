@@ -113,7 +113,7 @@ class Cycling:
 
     spin_up: Annotated[int, Field(ge=0)] = 30  # first days, from a climatological ensemble: not scored
     days: Annotated[int, Field(ge=1)] = 120  # scored
-    members: Annotated[int, Field(ge=2)] = 20
+    members: Annotated[int, Field(ge=2)] = 24
     cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
     forecast_every: Annotated[int, Field(ge=1)] = 10  # days between the starts of forecasts from analyses
     forecast_steps: Annotated[int, Field(ge=1)] = 10  # their leads
