@@ -1,4 +1,4 @@
-"""Observations of successive states, which a cycle assimilates: every day its own mask, the same for every method."""
+"""Observations of successive states, which a cycle assimilates, the same for every method."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID
 from fieldcast.models.space import Space
-
-FEWEST = 2  # states in a cycle
 
 
 def observe_daily(
@@ -71,17 +69,18 @@ def cycled_states(
     first = int(test["segment"].values[0])
     in_segment = int((test["segment"].values == first).sum())
     count = spin_up(cycling, limits) + limits.cap("times", cycling.days)
-    if in_segment < min(count, test.sizes["time"]) or in_segment < FEWEST:
+    if in_segment < min(count, test.sizes["time"]) or in_segment <= spin_up(cycling, limits):
         raise InputError(
-            f"a cycle needs states without a gap, and the test split has one after {in_segment} of its first "
-            f"{count} states: choose another ingestion.splits, or fewer assimilation.days."
+            f"a cycle needs states without a gap, and more of them than assimilation.spin_up = {cycling.spin_up}; the "
+            f"test split has {in_segment} of {count}: choose another ingestion.splits, or lower assimilation.days or "
+            "assimilation.spin_up."
         )
     return test.isel(time=slice(count))
 
 
 def spin_up(cycling: Cycling, limits: Limits) -> int:
     """Number of first states that are not scored."""
-    return min(cycling.spin_up, limits.cap("times", max(cycling.spin_up, 1)))
+    return limits.cap("times", cycling.spin_up)
 
 
 def lineage_of(

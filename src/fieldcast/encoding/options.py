@@ -97,7 +97,7 @@ class Calibration:
     pattern: Pattern = "random"
     k: float = 0.05
     members: Annotated[int, Field(ge=2)] = 8
-    spin_up: Annotated[int, Field(ge=0)] = 15  # first days of a cycle, which count for nothing
+    spin_up: Annotated[int, Field(ge=0)] = 15  # first days of a cycle, which are discarded
     segments: Annotated[int, Field(ge=1)] = 24  # cycles side by side in the training split
     days: Annotated[int, Field(ge=1)] = 60  # of each of them
     sweeps: Annotated[int, Field(ge=1)] = 2  # each with the background errors of the one before
@@ -105,6 +105,10 @@ class Calibration:
 
     def __post_init__(self) -> None:
         check_fractions("assimilation.calibration.k", [self.k])
+        if self.k == 1:
+            raise InputError(
+                "assimilation.calibration.k = 1 leaves no unobserved cell to tune on: set it lower."
+            )
 
 
 @dataclass(frozen=True, config=STRICT)

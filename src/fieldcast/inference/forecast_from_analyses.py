@@ -53,7 +53,7 @@ def scores_by_lead(
         Number of members; analyses with one member give it to each forecast.
     """
     places = calendars.positions(truth["time"], calendars.iso(analyses["time"]))
-    last = min(len(places), truth.sizes["time"] - int(places[0])) - steps
+    last = min(len(places), truth.sizes["time"] - int(places[0]) - steps)
     history, lead = max(1, model.history), step_of_space(model.space).lead[0]
     starts = [start for start in range(first, last, every) if start >= history - 1]
     cases = list(zip(analyses["pattern"].values.astype(str), analyses["k"].values.astype(float), strict=True))

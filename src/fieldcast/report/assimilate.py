@@ -18,7 +18,7 @@ from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.leaderboard_schema import ASSIMILATE
 from fieldcast.time_steps import lead_label
 
-INNOVATIONS = ("innovation", "chi_squared", "observation_error", "signal", "rejected")
+INNOVATIONS = ("innovation", "chi_squared", "observation_error", "signal", "suspect")
 
 
 @dataclass(frozen=True, kw_only=True)

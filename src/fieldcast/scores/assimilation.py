@@ -18,8 +18,7 @@ INNOVATION_POWER = {
     "innovation_squared": 2,
     "innovation_expected": 2,
     "desroziers": 2,
-    "signal": 0,
-    "rejected": 0,
+    "suspect": 0,
 }
 SUSPECT = 5.0  # expected standard deviations
 COLUMNS = ["state", "pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
@@ -102,31 +101,33 @@ def innovation_statistics(
 ) -> dict[str, Float[np.ndarray, " time"]]:
     """Means over the observations of each time, NaN at a time without any; `error` is their assumed standard deviation.
 
-    With d_b = y - x_b, d_a = y - x_a of the members' means, and s_b^2, s_a^2 the variances of the members:
+    With d_b = y - x_b, d_a = y - x_a of the means of M members, and s_b^2 the variance of those of the background:
 
     innovation           d_b
     innovation_squared   d_b^2
-    innovation_expected  s_b^2 + error^2
+    innovation_expected  (1 + 1 / M) s_b^2 + error^2; NaN for a single member
     desroziers           d_a d_b, the inferred error variance (Desroziers et al. 2005, equation 3)
-    signal               s_a^2 / error^2, the degrees of freedom tr(H K) for each observation (Rodgers 2000)
-    rejected             whether |d_b| is above 5 sqrt(s_b^2 + error^2)
+    suspect              whether |d_b| is above 5 standard deviations, the root of innovation_expected
+
+    They are infinite at a time when a member is not finite at an observation.
     """
     observed = np.isfinite(y)
     b, a = background.astype(float), analysis.astype(float)
     d_b, d_a = y - b.mean(0), y - a.mean(0)
-    many = len(b) > 1
-    variance_b, variance_a = (x.var(0, ddof=1) if many else np.zeros_like(d_b) for x in (b, a))
-    expected = variance_b + error**2
+    members = len(b)
+    variance = b.var(0, ddof=1) if members > 1 else np.full_like(d_b, np.nan)
+    expected = (1 + 1 / members) * variance + error**2
     fields = {
         "innovation": d_b,
         "innovation_squared": d_b**2,
         "innovation_expected": expected,
         "desroziers": d_a * d_b,
-        "signal": variance_a / error**2 if error > 0 else np.full_like(d_b, np.nan),
-        "rejected": (np.abs(d_b) > SUSPECT * np.sqrt(expected)).astype(float),
+        "suspect": np.where(np.isnan(expected), np.nan, np.abs(d_b) > SUSPECT * np.sqrt(expected)),
     }
+    blown_up = (observed & ~(np.isfinite(d_b) & np.isfinite(d_a))).any((1, 2))
     count = observed.sum((1, 2))
-    return {
+    means = {
         name: np.where(observed, x, 0.0).sum((1, 2)) / np.where(count > 0, count, np.nan)
         for name, x in fields.items()
     }
+    return {name: np.where(blown_up, np.inf, mean) for name, mean in means.items()}

@@ -83,6 +83,11 @@ def ratio(mean: Means, expected: Means) -> Means:
         return mean / np.where(expected > 0, expected, np.nan)
 
 
+def follows(product: Means, squared: Means) -> Means:
+    """Share 1 - <d_a d_b> / <d_b^2> of an innovation d_b that an analysis follows; d_a is what remains of it."""
+    return 1 - ratio(product, squared)
+
+
 def root(mean: Means) -> Means:
     """Root of a mean of products, which may be negative by chance: then NaN."""
     return np.sqrt(np.where(mean >= 0, mean, np.nan))
@@ -231,7 +236,8 @@ METRICS: dict[str, Metric] = {
         ratio,
         title="chi-squared of innovations",
         explanation="mean squared difference between observations and the background, over the sum of the variance of "
-        "the background's members and of the assumed observation error: 1 if both are right. It needs no truth.",
+        "the background's members and of the assumed observation error: 1 if both variances are correct. It needs no "
+        "truth.",
         better=1.0,
         power=0,
         summary=6,
@@ -242,24 +248,24 @@ METRICS: dict[str, Metric] = {
         root,
         title="inferred observation error",
         explanation="root of the mean product of the differences between observations and analysis, and observations "
-        "and background (Desroziers et al. 2005): equals the true error of the observations if the cycle weighs them "
-        "rightly. It needs no truth.",
+        "and background (Desroziers et al. 2005): equals the true error of the observations if the assumed error "
+        "statistics are correct. It needs no truth.",
         better=None,
         summary=7,
         tasks=ASSIMILATE,
     ),
     "signal": Metric(
-        ("signal",),
-        unchanged,
+        ("desroziers", "innovation_squared"),
+        follows,
         title="degrees of freedom for signal",
-        explanation="share of the observations' weight in the analysis, a number for each observation: 1 where the "
-        "analysis follows the observations alone, 0 where they are redundant.",
+        explanation="share of an innovation that the analysis follows at the observations, tr(H K) for each of them: 1 "
+        "where it follows the observations alone, 0 where it ignores them.",
         better=None,
         power=0,
         tasks=ASSIMILATE,
     ),
-    "rejected": Metric(
-        ("rejected",),
+    "suspect": Metric(
+        ("suspect",),
         unchanged,
         title="suspect observations",
         explanation="share of observations that lie more than five expected standard deviations from the background.",

@@ -20,7 +20,7 @@ from fieldcast.encoding import costs
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import pack, pack_bytes, unpack, unpack_state
 from fieldcast.encoding.device import choose_device
-from fieldcast.encoding.options import Calibration
+from fieldcast.encoding.options import Calibration, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
@@ -46,11 +46,13 @@ class Trial:
     x: Float[Tensor, "time cycle variable y x"]
     days: Float[Tensor, "time cycle"]
     first: xr.DataArray  # the first time of each cycle
+    per_variable: bool = False  # whether variables have masks of their own
 
     @classmethod
     def of(
-        cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device
-    ) -> Trial:
+        cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device,
+        per_variable: bool = False,
+    ) -> Trial:  # fmt: skip
         """Evenly spaced stretches of a split.
 
         Raises
@@ -72,14 +74,21 @@ class Trial:
         places = starts + torch.arange(length)[:, None]  # (time, cycle)
         states = split.isel(time=places.flatten().numpy())
         x = torch.nan_to_num(codec.encode(states)).unflatten(0, places.shape).to(device)
-        return cls(x, codec.days(states["time"]).view(places.shape).to(device), split["time"][starts.numpy()])
+        return cls(
+            x,
+            codec.days(states["time"]).view(places.shape).to(device),
+            split["time"][starts.numpy()],
+            per_variable,
+        )
 
     def contexts(self, options: Calibration, noise: float, scheme: Filter, seed: int) -> Iterator[Context]:
         """Observations of each time; the cycles share the mask of a day."""
         space, device = scheme.space, self.x.device
         for number, (x, day) in enumerate(zip(self.x, self.days, strict=True)):
             of_day = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))
-            mask = masks.draw((options.pattern,), (options.k, options.k), of_day, space, False).expand_as(x)
+            mask = masks.draw(
+                (options.pattern,), (options.k, options.k), of_day, space, self.per_variable
+            ).expand_as(x)
             cycles = torch.arange(len(x), device=device)
             errors = RandomStreams(seed_for("errors of the network", seed), cycles, step=number)
             yield Context(
@@ -88,7 +97,7 @@ class Trial:
 
 
 def calibrate(
-    recipe: Recipe, options: Calibration, noise: float, data: PreparedData, forecast: bytes | None,
+    recipe: Recipe, options: Calibration, network: Sparsification, data: PreparedData, forecast: bytes | None,
     earlier: bytes | None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fill the pool of a filter and choose its tuned values; yield after each sweep and trial the files to save.
@@ -117,7 +126,7 @@ def calibrate(
     scheme.choose(**initial)
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     table: list[dict[str, Any]] = header.get("trials", [])
-    run = Calibrating(assimilator, options, noise, data, recipe.seed)
+    run = Calibrating(assimilator, options, network, data, recipe.seed)
 
     def state(sweeps: int) -> bytes:
         seconds = spent + time.perf_counter() - begin
@@ -139,11 +148,11 @@ def calibrate(
 
 @dataclass(frozen=True, eq=False)
 class Calibrating:
-    """Cycles of a filter on states that are not scored."""
+    """Cycles of a filter over training and validation states."""
 
     assimilator: Assimilator
     options: Calibration
-    noise: float
+    network: Sparsification  # errors of observations, and whether variables have masks of their own
     data: PreparedData
     seed: int
 
@@ -152,7 +161,12 @@ class Calibrating:
         training = select(self.data.fields, self.data.splits, "train")
         scheme, options = self.assimilator.scheme, self.options
         trial = Trial.of(
-            training, self.assimilator.codec, options.segments, options.spin_up + options.days, self._device
+            training,
+            self.assimilator.codec,
+            options.segments,
+            options.spin_up + options.days,
+            self._device,
+            self.network.per_variable,
         )
         if sweep == 0:
             scheme.fill_pool(trial.x.flatten(0, 1))
@@ -169,10 +183,15 @@ class Calibrating:
         validation = select(self.data.fields, self.data.splits, "validation")
         options, space = self.options, self.assimilator.scheme.space
         trial = Trial.of(
-            validation, self.assimilator.codec, 1, options.spin_up + options.tuning, self._device
+            validation,
+            self.assimilator.codec,
+            1,
+            options.spin_up + options.tuning,
+            self._device,
+            self.network.per_variable,
         )
         seed = seed_for("tuning", self.seed) % 2**31
-        contexts = trial.contexts(options, self.noise, self.assimilator.scheme, seed)
+        contexts = trial.contexts(options, self.network.noise, self.assimilator.scheme, seed)
         total = weights = 0.0
         days = zip(self._cycle(trial, seed), trial.x, contexts, strict=True)
         for number, (day, truth, c) in enumerate(days):
@@ -184,6 +203,10 @@ class Calibrating:
             weights += float(weight.sum())
         return math.log(total / weights) if total > 0 else math.inf
 
+    def _trial(self, split: xr.Dataset, cycles: int, days: int) -> Trial:
+        length, codec = self.options.spin_up + days, self.assimilator.codec
+        return Trial.of(split, codec, cycles, length, self._device, self.network.per_variable)
+
     @property
     def _device(self) -> torch.device:
         return self.assimilator.scheme.space.area.device
@@ -193,7 +216,7 @@ class Calibrating:
         scheme, cycles, members = self.assimilator.scheme, trial.x.shape[1], self.options.members
         state = self.assimilator.begin(training, trial.first, cycles, members, seed)
         draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
-        contexts = trial.contexts(self.options, self.noise, scheme, seed)
+        contexts = trial.contexts(self.options, self.network.noise, scheme, seed)
         days = cycle(scheme, self.assimilator.step, contexts, state, draws)
         return iter(Progress(days, unit="day", total=len(trial.x)))
 

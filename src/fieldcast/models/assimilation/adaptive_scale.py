@@ -1,4 +1,4 @@
-"""A scale s of background error covariances, from the innovations of the days before.
+"""A scale s of background error covariances, from the innovations up to the present.
 
     s = <d^2 - R> / <diag(H P H^T)>,
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
 
-MEMORY = 0.95  # a time scale of twenty days
+MEMORY = 0.9  # a time scale of ten steps
 SCALES = 0.02, 4.0  # limits of s
 REMEMBERED = "scale", "departure", "expected"  # s and the two running means, one of each for a cycle
 
@@ -36,7 +36,10 @@ def rescale(
     """
     limit = LARGEST_DEPARTURE * (memory["scale"][cycle] * expected + error).sqrt()
     d = d.clamp(-limit, limit)
-    for name, value in (("departure", (d.square() - error).mean()), ("expected", expected.mean())):
+    excess = (
+        (d.square() - error).mean().clamp(max=SCALES[1] * expected.mean())
+    )  # that of a first day is forgotten
+    for name, value in (("departure", excess), ("expected", expected.mean())):
         memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
     memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
     return float(memory["scale"][cycle])

@@ -1,17 +1,18 @@
-"""A filter whose background errors come from a pool: the covariance of optimal interpolation round a forecast.
+"""A filter whose background errors come from a pool: the covariance of optimal interpolation around a forecast.
 
-    x_b,j = f_bar + sqrt(s) e_j,    f_bar = mean_m f(x_a,m),    e_j drawn from a pool of background errors,
-    x_a,j = x_b,j + K (y + eps_j - H x_b,j),    K = B H^T (H B H^T + R)^-1,
-    B = s (1 - w) T o S + w T' o S',
+    x_b,j = f_bar + sqrt(s) e_j,    x_a,j = x_b,j + K (y + eps_j - H x_b,j),    K = B H^T (H B H^T + R)^-1,
+    e_j = sqrt(1 - w) p_j + sqrt(w M / (M - 1)) (f_j - f_bar),    B = s (1 - w) T o S + s w T' o S',
 
-S the second moment of the pool, S' that of the forecasts about their mean, T and T' tapers, o the elementwise product,
-w the weight of the ensemble (Hamill and Snyder 2000, "A hybrid ensemble Kalman filter-3D variational analysis scheme",
-equation 6). The mean of an ensemble is the better background; its deviations, of few members of a learned model, which
-lets errors grow too slowly, are a poor covariance alone. Innovations d = y - H f_bar give the scale s:
+f_j the forecasts from the M members of the last analysis, f_bar their mean, p_j drawn from a pool of background errors,
+S the second moment of the pool, S' that of f_j about f_bar, T and T' tapers, o the elementwise product, w the weight of
+the ensemble (Hamill and Snyder 2000, "A hybrid ensemble Kalman filter-3D variational analysis scheme", equation 6). The
+ensemble mean is the better background; the deviations of a few members of a learned model, whose errors grow too
+slowly, are a poor covariance on their own. Innovations d = y - H f_bar give the scale s:
 
     s = <d^2 - R> / <diag(H ((1 - w) T o S + w T' o S') H^T)>    (see `adaptive_scale`).
 
-Every member of the analysis is a draw of p(x | y_1 .. y_t), so the cycle needs no inflation.
+The covariance of sqrt(s) e_j is B but for the tapers, so members of the analysis are draws of p(x | y_1 .. y_t), and
+the cycle needs no inflation.
 """
 
 from __future__ import annotations
@@ -100,8 +101,10 @@ class Hybrid(Derived, Filter):
         mean = ahead.mean(dim=1)
         number = draws.fork(ERRORS).integers(len(self.errors), 1)[..., 0]
         scale = state.memory["scale"].to(mean)[:, None, None, None, None]
-        members = mean[:, None] + scale.sqrt() * self.places.scatter(self.errors[number])
-        return members, {**state.memory, "mean": mean, "deviations": ahead - mean[:, None]}
+        deviations, w = ahead - mean[:, None], float(self.weight)
+        pooled, of_ensemble = self.places.scatter(self.errors[number]), deviations * unbiased(ahead.shape[1])
+        members = mean[:, None] + scale.sqrt() * ((1 - w) ** 0.5 * pooled + w**0.5 * of_ensemble)
+        return members, {**state.memory, "mean": mean, "deviations": deviations}
 
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
@@ -115,7 +118,10 @@ class Hybrid(Derived, Filter):
             variance = self._variance(deviations[i])
             observed = [each for each in observed_data(c[here], self.places, variables) if len(each.error)]
             if self.adaptive and observed:
-                parts_of_s = [((each.y - each.h(b[i]))[0], each.error, each.h(variance)) for each in observed]
+                parts_of_s = [
+                    ((each.y - each.h(b[i]))[0], self._error(each, variance), each.h(variance))
+                    for each in observed
+                ]
                 rescale(kept, i, *(torch.cat(part) for part in zip(*parts_of_s, strict=True)))
             s = float(kept["scale"][i])
             parts, errors = self._parts(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
@@ -134,8 +140,11 @@ class Hybrid(Derived, Filter):
         b: Float[Tensor, "1 values"],
     ) -> Iterator[Conditioning]:  # fmt: skip
         for each in observed:
-            error = observation_error(each.error, each.h(variance), 0.0, float(self.floor), b.dtype)
-            yield from at_points(each, parts, error, b)
+            yield from at_points(each, parts, self._error(each, variance), b)
+
+    def _error(self, each: ObservedData, variance: Float[Tensor, " values"]) -> Float[Tensor, " observed"]:
+        """R."""
+        return observation_error(each.error, each.h(variance), 0.0, float(self.floor), variance.dtype)
 
     def _variance(self, deviations: Float[Tensor, "members values"]) -> Float[Tensor, " values"]:
         """The diagonal of B for s = 1."""
@@ -166,6 +175,11 @@ class Hybrid(Derived, Filter):
 
     def _flat(self, x: Tensor) -> Tensor:
         return self.places.gather(x).flatten(-2)
+
+
+def unbiased(members: int) -> float:
+    """Factor by which deviations from the mean of a few members have the variance of the members."""
+    return (members / max(members - 1, 1)) ** 0.5
 
 
 class EnsembleOptimalInterpolation(Hybrid):

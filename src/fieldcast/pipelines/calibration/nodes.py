@@ -23,6 +23,5 @@ def fit(
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
     _, state, _ = earlier.get("checkpoint", (0, None, None))
     recipe = Recipe(Assimilation(assimilation, sparsification), **vars(settings))
-    options, noise = assimilation.calibration, sparsification.noise
-    for saved in calibrate(recipe, options, noise, data, base, state):
+    for saved in calibrate(recipe, assimilation.calibration, sparsification, data, base, state):
         yield (saved.checkpoint, saved.state), saved.history
