@@ -1,6 +1,6 @@
 """User options for observations and initial times, and caps on everything; checked before anything runs."""
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -109,6 +109,13 @@ class Calibration:
             raise InputError(
                 "assimilation.calibration.k = 1 leaves no unobserved cell to tune on: set it lower."
             )
+
+    def capped(self, limits: Limits) -> "Calibration":
+        """The options under the limits."""
+        names = ("spin_up", "segments", "days", "tuning")
+        counts = {name: limits.cap("times", getattr(self, name)) for name in names}
+        members = max(2, limits.cap("members", self.members))
+        return replace(self, members=members, **counts)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, config=STRICT)

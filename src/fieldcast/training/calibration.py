@@ -18,7 +18,7 @@ from torch import Tensor
 from fieldcast import lineage, provenance
 from fieldcast.encoding import costs
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import pack, pack_bytes, unpack, unpack_state
+from fieldcast.encoding.checkpoint import FORMAT, pack, pack_bytes, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, Sparsification
 from fieldcast.errors import InputError
@@ -31,7 +31,7 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
-from fieldcast.training.loop import Saved
+from fieldcast.training.loop import Saved, earlier
 from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, take
 from fieldcast.training.tuning import search
 
@@ -97,53 +97,68 @@ class Trial:
 
 
 def calibrate(
-    recipe: Recipe, options: Calibration, network: Sparsification, data: PreparedData, forecast: bytes | None,
-    earlier: bytes | None,
+    recipe: Recipe, options: Calibration, network: Sparsification, data: PreparedData, base: bytes | None,
+    previous: bytes | None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fill the pool of a filter and choose its tuned values; yield after each sweep and trial the files to save.
+
+    `base` is the checkpoint of the forecast model, or of the closed-form part of the filter.
 
     Raises
     ------
     InputError
-        For a filter that cannot be built, a forecast checkpoint of other data, a split without a stretch long enough.
+        For a filter that cannot be built or lacks a forecast, a base of other data, a split without a stretch long
+        enough.
     """
-    codec, space = recipe.problem.codec(*data.statistics)
-    device = choose_device(recipe.device)
-    scheme = initialised(recipe.model, space.to(device), recipe.seed).to(device)
-    recipe.problem.check(recipe.model["type"], scheme, recipe.fit)
-    sources = recipe.lineage(data, codec, forecast)
-    forecaster = None if forecast is None else taken(forecast, sources).to(device)
-    if forecast is not None:
-        same = {name: sources[name] for name in ("data", "splits", "seed")}
-        for part in closed_form_parts(scheme):
-            take(part, forecast, {"model": base_of(recipe.model), **same})
-    assimilator = Assimilator(scheme, forecaster, codec)
-    tensors, header = unpack_state(earlier, "The state of the calibration")
-    if header.get("lineage") != sources:
-        tensors, header = {}, {}
+    codec, _ = recipe.problem.codec(*data.statistics)
+    sources = recipe.lineage(data, codec, base)
+    assimilator = prepared(recipe, data, base, sources)
+    scheme, device = assimilator.scheme, assimilator.scheme.space.area.device
+    resumable = {**sources, "device": device.type, "format": FORMAT}
+    tensors, header = earlier(previous, resumable, recipe.fit.restart)
     initial = scheme.chosen()  # the search starts there, also when it resumes
     scheme.load_state_dict({**scheme.state_dict(), **tensors})
     scheme.choose(**initial)
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     table: list[dict[str, Any]] = header.get("trials", [])
-    run = Calibrating(assimilator, options, network, data, recipe.seed)
+    run = Calibrating(assimilator, options.capped(recipe.limits), network, data, recipe.seed)
 
-    def state(sweeps: int) -> bytes:
+    def saved(sweeps: int, checkpoint: bytes = b"") -> Saved:
         seconds = spent + time.perf_counter() - begin
-        progress = {"lineage": sources, "sweeps": sweeps, "trials": table, "spent": seconds}
-        return pack_bytes(scheme.state_dict(), progress)
+        progress = {"lineage": resumable, "sweeps": sweeps, "trials": table, "spent": seconds}
+        history = table or [{"step": 0, "validation": math.nan}]
+        return Saved(pack_bytes(scheme.state_dict(), progress), checkpoint, pd.DataFrame(history))
 
     sweeps = options.sweeps if scheme.learns_errors else 0
     for sweep in range(int(header.get("sweeps", 0)), sweeps):
         scheme.fill_pool(run.background_errors(sweep))
-        yield Saved(state(sweep + 1), b"", pd.DataFrame(table))
+        yield saved(sweep + 1)
     for _ in search(scheme, run.trial, table):
-        yield Saved(state(sweeps), b"", pd.DataFrame(table))
+        yield saved(sweeps)
     seconds = round(spent + time.perf_counter() - begin, 2)
     spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
     results = {"costs": spent_costs, "tuned": scheme.chosen(), "source": data.fields.attrs["source"]}
-    checkpoint = pack(scheme, codec, {**sources, **provenance.code(), **results})
-    yield Saved(state(sweeps), checkpoint, pd.DataFrame(table or [{"step": 0, "validation": math.nan}]))
+    yield saved(sweeps, pack(scheme, codec, {**sources, **provenance.code(), **results}))
+
+
+def prepared(
+    recipe: Recipe, data: PreparedData, base: bytes | None, sources: Mapping[str, Any]
+) -> Assimilator:
+    """The filter with what it forecasts with."""
+    kind = recipe.model["type"]
+    codec, space = recipe.problem.codec(*data.statistics)
+    device = choose_device(recipe.device)
+    scheme = initialised(recipe.model, space.to(device), recipe.seed).to(device)
+    recipe.problem.check(kind, scheme, recipe.fit)
+    parts = closed_form_parts(scheme)
+    if base is None and (parts or scheme.needs_forecast):
+        role = "base" if parts else "forecast"
+        raise InputError(f"{kind} needs another experiment: give this one uses: {{{role}: forecast.<name>}}.")
+    same = {name: sources[name] for name in ("data", "splits", "seed")}
+    for part in parts:
+        take(part, base or b"", {"model": base_of(recipe.model), **same})
+    forecaster = forecast_model(base, same).to(device) if base is not None and not parts else None
+    return Assimilator(scheme, forecaster, codec)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,13 +236,13 @@ class Calibrating:
         return iter(Progress(days, unit="day", total=len(trial.x)))
 
 
-def taken(forecast: bytes, present: Mapping[str, Any]) -> Model:
+def forecast_model(checkpoint: bytes, present: Mapping[str, Any]) -> Model:
     """The forecast model of a checkpoint, which must be trained on these data."""
-    checkpoint = unpack(forecast, FORECAST)
+    forecast = unpack(checkpoint, FORECAST)
     lineage.require(
-        checkpoint.header,
-        {"task": "forecast", **{name: present[name] for name in ("data", "splits", "seed")}},
+        forecast.header,
+        {"task": "forecast", **present},
         f"{FORECAST} was trained",
         "train that experiment again with `kedro run --pipelines training`",
     )
-    return checkpoint.model
+    return forecast.model

@@ -45,6 +45,8 @@ class EachDay(Filter):
         p(x | y) of a single day.
     """
 
+    needs_forecast = False
+
     def __init__(self, model: Model):
         super().__init__(model.space)
         self.model, self.deterministic = model, model.deterministic

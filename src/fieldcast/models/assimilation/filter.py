@@ -51,6 +51,7 @@ class Day(NamedTuple):
 class Filter(Model):
     """A scheme that cycles; `cycle` runs it, and not `sample`, which has no background."""
 
+    needs_forecast: bool = True  # its background comes from another model, the forecast
     learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:

@@ -74,6 +74,7 @@ class KalmanFilter(Derived, Filter):
     """
 
     accepts_points = True
+    needs_forecast = False
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {"unresolved": (0.0, 0.03, 0.06, 0.1, 0.15, 0.2)}
     )
