@@ -70,8 +70,8 @@ def test_analyses_of_another_network_are_refused(project: Any, whole: Path) -> N
         )  # fmt: skip
 
 
-def test_a_model_that_is_no_filter_is_refused(project: Any, whole: Path) -> None:
-    with pytest.raises(InputError, match="is no filter"):
+def test_a_model_that_is_not_a_filter_is_refused(project: Any, whole: Path) -> None:
+    with pytest.raises(InputError, match="is not a filter"):
         project(
             "assimilate", data_root=whole, namespaces=["assimilate.free_run"],
             parameters={"assimilate": {"free_run": {"model": {"type": "climatology.Climatology"}}}},

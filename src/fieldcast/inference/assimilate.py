@@ -31,7 +31,7 @@ STATES = ("background", "analysis")
 
 @dataclass(frozen=True, eq=False)
 class Assimilator:
-    """A filter round a forecast model; None without one, for filters that forecast nothing."""
+    """A filter around a forecast model; None without one, for filters that forecast nothing."""
 
     scheme: Filter
     forecaster: Model | None

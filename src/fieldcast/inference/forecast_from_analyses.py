@@ -48,7 +48,7 @@ def scores_by_lead(
     first, every
         Place of the first start among the times, and their distance.
     steps
-        Number of leads, from each start that the times allow.
+        Number of leads, from each start that the times allow; none if the record is too short.
     members
         Number of members; analyses with one member give it to each forecast.
     """
@@ -99,8 +99,7 @@ def scored(
     c = Context(origins * members, past=past.flatten(0, 1), day=day.expand(origins * members))
     datum = torch.full((origins,), start, device=past.device)
     draws = RandomStreams(seed_for("forecasts from analyses", seed), datum, members)
-    weight = model.space.area * model.space.exists
-    weight = weight / (weight.sum() * len(model.space.variables))
+    weight = model.space.weight / len(model.space.variables)
     steps = rollout(model, c, draws, len(truth))
     for y in truth:
         with torch.no_grad():

@@ -70,10 +70,10 @@ def assimilate(results: Any) -> Glance:
         return Glance()
     shares = [case.k for case in board.cases]
     ends = dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares)))
-    done = f"{count(board.order)} followed the weather day by day from {' to '.join(ends)} % of its cells"
+    done = f"{count(board.order)} tracked the weather from daily observations of {' to '.join(ends)} % of its cells"
     case = results.middle_case
-    best = closest(results, case, "for following the weather", f"from {percent(case.k)} of the cells a day")
-    return Glance([done], best, overconfident(results, "in following the weather"), trained_once(results))
+    best = closest(results, case, "for tracking the weather", f"from {percent(case.k)} of the cells a day")
+    return Glance([done], best, overconfident(results, "in tracking the weather"), trained_once(results))
 
 
 def forecast(results: Any) -> Glance:

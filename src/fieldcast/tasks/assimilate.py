@@ -54,7 +54,7 @@ class Assimilation(OnFields):
         """Raise an InputError for a model that is no filter."""
         if not isinstance(model, Filter):
             raise InputError(
-                f"{kind} is no filter: choose a model of assimilation, or draw from an experiment of reconstruct with "
+                f"{kind} is not a filter: choose a model of assimilation, or draw from an experiment of reconstruct with "
                 "uses: {weights: reconstruct.<name>}."
             )
 

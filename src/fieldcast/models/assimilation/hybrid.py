@@ -183,7 +183,7 @@ def unbiased(members: int) -> float:
 
 
 class EnsembleOptimalInterpolation(Hybrid):
-    """The covariance of the pool alone round a forecast from the mean of the analysis.
+    """The covariance of the pool alone around a forecast from the mean of the analysis.
 
     Its analysis is that of 3D-Var with the same covariance (Evensen 2003, section 5; Oke et al. 2002).
     """

@@ -12,7 +12,7 @@ INPUTS = PREPARED | {name: f"params:{name}" for name in NAMES}
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
-    """Calibrate a filter round the forecast model whose checkpoint it uses."""
+    """Calibrate a filter around the forecast model whose checkpoint it uses."""
     return Pipeline(
         [node(nodes.fit, INPUTS | base_of(experiment), ["checkpoint", "history"], name="calibrate")]
     )
