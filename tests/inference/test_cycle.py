@@ -113,7 +113,7 @@ def test_the_result_has_the_layout_of_the_record_and_cf_attributes(analyses, rec
     )
     assert analyses["t_mean"].attrs["cell_methods"] == "realization: mean"
     assert analyses["t_crps"].attrs["units"] == "K" and analyses["t_coverage_90"].attrs["units"] == "1"
-    assert analyses["t_chi_squared"].dims == analyses["t_rejected"].dims == ("time",)
+    assert analyses["t_chi_squared"].dims == analyses["t_suspect_share"].dims == ("time",)
     assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["source_title"] == "waves"
     text = as_text(analyses)
     assert "withheld observations of 40 times; CRPS and RMSE in K" in text and "each_day" in text

@@ -36,8 +36,8 @@ def cycle(
     Each variable v becomes v (time, member, ...), v_mean and v_spread, in the units of the record. Scores at withheld
     observations are v_crps, v_rmse and v_coverage_90 (state), where `state` is the climatology, the background, the
     analysis and, with optimal interpolation for an updater, the interpolation of each day by itself. Statistics of the
-    innovations are v_chi_squared and v_rejected (time), and v_observation_error. All times count, also the first ones
-    after the cold start from climatological members: see `CycleModels.start`.
+    innovations are v_chi_squared and v_suspect_share (time), and v_observation_error. All times count, also the first
+    ones after the cold start from climatological members: see `CycleModels.start`.
 
     Parameters
     ----------

@@ -24,9 +24,9 @@ SCORES = {
     "coverage_90": "coverage of the 90 % interval of {v} at withheld observations",
 }
 TITLES = ("CRPS", "RMSE", "coverage of 90 %")
-USED = ("innovation_squared", "innovation_expected", "desroziers", "rejected")  # statistics of innovations
+USED = ("innovation_squared", "innovation_expected", "desroziers", "suspect")  # statistics of innovations
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
-REJECTED = "share of observations of {v} more than five standard deviations from the background"
+SUSPECT = "share of observations of {v} more than five standard deviations from the background"
 INFERRED = "error of observation of {v} that innovations and residuals imply"
 
 
@@ -68,11 +68,11 @@ class CycleQuality:
                 values = factor * np.array([means[state, i][score] for state in states])
                 count = {"observations": int(self.withheld[i])}
                 parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **count})
-            squared, expected, desroziers, rejected = (self._innovations(name, i) for name in USED)
+            squared, expected, desroziers, suspect = (self._innovations(name, i) for name in USED)
             inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
             parts |= {
                 f"{v}_chi_squared": quality((time,), squared / expected, CHI_SQUARED, v, in_units("1")),
-                f"{v}_rejected": quality((time,), rejected, REJECTED, v, in_units("1")),
+                f"{v}_suspect_share": quality((time,), suspect, SUSPECT, v, in_units("1")),
                 f"{v}_observation_error": quality((), inferred, INFERRED, v, units),
             }
             parts[f"{v}_observation_error"].attrs["assumed"] = deviation * self.noise
@@ -113,8 +113,8 @@ def as_text(result: xr.Dataset) -> str:
 
 def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
     """The lines of one variable."""
-    error, chi_squared, rejected = (
-        result[f"{v}_{name}"] for name in ("observation_error", "chi_squared", "rejected")
+    error, chi_squared, suspect = (
+        result[f"{v}_{name}"] for name in ("observation_error", "chi_squared", "suspect_share")
     )
     unit = error.attrs["units"]
     if f"{v}_crps" in result:
@@ -125,7 +125,7 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
             values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
     yield (
-        f"{v} innovations: chi-squared {mean(chi_squared.values):.3g}, {100 * mean(rejected.values):.2g} % above five "
+        f"{v} innovations: chi-squared {mean(chi_squared.values):.3g}, {100 * mean(suspect.values):.2g} % above five "
         f"standard deviations, inferred error of observation {float(error):.3g} {unit} "
         f"(assumed {error.attrs['assumed']:.3g})"
     )

@@ -54,8 +54,8 @@ class Assimilation(OnFields):
         """Raise an InputError for a model that is no filter."""
         if not isinstance(model, Filter):
             raise InputError(
-                f"{kind} is not a filter: choose a model of assimilation, or draw from an experiment of reconstruct with "
-                "uses: {weights: reconstruct.<name>}."
+                f"{kind} is not a filter: choose a model of assimilation, or draw from an experiment of reconstruct "
+                "with uses: {weights: reconstruct.<name>}."
             )
 
     def batches(
