@@ -5,6 +5,7 @@ edited here to add one. Names of data sets with dots are private to an experimen
 """
 
 import importlib
+import warnings
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 STANDALONE = ("fill", "stations", "predict", "cycle", "seeds")
 TRAINING = ("training", "calibration")  # stages that make an experiment's own checkpoint
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
+
+# Kedro means names with dots by mistake; here they are checkpoints that an experiment of another task uses
+warnings.filterwarnings("ignore", "One or more dataset names contain '.' characters", UserWarning)
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force
 CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # of the last run
