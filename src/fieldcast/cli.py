@@ -130,9 +130,7 @@ for option in run.params:
     if option.name == "params" and option.callback:
         option.callback = explained(option.callback)
     elif option.name == "runner" and isinstance(option, click.Option):
-        option.help = (
-            "CheapFirst, the default; SideBySide, one node for each core; or one of Kedro's runners."
-        )
+        option.help = "CheapFirst, the default; SideBySide, one node for each core; or one of Kedro's."
 cli.add_command(run)
 
 

@@ -30,7 +30,7 @@ Estimates = dict[str, Members]  # of one time, by name
 
 @dataclass(frozen=True, eq=False)
 class CycleModels:
-    """A filter round a forecast model, and the interpolation whose covariance the filter has; else None."""
+    """A filter around a forecast model, and the interpolation whose covariance the filter has; else None."""
 
     assimilator: Assimilator
     interpolation: OptimalInterpolation | None

@@ -127,6 +127,14 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
         f"The spread is {verdict}: {ratio:.2f} of the error, weighted as the gaps; {beyond:.2%} of {int(here.sum())} "
         f"errors exceed {FAR:g} spreads, the largest is {float((error.abs() / spread).max()):.1f} of them."
     )
+    yield from extrapolation(outcome, columns, name)
+    left = int(outcome.distrusted[:, columns].sum())
+    if left:
+        yield f"{left} values are left missing by fill.max_gap or fill.max_spread."
+
+
+def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
+    """Lengths of the correlation, and the number of values beyond the reach of observations, by time."""
     space, time = outcome.lengths[name]
     kilometres = 2 * EARTH * math.asin(min(1.0, space / 2))
     flag = outcome.flag[:, columns]
@@ -154,6 +162,3 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
             if count[t]
         )
         yield f"Most of them at {listed}."
-    left = int(outcome.distrusted[:, columns].sum())
-    if left:
-        yield f"{left} values are left missing by fill.max_gap or fill.max_spread."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -35,7 +34,6 @@ from fieldcast.training.loop import Saved, earlier
 from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, take
 from fieldcast.training.tuning import search
 
-LOG = logging.getLogger(__name__)
 FORECAST = "the checkpoint in the role 'forecast'"
 
 

@@ -8,18 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step, members_ahead
+from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 
 
 class FreeRun(Filter):
     """Forecasts without observations: each member continues its own past."""
-
-    def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
-    ) -> tuple[Members, Memory]:
-        return members_ahead(state, day, forecast, draws), state.memory
 
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams

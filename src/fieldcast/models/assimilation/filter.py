@@ -61,11 +61,14 @@ class Filter(Model):
         """The memory of `count` cycles before their first day."""
         return {}
 
-    @abstractmethod
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before day t, and what the update needs beside them."""
+        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before day t, and what the update needs beside them.
+
+        By default each member continues its own past.
+        """
+        return members_ahead(state, day, forecast, draws), state.memory
 
     @abstractmethod
     def update(

@@ -166,12 +166,16 @@ class Hybrid(Derived, Filter):
 
     def _statistics(self) -> CovarianceParts:
         every = torch.ones(len(self.errors), dtype=torch.bool, device=self.errors.device)
-        derive = lambda: training_statistics(self.errors, every, self.places.area, folds=1)  # noqa: E731
-        return self.derived("statistics", derive, self.errors)
+        return self.derived(
+            "statistics",
+            lambda: training_statistics(self.errors, every, self.places.area, folds=1),
+            self.errors,
+        )
 
     def _kernel(self, chord: float) -> Kernel:
-        derive = lambda: Kernel(gaspari_cohn, chord, self.places.points.to(self.errors))  # noqa: E731
-        return self.derived(chord, derive, self.errors)
+        return self.derived(
+            chord, lambda: Kernel(gaspari_cohn, chord, self.places.points.to(self.errors)), self.errors
+        )
 
     def _flat(self, x: Tensor) -> Tensor:
         return self.places.gather(x).flatten(-2)

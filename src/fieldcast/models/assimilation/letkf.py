@@ -23,7 +23,7 @@ from fieldcast.models.assimilation.ensemble_weights import (
     perturbations,
     rotated,
 )
-from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step, members_ahead
+from fieldcast.models.assimilation.filter import Filter, Members, Memory
 from fieldcast.models.assimilation.nodes import Nodes
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian.conditioning import observed_data
@@ -80,11 +80,6 @@ class LETKF(Filter):
         self.places, self.nodes = Places(space), Nodes(space, every)
         for name, value in {"localisation": 2000.0, "relaxation": 0.4, "inflation": 1.0}.items():
             self.register_buffer(name, torch.tensor(value))
-
-    def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
-    ) -> tuple[Members, Memory]:
-        return members_ahead(state, day, forecast, draws), state.memory
 
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
