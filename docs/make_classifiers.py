@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from fieldcast.encoding.checkpoint import pack_bytes
+from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.fields.images import ImageSource, open_images, split
 from fieldcast.inference.image_classifier import SHIPPED, Architecture, beginning, trained
 

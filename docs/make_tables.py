@@ -35,7 +35,7 @@ from sample_tables import LENDERS, SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
 from welch import Runs, differences
 
-from fieldcast.encoding.checkpoint import tensor_digest
+from fieldcast.encoding.tensor_file import tensor_digest
 from fieldcast.fields.images import VALIDATION
 from fieldcast.inference.image_classifier import SHIPPED, stored_weights
 

@@ -5,18 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fieldcast.descriptions import About, described, description_of, roles
 from fieldcast.errors import InputError
-from fieldcast.experiments import (
-    About,
-    demo,
-    described,
-    description_of,
-    experiments,
-    nearest,
-    requirements,
-    roles,
-    tables,
-)
+from fieldcast.experiments import demo, experiments, nearest, requirements, tables
 
 
 @pytest.fixture

@@ -5,44 +5,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as validated
 
+from fieldcast.descriptions import About, description_of, place, roles
 from fieldcast.errors import InputError
 
 KEYS = ("about", "model", "fit", "options", "uses")
-
-Family = Literal["classical", "learned", "bound"]
-
-
-@validated(frozen=True, config=ConfigDict(extra="forbid"))
-class About:
-    """Description of an experiment for the report, the figures, the README and MLflow.
-
-    Parameters
-    ----------
-    label
-        Its title in tables and figures; by default the name of the experiment.
-    family
-        Its style in figures: `classical` methods are grey and dashed, `learned` ones coloured. A `bound` limits the
-        attainable skill and is not ranked. By default, an experiment trained by gradients is learned.
-    description
-        One line that explains the method.
-    role
-        `reference`: paired differences are relative to it. `climatology`: skill is relative to it. `baseline`: it
-        is free, so figures shade worse scores. At most one reference and one climatology a task.
-    order
-        Place in tables of experiments and in the colours of its family; experiments without it come last, by name.
-    """
-
-    label: str = ""
-    family: Family | None = None
-    description: str = ""
-    role: Literal["reference", "climatology", "baseline"] | None = None
-    order: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,53 +80,6 @@ def with_lenders_uses(experiment: Experiment, by_address: Mapping[str, Experimen
     """An experiment which uses whatever the experiment uses whose weights it draws from: they depend on it."""
     lender = by_address[experiment.draws_from]
     return replace(experiment, uses={**lender.uses, **experiment.uses})
-
-
-def described(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
-    """Descriptions of the experiments of a task, in order; a missing label is the experiment's name.
-
-    `bodies` are the experiments of one task as parameters: {name: {about, model, fit, ...}}.
-    """
-    given = {name: description_of(name, body.get("about")) for name, body in bodies.items()}
-    return dict(sorted(given.items(), key=lambda item: place(*item)))
-
-
-def description_of(name: str, body: Mapping[str, Any] | None) -> About:
-    """Description from a YAML file; a missing label is the experiment's name.
-
-    Raises InputError for an invalid key or value.
-    """
-    try:
-        given: About = TypeAdapter(About).validate_python(dict(body or {}))
-    except (ValidationError, TypeError, ValueError) as error:
-        key, reason = "about", str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            key, reason = ".".join(map(str, ("about", *first["loc"]))), str(first["msg"])
-        raise InputError(f"experiment '{name}': {key} is invalid: {reason.lower()}.") from error
-    return replace(given, label=given.label or name)
-
-
-def place(name: str, description: About) -> tuple[bool, int, str]:
-    """Sort key of an experiment: its order, or its name if it has none."""
-    return description.order is None, description.order or 0, name
-
-
-def roles(abouts: Mapping[str, About]) -> dict[str, str]:
-    """Experiments with the roles `reference` and `climatology`, by role.
-
-    Raises InputError where two experiments of a task claim the same one.
-    """
-    held: dict[str, str] = {}
-    for name, description in abouts.items():
-        if description.role in ("reference", "climatology"):
-            if description.role in held:
-                raise InputError(
-                    f"experiments '{held[description.role]}' and '{name}' are both the {description.role} of their "
-                    f"task (about.role): take the role from one of them."
-                )
-            held[description.role] = name
-    return held
 
 
 def tables(by_address: Mapping[str, Experiment]) -> Iterator[str]:

@@ -7,16 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from fieldcast.encoding.checkpoint import (
-    FORMAT,
-    model_digest,
-    pack,
-    pack_bytes,
-    read_header,
-    tensor_digest,
-    unpack,
-    unpack_bytes,
-)
+from fieldcast.encoding.checkpoint import FORMAT, model_digest, pack, read_header, unpack
+from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Context

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from fieldcast.experiments import About
+from fieldcast.descriptions import About
 from fieldcast.figures.curves import against_k, over_time, plain_logarithmic, variables_against_k
 from fieldcast.figures.style import looks
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
-from fieldcast.experiments import About
+from fieldcast.descriptions import About
 from fieldcast.figures.style import looks, looks_of, percent, plain, wrapped
 
 FAMILIES = ("classical", "learned", "bound")

@@ -15,7 +15,8 @@ from kedro.io import DataCatalog
 
 from fieldcast import cli
 from fieldcast.datasets import BytesDataset, JSONDataset, TableDataset, ZarrDataset
-from fieldcast.encoding.checkpoint import FORMAT, NEEDED, model_digest, pack_bytes
+from fieldcast.encoding.checkpoint import FORMAT, NEEDED, model_digest
+from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.fields import images

@@ -7,7 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
-from fieldcast.encoding.checkpoint import intact, pack_bytes
+from fieldcast.encoding.tensor_file import intact, pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.images import ImageSource, open_images, split
 from fieldcast.inference import image_classifier

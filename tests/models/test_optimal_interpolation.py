@@ -8,11 +8,10 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from fieldcast.models import optimal_interpolation
 from fieldcast.models.capabilities import Updates
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian import training_statistics
+from fieldcast.models.gaussian import training_days, training_statistics
 from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
 from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -305,7 +304,7 @@ def test_an_update_moves_a_background(model, context):
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(training_statistics, "DENSE_BYTES"), (optimal_interpolation, "DOUBLE_VALUES")]
+    ("module", "name"), [(training_statistics, "DENSE_BYTES"), (training_days, "DOUBLE_VALUES")]
 )
 @pytest.mark.parametrize("fold", [None, 1])
 def test_large_grids_take_another_way_to_the_same_numbers(training, context, module, name, fold):

@@ -12,7 +12,7 @@ from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, StandardNormal
 from fieldcast.models.encoders import StateEncoder
-from fieldcast.models.layers.networks import GridNearest
+from fieldcast.models.layers.grid_convolutions import GridNearest
 from fieldcast.models.likelihoods import Gaussian
 from fieldcast.models.priors import given
 from fieldcast.models.random_streams import RandomStreams

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.multi_seed import refuse_other_runs

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fieldcast.encoding.checkpoint import unpack_bytes
+from fieldcast.encoding.tensor_file import unpack_bytes
 
 WORKER = Path(__file__).parent / "train_to_disk.py"
 

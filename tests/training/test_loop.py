@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import pack_bytes, unpack_bytes
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.selection import batch_index
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.inference.options import StateOptions
-from fieldcast.models import optimal_interpolation, vae
+from fieldcast.models import vae
 from fieldcast.models.ensemble import Ensemble
+from fieldcast.models.gaussian import training_days
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.tasks.forecast import Forecasting
@@ -294,9 +295,9 @@ def test_a_closed_form_part_is_solved_unless_the_training_is_finished(world, mon
 
 
 def test_no_step_of_a_correction_works_out_the_folds_again(world, monkeypatch):
-    worked_out, folds = [], optimal_interpolation.cross_fitting_folds
+    worked_out, folds = [], training_days.cross_fitting_folds
     monkeypatch.setattr(
-        optimal_interpolation, "cross_fitting_folds", lambda days: worked_out.append(1) or folds(days)
+        training_days, "cross_fitting_folds", lambda days: worked_out.append(1) or folds(days)
     )
     config = {
         "type": "corrected.Corrected", "channels": [8, 16],

@@ -1,38 +1,39 @@
-"""A checkpoint: one safetensors file from which a trained model can be rebuilt and used alone.
+"""A checkpoint: one file of tensors from which a trained model can be rebuilt and used alone.
 
-Tensors: the model's state, the Space, climatology and normalisation. Header: JSON text with the model's type and
-keywords, its lineage, costs and versions. A digest of both reveals damage. Nothing is pickled.
+Tensors: the model's state, the Space, climatology and normalisation. Header: the model's type and keywords, its
+lineage, costs and versions.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
+from fieldcast.encoding.tensor_file import (
+    DAMAGED,
+    UNREADABLE,
+    on_cpu,
+    pack_bytes,
+    stored,
+    tensor_digest,
+    unpack_bytes,
+)
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 from fieldcast.time_steps import TimeStep
 
-LOG = logging.getLogger(__name__)
 FORMAT = 5
-DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
 Codec = FieldCodec | AnyDayCodec | ImageCodec
-UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # what a damaged header raises
 NEEDED = ("model", "variables", "wraps", "step_hours", "weights")  # entries of the header of a checkpoint
 SPACE = ("area", "exists", "points", "static", "tendency")
 
@@ -74,61 +75,6 @@ class Checkpoint:
         return self.codec
 
 
-def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
-    """A safetensors file with a JSON header and a digest of both."""
-    stored_tensors = on_cpu(tensors)
-    text = json.dumps(header)
-    # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
-    return save_tensors(
-        stored_tensors, {"fieldcast": json.dumps([tensor_digest(stored_tensors, text), text])}
-    )
-
-
-def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as they are stored."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-
-
-def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header.
-
-    Raises
-    ------
-    InputError
-        If the file is truncated, was changed, or is no file of this project.
-    """
-    try:
-        return intact(data)
-    except ValueError as error:
-        raise InputError(f"{where} {error}: train the experiment again.") from None
-
-
-def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of an earlier state; both empty where there is none.
-
-    A damaged state is ignored with a warning: the work restarts and overwrites it.
-    """
-    if data is None:
-        return {}, {}
-    try:
-        return intact(data)
-    except ValueError as error:
-        LOG.warning("%s %s: it is ignored, and the work restarts.", where, error)
-        return {}, {}
-
-
-def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of an intact file; raises a ValueError that names the damage."""
-    try:
-        tensors = load_tensors(data)
-        expected, text, header = stored(data)
-    except (SafetensorError, *UNREADABLE):
-        raise ValueError(DAMAGED) from None
-    if tensor_digest(tensors, text) != expected:
-        raise ValueError("was changed after it was written (its digest differs)")
-    return tensors, header
-
-
 def read_header(data: bytes, where: str) -> dict[str, Any]:
     """The header alone, without reading or checking the tensors.
 
@@ -154,22 +100,6 @@ def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
     return header
 
 
-def stored(data: bytes) -> tuple[str, str, dict[str, Any]]:
-    """Digest, text and content of the header, which the format keeps after eight bytes with its length.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError, RecursionError
-        For anything but a mapping, nested no deeper than Python reads.
-    """
-    size = int.from_bytes(data[:8], "little")
-    expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
-    header = json.loads(text)
-    if not isinstance(header, dict):
-        raise TypeError(f"the header is a {type(header).__name__}")
-    return expected, text, header
-
-
 def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     """Digest of what draws are drawn from: the tensors of a checkpoint, and the model that holds them.
 
@@ -181,17 +111,6 @@ def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
 def codec_digest(codec: Codec) -> str:
     """Digest of a codec: its climatology, its normalisation and what is known of its variables."""
     return lineage.digest(codec.header(), (part for item in sorted(codec.arrays().items()) for part in item))
-
-
-def tensor_digest(tensors: Mapping[str, Tensor], *parts: Any) -> str:
-    """Digest of names, types, shapes and values, and of some other parts."""
-    return lineage.digest(*parts, (part for item in sorted(tensors.items()) for part in described(*item)))
-
-
-def described(name: str, tensor: Tensor) -> Iterator[Any]:
-    """Name, type and shape of a tensor, and its values as bytes: numpy does not know all types of torch."""
-    yield [name, str(tensor.dtype), *tensor.shape]
-    yield tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy()
 
 
 def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:

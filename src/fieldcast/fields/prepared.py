@@ -8,11 +8,11 @@ from typing import Any
 
 import xarray as xr
 
-from fieldcast.records import Record
+from fieldcast.argument_groups import ArgumentGroup
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedData(Record):
+class PreparedData(ArgumentGroup):
     """Fields with their splits, and the statistics of the training split.
 
     Parameters

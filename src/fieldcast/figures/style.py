@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fieldcast.experiments import About
-from fieldcast.experiments import place as position
+from fieldcast.descriptions import About
+from fieldcast.descriptions import place as position
 
 WIDTH = 11.0  # inches: the width of a report's column
 SMALL, NORMAL = 8.0, 9.0  # points

@@ -10,7 +10,8 @@ from kedro.io import CatalogProtocol
 from kedro.validation import validate_dataset
 
 from fieldcast import pipeline_registry, plugins
-from fieldcast.encoding.checkpoint import model_digest, read_header, unpack_bytes
+from fieldcast.encoding.checkpoint import model_digest, read_header
+from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, experiments
 from fieldcast.fields.contracts import fits_digest

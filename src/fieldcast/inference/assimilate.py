@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
 from fieldcast.encoding.climatological_past import climatological_past
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage
 from fieldcast.models.assimilation.baselines import EachDay
 from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle

@@ -19,7 +19,7 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding import costs
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.inference.rollout import Feedback, rollout
 from fieldcast.lineage import Lineage

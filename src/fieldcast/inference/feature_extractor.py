@@ -17,9 +17,9 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars, geometry, lineage
-from fieldcast.encoding.checkpoint import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, standardised
+from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.fields import domain
 from fieldcast.fields.splits import select
 from fieldcast.inference.image_classifier import PIECE, Architecture, classifier_of, fractions

@@ -12,9 +12,10 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fieldcast.encoding.checkpoint import FORMAT, pack_bytes, unpack_state
+from fieldcast.encoding.checkpoint import FORMAT
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.lineage import differences

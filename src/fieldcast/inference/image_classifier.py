@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast import lineage
-from fieldcast.encoding.checkpoint import intact, tensor_digest
 from fieldcast.encoding.selection import batch_index
+from fieldcast.encoding.tensor_file import intact, tensor_digest
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.models.classifier import Classifier

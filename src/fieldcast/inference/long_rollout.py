@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 
-from fieldcast.encoding.checkpoint import unpack_bytes
+from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, EnsembleState, Values, physical
 from fieldcast.scores.stability import step_statistics, zonal_power
 from fieldcast.time_steps import TimeStep

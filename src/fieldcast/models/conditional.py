@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Beside, Context
 from fieldcast.models.distributions import Normal, Posterior
-from fieldcast.models.layers.networks import ConvDecoder, ConvEncoder, Upsampling
+from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
+from fieldcast.models.layers.grid_convolutions import Upsampling
 from fieldcast.models.space import Space
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, Terms, Trained
 from fieldcast.models.layers.crps import fair_crps
-from fieldcast.models.layers.networks import UNet
+from fieldcast.models.layers.unet import UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

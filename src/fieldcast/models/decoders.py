@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Context
-from fieldcast.models.layers.networks import ConvDecoder, halved
+from fieldcast.models.layers.encoder_decoder import ConvDecoder
+from fieldcast.models.layers.grid_convolutions import halved
 from fieldcast.models.space import Space
 
 

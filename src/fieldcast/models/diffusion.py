@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained
-from fieldcast.models.layers.networks import UNet
+from fieldcast.models.layers.unet import UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, along
 from fieldcast.models.space import Space

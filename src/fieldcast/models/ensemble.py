@@ -24,8 +24,8 @@ from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Terms, Trained
 from fieldcast.models.layers.contrasts import DISTANCES, contrast_crps, pairs_of
 from fieldcast.models.layers.crps import fair_crps
-from fieldcast.models.layers.networks import ResidualBlock, UNet
 from fieldcast.models.layers.persistent_noise import red_noise
+from fieldcast.models.layers.unet import ResidualBlock, UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

@@ -18,19 +18,17 @@ Training days with missing values are completed by draws given their observed on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved
-from fieldcast.models.derived import Derived, Value
+from fieldcast.models.core import Context
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.conditioning import (
-    SPREAD_SEED,
     Conditioning,
     ObservedData,
     all_observed,
@@ -40,19 +38,16 @@ from fieldcast.models.gaussian.conditioning import (
 )
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
 from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part, Tapered
-from fieldcast.models.gaussian.grid_points import ObservedPlaces, Places, observations
+from fieldcast.models.gaussian.grid_points import ObservedPlaces, observations
 from fieldcast.models.gaussian.kalman_gain import Gain
-from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
-from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
+from fieldcast.models.gaussian.training_days import TrainingDays
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
 AT_ONCE = 64  # training days completed in one batch
-DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second moment takes 50 MB
 
 
-class OptimalInterpolation(Derived, Solved):
+class OptimalInterpolation(TrainingDays):
     """Optimal interpolation; see the module for the equations.
 
     Tuned: `weight` w; `taper`, the chord in km from which T is zero (0: no taper); `length` of rho in km;
@@ -81,36 +76,12 @@ class OptimalInterpolation(Derived, Solved):
     def __init__(self, space: Space, correlation: Correlation = "matern32"):
         super().__init__(space)
         self.correlation = correlation
-        self.places = Places(space)
-        self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))
-        self.register_buffer("days", torch.empty(0))
         initial = {"weight": 0.95, "taper": 18000.0, "length": 1400.0, "nugget": 1e-5, "floor": 0.0}
         for name, value in initial.items():
             self.register_buffer(name, torch.tensor(value))
 
-    def solve(self, training: Iterable[Batch]) -> None:
-        """Store the training anomalies and their days, in the order of `Batch.index` where it is given.
-
-        This must be the order of time, which defines years and fifths.
-        """
-        states, days, index, present = [], [], [], []
-        for batch in training:
-            if batch.observed is None:
-                states.append(self.places.gather(batch.x).float())
-            else:
-                values, observed = self.places.gather_observed(batch.x, batch.observed)
-                states.append(values.float())
-                present.append(observed)
-            unknown = batch.x.new_full((len(batch.x),), torch.nan)
-            days.append(unknown if batch.context.day is None else batch.context.day)
-            index.append(unknown if batch.index is None else batch.index)
-        order = torch.argsort(torch.cat(index), stable=True)
-        self.anomalies, self.days = torch.cat(states)[order], torch.cat(days).float()[order]
-        if present:
-            self._complete(torch.cat(present)[order])
-
     @torch.no_grad()
-    def _complete(self, observed: Bool[Tensor, "training variable p"]) -> None:
+    def complete(self, observed: Bool[Tensor, "training variable p"]) -> None:
         """Replace the missing values of the training days by draws given the observed ones."""
         x, o = self.anomalies.flatten(1), observed.flatten(1)
         self.anomalies = augmentation.first_draw(x, o).view_as(observed)
@@ -123,10 +94,6 @@ class OptimalInterpolation(Derived, Solved):
                 drawn = self.places.gather(self.sample(c, augmentation.streams(some, turn + 1))[:, 0])
                 renewed[some] = torch.where(observed[some], renewed[some], drawn)
             self.anomalies = renewed
-
-    def folds(self) -> Int[Tensor, " training"]:
-        """Fold of each training day, for `moments`."""
-        return self._derive(("folds",), lambda: cross_fitting_folds(self.days))
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         background = torch.zeros_like(c.base())
@@ -145,19 +112,9 @@ class OptimalInterpolation(Derived, Solved):
         the whole record: it depends on mask, noise and fold only, unless an observation fails its check.
         """
         errors = self.season(c, draws, fold)
-        pool = self._spread_pool(fold)
+        pool = self.spread_pool(fold)
         m, s, d = self.analyse(c, draws, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
         return m, s, d
-
-    def season(
-        self, c: Context, draws: RandomStreams, fold: int | None = None
-    ) -> Float[Tensor, "batch members variable y x"]:
-        """Training days outside `fold`, drawn within 45 days of the season of each datum."""
-        allowed = self._kept(fold).expand(c.count, -1)
-        if c.day is not None:
-            allowed = within_season(self.days, c.day, allowed)
-        errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
-        return self.places.scatter(self._with_rare_events(errors, draws.fork(1), fold))
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
         """Observations that fail the check of `robustness`, and were down-weighted."""
@@ -200,8 +157,8 @@ class OptimalInterpolation(Derived, Solved):
         The spread is that of the errors in `pool` after an update with the same gain; None without a pool.
         """
         state = self.anomalies.shape[1:]
-        b, e = self._flat(background), self._flat(errors)  # (B, N), (B, M, N)
-        p = b.new_zeros(0, b.shape[-1]) if pool is None else self._flat(pool)
+        b, e = self.flat(background), self.flat(errors)  # (B, N), (B, M, N)
+        p = b.new_zeros(0, b.shape[-1]) if pool is None else self.flat(pool)
         parts = conditioned(self.conditionings(c, b, fold), b, e, p, draws)
         m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in parts)
         return m, None if pool is None else s, d
@@ -219,7 +176,7 @@ class OptimalInterpolation(Derived, Solved):
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
         """m of a context with points, and which points fail their check, see `PointGain`, and count for nothing."""
         assert c.points is not None
-        b = self._flat(torch.zeros(c.count, *self.space.state, device=self.days.device))
+        b = self.flat(torch.zeros(c.count, *self.space.state, device=self.days.device))
         m, rejected = torch.zeros_like(b), torch.zeros_like(c.points.datum, dtype=torch.bool)
         for observed, update in self._at_points(c, b):
             m[update.datum] = update.gain(update.innovation)
@@ -230,62 +187,20 @@ class OptimalInterpolation(Derived, Solved):
     def _at_points(
         self, c: Context, background: Float[Tensor, "batch values"], fold: int | None = None
     ) -> Iterator[tuple[ObservedData, Conditioning]]:
-        parts, deviation = self._parts(fold), self._training(fold).deviation
+        parts, deviation = self._parts(fold), self.covariance_parts(fold).deviation
         for observed in all_observed(c, self.places, range(len(self.space.variables))):
             error = self._error(observed.error, observed.h(deviation.square()), deviation.dtype)
             yield from ((observed, update) for update in at_points(observed, parts, error, background))
-
-    def _flat(self, x: Tensor) -> Tensor:
-        """Values at places (..., V * P), in the precision of the covariance."""
-        z = self.places.gather(x).flatten(-2)
-        return z.double() if z.shape[-1] <= DOUBLE_VALUES else z
-
-    def _kept(self, fold: int | None) -> Tensor:
-        """Boolean mask (n,) of the days outside the fold."""
-        return torch.ones_like(self.days, dtype=torch.bool) if fold is None else self.folds() != fold
-
-    def _spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
-        return self._derive(("pool", fold), lambda: self._make_spread_pool(fold))
-
-    def _make_spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
-        kept = self._kept(fold).nonzero()[:, 0]
-        selected = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
-        errors = self.anomalies[kept[selected.to(kept.device)]][:, None]
-        numbers = torch.arange(len(errors), device=errors.device)
-        return self.places.scatter(
-            self._with_rare_events(errors, RandomStreams(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
-        )
-
-    def _with_rare_events(
-        self, errors: Float[Tensor, "batch members variable p"], draws: RandomStreams, fold: int | None
-    ) -> Float[Tensor, "batch members variable p"]:
-        """Training days plus draws of the independent variance U^2."""
-        rare = self._training(fold).rare
-        if not rare.any():
-            return errors
-        return errors + draws.normal(*errors.shape[2:]) * rare.sqrt().to(errors).view(errors.shape[2:])
-
-    def _derive(self, key: tuple, derive: Callable[[], Value]) -> Value:
-        return self.derived(key, derive, self.anomalies)
-
-    def _training(self, fold: int | None) -> CovarianceParts:
-        return self._derive(("training", fold), lambda: self._statistics(fold))
-
-    def _statistics(self, fold: int | None) -> CovarianceParts:
-        """Components of the covariance from the days outside the fold."""
-        double = self.anomalies[0].numel() <= DOUBLE_VALUES
-        anomalies = self._derive(("double",), self.anomalies.double) if double else self.anomalies
-        return training_statistics(anomalies, self._kept(fold), self.places.area, FOLDS)
 
     def _kernel(
         self, function: Callable[[Tensor, float], Tensor], length: float, dtype: torch.dtype
     ) -> Kernel:
         points = self.places.points.to(self.anomalies.device, dtype)
-        return self._derive((function, length), lambda: Kernel(function, length, points))
+        return self.derive((function, length), lambda: Kernel(function, length, points))
 
     def gain(self, group: ObservedPlaces, noise: float, fold: int | None = None) -> Gain:
         """K for the mask of a group, with the current tuned values."""
-        deviation = self._training(fold).deviation
+        deviation = self.covariance_parts(fold).deviation
         local, error = deviation[group.index].square(), noise**2 / group.count
         variance = self._error(error, local, deviation.dtype)
         return Gain(self._parts(fold), group.index, variance, deviation, len(deviation))
@@ -298,7 +213,7 @@ class OptimalInterpolation(Derived, Solved):
 
     def _parts(self, fold: int | None) -> list[Part]:
         """Terms of C, with the current tuned values."""
-        moments, deviation, between, rare = self._training(fold)
+        moments, deviation, between, rare = self.covariance_parts(fold)
         dtype, w = deviation.dtype, float(self.weight)
         parts: list[Part] = []
         if w > 0:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
+from fieldcast.argument_groups import given
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import stored_model
-from fieldcast.records import given
 
 if TYPE_CHECKING:  # the seconds that torch takes, which not every command needs
     from fieldcast.tasks import Step

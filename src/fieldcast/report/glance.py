@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from fieldcast.report.lead_tables import fates
 from fieldcast.report.numbers import significant
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.time_steps import UNITS, lead_text, unit_of
+
+if TYPE_CHECKING:
+    from fieldcast.report.assimilate import Assimilate
+    from fieldcast.report.forecast import Forecast
+    from fieldcast.report.reconstruct import Reconstruct
+    from fieldcast.report.results import Results
+    from fieldcast.report.sample import Sample
 
 LEVEL = 0.02  # relative difference of two scores below which a reader may take either experiment
 OVERCONFIDENT = 0.5  # spread-skill ratio below which members say little about the error
@@ -49,7 +56,7 @@ def sentence(clauses: Sequence[str]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def reconstruct(results: Any) -> Glance:
+def reconstruct(results: Reconstruct) -> Glance:
     """Number of methods and fractions observed, the smallest error, ensembles whose spread is too small."""
     board = results.board
     if not board:
@@ -63,7 +70,7 @@ def reconstruct(results: Any) -> Glance:
     return Glance([done], best, overconfident(results, "in filling in maps"), trained_once(results))
 
 
-def assimilate(results: Any) -> Glance:
+def assimilate(results: Assimilate) -> Glance:
     """Number of methods and fractions observed, the smallest error, ensembles whose spread is too small."""
     board = results.board
     if not board:
@@ -76,7 +83,7 @@ def assimilate(results: Any) -> Glance:
     return Glance([done], best, overconfident(results, "in tracking the weather"), trained_once(results))
 
 
-def forecast(results: Any) -> Glance:
+def forecast(results: Forecast) -> Glance:
     """Number of methods and last lead time, the smallest error and how long it stays useful, what fails."""
     board = results.board
     if not board:
@@ -96,7 +103,7 @@ def forecast(results: Any) -> Glance:
     return Glance([done], best, [*overconfident(results, "in forecasting"), *doubt], trained_once(results))
 
 
-def useful(results: Any) -> str:
+def useful(results: Forecast) -> str:
     """Duration for which the best forecasts are better than the climatology; empty without skill scores."""
     table = skill_horizon(results.leaderboard)
     table = table[(table["region"] == results.region) & (table["variable"] == "all")]
@@ -114,7 +121,7 @@ def duration_of(lead: Lead) -> str:
     return lead_text(lead.hours)
 
 
-def sample(results: Any) -> Glance:
+def sample(results: Sample) -> Glance:
     """Number of methods, and how well a classifier recognises the samples of the best."""
     board = results.board
     if not board:
@@ -141,7 +148,7 @@ def sample(results: Any) -> Glance:
     return Glance([done], [clause], doubt, trained_once(results))
 
 
-def closest(results: Any, case: Any, purpose: str, where: str) -> list[str]:
+def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     """Clause on the best experiment, on how far the next one is behind, and on its error relative to the baseline.
 
     None if only bounds have been scored.
@@ -169,7 +176,7 @@ def closest(results: Any, case: Any, purpose: str, where: str) -> list[str]:
     return [clause]
 
 
-def overconfident(results: Any, where: str) -> list[str]:
+def overconfident(results: Results, where: str) -> list[str]:
     """Ensembles with far too little spread, by their mean spread-skill ratio over all cases."""
     board = results.board
     clauses = []
@@ -184,7 +191,7 @@ def overconfident(results: Any, where: str) -> list[str]:
     return clauses
 
 
-def trained_once(results: Any) -> bool:
+def trained_once(results: Results) -> bool:
     """Whether every method was trained with one seed only."""
     return bool(results.leaderboard["seed"].nunique() == 1)
 
@@ -196,7 +203,7 @@ def count(experiments: Sequence[str]) -> str:
     return f"{text} method{'' if number == 1 else 's'}"
 
 
-def names(results: Any, experiments: Iterable[str]) -> str:
+def names(results: Results, experiments: Iterable[str]) -> str:
     """Labels in a row: a, b and c."""
     *others, last = dict.fromkeys(map(results.label, experiments))
     return f"{', '.join(others)} and {last}" if others else last

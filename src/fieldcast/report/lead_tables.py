@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from fieldcast.report.tables import Cell, Table, score_cell
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 from fieldcast.time_steps import SYMBOLS, UNITS, unit_of
+
+if TYPE_CHECKING:
+    from fieldcast.report.forecast import Forecast
 
 DAYS = (1, 2, 3, 5, 7, 10, 15)  # columns of tables
 STD = 0.5, 2.0  # range that matches the weather, in anomaly standard deviations
@@ -31,7 +34,7 @@ def columns(board: Board) -> list[Lead]:
     return usual
 
 
-def horizons(results: Any) -> Table:
+def horizons(results: Forecast) -> Table:
     """Skill horizon of each experiment, overall and by variable."""
     if not len(results.leaderboard):
         return Table([], [])
@@ -64,7 +67,7 @@ def horizon(hours: float | None, last: Lead) -> Cell:
     )
 
 
-def region_boards(results: Any) -> dict[str, Board]:
+def region_boards(results: Forecast) -> dict[str, Board]:
     """Scores over all variables in each region but the whole grid, by its name in words."""
     regions = results.leaderboard["region"].unique() if len(results.leaderboard) else []
     return {
@@ -72,13 +75,13 @@ def region_boards(results: Any) -> dict[str, Board]:
     }
 
 
-def regions(results: Any) -> Iterator[tuple[str, Board, list[Lead]]]:
+def regions(results: Forecast) -> Iterator[tuple[str, Board, list[Lead]]]:
     """Name, scores and columns of each region."""
     for title, board in region_boards(results).items():
         yield title.capitalize(), board, columns(board)
 
 
-def region_overview(results: Any) -> Table:
+def region_overview(results: Forecast) -> Table:
     """Fair CRPS of every region at a short and a middle lead time."""
     boards = region_boards(results)
     places = [(title, lead) for title, board in boards.items() for lead in few(columns(board))[:2]]
@@ -89,7 +92,7 @@ def region_overview(results: Any) -> Table:
     return Table(["experiment", *(f"{title}, {lead}" for title, lead in places)], body)
 
 
-def fates(results: Any) -> Mapping[str, Any]:
+def fates(results: Forecast) -> Mapping[str, Any]:
     """Experiments of the long rollout by outcome: blew up, diverged, stayed bounded."""
     table = stability_horizons(results.ordered("stability"))
     if table.empty:
@@ -112,7 +115,7 @@ def fates(results: Any) -> Mapping[str, Any]:
     }
 
 
-def long_rollout_table(results: Any) -> Table:
+def long_rollout_table(results: Forecast) -> Table:
     """Outcome of the long rollout of each experiment, in steps of the model."""
     body = [
         [

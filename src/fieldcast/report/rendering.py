@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fieldcast.experiments import About
+from fieldcast.descriptions import About
 from fieldcast.figures.animation import frame_png
 from fieldcast.figures.style import percent
 from fieldcast.report import numbers

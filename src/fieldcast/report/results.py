@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.experiments import About, described, roles
+from fieldcast.descriptions import About, described, roles
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.png import Picture
 from fieldcast.figures.style import Look, looks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -12,27 +12,14 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.figures import embedding, prior
-from fieldcast.figures.glance import of_samples
 from fieldcast.figures.pictures import are_images, has, of_kind, reference
 from fieldcast.figures.sample_scores import distance_dots
-from fieldcast.figures.samples import (
-    decoded_pictures,
-    denoising,
-    interpolations,
-    latent_grid,
-    nearest_distances,
-    nearest_pictures,
-    sample_sheet,
-)
-from fieldcast.figures.spectra import sample_spectra
-from fieldcast.figures.wasserstein import wasserstein_maps
-from fieldcast.report import glance, sample_findings, sample_tables
+from fieldcast.report import glance, sample_figures, sample_findings, sample_tables
 from fieldcast.report.board import Board, Sampled
 from fieldcast.report.context import shared_context
 from fieldcast.report.glance import Glance
 from fieldcast.report.numbers import is_known
-from fieldcast.report.results import GLANCE, Results, file_name, in_parts
+from fieldcast.report.results import Results, file_name, in_parts
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.studies import Study
 from fieldcast.scores.bootstrap import Score
@@ -214,69 +201,18 @@ class Sample(Results):
     def glance(self) -> Glance:
         return glance.sample(self)
 
-    def glance_figure(self) -> dict[str, Figure]:
-        """The best experiment on the first screen; empty without pictures of it."""
-        pictured = self.pictured("real", "sample")
-        if not pictured:
-            return {}
-        best = next(iter(pictured))
-        return {GLANCE: of_samples(pictured[best], self.variable, self.label(best), self.outline)}
-
-    def figures(self) -> dict[str, Figure]:
-        """Figures that have content, by file name."""
-        drawn = self.glance_figure()
-        if self.board.having("fid", "kid", "c2st"):
-            drawn["distances"] = distance_dots(self.labelled_leaderboard, self.ceilings, self.looks)
-        drawn |= dict(self.picture_figures())
-        drawn |= self.latent_figures()
-        return drawn | self.diagnostic_figures() | self.losses()
-
-    def picture_figures(self) -> Iterator[tuple[str, Figure]]:
-        """Samples, reconstructions, decoded grids, diffusion step by step, nearest training states."""
-        variable = self.variable
-        both = self.pictured("real", "sample")
-        if both:
-            yield "samples", sample_sheet(self.labelled(both), variable, self.outline)
-        for name, names in (self.study_figures | self.decoded_parts).items():
-            yield name, decoded_pictures(self.examples_of(names), variable, self.outline)
-        for name, stored in self.grids.items():
-            yield file_name("latent_grid", name), latent_grid(stored, variable, self.label(name))
-        for name, names in self.interpolated_parts.items():
-            yield name, interpolations(self.examples_of(names), variable)
-        for name, stored in self.pictured("snapshot").items():
-            yield file_name("denoising", name), denoising(stored, variable, self.label(name))
-        for name, names in self.nearest_parts.items():
-            yield name, nearest_pictures(self.examples_of(names), variable, self.outline)
-
     def examples_of(self, names: Iterable[str]) -> dict[str, xr.Dataset]:
         """Examples of some experiments, by label."""
         return self.labelled({name: self.examples[name] for name in names})
 
-    def latent_figures(self) -> dict[str, Figure]:
-        """Figures of test data in latent space, and of the prior there."""
-        drawn = {}
-        stored = self.labelled("latents")
-        embedded = {label: dataset for label, dataset in stored.items() if embedding.can_be_shown(dataset)}
-        if embedded:
-            drawn["embeddings"] = embedding.embeddings(embedded)
-        with_prior = {label: dataset for label, dataset in stored.items() if prior.can_be_shown(dataset)}
-        if with_prior:
-            drawn["priors"] = prior.priors(with_prior)
-        return drawn
-
-    def diagnostic_figures(self) -> dict[str, Figure]:
-        """Figures of distances to the nearest training state and, for fields, of spectra and Wasserstein distances."""
-        drawn = {}
-        near = {name: self.diagnostics[name] for name in self.near}
-        if near:
-            drawn["nearest_distances"] = nearest_distances(self.labelled(near), self.looks)
-        spectra = self.holding("spectrum_samples", "spectrum_real")
-        if spectra:
-            drawn["spectra"] = sample_spectra(self.labelled(spectra), self.looks)
-        cells = self.holding("wasserstein")
-        if cells:
-            drawn["wasserstein"] = wasserstein_maps(self.labelled(cells), self.outline)
-        return drawn
+    def figures(self) -> dict[str, Figure]:
+        """Figures that have content, by file name."""
+        drawn = sample_figures.at_a_glance(self)
+        if self.board.having("fid", "kid", "c2st"):
+            drawn["distances"] = distance_dots(self.labelled_leaderboard, self.ceilings, self.looks)
+        drawn |= dict(sample_figures.pictures(self))
+        drawn |= sample_figures.of_latents(self)
+        return drawn | sample_figures.of_diagnostics(self) | self.losses()
 
 
 def varies(pictures: xr.Dataset, variable: str) -> float:

@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fieldcast.report.board import Board, Sampled
 from fieldcast.report.numbers import significant, span, with_interval
 from fieldcast.scores.bootstrap import Score
+
+if TYPE_CHECKING:
+    from fieldcast.report.sample import Sample
 
 DISTINGUISHABLE = 0.95  # accuracy of a classifier from which samples differ from real data nearly always
 MEMORISATION_FLAG = 0.1  # share of very near samples: twice that of test data
@@ -33,7 +36,7 @@ class Lowest(NamedTuple):
 class Findings:
     """The findings of one leaderboard of samples."""
 
-    results: Any  # Sample, which imports this module
+    results: Sample  # Sample, which imports this module
     board: Board
 
     def groups(self, scores: Sequence[str], key: Callable[[str], float]) -> Iterator[tuple[str, list[str]]]:

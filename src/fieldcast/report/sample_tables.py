@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fieldcast.report.board import Board, Sampled
 from fieldcast.report.numbers import significant
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
+if TYPE_CHECKING:
+    from fieldcast.report.sample import Sample
 
-def score_table(results: Any, board: Board, *scores: str) -> Table:
+
+def score_table(results: Sample, board: Board, *scores: str) -> Table:
     """Experiments by scores, with intervals and, for distances, the score of real data.
 
     The best of comparable experiments is bold. A column states the treatment of the data: for images always, for fields
@@ -32,7 +35,7 @@ def score_table(results: Any, board: Board, *scores: str) -> Table:
     return Table([*head, *(SAMPLE_METRICS[score].heading for score in present)], body if present else [])
 
 
-def cell(results: Any, board: Board, name: str, score: str) -> Cell:
+def cell(results: Sample, board: Board, name: str, score: str) -> Cell:
     """A value with its interval, and below it the score of real data."""
     if score == "active_units":
         return number_cell(board.value(name, score), whole=True)
@@ -42,7 +45,7 @@ def cell(results: Any, board: Board, name: str, score: str) -> Cell:
     return score_cell(board.scores.get((name, Sampled(), score)), *notes, kind=kind)
 
 
-def is_best(results: Any, board: Board, name: str, score: str) -> bool:
+def is_best(results: Sample, board: Board, name: str, score: str) -> bool:
     """Whether an experiment is the only best one of several comparable ones."""
     alike = results.comparable(board.having(score), score).get(results.compares_by(name, score), [])
     values = [board.value(other, score) for other in alike]
@@ -50,7 +53,7 @@ def is_best(results: Any, board: Board, name: str, score: str) -> bool:
     return board.value(name, score) == best and values.count(best) == 1
 
 
-def near_table(results: Any) -> Table:
+def near_table(results: Sample) -> Table:
     """Distances to the nearest training state, of samples and of test data."""
     body = [
         [results.head(name), number_cell(drawn), number_cell(test), Cell(f"{100 * share:.0f} %", share)]
@@ -59,7 +62,7 @@ def near_table(results: Any) -> Table:
     return Table(["experiment", "samples", "test data", "very near samples"], body)
 
 
-def cells_table(results: Any) -> Table:
+def cells_table(results: Sample) -> Table:
     """Mean Wasserstein distance of a cell, beside that of real data."""
     body = []
     for name, stored in results.ordered("diagnostics").items():

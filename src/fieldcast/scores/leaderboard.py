@@ -38,7 +38,7 @@ def leaderboard(
     averaged over times, scores are functions of these means, and low..high is the 95 % interval of a block bootstrap
     of times (NaN where the times are too few for one). Comparisons are paired: with the reference of the same seed,
     over the times that both have, with the same resamples. `metrics` replace the scores of the layout; `roles` names
-    the experiments that others are compared with (`experiments.roles`). Units as in the scores table.
+    the experiments that others are compared with (`descriptions.roles`). Units as in the scores table.
     """
     kept, dropped = current(scores, data, scored)
     for sentence in dropped:

@@ -8,19 +8,19 @@ from typing import Any, ClassVar
 import pandas as pd
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
+from fieldcast.descriptions import described, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.daily_observations import require_daily
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.experiments import described, roles
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.forecast_from_analyses import lead_time_lost
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
-from fieldcast.records import by_field
 from fieldcast.report import Assimilate, pictures
 from fieldcast.scores.assimilation import assimilation_statistics
 from fieldcast.scores.examples.reconstruction import examples

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import pandas as pd
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
+from fieldcast.descriptions import described, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.initial_times import regular_step, require_starts
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
-from fieldcast.experiments import described, roles
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.departures import snapshot_departures
@@ -22,7 +23,6 @@ from fieldcast.inference.external_forecasts import made_elsewhere
 from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.stepped import Stepped
-from fieldcast.records import by_field
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics

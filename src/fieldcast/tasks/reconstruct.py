@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 import pandas as pd
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
+from fieldcast.descriptions import described, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Limits, Sparsification
-from fieldcast.experiments import described, roles
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.options import Evaluation
 from fieldcast.models.core import Model, Trained
-from fieldcast.records import by_field
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import leaderboard

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
@@ -20,7 +21,6 @@ from fieldcast.inference.sample_sets import compare
 from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.space import Space
-from fieldcast.records import by_field
 from fieldcast.report import Sample, pictures
 from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.scores.leaderboard import sample_leaderboard

@@ -17,9 +17,10 @@ from torch import Tensor
 from fieldcast import lineage, provenance
 from fieldcast.encoding import costs
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import FORMAT, pack, pack_bytes, unpack
+from fieldcast.encoding.checkpoint import FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, Sparsification
+from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select

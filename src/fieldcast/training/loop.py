@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from fieldcast.encoding import costs
-from fieldcast.encoding.checkpoint import pack_bytes, unpack_state
 from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.random_streams import RandomStreams, seed_for

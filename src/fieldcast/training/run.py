@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fieldcast import lineage, provenance
+from fieldcast.argument_groups import ArgumentGroup
 from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
@@ -21,7 +22,6 @@ from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model, Solved
 from fieldcast.models.space import Space
-from fieldcast.records import Record
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
@@ -31,7 +31,7 @@ BASE = "the checkpoint named by 'base'"
 
 
 @dataclass(frozen=True)
-class Settings(Record):
+class Settings(ArgumentGroup):
     """Configuration of a training.
 
     Parameters

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fieldcast.encoding.checkpoint import pack_bytes
+from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Solved, Trained

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fieldcast.argument_groups import ArgumentGroup
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
@@ -13,14 +14,13 @@ from fieldcast.encoding.states import ImageCodec
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.compatibility import same_grid, same_variables
 from fieldcast.lineage import require
-from fieldcast.records import Record
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe
 
 
 @dataclass(frozen=True, eq=False)
-class StoredModel(Record):
+class StoredModel(ArgumentGroup):
     """A checkpoint, and how this run would train it.
 
     Parameters

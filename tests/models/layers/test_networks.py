@@ -1,17 +1,9 @@
 import pytest
 import torch
 
-from fieldcast.models.layers.networks import (
-    ConvDecoder,
-    ConvEncoder,
-    GridConv,
-    GridNearest,
-    GridTranspose,
-    Mixing,
-    UNet,
-    halved,
-    pad,
-)
+from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
+from fieldcast.models.layers.grid_convolutions import GridConv, GridNearest, GridTranspose, halved, pad
+from fieldcast.models.layers.unet import Mixing, UNet
 
 
 @pytest.fixture(autouse=True)

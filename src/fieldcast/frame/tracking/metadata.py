@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from fieldcast import experiments, provenance
+from fieldcast import descriptions, provenance
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.tracking import metrics
@@ -85,7 +85,7 @@ def within(parameters: Mapping[str, Any], name: str) -> Any:
 
 def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
     """Tags of an experiment's run, from `about` in its YAML."""
-    text = experiments.description_of(name, body.get("about"))
+    text = descriptions.description_of(name, body.get("about"))
     tags = {
         "label": text.label,
         "family": text.family,

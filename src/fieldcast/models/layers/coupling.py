@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fieldcast.models.layers.networks import GridConv
+from fieldcast.models.layers.grid_convolutions import GridConv
 from fieldcast.models.space import Space
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.daily_observations import require_daily, spin_up
@@ -17,7 +18,6 @@ from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator, assimilate
 from fieldcast.inference.forecast_from_analyses import scores_by_lead
 from fieldcast.pipelines.streams import finished, nothing_new, streamed
-from fieldcast.records import by_field
 from fieldcast.tasks.assimilate import problem_of, sources
 from fieldcast.training.stored_model import StoredModel
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from fieldcast.argument_groups import by_field
 from fieldcast.encoding.options import Cycling, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.pipelines.streams import streamed
-from fieldcast.records import by_field
 from fieldcast.tasks.assimilate import Assimilation
 from fieldcast.training.calibration import calibrate
 from fieldcast.training.run import Recipe, Settings

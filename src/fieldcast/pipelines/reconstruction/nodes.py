@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
 from fieldcast.encoding.checkpoint import model_digest
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Sparsification
@@ -14,7 +15,6 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
 from fieldcast.pipelines.streams import finished, nothing_new, streamed
-from fieldcast.records import by_field
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.stored_model import StoredModel
 

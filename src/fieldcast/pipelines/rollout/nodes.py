@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
 from fieldcast.encoding.checkpoint import model_digest
 from fieldcast.encoding.initial_times import require_starts
 from fieldcast.encoding.options import Limits, Rollout
@@ -17,7 +18,6 @@ from fieldcast.inference.long_rollout import stability
 from fieldcast.inference.options import Drawing, File
 from fieldcast.lineage import require
 from fieldcast.pipelines.streams import finished, nothing_new, streamed
-from fieldcast.records import by_field
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.training.stored_model import StoredModel
 

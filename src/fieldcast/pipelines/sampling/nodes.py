@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.argument_groups import by_field
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference import latent_space
@@ -15,7 +16,6 @@ from fieldcast.inference.likelihood import density_table, examine, split_of
 from fieldcast.inference.options import Sampling, StateOptions
 from fieldcast.inference.sample import draw_states, physical
 from fieldcast.pipelines.streams import finished
-from fieldcast.records import by_field
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.stored_model import StoredModel
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from fieldcast.argument_groups import by_field, given
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.png import png
 from fieldcast.figures.training import loss_curve
 from fieldcast.pipelines.streams import streamed
-from fieldcast.records import by_field, given
 from fieldcast.tasks import Task
 from fieldcast.training.run import Recipe, Settings, train
 

@@ -1,4 +1,4 @@
-"""Records as arguments of functions whose callers give each field by itself, as the nodes of a Kedro graph do."""
+"""Groups of arguments for functions whose callers pass each field by itself, as the nodes of a Kedro graph do."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from inspect import Parameter
 from typing import Any, get_type_hints
 
 
-class Record:
-    """Base of frozen dataclasses that group arguments; no field of a record is a record."""
+class ArgumentGroup:
+    """Base of frozen dataclasses that group arguments; no field of a group is a group."""
 
 
 def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function so that each field of a record among its arguments is an argument itself.
+    """Wrap a function so that each field of a group among its arguments is an argument itself.
 
     The new arguments keep names, types and defaults of the fields; those without a default come first. A name that
-    several records share is one argument. A generator function remains one.
+    several groups share is one argument. A generator function remains one.
     """
     types = get_type_hints(function)
     returned = types.pop("return", Any)
-    records = {
-        name: kind for name, kind in types.items() if isinstance(kind, type) and issubclass(kind, Record)
+    groups = {
+        name: kind
+        for name, kind in types.items()
+        if isinstance(kind, type) and issubclass(kind, ArgumentGroup)
     }
     arguments: dict[str, Parameter] = {}
     for name, argument in inspect.signature(function).parameters.items():
         inner = (
-            arguments_of(records[name])
-            if name in records
-            else {name: argument.replace(annotation=types[name])}
+            arguments_of(groups[name]) if name in groups else {name: argument.replace(annotation=types[name])}
         )
         arguments |= {key: value for key, value in inner.items() if key not in arguments}
     in_order = sorted(arguments.values(), key=lambda argument: argument.default is not Parameter.empty)
@@ -43,7 +43,7 @@ def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
         ungrouped = {name: values[name] for name in types if name in values}
         return ungrouped | {
             name: kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
-            for name, kind in records.items()
+            for name, kind in groups.items()
         }
 
     @functools.wraps(function)
@@ -60,10 +60,10 @@ def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def arguments_of(record: type[Record]) -> dict[str, Parameter]:
-    """The arguments of a record's constructor, with resolved types."""
-    types = get_type_hints(record)
-    parameters = inspect.signature(record).parameters
+def arguments_of(group: type[ArgumentGroup]) -> dict[str, Parameter]:
+    """The arguments of a group's constructor, with resolved types."""
+    types = get_type_hints(group)
+    parameters = inspect.signature(group).parameters
     return {name: parameter.replace(annotation=types[name]) for name, parameter in parameters.items()}
 
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from fieldcast.records import Record, by_field, given
+from fieldcast.argument_groups import ArgumentGroup, by_field, given
 
 
 @dataclass(frozen=True)
-class Circle(Record):
+class Circle(ArgumentGroup):
     radius: float
     colour: str = "red"
 
 
 @dataclass(frozen=True)
-class Ink(Record):
+class Ink(ArgumentGroup):
     colour: str
 
 

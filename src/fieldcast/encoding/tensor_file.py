@@ -1,0 +1,106 @@
+"""Tensors and a header in one safetensors file, with a digest of both that reveals damage.
+
+The header is JSON text. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from fieldcast import lineage
+from fieldcast.errors import InputError
+
+LOG = logging.getLogger(__name__)
+DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # what a damaged header raises
+
+
+def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+    """A safetensors file with a JSON header and a digest of both."""
+    stored_tensors = on_cpu(tensors)
+    text = json.dumps(header)
+    # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
+    return save_tensors(
+        stored_tensors, {"fieldcast": json.dumps([tensor_digest(stored_tensors, text), text])}
+    )
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as they are stored."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+
+
+def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header.
+
+    Raises
+    ------
+    InputError
+        If the file is truncated, was changed, or is no file of this project.
+    """
+    try:
+        return intact(data)
+    except ValueError as error:
+        raise InputError(f"{where} {error}: train the experiment again.") from None
+
+
+def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of an earlier state; both empty where there is none.
+
+    A damaged state is ignored with a warning: the work restarts and overwrites it.
+    """
+    if data is None:
+        return {}, {}
+    try:
+        return intact(data)
+    except ValueError as error:
+        LOG.warning("%s %s: it is ignored, and the work restarts.", where, error)
+        return {}, {}
+
+
+def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of an intact file; raises a ValueError that names the damage."""
+    try:
+        tensors = load_tensors(data)
+        expected, text, header = stored(data)
+    except (SafetensorError, *UNREADABLE):
+        raise ValueError(DAMAGED) from None
+    if tensor_digest(tensors, text) != expected:
+        raise ValueError("was changed after it was written (its digest differs)")
+    return tensors, header
+
+
+def stored(data: bytes) -> tuple[str, str, dict[str, Any]]:
+    """Digest, text and content of the header, which the format keeps after eight bytes with its length.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, RecursionError
+        For anything but a mapping, nested no deeper than Python reads.
+    """
+    size = int.from_bytes(data[:8], "little")
+    expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise TypeError(f"the header is a {type(header).__name__}")
+    return expected, text, header
+
+
+def tensor_digest(tensors: Mapping[str, Tensor], *parts: Any) -> str:
+    """Digest of names, types, shapes and values, and of some other parts."""
+    return lineage.digest(*parts, (part for item in sorted(tensors.items()) for part in described(*item)))
+
+
+def described(name: str, tensor: Tensor) -> Iterator[Any]:
+    """Name, type and shape of a tensor, and its values as bytes: numpy does not know all types of torch."""
+    yield [name, str(tensor.dtype), *tensor.shape]
+    yield tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy()

@@ -1,0 +1,78 @@
+"""Convolutions on a grid that may wrap round the globe and whose sizes need not be even.
+
+GridConv pads longitude circularly where it wraps, and repeats the edge elsewhere; GridTranspose and GridNearest, which
+refine, have no seam there either. All networks on a grid are built from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def pad(x: Float[Tensor, "batch c y x"], width: int, wraps: bool) -> Float[Tensor, "batch c y2 x2"]:
+    """Pad by `width` cells on each side: circularly in longitude where it wraps, else by the nearest value."""
+    if width == 0:
+        return x
+    sides = (width, width, 0, 0)
+    x = F.pad(x, sides, mode="circular" if wraps else "replicate")
+    return F.pad(x, (0, 0, width, width), mode="replicate")
+
+
+class GridConv(nn.Module):
+    """A convolution whose output has the size ceil(input size / stride)."""
+
+    def __init__(self, inputs: int, outputs: int, wraps: bool, kernel: int = 3, stride: int = 1):
+        super().__init__()
+        self.wraps, self.width = wraps, kernel // 2
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(pad(x, self.width, self.wraps))
+
+
+class GridTranspose(nn.Module):
+    """A transposed convolution that doubles both sizes; where longitude wraps it has no seam."""
+
+    def __init__(self, inputs: int, outputs: int, wraps: bool):
+        super().__init__()
+        self.wraps = wraps
+        self.convolution = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
+
+    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
+        if not self.wraps:
+            return self.convolution(x)
+        return self.convolution(F.pad(x, (1, 1, 0, 0), mode="circular"))[..., 2:-2]
+
+
+class GridNearest(nn.Module):
+    """A convolution of twice as many cells each way, each with the nearest value.
+
+    It makes no checkerboard, as a transposed convolution does: Odena, Dumoulin and Olah (2016), "Deconvolution and
+    checkerboard artifacts".
+    """
+
+    def __init__(self, inputs: int, outputs: int, wraps: bool):
+        super().__init__()
+        self.convolution = GridConv(inputs, outputs, wraps)
+
+    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
+        return self.convolution(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+Upsampling = Literal["transposed", "nearest"]
+REFINE: Mapping[Upsampling, type[nn.Module]] = MappingProxyType(
+    {"transposed": GridTranspose, "nearest": GridNearest}
+)
+
+
+def halved(shape: tuple[int, int], times: int) -> tuple[int, int]:
+    """Size after `times` convolutions of stride 2."""
+    for _ in range(times):
+        shape = (-(-shape[0] // 2), -(-shape[1] // 2))
+    return shape
