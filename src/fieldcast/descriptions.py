@@ -26,8 +26,9 @@ class About:
     description
         One line that explains the method.
     role
-        `reference`: paired differences are relative to it. `climatology`: skill is relative to it. `baseline`: it
-        is free, so figures shade worse scores. At most one reference and one climatology a task.
+        `reference`: paired differences are relative to it. `climatology`: skill is relative to it. `bound`: the share
+        of the way from the reference ends there. `baseline`: it is free, so figures shade worse scores. At most one
+        reference, one climatology and one bound a task.
     order
         Place in tables of experiments and in the colours of its family; experiments without it come last, by name.
     """
@@ -35,7 +36,7 @@ class About:
     label: str = ""
     family: Family | None = None
     description: str = ""
-    role: Literal["reference", "climatology", "baseline"] | None = None
+    role: Literal["reference", "climatology", "bound", "baseline"] | None = None
     order: int | None = None
 
 
@@ -70,13 +71,13 @@ def place(name: str, description: About) -> tuple[bool, int, str]:
 
 
 def roles(abouts: Mapping[str, About]) -> dict[str, str]:
-    """Experiments with the roles `reference` and `climatology`, by role.
+    """Experiments with the roles `reference`, `climatology` and `bound`, by role.
 
     Raises InputError where two experiments of a task claim the same one.
     """
     held: dict[str, str] = {}
     for name, description in abouts.items():
-        if description.role in ("reference", "climatology"):
+        if description.role in ("reference", "climatology", "bound"):
             if description.role in held:
                 raise InputError(
                     f"experiments '{held[description.role]}' and '{name}' are both the {description.role} of their "

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.scores.leaderboard import leaderboard, sample_leaderboard
+from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard, sample_leaderboard
 from fieldcast.scores.statistics_table import name_rows, with_origin
 
 DATA, SCORED = "d" * 12, "s" * 12
@@ -96,6 +96,27 @@ def test_the_difference_is_paired_time_by_time(tables: dict) -> None:
     standard_error = 0.002 / np.sqrt(40)
     assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * standard_error, rel=0.35)
     assert row["high"] < 0
+
+
+def test_the_share_of_the_way_is_between_the_roots_of_mean_squares_at_common_times(tables: dict) -> None:
+    """Errors of 1, .7 and .4 times the reference's, which lack a time: halfway from the reference to the bound."""
+    experiments = {}
+    for name, factor in ((REFERENCE, 1.0), ("half", 0.7), ("exact", 0.4)):
+        table = tables["first"].assign(experiment=name, state="analysis")
+        squares = table["statistic"] == "squared_error"
+        table.loc[squares, "value"] *= factor**2
+        experiments[name] = table
+    lost = experiments["exact"]["time"] == experiments["exact"]["time"].iloc[0]
+    experiments["exact"].loc[lost, "value"] = np.nan
+    experiments["half"].loc[lost, "value"] = 100.0
+    roles = {"reference": REFERENCE, "bound": "exact"}
+    board = leaderboard(experiments, DATA, SCORED, layout=ASSIMILATE, roles=roles)
+    row = pick(board, "share_of_the_way", experiment="half")
+    assert row["value"] == pytest.approx(0.5, rel=1e-9)
+    assert row["high"] - row["low"] < 1e-9
+    assert set(board[board["score"] == "share_of_the_way"]["experiment"]) == {"half"}
+    alone = leaderboard(experiments, DATA, SCORED, layout=ASSIMILATE, roles={"reference": REFERENCE})
+    assert "share_of_the_way" not in set(alone["score"])
 
 
 def test_without_the_reference_there_is_no_difference(tables: dict) -> None:

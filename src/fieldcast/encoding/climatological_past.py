@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
@@ -26,6 +26,16 @@ def climatological_past(
     InputError
         If the training split has no `past` successive states.
     """
+    places = climatological_places(training, time, codec, shape, seed)
+    distinct, inverse = torch.unique(places, return_inverse=True)
+    x = torch.nan_to_num(codec.encode(training.isel(time=distinct.numpy())))
+    return x[inverse]
+
+
+def climatological_places(
+    training: xr.Dataset, time: xr.DataArray, codec: FieldCodec, shape: tuple[int, int, int], seed: int
+) -> Int[Tensor, "case members past"]:
+    """Positions in the training split of the states of `climatological_past`."""
     cases, members, past = shape
     segment = training["segment"].values
     whole = np.zeros(len(segment), dtype=bool)
@@ -36,7 +46,4 @@ def climatological_past(
     allowed = within_season(codec.days(training["time"]), codec.days(time).expand(cases), allowed)
     draws = RandomStreams(seed_for("climatological past", seed), torch.arange(cases), members)
     last = pick(allowed, draws.uniform(1)[..., 0])
-    places = (last[..., None] + torch.arange(1 - past, 1)).flatten()
-    distinct, inverse = torch.unique(places, return_inverse=True)
-    x = torch.nan_to_num(codec.encode(training.isel(time=distinct.numpy())))
-    return x[inverse].unflatten(0, shape)
+    return last[..., None] + torch.arange(1 - past, 1)

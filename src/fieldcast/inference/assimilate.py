@@ -17,11 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.climatological_past import climatological_past
+from fieldcast.encoding.climatological_past import climatological_past, climatological_places
+from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage
 from fieldcast.models.assimilation.baselines import EachDay
 from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle
+from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
@@ -31,16 +33,34 @@ STATES = ("background", "analysis")
 
 @dataclass(frozen=True, eq=False)
 class Assimilator:
-    """A filter around a forecast model; None without one, for filters that forecast nothing."""
+    """A filter around a forecast model; None without one, for filters that forecast nothing.
+
+    `planet` is the exact model of a filter that cycles with it.
+    """
 
     scheme: Filter
     forecaster: Model | None
     codec: FieldCodec
+    planet: PlanetDynamics | None = None
 
     @classmethod
-    def of(cls, updater: Model, forecaster: Model | None, codec: FieldCodec) -> Assimilator:
-        """The updater as a filter: a model of single days reconstructs each day by itself."""
-        return cls(updater if isinstance(updater, Filter) else EachDay(updater), forecaster, codec)
+    def of(
+        cls, updater: Model, forecaster: Model | None, codec: FieldCodec, states: xr.Dataset | None = None
+    ) -> Assimilator:
+        """The updater as a filter: a model of single days reconstructs each day by itself.
+
+        `states` are those of the simulated planet, which the filter of the perfect model needs.
+
+        Raises
+        ------
+        InputError
+            For that filter without states.
+        """
+        scheme = updater if isinstance(updater, Filter) else EachDay(updater)
+        if not isinstance(scheme, PerfectLETKF):
+            return cls(scheme, forecaster, codec)
+        scheme.dynamics = planet = PlanetDynamics(xr.Dataset() if states is None else states, codec)
+        return cls(scheme, forecaster, codec, planet)
 
     @property
     def history(self) -> int:
@@ -62,12 +82,20 @@ class Assimilator:
     def begin(
         self, training: xr.Dataset, first: xr.DataArray, cases: int, members: int, seed: int
     ) -> CycleState:
-        """Climatological members before the time `first`: stretches of the training split, of the same season."""
-        members = 1 if self.scheme.deterministic else members
-        past = climatological_past(training, first, self.codec, (cases, members, self.history), seed)
+        """Climatological members before the time `first`: stretches of the training split, of the same season.
+
+        `members` is their number, unless the filter cycles with a number of its own.
+        """
+        members = 1 if self.scheme.deterministic else self.scheme.ensemble_size or members
+        shape = cases, members, self.history
+        past = climatological_past(training, first, self.codec, shape, seed)
+        memory = self.scheme.begin(cases)
+        if self.planet is not None:
+            last = climatological_places(training, first, self.codec, shape, seed)[..., -1]
+            states = self.planet.at(training["time"][last.flatten().numpy()])
+            memory[STATE] = states.unflatten(0, last.shape)
         device = self.scheme.space.area.device
-        memory = {name: tensor.to(device) for name, tensor in self.scheme.begin(cases).items()}
-        return CycleState(past.to(device), memory)
+        return CycleState(past.to(device), {name: tensor.to(device) for name, tensor in memory.items()})
 
 
 def context_of_day(observations: xr.Dataset, place: int, codec: FieldCodec, scheme: Filter) -> Context:

@@ -4,7 +4,8 @@ statistics."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from types import MappingProxyType
 
 import numpy as np
@@ -49,12 +50,12 @@ def leaderboard(
     parts = []
     for (experiment, run_seed), statistics in wide.items():
         paired = [
-            compared(statistics, wide[reference, run_seed], score, metric)
+            compared(statistics, [wide[other, run_seed] for other in others], score, metric)
             for score, metric in metrics.items()
             if isinstance(metric, Comparison)
-            and (reference := roles.get(metric.role)) is not None
-            and (reference, run_seed) in wide
-            and (metric.includes_reference or experiment != reference)
+            for others in [[roles.get(role) for role in metric.roles]]
+            if all((other, run_seed) in wide for other in others)
+            and (metric.includes_reference or experiment not in others)
         ]
         part = experiment_scores(pd.concat([statistics, *paired]), metrics, seed)
         parts.append(part.assign(experiment=experiment, seed=run_seed, data=data)[columns])
@@ -115,29 +116,27 @@ def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 
 
 def compared(
-    statistics: pd.DataFrame, reference: pd.DataFrame, score: str, metric: Comparison
+    statistics: pd.DataFrame, others: Sequence[pd.DataFrame], score: str, metric: Comparison
 ) -> pd.DataFrame:
-    """The statistic of an experiment and of its reference, where and when both have it, under two new names."""
+    """The statistic of an experiment and of those it is compared with, where and when all have it, under new names."""
     (statistic,) = metric.statistics
-    first, second = (table.loc[[statistic]] for table in (statistics, reference))
-    shared = first.index.intersection(second.index)
-    first, second = first.loc[shared], second.reindex(columns=statistics.columns).loc[shared]
-    both = first.notna() & second.notna()
+    tables = [table.loc[[statistic]] for table in (statistics, *others)]
+    shared = reduce(pd.Index.intersection, (table.index for table in tables))
+    tables = [table.reindex(columns=statistics.columns).loc[shared] for table in tables]
+    present = np.logical_and.reduce([table.notna() for table in tables])
     return pd.concat(
         [
-            table.where(both).rename(index={statistic: name}, level="statistic")
-            for table, name in zip((first, second), needed(score, metric), strict=True)
+            table.where(present).rename(index={statistic: name}, level="statistic")
+            for table, name in zip(tables, needed(score, metric), strict=True)
         ]
     )
 
 
 def needed(score: str, metric: Metric) -> tuple[str, ...]:
     """Names of the statistics that a score is a function of; those of a comparison come from `compared`."""
-    return (
-        (f"{score}: experiment", f"{score}: reference")
-        if isinstance(metric, Comparison)
-        else metric.statistics
-    )
+    if not isinstance(metric, Comparison):
+        return metric.statistics
+    return tuple(f"{score}: {name}" for name in ("experiment", *metric.roles))
 
 
 def experiment_scores(statistics: pd.DataFrame, metrics: Mapping[str, Metric], seed: int) -> pd.DataFrame:

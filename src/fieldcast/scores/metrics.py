@@ -17,7 +17,7 @@ from jaxtyping import Float
 from fieldcast.scores.legend import Legend
 
 Means = Float[np.ndarray, "..."]
-Role = Literal["reference", "climatology"]
+Role = Literal["reference", "climatology", "bound"]
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,23 @@ class Metric(Legend):
 
 @dataclass(frozen=True)
 class Comparison(Metric):
-    """A score of an experiment relative to a reference experiment, at the times that both have.
+    """A score of an experiment relative to others, at the times that all of them have.
 
-    It has a single statistic; `function` takes its mean for the experiment and its mean for the reference.
+    It has a single statistic; `function` takes its mean for the experiment and its mean for each of the others.
 
     Parameters
     ----------
-    role
-        Role of the experiment that others are compared with (`about.role` in its YAML file).
+    roles
+        Roles of the experiments that it is compared with (`about.role` in their YAML files).
     includes_reference
-        Whether the reference is also compared with itself.
+        Whether these experiments have the score, too.
+    signed
+        Whether tables print its sign and interval, as of a difference.
     """
 
-    role: Role = "reference"
+    roles: tuple[Role, ...] = ("reference",)
     includes_reference: bool = False
+    signed: bool = True
 
 
 def unchanged(mean: Means) -> Means:
@@ -81,6 +84,15 @@ def ratio(mean: Means, expected: Means) -> Means:
     """Mean over its expected value; NaN where nothing is expected."""
     with np.errstate(invalid="ignore", over="ignore"):
         return mean / np.where(expected > 0, expected, np.nan)
+
+
+def share_of_the_way(mean: Means, reference: Means, bound: Means) -> Means:
+    """Share (r - x) / (r - b) of the way from a reference to a bound, of the roots x, r, b of three means.
+
+    1 equals the bound, 0 the reference; NaN where the bound is not better than the reference.
+    """
+    x, r, b = (np.sqrt(each) for each in (mean, reference, bound))
+    return ratio(r - x, r - b)
 
 
 def follows(product: Means, squared: Means) -> Means:
@@ -173,6 +185,19 @@ METRICS: dict[str, Metric] = {
         power=0,
         summary=3,
     ),
+    "share_of_the_way": Comparison(
+        ("squared_error",),
+        share_of_the_way,
+        title="share of the way to the reference filter",
+        explanation="how far the RMSE has come from that of the reference to that of the filter with the exact model, "
+        "both on the same observations: 1 equals it, 0 the reference; negative values are worse than the reference.",
+        better="higher",
+        power=0,
+        summary=4,
+        tasks=ASSIMILATE,
+        roles=("reference", "bound"),
+        signed=False,
+    ),
     "coverage50": Metric(
         ("coverage50",),
         unchanged,
@@ -211,7 +236,7 @@ METRICS: dict[str, Metric] = {
         better="higher",
         power=0,
         tasks=FORECAST,
-        role="climatology",
+        roles=("climatology",),
         includes_reference=True,
     ),
     "consistency": Metric(

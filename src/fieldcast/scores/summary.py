@@ -165,7 +165,7 @@ def blocks(table: pd.DataFrame, column: str, levels: Mapping[float, str], layout
 
 def heading(metric: Metric, intervals: bool) -> str:
     """Title of a block, with the direction of the score or a note on paired differences that have intervals."""
-    if isinstance(metric, Comparison):
+    if isinstance(metric, Comparison) and metric.signed:
         return metric.title + (PAIRED if intervals else "")
     return f"{metric.title} ({metric.direction})" if metric.direction else metric.title
 
@@ -178,7 +178,7 @@ def by_crps(table: pd.DataFrame) -> list[str]:
 
 def score_cell(row: pd.Series, metric: Metric) -> str:
     """The value, with ± its standard deviation over seeds, or with the interval of a paired difference."""
-    sign = "+" if isinstance(metric, Comparison) else ""
+    sign = "+" if isinstance(metric, Comparison) and metric.signed else ""
     text = number(row["value"], sign)
     if not isnan(row["sd"]):
         return f"{text} ± {number(row['sd'])} "

@@ -97,11 +97,12 @@ class Trial:
 
 def calibrate(
     recipe: Recipe, options: Calibration, network: Sparsification, data: PreparedData, base: bytes | None,
-    previous: bytes | None,
+    previous: bytes | None, states: xr.Dataset | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fill the pool of a filter and choose its tuned values; yield after each sweep and trial the files to save.
 
-    `base` is the checkpoint of the forecast model, or of the closed-form part of the filter.
+    `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are those of the
+    simulated planet, for the filter of the perfect model.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def calibrate(
     """
     codec, _ = recipe.problem.codec(*data.statistics)
     sources = recipe.lineage(data, codec, base)
-    assimilator = prepared(recipe, data, base, sources)
+    assimilator = prepared(recipe, data, base, sources, states)
     scheme, device = assimilator.scheme, assimilator.scheme.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
     tensors, header = earlier(previous, resumable, recipe.fit.restart)
@@ -141,8 +142,9 @@ def calibrate(
 
 
 def prepared(
-    recipe: Recipe, data: PreparedData, base: bytes | None, sources: Mapping[str, Any]
-) -> Assimilator:
+    recipe: Recipe, data: PreparedData, base: bytes | None, sources: Mapping[str, Any],
+    states: xr.Dataset | None = None,
+) -> Assimilator:  # fmt: skip
     """The filter with what it forecasts with."""
     kind = recipe.model["type"]
     codec, space = recipe.problem.codec(*data.statistics)
@@ -157,7 +159,7 @@ def prepared(
     for part in parts:
         take(part, base or b"", {"model": base_of(recipe.model), **same})
     forecaster = forecast_model(base, same).to(device) if base is not None and not parts else None
-    return Assimilator(scheme, forecaster, codec)
+    return Assimilator.of(scheme, forecaster, codec, states)
 
 
 @dataclass(frozen=True, eq=False)

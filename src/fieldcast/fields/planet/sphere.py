@@ -94,7 +94,8 @@ class Sphere:
     latitude
         Degrees, poles excluded.
     weights
-        Gaussian weights of the latitudes; without them only synthesis and gradients are available.
+        Gaussian weights of the latitudes. Without them `analysis` fits the coefficients by least squares over the
+        areas of cells, of least norm where the grid is too coarse to determine them.
     """
 
     def __init__(self, truncation: int, n_longitude: int, latitude: Axis, weights: Axis | None = None):
@@ -110,6 +111,10 @@ class Sphere:
             halved = value / np.where(np.arange(value.shape[1]) < 2, 1, 2)
             self._to_waves = np.ascontiguousarray(halved.T / n_longitude)
             self._to_modes = weights[:, None] / 2 * p
+        else:
+            share = np.sqrt(np.cos(np.radians(latitude)))[:, None]
+            self._to_waves = np.linalg.pinv(value)
+            self._to_modes = np.linalg.pinv(share * p, rcond=1e-9).swapaxes(1, 2) * share
 
     @classmethod
     def gaussian(cls, truncation: int) -> "Sphere":

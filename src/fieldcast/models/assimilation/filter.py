@@ -52,6 +52,9 @@ class Filter(Model):
     """A scheme that cycles; `cycle` runs it, and not `sample`, which has no background."""
 
     needs_forecast: bool = True  # its background comes from another model, the forecast
+    ensemble_size: int | None = (
+        None  # number of members that it cycles with; None: as many as the other filters
+    )
     learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:

@@ -50,6 +50,8 @@ class LETKF(Filter):
     ----------
     space
         Grid of the states.
+    members
+        Number of members that it is tuned and cycles with; by default as many as the other filters have.
     every
         Weights are computed in every n-th row and column, and interpolated between them.
     rotation
@@ -70,8 +72,14 @@ class LETKF(Filter):
         }
     )
 
-    def __init__(self, space: Space, every: int = 1, rotation: bool = False, perturbed: bool = False):
+    def __init__(
+        self, space: Space, members: int | None = None, every: int = 1, rotation: bool = False,
+        perturbed: bool = False,
+    ):  # fmt: skip
         super().__init__(space)
+        if members is not None and members < 2:
+            raise InputError(f"model.members = {members} should be 2 or more: they are a covariance.")
+        self.ensemble_size = members
         if every < 1:
             raise InputError(
                 f"model.every = {every} should be 1 or more: the distance between nodes, in cells."

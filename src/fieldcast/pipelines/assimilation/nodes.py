@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 @by_field
 def run(
     stored: StoredModel, data: PreparedData, daily_observations: xr.Dataset, assimilation: Cycling,
-    sparsification: Sparsification, earlier: Mapping[str, Any],
+    sparsification: Sparsification, planet_states: xr.Dataset, earlier: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
     """Backgrounds and analyses day by day, with what the cycle resumes from, and the costs; those that exist are
     kept."""
@@ -43,7 +43,7 @@ def run(
         return
     device = trained.model.space.area.device
     forecaster = None if stored.base is None else unpack(stored.base).model.to(device)
-    assimilator = Assimilator.of(trained.model, forecaster, trained.by_day)
+    assimilator = Assimilator.of(trained.model, forecaster, trained.by_day, planet_states)
     costs = {**trained.model.facts, **trained.header["costs"]}
     training = select(data.fields, data.splits, "train")
     for piece in assimilate(assimilator, observations, training, lineage, state if days else None, days):

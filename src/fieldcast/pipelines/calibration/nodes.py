@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from fieldcast.argument_groups import by_field
 from fieldcast.encoding.options import Cycling, Sparsification
@@ -18,10 +19,12 @@ from fieldcast.training.run import Recipe, Settings
 @by_field
 def fit(
     data: PreparedData, settings: Settings, assimilation: Cycling, sparsification: Sparsification,
-    earlier: Mapping[str, Any], base: bytes | None = None,
+    earlier: Mapping[str, Any], planet_states: xr.Dataset, base: bytes | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
     _, state, _ = earlier.get("checkpoint", (0, None, None))
     recipe = Recipe(Assimilation(assimilation, sparsification), **vars(settings))
-    for saved in calibrate(recipe, assimilation.calibration, sparsification, data, base, state):
+    for saved in calibrate(
+        recipe, assimilation.calibration, sparsification, data, base, state, planet_states
+    ):
         yield (saved.checkpoint, saved.state), saved.history

@@ -8,7 +8,7 @@ from fieldcast.pipelines.names import PREPARED, base_of
 from fieldcast.tasks import Task
 
 NAMES = ("earlier", "model", "fit", "seed", "limits", "device", "assimilation", "sparsification")
-INPUTS = PREPARED | {name: f"params:{name}" for name in NAMES}
+INPUTS = PREPARED | {"planet_states": "planet_states"} | {name: f"params:{name}" for name in NAMES}
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:

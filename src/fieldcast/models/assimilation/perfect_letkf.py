@@ -1,0 +1,96 @@
+"""The LETKF around the model that the truth follows: the reference filter, for simulated data.
+
+    q_b(t) = M(q_a(t-1)),    x_b = w(q_b),    psi_a = psi_b + X w,    q_a = q(psi_a),    x_a = w(q_a):
+
+M is the exact model, q its state, w(q) what can be observed of it, which need not be linear, and psi(q) maps of its
+state, which is. The members of x_b and the observations give the weights w_jm (`ensemble_weights`), which move psi. So
+the analysis is a state of the model, balanced as its members are, and what remains of its error comes from few
+observations and few members alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.errors import InputError
+from fieldcast.models.assimilation.ensemble_weights import moved
+from fieldcast.models.assimilation.filter import CycleState, Members, Memory, Step
+from fieldcast.models.assimilation.letkf import LETKF
+from fieldcast.models.core import Context
+from fieldcast.models.random_streams import RandomStreams
+
+States = Float[Tensor, "batch members *state"]
+STATE = "q"  # its name in the memory
+
+
+@runtime_checkable
+class Dynamics(Protocol):
+    """The model that the truth follows; days are fractions of the year."""
+
+    def ahead(self, q: States, day: Float[Tensor, " batch"]) -> States:
+        """States on a day, from those one step before."""
+        ...
+
+    def weather(self, q: States, day: Float[Tensor, " batch"]) -> Members:
+        """Standardised anomalies of the states on a day."""
+        ...
+
+    def maps(self, q: States) -> Float[Tensor, "batch members level y x"]:
+        """Linear functions of the states on the cells of the grid."""
+        ...
+
+    def plus(self, q: States, increments: Float[Tensor, "batch members level y x"]) -> States:
+        """States whose maps differ by increments, as far as the model resolves these."""
+        ...
+
+
+class PerfectLETKF(LETKF):
+    """The LETKF with the exact model's forecasts and states; see the module for the equations.
+
+    Its memory holds the states. Whoever cycles it sets `dynamics`, and the states of the first day.
+    """
+
+    needs_forecast = False
+    dynamics: Dynamics | None = None
+    choices: Mapping[str, Sequence[float]] = MappingProxyType(
+        {
+            "localisation": (1500.0, 2000.0, 3000.0, 4500.0, 6000.0),
+            "relaxation": (0.0, 0.2, 0.4, 0.6),
+            "inflation": (1.0, 1.02, 1.05, 1.1),
+        }
+    )
+
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        q = self._exact().ahead(state.memory[STATE], day)
+        return self._exact().weather(q, day), {**state.memory, STATE: q}
+
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        assert c.day is not None
+        psi = self._exact().maps(memory[STATE])
+        increments = moved(psi, self.weights(background, c, draws)) - psi
+        q = self._exact().plus(memory[STATE], increments)
+        return self._exact().weather(q, c.day).to(background), {**memory, STATE: q}
+
+    def _exact(self) -> Dynamics:
+        """The exact model.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if self.dynamics is None:
+            raise InputError(
+                "the filter of the perfect model needs the model that made the truth: use it on the simulated planet "
+                "(ingestion.source = planet), in the task assimilate."
+            )
+        return self.dynamics
