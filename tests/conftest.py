@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from kedro.framework.project import LOGGING
 from kedro.framework.session import KedroSession
@@ -218,11 +219,27 @@ def project() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def finished(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data root after the whole task `reconstruct`, made once; tests may add to it, and change nothing."""
-    data_root = tmp_path_factory.mktemp("finished")
-    project("reconstruct", data_root=data_root)
-    return data_root
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
+    """Make a data root in one of the processes that share the tests; each receives a copy."""
+    ours = tmp_path_factory.getbasetemp()
+    common = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+
+    def copy(name: str, make: Callable[[Path], Any]) -> Path:
+        original = common / f"{name}_original"
+        with FileLock(f"{original}.lock"):
+            if not original.exists():
+                part = common / f"{name}_part"
+                make(part)
+                part.rename(original)
+        return Path(shutil.copytree(original, tmp_path_factory.mktemp(name), dirs_exist_ok=True))
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def finished(project: Callable[..., Any], made_once: Callable[..., Path]) -> Path:
+    """The data root after the whole task `reconstruct`; tests may add to it, and change nothing."""
+    return made_once("finished", lambda data_root: project("reconstruct", data_root=data_root))
 
 
 FORECASTS = (  # some learned ones, and what they are held against
@@ -232,10 +249,12 @@ FORECASTS = (  # some learned ones, and what they are held against
 
 
 @pytest.fixture(scope="session")
-def forecasted(project: Callable[..., Any], finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data root after some forecast experiments, made once; tests may add to it, and change nothing."""
-    data_root = tmp_path_factory.mktemp("forecasted")
-    for layer in ("01_raw", "02_intermediate", "03_primary"):  # the same planet
-        shutil.copytree(finished / layer, data_root / layer)
-    project(*(f"forecast.{name}" for name in FORECASTS), data_root=data_root)
-    return data_root
+def forecasted(project: Callable[..., Any], finished: Path, made_once: Callable[..., Path]) -> Path:
+    """The data root after some forecast experiments; tests may add to it, and change nothing."""
+
+    def make(data_root: Path) -> None:
+        for layer in ("01_raw", "02_intermediate", "03_primary"):  # the same planet
+            shutil.copytree(finished / layer, data_root / layer)
+        project(*(f"forecast.{name}" for name in FORECASTS), data_root=data_root)
+
+    return made_once("forecasted", make)

@@ -6,8 +6,9 @@ edited here to add one. Names of data sets with dots are private to an experimen
 
 import importlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  
 CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # of the last run
 
 
-def register_pipelines() -> dict[str, Pipeline]:
+def register_pipelines() -> Mapping[str, Pipeline]:
     """Every pipeline by name."""
     from fieldcast.tasks import TASKS  # the seconds that torch takes, which not every command needs
 
@@ -53,32 +54,57 @@ def register_pipelines() -> dict[str, Pipeline]:
         for name in task.preparation
     }
     shared = {_base(output) for pipeline in preparation.values() for output in pipeline.all_outputs()}
-    lives = {
-        address: life(experiment, TASKS[experiment.task], shared) for address, experiment in listed.items()
+    stages_of = {address: own_stages(each, TASKS[each.task]) for address, each in listed.items()}
+    by_task = {
+        name: group for name in TASKS if (group := [each for each in listed.values() if each.task == name])
     }
-    everything = listed.values()
-    by_task = {name: group for name in TASKS if (group := [each for each in everything if each.task == name])}
     ranked = [(TASKS[name], group) for name, group in by_task.items()]
+
+    @cache
+    def life_of(address: str) -> dict[str, Pipeline]:
+        return life(listed[address], TASKS[listed[address].task], shared)
+
+    def at_stage(name: str) -> Pipeline:
+        """One stage of all experiments."""
+        return together(life_of(address)[name] for address, stages in stages_of.items() if name in stages)
 
     def whole(selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
         needed = {need.address: need for experiment in selected for need in requirements(experiment, listed)}
         before = {name for need in needed.values() for name in TASKS[need.task].preparation}
-        stages = [part for address in needed for part in lives[address].values()]
+        stages = [part for address in needed for part in life_of(address).values()]
         return Reported(together([*(preparation[name] for name in before), *stages]), ranked)
 
-    pipelines = {**preparation, "reporting": Reported(Pipeline([]), ranked)}
-    for name in dict.fromkeys(name for stages in lives.values() for name in stages):
-        pipelines[name] = together(stages[name] for stages in lives.values() if name in stages)
-    pipelines |= {name: whole(group) for name, group in by_task.items()}
-    pipelines |= {address: whole([experiment]) for address, experiment in listed.items()}
-    pipelines |= {name: stage(name).create_pipeline() for name in STANDALONE}
-    pipelines["gaps"] = together(
+    makers: dict[str, Callable[[], Pipeline]] = {
+        name: partial(preparation.__getitem__, name) for name in preparation
+    }
+    makers["reporting"] = lambda: Reported(Pipeline([]), ranked)
+    makers |= {name: partial(at_stage, name) for stages in stages_of.values() for name in stages}
+    makers |= {name: partial(whole, group) for name, group in by_task.items()}
+    makers |= {address: partial(whole, [experiment]) for address, experiment in listed.items()}
+    makers |= {name: stage(name).create_pipeline for name in STANDALONE}
+    makers["gaps"] = lambda: together(
         [preparation["ingestion"].to_outputs("fields"), stage("gaps").create_pipeline()]
     )
     if experiments_of_demo := demo(conf, listed):
-        pipelines["demo"] = whole(experiments_of_demo)
-    return pipelines | {"__default__": whole(listed.values())}
+        makers["demo"] = partial(whole, experiments_of_demo)
+    return Pipelines(makers | {"__default__": partial(whole, listed.values())})
+
+
+class Pipelines(Mapping[str, Pipeline]):
+    """Pipelines by name, each made when it is first asked for: a run needs one of a hundred."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Pipeline]]) -> None:
+        self._makers = {name: cache(make) for name, make in makers.items()}
+
+    def __getitem__(self, name: str) -> Pipeline:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 class Reported(Pipeline):
@@ -155,9 +181,14 @@ def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> Non
         raise InputError(f"{experiment.address}: only experiments of {takers} can be of type File.")
 
 
+def own_stages(experiment: Experiment, task: "Task") -> list[str]:
+    """Names of the stages of an experiment; one with the weights of another is not trained."""
+    return [name for name in task.stages if name not in TRAINING or experiment.trains]
+
+
 def life(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
     """The stages of one experiment by name; each node has stage, task and family as tags."""
-    names = [name for name in task.stages if name not in TRAINING or experiment.trains]
+    names = own_stages(experiment, task)
     parts = {name: stage(name).create_pipeline(task, experiment) for name in names}
     parts[names[-1]] += stage("evaluation").publish(parts.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())

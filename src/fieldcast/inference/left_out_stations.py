@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans
 
 from fieldcast.encoding.stations import points_of, times_of
 from fieldcast.errors import InputError
@@ -102,6 +101,8 @@ def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"
     if len(places) < FEWEST:
         raise InputError(f"{where} has {len(places)} stations: to leave some out needs at least {FEWEST}.")
     points = np.concatenate([unit_points([y], [x])[0] for y, x in places.to_numpy()])
+    from sklearn.cluster import KMeans  # slow to import
+
     fit = KMeans(min(CLUSTERS, len(places) // 2), n_init=4, random_state=seed).fit(points)
     number = pd.Series(fit.labels_, pd.MultiIndex.from_frame(places))
     return number.loc[pd.MultiIndex.from_frame(table[["latitude", "longitude"]])].to_numpy()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from sklearn.decomposition import PCA
 
 from fieldcast.scores.regions import cell_weights
 
@@ -60,6 +59,8 @@ class FieldFeatures:
         cells = np.concatenate([bare._cells(part).astype(np.float32) for part in pieces(training)])
         count = max(1, min(components, len(training) // STATES_A_COMPONENT))
         # a fixed seed, so that every experiment has the same features
+        from sklearn.decomposition import PCA  # slow to import
+
         pca = PCA(count, svd_solver="randomized", random_state=0).fit(cells)
         rough = replace(bare, components=pca.components_.astype(float))
         raw = rough(training)

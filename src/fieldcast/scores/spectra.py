@@ -8,8 +8,6 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 from scipy.fft import rfft
-from scipy.signal import detrend
-from scipy.signal.windows import hann
 
 EARTH_RADIUS = 6.371e6  # metres
 NEGLIGIBLE = 1e-8  # of the power of all waves: rounding in float32 lies below, real waves above
@@ -35,6 +33,11 @@ def zonal_spectrum(
     """
     n = x.shape[-1]
     if not wraps:
+        from scipy.signal import (
+            detrend,  # a second to import, which a command that draws no spectra need not wait for
+        )
+        from scipy.signal.windows import hann
+
         window = hann(n, sym=False)
         x = detrend(x, axis=-1) * (window / np.sqrt(np.mean(window**2)))
     power = np.abs(rfft(x, norm="forward")) ** 2

@@ -3,14 +3,13 @@ classifier separates samples from real states that it was not trained on, by the
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
-from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import VotingClassifier
 
 FOLDS = 5
 Z = 1.96  # of a 95 % interval
@@ -70,6 +69,11 @@ def classifier(seed: int) -> VotingClassifier:
     squares, adds up small differences of means and variances over many. With 256 rows of 100 features in each class,
     each alone misses differences that the other detects.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier  # slow to import
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
     trees = HistGradientBoostingClassifier(
         max_leaf_nodes=8, max_bins=32, early_stopping=False, random_state=seed
     )
