@@ -51,7 +51,7 @@ wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test 
 	@ls build/wheel/*.whl
 
 SETTING ?= reduced
-tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, may be cut; SETTING=report, reduced or full
+tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, can be interrupted; SETTING=report, reduced or full
 	@$(BIN)/python docs/make_tables.py $(SETTING) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 
@@ -68,7 +68,7 @@ check: $(INSTALLED) ## style, import directions, types
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 
-format: $(INSTALLED) ## put the code in order
+format: $(INSTALLED) ## format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
@@ -87,7 +87,7 @@ mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
 	@echo 'open $(MLFLOW_VIEW)    (Ctrl-C ends)'
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1
 
-constraints: ## constraints.txt anew, with the newest versions that fit (needs uv)
+constraints: ## rewrite constraints.txt with the newest compatible versions (needs uv)
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dev --extra docs --extra era5 --extra export --extra gpu --extra mlflow --extra viz \
 		--no-annotate --upgrade pyproject.toml -o constraints.txt
 
@@ -95,7 +95,7 @@ clean: ## caches and builds; no data, no trained model
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-clean-data: ## everything that runs have made: data, trained models, reports, history
+clean-data: ## delete everything that runs have made: data, trained models, reports, history
 	find data -type f ! -name .gitkeep -delete
 	find data -mindepth 2 -type d -empty -delete
 	rm -rf mlflow.db mlartifacts
