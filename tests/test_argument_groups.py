@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fieldcast.argument_groups import ArgumentGroup, by_field, given
+from fieldcast.argument_groups import ArgumentGroup, by_field, collected, given
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,14 @@ def test_a_given_argument_leaves_the_signature_and_the_function_can_be_pickled()
     assert "name" not in bound.__annotations__ and "name" in describe.__annotations__
     assert pickle.loads(pickle.dumps(bound))(radius=1.0, count=2) == "2 x d, 2, red"
     assert bound.__name__ == "describe"
+
+
+def tell(name: str, parts: dict[str, int], scale: int = 1) -> str:
+    return f"{name}: " + ", ".join(f"{key} {scale * value}" for key, value in parts.items())
+
+
+def test_entries_of_a_mapping_are_given_one_by_one_also_in_another_process():
+    each = collected(given(tell, name="pool"), "parts", ["first", "second"])
+    assert list(inspect.signature(each).parameters) == ["scale", "first", "second"]
+    for function in (each, pickle.loads(pickle.dumps(each))):
+        assert function(scale=2, second=3, first=1) == "pool: first 2, second 6"

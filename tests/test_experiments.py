@@ -7,7 +7,7 @@ import pytest
 
 from fieldcast.descriptions import About, described, description_of, roles
 from fieldcast.errors import InputError
-from fieldcast.experiments import demo, experiments, nearest, requirements, tables
+from fieldcast.experiments import body_of, demo, experiments, nearest, requirements, tables
 
 
 @pytest.fixture
@@ -189,3 +189,13 @@ def test_the_code_knows_no_experiment_by_its_name() -> None:
         if node.value in stems - set(OTHER_MEANINGS)
     }
     assert not named
+
+
+def test_the_parts_of_a_pool_are_the_models_that_it_uses() -> None:
+    conf, pools = Path(__file__).parents[1] / "conf", 0
+    for address, experiment in experiments(conf).items():
+        model = body_of(conf, address).get("model", {})
+        for role, part in model.get("parts", {}).items():
+            assert part == body_of(conf, experiment.uses[role])["model"], address
+            pools += 1
+    assert pools

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from inspect import Parameter
 from typing import Any, get_type_hints
@@ -72,6 +72,30 @@ class Given(functools.partial[Any]):
 
     `multiprocessing` sends a mere `partial` without its attributes.
     """
+
+
+class Collected(functools.partial[Any]):
+    """A function with a mapping among its arguments, called with the entries of this mapping as keywords."""
+
+    argument: str
+    keys: tuple[str, ...]
+
+    def __call__(self, /, *args: Any, **keywords: Any) -> Any:
+        entries = {key: keywords.pop(key) for key in self.keys}
+        return super().__call__(*args, **keywords, **{self.argument: entries})
+
+
+def collected(function: Callable[..., Any], argument: str, keys: Iterable[str]) -> Any:
+    """A function whose argument `argument`, a mapping, is replaced by an argument for each of its keys."""
+    bound: Any = Collected(function)
+    bound.argument, bound.keys = argument, tuple(keys)
+    signature = inspect.signature(function)
+    left = [part for name, part in signature.parameters.items() if name != argument]
+    entries = [Parameter(key, Parameter.KEYWORD_ONLY) for key in bound.keys]
+    bound.__signature__ = signature.replace(parameters=[*left, *entries])
+    bound.__annotations__ = {k: v for k, v in function.__annotations__.items() if k != argument}
+    bound.__name__ = function.__name__
+    return bound
 
 
 def given(function: Callable[..., Any], **values: Any) -> Any:

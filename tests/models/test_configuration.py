@@ -36,6 +36,11 @@ OTHER = {"type": "climatology.Climatology"}
         (Encoder, [PART], [5, "x", None, {"latent": 3}]),
         (Encoder | None, [PART, None], [5, [PART]]),
         (Model, [OTHER], [PART, 5]),
+        (
+            Mapping[str, Model],
+            [{"a": OTHER, "b": OTHER}],
+            [{"a": OTHER, "b": PART}, {"a": OTHER, "b": 5}, [OTHER]],
+        ),
         (Any, [5, "x", None, PART], [{"type": "vae.VEA"}]),
         (Parameter.empty, [5, [1], PART], [{"type": "vae.VEA"}]),
     ],

@@ -163,3 +163,17 @@ def test_divided_rows_hold_the_numbers_of_as_many_members():
     divided = RandomStreams(7, torch.tensor([5, 9]), 3).divided(4).normal(6)
     members = RandomStreams(7, torch.tensor([5, 9]), 12).normal(6)
     assert torch.equal(divided[:, 0], members.flatten(0, 1))
+
+
+def test_some_data_or_members_have_the_numbers_that_they_have_among_all():
+    draws = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2)
+    whole, members, data = draws.normal(5), torch.tensor([0, 3, 5]), torch.tensor([2, 0])
+    some = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).of_members(members)
+    assert torch.equal(some.normal(5), whole[:, members])
+    assert torch.equal(
+        some.per_row().normal(5)[:, 0].unflatten(0, (3, 3)), draws.of_members(members).normal(5)
+    )
+    both = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).of_members(members).of_data(data)
+    assert torch.equal(both.normal(5), whole[data][:, members])
+    rows = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).per_row().of_data(data)
+    assert torch.equal(rows.normal(5)[:, 0], whole.flatten(0, 1)[data])

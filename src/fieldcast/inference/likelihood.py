@@ -125,10 +125,7 @@ def of_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: Sta
     needed = draws.alone() if model.density == "exact" else draws
     pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // needed.members))
     weights = [
-        model.log_weights(
-            Batch(batch.x[part], batch.context[part]), replace(needed, datum=needed.datum[part])
-        )
-        for part in pieces
+        model.log_weights(Batch(batch.x[part], batch.context[part]), needed.of_data(part)) for part in pieces
     ]
     log_p = torch.cat(weights).double().mean(dim=1)
     bits = codec.bits_per_dim(log_p, int(model.space.size))

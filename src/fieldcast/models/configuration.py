@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import Parameter
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -86,7 +86,7 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", expected:
     """
     kind = check_model(config, key, expected)
     arguments = {
-        name: build(value, space, f"{key}.{name}") if is_part(value) else value
+        name: with_built_parts(value, space, f"{key}.{name}")
         for name, value in keywords(config, kind, key).items()
     }
     if "space" in inspect.signature(kind).parameters:
@@ -97,6 +97,15 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", expected:
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise InputError(f"{key}: {config['type']} cannot be built: {error}.") from None
+
+
+def with_built_parts(value: Any, space: Space, key: str) -> Any:
+    """A value of a configuration, with objects in place of the parts that it describes."""
+    if is_part(value):
+        return build(value, space, key)
+    if are_parts(value):
+        return {name: build(part, space, f"{key}.{name}") for name, part in value.items()}
+    return value
 
 
 def options(kind: type) -> dict[str, Parameter]:
@@ -146,10 +155,19 @@ def is_part(value: Any) -> bool:
     return isinstance(value, Mapping) and "type" in value
 
 
+def are_parts(value: Any) -> bool:
+    """Whether a value configures several parts, by name."""
+    return isinstance(value, Mapping) and any(map(is_part, value.values()))
+
+
 def check_value(value: Any, annotation: Any, key: str) -> None:
     """Raise an InputError for a value that does not fit the annotation of its keyword."""
     if is_part(value):
         check_model(value, key, annotation)
+        return
+    if are_parts(value) and get_origin(annotation) is Mapping:
+        for name, part in value.items():
+            check_model(part, f"{key}.{name}", get_args(annotation)[1])
         return
     try:  # as JSON, which does not distinguish lists from tuples
         TypeAdapter(Any if annotation is Parameter.empty else annotation, config=STRICT).validate_json(

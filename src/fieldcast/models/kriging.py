@@ -12,7 +12,6 @@ unconditional draws u_j with the gain gives exact draws of the posterior (Chiles
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -148,7 +147,7 @@ class Kriging(Derived, Solved):
         nothing = u.new_zeros(c.count, len(self.places))
         for v in range(len(deviation)):
             for datum, h, innovation, error, gain, doubt, _ in self._conditionings(c, v, nothing):
-                stream = replace(draws.fork(v), datum=draws.datum[datum])
+                stream = draws.fork(v).of_data(datum)
                 eps = stream.normal(len(error)) * error
                 free = u[datum, :, v]  # eps is independent of it, and between variables
                 departure = (innovation[:, None] + eps - h(free)).flatten(0, 1)

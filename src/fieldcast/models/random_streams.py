@@ -70,15 +70,23 @@ class RandomStreams:
     lead: int = field(default=0, kw_only=True)  # step of a rollout
     call: int = field(default=0, kw_only=True)
     first: int = field(default=0, kw_only=True)  # number of the first member, for ensembles drawn in pieces
-    number: Int[Tensor, " batch"] | None = field(
+    number: Int[Tensor, "batch members"] | None = field(
         default=None, kw_only=True
-    )  # of the single member of each row
+    )  # of each member; None: they follow `first`
     path: tuple[tuple[int, int, int], ...] = field(
         default=(), kw_only=True
     )  # kind, stream and call of each fork
     kept: dict[tuple[object, int, int], Tensor] | None = field(
         default=None, init=False, repr=False
     )  # cached words, by path, call and size
+
+    @property
+    def numbers(self) -> Int[Tensor, "batch members"]:
+        """Number of each member."""
+        if self.number is not None:
+            return self.number
+        following = torch.arange(self.first, self.first + self.members, device=self.datum.device)
+        return following.expand(len(self.datum), -1)
 
     @property
     def key(self) -> Key:
@@ -101,11 +109,9 @@ class RandomStreams:
     def _new_words(self, call: int, size: int) -> Tensor:
         device = self.datum.device
         place = torch.arange(-(-size // 4), device=device)
-        member = torch.arange(self.first, self.first + self.members, device=device)[:, None]
-        if self.number is not None:
-            member = self.number[:, None, None]
         datum = (self.datum & WORD)[:, None, None]
-        bits = philox((place, torch.tensor(call, device=device), member, datum), self.key)
+        counter = place, torch.tensor(call, device=device), self.numbers[:, :, None], datum
+        bits = philox(counter, self.key)
         return torch.cat(bits, dim=-1)
 
     def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
@@ -141,11 +147,19 @@ class RandomStreams:
 
     def per_row(self) -> RandomStreams:
         """Draws of the same numbers as (B * M, 1, *shape), for a context with a row for each member."""
-        if self.number is not None:
+        if self.number is not None and self.members == 1:
             return self
-        numbers = torch.arange(self.first, self.first + self.members, device=self.datum.device)
-        datum = self.datum.repeat_interleave(self.members)
-        return replace(self, datum=datum, members=1, first=0, number=numbers.repeat(len(self.datum)))
+        datum, number = self.datum.repeat_interleave(self.members), self.numbers.flatten()[:, None]
+        return replace(self, datum=datum, members=1, first=0, number=number)
+
+    def of_data(self, index: Int[Tensor, " selected"] | slice) -> RandomStreams:
+        """The draws of some of the data."""
+        number = None if self.number is None else self.number[index]
+        return replace(self, datum=self.datum[index], number=number)
+
+    def of_members(self, index: Int[Tensor, " selected"]) -> RandomStreams:
+        """The draws of some of the members."""
+        return replace(self, members=len(index), number=self.numbers[:, index])
 
     def divided(self, parts: int) -> RandomStreams:
         """Draws for `parts` rows in place of each, as if each member had that many; of rows with one member each."""
@@ -154,8 +168,8 @@ class RandomStreams:
         rows = self.per_row()
         assert rows.number is not None  # `per_row` sets it
         part = torch.arange(parts, device=rows.datum.device).repeat(len(rows.datum))
-        number = rows.number.repeat_interleave(parts) * parts + part
-        return replace(rows, datum=rows.datum.repeat_interleave(parts), number=number)
+        number = rows.number[:, 0].repeat_interleave(parts) * parts + part
+        return replace(rows, datum=rows.datum.repeat_interleave(parts), number=number[:, None])
 
     def fork(self, stream: int) -> RandomStreams:
         """An independent stream: drawing from it does not shift the numbers of these draws.

@@ -32,3 +32,8 @@ def base_of(experiment: Experiment) -> dict[str, str]:
     """The argument for the checkpoint that an experiment starts its own from; the data set has the name of its role."""
     roles = [role for role in ("base", "forecast") if role in experiment.uses and experiment.trains]
     return {"base": roles[0]} if roles else {}
+
+
+def parts_of(experiment: Experiment) -> list[str]:
+    """The roles of the checkpoints that an experiment pools: all but those with a meaning of their own."""
+    return [role for role in experiment.uses if role not in ("weights", "base", "forecast")]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
-from fieldcast.argument_groups import given
+from fieldcast.argument_groups import collected, given
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import stored_model
+from fieldcast.pipelines.names import parts_of, stored_model
 
 if TYPE_CHECKING:  # the seconds that torch takes, which not every command needs
     from fieldcast.tasks import Step
@@ -33,7 +33,14 @@ def from_checkpoint(
     """
     if "trained_by" not in inspect.signature(function).parameters:
         return function, {}
-    return given(function, trained_by=experiment.draws_from), stored_model(experiment)
+    parts = parts_of(experiment)
+    inputs = stored_model(experiment) | {role: role for role in parts}
+    return with_parts(given(function, trained_by=experiment.draws_from), parts), inputs
+
+
+def with_parts(function: Callable[..., Any], parts: Sequence[str]) -> Callable[..., Any]:
+    """A function of `parts`, checkpoints by role, that takes each by itself; as it is if there are none."""
+    return collected(function, "parts", parts) if parts else function
 
 
 def boxed(pipeline: Pipeline, namespace: str) -> Pipeline:

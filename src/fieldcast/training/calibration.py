@@ -157,7 +157,7 @@ def prepared(
         raise InputError(f"{kind} needs another experiment: give this one uses: {{{role}: forecast.<name>}}.")
     same = {name: sources[name] for name in ("data", "splits", "seed")}
     for part in parts:
-        take(part, base or b"", {"model": base_of(recipe.model), **same})
+        take(part, base or b"", "base", "model.base", {"model": base_of(recipe.model), **same})
     forecaster = forecast_model(base, same).to(device) if base is not None and not parts else None
     return Assimilator.of(scheme, forecaster, codec, states)
 

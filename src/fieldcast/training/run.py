@@ -21,13 +21,14 @@ from fieldcast.fields.splits import select
 from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model, Solved
+from fieldcast.models.pool import Pool
 from fieldcast.models.space import Space
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
 
 LOG = logging.getLogger(__name__)
-BASE = "the checkpoint named by 'base'"
+Checkpoints = Mapping[str, bytes]  # by role
 
 
 @dataclass(frozen=True)
@@ -82,23 +83,30 @@ class Recipe:
         fit = {key: value for key, value in fit.items() if key not in ("save_every", "restart")}
         return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
 
-    def lineage(self, data: PreparedData, codec: Codec, base: bytes | None) -> dict[str, Any]:
-        """Everything that the fitted model depends on but its device; `base` is the checkpoint that it starts from.
+    def lineage(
+        self, data: PreparedData, codec: Codec, base: bytes | None, parts: Checkpoints | None = None
+    ) -> dict[str, Any]:
+        """Everything that the fitted model depends on but its device.
 
-        Data, statistics and base are digests: of the fields, of the codec that is made from their statistics, and of
-        the weights of the base.
+        `base` is the checkpoint that it starts from, `parts` those that it pools. Data, statistics, base and parts are
+        digests: of the fields, of the codec that is made from their statistics, and of weights.
         """
-        weights = None if base is None else read_header(base, BASE)["weights"]
+        weights = None if base is None else read_header(base, in_role("base"))["weights"]
+        pooled = {role: read_header(part, in_role(role))["weights"] for role, part in (parts or {}).items()}
         return {
+            **({"parts": pooled} if pooled else {}),
             **self.options(), "data": data.fields.attrs["digest"], "splits": dict(data.splits),
             "statistics": codec_digest(codec), "seed": self.seed, "base": weights,
         }  # fmt: skip
 
 
 def train(
-    recipe: Recipe, data: PreparedData, earlier: bytes | None, base: bytes | None = None
-) -> Iterator[Saved]:
-    """Fit the model of a recipe to the training split; `base` is the checkpoint of its closed-form part.
+    recipe: Recipe, data: PreparedData, earlier: bytes | None, base: bytes | None = None,
+    parts: Checkpoints | None = None,
+) -> Iterator[Saved]:  # fmt: skip
+    """Fit the model of a recipe to the training split.
+
+    `base` is the checkpoint of its closed-form part, `parts` are those of the models of a pool, by role.
 
     Raises
     ------
@@ -121,12 +129,15 @@ def train(
     )
     # another device, or random numbers of another version, would not continue a training as it began
     here = {"device": choose_device(recipe.device).type, "format": FORMAT}
-    sources = {**recipe.lineage(data, codec, base), **here}
+    sources = {**recipe.lineage(data, codec, base, parts), **here}
+    same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
     unsolved = closed_form_parts(model)
+    if isinstance(model, Pool):
+        take_parts(model, recipe.model, parts or {}, same)
+        unsolved = []
     if base is not None:
-        same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
         for part in unsolved:
-            take(part, base, {"model": base_of(recipe.model), **same})
+            take(part, base, "base", "model.base", {"model": base_of(recipe.model), **same})
         unsolved = []
     header = {**sources, "source": data.fields.attrs["source"], **provenance.code()}
     yield from fit(
@@ -172,13 +183,36 @@ def base_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return base_of(config["model"]) if base is None and "model" in config else base
 
 
-def take(part: Solved, base: bytes, present: lineage.Lineage) -> None:
-    """Load a closed-form part from the checkpoint of the base experiment, which must be fitted to these data."""
-    checkpoint = unpack(base, BASE)
+def take(part: Model, stored: bytes, role: str, option: str, present: lineage.Lineage) -> None:
+    """Load a part of a model from the checkpoint of another experiment, which must be fitted to these data."""
+    checkpoint = unpack(stored, in_role(role))
     lineage.require(
         checkpoint.header,
         present,
-        f"{BASE} was fitted",
-        "set model.base to the same options, or fit that experiment again with `kedro run --pipelines training`",
+        f"{in_role(role)} was fitted",
+        f"set {option} to the same options, or fit that experiment again with `kedro run --pipelines training`",
     )
     part.load_state_dict(checkpoint.model.state_dict())
+
+
+def take_parts(pool: Pool, config: Mapping[str, Any], stored: Checkpoints, same: lineage.Lineage) -> None:
+    """Load the models of a pool, each from the checkpoint in the role of its name.
+
+    Raises
+    ------
+    InputError
+        For roles in `uses` that are not the names of the parts; for a part of another model or other data.
+    """
+    if set(stored) != set(pool.parts):
+        raise InputError(
+            f"model.parts names {', '.join(pool.parts)}, and uses {', '.join(stored) or 'nothing'}: give each part "
+            "the experiment whose checkpoint it is, as in uses: {"
+            + f"{next(iter(pool.parts))}: forecast.<name>}}."
+        )
+    for name, part in pool.parts.items():
+        take(part, stored[name], name, f"model.parts.{name}", {"model": config["parts"][name], **same})
+
+
+def in_role(name: str) -> str:
+    """The checkpoint in a role, as messages name it."""
+    return f"the checkpoint named by '{name}'"

@@ -38,6 +38,8 @@ class StoredModel(ArgumentGroup):
         Options of this run.
     base
         Checkpoint that this run would start the training from: in the role `base`, or `forecast` for a filter.
+    parts
+        Checkpoints of the models of a pool, by role.
     """
 
     checkpoint: bytes
@@ -49,6 +51,7 @@ class StoredModel(ArgumentGroup):
     limits: Limits
     device: str
     base: bytes | None = None
+    parts: Mapping[str, bytes] | None = None
 
     def restored(self, data: PreparedData, problem: Problem) -> Checkpoint:
         """The checkpoint with its weights in `model`, on the device.
@@ -84,7 +87,7 @@ class StoredModel(ArgumentGroup):
 
     def _lineage(self, recipe: Recipe, data: PreparedData) -> dict[str, Any]:
         codec, _ = recipe.problem.codec(*data.statistics)
-        return recipe.lineage(data, codec, self.base)
+        return recipe.lineage(data, codec, self.base, self.parts)
 
     @property
     def _where(self) -> str:

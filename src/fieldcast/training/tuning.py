@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from fieldcast.inference.rollout import rollout
-from fieldcast.models.core import Batch, Model
+from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 
@@ -62,20 +65,31 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
 
 def score(model: Model, batch: Batch, draws: RandomStreams) -> float:
     """Logarithm of the area-weighted fair CRPS: on unobserved cells, or its mean over the steps of a rollout."""
-    members = 1 if model.deterministic else draws.members
-    streams = RandomStreams(draws.seed, draws.datum, members, draws.step)
-    weight = model.space.area * model.space.exists
-    if batch.x.ndim == 5:
-        steps = rollout(model, batch.context.repeat(members), streams, batch.x.shape[1])
-        pairs = [(x, truth) for (x, _), truth in zip(steps, batch.x.unbind(1), strict=True)]
-    else:
-        pairs = [(model.sample(batch.context, streams), batch.x)]
-        if batch.context.mask is not None:
-            weight = weight * ~batch.context.mask
-        if batch.observed is not None:
-            weight = weight * batch.observed
-    logs = []
-    for x, truth in pairs:
+    weight, logs = scored_weight(model.space, batch), []
+    for x, truth in drawn_states(model, batch.context, batch, draws):
         crps = fair_crps(x, truth)
         logs.append(torch.log((crps * weight).sum() / weight.expand_as(crps).sum()))
     return float(torch.stack(logs).mean())
+
+
+def drawn_states(
+    model: Model, c: Context, batch: Batch, draws: RandomStreams
+) -> Iterator[tuple[Float[Tensor, "batch members variable y x"], Float[Tensor, "batch variable y x"]]]:
+    """Draws and truth: of each step of a rollout, or of the single states of a batch."""
+    members = 1 if model.deterministic else draws.members
+    streams = RandomStreams(draws.seed, draws.datum, members, draws.step, first=draws.first)
+    if batch.x.ndim == 5:
+        steps = rollout(model, c.repeat(members), streams, batch.x.shape[1])
+        yield from ((x, truth) for (x, _), truth in zip(steps, batch.x.unbind(1), strict=True))
+    else:
+        yield model.sample(c, streams), batch.x
+
+
+def scored_weight(space: Space, batch: Batch) -> Float[Tensor, "*batch y x"]:
+    """Areas of the cells that are scored: those that exist, are not observed and have a truth."""
+    weight = space.area * space.exists
+    if batch.x.ndim == 5:
+        return weight
+    if batch.context.mask is not None:
+        weight = weight * ~batch.context.mask
+    return weight if batch.observed is None else weight * batch.observed

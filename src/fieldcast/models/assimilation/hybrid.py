@@ -126,7 +126,7 @@ class Hybrid(Derived, Filter):
             s = float(kept["scale"][i])
             parts, errors = self._parts(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
             updates = self._updates(observed, parts, s * variance, b[here])
-            stream = replace(draws.fork(ANALYSIS), datum=draws.datum[here])
+            stream = draws.fork(ANALYSIS).of_data(here)
             x[i] = (
                 conditioned(updates, b[here], errors, nothing, stream)[2][0] if observed else b[i] + errors[0]
             )

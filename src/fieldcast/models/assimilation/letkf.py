@@ -7,7 +7,6 @@ variables within reach.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -121,7 +120,7 @@ class LETKF(Filter):
                 to_members = departures(
                     h, observed.y[some], observed.error, float(self.inflation), values.dtype
                 )
-                w[datum] = self._of(to_members, observed.h, replace(draws, datum=draws.datum[datum])).to(w)
+                w[datum] = self._of(to_members, observed.h, draws.of_data(datum)).to(w)
         return w
 
     def _of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -62,7 +61,7 @@ def conditioned(
     m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
     for datum, h, innovation, error, gain, doubt, _ in conditionings:
         # independent of all other uses of `draws`
-        stream = replace(draws.fork(0), datum=draws.datum[datum])
+        stream = draws.fork(0).of_data(datum)
         eps = stream.normal(len(error)) * error
         eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
         parts = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)

@@ -19,17 +19,18 @@ from fieldcast.training.run import Recipe, Settings, train
 @by_field
 def fit(
     task: Task, data: PreparedData, settings: Settings, earlier: Mapping[str, Any], options: Any = None,
-    base: bytes | None = None,
+    base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with training state, and history, at each save; `options` are those of the task.
 
-    Kedro finds the types of parameters by their place, so `base`, which not all experiments have, comes last.
+    Kedro finds the types of parameters by their place, so `base` and `parts`, which not all experiments have, come
+    last.
     """
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)
     _, state, _ = earlier.get("checkpoint", (0, None, None))
-    for saved in train(Recipe(problem, **vars(settings)), data, state, base):
+    for saved in train(Recipe(problem, **vars(settings)), data, state, base, parts):
         yield (saved.checkpoint, saved.state), saved.history
 
 

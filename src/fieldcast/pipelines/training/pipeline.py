@@ -3,7 +3,8 @@
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import PREPARED
+from fieldcast.pipelines.names import PREPARED, parts_of
+from fieldcast.pipelines.steps import with_parts
 from fieldcast.pipelines.training import nodes
 from fieldcast.tasks import Task
 
@@ -13,12 +14,19 @@ INPUTS = PREPARED | {
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
-    """Train an experiment; the checkpoint in the role `base` holds the closed-form part that it starts from."""
-    options = {"options": f"params:{task.options[0]}"} if task.options else {}
-    base = {"base": "base"} if "base" in experiment.uses else {}
+    """Train an experiment.
+
+    The checkpoint in the role `base` holds the closed-form part that it starts from; a pool has one for each part.
+    """
+    parts = parts_of(experiment)
+    inputs = INPUTS | {role: role for role in parts}
+    if task.options:
+        inputs["options"] = f"params:{task.options[0]}"
+    if "base" in experiment.uses:
+        inputs["base"] = "base"
     return Pipeline(
         [
-            node(nodes.fit_on(task), INPUTS | options | base, ["checkpoint", "history"], name="fit"),
+            node(with_parts(nodes.fit_on(task), parts), inputs, ["checkpoint", "history"], name="fit"),
             node(nodes.plot_history, "history", "loss_curve", name="plot_history"),
         ]
     )

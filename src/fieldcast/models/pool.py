@@ -1,0 +1,106 @@
+"""A pooled ensemble: members of several fitted models in one ensemble, each member drawn by one of them.
+
+    p(x | c) = sum_i w_i p_i(x | c),    w_i >= 0,  sum_i w_i = 1.
+
+Models that are equally good and err differently are better together (Hagedorn, Doblas-Reyes and Palmer 2005, "The
+rationale behind the success of multi-model ensembles in seasonal forecasting"): the mean of the pool is closer to the
+truth than theirs, and the distance between them adds the spread that each of them lacks. In a rollout a member remains
+with its part, so that it keeps the dynamics of one model.
+
+The members of a pool are not exchangeable, because their numbers are fixed shares. The fair CRPS of M members, whose
+correction assumes exchangeable members, is therefore below the CRPS of the mixture, for two parts by
+w_1 w_2 D / (M - 1) with D the energy distance between the parts (E|x_1 - x_2| - E|x_1 - x_1'| / 2 - E|x_2 - x_2'| / 2);
+`training/pool_weights.py` tunes the weights by the CRPS of the mixture itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from fieldcast.errors import InputError
+from fieldcast.models.core import Batch, Context, Model, Solved
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+
+def shares(weights: Float[Tensor, " part"], members: int) -> Int[Tensor, " member"]:
+    """The part that draws each member.
+
+    Member k goes to the part whose number of members is furthest below w_i (k + 1). So the first M members, for every
+    M, divide among the parts by their weights: for two parts exactly as by the method of the largest remainder. A
+    member has the same part whatever the size of its ensemble.
+    """
+    numbers = torch.zeros(len(weights), dtype=torch.double)
+    w, parts = weights.double().cpu(), []
+    for k in range(members):
+        parts.append(int((w * (k + 1) - numbers).round(decimals=9).argmax()))  # the first of equal ones
+        numbers[parts[-1]] += 1
+    return torch.tensor(parts, device=weights.device)
+
+
+class Pool(Solved):
+    """The mixture of fitted models; see the module for the equation.
+
+    Member k of the pool is member k of the ensemble that its part would draw alone.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    parts
+        Models by name; training takes each from the checkpoint of the experiment that `uses` names in this role.
+
+    Raises
+    ------
+    InputError
+        For a pool without parts.
+    """
+
+    weights: Tensor
+
+    def __init__(self, space: Space, parts: Mapping[str, Model]):
+        super().__init__(space)
+        if not parts:
+            raise InputError("parts is empty: name the models of the pool, as in {first: {type: ...}}.")
+        self.parts = nn.ModuleDict(parts)
+        models = list(parts.values())
+        self.register_buffer("weights", torch.full((len(models),), 1 / len(models)))
+        self.history = max(model.history for model in models)
+        self.deterministic = len(models) == 1 and models[0].deterministic
+        self.evaluations = max(model.evaluations for model in models)
+        self.learned = any(model.learned for model in models)
+        self.omits_noise = any(model.omits_noise for model in models)
+        self.accepts_points = all(model.accepts_points for model in models)
+        self.learns_from_gaps = all(model.learns_from_gaps for model in models)
+
+    def solve(self, training: Iterable[Batch]) -> None:
+        """Do nothing: the parts have been fitted, and validation states decide their weights."""
+
+    def chosen(self) -> dict[str, float]:
+        """The weight of each part."""
+        return dict(zip(self.parts, self.weights.tolist(), strict=True))
+
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        numbers = draws.numbers
+        part_of = shares(self.weights, int(numbers.max()) + 1)[numbers]  # (B, M)
+        x = self.weights.new_empty(*part_of.shape, *self.space.state)
+        by_row = draws.members == 1  # as in a rollout, whose rows are members
+        for place, model in enumerate(self.parts.values()):
+            index = (part_of[:, 0] if by_row else part_of[0]).eq(place).nonzero()[:, 0]
+            if len(index) and by_row:
+                x[index] = model.sample(seen_by(model, c)[index], draws.of_data(index))
+            elif len(index):
+                x[:, index] = model.sample(seen_by(model, c), draws.of_members(index))
+        return x
+
+
+def seen_by(model: Model, c: Context) -> Context:
+    """The context with as many past states as a model reads."""
+    if c.past is None:
+        return c
+    return replace(c, past=c.past[:, -model.history :] if model.history else None)
