@@ -15,6 +15,7 @@ from fieldcast.encoding.anomalies import FieldCodec, on_days
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.models.gaps.in_time import linear_in_time
+from fieldcast.models.gaps.pieces import pieces
 from fieldcast.models.gaps.record import Record
 
 
@@ -52,31 +53,32 @@ class GappyRecord:
         codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
         x = codec.encode(fields)
         there = torch.isfinite(x).any(0)
-        columns = x[:, there].to(device)
-        observed = torch.isfinite(columns)
+        x = x[:, there].to(device)
+        observed = torch.isfinite(x)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
-        record = Record(torch.where(observed, columns, 0.0), observed, segment)
-        return cls(record, codec, there, fields["time"])
+        return cls(Record(x.masked_fill_(~observed, 0.0), observed, segment), codec, there, fields["time"])
 
     def without(self, hidden: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
         """The record without some values, as anomalies from the climatology of the values left.
 
-        `fields` are those that the record was made of; the standard deviations stay those of all values.
+        `fields` are those that the record was made of; the standard deviations stay those of all values. The anomalies
+        of the removed values stay in x, where nothing counts as observed.
         """
-        grid, names = self.on_grid(hidden, False), self.codec.variables
+        names = self.codec.variables
         left = fields.assign(
             {
-                name: fields[name].transpose("time", *geometry.GRID).where(~grid[:, v])
+                name: fields[name].transpose("time", *geometry.GRID).where(~self.on_grid(hidden, v, False))
                 for v, name in enumerate(names)
             }
         )
         climatology = on_days(climatologies.fit(left, shrink=True), names)
+        del left
         changed = replace(self, codec=replace(self.codec, climatology=climatology))
-        observed = self.record.observed & ~hidden
-        x = self.record.x + (self.climatology - changed.climatology) / self.scale
-        return replace(
-            changed, record=replace(self.record, x=torch.where(observed, x, 0.0), observed=observed)
-        )
+        x, observed = torch.empty_like(self.record.x), self.record.observed & ~hidden
+        for cells in pieces(x.shape[1], len(x)):
+            shift = self.climatology(cells) - changed.climatology(cells)
+            x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]
+        return replace(changed, record=replace(self.record, x=x, observed=observed))
 
     @property
     def variable(self) -> Int[Tensor, " column"]:
@@ -102,27 +104,31 @@ class GappyRecord:
         """Standard deviation by which the anomalies of each column were divided, in the units of its variable."""
         return torch.from_numpy(self.codec.deviation)[self.variable.cpu()].to(self.record.x.device)
 
-    @property
-    def climatology(self) -> Float[Tensor, "time column"]:
-        """Climatology of each value, in the units of its variable."""
-        values = torch.from_numpy(self.codec.climatology_at(self.times))
-        return values[:, self.there].to(self.record.x.device)
+    def climatology(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
+        """Climatology of some columns at all times, in the units of their variables."""
+        v, y, x = self.there.nonzero()[columns if isinstance(columns, slice) else columns.cpu()].T
+        by_day = torch.from_numpy(self.codec.climatology)[:, v, y, x]
+        return by_day[torch.from_numpy(calendars.day_of_year(self.times) - 1)].to(self.record.x.device)
 
-    @property
-    def values(self) -> Float[Tensor, "time column"]:
-        """The observed values, in the units of their variables."""
-        return self.record.x * self.scale + self.climatology
-
-    def linear_in_time(self, record: Record) -> Float[Tensor, "time column"]:
-        """Anomalies of the values, not the anomalies, of a record on these columns, interpolated linearly in time."""
-        climatology = self.climatology / self.scale
+    def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
+        """Anomalies of the values of some columns, not of their anomalies, interpolated linearly in time."""
+        record, climatology = self.record, self.climatology(columns) / self.scale[columns]
         hours = torch.from_numpy(calendars.hours(self.times)).to(climatology.device)
-        return linear_in_time(record.x + climatology, record.observed, hours) - climatology
+        values = record.x[:, columns] + climatology
+        return linear_in_time(values, record.observed[:, columns], hours).sub_(climatology)
 
     def on_grid(
-        self, values: Shaped[Tensor, "time *member column"], outside: float | int = np.nan
-    ) -> Shaped[np.ndarray, "time *member variable y x"]:
-        """Values on the grid, with `outside` where there is no column."""
-        grid = torch.full((*values.shape[:-1], *self.there.shape), outside, dtype=values.dtype)
-        grid[..., self.there] = values.cpu()
+        self, values: Shaped[Tensor, "time *member column"], v: int, outside: float | int = np.nan
+    ) -> Shaped[np.ndarray, "time *member y x"]:
+        """Values of a variable on the grid, with `outside` where there is no column.
+
+        Where there is one in every cell, the result shares the memory of the values.
+        """
+        there = self.there[v]
+        first, count = int(self.there[:v].sum()), int(there.sum())
+        values = values[..., first : first + count].cpu()
+        if there.all():
+            return values.unflatten(-1, there.shape).numpy()
+        grid = torch.full((*values.shape[:-1], *there.shape), outside, dtype=values.dtype)
+        grid[..., there] = values
         return grid.numpy()

@@ -8,16 +8,20 @@ import numpy as np
 import xarray as xr
 
 BYTES = 64 * 2**20
+SMALL = 4 * 2**20  # where several copies of a block are made in double precision
 
 
-def blocks(array: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (slice of time, values) in order; lazily opened data follow their own chunks, each read once."""
+def blocks(array: xr.DataArray, size: int = BYTES) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (slice of time, values) in order; lazily opened data follow their own chunks, each read once.
+
+    Other data come in blocks of about `size` bytes.
+    """
     array = array.transpose("time", ...)
     if array.chunks is not None:
         lengths = list(array.chunks[0])
     else:
         per_time = max(1, array.dtype.itemsize * array[:1].size)
-        length = max(1, BYTES // per_time)
+        length = max(1, size // per_time)
         lengths = [min(length, array.sizes["time"] - i) for i in range(0, array.sizes["time"], length)]
     start = 0
     for length in lengths:

@@ -14,7 +14,7 @@ from fieldcast import geometry
 from fieldcast.calendars import day_of_year
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
-from fieldcast.fields.chunked import blocks
+from fieldcast.fields.chunked import BYTES, SMALL, blocks
 from fieldcast.fields.conventions import time_varying
 
 INDEPENDENT = 2**0.5  # tendency of independent states: assumed where no two observed times follow one another
@@ -31,8 +31,10 @@ def fit(training: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     """
     names = time_varying(training)
     exists = domain.exists(training)
+    # sums over large blocks keep the statistics of complete fields what they were, to the last bit
+    size = SMALL if domain.has_gaps(training) else BYTES
     values = np.array(
-        [_statistics(training[v], climatology[v], exists.sel(variable=v).values) for v in names]
+        [_statistics(training[v], climatology[v], exists.sel(variable=v).values, size) for v in names]
     )
     statistics = {key: ("variable", values[:, i]) for i, key in enumerate(STATISTICS)}
     units = [str(training[name].attrs.get("units", "")) for name in names]
@@ -54,10 +56,13 @@ class _Moments:
             return
         if self.shift is None:
             self.shift = float((self.weight * np.where(present, x, 0.0)).sum() / total)
-        moved = np.where(present, x - self.shift, 0.0)
+        moved = x - self.shift
+        np.copyto(moved, 0.0, where=~present)
         self.n += total
         self.first += float((self.weight * moved).sum())
-        self.second += float((self.weight * moved**2).sum())
+        np.square(moved, out=moved)  # in place: a block in double precision is large
+        moved *= self.weight
+        self.second += float(moved.sum())
 
     def _total(self, present: Bool[np.ndarray, "time y x"]) -> float:
         """Sum of the weights of the values that are present."""
@@ -75,17 +80,18 @@ class _Moments:
 
 
 def _statistics(
-    array: xr.DataArray, climatology: xr.DataArray, exists: Bool[np.ndarray, "y x"]
+    array: xr.DataArray, climatology: xr.DataArray, exists: Bool[np.ndarray, "y x"], size: int
 ) -> tuple[float, float, float, float]:
     weight = geometry.cell_areas(array["latitude"], array["longitude"], exists)
     day, segment = day_of_year(array["time"]) - 1, array["segment"].values
     normal = climatology.transpose("dayofyear", "latitude", "longitude").values.astype(np.float64)
     field, anomalies, steps = _Moments(weight), _Moments(weight), _Moments(weight)
     last, last_segment = None, None
-    for span, values in blocks(array):
+    for span, values in blocks(array, size):
         x = values.astype(np.float64)
-        a = x - normal[day[span]]
         field.add(x)
+        x -= normal[day[span]]
+        a = x
         anomalies.add(a)
         if last is not None and segment[span.start] == last_segment:
             steps.add(a[:1] - last)

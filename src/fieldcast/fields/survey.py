@@ -9,7 +9,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import geometry
-from fieldcast.fields.chunked import blocks
+from fieldcast.fields.chunked import SMALL, blocks
 from fieldcast.fields.fills import Search
 
 HUGE = 1e30  # beyond any weather variable, but below the undeclared fill value 9.97e36
@@ -53,7 +53,7 @@ def survey(array: xr.DataArray) -> Survey:
     missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
     by_time: list[tuple[np.ndarray, ...]] = []
     fills = Search(array)
-    for _, x in blocks(array):
+    for _, x in blocks(array, SMALL):
         fills.add(x)
         nan, huge = np.isnan(x), np.abs(x) >= HUGE
         finite = ~(nan | huge)

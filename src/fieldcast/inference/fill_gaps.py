@@ -13,19 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Int8
+from jaxtyping import Bool
 from torch import Tensor
 
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
-from fieldcast.fields.conventions import as_dataset
+from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.gap_trials import Comparison, best_of
 from fieldcast.inference.gaps_report import Lengths, Outcome, report
 from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, OBSERVED, as_fields, in_layout_of
 from fieldcast.inference.result_attributes import described
 from fieldcast.models.gaps import reach
-from fieldcast.models.gaps.in_time import neighbours_in_time
+from fieldcast.models.gaps.cells import deviations
+from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.record import FILLERS, Filling
 from fieldcast.models.gaps.trial import Trial, calibrated
 from fieldcast.models.random_streams import RandomStreams
@@ -84,13 +85,12 @@ class Trust:
 
     def beyond(self, gappy: GappyRecord, filling: Filling) -> Bool[Tensor, "time column"]:
         """Filled values that are left missing."""
-        observed, spread = gappy.record.observed, filling.spread * gappy.scale
-        largest = torch.tensor([self.largest_spread(name) for name in gappy.codec.variables])
-        distrusted = spread > largest.to(spread)[gappy.variable]
+        observed, scale = gappy.record.observed, gappy.scale
+        largest = torch.tensor([self.largest_spread(name) for name in gappy.codec.variables]).to(scale)
+        distrusted = filling.spread > largest[gappy.variable] / scale
         if self.max_gap is not None:
-            before, after = neighbours_in_time(observed)
-            distrusted |= after - before - 1 > self.max_gap
-        return distrusted & ~observed
+            distrusted |= gap_lengths(observed) > self.max_gap
+        return distrusted.masked_fill_(observed, False)
 
 
 def fill_gaps(
@@ -134,33 +134,42 @@ def fill_gaps(
     if members < 0:
         raise InputError(f"the number of members is {members}: give 0 or more.")
     comparison = Comparison.of(fields, seed, device)
-    trust.check_names(comparison.gappy.codec.variables)
+    trust.check_names(time_varying(fields))
     *_, (trials, _) = comparison.trials()
-    filled = fill(comparison, trials, fields, dataset, members, trust, seed)
+    filled = fill(comparison, trials, dataset, members, trust, seed)
     LOG.info("%s", filled.attrs["comment"])
     return filled
 
 
 @torch.no_grad()
 def fill(
-    comparison: Comparison, trials: Sequence[Trial], fields: xr.Dataset, dataset: xr.Dataset, members: int,
-    trust: Trust, seed: int,
-) -> xr.Dataset:  # fmt: skip
-    """Fill fields by the best method of some trials, in the layout of the data set that they were made of.
+    comparison: Comparison,
+    trials: Sequence[Trial],
+    dataset: xr.Dataset,
+    members: int,
+    trust: Trust,
+    seed: int,
+) -> xr.Dataset:
+    """Fill the fields of a comparison by the best method of its trials, in the layout of the data set of the fields.
 
-    See `fill_gaps`; the trials are those of the comparison.
+    See `fill_gaps`.
     """
-    gappy, best = comparison.gappy, best_of(trials)
+    gappy, best = comparison.record(), best_of(trials)
     record = gappy.record
     trust.check_names(gappy.codec.variables)
+    near, lengths = reached(gappy)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
     filling = calibrated(FILLERS[best.name](record, streams), best, record)
-    flag, lengths = flags(gappy, filling)
+    far = ~near | (filling.spread > CLIMATOLOGICAL * deviations(record.x, record.observed))
+    flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     distrusted = trust.beyond(gappy, filling)
     outcome = Outcome(gappy, comparison.hidden, trials, best, comparison.linear, flag, distrusted, lengths)
     result = in_layout_of(
-        dataset, fields, as_fields(fields, gappy, filling, members, flag, distrusted), gappy.codec
+        dataset,
+        comparison.fields,
+        as_fields(comparison.fields, gappy, filling, flag, distrusted),
+        gappy.codec,
     )
     options = {"method": best.name, "members": members, "seed": seed}
     result = described(result, dataset.attrs, "Reconstruction", best.name, options)
@@ -168,19 +177,17 @@ def fill(
     return result.assign_attrs(summary=summary, comment=report(outcome))
 
 
-def flags(gappy: GappyRecord, filling: Filling) -> tuple[Int8[Tensor, "time column"], Lengths]:
-    """The flag of each value, and the e-folding lengths of each variable."""
-    record, (scaled, deviation) = gappy.record, gappy.record.scaled()
-    far = filling.spread > CLIMATOLOGICAL * deviation
-    lengths: Lengths = {}
+def reached(gappy: GappyRecord) -> tuple[Bool[Tensor, "time column"], Lengths]:
+    """Mask of the values near an observation, and the e-folding lengths of each variable."""
+    scaled, near, lengths = gappy.record.scaled()[0], torch.empty_like(gappy.record.observed), Lengths()
     for v, name in enumerate(gappy.codec.variables):
         columns = (gappy.variable == v).nonzero()[:, 0]
-        x, observed = scaled.x[:, columns], scaled.observed[:, columns]
-        points = gappy.points[columns.cpu().numpy()]
+        of_variable = slice(int(columns[0]), int(columns[-1]) + 1)
+        x, observed = scaled.x[:, of_variable], scaled.observed[:, of_variable]
+        points = gappy.points[of_variable]
         space = reach.length(x, observed, torch.from_numpy(points).to(x))
-        time = reach.duration(x, observed, record.segment)
-        near = reach.within(observed, record.segment, points, space, time, FARTHEST)
-        far[:, columns] |= ~torch.from_numpy(near).to(far.device)
+        time = reach.duration(x, observed, scaled.segment)
+        within = reach.within(observed, scaled.segment, points, space, time, FARTHEST)
+        near[:, of_variable] = torch.from_numpy(within).to(near.device)
         lengths[name] = space, time
-    flag = torch.where(far, EXTRAPOLATED, FILLED).masked_fill(record.observed, OBSERVED)
-    return flag.to(torch.int8), lengths
+    return near, lengths

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
+import pandas as pd
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.encoding.checkpoint import FORMAT
@@ -18,40 +18,38 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
+from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
-from fieldcast.models.gaps.record import FILLERS
-from fieldcast.models.gaps.trial import Hidden, Trial, attempt, busiest, hide
+from fieldcast.models.gaps.pieces import pieces
+from fieldcast.models.gaps.record import FILLERS, dineof
+from fieldcast.models.gaps.trial import Hidden, Trial, attempt, hide
 
 LOG = logging.getLogger(__name__)
-STRETCH = 60  # times of the series that a figure shows
 TENSORS = ("error", "spread", "mean_of_series", "spread_of_series")
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A record, and what is left of it where some of its values are hidden from the methods.
+    """Fields with gaps, and the values that are hidden from the methods.
 
     Parameters
     ----------
-    gappy
-        The record.
-    left
-        The record without the hidden values: its climatology is that of the values left.
+    fields
+        Fields that ingestion made. Their record, which is as large, is made when it is needed, and not kept.
     hidden
-        The hidden values, as anomalies from that climatology.
-    series
-        A column of each variable that has hidden and other observed values close together.
-    begins
-        First time of its stretch of `STRETCH` times.
+        The hidden values, as anomalies from the climatology of the values left.
+    linear
+        Errors of linear interpolation in time there.
+    stretches
+        Series for figures.
     lineage
         What the trials depend on.
     """
 
-    gappy: GappyRecord
-    left: GappyRecord
+    fields: xr.Dataset
     hidden: Hidden
-    series: Int[Tensor, " variable"]
-    begins: Int[Tensor, " variable"]
+    linear: Float[Tensor, " hidden"]
+    stretches: Stretches
     lineage: Mapping[str, Any]
 
     @classmethod
@@ -70,19 +68,17 @@ class Comparison:
         gappy = GappyRecord.of(fields, choose_device(device))
         hidden = hide(gappy.record, gappy.area, seed)
         left = gappy.without(hidden.mask, fields)
-        shift = (gappy.climatology - left.climatology) / gappy.scale
-        hidden = replace(hidden, record=left.record, truth=hidden.truth + hidden.at(shift))
-        series, begins = stretches(gappy, hidden)
+        del gappy
+        hidden = replace(hidden, truth=hidden.at(left.record.x))
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(FILLERS), "format": FORMAT,
-            "device": gappy.record.x.device.type,
+            "device": left.record.x.device.type,
         }  # fmt: skip
-        return cls(gappy, left, hidden, series, begins, lineage)
+        return cls(fields, hidden, linear_errors(left, hidden), Stretches.of(left, hidden), lineage)
 
-    @property
-    def linear(self) -> Float[Tensor, " hidden"]:
-        """Errors of linear interpolation in time."""
-        return self.hidden.at(self.left.linear_in_time(self.left.record)) - self.hidden.truth
+    def record(self) -> GappyRecord:
+        """The record of the fields."""
+        return GappyRecord.of(self.fields, self.hidden.time.device)
 
     def trials(self, earlier: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
         """Try the methods: after each, all trials so far, also as a file; those of an `earlier` file are kept."""
@@ -90,10 +86,17 @@ class Comparison:
         if trials:
             LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
             yield trials, stored(trials, self.lineage)
+        if len(trials) == len(FILLERS):
+            return
+        left = self.record().without(self.hidden.mask, self.fields).record
         for name in list(FILLERS)[len(trials) :]:
-            trials.append(attempt(name, FILLERS[name], self.hidden, self.series))
+            trials.append(attempt(name, FILLERS[name], left, self.hidden, self.stretches.columns))
             LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trials[-1].crps)
             yield trials, stored(trials, self.lineage)
+
+    def series(self, trials: Sequence[Trial]) -> pd.DataFrame:
+        """The stretches as the best method and DINEOF fill them, in units of the variables."""
+        return self.stretches.table(best_of(trials), next(t for t in trials if t.name == dineof.__name__))
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -101,18 +104,14 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda trial: trial.crps)
 
 
-def stretches(
-    gappy: GappyRecord, hidden: Hidden
-) -> tuple[Int[Tensor, " variable"], Int[Tensor, " variable"]]:
-    """Column and first time of the stretch of each variable that shows the methods best."""
-    length, left = min(STRETCH, len(gappy.times)), hidden.record.observed
-    series, begins = [], []
-    for v in range(len(gappy.codec.variables)):
-        columns = (gappy.variable == v).nonzero()[:, 0]
-        first, column = busiest(hidden.mask[:, columns], left[:, columns], length)
-        series.append(columns[column])
-        begins.append(first)
-    return torch.stack(series), torch.tensor(begins)
+def linear_errors(left: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidden"]:
+    """Errors of linear interpolation in time at the hidden values."""
+    errors = -hidden.truth
+    for columns in pieces(*hidden.shape[::-1]):
+        here = (hidden.cell >= columns.start) & (hidden.cell < columns.stop)
+        filled = left.linear_in_time(columns)
+        errors[here] += filled[hidden.time[here], hidden.cell[here] - columns.start].double()
+    return errors
 
 
 def stored(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:

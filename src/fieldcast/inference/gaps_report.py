@@ -14,6 +14,7 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.models.gaps.calibration import gaussian_crps
+from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.trial import Hidden, Trial
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
@@ -68,7 +69,7 @@ def of_variable(outcome: Outcome, v: int, name: str) -> Iterator[str]:
     columns = outcome.gappy.variable == v
     observed = outcome.gappy.record.observed[:, columns]
     empty = int((~observed.any(1)).sum())
-    share = float((~observed).double().mean())
+    share = 1 - int(observed.count_nonzero()) / observed.numel()
     yield (
         f"{name}: {share:.1%} of the values in {observed.shape[1]} cells are missing; "
         f"{empty} of {len(observed)} times have none at all. Filled by {outcome.best.name}."
@@ -128,7 +129,7 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
         f"errors exceed {FAR:g} spreads, the largest is {float((error.abs() / spread).max()):.1f} of them."
     )
     yield from extrapolation(outcome, columns, name)
-    left = int(outcome.distrusted[:, columns].sum())
+    left = int(outcome.distrusted[:, columns].count_nonzero())
     if left:
         yield f"{left} values are left missing by fill.max_gap or fill.max_spread."
 
@@ -139,9 +140,9 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
     kilometres = 2 * EARTH * math.asin(min(1.0, space / 2))
     flag = outcome.flag[:, columns]
     filled, extrapolated = ((flag == value) for value in (1, 2))
-    missing = int(filled.sum() + extrapolated.sum())
+    missing = int(filled.count_nonzero() + extrapolated.count_nonzero())
     yield f"Correlation falls to 1/e at {kilometres:.0f} km and at {time} steps."
-    count = extrapolated.sum(1)
+    count = counts(extrapolated)[0]
     if not count.any():
         yield (
             f"None of the {missing} missing values is extrapolated (flag 2): the spread of each is below the "

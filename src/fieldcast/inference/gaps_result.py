@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
-from jaxtyping import Bool, Int8
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
+from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
@@ -24,33 +24,49 @@ DIMS = ("time", *GRID)
 
 
 def as_fields(
-    fields: xr.Dataset, gappy: GappyRecord, filling: Filling, members: int,
+    fields: xr.Dataset, gappy: GappyRecord, filling: Filling,
     flag: Int8[Tensor, "time column"], distrusted: Bool[Tensor, "time column"],
 ) -> xr.Dataset:  # fmt: skip
-    """The result on the grid of the fields, NaN where it is distrusted."""
-    codec, climatology = gappy.codec, gappy.codec.climatology_at(fields["time"])
-    mean = codec.physical(gappy.on_grid(filling.mean.masked_fill(distrusted, torch.nan)), climatology)
-    spread = gappy.on_grid((filling.spread * gappy.scale).masked_fill(distrusted, torch.nan))
-    parts: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
-        "mean": (DIMS, mean), "spread": (DIMS, spread), "flag": (DIMS, gappy.on_grid(flag, NEVER))
-    }  # fmt: skip
-    if members:
-        drawn = gappy.on_grid(filling.members.masked_fill(distrusted[:, None], torch.nan))
-        parts["members"] = ("time", "member", *GRID), codec.physical(drawn, climatology[:, None])
+    """The result on the grid of the fields, NaN where it is distrusted; it takes the memory of the filling."""
+    codec, members = gappy.codec, filling.members.shape[1]
     result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
     if members:
         number = np.arange(members), {"standard_name": "realization", "units": "1"}
         result = result.assign_coords(member=("member", *number))
     for v, name in enumerate(codec.variables):
-        observed = fields[name].transpose(*DIMS).values
-        result[name] = DIMS, np.where(np.isfinite(observed), observed, mean[:, v]), dict(codec.attrs[name])
-        for part, (dims, values) in parts.items():
-            of_variable = np.take(values, v, axis=-3)
-            if part in ("mean", "members"):  # observed values as they are, not rounded by the standardisation
-                kept = observed if part == "mean" else observed[:, None]
-                of_variable = np.where(np.isfinite(kept), kept, of_variable)
-            result[f"{name}_{part}"] = dims, of_variable, dict(attributes(codec, name, part))
+        observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(distrusted, v, False)
+        mean = in_units(gappy, filling.mean[:, None], v, observed, beyond)[:, 0]
+        spread = gappy.on_grid(filling.spread, v)
+        spread *= codec.deviation[v]
+        np.copyto(spread, np.nan, where=beyond)
+        result[name] = DIMS, mean.copy(), dict(codec.attrs[name])
+        parts = {"mean": mean, "spread": spread, "flag": gappy.on_grid(flag, v, NEVER)}
+        for part, values in parts.items():
+            result[f"{name}_{part}"] = DIMS, values, dict(attributes(codec, name, part))
+        if members:
+            drawn = in_units(gappy, filling.members, v, observed, beyond)
+            result[f"{name}_members"] = (
+                ("time", "member", *GRID),
+                drawn,
+                dict(attributes(codec, name, "members")),
+            )
     return result
+
+
+def in_units(
+    gappy: GappyRecord, x: Float[Tensor, "time member column"], v: int,
+    observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"],
+) -> Float[np.ndarray, "time member y x"]:  # fmt: skip
+    """Anomalies x of a variable as fields in its units, NaN where they are beyond trust; x may be changed in place.
+
+    Observed values are taken as they are, not rounded by the standardisation.
+    """
+    values, codec = gappy.on_grid(x, v), gappy.codec
+    values *= codec.deviation[v]
+    values += codec.climatology[calendars.day_of_year(gappy.times) - 1, v][:, None]
+    np.copyto(values, np.nan, where=beyond[:, None])
+    np.copyto(values, observed[:, None], where=np.isfinite(observed)[:, None])
+    return values
 
 
 def attributes(codec: FieldCodec, variable: str, part: str) -> Iterator[tuple[str, Any]]:

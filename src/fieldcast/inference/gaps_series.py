@@ -2,49 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
 
 from fieldcast import calendars
-from fieldcast.inference.gap_trials import STRETCH, Comparison, best_of
-from fieldcast.models.gaps.trial import Trial
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.models.gaps.trial import Hidden, Trial, busiest
+
+LENGTH = 60  # times of a stretch
 
 
-def series(comparison: Comparison, trials: Sequence[Trial]) -> pd.DataFrame:
-    """Series of one cell for each variable, in its units.
+@dataclass(frozen=True, eq=False)
+class Stretches:
+    """Series of one column of each variable, which has hidden and other observed values close together.
 
-    Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values left to the methods and those
-    hidden from them, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and `linear_in_time`.
+    Parameters
+    ----------
+    columns
+        Numbers of the columns in the record.
+    begins
+        First time of each stretch.
+    places
+        Variable, latitude and longitude of each column.
+    times
+        Dates of the record.
+    truth, linear
+        Anomalies of the values, and those of linear interpolation in time.
+    climatology, scale
+        What the anomalies depart from, and the standard deviation that they were divided by, in units of the variable.
+    observed, hidden
+        Values left to the methods, and those hidden from them.
     """
-    left, mask = comparison.left, comparison.hidden.mask
-    climatology, scale = left.climatology[:, comparison.series], left.scale[comparison.series]
-    best, by_name = best_of(trials), {trial.name: trial for trial in trials}
-    truth = comparison.gappy.values[:, comparison.series]
-    anomalies = {
-        "filled": best.mean_of_series,
-        "dineof": by_name["dineof"].mean_of_series,
-        "linear_in_time": left.linear_in_time(left.record)[:, comparison.series],
-    }
-    columns = {name: x * scale + climatology for name, x in anomalies.items()} | {
-        "observed": torch.where(left.record.observed[:, comparison.series], truth, torch.nan),
-        "hidden": torch.where(mask[:, comparison.series], truth, torch.nan),
-        "spread": best.spread_of_series * scale,
-    }
-    tables = []
-    places = comparison.gappy.there.nonzero()[comparison.series.cpu()].tolist()
-    codec = comparison.gappy.codec
-    for number, (v, y, x) in enumerate(places):
-        first = int(comparison.begins[number])
-        part = slice(first, first + STRETCH)
-        place = {
-            "variable": codec.variables[v],
-            "latitude": codec.latitude[y],
-            "longitude": codec.longitude[x],
+
+    columns: Int[Tensor, " variable"]
+    begins: Int[Tensor, " variable"]
+    places: list[dict[str, str | float]]
+    times: Shaped[np.ndarray, " time"]
+    truth: Float[Tensor, "time variable"]
+    linear: Float[Tensor, "time variable"]
+    climatology: Float[Tensor, "time variable"]
+    scale: Float[Tensor, " variable"]
+    observed: Bool[Tensor, "time variable"]
+    hidden: Bool[Tensor, "time variable"]
+
+    @classmethod
+    def of(cls, left: GappyRecord, hidden: Hidden) -> Stretches:
+        """The stretches with most hidden and most other observed values.
+
+        `left` is the record without the hidden ones.
+        """
+        observed, mask, codec = left.record.observed, hidden.mask, left.codec
+        series, begins = [], []
+        for v in range(len(codec.variables)):
+            of_variable = (left.variable == v).nonzero()[:, 0]
+            length = min(LENGTH, len(left.times))
+            first, column = busiest(mask[:, of_variable], observed[:, of_variable], length)
+            series.append(of_variable[column])
+            begins.append(first)
+        columns = torch.stack(series)
+        places: list[dict[str, str | float]] = [
+            {
+                "variable": codec.variables[v],
+                "latitude": codec.latitude[y],
+                "longitude": codec.longitude[x],
+            }
+            for v, y, x in left.there.nonzero()[columns.cpu()].tolist()
+        ]
+        return cls(
+            columns, torch.tensor(begins), places, calendars.iso(left.times), left.record.x[:, columns],
+            left.linear_in_time(columns), left.climatology(columns), left.scale[columns], observed[:, columns],
+            mask[:, columns],
+        )  # fmt: skip
+
+    def table(self, best: Trial, dineof: Trial) -> pd.DataFrame:
+        """The series in units of their variables.
+
+        Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values left to the methods and
+        those hidden from them, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and `linear_in_time`.
+        """
+        anomalies = {
+            "filled": best.mean_of_series,
+            "dineof": dineof.mean_of_series,
+            "linear_in_time": self.linear,
+            "observed": torch.where(self.observed, self.truth, torch.nan),
+            "hidden": torch.where(self.hidden, self.truth, torch.nan),
         }
-        times = {"time": calendars.iso(comparison.gappy.times)[part]}
-        values = {name: np.asarray(values[part, number].cpu()) for name, values in columns.items()}
-        tables.append(pd.DataFrame(place | times | values))
-    return pd.concat(tables, ignore_index=True)
+        columns = {name: x * self.scale + self.climatology for name, x in anomalies.items()}
+        columns["spread"] = best.spread_of_series * self.scale
+        tables = []
+        for number, place in enumerate(self.places):
+            first = int(self.begins[number])
+            part = slice(first, first + LENGTH)
+            values = {name: np.asarray(values[part, number].cpu()) for name, values in columns.items()}
+            tables.append(pd.DataFrame(place | {"time": self.times[part]} | values))
+        return pd.concat(tables, ignore_index=True)

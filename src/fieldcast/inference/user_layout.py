@@ -39,7 +39,8 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
         values = coordinates[axis].values
         if axis == "longitude" and values.min() < 0 <= codec.longitude.min():
             values = values % 360
-        filled = filled.isel({axis: np.argsort(np.argsort(values))})  # the model's axes ascend
+        if (np.diff(values) < 0).any():  # the model's axes ascend
+            filled = filled.isel({axis: np.argsort(np.argsort(values))})
     filled = filled.drop_vars(coordinates)
     if not coordinates["time"].ndim:
         filled = filled.squeeze("time")

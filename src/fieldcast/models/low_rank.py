@@ -3,7 +3,7 @@
     x = D (m + W^T z + e),    z ~ N(0, I),    e ~ N(0, s^2 I),    y = x_o + eps,    eps ~ N(0, noise^2 I)
 
 D holds the standard deviation of each value. Deviations from the posterior mean are multiplied by `inflation`, because
-a fit to few observations underestimates them. Given y the latents are Gaussian (`gaps.expectation_maximisation`, with
+a fit to few observations underestimates them. Given y the latents are Gaussian (`gaps.low_rank_gaussian`, with
 s^2 + noise^2 in units of D), and the residual e of an observed value is the share s^2 / (s^2 + noise^2) of its misfit.
 """
 
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaps.cells import cells, scaled, state
-from fieldcast.models.gaps.expectation_maximisation import RANKS, LowRank, fitted_rank
+from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
+from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

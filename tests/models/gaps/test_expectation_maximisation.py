@@ -6,7 +6,8 @@ import torch
 from scipy.stats import multivariate_normal
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.expectation_maximisation import LowRank, fit, fitted_rank, pairs, symmetric
+from fieldcast.models.gaps.expectation_maximisation import fit, fitted_rank
+from fieldcast.models.gaps.low_rank_gaussian import LowRank, pairs, symmetric
 from fieldcast.models.random_streams import RandomStreams
 
 

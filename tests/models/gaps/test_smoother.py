@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from fieldcast.models.gaps.expectation_maximisation import LowRank
 from fieldcast.models.gaps.expectation_maximisation import fit as fit_low_rank
+from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.gaps.smoother import Dynamics, fit
 from fieldcast.models.random_streams import RandomStreams
 

@@ -1,5 +1,7 @@
 """Hidden values, the scores there, and the line of the error variance: closed forms and numpy as oracles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,7 @@ def test_linear_interpolation_equals_numpy(record: Record) -> None:
 
 
 def test_hidden_are_values_in_the_shape_of_gaps_and_whole_times(record: Record, hidden: Hidden) -> None:
-    left = hidden.record.observed
+    left = record.observed & ~hidden.mask
     assert not (left & ~record.observed).any()
     assert torch.equal((record.observed & ~left).nonzero(), torch.stack([hidden.time, hidden.cell], 1))
     times = hidden.time[hidden.whole].unique()
@@ -83,7 +85,8 @@ def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
 
 
 def test_spreads_are_scaled_to_the_errors_of_the_trial(record: Record, hidden: Hidden) -> None:
-    trial = attempt("overconfident", overconfident, hidden)
+    left = replace(record, observed=record.observed & ~hidden.mask)
+    trial = attempt("overconfident", overconfident, left, hidden)
     assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # of a Gaussian in its own truth
     draws = RandomStreams(0, torch.arange(TIMES), 50)
     filled = calibrated(overconfident(record, draws), trial, record)

@@ -64,19 +64,18 @@ def truncated(
 
 def iterated(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, deviation: float
-) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "mode cell"]]:
-    """Replace missing values by the truncated decomposition until they no longer change; also its axes."""
-    missing = ~observed
-    count = max(int(missing.sum()), 1)
+) -> Float[Tensor, "mode cell"]:
+    """Replace missing values of x, in place, by the truncated decomposition until they no longer change; its axes."""
+    count = max(int((~observed).count_nonzero()), 1)
     generator = torch.Generator().manual_seed(0)
     basis = torch.randn(x.shape[1], modes + MORE, generator=generator, dtype=x.dtype).to(x.device)
     for _ in range(REPEATS):
         fitted, axes, basis = truncated(x, modes, basis)
-        change = torch.where(missing, fitted - x, 0.0)
-        x = x + change
-        if float(change.square().sum() / count) ** 0.5 < TOLERANCE * deviation:
+        change = fitted.sub_(x).masked_fill_(observed, 0.0)
+        x += change
+        if float(torch.linalg.vector_norm(change)) / count**0.5 < TOLERANCE * deviation:
             break
-    return x, axes
+    return axes
 
 
 def hidden_number(observed: int) -> int:
@@ -119,22 +118,24 @@ def dineof(
     if largest < 1 or not hidden.any():
         raise InputError(
             f"DINEOF needs at least two times and some observed values to hide, not {len(x)} times and "
-            f"{int(observed.sum())} observed values: give a longer record."
+            f"{int(observed.count_nonzero())} observed values: give a longer record."
         )
     mean = x[observed].mean()
-    anomaly = torch.where(observed, x - mean, 0.0)
+    anomaly = (x - mean).masked_fill_(~observed, 0.0)
     deviation = float(anomaly[observed].std())
     kept, truth, field = observed & ~hidden, anomaly[hidden], torch.where(hidden, 0.0, anomaly)
     errors: list[float] = []
     for modes in range(1, largest + 1):
-        field, _ = iterated(field, kept, modes, deviation)
+        iterated(field, kept, modes, deviation)
         errors.append(float((field[hidden] - truth).square().mean().sqrt()))
         best = min(range(modes), key=errors.__getitem__)
         if modes - 1 - best >= WORSE:
             break
-    filled, axes = iterated(anomaly, observed, best + 1, deviation)
+    del field
+    axes = iterated(anomaly, observed, best + 1, deviation)
+    anomaly += mean
     return Filled(
-        torch.where(observed, x, filled + mean),
+        torch.where(observed, x, anomaly, out=anomaly),
         best + 1,
         torch.tensor(errors, dtype=torch.float64),
         axes,

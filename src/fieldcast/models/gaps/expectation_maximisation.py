@@ -1,131 +1,29 @@
 """Probabilistic PCA fitted to data with missing values by expectation-maximisation, with the exact likelihood.
 
-    x_t = m + W^T z_t + e,    z_t ~ N(0, I_q),    e ~ N(0, s^2 I),    of which the cells o_t are observed
-
-(Tipping and Bishop 1999; Ilin and Raiko 2010, section 3.2). With W_o the observed columns of W (q, C) and
-r = x_o - m_o,
-
-    M_t = W_o W_o^T + s^2 I,    E z_t = M_t^-1 W_o r,    cov z_t = s^2 M_t^-1,
-    -2 log p(x_o) = n log 2 pi + (n - q) log s^2 + log |M_t| + (|r|^2 - (W_o r)^T E z_t) / s^2.
-
-The M step regresses each cell on (z, 1) over the times that observe it. Both sums over masks, W_o W_o^T for all times
-and the normal equations of all cells, are products of the mask with a table of pairs: times differ in their masks, and
-nothing loops over them. Afterwards the latents are whitened (parameter-expanded EM: Liu, Rubin and Wu 1998), which also
-never lowers the likelihood and takes far fewer iterations.
+The model is that of `low_rank_gaussian` (Tipping and Bishop 1999; Ilin and Raiko 2010, section 3.2), whose posterior is
+the E step. The M step regresses each cell on (z, 1) over the times that observe it; the normal equations of all cells
+are the product of the mask with a table of pairs. Afterwards the latents are whitened (parameter-expanded EM: Liu,
+Rubin and Wu 1998), which also never lowers the likelihood and takes far fewer iterations.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.gaps.low_rank_gaussian import LowRank, symmetric
+from fieldcast.models.gaps.pieces import counts, pieces
 
-PAIRS = 2**24  # entries of a table of pairs that are in memory at once
-SYSTEMS = (
-    2**20
-)  # entries of the systems of cells that are solved at once, in double precision and five copies
 RANKS = (5, 10, 20, 40, 80)  # among which models choose
 HIDDEN = 0.03  # share of the observed values that are hidden to choose the rank
 SEARCH = 10  # iterations for each rank
 LEAST = 1e-6  # least eigenvalue of V, as a share of the mean: axes that explain nothing vanish
 LEAST_NOISE = 1e-4  # least s^2, as a share of the mean square: M stays invertible for data without noise
 POWER_STEPS = 4  # of the subspace iteration that starts EM
-
-
-@dataclass(frozen=True, eq=False)
-class LowRank:
-    """A Gaussian of rank q plus noise: N(m, W^T W + s^2 I)."""
-
-    mean: Float[Tensor, " cell"]
-    weights: Float[Tensor, "q cell"]
-    variance: Float[Tensor, ""]  # s^2
-
-    @property
-    def rank(self) -> int:
-        """q."""
-        return len(self.weights)
-
-    def axes(self, area: Float[Tensor, " cell"]) -> Float[Tensor, "axis cell"]:
-        """F^T with F F^T = W^T W + m m^T, the second moment about 0: rows orthogonal under `area`, largest first."""
-        rows = torch.cat([self.weights, self.mean[None]]).double()
-        _, order = torch.linalg.eigh((rows * area.double()) @ rows.T)
-        return (order.flip(1).T @ rows).to(self.weights)
-
-    def posterior(
-        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
-    ) -> tuple[Float[Tensor, "time q"], Float[Tensor, "time q q"], Float[Tensor, " time"]]:
-        """E z, the Cholesky factor of M, and log p(x_o) of each time, in double precision."""
-        o = observed.to(x)
-        r = torch.where(observed, x - self.mean.to(x), 0.0)
-        w, variance = self.weights.to(x), self.variance.double()
-        systems = x.new_zeros(len(x), self.rank * (self.rank + 1) // 2, dtype=torch.float64)
-        for cells in pieces(w.shape[1], systems.shape[1]):
-            systems += (o[:, cells] @ pairs(w[:, cells].T)).double()
-        m = symmetric(systems, self.rank)
-        m.diagonal(dim1=1, dim2=2).add_(variance)
-        factor, b = torch.linalg.cholesky(m), (r @ w.T).double()
-        z = torch.cholesky_solve(b[..., None], factor)[..., 0]
-        n, square = observed.sum(1).double(), (r * r).sum(1).double()
-        log_det = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1) + (n - self.rank) * variance.log()
-        log_prob = -(n * math.log(2 * math.pi) + log_det + (square - (b * z).sum(1)) / variance) / 2
-        return z, factor, log_prob
-
-    def expected(
-        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
-    ) -> Float[Tensor, "time cell"]:
-        """Mean of every value given the observed ones, which keep theirs."""
-        z = self.posterior(x, observed)[0]
-        return torch.where(observed, x, (self.mean.double() + z @ self.weights.double()).to(x))
-
-    def spread(
-        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
-    ) -> Float[Tensor, "time cell"]:
-        """Standard deviation of every value given the observed ones, which have 0."""
-        spread, w = torch.empty_like(x), self.weights.double()
-        for t, lower in enumerate(self.posterior(x, observed)[1]):
-            rooted = torch.linalg.solve_triangular(lower, w, upper=False)
-            spread[t] = (self.variance.double() * (1 + rooted.square().sum(0))).sqrt().to(x)
-        return spread.masked_fill(observed, 0.0)
-
-    def draw(
-        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], draws: RandomStreams
-    ) -> Float[Tensor, "time members cell"]:
-        """Draw every value given the observed ones; the data of `draws` are the times."""
-        z, factor, _ = self.posterior(x, observed)
-        noise = self.variance.double().sqrt()
-        eps = torch.linalg.solve_triangular(
-            factor.mT, noise * draws.normal(self.rank).double().mT, upper=True
-        )
-        values = (z[:, None] + eps.mT).to(x) @ self.weights.to(x) + self.mean.to(x)
-        values = values + noise.to(x) * draws.normal(x.shape[1]).to(x)
-        return torch.where(observed[:, None], x[:, None], values)
-
-
-def pairs(z: Float[Tensor, "row q"]) -> Float[Tensor, "row pair"]:
-    """Products z_i z_j of each row, i <= j."""
-    i, j = torch.triu_indices(z.shape[1], z.shape[1], device=z.device)
-    return z[:, i] * z[:, j]
-
-
-def symmetric(table: Float[Tensor, "row pair"], size: int) -> Float[Tensor, "row q q"]:
-    """Symmetric matrices from their upper triangles, in the order of `pairs`."""
-    i, j = torch.triu_indices(size, size, device=table.device)
-    out = table.new_empty(len(table), size, size)
-    out[:, i, j], out[:, j, i] = table, table
-    return out
-
-
-def pieces(cells: int, width: int, entries: int = PAIRS) -> list[slice]:
-    """Slices of the cells, whose tables of `width` values for each have a bounded number of entries."""
-    step = max(1, entries // max(width, 1))
-    return [slice(start, start + step) for start in range(0, cells, step)]
 
 
 def fit(
@@ -155,12 +53,13 @@ def fit(
         If there are fewer observed values, or times with any, than axes.
     """
     any_value = observed.any(1)
-    times, count = int(any_value.sum()), int(observed.sum())
+    times, count = int(any_value.sum()), int(observed.count_nonzero())
     if min(times - 1, count) < rank:
         raise InputError(
             f"{count} observed values at {times} times are too few for {rank} modes: ask for fewer, or give more data."
         )
-    x, observed = x[any_value], observed[any_value]
+    if times < len(x):
+        x, observed = x[any_value], observed[any_value]
     x = torch.where(observed, x, 0.0)
     model = initial(x, observed, rank, start)
     prior = second_moment(model.weights) + LEAST * torch.eye(rank).to(model.variance)
@@ -178,13 +77,15 @@ def initial(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], rank: int, start: LowRank | None
 ) -> LowRank:
     """The start of EM: leading axes of the residual of `start`, beside its own, and half of the variance as noise."""
-    count = observed.sum(0).clamp(min=1)
+    count = counts(observed)[1].clamp(min=1)
     if start is None:
         mean = x.sum(0) / count
         start = LowRank(mean, x.new_zeros(0, x.shape[1]), torch.tensor(1.0, dtype=torch.float64))
-    z = start.posterior(x, observed)[0].to(x)
-    residual = torch.where(observed, x - start.mean.to(x) - z @ start.weights.to(x), 0.0)
-    total = residual.square().sum().double() / observed.sum()
+    z = start.posterior(x, observed)[0]
+    residual = (
+        start.decoded(z, x).sub_(x).neg_().masked_fill_(~observed, 0.0)
+    )  # in place: as large as the record
+    total = torch.linalg.vector_norm(residual).double().square() / observed.count_nonzero()
     more = rank - start.rank
     if more == 0:
         return start
@@ -223,8 +124,8 @@ def noise_variance(
     misfit: Float[Tensor, " cell"], x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
 ) -> Float[Tensor, ""]:
     """s^2 from the sum of squared errors of each cell; x is 0 where it is not observed."""
-    least = LEAST_NOISE * x.square().sum().double()
-    return misfit.sum().clamp(min=least) / observed.sum()
+    least = LEAST_NOISE * torch.linalg.vector_norm(x).double().square()
+    return misfit.sum().clamp(min=least) / observed.count_nonzero()
 
 
 def second_moment(weights: Float[Tensor, "q cell"]) -> Float[Tensor, "q q"]:
@@ -249,12 +150,12 @@ def regression(
     table = joint.new_empty(len(z), size, size)
     table[:, :-1, :-1], table[:, -1], table[:, :, -1] = moment, joint, joint
     i, j = torch.triu_indices(size, size, device=z.device)
-    products, o = table[:, i, j].to(x), observed.to(x)
+    products = table[:, i, j].to(x)
     padded, inverse = torch.zeros_like(table[0]), torch.zeros_like(ridge)
     padded[:-1, :-1] = ridge
     theta, misfit = [], []
-    for cells in pieces(x.shape[1], size * size, SYSTEMS):
-        normal = symmetric((o[:, cells].T @ products).double(), size)
+    for cells in pieces(x.shape[1], size * size):  # in double precision, and five copies
+        normal = symmetric((observed[:, cells].to(x).T @ products).double(), size)
         right = (x[:, cells].T @ joint.to(x)).double()
         count = observed[:, cells].sum(0)
         system = normal + padded + torch.diag_embed((count == 0).double()[:, None].expand(-1, size))
@@ -284,13 +185,13 @@ def fitted_rank(
         observed
     )
     kept = observed & ~hidden
-    largest = int(min(kept.any(1).sum() - 1, kept.sum()))
+    largest = int(min(kept.any(1).sum() - 1, kept.count_nonzero()))
     tried: list[tuple[float, LowRank]] = []
     for rank in [rank for rank in ranks if rank <= largest] or ranks[:1]:
         start = tried[-1][1] if tried else None
         model, _ = fit(x, kept, rank, iterations=SEARCH, tolerance=1e-4, start=start, shrink=True)
         mean = model.expected(x, kept)
-        error = float((mean - x)[hidden].double().square().mean()) if hidden.any() else 0.0
+        error = float((mean[hidden] - x[hidden]).double().square().mean()) if hidden.any() else 0.0
         if tried and error > tried[-1][0]:
             break
         tried.append((error, model))

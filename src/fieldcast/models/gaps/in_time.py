@@ -11,9 +11,13 @@ without x_j E x_t = rho^a x_i, var x_t = v (1 - rho^2a). As rho rises to 1, this
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from fieldcast.models.gaps.pieces import pieces
 
 LARGEST = 1 - 1e-6  # rho
 FEWEST_PAIRS = 10  # of values, for a correlation
@@ -31,41 +35,60 @@ def neighbours_in_time(
     return before, after
 
 
+def gap_lengths(observed: Bool[Tensor, "time cell"]) -> Int[Tensor, "time cell"]:
+    """Number of times without an observation around each value; 0 where it is observed."""
+    lengths = torch.zeros_like(observed, dtype=torch.int32)
+    for cells in pieces(observed.shape[1], len(observed)):
+        before, after = neighbours_in_time(observed[:, cells])
+        lengths[:, cells] = (after - before - 1).clamp(min=0)
+    return lengths
+
+
 def linear_in_time(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], hours: Float[Tensor, " time"]
 ) -> Float[Tensor, "time cell"]:
     """Interpolation between the observed times of each cell, constant beyond them; 0 in cells never observed."""
-    before, after = neighbours_in_time(observed)
-    last = len(x) - 1
-    x = torch.where(observed, x, 0.0)
-    i = torch.where(before < 0, after.clamp(max=last), before)
-    j = torch.where(after > last, before.clamp(min=0), after)
-    apart = hours[j] - hours[i]
-    share = torch.where(apart > 0, (hours[:, None] - hours[i]) / torch.where(apart > 0, apart, 1.0), 0.0).to(
-        x
-    )
-    return (1 - share) * x.gather(0, i) + share * x.gather(0, j)
+    filled, last = torch.empty_like(x), len(x) - 1
+    for cells in pieces(x.shape[1], len(x)):
+        before, after = neighbours_in_time(observed[:, cells])
+        values = torch.where(observed[:, cells], x[:, cells], 0.0)
+        i = torch.where(before < 0, after.clamp(max=last), before)
+        j = torch.where(after > last, before.clamp(min=0), after)
+        apart = hours[j] - hours[i]
+        share = (hours[:, None] - hours[i]) / torch.where(apart > 0, apart, 1.0)
+        share = torch.where(apart > 0, share, 0.0).to(x)
+        filled[:, cells] = (1 - share) * values.gather(0, i) + share * values.gather(0, j)
+    return filled
 
 
 def red_noise(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
     """Mean and standard deviation of each value as red noise of variance 1 about 0; segments are independent."""
-    rho, last = persistence(x, observed, segment), len(x) - 1
+    rho = persistence(x, observed, segment)
     step = torch.arange(len(x), device=x.device, dtype=torch.float64)
     step += FAR * (segment.diff(prepend=segment[:1]) != 0).cumsum(0)
+    mean, spread = torch.empty_like(x), torch.empty_like(x)
+    for cells in pieces(x.shape[1], len(x)):
+        mean[:, cells], spread[:, cells] = between_neighbours(x[:, cells], observed[:, cells], step, rho)
+    return mean, spread
+
+
+def between_neighbours(
+    x: Float[Tensor, "time cell"],
+    observed: Bool[Tensor, "time cell"],
+    step: Float[Tensor, " time"],
+    rho: float,
+) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
+    """The equations of the module, with the number of steps from the first time to each."""
+    last = len(x) - 1
     before, after = neighbours_in_time(observed)
     x = torch.where(observed, x, 0.0)
-    a = torch.where(before < 0, FAR, step[:, None] - step[before.clamp(min=0)])
-    p = (rho**a).to(x)
-    del a
-    b = torch.where(after > last, FAR, step[after.clamp(max=last)] - step[:, None])
-    q = (rho**b).to(x)
-    del b
+    p = (rho ** torch.where(before < 0, FAR, step[:, None] - step[before.clamp(min=0)])).to(x)
+    q = (rho ** torch.where(after > last, FAR, step[after.clamp(max=last)] - step[:, None])).to(x)
     whole = (1 - (p * q).square()).clamp(min=torch.finfo(x.dtype).tiny)
-    mean = p * (1 - q.square()) * x.gather(0, before.clamp(min=0)) + q * (1 - p.square()) * x.gather(
-        0, after.clamp(max=last)
-    )
+    earlier, later = x.gather(0, before.clamp(min=0)), x.gather(0, after.clamp(max=last))
+    mean = p * (1 - q.square()) * earlier + q * (1 - p.square()) * later
     variance = (1 - p.square()) * (1 - q.square()) / whole
     return torch.where(observed, x, mean / whole), variance.clamp(min=0).sqrt()
 
@@ -74,11 +97,26 @@ def persistence(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> float:
     """rho: the correlation of all pairs one step apart, or the root of that at the first lag with enough pairs."""
-    z, o = torch.where(observed, x, 0.0), observed.to(x)
     for lag in range(1, len(x)):
-        together = (segment[lag:] == segment[:-lag])[:, None] * o[lag:] * o[:-lag]
-        if together.sum() >= FEWEST_PAIRS:
-            square = (z[lag:].square() * together).sum() * (z[:-lag].square() * together).sum()
-            correlation = float((z[lag:] * z[:-lag] * together).sum() / square.sqrt()) if square > 0 else 0.0
-            return min(max(correlation, 0.0) ** (1 / lag), LARGEST)
+        pairs, correlation = lagged(x, observed, segment, lag)
+        if pairs >= FEWEST_PAIRS:
+            return 0.0 if math.isnan(correlation) else min(max(correlation, 0.0) ** (1 / lag), LARGEST)
     return 0.0
+
+
+def lagged(
+    x: Float[Tensor, "time cell"],
+    observed: Bool[Tensor, "time cell"],
+    segment: Int[Tensor, " time"],
+    lag: int,
+) -> tuple[int, float]:
+    """Number of pairs of observed values of a cell `lag` steps apart, and their correlation; NaN if they are 0."""
+    follows = (segment[lag:] == segment[:-lag])[:, None]
+    sums = torch.zeros(4, dtype=torch.float64, device=x.device)
+    for cells in pieces(x.shape[1], len(x)):
+        together = follows & observed[lag:, cells] & observed[:-lag, cells]
+        later, earlier = (part[:, cells].masked_fill(~together, 0.0) for part in (x[lag:], x[:-lag]))
+        terms = later.square(), earlier.square(), later * earlier, together
+        sums += torch.stack([term.sum().double() for term in terms])
+    squares = float(sums[0] * sums[1])
+    return int(sums[3]), float(sums[2]) / squares**0.5 if squares > 0 else math.nan

@@ -16,6 +16,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from fieldcast.models.gaps.in_time import lagged
+from fieldcast.models.gaps.pieces import pieces
+
 CENTRES = 300  # cells whose correlations with all others are computed
 BINS = 30  # of distances, on a logarithmic scale
 FEWEST_PAIRS = 10  # observed together, for a correlation
@@ -29,11 +32,16 @@ def length(
     `x` has a variance of about 1 in each cell. Where the correlation never falls as low, L is the largest distance.
     """
     centre = torch.linspace(0, x.shape[1] - 1, min(CENTRES, x.shape[1]), device=x.device).long().unique()
-    o = observed.to(x)
-    z = torch.where(observed, x, 0.0)
-    count = o[:, centre].T @ o
-    square = (z.square()[:, centre].T @ o) * (o[:, centre].T @ z.square())
-    correlation = (z[:, centre].T @ z) / square.sqrt()
+    at_centre = observed[:, centre]
+    z, o = x[:, centre].masked_fill(~at_centre, 0.0), at_centre.to(x)
+    count, square, correlation = x.new_empty(3, len(centre), x.shape[1])
+    for cells in pieces(x.shape[1], len(x)):
+        present = observed[:, cells].to(x)
+        values = x[:, cells].masked_fill(~observed[:, cells], 0.0)
+        count[:, cells] = o.T @ present
+        square[:, cells] = (z.square().T @ present) * (o.T @ values.square())
+        correlation[:, cells] = z.T @ values
+    correlation /= square.sqrt()
     distance = torch.cdist(points[centre], points)
     valid = (count >= FEWEST_PAIRS) & (square > 0) & (distance > 0)
     if not valid.any():
@@ -54,12 +62,9 @@ def duration(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> int:
     """First lag tau, in steps, at which the correlation of a cell with itself falls below 1 / e; at least 1."""
-    z, o = torch.where(observed, x, 0.0), observed.to(x)
     largest = max(1, len(x) // 2)
     for lag in range(1, largest):
-        together = (segment[lag:] == segment[:-lag])[:, None] * o[lag:] * o[:-lag]
-        square = (z[lag:].square() * together).sum() * (z[:-lag].square() * together).sum()
-        if square > 0 and (z[lag:] * z[:-lag] * together).sum() / square.sqrt() < 1 / math.e:
+        if lagged(x, observed, segment, lag)[1] < 1 / math.e:  # not if it is NaN
             return lag
     return largest
 

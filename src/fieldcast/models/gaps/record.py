@@ -73,7 +73,7 @@ class Record:
     def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
         """The record in units of the standard deviation of each value, 0 where missing; also the deviations."""
         deviation = deviations(self.x, self.observed)
-        return replace(self, x=torch.where(self.observed, self.x / deviation, 0.0)), deviation
+        return replace(self, x=(self.x / deviation).masked_fill_(~self.observed, 0.0)), deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill each cell as red noise, see `in_time`; the members add independent errors to the mean."""
     r, deviation = record.scaled()
     mean, spread = in_time.red_noise(r.x, r.observed, r.segment)
-    return independent(record, mean * deviation, spread * deviation, draws)
+    return independent(record, mean.mul_(deviation), spread.mul_(deviation), draws)
 
 
 def dineof(record: Record, draws: RandomStreams | None) -> Filling:
@@ -102,7 +102,7 @@ def dineof(record: Record, draws: RandomStreams | None) -> Filling:
     hidden = modes.choose_hidden(r.observed, torch.Generator().manual_seed(0))
     filled = modes.dineof(r.x, r.observed, hidden, LARGEST)
     error = filled.errors.min().to(r.x)
-    return independent(record, filled.values * deviation, (error * deviation).expand_as(r.x), draws)
+    return independent(record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), draws)
 
 
 def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
@@ -110,8 +110,8 @@ def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
     r, deviation = record.scaled()
     model = fitted_rank(r.x, r.observed, RANKS)
     mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
-    members = no_members(mean) if draws is None else model.draw(r.x, r.observed, draws)
-    return filling(record, mean * deviation, spread * deviation, members * deviation)
+    members = room(mean, None) if draws is None else model.draw(r.x, r.observed, draws)
+    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
 def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
@@ -120,8 +120,8 @@ def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
     start = fitted_rank(r.x, r.observed, RANKS)
     system, _ = smoother.fit(r.x, r.observed, r.segment, start)
     mean, spread = system.expected(r.x, r.observed, r.segment)
-    members = no_members(mean) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
-    return filling(record, mean * deviation, spread * deviation, members * deviation)
+    members = room(mean, None) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
+    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
 def independent(
@@ -129,15 +129,17 @@ def independent(
     draws: RandomStreams | None,
 ) -> Filling:  # fmt: skip
     """A filling whose members add independent errors to the mean."""
-    members = no_members(mean)
+    members = room(mean, draws)
     if draws is not None:
-        members = mean[:, None] + spread[:, None] * draws.normal(mean.shape[1]).to(mean)
+        for k in range(draws.members):  # the random numbers of one member are in memory
+            noise = replace(draws, members=1, first=k).normal(mean.shape[1])[:, 0].to(mean)
+            members[:, k] = mean + noise.mul_(spread)
     return filling(record, mean, spread, members)
 
 
-def no_members(mean: Float[Tensor, "time cell"]) -> Float[Tensor, "time members cell"]:
-    """Members where none are drawn."""
-    return mean.new_empty(len(mean), 0, mean.shape[1])
+def room(mean: Float[Tensor, "time cell"], draws: RandomStreams | None) -> Float[Tensor, "time members cell"]:
+    """An empty tensor for the members, none without random numbers."""
+    return mean.new_empty(len(mean), draws.members if draws else 0, mean.shape[1])
 
 
 def filling(
@@ -146,12 +148,12 @@ def filling(
     spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> Filling:
-    """Keep the observed values bit for bit."""
-    o = record.observed
+    """Keep the observed values bit for bit; in place, because each part is as large as the record."""
+    x, o = record.x, record.observed
     return Filling(
-        torch.where(o, record.x, mean),
-        spread.masked_fill(o, 0.0),
-        torch.where(o[:, None], record.x[:, None], members),
+        torch.where(o, x, mean, out=mean),
+        spread.masked_fill_(o, 0.0),
+        torch.where(o[:, None], x[:, None], members, out=members),
     )
 
 
@@ -169,7 +171,7 @@ def hidden_like_other_times(
     At most a fifth of the values of a time is hidden, neighbours in the order of the cells: so it stays nearly as well
     observed as it was, and errors at its hidden values are like those in its gaps.
     """
-    hidden, needed = torch.zeros_like(observed), share * int(observed.sum())
+    hidden, needed = torch.zeros_like(observed), share * int(observed.count_nonzero())
     times, others = (torch.randperm(len(observed), generator=generator).tolist() for _ in range(2))
     for time, other in zip(times, others, strict=True):
         if needed <= 0:

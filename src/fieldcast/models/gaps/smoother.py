@@ -20,14 +20,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.expectation_maximisation import (
-    LowRank,
-    noise_variance,
-    pairs,
-    pieces,
-    regression,
-    symmetric,
-)
+from fieldcast.models.gaps.expectation_maximisation import noise_variance, regression
+from fieldcast.models.gaps.low_rank_gaussian import LowRank, Moments
 from fieldcast.models.random_streams import RandomStreams
 
 
@@ -57,12 +51,11 @@ class Dynamics:
         segment: Int[Tensor, " time"],
     ) -> Smoothed:
         """Filter forwards and smooth backwards; segments are independent of each other."""
-        m, b, square, count = information(self.low_rank, x, observed)
-        return self._smooth(m, b, square, count, segment)
+        return self._smooth(self.low_rank.moments(x, observed), segment)
 
-    def _smooth(
-        self, m: Tensor, b: Tensor, square: Tensor, count: Tensor, segment: Int[Tensor, " time"]
-    ) -> Smoothed:
+    def _smooth(self, sums: Moments, segment: Int[Tensor, " time"]) -> Smoothed:
+        s2 = self.low_rank.variance.double()
+        m, b, square, count = sums.outer / s2, sums.projected / s2, sums.square, sums.count
         times, q = b.shape
         identity = torch.eye(q, dtype=b.dtype, device=b.device)
         begins = torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
@@ -84,7 +77,6 @@ class Dynamics:
             log_det[t] = factor.diagonal().abs().log().sum()
             gained[t] = innovation @ cov[t] @ innovation
         # |r|^2 about the prediction, from the moments about m
-        s2 = self.low_rank.variance.double()
         about = (
             square / s2
             - 2 * (b * predicted).sum(1)
@@ -111,7 +103,7 @@ class Dynamics:
         w, variance = model.weights.double(), torch.empty_like(x)
         for t, covariance in enumerate(smoothed.covariance):
             variance[t] = (model.variance.double() + ((covariance @ w) * w).sum(0)).to(x)
-        return (model.mean.double() + smoothed.mean @ w).to(x), variance.sqrt()
+        return model.decoded(smoothed.mean, x), variance.sqrt_()
 
     def draw(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
@@ -133,9 +125,9 @@ class Dynamics:
                 start, forced = roots[0] @ eta[t, k], roots[1] @ eta[t, k]
                 z[t] = start if begins[t] else self.propagator @ z[t - 1] + forced
             e = replace(noise, members=1, first=k).normal(x.shape[1])[:, 0]  # one member in memory
-            free = mean + z @ w + s * e.double()
-            increment = self.smooth(mean + x.double() - free, observed, segment).mean @ w
-            members.append(torch.where(observed, x, (free + increment).to(x)))
+            free = (z @ w).add_(mean).add_(e.double().mul_(s))
+            increment = self.smooth((x.double() - free).add_(mean), observed, segment).mean @ w
+            members.append(torch.where(observed, x, free.add_(increment).to(x)))
         return torch.stack(members, dim=1)
 
 
@@ -143,23 +135,6 @@ def root_of(covariance: Float[Tensor, "q q"]) -> Float[Tensor, "q q"]:
     """A square root of a covariance that may be singular."""
     variance, axes = torch.linalg.eigh(covariance)
     return axes * variance.clamp(min=0).sqrt()
-
-
-def information(
-    model: LowRank, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
-) -> tuple[
-    Float[Tensor, "time q q"], Float[Tensor, "time q"], Float[Tensor, " time"], Float[Tensor, " time"]
-]:
-    """M_t and b_t, the sum of squares about m, and the number of observed values of each time."""
-    w, o, q = model.weights.to(x), observed.to(x), model.rank
-    table = x.new_zeros(len(x), q * (q + 1) // 2, dtype=torch.float64)
-    for cells in pieces(x.shape[1], table.shape[1]):
-        table += (o[:, cells] @ pairs(w[:, cells].T)).double()
-    r = torch.where(observed, x - model.mean.to(x), 0.0)
-    s2 = model.variance.double()
-    return (
-        symmetric(table, q) / s2, (r @ w.T).double() / s2, (r * r).sum(1).double(), observed.sum(1).double()
-    )  # fmt: skip
 
 
 def fit(
@@ -183,7 +158,7 @@ def fit(
     history: list[float] = []
     for _ in range(iterations):
         smoothed = system.smooth(x, observed, segment)
-        history.append(smoothed.log_likelihood / int(observed.sum()))
+        history.append(smoothed.log_likelihood / int(observed.count_nonzero()))
         if len(history) > 1 and history[-1] - history[-2] < tolerance:
             break
         system = maximised(x, observed, segment, smoothed)

@@ -9,7 +9,7 @@ hidden values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.gaps.calibration import error_variance, gaussian_crps
+from fieldcast.models.gaps.cells import deviations
+from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.record import FEWEST_TIMES, Filler, Filling, Record, hidden_like_other_times
 from fieldcast.models.random_streams import seed_for
 
@@ -34,8 +36,8 @@ class Hidden:
 
     Parameters
     ----------
-    record
-        The record without them.
+    shape
+        Numbers of times and cells of the record.
     time, cell
         Their places in the record.
     truth
@@ -48,7 +50,7 @@ class Hidden:
         Weight of each in means over the missing values; the sum is 1.
     """
 
-    record: Record
+    shape: tuple[int, int]
     time: Int[Tensor, " hidden"]
     cell: Int[Tensor, " hidden"]
     truth: Float[Tensor, " hidden"]
@@ -59,7 +61,7 @@ class Hidden:
     @property
     def mask(self) -> Bool[Tensor, "time cell"]:
         """Mask of the hidden values of the record."""
-        mask = torch.zeros_like(self.record.observed)
+        mask = torch.zeros(self.shape, dtype=torch.bool, device=self.time.device)
         mask[self.time, self.cell] = True
         return mask
 
@@ -91,13 +93,13 @@ def hide(record: Record, area: Float[Tensor, " cell"], seed: int) -> Hidden:
         )
     time, cell = hidden.nonzero(as_tuple=True)
     empty = ~observed.any(1)
-    missing = torch.stack([(~observed[~empty]).sum(), (~observed[empty]).sum()]).double()
+    missing = torch.stack([(~observed[some]).count_nonzero() for some in (~empty, empty)]).double()
     of_cell, kind = area[cell].double(), whole[time].long()
     totals = torch.zeros(2, dtype=torch.float64, device=area.device).index_add(0, kind, of_cell)
     share = missing if (missing * totals).any() else torch.ones_like(missing)
     weight = of_cell * share[kind] / totals[kind]
-    left = replace(record, observed=observed & ~hidden)
-    return Hidden(left, time, cell, record.x[hidden].double(), whole[time], of_cell, weight / weight.sum())
+    truth, shape = record.x[hidden].double(), (len(observed), observed.shape[1])
+    return Hidden(shape, time, cell, truth, whole[time], of_cell, weight / weight.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +132,11 @@ class Trial:
     spread_of_series: Float[Tensor, "time series"]
 
 
-def attempt(name: str, filler: Filler, hidden: Hidden, series: Int[Tensor, " series"] | None = None) -> Trial:
-    """Fill the record without the hidden values, and score the result there; `series` are cells to keep."""
+def attempt(
+    name: str, filler: Filler, record: Record, hidden: Hidden, series: Int[Tensor, " series"] | None = None
+) -> Trial:
+    """Fill a record without its hidden values, and score the result there; `series` are cells to keep."""
     cells = hidden.cell[:0] if series is None else series
-    record = hidden.record
     filled = filler(record, None)
     error, claimed = hidden.at(filled.mean) - hidden.truth, hidden.at(filled.spread).square()
     half = hidden.time // BLOCK % 2 == 0
@@ -171,7 +174,7 @@ def error_spread(
     """Standard deviation of the error where a filler claims the standard deviation `claimed`."""
     lines = claimed.new_tensor([at_whole_times, in_gaps])
     a, b = lines[any_observed.long()].unbind(1)
-    return (a[:, None] + b[:, None] * claimed.square()).sqrt()
+    return claimed.square().mul_(b[:, None]).add_(a[:, None]).sqrt_()
 
 
 def calibrated(filled: Filling, trial: Trial, record: Record) -> Filling:
@@ -181,12 +184,15 @@ def calibrated(filled: Filling, trial: Trial, record: Record) -> Filling:
     others, is at least the climatological one.
     """
     observed = record.observed
-    least = torch.where(observed.sum(0) < FEWEST, record.scaled()[1], 0.0)
+    least = torch.where(counts(observed)[1] < FEWEST, deviations(record.x, observed), 0.0)
     spread = error_spread(filled.spread, observed.any(1), trial.in_gaps, trial.at_whole_times)
-    spread = torch.maximum(spread, least).masked_fill(observed, 0.0)
-    ratio = torch.where(observed, 0.0, spread / filled.spread.clamp(min=torch.finfo(spread.dtype).tiny))
+    spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
+    if not filled.members.shape[1]:
+        return Filling(filled.mean, spread, filled.members)
+    ratio = spread / filled.spread.clamp(min=torch.finfo(spread.dtype).tiny)
     mean = filled.mean[:, None]
-    return Filling(filled.mean, spread, mean + ratio[:, None] * (filled.members - mean))
+    members = (filled.members - mean).mul_(ratio.masked_fill_(observed, 0.0)[:, None]).add_(mean)
+    return Filling(filled.mean, spread, members)
 
 
 def busiest(

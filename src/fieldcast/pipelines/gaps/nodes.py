@@ -12,7 +12,6 @@ from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison
-from fieldcast.inference.gaps_series import series
 from fieldcast.inference.options import Fill
 
 PICTURES = (
@@ -34,8 +33,8 @@ def fill_gaps(
     *_, (tried, _) = comparison.trials(trials)
     trust = Trust(fill_options.max_gap, fill_options.max_spread)
     members = fill_options.members and limits.cap("members", fill_options.members)
-    filled = fill(comparison, tried, fields, fields, members, trust, seed)
-    return filled, f"{filled.attrs['comment']}\n\n{PICTURES}", series(comparison, tried)
+    filled = fill(comparison, tried, fields, members, trust, seed)
+    return filled, f"{filled.attrs['comment']}\n\n{PICTURES}", comparison.series(tried)
 
 
 def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:
