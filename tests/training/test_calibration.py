@@ -65,6 +65,22 @@ def test_an_interrupted_calibration_resumes_to_the_same_filter(
     assert whole[-1].history.equals(rest[-1].history)
 
 
+def test_each_copy_is_calibrated_for_its_network(world, forecast, whole) -> None:
+    """The copy for k is what a filter calibrated at k is; interrupted, it comes to the same."""
+    model = {"type": "assimilation.by_fraction.ByFraction", "scheme": HYBRID, "fractions": [0.1, OPTIONS.k]}
+    saved = run(world, forecast, model=model)
+    first, second = unpack(saved[-1].checkpoint).model.copies
+    alone = unpack(whole[-1].checkpoint).model
+    assert torch.equal(second.errors, alone.errors) and second.chosen() == alone.chosen()
+    assert not torch.equal(first.errors, second.errors)
+    assert set(saved[-1].history["k"]) == {0.1, OPTIONS.k}
+    before = len(saved) - 3  # in the search of the second copy
+    rest = run(world, forecast, saved[before].state, model=model)
+    assert rest[-1].history.equals(saved[-1].history)
+    resumed = unpack(rest[-1].checkpoint).model.copies
+    assert torch.equal(resumed[0].errors, first.errors) and torch.equal(resumed[1].errors, second.errors)
+
+
 def test_trials_are_ranked_on_the_validation_split_alone(world, forecast, whole) -> None:
     """Other test fields change nothing, other validation fields change the scores."""
 

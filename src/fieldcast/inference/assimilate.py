@@ -57,9 +57,12 @@ class Assimilator:
             For that filter without states.
         """
         scheme = updater if isinstance(updater, Filter) else EachDay(updater)
-        if not isinstance(scheme, PerfectLETKF):
+        exact = [part for part in scheme.modules() if isinstance(part, PerfectLETKF)]
+        if not exact:
             return cls(scheme, forecaster, codec)
-        scheme.dynamics = planet = PlanetDynamics(xr.Dataset() if states is None else states, codec)
+        planet = PlanetDynamics(xr.Dataset() if states is None else states, codec)
+        for part in exact:
+            part.dynamics = planet
         return cls(scheme, forecaster, codec, planet)
 
     @property

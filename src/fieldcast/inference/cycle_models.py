@@ -17,7 +17,6 @@ from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.assimilation.cold_start import free_run_states, hybrid_of, training_stretches
 from fieldcast.models.assimilation.filter import CycleState, Filter, Members, cycle
 from fieldcast.models.assimilation.kalman_filter import KalmanFilter
-from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
@@ -77,7 +76,7 @@ class CycleModels:
         Raises
         ------
         InputError
-            If an LETKF would start from members that are all equal.
+            If a filter with the covariance of its members would start from members that are all equal.
         """
         scheme, past = self.assimilator.scheme, self.assimilator.history
         memory = scheme.begin(len(day))
@@ -86,10 +85,10 @@ class CycleModels:
         if isinstance(scheme, KalmanFilter):
             return CycleState(scheme.members(memory, draws)[:, :, None], memory)
         members = free_run_states(scheme.space, self.assimilator.step, day, draws, past)
-        if isinstance(scheme, LETKF) and not (members.std(1) > 0).any():
+        if scheme.needs_spread and not (members.std(1) > 0).any():
             raise InputError(
-                "an LETKF needs members that differ, and the forecaster gives all the same: choose a forecaster that "
-                "draws, such as forecast.linear_inverse_model."
+                "the updater needs members that differ, and the forecaster gives all the same: choose a forecaster "
+                "that draws, such as forecast.linear_inverse_model."
             )
         return CycleState(members, memory)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from fieldcast.figures.style import percent
 from fieldcast.report.numbers import plain, significant
 from fieldcast.report.results import Results
 from fieldcast.report.tables import Cell, Table, amount_cell
@@ -22,6 +23,9 @@ COSTS = {
 }
 
 
+NETWORK = "k"  # column of the observed fraction, of a filter that was tuned for several
+
+
 def trials(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Tuning trials of each experiment that has any."""
     tables = {name: tried(history) for name, history in histories.items()}
@@ -30,19 +34,25 @@ def trials(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 def choices(table: pd.DataFrame) -> list[str]:
     """Columns that were tuned."""
-    return [str(name) for name in table.columns if name not in ("step", "seconds", "validation")]
+    return [str(name) for name in table.columns if name not in ("step", "seconds", "validation", NETWORK)]
 
 
 def tuned_table(results: Results, score: str) -> Table:
-    """The values with the lowest validation score of each experiment; `score` names that score."""
+    """The values with the lowest validation score of each experiment, and of each network that it was tuned for.
+
+    `score` names that score.
+    """
     body = []
     for name, table in trials(results.ordered("history")).items():
-        scored = table["validation"].notna().any()
-        best = table.loc[table["validation"].idxmin()] if scored else table.iloc[-1]
-        values = ", ".join(f"{choice} = {plain(best[choice])}" for choice in choices(table))
-        lowest = float(best["validation"])
-        count = Cell(str(len(table)), float(len(table)))
-        body.append([results.head(name), Cell(values), Cell(significant(lowest, 4), lowest), count])
+        networks = table.groupby(NETWORK) if NETWORK in table else [(None, table)]
+        for k, part in networks:
+            scored = part["validation"].notna().any()
+            best = part.loc[part["validation"].idxmin()] if scored else part.iloc[-1]
+            values = ", ".join(f"{choice} = {plain(best[choice])}" for choice in choices(part))
+            values += "" if k is None else f" at {percent(float(k))}"
+            lowest = float(best["validation"])
+            count = Cell(str(len(part)), float(len(part)))
+            body.append([results.head(name), Cell(values), Cell(significant(lowest, 4), lowest), count])
     return Table(["experiment", "selected values", f"{score} on validation data", "trials"], body, "texts")
 
 
@@ -50,15 +60,16 @@ def trial_tables(results: Results, score: str) -> dict[str, Table]:
     """Table of all trials of each tuned experiment."""
     tables = {}
     for name, table in trials(results.ordered("history")).items():
+        columns = [*([NETWORK] if NETWORK in table else []), *choices(table)]
         body = [
             [
                 Cell(str(row["step"]), float(row["step"])),
-                *(Cell(plain(row[choice])) for choice in choices(table)),
+                *(Cell(plain(row[choice])) for choice in columns),
                 Cell(significant(float(row["validation"]), 4), float(row["validation"])),
             ]
             for row in table.to_dict("records")
         ]
-        tables[name] = Table(["trial", *choices(table), score], body)
+        tables[name] = Table(["trial", *columns, score], body)
     return tables
 
 

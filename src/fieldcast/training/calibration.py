@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -116,29 +116,44 @@ def calibrate(
     scheme, device = assimilator.scheme, assimilator.scheme.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
     tensors, header = earlier(previous, resumable, recipe.fit.restart)
-    initial = scheme.chosen()  # the search starts there, also when it resumes
+    filters = scheme.calibrated_at(options.k)
+    initial = [each.chosen() for each in filters.values()]  # a search starts there, also when it resumes
     scheme.load_state_dict({**scheme.state_dict(), **tensors})
-    scheme.choose(**initial)
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
-    table: list[dict[str, Any]] = header.get("trials", [])
-    run = Calibrating(assimilator, options.capped(recipe.limits), network, data, recipe.seed)
+    progress: list[dict[str, Any]] = header.get("progress", [{"sweeps": 0, "trials": []} for _ in filters])
 
-    def saved(sweeps: int, checkpoint: bytes = b"") -> Saved:
+    def saved(checkpoint: bytes = b"") -> Saved:
         seconds = spent + time.perf_counter() - begin
-        progress = {"lineage": resumable, "sweeps": sweeps, "trials": table, "spent": seconds}
-        history = table or [{"step": 0, "validation": math.nan}]
-        return Saved(pack_bytes(scheme.state_dict(), progress), checkpoint, pd.DataFrame(history))
+        state = {"lineage": resumable, "progress": progress, "spent": seconds}
+        return Saved(pack_bytes(scheme.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
 
-    sweeps = options.sweeps if scheme.learns_errors else 0
-    for sweep in range(int(header.get("sweeps", 0)), sweeps):
-        scheme.fill_pool(run.background_errors(sweep))
-        yield saved(sweep + 1)
-    for _ in search(scheme, run.trial, table):
-        yield saved(sweeps)
+    for (k, each), start, done in zip(filters.items(), initial, progress, strict=True):
+        each.choose(**start)
+        of_network = replace(options.capped(recipe.limits), k=k)
+        run = Calibrating(replace(assimilator, scheme=each), of_network, network, data, recipe.seed)
+        for sweep in range(done["sweeps"], options.sweeps if each.learns_errors else 0):
+            each.fill_pool(run.background_errors(sweep))
+            done["sweeps"] = sweep + 1
+            yield saved()
+        for _ in search(each, run.trial, done["trials"]):
+            yield saved()
     seconds = round(spent + time.perf_counter() - begin, 2)
     spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
-    results = {"costs": spent_costs, "tuned": scheme.chosen(), "source": data.fields.attrs["source"]}
-    yield saved(sweeps, pack(scheme, codec, {**sources, **provenance.code(), **results}))
+    tuned = {str(k): each.chosen() for k, each in filters.items()}
+    results = {"costs": spent_costs, "tuned": tuned, "source": data.fields.attrs["source"]}
+    yield saved(pack(scheme, codec, {**sources, **provenance.code(), **results}))
+
+
+def trials_of(progress: Sequence[Mapping[str, Any]], fractions: Sequence[float]) -> pd.DataFrame:
+    """All trials, numbered, with the fraction of observed cells if there are several."""
+    several = len(fractions) > 1
+    table = [
+        {**({"k": k} if several else {}), **trial}
+        for k, done in zip(fractions, progress, strict=True)
+        for trial in done["trials"]
+    ]
+    history = pd.DataFrame(table or [{"step": 0, "validation": math.nan}])
+    return history.assign(step=range(len(history)))
 
 
 def prepared(
@@ -176,14 +191,7 @@ class Calibrating:
         """Forecast minus truth after the spin-up; the first sweep cycles with the climatology for a pool."""
         training = select(self.data.fields, self.data.splits, "train")
         scheme, options = self.assimilator.scheme, self.options
-        trial = Trial.of(
-            training,
-            self.assimilator.codec,
-            options.segments,
-            options.spin_up + options.days,
-            self._device,
-            self.network.per_variable,
-        )
+        trial = self._trial(training, options.segments, options.days)
         if sweep == 0:
             scheme.fill_pool(trial.x.flatten(0, 1))
         seed = seed_for("sweep", self.seed, sweep) % 2**31
@@ -198,14 +206,7 @@ class Calibrating:
         """Logarithm of the fair CRPS of the analysis at unobserved cells, over days of the validation split."""
         validation = select(self.data.fields, self.data.splits, "validation")
         options, space = self.options, self.assimilator.scheme.space
-        trial = Trial.of(
-            validation,
-            self.assimilator.codec,
-            1,
-            options.spin_up + options.tuning,
-            self._device,
-            self.network.per_variable,
-        )
+        trial = self._trial(validation, 1, options.tuning)
         seed = seed_for("tuning", self.seed) % 2**31
         contexts = trial.contexts(options, self.network.noise, self.assimilator.scheme, seed)
         total = weights = 0.0

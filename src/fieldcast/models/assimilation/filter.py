@@ -55,10 +55,15 @@ class Filter(Model):
     ensemble_size: int | None = (
         None  # number of members that it cycles with; None: as many as the other filters
     )
+    needs_spread: bool = False  # its covariance is that of the members, which must differ
     learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
         """Take background errors, forecast minus truth, as the pool that the covariance is estimated from."""
+
+    def calibrated_at(self, k: float) -> Mapping[float, Filter]:
+        """The filters to calibrate, by the fraction of observed cells: this one, for k, unless it has copies."""
+        return {k: self}
 
     def begin(self, count: int) -> dict[str, Tensor]:
         """The memory of `count` cycles before their first day."""

@@ -68,7 +68,7 @@ class Hybrid(Derived, Filter):
     learns_errors = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "taper": (12000.0, 8000.0, 6000.0, 4500.0),
+            "taper": (20000.0, 12000.0, 8000.0, 6000.0),
             "weight": (0.0, 0.1, 0.2, 0.3),
             "floor": (0.0, 0.05, 0.1),
         }
@@ -82,7 +82,7 @@ class Hybrid(Derived, Filter):
         self.ensemble_taper, self.adaptive, self.start = ensemble_taper, adaptive, start
         self.places = Places(space)
         self.register_buffer("errors", torch.empty(0, len(space.variables), len(self.places)))
-        for name, value in {"taper": 8000.0, "weight": 0.2, "floor": 0.0}.items():
+        for name, value in {"taper": 12000.0, "weight": 0.2, "floor": 0.0}.items():
             self.register_buffer(name, torch.tensor(value))
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:

@@ -62,11 +62,15 @@ class LETKF(Filter):
         localisation this is the stochastic ensemble Kalman filter.
     """
 
+    start: Mapping[str, float] = MappingProxyType(
+        {"localisation": 2000.0, "relaxation": 0.4, "inflation": 1.0}
+    )
     accepts_points = True
+    needs_spread = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             "localisation": (1000.0, 1500.0, 2000.0, 3000.0, 4500.0),
-            "relaxation": (0.0, 0.2, 0.4, 0.6, 0.8),
+            "relaxation": (0.0, 0.2, 0.4, 0.6, 0.8, 0.9),
             "inflation": (1.0, 1.02, 1.05, 1.1, 1.2),
         }
     )
@@ -85,7 +89,7 @@ class LETKF(Filter):
             )
         self.rotation, self.perturbed = rotation, perturbed
         self.places, self.nodes = Places(space), Nodes(space, every)
-        for name, value in {"localisation": 2000.0, "relaxation": 0.4, "inflation": 1.0}.items():
+        for name, value in self.start.items():
             self.register_buffer(name, torch.tensor(value))
 
     def update(

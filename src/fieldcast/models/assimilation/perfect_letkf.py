@@ -57,10 +57,13 @@ class PerfectLETKF(LETKF):
 
     needs_forecast = False
     dynamics: Dynamics | None = None
+    start: Mapping[str, float] = MappingProxyType(
+        {"localisation": 3000.0, "relaxation": 0.4, "inflation": 1.02}
+    )
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "localisation": (1500.0, 2000.0, 3000.0, 4500.0, 6000.0),
-            "relaxation": (0.0, 0.2, 0.4, 0.6),
+            "localisation": (2000.0, 3000.0, 4000.0),
+            "relaxation": (0.2, 0.4, 0.6, 0.8),
             "inflation": (1.0, 1.02, 1.05, 1.1),
         }
     )

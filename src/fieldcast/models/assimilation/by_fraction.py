@@ -1,0 +1,105 @@
+"""A filter that is calibrated for several networks: a copy for each fraction k of observed cells.
+
+Background errors grow as fewer cells are observed, and are correlated over greater distances, so that a covariance, its
+taper and the localisation of an ensemble that suit one network are wrong for a much sparser one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from fieldcast.errors import InputError
+from fieldcast.models.assimilation.filter import CycleState, Day, Filter, Members, Memory, Step
+from fieldcast.models.core import Context
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+
+COPY = "copy"  # number of the copy that a cycle uses, in its memory
+
+
+class ByFraction(Filter):
+    """Copies of a filter; each day of a cycle uses the one whose fraction is nearest to that day's, in its logarithm.
+
+    The background of a day comes from the copy of the day before.
+
+    Parameters
+    ----------
+    scheme
+        The filter.
+    fractions
+        k of each copy, ascending.
+
+    Raises
+    ------
+    InputError
+        For fractions that do not ascend between 0 and 1.
+    """
+
+    def __init__(self, space: Space, scheme: Filter, fractions: list[float]):
+        super().__init__(space)
+        if not fractions or sorted({*fractions, 0.0, 1.0}) != [0.0, *fractions, 1.0]:
+            raise InputError(
+                f"model.fractions = {fractions} should ascend between 0 and 1, as in [0.01, 0.05]."
+            )
+        self.fractions = tuple(fractions)
+        self.copies = nn.ModuleList(deepcopy(scheme) for _ in fractions)
+        self.needs_forecast, self.learns_errors = scheme.needs_forecast, scheme.learns_errors
+        self.ensemble_size, self.needs_spread = scheme.ensemble_size, scheme.needs_spread
+        self.deterministic = scheme.deterministic
+
+    def calibrated_at(self, k: float) -> Mapping[float, Filter]:
+        return dict(zip(self.fractions, self._filters(), strict=True))
+
+    def begin(self, count: int) -> dict[str, Tensor]:
+        """The memory of the copy for the densest network."""
+        start = self._filters()[-1].begin(count)
+        last = torch.full((count,), len(self.copies) - 1, device=self.space.area.device)
+        return {**start, COPY: last}
+
+    def background(
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        def of(scheme: Filter, i: Tensor) -> tuple[Members, Memory]:
+            memory = {name: value[i] for name, value in state.memory.items()}
+            of_cycles = replace(draws, datum=draws.datum[i])
+            return scheme.background(CycleState(state.past[i], memory), day[i], forecast, of_cycles)
+
+        return self._together(state.memory[COPY], of)
+
+    def update(
+        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    ) -> tuple[Members, Memory]:
+        def of(scheme: Filter, i: Tensor) -> tuple[Members, Memory]:
+            before = {name: value[i] for name, value in memory.items()}
+            return scheme.update(background[i], c[i], before, replace(draws, datum=draws.datum[i]))
+
+        observed = c.fraction(self.space) > 0
+        return self._together(torch.where(observed, self.nearest(c), memory[COPY]), of)
+
+    def background_mean(self, day: Day) -> Float[Tensor, "batch variable y x"]:
+        return self._filters()[0].background_mean(day)
+
+    def nearest(self, c: Context) -> Int[Tensor, " batch"]:
+        """Number of the copy for each context."""
+        k = c.fraction(self.space).clamp(min=1e-6)
+        return (k.log()[:, None] - k.new_tensor(self.fractions).log()).abs().argmin(1)
+
+    def _filters(self) -> list[Filter]:
+        return [each for each in self.copies if isinstance(each, Filter)]
+
+    def _together(
+        self, copy: Int[Tensor, " batch"], of: Callable[[Filter, Tensor], tuple[Members, Memory]]
+    ) -> tuple[Members, Memory]:
+        """The results `of` each copy and the cycles that use it, in the order of the cycles."""
+        cycles = [(copy == number).nonzero()[:, 0] for number in range(len(self.copies))]
+        pairs = zip(self._filters(), cycles, strict=True)
+        members, memories = zip(*(of(scheme, i) for scheme, i in pairs if len(i)), strict=True)
+        order = torch.cat(cycles).argsort()
+        memory = {name: torch.cat([each[name] for each in memories])[order] for name in memories[0]}
+        return torch.cat(members)[order], {**memory, COPY: copy}
