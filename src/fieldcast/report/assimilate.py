@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
 
+from fieldcast.descriptions import roles
+from fieldcast.figures.cycle_film import cycle_film
 from fieldcast.figures.style import percent
 from fieldcast.report import glance
 from fieldcast.report.board import Board, Observed
@@ -18,6 +23,7 @@ from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.leaderboard_schema import ASSIMILATE
 from fieldcast.time_steps import lead_label
 
+FILM = "first_days"  # the figure of the film
 INNOVATIONS = ("innovation", "chi_squared", "observation_error", "signal", "suspect")
 
 
@@ -27,7 +33,9 @@ class Assimilate(Reconstruct):
 
     others: pd.DataFrame = field(default_factory=pd.DataFrame)  # backgrounds, and statistics of observations
     leads: pd.DataFrame = field(default_factory=pd.DataFrame)  # forecasts from the analyses
+    film: Mapping[str, xr.Dataset] = field(default_factory=dict)  # the first days of a cycle
 
+    parts: ClassVar[tuple[str, ...]] = (*Reconstruct.parts, "film")
     title: ClassVar[str] = "Assimilation"
     template: ClassVar[str] = "assimilate"
     drawn: ClassVar[str] = "analyses"
@@ -80,6 +88,19 @@ class Assimilate(Reconstruct):
             ]
             rows.append([Cell(self.label(str(name))), Cell(f"{pattern}, {percent(k)}", k), *cells])
         return Table(["Experiment", "Observed", *(f"{lead_label(lead)}" for lead in leads)], rows)
+
+    def figures(self) -> dict[str, Figure]:
+        """Figures that have content, by file name."""
+        drawn, films = super().figures(), self.filmed()
+        if films:
+            variable = str(next(iter(next(iter(films.values())).data_vars)))
+            drawn[FILM] = cycle_film(films, variable, self.outline)
+        return drawn
+
+    def filmed(self) -> dict[str, xr.Dataset]:
+        """Films of the reference, the best experiment and the bound, by label."""
+        names = dict.fromkeys((self.reference, self.best, roles(self.about).get("bound", "")))
+        return self.labelled({name: self.film[name] for name in names if name in self.film})
 
     def glance(self) -> Glance:
         return glance.assimilate(self)

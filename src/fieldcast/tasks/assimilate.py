@@ -36,6 +36,9 @@ from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, Problem
 from fieldcast.training.stored_model import StoredModel
 
+FILM = 1, 2, 4, 8, 16, 30  # days of a cycle
+FILMED = (0.05,)  # observed fraction, nearest to which they are shown
+
 
 @dataclass(frozen=True)
 class Assimilation(OnFields):
@@ -115,10 +118,16 @@ def score(
     return with_origin(scores, stored.seed, observations.attrs["data"], scored), diagnostics
 
 
-def show(draws: xr.Dataset, daily_observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
-    """A few analyses to look at."""
-    analyses = scored_days(draws.sel(state="analysis", drop=True), daily_observations)
-    return examples(analyses, scored_days(daily_observations, daily_observations), fields)
+def show(
+    draws: xr.Dataset, daily_observations: xr.Dataset, fields: xr.Dataset
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """A few analyses of scored days to look at; a film of the first days, from the climatological start."""
+    analyses = draws.sel(state="analysis", drop=True)
+    days = [day for day in FILM if day <= analyses.sizes["time"]]
+    first = {"time": [day - 1 for day in days]}
+    film = examples(analyses.isel(first), daily_observations.isel(first), fields, FILMED, len(days))
+    scored = (scored_days(data, daily_observations) for data in (analyses, daily_observations))
+    return examples(*scored, fields), film.isel(case=[0]).assign_coords(day=("time", days))
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -160,7 +169,10 @@ def page(
     if leaderboard.empty:
         return {}, {}
     departures = {
-        name: example_departures(stored, climatology) for name, stored in results["examples"].items()
+        part: {
+            name: example_departures(stored, climatology) for name, stored in results.get(part, {}).items()
+        }
+        for part in ("examples", "film")
     }
     given = {
         "observations" if name == ASSIMILATE.target else name: part
@@ -169,7 +181,7 @@ def page(
     }
     part = Assimilate(
         leaderboard=leaderboard,
-        **{**given, "examples": departures},
+        **{**given, **departures},
         outline=outline(fields),
         leads=tabulate_leads(results),
     )
@@ -181,14 +193,14 @@ ASSIMILATE = Task(
     preparation=("ingestion", "networks"),
     stages=("calibration", "assimilation", "evaluation"),
     target="daily_observations",
-    results=(*RESULTS, "leads"),
+    results=(*RESULTS, "leads", "film"),
     score=Step(
         score,
         data=("draws", "daily_observations", "fields", "splits", "climatology", "normalisation"),
         parameters=("assimilation", "sparsification"),
         outputs=("scores", "diagnostics"),
     ),
-    show=Step(show, ("draws", "daily_observations", "fields"), (), ("examples",)),
+    show=Step(show, ("draws", "daily_observations", "fields"), (), ("examples", "film")),
     headline=headline,
     rank=Step(
         rank,
