@@ -1,5 +1,7 @@
 """Cycles over stored observations: contract, resumption, and the network of each day."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,25 @@ def test_observations_are_the_truth_plus_noise(world, observations):
     truth = world.split("test")["z"].values[:7]
     errors = (observations["z"].values - truth) / world.codec.deviation[1]
     assert np.nanstd(errors) == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_share_has_gross_errors_and_filters_assume_another_error(world, observations):
+    wrong = replace(CYCLING, gross_errors=0.05, assumed_error=2.0)
+    other = observe_daily(
+        world.fields, world.splits, world.codec, world.space, SPARSIFICATION, wrong, Limits()
+    )
+    differences = [
+        (other[v] - observations[v]).values / deviation
+        for v, deviation in zip(world.codec.variables, world.codec.deviation, strict=True)
+    ]
+    size = np.abs(np.stack(differences)[np.isfinite(differences)])
+    gross = size > 1
+    assert gross.mean() == pytest.approx(0.05, abs=0.03)  # of 460
+    np.testing.assert_allclose(size[gross], 5.0, rtol=1e-4)
+    np.testing.assert_allclose(size[~gross], 0.0, atol=1e-4)
+    assert other.attrs["noise"] == 2 * observations.attrs["noise"] == 0.2
+    with pytest.raises(InputError, match="recreate them with `kedro run --pipelines networks`"):
+        require_daily(observations, world.fields, world.splits, SPARSIFICATION, wrong, Limits())
 
 
 def test_other_options_are_refused(world, observations):

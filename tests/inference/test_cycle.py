@@ -228,7 +228,7 @@ def test_unsuitable_models_are_one_sentence(forecaster, interpolation, record, w
         ((None, interpolation), "OptimalInterpolation needs a forecast model"),
         ((interpolation, interpolation), "the forecaster of a cycle needs an experiment of forecast"),
         ((other, interpolation), "trained on different data"),
-        ((same, letkf), "an LETKF needs members that differ"),
+        ((same, letkf), "the updater needs members that differ"),
     ]
     for models, phrase in cases:
         with pytest.raises(InputError, match=phrase):

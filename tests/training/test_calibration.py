@@ -29,13 +29,16 @@ def forecast(world) -> bytes:
     return pack(Persistence(world.space), world.codec, header)
 
 
-def recipe(model: dict, options: Calibration = OPTIONS) -> Recipe:
-    problem = Assimilation(Cycling(calibration=options), NETWORK)
+CYCLING = Cycling(calibration=OPTIONS, members=4)
+
+
+def recipe(model: dict) -> Recipe:
+    problem = Assimilation(CYCLING, NETWORK)
     return Recipe(problem, model, Fit(), 0, Limits(), "cpu")
 
 
 def run(world, forecast: bytes | None, previous: bytes | None = None, model: dict = HYBRID) -> list:
-    return list(calibrate(recipe(model), OPTIONS, NETWORK, world.data, forecast, previous))
+    return list(calibrate(recipe(model), CYCLING, NETWORK, world.data, forecast, previous))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_trials_are_ranked_on_the_validation_split_alone(world, forecast, whole)
         for v in world.codec.variables:
             fields[v].loc[{"time": place}] = fields[v].loc[{"time": place}].values[::-1]
         saved = list(
-            calibrate(recipe(HYBRID), OPTIONS, NETWORK, replace(world.data, fields=fields), forecast, None)
+            calibrate(recipe(HYBRID), CYCLING, NETWORK, replace(world.data, fields=fields), forecast, None)
         )
         return saved[-1].history["validation"].to_list()
 
@@ -116,6 +119,6 @@ def test_what_cannot_be_calibrated_is_refused(world, forecast) -> None:
         run(world, None, model={"type": "assimilation.kalman_filter.KalmanFilter", "base": lim})
     other = replace(world.data, fields=world.fields.assign_attrs(digest="another"))
     with pytest.raises(InputError, match="in the role 'forecast' was trained"):
-        list(calibrate(recipe(HYBRID), OPTIONS, NETWORK, other, forecast, None))
+        list(calibrate(recipe(HYBRID), CYCLING, NETWORK, other, forecast, None))
     with pytest.raises(ValueError, match="k = 1 leaves no unobserved cell"):
         Calibration(k=1.0)

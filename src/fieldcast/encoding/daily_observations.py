@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
@@ -18,7 +19,10 @@ from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID
+from fieldcast.models.random_streams import seed_for
 from fieldcast.models.space import Space
+
+GROSS = 5.0  # size of a gross error, in anomaly standard deviations
 
 
 def observe_daily(
@@ -27,7 +31,8 @@ def observe_daily(
 ) -> xr.Dataset:  # fmt: skip
     """Observations (case, time, latitude, longitude) of the first states of the test split, NaN where there is none.
 
-    An observation is truth + noise * anomaly standard deviation * eps, in physical units.
+    An observation is truth + noise * anomaly standard deviation * eps, in physical units; a share `gross_errors` of
+    them is wrong by `GROSS` anomaly standard deviations, in either direction. Filters assume the attribute `noise`.
     """
     truth = cycled_states(fields, splits, cycling, limits)
     x, times = codec.encode(truth), truth.sizes["time"]
@@ -35,6 +40,7 @@ def observe_daily(
     number = torch.arange(times)
     cases = [(pattern, k) for pattern, fractions in cycling.cases.items() for k in fractions]
     values = np.stack([observed(x, number, space, daily, case, i) for i, case in enumerate(cases)])
+    values = values + gross_errors(values.shape, cycling.gross_errors, options.seed)
     values = codec.physical(values, codec.climatology_at(truth["time"]))
     data = {
         v: (("case", "time", *GRID), values[:, :, i].astype(np.float32), truth[v].attrs)
@@ -49,10 +55,19 @@ def observe_daily(
         digest=lineage.digest(sources, values),
         lineage=json.dumps(sources),
         data=sources["data"],
-        noise=options.noise,
+        noise=options.noise * cycling.assumed_error,
         seed=options.seed,
         spin_up=spin_up(cycling, limits),
     )
+
+
+def gross_errors(
+    shape: tuple[int, ...], share: float, seed: int
+) -> Float[np.ndarray, "case time variable y x"]:
+    """Errors of + or - `GROSS` in a share of all values, 0 in the others."""
+    rng = np.random.default_rng(seed_for("gross errors", seed))
+    sign = np.where(rng.random(shape) < 0.5, -1.0, 1.0)
+    return (GROSS * sign * (rng.random(shape) < share)).astype(np.float32)
 
 
 def cycled_states(
@@ -88,6 +103,9 @@ def lineage_of(
 ) -> dict[str, Any]:
     """Everything that daily observations depend on."""
     network = {key: getattr(options, key) for key in ("seed", "noise", "per_variable")}
+    usual = Cycling()
+    wrong = {key: getattr(cycling, key) for key in ("assumed_error", "gross_errors")}
+    network |= {key: value for key, value in wrong.items() if value != getattr(usual, key)}
     cycle = {"spin_up": cycling.spin_up, "times": times, "cases": list(asdict(cycling)["cases"].items())}
     return {"data": fields.attrs["digest"], "splits": dict(splits), "network": network, "cycle": cycle}
 

@@ -126,6 +126,8 @@ class Cycling:
     days: Annotated[int, Field(ge=1)] = 120  # scored
     members: Annotated[int, Field(ge=2)] = 24
     cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
+    assumed_error: Annotated[float, Field(gt=0)] = 1.0  # that filters assume, over that of the observations
+    gross_errors: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of observations with one
     forecast_every: Annotated[int, Field(ge=1)] = 10  # days between the starts of forecasts from analyses
     forecast_steps: Annotated[int, Field(ge=1)] = 10  # their leads
     calibration: Calibration = field(default_factory=Calibration)

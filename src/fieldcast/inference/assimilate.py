@@ -85,11 +85,8 @@ class Assimilator:
     def begin(
         self, training: xr.Dataset, first: xr.DataArray, cases: int, members: int, seed: int
     ) -> CycleState:
-        """Climatological members before the time `first`: stretches of the training split, of the same season.
-
-        `members` is their number, unless the filter cycles with a number of its own.
-        """
-        members = 1 if self.scheme.deterministic else self.scheme.ensemble_size or members
+        """Climatological members before the time `first`: stretches of the training split, of the same season."""
+        members = 1 if self.scheme.deterministic else members
         shape = cases, members, self.history
         past = climatological_past(training, first, self.codec, shape, seed)
         memory = self.scheme.begin(cases)
@@ -135,7 +132,8 @@ def assimilate(
     done = header.get("number", 0) if state is not None else 0
     if state is None or not done <= on_disk <= done + 1:
         first_time = observations["time"][:1]
-        state, header, done = assimilator.begin(training, first_time, cases, members, seed), {}, 0
+        size = scheme.ensemble_size or members
+        state, header, done = assimilator.begin(training, first_time, cases, size, seed), {}, 0
     device, members = scheme.space.area.device, state.past.shape[1]
     draws = RandomStreams(seed, torch.arange(cases, device=device), members)
     contexts = (context_of_day(observations, place, codec, scheme) for place in range(done, days))

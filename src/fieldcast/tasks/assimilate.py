@@ -49,9 +49,10 @@ class Assimilation(OnFields):
     task: ClassVar[str] = "assimilate"
 
     def fitted_by(self) -> dict[str, Any]:
-        """The cycles of the calibration, and the errors of their observations."""
+        """The cycles of the calibration, the errors of observations, and the members that values are tuned for."""
         network = {name: getattr(self.sparsification, name) for name in ("noise", "per_variable")}
-        return {"calibration": asdict(self.cycling.calibration), "network": network}
+        members = self.cycling.members
+        return {"calibration": asdict(self.cycling.calibration), "network": network, "members": members}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
         """Raise an InputError for a model that is no filter."""
@@ -126,8 +127,9 @@ def show(
     days = [day for day in FILM if day <= analyses.sizes["time"]]
     first = {"time": [day - 1 for day in days]}
     film = examples(analyses.isel(first), daily_observations.isel(first), fields, FILMED, len(days))
-    scored = (scored_days(data, daily_observations) for data in (analyses, daily_observations))
-    return examples(*scored, fields), film.isel(case=[0]).assign_coords(day=("time", days))
+    scored = scored_days(analyses, daily_observations)
+    several = examples(scored, scored_days(daily_observations, daily_observations), fields)
+    return several, film.isel(case=[0]).assign_coords(day=("time", days))
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from fieldcast.encoding import costs
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
-from fieldcast.encoding.options import Calibration, Sparsification
+from fieldcast.encoding.options import Calibration, Cycling, Sparsification
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
@@ -96,7 +96,7 @@ class Trial:
 
 
 def calibrate(
-    recipe: Recipe, options: Calibration, network: Sparsification, data: PreparedData, base: bytes | None,
+    recipe: Recipe, cycling: Cycling, network: Sparsification, data: PreparedData, base: bytes | None,
     previous: bytes | None, states: xr.Dataset | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fill the pool of a filter and choose its tuned values; yield after each sweep and trial the files to save.
@@ -116,6 +116,10 @@ def calibrate(
     scheme, device = assimilator.scheme, assimilator.scheme.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
     tensors, header = earlier(previous, resumable, recipe.fit.restart)
+    options, members = (
+        cycling.calibration.capped(recipe.limits),
+        recipe.limits.cap("members", cycling.members),
+    )
     filters = scheme.calibrated_at(options.k)
     initial = [each.chosen() for each in filters.values()]  # a search starts there, also when it resumes
     scheme.load_state_dict({**scheme.state_dict(), **tensors})
@@ -129,8 +133,8 @@ def calibrate(
 
     for (k, each), start, done in zip(filters.items(), initial, progress, strict=True):
         each.choose(**start)
-        of_network = replace(options.capped(recipe.limits), k=k)
-        run = Calibrating(replace(assimilator, scheme=each), of_network, network, data, recipe.seed)
+        calibrated = replace(assimilator, scheme=each)
+        run = Calibrating(calibrated, replace(options, k=k), members, network, data, recipe.seed)
         for sweep in range(done["sweeps"], options.sweeps if each.learns_errors else 0):
             each.fill_pool(run.background_errors(sweep))
             done["sweeps"] = sweep + 1
@@ -183,6 +187,7 @@ class Calibrating:
 
     assimilator: Assimilator
     options: Calibration
+    members: int  # of the cycles that values are tuned for
     network: Sparsification  # errors of observations, and whether variables have masks of their own
     data: PreparedData
     seed: int
@@ -197,7 +202,9 @@ class Calibrating:
         seed = seed_for("sweep", self.seed, sweep) % 2**31
         errors = [
             scheme.background_mean(day) - truth
-            for number, (day, truth) in enumerate(zip(self._cycle(trial, seed), trial.x, strict=True))
+            for number, (day, truth) in enumerate(
+                zip(self._cycle(trial, options.members, seed), trial.x, strict=True)
+            )
             if number >= options.spin_up or number == len(trial.x) - 1
         ]
         return torch.cat(errors)
@@ -210,7 +217,8 @@ class Calibrating:
         seed = seed_for("tuning", self.seed) % 2**31
         contexts = trial.contexts(options, self.network.noise, self.assimilator.scheme, seed)
         total = weights = 0.0
-        days = zip(self._cycle(trial, seed), trial.x, contexts, strict=True)
+        members = self.assimilator.scheme.ensemble_size or self.members
+        days = zip(self._cycle(trial, members, seed), trial.x, contexts, strict=True)
         for number, (day, truth, c) in enumerate(days):
             if number < options.spin_up and number < len(trial.x) - 1:
                 continue
@@ -228,9 +236,9 @@ class Calibrating:
     def _device(self) -> torch.device:
         return self.assimilator.scheme.space.area.device
 
-    def _cycle(self, trial: Trial, seed: int) -> Iterator[Day]:
+    def _cycle(self, trial: Trial, members: int, seed: int) -> Iterator[Day]:
         training = select(self.data.fields, self.data.splits, "train")
-        scheme, cycles, members = self.assimilator.scheme, trial.x.shape[1], self.options.members
+        scheme, cycles = self.assimilator.scheme, trial.x.shape[1]
         state = self.assimilator.begin(training, trial.first, cycles, members, seed)
         draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
         contexts = trial.contexts(self.options, self.network.noise, scheme, seed)

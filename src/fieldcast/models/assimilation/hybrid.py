@@ -68,9 +68,9 @@ class Hybrid(Derived, Filter):
     learns_errors = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "taper": (20000.0, 12000.0, 8000.0, 6000.0),
-            "weight": (0.0, 0.1, 0.2, 0.3),
-            "floor": (0.0, 0.05, 0.1),
+            "taper": (20000.0, 12000.0, 8000.0),
+            "weight": (0.0, 0.2, 0.4, 0.6, 0.8),
+            "floor": (0.0, 0.1),
         }
     )
 

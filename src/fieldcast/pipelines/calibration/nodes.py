@@ -24,7 +24,5 @@ def fit(
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
     _, state, _ = earlier.get("checkpoint", (0, None, None))
     recipe = Recipe(Assimilation(assimilation, sparsification), **vars(settings))
-    for saved in calibrate(
-        recipe, assimilation.calibration, sparsification, data, base, state, planet_states
-    ):
+    for saved in calibrate(recipe, assimilation, sparsification, data, base, state, planet_states):
         yield (saved.checkpoint, saved.state), saved.history
