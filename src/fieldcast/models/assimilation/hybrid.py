@@ -68,8 +68,8 @@ class Hybrid(Derived, Filter):
     learns_errors = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "taper": (20000.0, 12000.0, 8000.0),
-            "weight": (0.0, 0.2, 0.4, 0.6, 0.8),
+            "taper": (20000.0, 12000.0),
+            "weight": (0.1, 0.2, 0.4, 0.6),
             "floor": (0.0, 0.1),
         }
     )

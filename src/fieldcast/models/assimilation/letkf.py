@@ -69,9 +69,9 @@ class LETKF(Filter):
     needs_spread = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "localisation": (1000.0, 1500.0, 2000.0, 3000.0, 4500.0),
-            "relaxation": (0.0, 0.2, 0.4, 0.6, 0.8, 0.9),
-            "inflation": (1.0, 1.02, 1.05, 1.1, 1.2),
+            "localisation": (1000.0, 1500.0, 2000.0, 3000.0),
+            "relaxation": (0.2, 0.4, 0.6, 0.8, 0.9),
+            "inflation": (1.0, 1.05, 1.1),
         }
     )
 
