@@ -51,8 +51,9 @@ wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test 
 	@ls build/wheel/*.whl
 
 SETTING ?= reduced
-tables: $(INSTALLED) ## the tables of samples in docs/tables.md; hours, can be interrupted; SETTING=report, reduced or full
-	@$(BIN)/python docs/make_tables.py $(SETTING) \
+SCRIPT = $(if $(filter assimilate,$(SETTING)),assimilation_tables.py,make_tables.py $(SETTING))
+tables: $(INSTALLED) ## tables in docs/tables.md; hours, can be interrupted; SETTING=report, reduced or full (samples), or assimilate
+	@$(BIN)/python docs/$(SCRIPT) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 
 classifiers: $(INSTALLED) ## the classifiers of the package, in whose features FID and KID are; then run the tables again

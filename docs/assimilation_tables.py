@@ -1,0 +1,230 @@
+"""Table of assimilation in docs/tables.md: `make tables SETTING=assimilate`. Takes hours, and resumes row by row.
+
+A row is one network of daily observations: the fractions observed, or one change from 5 % of random cells with the
+right error. The planet, the forecast model and the filters are those of one data root, `--trained`; without it they are
+trained in data_tables/assimilate/trained. Each row links to them, and cycles and scores filters in a folder of its own,
+the least costly filters first; what has scores is not run again, and its draws are deleted. After each the program adds
+its scores to the record docs/assimilation.csv and writes the document from it; `--print-only` does that alone, `--only`
+runs some rows and `--filters` some filters. The planet of other parameters is no row: the filters of a data root cycle
+with its planet alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from make_tables import CONF, DOCUMENT, ROOT, between_marks, replace
+
+from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard
+
+RECORD = ROOT / "docs" / "assimilation.csv"  # scores of all completed rows
+STORE = ROOT / "data_tables" / "assimilate"
+MARK = "assimilation"
+ENV = "demo"
+LINKED = ("01_raw", "02_intermediate", "03_primary", "06_models")  # of the trained data root
+INDEX = ["row", "k", "experiment"]
+BESIDE = ("ssr", "chi_squared", "observation_error", "share_of_the_way")
+SCORES = ("crps", "rmse", *BESIDE)
+ORDER = ("optimal_interpolation", "lim_filter", "hybrid", "free_run", "letkf", "perfect_letkf")  # of costs
+COMPARED = ("optimal_interpolation", "lim_filter", "hybrid", "letkf")
+ROLES = {"reference": "optimal_interpolation", "bound": "perfect_letkf"}
+TRAINING = {"forecast.crps_ensemble.fit.max_minutes": 200, "assimilation.calibration.segments": 16}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network: what differs from 5 % of random cells, and the filters that cycle with it."""
+
+    name: str
+    filters: tuple[str, ...] = COMPARED
+    assimilation: Mapping[str, object] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return STORE / self.name.replace(" ", "_").replace("%", "percent").replace(",", "")
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Parameters `assimilation`: 240 scored days, and no forecasts from the analyses but one."""
+        usual = {"days": 240, "cases": {"random": [0.05]}, "forecast_every": 1000, "forecast_steps": 1}
+        return {**usual, **self.assimilation}
+
+
+ROWS = (
+    Row("k", (*COMPARED, "perfect_letkf"), {"cases": {"random": [0.01, 0.02, 0.05, 0.1]}}),
+    Row("stations", COMPARED, {"cases": {"random": [], "stations": [0.05]}}),
+    Row("swaths", COMPARED, {"cases": {"random": [], "swaths": [0.05]}}),
+    Row("half the error assumed", COMPARED, {"assumed_error": 0.5}),
+    Row("twice the error assumed", COMPARED, {"assumed_error": 2.0}),
+    Row("5 % gross errors", COMPARED, {"gross_errors": 0.05}),
+    *(Row(f"seed {seed}", ("hybrid",), {}, {"sparsification.seed": seed}) for seed in (1, 2, 3)),
+    Row("a year", ("hybrid", "free_run", "letkf"), {"days": 365}),
+)
+
+
+def main() -> int:
+    """Run missing rows, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trained", help="a data root of the environment demo with its filters")
+    parser.add_argument("--only", nargs="*", choices=[row.name for row in ROWS], help="some rows")
+    parser.add_argument("--filters", nargs="*", help="some filters of the rows")
+    parser.add_argument("--print-only", action="store_true", help="run nothing")
+    arguments = parser.parse_args()
+    trained = Path(arguments.trained).resolve() if arguments.trained else STORE / "trained"
+    jobs = [(row, name) for name in ORDER for row in ROWS if name in row.filters]
+    failed = []
+    for row, name in [] if arguments.print_only else jobs:
+        if row.name not in (arguments.only or [row.name]) or name not in (arguments.filters or [name]):
+            continue
+        if scores_of(row, name).exists() or run(row, name, trained):
+            write(recorded(row))
+        else:
+            failed.append(f"{row.name}, {name} (see {row.folder / 'run.log'})")
+    write(recorded())
+    if failed:
+        sys.stderr.write(f"failed: {'; '.join(failed)}. Then run the command again.\n")
+    return 1 if failed else 0
+
+
+def scores_of(row: Row, name: str) -> Path:
+    """Statistics of a filter."""
+    return row.folder / "08_reporting" / "assimilate" / name / "scores.parquet"
+
+
+def run(row: Row, name: str, trained: Path) -> bool:
+    """Cycle one filter with the network of a row, score its analyses, and delete them; return the success."""
+    row.folder.mkdir(parents=True, exist_ok=True)
+    address = f"assimilate.{name}"
+    if not (trained / "06_models" / "assimilate").exists() and not kedro(
+        row.folder, {**TRAINING, "data_root": trained}, CONF, ",".join(f"assimilate.{f}" for f in needed())
+    ):
+        return False
+    for layer in LINKED:
+        if not (row.folder / layer).is_symlink():
+            (row.folder / layer).symlink_to(os.path.relpath(trained / layer, row.folder))
+    params = {**TRAINING, **row.params, "data_root": row.folder}
+    conf = configured(row)
+    well = kedro(row.folder, params, conf, "networks") and kedro(
+        row.folder, params, conf, "assimilation,evaluation", address
+    )
+    shutil.rmtree(row.folder / "07_model_output" / "assimilate" / name, ignore_errors=True)
+    return well
+
+
+def needed() -> list[str]:
+    """All filters of the table, in order."""
+    return list(dict.fromkeys(name for row in ROWS for name in row.filters))
+
+
+def configured(row: Row) -> Path:
+    """A copy of conf/ with the options of a row."""
+    folder = row.folder / "conf"
+    shutil.copytree(CONF, folder, dirs_exist_ok=True)
+    file = folder / ENV / "parameters_row.yml"
+    file.write_text(yaml.safe_dump({"assimilation": dict(row.options)}), encoding="utf-8")
+    return folder
+
+
+def kedro(
+    log: Path, params: Mapping[str, object], conf: Path, pipelines: str, namespace: str | None = None
+) -> bool:
+    """Call `kedro run`; return its success."""
+    assignments = ",".join(f"{key}={value}" for key, value in params.items())
+    command = [str(Path(sys.executable).parent / "kedro"), "run", "--env", ENV, "--conf-source", str(conf)]
+    command += ["--pipelines", pipelines, "--params", assignments]
+    command += ["--namespaces", namespace] if namespace else []
+    with (log / "run.log").open("a") as file:
+        return subprocess.run(command, cwd=ROOT, stdout=file, stderr=file, check=False).returncode == 0
+
+
+def recorded(row: Row | None = None) -> pd.DataFrame:
+    """The record, with the scores of a row in place of older ones."""
+    before = pd.read_csv(RECORD, dtype={"k": str}).set_index(INDEX) if RECORD.exists() else pd.DataFrame()
+    new = pd.DataFrame() if row is None else board(row)
+    if new.empty:
+        return before
+    whole = pd.concat([before.drop(new.index, errors="ignore"), new]).sort_index()
+    replace(RECORD, whole.to_csv(float_format="%.4g"))
+    return whole
+
+
+def board(row: Row) -> pd.DataFrame:
+    """Scores over all variables: of analyses at unobserved cells, and of the innovations."""
+    files = {name: scores_of(row, name) for name in row.filters}
+    tables = {name: pd.read_parquet(file) for name, file in files.items() if file.exists()}
+    if not tables:
+        return pd.DataFrame()
+    data, scored = next(iter(tables.values())).iloc[0][["data", "scored"]]
+    table = leaderboard(tables, data, scored, layout=ASSIMILATE, roles=ROLES)
+    analysed = (table["state"] == "analysis") & (table["cells"] == "unobserved")
+    selected = table[(table["variable"] == "all") & (analysed | (table["cells"] == "observed"))]
+    selected = selected[selected["score"].isin(SCORES)].assign(
+        row=row.name, k=selected["k"].map("{:g}".format)
+    )
+    wide = selected.pivot_table(index=INDEX, columns="score", values=["value", "low", "high"])
+    wide.columns = [score if part == "value" else f"{score}_{part}" for part, score in wide.columns]
+    return wide
+
+
+def write(record: pd.DataFrame) -> None:
+    """Put the table between its marks in the document."""
+    if len(record):
+        document = DOCUMENT.read_text(encoding="utf-8")
+        replace(DOCUMENT, between_marks(document, MARK, text(record)))
+
+
+def text(record: pd.DataFrame) -> str:
+    """The table in Markdown, and the rows that are missing."""
+    heads = [
+        "network",
+        "k",
+        "filter",
+        "fair CRPS",
+        "RMSE",
+        "spread-skill",
+        "chi-squared",
+        "inferred error",
+        "share of the way",
+    ]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    missing = []
+    for row in ROWS:
+        of_row = record[record.index.get_level_values("row") == row.name]
+        present = set(of_row.index.get_level_values("experiment"))
+        if absent := [name for name in row.filters if name not in present]:
+            missing.append(f"{row.name} ({', '.join(absent)})")
+        for (_, k, name), scores in of_row.iterrows():
+            cells = [interval(scores, "crps"), interval(scores, "rmse")]
+            cells += [number(scores.get(score)) for score in BESIDE]
+            share = f"{100 * float(k):g} %"
+            lines.append(
+                f"| {row.name.removesuffix(', cycled')} | {share} | `{name}` | {' | '.join(cells)} |"
+            )
+    rest = f"\n\nNot run: {'; '.join(missing)}." if missing else ""
+    return "\n".join(lines) + rest
+
+
+def number(value: float | None) -> str:
+    """A score with three decimals; a dash if there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def interval(scores: pd.Series, score: str) -> str:
+    """A score with its 95 % interval, if there are days enough for one."""
+    low, high = (scores.get(f"{score}_{end}", math.nan) for end in ("low", "high"))
+    return number(scores.get(score)) + ("" if math.isnan(low) else f" ({number(low)} to {number(high)})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
