@@ -188,8 +188,8 @@ METRICS: dict[str, Metric] = {
     "share_of_the_way": Comparison(
         ("squared_error",),
         share_of_the_way,
-        title="share of the way to the reference filter",
-        explanation="how far the RMSE has come from that of the reference to that of the filter with the exact model, "
+        title="share of the way to the perfect-model filter",
+        explanation="how far the RMSE has come from that of the reference to that of the perfect-model filter, "
         "both on the same observations: 1 equals it, 0 the reference; negative values are worse than the reference.",
         better="higher",
         power=0,
