@@ -36,7 +36,7 @@ def observe_daily(
     """
     truth = cycled_states(fields, splits, cycling, limits)
     x, times = codec.encode(truth), truth.sizes["time"]
-    daily = replace(options, masks=times, cases=cycling.cases)
+    daily = replace(options, masks=times, cases={pattern: k for pattern, k in cycling.cases.items()})
     number = torch.arange(times)
     cases = [(pattern, k) for pattern, fractions in cycling.cases.items() for k in fractions]
     values = np.stack([observed(x, number, space, daily, case, i) for i, case in enumerate(cases)])

@@ -16,7 +16,8 @@ import xarray as xr
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.options import POINTS, Limits, Sparsification
+from fieldcast.encoding.point_observations import PARTS, with_points
 from fieldcast.encoding.selection import evenly
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID
@@ -50,9 +51,11 @@ def sparsify(
         "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
     }  # fmt: skip
     result = xr.Dataset(data, coords)
+    result = with_points(result, x, codec, space, options)
+    parts = [result[name].values for name in (f"point_{part}" for part in PARTS) if name in result]
     sources = lineage_of(fields, splits, options, len(x))
     result.attrs = {
-        "digest": lineage.digest(sources, values), "lineage": json.dumps(sources), "data": sources["data"],
+        "digest": lineage.digest(sources, values, *parts), "lineage": json.dumps(sources), "data": sources["data"],
         "noise": options.noise, "seed": options.seed,
     }  # fmt: skip
     return result
@@ -107,6 +110,8 @@ def observed(
 ) -> np.ndarray:
     """Standardised observations of one case; NaN where the mask hides a value, or the truth lacks it."""
     pattern, k = case
+    if pattern == POINTS:
+        return np.full(x.shape, np.nan, np.float32)
     draws = RandomStreams(seed_for(MASKS, options.seed), torch.arange(options.masks))
     drawn = masks.draw((pattern,), (k, k), draws, space, options.per_variable)[number]
     errors = RandomStreams(seed_for(ERRORS, options.seed), torch.arange(len(x)), step=index)

@@ -11,6 +11,7 @@ from fieldcast.errors import InputError
 STRICT = ConfigDict(extra="forbid")
 Pattern = Literal["random", "regular", "stations", "swaths", "blocks"]
 PATTERNS: tuple[Pattern, ...] = ("random", "regular", "stations", "swaths", "blocks")
+POINTS: Literal["points"] = "points"  # places between the cells, only in scored cases
 SMALLEST_K = 0.005
 
 
@@ -51,7 +52,7 @@ class Sparsification:
     per_variable: bool = False  # a separate mask for each variable
     times: Annotated[int, Field(ge=1)] = 64  # test times scored, evenly spaced
     masks: Annotated[int, Field(ge=1)] = 8  # masks per case, cycled over the times
-    cases: dict[Pattern, list[float]] = field(
+    cases: dict[Pattern | Literal["points"], list[float]] = field(
         default_factory=lambda: {"random": [0.1]}
     )  # pattern: fractions k
     training: TrainingMasks = field(default_factory=TrainingMasks)

@@ -145,6 +145,7 @@ def mask_pictures(observations: xr.Dataset, columns: int = 5, outline: Outline =
     patterns = observations["pattern"].to_numpy().astype(str)
     k = observations["k"].to_numpy().astype(float)
     cases = {*example_cases(patterns, k, (0.1,)), *np.flatnonzero(patterns == "random").tolist()}
+    cases = {case for case in cases if patterns[case] != "points"}  # which are between the cells
     ordered = sorted(cases, key=lambda case: (patterns[case] != "random", k[case], case))
     columns = min(columns, len(ordered))
     grid = observations["latitude"].to_numpy(), observations["longitude"].to_numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.point_observations import points_in
 from fieldcast.inference.quality_control import sentences, suspects
+from fieldcast.inference.stations import check_accepts_points
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -67,7 +70,11 @@ def reconstruct(
     for number in range(cases):
         case = observations.isel(case=number)
         begin = time.perf_counter()
-        c = context_of(case, codec, model.space, noise)
+        c = replace(
+            context_of(case, codec, model.space, noise), points=points_in(case, codec, model.space, noise)
+        )
+        if c.points is not None:
+            check_accepts_points(model, "this experiment")
         x = draw(model, c, members, seed, number, order)
         milliseconds = 1000 * (time.perf_counter() - begin) / (x.shape[0] * x.shape[1])
         name = f"observations {case['pattern'].item()}, {case['k'].item():.3g}"

@@ -173,7 +173,7 @@ class Reconstruct(Results):
                 examples, maps.variable, maps.pattern, maps.k, time=maps.time, outline=self.outline
             )
         drawn |= self.losses()
-        if self.observations is not None:
+        if self.observations is not None and (self.observations["pattern"] != "points").any():
             drawn["masks"] = mask_pictures(self.observations, outline=self.outline)
         return drawn
 

@@ -12,11 +12,12 @@ from fieldcast.argument_groups import by_field
 from fieldcast.descriptions import described, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
-from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.options import POINTS, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.options import Evaluation
+from fieldcast.inference.stations import check_accepts_points
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
@@ -46,7 +47,9 @@ class Reconstruction(OnFields):
         return {"sparsification": {k: v for k, v in asdict(self.sparsification).items() if k not in tested}}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
-        """Raise an InputError for a trained model if `fit` asks for rollouts."""
+        """Raise an InputError for a trained model if `fit` asks for rollouts, and where it cannot use scored points."""
+        if self.sparsification.cases.get(POINTS):
+            check_accepts_points(model, f"a model of the type {kind} (sparsification.cases has points)")
         if isinstance(model, Trained):
             refuse_rollouts(kind, fit)
 
