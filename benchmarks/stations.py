@@ -57,7 +57,7 @@ def score(root: Path) -> None:
     files = sorted((root / "06_models" / "reconstruct").glob("*/checkpoint.safetensors"))
     models = {f"reconstruct.{file.parent.name}": fieldcast.load(file, "cpu") for file in files}
     models = {name: model for name, model in models.items() if model.checkpoint.model.accepts_points}
-    codec = next(iter(models.values())).checkpoint.by_day
+    codec = next(iter(models.values())).checkpoint.field_codec
     deviation = dict(zip(codec.variables, map(float, codec.deviation), strict=True))
     some = test.isel(time=np.linspace(0, test.sizes["time"] - 1, DAYS).astype(int)).load()
     table = readings(some, deviation, STATIONS, SEED)
@@ -79,7 +79,7 @@ def against_truth(model: TrainedModel, table: pd.DataFrame, truth: xr.Dataset) -
     area = cell_areas(truth["latitude"], truth["longitude"])
     return {
         str(v): float(np.sqrt(area_mean((filled[f"{v}_mean"].values - truth[v].values) ** 2, area).mean()))
-        for v in model.checkpoint.by_day.variables
+        for v in model.checkpoint.field_codec.variables
     }
 
 
@@ -88,7 +88,7 @@ def time_many(root: Path) -> None:
     model = fieldcast.load(
         root / "06_models" / "reconstruct" / "optimal_interpolation" / "checkpoint.safetensors", "cpu"
     )
-    variable, scale = model.checkpoint.by_day.variables[0], float(model.checkpoint.by_day.deviation[0])
+    variable, scale = model.checkpoint.field_codec.variables[0], float(model.checkpoint.field_codec.deviation[0])
     few = test_split(root).isel(time=slice(0, FEW_DAYS)).load()
     table = readings(few, {variable: scale}, MANY // FEW_DAYS, SEED + 1)
     begin = time.perf_counter()

@@ -535,10 +535,10 @@ def change_a_weight(data: bytes) -> bytes:
 
 
 CHECKPOINTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "truncated": (lambda data: data[: len(data) // 2], "is damaged or is not a checkpoint"),
-    "empty": (lambda data: b"", "is damaged or is not a checkpoint"),
+    "truncated": (lambda data: data[: len(data) // 2], "is damaged or was not written by Fieldcast"),
+    "empty": (lambda data: b"", "is damaged or was not written by Fieldcast"),
     "tampered": (change_a_weight, "was changed after it was written"),
-    "another file": (lambda data: b"not a checkpoint at all", "is damaged or is not a checkpoint"),
+    "another file": (lambda data: b"not a checkpoint at all", "is damaged or was not written by Fieldcast"),
 }
 
 

@@ -232,7 +232,7 @@ def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> No
     private = {
         item.name.rpartition(".")[2]: item for item in result["forecast.mine"].nodes if "mine" in item.name
     }
-    assert not {"fit", "plot_history", "roll", "stabilise"} & set(private)
+    assert not {"fit", "plot_history", "roll", "roll_long"} & set(private)
     assert "forecast.mine.checkpoint" not in result["forecast.mine"].datasets()
     taken = {"params:forecast.mine.model", "perfect_model", "starts", "fields", "splits"}
     assert taken <= set(private["adopt"].inputs)

@@ -17,8 +17,9 @@ Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge b
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before torch is imported. OpenMP threads busy-wait by default, which slows training severely beside other busy
 # processes; sleeping at once doubles the time of a step on an idle machine. A short spin avoids both. libgomp reads
@@ -27,50 +28,28 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
+    from fieldcast.inference.cycle import cycle
+    from fieldcast.inference.fill_gaps import fill_gaps
+    from fieldcast.inference.loading import load
+    from fieldcast.standalone import fit, score
 
-    import pandas as pd
-    import xarray as xr
+__all__ = ["cycle", "fill_gaps", "fit", "load", "score"]
 
-    from fieldcast.inference.trained_model import TrainedModel
-    from fieldcast.standalone import Data
-
-
-def load(path: str | Path, device: str = "auto", **how: Any) -> TrainedModel:
-    """The trained model of a checkpoint file; `how` to draw from it: see `fieldcast.inference.loading.load`."""
-    from fieldcast.inference.loading import (
-        load as load_checkpoint,  # here: torch takes a second to import
-    )
-
-    return load_checkpoint(path, device, **how)
+MODULES = {
+    "cycle": "fieldcast.inference.cycle",
+    "fill_gaps": "fieldcast.inference.fill_gaps",
+    "fit": "fieldcast.standalone",
+    "load": "fieldcast.inference.loading",
+    "score": "fieldcast.standalone",
+}
 
 
-def fit(dataset: Data, experiment: str, **how: Any) -> TrainedModel:
-    """The model of an experiment, fitted to a data set: see `fieldcast.standalone.fit`."""
-    from fieldcast import standalone
-
-    return standalone.fit(dataset, experiment, **how)
-
-
-def fill_gaps(dataset: Data, **how: Any) -> xr.Dataset:
-    """The data set with its gaps filled from its own values: see `fieldcast.inference.fill_gaps.fill_gaps`."""
-    from fieldcast.inference import fill_gaps as gaps
-
-    return gaps.fill_gaps(dataset, **how)
+def __getattr__(name: str) -> Any:
+    """Import a public function when it is first used (PEP 562): torch takes seconds."""
+    if name not in MODULES:
+        raise AttributeError(f"module 'fieldcast' has no attribute '{name}'")
+    return getattr(importlib.import_module(MODULES[name]), name)
 
 
-def cycle(
-    forecaster: TrainedModel | None, updater: TrainedModel, observations: Data, **how: Any
-) -> xr.Dataset:
-    """Analyses of a record by turns of forecast and update: see `fieldcast.inference.cycle.cycle`."""
-    from fieldcast.inference.cycle import cycle as analyses
-
-    return analyses(forecaster, updater, observations, **how)
-
-
-def score(truth: Data, draws: Data, **how: Any) -> pd.DataFrame:
-    """Scores of ensembles of any origin, in the columns of the leaderboard: see `fieldcast.standalone.score`."""
-    from fieldcast import standalone
-
-    return standalone.score(truth, draws, **how)
+def __dir__() -> list[str]:
+    return __all__

@@ -77,7 +77,7 @@ def check_uses(by_address: Mapping[str, Experiment]) -> None:
 
 
 def with_lenders_uses(experiment: Experiment, by_address: Mapping[str, Experiment]) -> Experiment:
-    """An experiment which uses whatever the experiment uses whose weights it draws from: they depend on it."""
+    """The experiment, with the `uses` of the experiment whose weights it borrows added to its own."""
     lender = by_address[experiment.draws_from]
     return replace(experiment, uses={**lender.uses, **experiment.uses})
 

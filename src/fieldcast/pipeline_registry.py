@@ -6,7 +6,7 @@ edited here to add one. Names of data sets with dots are private to an experimen
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, partial
 from pathlib import Path
@@ -48,47 +48,83 @@ def register_pipelines() -> Mapping[str, Pipeline]:
     listed = experiments(conf, *plugins.configurations())
     for experiment in listed.values():
         check_experiment(experiment, TASKS)
-    preparation = {
-        name: Pipeline(boxed(stage(name).create_pipeline(), name), tags=name)
-        for task in TASKS.values()
-        for name in task.preparation
-    }
-    shared = {_base(output) for pipeline in preparation.values() for output in pipeline.all_outputs()}
-    stages_of = {address: own_stages(each, TASKS[each.task]) for address, each in listed.items()}
-    by_task = {
-        name: group for name in TASKS if (group := [each for each in listed.values() if each.task == name])
-    }
-    ranked = [(TASKS[name], group) for name, group in by_task.items()]
+    registry = Registry(TASKS, listed)
+    return Pipelines(registry.makers() | registry.selections(demo(conf, listed)))
 
-    @cache
-    def life_of(address: str) -> dict[str, Pipeline]:
-        return life(listed[address], TASKS[listed[address].task], shared)
 
-    def at_stage(name: str) -> Pipeline:
-        """One stage of all experiments."""
-        return together(life_of(address)[name] for address, stages in stages_of.items() if name in stages)
+class Registry:
+    """Pipelines of the stages of all tasks, and of experiments.
 
-    def whole(selected: Iterable[Experiment]) -> Pipeline:
+    Parameters
+    ----------
+    tasks
+        Tasks by name.
+    listed
+        Experiments by address.
+    """
+
+    def __init__(self, tasks: Mapping[str, "Task"], listed: Mapping[str, Experiment]) -> None:
+        self.tasks, self.listed = tasks, listed
+        self.by_task = {
+            name: group
+            for name in tasks
+            if (group := [each for each in listed.values() if each.task == name])
+        }
+        self.ranked = [(tasks[name], group) for name, group in self.by_task.items()]
+        self.preparation = {
+            name: Pipeline(boxed(stage(name).create_pipeline(), name), tags=name)
+            for task in tasks.values()
+            for name in task.preparation
+        }
+        outputs = (output for pipeline in self.preparation.values() for output in pipeline.all_outputs())
+        self.shared = {_base(output) for output in outputs}
+        self._lives: dict[str, dict[str, Pipeline]] = {}
+
+    def makers(self) -> dict[str, Callable[[], Pipeline]]:
+        """Functions that make each stage, and each pipeline that stands alone."""
+        stages = dict.fromkeys(
+            name for each in self.listed.values() for name in own_stages(each, self.tasks[each.task])
+        )
+        return {
+            **{name: partial(self.preparation.__getitem__, name) for name in self.preparation},
+            "reporting": lambda: Reported(Pipeline([]), self.ranked),
+            **{name: partial(self.at_stage, name) for name in stages},
+            **{name: stage(name).create_pipeline for name in STANDALONE},
+            "gaps": lambda: together(
+                [self.preparation["ingestion"].to_outputs("fields"), stage("gaps").create_pipeline()]
+            ),
+        }
+
+    def selections(self, experiments_of_demo: Collection[Experiment]) -> dict[str, Callable[[], Pipeline]]:
+        """Functions that make the whole pipeline of each task, of each experiment, of the demo, and of everything."""
+        groups = {**self.by_task, **{address: [each] for address, each in self.listed.items()}}
+        if experiments_of_demo:
+            groups["demo"] = list(experiments_of_demo)
+        groups["__default__"] = list(self.listed.values())
+        return {name: partial(self.whole, group) for name, group in groups.items()}
+
+    def life_of(self, address: str) -> dict[str, Pipeline]:
+        """The stages of one experiment by name."""
+        if address not in self._lives:
+            experiment = self.listed[address]
+            self._lives[address] = life(experiment, self.tasks[experiment.task], self.shared)
+        return self._lives[address]
+
+    def at_stage(self, name: str) -> Pipeline:
+        """One stage of all experiments that have it."""
+        having = (
+            address
+            for address, each in self.listed.items()
+            if name in own_stages(each, self.tasks[each.task])
+        )
+        return together(self.life_of(address)[name] for address in having)
+
+    def whole(self, selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
-        needed = {need.address: need for experiment in selected for need in requirements(experiment, listed)}
-        before = {name for need in needed.values() for name in TASKS[need.task].preparation}
-        stages = [part for address in needed for part in life_of(address).values()]
-        return Reported(together([*(preparation[name] for name in before), *stages]), ranked)
-
-    makers: dict[str, Callable[[], Pipeline]] = {
-        name: partial(preparation.__getitem__, name) for name in preparation
-    }
-    makers["reporting"] = lambda: Reported(Pipeline([]), ranked)
-    makers |= {name: partial(at_stage, name) for stages in stages_of.values() for name in stages}
-    makers |= {name: partial(whole, group) for name, group in by_task.items()}
-    makers |= {address: partial(whole, [experiment]) for address, experiment in listed.items()}
-    makers |= {name: stage(name).create_pipeline for name in STANDALONE}
-    makers["gaps"] = lambda: together(
-        [preparation["ingestion"].to_outputs("fields"), stage("gaps").create_pipeline()]
-    )
-    if experiments_of_demo := demo(conf, listed):
-        makers["demo"] = partial(whole, experiments_of_demo)
-    return Pipelines(makers | {"__default__": partial(whole, listed.values())})
+        needed = {need.address: need for each in selected for need in requirements(each, self.listed)}
+        before = {name for need in needed.values() for name in self.tasks[need.task].preparation}
+        stages = [part for address in needed for part in self.life_of(address).values()]
+        return Reported(together([*(self.preparation[name] for name in before), *stages]), self.ranked)
 
 
 class Pipelines(Mapping[str, Pipeline]):

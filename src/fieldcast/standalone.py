@@ -129,7 +129,7 @@ def score(
     task: Literal["forecast", "reconstruct"] = "forecast",
     observed: Data | None = None,
     training: Data | None = None,
-    name: str = "mine",
+    name: str = "user",
     seed: int = 0,
 ) -> pd.DataFrame:
     """Score ensembles of any origin: one row for each score, in the columns of the leaderboard.

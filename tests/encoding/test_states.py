@@ -73,7 +73,7 @@ def test_the_codec_is_in_the_checkpoint(codec: AnyDayCodec) -> None:
     assert (back.mean, back.deviation) == (codec.mean, codec.deviation)
     assert back.attrs == codec.attrs
     with pytest.raises(InputError, match="of the task 'sample'"):
-        unpack(pack(model, codec, header)).by_day  # noqa: B018
+        unpack(pack(model, codec, header)).field_codec  # noqa: B018
 
 
 def test_images_have_no_day() -> None:

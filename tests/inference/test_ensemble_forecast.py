@@ -7,7 +7,7 @@ from fieldcast.encoding.initial_times import starts
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, context_at, forecast
-from fieldcast.inference.long_rollout import stability
+from fieldcast.inference.long_rollout import long_rollout
 from fieldcast.models.core import Solved
 from fieldcast.training.run import initialised
 
@@ -83,9 +83,9 @@ def test_a_damaged_state_is_reported_and_the_rollout_restarts(world, chosen, spo
     again = next(forecast(made(world, chosen), chosen, spoil(pieces[1].state), "f", 2))
     assert again.forecasts.identical(pieces[0].forecasts)
     assert "The state of the rollout" in caplog.text and "the work restarts" in caplog.text
-    long = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))[-1]
+    long = list(long_rollout(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))[-1]
     result = list(
-        stability(made(world, chosen, times="stability"), chosen, world.fields, spoil(long.state), "f")
+        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, spoil(long.state), "f")
     )
     pd.testing.assert_frame_equal(result[-1].table, long.table)
 
@@ -110,7 +110,7 @@ def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, cho
 
 def test_a_long_rollout_of_persistence_keeps_its_states(world, chosen):
     forecaster = made(world, chosen, Persistence(world.space), "stability")
-    result = list(stability(forecaster, chosen, world.fields, None, ""))[-1]
+    result = list(long_rollout(forecaster, chosen, world.fields, None, ""))[-1]
     assert result.table["step"].tolist() == list(range(1, 13))
     assert result.table["finite"].all() and result.table["std"].nunique() == 1
     assert list(result.snapshots["step"].values) == [1, 10]
@@ -118,21 +118,25 @@ def test_a_long_rollout_of_persistence_keeps_its_states(world, chosen):
 
 def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch):
     monkeypatch.setattr("fieldcast.inference.long_rollout.SAVE_EVERY", 0.0)
-    whole = list(stability(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))
-    rest = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[4].state, "f"))
+    whole = list(long_rollout(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))
+    rest = list(
+        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, whole[4].state, "f")
+    )
     assert len(whole) == 12 and len(rest) == 7
     pd.testing.assert_frame_equal(rest[-1].table, whole[-1].table)
     assert rest[-1].snapshots.identical(whole[-1].snapshots)
-    done = list(stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f"))
+    done = list(
+        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f")
+    )
     pd.testing.assert_frame_equal(done[0].table, whole[-1].table)
     requested = {**chosen, "stability_steps": 9}  # fewer than were made
     less = list(
-        stability(made(world, chosen, times="stability"), requested, world.fields, whole[-1].state, "f")
+        long_rollout(made(world, chosen, times="stability"), requested, world.fields, whole[-1].state, "f")
     )
     pd.testing.assert_frame_equal(less[0].table, whole[8].table)
     assert less[0].snapshots.identical(whole[8].snapshots)
     other = next(
-        stability(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "g")
+        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "g")
     )
     assert other.table["step"].tolist() == [1]  # of another model nothing is taken over
 
@@ -143,7 +147,7 @@ def test_a_model_that_blows_up_is_reported_with_its_step(world, chosen):
             return 1e20 * c.base()[:, None]
 
     result = list(
-        stability(made(world, chosen, Explosive(world.space), "stability"), chosen, world.fields, None, "")
+        long_rollout(made(world, chosen, Explosive(world.space), "stability"), chosen, world.fields, None, "")
     )
     table = result[-1].table
     assert len(table) == 12 and table["finite"].iloc[0] and not table["finite"].iloc[-1]

@@ -92,7 +92,7 @@ def test_a_rollout_in_onnxruntime_is_the_forecast_of_torch(checkpoint, world, tm
     last = data.isel(time=slice(-history, None))
     state = np.stack([last[v].values for v in trained.codec.variables], axis=1)
     states = np.broadcast_to(state, (2, *state.shape))
-    begin = trained.by_day.days(last["time"]).numpy()[0]
+    begin = trained.field_codec.days(last["time"]).numpy()[0]
     step = ForecastStep(trained)
     for lead in range(1, 11):
         day = (begin + np.arange(lead - 1, lead + history, dtype=np.float32) / 365) % 1

@@ -59,7 +59,7 @@ def test_fields_alone_from_stations_alone(model, world) -> None:
     assert filled.sizes["time"] == 10
     np.testing.assert_allclose(filled["latitude"], truth["latitude"])
     error = float(np.sqrt(((filled["t_mean"] - truth["t"]) ** 2).mean()))
-    climatology = model.checkpoint.by_day.climatology_at(truth["time"])[:, 0]
+    climatology = model.checkpoint.field_codec.climatology_at(truth["time"])[:, 0]
     assert error < 0.5 * float(np.sqrt(((climatology - truth["t"].values) ** 2).mean()))
     assert filled.attrs["fieldcast_stations"] == "600 observations, 0 of them left out"
 
@@ -75,7 +75,7 @@ def test_stations_improve_a_gappy_file(model, world) -> None:
 
 def test_the_error_of_representativeness_is_recovered(model, world) -> None:
     truth = world.split("test").isel(time=slice(0, 12))
-    codec = model.checkpoint.by_day
+    codec = model.checkpoint.field_codec
     error = 0.5 * float(codec.deviation[list(codec.variables).index("t")])
     points = points_of(
         stations(truth, 150, error), truth["time"], codec, model.checkpoint.model.space, "'stations'"
@@ -124,7 +124,7 @@ def test_a_time_without_fields_and_nothing_at_all_are_refused(model, world) -> N
 
 def test_a_station_beside_a_region_is_refused(model, world) -> None:
     truth = world.split("test").isel(time=slice(10, 12))
-    region = replace(model.checkpoint.by_day, longitude=np.linspace(0.0, 30.0, truth.sizes["longitude"]))
+    region = replace(model.checkpoint.field_codec, longitude=np.linspace(0.0, 30.0, truth.sizes["longitude"]))
     with pytest.raises(InputError, match="lies outside the model's grid"):
         points_of(stations(truth, 20, 0.0), truth["time"], region, model.checkpoint.model.space, "'stations'")
 
@@ -132,7 +132,9 @@ def test_a_station_beside_a_region_is_refused(model, world) -> None:
 def test_scores_at_left_out_stations(model, world, caplog) -> None:
     """Optimal interpolation beats the nearest station, and its spread holds the readings as often as it says."""
     truth = world.split("test").isel(time=slice(0, 30))
-    deviation = model.checkpoint.by_day.deviation[list(model.checkpoint.by_day.variables).index("t")]
+    deviation = model.checkpoint.field_codec.deviation[
+        list(model.checkpoint.field_codec.variables).index("t")
+    ]
     nearest = replace(
         model, checkpoint=replace(model.checkpoint, model=Nearest(model.checkpoint.model.space))
     )
@@ -180,7 +182,7 @@ def test_readings_are_in_the_models_units_whatever_the_file_is_in(model, world) 
 def test_one_station_of_a_long_record_has_an_error_of_representativeness(model, world) -> None:
     """Thirty observations suffice, however far apart in time."""
     truth = world.split("test")
-    codec, space = model.checkpoint.by_day, model.checkpoint.model.space
+    codec, space = model.checkpoint.field_codec, model.checkpoint.model.space
     error = 0.5 * float(codec.deviation[list(codec.variables).index("t")])
     points = points_of(stations(truth, 1, error), truth["time"], codec, space, "'stations'")
     nothing = context_of(model.nothing_observed(truth["time"]), codec, space, 0.0)

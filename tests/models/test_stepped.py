@@ -257,7 +257,7 @@ def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not
 
 
 def test_noise_on_a_model_without_last_states_is_refused(space):
-    with pytest.raises(InputError, match=r"model\.noise moves the last states of a forecast"):
+    with pytest.raises(InputError, match=r"model\.noise perturbs the past states of a forecast"):
         Stepped(space, Decay(space), noise=0.1)
 
 

@@ -47,7 +47,7 @@ class Checkpoint:
     header: Mapping[str, Any]
 
     @property
-    def by_day(self) -> FieldCodec:
+    def field_codec(self) -> FieldCodec:
         """The codec of a model of fields at a day of the year.
 
         Raises
@@ -121,7 +121,7 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
     arrays = codec.arrays()
     tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors = on_cpu(tensors)
-    step = TimeStep(space.step, space.months)
+    step = space.time_step
     grid = {"variables": list(space.variables), "wraps": space.wraps, **step.attrs()}
     digests = {"format": FORMAT, "weights": tensor_digest(tensors)}
     return pack_bytes(tensors, {**header, **grid, **codec.header(), **digests})
@@ -155,7 +155,8 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         )
     except RuntimeError:
         raise InputError(
-            f"{where} holds the weights of {header['model']['type']}, which do not fit the requested model."
+            f"{where} holds the weights of {header['model']['type']}, which do not fit the "
+            "requested model: draw with the options of its training, or train the experiment again."
         ) from None
     return Checkpoint(built.eval(), codec, header)
 

@@ -111,7 +111,7 @@ class GappyRecord:
         return by_day[torch.from_numpy(calendars.day_of_year(self.times) - 1)].to(self.record.x.device)
 
     def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
-        """Anomalies of the values of some columns, not of their anomalies, interpolated linearly in time."""
+        """Anomalies of the linearly interpolated values of some columns; interpolating the anomalies would differ."""
         record, climatology = self.record, self.climatology(columns) / self.scale[columns]
         hours = torch.from_numpy(calendars.hours(self.times)).to(climatology.device)
         values = record.x[:, columns] + climatology

@@ -44,7 +44,7 @@ def points_of(
         where,
         "lies where the model's grid has no cells (on land?)",
     )
-    datum = nearest_times(table["time"], times, TimeStep(space.step, space.months), table, where)
+    datum = nearest_times(table["time"], times, space.time_step, table, where)
     variable = np.array([codec.variables.index(v) for v in table["variable"]])
     climatology = codec.climatology_at(times).reshape(len(times), len(codec.variables), -1)
     normal = (climatology[datum[:, None], variable[:, None], cells] * weights).sum(1)

@@ -20,7 +20,8 @@ from fieldcast import lineage
 from fieldcast.errors import InputError
 
 LOG = logging.getLogger(__name__)
-DAMAGED = "is damaged or is not a checkpoint of Fieldcast"
+DAMAGED = "is damaged or was not written by Fieldcast"
+TRAIN_AGAIN = "train the experiment again"
 UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # what a damaged header raises
 
 
@@ -39,7 +40,9 @@ def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
 
 
-def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def unpack_bytes(
+    data: bytes, where: str, remedy: str = TRAIN_AGAIN
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header.
 
     Raises
@@ -50,7 +53,7 @@ def unpack_bytes(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, 
     try:
         return intact(data)
     except ValueError as error:
-        raise InputError(f"{where} {error}: train the experiment again.") from None
+        raise InputError(f"{where} {error}: {remedy}.") from None
 
 
 def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -113,7 +113,7 @@ class Console:
                     logger.info("%s%s: %s", self._margin, name, how_far)
 
     def _note_end(self) -> None:
-        """Note how long the last node of this thread has run if it saved nothing, for all was there already."""
+        """Note how long the last node of this thread has run if it saved nothing: its outputs already existed."""
         if last := self._running.pop(threading.get_ident(), None):
             self._seconds.setdefault(last[0], time.monotonic() - last[1])
 

@@ -34,7 +34,7 @@ class Ordered(Pipeline):
     """A pipeline whose nodes are listed experiment by experiment, classical ones first."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._ordered = cheap_first(pipeline)  # first, for Kedro asks for the nodes while it builds
+        self._ordered = cheap_first(pipeline)  # first: Kedro reads the nodes in its constructor
         super().__init__(pipeline)
 
     @property

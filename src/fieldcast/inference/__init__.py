@@ -4,8 +4,12 @@ loading              a trained model from its file, or by the name of its experi
 trained_model        its methods: .fill, .forecast, .sample
 compatibility        whether data fit a trained model
 reconstruct          draws of fields from observations; quality_control: observations that a model doubts
+assimilate           cycles of forecasts and observations; forecast_from_analyses: what their analyses are worth
+cycle                a user's record analysed step by step; cycle_models: forecaster and filter from checkpoints;
+                     withheld, cycle_quality: the scores of its analyses without any truth
 stations             observations between cells, their error; left_out_stations: scores without any truth
-fill_gaps            a record filled from its own values; gaps_result, gaps_report: what comes out of it
+fill_gaps            a record filled from its own values; gap_trials: the comparison of methods; gaps_result,
+                     gaps_report, gaps_series: what comes out of it
 rollout              repeated steps of a model, each from the draws of the one before
 ensemble_forecast    rollouts from the stored initial times, lead time by lead time
 long_rollout         rollouts of which only statistics are kept
@@ -14,6 +18,7 @@ sample, likelihood   draws of states; likelihood, codes and reconstructions of d
 latent_space         the latent space of a model, for the report
 feature_extractor    features in which sets of states are compared; sample_sets: these sets; image_classifier: of images
 multi_seed           whether runs may be gathered over seeds
-user_layout          results in the user's own dimension names, order and attributes
+user_layout          results in the user's own dimension names, order and attributes; result_attributes: CF and ACDD
+onnx_export          the step of a forecast, or a decoder, as ONNX
 options              user options for draws and files
 """

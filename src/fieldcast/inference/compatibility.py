@@ -18,7 +18,7 @@ from fieldcast.fields.quality import refuse_fills
 from fieldcast.fields.survey import HUGE
 from fieldcast.geometry import GRID
 from fieldcast.models.space import Space
-from fieldcast.time_steps import TimeStep, unrounded
+from fieldcast.time_steps import unrounded
 
 LOG = logging.getLogger(__name__)
 STEP_TOLERANCE = 1e-3  # hours
@@ -134,7 +134,7 @@ def last_states(
     if there < needed:
         raise InputError(f"{where} has {there} states, the model needs the last {needed}: give it more.")
     data = data.isel(time=slice(there - needed, there))
-    step, intervals = TimeStep(space.step, space.months), np.diff(calendars.hours(data["time"]))
+    step, intervals = space.time_step, np.diff(calendars.hours(data["time"]))
     if np.any(np.abs(step.counts(data["time"]) - 1) * step.hours > STEP_TOLERANCE):
         hours = ", ".join(f"{interval:g}" for interval in intervals)
         raise InputError(

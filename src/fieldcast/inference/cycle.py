@@ -72,8 +72,8 @@ def cycle(
         )
     models = CycleModels.of(forecaster, updater)
     dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
-    data, codec = matching(dataset, updater.checkpoint.by_day, where)
-    check_times(data["time"], TimeStep(space.step, space.months), where)
+    data, codec = matching(dataset, updater.checkpoint.field_codec, where)
+    check_times(data["time"], space.time_step, where)
     c = context_of(data, codec, space, noise)
     assert c.observed is not None and c.mask is not None
     if not c.mask.any():

@@ -44,7 +44,7 @@ class CycleModels:
             For an updater that has no filter, a forecaster that is missing or does not forecast, or models of
             different data.
         """
-        model, codec = updater.checkpoint.model, updater.checkpoint.by_day
+        model, codec = updater.checkpoint.model, updater.checkpoint.field_codec
         kind = type(model).__name__
         if isinstance(model, KalmanFilter):
             return cls(Assimilator(model, None, codec), None)
@@ -58,7 +58,7 @@ class CycleModels:
         forecaster.check_task("forecast", "the forecaster of a cycle")
         forecast = forecaster.checkpoint.model
         steps = {(each.space.step, each.space.months) for each in (forecast, model)}
-        if len(steps) > 1 or not same(codec, forecaster.checkpoint.by_day):
+        if len(steps) > 1 or not same(codec, forecaster.checkpoint.field_codec):
             raise InputError(
                 "forecaster and updater were trained on different data: take two experiments of one data_root, or fit "
                 "both to the same data set."

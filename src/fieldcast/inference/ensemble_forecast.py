@@ -184,7 +184,7 @@ def forecast(
 ) -> Iterator[Piece]:
     """Forecasts from the scored starts, in physical units, lead by lead, with their lineage.
 
-    `model_digest` (see `checkpoint`) says of what model. `earlier` is the state of an interrupted rollout, of
+    `model_digest` (see `checkpoint`) identifies the model. `earlier` is the state of an interrupted rollout, of
     which `on_disk` leads are stored: one more than the state holds, where the interruption fell between the two saves.
     """
     leads, sources = starts["leads"], forecaster.lineage(model_digest, starts)
@@ -217,4 +217,4 @@ def physical(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Data
 
 def step_of_space(space: Space) -> TimeStep:
     """The step of a model of the next state."""
-    return TimeStep(space.step, space.months)
+    return space.time_step

@@ -122,7 +122,8 @@ def check_variables(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> No
     for v in fields.data_vars:
         if v not in forecasts:
             raise InputError(
-                f"{where} has no variable '{v}': it has {', '.join(map(str, forecasts.data_vars))}."
+                f"{where} has no variable '{v}': it has {', '.join(map(str, forecasts.data_vars))}: add "
+                "it, or give one of them its name."
             )
         units, expected = forecasts[v].attrs["units"], fields[v].attrs["units"]
         if units != expected:

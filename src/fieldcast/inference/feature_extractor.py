@@ -160,7 +160,9 @@ def of_fields(
 
 def load_features(data: bytes) -> Features:
     """The features that `fit_features` stored."""
-    tensors, header = unpack_bytes(data, "the file of the features")
+    tensors, header = unpack_bytes(
+        data, "the file of the features", "make it again with `kedro run --pipelines features`"
+    )
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     if header["kind"] == "images":
         network = Architecture(**header["architecture"]).build()

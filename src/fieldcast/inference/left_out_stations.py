@@ -30,7 +30,6 @@ from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
 from fieldcast.scores.bootstrap import block_weights, interval
-from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
 FOLDS = 10
@@ -88,8 +87,8 @@ def without_gross_errors(table: pd.DataFrame, models: Mapping[str, TrainedModel]
 
 def observed(trained: TrainedModel, table: pd.DataFrame, where: str) -> tuple[Context, Points]:
     """A context of all times of a table in which nothing is observed, and its points with all their errors."""
-    model, codec = trained.checkpoint.model, trained.checkpoint.by_day
-    times = times_of(table, TimeStep(model.space.step, model.space.months), where)
+    model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
+    times = times_of(table, model.space.time_step, where)
     points = points_of(table, times, codec, model.space, where)
     c = context_of(trained.nothing_observed(times), codec, model.space, 0.0)
     return c, points.with_error(representativeness(model, replace(c, points=points)))
@@ -114,7 +113,7 @@ def of_model(
     members: int, seed: int, where: str,
 ) -> Iterator[dict[str, object]]:  # fmt: skip
     """Rows of one model."""
-    model, codec = trained.checkpoint.model, trained.checkpoint.by_day
+    model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
     check_accepts_points(model, f"'{name}'")
     c, points = observed(trained, table, where)
     drawn = 1 if model.deterministic else members

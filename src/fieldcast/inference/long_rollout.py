@@ -18,7 +18,6 @@ from jaxtyping import Float
 from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, EnsembleState, Values, physical
 from fieldcast.scores.stability import step_statistics, zonal_power
-from fieldcast.time_steps import TimeStep
 
 SNAPSHOTS = 1, 10, 100, 500  # steps of which some members are kept
 SNAPSHOT_MEMBERS = 2
@@ -36,7 +35,7 @@ class LongRollout(NamedTuple):
     state: bytes
 
 
-def stability(
+def long_rollout(
     forecaster: EnsembleForecaster,
     starts: Mapping[str, Any],
     fields: xr.Dataset,
@@ -80,9 +79,9 @@ class Measure:
         space = forecaster.model.space
         self.forecaster, self.fields, self.wraps = forecaster, fields, space.wraps
         times = np.stack([forecaster.valid(number) for number in range(1, steps + 1)])
-        step = TimeStep(space.step, space.months)
+        step = space.time_step
         self.places = step.positions(fields["time"], times.ravel()).reshape(times.shape)
-        self.area = (space.area * space.exists).cpu().numpy()
+        self.area = (space.existing_area).cpu().numpy()
         self.reference = zonal_power(self.states(forecaster.places), self.area, self.wraps)
 
     def __call__(self, ensemble: EnsembleState) -> dict[str, Any]:
@@ -98,7 +97,7 @@ class Measure:
 
 def kept_before(earlier: bytes) -> dict[int, Values]:
     """Snapshots that a state holds, by step."""
-    tensors, _ = unpack_bytes(earlier, "the state of the rollout")
+    tensors, _ = unpack_bytes(earlier, "the state of the rollout", "remove it, and run the rollout again")
     return {int(name.split(".")[1]): x for name, x in tensors.items() if name.startswith("snapshot.")}
 
 

@@ -13,7 +13,10 @@ from fieldcast.encoding.checkpoint import read_header
 from fieldcast.errors import InputError
 from fieldcast.lineage import differences
 
-COMPARED = ("model", "fit", "sparsification", "splits")  # lineage of a checkpoint without its seed
+COMPARED = (  # what decides a training beside its seed: `Recipe.lineage`, with all that a problem is fitted by
+    *("model", "fit", "data", "splits"),
+    *("sparsification", "treatment", "calibration", "network"),
+)
 
 
 def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:

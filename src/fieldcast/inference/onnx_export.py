@@ -80,7 +80,7 @@ class ForecastStep(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint, keys: Sequence[Key] = ()):
         super().__init__()
-        codec = checkpoint.by_day
+        codec = checkpoint.field_codec
         self.model, self.keys = checkpoint.model, list(keys)
         self.register_buffer(
             "climatology", torch.from_numpy(codec.climatology)

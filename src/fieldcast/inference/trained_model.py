@@ -34,7 +34,6 @@ from fieldcast.inference.sample import draw_states
 from fieldcast.inference.sample import physical as physical_states
 from fieldcast.inference.stations import with_stations
 from fieldcast.inference.user_layout import restore_layout
-from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
 
@@ -126,15 +125,15 @@ class TrainedModel:
         if dataset is None:
             if table is None:
                 raise InputError("fill needs a data set, stations, or both.")
-            dataset = self.nothing_observed(
-                times_of(table, TimeStep(model.space.step, model.space.months), where_stations)
-            )
+            dataset = self.nothing_observed(times_of(table, model.space.time_step, where_stations))
         dataset = conventions.as_dataset(dataset, where)
-        data, codec = matching(dataset, self.checkpoint.by_day, where)
+        data, codec = matching(dataset, self.checkpoint.field_codec, where)
         c = context_of(data, codec, model.space, noise)
         facts: dict[str, str] = {}
         if table is not None:
-            c, facts = with_stations(c, model, self.checkpoint.by_day, table, data["time"], where_stations)
+            c, facts = with_stations(
+                c, model, self.checkpoint.field_codec, table, data["time"], where_stations
+            )
         filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
             filled = with_observed(filled, data)
@@ -147,7 +146,7 @@ class TrainedModel:
 
     def nothing_observed(self, times: xr.DataArray) -> xr.Dataset:
         """Fields of NaN at some times, on the model's grid and in its units."""
-        codec = self.checkpoint.by_day
+        codec = self.checkpoint.field_codec
         nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state), torch.nan)
         return codec.decode(nothing, times).isel(member=0, drop=True)
 
@@ -173,7 +172,7 @@ class TrainedModel:
             raise InputError(f"forecast needs at least one step and one member, not {steps} and {members}.")
         dataset = conventions.as_dataset(dataset, where)
         model = self.checkpoint.model
-        data, codec = last_states(dataset, self.checkpoint.by_day, model.space, model.history, where)
+        data, codec = last_states(dataset, self.checkpoint.field_codec, model.space, model.history, where)
         last = data["time"].values[-1:]
         forecaster = EnsembleForecaster(
             model, codec, data, list(calendars.iso(last)), members, seed, self.feedback

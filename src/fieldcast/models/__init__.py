@@ -9,8 +9,9 @@ derived          cache of quantities derived from a fitted state
 random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
 masks            observed cells: one function for each pattern
 gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, filling
+assimilation     filters: Kalman, LETKF, hybrid, and baselines without a cycle
 gaussian         components of Gaussian models: covariances, Kalman gains, grid points, training series, seasons
-layers           components of networks and losses: global convolutions, couplings, filters, CRPS
+layers           components of networks and losses: convolutions on a grid, U-Net, couplings, filters, CRPS
 image_transforms preprocessing of images: binarisation, dequantisation
 
 Models that a configuration selects with `type: module.Class`:

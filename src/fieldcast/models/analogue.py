@@ -83,5 +83,5 @@ class Analogue(Solved):
 
     def _weight(self) -> Float[Tensor, "y x"]:
         """Area weights that sum to 1 over all variables."""
-        area = self.space.area * self.space.exists
+        area = self.space.existing_area
         return area / (area.sum() * len(self.space.variables))

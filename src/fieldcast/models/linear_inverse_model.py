@@ -182,7 +182,7 @@ class LinearInverseModel(Derived, Solved):
         return Operators(g.float(), q, root.float(), scale, variances)
 
     def _area(self) -> Float[Tensor, " cell"]:
-        return (self.space.area * self.space.exists).expand(self.space.state).flatten()
+        return self.space.existing_area.expand(self.space.state).flatten()
 
     def mode_variances(self) -> Float[Tensor, " mode"]:
         """L: the variances of the modes, as area-weighted sums over cells and variables."""

@@ -122,7 +122,7 @@ def smooth(draws: RandomStreams, space: Space, layers: int) -> Priority:
     With w ~ N(0, I / l^2) its covariance is exp(-d^2 / (2 l^2)) in the chord distance d (Rahimi and Recht
     2007, algorithm 1); l is a share of the radius of the domain, which is 1 for the sphere.
     """
-    share = space.area * space.exists / (space.area * space.exists).sum()
+    share = space.existing_area / space.existing_area.sum()
     centre = (share[..., None] * space.points).sum((0, 1))
     radius = (share * ((space.points - centre) ** 2).sum(-1)).sum().sqrt()
     w = draws.normal(layers, WAVES, 3)[:, 0] / (CLOUD * radius)
@@ -143,7 +143,7 @@ def check_fraction(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
     slack = 1e-6  # 0.005 rounds down in single precision
     if not LOWEST - slack <= low <= high <= HIGHEST + slack:
         raise InputError(
-            f"sparsification.k: {low:g} to {high:g} is not a range of shares of observed cells; "
+            f"k: {low:g} to {high:g} is not a range of fractions of observed cells; "
             f"give values between {LOWEST:g} (0.5 %) and {HIGHEST:g} (100 %), the lower one first."
         )
 
@@ -184,7 +184,7 @@ def draw(
     for name in patterns:
         if name not in PATTERNS:
             near = get_close_matches(name, PATTERNS, n=1, cutoff=0)[0]
-            raise InputError(f"sparsification.patterns: there is no pattern '{name}'; did you mean '{near}'?")
+            raise InputError(f"there is no pattern '{name}'; did you mean '{near}'?")
     check_fraction(k)
     shared = draws.alone()
     share, kind = shared.uniform(2)[:, 0].unbind(1)

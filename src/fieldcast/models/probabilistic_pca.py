@@ -88,7 +88,9 @@ class ProbabilisticPCA(Solved):
         x /= scale.to(x)
         axes, size, total = principal(x, mean / scale, self.components)
         if total <= 0:
-            raise InputError("the training states are all the same: there is no density to fit to them.")
+            raise InputError(
+                "the training states are all the same, and no density fits them: give states that vary."
+            )
         variance = (total - size.sum()) / (x.shape[1] - len(size))
         self.mean, self.variance = self.state(mean.to(x)), variance.to(x)
         self.scale = self.state(scale.to(x))

@@ -7,6 +7,8 @@ from typing import Any
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from fieldcast.time_steps import TimeStep
+
 
 class Space(nn.Module):
     """The grid of fields, or of images; it moves with the model that holds it, and has no state of its own.
@@ -65,6 +67,16 @@ class Space(nn.Module):
     def size(self) -> Int[Tensor, ""]:
         """Number of values in a state, where cells exist."""
         return len(self.variables) * self.exists.sum()
+
+    @property
+    def time_step(self) -> TimeStep:
+        """The interval between two states."""
+        return TimeStep(self.step, self.months)
+
+    @property
+    def existing_area(self) -> Float[Tensor, "y x"]:
+        """Area of each cell where it exists, else 0."""
+        return self.area * self.exists
 
     @property
     def weight(self) -> Float[Tensor, "y x"]:

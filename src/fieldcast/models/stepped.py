@@ -79,7 +79,7 @@ class Stepped(Trained):
             )
         if noise and not model.history:
             raise InputError(
-                "model.noise moves the last states of a forecast: of a reconstruction there are none."
+                "model.noise perturbs the past states of a forecast, and a reconstruction has none: set it to 0."
             )
         self.history, self.ensemble = model.history, model.ensemble
         self.omits_noise = model.omits_noise

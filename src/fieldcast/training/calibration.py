@@ -223,7 +223,7 @@ class Calibrating:
             if number < options.spin_up and number < len(trial.x) - 1:
                 continue
             assert c.mask is not None
-            weight = (space.area * space.exists * ~c.mask).double()
+            weight = (space.existing_area * ~c.mask).double()
             total += float((fair_crps(day.analysis, truth) * weight).sum())
             weights += float(weight.sum())
         return math.log(total / weights) if total > 0 else math.inf

@@ -54,7 +54,7 @@ class Background(threading.Thread):
         self.join(timeout)
 
     def drop(self) -> None:
-        """Do no action any more."""
+        """Drop all further actions."""
         self._is_closing = True
 
     def unwritten(self) -> list[str]:

@@ -69,7 +69,7 @@ def predict(
     task = task_of(trained)
     if task == "sample":
         return values_of(trained.sample(params["samples"], params["seed"]))
-    data = dataset(trained.checkpoint.by_day, arrays or {})
+    data = dataset(trained.checkpoint.field_codec, arrays or {})
     if task == "reconstruct":
         return values_of(trained.fill(data, params["members"], seed=params["seed"], where="the input"))
     future = trained.forecast(data, params["steps"], params["members"], params["seed"], "the input")
@@ -110,7 +110,7 @@ def signature(trained: TrainedModel) -> ModelSignature:
     if task == "sample":
         samples: list[Any] = [field(name, state) for name in trained.checkpoint.state_codec.variables]
         return ModelSignature(outputs=Schema(samples), params=ParamSchema(defaults))
-    variables = trained.checkpoint.by_day.variables
+    variables = trained.checkpoint.field_codec.variables
     time = TensorSpec(np.dtype(np.int64), (-1,), "time")
     outputs: list[Any] = [
         spec for v in variables for spec in (field(v, (-1, *state)), field(f"{v}_mean", state))
@@ -132,7 +132,7 @@ def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
     model = trained.checkpoint.model
     if task_of(trained) == "sample" or np.prod(model.space.state) * max(model.history, 1) > LARGEST_EXAMPLE:
         return None
-    codec, step = trained.checkpoint.by_day, TimeStep(model.space.step, model.space.months)
+    codec, step = trained.checkpoint.field_codec, model.space.time_step
     days = codec.climatology[: max(model.history, 1)].copy()
     if task_of(trained) == "reconstruct":
         observed = np.zeros(model.space.shape, bool)

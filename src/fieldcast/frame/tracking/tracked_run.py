@@ -60,7 +60,7 @@ class TrackedRun:
         source = metadata.source(run_params)
         tags = {**source, **metadata.versions()}
         self._writer.submit(self._writer.begin, PARENT, self._what, parameters, tags)
-        self._writer.submit(self._writer.watch, Path(run_params["project_path"]), source)
+        self._writer.submit(self._writer.record_environment, Path(run_params["project_path"]), source)
 
     def begin_node(self, node: Node) -> None:
         """End the node that this thread ran before, and begin the run of the node's experiment."""
@@ -81,7 +81,7 @@ class TrackedRun:
         address = experiment_of(node)
         self._store_files(node.outputs)
         if address != PARENT:
-            self._writer.submit(self._writer.rest, address)
+            self._writer.submit(self._writer.stop_monitoring, address)
             self._nodes_left[address] -= 1
             if not self._nodes_left[address]:
                 self._end_experiment(address, "FINISHED")

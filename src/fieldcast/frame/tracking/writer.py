@@ -36,7 +36,7 @@ CONTENT = {
     "tag": "tags",
     "scores": "scores",
     "history": "losses",
-    "watch": "versions",
+    "record_environment": "versions",
     "read": "data",
     "durations": "durations",
     "monitor": "load",
@@ -44,7 +44,7 @@ CONTENT = {
     "result": "checkpoint and output",
     "register": "registered models",
 }
-OF_THE_RUN = ("watch", "describe", "register")
+OF_THE_RUN = ("record_environment", "describe", "register")
 FILES = ("artifact", "model")  # actions that record a file
 
 
@@ -170,7 +170,7 @@ class Writer(Background):
         for first in range(0, len(params), BATCH):
             self._client.log_batch(self._ids[name], params=params[first : first + BATCH])
 
-    def watch(self, project: Path, source: Mapping[str, str]) -> None:
+    def record_environment(self, project: Path, source: Mapping[str, str]) -> None:
         """Record packages and commit on the parent, and from now on the load of the machine.
 
         Source and commit are tags of the experiments' runs, too.
@@ -193,7 +193,7 @@ class Writer(Background):
             monitor.start()
             self._monitors[name] = monitor
 
-    def rest(self, name: str) -> None:
+    def stop_monitoring(self, name: str) -> None:
         """Stop recording the load on a run."""
         if monitor := self._monitors.pop(name, None):
             monitor.finish()
@@ -284,6 +284,6 @@ class Writer(Background):
             self._client.log_inputs(self._ids[name], models=[LoggedModelInput(checkpoint.model_id)])
 
     def _finish(self, name: str, status: str) -> None:
-        self.rest(name)
+        self.stop_monitoring(name)
         self._client.set_terminated(self._ids[name], status)
         self._final_status.pop(name, None)

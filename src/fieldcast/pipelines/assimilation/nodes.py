@@ -43,7 +43,7 @@ def run(
         return
     device = trained.model.space.area.device
     forecaster = None if stored.base is None else unpack(stored.base).model.to(device)
-    assimilator = Assimilator.of(trained.model, forecaster, trained.by_day, planet_states)
+    assimilator = Assimilator.of(trained.model, forecaster, trained.field_codec, planet_states)
     costs = {**trained.model.facts, **trained.header["costs"]}
     training = select(data.fields, data.splits, "train")
     for piece in assimilate(assimilator, observations, training, lineage, state if days else None, days):

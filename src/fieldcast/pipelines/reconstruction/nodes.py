@@ -38,6 +38,6 @@ def draw(
         return
     costs = {**trained.model.facts, **trained.header["costs"]}
     times: list[float] = []
-    for piece, sample_ms in reconstruct(trained.model, trained.by_day, observations, sources):
+    for piece, sample_ms in reconstruct(trained.model, trained.field_codec, observations, sources):
         times.append(sample_ms)
         yield piece, pd.DataFrame([{**costs, "sample_ms": sum(times) / len(times)}])

@@ -69,7 +69,7 @@ class Collector:
         if target is None:
             target = earlier.get(self.target, none)()
         results |= {} if target is None else {self.target: target}
-        # not the dataclasses that other nodes have Kedro make of options
+        # plain values: other nodes turn the same parameters into dataclasses
         plain = to_jsonable_python(experiments)
         return {**results, "experiments": plain, "studies": read_studies(studies)}
 

@@ -14,7 +14,7 @@ from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference import external_forecasts
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
-from fieldcast.inference.long_rollout import stability
+from fieldcast.inference.long_rollout import long_rollout
 from fieldcast.inference.options import Drawing, File
 from fieldcast.lineage import require
 from fieldcast.pipelines.streams import finished, nothing_new, streamed
@@ -38,7 +38,13 @@ def roll(
     trained = stored.restored(data, Forecasting())
     model, digest = trained.model, model_digest(trained.header, stored.model)
     forecaster = EnsembleForecaster(
-        model, trained.by_day, data.fields, starts["scored"], starts["members"], stored.seed, options.feedback
+        model,
+        trained.field_codec,
+        data.fields,
+        starts["scored"],
+        starts["members"],
+        stored.seed,
+        options.feedback,
     )
     leads, state, draws = earlier.get("draws", (0, None, None))
     if finished({**earlier, "draws": draws}, forecaster.lineage(digest, starts)):
@@ -52,7 +58,7 @@ def roll(
 
 @streamed
 @by_field
-def stabilise(
+def roll_long(
     stored: StoredModel, data: PreparedData, starts: dict[str, Any], rollout: Rollout, options: Drawing,
     earlier: Mapping[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, tuple[xr.Dataset, bytes]]]:  # fmt: skip
@@ -61,11 +67,11 @@ def stabilise(
     trained = stored.restored(data, Forecasting())
     times, members = starts["stability"], starts["stability_members"]
     forecaster = EnsembleForecaster(
-        trained.model, trained.by_day, data.fields, times, members, stored.seed, options.feedback
+        trained.model, trained.field_codec, data.fields, times, members, stored.seed, options.feedback
     )
     _, state, _ = earlier.get("snapshots", (0, None, None))
     digest = model_digest(trained.header, stored.model)
-    for steps in stability(forecaster, starts, data.fields, state, digest):
+    for steps in long_rollout(forecaster, starts, data.fields, state, digest):
         yield steps.table, (steps.snapshots, steps.state)
 
 

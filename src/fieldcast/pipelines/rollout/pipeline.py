@@ -20,11 +20,11 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     if experiment.file:
         return Pipeline([node(nodes.adopt, FILE, "draws", name="adopt")])
     roll, inputs = from_checkpoint(nodes.roll, experiment)
-    stabilise, _ = from_checkpoint(nodes.stabilise, experiment)
+    roll_long, _ = from_checkpoint(nodes.roll_long, experiment)
     inputs |= INPUTS
     return Pipeline(
         [
             node(roll, inputs, ["draws", "costs"], name="roll"),
-            node(stabilise, inputs, ["stability", "snapshots"], name="stabilise"),
+            node(roll_long, inputs, ["stability", "snapshots"], name="roll_long"),
         ]
     )
