@@ -88,7 +88,10 @@ def time_many(root: Path) -> None:
     model = fieldcast.load(
         root / "06_models" / "reconstruct" / "optimal_interpolation" / "checkpoint.safetensors", "cpu"
     )
-    variable, scale = model.checkpoint.field_codec.variables[0], float(model.checkpoint.field_codec.deviation[0])
+    variable, scale = (
+        model.checkpoint.field_codec.variables[0],
+        float(model.checkpoint.field_codec.deviation[0]),
+    )
     few = test_split(root).isel(time=slice(0, FEW_DAYS)).load()
     table = readings(few, {variable: scale}, MANY // FEW_DAYS, SEED + 1)
     begin = time.perf_counter()

@@ -87,7 +87,7 @@ def drawn_states(
 
 def scored_weight(space: Space, batch: Batch) -> Float[Tensor, "*batch y x"]:
     """Areas of the cells that are scored: those that exist, are not observed and have a truth."""
-    weight = space.area * space.exists
+    weight = space.existing_area
     if batch.x.ndim == 5:
         return weight
     if batch.context.mask is not None:
