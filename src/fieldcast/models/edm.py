@@ -1,0 +1,158 @@
+"""Diffusion by a denoiser of states with added noise (Karras, Aittala, Aila and Laine 2022), conditional or guided.
+
+    x_s = x + s n,  n ~ N(0, I),    D(x_s, s, c) = a x_s + b F(x_s b' , ln s / 4, c),
+    a = 1 / (1 + s^2),    b = s / sqrt(1 + s^2),    b' = 1 / sqrt(1 + s^2),
+
+for data of variance 1 (table 1). D minimises E[(1 + s^2) / s^2 |D - x|^2] with ln s ~ N(-1.2, 1.2^2), which is the mean
+square error of F, whose target (x - a x_s) / b has variance 1 at every s. At s = 0 D is x_s, and D tends to F where
+noise hides the state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.core import Batch, Context, Terms, Trained
+from fieldcast.models.layers.unet import UNet
+from fieldcast.models.posterior_samplers import MMPS, Heun, Sampler, Target, noise_levels
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.schedule import along
+from fieldcast.models.space import Space
+
+LEVEL, NOISE = range(2)  # streams of a training step
+TRAINED = -1.2, 1.2  # mean and standard deviation of ln s in training, as for images
+FREQUENCIES = 16  # of the sines and cosines of ln s that the network reads
+ROWS_AT_ONCE = 40  # draws at once: bounds the memory
+
+
+class EDM(Trained):
+    """A diffusion of x given a context: the last states of a forecast, or observations with their mask.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    history
+        Number of past states that the network reads; 0: it reads observations and their mask.
+    sampler
+        Leads from noise to a draw; by default Heun's method.
+    levels
+        Number of noise levels of the sampler.
+    channels, patch
+        Channels of each level and patch size of the U-Net.
+    """
+
+    def __init__(
+        self, space: Space, history: int = 0, sampler: Sampler | None = None, levels: int = 18,
+        channels: Sequence[int] = (64, 128), patch: int = 2,
+    ):  # fmt: skip
+        super().__init__(space)
+        self.history, self.levels = history, levels
+        self.sampler = sampler or Heun()
+        self.evaluations = self.sampler.evaluations(levels)
+        variables = len(space.variables)
+        inputs = variables + self.conditions()
+        self.network = UNet(
+            inputs, variables, space.shape, space.wraps, channels, noise=2 * FREQUENCIES, patch=patch
+        )
+
+    def conditions(self) -> int:
+        """Number of channels of the context."""
+        return (self.history or 2) * len(self.space.variables) + 2 + len(self.space.static)
+
+    def condition(self, c: Context) -> Context:
+        """The part of the context that the network reads."""
+        return c
+
+    def denoise(
+        self, x: Float[Tensor, "rows variable y x"], s: Float[Tensor, " rows"], channels: Tensor
+    ) -> Float[Tensor, "rows variable y x"]:
+        """D(x, s, c) for the channels of c."""
+        level = along(s, x)
+        width = (1 + level**2).sqrt()
+        angle = s.log()[:, None] * torch.arange(1, FREQUENCIES + 1, device=s.device) * math.pi / 8
+        embedding = torch.cat([angle.sin(), angle.cos()], dim=1)
+        f = self.network(torch.cat([x / width, channels], dim=1), embedding).float()
+        return (x / width**2 + level / width * f) * self.space.exists
+
+    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
+        """E[(1 + s^2) / s^2 |D - x|^2] per value."""
+        single = draws.alone()
+        mean, deviation = TRAINED
+        s = (mean + deviation * single.fork(LEVEL).normal()[:, 0]).exp()
+        n = single.fork(NOISE).normal(*self.space.state)[:, 0] * self.space.exists
+        level = along(s, n)
+        channels = self.condition(batch.context).channels(self.space)
+        error = self.denoise(batch.x + level * n, s, channels) - batch.x * self.space.exists
+        weighted = error**2 * (1 + level**2) / level**2
+        return Terms(weighted.flatten(1).sum(dim=1).mean() / self.space.size, {})
+
+    @torch.no_grad()
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        rows, noise = c.repeat(draws.members), draws.per_row()
+        pieces = torch.arange(rows.count, device=self.space.area.device).split(ROWS_AT_ONCE)
+        x = torch.cat([self.draw(rows[piece], noise.of_data(piece)) for piece in pieces])
+        return x.unflatten(0, (c.count, draws.members))
+
+    def draw(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:
+        """A draw for each row of a context."""
+        channels = self.condition(c).channels(self.space)
+
+        def denoise(x: Tensor, s: float) -> Tensor:
+            return self.denoise(x, x.new_full((len(x),), s), channels)
+
+        def noise() -> Tensor:
+            return draws.normal(*self.space.state)[:, 0] * self.space.exists
+
+        y, m, r = self.observations(c)
+        for x in self.sampler.trajectory(noise_levels(self.levels), Target(denoise, noise, y, m, r)):
+            last = x
+        return last
+
+    def observations(self, c: Context) -> tuple[Tensor, Tensor, float]:
+        """y, m and r of the sampler's target: nothing, for the network reads the observations."""
+        y = torch.zeros(c.count, *self.space.state, device=self.space.area.device)
+        return y, y.bool(), 0.0
+
+
+class GuidedEDM(EDM):
+    """A diffusion of x given the day of the year alone, guided to observations when it is sampled.
+
+    It learns no mask, so that it serves any network of observations, whose error it takes into account.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    sampler
+        A posterior sampler; by default MMPS.
+    levels
+        Number of noise levels of the sampler.
+    channels, patch
+        Channels of each level and patch size of the U-Net.
+    """
+
+    def __init__(
+        self, space: Space, sampler: Sampler | None = None, levels: int = 18,
+        channels: Sequence[int] = (64, 128, 128), patch: int = 1,
+    ):  # fmt: skip
+        super().__init__(space, 0, sampler or MMPS(), levels, channels, patch)
+
+    def conditions(self) -> int:
+        """Number of channels of the context: season and static fields."""
+        return 2 + len(self.space.static)
+
+    def condition(self, c: Context) -> Context:
+        """The day."""
+        return Context(c.count, day=c.day)
+
+    def observations(self, c: Context) -> tuple[Tensor, Tensor, float]:
+        """Observed cells; where nothing is observed, draws are of the prior."""
+        if c.observed is None or c.mask is None:
+            return super().observations(c)
+        return c.observed, c.mask, c.noise**2

@@ -1,0 +1,241 @@
+"""Posterior samplers: draws of p(x | y), y = H x + eps, from a diffusion model of the prior p(x) alone.
+
+    x_s = x + s n,  n ~ N(0, I),    D(x_s, s) = E[x | x_s],    J = dD / dx_s,
+
+H selects the observed cells, eps ~ N(0, R), R = r I. The denoiser D gives the mean of p(x | x_s) and, by its Jacobian
+J, the covariance s^2 J (Tweedie's second formula). A sampler goes down the noise levels s, from a field of noise to a
+draw; it differs from the others in what it assumes of p(y | x_s):
+
+    MMPS      p(x | x_s) is Gaussian with mean D and covariance s^2 J: exact for a Gaussian prior
+    PiGDM     the same with the covariance s^2 / (1 + s^2) I, that of white noise of variance 1
+    DPS       x is D exactly, and a step down the gradient of |y - H D| has a fixed length
+    DiffPIR   D is moved to the observations, as far as a weight says, where there are any
+    RePaint   observed cells hold y, noised to the level s; repeated, so that the other cells follow
+
+`benchmarks/posterior_samplers.py` compares them with exact draws. Each row of x is one draw.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldcast.models.krylov import gmres, norms
+
+Rows = Float[Tensor, "rows variable y x"]
+Denoiser = Callable[[Tensor, float], Tensor]  # D(x, s)
+Noise = Callable[[], Tensor]  # new standard normal rows, 0 where no cell exists
+
+DATA_VARIANCE = 1.0  # of standardised states
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The posterior to draw from: the prior by its denoiser, y where m, and the variance r of its error.
+
+    Where nothing is observed, every sampler draws from the prior.
+    """
+
+    denoise: Denoiser
+    noise: Noise
+    y: Rows
+    m: Bool[Tensor, "rows variable y x"]
+    r: float
+
+    def misfit(self, x: Rows) -> Rows:
+        """y - H x on the observed cells, 0 elsewhere."""
+        return (self.y - x) * self.m
+
+
+def noise_levels(steps: int, highest: float = 80.0, lowest: float = 0.01, rho: float = 7.0) -> list[float]:
+    """s_i = (a + i / (n - 1) (b - a))^rho, a = highest^(1 / rho), b = lowest^(1 / rho); then 0.
+
+    Karras, Aittala, Aila and Laine (2022, "Elucidating the design space of diffusion-based generative models", eq. 5).
+    """
+    a, b = highest ** (1 / rho), lowest ** (1 / rho)
+    return [(a + i / max(steps - 1, 1) * (b - a)) ** rho for i in range(steps)] + [0.0]
+
+
+class Sampler(ABC):
+    """One step down the noise levels."""
+
+    @abstractmethod
+    def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
+        """Rows of noise level t < s from those of noise level s."""
+
+    @abstractmethod
+    def evaluations(self, levels: int) -> int:
+        """Network evaluations of a draw with so many noise levels; a product with J' counts as one."""
+
+    def trajectory(self, levels: list[float], target: Target) -> Iterator[Rows]:
+        """Yield the rows at each noise level; the last ones, at level 0, are draws."""
+        x = levels[0] * target.noise()
+        for s, t in pairwise(levels):
+            x = self.step(x, s, t, target)
+            yield x
+
+
+class Heun(Sampler):
+    """dx/ds = (x - D) / s by Heun's method (Karras et al. 2022, algorithm 1): two evaluations of D in a step.
+
+    Guided samplers replace D by their estimate of E[x | x_s, y].
+    """
+
+    def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
+        slope = (x - self.mean(x, s, target)) / s
+        euler = x + (t - s) * slope
+        if t == 0:
+            return euler
+        return x + (t - s) * (slope + (euler - self.mean(euler, t, target)) / t) / 2
+
+    def mean(self, x: Rows, s: float, target: Target) -> Rows:
+        """E[x | x_s, y]."""
+        return target.denoise(x, s)
+
+    def evaluations(self, levels: int) -> int:
+        return (2 * levels - 1) * self.products
+
+    @property
+    def products(self) -> int:
+        """Network evaluations of one mean."""
+        return 1
+
+
+@dataclass(frozen=True)
+class MMPS(Heun):
+    """D + s^2 J' H' z with (R + H s^2 J H') z = y - H D, by a few iterations of GMRES.
+
+    Moment matching posterior sampling (Rozet, Andry, Lanusse and Louppe 2024, "Learning diffusion priors from
+    observations by expectation maximization", eq. 15 and 17). For a Gaussian prior and enough iterations it is exact.
+    """
+
+    iterations: int = 2
+
+    def mean(self, x: Rows, s: float, target: Target) -> Rows:
+        d, jacobian = with_jacobian(target.denoise, x, s)
+
+        def covariance(z: Tensor) -> Tensor:
+            return target.r * z + s**2 * jacobian(z) * target.m
+
+        z = gmres(covariance, target.misfit(d), self.iterations)
+        return d + s**2 * jacobian(z)
+
+    @property
+    def products(self) -> int:
+        return 2 + self.iterations
+
+
+@dataclass(frozen=True)
+class PiGDM(Heun):
+    """D + s^2 J' H' (y - H D) / (r + v), v = s^2 / (1 + s^2).
+
+    Pseudoinverse-guided diffusion (Song, Vahdat, Mardani and Kautz 2023, eq. 7 to 9, with their v for data of
+    variance 1).
+    """
+
+    def mean(self, x: Rows, s: float, target: Target) -> Rows:
+        d, jacobian = with_jacobian(target.denoise, x, s)
+        v = s**2 * DATA_VARIANCE / (s**2 + DATA_VARIANCE)
+        return d + s**2 * jacobian(target.misfit(d) / (target.r + v))
+
+    @property
+    def products(self) -> int:
+        return 2
+
+
+class Ancestral(Sampler):
+    """x_t = D + (t / s)^2 (x_s - D) + t sqrt(1 - (t / s)^2) n: a draw of q(x_t | x_s, x) at x = D.
+
+    Ho, Jain and Abbeel (2020, eq. 7), in these coordinates, where x_s has noise added and is not scaled.
+    """
+
+    def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
+        return self.back(x, target.denoise(x, s), s, t, target.noise)
+
+    def back(self, x: Rows, d: Rows, s: float, t: float, noise: Noise) -> Rows:
+        """The draw, given D."""
+        ratio = (t / s) ** 2
+        return d + ratio * (x - d) + t * (1 - ratio) ** 0.5 * noise()
+
+    def evaluations(self, levels: int) -> int:
+        return levels
+
+
+@dataclass(frozen=True)
+class DPS(Ancestral):
+    """An ancestral step, then x_t - zeta grad |y - H D(x_s)|.
+
+    Diffusion posterior sampling (Chung et al. 2023, algorithm 1), whose gradient has the length `zeta` in coordinates
+    in which x_s is divided by sqrt(1 + s^2).
+    """
+
+    zeta: float = 1.0
+
+    def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
+        d, jacobian = with_jacobian(target.denoise, x, s)
+        misfit = target.misfit(d)
+        gradient = -jacobian(misfit) / norms(misfit)
+        scale = ((1 + s**2) * (1 + t**2)) ** 0.5
+        return self.back(x, d, s, t, target.noise) - self.zeta * scale * gradient
+
+    def evaluations(self, levels: int) -> int:
+        return 2 * levels
+
+
+@dataclass(frozen=True)
+class DiffPIR(Sampler):
+    """x_t = x + t (sqrt(1 - zeta) (x_s - x) / s + sqrt(zeta) n), x = argmin |y - H x|^2 / r + weight |x - D|^2 / s^2.
+
+    Denoising diffusion for plug-and-play restoration (Zhu et al. 2023, algorithm 1).
+    """
+
+    weight: float = 8.0
+    zeta: float = 0.3
+
+    def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
+        estimate = target.denoise(x, s)
+        estimate = estimate + target.misfit(estimate) / (1 + self.weight * target.r / s**2)
+        kept = (1 - self.zeta) ** 0.5 * (x - estimate) / s
+        return estimate + t * (kept + self.zeta**0.5 * target.noise())
+
+    def evaluations(self, levels: int) -> int:
+        return levels
+
+
+@dataclass(frozen=True)
+class RePaint(Ancestral):
+    """Ancestral steps after which observed cells hold y + t n; all but the last are noised back to s and repeated.
+
+    Lugmayr et al. (2022, algorithm 1). It knows no error of the observations.
+    """
+
+    repeats: int = 5
+
+    def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
+        for number in range(self.repeats):
+            if number:
+                x = x + (s**2 - t**2) ** 0.5 * target.noise()
+            x = super().step(x, s, t, target)
+            x = torch.where(target.m, target.y + t * target.noise(), x)
+        return x
+
+    def evaluations(self, levels: int) -> int:
+        return self.repeats * levels
+
+
+def with_jacobian(denoise: Denoiser, x: Rows, s: float) -> tuple[Rows, Callable[[Tensor], Tensor]]:
+    """D(x, s), and v -> J' v, which equals J v where D is a posterior mean."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        d = denoise(x, s)
+
+    def product(v: Tensor) -> Tensor:
+        return torch.autograd.grad(d, x, v, retain_graph=True)[0]
+
+    return d.detach(), product
