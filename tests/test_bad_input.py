@@ -850,7 +850,7 @@ def test_forecasts_made_elsewhere(adopted: Any, theirs: xr.Dataset, tmp_path: Pa
     assert all(word in str(caught.value) for word in (str(path), *phrases)), str(caught.value)
 
 
-def test_forecasts_that_end_early_leave_those_of_before(
+def test_forecasts_that_end_early_leave_earlier_ones(
     adopted: Any, theirs: xr.Dataset, tmp_path: Path
 ) -> None:
     """A damaged last lead is found when the others have been read."""

@@ -72,7 +72,7 @@ def test_parameters(message: Any, parameters: dict[str, Any], expected: str) -> 
         {"sample": {"a": {"model": {"prior": {"k": 3}}}}},
     ],
 )
-def test_a_parameter_that_something_reads_is_none_of_our_business(
+def test_a_parameter_that_something_reads_is_accepted(
     toy: Path, session: Any, parameters: dict[str, Any]
 ) -> None:
     session("ingestion", "sample.a", parameters=parameters)

@@ -53,7 +53,7 @@ def xr_days(days):
     return [min(d.dayofyear - (d.is_leap_year and d.dayofyear > 59), 365) for d in days]
 
 
-def test_an_interrupted_rollout_goes_on_to_the_same_bits(world, chosen):
+def test_an_interrupted_rollout_resumes_to_the_same_bits(world, chosen):
     whole = list(forecast(made(world, chosen), chosen, None, "f"))
     for on_disk in (2, 3):  # the second: killed between the lead and its state
         rest = list(forecast(made(world, chosen), chosen, whole[1].state, "f", on_disk))
@@ -62,7 +62,7 @@ def test_an_interrupted_rollout_goes_on_to_the_same_bits(world, chosen):
 
 
 @pytest.mark.parametrize(("model", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
-def test_a_state_of_something_else_is_not_gone_on_from(world, chosen, model, on_disk):
+def test_a_state_of_something_else_is_not_resumed(world, chosen, model, on_disk):
     state = next(forecast(made(world, chosen), chosen, None, "f")).state
     begun = next(forecast(made(world, chosen), chosen, state, model, on_disk))
     assert begun.forecasts.attrs["piece"] == 0
@@ -116,7 +116,7 @@ def test_a_long_rollout_of_persistence_keeps_its_states(world, chosen):
     assert list(result.snapshots["step"].values) == [1, 10]
 
 
-def test_a_long_rollout_goes_on_where_it_was_stopped(world, chosen, monkeypatch):
+def test_a_long_rollout_resumes_where_it_was_stopped(world, chosen, monkeypatch):
     monkeypatch.setattr("fieldcast.inference.long_rollout.SAVE_EVERY", 0.0)
     whole = list(long_rollout(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))
     rest = list(

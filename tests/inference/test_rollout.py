@@ -67,7 +67,7 @@ def test_members_do_not_depend_on_what_else_is_in_the_batch(world):
     assert torch.allclose(together[0][:, :2], fewer[0], atol=1e-5)
 
 
-def test_it_goes_on_from_any_step_to_the_same_numbers(world):
+def test_a_rollout_resumes_from_any_step_to_the_same_numbers(world):
     c, draws = start(world.space), RandomStreams(7, torch.arange(3), 4)
     for model in (Walk(world.space), Biased(world.space)):
         whole = list(rollout(model, c.repeat(4), draws, 6))

@@ -90,7 +90,7 @@ def test_the_normaliser_is_smooth_where_its_series_takes_over_in_single_precisio
 def test_draws_have_the_mean():
     output = torch.tensor([-20.0, -2.0, -1e-5, 0.0, 0.5, 4.0]).view(1, 1, 1, 1, 6)
     for likelihood in (Gaussian(0.5), Bernoulli(), ContinuousBernoulli()):
-        drawn = likelihood.noise(
+        drawn = likelihood.draw(
             output.expand(1, 40_000, 1, 1, 6), RandomStreams(0, torch.zeros(1, dtype=torch.long), 40_000)
         )
         assert torch.allclose(drawn.mean(1), likelihood.mean(output)[:, 0], atol=0.01)
@@ -103,7 +103,7 @@ def test_draws_of_a_continuous_bernoulli_follow_its_distribution():
         output = torch.full((1, 5000, 1, 1, 1), log_odds)
         x = (
             ContinuousBernoulli()
-            .noise(output, RandomStreams(0, torch.zeros(1, dtype=torch.long), 5000))
+            .draw(output, RandomStreams(0, torch.zeros(1, dtype=torch.long), 5000))
             .flatten()
         )
 

@@ -143,7 +143,7 @@ def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(s
     assert of_euler > 1e-2
 
 
-def test_a_rollout_goes_on_from_its_own_draws(space):
+def test_a_rollout_continues_from_its_own_draws(space):
     """x grows by shift * scale a step: after t steps it is off by t times what one step is off."""
     model = Stepped(space, Constant(space), scale=2)
     base = torch.ones(2, 1, *space.state)

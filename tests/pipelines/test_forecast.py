@@ -275,7 +275,7 @@ def test_draws_of_a_model_with_another_climatology_or_base_are_refused(
             project(stage, **selected)
 
 
-def test_a_perfect_model_of_before_is_not_adopted(project: Any, copied: Path, whole: Path) -> None:
+def test_an_earlier_perfect_model_is_not_adopted(project: Any, copied: Path, whole: Path) -> None:
     """Stored forecasts of the perfect model are refused with another seed or initial error."""
     part = "07_model_output/forecast/perfect_model"
     shutil.copytree(whole / part, copied / part)

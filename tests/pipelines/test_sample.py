@@ -161,7 +161,7 @@ def test_every_model_of_the_image_environments_draws_images(env: str) -> None:
                 assert model.sample(Context(2), RandomStreams(0, torch.arange(2))).shape == (2, 1, 1, 8, 8)
 
 
-def test_a_table_of_codes_goes_on_to_the_same_weights() -> None:
+def test_a_table_of_codes_resumes_to_the_same_weights() -> None:
     images = open_images(ImageSource("digits", train=60, test=10))
     model = {
         "type": "vae.VAE", "latent": 3,

@@ -349,7 +349,7 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
         list(train(requested, replace(world.data, fields=fields, splits=splits), None, base))
 
 
-def test_a_correction_tells_which_spreads_were_tried_and_goes_on_to_the_same_weights(world):
+def test_a_correction_lists_the_spreads_it_tried_and_resumes_to_the_same_weights(world):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
     base = run(world, recipe(oi, times=6))[0].checkpoint
     config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}

@@ -112,4 +112,4 @@ class Autoencoder(Trained):
     ) -> Float[Tensor, "batch members variable y x"]:
         """The mean of p(x | z, c); with `likelihood_noise` a draw from it."""
         output = self.decode(z, c, draws)
-        return self.likelihood.noise(output, draws) if self.likelihood_noise else self.likelihood.mean(output)
+        return self.likelihood.draw(output, draws) if self.likelihood_noise else self.likelihood.mean(output)

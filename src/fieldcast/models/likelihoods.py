@@ -33,7 +33,7 @@ class Likelihood(nn.Module, ABC):
         """E[x | output]."""
 
     @abstractmethod
-    def noise(
+    def draw(
         self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """Draw x."""
@@ -70,7 +70,7 @@ class Gaussian(Likelihood):
     def mean(self, output: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead y x"]:
         return output
 
-    def noise(
+    def draw(
         self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         return output + torch.exp(self.log_sigma) * draws.normal(*output.shape[2:])
@@ -93,7 +93,7 @@ class Bernoulli(Likelihood):
     def mean(self, output: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead y x"]:
         return torch.sigmoid(output)
 
-    def noise(
+    def draw(
         self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         return (draws.uniform(*output.shape[2:]) < torch.sigmoid(output)).to(output.dtype)
@@ -116,7 +116,7 @@ class ContinuousBernoulli(Likelihood):
         series = 0.5 + output / 12 - output**3 / 720 + output**5 / 30240
         return torch.where(near, series, -1 / torch.expm1(-far) - 1 / far)
 
-    def noise(
+    def draw(
         self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """x = log(1 + u (exp(l) - 1)) / l, from whichever end does not overflow."""

@@ -31,7 +31,7 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
-from fieldcast.training.loop import Saved, earlier
+from fieldcast.training.loop import Saved, resumable_state
 from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, take
 from fieldcast.training.tuning import search
 
@@ -97,7 +97,7 @@ class Trial:
 
 def calibrate(
     recipe: Recipe, cycling: Cycling, network: Sparsification, data: PreparedData, base: bytes | None,
-    previous: bytes | None, states: xr.Dataset | None = None,
+    earlier: bytes | None, states: xr.Dataset | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fill the pool of a filter and choose its tuned values; yield after each sweep and trial the files to save.
 
@@ -115,7 +115,7 @@ def calibrate(
     assimilator = prepared(recipe, data, base, sources, states)
     scheme, device = assimilator.scheme, assimilator.scheme.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
-    tensors, header = earlier(previous, resumable, recipe.fit.restart)
+    tensors, header = resumable_state(earlier, resumable, recipe.fit.restart)
     options, members = (
         cycling.calibration.capped(recipe.limits),
         recipe.limits.cap("members", cycling.members),

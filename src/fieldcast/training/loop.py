@@ -50,13 +50,13 @@ Pack = Callable[[Mapping[str, Any]], bytes]  # results of the fit, for the heade
 
 
 @torch.no_grad()
-def validation_loss(model: Trained, task: Batches, options: Fit, seed: int, steps: int = 1) -> float:
+def validation_loss(model: Trained, validation: Batches, options: Fit, seed: int, steps: int = 1) -> float:
     """The loss on evenly spaced validation states over some steps, with the same masks and draws every time."""
-    index = evenly(len(task), options.validation).to(model.space.area.device)
+    index = evenly(len(validation), options.validation).to(model.space.area.device)
     total = 0.0
     for number, part in enumerate(index.split(options.batch)):
         draws = RandomStreams(seed_for("validation", seed), part, options.members, number)
-        batch = task.batch(part, draws, shared_mask=model.shares_mask, steps=steps)
+        batch = validation.batch(part, draws, shared_mask=model.shares_mask, steps=steps)
         batch = replace(batch, index=None)  # not trained on
         total += float(model.loss(batch, draws).total) * len(part)
     return total / len(index)
@@ -64,14 +64,14 @@ def validation_loss(model: Trained, task: Batches, options: Fit, seed: int, step
 
 def fit(
     model: Model, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, previous: bytes | None, sources: Lineage, unsolved: Sequence[Solved] = (),
+    pack: Pack, earlier: bytes | None, sources: Lineage, unsolved: Sequence[Solved] = (),
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit a model and yield the files to save: now and then, and at the end.
 
-    Training resumes from a `previous` state of the same lineage, `sources`; a finished one is only unpacked.
+    Training resumes from an `earlier` state of the same lineage, `sources`; a finished one is only unpacked.
     `unsolved`: the closed-form parts of a trained model that are solved before its first step.
     """
-    tensors, header = earlier(previous, sources, options.restart)
+    tensors, header = resumable_state(earlier, sources, options.restart)
     costs.reset_peak(training.space.area.device)
     if isinstance(model, Solved):
         yield solved(model, training, validation, options, seed, pack, tensors, header, sources)
@@ -82,9 +82,9 @@ def fit(
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
 
-def earlier(previous: bytes | None, sources: Lineage, restart: bool) -> tuple[Weights, dict[str, Any]]:
+def resumable_state(earlier: bytes | None, sources: Lineage, restart: bool) -> tuple[Weights, dict[str, Any]]:
     """Tensors and header of the state to resume from; both empty if there is none."""
-    tensors, header = unpack_state(None if restart else previous, "The training state")
+    tensors, header = unpack_state(None if restart else earlier, "The training state")
     for key, before, now in differences(header.get("lineage", {}), sources) if header else ():
         LOG.warning(
             "The last training had %s %s, this run has %s: training restarts.",

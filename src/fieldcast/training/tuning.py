@@ -25,12 +25,12 @@ from fieldcast.training.options import Fit
 
 
 @torch.no_grad()
-def tune(model: Model, task: Batches, options: Fit, seed: int) -> list[dict[str, Any]]:
+def tune(model: Model, validation: Batches, options: Fit, seed: int) -> list[dict[str, Any]]:
     """Choose, one after the other, the best value of each of `model.choices`; returns the trials.
 
     A model without choices is scored once, as it is.
     """
-    batches = task.trials(options.tuning, seed)
+    batches = validation.trials(options.tuning, seed)
     table: list[dict[str, Any]] = []
     for _ in search(model, lambda: np.mean([score(model, batch, draws) for batch, draws in batches]), table):
         pass
