@@ -14,11 +14,10 @@ from jaxtyping import Float
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.observations import observed
+from fieldcast.encoding.observations import labelled, observed
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import select
-from fieldcast.geometry import GRID
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.space import Space
 
@@ -42,16 +41,8 @@ def observe_daily(
     values = np.stack([observed(x, number, space, daily, case, i) for i, case in enumerate(cases)])
     values = values + gross_errors(values.shape, cycling.gross_errors, options.seed)
     values = codec.physical(values, codec.climatology_at(truth["time"]))
-    data = {
-        v: (("case", "time", *GRID), values[:, :, i].astype(np.float32), truth[v].attrs)
-        for i, v in enumerate(codec.variables)
-    }
-    coords = {
-        "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
-        "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
-    }  # fmt: skip
     sources = lineage_of(fields, splits, options, cycling, times)
-    return xr.Dataset(data, coords).assign_attrs(
+    return labelled(values, cases, number, truth, codec.variables).assign_attrs(
         digest=lineage.digest(sources, values),
         lineage=json.dumps(sources),
         data=sources["data"],

@@ -6,13 +6,15 @@ A (pattern, k) is a *case*; each has `masks` masks, cycled over the scored times
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
@@ -42,16 +44,7 @@ def sparsify(
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
     values = np.stack([observed(x, number, space, options, case, i) for i, case in enumerate(cases)])
     values = codec.physical(values, codec.climatology_at(truth["time"]))
-    dims = ("case", "time", *GRID)
-    data = {
-        v: (dims, values[:, :, i].astype(np.float32), truth[v].attrs) for i, v in enumerate(codec.variables)
-    }
-    coords = {
-        "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
-        "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
-    }  # fmt: skip
-    result = xr.Dataset(data, coords)
-    result = with_points(result, x, codec, space, options)
+    result = with_points(labelled(values, cases, number, truth, codec.variables), x, codec, space, options)
     parts = [result[name].values for name in (f"point_{part}" for part in PARTS) if name in result]
     sources = lineage_of(fields, splits, options, len(x))
     result.attrs = {
@@ -59,6 +52,20 @@ def sparsify(
         "noise": options.noise, "seed": options.seed,
     }  # fmt: skip
     return result
+
+
+def labelled(
+    values: Float[np.ndarray, "case time variable y x"], cases: Sequence[tuple[str, float]],
+    number: Int[Tensor, " time"], truth: xr.Dataset, variables: Sequence[str],
+) -> xr.Dataset:  # fmt: skip
+    """Observations with the pattern and k of each case, the number of the mask of each time, and the truth's axes."""
+    dims = ("case", "time", *GRID)
+    data = {v: (dims, values[:, :, i].astype(np.float32), truth[v].attrs) for i, v in enumerate(variables)}
+    coords = {
+        "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
+        "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
+    }  # fmt: skip
+    return xr.Dataset(data, coords)
 
 
 def scored_times(
