@@ -43,11 +43,12 @@ test: $(INSTALLED) ## all tests and checks
 
 ENV ?= demo
 wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test for a small planet
-	@rm -rf build/wheel && mkdir -p build/wheel/elsewhere
+	@rm -rf build/wheel && mkdir -p build/wheel
 	@$(BIN)/python -m pip wheel -q --no-deps --wheel-dir build/wheel .
 	@$(PYTHON) -m venv build/wheel/alone
 	@build/wheel/alone/bin/python -m pip install -qq -c constraints.txt build/wheel/*.whl
-	@cd build/wheel/elsewhere && ../alone/bin/fieldcast run --env $(ENV) --pipelines demo && ../alone/bin/fieldcast doctor
+	@alone=$$PWD/build/wheel/alone/bin && cd "$$(mktemp -d)" && pwd \
+		&& $$alone/fieldcast run --env $(ENV) --pipelines demo && $$alone/fieldcast doctor --env $(ENV)
 	@ls build/wheel/*.whl
 
 SETTING ?= reduced

@@ -26,6 +26,7 @@ def test_telemetry_is_off_before_kedro_or_mlflow_looks() -> None:
 def test_a_refusal_before_pipelines_are_built_imports_no_library_that_takes_seconds() -> None:
     code = """
 import sys
+from fieldcast.frame.conf_source import named_folder
 from fieldcast.__main__ import main
 try:
     main(["run", "--env", "nothing"], standalone_mode=False)
@@ -61,6 +62,11 @@ def test_data_root_moves_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     paths += [path for entry in resumable for path in (entry["dataset"]["filepath"], entry["state"])]
     assert len(resumable) == 5
     assert paths and all(path.startswith(str(tmp_path)) for path in paths)
+
+
+def test_a_subfolder_has_the_configuration_of_its_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "docs")
+    assert (named_folder() / "logging.yml").samefile(ROOT / "conf/logging.yml")
 
 
 def test_logging_is_short_lines_on_stderr(toy: Path) -> None:

@@ -2,13 +2,12 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
-from fieldcast.frame.conf_source import conf_source
+from fieldcast.frame.conf_source import named_folder
 
 # before Kedro is imported, which by itself reads the file of a project alone
-if (logging := Path(conf_source()) / "logging.yml").exists():
+if (logging := named_folder() / "logging.yml").exists():
     os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(logging))
 
 from kedro.framework.project import configure_project

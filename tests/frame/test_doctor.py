@@ -99,6 +99,23 @@ def test_forecasts_made_elsewhere_need_no_checkpoint(
     assert str(examine(catalog)) == "6 data sets are complete, undamaged and fit together."
 
 
+def test_a_correction_of_another_solution_is_named(
+    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, name = image_fields().attrs["digest"], "reconstruct.c.checkpoint"
+    corrected = Experiment("reconstruct", "c", {"base": "reconstruct.a"})
+    listed = {"reconstruct.a": Experiment("reconstruct", "a"), "reconstruct.c": corrected}
+    monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
+    monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
+    catalog[name] = BytesDataset(filepath=str(tmp_path / "corrected.safetensors"))
+    for base, fault in (
+        (HEADER["weights"], "are complete"),
+        ("another", f"{name}: it was made from other weights"),
+    ):
+        catalog.save(name, pack_bytes({"w": torch.ones(1)}, {**HEADER, "data": digest, "base": base}))
+        assert fault in str(examine(catalog))
+
+
 def other_fields(folder: Path, catalog: DataCatalog) -> None:
     catalog.save("fields", image_fields(9))
 

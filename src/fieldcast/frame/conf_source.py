@@ -32,9 +32,14 @@ def configuration_folder() -> Path:
     InputError
         If it holds no configuration.
     """
-    folder = (find_kedro_project(Path.cwd()) or Path.cwd()) / conf_source()
+    folder = named_folder()
     require_configuration(folder)
     return folder
+
+
+def named_folder() -> Path:
+    """The folder of configuration as seen from the working folder, whether or not it is there."""
+    return (find_kedro_project(Path.cwd()) or Path.cwd()) / conf_source()
 
 
 def require_configuration(conf: Path) -> None:

@@ -92,6 +92,8 @@ def complaints(
         address = name.removesuffix(".draws")
         if address != name and "model" in entries and not listed[address].file:
             present["model"] = model_of(address, catalog, listed)
+        if base := base_of(name.removesuffix(".checkpoint"), listed):
+            present["base"] = read_header(catalog.load(f"{base}.checkpoint"), "its base")["weights"]
     except Exception as error:  # any error is a fault of the file
         yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
         return
@@ -127,6 +129,11 @@ def lineage_of(data: Any, name: str) -> Mapping[str, Any]:
         unpack_bytes(data, "it")
         return read_header(data, "it")
     return data if isinstance(data, Mapping) else {}
+
+
+def base_of(address: str, listed: Mapping[str, Experiment]) -> str | None:
+    """Address of the experiment from whose solution the training of another starts, if there is one."""
+    return listed[address].uses.get("base") if address in listed else None
 
 
 def model_of(address: str, catalog: CatalogProtocol, listed: Mapping[str, Experiment]) -> str:
