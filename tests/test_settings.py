@@ -10,6 +10,8 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from fieldcast.frame.conf_source import named_folder
+
 ROOT = Path(__file__).parents[1]
 SWITCHES = ("DO_NOT_TRACK", "KEDRO_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY")
 
@@ -26,7 +28,6 @@ def test_telemetry_is_off_before_kedro_or_mlflow_looks() -> None:
 def test_a_refusal_before_pipelines_are_built_imports_no_library_that_takes_seconds() -> None:
     code = """
 import sys
-from fieldcast.frame.conf_source import named_folder
 from fieldcast.__main__ import main
 try:
     main(["run", "--env", "nothing"], standalone_mode=False)
