@@ -51,13 +51,12 @@ FORECAST, ERRORS, ANALYSIS = range(3)  # streams of a day
 class Hybrid(Derived, Filter):
     """A forecast ensemble's mean with a pool of background errors; see the module for the equations.
 
-    Tuned: `taper`, the chord in km from which T is zero (0: no taper); `weight` w of the ensemble's covariance;
-    `floor`, the standard deviation of the error of representativeness, in standard deviations of the variable.
+    Tuned: `taper`, the chord in km from which T is zero (0: no taper); `ensemble_taper`, that of T'; `weight` w of the
+    ensemble's covariance; `floor`, the standard deviation of the error of representativeness, in standard deviations of
+    the variable.
 
     Parameters
     ----------
-    ensemble_taper
-        The chord in km from which T' is zero.
     adaptive
         Whether innovations set s; otherwise it is 1.
     start
@@ -69,20 +68,18 @@ class Hybrid(Derived, Filter):
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
             "taper": (20000.0, 12000.0),
-            "weight": (0.1, 0.2, 0.4, 0.6),
+            "ensemble_taper": (6000.0, 4500.0),
+            "weight": (0.2, 0.4, 0.6, 0.8),
             "floor": (0.0, 0.1),
         }
     )
 
-    def __init__(
-        self, space: Space, ensemble_taper: float = 6000.0, adaptive: bool = True,
-        start: Literal["members", "mean"] = "members",
-    ):  # fmt: skip
+    def __init__(self, space: Space, adaptive: bool = True, start: Literal["members", "mean"] = "members"):
         super().__init__(space)
-        self.ensemble_taper, self.adaptive, self.start = ensemble_taper, adaptive, start
+        self.adaptive, self.start = adaptive, start
         self.places = Places(space)
         self.register_buffer("errors", torch.empty(0, len(space.variables), len(self.places)))
-        for name, value in {"taper": 12000.0, "weight": 0.2, "floor": 0.0}.items():
+        for name, value in {"taper": 12000.0, "ensemble_taper": 6000.0, "weight": 0.2, "floor": 0.1}.items():
             self.register_buffer(name, torch.tensor(value))
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
@@ -160,7 +157,7 @@ class Hybrid(Derived, Filter):
         if w > 0:
             share = deviations.new_full((len(deviations),), 1 / max(len(deviations) - 1, 1))
             parts.append(
-                Tapered(s * w, Moments(deviations, share), self._kernel(self.ensemble_taper), places)
+                Tapered(s * w, Moments(deviations, share), self._kernel(float(self.ensemble_taper)), places)
             )
         return parts
 
@@ -193,7 +190,7 @@ class EnsembleOptimalInterpolation(Hybrid):
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
-        {name: values for name, values in Hybrid.choices.items() if name != "weight"}
+        {name: values for name, values in Hybrid.choices.items() if name in ("taper", "floor")}
     )
 
     def __init__(self, space: Space, adaptive: bool = True):
