@@ -7,10 +7,10 @@ rationale behind the success of multi-model ensembles in seasonal forecasting"):
 truth than theirs, and the distance between them adds the spread that each of them lacks. In a rollout a member remains
 with its part, so that it keeps the dynamics of one model.
 
-The members of a pool are not exchangeable, because their numbers are fixed shares. The fair CRPS of M members, whose
-correction assumes exchangeable members, is therefore below the CRPS of the mixture, for two parts by
-w_1 w_2 D / (M - 1) with D the energy distance between the parts (E|x_1 - x_2| - E|x_1 - x_1'| / 2 - E|x_2 - x_2'| / 2);
-`training/pool_weights.py` tunes the weights by the CRPS of the mixture itself.
+The members of a pool are not exchangeable, because their numbers are fixed shares. The fair CRPS, whose correction for
+M members assumes exchangeable ones, is therefore below the CRPS of the mixture, by a share 1 / M of the difference
+between the mean CRPS of the parts, sum_i w_i CRPS_i, and that of the pool. `training/pool_weights.py` tunes the weights
+by the CRPS of the mixture itself.
 """
 
 from __future__ import annotations
