@@ -6,7 +6,7 @@
 `evaluator`              the statistics of an ensemble in every cell that exists
 `regions`                their area-weighted means over kinds of cells or bands of latitude
 `legend`                 title, explanation and direction of a score, as tables and reports print them
-`metrics`                scores as records: a legend, statistics, the function of their means
+`metrics`                scores as records: a legend, statistics, the function of their means (`functions_of_means`)
 `sample_metrics`         the scores of generated samples, as records
 `bootstrap`              block resampling of times, and the intervals that follow
 `spectra`                zonal spectra, effective resolution
