@@ -89,7 +89,7 @@ def score(truth: xr.Dataset, libraries: int) -> None:
     seconds, peak = time.perf_counter() - begun, memory("VmHWM")
     print(filled.attrs["comment"])
     print(
-        f"\n{seconds:.0f} s. Memory: {libraries / 1e6:.0f} MB interpreter and libraries; record "
+        f"\n{seconds:.0f} s\nMemory: {libraries / 1e6:.0f} MB interpreter and libraries; record "
         f"{gappy.nbytes / 1e6:.0f} MB, result {filled.nbytes / 1e6:.0f} MB; fill_gaps added "
         f"{(peak - before) / 1e6:.0f} MB at most, {(peak - before) / gappy.nbytes:.1f} times the record, of which the "
         f"result is {filled.nbytes / gappy.nbytes:.1f}"

@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 
 import fieldcast
+from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.stations import nearest_times, points_of, times_of
 from fieldcast.errors import InputError
@@ -97,6 +98,22 @@ def test_gross_errors_are_left_out_and_listed(model, world, caplog) -> None:
     expected = model.fill(stations=table.drop(index=7), members=2)
     errors = [float(np.abs(each["t_mean"] - truth["t"]).max()) for each in (filled, expected)]
     assert errors[0] < 1.3 * errors[1]
+
+
+@pytest.mark.parametrize("kind", ["optimal_interpolation.OptimalInterpolation", "kriging.Kriging"])
+def test_an_extreme_in_a_cell_is_not_suspect_where_stations_confirm_it(kind, world) -> None:
+    recipe = Recipe(Reconstruction(Sparsification()), {"type": kind}, Fit(), 0, Limits(times=6), "cpu")
+    model = TrainedModel(unpack(list(train(recipe, world.data, None))[-1].checkpoint), "members")
+    truth = world.split("test")[["t"]].isel(time=slice(10, 11))
+    deviation = float(model.checkpoint.by_day.deviation[list(model.checkpoint.by_day.variables).index("t")])
+    truth = truth + 12 * deviation
+    truth["t"].attrs = dict(world.fields["t"].attrs)
+    cell = (truth["latitude"] == truth["latitude"][3]) & (truth["longitude"] == truth["longitude"][5])
+    gappy = truth.where(cell)
+    alone = model.fill(gappy, members=2)
+    station = truth.where(cell, drop=True)["t"].rename("value").drop_attrs().to_dataframe().reset_index()
+    beside = model.fill(gappy, members=2, stations=station.assign(variable="t"))
+    assert int(alone["t_suspect"].sum()) == 1 and not beside["t_suspect"].any()
 
 
 @pytest.mark.parametrize(

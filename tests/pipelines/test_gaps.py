@@ -29,7 +29,7 @@ CLASSICAL = ("climatology", "linear", "kriging", "gappy_pca", "optimal_interpola
 FROM_COVARIANCES = CLASSICAL[3:]
 
 
-def gappy_record(days: int = 240, rows: int = 7, columns: int = 12) -> xr.Dataset:
+def gappy_record(days: int = 200, rows: int = 6, columns: int = 10) -> xr.Dataset:
     """Two waves that drift, half of the values hidden at random, one day without any, one cell of land."""
     rng = np.random.default_rng(4)
     time = np.arange(days)[:, None, None]
@@ -38,7 +38,7 @@ def gappy_record(days: int = 240, rows: int = 7, columns: int = 12) -> xr.Datase
     t = np.cos(y) * (np.cos(x + time / 7) + np.sin(2 * x - time / 5)) * rng.uniform(0.5, 1.5, (days, 1, 1))
     t = 280 + 5 * t + 0.3 * rng.standard_normal(t.shape)
     t[rng.random(t.shape) < 0.5] = np.nan
-    t[100], t[:, 2, 3] = np.nan, np.nan
+    t[100], t[:, 2, 3] = np.nan, np.nan  # one day, and land
     dims = ("time", "latitude", "longitude")
     axes = {"time": pd.date_range("2001-01-01", periods=days), "latitude": latitude, "longitude": longitude}
     return xr.Dataset({"t2m": (dims, t.astype(np.float32), {"units": "K"})}, axes)
@@ -49,8 +49,15 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("gappy")
     gappy_record().to_netcdf(folder / "gappy.nc")
     ingestion = {"source": "file", "path": str(folder / "gappy.nc"), "missing": "train"}
-    cases = {"cases": {"random": [0.9]}, "noise": 0.0}
-    return {"data_root": folder / "data", "parameters": {"ingestion": ingestion, "sparsification": cases}}
+    cases = {"cases": {"random": [0.9]}, "noise": 0.0, "masks": 2}
+    return {
+        "data_root": folder / "data",
+        "parameters": {
+            "ingestion": ingestion,
+            "sparsification": cases,
+            "limits": {"members": 5, "times": 24},
+        },
+    }
 
 
 def test_every_classical_reconstruction_learns_from_gaps(

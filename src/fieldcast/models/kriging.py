@@ -157,11 +157,19 @@ class Kriging(Derived, Solved):
         return self.places.scatter(u.float())
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
-        """Observations that fail the check of `robustness`, and were down-weighted."""
+        """Observations in cells that fail the check of `robustness`: down-weighted, or left out beside points."""
         if c.observed is None or c.mask is None:
             raise ValueError("the check needs observations")
         excess = torch.zeros(c.count, *self.deviation.shape, dtype=torch.float64, device=c.mask.device)
         for v in range(excess.shape[1]):
+            if c.points is not None:
+                for observed, update in self._at_points(
+                    c, v, torch.zeros_like(excess[:, v]).to(self._prior()[0].points.dtype)
+                ):
+                    excess[update.datum[:, None], v, observed.in_cells] = (
+                        ~update.kept[: observed.cells]
+                    ).double()
+                continue
             for group in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
                 gain = self.gain(v, group.index, c.noise**2 / group.count)
                 excess[group.datum[:, None], v, group.index] = gain.excess(group.y)

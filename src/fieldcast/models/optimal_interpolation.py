@@ -117,10 +117,15 @@ class OptimalInterpolation(TrainingDays):
         return m, s, d
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
-        """Observations that fail the check of `robustness`, and were down-weighted."""
+        """Observations in cells that fail the check of `robustness`: down-weighted, or left out beside points."""
         if c.observed is None or c.mask is None:
             raise ValueError("the check needs observations")
         excess = torch.zeros(c.count, self.anomalies[0].numel(), dtype=torch.float64, device=c.mask.device)
+        if c.points is not None:
+            background = self.flat(torch.zeros_like(c.observed))
+            for observed, update in self._at_points(c, background):
+                excess[update.datum[:, None], observed.in_cells] = (~update.kept[: observed.cells]).double()
+            return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
         for group in observations(self.places, c.observed, c.mask):
             excess[group.datum[:, None], group.index] = self.gain(group, c.noise).excess(group.y)
         return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask

@@ -43,6 +43,11 @@ class ObservedData(NamedTuple):
     error: Float[Tensor, " observed"]  # variances
     cells: int  # number of observations in cells, which come first
 
+    @property
+    def in_cells(self) -> Int[Tensor, " cells"]:
+        """The values, into (V, P) flattened, that are observed in cells."""
+        return self.h.index[self.h.column[: self.cells, 0]]
+
 
 def conditioned(
     conditionings: Iterable[Conditioning],
