@@ -261,3 +261,16 @@ def test_cftime_of_the_standard_calendar_becomes_datetime64(make_weather: Make) 
     data["time"] = data["time"].convert_calendar("standard", use_cftime=True)["time"]
     assert data["time"].dtype == object
     assert to_contract(data)["time"].dtype.kind == "M"
+
+
+def test_values_in_the_layout_of_the_contract_are_not_copied() -> None:
+    axes = {
+        "time": pd.date_range("2001-01-01", periods=3),
+        "latitude": [0.0, 1.0],
+        "longitude": [0.0, 1.0, 2.0],
+    }
+    attrs = {"units": "K", "comment": "the user's"}
+    data = xr.Dataset({"sst": (DIMS, np.ones((3, 2, 3), np.float32), attrs)}, axes)
+    before, fields = data.copy(deep=True), to_contract(data)
+    assert np.shares_memory(fields["sst"].values, data["sst"].values)
+    assert "comment" not in fields["sst"].attrs and data.identical(before)

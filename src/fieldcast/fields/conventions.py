@@ -219,7 +219,8 @@ def _plain(array: xr.DataArray) -> xr.DataArray:
     dims = DIMS if "time" in array.dims else DIMS[1:]
     kept = {key: str(array.attrs[key]) for key in (*KEPT, "aliases") if str(array.attrs.get(key, "")).strip()}
     plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32, copy=False).drop_encoding()
-    plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).drop_attrs()
+    plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).copy(deep=False)
+    plain.attrs = {}  # drop_attrs would copy the values
     wide = {WIDE: 1} if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2) else {}
     return plain.assign_attrs(kept | notes_of(array.attrs) | wide)
 
