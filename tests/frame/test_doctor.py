@@ -116,6 +116,24 @@ def test_a_correction_of_another_solution_is_named(
         assert fault in str(examine(catalog))
 
 
+def test_a_pool_of_other_weights_is_named(
+    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, name = image_fields().attrs["digest"], "reconstruct.p.checkpoint"
+    pool = Experiment("reconstruct", "p", {"first": "reconstruct.a"})
+    listed = {"reconstruct.a": Experiment("reconstruct", "a"), "reconstruct.p": pool}
+    monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
+    monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
+    catalog[name] = BytesDataset(filepath=str(tmp_path / "pool.safetensors"))
+    for part, fault in (
+        (HEADER["weights"], "are complete"),
+        ("another", f"{name}: it was made from other weights"),
+    ):
+        header = {**HEADER, "data": digest, "parts": {"first": part}}
+        catalog.save(name, pack_bytes({"w": torch.ones(1)}, header))
+        assert fault in str(examine(catalog))
+
+
 def other_fields(folder: Path, catalog: DataCatalog) -> None:
     catalog.save("fields", image_fields(9))
 

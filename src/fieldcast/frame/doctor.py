@@ -17,7 +17,7 @@ from fieldcast.experiments import Experiment, experiments
 from fieldcast.fields.contracts import fits_digest
 from fieldcast.frame.error_messages import sentence
 from fieldcast.frame.preflight import commands
-from fieldcast.pipelines.names import handed_on
+from fieldcast.pipelines.names import handed_on, parts_of
 
 SOURCES = {
     "data": "fields",
@@ -93,7 +93,9 @@ def complaints(
         if address != name and "model" in entries and not listed[address].file:
             present["model"] = model_of(address, catalog, listed)
         if base := base_of(name.removesuffix(".checkpoint"), listed):
-            present["base"] = read_header(catalog.load(f"{base}.checkpoint"), "its base")["weights"]
+            present["base"] = weights_of(base, catalog)
+        if parts := pooled_by(name.removesuffix(".checkpoint"), listed):
+            present["parts"] = {role: weights_of(part, catalog) for role, part in parts.items()}
     except Exception as error:  # any error is a fault of the file
         yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
         return
@@ -134,6 +136,20 @@ def lineage_of(data: Any, name: str) -> Mapping[str, Any]:
 def base_of(address: str, listed: Mapping[str, Experiment]) -> str | None:
     """Address of the experiment from whose solution the training of another starts, if there is one."""
     return listed[address].uses.get("base") if address in listed else None
+
+
+def pooled_by(address: str, listed: Mapping[str, Experiment]) -> dict[str, str]:
+    """Addresses of the experiments whose models a pool holds, by role."""
+    return (
+        {role: listed[address].uses[role] for role in parts_of(listed[address])} if address in listed else {}
+    )
+
+
+def weights_of(address: str, catalog: CatalogProtocol) -> str:
+    """Digest of the weights of an experiment."""
+    return str(
+        read_header(catalog.load(f"{address}.checkpoint"), f"the checkpoint of '{address}'")["weights"]
+    )
 
 
 def model_of(address: str, catalog: CatalogProtocol, listed: Mapping[str, Experiment]) -> str:
