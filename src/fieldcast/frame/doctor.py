@@ -88,7 +88,9 @@ def complaints(
         entries = lineage_of(data, name)
         if name in SOURCES.values():
             digests[name] = entries["digest"]
-        present = {key: digests[source] for key, source in SOURCES.items() if source in digests}
+        present: dict[str, Any] = {
+            key: digests[source] for key, source in SOURCES.items() if source in digests
+        }
         address = name.removesuffix(".draws")
         if address != name and "model" in entries and not listed[address].file:
             present["model"] = model_of(address, catalog, listed)
@@ -140,9 +142,8 @@ def base_of(address: str, listed: Mapping[str, Experiment]) -> str | None:
 
 def pooled_by(address: str, listed: Mapping[str, Experiment]) -> dict[str, str]:
     """Addresses of the experiments whose models a pool holds, by role."""
-    return (
-        {role: listed[address].uses[role] for role in parts_of(listed[address])} if address in listed else {}
-    )
+    pool = listed.get(address)
+    return {role: pool.uses[role] for role in parts_of(pool)} if pool else {}
 
 
 def weights_of(address: str, catalog: CatalogProtocol) -> str:
