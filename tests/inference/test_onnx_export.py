@@ -96,7 +96,7 @@ def test_a_rollout_in_onnxruntime_is_the_forecast_of_torch(checkpoint, world, tm
     step = ForecastStep(trained)
     for lead in range(1, 11):
         day = (begin + np.arange(lead - 1, lead + history, dtype=np.float32) / 365) % 1
-        draws = NoiseInputs(7, torch.zeros(2, dtype=torch.long), number=torch.arange(2), lead=lead)
+        draws = NoiseInputs(7, torch.zeros(2, dtype=torch.long), number=torch.arange(2)[:, None], lead=lead)
         with torch.no_grad():
             step.drawn(torch.tensor(states), torch.from_numpy(day), draws)
         noise = {name: tensor.numpy() for name, tensor in zip(draws.names, draws.given.values(), strict=True)}

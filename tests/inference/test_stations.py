@@ -105,7 +105,9 @@ def test_an_extreme_in_a_cell_is_not_suspect_where_stations_confirm_it(kind, wor
     recipe = Recipe(Reconstruction(Sparsification()), {"type": kind}, Fit(), 0, Limits(times=6), "cpu")
     model = TrainedModel(unpack(list(train(recipe, world.data, None))[-1].checkpoint), "members")
     truth = world.split("test")[["t"]].isel(time=slice(10, 11))
-    deviation = float(model.checkpoint.by_day.deviation[list(model.checkpoint.by_day.variables).index("t")])
+    deviation = float(
+        model.checkpoint.field_codec.deviation[list(model.checkpoint.field_codec.variables).index("t")]
+    )
     truth = truth + 12 * deviation
     truth["t"].attrs = dict(world.fields["t"].attrs)
     cell = (truth["latitude"] == truth["latitude"][3]) & (truth["longitude"] == truth["longitude"][5])
