@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +100,14 @@ def check_environment(conf: Path, env: str) -> None:
 def check_keys(overrides: Iterable[str], parameters: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
     configured = dict(leaves(parameters, empty=True))
-    names = {*configured, *_referenced(conf)}
+    names, types = {*configured, *_referenced(conf)}, cache(typed)
     for key in overrides:
         parts = key.split(".")
         prefixes = [".".join(parts[: n + 1]) for n in range(len(parts))]
         is_section = any(name.startswith(f"{key}.") for name in names)
         of_model = parts[2:3] == ["model"] and any(name.startswith(f"{prefixes[1]}.") for name in names)
         open_ended = any(configured.get(prefix, "") in (None, {}) for prefix in prefixes) or of_model
-        if key in names or is_section or open_ended or any(prefix in typed() for prefix in prefixes):
+        if key in names or is_section or open_ended or any(prefix in types() for prefix in prefixes):
             continue
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
 
@@ -142,7 +143,9 @@ def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
 
 def typed() -> dict[str, Any]:
     """Collect the dataclasses and pydantic models with which nodes annotate parameters, by dotted name."""
-    types = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    complete = ("__default__", *pipeline_registry.STANDALONE, "gaps")  # together they hold every node
+    parts = {name: pipelines[name] for name in complete if name in pipelines}
+    types = TypeExtractor(parts).extract_types_from_pipelines()
     return {key: kind for key, kind in types.items() if is_dataclass(kind) or hasattr(kind, "model_fields")}
 
 
