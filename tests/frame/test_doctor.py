@@ -99,39 +99,31 @@ def test_forecasts_made_elsewhere_need_no_checkpoint(
     assert str(examine(catalog)) == "6 data sets are complete, undamaged and fit together."
 
 
-def test_a_correction_of_another_solution_is_named(
-    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("uses", "origin"),
+    [
+        ({"base": "reconstruct.a"}, lambda weights: {"base": weights}),
+        ({"first": "reconstruct.a"}, lambda weights: {"parts": {"first": weights}}),
+    ],
+    ids=["a correction", "a pool"],
+)
+def test_a_checkpoint_of_another_solution_is_named(
+    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uses: dict[str, str], origin: Any
 ) -> None:
     digest, name = image_fields().attrs["digest"], "reconstruct.c.checkpoint"
-    corrected = Experiment("reconstruct", "c", {"base": "reconstruct.a"})
-    listed = {"reconstruct.a": Experiment("reconstruct", "a"), "reconstruct.c": corrected}
+    listed = {
+        "reconstruct.a": Experiment("reconstruct", "a"),
+        "reconstruct.c": Experiment("reconstruct", "c", uses),
+    }
     monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
     monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
-    catalog[name] = BytesDataset(filepath=str(tmp_path / "corrected.safetensors"))
-    for base, fault in (
+    catalog[name] = BytesDataset(filepath=str(tmp_path / "c.safetensors"))
+    for weights, outcome in (
         (HEADER["weights"], "are complete"),
         ("another", f"{name}: it was made from other weights"),
     ):
-        catalog.save(name, pack_bytes({"w": torch.ones(1)}, {**HEADER, "data": digest, "base": base}))
-        assert fault in str(examine(catalog))
-
-
-def test_a_pool_of_other_weights_is_named(
-    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    digest, name = image_fields().attrs["digest"], "reconstruct.p.checkpoint"
-    pool = Experiment("reconstruct", "p", {"first": "reconstruct.a"})
-    listed = {"reconstruct.a": Experiment("reconstruct", "a"), "reconstruct.p": pool}
-    monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
-    monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
-    catalog[name] = BytesDataset(filepath=str(tmp_path / "pool.safetensors"))
-    for part, fault in (
-        (HEADER["weights"], "are complete"),
-        ("another", f"{name}: it was made from other weights"),
-    ):
-        header = {**HEADER, "data": digest, "parts": {"first": part}}
-        catalog.save(name, pack_bytes({"w": torch.ones(1)}, header))
-        assert fault in str(examine(catalog))
+        catalog.save(name, pack_bytes({"w": torch.ones(1)}, {**HEADER, "data": digest, **origin(weights)}))
+        assert outcome in str(examine(catalog))
 
 
 def other_fields(folder: Path, catalog: DataCatalog) -> None:

@@ -8,6 +8,6 @@ states    the states of a split, by their places in order of time
 problem   what a task says for models to be trained on it
 batches   what a training batch of a task is
 tuning    choices made on the validation split
-calibration   filters fitted in cycles over the training split
+calibration   filters fitted in cycles over the training split; stretches: the states that these cycles run over
 options   user options for training
 """

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from fieldcast import lineage, provenance
 from fieldcast.encoding import costs
-from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, Cycling, Sparsification
@@ -25,74 +24,17 @@ from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator
-from fieldcast.models import masks
-from fieldcast.models.assimilation.filter import Day, Filter, cycle
-from fieldcast.models.core import Context, Model
+from fieldcast.models.assimilation.filter import Day, cycle
+from fieldcast.models.core import Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.loop import Saved, resumable_state
 from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, take
+from fieldcast.training.stretches import Stretches
 from fieldcast.training.tuning import search
 
 FORECAST = "the checkpoint in the role 'forecast'"
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """Successive states that cycles are run over: their truth, days of the year and first times."""
-
-    x: Float[Tensor, "time cycle variable y x"]
-    days: Float[Tensor, "time cycle"]
-    first: xr.DataArray  # the first time of each cycle
-    per_variable: bool = False  # whether variables have masks of their own
-
-    @classmethod
-    def of(
-        cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device,
-        per_variable: bool = False,
-    ) -> Trial:  # fmt: skip
-        """Evenly spaced stretches of a split.
-
-        Raises
-        ------
-        InputError
-            If the split has no stretch without a gap of that length.
-        """
-        length = min(length, split.sizes["time"])
-        segment = split["segment"].values
-        whole = torch.from_numpy(segment[: len(segment) - length + 1] == segment[length - 1 :]).nonzero()[
-            :, 0
-        ]
-        if not len(whole):
-            raise InputError(
-                f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
-                "so many without a gap: set assimilation.calibration.days and tuning lower."
-            )
-        starts = whole[torch.linspace(0, len(whole) - 1, min(cycles, len(whole))).round().long()]
-        places = starts + torch.arange(length)[:, None]  # (time, cycle)
-        states = split.isel(time=places.flatten().numpy())
-        x = torch.nan_to_num(codec.encode(states)).unflatten(0, places.shape).to(device)
-        return cls(
-            x,
-            codec.days(states["time"]).view(places.shape).to(device),
-            split["time"][starts.numpy()],
-            per_variable,
-        )
-
-    def contexts(self, options: Calibration, noise: float, scheme: Filter, seed: int) -> Iterator[Context]:
-        """Observations of each time; the cycles share the mask of a day."""
-        space, device = scheme.space, self.x.device
-        for number, (x, day) in enumerate(zip(self.x, self.days, strict=True)):
-            of_day = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))
-            mask = masks.draw(
-                (options.pattern,), (options.k, options.k), of_day, space, self.per_variable
-            ).expand_as(x)
-            cycles = torch.arange(len(x), device=device)
-            errors = RandomStreams(seed_for("errors of the network", seed), cycles, step=number)
-            yield Context(
-                len(x), observed=masks.observe(x, mask, noise, errors), mask=mask, day=day, noise=noise
-            )
 
 
 def calibrate(
@@ -116,10 +58,8 @@ def calibrate(
     scheme, device = assimilator.scheme, assimilator.scheme.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
     tensors, header = resumable_state(earlier, resumable, recipe.fit.restart)
-    options, members = (
-        cycling.calibration.capped(recipe.limits),
-        recipe.limits.cap("members", cycling.members),
-    )
+    options = cycling.calibration.capped(recipe.limits)
+    members = recipe.limits.cap("members", cycling.members)
     filters = scheme.calibrated_at(options.k)
     initial = [each.chosen() for each in filters.values()]  # a search starts there, also when it resumes
     scheme.load_state_dict({**scheme.state_dict(), **tensors})
@@ -196,7 +136,7 @@ class Calibrating:
         """Forecast minus truth after the spin-up; the first sweep cycles with the climatology for a pool."""
         training = select(self.data.fields, self.data.splits, "train")
         scheme, options = self.assimilator.scheme, self.options
-        trial = self._trial(training, options.segments, options.days)
+        trial = self._stretches(training, options.segments, options.days)
         if sweep == 0:
             scheme.fill_pool(trial.x.flatten(0, 1))
         seed = seed_for("sweep", self.seed, sweep) % 2**31
@@ -213,7 +153,7 @@ class Calibrating:
         """Logarithm of the fair CRPS of the analysis at unobserved cells, over days of the validation split."""
         validation = select(self.data.fields, self.data.splits, "validation")
         options, space = self.options, self.assimilator.scheme.space
-        trial = self._trial(validation, 1, options.tuning)
+        trial = self._stretches(validation, 1, options.tuning)
         seed = seed_for("tuning", self.seed) % 2**31
         contexts = trial.contexts(options, self.network.noise, self.assimilator.scheme, seed)
         total = weights = 0.0
@@ -228,15 +168,15 @@ class Calibrating:
             weights += float(weight.sum())
         return math.log(total / weights) if total > 0 else math.inf
 
-    def _trial(self, split: xr.Dataset, cycles: int, days: int) -> Trial:
+    def _stretches(self, split: xr.Dataset, cycles: int, days: int) -> Stretches:
         length, codec = self.options.spin_up + days, self.assimilator.codec
-        return Trial.of(split, codec, cycles, length, self._device, self.network.per_variable)
+        return Stretches.of(split, codec, cycles, length, self._device, self.network.per_variable)
 
     @property
     def _device(self) -> torch.device:
         return self.assimilator.scheme.space.area.device
 
-    def _cycle(self, trial: Trial, members: int, seed: int) -> Iterator[Day]:
+    def _cycle(self, trial: Stretches, members: int, seed: int) -> Iterator[Day]:
         training = select(self.data.fields, self.data.splits, "train")
         scheme, cycles = self.assimilator.scheme, trial.x.shape[1]
         state = self.assimilator.begin(training, trial.first, cycles, members, seed)

@@ -1,0 +1,76 @@
+"""Stretches of a split over which a filter cycles while it is calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.options import Calibration
+from fieldcast.errors import InputError
+from fieldcast.models import masks
+from fieldcast.models.assimilation.filter import Filter
+from fieldcast.models.core import Context
+from fieldcast.models.random_streams import RandomStreams, seed_for
+
+
+@dataclass(frozen=True, eq=False)
+class Stretches:
+    """Successive states that cycles are run over: their truth, days of the year and first times."""
+
+    x: Float[Tensor, "time cycle variable y x"]
+    days: Float[Tensor, "time cycle"]
+    first: xr.DataArray  # the first time of each cycle
+    per_variable: bool = False  # whether variables have masks of their own
+
+    @classmethod
+    def of(
+        cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device,
+        per_variable: bool = False,
+    ) -> Stretches:  # fmt: skip
+        """Evenly spaced stretches of a split.
+
+        Raises
+        ------
+        InputError
+            If the split has no stretch without a gap of that length.
+        """
+        length = min(length, split.sizes["time"])
+        segment = split["segment"].values
+        whole = torch.from_numpy(segment[: len(segment) - length + 1] == segment[length - 1 :]).nonzero()[
+            :, 0
+        ]
+        if not len(whole):
+            raise InputError(
+                f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
+                "so many without a gap: set assimilation.calibration.days and tuning lower."
+            )
+        starts = whole[torch.linspace(0, len(whole) - 1, min(cycles, len(whole))).round().long()]
+        places = starts + torch.arange(length)[:, None]  # (time, cycle)
+        states = split.isel(time=places.flatten().numpy())
+        x = torch.nan_to_num(codec.encode(states)).unflatten(0, places.shape).to(device)
+        return cls(
+            x,
+            codec.days(states["time"]).view(places.shape).to(device),
+            split["time"][starts.numpy()],
+            per_variable,
+        )
+
+    def contexts(self, options: Calibration, noise: float, scheme: Filter, seed: int) -> Iterator[Context]:
+        """Observations of each time; the cycles share the mask of a day."""
+        space, device = scheme.space, self.x.device
+        for number, (x, day) in enumerate(zip(self.x, self.days, strict=True)):
+            of_day = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))
+            mask = masks.draw(
+                (options.pattern,), (options.k, options.k), of_day, space, self.per_variable
+            ).expand_as(x)
+            cycles = torch.arange(len(x), device=device)
+            errors = RandomStreams(seed_for("errors of the network", seed), cycles, step=number)
+            yield Context(
+                len(x), observed=masks.observe(x, mask, noise, errors), mask=mask, day=day, noise=noise
+            )
