@@ -1,11 +1,11 @@
 """Killed at any moment and run again, a training ends with bit for bit the weights of one that was left alone."""
 
-import os
+import multiprocessing
 import random
 import signal
-import subprocess
 import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -13,21 +13,25 @@ import torch
 
 from fieldcast.encoding.tensor_file import unpack_bytes
 
-WORKER = Path(__file__).parent / "train_to_disk.py"
+sys.path.insert(0, str(Path(__file__).parent))
+from train_to_disk import train_to_disk
+
+# a process that has imported everything forks each worker: a start takes the seconds of torch only once
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["fieldcast.tasks.reconstruct"])
 
 
-def start(folder: Path, *message: str) -> subprocess.Popen:
+def start(folder: Path, saves: int = -1) -> ForkServerProcess:
     folder.mkdir(exist_ok=True)
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, WORKER, folder, *message], env=env, stderr=subprocess.PIPE, text=True
-    )
+    worker = PROCESSES.Process(target=train_to_disk, args=(folder, saves))
+    worker.start()
+    return worker
 
 
 def finish(folder: Path) -> dict[str, torch.Tensor]:
     worker = start(folder)
-    _, errors = worker.communicate(timeout=300)
-    assert worker.returncode == 0, errors
+    worker.join(timeout=300)
+    assert worker.exitcode == 0
     tensors, _ = unpack_bytes((folder / "checkpoint.safetensors").read_bytes(), "")
     return {name: value for name, value in tensors.items() if name.startswith("model.")}
 
@@ -46,13 +50,13 @@ def test_killed_again_and_again_at_random_moments(alone, tmp_path):
     for _ in range(3):
         before = state.stat().st_mtime_ns if state.exists() else 0
         worker = start(tmp_path)
-        while worker.poll() is None and not (state.exists() and state.stat().st_mtime_ns > before):
+        while worker.is_alive() and not (state.exists() and state.stat().st_mtime_ns > before):
             time.sleep(0.02)  # until it trains
         time.sleep(moments.uniform(0, 0.3))
-        if worker.poll() is None:
-            worker.send_signal(signal.SIGKILL)
+        if worker.is_alive():
+            worker.kill()
             kills += 1
-        worker.communicate()
+        worker.join()
     assert kills >= 2
     assert same(finish(tmp_path), alone)
 
@@ -62,7 +66,7 @@ def test_killed_again_and_again_at_random_moments(alone, tmp_path):
 )
 def test_killed_between_the_saves_of_one_yield(alone, tmp_path, saves):
     """Three saves a yield and fifteen yields: state, checkpoint, history."""
-    worker = start(tmp_path, str(saves))
-    worker.communicate(timeout=300)
-    assert worker.returncode == -signal.SIGKILL
+    worker = start(tmp_path, saves)
+    worker.join(timeout=300)
+    assert worker.exitcode == -signal.SIGKILL
     assert same(finish(tmp_path), alone)

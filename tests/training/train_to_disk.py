@@ -1,13 +1,11 @@
-"""A training as a process of its own, for tests that kill it: `train_to_disk.py FOLDER [saves until it kills itself]`.
-
-What a node yields is saved in the order of the catalog, by the catalog's own data sets.
-"""
+"""A training as a process of its own, for tests that kill it."""
 
 import importlib.util
 import os
 import signal
-import sys
 from pathlib import Path
+
+import torch
 
 from fieldcast.datasets import BytesDataset, TableDataset
 from fieldcast.encoding.options import Limits, Sparsification
@@ -18,7 +16,12 @@ from fieldcast.training.run import Recipe, train
 OPTIONS = Fit(steps=60, batch=4, report_every=4, save_every=0.0, validation=8, learning_rate=3e-3)
 
 
-def main(folder: Path, saves: int) -> None:
+def train_to_disk(folder: Path, saves: int) -> None:
+    """Train, and save in `folder` what a node yields, in the order of the catalog, by the catalog's own data sets.
+
+    The process kills itself after this number of saves; -1 for never.
+    """
+    torch.set_num_threads(1)
     spec = importlib.util.spec_from_file_location("worlds", Path(__file__).parents[1] / "worlds.py")
     worlds = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(worlds)
@@ -44,7 +47,3 @@ def main(folder: Path, saves: int) -> None:
             saves -= 1
             if saves == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else -1)

@@ -1,8 +1,10 @@
 import math
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.fields import climatology, normalisation
@@ -51,14 +53,19 @@ def test_doubt_is_about_what_lies_near_and_was_not_observed(space):
     assert torch.allclose(doubt[1, hidden], expected[hidden])
 
 
+@cache
+def weather() -> xr.Dataset:
+    """Three years of temperature."""
+    return simulate(PlanetOptions(years=3, spin_up=90, n_longitude=32, n_latitude=16), 0)[["t650"]].load()
+
+
 def clamped(kind: str) -> dict[str, torch.Tensor]:
     """Weather whose temperature cannot fall below the 99 % quantile of training in a quarter of the cells, as that of
     water under ice cannot fall below freezing; the test times are warmed there by a standard deviation.
 
     The quarter is drawn at random, or lies round the poles.
     """
-    options = PlanetOptions(years=3, spin_up=90, n_longitude=32, n_latitude=16)
-    fields = simulate(options, 0)[["t650"]]
+    fields = weather().copy(deep=True)
     x, train = fields["t650"].values, slice(730)
     where = np.random.default_rng(0).random(x.shape[1:]) < 0.25
     if kind == "poles":
