@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +15,7 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from fieldcast import plugins
 from fieldcast.errors import InputError
 
+PARSED: dict[tuple[Any, ...], dict[Path, Any]] = {}  # files as parsed: a run reads its parameters several times
 DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 
 
@@ -48,14 +50,29 @@ class ConfigLoader(OmegaConfigLoader):
             return {}
         return credentials
 
-    def _read_dir_configs(self, conf_path: str, *arguments: Any) -> dict[Path, Any]:
+    def _read_dir_configs(
+        self, conf_path: str, patterns: Iterable[str], key: str, processed_files: set[Path], *arguments: Any
+    ) -> dict[Path, Any]:
         environment = os.path.relpath(conf_path, self.conf_source)
         folders = [folder / environment for folder in plugins.configurations()] + [Path(conf_path)]
         present = [folder for folder in folders if folder.is_dir()] or [Path(conf_path)]
         configs: dict[Path, Any] = {}
         for folder in present:
-            configs |= super()._read_dir_configs(str(folder), *arguments)
+            state = key, tuple(patterns), arguments, *files(folder)
+            if state not in PARSED:
+                PARSED[state] = super()._read_dir_configs(str(folder), patterns, key, set(), *arguments)
+            configs |= deepcopy(PARSED[state])  # Kedro merges in place
+        processed_files.update(configs)
         return configs
+
+
+def files(folder: Path) -> list[tuple[str, int, int]]:
+    """Path, time of modification and size of every file in a folder, which change when its content does."""
+    return sorted(
+        (str(file), (status := file.stat()).st_mtime_ns, status.st_size)
+        for file in folder.rglob("*")
+        if file.is_file()
+    )
 
 
 def filtered(archive: str) -> dict[str, Any]:
