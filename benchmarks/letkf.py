@@ -51,17 +51,17 @@ def analysis(every: int, values: int) -> float:
     mask[torch.randperm(len(mask), generator=generator)[:values]] = True
     mask = mask.view(1, *x[0].shape)
     y = (x[-1] + NOISE * torch.randn(x[0].shape, generator=generator)) * mask
-    scheme = LETKF(space, every=every)
-    scheme.choose(localisation=LOCALISATION)
+    filter = LETKF(space, every=every)
+    filter.choose(localisation=LOCALISATION)
     c, draws = Context(1, observed=y, mask=mask, noise=NOISE), RandomStreams(0, torch.arange(1), MEMBERS)
-    return seconds(lambda: scheme.update(x[None, :-1], c, {}, draws))
+    return seconds(lambda: filter.update(x[None, :-1], c, {}, draws))
 
 
 def lorenz96(runs: int) -> tuple[float, float]:
     """Seconds of `CYCLES` cycles of each of several runs, and the RMSE of the analyses."""
-    states, scheme, scores = truth(runs, 1 + CYCLES), LETKF(circle(), rotation=True), []
-    scheme.choose(localisation=2.2 * EARTH, relaxation=0.0, inflation=1.04)
-    took = seconds(lambda: scores.append(cycled(scheme, 7, states)), repeats=1)
+    states, filter, scores = truth(runs, 1 + CYCLES), LETKF(circle(), rotation=True), []
+    filter.choose(localisation=2.2 * EARTH, relaxation=0.0, inflation=1.04)
+    took = seconds(lambda: scores.append(cycled(filter, 7, states)), repeats=1)
     return took, scores[0]
 
 
@@ -74,10 +74,10 @@ def dapper() -> tuple[float, float]:
     HMM.tseq.Ko = CYCLES
     dapper.set_seed(3)
     xx, yy = HMM.simulate()
-    scheme = methods.LETKF(N=7, rot=True, infl=1.04, loc_rad=4)
-    took = seconds(lambda: scheme.assimilate(HMM, xx, yy, liveplots=False), repeats=1)
-    scheme.stats.average_in_time()
-    return took, float(scheme.avrgs.err.rms.a.val)
+    method = methods.LETKF(N=7, rot=True, infl=1.04, loc_rad=4)
+    took = seconds(lambda: method.assimilate(HMM, xx, yy, liveplots=False), repeats=1)
+    method.stats.average_in_time()
+    return took, float(method.avrgs.err.rms.a.val)
 
 
 def main() -> None:

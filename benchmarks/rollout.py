@@ -51,7 +51,7 @@ def model(device: str = "cpu") -> Stepped:
 
 def context(stepped: Stepped, members: int) -> Context:
     device = stepped.space.area.device
-    past, day = torch.randn(1, 1, *stepped.space.state, device=device), torch.zeros(1, device=device)
+    past, day = torch.randn(1, 1, *stepped.space.state_shape, device=device), torch.zeros(1, device=device)
     return Context(1, past=past, day=day).repeat(members)
 
 

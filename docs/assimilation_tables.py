@@ -56,8 +56,8 @@ class Row:
 
     @property
     def options(self) -> dict[str, object]:
-        """Parameters `assimilation`: 240 scored days, and no forecasts from the analyses but one."""
-        usual = {"days": 240, "cases": {"random": [0.05]}, "forecast_every": 1000, "forecast_steps": 1}
+        """Parameters `assimilation`: 240 scored steps, and no forecasts from the analyses but one."""
+        usual = {"steps": 240, "cases": {"random": [0.05]}, "forecast_every": 1000, "forecast_steps": 1}
         return {**usual, **self.assimilation}
 
 
@@ -69,7 +69,7 @@ ROWS = (
     Row("twice the error assumed", COMPARED, {"assumed_error": 2.0}),
     Row("5 % gross errors", COMPARED, {"gross_errors": 0.05}),
     *(Row(f"seed {seed}", ("hybrid",), {}, {"sparsification.seed": seed}) for seed in (1, 2, 3)),
-    Row("a year", ("hybrid", "free_run", "letkf"), {"days": 365}),
+    Row("a year", ("hybrid", "free_run", "letkf"), {"steps": 365}),
 )
 
 
@@ -115,7 +115,7 @@ def run(row: Row, name: str, trained: Path) -> bool:
             (row.folder / layer).symlink_to(os.path.relpath(trained / layer, row.folder))
     params = {**TRAINING, **row.params, "data_root": row.folder}
     conf = configured(row)
-    well = kedro(row.folder, params, conf, "networks") and kedro(
+    well = kedro(row.folder, params, conf, "observing_network") and kedro(
         row.folder, params, conf, "assimilation,evaluation", address
     )
     shutil.rmtree(row.folder / "07_model_output" / "assimilate" / name, ignore_errors=True)

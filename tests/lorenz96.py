@@ -76,12 +76,12 @@ def rmse(analyses: Iterator[Tensor], states: Tensor) -> float:
     return float(torch.stack(errors).mean())
 
 
-def cycled(scheme: Filter, members: int, states: Tensor, spin_up: int = 100) -> float:
+def cycled(filter: Filter, members: int, states: Tensor, spin_up: int = 100) -> float:
     """RMSE of the mean of the analyses after the spin-up, which starts from members about the truth."""
     draws = RandomStreams(0, torch.arange(states.shape[1]), members)
     start = states[0][:, None] + draws.fork(2).normal(1, 1, CELLS)
     days = cycle(
-        scheme, forecast, observed(states[1:]), CycleState(start[:, :, None], scheme.begin(len(start))), draws
+        filter, forecast, observed(states[1:]), CycleState(start[:, :, None], filter.begin(len(start))), draws
     )
     means = [day.analysis.mean(1) for day in days]
     return rmse(iter(means[spin_up:]), states[1 + spin_up :])

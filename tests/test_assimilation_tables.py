@@ -79,7 +79,7 @@ def test_each_filter_runs_once_and_the_least_costly_first(script, runs, monkeypa
     assert not list((folder / "07_model_output" / "assimilate").glob("*"))
     assert (folder / "06_models").is_symlink()
     options = yaml.safe_load((folder / "conf" / "demo" / "parameters_row.yml").read_text())["assimilation"]
-    assert options["gross_errors"] == 0.05 and options["days"] == 240
+    assert options["gross_errors"] == 0.05 and options["steps"] == 240
 
 
 def test_the_document_holds_the_scores_and_names_what_is_missing(script, runs, monkeypatch, tmp_path) -> None:

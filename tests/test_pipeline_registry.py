@@ -330,7 +330,15 @@ def test_kedro_viz_shows_layers(name: str) -> None:
         ("demo", {"initial_times", "features", "reconstruct", "forecast", "sample"}),
         (
             "__default__",
-            {"initial_times", "networks", "features", "reconstruct", "forecast", "assimilate", "sample"},
+            {
+                "initial_times",
+                "observing_network",
+                "features",
+                "reconstruct",
+                "forecast",
+                "assimilate",
+                "sample",
+            },
         ),
         ("reconstruct.denoising_vae", {"reconstruct"}),
     ],

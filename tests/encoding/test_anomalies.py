@@ -43,7 +43,7 @@ def test_missing_stays_missing_and_further_dimensions_lead(world):
     test = world.split("test").isel(time=slice(0, 3))
     holes = test.where(test["longitude"] > 100).expand_dims(case=2)
     x = world.codec.encode(holes)
-    assert x.shape == (2, 3, *world.space.state)
+    assert x.shape == (2, 3, *world.space.state_shape)
     assert torch.isnan(x[..., :4]).all()
     assert torch.isfinite(x[..., 4:]).all()
 

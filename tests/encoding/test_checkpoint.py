@@ -26,7 +26,7 @@ def made(world):
 
 
 def context(space):
-    observed = torch.ones(2, *space.state)
+    observed = torch.ones(2, *space.state_shape)
     return Context(2, observed=observed, mask=observed > 0, day=torch.zeros(2))
 
 

@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 from worlds import World
 
-from fieldcast.encoding.daily_observations import observe_daily
+from fieldcast.encoding.cycle_observations import observe_cycle
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.errors import InputError
@@ -39,11 +39,11 @@ def dynamics(planet: xr.Dataset, world: World) -> PlanetDynamics:
     return PlanetDynamics(planet[["q"]], world.codec)
 
 
-def scheme_of(world: World, dynamics: PlanetDynamics, localisation: float = 0.0) -> PerfectLETKF:
-    scheme = PerfectLETKF(world.space, members=MEMBERS)
-    scheme.choose(localisation=localisation, relaxation=0.0, inflation=1.0)
-    scheme.dynamics = dynamics
-    return scheme
+def filter_of(world: World, dynamics: PlanetDynamics, localisation: float = 0.0) -> PerfectLETKF:
+    filter = PerfectLETKF(world.space, members=MEMBERS)
+    filter.choose(localisation=localisation, relaxation=0.0, inflation=1.0)
+    filter.dynamics = dynamics
+    return filter
 
 
 def days(world: World, numbers: list[int]) -> torch.Tensor:
@@ -84,13 +84,13 @@ def test_weights_move_the_state_as_they_move_linear_fields(
     """Height, temperature and the eastward wind are linear in the state; so the same weights give the same analysis."""
     day, q = days(world, [700]), close_members(dynamics, planet)
     background = dynamics.weather(q, day)
-    mask = torch.zeros(1, *world.space.state, dtype=torch.bool)
+    mask = torch.zeros(1, *world.space.state_shape, dtype=torch.bool)
     mask[:, :, 2:6:2, ::3] = True
     observed = background[:, 0] * mask
     c = Context(1, observed=observed, mask=mask, day=day, noise=0.1)
-    scheme = scheme_of(world, dynamics)
-    x, memory = scheme.update(background, c, {STATE: q}, DRAWS)
-    w = scheme.weights(background, c, DRAWS)
+    filter = filter_of(world, dynamics)
+    x, memory = filter.update(background, c, {STATE: q}, DRAWS)
+    w = filter.weights(background, c, DRAWS)
     assert float(w.abs().max()) > 0.1
     torch.testing.assert_close(x[:, :, :3], moved(background, w)[:, :, :3], rtol=0, atol=1e-5)
     torch.testing.assert_close(x, dynamics.weather(memory[STATE], day))
@@ -104,21 +104,21 @@ def test_exact_observations_of_all_cells_lead_to_the_truth(
     background = dynamics.weather(q, day)
     truth = dynamics.weather((0.7 * q[:, 1] + 0.3 * q[:, 2])[:, None], day)[:, 0]
     c = Context(1, observed=truth, mask=torch.ones_like(truth, dtype=torch.bool), day=day, noise=1e-4)
-    x, _ = scheme_of(world, dynamics).update(background, c, {STATE: q}, DRAWS)
+    x, _ = filter_of(world, dynamics).update(background, c, {STATE: q}, DRAWS)
     before = (background.mean(1) - truth).square().mean().sqrt()
     assert (x.mean(1) - truth).square().mean().sqrt() < 0.05 * before
     assert x.std(1).mean() < 0.05 * background.std(1).mean()
 
 
 def test_a_cycle_follows_the_truth_and_resumes_to_the_same_numbers(planet: xr.Dataset, world: World) -> None:
-    cycling = Cycling(spin_up=6, days=6, members=4, cases={"random": [0.3]})
+    cycling = Cycling(spin_up=6, steps=6, members=4, cases={"random": [0.3]})
     network, limits = Sparsification(noise=0.1), Limits()
-    observations = observe_daily(
+    observations = observe_cycle(
         world.fields, world.splits, world.codec, world.space, network, cycling, limits
     )
-    scheme = PerfectLETKF(world.space, members=MEMBERS)
-    scheme.choose(localisation=6000.0, relaxation=0.2, inflation=1.05)
-    assimilator = Assimilator.of(scheme, None, world.codec, planet[["q"]])
+    filter = PerfectLETKF(world.space, members=MEMBERS)
+    filter.choose(localisation=6000.0, relaxation=0.2, inflation=1.05)
+    assimilator = Assimilator.of(filter, None, world.codec, planet[["q"]])
     training, sources = world.split("train"), {"members": 4, "seed": 0}
     pieces = list(assimilate(assimilator, observations, training, sources))
     assert pieces[0].members.sizes["member"] == MEMBERS
@@ -141,7 +141,7 @@ def test_other_data_than_the_planet_are_refused(planet: xr.Dataset, world: World
         PlanetDynamics(finer[["q"]], world.codec)
     with pytest.raises(InputError, match="in the task assimilate"):
         PerfectLETKF(world.space).update(
-            torch.zeros(1, 2, *world.space.state),
+            torch.zeros(1, 2, *world.space.state_shape),
             Context(1, day=torch.zeros(1)),
             {STATE: torch.zeros(1)},
             DRAWS,

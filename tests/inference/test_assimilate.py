@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.encoding.daily_observations import observe_daily, require_daily
+from fieldcast.encoding.cycle_observations import observe_cycle, require_cycle_observations
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.inference.assimilate import Assimilator, assimilate, context_of_day
+from fieldcast.inference.assimilate import Assimilator, assimilate, context_at
 from fieldcast.models.assimilation.filter import UPDATE
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -19,14 +19,14 @@ from fieldcast.scores.assimilation import assimilation_statistics
 from fieldcast.tasks.truth import areas
 from fieldcast.training.states import InMemory
 
-CYCLING = Cycling(spin_up=2, days=5, members=4, cases={"random": [0.1, 0.3]})
+CYCLING = Cycling(spin_up=2, steps=5, members=4, cases={"random": [0.1, 0.3]})
 SPARSIFICATION = Sparsification(noise=0.1)
 SOURCES = {"members": 4, "seed": 3, "model": "abc"}
 
 
 @pytest.fixture(scope="module")
 def observations(world):
-    return observe_daily(
+    return observe_cycle(
         world.fields, world.splits, world.codec, world.space, SPARSIFICATION, CYCLING, Limits()
     )
 
@@ -56,7 +56,7 @@ def test_observations_are_the_truth_plus_noise(world, observations):
 
 def test_a_share_has_gross_errors_and_filters_assume_another_error(world, observations):
     wrong = replace(CYCLING, gross_errors=0.05, assumed_error=2.0)
-    other = observe_daily(
+    other = observe_cycle(
         world.fields, world.splits, world.codec, world.space, SPARSIFICATION, wrong, Limits()
     )
     differences = [
@@ -69,14 +69,14 @@ def test_a_share_has_gross_errors_and_filters_assume_another_error(world, observ
     np.testing.assert_allclose(size[gross], 5.0, rtol=1e-4)
     np.testing.assert_allclose(size[~gross], 0.0, atol=1e-4)
     assert other.attrs["noise"] == 2 * observations.attrs["noise"] == 0.2
-    with pytest.raises(InputError, match="recreate them with `kedro run --pipelines networks`"):
-        require_daily(observations, world.fields, world.splits, SPARSIFICATION, wrong, Limits())
+    with pytest.raises(InputError, match="recreate them with `kedro run --pipelines observing_network`"):
+        require_cycle_observations(observations, world.fields, world.splits, SPARSIFICATION, wrong, Limits())
 
 
 def test_other_options_are_refused(world, observations):
-    other = Cycling(spin_up=2, days=5, members=4, cases={"random": [0.1]})
-    with pytest.raises(InputError, match="recreate them with `kedro run --pipelines networks`"):
-        require_daily(observations, world.fields, world.splits, SPARSIFICATION, other, Limits())
+    other = Cycling(spin_up=2, steps=5, members=4, cases={"random": [0.1]})
+    with pytest.raises(InputError, match="recreate them with `kedro run --pipelines observing_network`"):
+        require_cycle_observations(observations, world.fields, world.splits, SPARSIFICATION, other, Limits())
 
 
 def test_a_cycle_is_stored_day_by_day_and_resumes_to_the_same_numbers(world, observations, hybrid):
@@ -94,15 +94,15 @@ def test_a_cycle_is_stored_day_by_day_and_resumes_to_the_same_numbers(world, obs
     assert len(other) == 7  # another lineage starts anew
 
 
-def test_each_day_by_itself_is_the_reconstruction_of_that_day(world, observations):
+def test_each_time_by_itself_is_the_reconstruction_of_that_time(world, observations):
     """Draws of a day without a forecast are those of the model, whatever the days before."""
     model = OptimalInterpolation(world.space)
     states = InMemory.undated(torch.nan_to_num(world.codec.encode(world.split("train"))))
-    model.anomalies = model.places.gather(states.values)
+    model.anomalies = model.grid.gather(states.values)
     model.days = world.codec.days(world.split("train")["time"])
     assimilator = Assimilator.of(model, None, world.codec)
     pieces = list(assimilate(assimilator, observations, world.split("train"), SOURCES))
-    c = context_of_day(observations, 6, world.codec, assimilator.scheme)
+    c = context_at(observations, 6, world.codec, assimilator.filter)
     drawn = model.sample(c, RandomStreams(3, torch.arange(2), 4).at_lead(7).fork(UPDATE))
     stored = pieces[6].members.sel(state="analysis").transpose("case", "member", "time", ...)
     encoded = world.codec.encode(stored.drop_vars(["pattern", "k", "mask", "state"]))[:, :, 0]

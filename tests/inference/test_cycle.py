@@ -75,14 +75,14 @@ def analyses(forecaster: TrainedModel, interpolation: TrainedModel, record: xr.D
     return fieldcast.cycle(forecaster, interpolation, record, withheld=0.2)
 
 
-def with_filter(interpolation: TrainedModel, scheme: torch.nn.Module) -> TrainedModel:
+def with_filter(interpolation: TrainedModel, filter: torch.nn.Module) -> TrainedModel:
     """A filter as if it had been calibrated on the data of the interpolation."""
     header = {
         **interpolation.checkpoint.header,
         "task": "assimilate",
-        "model": {"type": type(scheme).__name__},
+        "model": {"type": type(filter).__name__},
     }
-    return TrainedModel(Checkpoint(scheme, interpolation.checkpoint.codec, header))
+    return TrainedModel(Checkpoint(filter, interpolation.checkpoint.codec, header))
 
 
 def error(mean: xr.DataArray, truth: xr.Dataset, record: xr.Dataset) -> float:
@@ -91,14 +91,16 @@ def error(mean: xr.DataArray, truth: xr.Dataset, record: xr.Dataset) -> float:
     return float(np.sqrt(square.mean()))
 
 
-def test_a_cycle_beats_the_interpolation_of_each_day(analyses, interpolation, record, waves):
+def test_a_cycle_beats_the_interpolation_of_each_time(analyses, interpolation, record, waves):
     alone = interpolation.fill(record, members=12, noise=0.1)
     assert error(analyses["t_mean"], waves, record) < 0.8 * error(alone["t_mean"], waves, record)
     for score in ("crps", "rmse"):
         at = {
             str(state): float(analyses[f"t_{score}"].sel(state=state)) for state in analyses["state"].values
         }
-        assert at["analysis"] < at["each_day"] < at["climatology"] and at["background"] < at["climatology"]
+        assert (
+            at["analysis"] < at["interpolation"] < at["climatology"] and at["background"] < at["climatology"]
+        )
     assert 0.7 < float(analyses["t_coverage_90"].sel(state="analysis")) <= 1
     assert 0.5 < float(analyses["t_chi_squared"].mean()) < 2
 
@@ -116,7 +118,7 @@ def test_the_result_has_the_layout_of_the_record_and_cf_attributes(analyses, rec
     assert analyses["t_chi_squared"].dims == analyses["t_suspect_share"].dims == ("time",)
     assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["source_title"] == "waves"
     text = as_text(analyses)
-    assert "withheld observations of 40 times; CRPS and RMSE in K" in text and "each_day" in text
+    assert "withheld observations of 40 times; CRPS and RMSE in K" in text and "interpolation" in text
 
 
 def test_withheld_observations_do_not_touch_the_analyses(forecaster, interpolation, record):
@@ -165,7 +167,7 @@ def test_starts_are_successive_training_states(interpolation):
     model = interpolation.checkpoint.model
     draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 30)
     start = training_stretches(model, torch.tensor([0.5]), draws, 2)
-    states = model.places.scatter(model.anomalies)[:, 0]
+    states = model.grid.scatter(model.anomalies)[:, 0]
     place = (start[0, :, :, 0][:, :, None] == states).flatten(3).all(-1).float().argmax(-1)
     assert (place[:, 1] - place[:, 0] == 1).all()
     away = (model.days[place[:, 1]] - 0.5).abs()
@@ -182,7 +184,7 @@ def test_a_free_run_has_the_variance_of_its_model(world):
     """x' = 0.6 x + e, e of variance 1: 1 / (1 - 0.36) after many steps."""
 
     def step(c, draws):
-        return 0.6 * c.base()[:, None] + draws.normal(*world.space.state)
+        return 0.6 * c.base()[:, None] + draws.normal(*world.space.state_shape)
 
     draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 40)
     states = free_run_states(world.space, step, torch.zeros(1), draws, 1)
@@ -193,8 +195,8 @@ def test_a_free_run_has_the_variance_of_its_model(world):
 def test_filters_of_assimilate(kind, forecaster, interpolation, record, waves):
     """A Kalman filter needs no forecaster; both start from a climatology and beat it."""
     model = forecaster.checkpoint.model
-    scheme = KalmanFilter(model.space, model) if kind == "kalman" else LETKF(model.space)
-    updater = with_filter(interpolation, scheme)
+    filter = KalmanFilter(model.space, model) if kind == "kalman" else LETKF(model.space)
+    updater = with_filter(interpolation, filter)
     result = fieldcast.cycle(None if kind == "kalman" else forecaster, updater, record, members=12)
     assert result["state"].values.tolist() == ["climatology", "background", "analysis"]
     crps = result["t_crps"]

@@ -154,7 +154,7 @@ class White(Model):
     density = "exact"
 
     def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
-        return draws.normal(*self.space.state)
+        return draws.normal(*self.space.state_shape)
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> torch.Tensor:
         assert draws.members == 1  # an exact density is asked once
@@ -165,7 +165,7 @@ class Mute(Model):
     """A model without a density."""
 
     def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
-        return draws.normal(*self.space.state)
+        return draws.normal(*self.space.state_shape)
 
 
 def test_a_new_model_is_asked_for_what_it_can_say(images: xr.Dataset, space: Space) -> None:

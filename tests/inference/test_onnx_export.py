@@ -26,7 +26,7 @@ from fieldcast.training.run import Recipe, train
 ROOT = Path(__file__).parents[2]
 ENSEMBLE = {  # red noise and a filter
     "type": "stepped.Stepped",
-    "smooth": 4,
+    "filter_order": 4,
     "model": {
         "type": "ensemble.Ensemble",
         "history": 2,

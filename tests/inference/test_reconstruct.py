@@ -99,7 +99,7 @@ def test_tuning_recovers_a_known_best_choice(world):
     from fieldcast.training.states import InMemory
 
     value = torch.randn(60, 2, 1, 1, generator=torch.Generator().manual_seed(0))
-    x = value.expand(-1, *world.space.state).contiguous()
+    x = value.expand(-1, *world.space.state_shape).contiguous()
     states = InMemory(x, torch.zeros(60), torch.zeros(60, dtype=torch.long))
     model = Shrunk(world.space)
     records = tune(model, ReconstructionBatches(states, world.space, Sparsification()), Fit(tuning=24), 0)

@@ -28,7 +28,7 @@ class Biased(Walk):
 
 def start(space, rows=3, history=1):
     generator = torch.Generator().manual_seed(0)
-    past = torch.randn(rows, history, *space.state, generator=generator)
+    past = torch.randn(rows, history, *space.state_shape, generator=generator)
     return Context(rows, past=past, day=torch.linspace(0, 0.9, rows))
 
 

@@ -60,7 +60,7 @@ def test_the_nearest_of_pieces_is_the_nearest(images: xr.Dataset, extractor: byt
 @pytest.fixture(scope="module")
 def of_world(world: Any) -> SampleSets:
     data, normalisation, splits = world.fields, world.normalisation, world.splits
-    samples = AnyDayCodec.of(data, normalisation).decode(torch.zeros(30, *world.space.state))
+    samples = AnyDayCodec.of(data, normalisation).decode(torch.zeros(30, *world.space.state_shape))
     created = fit_features(data, normalisation, splits, None)
     return compare(samples, data, normalisation, splits, created, 0)
 
@@ -82,7 +82,9 @@ def test_floors_are_of_years_that_the_features_never_saw(world: Any, of_world: S
 def test_too_few_unseen_states_are_no_floor(world: Any) -> None:
     """Then all training states stand in the samples' place."""
     created = fit_features(world.fields, world.normalisation, world.splits, None)
-    samples = AnyDayCodec.of(world.fields, world.normalisation).decode(torch.zeros(400, *world.space.state))
+    samples = AnyDayCodec.of(world.fields, world.normalisation).decode(
+        torch.zeros(400, *world.space.state_shape)
+    )
     result = compare(samples, world.fields, world.normalisation, world.splits, created, 0)
     assert len(result.features.training) == world.split("train").sizes["time"]
 

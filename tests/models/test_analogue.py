@@ -16,7 +16,7 @@ YEAR = 365
 
 def history(space, count, seed=0):
     """A smooth walk, so that days next to each other are alike."""
-    x = RandomStreams(seed, torch.arange(count)).normal(*space.state)[:, 0]
+    x = RandomStreams(seed, torch.arange(count)).normal(*space.state_shape)[:, 0]
     for t in range(1, count):
         x[t] = 0.9 * x[t - 1] + 0.19**0.5 * x[t]
     return x
@@ -47,7 +47,7 @@ def test_members_follow_the_neighbours_that_a_library_finds(space):
     now = history(space, 6, seed=1)
     drawn = model.sample(Context(6, past=now[:, None]), RandomStreams(0, torch.arange(6), members=300))
     followed = numbers(drawn, x) - 1
-    weight = (space.area / space.area.sum() / 2).sqrt().expand(space.state).flatten()
+    weight = (space.area / space.area.sum() / 2).sqrt().expand(space.state_shape).flatten()
     search = NearestNeighbors(n_neighbors=5).fit((x[:-1].flatten(1) * weight).numpy())
     distance, nearest = search.kneighbors((now.flatten(1) * weight).numpy())
     for row, expected in zip(followed, nearest, strict=True):

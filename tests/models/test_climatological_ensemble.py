@@ -19,7 +19,7 @@ def tiny() -> Space:
 def solved(days: int, first: int = 0) -> ClimatologicalEnsemble:
     """Daily states that hold their own number."""
     space, number = tiny(), torch.arange(days)
-    x = number.float()[:, None, None, None].expand(-1, *space.state)
+    x = number.float()[:, None, None, None].expand(-1, *space.state_shape)
     day = (number + first) % 365 / 365
     model = ClimatologicalEnsemble(space)
     model.solve(ForecastWindows(InMemory(x, day, torch.zeros(days, dtype=torch.long)), space, 0).states())
@@ -53,7 +53,7 @@ def test_under_two_years_any_state_is_a_member():
 
 def test_it_knows_nothing_of_the_past_and_nothing_of_the_batch():
     model, day = solved(800), torch.tensor([0.1, 0.5, 0.9])
-    past = torch.full((3, 1, *model.space.state), 1e6)
+    past = torch.full((3, 1, *model.space.state_shape), 1e6)
     assert model.history == 0 and not model.deterministic
     whole = members(model, Context(3, past=past, day=day))
     assert torch.equal(whole, members(model, Context(3, day=day)))

@@ -79,6 +79,10 @@ def test_a_value_fits_its_annotation_or_is_refused_by_name(
             ".base is not set, and corrected.Corrected has no default for it.",
         ),
         (
+            {"type": "corrected.Corrected", "base": {"type": "kriging.Kriging"}},
+            ".base.type: kriging.Kriging is not a capabilities.HasMoments.",
+        ),
+        (
             {"latent": 4, "decoder": {"type": "decoders.DenseDecoder", "latent": 5}},
             ".decoder.latent = 5, but reconstruct.mine.model.latent = 4: set it there alone.",
         ),

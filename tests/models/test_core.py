@@ -8,12 +8,12 @@ from fieldcast.models.stepped import Stepped
 
 
 def context(space, count=3, past=2):
-    x = torch.randn(count, past, *space.state, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(count, past, *space.state_shape, generator=torch.Generator().manual_seed(0))
     return Context(count, past=x, day=torch.linspace(0, 0.9, count))
 
 
 def test_a_rollout_shifts_the_past_and_moves_the_day(space):
-    c, x = context(space), torch.ones(3, *space.state)
+    c, x = context(space), torch.ones(3, *space.state_shape)
     ahead = c.advance(x, 0.25)
     assert torch.equal(ahead.past[:, 0], c.past[:, 1])
     assert torch.equal(ahead.base(), x)
@@ -21,7 +21,7 @@ def test_a_rollout_shifts_the_past_and_moves_the_day(space):
 
 
 def test_a_stage_replaces_the_base_only(space):
-    c = context(space).at(torch.zeros(3, *space.state))
+    c = context(space).at(torch.zeros(3, *space.state_shape))
     assert torch.equal(c.past[:, 0], context(space).past[:, 0])
     assert not c.base().any()
 
@@ -31,7 +31,7 @@ def test_the_fraction_counts_cells_that_exist(space):
     exists[:, :8] = False
 
     half = space.replace(exists=exists)
-    mask = torch.zeros(1, *space.state, dtype=torch.bool)
+    mask = torch.zeros(1, *space.state_shape, dtype=torch.bool)
     mask[..., 8:10] = True
     assert float(Context(1, observed=mask.float(), mask=mask).fraction(half)) == pytest.approx(2 / 8)
 

@@ -23,8 +23,8 @@ class Rough(Solved):
 
     def moments(self, c, draws, fold=None):
         self.asked.append(fold)
-        m = torch.zeros(c.count, *self.space.state)
-        d = self.spread * draws.normal(*self.space.state)
+        m = torch.zeros(c.count, *self.space.state_shape)
+        d = self.spread * draws.normal(*self.space.state_shape)
         return m, torch.full_like(m, self.spread), d
 
     def sample(self, c, draws):
@@ -33,8 +33,8 @@ class Rough(Solved):
 
 def problem(space, count=16, seed=0):
     """Truth N(0.8, 0.5^2)."""
-    x = 0.8 + 0.5 * torch.randn(count, *space.state, generator=torch.Generator().manual_seed(seed))
-    mask = torch.zeros(count, *space.state, dtype=torch.bool)
+    x = 0.8 + 0.5 * torch.randn(count, *space.state_shape, generator=torch.Generator().manual_seed(seed))
+    mask = torch.zeros(count, *space.state_shape, dtype=torch.bool)
     return Batch(x, Context(count, observed=x * mask, mask=mask, day=torch.zeros(count)))
 
 
@@ -85,12 +85,12 @@ def test_the_loss_is_the_area_weighted_fair_crps_in_units_of_the_spread(space):
     assert float(parts["gain"]) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_spread_chosen_on_validation_scales_the_deviations(space):
+def test_the_inflation_chosen_on_validation_scales_the_deviations(space):
     model, c = make(space), problem(space).context
     before = model.sample(c, RandomStreams(0, torch.arange(16), 3))
-    model.choose(spread=1.2)
+    model.choose(inflation=1.2)
     assert torch.allclose(model.sample(c, RandomStreams(0, torch.arange(16), 3)), 1.2 * before)
-    assert model.chosen() == {"spread": pytest.approx(1.2)}
+    assert model.chosen() == {"inflation": pytest.approx(1.2)}
 
 
 def test_only_observed_values_are_scored(space):

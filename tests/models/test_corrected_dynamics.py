@@ -17,7 +17,7 @@ MEMBERS = 3
 def weather(space, count=300):
     """A red series of smooth waves: what the linear model is fitted to."""
     generator = torch.Generator().manual_seed(0)
-    patterns = torch.randn(12, *space.state, generator=generator)
+    patterns = torch.randn(12, *space.state_shape, generator=generator)
     a, states = torch.zeros(12), []
     for _ in range(count):
         a = 0.8 * a + 0.6 * torch.randn(12, generator=generator)
@@ -109,7 +109,7 @@ def test_only_the_network_is_trained_and_by_the_fair_crps_of_its_draws(space, ba
 
 def test_a_rollout_is_trained_through_and_resumes_bit_for_bit(space, base):
     """Four leads at once equal two leads, and two more from the states that these left."""
-    model, c = Stepped(space, disturbed(build(space, base)), smooth=4), context(space).repeat(MEMBERS)
+    model, c = Stepped(space, disturbed(build(space, base)), filter_order=4), context(space).repeat(MEMBERS)
     truth = torch.stack([weather(space)[start + 2 : start + 5] for start in range(3)])
     model.loss(Batch(truth, context(space), pushforward=1), streams()).total.backward()
     assert all(weight.grad.isfinite().all() for weight in model.parameters())

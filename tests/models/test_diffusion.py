@@ -152,7 +152,7 @@ def test_a_network_that_says_nothing_yet_guesses_the_noise_in_white_data(sized):
     space, index = sized(1, 16, 16), torch.arange(256)
     model = make(space)  # starts at zero
     t = RandomStreams(0, index).integers(1000)[:, 0]
-    x = torch.randn(256, *space.state, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(256, *space.state_shape, generator=torch.Generator().manual_seed(0))
     loss = float(model.loss(Batch(x, Context(256)), RandomStreams(0, index)).total.detach())
     assert loss == pytest.approx(float(model.schedule.abar(t).mean()), abs=0.01)
     assert 0.1 < loss < 0.5
@@ -162,7 +162,7 @@ def test_where_little_but_noise_is_left_a_network_that_says_nothing_does_not_blo
     """x0 = sqrt(abar) x_t, nearly nothing; a guess of no noise would be x_t / sqrt(abar), 158 times x_t."""
     space = sized(1, 16, 16)
     model = make(space)
-    x = torch.randn(8, *space.state, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(8, *space.state_shape, generator=torch.Generator().manual_seed(0))
     x0 = model.denoise(x, torch.full((8,), 999), Context(8)).detach()
     assert torch.allclose(x0, model.schedule.abar(torch.tensor(999)).sqrt().float() * x, atol=1e-4)
 
@@ -171,7 +171,7 @@ def test_a_network_learns_the_noise_and_draws_the_data(sized):
     """Data are two fields, opposite each other: so are draws, half of each."""
     space = sized(1, 8, 8)
     generator = torch.Generator().manual_seed(0)
-    pattern = torch.randn(*space.state, generator=generator)
+    pattern = torch.randn(*space.state_shape, generator=generator)
     pattern = pattern / pattern.square().mean().sqrt()
     model = make(space, steps=100, channels=[16, 32])
     model.schedule = model.network.schedule = Schedule(100, 1e-3, 0.2)
@@ -227,7 +227,7 @@ def test_ddim_takes_the_weights_of_ddpm(space):
     generator = torch.Generator().manual_seed(0)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.2, generator=generator)
-    x, t, c = torch.randn(2, *space.state, generator=generator), torch.tensor([10, 900]), Context(2)
+    x, t, c = torch.randn(2, *space.state_shape, generator=generator), torch.tensor([10, 900]), Context(2)
     with torch.no_grad():
         expected, clipped = model.network(x, t, c), other.network(x, t, c)
         drawn = other.sample(c, RandomStreams(0, torch.arange(2)))
@@ -269,7 +269,7 @@ def test_another_sampler_is_named(space):
 
 
 def test_the_global_generator_is_neither_read_nor_moved(space):
-    model, batch = make(space, steps=5), Batch(torch.zeros(2, *space.state), Context(2))
+    model, batch = make(space, steps=5), Batch(torch.zeros(2, *space.state_shape), Context(2))
     results = []
     for seed in (1, 2):
         torch.manual_seed(seed)

@@ -29,8 +29,8 @@ def disturbed(model):
 
 def context(space, count=3):
     generator = torch.Generator().manual_seed(2)
-    x = torch.randn(count, *space.state, generator=generator)
-    mask = torch.rand(count, *space.state, generator=generator) < 0.2
+    x = torch.randn(count, *space.state_shape, generator=generator)
+    mask = torch.rand(count, *space.state_shape, generator=generator) < 0.2
     return Context(count, observed=x * mask, mask=mask, day=torch.linspace(0, 1, count), noise=0.5)
 
 
@@ -40,7 +40,7 @@ def streams(count=3, members=4):
 
 def test_a_network_of_zeros_denoises_white_noise(space):
     model, c = build(EDM, space), context(space)
-    x, s = torch.randn(3, *space.state), torch.tensor([1e-4, 1.0, 80.0])
+    x, s = torch.randn(3, *space.state_shape), torch.tensor([1e-4, 1.0, 80.0])
     d = model.denoise(x, s, c.channels(space))
     assert torch.allclose(d, x / (1 + s**2).view(-1, 1, 1, 1), atol=1e-6)
 
@@ -48,7 +48,7 @@ def test_a_network_of_zeros_denoises_white_noise(space):
 def test_a_network_of_zeros_has_a_loss_of_1_on_white_noise(space):
     """The loss is the mean square error of F, whose target has variance 1 at every level of noise."""
     model, c = build(EDM, space), context(space, 40)
-    white = torch.randn(40, *space.state, generator=torch.Generator().manual_seed(3))
+    white = torch.randn(40, *space.state_shape, generator=torch.Generator().manual_seed(3))
     assert float(model.loss(Batch(white, c), streams(40)).total.detach()) == pytest.approx(1, abs=0.05)
 
 
@@ -59,7 +59,7 @@ def test_guided_draws_are_those_of_the_sampler_alone(space, sampler):
     rows = c.repeat(4)
     white = Target(
         lambda x, s: x / (1 + s**2),
-        lambda: noise.normal(*space.state)[:, 0],
+        lambda: noise.normal(*space.state_shape)[:, 0],
         rows.observed,
         rows.mask,
         0.25,
@@ -78,7 +78,7 @@ def test_draws_of_the_prior_are_white_noise_for_a_network_of_zeros(space, kind):
 
 def test_a_guided_diffusion_learns_no_mask(space):
     model, c = disturbed(build(GuidedEDM, space)), context(space)
-    x = torch.randn(3, *space.state)
+    x = torch.randn(3, *space.state_shape)
     with_mask = model.loss(Batch(x, c), streams()).total
     assert torch.equal(with_mask, model.loss(Batch(x, Context(3, day=c.day)), streams()).total)
     with_mask.backward()
@@ -104,9 +104,9 @@ def test_missing_cells_stay_at_the_climatology(space):
 def test_a_forecast_is_drawn_step_by_step(space):
     inner = disturbed(build(EDM, space, history=2, levels=4, sampler=Heun()))
     model = Stepped(space, inner)
-    past = torch.randn(3, 2, *space.state)
+    past = torch.randn(3, 2, *space.state_shape)
     c = Context(3, past=past, day=torch.zeros(3))
-    model.loss(Batch(torch.randn(3, *space.state), c), streams()).total.backward()
+    model.loss(Batch(torch.randn(3, *space.state_shape), c), streams()).total.backward()
     x = model.sample(c, streams())
     expected = past[:, None, -1] + model.scale * inner.sample(c, streams())
     assert torch.allclose(x, expected, atol=1e-4) and model.evaluations == 7

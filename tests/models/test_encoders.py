@@ -14,7 +14,7 @@ def make(space, **keywords):
 
 
 def batch(space, count=4):
-    x = torch.randn(count, *space.state, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(count, *space.state_shape, generator=torch.Generator().manual_seed(0))
     return Batch(x, Context(count))
 
 

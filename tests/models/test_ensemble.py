@@ -22,7 +22,7 @@ def network(space, **options):
 
 def context(space, count=3):
     generator = torch.Generator().manual_seed(1)
-    past = torch.randn(count, 2, *space.state, generator=generator)
+    past = torch.randn(count, 2, *space.state_shape, generator=generator)
     return Context(count, past=past, day=torch.linspace(0, 1, count))
 
 
@@ -90,7 +90,7 @@ def test_contrasts_need_two_cells(sized):
 
 def test_the_loss_is_the_area_weighted_fair_crps(space):
     model, c = network(space), context(space)
-    truth, draws = torch.randn(3, *space.state), RandomStreams(0, torch.arange(3), 3)
+    truth, draws = torch.randn(3, *space.state_shape), RandomStreams(0, torch.arange(3), 3)
     x = model.sample(c, draws).detach()
     dims = ("batch", "member", "v", "y", "x")
     score = crps_for_ensemble(
@@ -114,12 +114,12 @@ def test_one_normal_distribution_is_recovered(sized):
     generator = torch.Generator().manual_seed(0)
     for i in range(300):
         optimiser.param_groups[0]["lr"] = 1e-2 * (1 - i / 300)
-        truth = 1 + 0.5 * torch.randn(32, 1, 1, 1, generator=generator).expand(-1, *space.state)
-        c = Context(32, past=torch.zeros(32, 1, *space.state), day=torch.zeros(32))
+        truth = 1 + 0.5 * torch.randn(32, 1, 1, 1, generator=generator).expand(-1, *space.state_shape)
+        c = Context(32, past=torch.zeros(32, 1, *space.state_shape), day=torch.zeros(32))
         optimiser.zero_grad()
         model.loss(Batch(truth, c), RandomStreams(0, torch.arange(32), 4, i)).total.backward()
         optimiser.step()
-    c = Context(1, past=torch.zeros(1, 1, *space.state), day=torch.zeros(1))
+    c = Context(1, past=torch.zeros(1, 1, *space.state_shape), day=torch.zeros(1))
     x = model.sample(c, RandomStreams(1, torch.arange(1), 500)).detach()
     assert float(x.mean()) == pytest.approx(1, abs=0.1)
     assert float(x.std(dim=1).mean()) == pytest.approx(0.5, abs=0.1)
@@ -127,7 +127,7 @@ def test_one_normal_distribution_is_recovered(sized):
 
 def test_the_contrasts_have_their_share_of_the_loss(space):
     model, c = network(space, contrasts=0.3), context(space)
-    truth, draws = torch.randn(3, *space.state), RandomStreams(0, torch.arange(3), 3)
+    truth, draws = torch.randn(3, *space.state_shape), RandomStreams(0, torch.arange(3), 3)
     drawn = model.sample(c, draws)
     terms = model.compare(truth, drawn, c, draws)
     cells = network(space).compare(truth, drawn, c, draws).total

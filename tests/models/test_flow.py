@@ -30,7 +30,7 @@ KINDS = [
 def test_log_determinants_and_inverses_are_those_of_autograd(sized, keywords):
     space = sized(2, 3, 4)
     flow = make(space, **keywords).double()
-    x = torch.rand(2, *space.state, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = torch.rand(2, *space.state_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     e, log_det = flow.encode(x)
     assert torch.allclose(flow.decode(e), x, atol=1e-9)
     jacobian = torch.autograd.functional.jacobian(lambda x: flow.encode(x[None])[0][0].flatten(), x[0])
@@ -68,7 +68,7 @@ def test_twenty_layers_of_256_by_default(space):
 def test_two_networks_without_a_scale(sized):
     """Each of s and t depends on its own network alone."""
     flow = make(sized(1, 3, 4), network="two dense", scaled=False)
-    x = torch.rand(5, *flow.space.state, generator=torch.Generator().manual_seed(1))
+    x = torch.rand(5, *flow.space.state_shape, generator=torch.Generator().manual_seed(1))
     shift = flow.shift.clone()
     flow.prepare([Batch(x, Context(5))], RandomStreams(0, torch.arange(5)))
     assert torch.equal(flow.shift, shift) and not flow.shift.requires_grad
@@ -85,7 +85,7 @@ def test_cells_that_never_exist_count_for_nothing(space):
     exists = space.exists.clone()
     exists[:3] = False
     flow = make(space.replace(exists=exists))
-    x = torch.randn(2, *space.state, generator=torch.Generator().manual_seed(0)) * exists
+    x = torch.randn(2, *space.state_shape, generator=torch.Generator().manual_seed(0)) * exists
     other = x + ~exists * 3.0
     assert torch.allclose(flow.log_prob(x), flow.log_prob(other))
     drawn = flow.sample(Context(2), RandomStreams(0, torch.arange(2), 3))
@@ -95,10 +95,10 @@ def test_cells_that_never_exist_count_for_nothing(space):
 def test_it_starts_at_the_gaussian_of_each_cell(space):
     generator = torch.Generator().manual_seed(0)
     mean, spread = (
-        torch.randn(*space.state, generator=generator),
-        torch.rand(*space.state, generator=generator) + 0.5,
+        torch.randn(*space.state_shape, generator=generator),
+        torch.rand(*space.state_shape, generator=generator) + 0.5,
     )
-    x = mean + spread * torch.randn(3000, *space.state, generator=generator)
+    x = mean + spread * torch.randn(3000, *space.state_shape, generator=generator)
     flow = make(space, noise=0.0)
     flow.prepare([Batch(x, Context(len(x)))], RandomStreams(0, torch.arange(len(x))))
     expected = torch.distributions.Normal(mean, spread).log_prob(x).sum(dim=(1, 2, 3)).mean()
@@ -132,7 +132,7 @@ def test_it_learns_the_density_of_correlated_gaussians(sized):
 
 def test_the_density_is_the_weight_of_every_draw(space):
     flow = make(space)
-    batch = Batch(torch.randn(2, *space.state, generator=torch.Generator().manual_seed(0)), Context(2))
+    batch = Batch(torch.randn(2, *space.state_shape, generator=torch.Generator().manual_seed(0)), Context(2))
     weights = flow.log_weights(batch, RandomStreams(0, torch.arange(2), 3))
     assert torch.equal(weights, flow.log_prob(batch.x)[:, None].expand(2, 3))
 
@@ -143,7 +143,7 @@ def test_another_network_is_named(space):
 
 
 def test_the_global_generator_is_neither_read_nor_moved(space):
-    model, batch = make(space), Batch(torch.zeros(2, *space.state), Context(2))
+    model, batch = make(space), Batch(torch.zeros(2, *space.state_shape), Context(2))
     results = []
     for seed in (1, 2):
         torch.manual_seed(seed)

@@ -26,7 +26,7 @@ def make_space(latitudes=8, columns=12, variables=2, exists=None):
 
 def states(space, count, rank=6, seed=0):
     """Fields in the span of a few patterns, of falling variance."""
-    pattern = RandomStreams(seed, torch.arange(rank)).normal(*space.state)[:, 0]
+    pattern = RandomStreams(seed, torch.arange(rank)).normal(*space.state_shape)[:, 0]
     score = RandomStreams(seed + 1, torch.arange(count)).normal(rank)[:, 0] / torch.arange(1, rank + 1)
     return torch.einsum("tr,rvyx->tvyx", score, pattern)
 
@@ -52,7 +52,7 @@ def test_a_field_in_the_span_of_the_modes_is_recovered_from_a_few_cells(times):
     k = torch.full((5,), 0.15)
     mask = masks.draw(("random",), k, RandomStreams(0, torch.arange(5)), space, per_variable=True)
     result = fill(model, x[times:], mask, members=2)
-    assert result.shape == (5, 2, *space.state)
+    assert result.shape == (5, 2, *space.state_shape)
     assert torch.allclose(result[:, 0], x[times:], atol=2e-3)
     assert torch.equal(result[:, 0], result[:, 1])
 
@@ -78,7 +78,7 @@ def test_modes_are_the_principal_components_of_states_weighted_by_area(times):
     space = make_space()
     x = states(space, times, rank=30).flatten(1)
     x = torch.cat([x, -x])  # no mean, or the library would take it out
-    area = space.area.expand(space.state).flatten()
+    area = space.area.expand(space.state_shape).flatten()
     f = modes(x, area, 8)
     pca = PCA(8, svd_solver="full").fit((x * area.sqrt()).double().numpy())
     variance = ((f * area.sqrt()) ** 2).sum(1).numpy()
@@ -92,7 +92,7 @@ def test_modes_are_the_principal_components_of_states_weighted_by_area(times):
 def test_all_modes_give_the_covariance_whatever_the_area():
     space = make_space()
     x = states(space, 400, rank=30).flatten(1)
-    for area in (torch.ones(x.shape[1]), space.area.expand(space.state).flatten()):
+    for area in (torch.ones(x.shape[1]), space.area.expand(space.state_shape).flatten()):
         f = modes(x, area, 400)
         covariance = x.T @ x / len(x)
         assert torch.allclose(f.T @ f, covariance, atol=1e-3 * float(covariance.max()))
@@ -102,7 +102,7 @@ def test_variables_inform_each_other():
     space = make_space()
     x = states(space, 105)
     model = solved(space, x[:100], modes=6.0, ridge=1e-4)
-    mask = torch.zeros(5, *space.state, dtype=torch.bool)
+    mask = torch.zeros(5, *space.state_shape, dtype=torch.bool)
     mask[:, 0] = True  # nothing of the second variable
     assert torch.allclose(fill(model, x[100:], mask)[:, 0], x[100:], atol=2e-2)
 
@@ -114,7 +114,7 @@ def test_nothing_observed_is_the_climatology_and_missing_cells_say_nothing():
     x = states(space, 60)
     x[..., ~exists] = 0.0
     model = solved(space, x, modes=20.0, ridge=0.1)
-    result = fill(model, x[:3], torch.zeros(3, *space.state, dtype=torch.bool))
+    result = fill(model, x[:3], torch.zeros(3, *space.state_shape, dtype=torch.bool))
     assert (result == 0).all()
     hidden = x.clone()
     hidden[..., ~exists] = torch.nan
@@ -143,7 +143,7 @@ def test_a_short_record_and_few_observations_need_the_ridge():
     x = states(space, 230, rank=60)
     truth, training = x[200:], x[:200]
     mask = masks.draw(("random",), torch.full((30,), 0.3), RandomStreams(0, torch.arange(30)), space)
-    noisy = truth + 0.5 * RandomStreams(9, torch.arange(30)).normal(*space.state)[:, 0]
+    noisy = truth + 0.5 * RandomStreams(9, torch.arange(30)).normal(*space.state_shape)[:, 0]
     error = {}
     for ridge in (1e-4, 0.3):
         model = solved(space, training, modes=50.0, ridge=ridge)

@@ -47,7 +47,7 @@ def fill(model, x, mask, noise=0.0, members=1):
 
 
 def white(space, count, seed=0):
-    return RandomStreams(seed, torch.arange(count)).normal(*space.state)[:, 0]
+    return RandomStreams(seed, torch.arange(count)).normal(*space.state_shape)[:, 0]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -60,7 +60,7 @@ def test_observed_values_are_kept_and_rows_are_independent(method, per_variable)
     mask = drawn_mask(space, 5, 0.2, patterns=tuple(masks.PATTERNS), per_variable=per_variable)
     mask[3:] = mask[2]  # masks that are shared, and others that are not
     result = fill(model, x, mask, members=2)
-    assert result.shape == (5, 2, *space.state)
+    assert result.shape == (5, 2, *space.state_shape)
     assert torch.allclose(result[:, 0][mask], x[mask], atol=1e-4)
     assert torch.equal(result[:, 0], result[:, 1])
     alone = torch.cat([fill(model, x[i : i + 1], mask[i : i + 1]) for i in range(5)])
@@ -206,7 +206,7 @@ def test_the_spline_is_positive_definite_on_the_sphere_from_the_least_trend_on()
     model = ThinPlate(space, interpolation.SMALLEST_TREND)
 
     def least():
-        return torch.linalg.eigvalsh(model.kernel(model.places.points, model.places.points))[0]
+        return torch.linalg.eigvalsh(model.kernel(model.grid.points, model.grid.points))[0]
 
     assert least() > 0
     model.trend = 1.4
@@ -233,7 +233,7 @@ def test_the_noise_of_observations_smooths_and_is_kept_less_where_a_place_is_see
 
 def test_local_splines_are_near_the_whole_one(monkeypatch):
     space = make_space(latitudes=24, columns=48)
-    smooth = masks.smooth(RandomStreams(0, torch.arange(3)), space, 1)
+    smooth = masks.smooth_field(RandomStreams(0, torch.arange(3)), space, 1)
     mask = drawn_mask(space, 1, 0.4).expand(3, -1, -1, -1)
     model = ThinPlate(space)
     model.choose(smoothing=0.01)
@@ -246,7 +246,7 @@ def test_local_splines_are_near_the_whole_one(monkeypatch):
 
 def test_a_smooth_field_is_best_by_thin_plate_then_linear_then_nearest():
     space = make_space(latitudes=24, columns=48)
-    smooth = masks.smooth(RandomStreams(0, torch.arange(8)), space, 1)
+    smooth = masks.smooth_field(RandomStreams(0, torch.arange(8)), space, 1)
     mask = drawn_mask(space, 8, 0.1)
     errors = [float((fill(m(space), smooth, mask)[:, 0] - smooth)[~mask].square().mean()) for m in METHODS]
     assert errors[0] > 1.2 * errors[1]

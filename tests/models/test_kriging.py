@@ -11,6 +11,7 @@ from fieldcast.models import kriging as module
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.correlations import EARTH, Kernel, exponential, matern32
+from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.kriging import CorrelationRoot, Kriging, harmonics
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
@@ -41,8 +42,8 @@ def solved(space: Space, length: float, nugget: float = 0.0, seed: int = 0) -> K
     """Kriging whose deviation varies from place to place."""
     model = Kriging(space)
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(50, *space.state, generator=generator) * (
-        1 + torch.rand(*space.state, generator=generator)
+    x = torch.randn(50, *space.state_shape, generator=generator) * (
+        1 + torch.rand(*space.state_shape, generator=generator)
     )
     model.solve([Batch(x[:20], Context(20)), Batch(x[20:], Context(30))])
     model.choose(length=length, nugget=nugget)
@@ -58,14 +59,14 @@ def small():
     """A small globe, its kriging, and a third of the cells of two variables, each with its own mask."""
     space = globe(7, 12, variables=2)
     generator = torch.Generator().manual_seed(1)
-    x = torch.randn(4, *space.state, generator=generator)
-    mask = torch.rand(1, *space.state, generator=generator) < 0.3
+    x = torch.randn(4, *space.state_shape, generator=generator)
+    mask = torch.rand(1, *space.state_shape, generator=generator) < 0.3
     return space, solved(space, 2500.0, 0.02), x, mask
 
 
 def test_mean_and_deviation_agree_with_scikit_learn(small):
     _space, model, x, mask = small
-    points, noise = model.places.points.numpy(), 0.2
+    points, noise = model.grid.points.numpy(), 0.2
     for v in range(2):
         o = mask[0, v].flatten().nonzero()[:, 0]
         deviation = model.deviation[v].double().numpy()
@@ -73,9 +74,10 @@ def test_mean_and_deviation_agree_with_scikit_learn(small):
         reference = GaussianProcessRegressor(Matern(2500 / EARTH, nu=1.5), alpha=alpha, optimizer=None)
         reference.fit(points[o], x[0, v].flatten()[o].double().numpy() / deviation[o])
         mean, sd = reference.predict(points, return_std=True)
-        gain = model.gain(v, o, torch.full((len(o),), noise**2, dtype=torch.float64))
+        (group,) = observations(model.grid, x[:1, v : v + 1], mask[:, v : v + 1])
+        gain = model.gain(range(v, v + 1), group, noise)
         k = gain(torch.eye(len(o), dtype=torch.float64))
-        c = matern32(torch.cdist(model.places.points, model.places.points) * EARTH, 2500.0)
+        c = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH, 2500.0)
         c *= torch.outer(*[torch.from_numpy(deviation)] * 2)
         ours = gain(x[0, v].flatten()[o][None].double())[0]
         np.testing.assert_allclose(ours.numpy(), mean * deviation, atol=1e-6)
@@ -93,7 +95,7 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior(small):
     )
     o = mask[0, v].flatten().nonzero()[:, 0]
     c = model.deviation[v].double()
-    c = matern32(torch.cdist(model.places.points, model.places.points) * EARTH, 2500.0) * torch.outer(c, c)
+    c = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH, 2500.0) * torch.outer(c, c)
     r = torch.diag(noise**2 + float(model.nugget) * c.diagonal()[o])
     k = c[:, o] @ torch.linalg.inv(c[o][:, o] + r)
     mean, posterior = k @ x[0, v].flatten()[o].double(), c - k @ c[o]
@@ -125,7 +127,7 @@ def test_stations_and_cells_are_observed_together(small):
         h = torch.zeros(int(own.sum()), 84, dtype=torch.float64).scatter_(1, cells[own], 0.25)
         h = torch.cat([torch.eye(84, dtype=torch.float64)[o], h])
         deviation = model.deviation[v].double()
-        prior = matern32(torch.cdist(model.places.points, model.places.points) * EARTH, 2500.0)
+        prior = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH, 2500.0)
         prior = prior * torch.outer(deviation, deviation)
         r = torch.cat([torch.full((len(o),), 0.3**2), points.error[own]]).double()
         k = prior @ h.T @ torch.linalg.inv(h @ prior @ h.T + torch.diag(r))
@@ -174,7 +176,7 @@ def test_nothing_observed_gives_the_prior(small):
 
 def test_members_do_not_know_the_batch_nor_the_global_random_state(small):
     space, model, x, _ = small
-    mask = torch.rand(4, *space.state, generator=torch.Generator().manual_seed(5)) < 0.4
+    mask = torch.rand(4, *space.state_shape, generator=torch.Generator().manual_seed(5)) < 0.4
     torch.manual_seed(0)
     whole = model.sample(context(x, mask, 0.1), RandomStreams(3, torch.arange(4), 5))
     torch.manual_seed(99)
@@ -210,7 +212,7 @@ def test_harmonics_are_orthonormal():
     ("function", "length", "allowed"), [(matern32, 2000.0, 2e-3), (exponential, 3000.0, 0.07)]
 )
 def test_the_spectral_square_root_gives_the_correlation(monkeypatch, function, length, allowed):
-    points = Kriging(globe(8, 12)).places.points
+    points = Kriging(globe(8, 12)).grid.points
     kernel = Kernel(function, length, points)
     expected = kernel.rows(torch.arange(len(points)))
     exact = CorrelationRoot(kernel).root

@@ -17,7 +17,7 @@ class Linear(torch.nn.Module):
     def __init__(self, space, latent):
         super().__init__()
         generator = torch.Generator().manual_seed(1)
-        self.matrix = torch.nn.Parameter(torch.randn(*space.state, latent, generator=generator))
+        self.matrix = torch.nn.Parameter(torch.randn(*space.state_shape, latent, generator=generator))
 
     def forward(self, z, c):
         return torch.einsum("vyxl,bml->bmvyx", self.matrix, z)
@@ -90,7 +90,7 @@ def test_inference_of_a_datum_does_not_depend_on_the_others_and_leaves_the_decod
 def test_batch_norm_stands_still_while_codes_are_inferred(space):
     model = make(space, steps=5)
     model.decoder = build({"type": "decoders.TransposedDecoder", "latent": 3}, space)
-    x = torch.randn(4, *space.state, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(4, *space.state_shape, generator=torch.Generator().manual_seed(0))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     whole = model.posterior(Batch(x, Context(4)), draws(4)).mean
     alone = model.posterior(Batch(x[:1], Context(1)), draws(1)).mean

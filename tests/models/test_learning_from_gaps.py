@@ -117,7 +117,7 @@ def test_completed_days_keep_what_was_observed_and_the_variance(
 ) -> None:
     model, (batch,) = OptimalInterpolation(sized(variables=1)), training(states, 0.7)
     model.solve([batch])
-    completed = model.places.scatter(model.anomalies)
+    completed = model.grid.scatter(model.anomalies)
     assert torch.allclose(completed[batch.observed], batch.x[batch.observed], atol=1e-6)
     assert torch.isfinite(completed).all()
     hidden = ~batch.observed

@@ -26,7 +26,7 @@ def small(space):
 
 def windows(space, x, segment=None):
     segment = torch.zeros(len(x), dtype=torch.long) if segment is None else segment
-    x = x.float().reshape(len(x), *space.state)
+    x = x.float().reshape(len(x), *space.state_shape)
     return ForecastWindows(
         InMemory(x, torch.zeros(len(x)), segment), space, LinearInverseModel.history
     ).states()
@@ -98,7 +98,7 @@ def test_an_autoregression_of_order_two_needs_two_states(small):
     assert np.abs(estimate[1] - a2).max() < 0.05
     f = model.features.flatten(1).double().numpy()
     assert np.allclose(f.T @ model.operators().Q.numpy() @ f, q, atol=0.06)
-    past = x[:200].float().reshape(100, 2, *small.state)
+    past = x[:200].float().reshape(100, 2, *small.state_shape)
     model.deterministic = True
     drawn = model.sample(Context(100, past=past), RandomStreams(0, torch.arange(100)))[:, 0].flatten(1)
     expected = x[1:200:2] @ torch.from_numpy(a1).T + x[:200:2] @ torch.from_numpy(a2).T
@@ -117,7 +117,7 @@ def test_its_stationary_covariance_is_that_of_the_training_states(small, ridge):
     stationary = solve_discrete_lyapunov(derived.G.double().numpy(), derived.Q.numpy())
     assert np.allclose(stationary, model.covariances[0].numpy(), atol=1e-4)
     batch_size, states = 2000, []
-    c = Context(batch_size, past=torch.zeros(batch_size, 2, *small.state))
+    c = Context(batch_size, past=torch.zeros(batch_size, 2, *small.state_shape))
     for step in range(60):
         drawn = model.sample(c, RandomStreams(0, torch.arange(batch_size), step=step))[:, 0]
         c = c.advance(drawn, 0.0)
@@ -163,16 +163,16 @@ def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):
 
 
 def test_the_residual_of_the_modes_persists_and_keeps_its_variance(space):
-    x = RandomStreams(0, torch.arange(100)).normal(*space.state)[:, 0] * torch.linspace(0.1, 2, 16)
+    x = RandomStreams(0, torch.arange(100)).normal(*space.state_shape)[:, 0] * torch.linspace(0.1, 2, 16)
     model = solved(space, x, truncation=30.0, persistence=0.6)
     f, derived = model.features.flatten(1), model.operators()
     assert len(f) == 100
     per_cell = f[:30].square().sum(0) + derived.scale.square() * f[30:].square().sum(0)
     assert torch.allclose(per_cell, x.square().mean(0).flatten(), rtol=1e-4)
-    now = RandomStreams(1, torch.arange(1)).normal(*space.state)[:, 0].flatten(1)
+    now = RandomStreams(1, torch.arange(1)).normal(*space.state_shape)[:, 0].flatten(1)
     r = now - model.coefficients(now, derived.L) @ f[:30]
     assert model.coefficients(r, derived.L).abs().max() < 1e-4
-    past = r.unflatten(1, space.state)[:, None].expand(-1, 2, -1, -1, -1)
+    past = r.unflatten(1, space.state_shape)[:, None].expand(-1, 2, -1, -1, -1)
     drawn = model.sample(Context(1, past=past), RandomStreams(0, torch.arange(1), members=4000))[0].flatten(1)
     noise = drawn - 0.6 * r
     expected = f[:30].T @ derived.Q.float() @ f[:30]
@@ -188,7 +188,7 @@ def test_without_noise_it_is_the_mean_of_its_draws(small):
     still = LinearInverseModel(small, stochastic=False)
     still.load_state_dict(model.state_dict())
     assert still.deterministic and not model.deterministic
-    c = Context(2, past=x[:4].float().reshape(2, 2, *small.state))
+    c = Context(2, past=x[:4].float().reshape(2, 2, *small.state_shape))
     drawn = model.sample(c, RandomStreams(0, torch.arange(2), members=4000))
     mean = still.sample(c, RandomStreams(0, torch.arange(2), members=3))
     assert torch.equal(mean[:, 0], mean[:, 2])
@@ -198,7 +198,7 @@ def test_without_noise_it_is_the_mean_of_its_draws(small):
 def test_draws_do_not_depend_on_the_batch(small):
     x = simulate([operator(0.9, 1)], covariance(2), 300)
     model = solved(small, x, truncation=10.0, states=2.0)
-    past = x[:12].float().reshape(6, 2, *small.state)
+    past = x[:12].float().reshape(6, 2, *small.state_shape)
     whole = model.sample(Context(6, past=past), RandomStreams(0, torch.arange(6), members=3))
     alone = model.sample(Context(1, past=past[4:5]), RandomStreams(0, torch.tensor([4]), members=3))
     assert torch.allclose(alone[0], whole[4], atol=1e-5)
@@ -224,7 +224,7 @@ def test_operators_follow_the_chosen_values_and_the_solution(small):
     assert torch.equal(model.operators().G, first.G)
     fresh = LinearInverseModel(small)
     fresh.load_state_dict(model.state_dict(), strict=True)
-    c = Context(2, past=x[:4].float().reshape(2, 2, *small.state))
+    c = Context(2, past=x[:4].float().reshape(2, 2, *small.state_shape))
     draws = RandomStreams(0, torch.arange(2), members=3)
     assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
     assert torch.equal(copy.deepcopy(model).sample(c, draws.again()), model.sample(c, draws.again()))
@@ -234,7 +234,7 @@ def test_missing_cells_are_zero_and_say_nothing(small):
     exists = small.exists.clone()
     exists[1, 1:3] = False
     space = small.replace(exists=exists)
-    x = simulate([operator(0.9, 1)], covariance(2), 300).float().reshape(300, *small.state)
+    x = simulate([operator(0.9, 1)], covariance(2), 300).float().reshape(300, *small.state_shape)
     model = solved(space, x.masked_fill(~exists, torch.nan), truncation=8.0)
     c = Context(3, past=x[:6].unflatten(0, (3, 2)))
     hidden = Context(3, past=c.past.masked_fill(~exists, torch.nan))

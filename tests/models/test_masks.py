@@ -58,7 +58,7 @@ SPACES = {
 def test_the_count_is_exact_and_only_existing_cells_are_observed(space, pattern, per_variable):
     k = torch.tensor([0.005, 0.01, 0.037, 0.1, 0.2, 0.5, 0.77, 0.999, 1.0])
     mask = masks.draw((pattern,), k, draws(len(k)), space, per_variable)
-    assert mask.shape == (len(k), *space.state)
+    assert mask.shape == (len(k), *space.state_shape)
     assert not mask[..., ~space.exists].any()
     expected = np.maximum(1, np.round(k.numpy() * int(space.exists.sum()))).astype(int)
     counts = mask.sum((2, 3)).numpy()
@@ -215,7 +215,7 @@ def test_swaths_are_several_cells_wide_and_inclined():
 def test_the_clouds_of_blocks_are_as_wide_at_high_latitude_as_at_the_equator():
     """Isotropic on the sphere: correlation is a function of chord distance, exp(-d^2 / (2 l^2))."""
     space = make_space(latitudes=18, columns=36, variables=1)
-    field = masks.smooth(draws(6000), space, 1)[:, 0].flatten(1)
+    field = masks.smooth_field(draws(6000), space, 1)[:, 0].flatten(1)
     points = space.points.flatten(0, 1)
     for i in (9 * 36, 2 * 36 + 17):
         correlation = (field * field[:, [i]]).mean(0)
@@ -253,7 +253,7 @@ def test_an_unknown_pattern_is_refused_naming_the_nearest():
 
 def test_observations_are_the_truth_plus_noise_and_zero_elsewhere():
     space = SPACES["land"]
-    x = torch.linspace(-1, 1, 40 * 2 * 24 * 48).reshape(40, *space.state)
+    x = torch.linspace(-1, 1, 40 * 2 * 24 * 48).reshape(40, *space.state_shape)
     x[..., ~space.exists] = math.nan
     mask = masks.draw(ALL, (0.05, 1.0), draws(40), space)
     exact = masks.observe(x, mask, 0.0, draws(40))

@@ -51,7 +51,7 @@ def truth(space: Space, count: int, seed: int) -> torch.Tensor:
     root = torch.linalg.cholesky(covariance_of_truth(space))
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, len(root), generator=generator, dtype=torch.float64)
-    return (z @ root.T).float().unflatten(1, space.state)
+    return (z @ root.T).float().unflatten(1, space.state_shape)
 
 
 def calendar(years: int) -> torch.Tensor:
@@ -131,8 +131,8 @@ def test_mean_and_deviation_agree_with_scikit_learn(model, training, context, va
         reference.fit(every[o], context.observed[row].flatten()[o].double().numpy())
         mean, deviation = reference.predict(every, return_std=True)
         np.testing.assert_allclose(m[row].flatten().numpy(), mean, atol=1e-6)
-        (group,) = observations(model.places, context.observed[row : row + 1], context.mask[row : row + 1])
-        k = model.gain(group, 0.2)(torch.eye(len(o), dtype=torch.float64))
+        (group,) = observations(model.grid, context.observed[row : row + 1], context.mask[row : row + 1])
+        k = model.gain(range(VARIABLES), group, 0.2)(torch.eye(len(o), dtype=torch.float64))
         left = (c.diagonal() - (k * c[group.index]).sum(0)).sqrt()
         np.testing.assert_allclose(left.numpy(), deviation, atol=1e-6)
 
@@ -205,7 +205,7 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior():
     x = truth(space, 20000, 4)
     model = solved(space, x, None, weight=1.0, taper=0.0, nugget=0.0)
     c = covariance(x, 1.0, 0.0, 1.0)[0]
-    mask = torch.rand(1, *space.state, generator=torch.Generator().manual_seed(3)) < 0.25
+    mask = torch.rand(1, *space.state_shape, generator=torch.Generator().manual_seed(3)) < 0.25
     group = Context(1, observed=x[:1] * mask, mask=mask, noise=0.3)
     m, s, d = model.moments(group, RandomStreams(5, torch.tensor([0]), members))
     o = mask.flatten().nonzero()[:, 0]
@@ -226,7 +226,7 @@ def test_the_spread_is_the_error(training):
     model = solved(space, *training, weight=0.8, taper=20000.0, length=3000.0, nugget=0.0)
     x = truth(space, count, 7)
     generator = torch.Generator().manual_seed(2)
-    mask = (torch.rand(3, *space.state, generator=generator) < 0.2)[torch.arange(count) % 3]
+    mask = (torch.rand(3, *space.state_shape, generator=generator) < 0.2)[torch.arange(count) % 3]
     y = x + 0.2 * torch.randn(x.shape, generator=generator)
     c = Context(count, observed=y * mask, mask=mask, day=torch.rand(count, generator=generator), noise=0.2)
     m, s, d = model.moments(c, RandomStreams(9, torch.arange(count), members))
@@ -334,8 +334,10 @@ def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(
     r = 0.3**2 + 0.01 * sd[group].square()
     y = x[group] + r.sqrt() * torch.randn(len(group), generator=torch.Generator().manual_seed(9)).double()
     observed = torch.zeros(N).index_copy(0, group, y.float())
-    context = Context(1, observed=observed.view(1, *space.state), mask=mask.view(1, *space.state), noise=0.3)
-    background = ensemble.float().view(1, members, *space.state)
+    context = Context(
+        1, observed=observed.view(1, *space.state_shape), mask=mask.view(1, *space.state_shape), noise=0.3
+    )
+    background = ensemble.float().view(1, members, *space.state_shape)
     analysis = model.update(background, context, RandomStreams(0, torch.zeros(1, dtype=torch.long), members))
     k = torch.linalg.solve(c[group][:, group] + torch.diag(r), c[group]).T
     posterior = (c - k @ c[group]).diagonal().sqrt()
@@ -349,17 +351,17 @@ def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(
 
 def test_an_ensemble_stays_as_it_is_where_nothing_is_observed(model):
     background = truth(globe(), 6, 4).unflatten(0, (2, 3))
-    nothing = torch.zeros(2, *globe().state)
+    nothing = torch.zeros(2, *globe().state_shape)
     context = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
     assert torch.equal(model.update(background, context, RandomStreams(0, torch.arange(2), 3)), background)
 
 
 def test_poles_of_coincident_cells_do_no_harm():
     space = globe(9, poles=True)
-    x = torch.randn(80, *space.state, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(80, *space.state_shape, generator=torch.Generator().manual_seed(0))
     x[..., 0, :], x[..., -1, :] = x[..., 0, :1], x[..., -1, :1]
     model = solved(space, x, None, nugget=0.0)
-    mask = torch.ones(1, *space.state, dtype=torch.bool)
+    mask = torch.ones(1, *space.state_shape, dtype=torch.bool)
     m, s, d = model.moments(Context(1, observed=x[:1], mask=mask), RandomStreams(0, torch.tensor([0]), 2))
     assert torch.allclose(m, x[:1], atol=1e-3)
     assert torch.allclose(d, x[None, :1].expand_as(d), atol=1e-3)
@@ -372,7 +374,7 @@ def test_cells_that_never_exist_stay_zero_and_nothing_observed_gives_the_season(
     exists[2, 3:6] = False
     space = Space(space.variables, True, space.area, exists, space.points, space.static, space.tendency)
     model = solved(space, training[0] * exists, training[1])
-    mask = torch.zeros(1, *space.state, dtype=torch.bool)
+    mask = torch.zeros(1, *space.state_shape, dtype=torch.bool)
     c = Context(1, observed=mask.float(), mask=mask, day=torch.tensor([0.3]))
     m, s, d = model.moments(c, RandomStreams(0, torch.tensor([0]), 3))
     assert not m.any()

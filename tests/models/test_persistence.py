@@ -11,7 +11,7 @@ from fieldcast.training.states import InMemory
 
 
 def noise(space, count, seed=0):
-    return RandomStreams(seed, torch.arange(count)).normal(*space.state)[:, 0]
+    return RandomStreams(seed, torch.arange(count)).normal(*space.state_shape)[:, 0]
 
 
 def autoregression(space, rho, count):
@@ -40,7 +40,7 @@ def test_persistence_is_the_last_state(space):
 
 
 def test_the_slopes_of_an_autoregression_are_found(space):
-    rho = torch.linspace(-0.5, 0.95, 288).reshape(space.state)
+    rho = torch.linspace(-0.5, 0.95, 288).reshape(space.state_shape)
     model = solved(space, autoregression(space, rho, 4000))
     error = (model.rho - rho) / ((1 - rho**2) / 4000).sqrt()  # in standard errors of the estimate
     assert error.abs().max() < 4.5

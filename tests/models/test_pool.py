@@ -33,7 +33,7 @@ def weighted(model, *weights):
 
 
 def context(space, count=3):
-    past = torch.randn(count, 2, *space.state, generator=torch.Generator().manual_seed(1))
+    past = torch.randn(count, 2, *space.state_shape, generator=torch.Generator().manual_seed(1))
     return Context(count, past=past, day=torch.linspace(0, 1, count))
 
 

@@ -111,7 +111,7 @@ def test_a_vamp_prior_is_the_mixture_of_the_posteriors_of_its_inputs(space):
 
 
 def test_pseudo_inputs_start_at_training_states_and_stay_within_bounds(space):
-    prior, x = Vamp(space, components=3, bounds=(0.0, 1.0)), torch.rand(20, *space.state) * 3
+    prior, x = Vamp(space, components=3, bounds=(0.0, 1.0)), torch.rand(20, *space.state_shape) * 3
     prior.prepare(Batch(x, Context(20)), RandomStreams(0, torch.arange(20)))
     assert all(any(torch.equal(u, state) for state in x) for u in prior.inputs)
     encoded = []

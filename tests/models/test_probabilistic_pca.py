@@ -18,12 +18,12 @@ from fieldcast.models.random_streams import RandomStreams
 def gaussian(space, count, rank=3, deviation=0.3, seed=0):
     """States x = mean + W z + e, and mean, W^T and s of what they are drawn from."""
     datum = torch.arange(count)
-    pattern = RandomStreams(seed, torch.arange(rank)).normal(*space.state)[:, 0]
+    pattern = RandomStreams(seed, torch.arange(rank)).normal(*space.state_shape)[:, 0]
     weights = pattern * torch.tensor([2.0, 1.0, 0.5, 0.4][:rank])[:, None, None, None]
-    mean = 3 * RandomStreams(seed + 1, torch.arange(1)).normal(*space.state)[0, 0]
+    mean = 3 * RandomStreams(seed + 1, torch.arange(1)).normal(*space.state_shape)[0, 0]
     z, e = (
         RandomStreams(seed + 2, datum).normal(rank)[:, 0],
-        RandomStreams(seed + 3, datum).normal(*space.state)[:, 0],
+        RandomStreams(seed + 3, datum).normal(*space.state_shape)[:, 0],
     )
     return mean + torch.einsum("tq,qvyx->tvyx", z, weights) + deviation * e, mean, weights
 
@@ -65,7 +65,7 @@ def test_scaled_states_have_the_density_of_a_library_with_the_jacobian_of_the_sc
     """log p(x) = log p(D^-1 x) - log |D|, D the standard deviations; draws have the covariance D C D."""
     space = sized(2, 3, 4)
     x, *_ = gaussian(space, 150)
-    x = x * torch.linspace(0.2, 5, 24).reshape(space.state)
+    x = x * torch.linspace(0.2, 5, 24).reshape(space.state_shape)
     model = solved(space, x, components, scaled=True)
     sd = x.double().std(0, correction=0).flatten()
     unit = (x.double().flatten(1) - x.double().flatten(1).mean(0)) / sd
@@ -121,7 +121,7 @@ def test_a_known_gaussian_is_recovered_from_many_states(coast):
 def test_draws_have_the_mean_and_covariance_of_the_model(coast):
     model = solved(coast, gaussian(coast, 200)[0], 3)
     x = model.sample(Context(2), RandomStreams(5, torch.arange(2), 20_000))
-    assert x.shape == (2, 20_000, *coast.state)
+    assert x.shape == (2, 20_000, *coast.state_shape)
     assert not x[..., ~coast.exists].any()
     for row in model.cells(x):
         size = float(covariance(model).diagonal().max())
@@ -148,7 +148,7 @@ def test_states_in_few_dimensions_leave_one_to_the_noise(coast):
 
 def test_states_that_are_all_the_same_are_refused(coast):
     with pytest.raises(InputError, match="all the same"):
-        solved(coast, torch.full((10, *coast.state), 0.1))
+        solved(coast, torch.full((10, *coast.state_shape), 0.1))
 
 
 def test_a_stored_model_is_the_same_model(coast):

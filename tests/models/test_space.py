@@ -24,7 +24,7 @@ def test_an_interpolation_stays_on_the_processor(space):
     """Interpolations use the triangles and trees of numpy and scipy."""
     model = build({"type": "interpolation.ThinPlate"}, space.replace())
     model.to("meta")
-    assert model.smoothing.device.type == "meta" and model.places.points.device.type == "cpu"
+    assert model.smoothing.device.type == "meta" and model.grid.points.device.type == "cpu"
 
 
 def test_weights_hold_nothing_of_it(space):
@@ -36,7 +36,11 @@ def test_replaced_parts_are_those_of_another_space(space):
     exists = torch.zeros_like(space.exists)
     exists[2] = True
     other = space.replace(exists=exists, step=6.0)
-    assert (other.variables, other.wraps, other.state) == (space.variables, space.wraps, space.state)
+    assert (other.variables, other.wraps, other.state_shape) == (
+        space.variables,
+        space.wraps,
+        space.state_shape,
+    )
     assert int(other.size) == 2 * 16 and other.step_years == pytest.approx(6 / 24 / 365)
     assert float(other.weight.sum()) == pytest.approx(16 * float(space.area[2, 0]) / 16)
     assert bool(space.exists.all()) and space.step == 0

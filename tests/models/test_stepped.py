@@ -28,7 +28,7 @@ class Decay(Trained):
 
 
 def past(space, count=2):
-    return Context(count, past=torch.ones(count, 1, *space.state))
+    return Context(count, past=torch.ones(count, 1, *space.state_shape))
 
 
 @pytest.mark.parametrize(("scheme", "order"), [("euler", 1), ("rk4", 4)])
@@ -60,7 +60,7 @@ def test_runge_kutta_holds_one_draw_over_its_four_evaluations(space):
 
 def test_the_mean_of_several_draws_is_the_right_hand_side_of_every_stage(space):
     """The step with the mean of ten rates r, held over the stages, is 1 - r + r^2/2 - r^3/6 + r^4/24."""
-    model = Stepped(space, Decay(space, 0.5, noisy=True), "rk4", scale=1, average=10)
+    model = Stepped(space, Decay(space, 0.5, noisy=True), "rk4", scale=1, averaged_draws=10)
     x = model.sample(past(space), RandomStreams(0, torch.arange(2), 3))[:, :, 0, 0, 0]
     noise = RandomStreams(0, torch.arange(2), 30).normal(1)[..., 0].unflatten(1, (3, 10))
     r = 0.5 * (1 + noise).mean(dim=2)
@@ -92,7 +92,7 @@ def test_one_step_differences_of_a_flow_are_exact_by_euler_and_not_by_runge_kutt
 
 
 def test_the_base_of_a_reconstruction_is_the_sparse_field(space):
-    observed = torch.zeros(2, *space.state)
+    observed = torch.zeros(2, *space.state_shape)
     observed[:, :, 3] = 2.0
     c = Context(2, observed=observed, mask=observed != 0)
     x = Stepped(space, Decay(space, 0.5), "euler", scale=1).sample(c, RandomStreams(0, torch.arange(2)))
@@ -131,9 +131,9 @@ def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(s
             error = (drawn[:, 0] - x).square().mean()
             return Terms(error, {"error": error})
 
-    truth = torch.full((2, *space.state), math.exp(-1))
+    truth = torch.full((2, *space.state_shape), math.exp(-1))
     loss = {
-        rate: Stepped(space, Compared(space, rate), "rk4", scale=1, through=True).loss(
+        rate: Stepped(space, Compared(space, rate), "rk4", scale=1, train_through_step=True).loss(
             Batch(truth, past(space)), RandomStreams(0, torch.arange(2))
         )
         for rate in (1.0, 1 - math.exp(-1))
@@ -146,7 +146,7 @@ def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(s
 def test_a_rollout_continues_from_its_own_draws(space):
     """x grows by shift * scale a step: after t steps it is off by t times what one step is off."""
     model = Stepped(space, Constant(space), scale=2)
-    base = torch.ones(2, 1, *space.state)
+    base = torch.ones(2, 1, *space.state_shape)
     truth = base.expand(-1, 3, -1, -1, -1)  # stays at one
     terms = model.loss(Batch(truth, Context(2, past=base)), RandomStreams(0, torch.arange(2), 3))
     assert float(terms.total.detach()) == pytest.approx(sum((0.5 * t) ** 2 for t in (1, 2, 3)) / 3)
@@ -173,7 +173,8 @@ def test_over_a_training_rollout_some_numbers_last_and_the_others_are_of_one_lea
     for step_ in (0, 1):
         recorded.seen = []
         model.loss(
-            Batch(torch.ones(2, 3, *space.state), past(space)), RandomStreams(0, torch.arange(2), 3, step_)
+            Batch(torch.ones(2, 3, *space.state_shape), past(space)),
+            RandomStreams(0, torch.arange(2), 3, step_),
         )
         inputs[step_] = recorded.seen
     leads, lasting, fresh = zip(*inputs[0], strict=True)
@@ -185,7 +186,7 @@ def test_over_a_training_rollout_some_numbers_last_and_the_others_are_of_one_lea
 
 def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
     model = Stepped(space, Constant(space), scale=2)
-    truth, c = torch.randn(2, *space.state), past(space)
+    truth, c = torch.randn(2, *space.state_shape), past(space)
     values = model.loss(Batch(truth, c), RandomStreams(0, torch.arange(2), 3)).total
     rolled = model.loss(Batch(truth[:, None], c), RandomStreams(0, torch.arange(2), 3)).total
     assert float(values.detach()) == pytest.approx(float(rolled.detach()), rel=1e-5)
@@ -194,7 +195,7 @@ def test_one_step_of_a_rollout_is_the_loss_of_a_step(space):
 def test_pushforward_steps_lead_to_where_the_loss_begins_and_have_no_gradient(space):
     """Two steps are pushforward, the third is scored: off by 0.5 * 3, and only the last shift moves it."""
     model = Stepped(space, Constant(space), scale=1)
-    base = torch.ones(2, 1, *space.state)
+    base = torch.ones(2, 1, *space.state_shape)
     batch = Batch(base.expand(-1, 3, -1, -1, -1), Context(2, past=base), pushforward=2)
     terms = model.loss(batch, RandomStreams(0, torch.arange(2), 3))
     assert float(terms.total.detach()) == pytest.approx((0.5 * 3) ** 2)
@@ -203,15 +204,15 @@ def test_pushforward_steps_lead_to_where_the_loss_begins_and_have_no_gradient(sp
     assert float(model.model.shift.grad) == pytest.approx(last)
 
 
-@pytest.mark.parametrize("smooth", [0, 4])
-def test_walking_in_half_precision_leaves_every_weight_its_gradient(space, smooth):
+@pytest.mark.parametrize("order", [0, 4])
+def test_walking_in_half_precision_leaves_every_weight_its_gradient(space, order):
     """Autocast keeps the casts of weights: those of the walk, which have no gradient, must not serve the loss."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Ensemble(space, history=1, noise=4, channels=[8, 16])
         torch.nn.init.normal_(network.network.last.convolution.weight, std=0.1)
-    model = Stepped(space, network, smooth=smooth)
-    past = torch.randn(2, 1, *space.state, generator=torch.Generator().manual_seed(0))
+    model = Stepped(space, network, filter_order=order)
+    past = torch.randn(2, 1, *space.state_shape, generator=torch.Generator().manual_seed(0))
     batch = Batch(past.expand(-1, 3, -1, -1, -1), Context(2, past=past, day=torch.zeros(2)), pushforward=2)
     norms = []
     for half in (False, True):
@@ -238,7 +239,7 @@ def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not
     """Perturbations by 0.1 (b + w / 2): b the same in all cells and states of a variable, w of each."""
     space = space.replace(exists=torch.arange(space.shape[0])[:, None].expand(space.shape) > 1)
     model = Stepped(space, Watched(space), scale=1, noise=0.1)
-    c, truth = Context(500, past=torch.ones(500, 2, *space.state)), torch.zeros(500, *space.state)
+    c, truth = Context(500, past=torch.ones(500, 2, *space.state_shape)), torch.zeros(500, *space.state_shape)
     for training in (False, True):
         model.train(training).loss(Batch(truth, c), RandomStreams(0, torch.arange(500)))
         inputs = model.model.shown.context.past
@@ -273,21 +274,21 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
             return Terms(error, {"error": error})
 
     space = sized(latitudes=12, columns=16, wraps=wraps)
-    model = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
+    model = Stepped(space, Compared(space, 0.0), scale=1, filter_order=4)
     wave = (-1.0) ** torch.arange(16)
-    c = Context(2, past=(3 + wave).expand(2, 1, *space.state))
+    c = Context(2, past=(3 + wave).expand(2, 1, *space.state_shape))
     x = model.sample(c, RandomStreams(0, torch.arange(2)))
     inside = x if wraps else x[..., 4:-4]
     assert torch.allclose(inside, torch.full_like(inside, 3.0), atol=1e-5)
     assert wraps or not torch.allclose(x[..., 0], torch.tensor(3.0), atol=1e-2)  # a border damps less
 
-    through = Stepped(space, Compared(space, 0.0), scale=1, smooth=4)
+    through = Stepped(space, Compared(space, 0.0), scale=1, filter_order=4)
     assert float(through.loss(Batch(x[:, 0], c), RandomStreams(0, torch.arange(2))).total) == pytest.approx(
         0, abs=1e-9
     )
 
 
-@pytest.mark.parametrize("options", [{"through": True}, {"smooth": 4}])
+@pytest.mark.parametrize("options", [{"train_through_step": True}, {"filter_order": 4}])
 def test_a_model_without_a_comparison_is_not_trained_through_the_step(space, options):
     with pytest.raises(InputError, match="for which Decay lacks a `compare`"):
         Stepped(space, Decay(space), **options)

@@ -20,8 +20,8 @@ from fieldcast.models.random_streams import RandomStreams
 
 def observed(space, count=4, k=0.3):
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(count, *space.state, generator=generator)
-    mask = (torch.rand(count, 1, *space.shape, generator=generator) < k).expand(-1, *space.state)
+    x = torch.randn(count, *space.state_shape, generator=generator)
+    mask = (torch.rand(count, 1, *space.shape, generator=generator) < k).expand(-1, *space.state_shape)
     return Batch(x, Context(count, observed=x * mask, mask=mask, day=torch.linspace(0, 1, count)))
 
 
@@ -59,7 +59,7 @@ def test_the_loss_is_the_stated_one(space):
     total, parts = model.loss(batch, draws)
     q = model.encoder(batch.context)
     mean = model.decoder(q.draw(RandomStreams(0, torch.arange(4))), batch.context)[:, 0]
-    cells = math.prod(space.state)
+    cells = math.prod(space.state_shape)
     misfit = (((batch.x - mean) ** 2) / (2 * 0.25) + math.log(0.5)).sum(dim=(1, 2, 3)).mean() / cells
     kl = q.kl(model.prior).mean() / cells
     assert float(parts["reconstruction"]) == pytest.approx(float(misfit), rel=1e-5)
@@ -67,7 +67,7 @@ def test_the_loss_is_the_stated_one(space):
 
 
 def test_cells_that_never_exist_do_not_count(space):
-    gaussian, x = Gaussian(), torch.ones(1, *space.state)
+    gaussian, x = Gaussian(), torch.ones(1, *space.state_shape)
     exists = space.exists.clone()
     exists[0] = False
     lost = gaussian.misfit(x, torch.zeros_like(x), space.exists) - gaussian.misfit(
@@ -79,7 +79,7 @@ def test_cells_that_never_exist_do_not_count(space):
 def test_a_learned_sigma_finds_the_size_of_the_misfit(space):
     """The minimum of E[r^2] / (2 sigma^2) + log sigma is at sigma^2 = E[r^2]."""
     gaussian = Gaussian(sigma=3.0, learned=True)
-    residual = 0.7 * torch.randn(64, *space.state, generator=torch.Generator().manual_seed(0))
+    residual = 0.7 * torch.randn(64, *space.state_shape, generator=torch.Generator().manual_seed(0))
     optimiser = torch.optim.Adam(gaussian.parameters(), lr=0.05)
     for _ in range(300):
         optimiser.zero_grad()
@@ -127,13 +127,13 @@ def test_a_warm_up_that_ends_before_it_begins_is_one_sentence(space, steps):
 def test_a_linear_gaussian_problem_is_learned(space):
     """Fields of one pattern, seen without noise: the VAE comes near the field."""
     generator = torch.Generator().manual_seed(1)
-    pattern = torch.randn(*space.state, generator=generator)
+    pattern = torch.randn(*space.state_shape, generator=generator)
     model = make(space, kl_weight=0.01)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
 
     def batch(step):
         x = torch.randn(32, 1, 1, 1, generator=generator) * pattern
-        mask = torch.ones(32, *space.state, dtype=torch.bool)
+        mask = torch.ones(32, *space.state_shape, dtype=torch.bool)
         return Batch(x, Context(32, observed=x, mask=mask, day=torch.zeros(32))), RandomStreams(
             0, torch.arange(32), step=step
         )
@@ -149,7 +149,7 @@ def test_a_linear_gaussian_problem_is_learned(space):
 
 
 def test_a_day_on_which_nothing_was_seen_is_no_fault(space):
-    nothing = torch.zeros(2, *space.state)
+    nothing = torch.zeros(2, *space.state_shape)
     c = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
     assert torch.isfinite(make(space).sample(c, RandomStreams(0, torch.arange(2), 3))).all()
 
@@ -160,7 +160,7 @@ class Readout(torch.nn.Module):
     def __init__(self, space, latent):
         super().__init__()
         generator = torch.Generator().manual_seed(3)
-        self.matrix = 0.3 * torch.randn(*space.state, latent, generator=generator)
+        self.matrix = 0.3 * torch.randn(*space.state_shape, latent, generator=generator)
 
     def forward(self, z, c):
         return torch.einsum("vyxl,bml->bmvyx", self.matrix, z)
@@ -194,7 +194,7 @@ def linear(space, latent, wide=1.0, sigma=0.5):
     x = torch.randn(6, latent, generator=generator) @ a.T + sigma * torch.randn(
         6, len(a), generator=generator
     )
-    return model, Batch(x.unflatten(1, space.state), Context(6)), evidence.log_prob(x)
+    return model, Batch(x.unflatten(1, space.state_shape), Context(6)), evidence.log_prob(x)
 
 
 def test_with_the_exact_posterior_every_weight_is_the_evidence(sized):
@@ -234,7 +234,7 @@ def test_both_terms_of_the_elbo_are_reported_separately(sized):
 @pytest.mark.parametrize("prior", ["Mixture", "Vamp", "CouplingPrior"])
 def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
     model = of_states(space, prior={"type": f"priors.{prior}"})
-    x = torch.randn(4, *space.state, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(4, *space.state_shape, generator=torch.Generator().manual_seed(0))
     batch = Batch(x, Context(4))
     q = model.posterior(batch, RandomStreams(0, torch.arange(4)))
     z = q.draw(RandomStreams(0, torch.arange(4)))
@@ -242,18 +242,18 @@ def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
     assert torch.allclose(model.divergence(q, z), expected)
     terms = model.loss(batch, RandomStreams(0, torch.arange(4)))
     assert float(terms.parts["kl"].detach()) == pytest.approx(
-        float(expected.mean().detach()) / math.prod(space.state), rel=1e-4
+        float(expected.mean().detach()) / math.prod(space.state_shape), rel=1e-4
     )
     terms.total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.prior.parameters())
-    assert model.sample(Context(2), RandomStreams(0, torch.arange(2), 3)).shape == (2, 3, *space.state)
+    assert model.sample(Context(2), RandomStreams(0, torch.arange(2), 3)).shape == (2, 3, *space.state_shape)
     assert not any(name.startswith("prior.encoder") for name in model.state_dict())
 
 
 def test_a_draw_from_the_prior_and_the_noise_beside_it_are_independent(space):
     model = of_states(space, likelihood_noise=True, prior={"type": "priors.Mixture"})
     model.decoder = Readout(space, 5)
-    model.decoder.matrix = torch.ones(*space.state, 5)
+    model.decoder.matrix = torch.ones(*space.state_shape, 5)
     with torch.no_grad():
         model.prior.means.zero_()
         x = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))
@@ -271,7 +271,7 @@ def test_a_bernoulli_draws_its_mean_unless_noise_is_requested(space):
 def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
     model = of_states(space, latent=2, encoder={"type": "encoders.Network", "family": "point"})
     assert model.density is None and of_states(space).density == "lower bound"
-    batch = Batch(torch.zeros(2, *space.state), Context(2))
+    batch = Batch(torch.zeros(2, *space.state_shape), Context(2))
     assert not model.loss(batch, RandomStreams(0, torch.arange(2))).parts["kl"].any()
     with pytest.raises(ValueError, match="no density"):
         model.log_weights(batch, RandomStreams(0, torch.arange(2)))
@@ -281,7 +281,7 @@ def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
 def test_the_global_generator_is_neither_read_nor_moved(space, family):
     encoder = {"type": "latent_table.LatentTable", "family": family, "steps": 3}
     model = of_states(space, encoder=encoder, prior={"type": "priors.Mixture"})
-    batch, result = Batch(torch.zeros(2, *space.state), Context(2)), []
+    batch, result = Batch(torch.zeros(2, *space.state_shape), Context(2)), []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
@@ -335,7 +335,7 @@ def test_random_numbers_need_a_decoder_that_reads_them(space):
 
 def preceded(space, history, count=3):
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, history, *space.state, generator=generator)
+    return torch.randn(count, history, *space.state_shape, generator=generator)
 
 
 @pytest.mark.parametrize("history", [1, 2])
@@ -346,7 +346,7 @@ def test_a_vector_decoder_is_a_network_of_latent_random_and_past_in_one_vector(s
     x = model.decoder(z, Context(3, past=past, day=torch.zeros(3)))
     network = model.decoder.network
     weight, bias = network.linear.weight, network.linear.bias
-    assert weight.shape == (8 * 3 * 4, 6 + history * math.prod(space.state))
+    assert weight.shape == (8 * 3 * 4, 6 + history * math.prod(space.state_shape))
     first = z @ weight[:, :6].T + (past.flatten(1) @ weight[:, 6:].T)[:, None] + bias
     coarse = torch.relu(first).unflatten(2, (8, 3, 4)).flatten(0, 1)
     by_hand = network.layers[1](torch.relu(network.layers[0](coarse)))[..., :9, :16]
@@ -359,7 +359,7 @@ def test_a_decoder_of_a_forecast_refines_by_the_nearest_value_on_request(space, 
     model = make(space, history=1, decoder=decoder)
     assert {type(layer) for layer in model.decoder.network.layers} == {GridNearest}
     c = Context(3, past=preceded(space, 1), day=torch.zeros(3))
-    assert model.decoder(torch.randn(3, 2, 5), c).shape == (3, 2, *space.state)
+    assert model.decoder(torch.randn(3, 2, 5), c).shape == (3, 2, *space.state_shape)
     with pytest.raises(InputError, match="upsample"):
         make(space, history=1, decoder={**decoder, "upsample": "bilinear"})
 

@@ -21,7 +21,7 @@ def whole(project: Any, finished: Path, forecasted: Path, tmp_path_factory: pyte
     data_root = tmp_path_factory.mktemp("assimilated")
     shutil.copytree(forecasted, data_root, dirs_exist_ok=True)
     shutil.copytree(finished / "06_models/reconstruct", data_root / "06_models/reconstruct")
-    project("networks", data_root=data_root)
+    project("observing_network", data_root=data_root)
     project("assimilate", data_root=data_root, namespaces=NAMESPACES)
     project(
         "reporting",
@@ -63,7 +63,7 @@ def test_analyses_that_exist_are_kept(project: Any, whole: Path) -> None:
 
 
 def test_analyses_of_another_network_are_refused(project: Any, whole: Path) -> None:
-    with pytest.raises(InputError, match="recreate them with `kedro run --pipelines networks`"):
+    with pytest.raises(InputError, match="recreate them with `kedro run --pipelines observing_network`"):
         project(
             "assimilate", data_root=whole, namespaces=["assimilate.free_run"],
             parameters={"assimilation": {"cases": {"random": [0.3]}}},

@@ -17,7 +17,7 @@ def part(results) -> Assimilate:
         cells="observed", score="chi_squared", value=1.23
     )
     experiments = {**results.experiments, "exact": {"about": {"role": "bound", "family": "bound"}}}
-    stored = {name: stored.assign_coords(day=("time", [1])) for name, stored in results.examples.items()}
+    stored = {name: stored.assign_coords(step=("time", [1])) for name, stored in results.examples.items()}
     return Assimilate(
         leaderboard=pd.concat([analyses, backgrounds, innovations]),
         experiments=experiments,
@@ -30,9 +30,9 @@ def test_backgrounds_and_innovations_stand_before_the_files(part) -> None:
     sections = {section.title: section.body for section in part.sections(pictures(part))}
     titles = list(sections)
     assert titles[-1] == "Files"
-    assert titles.index("All scores") < titles.index("The first days") < titles.index("Backgrounds")
+    assert titles.index("All scores") < titles.index("The first steps") < titles.index("Backgrounds")
     assert titles.index("Backgrounds") < titles.index("Innovations") < titles.index("Files")
-    assert "1.2" in sections["Innovations"] and "<img" in sections["The first days"]
+    assert "1.2" in sections["Innovations"] and "<img" in sections["The first steps"]
 
 
 def test_the_film_is_of_the_reference_the_best_and_the_bound(part) -> None:

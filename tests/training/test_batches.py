@@ -14,7 +14,7 @@ from fieldcast.training.states import InMemory, States
 @pytest.fixture
 def forecast(world):
     """States whose number stands in every cell, in segments of 0..9, 10..12 and 13..29."""
-    x = torch.arange(30.0)[:, None, None, None].expand(-1, *world.space.state)
+    x = torch.arange(30.0)[:, None, None, None].expand(-1, *world.space.state_shape)
     segment = torch.tensor([0] * 10 + [1] * 3 + [2] * 17)
     return lambda history, steps: ForecastWindows(
         InMemory(x, torch.arange(30.0) / 365, segment), world.space, history, steps

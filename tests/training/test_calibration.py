@@ -16,7 +16,7 @@ from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
 from fieldcast.training.stretches import Stretches
 
-OPTIONS = Calibration(members=3, segments=3, days=6, spin_up=2, sweeps=2, tuning=3, k=0.3)
+OPTIONS = Calibration(members=3, segments=3, steps=6, spin_up=2, sweeps=2, tuning=3, k=0.3)
 NETWORK = Sparsification(noise=0.1)
 HYBRID = {"type": "assimilation.hybrid.Hybrid"}
 
@@ -51,7 +51,7 @@ def test_the_pool_holds_the_errors_of_the_forecast(world, whole) -> None:
     """Persistence of independent days: the error of a forecast is the difference of two states, of twice the variance
     where nothing is corrected; a cycle that observes a third of the cells does better."""
     model = unpack(whole[-1].checkpoint).model
-    assert model.errors.shape[0] == OPTIONS.segments * OPTIONS.days
+    assert model.errors.shape[0] == OPTIONS.segments * OPTIONS.steps
     assert 0.5 < float(model.errors.square().mean()) < 2.5
     assert [bool(saved.checkpoint) for saved in whole] == [False] * (len(whole) - 1) + [True]
 
@@ -71,7 +71,7 @@ def test_an_interrupted_calibration_resumes_to_the_same_filter(
 
 def test_each_copy_is_calibrated_for_its_network(world, forecast, whole) -> None:
     """The copy for k is what a filter calibrated at k is; interrupted, it comes to the same."""
-    model = {"type": "assimilation.by_fraction.ByFraction", "scheme": HYBRID, "fractions": [0.1, OPTIONS.k]}
+    model = {"type": "assimilation.by_fraction.ByFraction", "filter": HYBRID, "fractions": [0.1, OPTIONS.k]}
     saved = run(world, forecast, model=model)
     first, second = unpack(saved[-1].checkpoint).model.copies
     alone = unpack(whole[-1].checkpoint).model

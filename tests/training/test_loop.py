@@ -349,7 +349,7 @@ def test_a_base_that_was_fitted_in_another_way_is_refused(world, changes, words)
         list(train(requested, replace(world.data, fields=fields, splits=splits), None, base))
 
 
-def test_a_correction_lists_the_spreads_it_tried_and_resumes_to_the_same_weights(world):
+def test_a_correction_lists_the_inflations_it_tried_and_resumes_to_the_same_weights(world):
     oi = {"type": "optimal_interpolation.OptimalInterpolation"}
     base = run(world, recipe(oi, times=6))[0].checkpoint
     config = {"type": "corrected.Corrected", "base": oi, "channels": [8, 16]}
@@ -357,8 +357,8 @@ def test_a_correction_lists_the_spreads_it_tried_and_resumes_to_the_same_weights
     saved = run(world, requested, base=base)
     history, header = saved[-1].history, unpack_bytes(saved[-1].checkpoint, "")[1]
     tried = history[history["tuning"].notna()]
-    assert history["loss"].notna().sum() == 4 and len(tried) >= 7  # the first is a spread of 1
-    assert header["tuned"]["spread"] == pytest.approx(tried.loc[tried["tuning"].idxmin(), "spread"])
+    assert history["loss"].notna().sum() == 4 and len(tried) >= 7  # the first is an inflation of 1
+    assert header["tuned"]["inflation"] == pytest.approx(tried.loc[tried["tuning"].idxmin(), "inflation"])
     for before in saved[:-1]:  # the covariances of the folds are no part of a state: they are made again
         again = run(world, requested, before.state, base=base)[-1]
         assert same(again.checkpoint, saved[-1].checkpoint)

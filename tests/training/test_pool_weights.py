@@ -38,7 +38,7 @@ class Normal(Solved):
     def solve(self, training): ...
 
     def sample(self, c, draws):
-        return self.mean + self.spread * draws.normal(*self.space.state)
+        return self.mean + self.spread * draws.normal(*self.space.state_shape)
 
 
 def mean_distance(mean, variance):
@@ -59,7 +59,7 @@ def crps(share, first, second):
 
 
 def trials(space, count=60):
-    truth = torch.randn(count, *space.state, generator=torch.Generator().manual_seed(0))
+    truth = torch.randn(count, *space.state_shape, generator=torch.Generator().manual_seed(0))
     c = Context(count, mask=torch.zeros_like(truth, dtype=torch.bool))
     return [(Batch(truth, c), RandomStreams(1, torch.arange(count), 4))]
 

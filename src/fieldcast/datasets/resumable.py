@@ -1,18 +1,10 @@
 """A data set and, beside it, the state from which the node that makes it resumes."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from kedro.io.core import AbstractDataset
 
 from fieldcast.datasets.files import BytesDataset
-
-
-class Earlier(NamedTuple):
-    """Outputs of an earlier run: of an interrupted one the complete pieces, and the last data that are complete."""
-
-    pieces: int = 0
-    state: bytes | None = None
-    data: Any = None
 
 
 class ResumableDataset(AbstractDataset[Any, Any]):
@@ -72,9 +64,9 @@ class ResumableDataset(AbstractDataset[Any, Any]):
         self._dataset.save(content)
         self._state.save(state)
 
-    def earlier(self) -> Earlier:
-        """Return what an earlier run left."""
-        return Earlier(self._dataset.unfinished(), self._state.load(), self._dataset.earlier())
+    def earlier(self) -> tuple[int, bytes | None, Any]:
+        """Return what an earlier run left: the complete pieces of an interrupted one, the state, the complete data."""
+        return self._dataset.unfinished(), self._state.load(), self._dataset.earlier()
 
     def _exists(self) -> bool:
         return bool(self._dataset.exists())

@@ -3,7 +3,7 @@
 anomalies       Dataset <-> standardised anomalies from the climatology of the day
 states          Dataset <-> standardised states whatever the day, and images
 checkpoint      a trained model with its codec, as one file; tensor_file: tensors and a header, with a digest
-observations    the stored masks and the values observed through them; daily_observations: those of successive times
+observations    the stored masks and the values observed through them; cycle_observations: those of successive times
 gappy_record    a record with missing values as a matrix of times and cells
 climatological_past   past states of the season, for a cold start
 planet_dynamics the exact model of the simulated planet, for its own filter

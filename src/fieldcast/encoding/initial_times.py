@@ -5,8 +5,7 @@ A start is the time of the last state that a forecast is given; the forecast is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -18,13 +17,13 @@ from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.fields.domain import require_complete
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.time_steps import TimeStep
 
 HISTORY = 5  # states before a start that a model may use
 
 
-def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits) -> dict[str, Any]:
+def starts(fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits) -> Starts:
     """Evenly spaced times of the scored starts and of the long rollout's, leads, members, and a digest of all that
     scores depend on.
 
@@ -62,7 +61,7 @@ def starts(fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limi
         "stability_members": limits.cap("members", options.stability.members),
     }
     of_scores = {name: value for name, value in choice.items() if not name.startswith("stability")}
-    return {**choice, "digest": lineage.digest(of_scores)}
+    return cast("Starts", {**choice, "digest": lineage.digest(of_scores)})
 
 
 def regular_step(fields: xr.Dataset) -> TimeStep:
@@ -83,7 +82,7 @@ def regular_step(fields: xr.Dataset) -> TimeStep:
 
 
 def require_starts(
-    stored: Mapping[str, Any], fields: xr.Dataset, splits: Mapping[str, Any], options: Rollout, limits: Limits
+    stored: Starts, fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits
 ) -> None:
     """Raise an InputError unless stored starts are those of these fields, splits and options: else they may lie in the
     training split."""

@@ -6,7 +6,7 @@ A (pattern, k) is a *case*; each has `masks` masks, cycled over the scored times
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
 from fieldcast.encoding.point_observations import PARTS, with_points
 from fieldcast.encoding.selection import evenly
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.geometry import GRID
 from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -31,7 +31,7 @@ MASKS, ERRORS = "masks", "errors of observations"  # purposes of the draws keyed
 
 
 def sparsify(
-    fields: xr.Dataset, splits: Mapping[str, Any], codec: FieldCodec, space: Space, options: Sparsification,
+    fields: xr.Dataset, splits: SplitRanges, codec: FieldCodec, space: Space, options: Sparsification,
     limits: Limits,
 ) -> xr.Dataset:  # fmt: skip
     """Observations (case, time, latitude, longitude) of evenly spaced test times, NaN where nothing was observed.
@@ -69,7 +69,7 @@ def labelled(
 
 
 def scored_times(
-    fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, limits: Limits
+    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, limits: Limits
 ) -> xr.Dataset:
     """The test fields that are observed."""
     test = select(fields, splits, "test")
@@ -78,7 +78,7 @@ def scored_times(
 
 
 def lineage_of(
-    fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, times: int
+    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, times: int
 ) -> dict[str, Any]:
     """Everything that observations at a number of test times depend on.
 
@@ -94,7 +94,7 @@ def lineage_of(
 
 
 def require_observations(
-    stored: xr.Dataset, fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, limits: Limits
+    stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, limits: Limits
 ) -> None:
     """Raise an InputError unless stored observations are those of these fields, splits and options: else they may be
     observations of the training split."""

@@ -98,11 +98,11 @@ class Calibration:
     pattern: Pattern = "random"
     k: float = 0.05
     members: Annotated[int, Field(ge=2)] = 8
-    spin_up: Annotated[int, Field(ge=0)] = 15  # first days of a cycle, which are discarded
+    spin_up: Annotated[int, Field(ge=0)] = 15  # first steps of a cycle, which are discarded
     segments: Annotated[int, Field(ge=1)] = 24  # cycles side by side in the training split
-    days: Annotated[int, Field(ge=1)] = 60  # of each of them
+    steps: Annotated[int, Field(ge=1)] = 60  # of each of them
     sweeps: Annotated[int, Field(ge=1)] = 2  # each with the background errors of the one before
-    tuning: Annotated[int, Field(ge=1)] = 40  # days of the validation split
+    tuning: Annotated[int, Field(ge=1)] = 40  # steps of the validation split
 
     def __post_init__(self) -> None:
         check_fractions("assimilation.calibration.k", [self.k])
@@ -113,7 +113,7 @@ class Calibration:
 
     def capped(self, limits: Limits) -> "Calibration":
         """The options under the limits."""
-        names = ("spin_up", "segments", "days", "tuning")
+        names = ("spin_up", "segments", "steps", "tuning")
         counts = {name: limits.cap("times", getattr(self, name)) for name in names}
         members = max(2, limits.cap("members", self.members))
         return replace(self, members=members, **counts)  # type: ignore[arg-type]
@@ -121,15 +121,15 @@ class Calibration:
 
 @dataclass(frozen=True, config=STRICT)
 class Cycling:
-    """Length, members and networks of the cycles of the test split; noise and seed are those of `Sparsification`."""
+    """Length, members and observing networks of the cycles of the test split; noise and seed as in `Sparsification`."""
 
-    spin_up: Annotated[int, Field(ge=0)] = 30  # first days, from a climatological ensemble: not scored
-    days: Annotated[int, Field(ge=1)] = 120  # scored
+    spin_up: Annotated[int, Field(ge=0)] = 30  # first steps, from a climatological ensemble: not scored
+    steps: Annotated[int, Field(ge=1)] = 120  # scored
     members: Annotated[int, Field(ge=2)] = 24
     cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
     assumed_error: Annotated[float, Field(gt=0)] = 1.0  # that filters assume, over that of the observations
     gross_errors: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of observations with one
-    forecast_every: Annotated[int, Field(ge=1)] = 10  # days between the starts of forecasts from analyses
+    forecast_every: Annotated[int, Field(ge=1)] = 10  # steps between the starts of forecasts from analyses
     forecast_steps: Annotated[int, Field(ge=1)] = 10  # their leads
     calibration: Calibration = field(default_factory=Calibration)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import xarray as xr
 
 from fieldcast.argument_groups import ArgumentGroup
+from fieldcast.fields.splits import SplitRanges
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,7 @@ class PreparedData(ArgumentGroup):
     fields: xr.Dataset
     climatology: xr.Dataset
     normalisation: xr.Dataset
-    splits: Mapping[str, Any]
+    splits: SplitRanges
 
     @property
     def statistics(self) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:

@@ -3,7 +3,7 @@
 A split of images is the range of their indices (`images.split`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +19,7 @@ from fieldcast.kinds import along
 
 NAMES = ("train", "validation", "test")
 _FRACTIONS = (0.7, 0.8)
+SplitRanges = Mapping[str, Sequence[str | int]]  # first and last time, or number of an image, of each split
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -52,11 +53,11 @@ def make(times: Any, periods: Splits | None = None) -> dict[str, list[str]]:
     return splits
 
 
-def select(fields: xr.Dataset, splits: Mapping[str, Any], name: str) -> xr.Dataset:
+def select(fields: xr.Dataset, splits: SplitRanges, name: str) -> xr.Dataset:
     """Fields of one split; static variables are kept."""
     first, last = splits[name]
     if along(fields) == "sample":
-        return fields.isel(sample=slice(first, last + 1))
+        return fields.isel(sample=slice(int(first), int(last) + 1))
     iso = calendars.iso(fields["time"])
     return fields.isel(time=_stretch(np.flatnonzero((iso >= first) & (iso <= last))))
 

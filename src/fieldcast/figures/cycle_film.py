@@ -1,4 +1,4 @@
-"""The first days of a cycle, from its climatological start: how analyses find the weather."""
+"""The first steps of a cycle, from its climatological start: how analyses find the weather."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fieldcast.figures.style import INK, NORMAL, percent, plain, wrapped
 
 
 def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
-    """Draw a column for each day: truth, observations, and the mean analysis of each experiment.
+    """Draw a column for each step: truth, observations, and the mean analysis of each experiment.
 
-    Each film is (case, time, kind, latitude, longitude), with the coordinate `day`, the number of the day from 1; its
+    Each film is (case, time, kind, latitude, longitude), with the coordinate `step`, its number from 1; its
     first case is drawn. All maps share one colour scale, which the truth sets.
     """
     cases = {name: film[variable].isel(case=0) for name, film in films.items()}
@@ -26,8 +26,8 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
     colours = field_colours(truth, "anomaly" in stored.attrs)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     sheet = Sheet(*grid, len(truth), 2 + len(cases), left=0.2, top=0.32, outline=outline)
-    for column, day in enumerate(first["day"].to_numpy()):
-        sheet.title((column, 0), f"day {day}")
+    for column, step in enumerate(first["step"].to_numpy()):
+        sheet.title((column, 0), f"step {step}")
         sheet.draw((column, 0), truth[column], colours)
         sheet.draw((column, 1), observed[column], colours, missing=UNSEEN)
         sheet.blank((column, 1), np.isfinite(truth[column]))
@@ -38,6 +38,6 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
     what = ", departure from the climatology" if "anomaly" in stored.attrs else ""
     unit = first.attrs.get("units", "")
     k = percent(float(stored["k"].to_numpy()[0]))
-    heading = plain(f"{variable}{what}{f', {unit}' if unit else ''}; {k} observed each day")
+    heading = plain(f"{variable}{what}{f', {unit}' if unit else ''}; {k} observed at each step")
     sheet.axes.text(-0.18 - sheet.beside, 0.31, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
     return sheet.figure

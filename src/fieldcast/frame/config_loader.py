@@ -15,7 +15,9 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from fieldcast import plugins
 from fieldcast.errors import InputError
 
-PARSED: dict[tuple[Any, ...], dict[Path, Any]] = {}  # files as parsed: a run reads its parameters several times
+PARSED: dict[
+    tuple[Any, ...], dict[Path, Any]
+] = {}  # files as parsed: a run reads its parameters several times
 DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 
 

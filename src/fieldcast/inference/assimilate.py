@@ -1,7 +1,7 @@
-"""Cycles of forecast and update over stored observations, day by day, as data sets.
+"""Cycles of forecast and update over stored observations, step by step, as data sets.
 
-The members of a day are saved with the state that the next one starts from, so an interrupted cycle resumes at the last
-complete day and gives the same numbers.
+The members of a time are saved with the state that the next one starts from, so an interrupted cycle resumes at the
+last complete step and gives the same numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fieldcast.encoding.climatological_past import climatological_past, climatol
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage
-from fieldcast.models.assimilation.baselines import EachDay
+from fieldcast.models.assimilation.baselines import EachStep
 from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
 from fieldcast.models.core import Context, Model
@@ -38,7 +38,7 @@ class Assimilator:
     `planet` is the exact model of a filter that cycles with it.
     """
 
-    scheme: Filter
+    filter: Filter
     forecaster: Model | None
     codec: FieldCodec
     planet: PlanetDynamics | None = None
@@ -47,7 +47,7 @@ class Assimilator:
     def of(
         cls, updater: Model, forecaster: Model | None, codec: FieldCodec, states: xr.Dataset | None = None
     ) -> Assimilator:
-        """The updater as a filter: a model of single days reconstructs each day by itself.
+        """The updater as a filter: a model of single times reconstructs each time by itself.
 
         `states` are those of the simulated planet, which the filter of the perfect model needs.
 
@@ -56,14 +56,14 @@ class Assimilator:
         InputError
             For that filter without states.
         """
-        scheme = updater if isinstance(updater, Filter) else EachDay(updater)
-        exact = [part for part in scheme.modules() if isinstance(part, PerfectLETKF)]
+        filter = updater if isinstance(updater, Filter) else EachStep(updater)
+        exact = [part for part in filter.modules() if isinstance(part, PerfectLETKF)]
         if not exact:
-            return cls(scheme, forecaster, codec)
+            return cls(filter, forecaster, codec)
         planet = PlanetDynamics(xr.Dataset() if states is None else states, codec)
         for part in exact:
             part.dynamics = planet
-        return cls(scheme, forecaster, codec, planet)
+        return cls(filter, forecaster, codec, planet)
 
     @property
     def history(self) -> int:
@@ -77,7 +77,7 @@ class Assimilator:
 
         def forecast(c: Context, draws: RandomStreams) -> Tensor:
             if forecaster is None:
-                raise TypeError(f"{type(self.scheme).__name__} needs a forecast model")
+                raise TypeError(f"{type(self.filter).__name__} needs a forecast model")
             return forecaster.sample(c, draws)
 
         return forecast
@@ -86,74 +86,76 @@ class Assimilator:
         self, training: xr.Dataset, first: xr.DataArray, cases: int, members: int, seed: int
     ) -> CycleState:
         """Climatological members before the time `first`: stretches of the training split, of the same season."""
-        members = 1 if self.scheme.deterministic else members
+        members = 1 if self.filter.deterministic else members
         shape = cases, members, self.history
         past = climatological_past(training, first, self.codec, shape, seed)
-        memory = self.scheme.begin(cases)
+        memory = self.filter.begin(cases)
         if self.planet is not None:
             last = climatological_places(training, first, self.codec, shape, seed)[..., -1]
             states = self.planet.at(training["time"][last.flatten().numpy()])
             memory[STATE] = states.unflatten(0, last.shape)
-        device = self.scheme.space.area.device
+        device = self.filter.space.area.device
         return CycleState(past.to(device), {name: tensor.to(device) for name, tensor in memory.items()})
 
 
-def context_of_day(observations: xr.Dataset, place: int, codec: FieldCodec, scheme: Filter) -> Context:
+def context_at(observations: xr.Dataset, place: int, codec: FieldCodec, filter: Filter) -> Context:
     """The observations of all cases at one time."""
     here = observations.isel(time=[place])
-    device = scheme.space.area.device
+    device = filter.space.area.device
     y = codec.encode(here)[:, 0].to(device)
-    mask = torch.isfinite(y) & scheme.space.exists
+    mask = torch.isfinite(y) & filter.space.exists
     day = codec.days(here["time"]).to(device).expand(len(y))
     noise = float(observations.attrs["noise"])
     return Context(len(y), observed=torch.where(mask, y, 0.0), mask=mask, day=day, noise=noise)
 
 
 class Piece(NamedTuple):
-    """One day, the state that the cycle resumes from after it, and the milliseconds of a day so far."""
+    """One step, the state that the cycle resumes from after it, and the milliseconds of a step so far."""
 
     members: xr.Dataset
     state: bytes
-    day_ms: float
+    step_ms: float
 
 
 def assimilate(
     assimilator: Assimilator, observations: xr.Dataset, training: xr.Dataset, sources: Lineage,
     earlier: bytes | None = None, on_disk: int = 0,
 ) -> Iterator[Piece]:  # fmt: skip
-    """Backgrounds and analyses, (state, case, time, member, latitude, longitude), day by day.
+    """Backgrounds and analyses, (state, case, time, member, latitude, longitude), step by step.
 
-    `earlier` is the state of an interrupted cycle of which `on_disk` days are stored: one more than the state holds,
+    `earlier` is the state of an interrupted cycle of which `on_disk` steps are stored: one more than the state holds,
     where the interruption fell between the two saves. `sources` is the lineage, with `members` and `seed`.
     """
-    scheme, codec, days = assimilator.scheme, assimilator.codec, observations.sizes["time"]
+    filter, codec, steps = assimilator.filter, assimilator.codec, observations.sizes["time"]
     cases, members, seed = observations.sizes["case"], sources["members"], sources["seed"]
-    state, header = resumed(earlier, sources, scheme.space.area.device)
+    state, header = resumed(earlier, sources, filter.space.area.device)
     done = header.get("number", 0) if state is not None else 0
     if state is None or not done <= on_disk <= done + 1:
         first_time = observations["time"][:1]
-        size = scheme.ensemble_size or members
+        size = filter.ensemble_size or members
         state, header, done = assimilator.begin(training, first_time, cases, size, seed), {}, 0
-    device, members = scheme.space.area.device, state.past.shape[1]
+    device, members = filter.space.area.device, state.past.shape[1]
     draws = RandomStreams(seed, torch.arange(cases, device=device), members)
-    contexts = (context_of_day(observations, place, codec, scheme) for place in range(done, days))
+    contexts = (context_at(observations, place, codec, filter) for place in range(done, steps))
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
-    cycled = cycle(scheme, assimilator.step, contexts, state, draws, first=done + 1)
-    for number in Progress(range(done + 1, days + 1), unit="day", initial=done, total=days):
-        day = next(cycled)
+    cycled = cycle(filter, assimilator.step, contexts, state, draws, first=done + 1)
+    for number in Progress(range(done + 1, steps + 1), unit="step", initial=done, total=steps):
+        step = next(cycled)
         spent += time.perf_counter() - begin
-        piece = physical(torch.stack([day.background, day.analysis]), observations, number - 1, codec, scheme)
-        piece.attrs = {**sources, "piece": number - 1, "pieces": days}
-        yield Piece(piece, packed(day.state, number, spent, sources), 1000 * spent / number)
+        piece = physical(
+            torch.stack([step.background, step.analysis]), observations, number - 1, codec, filter
+        )
+        piece.attrs = {**sources, "piece": number - 1, "pieces": steps}
+        yield Piece(piece, packed(step.state, number, spent, sources), 1000 * spent / number)
         begin = time.perf_counter()
 
 
 def physical(
     x: Float[Tensor, "state case member variable y x"], observations: xr.Dataset, place: int, codec: FieldCodec,
-    scheme: Filter,
+    filter: Filter,
 ) -> xr.Dataset:  # fmt: skip
-    """Members of one day in physical units; cells that never exist are NaN."""
-    x = x.float().cpu().masked_fill(~scheme.space.exists.cpu(), torch.nan)
+    """Members of one time in physical units; cells that never exist are NaN."""
+    x = x.float().cpu().masked_fill(~filter.space.exists.cpu(), torch.nan)
     here = observations["time"][[place]]
     by_case = [
         xr.concat([codec.decode(members[None], here) for members in of_state], "case") for of_state in x
@@ -164,7 +166,7 @@ def physical(
 
 
 def packed(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
-    """Bytes that a cycle resumes from after a day."""
+    """Bytes that a cycle resumes from after a step."""
     memory = {f"memory.{name}": tensor for name, tensor in state.memory.items()}
     return pack_bytes(
         {"past": state.past, **memory}, {"number": number, "spent": spent, "lineage": dict(sources)}

@@ -35,7 +35,7 @@ def cycle(
 
     Each variable v becomes v (time, member, ...), v_mean and v_spread, in the units of the record. Scores at withheld
     observations are v_crps, v_rmse and v_coverage_90 (state), where `state` is the climatology, the background, the
-    analysis and, with optimal interpolation for an updater, the interpolation of each day by itself. Statistics of the
+    analysis and, with optimal interpolation for an updater, the interpolation of each time by itself. Statistics of the
     innovations are v_chi_squared and v_suspect_share (time), and v_observation_error. All times count, also the first
     ones after the cold start from climatological members: see `CycleModels.start`.
 
@@ -81,7 +81,7 @@ def cycle(
     held = withheld_cells(c.mask, withheld, space, seed)
     assimilated = Context(c.count, observed=c.observed * ~held, mask=c.mask & ~held, day=c.day, noise=noise)
     quality = CycleQuality(torch.where(c.mask, c.observed, torch.nan), held, noise, seed)
-    x = torch.empty(c.count, members, *space.state)
+    x = torch.empty(c.count, members, *space.state_shape)
     for number, estimates in enumerate(models.run(assimilated, members, seed)):
         x[number] = estimates["analysis"][0].float().cpu()
         quality.add(number, estimates)

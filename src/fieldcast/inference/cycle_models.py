@@ -22,7 +22,7 @@ from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
 
-START, SEASON, EACH_DAY = range(3)  # streams beside those of the cycle
+START, SEASON, INTERPOLATION = range(3)  # streams beside those of the cycle
 
 Estimates = dict[str, Members]  # of one time, by name
 
@@ -78,14 +78,14 @@ class CycleModels:
         InputError
             If a filter with the covariance of its members would start from members that are all equal.
         """
-        scheme, past = self.assimilator.scheme, self.assimilator.history
-        memory = scheme.begin(len(day))
+        filter, past = self.assimilator.filter, self.assimilator.history
+        memory = filter.begin(len(day))
         if self.interpolation is not None:
             return CycleState(training_stretches(self.interpolation, day, draws, past), memory)
-        if isinstance(scheme, KalmanFilter):
-            return CycleState(scheme.members(memory, draws)[:, :, None], memory)
-        members = free_run_states(scheme.space, self.assimilator.step, day, draws, past)
-        if scheme.needs_spread and not (members.std(1) > 0).any():
+        if isinstance(filter, KalmanFilter):
+            return CycleState(filter.members(memory, draws)[:, :, None], memory)
+        members = free_run_states(filter.space, self.assimilator.step, day, draws, past)
+        if filter.needs_spread and not (members.std(1) > 0).any():
             raise InputError(
                 "the updater needs members that differ, and the forecaster gives all the same: choose a forecaster "
                 "that draws, such as forecast.linear_inverse_model."
@@ -96,24 +96,24 @@ class CycleModels:
     def run(self, c: Context, members: int, seed: int) -> Iterator[Estimates]:
         """Yield for each row of a context, in order of time, climatology, background and analysis.
 
-        With optimal interpolation `each_day` is beside them: the interpolation of the time by itself.
+        With optimal interpolation `interpolation` is beside them, that of the time by itself.
         """
         assert c.day is not None
         device = c.day.device
         draws = RandomStreams(seed, torch.zeros(1, dtype=torch.long, device=device), members)
         state = self.start(c.day[:1], draws.persistent(START))
         rows = (c[slice(number, number + 1)] for number in range(c.count))
-        days = cycle(self.assimilator.scheme, self.assimilator.step, rows, state, draws)
-        for number, day in enumerate(Progress(days, unit="step", total=c.count)):
+        steps = cycle(self.assimilator.filter, self.assimilator.step, rows, state, draws)
+        for number, step in enumerate(Progress(steps, unit="step", total=c.count)):
             here, noise = c[slice(number, number + 1)], draws.persistent(SEASON).at_lead(number + 1)
             if self.interpolation is None:
                 references = {"climatology": state.past[:, :, -1]}
             else:
                 references = {
                     "climatology": self.interpolation.season(here, noise),
-                    "each_day": self.interpolation.sample(here, noise.fork(EACH_DAY)),
+                    "interpolation": self.interpolation.sample(here, noise.fork(INTERPOLATION)),
                 }
-            yield {**references, "background": day.background, "analysis": day.analysis}
+            yield {**references, "background": step.background, "analysis": step.analysis}
 
 
 def same(a: FieldCodec, b: FieldCodec) -> bool:

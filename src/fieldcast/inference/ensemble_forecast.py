@@ -27,6 +27,7 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
+from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 
 MEMBERS_AT_ONCE = 80  # of all starts, on a processor: more take memory and are no faster
@@ -97,7 +98,7 @@ class EnsembleForecaster:
                 drawn = [next(run) for run in runs]
             yield EnsembleState(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
 
-    def lineage(self, model_digest: str, starts: Mapping[str, Any]) -> dict[str, Any]:
+    def lineage(self, model_digest: str, starts: Starts) -> dict[str, Any]:
         """Everything that a rollout depends on: stored with its forecasts, and with the state that it resumes from."""
         return {
             "model": model_digest, "starts": starts["digest"], "members": self.requested, "seed": self.seed,
@@ -177,7 +178,7 @@ class Piece(NamedTuple):
 
 def forecast(
     forecaster: EnsembleForecaster,
-    starts: Mapping[str, Any],
+    starts: Starts,
     earlier: bytes | None,
     model_digest: str,
     on_disk: int = 0,

@@ -6,7 +6,7 @@ They are scored as all others are, at the same starts and leads and against the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from fieldcast.fields.valid import masked
 from fieldcast.geometry import GRID
 from fieldcast.inference.compatibility import TOLERANCE, describe
 from fieldcast.inference.options import File
+from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
@@ -32,9 +33,7 @@ MONTHS_OFF = 100.0  # hours by which leads of several months differ from as many
 NONE = "These data are not the simulated planet's: there is no perfect model, and its experiment is skipped."
 
 
-def adopt(
-    model: File, perfect_model: xr.Dataset, starts: Mapping[str, Any], fields: xr.Dataset
-) -> Iterator[xr.Dataset]:
+def adopt(model: File, perfect_model: xr.Dataset, starts: Starts, fields: xr.Dataset) -> Iterator[xr.Dataset]:
     """Yield the forecasts of an experiment of type File, lead by lead, as a model's rollout would give them.
 
     Where there is no perfect model, they are one data set without variables, whose attribute `skipped` says so.
@@ -61,9 +60,7 @@ def made_elsewhere(model: File, options: Rollout) -> str:
     return model.path or f"{model.dataset} {options.perfect_model.initial_error:g}"
 
 
-def selected(
-    dataset: xr.Dataset, starts: Mapping[str, Any], fields: xr.Dataset, where: str
-) -> Iterator[xr.Dataset]:
+def selected(dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str) -> Iterator[xr.Dataset]:
     """Yield the scored starts of each scored lead, with at most as many members as are scored; one lead is read
     at a time."""
     names = conventions.time_varying(fields)
@@ -164,7 +161,7 @@ def on_grid(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset
     return forecasts
 
 
-def lead_positions(forecasts: xr.Dataset, starts: Mapping[str, Any], where: str) -> Int[np.ndarray, " lead"]:
+def lead_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.ndarray, " lead"]:
     """Position of each scored lead; raises an InputError for the first that is missing."""
     step = TimeStep.stored_in(starts)
     hours = step.hours * np.arange(1, starts["leads"] + 1)
@@ -178,9 +175,7 @@ def lead_positions(forecasts: xr.Dataset, starts: Mapping[str, Any], where: str)
     return same.argmax(axis=1)
 
 
-def start_positions(
-    forecasts: xr.Dataset, starts: Mapping[str, Any], where: str
-) -> Int[np.ndarray, " start"]:
+def start_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.ndarray, " start"]:
     """Position of each scored start; raises an InputError for the first that is missing."""
     positions = calendars.positions(forecasts["start"], starts["scored"])
     if (positions < 0).any():

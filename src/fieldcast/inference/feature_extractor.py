@@ -7,7 +7,6 @@ perfect model. Distances in other features are not comparable, so every score ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,7 +20,7 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, standardised
 from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.fields import domain
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.image_classifier import PIECE, Architecture, classifier_of, fractions
 from fieldcast.kinds import along
 from fieldcast.models.classifier import Classifier
@@ -90,7 +89,7 @@ class OfFields:
 
 
 def fit_features(
-    fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], earlier: bytes | None
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, earlier: bytes | None
 ) -> bytes:
     """The features of some data; `earlier` ones of the same lineage are kept."""
     domain.require_complete(fields, "samples and their scores")
@@ -130,14 +129,14 @@ def fresh(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarra
     return unseen if len(unseen) >= least else np.arange(training.sizes[along(training)])
 
 
-def of_images(fields: xr.Dataset, splits: Mapping[str, Any], sources: lineage.Lineage) -> bytes:
+def of_images(fields: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage) -> bytes:
     """A classifier of these images: a shipped one, or one trained on the training split."""
     state, header = classifier_of(fields, splits)
     return pack_bytes(state, {**sources, "kind": "images", "levels": fields.attrs["levels"], **header})
 
 
 def of_fields(
-    fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any], sources: lineage.Lineage
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage
 ) -> bytes:
     """Principal components and local statistics of one half of the training split."""
     training, dim = select(fields, splits, "train"), along(fields)

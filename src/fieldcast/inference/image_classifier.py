@@ -7,7 +7,7 @@ a classifier of their own. `make classifiers MNIST=FOLDER FASHION_MNIST=FOLDER` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from fieldcast import lineage
 from fieldcast.encoding.selection import batch_index
 from fieldcast.encoding.tensor_file import intact, tensor_digest
 from fieldcast.errors import InputError
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.models.classifier import Classifier
 from fieldcast.progress import Progress
 
@@ -48,7 +48,7 @@ class Architecture:
         return Classifier((y, x), self.classes, self.channels, self.features)
 
 
-def classifier_of(fields: xr.Dataset, splits: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def classifier_of(fields: xr.Dataset, splits: SplitRanges) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The shipped weights for data that begin like those of a shipped classifier; otherwise weights trained here.
 
     The header holds the architecture, the accuracy on the test split, and the digest of the weights.
@@ -107,7 +107,7 @@ def beginning(fields: xr.Dataset) -> str:
 
 def trained(
     fields: xr.Dataset,
-    splits: Mapping[str, Any],
+    splits: SplitRanges,
     architecture: Architecture,
     epochs: int = 4,
     least: int = 600,

@@ -35,7 +35,7 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
     """mean, drawn (datum, latent) and prior (draw, latent); for two components also log_density (v, u)."""
     if not isinstance(model, HasLatents) or examined.mean is None or examined.drawn is None:
         return xr.Dataset()
-    prior = model.codes()
+    prior = model.latent_prior()
     device, count = model.space.area.device, len(examined.mean)
     drawn = prior.draw(RandomStreams(seed_for(LOOK, seed), torch.arange(count, device=device)))[:, 0].cpu()
     inside = xr.Dataset(

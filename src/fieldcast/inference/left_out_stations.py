@@ -22,8 +22,9 @@ from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.geometry import unit_points
 from fieldcast.inference.reconstruct import context_of, draw
-from fieldcast.inference.stations import Analyses, check_accepts_points, representativeness, sentences
+from fieldcast.inference.stations import check_accepts_points, representativeness, sentences
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.points import Points
@@ -77,7 +78,7 @@ def without_gross_errors(table: pd.DataFrame, models: Mapping[str, TrainedModel]
     for trained in models.values():
         c, points = observed(trained, table, where)
         model = trained.checkpoint.model
-        if isinstance(model, Analyses):
+        if isinstance(model, ChecksPoints):
             _, rejected = model.analysis(replace(c, points=points))
             for sentence in sentences(rejected, table, where):
                 LOG.warning(sentence)

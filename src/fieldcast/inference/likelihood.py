@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.sample import AT_ONCE
 from fieldcast.kinds import along, class_names
 from fieldcast.models import image_transforms
@@ -41,7 +41,7 @@ class Split(NamedTuple):
 
 
 def split_of(
-    fields: xr.Dataset, splits: Mapping[str, Any], name: str, count: int, codec: StateCodec, model: Model
+    fields: xr.Dataset, splits: SplitRanges, name: str, count: int, codec: StateCodec, model: Model
 ) -> Split:
     """Evenly spaced data of a split, at most `count` of them."""
     part = select(fields, splits, name)

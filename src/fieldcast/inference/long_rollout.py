@@ -18,6 +18,7 @@ from jaxtyping import Float
 from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, EnsembleState, Values, physical
 from fieldcast.scores.stability import step_statistics, zonal_power
+from fieldcast.starts import Starts
 
 SNAPSHOTS = 1, 10, 100, 500  # steps of which some members are kept
 SNAPSHOT_MEMBERS = 2
@@ -37,7 +38,7 @@ class LongRollout(NamedTuple):
 
 def long_rollout(
     forecaster: EnsembleForecaster,
-    starts: Mapping[str, Any],
+    starts: Starts,
     fields: xr.Dataset,
     earlier: bytes | None,
     model_digest: str,

@@ -11,7 +11,7 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.geometry import GRID
-from fieldcast.models.capabilities import Checking
+from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.models.core import Context, Model
 
 LISTED = 5  # observations of each variable that a sentence lists
@@ -23,7 +23,7 @@ def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> x
 
     Empty for a model that does not check its observations.
     """
-    if not isinstance(model, Checking):
+    if not isinstance(model, ChecksObservations):
         return xr.Dataset()
     flags = model.suspects(c).cpu().numpy().astype(np.int8)
     attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "accepted down_weighted"}

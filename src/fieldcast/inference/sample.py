@@ -19,7 +19,7 @@ AT_ONCE = 64  # states drawn in one batch: bounds the memory
 @torch.no_grad()
 def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw variable y x"]:
     """`count` draws of x; they do not depend on how many are drawn at once."""
-    x = torch.empty(count, *model.space.state)
+    x = torch.empty(count, *model.space.state_shape)
     batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE)
     for index in Progress(batches, unit="batch"):
         x[index.cpu()] = model.sample(Context(len(index)), RandomStreams(seed, index))[:, 0].float().cpu()

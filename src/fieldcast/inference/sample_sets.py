@@ -5,7 +5,7 @@ The training split is read in pieces, of which one is held at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from jaxtyping import Float, Integer
 from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.fields import domain
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.feature_extractor import fresh, load_features
 from fieldcast.kinds import along
 from fieldcast.models import image_transforms
@@ -80,7 +80,7 @@ class SampleSets(NamedTuple):
 
 
 def compare(
-    samples: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: Mapping[str, Any],
+    samples: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
     extractor: bytes, seed: int,
 ) -> SampleSets:  # fmt: skip
     """Samples, test and training states in the same features; real images are treated as those of training were.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -17,6 +16,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import described
+from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
 
 LOG = logging.getLogger(__name__)
@@ -25,15 +25,6 @@ ROUNDS = 4  # of the estimate, which has settled by then
 TIMES = 12  # times that it uses at least, spread evenly over those with observations
 FEWEST = 30  # observations of a variable without which there is no estimate
 LISTED = 5  # rejected observations that a sentence lists
-
-
-@runtime_checkable
-class Analyses(Protocol):
-    """Has a mean given points, and rejects gross errors among them."""
-
-    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
-        """The mean of p(x | c), and the points that count for nothing."""
-        ...
 
 
 def check_accepts_points(model: Model, what: str) -> None:
@@ -56,7 +47,7 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
     """
     variables = len(model.space.variables)
     variance = torch.full((variables,), FIRST_GUESS, dtype=torch.float64)
-    if c.points is None or not isinstance(model, Analyses):
+    if c.points is None or not isinstance(model, ChecksPoints):
         return 0 * variance
     present = c.points.datum.unique().cpu()
     if not len(present):
@@ -94,7 +85,9 @@ def with_stations(
     variance = representativeness(model, c)
     c = replace(c, points=points.with_error(variance))
     rejected = (
-        model.analysis(c)[1] if isinstance(model, Analyses) else torch.zeros(len(points), dtype=torch.bool)
+        model.analysis(c)[1]
+        if isinstance(model, ChecksPoints)
+        else torch.zeros(len(points), dtype=torch.bool)
     )
     for sentence in sentences(rejected, table, where):
         LOG.warning(sentence)

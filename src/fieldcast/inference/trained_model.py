@@ -147,7 +147,7 @@ class TrainedModel:
     def nothing_observed(self, times: xr.DataArray) -> xr.Dataset:
         """Fields of NaN at some times, on the model's grid and in its units."""
         codec = self.checkpoint.field_codec
-        nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state), torch.nan)
+        nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state_shape), torch.nan)
         return codec.decode(nothing, times).isel(member=0, drop=True)
 
     def forecast(

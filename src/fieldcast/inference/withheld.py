@@ -36,7 +36,7 @@ def withheld_cells(
     if share == 0:
         return torch.zeros_like(count, dtype=torch.bool)
     streams = RandomStreams(seed_for("withheld", seed), torch.zeros(1, dtype=torch.long, device=mask.device))
-    order = masks.smooth(streams, space, 1).flatten().argsort()
+    order = masks.smooth_field(streams, space, 1).flatten().argsort()
     held = count.flatten()[order].cumsum(0) <= share * count.sum()
     cells = torch.zeros_like(held).scatter(0, order, held).view_as(count)
     if not count[cells].sum():

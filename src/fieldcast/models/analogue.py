@@ -46,7 +46,7 @@ class Analogue(Solved):
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self.register_buffer("states", torch.empty(0, *space.state))
+        self.register_buffer("states", torch.empty(0, *space.state_shape))
         self.register_buffer("norms", torch.empty(0))
         self.register_buffer("candidates", torch.empty(0, dtype=torch.long))  # states with a successor
         self.register_buffer("days", torch.empty(0))  # of the successors

@@ -65,7 +65,7 @@ class Autoencoder(Trained):
         for part in parts:
             part.prepare(states, replace(draws, datum=states.index))
 
-    def codes(self) -> Prior:
+    def latent_prior(self) -> Prior:
         """p(z); that of a VampPrior depends on the encoder."""
         return given(self.prior, self.encoder)
 
@@ -103,7 +103,7 @@ class Autoencoder(Trained):
 
     def divergence(self, q: Posterior, z: Tensor) -> Float[Tensor, " batch"]:
         """KL(q || p): in closed form where it exists, else log q(z) - log p(z) at the draw z."""
-        p = self.codes()
+        p = self.latent_prior()
         closed = q.kl(p)
         return closed if closed is not None else (q.log_prob(z) - p.log_prob(z)).mean(dim=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Density
@@ -34,7 +34,7 @@ class HasLatents(Protocol):
 
     def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior: ...
 
-    def codes(self) -> Prior:
+    def latent_prior(self) -> Prior:
         """p(z)."""
         ...
 
@@ -78,9 +78,46 @@ class Updates(Protocol):
 
 
 @runtime_checkable
-class Checking(Protocol):
+class ChecksObservations(Protocol):
     """Checks observations before it uses them; see `robustness`."""
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
         """Observations that depart too far from their expected values, and were down-weighted."""
+        ...
+
+
+@runtime_checkable
+class ChecksPoints(Protocol):
+    """Has a mean given points, and rejects gross errors among them."""
+
+    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
+        """The mean of p(x | c), and the points that count for nothing."""
+        ...
+
+
+@runtime_checkable
+class HasSeason(Protocol):
+    """Has states of the season: its distribution of a time without observations."""
+
+    def season(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        """Training states drawn within 45 days of the season of each datum."""
+        ...
+
+
+@runtime_checkable
+class HasMoments(Protocol):
+    """Has a mean and a spread beside its draws, and folds of the training data that a fit can leave out."""
+
+    def moments(
+        self, c: Context, draws: RandomStreams, fold: int | None = None
+    ) -> tuple[
+        Float[Tensor, "batch variable y x"],
+        Float[Tensor, "batch variable y x"],
+        Float[Tensor, "batch members variable y x"],
+    ]:
+        """Mean, spread and draws, from the training data outside `fold`."""
+        ...
+
+    def folds(self) -> Int[Tensor, " training"]:
+        """Fold of each training datum."""
         ...

@@ -35,7 +35,7 @@ class ClimatologicalEnsemble(Solved):
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self.register_buffer("anomalies", torch.empty(0, *space.state))
+        self.register_buffer("anomalies", torch.empty(0, *space.state_shape))
         self.register_buffer("days", torch.empty(0))
 
     def solve(self, training: Iterable[Batch]) -> None:

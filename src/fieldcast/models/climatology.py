@@ -24,4 +24,4 @@ class Climatology(Solved):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Draw zeros."""
-        return torch.zeros(c.count, draws.members, *self.space.state, device=self.space.area.device)
+        return torch.zeros(c.count, draws.members, *self.space.state_shape, device=self.space.area.device)

@@ -128,7 +128,7 @@ class VectorDecoder(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.random = random
-        inputs, outputs = latent + random + history * math.prod(space.state), len(space.variables)
+        inputs, outputs = latent + random + history * math.prod(space.state_shape), len(space.variables)
         self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, channels, upsample=upsample)
 
     def forward(

@@ -157,6 +157,7 @@ class Model(nn.Module, ABC):
     accepts_points: bool = False  # uses `Context.points`
     omits_noise: bool = False  # draws are means of a likelihood, without its noise: expect too little spread
     learns_from_gaps: bool = False  # can be fitted to data with missing values, `Batch.observed`
+    trains_over_rollouts: bool = False  # its loss takes several successive states, `Batch.x` (B, T, V, Y, X)
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.models.capabilities import HasMoments
 from fieldcast.models.core import Batch, Context, Solved, Terms, Trained
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.unet import UNet
@@ -26,42 +26,31 @@ SMALLEST_SPREAD = (
 )
 
 
-@runtime_checkable
-class Base(Protocol):
-    """Interface of a base model beside its draws; see `optimal_interpolation`."""
-
-    def moments(
-        self, c: Context, draws: RandomStreams, fold: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]: ...
-    def folds(self) -> Int[Tensor, " training"]: ...
-    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]: ...
-    def analysis(self, c: Context) -> tuple[Tensor, Tensor]: ...
-
-
 class Corrected(Trained):
     """Optimal interpolation plus a U-Net, trained by the exactly fair CRPS of two or more of its own draws.
 
     During training the base uses a covariance and a pool from which the datum was left out (`fold`); otherwise the
     network would learn to trust the base too much. The factorisation of the base dominates the cost, so a batch shares
     one mask and one fold. The score of each variable is divided by its mean spread, so that a gain of one percent has
-    the same weight for sparse and for dense observations. `spread` inflates the deviations d - m; it is tuned on the
-    validation split after training.
+    the same weight for sparse and for dense observations. `inflation` multiplies the deviations d - m; it is tuned on
+    the validation split after training.
     """
 
     shares_mask = True
     learns_from_gaps = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
-        {"spread": (0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)}
+        {"inflation": (0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)}
     )
 
-    def __init__(self, space: Space, base: Solved, channels: Sequence[int] = (64, 128)):
+    def __init__(self, space: Space, base: HasMoments, channels: Sequence[int] = (64, 128)):
         super().__init__(space)
+        assert isinstance(base, Solved)  # such parts are solved before the training
         self.base = base
         variables = len(space.variables)
         # m, s; then observed and mask, season, static
         inputs = 4 * variables + 2 + len(space.static)
         self.network = UNet(inputs, 2 * variables, space.shape, space.wraps, channels)
-        self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("inflation", torch.ones(()))
 
     @property
     def accepts_points(self) -> bool:  # type: ignore[override]
@@ -86,7 +75,7 @@ class Corrected(Trained):
         s = s.clamp(min=SMALLEST_SPREAD)
         out = self.network(torch.cat([m, s, c.channels(self.space)], dim=1))
         g, shift = out[:, None].chunk(2, dim=2)
-        return m[:, None] + self.spread * (d - m[:, None]) * torch.exp(g.clamp(-2, 2)) + s[:, None] * shift
+        return m[:, None] + self.inflation * (d - m[:, None]) * torch.exp(g.clamp(-2, 2)) + s[:, None] * shift
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         if batch.index is not None and batch.group is None:

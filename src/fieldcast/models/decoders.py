@@ -22,9 +22,9 @@ class DenseDecoder(nn.Module):
 
     def __init__(self, space: Space, latent: int, hidden: Sequence[int] = (512, 512)):
         super().__init__()
-        self.state, self.latent = space.state, latent
+        self.state_shape, self.latent = space.state_shape, latent
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise((latent, *hidden)))
-        self.last = nn.Linear(hidden[-1], math.prod(space.state))
+        self.last = nn.Linear(hidden[-1], math.prod(space.state_shape))
 
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context
@@ -32,7 +32,7 @@ class DenseDecoder(nn.Module):
         h = z
         for layer in self.layers:
             h = F.relu(layer(h))
-        return self.last(h).float().unflatten(-1, self.state)
+        return self.last(h).float().unflatten(-1, self.state_shape)
 
 
 class ConvolutionDecoder(nn.Module):

@@ -29,10 +29,12 @@ SNAPSHOTS = 999, 200, 100, 50, 20, 10, 0  # states on the way from noise to data
 
 
 @runtime_checkable
-class Noise(Protocol):
+class NoisePredictor(Protocol):
     """Predicts eps from x_t; t counts from zero, and each row has its own t."""
 
-    def __call__(self, x: Tensor, t: Tensor, c: Context) -> Tensor: ...
+    def __call__(
+        self, x: Float[Tensor, "rows variable y x"], t: Int[Tensor, " rows"], c: Context
+    ) -> Float[Tensor, "rows variable y x"]: ...
 
 
 class TimedUNet(nn.Module):
@@ -107,7 +109,7 @@ class Diffusion(Trained):
     density: Density = "lower bound"
 
     def __init__(
-        self, space: Space, network: Noise | None = None, steps: int = 1000,
+        self, space: Space, network: NoisePredictor | None = None, steps: int = 1000,
         sampler: Literal["ancestral", "ddim"] = "ancestral", ddim_steps: int = 50, eta: float = 0.0,
         clip: float | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
     ):  # fmt: skip
@@ -126,7 +128,7 @@ class Diffusion(Trained):
 
     def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: RandomStreams) -> Float[Tensor, " batch"]:
         """|eps - network(x_t, t, c)|^2 at one time for each datum."""
-        eps = draws.normal(*self.space.state)[:, 0] * self.space.exists
+        eps = draws.normal(*self.space.state_shape)[:, 0] * self.space.exists
         predicted = self.network(self.schedule.noised(batch.x, t, eps), t, batch.context)
         return ((predicted - eps) ** 2 * self.space.exists).flatten(1).sum(dim=1)
 
@@ -175,11 +177,11 @@ class Diffusion(Trained):
         This t counts how often x_t has been noised, as in the papers, and is not the index of a step.
         """
         exists, repeated, noise = self.space.exists, c.repeat(draws.members), draws.per_row()
-        x = noise.normal(*self.space.state)[:, 0] * exists
+        x = noise.normal(*self.space.state_shape)[:, 0] * exists
         times = self.times()
         yield len(self.schedule), x
         for t, before in zip(times, [*times[1:], -1], strict=True):
-            x = self.back(x, t, before, repeated, noise.normal(*self.space.state)[:, 0]) * exists
+            x = self.back(x, t, before, repeated, noise.normal(*self.space.state_shape)[:, 0]) * exists
             yield before + 1, x
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:

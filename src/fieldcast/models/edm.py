@@ -85,7 +85,7 @@ class EDM(Trained):
         single = draws.alone()
         mean, deviation = TRAINED
         s = (mean + deviation * single.fork(LEVEL).normal()[:, 0]).exp()
-        n = single.fork(NOISE).normal(*self.space.state)[:, 0] * self.space.exists
+        n = single.fork(NOISE).normal(*self.space.state_shape)[:, 0] * self.space.exists
         level = along(s, n)
         channels = self.condition(batch.context).channels(self.space)
         error = self.denoise(batch.x + level * n, s, channels) - batch.x * self.space.exists
@@ -107,7 +107,7 @@ class EDM(Trained):
             return self.denoise(x, x.new_full((len(x),), s), channels)
 
         def noise() -> Tensor:
-            return draws.normal(*self.space.state)[:, 0] * self.space.exists
+            return draws.normal(*self.space.state_shape)[:, 0] * self.space.exists
 
         y, m, r = self.observations(c)
         for x in self.sampler.trajectory(noise_levels(self.levels), Target(denoise, noise, y, m, r)):
@@ -116,7 +116,7 @@ class EDM(Trained):
 
     def observations(self, c: Context) -> tuple[Tensor, Tensor, float]:
         """y, m and r of the sampler's target: nothing, for the network reads the observations."""
-        y = torch.zeros(c.count, *self.space.state, device=self.space.area.device)
+        y = torch.zeros(c.count, *self.space.state_shape, device=self.space.area.device)
         return y, y.bool(), 0.0
 
 

@@ -80,16 +80,16 @@ class Flow(Trained):
         super().__init__(space)
         self.logit = None if interval is None else Logit(float(interval[0]), float(interval[1]))
         self.scaled = scaled
-        self.shift = nn.Parameter(torch.zeros(space.state), requires_grad=scaled)
-        self.log_scale = nn.Parameter(torch.zeros(space.state), requires_grad=scaled)
-        exists = space.exists.expand(space.state)
+        self.shift = nn.Parameter(torch.zeros(space.state_shape), requires_grad=scaled)
+        self.log_scale = nn.Parameter(torch.zeros(space.state_shape), requires_grad=scaled)
+        exists = space.exists.expand(space.state_shape)
         build = {
-            "dense": lambda: Dense(space.state, hidden),
-            "two dense": lambda: TwoDense(space.state, hidden),
+            "dense": lambda: Dense(space.state_shape, hidden),
+            "two dense": lambda: TwoDense(space.state_shape, hidden),
             "convolution": lambda: Convolutions(space, hidden),
         }[network]
         self.layers = nn.ModuleList(
-            Coupling(build(), checkerboard(space.state, bool(i % 2)), exists) for i in range(layers)
+            Coupling(build(), checkerboard(space.state_shape, bool(i % 2)), exists) for i in range(layers)
         )
 
     @torch.no_grad()
@@ -137,5 +137,5 @@ class Flow(Trained):
         return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        e = draws.normal(*self.space.state)
+        e = draws.normal(*self.space.state_shape)
         return self.decode(e.flatten(0, 1)).unflatten(0, e.shape[:2])

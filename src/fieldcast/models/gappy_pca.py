@@ -75,9 +75,9 @@ class GappyPCA(Solved):
         self.register_buffer("modes", torch.tensor(50.0))
         self.register_buffer("ridge", torch.tensor(0.1))
         self.register_buffer(
-            "features", torch.zeros(0, *space.state)
+            "features", torch.zeros(0, *space.state_shape)
         )  # F^T, for the largest choice of `modes`
-        self.register_buffer("rare", torch.zeros(space.state))  # U^2
+        self.register_buffer("rare", torch.zeros(space.state_shape))  # U^2
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Compute the modes of the training states, over the cells that exist.
@@ -87,13 +87,13 @@ class GappyPCA(Solved):
         exists, batches = self.space.exists, list(training)
         x = torch.cat([torch.where(exists, b.x, 0.0) for b in batches]).flatten(1)
         observed = observed_values(batches)
-        self.rare.copy_(robustness.Tails().add(x, observed).rare.view(self.space.state))
-        area = (self.space.area * exists).expand(self.space.state).flatten()
+        self.rare.copy_(robustness.Tails().add(x, observed).rare.view(self.space.state_shape))
+        area = (self.space.area * exists).expand(self.space.state_shape).flatten()
         if observed is None:
             features = modes(x, area, int(max(self.choices["modes"])))
         else:
             features = fitted_rank(x, observed, RANKS).axes(area)
-        self.features = features.unflatten(1, self.space.state)
+        self.features = features.unflatten(1, self.space.state_shape)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""
@@ -112,5 +112,5 @@ class GappyPCA(Solved):
             datum, observed = (inverse == number).nonzero()[:, 0], f_o[:, mask]
             factor = torch.linalg.cholesky(observed @ observed.T + ridge)
             a[datum] = torch.cholesky_solve(observed @ y[datum][:, mask].T, factor).T
-        x = (a @ f).unflatten(1, self.space.state).to(c.observed)
+        x = (a @ f).unflatten(1, self.space.state_shape).to(c.observed)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Solved
-from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.gaussian.grid_points import GridPoints, observations
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -44,10 +44,10 @@ class Interpolation(Solved):
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self._on_cpu = (Places(space).to("cpu"),)  # in a tuple, it does not move with the model
+        self._on_cpu = (GridPoints(space).to("cpu"),)  # in a tuple, it does not move with the model
 
     @property
-    def places(self) -> Places:
+    def grid(self) -> GridPoints:
         """The distinct points of the grid, on the CPU whatever the device of the model."""
         return self._on_cpu[0]
 
@@ -71,11 +71,11 @@ class Interpolation(Solved):
         y, mask = (
             part.cpu().flatten(0, 1)[:, None] for part in (c.observed, c.mask)
         )  # each variable is a separate row
-        field = torch.zeros(len(y), len(self.places), dtype=torch.float64)
-        for group in observations(self.places, y, mask):
+        field = torch.zeros(len(y), len(self.grid), dtype=torch.float64)
+        for group in observations(self.grid, y, mask):
             if len(group.index):
                 field[group.datum] = self.interpolate(group.index, group.y, c.noise**2 / group.count)
-        x = self.places.scatter(field).unflatten(0, (c.count, -1)).to(c.observed)
+        x = self.grid.scatter(field).unflatten(0, (c.count, -1)).to(c.observed)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)
 
 
@@ -88,7 +88,7 @@ class Nearest(Interpolation):
         y: Float[Tensor, "rows observed"],
         error: Float[Tensor, " observed"],
     ) -> Float[Tensor, "rows place"]:
-        points = self.places.points.numpy()
+        points = self.grid.points.numpy()
         _, nearest = cKDTree(points[index.numpy()]).query(points)
         return y[:, torch.from_numpy(nearest)]
 
@@ -109,8 +109,8 @@ class Linear(Nearest):
         longitude = torch.atan2(y[middle], x[middle])
         longitude = (longitude - longitude[0]) % (2 * math.pi)
         grid = torch.stack(torch.meshgrid(longitude, latitude, indexing="xy"), dim=-1)
-        self.plane = grid.flatten(0, 1)[self.places.cells].numpy()  # of each cell that exists
-        self.first = np.unique(self.places.place.numpy(), return_index=True)[1]  # a cell of each place
+        self.plane = grid.flatten(0, 1)[self.grid.cells].numpy()  # of each cell that exists
+        self.first = np.unique(self.grid.place.numpy(), return_index=True)[1]  # a cell of each place
 
     def interpolate(
         self,
@@ -118,9 +118,9 @@ class Linear(Nearest):
         y: Float[Tensor, "rows observed"],
         error: Float[Tensor, " observed"],
     ) -> Float[Tensor, "rows place"]:
-        number = torch.full((len(self.places),), -1)
+        number = torch.full((len(self.grid),), -1)
         number[index] = torch.arange(len(index))
-        source = number[self.places.place].numpy()  # of each cell: the observation of its place, or -1
+        source = number[self.grid.place].numpy()  # of each cell: the observation of its place, or -1
         (cells,) = np.nonzero(source >= 0)
         corners, source = self.plane[cells], source[cells]
         if self.space.wraps:
@@ -164,8 +164,8 @@ class ThinPlate(Interpolation):
                 f"trend: a spline with {trend:g} is not positive definite; give {SMALLEST_TREND} or more."
             )
         self.trend = trend
-        centre = self.places.points.mean(0)
-        self.scale = (self.places.points - centre).square().sum(1).mean()  # mean r^2: 1, or less for a region
+        centre = self.grid.points.mean(0)
+        self.scale = (self.grid.points - centre).square().sum(1).mean()  # mean r^2: 1, or less for a region
         self.register_buffer("smoothing", torch.tensor(0.1))
 
     def kernel(
@@ -182,7 +182,7 @@ class ThinPlate(Interpolation):
         y: Float[Tensor, "rows observed"],
         error: Float[Tensor, " observed"],
     ) -> Float[Tensor, "rows place"]:
-        points, p = self.places.points, self.places.points[index]
+        points, p = self.grid.points, self.grid.points[index]
         e = float(self.smoothing) * self.scale * (NUGGET + error) + 1e-12 * self.trend
         if len(index) <= DENSE:
             factor = torch.linalg.cholesky(self.kernel(p, p) + torch.diag(e))

@@ -11,29 +11,22 @@ unconditional draws u_j with the gain gives exact draws of the posterior (Chiles
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.special import eval_legendre, sph_legendre_p_all
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved
-from fieldcast.models.derived import Derived
+from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.conditioning import (
-    Conditioning,
-    ObservedData,
-    all_observed,
-    at_points,
-    in_cells,
-)
+from fieldcast.models.gaussian.block_gaussian import BlockGaussian, Covariance
 from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
-from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part
-from fieldcast.models.gaussian.grid_points import Places, observations
-from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, Independent, Parametric
+from fieldcast.models.gaussian.grid_points import GridPoints
+from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -94,7 +87,7 @@ class CorrelationRoot:
         return u if self.rest == 0 else u + self.rest * draws.normal(variables, places).to(u)
 
 
-class Kriging(Derived, Solved):
+class Kriging(BlockGaussian):
     """Simple kriging of standardised anomalies; see the module for the equations.
 
     Tuned: `length` of rho in km; `nugget`, the observation error as a share of the local variance; `floor`, the
@@ -119,8 +112,8 @@ class Kriging(Derived, Solved):
     def __init__(self, space: Space, correlation: Correlation = "matern32"):
         super().__init__(space)
         self.correlation = correlation
-        self.places = Places(space)
-        self.register_buffer("deviation", torch.ones(len(space.variables), len(self.places)))  # D
+        self.grid = GridPoints(space)
+        self.register_buffer("deviation", torch.ones(len(space.variables), len(self.grid)))  # D
         self.register_buffer("rare", torch.zeros_like(self.deviation))  # U^2
         self.register_buffer("length", torch.tensor(1000.0))
         self.register_buffer("nugget", torch.tensor(0.0))
@@ -130,9 +123,9 @@ class Kriging(Derived, Solved):
         tails = robustness.Tails()
         for batch in training:
             if batch.observed is None:
-                tails.add(self.places.gather(batch.x))
+                tails.add(self.grid.gather(batch.x))
             else:
-                tails.add(*self.places.gather_observed(batch.x, batch.observed))
+                tails.add(*self.grid.gather_observed(batch.x, batch.observed))
         self.deviation.copy_(tails.variance.sqrt())
         self.rare.copy_(tails.rare)
 
@@ -144,9 +137,9 @@ class Kriging(Derived, Solved):
         u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)
         if self.rare.any():
             u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
-        nothing = u.new_zeros(c.count, len(self.places))
-        for v in range(len(deviation)):
-            for datum, h, innovation, error, gain, doubt, _ in self._conditionings(c, v, nothing):
+        nothing = u.new_zeros(c.count, len(self.grid))
+        for v, block in enumerate(self.blocks()):
+            for datum, h, innovation, error, gain, doubt, _ in self.conditionings(c, block, nothing):
                 stream = draws.fork(v).of_data(datum)
                 eps = stream.normal(len(error)) * error
                 free = u[datum, :, v]  # eps is independent of it, and between variables
@@ -154,89 +147,27 @@ class Kriging(Derived, Solved):
                 u[datum, :, v] = free + gain(departure).unflatten(0, free.shape[:2])
                 if doubt.any():
                     u[datum, :, v] += stream.normal(len(doubt)).to(u) * doubt.sqrt()
-        return self.places.scatter(u.float())
+        return self.grid.scatter(u.float())
 
-    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
-        """Observations in cells that fail the check of `robustness`: down-weighted, or left out beside points."""
-        if c.observed is None or c.mask is None:
-            raise ValueError("the check needs observations")
-        excess = torch.zeros(c.count, *self.deviation.shape, dtype=torch.float64, device=c.mask.device)
-        for v in range(excess.shape[1]):
-            if c.points is not None:
-                for observed, update in self._at_points(
-                    c, v, torch.zeros_like(excess[:, v]).to(self._prior()[0].points.dtype)
-                ):
-                    excess[update.datum[:, None], v, observed.in_cells] = (
-                        ~update.kept[: observed.cells]
-                    ).double()
-                continue
-            for group in observations(self.places, c.observed[:, v : v + 1], c.mask[:, v : v + 1]):
-                gain = self.gain(v, group.index, c.noise**2 / group.count)
-                excess[group.datum[:, None], v, group.index] = gain.excess(group.y)
-        return (self.places.scatter(excess) > 0) & c.mask
+    def blocks(self) -> Sequence[range]:
+        """Each variable by itself."""
+        return [range(v, v + 1) for v in range(len(self.deviation))]
 
-    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
-        """The mean given a context with points, and which points fail their check, and count for nothing."""
-        assert c.points is not None
-        dtype, device = self._prior()[0].points.dtype, self.deviation.device
-        m = torch.zeros(c.count, *self.deviation.shape, dtype=dtype, device=device)
-        rejected = torch.zeros_like(c.points.datum, dtype=torch.bool)
-        for v in range(m.shape[1]):
-            for observed, update in self._at_points(c, v, torch.zeros_like(m[:, v])):
-                m[update.datum, v] = update.gain(update.innovation)
-                for datum in update.datum:
-                    which = (c.points.datum == datum) & (c.points.variable == v)
-                    rejected[which] = ~update.kept[observed.cells :]
-        return self.places.scatter(m.float()), rejected
-
-    def _conditionings(
-        self, c: Context, variable: int, background: Float[Tensor, "batch p"]
-    ) -> Iterator[Conditioning]:
-        """The updates of one variable that a context asks for; together they cover all data of the batch."""
-        assert c.observed is not None and c.mask is not None
-        if c.points is None:
-            for group in observations(self.places, c.observed[:, variable, None], c.mask[:, variable, None]):
-                gain = self.gain(variable, group.index, c.noise**2 / group.count)
-                yield from in_cells(group, gain, background, self.places)
-        else:
-            yield from (update for _, update in self._at_points(c, variable, background))
-
-    def _at_points(
-        self, c: Context, variable: int, background: Float[Tensor, "batch p"]
-    ) -> Iterator[tuple[ObservedData, Conditioning]]:
-        parts, local = self._parts(variable), self.deviation[variable].square()
-        for observed in all_observed(c, self.places, range(variable, variable + 1)):
-            error = self._error(observed.error, observed.h(local))
-            yield from ((observed, update) for update in at_points(observed, parts, error, background))
-
-    def gain(self, variable: int, index: Tensor, error: Tensor) -> Gain:
-        """K of one variable, for the observed places `index` with error variances `error` before the nugget."""
-        variance = self._error(error, self.deviation[variable, index].square())
-        deviation = self.deviation[variable].to(self._prior()[0].points.dtype)
-        return Gain(self._parts(variable), index, variance, deviation, len(deviation))
-
-    def _error(
-        self, instrument: Float[Tensor, " observed"], local: Float[Tensor, " observed"]
-    ) -> Float[Tensor, " observed"]:
-        """R, for an instrument's error variances and the local variances of the field."""
-        dtype = self._prior()[0].points.dtype
-        return robustness.observation_error(instrument, local, float(self.nugget), float(self.floor), dtype)
-
-    def _parts(self, variable: int) -> list[Part]:
-        """Terms of the covariance of a variable."""
-        kernel, _ = self._prior()
-        deviation = self.deviation[variable].to(kernel.points.dtype)
-        parts: list[Part] = [Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)]
-        if self.rare[variable].any():
-            parts.append(Independent(self.rare[variable].to(deviation)))
-        return parts
+    def covariance(self, block: range, fold: int | None = None) -> Covariance:
+        """D rho D + U^2 of a variable."""
+        v, (kernel, _) = block.start, self._prior()
+        deviation = self.deviation[v].to(kernel.points.dtype)
+        terms: list[CovarianceTerm] = [Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)]
+        if self.rare[v].any():
+            terms.append(Independent(self.rare[v].to(deviation)))
+        return Covariance(terms, self.deviation[v].square(), deviation)
 
     def _prior(self) -> tuple[Kernel, CorrelationRoot]:
         """Correlation and its square root for the current length."""
 
         def derive() -> tuple[Kernel, CorrelationRoot]:
-            dtype = torch.float64 if len(self.places) <= DOUBLE else torch.float32
-            points = self.places.points.to(self.deviation.device, dtype)
+            dtype = torch.float64 if len(self.grid) <= DOUBLE else torch.float32
+            points = self.grid.points.to(self.deviation.device, dtype)
             kernel = Kernel(CORRELATIONS[self.correlation], float(self.length), points)
             return kernel, CorrelationRoot(kernel)
 

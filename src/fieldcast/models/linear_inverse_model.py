@@ -110,8 +110,8 @@ class LinearInverseModel(Derived, Solved):
     def __init__(self, space: Space, stochastic: bool = True):
         super().__init__(space)
         self.deterministic = not stochastic
-        self.register_buffer("features", torch.zeros(0, *space.state))  # F^T, of all stored modes
-        self.register_buffer("variance", torch.zeros(space.state))
+        self.register_buffer("features", torch.zeros(0, *space.state_shape))  # F^T, of all stored modes
+        self.register_buffer("variance", torch.zeros(space.state_shape))
         self.register_buffer("covariances", torch.zeros(LAGS, 0, 0, dtype=torch.double))
         for name, value in {"states": 1.0, "truncation": 200.0, "ridge": 0.1, "persistence": 0.4}.items():
             self.register_buffer(name, torch.tensor(value))
@@ -120,8 +120,8 @@ class LinearInverseModel(Derived, Solved):
         """Compute modes, variances and lagged covariances of the training states."""
         record = series(training, self.space.exists)
         x = record.states.flatten(1)
-        self.variance = x.square().mean(0).unflatten(0, self.space.state)
-        self.features = modes(x, self._area(), MODES).unflatten(1, self.space.state)
+        self.variance = x.square().mean(0).unflatten(0, self.space.state_shape)
+        self.features = modes(x, self._area(), MODES).unflatten(1, self.space.state_shape)
         a = self.coefficients(x, self.mode_variances()[: int(max(self.choices["truncation"]))])
         self.covariances = lagged_covariances(a.double(), record)
 
@@ -134,13 +134,13 @@ class LinearInverseModel(Derived, Solved):
         e, d = draws.normal(len(f)).split([k, len(f) - k], dim=-1)
         x = (b[:, None] + e @ operators.root.T) @ f[:k] + persisting[:, None]
         x = x + (1 - p**2) ** 0.5 * operators.scale * (d @ f[k:])
-        return x.unflatten(-1, self.space.state)
+        return x.unflatten(-1, self.space.state_shape)
 
     def mean(self, c: Context) -> Float[Tensor, "batch variable y x"]:
         """The mean of the next state."""
         b, persisting = self.ahead(c)
         f = self.features.flatten(1)[: b.shape[1]]
-        return (b @ f + persisting).unflatten(-1, self.space.state)
+        return (b @ f + persisting).unflatten(-1, self.space.state_shape)
 
     def ahead(self, c: Context) -> tuple[Float[Tensor, "batch mode"], Float[Tensor, "batch cell"]]:
         """The mean of the next state, F G z + p r with r = x - F a, as b and p x: it is F b + p x.
@@ -182,7 +182,7 @@ class LinearInverseModel(Derived, Solved):
         return Operators(g.float(), q, root.float(), scale, variances)
 
     def _area(self) -> Float[Tensor, " cell"]:
-        return self.space.existing_area.expand(self.space.state).flatten()
+        return self.space.existing_area.expand(self.space.state_shape).flatten()
 
     def mode_variances(self) -> Float[Tensor, " mode"]:
         """L: the variances of the modes, as area-weighted sums over cells and variables."""

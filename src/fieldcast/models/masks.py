@@ -74,7 +74,7 @@ def stations(draws: RandomStreams, space: Space, n: Count, layers: int) -> Prior
 def network(seed: int, space: Space, layers: int, device: torch.device) -> Priority:
     """Priorities of the fixed stations; cached, because every batch uses the same ones."""
     fixed = RandomStreams(seed, torch.full((1,), NETWORK, device=device))
-    weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth(fixed, space, layers))
+    weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth_field(fixed, space, layers))
     return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 
 
@@ -109,14 +109,14 @@ def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
 
 def blocks(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
     """Clouds, which hide whole areas: the cells where a smooth random field is lowest are clear."""
-    return smooth(draws, space, layers)
+    return smooth_field(draws, space, layers)
 
 
 Pattern = Callable[[RandomStreams, Space, Count, int], Priority]
 PATTERNS: Mapping[str, Pattern] = {f.__name__: f for f in (random, regular, stations, swaths, blocks)}
 
 
-def smooth(draws: RandomStreams, space: Space, layers: int) -> Priority:
+def smooth_field(draws: RandomStreams, space: Space, layers: int) -> Priority:
     """A random field of mean 0 and variance 1, isotropic on the sphere: sqrt(2 / W) sum_j cos(w_j . p + a_j).
 
     With w ~ N(0, I / l^2) its covariance is exp(-d^2 / (2 l^2)) in the chord distance d (Rahimi and Recht

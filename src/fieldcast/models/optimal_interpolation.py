@@ -18,7 +18,7 @@ Training days with missing values are completed by draws given their observed on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -28,18 +28,10 @@ from torch import Tensor
 from fieldcast.models.core import Context
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.conditioning import (
-    Conditioning,
-    ObservedData,
-    all_observed,
-    at_points,
-    conditioned,
-    in_cells,
-)
+from fieldcast.models.gaussian.block_gaussian import BlockGaussian, Covariance
+from fieldcast.models.gaussian.conditioning import conditioned
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
-from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, Part, Tapered
-from fieldcast.models.gaussian.grid_points import ObservedPlaces, observations
-from fieldcast.models.gaussian.kalman_gain import Gain
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, Independent, Parametric, Tapered
 from fieldcast.models.gaussian.training_days import TrainingDays
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -47,7 +39,7 @@ from fieldcast.models.space import Space
 AT_ONCE = 64  # training days completed in one batch
 
 
-class OptimalInterpolation(TrainingDays):
+class OptimalInterpolation(BlockGaussian, TrainingDays):
     """Optimal interpolation; see the module for the equations.
 
     Tuned: `weight` w; `taper`, the chord in km from which T is zero (0: no taper); `length` of rho in km;
@@ -88,10 +80,10 @@ class OptimalInterpolation(TrainingDays):
         for turn in range(augmentation.ROUNDS):
             renewed = self.anomalies.clone()
             for some in augmentation.affordable(o).split(AT_ONCE):
-                mask = self.places.scatter(observed[some].float()) > 0
-                y, day = self.places.scatter(x[some].view_as(observed[some])), self.days[some]
+                mask = self.grid.scatter(observed[some].float()) > 0
+                y, day = self.grid.scatter(x[some].view_as(observed[some])), self.days[some]
                 c = Context(len(some), observed=y, mask=mask, day=None if day.isnan().any() else day)
-                drawn = self.places.gather(self.sample(c, augmentation.streams(some, turn + 1))[:, 0])
+                drawn = self.grid.gather(self.sample(c, augmentation.streams(some, turn + 1))[:, 0])
                 renewed[some] = torch.where(observed[some], renewed[some], drawn)
             self.anomalies = renewed
 
@@ -115,20 +107,6 @@ class OptimalInterpolation(TrainingDays):
         pool = self.spread_pool(fold)
         m, s, d = self.analyse(c, draws, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
         return m, s, d
-
-    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
-        """Observations in cells that fail the check of `robustness`: down-weighted, or left out beside points."""
-        if c.observed is None or c.mask is None:
-            raise ValueError("the check needs observations")
-        excess = torch.zeros(c.count, self.anomalies[0].numel(), dtype=torch.float64, device=c.mask.device)
-        if c.points is not None:
-            background = self.flat(torch.zeros_like(c.observed))
-            for observed, update in self._at_points(c, background):
-                excess[update.datum[:, None], observed.in_cells] = (~update.kept[: observed.cells]).double()
-            return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
-        for group in observations(self.places, c.observed, c.mask):
-            excess[group.datum[:, None], group.index] = self.gain(group, c.noise).excess(group.y)
-        return (self.places.scatter(excess.unflatten(1, self.anomalies.shape[1:])) > 0) & c.mask
 
     def update(
         self, background: Float[Tensor, "batch members variable y x"], c: Context, draws: RandomStreams
@@ -161,72 +139,34 @@ class OptimalInterpolation(TrainingDays):
 
         The spread is that of the errors in `pool` after an update with the same gain; None without a pool.
         """
-        state = self.anomalies.shape[1:]
+        (block,), state = self.blocks(), self.anomalies.shape[1:]
         b, e = self.flat(background), self.flat(errors)  # (B, N), (B, M, N)
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self.flat(pool)
-        parts = conditioned(self.conditionings(c, b, fold), b, e, p, draws)
-        m, s, d = (self.places.scatter(x.float().unflatten(-1, state)) for x in parts)
+        parts = conditioned(self.conditionings(c, block, b, fold), b, e, p, draws)
+        m, s, d = (self.grid.scatter(x.float().unflatten(-1, state)) for x in parts)
         return m, None if pool is None else s, d
 
-    def conditionings(
-        self, c: Context, background: Float[Tensor, "batch values"], fold: int | None = None
-    ) -> Iterator[Conditioning]:
-        """The updates that a context asks for; together they cover all data of the batch."""
-        if c.points is None:
-            for group in observations(self.places, c.observed, c.mask):
-                yield from in_cells(group, self.gain(group, c.noise, fold), background, self.places)
-        else:
-            yield from (update for _, update in self._at_points(c, background, fold))
+    def blocks(self) -> Sequence[range]:
+        """All variables together."""
+        return [range(len(self.space.variables))]
 
-    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
-        """m of a context with points, and which points fail their check, see `PointGain`, and count for nothing."""
-        assert c.points is not None
-        b = self.flat(torch.zeros(c.count, *self.space.state, device=self.days.device))
-        m, rejected = torch.zeros_like(b), torch.zeros_like(c.points.datum, dtype=torch.bool)
-        for observed, update in self._at_points(c, b):
-            m[update.datum] = update.gain(update.innovation)
-            for datum in update.datum:
-                rejected[c.points.datum == datum] = ~update.kept[observed.cells :]
-        return self.places.scatter(m.float().unflatten(-1, self.anomalies.shape[1:])), rejected
-
-    def _at_points(
-        self, c: Context, background: Float[Tensor, "batch values"], fold: int | None = None
-    ) -> Iterator[tuple[ObservedData, Conditioning]]:
-        parts, deviation = self._parts(fold), self.covariance_parts(fold).deviation
-        for observed in all_observed(c, self.places, range(len(self.space.variables))):
-            error = self._error(observed.error, observed.h(deviation.square()), deviation.dtype)
-            yield from ((observed, update) for update in at_points(observed, parts, error, background))
+    def covariance(self, block: range, fold: int | None = None) -> Covariance:
+        """C, from the training days outside `fold`."""
+        moments, deviation, between, rare = self.covariance_components(fold)
+        dtype, w = deviation.dtype, float(self.weight)
+        terms: list[CovarianceTerm] = []
+        if w > 0:
+            taper = self._kernel(gaspari_cohn, float(self.taper), dtype) if self.taper > 0 else None
+            terms.append(Tapered(w, moments, taper, len(self.grid)))
+        if w < 1:
+            rho = self._kernel(CORRELATIONS[self.correlation], float(self.length), dtype)
+            terms.append(Parametric(1 - w, deviation, between, rho))
+        if rare.any():
+            terms.append(Independent(rare.to(dtype)))
+        return Covariance(terms, deviation.square(), deviation)
 
     def _kernel(
         self, function: Callable[[Tensor, float], Tensor], length: float, dtype: torch.dtype
     ) -> Kernel:
-        points = self.places.points.to(self.anomalies.device, dtype)
+        points = self.grid.points.to(self.anomalies.device, dtype)
         return self.derive((function, length), lambda: Kernel(function, length, points))
-
-    def gain(self, group: ObservedPlaces, noise: float, fold: int | None = None) -> Gain:
-        """K for the mask of a group, with the current tuned values."""
-        deviation = self.covariance_parts(fold).deviation
-        local, error = deviation[group.index].square(), noise**2 / group.count
-        variance = self._error(error, local, deviation.dtype)
-        return Gain(self._parts(fold), group.index, variance, deviation, len(deviation))
-
-    def _error(
-        self, instrument: Float[Tensor, " observed"], local: Float[Tensor, " observed"], dtype: torch.dtype
-    ) -> Float[Tensor, " observed"]:
-        """R, for an instrument's error variances and the local variances of the field."""
-        return robustness.observation_error(instrument, local, float(self.nugget), float(self.floor), dtype)
-
-    def _parts(self, fold: int | None) -> list[Part]:
-        """Terms of C, with the current tuned values."""
-        moments, deviation, between, rare = self.covariance_parts(fold)
-        dtype, w = deviation.dtype, float(self.weight)
-        parts: list[Part] = []
-        if w > 0:
-            taper = self._kernel(gaspari_cohn, float(self.taper), dtype) if self.taper > 0 else None
-            parts.append(Tapered(w, moments, taper, len(self.places)))
-        if w < 1:
-            rho = self._kernel(CORRELATIONS[self.correlation], float(self.length), dtype)
-            parts.append(Parametric(1 - w, deviation, between, rho))
-        if rare.any():
-            parts.append(Independent(rare.to(dtype)))
-        return parts

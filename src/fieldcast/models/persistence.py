@@ -49,7 +49,7 @@ class DampedPersistence(Solved):
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self.register_buffer("rho", torch.zeros(space.state))
+        self.register_buffer("rho", torch.zeros(space.state_shape))
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Fit the slope of x_{t+1} on x_t through the origin; 0 where a cell never varies."""

@@ -88,7 +88,7 @@ class Pool(Solved):
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         numbers = draws.numbers
         part_of = shares(self.weights, int(numbers.max()) + 1)[numbers]  # (B, M)
-        x = self.weights.new_empty(*part_of.shape, *self.space.state)
+        x = self.weights.new_empty(*part_of.shape, *self.space.state_shape)
         by_row = draws.members == 1  # as in a rollout, whose rows are members
         for place, model in enumerate(self.parts.values()):
             index = (part_of[:, 0] if by_row else part_of[0]).eq(place).nonzero()[:, 0]

@@ -70,7 +70,7 @@ class Vamp(nn.Module):
         super().__init__()
         self.bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
         low, high = self.bounds or (-1.0, 1.0)
-        self.inputs = nn.Parameter(low + (high - low) * torch.rand(components, *space.state))
+        self.inputs = nn.Parameter(low + (high - low) * torch.rand(components, *space.state_shape))
         self.logits = nn.Parameter(torch.zeros(components))
 
     @torch.no_grad()

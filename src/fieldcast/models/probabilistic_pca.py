@@ -59,9 +59,9 @@ class ProbabilisticPCA(Solved):
         if components < 0:
             raise TypeError(f"components is a number of axes, not {components}")
         self.components, self.scaled = components, scaled
-        self.register_buffer("mean", torch.zeros(space.state))
-        self.register_buffer("scale", torch.ones(space.state))  # D
-        self.register_buffer("weights", torch.zeros(0, *space.state))  # W^T; zero where nothing exists
+        self.register_buffer("mean", torch.zeros(space.state_shape))
+        self.register_buffer("scale", torch.ones(space.state_shape))  # D
+        self.register_buffer("weights", torch.zeros(0, *space.state_shape))  # W^T; zero where nothing exists
         self.register_buffer("variance", torch.tensor(1.0))  # s^2
 
     def cells(self, x: Float[Tensor, "*lead variable y x"]) -> Float[Tensor, "*lead cell"]:
@@ -70,7 +70,7 @@ class ProbabilisticPCA(Solved):
 
     def state(self, cells: Float[Tensor, "*lead cell"]) -> Float[Tensor, "*lead variable y x"]:
         """State with the given cells, zero elsewhere."""
-        x = cells.new_zeros(*cells.shape[:-1], *self.space.state)
+        x = cells.new_zeros(*cells.shape[:-1], *self.space.state_shape)
         x[..., self.space.exists] = cells.unflatten(-1, (len(self.space.variables), -1))
         return x
 
@@ -131,11 +131,11 @@ class ProbabilisticPCA(Solved):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Draw mean + D (W z + s e) at the cells that exist."""
-        e = draws.normal(*self.space.state) * self.space.exists
+        e = draws.normal(*self.space.state_shape) * self.space.exists
         x = self.variance.sqrt() * e
         if len(self.weights):
             z = draws.normal(len(self.weights))
-            x = x + (z @ self.weights.flatten(1)).unflatten(2, self.space.state)
+            x = x + (z @ self.weights.flatten(1)).unflatten(2, self.space.state_shape)
         return self.mean + self.scale * x
 
 

@@ -89,6 +89,6 @@ class Space(nn.Module):
         return self.area.shape[0], self.area.shape[1]
 
     @property
-    def state(self) -> tuple[int, int, int]:
+    def state_shape(self) -> tuple[int, int, int]:
         """Shape (V, Y, X) of one state."""
         return len(self.variables), *self.shape

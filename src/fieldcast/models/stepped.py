@@ -31,8 +31,8 @@ class Stepped(Trained):
 
     The network is trained on one-step differences, (x - base) / scale, whatever the scheme used for sampling. Its
     weights are then those of an Euler step: a network that is exact for Euler integrates another flow with RK4. With
-    `through`, and whenever there is a filter F, it is trained through the whole step. The noise of a stochastic model
-    is held over the four evaluations of a step.
+    `train_through_step`, and whenever there is a filter F, it is trained through the whole step. The noise of a
+    stochastic model is held over the four evaluations of a step.
 
     A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over the T steps, each from the previous draws.
 
@@ -46,15 +46,15 @@ class Stepped(Trained):
         "euler" or "rk4".
     scale
         "tendency" (the standard deviation of one-step differences) or a number.
-    through
+    train_through_step
         Whether the network is trained through the scheme.
     noise
         Training perturbs the last states by noise * (b + w / 2), with b ~ N(0, 1) for each variable and w ~ N(0, 1) for
         each cell, and leaves the target unchanged (Sanchez-Gonzalez et al. 2020, section 4.3), so that the model learns
         to correct the errors of its rollouts.
-    average
+    averaged_draws
         Number of draws of the model whose mean is the right-hand side, at each evaluation.
-    smooth
+    filter_order
         Order of the Shapiro filter F, 0 for none: without it, structures below the scales of the training data would
         grow from step to step.
 
@@ -66,16 +66,22 @@ class Stepped(Trained):
 
     def __init__(
         self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler",
-        scale: Literal["tendency"] | float | int = "tendency", through: bool = False, noise: float = 0.0,
-        smooth: int = 0, average: int = 1,
+        scale: Literal["tendency"] | float | int = "tendency", train_through_step: bool = False, noise: float = 0.0,
+        filter_order: int = 0, averaged_draws: int = 1,
     ):  # fmt: skip
         super().__init__(space)
-        self.model, self.scheme, self.through, self.noise = model, scheme, through, noise
-        self.average = average
-        self.filter = Shapiro(space.exists, space.wraps, smooth) if smooth else None
-        if (through or smooth) and not model.supports_rollout:
+        self.model, self.scheme, self.train_through_step, self.noise = (
+            model,
+            scheme,
+            train_through_step,
+            noise,
+        )
+        self.averaged_draws = averaged_draws
+        self.filter = Shapiro(space.exists, space.wraps, filter_order) if filter_order else None
+        if (train_through_step or filter_order) and not model.supports_rollout:
             raise InputError(
-                f"through and smooth train through the step, for which {type(model).__name__} lacks a `compare`."
+                "train_through_step and filter_order train through the step, for which "
+                f"{type(model).__name__} lacks a `compare`."
             )
         if noise and not model.history:
             raise InputError(
@@ -83,7 +89,8 @@ class Stepped(Trained):
             )
         self.history, self.ensemble = model.history, model.ensemble
         self.omits_noise = model.omits_noise
-        self.evaluations = EVALUATIONS[scheme] * model.evaluations * average
+        self.trains_over_rollouts = model.supports_rollout
+        self.evaluations = EVALUATIONS[scheme] * model.evaluations * averaged_draws
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
 
@@ -93,7 +100,7 @@ class Stepped(Trained):
         draws = draws.fork(MODEL)
         if batch.x.ndim == 5:
             return self.rolled(batch.x, batch.context, draws, batch.pushforward)
-        if self.through or self.filter is not None:
+        if self.train_through_step or self.filter is not None:
             return self.rolled(batch.x[:, None], batch.context, draws)
         return self.model.loss(self.difference(batch), draws)
 
@@ -143,7 +150,7 @@ class Stepped(Trained):
 
     def filtered_step(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:
         """A step followed by the filter."""
-        x = step(self.model, c, draws, self.scale, self.scheme, self.average)
+        x = step(self.model, c, draws, self.scale, self.scheme, self.averaged_draws)
         return x if self.filter is None else self.filter(x)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
@@ -153,18 +160,18 @@ class Stepped(Trained):
 
 
 def step(
-    model: Model, c: Context, draws: RandomStreams, scale: Tensor, scheme: str, average: int = 1
+    model: Model, c: Context, draws: RandomStreams, scale: Tensor, scheme: str, averaged_draws: int = 1
 ) -> Float[Tensor, "rows variable y x"]:
     """A step from c.base(), with a row for each member; all evaluations share the draws.
 
-    The right-hand side is the mean of `average` draws of the model.
+    The right-hand side is the mean of `averaged_draws` draws of the model.
     """
     base = c.base()
-    draws = draws.divided(average)
+    draws = draws.divided(averaged_draws)
 
     def f(x: Tensor) -> Tensor:
-        drawn = model.sample(c.at(x).repeat(average), draws.again())[:, 0]
-        return scale * drawn.unflatten(0, (c.count, average)).mean(dim=1)
+        drawn = model.sample(c.at(x).repeat(averaged_draws), draws.again())[:, 0]
+        return scale * drawn.unflatten(0, (c.count, averaged_draws)).mean(dim=1)
 
     if scheme == "euler":
         return base + f(base)

@@ -97,7 +97,7 @@ class VAE(Autoencoder):
         z = q.draw(draws)
         output = self.decode(z, batch.context, draws)
         likelihood = self.likelihood.log_prob(batch.x[:, None], output, self.space.exists)
-        return likelihood, self.codes().log_prob(z) - q.log_prob(z)
+        return likelihood, self.latent_prior().log_prob(z) - q.log_prob(z)
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x, z_k) - log q(z_k | x): the mean is the ELBO, the log-mean-exp of K of them IWAE_K.
@@ -109,7 +109,7 @@ class VAE(Autoencoder):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Decode draws of the prior."""
-        return self.draw_given(self.codes().draw(draws), c, draws)
+        return self.draw_given(self.latent_prior().draw(draws), c, draws)
 
 
 class ConditionalVAE(Autoencoder):

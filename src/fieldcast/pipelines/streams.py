@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import xarray as xr
 
@@ -13,6 +13,19 @@ from fieldcast.lineage import Lineage, differences
 
 P = ParamSpec("P")
 T = TypeVar("T", bound=Sequence[Any])
+
+
+class Earlier(NamedTuple):
+    """An output of an earlier run: the complete pieces of an interrupted one, its state, or the complete data."""
+
+    pieces: int = 0
+    state: bytes | None = None
+    data: Any = None
+
+
+def earlier_output(earlier: Mapping[str, Any], output: str) -> Earlier:
+    """The output of an earlier run; nothing without one."""
+    return Earlier(*earlier.get(output, ()))
 
 
 class ReleaseOnRead(list[Any]):

@@ -23,7 +23,7 @@ from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.leaderboard_schema import ASSIMILATE
 from fieldcast.time_steps import lead_label
 
-FILM = "first_days"  # the figure of the film
+FILM = "first_steps"  # the figure of the film
 INNOVATIONS = ("innovation", "chi_squared", "observation_error", "signal", "suspect")
 
 
@@ -33,7 +33,7 @@ class Assimilate(Reconstruct):
 
     others: pd.DataFrame = field(default_factory=pd.DataFrame)  # backgrounds, and statistics of observations
     leads: pd.DataFrame = field(default_factory=pd.DataFrame)  # forecasts from the analyses
-    film: Mapping[str, xr.Dataset] = field(default_factory=dict)  # the first days of a cycle
+    film: Mapping[str, xr.Dataset] = field(default_factory=dict)  # the first steps of a cycle
 
     parts: ClassVar[tuple[str, ...]] = (*Reconstruct.parts, "film")
     title: ClassVar[str] = "Assimilation"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import are_images
 from fieldcast.time_steps import TimeStep
 
@@ -34,7 +34,7 @@ class DataSummary:
 
 def describe(
     fields: xr.Dataset,
-    splits: Mapping[str, Sequence[Any]],
+    splits: SplitRanges,
     climatology: xr.Dataset | None = None,
     quality: pd.DataFrame | None = None,
 ) -> DataSummary:
@@ -56,7 +56,7 @@ def describe(
     )
 
 
-def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+def about_fields(fields: xr.Dataset, splits: SplitRanges) -> list[tuple[str, str]]:
     """Period, grid, splits and climatology of fields."""
     when = calendars.iso(fields["time"])
     segments = len(np.unique(fields["segment"].to_numpy())) if "segment" in fields.coords else 1
@@ -69,7 +69,7 @@ def about_fields(fields: xr.Dataset, splits: Mapping[str, Sequence[str]]) -> lis
     ]
 
 
-def about_images(images: xr.Dataset, splits: Mapping[str, Sequence[int]]) -> list[tuple[str, str]]:
+def about_images(images: xr.Dataset, splits: SplitRanges) -> list[tuple[str, str]]:
     """Number, size and splits of images."""
     height, width = images.sizes["y"], images.sizes["x"]
     levels = f", {images.attrs['levels']:g} grey values" if "levels" in images.attrs else ""
@@ -78,7 +78,7 @@ def about_images(images: xr.Dataset, splits: Mapping[str, Sequence[int]]) -> lis
     return [
         ("Images", f"{images.sizes['sample']} images of {height} × {width} cells{levels}{labelled}"),
         *(
-            (f"Split: {name}", f"{last - first + 1} images, {first} to {last}")
+            (f"Split: {name}", f"{int(last) - int(first) + 1} images, {first} to {last}")
             for name, (first, last) in splits.items()
         ),
     ]
@@ -89,7 +89,7 @@ def short(moment: str) -> str:
     return moment.removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
 
 
-def split_in_words(when: np.ndarray, span: Sequence[str]) -> str:
+def split_in_words(when: np.ndarray, span: Sequence[str | int]) -> str:
     """First and last time of a split, and their number."""
     inside = int(((when >= str(span[0])) & (when <= str(span[1]))).sum())
     return f"{short(str(span[0]))} to {short(str(span[1]))}: {inside} times"

@@ -29,6 +29,7 @@ from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
+from fieldcast.starts import Starts
 
 DAYS = (1, 5, 10)  # of rank histograms and spectra
 MAPPED = 8  # experiments whose first steps are drawn
@@ -55,7 +56,7 @@ class Forecast(Results):
     Maps show `snapshot_anomalies`, the snapshots as departures from the climatology, where they are given.
     """
 
-    starts: Mapping[str, Any] | None = None
+    starts: Starts | None = None
     stability: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     snapshots: Mapping[str, xr.Dataset] = field(default_factory=dict)
     snapshot_anomalies: Mapping[str, xr.Dataset] = field(default_factory=dict)
@@ -97,7 +98,7 @@ class Forecast(Results):
     @property
     def members(self) -> int:
         """Members of the scored forecasts."""
-        return int((self.starts or {}).get("members", 0))
+        return 0 if self.starts is None else self.starts.get("members", 0)
 
     def context(self) -> dict[str, Any]:
         """Context of the template besides the results and the figures."""
@@ -121,9 +122,9 @@ class Forecast(Results):
 
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""
-        times = sorted(str(moment)[:10] for moment in (self.starts or {}).get("scored", []))
+        starts = [] if self.starts is None else self.starts.get("scored", [])
         last = self.board.cases[-1] if self.board.cases else ""
-        return {"times": times, "members": self.members, "last": last}
+        return {"times": sorted(start[:10] for start in starts), "members": self.members, "last": last}
 
     def score_boards(self) -> Iterator[tuple[str, Any]]:
         """Title and table of all scores, overall and by variable, over the whole grid."""

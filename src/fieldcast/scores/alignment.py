@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from jaxtyping import Float, Integer, Shaped
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
+from fieldcast.starts import Starts
 from fieldcast.time_steps import MONTH, TimeStep
 
 
@@ -34,7 +34,7 @@ class AlignedForecasts:
         forecasts: xr.Dataset,
         truth: xr.Dataset,
         variables: list[str],
-        starts: Mapping[str, Any] | None = None,
+        starts: Starts | None = None,
     ) -> AlignedForecasts:
         """Raise InputError unless the truth has these variables on this grid in these units at these times."""
         refuse_other(forecasts, truth, variables)
@@ -120,7 +120,7 @@ def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str])
 
 
 def refuse_other_starts(
-    given: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Mapping[str, Any]
+    given: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Starts
 ) -> None:
     """Raise InputError unless these are the stored starts and leads."""
     scored = [str(moment) for moment in starts["scored"]]

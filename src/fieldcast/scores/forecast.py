@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -19,6 +16,7 @@ from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
 from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import POWER
 from fieldcast.scores.statistics_table import long_table
+from fieldcast.starts import Starts
 
 STATISTICS = (
     *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
@@ -36,7 +34,7 @@ def forecast_statistics(
     normalisation: xr.Dataset,
     area: xr.DataArray,
     seed: int = 0,
-    starts: Mapping[str, Any] | None = None,
+    starts: Starts | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of an ensemble of forecasts against the truth at start + lead, and diagnostics for figures.
 

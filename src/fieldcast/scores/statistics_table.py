@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from jaxtyping import Float, Shaped
 from fieldcast import calendars
 from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
+from fieldcast.starts import Starts
 
 CELLS = ("unobserved", "all")
 
@@ -85,7 +85,7 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
     return digest(cases, times, variables, existing, observations.attrs.get("digest", ""), members)
 
 
-def scored_starts(starts: Mapping[str, Any], units: Mapping[str, str], members: int) -> str:
+def scored_starts(starts: Starts, units: Mapping[str, str], members: int) -> str:
     """Digest of scored forecasts: data, training split, starts and leads of the mapping `starts`, units of the
     variables, number of members."""
     scored = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]

@@ -1,4 +1,4 @@
-"""The task `assimilate`: cycles of a forecast and an update by the observations of each day."""
+"""The task `assimilate`: cycles of a one-step forecast and an update by the observations of its time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fieldcast.argument_groups import by_field
 from fieldcast.descriptions import described, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, read_header
-from fieldcast.encoding.daily_observations import require_daily
+from fieldcast.encoding.cycle_observations import require_cycle_observations
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
@@ -36,13 +36,13 @@ from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, Problem
 from fieldcast.training.stored_model import StoredModel
 
-FILM = 1, 2, 4, 8, 16, 30  # days of a cycle
+FILM = 1, 2, 4, 8, 16, 30  # steps of a cycle
 FILMED = (0.05,)  # observed fraction, nearest to which they are shown
 
 
 @dataclass(frozen=True)
 class Assimilation(OnFields):
-    """Successive states from daily observations: what a filter is calibrated for."""
+    """Successive states from the observations of each time: what a filter is calibrated for."""
 
     cycling: Cycling
     sparsification: Sparsification
@@ -70,7 +70,7 @@ class Assimilation(OnFields):
 
 
 def problem_of(stored: StoredModel, cycling: Cycling, sparsification: Sparsification) -> Problem:
-    """The problem that the checkpoint was fitted to: cycles, or the single days of a reconstruction."""
+    """The problem that the checkpoint was fitted to: cycles, or the single times of a reconstruction."""
     if read_header(stored.checkpoint, "the checkpoint").get("task") == Reconstruction.task:
         return Reconstruction(sparsification)
     return Assimilation(cycling, sparsification)
@@ -89,26 +89,28 @@ def sources(
     }
 
 
-def scored_days(data: xr.Dataset, observations: xr.Dataset) -> xr.Dataset:
-    """Days after the spin-up."""
+def after_spin_up(data: xr.Dataset, observations: xr.Dataset) -> xr.Dataset:
+    """The scored part: the times after the spin-up."""
     return data.isel(time=slice(int(observations.attrs["spin_up"]), None))
 
 
 @by_field
 def score(
-    draws: xr.Dataset, daily_observations: xr.Dataset, stored: StoredModel, data: PreparedData,
+    draws: xr.Dataset, cycle_observations: xr.Dataset, stored: StoredModel, data: PreparedData,
     assimilation: Cycling, sparsification: Sparsification,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
-    """Statistics at each scored day, under the digest of what was scored; rank histograms and spectra."""
-    observations, problem = daily_observations, problem_of(stored, assimilation, sparsification)
-    require_daily(observations, data.fields, data.splits, sparsification, assimilation, stored.limits)
+    """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
+    observations, problem = cycle_observations, problem_of(stored, assimilation, sparsification)
+    require_cycle_observations(
+        observations, data.fields, data.splits, sparsification, assimilation, stored.limits
+    )
     stored.digest(data, problem)
     header = read_header(stored.checkpoint, "the checkpoint")
     present = sources(stored, header, observations, assimilation)
     require_draws(draws, present, "analyses", "assimilation")
     scores, diagnostics = assimilation_statistics(
-        scored_days(draws, observations),
-        scored_days(observations, observations),
+        after_spin_up(draws, observations),
+        after_spin_up(observations, observations),
         data.fields,
         climatology=data.climatology,
         normalisation=data.normalisation,
@@ -120,16 +122,16 @@ def score(
 
 
 def show(
-    draws: xr.Dataset, daily_observations: xr.Dataset, fields: xr.Dataset
+    draws: xr.Dataset, cycle_observations: xr.Dataset, fields: xr.Dataset
 ) -> tuple[xr.Dataset, xr.Dataset]:
-    """A few analyses of scored days to look at; a film of the first days, from the climatological start."""
+    """A few analyses of scored times to look at; a film of the first steps, from the climatological start."""
     analyses = draws.sel(state="analysis", drop=True)
-    days = [day for day in FILM if day <= analyses.sizes["time"]]
-    first = {"time": [day - 1 for day in days]}
-    film = examples(analyses.isel(first), daily_observations.isel(first), fields, FILMED, len(days))
-    scored = scored_days(analyses, daily_observations)
-    several = examples(scored, scored_days(daily_observations, daily_observations), fields)
-    return several, film.isel(case=[0]).assign_coords(day=("time", days))
+    steps = [step for step in FILM if step <= analyses.sizes["time"]]
+    first = {"time": [step - 1 for step in steps]}
+    film = examples(analyses.isel(first), cycle_observations.isel(first), fields, FILMED, len(steps))
+    scored = after_spin_up(analyses, cycle_observations)
+    several = examples(scored, after_spin_up(cycle_observations, cycle_observations), fields)
+    return several, film.isel(case=[0]).assign_coords(step=("time", steps))
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -144,7 +146,7 @@ def rank(
     results: Results, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
-    observations = results.get("daily_observations")
+    observations = results.get("cycle_observations")
     if observations is None:
         return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
@@ -192,17 +194,17 @@ def page(
 
 ASSIMILATE = Task(
     name="assimilate",
-    preparation=("ingestion", "networks"),
+    preparation=("ingestion", "observing_network"),
     stages=("calibration", "assimilation", "evaluation"),
-    target="daily_observations",
+    target="cycle_observations",
     results=(*RESULTS, "leads", "film"),
     score=Step(
         score,
-        data=("draws", "daily_observations", "fields", "splits", "climatology", "normalisation"),
+        data=("draws", "cycle_observations", "fields", "splits", "climatology", "normalisation"),
         parameters=("assimilation", "sparsification"),
         outputs=("scores", "diagnostics"),
     ),
-    show=Step(show, ("draws", "daily_observations", "fields"), (), ("examples", "film")),
+    show=Step(show, ("draws", "cycle_observations", "fields"), (), ("examples", "film")),
     headline=headline,
     rank=Step(
         rank,

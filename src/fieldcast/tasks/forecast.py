@@ -22,7 +22,6 @@ from fieldcast.figures.outline import outline
 from fieldcast.inference.external_forecasts import made_elsewhere
 from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import Model, Trained
-from fieldcast.models.stepped import Stepped
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
@@ -32,6 +31,7 @@ from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
+from fieldcast.starts import Starts
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import areas, require_draws, units
 from fieldcast.time_steps import TimeStep
@@ -59,7 +59,7 @@ class Forecasting(OnFields):
             raise InputError(
                 f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
             )
-        if not (isinstance(model, Stepped) and model.model.supports_rollout):
+        if not model.trains_over_rollouts:
             refuse_rollouts(kind, fit)
 
     def batches(
@@ -86,7 +86,7 @@ class Forecasting(OnFields):
 
 @by_field
 def score(
-    draws: xr.Dataset, starts: dict[str, Any], stored: StoredModel, data: PreparedData, options: Drawing,
+    draws: xr.Dataset, starts: Starts, stored: StoredModel, data: PreparedData, options: Drawing,
     rollout: Rollout,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
@@ -100,7 +100,7 @@ def score(
 
 @by_field
 def score_file(
-    draws: xr.Dataset, starts: dict[str, Any], model: File, data: PreparedData, rollout: Rollout, limits: Limits,
+    draws: xr.Dataset, starts: Starts, model: File, data: PreparedData, rollout: Rollout, limits: Limits,
     seed: int,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
@@ -112,13 +112,13 @@ def score_file(
     return against_truth(draws, starts, data, seed)
 
 
-def sources(starts: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def sources(starts: Starts, seed: int) -> dict[str, Any]:
     """Lineage of forecasts from some starts, whatever their model."""
     return {"members": starts["members"], "seed": seed, "starts": starts["digest"]}
 
 
 def against_truth(
-    draws: xr.Dataset, starts: dict[str, Any], data: PreparedData, seed: int
+    draws: xr.Dataset, starts: Starts, data: PreparedData, seed: int
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Scores of forecasts from these starts with their origin, and diagnostics."""
     scores, diagnostics = forecast_statistics(

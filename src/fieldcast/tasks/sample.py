@@ -14,6 +14,7 @@ from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.figures.outline import outline
 from fieldcast.inference.feature_extractor import load_features
 from fieldcast.inference.options import Sampling, StateOptions
@@ -117,7 +118,7 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def rank(
-    results: Results, fields: xr.Dataset, splits: dict[str, Any], sampling: Sampling, limits: Limits
+    results: Results, fields: xr.Dataset, splits: SplitRanges, sampling: Sampling, limits: Limits
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments whose samples have been scored in these features, and its summary."""
     extractor = results.get("extractor")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import xarray as xr
 
 from fieldcast import geometry
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import are_images
 from fieldcast.lineage import Lineage, require
 
@@ -23,9 +21,9 @@ def units(data: xr.Dataset) -> dict[str, str]:
     return {str(name): str(values.attrs["units"]) for name, values in data.data_vars.items()}
 
 
-def scored_period(fields: xr.Dataset, splits: Mapping[str, Any]) -> list[str]:
+def scored_period(fields: xr.Dataset, splits: SplitRanges) -> list[str]:
     """First and last time of the test split; empty for images, which have no times."""
-    return [] if are_images(fields) else list(splits["test"])
+    return [] if are_images(fields) else [str(time) for time in splits["test"]]
 
 
 def require_draws(draws: xr.Dataset, present: Lineage, name: str, stage: str) -> None:

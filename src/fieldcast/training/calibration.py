@@ -24,7 +24,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator
-from fieldcast.models.assimilation.filter import Day, cycle
+from fieldcast.models.assimilation.filter import CycleStep, cycle
 from fieldcast.models.core import Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -55,25 +55,25 @@ def calibrate(
     codec, _ = recipe.problem.codec(*data.statistics)
     sources = recipe.lineage(data, codec, base)
     assimilator = prepared(recipe, data, base, sources, states)
-    scheme, device = assimilator.scheme, assimilator.scheme.space.area.device
+    filter, device = assimilator.filter, assimilator.filter.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
     tensors, header = resumable_state(earlier, resumable, recipe.fit.restart)
     options = cycling.calibration.capped(recipe.limits)
     members = recipe.limits.cap("members", cycling.members)
-    filters = scheme.calibrated_at(options.k)
+    filters = filter.calibrated_at(options.k)
     initial = [each.chosen() for each in filters.values()]  # a search starts there, also when it resumes
-    scheme.load_state_dict({**scheme.state_dict(), **tensors})
+    filter.load_state_dict({**filter.state_dict(), **tensors})
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     progress: list[dict[str, Any]] = header.get("progress", [{"sweeps": 0, "trials": []} for _ in filters])
 
     def saved(checkpoint: bytes = b"") -> Saved:
         seconds = spent + time.perf_counter() - begin
         state = {"lineage": resumable, "progress": progress, "spent": seconds}
-        return Saved(pack_bytes(scheme.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
+        return Saved(pack_bytes(filter.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
 
     for (k, each), start, done in zip(filters.items(), initial, progress, strict=True):
         each.choose(**start)
-        calibrated = replace(assimilator, scheme=each)
+        calibrated = replace(assimilator, filter=each)
         run = Calibrating(calibrated, replace(options, k=k), members, network, data, recipe.seed)
         for sweep in range(done["sweeps"], options.sweeps if each.learns_errors else 0):
             each.fill_pool(run.background_errors(sweep))
@@ -85,7 +85,7 @@ def calibrate(
     spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
     tuned = {str(k): each.chosen() for k, each in filters.items()}
     results = {"costs": spent_costs, "tuned": tuned, "source": data.fields.attrs["source"]}
-    yield saved(pack(scheme, codec, {**sources, **provenance.code(), **results}))
+    yield saved(pack(filter, codec, {**sources, **provenance.code(), **results}))
 
 
 def trials_of(progress: Sequence[Mapping[str, Any]], fractions: Sequence[float]) -> pd.DataFrame:
@@ -108,17 +108,17 @@ def prepared(
     kind = recipe.model["type"]
     codec, space = recipe.problem.codec(*data.statistics)
     device = choose_device(recipe.device)
-    scheme = initialised(recipe.model, space.to(device), recipe.seed).to(device)
-    recipe.problem.check(kind, scheme, recipe.fit)
-    parts = closed_form_parts(scheme)
-    if base is None and (parts or scheme.needs_forecast):
+    filter = initialised(recipe.model, space.to(device), recipe.seed).to(device)
+    recipe.problem.check(kind, filter, recipe.fit)
+    parts = closed_form_parts(filter)
+    if base is None and (parts or filter.needs_forecast):
         role = "base" if parts else "forecast"
         raise InputError(f"{kind} needs another experiment: give this one uses: {{{role}: forecast.<name>}}.")
     same = {name: sources[name] for name in ("data", "splits", "seed")}
     for part in parts:
         take(part, base or b"", "base", "model.base", {"model": base_of(recipe.model), **same})
     forecaster = forecast_model(base, same).to(device) if base is not None and not parts else None
-    return Assimilator.of(scheme, forecaster, codec, states)
+    return Assimilator.of(filter, forecaster, codec, states)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +135,14 @@ class Calibrating:
     def background_errors(self, sweep: int) -> Float[Tensor, "error variable y x"]:
         """Forecast minus truth after the spin-up; the first sweep cycles with the climatology for a pool."""
         training = select(self.data.fields, self.data.splits, "train")
-        scheme, options = self.assimilator.scheme, self.options
-        trial = self._stretches(training, options.segments, options.days)
+        filter, options = self.assimilator.filter, self.options
+        trial = self._stretches(training, options.segments, options.steps)
         if sweep == 0:
-            scheme.fill_pool(trial.x.flatten(0, 1))
+            filter.fill_pool(trial.x.flatten(0, 1))
         seed = seed_for("sweep", self.seed, sweep) % 2**31
         errors = [
-            scheme.background_mean(day) - truth
-            for number, (day, truth) in enumerate(
+            filter.background_mean(step) - truth
+            for number, (step, truth) in enumerate(
                 zip(self._cycle(trial, options.members, seed), trial.x, strict=True)
             )
             if number >= options.spin_up or number == len(trial.x) - 1
@@ -150,40 +150,40 @@ class Calibrating:
         return torch.cat(errors)
 
     def trial(self) -> float:
-        """Logarithm of the fair CRPS of the analysis at unobserved cells, over days of the validation split."""
+        """Logarithm of the fair CRPS of the analysis at unobserved cells, over steps of the validation split."""
         validation = select(self.data.fields, self.data.splits, "validation")
-        options, space = self.options, self.assimilator.scheme.space
+        options, space = self.options, self.assimilator.filter.space
         trial = self._stretches(validation, 1, options.tuning)
         seed = seed_for("tuning", self.seed) % 2**31
-        contexts = trial.contexts(options, self.network.noise, self.assimilator.scheme, seed)
+        contexts = trial.contexts(options, self.network.noise, self.assimilator.filter, seed)
         total = weights = 0.0
-        members = self.assimilator.scheme.ensemble_size or self.members
-        days = zip(self._cycle(trial, members, seed), trial.x, contexts, strict=True)
-        for number, (day, truth, c) in enumerate(days):
+        members = self.assimilator.filter.ensemble_size or self.members
+        steps = zip(self._cycle(trial, members, seed), trial.x, contexts, strict=True)
+        for number, (step, truth, c) in enumerate(steps):
             if number < options.spin_up and number < len(trial.x) - 1:
                 continue
             assert c.mask is not None
             weight = (space.existing_area * ~c.mask).double()
-            total += float((fair_crps(day.analysis, truth) * weight).sum())
+            total += float((fair_crps(step.analysis, truth) * weight).sum())
             weights += float(weight.sum())
         return math.log(total / weights) if total > 0 else math.inf
 
-    def _stretches(self, split: xr.Dataset, cycles: int, days: int) -> Stretches:
-        length, codec = self.options.spin_up + days, self.assimilator.codec
+    def _stretches(self, split: xr.Dataset, cycles: int, steps: int) -> Stretches:
+        length, codec = self.options.spin_up + steps, self.assimilator.codec
         return Stretches.of(split, codec, cycles, length, self._device, self.network.per_variable)
 
     @property
     def _device(self) -> torch.device:
-        return self.assimilator.scheme.space.area.device
+        return self.assimilator.filter.space.area.device
 
-    def _cycle(self, trial: Stretches, members: int, seed: int) -> Iterator[Day]:
+    def _cycle(self, trial: Stretches, members: int, seed: int) -> Iterator[CycleStep]:
         training = select(self.data.fields, self.data.splits, "train")
-        scheme, cycles = self.assimilator.scheme, trial.x.shape[1]
+        filter, cycles = self.assimilator.filter, trial.x.shape[1]
         state = self.assimilator.begin(training, trial.first, cycles, members, seed)
         draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
-        contexts = trial.contexts(self.options, self.network.noise, scheme, seed)
-        days = cycle(scheme, self.assimilator.step, contexts, state, draws)
-        return iter(Progress(days, unit="day", total=len(trial.x)))
+        contexts = trial.contexts(self.options, self.network.noise, filter, seed)
+        steps = cycle(filter, self.assimilator.step, contexts, state, draws)
+        return iter(Progress(steps, unit="step", total=len(trial.x)))
 
 
 def forecast_model(checkpoint: bytes, present: Mapping[str, Any]) -> Model:

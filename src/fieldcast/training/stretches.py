@@ -48,7 +48,7 @@ class Stretches:
         if not len(whole):
             raise InputError(
                 f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
-                "so many without a gap: set assimilation.calibration.days and tuning lower."
+                "so many without a gap: set assimilation.calibration.steps and tuning lower."
             )
         starts = whole[torch.linspace(0, len(whole) - 1, min(cycles, len(whole))).round().long()]
         places = starts + torch.arange(length)[:, None]  # (time, cycle)
@@ -61,13 +61,13 @@ class Stretches:
             per_variable,
         )
 
-    def contexts(self, options: Calibration, noise: float, scheme: Filter, seed: int) -> Iterator[Context]:
-        """Observations of each time; the cycles share the mask of a day."""
-        space, device = scheme.space, self.x.device
+    def contexts(self, options: Calibration, noise: float, filter: Filter, seed: int) -> Iterator[Context]:
+        """Observations of each time; the cycles share the mask of a step."""
+        space, device = filter.space, self.x.device
         for number, (x, day) in enumerate(zip(self.x, self.days, strict=True)):
-            of_day = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))
+            of_step = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))
             mask = masks.draw(
-                (options.pattern,), (options.k, options.k), of_day, space, self.per_variable
+                (options.pattern,), (options.k, options.k), of_step, space, self.per_variable
             ).expand_as(x)
             cycles = torch.arange(len(x), device=device)
             errors = RandomStreams(seed_for("errors of the network", seed), cycles, step=number)

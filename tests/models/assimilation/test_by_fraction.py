@@ -5,7 +5,7 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.assimilation.by_fraction import COPY, ByFraction
-from fieldcast.models.assimilation.filter import CycleState, Day, cycle
+from fieldcast.models.assimilation.filter import CycleState, CycleStep, cycle
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
@@ -23,63 +23,63 @@ def contexts(space, rows: list[int]) -> list[Context]:
     generator = torch.Generator().manual_seed(0)
     days = []
     for _ in range(DAYS):
-        u, y = (torch.rand(2, *space.state, generator=generator) for _ in range(2))
+        u, y = (torch.rand(2, *space.state_shape, generator=generator) for _ in range(2))
         mask = u < torch.tensor(list(SHARES.values()))[:, None, None, None]
         c = Context(2, observed=y * mask, mask=mask, day=torch.full((2,), 0.5), noise=0.1)
         days.append(c[torch.tensor(rows)])
     return days
 
 
-def filled(scheme: Hybrid, scale: float) -> Hybrid:
+def filled(filter: Hybrid, scale: float) -> Hybrid:
     generator = torch.Generator().manual_seed(1)
-    scheme.fill_pool(scale * torch.randn(30, *scheme.space.state, generator=generator))
-    return scheme
+    filter.fill_pool(scale * torch.randn(30, *filter.space.state_shape, generator=generator))
+    return filter
 
 
 @pytest.fixture
-def scheme(space) -> ByFraction:
-    scheme = ByFraction(space, Hybrid(space), [0.02, 0.4])
-    for copy, scale in zip(scheme.calibrated_at(0.1).values(), (2.0, 0.5), strict=True):
+def filter(space) -> ByFraction:
+    filter = ByFraction(space, Hybrid(space), [0.02, 0.4])
+    for copy, scale in zip(filter.calibrated_at(0.1).values(), (2.0, 0.5), strict=True):
         filled(copy, scale)
-    return scheme
+    return filter
 
 
-def run(scheme, space, rows: list[int]) -> list[Day]:
-    past = torch.zeros(len(rows), MEMBERS, 1, *space.state)
+def run(filter, space, rows: list[int]) -> list[CycleStep]:
+    past = torch.zeros(len(rows), MEMBERS, 1, *space.state_shape)
     draws = RandomStreams(3, torch.tensor(rows), MEMBERS)
-    state = CycleState(past, scheme.begin(len(rows)))
+    state = CycleState(past, filter.begin(len(rows)))
     if COPY in state.memory:
         state.memory[COPY].copy_(torch.tensor([1 - row for row in rows]))
-    return list(cycle(scheme, forecast, contexts(space, rows), state, draws))
+    return list(cycle(filter, forecast, contexts(space, rows), state, draws))
 
 
-def test_each_cycle_is_that_of_the_copy_for_its_network(space, scheme: ByFraction) -> None:
-    together = run(scheme, space, [0, 1])
+def test_each_cycle_is_that_of_the_copy_for_its_network(space, filter: ByFraction) -> None:
+    together = run(filter, space, [0, 1])
     for row, copy in ((0, 1), (1, 0)):
-        alone = run(scheme.copies[copy], space, [row])
+        alone = run(filter.copies[copy], space, [row])
         for both, single in zip(together, alone, strict=True):
             torch.testing.assert_close(both.background[[row]], single.background, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(both.analysis[[row]], single.analysis, rtol=1e-5, atol=1e-5)
     assert (together[-1].analysis[0] - together[-1].analysis[1]).abs().max() > 0.1
 
 
-def test_the_first_observations_choose_the_copy_and_a_day_without_any_keeps_it(space, scheme) -> None:
-    memory = scheme.begin(2)
+def test_the_first_observations_choose_the_copy_and_a_day_without_any_keeps_it(space, filter) -> None:
+    memory = filter.begin(2)
     assert memory[COPY].tolist() == [1, 1]
     first = contexts(space, [0, 1])[0]
-    assert scheme.nearest(first).tolist() == [1, 0]
-    day = next(iter(cycle(scheme, forecast, [first], CycleState(torch.zeros(2, MEMBERS, 1, *space.state), memory),
+    assert filter.nearest(first).tolist() == [1, 0]
+    day = next(iter(cycle(filter, forecast, [first], CycleState(torch.zeros(2, MEMBERS, 1, *space.state_shape), memory),
                           RandomStreams(3, torch.arange(2), MEMBERS))))  # fmt: skip
     assert day.state.memory[COPY].tolist() == [1, 0]
     nothing = Context(2, observed=0 * first.observed, mask=first.mask & False, day=first.day, noise=0.1)
-    last = list(cycle(scheme, forecast, [nothing], day.state, RandomStreams(3, torch.arange(2), MEMBERS)))[-1]
+    last = list(cycle(filter, forecast, [nothing], day.state, RandomStreams(3, torch.arange(2), MEMBERS)))[-1]
     assert last.state.memory[COPY].tolist() == [1, 0]
 
 
-def test_the_weights_of_all_copies_are_stored(space, scheme: ByFraction) -> None:
+def test_the_weights_of_all_copies_are_stored(space, filter: ByFraction) -> None:
     other = ByFraction(space, Hybrid(space), [0.02, 0.4])
-    other.load_state_dict(scheme.state_dict())
-    for copy, stored in zip(scheme.copies, other.copies, strict=True):
+    other.load_state_dict(filter.state_dict())
+    for copy, stored in zip(filter.copies, other.copies, strict=True):
         assert torch.equal(copy.errors, stored.errors)
 
 

@@ -18,7 +18,7 @@ MEMBERS, NOISE = 400, 0.5
 
 
 def white(space: Space, count: int, seed: int, scale: float = 1.0) -> torch.Tensor:
-    return scale * torch.randn(count, *space.state, generator=torch.Generator().manual_seed(seed))
+    return scale * torch.randn(count, *space.state_shape, generator=torch.Generator().manual_seed(seed))
 
 
 def context(space: Space, y: torch.Tensor, share: float = 0.3, noise: float = NOISE) -> Context:
@@ -46,7 +46,7 @@ def test_the_analysis_is_that_of_the_dense_kalman_gain(space: Space, weight: flo
     """x_a - x_b = K (y + eps - H x_b), with B = s ((1 - w) S + w T' o S') formed as a whole."""
     filter_ = hybrid(space, white(space, 50, 1), weight=weight)
     filter_.adaptive = False
-    n = math.prod(space.state)
+    n = math.prod(space.state_shape)
     mean, deviations = white(space, 1, 2), white(space, 12, 3, 0.7)[None]
     deviations = deviations - deviations.mean(1, keepdim=True)
     c = context(space, white(space, 1, 4))
@@ -82,11 +82,11 @@ def test_it_is_optimal_interpolation_for_a_climatological_pool(space: Space) -> 
     background = white(space, 8, 7)[None]
     background = background - background.mean(1, keepdim=True)
     memory = {
-        **filter_.begin(1), "mean": torch.zeros(1, *space.state), "deviations": torch.zeros_like(background)
+        **filter_.begin(1), "mean": torch.zeros(1, *space.state_shape), "deviations": torch.zeros_like(background)
     }  # fmt: skip
     filter_.adaptive = False
     mean = filter_.update(background, c, memory, draws)[0].mean(1)
-    other = interpolation.analyse(c, draws, torch.zeros(1, *space.state), background)[0]
+    other = interpolation.analyse(c, draws, torch.zeros(1, *space.state_shape), background)[0]
     errors = (mean - other).square().mean().sqrt()
     assert errors < 0.35 * NOISE  # the mean of eight perturbations; the gains agree in the test above
 
@@ -94,9 +94,9 @@ def test_it_is_optimal_interpolation_for_a_climatological_pool(space: Space) -> 
 def test_innovations_find_the_scale_of_the_background_errors(space: Space) -> None:
     """Forecasts whose errors are three times those of the pool: s = 9."""
     filter_ = hybrid(space, white(space, 200, 8))
-    kept = {"mean": torch.zeros(1, *space.state), "deviations": torch.zeros(1, 4, *space.state)}
+    kept = {"mean": torch.zeros(1, *space.state_shape), "deviations": torch.zeros(1, 4, *space.state_shape)}
     memory = {**filter_.begin(1), **kept}
-    background = torch.zeros(1, 4, *space.state)
+    background = torch.zeros(1, 4, *space.state_shape)
     for day in range(60):
         c = context(space, white(space, 1, 100 + day, 3.0) + white(space, 1, 200 + day, NOISE))
         _, memory = filter_.update(background, c, {**memory, **kept}, RandomStreams(2, torch.arange(1), 4))

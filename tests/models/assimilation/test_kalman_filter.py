@@ -40,7 +40,7 @@ def process(count, seed=0, spread=1.0):
 
 @pytest.fixture
 def base(small):
-    x = process(TIMES).float().view(TIMES, *small.state)
+    x = process(TIMES).float().view(TIMES, *small.state_shape)
     model = LinearInverseModel(small)
     states = InMemory(x, torch.zeros(TIMES), torch.zeros(TIMES, dtype=torch.long))
     model.solve(ForecastWindows(states, small, LinearInverseModel.history).states())
@@ -50,16 +50,16 @@ def base(small):
 def contexts(space, x, share, seed=1):
     """Days (time, cycle, value) observed at random, a mask for each cycle."""
     generator = torch.Generator().manual_seed(seed)
-    for state in x.view(*x.shape[:2], *space.state):
+    for state in x.view(*x.shape[:2], *space.state_shape):
         mask = torch.rand(state.shape, generator=generator) < share
         y = state + NOISE * torch.randn(state.shape, generator=generator, dtype=torch.double)
         yield Context(len(state), observed=y * mask, mask=mask, day=torch.zeros(len(state)), noise=NOISE)
 
 
-def run(scheme, observations, cycles, members=4):
-    past = torch.zeros(cycles, members, 1, *scheme.space.state)
+def run(filter, observations, cycles, members=4):
+    past = torch.zeros(cycles, members, 1, *filter.space.state_shape)
     draws = RandomStreams(3, torch.arange(cycles), members)
-    return cycle(scheme, no_forecast, observations, CycleState(past, scheme.begin(cycles)), draws)
+    return cycle(filter, no_forecast, observations, CycleState(past, filter.begin(cycles)), draws)
 
 
 def matrices(base, states):
@@ -85,10 +85,10 @@ def matrices(base, states):
 @pytest.mark.parametrize("truncation", [CELLS, 10])
 def test_mean_and_covariance_are_those_of_the_textbook(small, base, states, truncation):
     base.choose(states=float(states), truncation=float(truncation), ridge=0.1, persistence=0.4)
-    scheme = KalmanFilter(small, base, adaptive=False)
-    scheme.choose(unresolved=0.0)
+    filter = KalmanFilter(small, base, adaptive=False)
+    filter.choose(unresolved=0.0)
     observations = list(contexts(small, process(2 * DAYS, seed=5).view(DAYS, 2, CELLS), 0.4))
-    days = list(run(scheme, observations, 2))
+    days = list(run(filter, observations, 2))
 
     step, noise, start, e = matrices(base, states)
     for i in range(2):
@@ -105,7 +105,7 @@ def test_mean_and_covariance_are_those_of_the_textbook(small, base, states, trun
 def test_the_mean_moves_as_the_model_forecasts(small, base):
     base.choose(states=2.0, truncation=float(CELLS), ridge=0.1, persistence=0.4)
     system = KalmanFilter(small, base).dynamics()
-    past = process(2).float().view(1, 2, *small.state)
+    past = process(2).float().view(1, 2, *small.state_shape)
     a = torch.linalg.solve(system.E.T, past.flatten(2)[0].double().T).T  # (time, mode)
     x = system.ahead(torch.cat([a[1], a[0]]))[:CELLS] @ system.E
 
@@ -114,9 +114,9 @@ def test_the_mean_moves_as_the_model_forecasts(small, base):
 
 def test_members_are_draws_of_the_filters_gaussian(small, base):
     base.choose(states=2.0, truncation=10.0, persistence=0.4)
-    scheme = KalmanFilter(small, base, adaptive=False)
+    filter = KalmanFilter(small, base, adaptive=False)
     observations = list(contexts(small, process(3).view(3, 1, CELLS), 0.4))
-    *_, last = run(scheme, observations, 1, members=20000)
+    *_, last = run(filter, observations, 1, members=20000)
 
     e = matrices(base, 2)[3]
     m, p = (last.state.memory[name][0] for name in ("mean", "covariance"))
@@ -130,13 +130,13 @@ def test_members_are_draws_of_the_filters_gaussian(small, base):
 def test_without_observations_the_climatology_remains(small, base):
     """The start is stationary: with one state whatever the ridge."""
     base.choose(states=1.0, truncation=10.0, ridge=0.3, persistence=0.4)
-    scheme = KalmanFilter(small, base)
-    nothing = [Context(1, mask=torch.zeros(1, *small.state, dtype=torch.bool), observed=torch.zeros(1, *small.state),
-                       day=torch.zeros(1), noise=NOISE)] * 3  # fmt: skip
-    *_, last = run(scheme, nothing, 1)
+    filter = KalmanFilter(small, base)
+    zero = torch.zeros(1, *small.state_shape)
+    nothing = [Context(1, mask=zero > 0, observed=zero, day=torch.zeros(1), noise=NOISE)] * 3
+    *_, last = run(filter, nothing, 1)
 
     torch.testing.assert_close(
-        last.state.memory["covariance"], scheme.begin(1)["covariance"], rtol=0, atol=1e-6
+        last.state.memory["covariance"], filter.begin(1)["covariance"], rtol=0, atol=1e-6
     )
     assert float(last.state.memory["scale"]) == 1
 
@@ -147,9 +147,9 @@ def test_the_scale_is_that_of_the_errors(small, base):
     x = process(4 * 80, seed=2, spread=2**0.5).view(4, 80, CELLS).transpose(0, 1)
     scores = {}
     for adaptive in (True, False):
-        scheme = KalmanFilter(small, base, adaptive=adaptive)
-        scheme.choose(unresolved=0.0)
-        late = list(run(scheme, contexts(small, x, 0.3), 4, members=20))[30:]
+        filter = KalmanFilter(small, base, adaptive=adaptive)
+        filter.choose(unresolved=0.0)
+        late = list(run(filter, contexts(small, x, 0.3), 4, members=20))[30:]
         error = torch.stack([day.analysis.mean(1).flatten(1) for day in late]) - x[30:]
         spread = torch.stack([day.analysis.var(1).flatten(1) for day in late])
         scores[adaptive] = float((spread.mean() * 21 / 20).sqrt() / error.square().mean().sqrt())
@@ -160,7 +160,7 @@ def test_the_scale_is_that_of_the_errors(small, base):
 
 
 def test_a_gross_error_counts_for_nothing(small, base):
-    scheme = KalmanFilter(small, base)
+    filter = KalmanFilter(small, base)
     good = list(contexts(small, process(5).view(5, 1, CELLS), 0.5))
     c = good[-1]
     first = tuple(c.mask.nonzero()[0])
@@ -170,7 +170,7 @@ def test_a_gross_error_counts_for_nothing(small, base):
         Context(1, observed=y, mask=mask, day=c.day, noise=NOISE)
         for y, mask in ((wrong, c.mask), (c.observed * without, without))
     ]
-    rejected, missing = (list(run(scheme, [*good[:-1], each], 1))[-1].state.memory for each in last)
+    rejected, missing = (list(run(filter, [*good[:-1], each], 1))[-1].state.memory for each in last)
 
     for name in ("mean", "covariance", "scale"):
         torch.testing.assert_close(rejected[name], missing[name], rtol=0, atol=1e-10)

@@ -17,10 +17,10 @@ CYCLES, MEMBERS, NOISE = 2, 12, 0.3
 DRAWS = RandomStreams(5, torch.arange(CYCLES), MEMBERS)
 
 
-def scheme_of(space, localisation=0.0, relaxation=0.0, inflation=1.0, **options):
-    scheme = LETKF(space, **options)
-    scheme.choose(localisation=localisation, relaxation=relaxation, inflation=inflation)
-    return scheme
+def filter_of(space, localisation=0.0, relaxation=0.0, inflation=1.0, **options):
+    filter = LETKF(space, **options)
+    filter.choose(localisation=localisation, relaxation=relaxation, inflation=inflation)
+    return filter
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def observe(background, share=0.2, seed=3):
     return Context(len(mask), observed=(background[:, 0] + error) * mask, mask=mask, noise=NOISE)
 
 
-def analysis(scheme, background, c):
-    return scheme.update(background, c, {}, DRAWS)[0]
+def analysis(filter, background, c):
+    return filter.update(background, c, {}, DRAWS)[0]
 
 
 def moments(x):
@@ -61,13 +61,13 @@ def kalman(mean, p, c, datum):
 @pytest.mark.parametrize("rotation", [False, True])
 def test_mean_and_covariance_without_localisation_are_those_of_the_kalman_filter(space, background, rotation):
     c = observe(background)
-    x = analysis(scheme_of(space, rotation=rotation), background, c)
+    x = analysis(filter_of(space, rotation=rotation), background, c)
 
     for datum in range(CYCLES):
         mean, p = kalman(*moments(background[datum]), c, datum)
         torch.testing.assert_close(moments(x[datum])[0], mean, rtol=0, atol=1e-10)
         torch.testing.assert_close(moments(x[datum])[1], p, rtol=0, atol=1e-10)
-    still = analysis(scheme_of(space), background, c)
+    still = analysis(filter_of(space), background, c)
     assert (x - still).abs().max() > 0.1 if rotation else torch.equal(x, still)
 
 
@@ -77,14 +77,14 @@ def test_inflation_is_that_of_the_background(space, background):
     inflated = mean + 1.125 * (background - mean)
 
     torch.testing.assert_close(
-        analysis(scheme_of(space, inflation=1.125), background, c),
-        analysis(scheme_of(space), inflated, c), rtol=0, atol=1e-10,
+        analysis(filter_of(space, inflation=1.125), background, c),
+        analysis(filter_of(space), inflated, c), rtol=0, atol=1e-10,
     )  # fmt: skip
 
 
 def test_relaxation_mixes_the_deviations_of_background_and_analysis(space, background):
     c = observe(background)
-    free, relaxed = (analysis(scheme_of(space, relaxation=a), background, c) for a in (0.0, 0.75))
+    free, relaxed = (analysis(filter_of(space, relaxation=a), background, c) for a in (0.0, 0.75))
     mean = free.mean(1, keepdim=True)
 
     expected = mean + 0.25 * (free - mean) + 0.75 * (background - background.mean(1, keepdim=True))
@@ -94,7 +94,7 @@ def test_relaxation_mixes_the_deviations_of_background_and_analysis(space, backg
 def test_each_cell_has_the_analysis_of_observations_with_tapered_precision(space, background):
     """The Kalman update of one cell at a time, with R divided by its taper."""
     c, support = observe(background), 9000.0
-    x = analysis(scheme_of(space, localisation=support), background, c)
+    x = analysis(filter_of(space, localisation=support), background, c)
     points = torch.nn.functional.normalize(space.points.flatten(0, 1).double())
     taper = gaspari_cohn(chord(points, points), support).repeat(1, 2)  # (cell, value)
 
@@ -115,10 +115,10 @@ def test_each_cell_has_the_analysis_of_observations_with_tapered_precision(space
 
 def test_the_mean_of_many_perturbed_analyses_is_that_of_the_kalman_filter(space, background):
     """The perturbations are centred, so the mean is exact; the covariance is so on average."""
-    c, scheme = observe(background), scheme_of(space, perturbed=True)
+    c, filter = observe(background), filter_of(space, perturbed=True)
     covariances = []
     for lead in range(60):
-        x = scheme.update(background, c, {}, DRAWS.at_lead(lead))[0]
+        x = filter.update(background, c, {}, DRAWS.at_lead(lead))[0]
         torch.testing.assert_close(
             x[0].mean(0).flatten(), kalman(*moments(background[0]), c, 0)[0], rtol=0, atol=1e-10
         )
@@ -128,10 +128,10 @@ def test_the_mean_of_many_perturbed_analyses_is_that_of_the_kalman_filter(space,
 
 
 def test_without_observations_the_background_is_unchanged(space, background):
-    c, scheme = observe(background), scheme_of(space, 3000.0, inflation=1.2, rotation=True)
+    c, filter = observe(background), filter_of(space, 3000.0, inflation=1.2, rotation=True)
     none = Context(CYCLES, observed=0 * c.observed, mask=torch.zeros_like(c.mask), noise=NOISE)
 
-    assert torch.equal(analysis(scheme, background, none), background)
+    assert torch.equal(analysis(filter, background, none), background)
 
 
 @pytest.mark.parametrize("every", [1, 2])
@@ -140,7 +140,7 @@ def test_out_of_reach_of_observations_members_are_unchanged(space, background, e
     mask = torch.zeros(CYCLES, 2, *space.shape, dtype=torch.bool)
     mask[0, 0, 4, 5] = True
     c = Context(CYCLES, observed=mask.double(), mask=mask, noise=NOISE)
-    x = analysis(scheme_of(space, 4000.0, inflation=1.2, every=every), background, c)
+    x = analysis(filter_of(space, 4000.0, inflation=1.2, every=every), background, c)
 
     points = space.points.flatten(0, 1)
     far = (chord(points, points)[4 * 16 + 5] > (4000 if every == 1 else 9500)).view(space.shape)
@@ -155,11 +155,11 @@ def test_missing_cells_are_unchanged_and_take_no_part(space, background):
     exists[:, 8:] = False
     part, c = space.replace(exists=exists), observe(background)
     c = Context(CYCLES, observed=c.observed * exists, mask=c.mask & exists, noise=NOISE)
-    x = analysis(scheme_of(part, 6000.0, every=3), background, c)
+    x = analysis(filter_of(part, 6000.0, every=3), background, c)
 
     assert torch.equal(x[..., 8:], background[..., 8:])
-    assert torch.equal(analysis(scheme_of(part), background, c)[..., 8:], background[..., 8:])
-    whole = analysis(scheme_of(space, 6000.0, every=3), background, c)
+    assert torch.equal(analysis(filter_of(part), background, c)[..., 8:], background[..., 8:])
+    whole = analysis(filter_of(space, 6000.0, every=3), background, c)
     torch.testing.assert_close(x[..., :8], whole[..., :8], rtol=0, atol=1e-10)
 
 
@@ -169,12 +169,12 @@ def test_an_error_beyond_five_deviations_is_rejected(space, background):
     wrong, without = c.observed.clone(), c.mask.clone()
     wrong[datum, variable, row, column] = 40.0
     without[datum, variable, row, column] = False
-    scheme = scheme_of(space, 6000.0, inflation=1.1)
+    filter = filter_of(space, 6000.0, inflation=1.1)
 
     rejected = Context(CYCLES, observed=wrong, mask=c.mask, noise=NOISE)
     missing = Context(CYCLES, observed=c.observed * without, mask=without, noise=NOISE)
     torch.testing.assert_close(
-        analysis(scheme, background, rejected), analysis(scheme, background, missing), rtol=0, atol=1e-10
+        analysis(filter, background, rejected), analysis(filter, background, missing), rtol=0, atol=1e-10
     )
 
 
@@ -188,14 +188,14 @@ def test_interpolated_weights_are_close_to_those_of_every_cell(sized):
     )
     background = members[None, :, None].expand(CYCLES, -1, -1, -1, -1)
     c = observe(background, 0.05)
-    every, second = (analysis(scheme_of(space, 6000.0, every=n), background, c) for n in (1, 2))
+    every, second = (analysis(filter_of(space, 6000.0, every=n), background, c) for n in (1, 2))
 
     increment = (every - background).square().mean().sqrt()
     assert 0 < (every - second).square().mean().sqrt() < 0.01 * increment
 
 
 def test_a_station_at_the_centre_of_a_cell_is_an_observation_of_the_cell(space, background):
-    c, scheme = observe(background, 0.1), scheme_of(space, 5000.0, inflation=1.125)
+    c, filter = observe(background, 0.1), filter_of(space, 5000.0, inflation=1.125)
     datum, variable, row, column = c.mask.nonzero().T
     cells = (row * space.shape[1] + column)[:, None].expand(-1, 4)
     weights = torch.eye(4, dtype=torch.double)[:1].expand(len(datum), 4)
@@ -203,14 +203,14 @@ def test_a_station_at_the_centre_of_a_cell_is_an_observation_of_the_cell(space, 
     stations = Points(datum, variable, cells, weights, y, torch.full_like(y, NOISE**2))
     between = Context(CYCLES, observed=0 * c.observed, mask=nothing, noise=1.0, points=stations)
 
-    expected = analysis(scheme, background, c)
-    torch.testing.assert_close(analysis(scheme, background, between), expected, rtol=0, atol=1e-10)
+    expected = analysis(filter, background, c)
+    torch.testing.assert_close(analysis(filter, background, between), expected, rtol=0, atol=1e-10)
 
 
 def test_weights_move_other_fields_of_the_members(space, background):
     """A field that is linear in the state moves as the state does, where cells share weights."""
-    c, scheme = observe(background), scheme_of(space)
-    w = scheme.weights(background, c, DRAWS)
+    c, filter = observe(background), filter_of(space)
+    w = filter.weights(background, c, DRAWS)
     other = background.sum(2, keepdim=True) + background.roll(3, -1)
 
     x = moved(background, w)
@@ -219,6 +219,6 @@ def test_weights_move_other_fields_of_the_members(space, background):
 
 def test_single_members_and_no_distance_are_refused(space, background):
     with pytest.raises(InputError, match="at least 2 members"):
-        scheme_of(space).weights(background[:, :1], observe(background), DRAWS)
+        filter_of(space).weights(background[:, :1], observe(background), DRAWS)
     with pytest.raises(InputError, match=r"model\.every = 0"):
         LETKF(space, every=0)

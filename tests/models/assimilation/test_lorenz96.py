@@ -19,28 +19,28 @@ def states():
 
 
 def test_letkf(states):
-    scheme = LETKF(circle(), rotation=True)
-    scheme.choose(localisation=2.2 * EARTH, relaxation=0.0, inflation=1.04)
-    assert cycled(scheme, 7, states, SPIN_UP) == pytest.approx(0.22, abs=0.02)
+    filter = LETKF(circle(), rotation=True)
+    filter.choose(localisation=2.2 * EARTH, relaxation=0.0, inflation=1.04)
+    assert cycled(filter, 7, states, SPIN_UP) == pytest.approx(0.22, abs=0.02)
 
 
 def test_stochastic_ensemble_kalman_filter(states):
-    scheme = LETKF(circle(), perturbed=True)
-    scheme.choose(localisation=0.0, relaxation=0.0, inflation=1.06)
-    assert cycled(scheme, 40, states, SPIN_UP) == pytest.approx(0.22, abs=0.02)
+    filter = LETKF(circle(), perturbed=True)
+    filter.choose(localisation=0.0, relaxation=0.0, inflation=1.06)
+    assert cycled(filter, 40, states, SPIN_UP) == pytest.approx(0.22, abs=0.02)
 
 
 def test_climatology_and_optimal_interpolation(states):
     """Optimal interpolation analyses each time alone: background 0, errors from the climatology."""
     training = truth(RUNS, 400, seed=7).flatten(0, 1)
     mean = training.mean()
-    scheme = OptimalInterpolation(circle())
-    scheme.solve([Batch(training - mean, Context(len(training)))])
-    scheme.choose(weight=1.0, taper=0.0)
+    filter = OptimalInterpolation(circle())
+    filter.solve([Batch(training - mean, Context(len(training)))])
+    filter.choose(weight=1.0, taper=0.0)
     y = next(observed(states.flatten(0, 1)[None]))
     zero, draws = torch.zeros_like(y.base()), RandomStreams(0, torch.arange(y.count))
     anomalies = Context(y.count, observed=y.base() - mean, mask=y.mask, noise=y.noise)
-    analyses = mean + scheme.analyse(anomalies, draws, zero, zero[:, None])[0]
+    analyses = mean + filter.analyse(anomalies, draws, zero, zero[:, None])[0]
 
     assert rmse((mean.expand(x.shape) for x in states), states) == pytest.approx(3.6, abs=0.1)
     assert rmse(iter(analyses.view_as(states)), states) == pytest.approx(0.95, abs=0.02)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.models.gaussian.grid_points import Places, observations
+from fieldcast.models.gaussian.grid_points import GridPoints, observations
 from fieldcast.models.space import Space
 
 
@@ -29,7 +29,7 @@ def globe(latitudes: int, columns: int, variables: int = 1, missing: int = 0) ->
 
 
 def test_the_144_cells_of_a_pole_are_one_place():
-    places = Places(globe(73, 144))
+    places = GridPoints(globe(73, 144))
     assert len(places) == 71 * 144 + 2
     assert places.size[0] == places.size[-1] == 144
     assert places.area.sum() == pytest.approx(73 * 144, rel=1e-5)
@@ -40,7 +40,7 @@ def test_the_144_cells_of_a_pole_are_one_place():
 @pytest.mark.parametrize("missing", [0, 5])
 def test_there_and_back_is_the_identity_where_a_pole_has_one_value(missing):
     space = globe(6, 8, variables=2, missing=missing)
-    places = Places(space)
+    places = GridPoints(space)
     assert len(places) == 4 * 8 + 2 - missing
     x = torch.randn(3, 2, 6, 8, generator=torch.Generator().manual_seed(0)) * space.exists
     x[..., 0, :], x[..., -1, :] = x[..., 0, :1], x[..., -1, :1]
@@ -58,7 +58,7 @@ def test_a_grid_without_coincident_cells_is_only_reshaped():
         space.static[:, 1:-1],
         space.tendency,
     )
-    places = Places(inner)
+    places = GridPoints(inner)
     x = torch.arange(40.0).view(1, 1, 5, 8)
     assert places.whole
     assert torch.equal(places.gather(x), x.flatten(2))
@@ -66,7 +66,7 @@ def test_a_grid_without_coincident_cells_is_only_reshaped():
 
 
 def test_a_pole_seen_through_several_cells_is_observed_once():
-    places = Places(globe(4, 6, variables=2))
+    places = GridPoints(globe(4, 6, variables=2))
     mask = torch.zeros(1, 2, 4, 6, dtype=torch.bool)
     mask[0, 1, 0, :3] = mask[0, 0, 1, 2] = True
     observed = torch.zeros(1, 2, 4, 6)
@@ -80,7 +80,7 @@ def test_a_pole_seen_through_several_cells_is_observed_once():
 
 
 def test_rows_of_one_mask_stand_together():
-    places = Places(globe(4, 6))
+    places = GridPoints(globe(4, 6))
     generator = torch.Generator().manual_seed(0)
     masks = torch.rand(3, 1, 4, 6, generator=generator) < 0.5
     order = torch.tensor([2, 0, 1, 0, 2])

@@ -11,7 +11,7 @@ PLACES, VARIABLES, DAYS = 30, 2, 50
 
 
 @pytest.fixture
-def parts(monkeypatch):
+def terms(monkeypatch):
     """The terms of a covariance, and the same as one matrix, written out."""
     monkeypatch.setattr(module, "CHUNK", 7)
     monkeypatch.setattr(module, "BLOCK", 16)
@@ -32,8 +32,8 @@ def parts(monkeypatch):
     return moments, [Tapered(0.7, moments, taper, PLACES), Parametric(0.3, deviation, between, rho)], whole
 
 
-def test_second_moments_are_the_same_formed_or_not(parts):
-    moments = parts[0]
+def test_second_moments_are_the_same_formed_or_not(terms):
+    moments = terms[0]
     expected = moments.anomalies.T @ torch.diag(moments.share) @ moments.anomalies
     index, other = torch.tensor([40, 3, 3, 17]), torch.tensor([5, 59])
     for form in (moments, moments.densified()):
@@ -41,16 +41,16 @@ def test_second_moments_are_the_same_formed_or_not(parts):
         assert torch.allclose(form.block(index, other), expected[index][:, other])
 
 
-def test_days_without_share_are_not_seen(parts):
-    moments = parts[0]
+def test_days_without_share_are_not_seen(terms):
+    moments = terms[0]
     changed = moments.anomalies.clone()
     changed[moments.share == 0] = 1e6
     assert torch.equal(Moments(changed, moments.share).densified().dense, moments.densified().dense)
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_the_gain_is_that_of_the_whole_matrix(parts, dense):
-    moments, (tapered, parametric), whole = parts
+def test_the_gain_is_that_of_the_whole_matrix(terms, dense):
+    moments, (tapered, parametric), whole = terms
     if dense:
         tapered = Tapered(tapered.weight, moments.densified(), tapered.taper, PLACES)
     index = torch.from_numpy(np.random.default_rng(1).permutation(VARIABLES * PLACES)[:25])
@@ -61,10 +61,10 @@ def test_the_gain_is_that_of_the_whole_matrix(parts, dense):
     assert torch.equal(gain.variance, variance)
 
 
-def test_nothing_observed_moves_nothing(parts):
+def test_nothing_observed_moves_nothing(terms):
     none = torch.zeros(0, dtype=torch.long)
-    gain = Gain(parts[1], none, torch.zeros(0, dtype=torch.float64), parts[2], len(parts[2]))
-    assert torch.equal(gain(torch.zeros(3, 0)), torch.zeros(3, len(parts[2]), dtype=torch.float64))
+    gain = Gain(terms[1], none, torch.zeros(0, dtype=torch.float64), terms[2], len(terms[2]))
+    assert torch.equal(gain(torch.zeros(3, 0)), torch.zeros(3, len(terms[2]), dtype=torch.float64))
 
 
 def test_a_singular_matrix_is_factorised_and_an_indefinite_one_refused():
@@ -75,26 +75,26 @@ def test_a_singular_matrix_is_factorised_and_an_indefinite_one_refused():
         cholesky(torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64))
 
 
-def system(parts, count: int = 25):
+def system(terms, count: int = 25):
     """The gain of some observations, C_oo + R, and C as a matrix, with a variance of some values' own in it."""
     independent = torch.zeros(VARIABLES * PLACES, dtype=torch.float64)
     independent[::3] = 0.8
-    whole = parts[2] + torch.diag(independent)
+    whole = terms[2] + torch.diag(independent)
     index = torch.from_numpy(np.random.default_rng(1).permutation(VARIABLES * PLACES)[:count])
     variance = torch.linspace(0.1, 0.5, count, dtype=torch.float64)
-    gain = Gain([*parts[1], Independent(independent)], index, variance, whole, len(whole))
+    gain = Gain([*terms[1], Independent(independent)], index, variance, whole, len(whole))
     return gain, whole[index][:, index] + torch.diag(variance), whole
 
 
-def test_independent_variance_is_a_diagonal(parts):
-    gain, s, whole = system(parts)
+def test_independent_variance_is_a_diagonal(terms):
+    gain, s, whole = system(terms)
     unit = torch.eye(len(s), dtype=torch.float64)
     assert torch.allclose(gain(unit).T, whole[:, gain.index] @ torch.linalg.inv(s), atol=1e-10)
     assert torch.allclose(gain.expected, s.diagonal())
 
 
-def test_a_grown_error_variance_is_that_of_another_matrix(parts):
-    gain, s, whole = system(parts)
+def test_a_grown_error_variance_is_that_of_another_matrix(terms):
+    gain, s, whole = system(terms)
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(4, len(s), generator=generator, dtype=torch.float64)
     excess = torch.zeros(len(s), dtype=torch.float64)
@@ -103,8 +103,8 @@ def test_a_grown_error_variance_is_that_of_another_matrix(parts):
     assert torch.allclose(gain(y, excess), expected, atol=1e-10)
 
 
-def test_rows_that_pass_go_together_and_each_other_by_itself(parts):
-    gain, s, _ = system(parts)
+def test_rows_that_pass_go_together_and_each_other_by_itself(terms):
+    gain, s, _ = system(terms)
     d = torch.zeros(4, len(s), dtype=torch.float64)
     d[1, 3] = d[3, 8] = 100.0
     groups = list(gain.checked(d))
@@ -112,9 +112,9 @@ def test_rows_that_pass_go_together_and_each_other_by_itself(parts):
     assert [excess.nonzero().flatten().tolist() for _, excess in groups] == [[], [3], [8]]
 
 
-def test_an_observation_fails_against_both_the_background_and_the_others(parts):
+def test_an_observation_fails_against_both_the_background_and_the_others(terms):
     """Against matrices: the departure from the prediction by all other observations, and its variance."""
-    gain, s, _ = system(parts)
+    gain, s, _ = system(terms)
     d = torch.linalg.cholesky(s) @ torch.randn(len(s), generator=torch.Generator().manual_seed(2)).double()
     assert not gain.excess(d[None]).any()
     d[7] = 9 * s[7, 7].sqrt()

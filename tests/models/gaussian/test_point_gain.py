@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fieldcast.models.gaussian.conditioning import touched
 from fieldcast.models.gaussian.covariance_terms import Moments, Tapered
-from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.point_gain import InformationForm, InnovationForm, Operator, PointGain
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
@@ -35,7 +35,7 @@ def dense(points: Points, space: Space) -> Tensor:
 
 
 def operator_of(points: Points, space: Space) -> Operator:
-    return Operator.of(touched(points, Places(space), 0), points.weights.double())
+    return Operator.of(touched(points, GridPoints(space), 0), points.weights.double())
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_operator_is_a_matrix(
     points, operator, _, c, h = world
     x = torch.randn(3, 5, h.shape[1], dtype=torch.float64)
     torch.testing.assert_close(operator(x), x @ h.T)
-    torch.testing.assert_close(points.at(x[:1].unflatten(-1, space.state))[:, 0], h @ x[0, 0])
+    torch.testing.assert_close(points.at(x[:1].unflatten(-1, space.state_shape))[:, 0], h @ x[0, 0])
     touched = h[:, operator.index]
     y, precision = torch.randn(2, N, dtype=torch.float64), torch.rand(N, dtype=torch.float64)
     torch.testing.assert_close(operator.transposed(y), y @ touched)

@@ -13,7 +13,7 @@ from fieldcast.models import masks
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gappy_pca import GappyPCA
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.interpolation import Linear
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.layers.crps import fair_crps
@@ -35,7 +35,7 @@ def test_only_what_a_few_days_have_made_has_a_variance_of_its_own():
 
 
 def test_doubt_is_about_what_lies_near_and_was_not_observed(space):
-    places = Places(space)
+    places = GridPoints(space)
     index = torch.arange(0, len(places), 5) + len(places)  # a fifth of the second of two variables
     excess = torch.zeros(len(index), dtype=torch.float64)
     assert not robustness.doubt(excess, index, places, 2).any()

@@ -15,7 +15,7 @@ STRETCHES = torch.tensor([0] * 7 + [1] * 5)
 @pytest.mark.parametrize("size", [1, 3, 100])
 @pytest.mark.parametrize("history", [1, 2, 3])
 def test_windows_in_any_batches_give_each_state_once(space, history, size):
-    x = RandomStreams(0, torch.arange(12)).normal(*space.state)[:, 0]
+    x = RandomStreams(0, torch.arange(12)).normal(*space.state_shape)[:, 0]
     day = torch.arange(12) / 365
     (windows,) = ForecastWindows(InMemory(x, day, STRETCHES), space, history).states()
     parts = torch.arange(len(windows.x)).split(size)
@@ -29,7 +29,7 @@ def test_windows_in_any_batches_give_each_state_once(space, history, size):
 
 
 def test_states_are_followed_within_their_stretch(space):
-    x = torch.zeros(12, *space.state)
+    x = torch.zeros(12, *space.state_shape)
     record = series(
         ForecastWindows(InMemory(x, torch.arange(12) / 365, STRETCHES), space, 1).states(), space.exists
     )
@@ -43,7 +43,7 @@ def test_states_alone_are_a_series_too(space):
     """Series without a past, as for climatologies; missing cells, NaN, become 0."""
     exists = space.exists.clone()
     exists[2] = False
-    x = torch.ones(4, *space.state).masked_fill(~exists, torch.nan)
+    x = torch.ones(4, *space.state_shape).masked_fill(~exists, torch.nan)
     record = series([Batch(x, Context(4), index=torch.arange(4))], exists)
     assert torch.equal(record.states[0, 0], exists.float())
     assert record.days.isnan().all()

@@ -37,8 +37,8 @@ def test_the_loss_is_the_fair_crps_of_differences_between_existing_cells(sized, 
     exists = torch.ones(5, 16, dtype=torch.bool)
     exists[1, 3] = exists[4, 0] = False
     space = space.replace(exists=exists, wraps=wraps)
-    draws = torch.randn(3, 4, *space.state, generator=generator)
-    truth = torch.randn(3, *space.state, generator=generator)
+    draws = torch.randn(3, 4, *space.state_shape, generator=generator)
+    truth = torch.randn(3, *space.state_shape, generator=generator)
     dims = ("batch", "member", "v", "y", "x")
     x, y = (xr.DataArray(a.numpy(), dims=d) for a, d in ((draws, dims), (truth, ("batch", "v", "y", "x"))))
     area = xr.DataArray(space.area.numpy(), dims=("y", "x"))
@@ -63,8 +63,8 @@ def test_the_energy_score_separates_members_right_by_cell_from_members_right_as_
     """Truth: independent N(0, 1) in every cell. E CRPS of N(0, s^2) where N(0, t^2) is true: Gneiting and Raftery
     (2007), eq. 21, sqrt(2 (s^2 + t^2) / pi) - s / sqrt(pi)."""
     space = sized(variables=1, latitudes=8, columns=16)
-    truth = torch.randn(500, *space.state, generator=generator)
-    weather = torch.randn(500, 8, *space.state, generator=generator)
+    truth = torch.randn(500, *space.state_shape, generator=generator)
+    weather = torch.randn(500, 8, *space.state_shape, generator=generator)
     offsets = torch.randn(500, 8, 1, 1, 1, generator=generator).expand_as(weather)
 
     def expected(s, t):

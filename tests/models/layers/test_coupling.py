@@ -18,16 +18,16 @@ def randomised(layer):
 
 
 def layers(space):
-    everywhere = space.exists.expand(space.state)
-    mask = checkerboard(space.state, odd=True)
-    yield Coupling(Dense(space.state, 8), mask, everywhere)
+    everywhere = space.exists.expand(space.state_shape)
+    mask = checkerboard(space.state_shape, odd=True)
+    yield Coupling(Dense(space.state_shape, 8), mask, everywhere)
     yield Coupling(Convolutions(space, 8), mask, everywhere)
 
 
 def test_the_inverse_and_the_log_determinant_are_those_of_autograd(space):
     for layer in layers(space):
         randomised(layer)
-        x = torch.randn(2, *space.state, dtype=torch.float64)
+        x = torch.randn(2, *space.state_shape, dtype=torch.float64)
         y, log_det = layer(x)
         assert torch.allclose(layer.inverse(y), x, atol=1e-10)
         jacobian = torch.autograd.functional.jacobian(lambda x, f=layer: f(x[None])[0][0].flatten(), x[0])
@@ -38,9 +38,9 @@ def test_the_inverse_and_the_log_determinant_are_those_of_autograd(space):
 def test_what_passes_is_as_it_was_and_what_does_not_exist_never_moves(space):
     exists = space.exists.clone()
     exists[:2] = False
-    mask = checkerboard(space.state, odd=False)
-    layer = randomised(Coupling(Convolutions(space, 8), mask, exists.expand(space.state)))
-    x = torch.randn(3, *space.state, dtype=torch.float64)
+    mask = checkerboard(space.state_shape, odd=False)
+    layer = randomised(Coupling(Convolutions(space, 8), mask, exists.expand(space.state_shape)))
+    x = torch.randn(3, *space.state_shape, dtype=torch.float64)
     moved = layer(x)[0] != x
     assert not moved[:, mask].any()
     assert not moved[..., :2, :].any()
@@ -57,7 +57,7 @@ def test_two_masks_are_the_two_colours_of_a_board():
 
 def test_a_layer_starts_as_the_identity(space):
     for layer in layers(space):
-        x = torch.randn(2, *space.state)
+        x = torch.randn(2, *space.state_shape)
         y, log_det = layer(x)
         assert torch.equal(y, x)
         assert not log_det.any()

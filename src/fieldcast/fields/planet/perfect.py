@@ -30,6 +30,7 @@ from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, PlanetOptions, described, stored, weather
 from fieldcast.progress import Progress
+from fieldcast.starts import Starts
 
 WINDOW = 15  # days of the year to either side, as for the climatological ensemble
 CHUNK = 20_000  # grid points of all states in a batch, chosen so that its arrays fit a cache
@@ -38,7 +39,7 @@ Ensemble = Float[np.ndarray, "start member m 2 3 n"]
 
 
 def perfect_model(
-    states: xr.Dataset, starts: Mapping[str, Any], training: Sequence[str], error: float, seed: int
+    states: xr.Dataset, starts: Starts, training: Sequence[str], error: float, seed: int
 ) -> Iterator[xr.Dataset]:
     """Yield the forecasts lead by lead: each variable on (lead, start, member, latitude, longitude), in its units.
 
@@ -83,7 +84,7 @@ def perfect_model(
 
 
 def lineage_of(
-    states: xr.Dataset, starts: Mapping[str, Any], training: Sequence[str], error: float, seed: int
+    states: xr.Dataset, starts: Starts, training: Sequence[str], error: float, seed: int
 ) -> dict[str, Any]:
     """Lineage of the forecasts: everything they depend on."""
     return {

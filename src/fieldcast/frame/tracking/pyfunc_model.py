@@ -130,7 +130,10 @@ def field(name: str, shape: tuple[int, ...]) -> TensorSpec:
 def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
     """Input of a few observations, or of the climatology for a forecast; None for samples and large grids."""
     model = trained.checkpoint.model
-    if task_of(trained) == "sample" or np.prod(model.space.state) * max(model.history, 1) > LARGEST_EXAMPLE:
+    if (
+        task_of(trained) == "sample"
+        or np.prod(model.space.state_shape) * max(model.history, 1) > LARGEST_EXAMPLE
+    ):
         return None
     codec, step = trained.checkpoint.field_codec, model.space.time_step
     days = codec.climatology[: max(model.history, 1)].copy()

@@ -1,1 +1,1 @@
-"""Filters: schemes that combine yesterday's forecast with today's observations, in a cycle."""
+"""Filters: the last forecast and the observations of its time, combined step by step in a cycle."""

@@ -3,7 +3,7 @@
     s = <d^2 - R> / <diag(H P H^T)>,
 
 d innovations, R their error variances, P the covariance for s = 1; the running means < > forget by the factor `MEMORY`
-a day (Wang and Bishop 2003, "A comparison of breeding and ensemble transform Kalman filter ensemble forecast schemes",
+a step (Wang and Bishop 2003, "A comparison of breeding and ensemble transform Kalman filter ensemble forecast schemes",
 section 3c).
 """
 
@@ -21,7 +21,7 @@ REMEMBERED = "scale", "departure", "expected"  # s and the two running means, on
 
 
 def unscaled(count: int, device: torch.device) -> dict[str, Tensor]:
-    """The memory of `count` cycles before their first day: s = 1."""
+    """The memory of `count` cycles before their first step: s = 1."""
     ones = torch.ones(count, dtype=torch.float64, device=device)
     return {"scale": ones, "departure": 0 * ones, "expected": 0 * ones}
 
@@ -38,7 +38,7 @@ def rescale(
     d = d.clamp(-limit, limit)
     excess = (
         (d.square() - error).mean().clamp(max=SCALES[1] * expected.mean())
-    )  # that of a first day is forgotten
+    )  # that of a first step is forgotten
     for name, value in (("departure", excess), ("expected", expected.mean())):
         memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
     memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step
+from fieldcast.models.capabilities import HasSeason
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 
@@ -22,22 +21,15 @@ class FreeRun(Filter):
         return background, memory
 
 
-@runtime_checkable
-class HasSeason(Protocol):
-    """Has states of the season: its distribution of a day without observations."""
-
-    def season(self, c: Context, draws: RandomStreams) -> Members: ...
-
-
-class EachDay(Filter):
-    """Reconstructs each day from its observations alone; the background is the climatology.
+class EachStep(Filter):
+    """Reconstructs each time from its observations alone; the background is the climatology.
 
     Its members are the model's states of the season, or all 0 for a model without them.
 
     Parameters
     ----------
     model
-        p(x | y) of a single day.
+        p(x | y) at a single time.
     """
 
     needs_forecast = False

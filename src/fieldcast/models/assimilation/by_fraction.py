@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fieldcast.errors import InputError
-from fieldcast.models.assimilation.filter import CycleState, Day, Filter, Members, Memory, Step
+from fieldcast.models.assimilation.filter import CycleState, CycleStep, Filter, Members, Memory, Step
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -24,14 +24,14 @@ COPY = "copy"  # number of the copy that a cycle uses, in its memory
 
 
 class ByFraction(Filter):
-    """Copies of a filter; each day of a cycle uses the one whose fraction is nearest to that day's, in its logarithm.
+    """Copies of a filter; each step of a cycle uses the one whose fraction is nearest in its logarithm.
 
-    The background of a day comes from the copy of the day before.
+    The background of a step comes from the copy of the step before.
 
     Parameters
     ----------
-    scheme
-        The filter.
+    filter
+        The filter to copy.
     fractions
         k of each copy, ascending.
 
@@ -41,17 +41,17 @@ class ByFraction(Filter):
         For fractions that do not ascend between 0 and 1.
     """
 
-    def __init__(self, space: Space, scheme: Filter, fractions: list[float]):
+    def __init__(self, space: Space, filter: Filter, fractions: list[float]):
         super().__init__(space)
         if not fractions or sorted({*fractions, 0.0, 1.0}) != [0.0, *fractions, 1.0]:
             raise InputError(
                 f"model.fractions = {fractions} should ascend between 0 and 1, as in [0.01, 0.05]."
             )
         self.fractions = tuple(fractions)
-        self.copies = nn.ModuleList(deepcopy(scheme) for _ in fractions)
-        self.needs_forecast, self.learns_errors = scheme.needs_forecast, scheme.learns_errors
-        self.ensemble_size, self.needs_spread = scheme.ensemble_size, scheme.needs_spread
-        self.deterministic = scheme.deterministic
+        self.copies = nn.ModuleList(deepcopy(filter) for _ in fractions)
+        self.needs_forecast, self.learns_errors = filter.needs_forecast, filter.learns_errors
+        self.ensemble_size, self.needs_spread = filter.ensemble_size, filter.needs_spread
+        self.deterministic = filter.deterministic
 
     def calibrated_at(self, k: float) -> Mapping[float, Filter]:
         return dict(zip(self.fractions, self._filters(), strict=True))
@@ -65,25 +65,25 @@ class ByFraction(Filter):
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        def of(scheme: Filter, i: Tensor) -> tuple[Members, Memory]:
+        def of(filter: Filter, i: Tensor) -> tuple[Members, Memory]:
             memory = {name: value[i] for name, value in state.memory.items()}
             of_cycles = replace(draws, datum=draws.datum[i])
-            return scheme.background(CycleState(state.past[i], memory), day[i], forecast, of_cycles)
+            return filter.background(CycleState(state.past[i], memory), day[i], forecast, of_cycles)
 
         return self._together(state.memory[COPY], of)
 
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        def of(scheme: Filter, i: Tensor) -> tuple[Members, Memory]:
+        def of(filter: Filter, i: Tensor) -> tuple[Members, Memory]:
             before = {name: value[i] for name, value in memory.items()}
-            return scheme.update(background[i], c[i], before, replace(draws, datum=draws.datum[i]))
+            return filter.update(background[i], c[i], before, replace(draws, datum=draws.datum[i]))
 
         observed = c.fraction(self.space) > 0
         return self._together(torch.where(observed, self.nearest(c), memory[COPY]), of)
 
-    def background_mean(self, day: Day) -> Float[Tensor, "batch variable y x"]:
-        return self._filters()[0].background_mean(day)
+    def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
+        return self._filters()[0].background_mean(step)
 
     def nearest(self, c: Context) -> Int[Tensor, " batch"]:
         """Number of the copy for each context."""
@@ -99,7 +99,7 @@ class ByFraction(Filter):
         """The results `of` each copy and the cycles that use it, in the order of the cycles."""
         cycles = [(copy == number).nonzero()[:, 0] for number in range(len(self.copies))]
         pairs = zip(self._filters(), cycles, strict=True)
-        members, memories = zip(*(of(scheme, i) for scheme, i in pairs if len(i)), strict=True)
+        members, memories = zip(*(of(filter, i) for filter, i in pairs if len(i)), strict=True)
         order = torch.cat(cycles).argsort()
         memory = {name: torch.cat([each[name] for each in memories])[order] for name in memories[0]}
         return torch.cat(members)[order], {**memory, COPY: copy}

@@ -28,7 +28,7 @@ def hybrid_of(model: OptimalInterpolation) -> Hybrid:
     interpolation, the weight of the ensemble is the filter's default.
     """
     hybrid = Hybrid(model.space).to(model.anomalies.device)
-    hybrid.fill_pool(model.places.scatter(model.anomalies))
+    hybrid.fill_pool(model.grid.scatter(model.anomalies))
     hybrid.choose(taper=float(model.taper), floor=float(model.floor))
     return hybrid
 
@@ -52,7 +52,7 @@ def training_stretches(
     allowed = within_season(model.days, day, allowed.expand(len(day), -1))
     last = pick(allowed, draws.uniform(1)[..., 0])
     places = last[..., None] + torch.arange(1 - past, 1, device=last.device)
-    return model.places.scatter(model.anomalies[places])
+    return model.grid.scatter(model.anomalies[places])
 
 
 def ends_of_stretches(days: Float[Tensor, " n"], past: int) -> Bool[Tensor, " n"]:
@@ -71,7 +71,7 @@ def free_run_states(
     space: Space, forecast: Step, day: Float[Tensor, " batch"], draws: RandomStreams, past: int
 ) -> Pasts:
     """The last states of free runs of 15 steps from the climatological mean: a sample of the forecast's climatology."""
-    zero = torch.zeros(len(day), draws.members, past, *space.state, device=day.device)
+    zero = torch.zeros(len(day), draws.members, past, *space.state_shape, device=day.device)
     state = CycleState(zero, {})
     contexts = (Context(len(day), day=day) for _ in range(SPIN_UP))
     for each in cycle(FreeRun(space), forecast, contexts, state, draws):

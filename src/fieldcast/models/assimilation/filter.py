@@ -3,7 +3,7 @@
     x_b = f(x_a(t-1)),    x_a(t) ~ p(x | x_b, y_t):
 
 the background, members of p(x_t | y_1 .. y_{t-1}), comes from the analyses before; the analysis also from the
-observations of the day. What a filter carries from day to day beside the last analyses, such as the scale of its
+observations of the time. What a filter carries from step to step beside the last analyses, such as the scale of its
 background covariance, is its memory, a mapping of tensors.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 
-BACKGROUND, UPDATE = range(2)  # streams of a day
+BACKGROUND, UPDATE = range(2)  # streams of a step
 Members = Float[Tensor, "batch members variable y x"]
 Memory = Mapping[str, Tensor]
 Step = Callable[[Context, RandomStreams], Members]  # one draw of the next state for each row of a context
@@ -29,7 +29,7 @@ Step = Callable[[Context, RandomStreams], Members]  # one draw of the next state
 
 @dataclass(frozen=True, eq=False)
 class CycleState:
-    """Start of the next day: the last analyses of each member, oldest first, and the memory of the filter."""
+    """Start of the next step: the last analyses of each member, oldest first, and the memory of the filter."""
 
     past: Float[Tensor, "batch members past variable y x"]
     memory: Memory
@@ -39,8 +39,8 @@ class CycleState:
         return CycleState(torch.cat([self.past[:, :, 1:], x[:, :, None]], dim=2), memory)
 
 
-class Day(NamedTuple):
-    """The background of one day, what the update needs beside it, the analysis, and what the next day starts from."""
+class CycleStep(NamedTuple):
+    """Background of one step, what the update needs beside it, the analysis, and what the next step starts from."""
 
     background: Members
     prior: Memory
@@ -49,7 +49,7 @@ class Day(NamedTuple):
 
 
 class Filter(Model):
-    """A scheme that cycles; `cycle` runs it, and not `sample`, which has no background."""
+    """A model that updates a background by observations; `cycle` runs it, and not `sample`, which has no background."""
 
     needs_forecast: bool = True  # its background comes from another model, the forecast
     ensemble_size: int | None = (
@@ -66,13 +66,13 @@ class Filter(Model):
         return {k: self}
 
     def begin(self, count: int) -> dict[str, Tensor]:
-        """The memory of `count` cycles before their first day."""
+        """The memory of `count` cycles before their first step."""
         return {}
 
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before day t, and what the update needs beside them.
+        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before time t, and what the update needs beside them.
 
         By default each member continues its own past.
         """
@@ -82,14 +82,14 @@ class Filter(Model):
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        """Members of p(x_t | y_1 .. y_t), as many as the background has, and the memory of the next day.
+        """Members of p(x_t | y_1 .. y_t), as many as the background has, and the memory of the next step.
 
         `memory` is what `background` returned.
         """
 
-    def background_mean(self, day: Day) -> Float[Tensor, "batch variable y x"]:
+    def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
         """The mean of p(x_t | y_1 .. y_{t-1})."""
-        return day.background.mean(dim=1)
+        return step.background.mean(dim=1)
 
     def sample(self, c: Context, draws: RandomStreams) -> Members:
         """Raise: a filter needs a background."""
@@ -106,31 +106,31 @@ def members_ahead(
 
 
 def cycle(
-    scheme: Filter, forecast: Step, observations: Iterable[Context], state: CycleState, draws: RandomStreams,
+    filter: Filter, forecast: Step, observations: Iterable[Context], state: CycleState, draws: RandomStreams,
     first: int = 1,
-) -> Iterator[Day]:  # fmt: skip
-    """Yield day by day the background and the analysis.
+) -> Iterator[CycleStep]:  # fmt: skip
+    """Yield the background and the analysis, step by step.
 
     Parameters
     ----------
-    scheme
+    filter
         The filter.
     forecast
         Draws the next state for each row of a context.
     observations
-        The context of each day, with a row for each cycle: values, mask, noise, and the day of the year.
+        The context of each time, with a row for each cycle: values, mask, noise, and the day of the year.
     state
-        The members that the first day is forecast from, and the memory.
+        The members that the first step is forecast from, and the memory.
     draws
         With a datum for each cycle, and as many members as `state`.
     first
-        Number of the first day, from 1: the draws of a day depend on its number, so a cycle can resume.
+        Number of the first step, from 1: the draws of a step depend on its number, so a cycle can resume.
     """
     for number, c in enumerate(observations, first):
         assert c.day is not None
         noise = draws.at_lead(number)
         with torch.no_grad():
-            background, prior = scheme.background(state, c.day, forecast, noise.fork(BACKGROUND))
-            analysis, memory = scheme.update(background, c, prior, noise.fork(UPDATE))
+            background, prior = filter.background(state, c.day, forecast, noise.fork(BACKGROUND))
+            analysis, memory = filter.update(background, c, prior, noise.fork(UPDATE))
         state = state.followed_by(analysis, memory)
-        yield Day(background, prior, analysis, state)
+        yield CycleStep(background, prior, analysis, state)

@@ -27,7 +27,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.assimilation.adaptive_scale import REMEMBERED, rescale, unscaled
-from fieldcast.models.assimilation.filter import CycleState, Day, Filter, Members, Memory, Step, members_ahead
+from fieldcast.models.assimilation.filter import (
+    CycleState,
+    CycleStep,
+    Filter,
+    Members,
+    Memory,
+    Step,
+    members_ahead,
+)
 from fieldcast.models.core import Context
 from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian.conditioning import (
@@ -38,14 +46,14 @@ from fieldcast.models.gaussian.conditioning import (
     observed_data,
 )
 from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn
-from fieldcast.models.gaussian.covariance_terms import Moments, Part, Tapered
-from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, Moments, Tapered
+from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.robustness import observation_error
-from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
+from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-FORECAST, ERRORS, ANALYSIS = range(3)  # streams of a day
+FORECAST, ERRORS, ANALYSIS = range(3)  # streams of a step
 
 
 class Hybrid(Derived, Filter):
@@ -77,14 +85,14 @@ class Hybrid(Derived, Filter):
     def __init__(self, space: Space, adaptive: bool = True, start: Literal["members", "mean"] = "members"):
         super().__init__(space)
         self.adaptive, self.start = adaptive, start
-        self.places = Places(space)
-        self.register_buffer("errors", torch.empty(0, len(space.variables), len(self.places)))
+        self.grid = GridPoints(space)
+        self.register_buffer("errors", torch.empty(0, len(space.variables), len(self.grid)))
         for name, value in {"taper": 12000.0, "ensemble_taper": 6000.0, "weight": 0.2, "floor": 0.1}.items():
             self.register_buffer(name, torch.tensor(value))
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
         """Take background errors as the pool, without their mean; their sign does not matter."""
-        self.errors = self.places.gather(errors - errors.mean(dim=0)).float()
+        self.errors = self.grid.gather(errors - errors.mean(dim=0)).float()
 
     def begin(self, count: int) -> dict[str, Tensor]:
         return unscaled(count, self.errors.device)
@@ -99,7 +107,7 @@ class Hybrid(Derived, Filter):
         number = draws.fork(ERRORS).integers(len(self.errors), 1)[..., 0]
         scale = state.memory["scale"].to(mean)[:, None, None, None, None]
         deviations, w = ahead - mean[:, None], float(self.weight)
-        pooled, of_ensemble = self.places.scatter(self.errors[number]), deviations * unbiased(ahead.shape[1])
+        pooled, of_ensemble = self.grid.scatter(self.errors[number]), deviations * unbiased(ahead.shape[1])
         members = mean[:, None] + scale.sqrt() * ((1 - w) ** 0.5 * pooled + w**0.5 * of_ensemble)
         return members, {**state.memory, "mean": mean, "deviations": deviations}
 
@@ -113,7 +121,7 @@ class Hybrid(Derived, Filter):
         for i in range(c.count):
             here = slice(i, i + 1)
             variance = self._variance(deviations[i])
-            observed = [each for each in observed_data(c[here], self.places, variables) if len(each.error)]
+            observed = [each for each in observed_data(c[here], self.grid, variables) if len(each.error)]
             if self.adaptive and observed:
                 parts_of_s = [
                     ((each.y - each.h(b[i]))[0], self._error(each, variance), each.h(variance))
@@ -121,23 +129,23 @@ class Hybrid(Derived, Filter):
                 ]
                 rescale(kept, i, *(torch.cat(part) for part in zip(*parts_of_s, strict=True)))
             s = float(kept["scale"][i])
-            parts, errors = self._parts(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
-            updates = self._updates(observed, parts, s * variance, b[here])
+            terms, errors = self._terms(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
+            updates = self._updates(observed, terms, s * variance, b[here])
             stream = draws.fork(ANALYSIS).of_data(here)
             x[i] = (
                 conditioned(updates, b[here], errors, nothing, stream)[2][0] if observed else b[i] + errors[0]
             )
-        return self.places.scatter(x.float().unflatten(-1, self.errors.shape[1:])), kept
+        return self.grid.scatter(x.float().unflatten(-1, self.errors.shape[1:])), kept
 
-    def background_mean(self, day: Day) -> Float[Tensor, "batch variable y x"]:
-        return day.prior["mean"]
+    def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
+        return step.prior["mean"]
 
     def _updates(
-        self, observed: Sequence[ObservedData], parts: list[Part], variance: Float[Tensor, " values"],
+        self, observed: Sequence[ObservedData], terms: list[CovarianceTerm], variance: Float[Tensor, " values"],
         b: Float[Tensor, "1 values"],
     ) -> Iterator[Conditioning]:  # fmt: skip
         for each in observed:
-            yield from at_points(each, parts, self._error(each, variance), b)
+            yield from at_points(each, terms, self._error(each, variance), b)
 
     def _error(self, each: ObservedData, variance: Float[Tensor, " values"]) -> Float[Tensor, " observed"]:
         """R."""
@@ -149,33 +157,33 @@ class Hybrid(Derived, Filter):
         pool = self._statistics().deviation.square()
         return (1 - w) * pool + w * deviations.square().sum(0) / max(len(deviations) - 1, 1)
 
-    def _parts(self, s: float, deviations: Float[Tensor, "members values"]) -> list[Part]:
+    def _terms(self, s: float, deviations: Float[Tensor, "members values"]) -> list[CovarianceTerm]:
         """The terms of B."""
-        w, places = float(self.weight), len(self.places)
+        w, places = float(self.weight), len(self.grid)
         taper = self._kernel(float(self.taper)) if self.taper > 0 else None
-        parts: list[Part] = [Tapered(s * (1 - w), self._statistics().moments, taper, places)]
+        terms: list[CovarianceTerm] = [Tapered(s * (1 - w), self._statistics().moments, taper, places)]
         if w > 0:
             share = deviations.new_full((len(deviations),), 1 / max(len(deviations) - 1, 1))
-            parts.append(
+            terms.append(
                 Tapered(s * w, Moments(deviations, share), self._kernel(float(self.ensemble_taper)), places)
             )
-        return parts
+        return terms
 
-    def _statistics(self) -> CovarianceParts:
+    def _statistics(self) -> CovarianceComponents:
         every = torch.ones(len(self.errors), dtype=torch.bool, device=self.errors.device)
         return self.derived(
             "statistics",
-            lambda: training_statistics(self.errors, every, self.places.area, folds=1),
+            lambda: training_statistics(self.errors, every, self.grid.area, folds=1),
             self.errors,
         )
 
     def _kernel(self, chord: float) -> Kernel:
         return self.derived(
-            chord, lambda: Kernel(gaspari_cohn, chord, self.places.points.to(self.errors)), self.errors
+            chord, lambda: Kernel(gaspari_cohn, chord, self.grid.points.to(self.errors)), self.errors
         )
 
     def _flat(self, x: Tensor) -> Tensor:
-        return self.places.gather(x).flatten(-2)
+        return self.grid.gather(x).flatten(-2)
 
 
 def unbiased(members: int) -> float:

@@ -9,8 +9,8 @@ whole model, so the residual persists, is corrected by observations, and is part
 beyond all stored modes, too, which no training state shows: U, a share of the local variance.
 
 The model's noise and the covariance at the start are scaled by one factor s, which innovations give (`adaptive_scale`):
-s P is the covariance of the errors, so P has R / s in place of R. Scaling P itself each day would compound, and inflate
-without bound what is never observed.
+s P is the covariance of the errors, so P has R / s in place of R. Scaling P itself at each step would compound, and
+inflate without bound what is never observed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Me
 from fieldcast.models.core import Context
 from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian.conditioning import observed_data
-from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
 from fieldcast.models.linear_inverse_model import LinearInverseModel
@@ -61,7 +61,7 @@ class KalmanFilter(Derived, Filter):
     observation whose innovation exceeds five standard deviations, sqrt(s HPH^T + R), is rejected.
 
     Tuned: `unresolved`, the share of the local variance that new states have beyond the modes. It joins R, as an error
-    of representativeness, and the spread, as noise that is independent between cells and days.
+    of representativeness, and the spread, as noise that is independent between cells and times.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class KalmanFilter(Derived, Filter):
 
     def __init__(self, space: Space, base: LinearInverseModel, adaptive: bool = True):
         super().__init__(space)
-        self.base, self.adaptive, self.places = base, adaptive, Places(space)
+        self.base, self.adaptive, self.grid = base, adaptive, GridPoints(space)
         self.register_buffer("unresolved", torch.tensor(0.1))
 
     def begin(self, count: int) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ class KalmanFilter(Derived, Filter):
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
         system, after = self.dynamics(), {name: value.clone() for name, value in memory.items()}
-        for observed in observed_data(c, self.places, range(len(self.space.variables))):
+        for observed in observed_data(c, self.grid, range(len(self.space.variables))):
             e = observed.h(system.E)  # (H E)^T
             error = observed.error + observed.h(self.unresolved * system.variance)
             for i, y in zip(observed.datum.tolist(), observed.y, strict=True):
@@ -137,7 +137,7 @@ class KalmanFilter(Derived, Filter):
         u = draws.normal(current).double() @ roots.mT * memory["scale"].sqrt()[:, None, None]
         x = (memory["mean"][:, None, :current] + u) @ system.E
         x = x.float() + draws.normal(x.shape[-1]) * (self.unresolved * system.variance).sqrt().float()
-        return self.places.scatter(x.unflatten(-1, (len(self.space.variables), len(self.places))))
+        return self.grid.scatter(x.unflatten(-1, (len(self.space.variables), len(self.grid))))
 
     def dynamics(self) -> Dynamics:
         """The system of the base, cached for each choice of its values."""
@@ -148,8 +148,8 @@ class KalmanFilter(Derived, Filter):
         base, operators = self.base, self.base.operators()
         k, p, states = len(operators.L), float(base.persistence), int(base.states)
         f = base.features.flatten(1).double()
-        patterns = torch.cat([f[:k], operators.scale * f[k:]]).unflatten(1, self.space.state)
-        e = self.places.gather(patterns).flatten(1)
+        patterns = torch.cat([f[:k], operators.scale * f[k:]]).unflatten(1, self.space.state_shape)
+        e = self.grid.gather(patterns).flatten(1)
         c0, c1 = base.covariances[:2, :k, :k]
         residual = torch.eye(len(f) - k, dtype=torch.double, device=f.device)
         noise = torch.block_diag(operators.Q, (1 - p**2) * residual, *(0 * c0 for _ in range(states - 1)))
@@ -157,5 +157,5 @@ class KalmanFilter(Derived, Filter):
         if states > 1:
             start[:k, len(f) :], start[len(f) :, :k] = c1, c1.T
         return Dynamics(
-            e, operators.G.double(), p, noise, start, self.places.gather(base.variance).flatten().double()
+            e, operators.G.double(), p, noise, start, self.grid.gather(base.variance).flatten().double()
         )

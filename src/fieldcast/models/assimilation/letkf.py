@@ -27,7 +27,7 @@ from fieldcast.models.assimilation.nodes import Nodes
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian.conditioning import observed_data
 from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
-from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.point_gain import Operator
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -88,7 +88,7 @@ class LETKF(Filter):
                 f"model.every = {every} should be 1 or more: the distance between nodes, in cells."
             )
         self.rotation, self.perturbed = rotation, perturbed
-        self.places, self.nodes = Places(space), Nodes(space, every)
+        self.grid, self.nodes = GridPoints(space), Nodes(space, every)
         for name, value in self.start.items():
             self.register_buffer(name, torch.tensor(value))
 
@@ -114,8 +114,8 @@ class LETKF(Filter):
         if members < 2:
             raise InputError("The covariance of a background needs at least 2 members.")
         w = background.new_zeros(count, self.space.exists.numel(), members, members)
-        values = self.places.gather(background).flatten(2)
-        groups = observed_data(c, self.places, range(len(self.space.variables)))
+        values = self.grid.gather(background).flatten(2)
+        groups = observed_data(c, self.grid, range(len(self.space.variables)))
         for observed in (each for each in groups if len(each.error)):
             numbers = torch.arange(len(observed.datum), device=w.device)
             for some in numbers.split(max(1, NODES_AT_ONCE // len(self.nodes))):
@@ -132,7 +132,7 @@ class LETKF(Filter):
     ) -> Float[Tensor, "batch cell members members"]:
         """The weights of all cells for data that share H."""
         eta = perturbations(draws.fork(ERRORS), observed.d.shape[1]) if self.perturbed else None
-        points = h.located(self.places.points)
+        points = h.located(self.grid.points)
         w = local_weights(
             observed,
             lambda part: self._taper(points[part]),

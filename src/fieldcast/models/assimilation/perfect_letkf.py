@@ -33,11 +33,11 @@ class Dynamics(Protocol):
     """The model that the truth follows; days are fractions of the year."""
 
     def ahead(self, q: States, day: Float[Tensor, " batch"]) -> States:
-        """States on a day, from those one step before."""
+        """States at a time of the year, from those one step before."""
         ...
 
     def weather(self, q: States, day: Float[Tensor, " batch"]) -> Members:
-        """Standardised anomalies of the states on a day."""
+        """Standardised anomalies of the states at a time of the year."""
         ...
 
     def maps(self, q: States) -> Float[Tensor, "batch members level y x"]:
@@ -52,7 +52,7 @@ class Dynamics(Protocol):
 class PerfectLETKF(LETKF):
     """The LETKF with the exact model's forecasts and states; see the module for the equations.
 
-    Its memory holds the states. Whoever cycles it sets `dynamics`, and the states of the first day.
+    Its memory holds the states. Whoever cycles it sets `dynamics`, and the states of the first step.
     """
 
     needs_forecast = False

@@ -23,7 +23,7 @@ def cells(space: Space, x: Shaped[Tensor, "*lead variable y x"]) -> Shaped[Tenso
 
 def state(space: Space, values: Float[Tensor, "*lead cell"]) -> Float[Tensor, "*lead variable y x"]:
     """State with the given values, 0 where no cell exists."""
-    x = values.new_zeros(*values.shape[:-1], *space.state)
+    x = values.new_zeros(*values.shape[:-1], *space.state_shape)
     x[..., space.exists] = values.unflatten(-1, (len(space.variables), -1))
     return x
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.covariance_terms import Part
-from fieldcast.models.gaussian.grid_points import ObservedPlaces, Places, observations
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
+from fieldcast.models.gaussian.grid_points import GridPoints, ObservedPoints, observations
 from fieldcast.models.gaussian.kalman_gain import Gain
 from fieldcast.models.gaussian.point_gain import Operator, PointGain
 from fieldcast.models.points import Points
@@ -80,13 +80,13 @@ def conditioned(
 
 
 def in_cells(
-    group: ObservedPlaces, gain: Gain, background: Float[Tensor, "batch values"], places: Places
+    group: ObservedPoints, gain: Gain, background: Float[Tensor, "batch values"], grid: GridPoints
 ) -> Iterator[Conditioning]:
     """Updates by observations in cells: the data whose observations all pass their check, then each other datum."""
-    index, variables = group.index, background.shape[-1] // len(places)
+    index, variables = group.index, background.shape[-1] // len(grid)
     innovation = group.y - background[group.datum][:, index]
     for some, excess in gain.checked(innovation):
-        doubt = robustness.doubt(excess, index, places, variables).to(background)
+        doubt = robustness.doubt(excess, index, grid, variables).to(background)
         error = (gain.variance + excess).sqrt()
         yield Conditioning(
             group.datum[some], lambda x: x[..., index], innovation[some], error,
@@ -95,13 +95,13 @@ def in_cells(
 
 
 def at_points(
-    observed: ObservedData, parts: Sequence[Part], error: Float[Tensor, " observed"],
+    observed: ObservedData, terms: Sequence[CovarianceTerm], error: Float[Tensor, " observed"],
     background: Float[Tensor, "batch values"],
 ) -> Iterator[Conditioning]:  # fmt: skip
     """Updates by observations of any place, whose error variances are `error`, as above."""
     b = background[observed.datum]
     innovation = observed.y - observed.h(b)
-    gain = PointGain(parts, observed.h, error, b[0])
+    gain = PointGain(terms, observed.h, error, b[0])
     for some, kept in gain.checked(innovation):
         yield Conditioning(
             observed.datum[some], observed.h, innovation[some], error.sqrt(),
@@ -109,14 +109,14 @@ def at_points(
         )  # fmt: skip
 
 
-def observed_data(c: Context, places: Places, variables: range) -> Iterator[ObservedData]:
+def observed_data(c: Context, grid: GridPoints, variables: range) -> Iterator[ObservedData]:
     """The observations of adjacent variables, in cells or between them, by groups of data that share H and R."""
     if c.points is not None:
-        yield from all_observed(c, places, variables)
+        yield from all_observed(c, grid, variables)
         return
     assert c.observed is not None and c.mask is not None
     selected = slice(variables.start, variables.stop)
-    for group in observations(places, c.observed[:, selected], c.mask[:, selected]):
+    for group in observations(grid, c.observed[:, selected], c.mask[:, selected]):
         index = group.index[:, None].expand(-1, 4)
         unit = torch.eye(4, dtype=torch.float64, device=index.device)[:1].expand(len(index), 4)
         yield ObservedData(
@@ -124,17 +124,17 @@ def observed_data(c: Context, places: Places, variables: range) -> Iterator[Obse
         )
 
 
-def all_observed(c: Context, places: Places, variables: range) -> Iterator[ObservedData]:
+def all_observed(c: Context, grid: GridPoints, variables: range) -> Iterator[ObservedData]:
     """The observations of adjacent variables, by groups of data of a context with points that share H and R."""
     assert c.points is not None and c.observed is not None and c.mask is not None
     selected = slice(variables.start, variables.stop)
     points = c.points[(c.points.variable >= variables.start) & (c.points.variable < variables.stop)]
-    for group in observations(places, c.observed[:, selected], c.mask[:, selected]):
+    for group in observations(grid, c.observed[:, selected], c.mask[:, selected]):
         for rows in sharing(points, group.datum):
             data = group.datum[rows]
             of_data = [points.of(datum[None]) for datum in data]
             first, cells = of_data[0], len(group.index)
-            value = torch.cat([group.index[:, None].expand(-1, 4), touched(first, places, variables.start)])
+            value = torch.cat([group.index[:, None].expand(-1, 4), touched(first, grid, variables.start)])
             unit = torch.eye(4, dtype=torch.float64, device=value.device)[:1].expand(cells, 4)
             h = Operator.of(value, torch.cat([unit, first.weights.double()]))
             y = torch.cat([group.y[rows], torch.stack([each.y for each in of_data]).double()], dim=1)
@@ -153,10 +153,10 @@ def sharing(points: Points, data: Int[Tensor, " rows"]) -> Iterator[Int[Tensor, 
         yield torch.tensor(rows, device=data.device)
 
 
-def touched(points: Points, places: Places, first: int) -> Int[Tensor, "n 4"]:
+def touched(points: Points, grid: GridPoints, first: int) -> Int[Tensor, "n 4"]:
     """The values of a point, into (V, P) flattened from variable `first`; the heaviest stands for one of weight 0."""
-    place = torch.zeros(places.shape[0] * places.shape[1], dtype=torch.int64, device=places.cells.device)
-    place[places.cells] = places.place
+    place = torch.zeros(grid.shape[0] * grid.shape[1], dtype=torch.int64, device=grid.cells.device)
+    place[grid.cells] = grid.place
     heaviest = points.cells.gather(1, points.weights.argmax(1, keepdim=True))
     cells = torch.where(points.weights > 0, points.cells, heaviest)
-    return (points.variable[:, None] - first) * len(places) + place[cells]
+    return (points.variable[:, None] - first) * len(grid) + place[cells]

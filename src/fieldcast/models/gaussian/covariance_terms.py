@@ -24,7 +24,7 @@ def chunks(index: Int[Tensor, " observed"]) -> Iterator[slice]:
     return (slice(i, min(i + CHUNK, len(index))) for i in range(0, len(index), CHUNK))
 
 
-class Part(ABC):
+class CovarianceTerm(ABC):
     """One term of a covariance between values."""
 
     @abstractmethod
@@ -72,7 +72,7 @@ class Moments:
 
 
 @dataclass(frozen=True, eq=False)
-class Tapered(Part):
+class Tapered(CovarianceTerm):
     """weight * T o S: all pairs of variables share the taper."""
 
     weight: float
@@ -100,7 +100,7 @@ class Tapered(Part):
 
 
 @dataclass(frozen=True, eq=False)
-class Parametric(Part):
+class Parametric(CovarianceTerm):
     """weight * D (Q x rho) D: correlations Q between variables times rho in space, a Kronecker product."""
 
     weight: float
@@ -132,7 +132,7 @@ class Parametric(Part):
 
 
 @dataclass(frozen=True, eq=False)
-class Independent(Part):
+class Independent(CovarianceTerm):
     """A diagonal covariance: a variance of each value, independent of all others."""
 
     variance: Float[Tensor, " values"]

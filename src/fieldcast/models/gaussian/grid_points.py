@@ -1,4 +1,4 @@
-"""Places: the distinct points of a grid, and the observations at them.
+"""The distinct points of a grid, and the observations at them.
 
 The 144 cells of a row at a pole are one point. As separate points they would make every covariance singular.
 """
@@ -16,7 +16,7 @@ from fieldcast.models.space import Space
 SAME = 1e-5  # chord, in radii (64 m), within which two cells are one place
 
 
-class Places(nn.Module):
+class GridPoints(nn.Module):
     """The distinct points where values exist; coincident cells, such as a row at a pole, are one place.
 
     A state (V, Y, X) becomes (V, P): the mean over the cells of each place; the inverse repeats the value.
@@ -79,7 +79,7 @@ class Places(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class ObservedPlaces:
+class ObservedPoints:
     """Data of a batch that share a mask: at a place with several observed cells, their mean is observed."""
 
     datum: Int[Tensor, " rows"]  # indices in the batch
@@ -91,16 +91,16 @@ class ObservedPlaces:
 
 
 def observations(
-    places: Places, observed: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "batch variable y x"]
-) -> list[ObservedPlaces]:
+    grid: GridPoints, observed: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "batch variable y x"]
+) -> list[ObservedPoints]:
     """Split a batch into groups with equal masks, which share a factorisation."""
     distinct, inverse = torch.unique(mask.flatten(1), dim=0, return_inverse=True)
     groups = []
     for number, pattern in enumerate(distinct):
         datum = (inverse == number).nonzero()[:, 0]
-        count = places.total(pattern.unflatten(0, mask.shape[1:]).double()).flatten()
-        p, v = count.unflatten(0, (-1, len(places))).T.nonzero().unbind(1)
-        index = v * len(places) + p
-        y = places.total((observed[datum] * mask[datum]).double()).flatten(1)[:, index] / count[index]
-        groups.append(ObservedPlaces(datum, index, y, count[index]))
+        count = grid.total(pattern.unflatten(0, mask.shape[1:]).double()).flatten()
+        p, v = count.unflatten(0, (-1, len(grid))).T.nonzero().unbind(1)
+        index = v * len(grid) + p
+        y = grid.total((observed[datum] * mask[datum]).double()).flatten(1)[:, index] / count[index]
+        groups.append(ObservedPoints(datum, index, y, count[index]))
     return groups

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.covariance_terms import Part
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 
 
 def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
@@ -41,7 +41,7 @@ class Gain:
 
     Parameters
     ----------
-    parts
+    terms
         Terms of the covariance C.
     index
         Indices of the observed values.
@@ -55,17 +55,17 @@ class Gain:
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        terms: Sequence[CovarianceTerm],
         index: Int[Tensor, " observed"],
         variance: Float[Tensor, " observed"],
         like: Tensor,
         values: int,
     ):
-        self.parts, self.index, self.like, self.values = parts, index, like, values
+        self.terms, self.index, self.like, self.values = terms, index, like, values
         self.variance = variance  # of the error of each observation
         s = torch.zeros(len(index), len(index), dtype=torch.float64, device=like.device)  # its lower triangle
-        for part in parts:
-            part.add_block(s, index)
+        for term in terms:
+            term.add_block(s, index)
         s.diagonal().add_(variance)
         self.expected = s.diagonal().clone()  # variance of each innovation
         self._s: Tensor | None = s
@@ -85,8 +85,8 @@ class Gain:
         out = self.like.new_zeros(len(innovation), self.values)
         if len(self.index):
             weights = self._weights(innovation.double(), excess).to(out.dtype).contiguous()
-            for part in self.parts:
-                part.add_product(out, self.index, weights)
+            for term in self.terms:
+                term.add_product(out, self.index, weights)
         return out
 
     def checked(

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaussian.covariance_terms import Part
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
 
@@ -138,7 +138,7 @@ class PointGain:
 
     Parameters
     ----------
-    parts
+    terms
         Terms of the covariance C.
     h
         The observation operator.
@@ -150,16 +150,16 @@ class PointGain:
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        terms: Sequence[CovarianceTerm],
         h: Operator,
         error: Float[Tensor, " observed"],
         like: Float[Tensor, " values"],
     ):
-        self.parts, self.h, self.error, self.like = parts, h, error.double(), like
+        self.terms, self.h, self.error, self.like = terms, h, error.double(), like
         touched = len(h.index)
         lower = torch.zeros(touched, touched, dtype=torch.float64, device=like.device)
-        for part in parts:
-            part.add_block(lower, h.index)
+        for term in terms:
+            term.add_block(lower, h.index)
         self.covariance = lower.tril() + lower.tril(-1).T  # C_uu
 
     @cached_property
@@ -193,8 +193,8 @@ class PointGain:
         out = self.like.new_zeros(len(innovation), len(self.like))
         solver = self.whole if kept.all() else self._solver(kept)
         weights = solver.weights(innovation.double()[:, kept]).to(out.dtype).contiguous()
-        for part in self.parts:
-            part.add_product(out, self.h.index, weights)
+        for term in self.terms:
+            term.add_product(out, self.h.index, weights)
         return out
 
     def _solver(self, kept: Bool[Tensor, " observed"]) -> InnovationForm | InformationForm:

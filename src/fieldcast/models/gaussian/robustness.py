@@ -36,7 +36,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.grid_points import GridPoints
 
 RARE = 100.0  # kurtosis; a Gaussian has 3, daily rain some tens
 LARGEST = 2.0  # standard deviations assigned to the largest anomaly of rare events
@@ -110,18 +110,18 @@ def excess(
 
 
 def doubt(
-    excess: Float[Tensor, " observed"], index: Int[Tensor, " observed"], places: Places, variables: int
+    excess: Float[Tensor, " observed"], index: Int[Tensor, " observed"], grid: GridPoints, variables: int
 ) -> Float[Tensor, " values"]:
     """Additional variance of members at unobserved places near observations that failed.
 
     `index` numbers the observed values (variable, place).
     """
-    out = excess.new_zeros(variables, len(places))
-    variable, place = index // len(places), index % len(places)
+    out = excess.new_zeros(variables, len(grid))
+    variable, place = index // len(grid), index % len(grid)
     for v in variable[excess > 0].unique().tolist():
-        square = 4 * math.pi * places.extent / (variable == v).sum()  # l^2
+        square = 4 * math.pi * grid.extent / (variable == v).sum()  # l^2
         for failed in ((excess > 0) & (variable == v)).nonzero()[:, 0].split(CHUNK):
-            chord = torch.cdist(places.points[place[failed]], places.points)
+            chord = torch.cdist(grid.points[place[failed]], grid.points)
             near = excess[failed, None].clamp(max=1) * torch.exp(-chord.square() / square).to(out)
             out[v] = torch.maximum(out[v], near.amax(0))
     out = out.flatten()

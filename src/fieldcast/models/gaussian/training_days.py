@@ -16,9 +16,9 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaussian.conditioning import SPREAD_SEED
-from fieldcast.models.gaussian.grid_points import Places
+from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
-from fieldcast.models.gaussian.training_statistics import CovarianceParts, training_statistics
+from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -31,8 +31,8 @@ class TrainingDays(Derived, Solved):
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self.places = Places(space)
-        self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.places)))
+        self.grid = GridPoints(space)
+        self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.grid)))
         self.register_buffer("days", torch.empty(0))
 
     def solve(self, training: Iterable[Batch]) -> None:
@@ -43,9 +43,9 @@ class TrainingDays(Derived, Solved):
         states, days, index, present = [], [], [], []
         for batch in training:
             if batch.observed is None:
-                states.append(self.places.gather(batch.x).float())
+                states.append(self.grid.gather(batch.x).float())
             else:
-                values, observed = self.places.gather_observed(batch.x, batch.observed)
+                values, observed = self.grid.gather_observed(batch.x, batch.observed)
                 states.append(values.float())
                 present.append(observed)
             unknown = batch.x.new_full((len(batch.x),), torch.nan)
@@ -72,7 +72,7 @@ class TrainingDays(Derived, Solved):
         if c.day is not None:
             allowed = within_season(self.days, c.day, allowed)
         errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
-        return self.places.scatter(self._with_rare_events(errors, draws.fork(1), fold))
+        return self.grid.scatter(self._with_rare_events(errors, draws.fork(1), fold))
 
     def spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
         """Training days outside `fold`, evenly spaced over the record: their root mean square is a prior's spread."""
@@ -83,7 +83,7 @@ class TrainingDays(Derived, Solved):
         selected = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
         errors = self.anomalies[kept[selected.to(kept.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
-        return self.places.scatter(
+        return self.grid.scatter(
             self._with_rare_events(errors, RandomStreams(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
         )
 
@@ -91,7 +91,7 @@ class TrainingDays(Derived, Solved):
         self, errors: Float[Tensor, "batch members variable p"], draws: RandomStreams, fold: int | None
     ) -> Float[Tensor, "batch members variable p"]:
         """Training days plus draws of the independent variance U^2."""
-        rare = self.covariance_parts(fold).rare
+        rare = self.covariance_components(fold).rare
         if not rare.any():
             return errors
         return errors + draws.normal(*errors.shape[2:]) * rare.sqrt().to(errors).view(errors.shape[2:])
@@ -100,14 +100,14 @@ class TrainingDays(Derived, Solved):
         """Return `derive()`, cached under `key` until the training days change."""
         return self.derived(key, derive, self.anomalies)
 
-    def covariance_parts(self, fold: int | None) -> CovarianceParts:
+    def covariance_components(self, fold: int | None) -> CovarianceComponents:
         """Components of the covariance from the days outside `fold`."""
         return self.derive(("training", fold), lambda: self._statistics(fold))
 
-    def _statistics(self, fold: int | None) -> CovarianceParts:
+    def _statistics(self, fold: int | None) -> CovarianceComponents:
         double = self.anomalies[0].numel() <= DOUBLE_VALUES
         anomalies = self.derive(("double",), self.anomalies.double) if double else self.anomalies
-        return training_statistics(anomalies, self.kept(fold), self.places.area, FOLDS)
+        return training_statistics(anomalies, self.kept(fold), self.grid.area, FOLDS)
 
     def kept(self, fold: int | None) -> Tensor:
         """Boolean mask (n,) of the days outside the fold."""
@@ -115,5 +115,5 @@ class TrainingDays(Derived, Solved):
 
     def flat(self, x: Tensor) -> Tensor:
         """Values at places (..., V * P), in the precision of the covariance."""
-        z = self.places.gather(x).flatten(-2)
+        z = self.grid.gather(x).flatten(-2)
         return z.double() if z.shape[-1] <= DOUBLE_VALUES else z

@@ -14,7 +14,7 @@ DENSE_BYTES = 1.7e9  # limit up to which the second moments of all folds are sto
 SMALLEST = 1e-12  # least standard deviation: constant values have no correlation
 
 
-class CovarianceParts(NamedTuple):
+class CovarianceComponents(NamedTuple):
     """Components of the covariance; values are (variable, place), flattened."""
 
     moments: Moments  # S
@@ -28,7 +28,7 @@ def training_statistics(
     kept: Bool[Tensor, " training"],
     area: Float[Tensor, " p"],
     folds: int,
-) -> CovarianceParts:
+) -> CovarianceComponents:
     """Statistics of the days that are kept; S is formed where the memory for that of all `folds` suffices."""
     values = anomalies[0].numel()
     moments = Moments(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
@@ -41,4 +41,4 @@ def training_statistics(
     between = standard @ standard.T
     scale = between.diagonal().sqrt().clamp(min=SMALLEST)
     rare = robustness.Tails().add(a).rare.flatten()
-    return CovarianceParts(moments, deviation.flatten(), between / scale[:, None] / scale, rare)
+    return CovarianceComponents(moments, deviation.flatten(), between / scale[:, None] / scale, rare)

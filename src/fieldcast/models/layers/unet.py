@@ -94,7 +94,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
         self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(channels))
         self.coarsest = y, x = halved(shape, len(channels) - 1)
-        self.stir = nn.Conv2d(fields, channels[-1], 1, bias=False) if fields else None
+        self.noise_projection = nn.Conv2d(fields, channels[-1], 1, bias=False) if fields else None
         self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1], wraps, film) for _ in range(2))
         self.mixing = Mixing(channels[-1], y * x)
         self.up = nn.ModuleList(
@@ -119,8 +119,8 @@ class UNet(nn.Module):
             x = block(x, film)
             kept.append(x)
             x = shrink(x)
-        if self.stir is not None and fields is not None:
-            x = x + self.stir(fields)
+        if self.noise_projection is not None and fields is not None:
+            x = x + self.noise_projection(fields)
         x = self.middle[1](self.mixing(self.middle[0](x, film)), film)
         for block in self.up:
             fine = kept.pop()

@@ -1,4 +1,4 @@
-"""Assimilation: a cycle of forecasts and updates over the daily observations."""
+"""Assimilation: a cycle of forecasts and updates over the stored observations."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ import xarray as xr
 from fieldcast.argument_groups import by_field
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import unpack
-from fieldcast.encoding.daily_observations import require_daily, spin_up
+from fieldcast.encoding.cycle_observations import require_cycle_observations, spin_up
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator, assimilate
 from fieldcast.inference.forecast_from_analyses import scores_by_lead
-from fieldcast.pipelines.streams import finished, nothing_new, streamed
+from fieldcast.pipelines.streams import earlier_output, finished, nothing_new, streamed
 from fieldcast.tasks.assimilate import problem_of, sources
 from fieldcast.training.stored_model import StoredModel
 
@@ -27,16 +27,18 @@ LOG = logging.getLogger(__name__)
 @streamed
 @by_field
 def run(
-    stored: StoredModel, data: PreparedData, daily_observations: xr.Dataset, assimilation: Cycling,
+    stored: StoredModel, data: PreparedData, cycle_observations: xr.Dataset, assimilation: Cycling,
     sparsification: Sparsification, planet_states: xr.Dataset, earlier: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
-    """Backgrounds and analyses day by day, with what the cycle resumes from, and the costs; those that exist are
+    """Backgrounds and analyses step by step, with what the cycle resumes from, and the costs; those that exist are
     kept."""
-    observations, problem = daily_observations, problem_of(stored, assimilation, sparsification)
-    require_daily(observations, data.fields, data.splits, sparsification, assimilation, stored.limits)
+    observations, problem = cycle_observations, problem_of(stored, assimilation, sparsification)
+    require_cycle_observations(
+        observations, data.fields, data.splits, sparsification, assimilation, stored.limits
+    )
     trained = stored.restored(data, problem)
     lineage = sources(stored, dict(trained.header), observations, assimilation)
-    days, state, draws = earlier.get("draws", (0, None, None))
+    steps, state, draws = earlier_output(earlier, "draws")
     if finished({**earlier, "draws": draws}, lineage):
         LOG.info("Using the existing analyses.")
         yield (nothing_new(draws, "time"), state or b""), earlier["costs"]
@@ -46,8 +48,8 @@ def run(
     assimilator = Assimilator.of(trained.model, forecaster, trained.field_codec, planet_states)
     costs = {**trained.model.facts, **trained.header["costs"]}
     training = select(data.fields, data.splits, "train")
-    for piece in assimilate(assimilator, observations, training, lineage, state if days else None, days):
-        yield (piece.members, piece.state), pd.DataFrame([{**costs, "sample_ms": piece.day_ms}])
+    for piece in assimilate(assimilator, observations, training, lineage, state if steps else None, steps):
+        yield (piece.members, piece.state), pd.DataFrame([{**costs, "sample_ms": piece.step_ms}])
 
 
 @by_field

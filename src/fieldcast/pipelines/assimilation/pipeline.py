@@ -1,4 +1,4 @@
-"""checkpoint, forecast, daily observations -> draws, costs, leads."""
+"""checkpoint, forecast, observations -> draws, costs, leads."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -17,7 +17,7 @@ FORECAST |= {name: f"params:{name}" for name in ("assimilation", "seed", "limits
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Cycle with the checkpoint that the experiment calibrated or uses, and forecast from its analyses."""
     run, inputs = from_checkpoint(nodes.run, experiment)
-    inputs |= PREPARED | PARAMETERS | {name: name for name in ("daily_observations", "planet_states")}
+    inputs |= PREPARED | PARAMETERS | {name: name for name in ("cycle_observations", "planet_states")}
     cycle = Pipeline([node(run, inputs, ["draws", "costs"], name="cycle")])
     if "forecast" not in experiment.uses:
         return cycle

@@ -9,7 +9,7 @@ import xarray as xr
 from fieldcast.argument_groups import by_field
 from fieldcast.encoding.options import Cycling, Sparsification
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.pipelines.streams import streamed
+from fieldcast.pipelines.streams import earlier_output, streamed
 from fieldcast.tasks.assimilate import Assimilation
 from fieldcast.training.calibration import calibrate
 from fieldcast.training.run import Recipe, Settings
@@ -22,7 +22,7 @@ def fit(
     earlier: Mapping[str, Any], planet_states: xr.Dataset, base: bytes | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
-    _, state, _ = earlier.get("checkpoint", (0, None, None))
+    state = earlier_output(earlier, "checkpoint").state
     recipe = Recipe(Assimilation(assimilation, sparsification), **vars(settings))
     for saved in calibrate(recipe, assimilation, sparsification, data, base, state, planet_states):
         yield (saved.checkpoint, saved.state), saved.history

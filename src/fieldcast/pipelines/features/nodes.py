@@ -5,11 +5,12 @@ from typing import Any
 
 import xarray as xr
 
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.inference import feature_extractor
 
 
 def fit_features(
-    fields: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any], earlier: Mapping[str, Any]
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, earlier: Mapping[str, Any]
 ) -> bytes:
     """Features of a classifier for labelled images; otherwise principal components and local statistics."""
     return feature_extractor.fit_features(fields, normalisation, splits, earlier.get("extractor"))

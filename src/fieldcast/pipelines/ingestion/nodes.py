@@ -17,7 +17,7 @@ from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet import reference
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.quality import table
-from fieldcast.fields.splits import make, select
+from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.kinds import are_images
 
 LOG = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def split(fields: xr.Dataset, ingestion: Ingestion) -> Mapping[str, Any]:
     return make(fields["time"], ingestion.splits)
 
 
-def fit_statistics(fields: xr.Dataset, splits: dict[str, Any]) -> tuple[xr.Dataset, xr.Dataset]:
+def fit_statistics(fields: xr.Dataset, splits: SplitRanges) -> tuple[xr.Dataset, xr.Dataset]:
     """Climatology and normalisation of the training split; images, which have no year, have neither."""
     if are_images(fields):
         return xr.Dataset(), xr.Dataset()

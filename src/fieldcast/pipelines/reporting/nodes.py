@@ -9,6 +9,7 @@ import xarray as xr
 from pydantic_core import to_jsonable_python
 
 from fieldcast import provenance
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.figures.png import Picture
 from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
@@ -100,7 +101,7 @@ def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def write_page(
-    fields: xr.Dataset, splits: dict[str, Any], climatology: xr.Dataset, quality: pd.DataFrame,
+    fields: xr.Dataset, splits: SplitRanges, climatology: xr.Dataset, quality: pd.DataFrame,
     parameters: Mapping[str, Any], **gathered: Any,
 ) -> str:  # fmt: skip
     """One self-contained page; `gathered` are <task> and <task>_figures, empty where nothing has been scored.

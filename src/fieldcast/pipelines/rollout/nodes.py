@@ -12,12 +12,14 @@ from fieldcast.encoding.checkpoint import model_digest
 from fieldcast.encoding.initial_times import require_starts
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.inference import external_forecasts
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
 from fieldcast.inference.long_rollout import long_rollout
 from fieldcast.inference.options import Drawing, File
 from fieldcast.lineage import require
-from fieldcast.pipelines.streams import finished, nothing_new, streamed
+from fieldcast.pipelines.streams import earlier_output, finished, nothing_new, streamed
+from fieldcast.starts import Starts
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.training.stored_model import StoredModel
 
@@ -27,7 +29,7 @@ LOG = logging.getLogger(__name__)
 @streamed
 @by_field
 def roll(
-    stored: StoredModel, data: PreparedData, starts: dict[str, Any], rollout: Rollout, options: Drawing,
+    stored: StoredModel, data: PreparedData, starts: Starts, rollout: Rollout, options: Drawing,
     earlier: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
     """Forecasts lead by lead, with what the rollout resumes from, and what drawing and training cost.
@@ -46,7 +48,7 @@ def roll(
         stored.seed,
         options.feedback,
     )
-    leads, state, draws = earlier.get("draws", (0, None, None))
+    leads, state, draws = earlier_output(earlier, "draws")
     if finished({**earlier, "draws": draws}, forecaster.lineage(digest, starts)):
         LOG.info("Using the existing forecasts.")
         yield (nothing_new(draws, "lead"), state or b""), earlier["costs"]
@@ -59,7 +61,7 @@ def roll(
 @streamed
 @by_field
 def roll_long(
-    stored: StoredModel, data: PreparedData, starts: dict[str, Any], rollout: Rollout, options: Drawing,
+    stored: StoredModel, data: PreparedData, starts: Starts, rollout: Rollout, options: Drawing,
     earlier: Mapping[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, tuple[xr.Dataset, bytes]]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields with what the rollout resumes from."""
@@ -69,14 +71,14 @@ def roll_long(
     forecaster = EnsembleForecaster(
         trained.model, trained.field_codec, data.fields, times, members, stored.seed, options.feedback
     )
-    _, state, _ = earlier.get("snapshots", (0, None, None))
+    state = earlier_output(earlier, "snapshots").state
     digest = model_digest(trained.header, stored.model)
     for steps in long_rollout(forecaster, starts, data.fields, state, digest):
         yield steps.table, (steps.snapshots, steps.state)
 
 
 def adopt(
-    model: File, perfect_model: xr.Dataset, starts: dict[str, Any], fields: xr.Dataset, splits: dict[str, Any],
+    model: File, perfect_model: xr.Dataset, starts: Starts, fields: xr.Dataset, splits: SplitRanges,
     rollout: Rollout, limits: Limits, seed: int,
 ) -> Iterator[tuple[xr.Dataset, bytes]]:  # fmt: skip
     """Forecasts that were made elsewhere, with no state to resume from."""

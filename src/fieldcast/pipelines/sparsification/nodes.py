@@ -1,16 +1,15 @@
 """Sparsification: simulated observations of the test split."""
 
-from typing import Any
-
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.fields.splits import SplitRanges
 
 
 def observe(
-    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict[str, Any],
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
     sparsification: Sparsification, limits: Limits,
 ) -> xr.Dataset:  # fmt: skip
     """Masked and noisy values, the same for every method."""

@@ -10,7 +10,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.png import png
 from fieldcast.figures.training import loss_curve
-from fieldcast.pipelines.streams import streamed
+from fieldcast.pipelines.streams import earlier_output, streamed
 from fieldcast.tasks import Task
 from fieldcast.training.run import Recipe, Settings, train
 
@@ -29,7 +29,7 @@ def fit(
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)
-    _, state, _ = earlier.get("checkpoint", (0, None, None))
+    state = earlier_output(earlier, "checkpoint").state
     for saved in train(Recipe(problem, **vars(settings)), data, state, base, parts):
         yield (saved.checkpoint, saved.state), saved.history
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,15 +16,15 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import labelled, observed
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.fields.splits import select
+from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.space import Space
 
 GROSS = 5.0  # size of a gross error, in anomaly standard deviations
 
 
-def observe_daily(
-    fields: xr.Dataset, splits: Mapping[str, Any], codec: FieldCodec, space: Space, options: Sparsification,
+def observe_cycle(
+    fields: xr.Dataset, splits: SplitRanges, codec: FieldCodec, space: Space, options: Sparsification,
     cycling: Cycling, limits: Limits,
 ) -> xr.Dataset:  # fmt: skip
     """Observations (case, time, latitude, longitude) of the first states of the test split, NaN where there is none.
@@ -35,10 +34,10 @@ def observe_daily(
     """
     truth = cycled_states(fields, splits, cycling, limits)
     x, times = codec.encode(truth), truth.sizes["time"]
-    daily = replace(options, masks=times, cases={pattern: k for pattern, k in cycling.cases.items()})
+    by_step = replace(options, masks=times, cases={pattern: k for pattern, k in cycling.cases.items()})
     number = torch.arange(times)
     cases = [(pattern, k) for pattern, fractions in cycling.cases.items() for k in fractions]
-    values = np.stack([observed(x, number, space, daily, case, i) for i, case in enumerate(cases)])
+    values = np.stack([observed(x, number, space, by_step, case, i) for i, case in enumerate(cases)])
     values = values + gross_errors(values.shape, cycling.gross_errors, options.seed)
     values = codec.physical(values, codec.climatology_at(truth["time"]))
     sources = lineage_of(fields, splits, options, cycling, times)
@@ -61,9 +60,7 @@ def gross_errors(
     return (GROSS * sign * (rng.random(shape) < share)).astype(np.float32)
 
 
-def cycled_states(
-    fields: xr.Dataset, splits: Mapping[str, Any], cycling: Cycling, limits: Limits
-) -> xr.Dataset:
+def cycled_states(fields: xr.Dataset, splits: SplitRanges, cycling: Cycling, limits: Limits) -> xr.Dataset:
     """The successive states of the test split that are observed, spin-up first.
 
     Raises
@@ -74,11 +71,11 @@ def cycled_states(
     test = select(fields, splits, "test")
     first = int(test["segment"].values[0])
     in_segment = int((test["segment"].values == first).sum())
-    count = spin_up(cycling, limits) + limits.cap("times", cycling.days)
+    count = spin_up(cycling, limits) + limits.cap("times", cycling.steps)
     if in_segment < min(count, test.sizes["time"]) or in_segment <= spin_up(cycling, limits):
         raise InputError(
             f"a cycle needs states without a gap, and more of them than assimilation.spin_up = {cycling.spin_up}; the "
-            f"test split has {in_segment} of {count}: choose another ingestion.splits, or lower assimilation.days or "
+            f"test split has {in_segment} of {count}: choose another ingestion.splits, or lower assimilation.steps or "
             "assimilation.spin_up."
         )
     return test.isel(time=slice(count))
@@ -90,9 +87,9 @@ def spin_up(cycling: Cycling, limits: Limits) -> int:
 
 
 def lineage_of(
-    fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, cycling: Cycling, times: int
+    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: Cycling, times: int
 ) -> dict[str, Any]:
-    """Everything that daily observations depend on."""
+    """Everything that the observations of the cycles depend on."""
     network = {key: getattr(options, key) for key in ("seed", "noise", "per_variable")}
     usual = Cycling()
     wrong = {key: getattr(cycling, key) for key in ("assumed_error", "gross_errors")}
@@ -101,8 +98,8 @@ def lineage_of(
     return {"data": fields.attrs["digest"], "splits": dict(splits), "network": network, "cycle": cycle}
 
 
-def require_daily(
-    stored: xr.Dataset, fields: xr.Dataset, splits: Mapping[str, Any], options: Sparsification, cycling: Cycling,
+def require_cycle_observations(
+    stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: Cycling,
     limits: Limits,
 ) -> None:  # fmt: skip
     """Raise an InputError unless stored observations are those of these fields, splits and options."""
@@ -110,6 +107,6 @@ def require_daily(
     lineage.require(
         json.loads(stored.attrs.get("lineage", "{}")),
         lineage_of(fields, splits, options, cycling, times),
-        "the daily observations were made",
-        "recreate them with `kedro run --pipelines networks`",
+        "the observations of the cycles were made",
+        "recreate them with `kedro run --pipelines observing_network`",
     )

@@ -1,0 +1,136 @@
+"""Gaussian models of blocks of variables: what follows from their covariance, whatever its terms.
+
+    m = K y,    K = C H^T (H C H^T + R)^-1,    R = noise^2 + nugget D^2 + floor^2,
+
+C the covariance of a block, D^2 its diagonal, y the observations in cells or between them; `robustness` defines their
+check.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fieldcast.models.core import Context, Solved
+from fieldcast.models.derived import Derived
+from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.conditioning import (
+    Conditioning,
+    ObservedData,
+    all_observed,
+    at_points,
+    in_cells,
+)
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
+from fieldcast.models.gaussian.grid_points import GridPoints, ObservedPoints, observations
+from fieldcast.models.gaussian.kalman_gain import Gain
+
+
+class Covariance(NamedTuple):
+    """C of a block, with the current tuned values; values are (variable, place), flattened."""
+
+    terms: Sequence[CovarianceTerm]
+    local: Float[Tensor, " values"]  # D^2
+    like: Float[Tensor, " values"]  # a tensor with the size, precision and device of increments
+
+
+class BlockGaussian(Derived, Solved):
+    """Base of models whose variables are independent between blocks, and jointly normal within one.
+
+    Subclasses have the tuned values `nugget`, the observation error as a share of the local variance, and `floor`, the
+    standard deviation of the error of representativeness, which does not depend on the local variance.
+    """
+
+    grid: GridPoints
+    nugget: Tensor
+    floor: Tensor
+
+    @abstractmethod
+    def blocks(self) -> Sequence[range]:
+        """Adjacent variables that have a joint covariance."""
+
+    @abstractmethod
+    def covariance(self, block: range, fold: int | None = None) -> Covariance:
+        """C of a block, from the training days outside `fold`, for models that have folds."""
+
+    def gain(self, block: range, group: ObservedPoints, noise: float, fold: int | None = None) -> Gain:
+        """K for the mask of a group."""
+        covariance = self.covariance(block, fold)
+        error = self._error(covariance, noise**2 / group.count, covariance.local[group.index])
+        return Gain(covariance.terms, group.index, error, covariance.like, len(covariance.like))
+
+    def conditionings(
+        self, c: Context, block: range, background: Float[Tensor, "batch values"], fold: int | None = None
+    ) -> Iterator[Conditioning]:
+        """The updates of a block that a context asks for; together they cover all data of the batch."""
+        if c.points is None:
+            for group in self._groups(c, block):
+                yield from in_cells(group, self.gain(block, group, c.noise, fold), background, self.grid)
+        else:
+            yield from (update for _, update in self._at_points(c, block, background, fold))
+
+    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
+        """Observations in cells that fail the check of `robustness`: down-weighted, or left out beside points."""
+        if c.observed is None or c.mask is None:
+            raise ValueError("the check needs observations")
+        shape = c.count, len(self.space.variables), len(self.grid)
+        failed = torch.zeros(shape, dtype=torch.bool, device=c.mask.device)
+        for block in self.blocks():
+            of_block = failed[:, block.start : block.stop].view(c.count, -1)
+            if c.points is None:
+                for group in self._groups(c, block):
+                    excess = self.gain(block, group, c.noise).excess(group.y)
+                    of_block[group.datum[:, None], group.index] = excess > 0
+            else:
+                for observed, update in self._at_points(c, block, self._zero(c, block)):
+                    of_block[update.datum[:, None], observed.in_cells] = ~update.kept[: observed.cells]
+        return (self.grid.scatter(failed.float()) > 0) & c.mask
+
+    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
+        """m of a context with points, and which points fail their check, see `PointGain`, and count for nothing."""
+        assert c.points is not None
+        means, rejected = [], torch.zeros_like(c.points.datum, dtype=torch.bool)
+        for block in self.blocks():
+            m = self._zero(c, block)
+            in_block = (c.points.variable >= block.start) & (c.points.variable < block.stop)
+            for observed, update in self._at_points(c, block, self._zero(c, block)):
+                m[update.datum] = update.gain(update.innovation)
+                for datum in update.datum:
+                    rejected[in_block & (c.points.datum == datum)] = ~update.kept[observed.cells :]
+            means.append(m.float().unflatten(1, (len(block), -1)))
+        return self.grid.scatter(torch.cat(means, dim=1)), rejected
+
+    def _groups(self, c: Context, block: range) -> list[ObservedPoints]:
+        """The observations of a block in cells, by data with the same mask."""
+        assert c.observed is not None and c.mask is not None
+        variables = slice(block.start, block.stop)
+        return observations(self.grid, c.observed[:, variables], c.mask[:, variables])
+
+    def _at_points(
+        self, c: Context, block: range, background: Float[Tensor, "batch values"], fold: int | None = None
+    ) -> Iterator[tuple[ObservedData, Conditioning]]:
+        covariance = self.covariance(block, fold)
+        for observed in all_observed(c, self.grid, block):
+            error = self._error(covariance, observed.error, observed.h(covariance.local))
+            updates = at_points(observed, covariance.terms, error, background)
+            yield from ((observed, update) for update in updates)
+
+    def _zero(self, c: Context, block: range) -> Float[Tensor, "batch values"]:
+        """The climatology as background."""
+        like = self.covariance(block).like
+        return like.new_zeros(c.count, len(like))
+
+    def _error(
+        self,
+        covariance: Covariance,
+        instrument: Float[Tensor, " observed"],
+        local: Float[Tensor, " observed"],
+    ) -> Float[Tensor, " observed"]:
+        """R, for an instrument's error variances and the local variances of the field."""
+        nugget, floor = float(self.nugget), float(self.floor)
+        return robustness.observation_error(instrument, local, nugget, floor, covariance.like.dtype)

@@ -1,0 +1,21 @@
+"""The starts of forecasts, as `starts.json` stores them."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class Starts(TypedDict):
+    """Initial times of all forecasts, which every method shares, with the digest of all that scores depend on."""
+
+    data: str  # digest of the fields
+    train: list[str]  # first and last time of the training split
+    step_hours: float
+    step_months: NotRequired[int]  # of a step of the calendar
+    scored: list[str]  # initial times
+    leads: int  # number of steps of each forecast
+    members: int
+    stability: list[str]  # initial times of the long rollout
+    stability_steps: int
+    stability_members: int
+    digest: str
