@@ -1,30 +1,13 @@
-"""The lead time lost, against a model whose error grows in a known way."""
+"""Forecasts from analyses and from the truth, against persistence, whose error is a difference of states."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import xarray as xr
 
-from fieldcast.inference.forecast_from_analyses import TRUTH, lead_time_lost, scores_by_lead
+from fieldcast.inference.forecast_from_analyses import scores_by_lead
 from fieldcast.models.persistence import Persistence
-
-
-def curves(analysis: list[float], truth: list[float]) -> pd.DataFrame:
-    rows = [("random", 0.1, 24.0 * lead, crps) for lead, crps in enumerate(analysis, 1)]
-    rows += [(TRUTH, np.nan, 24.0 * lead, crps) for lead, crps in enumerate(truth, 1)]
-    return pd.DataFrame(rows, columns=["pattern", "k", "lead_hours", "crps"])
-
-
-def test_a_curve_that_lags_by_half_a_day_has_lost_twelve_hours() -> None:
-    lost = lead_time_lost(curves([1.5, 2.5, 3.5], [1.0, 2.0, 3.0, 4.0]))
-    assert lost["lost_hours"].to_list() == pytest.approx([12, 12, 12])
-
-
-def test_beyond_the_last_lead_nothing_can_be_said() -> None:
-    lost = lead_time_lost(curves([1.5, 9.0], [1.0, 2.0]))
-    assert lost["lost_hours"][0] == pytest.approx(12)
-    assert np.isnan(lost["lost_hours"][1])
+from fieldcast.scores.assimilation import TRUTH
 
 
 def test_persistence_from_the_truth_is_the_difference_of_the_states(world) -> None:

@@ -7,7 +7,6 @@ import cftime
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import xarray as xr
 
 import fieldcast
@@ -15,7 +14,7 @@ from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.stations import nearest_times, points_of, times_of
 from fieldcast.errors import InputError
-from fieldcast.inference.left_out_stations import of_observations, scores, scores_at_left_out
+from fieldcast.inference.left_out_stations import scores_at_left_out
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.stations import representativeness
 from fieldcast.inference.trained_model import TrainedModel
@@ -176,16 +175,6 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
     assert again["value"]["nearest", "rmse"] == pytest.approx(value["nearest", "rmse"], rel=0.02)
     with pytest.raises(InputError, match="has 5 stations: to leave some out needs at least 20"):
         scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
-
-
-def test_scores_of_observations_by_hand() -> None:
-    predicted, y = torch.arange(19.0).repeat(3, 1).double(), torch.tensor([-1.0, 9.5, 18.5]).double()
-    columns = of_observations(predicted, y)
-    np.testing.assert_allclose(columns["coverage"], [0, 1, 0])
-    np.testing.assert_allclose(columns["square"], (9 - y.numpy()) ** 2)
-    values = {name: value for name, value, _, _ in scores(columns, np.array([0, 0, 1]), 2.0, 0)}
-    assert values["rmse"] == pytest.approx(2 * np.sqrt(((9 - y.numpy()) ** 2).mean()))
-    assert values["coverage_90"] == pytest.approx(1 / 3)
 
 
 def test_readings_are_in_the_models_units_whatever_the_file_is_in(model, world) -> None:

@@ -1,9 +1,10 @@
-"""Statistics of observations against a scalar Kalman filter, whose innovations have known moments."""
+"""Innovations against a scalar Kalman filter, whose moments are known; the lead time lost against curves by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from fieldcast.scores.assimilation import innovation_statistics
+from fieldcast.scores.assimilation import TRUTH, innovation_statistics, lead_time_lost
 from fieldcast.scores.metrics import METRICS
 
 ERROR, BACKGROUND, MEMBERS = 0.5, 1.2, 5
@@ -81,3 +82,20 @@ def test_a_member_that_is_not_finite_is_penalised() -> None:
     x[1, 0, 2, 2] = np.nan
     means = innovation_statistics(np.ones((2, 3, 4)), x, x, 0.5)
     assert np.isinf(means["innovation_squared"][0]) and np.isfinite(means["innovation_squared"][1])
+
+
+def curves(analysis: list[float], truth: list[float]) -> pd.DataFrame:
+    rows = [("random", 0.1, 24.0 * lead, crps) for lead, crps in enumerate(analysis, 1)]
+    rows += [(TRUTH, np.nan, 24.0 * lead, crps) for lead, crps in enumerate(truth, 1)]
+    return pd.DataFrame(rows, columns=["pattern", "k", "lead_hours", "crps"])
+
+
+def test_a_curve_that_lags_by_half_a_day_has_lost_twelve_hours() -> None:
+    lost = lead_time_lost(curves([1.5, 2.5, 3.5], [1.0, 2.0, 3.0, 4.0]))
+    assert lost["lost_hours"].to_list() == pytest.approx([12, 12, 12])
+
+
+def test_beyond_the_last_lead_nothing_can_be_said() -> None:
+    lost = lead_time_lost(curves([1.5, 9.0], [1.0, 2.0]))
+    assert lost["lost_hours"][0] == pytest.approx(12)
+    assert np.isnan(lost["lost_hours"][1])

@@ -16,7 +16,7 @@ from fieldcast.inference.assimilate import Assimilator
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.assimilation.cold_start import free_run_states, hybrid_of, training_stretches
 from fieldcast.models.assimilation.filter import CycleState, Filter, Members, cycle
-from fieldcast.models.assimilation.kalman_filter import KalmanFilter
+from fieldcast.models.capabilities import CyclesAlone
 from fieldcast.models.core import Context
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
@@ -46,7 +46,7 @@ class CycleModels:
         """
         model, codec = updater.checkpoint.model, updater.checkpoint.field_codec
         kind = type(model).__name__
-        if isinstance(model, KalmanFilter):
+        if isinstance(model, CyclesAlone):
             return cls(Assimilator(model, None, codec), None)
         if not isinstance(model, OptimalInterpolation | Filter):
             raise InputError(
@@ -82,8 +82,8 @@ class CycleModels:
         memory = filter.begin(len(day))
         if self.interpolation is not None:
             return CycleState(training_stretches(self.interpolation, day, draws, past), memory)
-        if isinstance(filter, KalmanFilter):
-            return CycleState(filter.members(memory, draws)[:, :, None], memory)
+        if isinstance(filter, CyclesAlone):
+            return CycleState(filter.draw_members(memory, draws)[:, :, None], memory)
         members = free_run_states(filter.space, self.assimilator.step, day, draws, past)
         if filter.needs_spread and not (members.std(1) > 0).any():
             raise InputError(

@@ -1,10 +1,4 @@
-"""Forecasts from analyses and from the truth, and the lead time that an analysis costs.
-
-    lost(l) = l* - l,    CRPS_truth(l*) = CRPS_analysis(l):
-
-the lead l* at which a forecast from the truth is as bad as the forecast from the analysis is at lead l, by the same
-model with the same members; l* is interpolated linearly between leads.
-"""
+"""Forecasts from analyses and from the truth, by the same model with the same members and noise."""
 
 from __future__ import annotations
 
@@ -26,8 +20,7 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
-
-TRUTH = "truth"  # the origin of forecasts without an error at the start
+from fieldcast.scores.assimilation import TRUTH
 
 
 def scores_by_lead(
@@ -107,16 +100,3 @@ def scored(
         crps = fair_crps(x, y.expand(origins, *y.shape))
         error = (x.mean(1) - y).square()
         yield (crps * weight).sum((1, 2, 3)), (error * weight).sum((1, 2, 3))
-
-
-def lead_time_lost(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean CRPS by origin and lead beside that from the truth, and the lead time lost [hours].
-
-    NaN where the forecast is worse than those from the truth are at any lead that was scored.
-    """
-    means = scores.groupby(["pattern", "k", "lead_hours"], dropna=False)["crps"].mean().reset_index()
-    exact = means[means["pattern"] == TRUTH].set_index("lead_hours")["crps"]
-    table = means[means["pattern"] != TRUTH].assign(crps_from_truth=lambda t: t["lead_hours"].map(exact))
-    leads, curve = np.array([0.0, *exact.index]), np.maximum.accumulate([0.0, *exact])
-    same = np.interp(table["crps"], curve, leads, right=np.nan)
-    return table.assign(lost_hours=same - table["lead_hours"]).reset_index(drop=True)

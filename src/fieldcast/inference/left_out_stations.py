@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from fieldcast.encoding.stations import points_of, times_of
 from fieldcast.errors import InputError
@@ -26,19 +26,16 @@ from fieldcast.inference.stations import check_accepts_points, representativenes
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context
-from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
-from fieldcast.scores.bootstrap import block_weights, interval
+from fieldcast.scores.observations import observation_statistics, scores_with_intervals
 
 LOG = logging.getLogger(__name__)
 FOLDS = 10
 CLUSTERS = 40
 FEWEST = 20  # stations
 TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage_90": "coverage of 90 %"}
-
-Columns = Mapping[str, Float[np.ndarray, " n"]]
 
 
 def scores_at_left_out(
@@ -127,52 +124,19 @@ def of_model(
     if drawn > 1:
         eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()
         predicted += eps * points.error.sqrt()[:, None].cpu()
-    parts = of_observations(predicted, points.y.double().cpu())
+    parts = observation_statistics(predicted.T.numpy(), points.y.double().cpu().numpy())
     for v, variable in enumerate(codec.variables):
         of_variable = points.variable.cpu().numpy() == v
         if of_variable.any():
             scale = float(codec.deviation[v])
             selected = {key: values[of_variable] for key, values in parts.items()}
             units = codec.attrs[variable].get("units", "1")
-            for score, value, low, high in scores(selected, cluster[of_variable], scale, seed):
+            for score, value, low, high in scores_with_intervals(selected, cluster[of_variable], scale, seed):
                 unit = units if score in ("crps", "rmse") else "1"
                 yield {
                     "experiment": name, "variable": variable, "score": score, "value": value, "low": low,
                     "high": high, "unit": unit, "observations": int(of_variable.sum()),
                 }  # fmt: skip
-
-
-def of_observations(predicted: Float[torch.Tensor, "n members"], y: Float[torch.Tensor, " n"]) -> Columns:
-    """Numbers of each observation whose means give the scores."""
-    members = predicted.shape[1]
-    below, outside = (predicted < y[:, None]).sum(1), math.floor(0.05 * (members + 1))
-    columns = {"crps": fair_crps(predicted, y), "square": (predicted.mean(1) - y).square()}
-    if members > 1:
-        columns["variance"] = (
-            predicted.var(1) * (members + 1) / members
-        )  # fair, as the error of the mean of M draws
-    if outside:
-        columns["coverage"] = ((below >= outside) & (below <= members - outside)).double()
-    return {name: column.numpy() for name, column in columns.items()}
-
-
-def scores(
-    columns: Columns, cluster: Int[np.ndarray, " n"], scale: float, seed: int
-) -> Iterator[tuple[str, float, float, float]]:
-    """Score, value and 95 % interval; CRPS and RMSE in the unit of which `scale` is the standard deviation."""
-    label, index = np.unique(cluster, return_inverse=True)
-    count = np.bincount(index).astype(float)
-    sums = {name: np.bincount(index, column) for name, column in columns.items()}
-    resamples = np.concatenate([np.full((1, len(label)), 1 / len(label)), block_weights(len(label), 1, seed)])
-    means = {name: resamples @ total / (resamples @ count) for name, total in sums.items()}
-    values = {"crps": scale * means["crps"], "rmse": scale * np.sqrt(means["square"])}
-    if "variance" in means:
-        values["ssr"] = np.sqrt(means["variance"] / means["square"])
-    if "coverage" in means:
-        values["coverage_90"] = means["coverage"]
-    for name, value in values.items():
-        low, high = (float(end[0]) for end in interval(value[1:, None]))
-        yield name, float(value[0]), low, high
 
 
 def as_text(table: pd.DataFrame) -> str:

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.inference.left_out_stations import of_observations
 from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
+from fieldcast.scores.observations import observation_statistics
 
 
 def withheld_cells(
@@ -66,7 +66,8 @@ class WithheldScores:
                 sums = self.sums.setdefault((name, v), {"count": 0.0})
                 if not observed.any():
                     continue
-                columns = of_observations(predicted[:, v, observed].T.cpu(), y[observed].double().cpu())
+                members_there = predicted[:, v, observed].cpu().numpy()
+                columns = observation_statistics(members_there, y[observed].double().cpu().numpy())
                 sums["count"] += float(observed.sum())
                 for column, values in columns.items():
                     sums[column] = sums.get(column, 0.0) + float(values.sum())
@@ -76,5 +77,5 @@ class WithheldScores:
         for (name, v), sums in self.sums.items():
             count = sums["count"] or nan
             root = (sums.get("square", nan) / count) ** 0.5
-            coverage = sums.get("coverage", nan) / count  # of fewer than 19 members there is none
+            coverage = sums.get("coverage", nan) / count  # too few members have none
             yield name, v, {"crps": sums.get("crps", nan) / count, "rmse": root, "coverage_90": coverage}

@@ -121,3 +121,14 @@ class HasMoments(Protocol):
     def folds(self) -> Int[Tensor, " training"]:
         """Fold of each training datum."""
         ...
+
+
+@runtime_checkable
+class CyclesAlone(Protocol):
+    """Is a filter that needs no forecast model, and no members to start from: its memory holds a distribution."""
+
+    def draw_members(
+        self, memory: Mapping[str, Tensor], draws: RandomStreams
+    ) -> Float[Tensor, "batch members variable y x"]:
+        """Members of the distribution in the memory."""
+        ...

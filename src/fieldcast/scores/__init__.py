@@ -12,6 +12,8 @@
 `spectra`                zonal spectra, effective resolution
 `reconstruction`         the evaluation of one experiment of the task `reconstruct`
 `forecast`               the evaluation of one experiment of `forecast`; `alignment` finds the truth
+`assimilation`           the evaluation of a cycle: innovations, and the lead time that its analyses lose
+`observations`           scores at observations that were not used, without any truth
 `sample`                 the evaluation of one experiment of `sample`; `sample_scores` adds the scores of a perfect
                          model and of noise
 `distances`              Frechet and kernel distance, classifier two-sample test, Wasserstein, nearest neighbours

@@ -1,4 +1,4 @@
-"""Evaluation of a cycle: backgrounds and analyses against the truth, and innovations, which need no truth."""
+"""Evaluation of a cycle: backgrounds and analyses against the truth, innovations, and forecasts from the analyses."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ INNOVATION_POWER = {
     "suspect": 0,
 }
 SUSPECT = 5.0  # expected standard deviations
+TRUTH = "truth"  # the origin of forecasts without an error at the start
 COLUMNS = ["state", "pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
 
 
@@ -131,3 +132,19 @@ def innovation_statistics(
         for name, x in fields.items()
     }
     return {name: np.where(blown_up, np.inf, mean) for name, mean in means.items()}
+
+
+def lead_time_lost(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean CRPS by origin and lead beside that from the truth, and the lead time lost [hours].
+
+        lost(l) = l* - l,    CRPS_truth(l*) = CRPS_analysis(l):
+
+    l* is the lead at which a forecast from the truth is as bad as the forecast from the analysis is at lead l,
+    interpolated linearly between leads; NaN where the forecast is worse than those from the truth are at any lead.
+    """
+    means = scores.groupby(["pattern", "k", "lead_hours"], dropna=False)["crps"].mean().reset_index()
+    exact = means[means["pattern"] == TRUTH].set_index("lead_hours")["crps"]
+    table = means[means["pattern"] != TRUTH].assign(crps_from_truth=lambda t: t["lead_hours"].map(exact))
+    leads, curve = np.array([0.0, *exact.index]), np.maximum.accumulate([0.0, *exact])
+    same = np.interp(table["crps"], curve, leads, right=np.nan)
+    return table.assign(lost_hours=same - table["lead_hours"]).reset_index(drop=True)

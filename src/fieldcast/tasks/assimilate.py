@@ -18,11 +18,10 @@ from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
-from fieldcast.inference.forecast_from_analyses import lead_time_lost
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
 from fieldcast.report import Assimilate, pictures
-from fieldcast.scores.assimilation import assimilation_statistics
+from fieldcast.scores.assimilation import assimilation_statistics, lead_time_lost
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
 from fieldcast.scores.leaderboard import leaderboard

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from fieldcast import lineage, provenance
-from fieldcast.argument_groups import ArgumentGroup
 from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
@@ -32,11 +31,13 @@ Checkpoints = Mapping[str, bytes]  # by role
 
 
 @dataclass(frozen=True)
-class Settings(ArgumentGroup):
-    """Configuration of a training.
+class Recipe:
+    """Everything but the data that decides what a fitted model is: the problem of a task, and options.
 
     Parameters
     ----------
+    problem
+        What the task trains on, checks and batches.
     model
         Type and keywords, as in the YAML.
     fit, limits
@@ -45,25 +46,6 @@ class Settings(ArgumentGroup):
         Seed of initial weights, batches and draws.
     device
         `auto`, or a name that torch knows.
-    """
-
-    model: dict[str, Any]
-    fit: Fit
-    seed: int
-    limits: Limits
-    device: str
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything but the data that decides what a fitted model is: the problem of a task, and `Settings`.
-
-    Parameters
-    ----------
-    problem
-        What the task trains on, checks and batches.
-    model, fit, seed, limits, device
-        As in `Settings`.
     """
 
     problem: Problem

@@ -97,7 +97,7 @@ class KalmanFilter(Derived, Filter):
         mean = system.ahead(memory["mean"])
         covariance = system.ahead(system.ahead(memory["covariance"]).mT) + system.N
         ahead = {**memory, "mean": mean, "covariance": covariance}
-        return self.members(ahead, draws), ahead
+        return self.draw_members(ahead, draws), ahead
 
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
@@ -108,7 +108,7 @@ class KalmanFilter(Derived, Filter):
             error = observed.error + observed.h(self.unresolved * system.variance)
             for i, y in zip(observed.datum.tolist(), observed.y, strict=True):
                 self._assimilate(after, i, e, y, error)
-        return self.members(after, draws), after
+        return self.draw_members(after, draws), after
 
     def _assimilate(
         self, memory: dict[str, Tensor], i: int, e: Float[Tensor, "current observed"],
@@ -129,7 +129,7 @@ class KalmanFilter(Derived, Filter):
         m += z[:, -1] @ z[:, :-1]
         p -= z[:, :-1].T @ z[:, :-1]
 
-    def members(self, memory: Memory, draws: RandomStreams) -> Members:
+    def draw_members(self, memory: Memory, draws: RandomStreams) -> Members:
         """Draws of N(E m, s E P E^T + U) as fields, U the unresolved variance."""
         system = self.dynamics()
         current = len(system.E)

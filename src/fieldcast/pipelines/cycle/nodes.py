@@ -11,7 +11,7 @@ from fieldcast.inference.cycle import cycle as analyses
 from fieldcast.inference.cycle_quality import as_text
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Cycle
-from fieldcast.models.assimilation.kalman_filter import KalmanFilter
+from fieldcast.models.capabilities import CyclesAlone
 
 
 def cycle(
@@ -23,7 +23,7 @@ def cycle(
     record = read_file(path, "cycle.observations")
     updater = trained_model(cycle.updater, parameters, checkpoints, "cycle.updater").to(device)
     origin, forecaster = updater.origin(cycle.updater), None
-    if not isinstance(updater.checkpoint.model, KalmanFilter):  # it makes its own forecasts
+    if not isinstance(updater.checkpoint.model, CyclesAlone):
         forecaster = trained_model(cycle.forecaster, parameters, checkpoints, "cycle.forecaster").to(device)
         weights = forecaster.checkpoint.header["weights"]
         origin |= {"fieldcast_forecaster": cycle.forecaster, "fieldcast_forecaster_weights": weights}

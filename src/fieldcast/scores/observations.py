@@ -1,0 +1,51 @@
+"""Scores at observations that were not used, without any truth: the ensemble predicts the observation itself.
+
+What is scored is H x + eps, eps the error of the observation; intervals come from resampling clusters of observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from fieldcast.scores.bootstrap import block_weights, interval
+from fieldcast.scores.statistics import coverage, coverage_interval, fair_crps
+
+NOMINAL = 0.9  # probability of the interval whose coverage is scored
+Columns = Mapping[str, Float[np.ndarray, " n"]]
+
+
+def observation_statistics(predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"]) -> Columns:
+    """Statistics of each observation, whose means give the scores; those that so few members lack are left out.
+
+    crps, square (that of the mean's error), variance (1 + 1 / M) s^2, the fair one for the error of the mean of M
+    members, and coverage.
+    """
+    members = len(predicted)
+    columns = {"crps": fair_crps(predicted, y), "square": (predicted.mean(0) - y) ** 2}
+    if members > 1:
+        columns["variance"] = predicted.var(0, ddof=1) * (members + 1) / members
+    if coverage_interval(members, NOMINAL) is not None:
+        columns["coverage"] = coverage((predicted < y).sum(0), members, NOMINAL)
+    return columns
+
+
+def scores_with_intervals(
+    columns: Columns, cluster: Int[np.ndarray, " n"], scale: float, seed: int
+) -> Iterator[tuple[str, float, float, float]]:
+    """Score, value and 95 % interval; CRPS and RMSE in the unit of which `scale` is the standard deviation."""
+    label, index = np.unique(cluster, return_inverse=True)
+    count = np.bincount(index).astype(float)
+    sums = {name: np.bincount(index, column) for name, column in columns.items()}
+    resamples = np.concatenate([np.full((1, len(label)), 1 / len(label)), block_weights(len(label), 1, seed)])
+    means = {name: resamples @ total / (resamples @ count) for name, total in sums.items()}
+    values = {"crps": scale * means["crps"], "rmse": scale * np.sqrt(means["square"])}
+    if "variance" in means:
+        values["ssr"] = np.sqrt(means["variance"] / means["square"])
+    if "coverage" in means:
+        values["coverage_90"] = means["coverage"]
+    for name, value in values.items():
+        low, high = (float(end[0]) for end in interval(value[1:, None]))
+        yield name, float(value[0]), low, high
