@@ -1,7 +1,8 @@
 """A complete record with 60 % of every field hidden in blobs, and filled: `python -m benchmarks.gaps FILE`.
 
 FILE is a NetCDF file without missing values, such as the planet's z500. Prints, at all hidden values, the RMSE beside
-that of linear interpolation in time, the ratio of spread and error, and how often errors exceed 5 and 20 spreads.
+that of linear interpolation in time and of DINEOF, the ratio of spread and error, and how often errors exceed 5 and 20
+spreads.
 `python -m benchmarks.gaps monthly` and `daily` print time and peak memory for 120 months of 89 x 180 cells with land,
 and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak is that of the resident memory while
 `fill_gaps` runs (Linux).
@@ -16,10 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from fieldcast.inference.fill_gaps import fill_gaps
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.fields.ingest import ingest
+from fieldcast.models.gaps.record import dineof
+from fieldcast.training.fill_gaps import fill_gaps
 
 SHARE, SEED = 0.6, 0
 SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large": ("D", 3000, 96, 96)}
@@ -78,6 +83,17 @@ def memory(what: str) -> int:
     return int(line[1]) * 1024 if line else 0
 
 
+def dineof_rmse(gappy: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
+    """RMSE of DINEOF at the hidden values of each variable, in its units."""
+    fields, complete = (ingest(part, missing="train")[0] for part in (gappy, truth.copy()))
+    own = GappyRecord.of(fields, torch.device("cpu"))
+    x = own.codec.encode(complete)[:, own.there]
+    error = (dineof(own.record, None).mean - x) * own.scale
+    hidden = ~own.record.observed & torch.isfinite(x)
+    columns = [(name, own.variable == v) for v, name in enumerate(own.codec.variables)]
+    return {name: float(error[:, of][hidden[:, of]].square().mean().sqrt()) for name, of in columns}
+
+
 def score(truth: xr.Dataset, libraries: int) -> None:
     """Hide, fill, and print the errors of each variable; `libraries` is the memory before there were data."""
     shape = truth[next(iter(truth.data_vars))].shape
@@ -94,6 +110,7 @@ def score(truth: xr.Dataset, libraries: int) -> None:
         f"{(peak - before) / 1e6:.0f} MB at most, {(peak - before) / gappy.nbytes:.1f} times the record, of which the "
         f"result is {filled.nbytes / gappy.nbytes:.1f}"
     )
+    by_dineof = dineof_rmse(gappy, truth)
     for name in truth.data_vars:
         scored = hidden & truth[name].notnull().values
         linear = gappy[name].interpolate_na("time").ffill("time").bfill("time")
@@ -102,7 +119,8 @@ def score(truth: xr.Dataset, libraries: int) -> None:
         spread = filled[f"{name}_spread"].values[scored].astype(float)
         rmse = np.sqrt(np.mean(error**2))
         print(
-            f"{name}: RMSE {rmse:.3g}, {rmse / np.sqrt(np.nanmean(in_time**2)):.2f} of linear in time; spread / error "
+            f"{name}: RMSE {rmse:.3g}, {rmse / np.sqrt(np.nanmean(in_time**2)):.2f} of linear in time, "
+            f"{rmse / by_dineof[str(name)]:.2f} of DINEOF; spread / error "
             f"{np.sqrt(np.mean(spread**2)) / rmse:.2f}; {np.mean(abs(error) > 5 * spread):.3%} of {error.size} errors "
             f"exceed 5 spreads, {np.sum(abs(error) > 20 * spread)} exceed 20"
         )

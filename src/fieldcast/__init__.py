@@ -29,15 +29,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
     from fieldcast.inference.cycle import cycle
-    from fieldcast.inference.fill_gaps import fill_gaps
     from fieldcast.inference.loading import load
     from fieldcast.standalone import fit, score
+    from fieldcast.training.fill_gaps import fill_gaps
 
 __all__ = ["cycle", "fill_gaps", "fit", "load", "score"]
 
 MODULES = {
     "cycle": "fieldcast.inference.cycle",
-    "fill_gaps": "fieldcast.inference.fill_gaps",
+    "fill_gaps": "fieldcast.training.fill_gaps",
     "fit": "fieldcast.standalone",
     "load": "fieldcast.inference.loading",
     "score": "fieldcast.standalone",

@@ -36,7 +36,7 @@ from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.tasks import TASKS
 from fieldcast.tasks.truth import areas
-from fieldcast.time_steps import unrounded
+from fieldcast.time_steps import TimeStep, unrounded
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
@@ -184,7 +184,7 @@ def score(
         table, _ = reconstruction_statistics(
             members, cases, fields, **statistics, area=areas(fields), seed=seed
         )
-    stamped = name_rows(with_origin(table, seed, fields.attrs["digest"], name), name)
+    stamped = name_rows(with_origin(table, seed, fields.attrs["digest"], name, TimeStep.of(past)), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
     return leaderboard({name: stamped}, fields.attrs["digest"], name, seed=seed, layout=layout)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fieldcast.scores.bootstrap import block_length, block_weights, interval, resampled_means
+from fieldcast.scores.bootstrap import block_days, block_length, block_weights, interval, resampled_means
 
 
 def times(n: int, hours: int) -> np.ndarray:
@@ -13,6 +13,13 @@ def times(n: int, hours: int) -> np.ndarray:
 @pytest.mark.parametrize(("hours", "expected"), [(24, 10), (6, 40), (24 * 3, 4), (24 * 10, 1), (24 * 13, 1)])
 def test_blocks_last_at_least_ten_days(hours: int, expected: int) -> None:
     assert block_length(times(50, hours)) == expected
+
+
+@pytest.mark.parametrize(("months", "expected"), [(1, 6), (3, 2), (12, 1)])
+def test_blocks_of_monthly_data_last_half_a_year(months: int, expected: int) -> None:
+    month = np.datetime64("2001-01", "M") + months * np.arange(48)
+    assert block_length(month.astype("M8[s]"), block_days(months)) == expected
+    assert block_days(0) == 10
 
 
 def test_one_time_is_one_block() -> None:

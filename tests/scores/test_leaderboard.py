@@ -10,6 +10,7 @@ import pytest
 
 from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard, sample_leaderboard
 from fieldcast.scores.statistics_table import name_rows, with_origin
+from fieldcast.time_steps import TimeStep
 
 DATA, SCORED = "d" * 12, "s" * 12
 REFERENCE = "optimal_interpolation"
@@ -178,6 +179,21 @@ def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None
     board = ranked({"first": table}, DATA, SCORED)
     assert board["value"].notna().all()
     assert board[["low", "high"]].isna().all(axis=None)
+
+
+def test_intervals_of_monthly_data_are_those_of_blocks_of_half_a_year(scene: Callable) -> None:
+    """With blocks of ten days the times are resampled one by one: for a slow series the interval is far too narrow."""
+    table, month = scene(times=48).score()[0], np.datetime64("2001-01", "M") + np.arange(48)
+    times = dict(zip(table["time"].unique(), month.astype("M8[s]").astype(str), strict=True))
+    slow = 1 + 0.5 * np.sin(np.arange(48) / 4)
+    value = table["value"] * table["time"].map(dict(zip(times, slow, strict=True)))
+    table = table.assign(time=table["time"].map(times), value=value)
+    width = {}
+    for months in (0, 1):
+        stamped = with_origin(table, 0, DATA, SCORED, TimeStep(730.0, months))
+        row = pick(ranked({"first": name_rows(stamped, REFERENCE)}, DATA, SCORED), "crps")
+        width[months] = row["high"] - row["low"]
+    assert width[1] > 1.5 * width[0]
 
 
 def test_a_model_that_blew_up_once_scores_infinite(tables: dict) -> None:

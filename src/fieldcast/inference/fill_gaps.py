@@ -1,12 +1,12 @@
 """Fill the gaps of a record by the method that predicts its own hidden values best.
 
-The methods are those of `models.gaps.record`. Each fills the record without some observed values (`models.gaps.trial`);
-the best by CRPS there is fitted once more to all values, and its spreads are scaled to the errors of the trial.
+The methods are those of `models.gaps.record`, and others of the same form. Each fills the record without some observed
+values (`models.gaps.trial`); the best by CRPS there is fitted once more to all values, and its spreads are scaled to
+the errors of the trial.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +18,6 @@ from torch import Tensor
 
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
-from fieldcast.fields.conventions import as_dataset, time_varying
-from fieldcast.fields.ingest import ingest
 from fieldcast.inference.gap_trials import Comparison, best_of
 from fieldcast.inference.gaps_report import Lengths, Outcome, report
 from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, OBSERVED, as_fields, in_layout_of
@@ -27,11 +25,10 @@ from fieldcast.inference.result_attributes import described
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.in_time import gap_lengths
-from fieldcast.models.gaps.record import FILLERS, Filling
+from fieldcast.models.gaps.record import Filling
 from fieldcast.models.gaps.trial import Trial, calibrated
 from fieldcast.models.random_streams import RandomStreams
 
-LOG = logging.getLogger(__name__)
 CLIMATOLOGICAL = 0.9  # share of the climatological spread from which a value is extrapolated
 FARTHEST = 2.0  # e-folding lengths to the nearest observation from which a value is extrapolated
 
@@ -93,54 +90,6 @@ class Trust:
         return distrusted.masked_fill_(observed, False)
 
 
-def fill_gaps(
-    dataset: xr.Dataset | xr.DataArray,
-    *,
-    members: int = 0,
-    max_gap: int | None = None,
-    max_spread: float | Mapping[str, float] | None = None,
-    seed: int = 0,
-    device: str = "auto",
-) -> xr.Dataset:
-    """Fill the missing values of a data set from its own observed ones.
-
-    Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit),
-    v_mean, v_spread, the standard deviation (0 where observed), v_members, if requested, and v_flag: 0 observed,
-    1 filled, 2 extrapolated, 3 never observed. A value is extrapolated if its spread exceeds 0.9 of the climatological
-    one, or if the nearest observation is farther than two e-folding lengths of the correlation in space and time.
-    Cells that never have a value stay NaN. The attribute `comment` holds the report: errors at hidden values beside
-    interpolation in time, and where not to trust the result.
-
-    Parameters
-    ----------
-    dataset
-        Fields in any layout that ingestion accepts, NaN where nothing was observed.
-    members
-        Number of draws that are returned.
-    max_gap, max_spread
-        Filled values that stay missing, see `Trust`.
-    seed
-        Seed of the hidden values and of the members.
-    device
-        "auto", "cpu" or "cuda".
-
-    Raises
-    ------
-    InputError
-        For data that cannot be used, without missing values, or with values at too few times.
-    """
-    dataset, trust = as_dataset(dataset, "the data set"), Trust(max_gap, max_spread)
-    fields, _ = ingest(dataset, "the data set", missing="train")
-    if members < 0:
-        raise InputError(f"the number of members is {members}: give 0 or more.")
-    comparison = Comparison.of(fields, seed, device)
-    trust.check_names(time_varying(fields))
-    *_, (trials, _) = comparison.trials()
-    filled = fill(comparison, trials, dataset, members, trust, seed)
-    LOG.info("%s", filled.attrs["comment"])
-    return filled
-
-
 @torch.no_grad()
 def fill(
     comparison: Comparison,
@@ -152,7 +101,8 @@ def fill(
 ) -> xr.Dataset:
     """Fill the fields of a comparison by the best method of its trials, in the layout of the data set of the fields.
 
-    See `fill_gaps`.
+    Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit),
+    v_mean, v_spread, v_members and v_flag (`gaps_result`); the attribute `comment` holds the report.
     """
     gappy, best = comparison.record(), best_of(trials)
     record = gappy.record
@@ -160,7 +110,7 @@ def fill(
     near, lengths = reached(gappy)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
-    filling = calibrated(FILLERS[best.name](record, streams), best, record)
+    filling = calibrated(comparison.fillers[best.name](record, streams), best, record)
     far = ~near | (filling.spread > CLIMATOLOGICAL * deviations(record.x, record.observed))
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     distrusted = trust.beyond(gappy, filling)

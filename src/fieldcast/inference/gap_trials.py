@@ -21,7 +21,7 @@ from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
 from fieldcast.models.gaps.pieces import pieces
-from fieldcast.models.gaps.record import FILLERS, dineof
+from fieldcast.models.gaps.record import FILLERS, Filler, dineof
 from fieldcast.models.gaps.trial import Hidden, Trial, attempt, hide
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Comparison:
         Series for figures.
     lineage
         What the trials depend on.
+    fillers
+        Methods to compare, by name.
     """
 
     fields: xr.Dataset
@@ -51,9 +53,12 @@ class Comparison:
     linear: Float[Tensor, " hidden"]
     stretches: Stretches
     lineage: Mapping[str, Any]
+    fillers: Mapping[str, Filler]
 
     @classmethod
-    def of(cls, fields: xr.Dataset, seed: int, device: str) -> Comparison:
+    def of(
+        cls, fields: xr.Dataset, seed: int, device: str, fillers: Mapping[str, Filler] = FILLERS
+    ) -> Comparison:
         """Hide values of fields that ingestion made.
 
         Raises
@@ -71,10 +76,10 @@ class Comparison:
         del gappy
         hidden = replace(hidden, truth=hidden.at(left.record.x))
         lineage = {
-            "data": fields.attrs["digest"], "seed": seed, "methods": list(FILLERS), "format": FORMAT,
+            "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "format": FORMAT,
             "device": left.record.x.device.type,
         }  # fmt: skip
-        return cls(fields, hidden, linear_errors(left, hidden), Stretches.of(left, hidden), lineage)
+        return cls(fields, hidden, linear_errors(left, hidden), Stretches.of(left, hidden), lineage, fillers)
 
     def record(self) -> GappyRecord:
         """The record of the fields."""
@@ -86,11 +91,11 @@ class Comparison:
         if trials:
             LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
             yield trials, stored(trials, self.lineage)
-        if len(trials) == len(FILLERS):
+        if len(trials) == len(self.fillers):
             return
         left = self.record().without(self.hidden.mask, self.fields).record
-        for name in list(FILLERS)[len(trials) :]:
-            trials.append(attempt(name, FILLERS[name], left, self.hidden, self.stretches.columns))
+        for name in list(self.fillers)[len(trials) :]:
+            trials.append(attempt(name, self.fillers[name], left, self.hidden, self.stretches.columns))
             LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trials[-1].crps)
             yield trials, stored(trials, self.lineage)
 
@@ -121,6 +126,11 @@ def stored(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
         {name: value for name, value in asdict(trial).items() if name not in TENSORS} for trial in trials
     ]
     return pack_bytes(tensors, {**lineage, "trials": numbers})
+
+
+def compared(file: bytes) -> list[str]:
+    """Names of the methods of the comparison that a file of trials belongs to."""
+    return list(unpack_state(file, "the trials of an earlier run")[1].get("methods", ()))
 
 
 def restored(file: bytes | None, lineage: Mapping[str, Any]) -> list[Trial]:

@@ -107,6 +107,22 @@ class Fill:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Gaps:
+    """Whether a network is among the methods that `gaps` compares.
+
+    Parameters
+    ----------
+    learned
+        Whether it is, however long its training takes.
+    minutes
+        Time into which its estimate must fit otherwise; 0 leaves it out.
+    """
+
+    learned: bool = False
+    minutes: Annotated[float, Field(ge=0)] = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
 class Predict:
     """Options of `predict`: the file to forecast from, the experiment that forecasts, and how far."""
 

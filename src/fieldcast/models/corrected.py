@@ -82,6 +82,10 @@ class Corrected(Trained):
             raise ValueError("training data need their fold: otherwise the base was fitted to them")
         with torch.no_grad():
             m, s, d = self.base.moments(batch.context, draws, batch.group)
+        return self.terms(batch, m, s, d)
+
+    def terms(self, batch: Batch, m: Tensor, s: Tensor, d: Tensor) -> Terms:
+        """The loss, given mean m, spread s and draws d of the base."""
         weight = self.space.weight
         if batch.observed is not None:  # only what was observed is scored
             weight = weight * batch.observed

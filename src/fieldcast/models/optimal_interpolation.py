@@ -36,8 +36,6 @@ from fieldcast.models.gaussian.training_days import TrainingDays
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-AT_ONCE = 64  # training days completed in one batch
-
 
 class OptimalInterpolation(BlockGaussian, TrainingDays):
     """Optimal interpolation; see the module for the equations.
@@ -72,20 +70,9 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         for name, value in initial.items():
             self.register_buffer(name, torch.tensor(value))
 
-    @torch.no_grad()
     def complete(self, observed: Bool[Tensor, "training variable p"]) -> None:
         """Replace the missing values of the training days by draws given the observed ones."""
-        x, o = self.anomalies.flatten(1), observed.flatten(1)
-        self.anomalies = augmentation.first_draw(x, o).view_as(observed)
-        for turn in range(augmentation.ROUNDS):
-            renewed = self.anomalies.clone()
-            for some in augmentation.affordable(o).split(AT_ONCE):
-                mask = self.grid.scatter(observed[some].float()) > 0
-                y, day = self.grid.scatter(x[some].view_as(observed[some])), self.days[some]
-                c = Context(len(some), observed=y, mask=mask, day=None if day.isnan().any() else day)
-                drawn = self.grid.gather(self.sample(c, augmentation.streams(some, turn + 1))[:, 0])
-                renewed[some] = torch.where(observed[some], renewed[some], drawn)
-            self.anomalies = renewed
+        augmentation.complete(self, observed)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         background = torch.zeros_like(c.base())

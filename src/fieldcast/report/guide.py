@@ -22,9 +22,10 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Intervals",
-        "95 % intervals from a bootstrap over blocks of at least ten days: how much a score would vary "
-        "with other weather, not with another training seed. Differences are paired: both experiments face "
-        "the same times and masks, so a small difference can be significant even if both scores vary widely.",
+        "95 % intervals from a bootstrap over blocks of at least ten days, or half a year of monthly data: how much "
+        "a score would vary with other weather, not with another training seed. Differences are paired: both "
+        "experiments face the same times and masks, so a small difference can be significant even if both scores "
+        "vary widely.",
         TASKS,
     ),
     (

@@ -1,7 +1,9 @@
 """Intervals by resampling blocks of times.
 
 Weather at neighbouring times is correlated, so whole blocks of times are drawn, at least 10 days long so that blocks
-are nearly independent, and wrapped round the end of the series (circular block bootstrap: Politis and Romano 1992).
+are nearly independent, and wrapped round the end of the series (circular block bootstrap: Politis and Romano 1992). In
+records of months, such as those of the sea surface, anomalies decay over half a year (Frankignoul and Hasselmann 1977),
+and so long are their blocks.
 Each score is computed anew from the means of each of 1000 resamples, so that roots and ratios are taken of means here
 too. All experiments share the resamples, and differences between two experiments are taken time by time beforehand.
 """
@@ -16,6 +18,7 @@ from jaxtyping import Float, Shaped
 
 RESAMPLES = 1000
 BLOCK_DAYS = 10.0
+HALF_YEAR = 180.0  # days: six months, two seasons, one year
 FEWEST_BLOCKS = 3  # with fewer, resamples are rotations of one another and the interval is far too narrow
 
 
@@ -32,6 +35,11 @@ class Score(NamedTuple):
         if math.isnan(self.low) or math.isnan(self.high):
             return "no interval"
         return "better" if self.high < 0 else "worse" if self.low > 0 else "not separated"
+
+
+def block_days(months: int) -> float:
+    """Least length of a block of a record whose step is a number of months, or hours (0 months)."""
+    return HALF_YEAR if months else BLOCK_DAYS
 
 
 def block_length(times: Shaped[np.ndarray, " time"], days: float = BLOCK_DAYS) -> int:

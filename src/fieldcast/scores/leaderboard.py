@@ -16,6 +16,7 @@ from fieldcast import calendars
 from fieldcast.scores import bootstrap
 from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUCT, Layout
 from fieldcast.scores.metrics import Comparison, Metric
+from fieldcast.scores.statistics_table import STEP
 
 __all__ = ["ASSIMILATE", "FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
 
@@ -37,7 +38,8 @@ def leaderboard(
     `scores` are stamped scores tables; an empty one belongs to an experiment that has not run. Rows whose digests
     differ from `data` or `scored` are left out, with a warning that is also in attrs["dropped"]. Statistics are
     averaged over times, scores are functions of these means, and low..high is the 95 % interval of a block bootstrap
-    of times (NaN where the times are too few for one). Comparisons are paired: with the reference of the same seed,
+    of times (NaN where the times are too few for one); the column `step_months` of the tables lengthens its blocks.
+    Comparisons are paired: with the reference of the same seed,
     over the times that both have, with the same resamples. `metrics` replace the scores of the layout; `roles` names
     the experiments that others are compared with (`descriptions.roles`). Units as in the scores table.
     """
@@ -46,6 +48,7 @@ def leaderboard(
         logger.warning(sentence)
     columns = ["experiment", "seed", "data", *layout.by, "variable", "score", "value", "low", "high"]
     metrics = layout.metrics if metrics is None else metrics
+    days = bootstrap.block_days(int(kept[STEP].max()) if STEP in kept else 0)
     wide = {key: by_time(part, layout) for key, part in kept.groupby(["experiment", "seed"], sort=False)}
     parts = []
     for (experiment, run_seed), statistics in wide.items():
@@ -57,7 +60,7 @@ def leaderboard(
             if all((other, run_seed) in wide for other in others)
             and (metric.includes_reference or experiment not in others)
         ]
-        part = experiment_scores(pd.concat([statistics, *paired]), metrics, seed)
+        part = experiment_scores(pd.concat([statistics, *paired]), metrics, seed, days)
         parts.append(part.assign(experiment=experiment, seed=run_seed, data=data)[columns])
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     table.attrs["dropped"] = dropped
@@ -139,14 +142,16 @@ def needed(score: str, metric: Metric) -> tuple[str, ...]:
     return tuple(f"{score}: {name}" for name in ("experiment", *metric.roles))
 
 
-def experiment_scores(statistics: pd.DataFrame, metrics: Mapping[str, Metric], seed: int) -> pd.DataFrame:
+def experiment_scores(
+    statistics: pd.DataFrame, metrics: Mapping[str, Metric], seed: int, days: float
+) -> pd.DataFrame:
     """Values and intervals of all scores of one experiment: columns of `Layout.by`, variable, score, value,
-    low, high.
+    low, high; blocks of the bootstrap have at least so many days.
 
     A score has rows where all statistics that it needs have them.
     """
     times = calendars.from_iso(statistics.columns.to_numpy())
-    weights = bootstrap.block_weights(len(times), bootstrap.block_length(times), seed)
+    weights = bootstrap.block_weights(len(times), bootstrap.block_length(times, days), seed)
     by_time = statistics.to_numpy().T
     # the first row is the mean itself, the others are resampled
     plain = np.full((1, len(times)), 1 / len(times))

@@ -16,6 +16,7 @@ from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.diagnostics.sample import sample_diagnostics
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.sample_scores import Sets, rows_scored, set_scores
+from fieldcast.time_steps import TimeStep
 
 ACTIVE = (
     0.01  # variance over data of a component's posterior mean, above which it is in use (Burda et al. 2016)
@@ -44,19 +45,21 @@ def sample_statistics(
     value; `latents` is empty for a model without codes.
 
     elbo, reconstruction, kl, iwae [nats a datum] and bits_per_dim are means over test data, test_loss and train_loss
-    of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days.
-    fid and kid compare samples with test states; their floors replace the samples by as many training states, 20
-    times: the mean, and the interval that holds 95 % of perfect models. c2st: see `two_sample`. attrs["samples"] and
-    attrs["real"] are the numbers of states in these distances. A score that a model does not have has no row.
+    of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days, or half a
+    year of monthly data. fid and kid compare samples with test states; their floors replace the samples by as many
+    training states, 20 times: the mean, and the interval that holds 95 % of perfect models. c2st: see `two_sample`.
+    attrs["samples"] and attrs["real"] are the numbers of states in these distances. A score that a model does not have
+    has no row.
     The diagnostics are those of `sample_diagnostics`.
 
     Raises InputError where samples and real states differ in variables or grid.
     """
     refuse_other(samples, real)
-    scores = dict(density_scores(densities, seed))
+    days = bootstrap.block_days(TimeStep.of(real).months) if "time" in real.dims else bootstrap.BLOCK_DAYS
+    scores = dict(density_scores(densities, days, seed))
     if "mean" in latents:
         scores["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
-    blocks = days_alike(real["time"]) if "time" in real.dims else None
+    blocks = days_alike(real["time"], days) if "time" in real.dims else None
     attributes = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
     for name, score in set_scores(features, noise, blocks, seed):
         if name in SAMPLE_METRICS:
@@ -69,12 +72,12 @@ def sample_statistics(
     return table, sample_diagnostics(samples, real, states, seed).assign_attrs(attributes)
 
 
-def density_scores(densities: pd.DataFrame, seed: int) -> Iterator[tuple[str, Score]]:
-    """Means over data of the ELBO, its terms, losses and densities, with intervals."""
+def density_scores(densities: pd.DataFrame, days: float, seed: int) -> Iterator[tuple[str, Score]]:
+    """Means over data of the ELBO, its terms, losses and densities, with intervals from blocks of so many days."""
     for split, part in densities.groupby("split"):
         wide = part.pivot(index="datum", columns="statistic", values="value").sort_index()
         times = part.groupby("datum")["time"].first().to_numpy()
-        weights = bootstrap.block_weights(len(wide), length_of(times), seed)
+        weights = bootstrap.block_weights(len(wide), length_of(times, days), seed)
         plain = np.full((1, len(wide)), 1 / len(wide))
         means = bootstrap.resampled_means(wide.to_numpy(float), np.concatenate([plain, weights]))
         low, high = bootstrap.interval(means[1:])
@@ -84,16 +87,16 @@ def density_scores(densities: pd.DataFrame, seed: int) -> Iterator[tuple[str, Sc
                 yield name, Score(*(float(values[column]) for values in (means[0], low, high)))
 
 
-def length_of(times: Shaped[np.ndarray, " datum"]) -> int:
-    """Number of data in a block: those of 10 days, or 1 for images, whose times are empty."""
+def length_of(times: Shaped[np.ndarray, " datum"], days: float) -> int:
+    """Number of data in a block: those of some days, or 1 for images, whose times are empty."""
     dated = all(isinstance(time, str) and time for time in times)
-    return bootstrap.block_length(calendars.from_iso(times)) if dated else 1
+    return bootstrap.block_length(calendars.from_iso(times), days) if dated else 1
 
 
-def days_alike(time: xr.DataArray) -> Integer[np.ndarray, " time"]:
-    """Number of the ten-day period of each time, by which real states are blocked."""
+def days_alike(time: xr.DataArray, days: float) -> Integer[np.ndarray, " time"]:
+    """Number of the period of some days of each time, by which real states are blocked."""
     seconds = calendars.from_iso(calendars.iso(time)).astype(int)
-    return (seconds // int(bootstrap.BLOCK_DAYS * 86400)).astype(int)
+    return (seconds // int(days * 86400)).astype(int)
 
 
 def active_units(means: Float[np.ndarray, "datum latent"]) -> int:

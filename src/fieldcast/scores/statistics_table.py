@@ -13,8 +13,10 @@ from fieldcast import calendars
 from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
 from fieldcast.starts import Starts
+from fieldcast.time_steps import TimeStep
 
 CELLS = ("unobserved", "all")
+STEP = "step_months"  # column of the tables of monthly data
 
 
 def long_table(
@@ -55,9 +57,18 @@ def tidy(
     return table.loc[~void, columns].reset_index(drop=True)
 
 
-def with_origin(scores: pd.DataFrame, seed: int, data: str, scored: str) -> pd.DataFrame:
-    """Add to every row the seed of the run and the digests of its data and of what was scored."""
-    return scores.assign(seed=seed, data=data, scored=scored)[["seed", "data", "scored", *scores.columns]]
+def with_origin(
+    scores: pd.DataFrame, seed: int, data: str, scored: str, step: TimeStep | None = None
+) -> pd.DataFrame:
+    """Add to every row the seed of the run and the digests of its data and of what was scored.
+
+    Where the `step` of the data is one of months, their number is added too: intervals need it, and scored times may be
+    further apart than the data.
+    """
+    origin = {"seed": seed, "data": data, "scored": scored}
+    if step is not None and step.months:
+        origin[STEP] = step.months
+    return scores.assign(**origin)[[*origin, *scores.columns]]
 
 
 def name_rows(scores: pd.DataFrame, experiment: str) -> pd.DataFrame:

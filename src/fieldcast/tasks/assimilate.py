@@ -117,7 +117,8 @@ def score(
         seed=stored.seed,
     )
     scored = scored_digest(observations, present["members"])
-    return with_origin(scores, stored.seed, observations.attrs["data"], scored), diagnostics
+    step = TimeStep.of(data.fields)
+    return with_origin(scores, stored.seed, observations.attrs["data"], scored, step), diagnostics
 
 
 def show(

@@ -132,7 +132,7 @@ def against_truth(
     )
     scores = scores.assign(model=draws.attrs["model"])
     scored = scored_starts(starts, units(draws), starts["members"])
-    return with_origin(scores, seed, starts["data"], scored), diagnostics
+    return with_origin(scores, seed, starts["data"], scored, TimeStep.of(data.fields)), diagnostics
 
 
 def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:

@@ -27,6 +27,7 @@ from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.task import Results, Step, Task
 from fieldcast.tasks.truth import areas, require_draws
+from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, refuse_rollouts
@@ -82,7 +83,8 @@ def score(
         seed=seed,
     )
     scored = scored_digest(observations, members)
-    return with_origin(scores, seed, observations.attrs["data"], scored), diagnostics
+    step = TimeStep.of(data.fields)
+    return with_origin(scores, seed, observations.attrs["data"], scored, step), diagnostics
 
 
 def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:

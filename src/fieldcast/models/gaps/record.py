@@ -176,9 +176,17 @@ def hidden_like_other_times(
     for time, other in zip(times, others, strict=True):
         if needed <= 0:
             break
-        gap = (observed[time] & ~observed[other]).nonzero()[:, 0]
-        count = min(len(gap), int(observed[time].sum()) // LEFT)
-        first = int(torch.randint(len(gap) - count + 1, (1,), generator=generator))
-        hidden[time, gap[first : first + count]] = True
-        needed -= count
+        hidden[time] = hidden_in_gap(observed[time], observed[other], generator)
+        needed -= int(hidden[time].sum())
+    return hidden
+
+
+def hidden_in_gap(
+    observed: Bool[Tensor, " cell"], other: Bool[Tensor, " cell"], generator: torch.Generator
+) -> Bool[Tensor, " cell"]:
+    """Observed values of one time in the gap of another: neighbours in the order of the cells, at most a fifth."""
+    hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
+    count = min(len(gap), int(observed.sum()) // LEFT)
+    first = int(torch.randint(len(gap) - count + 1, (1,), generator=generator))
+    hidden[gap[first : first + count]] = True
     return hidden

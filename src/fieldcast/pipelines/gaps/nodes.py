@@ -11,17 +11,22 @@ from fieldcast.figures.gaps import pictures
 from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.inference.fill_gaps import Trust, fill
-from fieldcast.inference.gap_trials import Comparison
-from fieldcast.inference.options import Fill
+from fieldcast.inference.gap_trials import Comparison, compared
+from fieldcast.inference.options import Fill, Gaps
+from fieldcast.models.gaps.record import FILLERS, Filler
+from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 
 PICTURES = (
     "Pictures of each variable: figures/gaps/<variable>_maps.png and <variable>_series.png, beside gaps.txt."
 )
 
 
-def try_methods(fields: xr.Dataset, seed: int, device: str, earlier: Mapping[str, Any]) -> Iterator[bytes]:
+def try_methods(
+    fields: xr.Dataset, gaps: Gaps, seed: int, device: str, earlier: Mapping[str, Any]
+) -> Iterator[bytes]:
     """The trials so far after each method, as a file; those of an interrupted run are kept."""
-    for _, file in Comparison.of(fields, seed, device).trials(earlier.get("gaps_trials")):
+    comparison = Comparison.of(fields, seed, device, methods(fields, gaps, seed, device))
+    for _, file in comparison.trials(earlier.get("gaps_trials")):
         yield file
 
 
@@ -29,7 +34,10 @@ def fill_gaps(
     fields: xr.Dataset, trials: bytes, fill_options: Fill, seed: int, limits: Limits, device: str
 ) -> tuple[xr.Dataset, str, pd.DataFrame]:  # fmt: skip
     """Fill the fields by the best method of the trials: the result, its report, and series for a figure."""
-    comparison = Comparison.of(fields, seed, device)
+    fillers: Mapping[str, Filler] = FILLERS
+    if CORRECTED in compared(trials):
+        fillers = {**fillers, CORRECTED: correction_of(fields, seed)}
+    comparison = Comparison.of(fields, seed, device, fillers)
     *_, (tried, _) = comparison.trials(trials)
     trust = Trust(fill_options.max_gap, fill_options.max_spread)
     members = fill_options.members and limits.cap("members", fill_options.members)

@@ -8,7 +8,7 @@ DRAWN = ["fields", "gaps_filled", "series_gaps"]
 
 
 def create_pipeline() -> Pipeline:
-    trial = ["fields", "params:seed", "params:device", "params:earlier"]
+    trial = ["fields", "params:gaps", "params:seed", "params:device", "params:earlier"]
     fill = ["fields", "gaps_trials", "params:fill", "params:seed", "params:limits", "params:device"]
     return Pipeline(
         [

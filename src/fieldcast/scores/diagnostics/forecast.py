@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from fieldcast import calendars
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.reconstruction import over_times, rank_shares
 from fieldcast.scores.spectra import Latitudes
@@ -58,7 +57,7 @@ class ForecastDiagnostics:
     def dataset(self) -> xr.Dataset:
         """The diagnostics with their coordinates."""
         mean, low, high = over_times(
-            np.moveaxis(self.histogram, 2, 0), calendars.iso(self.aligned.forecasts["start"])
+            np.moveaxis(self.histogram, 2, 0), self.aligned.forecasts["start"], self.aligned.truth
         )
         ranked, waves = ("lead", "variable", "rank"), ("lead", "variable", "wavenumber")
         wavelength = self.latitudes.wavelengths

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float, Integer, Shaped
+from jaxtyping import Bool, Float, Integer
 
 from fieldcast import calendars
 from fieldcast.scores import bootstrap, spectra
 from fieldcast.scores.statistics import COVERAGE, coverage_interval
+from fieldcast.time_steps import TimeStep
 
 
 class Diagnostics:
@@ -54,7 +55,7 @@ class Diagnostics:
     def dataset(self) -> xr.Dataset:
         """The diagnostics with their coordinates."""
         wavelength = self.latitudes.wavelengths
-        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), calendars.iso(self.truth.time))
+        mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), self.truth.time, self.truth)
         resolution = [
             [
                 spectra.effective_resolution(error, truth, wavelength)
@@ -103,11 +104,12 @@ def rank_shares(
 
 
 def over_times(
-    values: Float[np.ndarray, "time *shape"], times: Shaped[np.ndarray, " time"]
+    values: Float[np.ndarray, "time *shape"], times: xr.DataArray, fields: xr.Dataset
 ) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
-    """Mean over times (texts) that have a value, and its 95 % interval by a block bootstrap."""
-    moments = calendars.from_iso(times)
-    weights = bootstrap.block_weights(len(times), bootstrap.block_length(moments))
+    """Mean over the times that have a value, and its 95 % interval by a block bootstrap at the step of the fields."""
+    moments = calendars.from_iso(calendars.iso(times))
+    days = bootstrap.block_days(TimeStep.of(fields).months)
+    weights = bootstrap.block_weights(len(times), bootstrap.block_length(moments, days))
     plain = np.full((1, len(times)), 1 / len(times))
     means = bootstrap.resampled_means(values, np.concatenate([plain, weights]))
     return (means[0], *bootstrap.interval(means[1:]))

@@ -1,0 +1,121 @@
+"""Fill the gaps of a data set by the best of all methods, a network among them if there is time for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fieldcast import calendars
+from fieldcast.encoding.anomalies import space_of
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.errors import InputError
+from fieldcast.fields import climatology as climatologies
+from fieldcast.fields import domain
+from fieldcast.fields import normalisation as normalisations
+from fieldcast.fields.conventions import as_dataset, time_varying
+from fieldcast.fields.ingest import ingest
+from fieldcast.inference.fill_gaps import Trust, fill
+from fieldcast.inference.gap_trials import Comparison
+from fieldcast.inference.options import Gaps
+from fieldcast.models.gaps.record import FILLERS, Filler
+from fieldcast.training.gap_correction import GapCorrection
+
+LOG = logging.getLogger(__name__)
+CORRECTED = "corrected_interpolation"
+
+
+def fill_gaps(
+    dataset: xr.Dataset | xr.DataArray,
+    *,
+    members: int = 0,
+    max_gap: int | None = None,
+    max_spread: float | Mapping[str, float] | None = None,
+    learned: bool = False,
+    minutes: float = 0.0,
+    seed: int = 0,
+    device: str = "auto",
+) -> xr.Dataset:
+    """Fill the missing values of a data set from its own observed ones.
+
+    Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit),
+    v_mean, v_spread, the standard deviation (0 where observed), v_members, if requested, and v_flag: 0 observed,
+    1 filled, 2 extrapolated, 3 never observed. A value is extrapolated if its spread exceeds 0.9 of the climatological
+    one, or if the nearest observation is farther than two e-folding lengths of the correlation in space and time.
+    Cells that never have a value stay NaN. The attribute `comment` holds the report: errors at hidden values beside
+    interpolation in time, and where not to trust the result.
+
+    Parameters
+    ----------
+    dataset
+        Fields in any layout that ingestion accepts, NaN where nothing was observed.
+    members
+        Number of draws that are returned.
+    max_gap, max_spread
+        Filled values that stay missing, see `Trust`.
+    learned, minutes
+        Whether a network is tried too, see `Gaps`.
+    seed
+        Seed of the hidden values and of the members.
+    device
+        "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    InputError
+        For data that cannot be used, without missing values, or with values at too few times.
+    """
+    dataset, trust = as_dataset(dataset, "the data set"), Trust(max_gap, max_spread)
+    fields, _ = ingest(dataset, "the data set", missing="train")
+    if members < 0:
+        raise InputError(f"the number of members is {members}: give 0 or more.")
+    comparison = Comparison.of(fields, seed, device, methods(fields, Gaps(learned, minutes), seed, device))
+    trust.check_names(time_varying(fields))
+    *_, (trials, _) = comparison.trials()
+    filled = fill(comparison, trials, dataset, members, trust, seed)
+    LOG.info("%s", filled.attrs["comment"])
+    return filled
+
+
+def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mapping[str, Filler]:
+    """The methods to compare on fields that ingestion made; the estimated time of the learned one is logged before.
+
+    Raises
+    ------
+    InputError
+        If the learned one is asked for, and the variables exist in different cells.
+    """
+    if not options.learned and options.minutes == 0:
+        return FILLERS
+    correction = correction_of(fields, seed)
+    estimate = correction.minutes(GappyRecord.of(fields, choose_device(device)).record)
+    used = options.learned or estimate <= options.minutes
+    LOG.info(
+        "%s would take about %.1f minutes, and gaps.minutes is %g: %s.", CORRECTED, estimate, options.minutes,
+        "it is tried too" if used else "it is left out",
+    )  # fmt: skip
+    return {**FILLERS, CORRECTED: correction} if used else FILLERS
+
+
+def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
+    """The learned method for the record of some fields.
+
+    Raises
+    ------
+    InputError
+        If the variables exist in different cells.
+    """
+    there = domain.exists(fields)
+    if not (there == there.isel(variable=0)).all():
+        raise InputError(
+            "gaps.learned: the variables have values in different cells, and a network needs all of them in each: "
+            "leave it out, or fill the variables one by one with ingestion.variables."
+        )
+    climatology = climatologies.fit(fields, shrink=True)
+    space = space_of(fields, climatology, normalisations.fit(fields, climatology))
+    days = torch.from_numpy(calendars.fraction_of_year(fields["time"]).astype(np.float32))
+    return GapCorrection(space, days, seed=seed)

@@ -1,0 +1,103 @@
+"""The network that corrects optimal interpolation of a record, trained on values hidden in the shape of its gaps."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from fieldcast.models.corrected import Corrected
+from fieldcast.models.gaps.cells import cells, state
+from fieldcast.models.gaps.record import Record
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.space import Space
+from fieldcast.training.gap_correction import GapCorrection, moments
+
+TIMES = 60
+
+
+@pytest.fixture(scope="module")
+def space(world: Any) -> Space:
+    space: Space = world.space
+    return space.replace(variables=("t",), tendency=space.tendency[:1])
+
+
+@pytest.fixture(scope="module")
+def record(space: Space) -> Record:
+    """Smooth states whose spread depends on their sign, with bands of columns missing."""
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = space.shape
+    longitude = torch.arange(columns) * (2 * torch.pi / columns)
+    wave = torch.stack([longitude.cos(), longitude.sin(), torch.ones(columns)])
+    size = torch.randn(TIMES, rows, 3, generator=generator).cumsum(1) / 2
+    x = (size @ wave).exp() - 1 + 0.1 * torch.randn(TIMES, rows, columns, generator=generator)
+    start = torch.randint(0, columns, (TIMES, 1), generator=generator)
+    observed = ((torch.arange(columns) - start) % columns >= 4)[:, None].expand(-1, rows, -1).flatten(1)
+    segment = torch.zeros(TIMES, dtype=torch.long)
+    return Record(torch.where(observed, cells(space, x[:, None]), 0.0), observed, segment)
+
+
+@pytest.fixture(scope="module")
+def correction(space: Space) -> GapCorrection:
+    method = GapCorrection(space, torch.arange(TIMES) / 365 % 1)
+    return replace(method, fit=replace(method.fit, steps=60))
+
+
+@pytest.fixture(scope="module")
+def fitted(correction: GapCorrection, record: Record) -> Corrected:
+    return correction.fitted(record)
+
+
+def test_observed_values_are_kept_and_the_moments_are_those_of_the_members(
+    correction: GapCorrection, record: Record, fitted: Corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GapCorrection, "fitted", lambda self, record: fitted)
+    filled = correction(record, RandomStreams(0, torch.arange(TIMES), 100))
+    assert torch.equal(filled.mean[record.observed], record.x[record.observed])
+    assert not filled.spread[record.observed].any()
+    missing = ~record.observed
+    assert (filled.spread[missing] > 0).all()
+    drawn = filled.members.var(1)[missing].mean().sqrt()
+    assert float(drawn / filled.spread[missing].square().mean().sqrt()) == pytest.approx(1, abs=0.1)
+    assert torch.equal(correction(record, None).mean, filled.mean)
+
+
+def test_the_loss_scores_hidden_values_alone(
+    correction: GapCorrection, record: Record, fitted: Corrected
+) -> None:
+    """Other observed values may be anything in the truth, and missing ones too."""
+    times = torch.arange(0, TIMES, 4)
+    batch = correction.hiding(record, times, "test")
+    assert batch.observed.any() and not (batch.observed & batch.context.mask).any()
+    observed = state(correction.space, record.observed[times].float()) > 0
+    assert not (batch.observed & ~observed).any()
+    drawn = moments(fitted, batch.context, times, RandomStreams(0, times, 4))
+    loss = fitted.terms(batch, *drawn).total
+    elsewhere = replace(batch, x=torch.where(batch.observed, batch.x, 9.0))
+    assert torch.equal(fitted.terms(elsewhere, *drawn).total, loss)
+
+
+def test_training_lowers_the_score_of_hidden_values(
+    correction: GapCorrection, record: Record, fitted: Corrected
+) -> None:
+    times = torch.arange(TIMES)
+    batch = correction.hiding(record, times, "training")
+    drawn = moments(fitted, batch.context, times, RandomStreams(5, times, 8))
+    assert float(fitted.terms(batch, *drawn).parts["gain"]) > 0.01
+
+
+def test_a_time_does_not_predict_itself(correction: GapCorrection, record: Record, fitted: Corrected) -> None:
+    """Another state at some time leaves the moments of that time as they are, given its observations."""
+    times = torch.tensor([7])
+    context = correction.batch(record, times).context
+    before = moments(fitted, context, times, RandomStreams(0, times))
+    kept = fitted.base.anomalies
+    fitted.base.anomalies = kept.clone()
+    fitted.base.anomalies[7] += 3.0
+    after = moments(fitted, context, times, RandomStreams(0, times))
+    fitted.base.anomalies = kept
+    assert all(torch.equal(a, b) for a, b in zip(before[:2], after[:2], strict=True))
+
+
+def test_the_estimate_is_of_the_size_of_the_measured_time(correction: GapCorrection, record: Record) -> None:
+    assert 0 < correction.minutes(record) < 5
