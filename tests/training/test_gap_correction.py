@@ -11,6 +11,7 @@ from fieldcast.models.gaps.cells import cells, state
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+from fieldcast.training import gap_correction
 from fieldcast.training.gap_correction import GapCorrection, moments
 
 TIMES = 60
@@ -99,5 +100,10 @@ def test_a_time_does_not_predict_itself(correction: GapCorrection, record: Recor
     assert all(torch.equal(a, b) for a, b in zip(before[:2], after[:2], strict=True))
 
 
-def test_the_estimate_is_of_the_size_of_the_measured_time(correction: GapCorrection, record: Record) -> None:
-    assert 0 < correction.minutes(record) < 5
+def test_the_estimate_counts_updates_and_steps_of_both_fits(
+    correction: GapCorrection, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gap_correction, "seconds", lambda work: 0.5)
+    completed, trials, contexts = 2 * TIMES + 32 * 4, 21, TIMES
+    updates = completed + gap_correction.TUNED * trials + contexts + TIMES
+    assert correction.minutes(record) == pytest.approx(2 * (updates + correction.fit.steps) * 0.5 / 60)

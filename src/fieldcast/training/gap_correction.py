@@ -163,6 +163,7 @@ class GapCorrection:
             lambda: run.update(model.terms(part(one, first), *(values[first] for values in drawn)).total)
         )
         completed = augmentation.ROUNDS * len(augmentation.affordable(record.observed))
+        completed += augmentation.TRIED * len(augmentation.WEIGHTS)
         trials = 1 + sum(len(values) for values in base.choices.values())
         updates = completed + TUNED * trials + min(CONTEXTS, len(every)) + len(every)
         return PASSES * (updates * update + self.fit.steps * step) / 60

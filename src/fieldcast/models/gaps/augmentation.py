@@ -6,8 +6,10 @@ Diebolt 1985). Draws, unlike means, keep the variance, and with it the covarianc
 
 Two measures keep errors of one round from growing in the next.
 
-1. The second moment of many drawn values repeats what the round before has drawn. In these rounds it has the weight
-   0.2; the rest is the parametric correlation, which only the observed variances and a length determine.
+1. The second moment of drawn values repeats what was drawn before, and the more weight it has in the draws, the more
+   its errors grow. Its weight beside the parametric correlation is chosen before the first of these rounds by the
+   squared error at observed values that are hidden in the shape of other times' gaps and predicted from the times
+   outside their fold: the smallest within one standard error of the best (Breiman et al. 1984, section 3.4.3).
 2. The deviations of draws d from their mean m are in-sample errors of the covariance, and too small or too large. They
    are multiplied by one factor c, so that m + c (d - m) has the variance of the observed values:
 
@@ -26,13 +28,15 @@ from torch import Tensor
 from fieldcast.models.core import Context
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
+from fieldcast.models.gaps.record import hidden_in_gap
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.random_streams import RandomStreams, seed_for
 
 ROUNDS = 2  # of drawing from the model itself
 OPERATIONS = 1e12  # of the factorisations of one round: some minutes
 AT_ONCE = 64  # times drawn in one batch
-WEIGHT = 0.2  # of the second moment of drawn values, in the covariance of the rounds
+TRIED = 32  # times at which values are hidden
+WEIGHTS = 0.2, 0.5, 0.8, 0.95  # of the second moment
 
 
 @runtime_checkable
@@ -45,9 +49,10 @@ class Completing(Protocol):
 
     def choose(self, **values: float) -> None: ...
     def chosen(self) -> dict[str, float]: ...
-    def season(self, c: Context, draws: RandomStreams) -> Tensor: ...
+    def folds(self) -> Int[Tensor, " training"]: ...
+    def season(self, c: Context, draws: RandomStreams, fold: int | None = None) -> Tensor: ...
     def analyse(
-        self, c: Context, draws: RandomStreams, background: Tensor, errors: Tensor
+        self, c: Context, draws: RandomStreams, background: Tensor, errors: Tensor, *, fold: int | None = None
     ) -> tuple[Any, ...]: ...
 
 
@@ -57,7 +62,7 @@ def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -
     x, o = model.anomalies.flatten(1), observed.flatten(1)
     variance, times, initial = deviations(x, o).square(), affordable(o), model.chosen()
     model.anomalies = first_draw(x, o).view_as(observed)
-    model.choose(weight=WEIGHT)
+    choose_weight(model, x, o)
     for turn in range(ROUNDS):
         mean, drawn = torch.empty_like(x[times]), torch.empty_like(x[times])
         for some in torch.arange(len(times), device=times.device).split(AT_ONCE):
@@ -70,15 +75,39 @@ def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -
 
 def update(
     model: Completing, x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"],
-    times: Int[Tensor, " some"], draws: RandomStreams,
+    times: Int[Tensor, " some"], draws: RandomStreams, fold: int | None = None,
 ) -> tuple[Float[Tensor, "some value"], Float[Tensor, "some value"]]:  # fmt: skip
     """Mean and one draw of some times given their observed values."""
     shape, grid = model.anomalies.shape[1:], model.grid
     mask = grid.scatter(observed[times].float().unflatten(1, shape)) > 0
     y, day = grid.scatter(x[times].unflatten(1, shape)), model.days[times]
-    c = Context(len(times), observed=y, mask=mask, day=None if day.isnan().any() else day)
-    mean, _, drawn = model.analyse(c, draws, torch.zeros_like(y), model.season(c, draws))
+    c = Context(len(times), observed=y * mask, mask=mask, day=None if day.isnan().any() else day)
+    mean, _, drawn = model.analyse(c, draws, torch.zeros_like(y), model.season(c, draws, fold), fold=fold)
     return grid.gather(mean).flatten(1), grid.gather(drawn[:, 0]).flatten(1)
+
+
+def choose_weight(
+    model: Completing, x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"]
+) -> None:
+    """Choose the smallest of `WEIGHTS` within one standard error of the one with the least error at hidden values."""
+    times = observed.any(1).nonzero()[:, 0]
+    times = times[torch.linspace(0, len(times) - 1, min(TRIED, len(times)), device=x.device).round().long()]
+    generator = torch.Generator().manual_seed(seed_for("hidden in training") % 2**32)
+    others = torch.randint(len(x), (len(times),), generator=generator).tolist()
+    hidden = torch.zeros_like(observed)
+    for time, other in zip(times.tolist(), others, strict=True):
+        hidden[time] = hidden_in_gap(observed[time], observed[other], generator)
+    fold = model.folds()[times]
+    error = torch.zeros(len(WEIGHTS), len(times), dtype=torch.float64, device=x.device)
+    for row, weight in zip(error, WEIGHTS, strict=True):
+        model.choose(weight=weight)
+        for number in fold.unique().tolist():
+            some = times[fold == number]
+            mean, _ = update(model, x, observed & ~hidden, some, streams(some), number)
+            row[fold == number] = (mean - x[some]).double().square().mul(hidden[some]).sum(1)
+    excess = error - error[error.sum(1).argmin()]
+    near = excess.mean(1) <= excess.std(1, correction=0) / math.sqrt(len(times))
+    model.choose(weight=WEIGHTS[int(near.nonzero()[0, 0])])
 
 
 def restored(
