@@ -30,6 +30,7 @@ from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.task import RESULTS, Results, Step, Task
 from fieldcast.tasks.truth import areas, require_draws
+from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, Problem
