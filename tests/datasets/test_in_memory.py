@@ -1,0 +1,28 @@
+"""Data in memory pass from node to node without a copy, and between processes."""
+
+import os
+
+import pandas as pd
+import pytest
+from kedro.io import SharedMemoryDataCatalog
+from kedro.io.core import DatasetError
+from kedro.pipeline import Pipeline, node
+from kedro.runner import ParallelRunner
+
+from fieldcast.datasets import (
+    InMemoryDataset,
+)
+
+
+def test_memory_is_handed_on_without_a_copy_and_between_processes() -> None:
+    table, handed = pd.DataFrame({"value": [1]}), InMemoryDataset(metadata={"kedro-viz": {"layer": "models"}})
+    handed.save({"scores": table})
+    assert handed.load()["scores"] is table and handed.metadata and handed._EPHEMERAL
+    handed.release()
+    assert not handed.exists()
+    with pytest.raises(DatasetError, match="has not been saved yet"):
+        handed.load()
+    runner = ParallelRunner(max_workers=1)
+    catalog = SharedMemoryDataCatalog({"a": InMemoryDataset(), "b": InMemoryDataset()})
+    created = Pipeline([node(os.getpid, None, "a", name="one"), node(abs, "a", "b", name="two")])
+    assert runner.run(created, catalog)["b"].load() not in (0, os.getpid())

@@ -1,0 +1,33 @@
+"""Results of earlier runs are listed, and read on demand."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io.core import DatasetError
+
+from fieldcast.datasets import (
+    BytesDataset,
+    JSONDataset,
+    ResultsDataset,
+    TableDataset,
+)
+
+
+@pytest.mark.parametrize("place", [None, "memory:///results"])
+def test_results_of_earlier_runs_are_read_on_demand(tmp_path: Path, place: str | None) -> None:
+    root = place or str(tmp_path)
+    results = ResultsDataset(filepath=root, task="forecast")
+    assert results.load() == {}
+    for folder, value in (("forecast/vae", 1), ("forecast/lim", 2), ("sample/vae", 3)):
+        table = TableDataset(filepath=f"{root}/08_reporting/{folder}/scores.parquet")
+        table.save(pd.DataFrame({"value": [value]}))
+    BytesDataset(filepath=f"{root}/08_reporting/forecast/vae/scores.csv.partial").save(b"half")
+    TableDataset(filepath=f"{root}/06_models/forecast/vae/history.csv").save(pd.DataFrame({"step": [7]}))
+    JSONDataset(filepath=f"{root}/04_feature/starts.json").save({"members": 3})
+    left = results.load()
+    assert left.keys() == {"scores", "history", "starts"} and left["starts"]() == {"members": 3}
+    assert {name: read()["value"][0] for name, read in left["scores"].items()} == {"vae": 1, "lim": 2}
+    assert left["history"]["vae"]()["step"][0] == 7
+    with pytest.raises(DatasetError, match="is read only here"):
+        results.save({"scores": {}})

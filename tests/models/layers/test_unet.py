@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from fieldcast.models.layers.unet import Mixing, UNet
+
+
+@pytest.mark.parametrize("shape", [(8, 16), (9, 13), (17, 33), (7, 4)])
+def test_a_unet_takes_any_size_of_grid(shape):
+    net = UNet(3, 2, shape, False, channels=(8, 16, 16), noise=4)
+    assert net(torch.randn(2, 3, *shape), torch.randn(2, 4)).shape == (2, 2, *shape)
+
+
+def test_a_unet_starts_as_no_correction_and_learns():
+    net, x = UNet(3, 2, (8, 16), True, channels=(8, 16)), torch.randn(4, 3, 8, 16)
+    assert not net(x).any()
+    (net(x) - 1).square().mean().backward()
+    assert net.last.convolution.weight.grad.abs().sum() > 0
+
+
+def test_noise_changes_what_a_unet_gives(randomise):
+    net, x = randomise(UNet(3, 2, (8, 16), True, channels=(8, 16), noise=4)), torch.randn(2, 3, 8, 16)
+    assert not torch.allclose(net(x, torch.zeros(2, 4)), net(x, torch.ones(2, 4)), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 96), (7, 97)])
+def test_a_field_of_noise_acts_where_it_is(shape, randomise):
+    """Two blocks at the coarsest level reach four of its cells of 4 x 4, those above six cells more; what is farther
+    sees the noise by the mean and variance of a normalisation alone."""
+    net, x = randomise(UNet(3, 2, shape, False, channels=(8, 16), fields=4)), torch.randn(1, 3, *shape)
+    torch.nn.init.zeros_(net.mixing.dense.weight)
+    fields = torch.randn(1, 4, *net.coarsest)
+    other = fields.clone()
+    other[..., -1] += 1
+    change = (net(x, fields=fields) - net(x, fields=other)).detach().abs().amax(dim=(0, 1, 2))
+    assert change[-4:].max() > 20 * change[:-28].max()
+
+
+def test_mixing_joins_the_farthest_cells(randomise):
+    mixing = randomise(Mixing(8, 12))
+    x = torch.randn(1, 8, 3, 4, requires_grad=True)
+    mixing(x)[0, 0, 0, 0].backward()
+    assert (x.grad[0, 0].abs() > 0).all()

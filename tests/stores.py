@@ -1,0 +1,40 @@
+"""Data that the tests of data sets store, what a broken write leaves, and a disk that is full."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+
+def weather(n: int = 12, calendar: str = "noleap") -> xr.Dataset:
+    rng = np.random.default_rng(n)
+    return xr.Dataset(
+        {
+            "z": (("time", "y", "x"), rng.standard_normal((n, 4, 5)).astype(np.float32), {"units": "m"}),
+            "a": (("variable",), [1.5, -2.0]),
+        },
+        {
+            "time": xr.date_range(
+                "2001-01-01", periods=n, calendar=calendar, use_cftime=calendar == "noleap"
+            ),
+            "variable": ["t650", "z"],
+            "pattern": ("y", ["random", "blocks", "ø", ""]),
+        },
+        {"digest": "0123456789ab", "step_hours": 24.0, "wraps": 1},
+    )
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if ".partial" in name or ".old" in name)
+
+
+def full_disk(*args: Any, **kwargs: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def piece(number: int, value: float, pieces: int = 4) -> xr.Dataset:
+    data = xr.Dataset({"z": (("lead", "x"), np.full((1, 3), value, "f4"))}, {"lead": [float(number)]})
+    return data.assign_attrs(piece=number, pieces=pieces)
