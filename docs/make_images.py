@@ -35,7 +35,7 @@ IMAGES = ROOT / "docs" / "images"
 FIGURE = "maps_random_10_z500.png"  # the stored figure to copy; that of another variable if there is no z500
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LARGEST = 400_000  # bytes of an image
-PATIENCE = 120.0  # seconds for a server or a page
+TIMEOUT = 120.0  # seconds for a server or a page
 LOG = logging.getLogger("make_images")
 
 # local storage of kedro-viz: no tour, a light background
@@ -62,7 +62,7 @@ class Browser:
         port_file = profile / "DevToolsActivePort"
         wait(lambda: port_file.exists() and len(port_file.read_text().split()) == 2, program)
         port = port_file.read_text().split()[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=TIMEOUT) as answer:
             (page,) = (target for target in json.load(answer) if target["type"] == "page")
         self._wire = connect(page["webSocketDebuggerUrl"], max_size=None, proxy=None, legacy=True)
         self._number = itertools.count()
@@ -72,7 +72,7 @@ class Browser:
         number = next(self._number)
         self._wire.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            answer = json.loads(self._wire.recv(timeout=PATIENCE))
+            answer = json.loads(self._wire.recv(timeout=TIMEOUT))
             if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
@@ -151,10 +151,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def wait(ready: Callable[[], Any], what: str) -> None:
     """Wait until a condition holds."""
-    last = time.monotonic() + PATIENCE
+    last = time.monotonic() + TIMEOUT
     while not ready():
         if time.monotonic() > last:
-            raise TimeoutError(f"{what} was not ready within {PATIENCE:.0f} seconds")
+            raise TimeoutError(f"{what} was not ready within {TIMEOUT:.0f} seconds")
         time.sleep(0.3)
 
 
@@ -171,7 +171,7 @@ def fetch(url: str, body: Mapping[str, Any] | None = None) -> Any:
     """Answer of a server, as JSON."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         return json.load(answer)
 
 

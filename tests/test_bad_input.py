@@ -196,7 +196,7 @@ def unharmed(root: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def said(project: Callable[..., Any], unharmed: Path) -> Callable[..., str]:
+def message(project: Callable[..., Any], unharmed: Path) -> Callable[..., str]:
     """The sentence with which a run in this process ends."""
 
     def run(*names: str, parameters: dict[str, Any] | None = None, **options: Any) -> str:
@@ -248,27 +248,27 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("family", CONTENTS)
-def test_content_of_the_input_file(said: Any, tmp_path: Path, family: str) -> None:
+def test_content_of_the_input_file(message: Any, tmp_path: Path, family: str) -> None:
     spoil, phrases = CONTENTS[family]
     file = tmp_path / "weather.nc"
     spoil(weather()).to_netcdf(file)
-    text = said("ingestion", parameters=ingest(file))
+    text = message("ingestion", parameters=ingest(file))
     assert all(word in text for word in (str(file), *phrases)), text
 
 
 @pytest.mark.parametrize("family", FILES)
-def test_the_input_file_itself(said: Any, file: Path, family: str) -> None:
+def test_the_input_file_itself(message: Any, file: Path, family: str) -> None:
     harm, phrases = FILES[family]
     harm(file)
-    text = said("ingestion", parameters=ingest(file))
+    text = message("ingestion", parameters=ingest(file))
     assert all(word in text for word in (str(file), *phrases)), text
 
 
 @pytest.mark.parametrize("family", FILES)
-def test_the_file_to_fill_itself(said: Any, file: Path, family: str) -> None:
+def test_the_file_to_fill_itself(message: Any, file: Path, family: str) -> None:
     harm, phrases = FILES[family]
     harm(file)
-    text = said("fill", parameters={"fill": {"observations": str(file)}})
+    text = message("fill", parameters={"fill": {"observations": str(file)}})
     assert all(
         word.replace("ingestion.path", "fill.observations") in text for word in (str(file), *phrases)
     ), text
@@ -326,10 +326,10 @@ IDX: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("family", IDX)
-def test_image_files(said: Any, idx: Path, family: str) -> None:
+def test_image_files(message: Any, idx: Path, family: str) -> None:
     spoil, phrases = IDX[family]
     spoil(idx / "train-images-idx3-ubyte")
-    text = said("sample.vae", parameters={"ingestion": {"source": "images", "path": str(idx)}})
+    text = message("sample.vae", parameters={"ingestion": {"source": "images", "path": str(idx)}})
     assert all(word in text for word in phrases), text
 
 
@@ -343,48 +343,48 @@ def test_images_in_a_real_process(kedro: Any, unharmed: Path, idx: Path) -> None
 
 
 @pytest.mark.parametrize("family", PARAMETERS)
-def test_parameters(said: Any, family: str) -> None:
+def test_parameters(message: Any, family: str) -> None:
     parameters, phrases = PARAMETERS[family]
-    text = said("reconstruct.denoising_vae", parameters=parameters)
+    text = message("reconstruct.denoising_vae", parameters=parameters)
     assert all(word in text for word in phrases), text
 
 
 @pytest.mark.parametrize("family", FORECAST_PARAMETERS)
-def test_parameters_of_forecasts(said: Any, family: str) -> None:
+def test_parameters_of_forecasts(message: Any, family: str) -> None:
     parameters, phrases = FORECAST_PARAMETERS[family]
-    text = said("forecast.vae", "forecast.vae_mean", "forecast.perfect_model", parameters=parameters)
+    text = message("forecast.vae", "forecast.vae_mean", "forecast.perfect_model", parameters=parameters)
     assert all(word in text for word in phrases), text
 
 
-def test_codes_that_start_by_class_need_labels(said: Any) -> None:
+def test_codes_that_start_by_class_need_labels(message: Any) -> None:
     parameters = {"sample": {"autodecoder": {"model": {"encoder": {"by_class": True}}}}}
-    text = said("training", namespaces=["sample.autodecoder"], parameters=parameters)
+    text = message("training", namespaces=["sample.autodecoder"], parameters=parameters)
     assert "codes that start by class need labels" in text and "set by_class: false" in text
 
 
 @pytest.mark.parametrize(("key", "value"), [("steps", 0), ("members", 0)])
-def test_a_prediction_of_nothing(said: Any, key: str, value: int) -> None:
-    text = said("predict", parameters={"predict": {"states": "states.nc", key: value}})
+def test_a_prediction_of_nothing(message: Any, key: str, value: int) -> None:
+    text = message("predict", parameters={"predict": {"states": "states.nc", key: value}})
     assert f"predict.{key} = {value} should be greater than or equal to 1" in text
 
 
 @pytest.mark.parametrize("family", MODELS)
-def test_models_before_the_first_node(said: Any, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+def test_models_before_the_first_node(message: Any, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
     def run(self: Node, *_: Any) -> None:
         raise AssertionError(f"{self.name} has run")
 
     monkeypatch.setattr(Node, "run", run)
     model, phrases = MODELS[family]
     for pipeline in ("reconstruct.denoising_vae", "__default__")[: 2 if family == "misspelt option" else 1]:
-        text = said(pipeline, parameters={"reconstruct": {"denoising_vae": {"model": model}}})
+        text = message(pipeline, parameters={"reconstruct": {"denoising_vae": {"model": model}}})
         assert text.startswith("reconstruct.denoising_vae.model."), text
         assert all(word in text for word in phrases), text
 
 
-def test_an_unknown_experiment(said: Any) -> None:
-    assert "'reconstruct.krigging'; did you mean reconstruct.kriging" in said("reconstruct.krigging")
+def test_an_unknown_experiment(message: Any) -> None:
+    assert "'reconstruct.krigging'; did you mean reconstruct.kriging" in message("reconstruct.krigging")
     fill = {"fill": {"observations": "x.nc", "experiment": "reconstruct.krigging"}}
-    assert "x.nc" in said("fill", parameters=fill)
+    assert "x.nc" in message("fill", parameters=fill)
 
 
 @pytest.mark.parametrize(
@@ -405,11 +405,11 @@ def test_an_unknown_experiment(said: Any) -> None:
         ),
     ],
 )
-def test_an_experiments_file(said: Any, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+def test_an_experiments_file(message: Any, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / "base/parameters/experiments/reconstruct/mine.yml").write_text(text)
-    displayed = said("reconstruct.mine", conf=conf)
+    displayed = message("reconstruct.mine", conf=conf)
     assert all(word in displayed for word in words), displayed
 
 
@@ -511,11 +511,11 @@ def refuse_to_write(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("pipeline", ["training", "reconstruction", "evaluation", "reporting"])
 def test_each_stage_on_a_bad_disk(
-    said: Any, unharmed: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, number: int
+    message: Any, unharmed: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, number: int
 ) -> None:
     refuse_to_write(monkeypatch, unharmed, number)
     selected = {} if pipeline == "reporting" else {"namespaces": ["reconstruct.climatology"]}
-    text = said(pipeline, **selected)
+    text = message(pipeline, **selected)
     assert str(unharmed) in text and "data_root" in text, text
 
 
@@ -631,16 +631,18 @@ def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
         ({"seed": 1}, "seed 0, this run has 1"),
     ],
 )
-def test_draws_are_not_scored_as_what_they_are_not(said: Any, parameters: dict[str, Any], words: str) -> None:
-    text = said("evaluation", namespaces=["reconstruct.climatology"], parameters=parameters)
+def test_draws_are_not_scored_as_what_they_are_not(
+    message: Any, parameters: dict[str, Any], words: str
+) -> None:
+    text = message("evaluation", namespaces=["reconstruct.climatology"], parameters=parameters)
     assert f"the reconstructions were drawn with {words}: draw them again" in text
 
 
 @pytest.mark.parametrize("stage", ["reconstruction", "evaluation"])
 @pytest.mark.parametrize("options", [{"times": 2}, {"masks": 1}])
-def test_observations_of_other_options_are_refused(said: Any, stage: str, options: dict[str, int]) -> None:
+def test_observations_of_other_options_are_refused(message: Any, stage: str, options: dict[str, int]) -> None:
     parameters = {"sparsification": options}
-    text = said(stage, namespaces=["reconstruct.climatology"], parameters=parameters)
+    text = message(stage, namespaces=["reconstruct.climatology"], parameters=parameters)
     ((name, value),) = options.items()
     assert f"the stored observations were made with sparsification.{name} " in text
     assert f"this run has {value}: recreate them with `kedro run --pipelines sparsification`" in text
@@ -765,7 +767,9 @@ def test_the_file_of_states_itself(refused: Any, days: xr.Dataset, family: str) 
 
 
 @pytest.mark.parametrize("family", ASKED)
-def test_unusable_options_of_predict_are_one_sentence(refused: Any, days: xr.Dataset, family: str) -> None:
+def test_unusable_options_of_predict_are_reported_in_one_sentence(
+    refused: Any, days: xr.Dataset, family: str
+) -> None:
     requested, phrases = ASKED[family]
     days.to_netcdf("states.nc")
     text = refused(**requested)

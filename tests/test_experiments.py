@@ -77,7 +77,7 @@ def test_external_forecasts_are_recognised_by_their_type(conf: Path) -> None:
         ("fore_cast", "c", "fore_cast: {c: {}}", "holds no underscore"),
     ],
 )
-def test_a_wrong_experiment_is_one_sentence(
+def test_a_wrong_experiment_is_reported_in_one_sentence(
     conf: Path, task: str, name: str, text: str, message: str
 ) -> None:
     write(conf, task, name, text)
@@ -144,7 +144,7 @@ def test_descriptions_come_in_order_and_those_without_one_last() -> None:
         ([1], "experiment 'c': about is invalid"),
     ],
 )
-def test_a_wrong_description_is_one_sentence(body: object, message: str) -> None:
+def test_a_wrong_description_is_reported_in_one_sentence(body: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
         description_of("c", body)  # type: ignore[arg-type]
     assert message in str(caught.value) and "\n" not in str(caught.value)

@@ -255,7 +255,7 @@ def test_two_packages_cannot_bring_the_same_name(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("value", ["no_such_package:TASK", "json:no_such_task"])
-def test_a_plugin_that_cannot_be_imported_is_one_sentence(
+def test_a_plugin_that_cannot_be_imported_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     point = EntryPoint("broken", value, "fieldcast.tasks")
@@ -264,6 +264,6 @@ def test_a_plugin_that_cannot_be_imported_is_one_sentence(
         plugins.load("fieldcast.tasks", "broken")
 
 
-def test_an_unknown_source_is_one_sentence() -> None:
+def test_an_unknown_source_is_reported_in_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"ingestion.source = 'stars' is none of planet, file, images"):
         Ingestion(source="stars")

@@ -88,7 +88,7 @@ def test_previews_of_tables_and_json(tmp_path: Path) -> None:
     assert saved.preview() == '{"a": 1}'
 
 
-def test_a_preview_may_show_chosen_rows_in_order(tmp_path: Path) -> None:
+def test_a_preview_may_show_selected_rows_in_order(tmp_path: Path) -> None:
     table = TableDataset(filepath=str(tmp_path / "a.csv"))
     table.save(
         pd.DataFrame(

@@ -72,7 +72,7 @@ def test_zarr_round_trip(tmp_path: Path, data: xr.Dataset) -> None:
     assert leftovers(tmp_path) == []
 
 
-def test_lazily_loaded_and_chunked_as_asked(tmp_path: Path) -> None:
+def test_stores_are_loaded_lazily_in_the_requested_chunks(tmp_path: Path) -> None:
     path, data = str(tmp_path / "a.zarr"), weather(100)
     ZarrDataset(filepath=path, save_args={"chunks": {"time": 16}}).save(data)
     lazy = ZarrDataset(filepath=path, load_args={"lazy": True}).load()
@@ -204,7 +204,7 @@ def test_a_kill_between_the_renames_brings_the_old_store_back(
     assert leftovers(tmp_path) == []
 
 
-def test_a_full_disk_is_one_sentence_and_harms_nothing(
+def test_a_full_disk_is_reported_in_one_sentence_and_harms_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zarr, table = (

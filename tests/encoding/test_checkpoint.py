@@ -18,7 +18,7 @@ CONFIG = {"type": "vae.ConditionalVAE", "latent": 4}
 
 
 @pytest.fixture
-def made(world):
+def packed(world):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build(CONFIG, world.space)
@@ -30,8 +30,8 @@ def context(space):
     return Context(2, observed=observed, mask=observed > 0, day=torch.zeros(2))
 
 
-def test_a_model_rebuilt_from_its_file_draws_the_same(world, made):
-    model, data = made
+def test_a_model_rebuilt_from_its_file_draws_the_same(world, packed):
+    model, data = packed
     result = unpack(data)
     a, b = (
         m.sample(context(world.space), RandomStreams(0, torch.arange(2), 3)) for m in (model, result.model)
@@ -42,11 +42,11 @@ def test_a_model_rebuilt_from_its_file_draws_the_same(world, made):
     assert (result.codec.climatology == world.codec.climatology).all()
 
 
-def test_the_weights_may_be_drawn_from_in_another_way(world, made):
-    noisy = unpack(made[1], model={**CONFIG, "likelihood_noise": True}).model
+def test_the_weights_may_be_drawn_from_in_another_way(world, packed):
+    noisy = unpack(packed[1], model={**CONFIG, "likelihood_noise": True}).model
     assert noisy.likelihood_noise
     with pytest.raises(InputError, match="do not fit the requested model"):
-        unpack(made[1], model={**CONFIG, "latent": 5})
+        unpack(packed[1], model={**CONFIG, "latent": 5})
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_the_weights_may_be_drawn_from_in_another_way(world, made):
         lambda data: data.replace(b"a test", b"a text"),  # a word of the header
     ],
 )
-def test_a_damaged_file_is_one_sentence(made, spoil):
+def test_a_damaged_file_is_reported_in_one_sentence(packed, spoil):
     with pytest.raises(InputError) as raised:
-        unpack(spoil(made[1]), "x/checkpoint.safetensors")
+        unpack(spoil(packed[1]), "x/checkpoint.safetensors")
     assert "x/checkpoint.safetensors" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -86,9 +86,9 @@ def a_statistic(model, codec):
     ("spoil", "name"),
     [(a_weight, "model."), (the_climatology, "codec.climatology"), (a_statistic, "codec.deviation")],
 )
-def test_numbers_that_are_not_finite_are_one_sentence(world, made, spoil, name):
+def test_numbers_that_are_not_finite_are_reported_in_one_sentence(world, packed, spoil, name):
     """Such a file is whole, as its digest says; what is drawn from it would be NaN, or worse."""
-    model = deepcopy(made[0])
+    model = deepcopy(packed[0])
     with torch.no_grad():
         codec = spoil(model, world.codec)
     with pytest.raises(InputError, match=rf"^x.safetensors holds numbers .* not finite .{name}") as raised:
@@ -96,7 +96,7 @@ def test_numbers_that_are_not_finite_are_one_sentence(world, made, spoil, name):
     assert "train the experiment again" in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_cells_that_do_not_exist_need_no_climatology(world, made):
+def test_cells_that_do_not_exist_need_no_climatology(world, packed):
     exists = world.space.exists.clone()
     exists[2, 3] = False
     model = build(CONFIG, world.space.replace(exists=exists))
@@ -104,13 +104,13 @@ def test_cells_that_do_not_exist_need_no_climatology(world, made):
     assert unpack(data).codec.climatology[17, 0, 2, 3] == np.inf
 
 
-def test_the_digest_of_draws_follows_the_tensors_and_the_model_alone(world, made):
+def test_the_digest_of_draws_follows_the_tensors_and_the_model_alone(world, packed):
     """Draws do not depend on the cost of a run or on the version that trained it."""
 
     def digest_of(data, model=CONFIG):
         return model_digest(unpack(data).header, model)
 
-    model, data = made
+    model, data = packed
     again = pack(model, world.codec, {"model": CONFIG, "note": "another"})
     assert again != data and digest_of(again) == digest_of(data)
     assert digest_of(data, {**CONFIG, "likelihood_noise": True}) != digest_of(data)
@@ -119,8 +119,8 @@ def test_the_digest_of_draws_follows_the_tensors_and_the_model_alone(world, made
     assert digest_of(pack(model, world.codec, {"model": CONFIG, "note": "a test"})) != digest_of(data)
 
 
-def test_a_checkpoint_of_another_version_is_one_sentence(made):
-    tensors, header = unpack_bytes(made[1], "it")
+def test_a_checkpoint_of_another_version_is_reported_in_one_sentence(packed):
+    tensors, header = unpack_bytes(packed[1], "it")
     earlier = pack_bytes(tensors, {**header, "format": FORMAT - 1})
     for read in (read_header, unpack):
         with pytest.raises(InputError, match="is not a checkpoint of this version of Fieldcast"):
@@ -156,14 +156,14 @@ def without_tensor(data):
         without_tensor,
     ],
 )
-def test_a_header_that_is_none_is_one_sentence(made, spoil):
+def test_a_header_that_is_none_is_reported_in_one_sentence(packed, spoil):
     """A list, one nested without end, and one that lacks entries, each with a digest that fits."""
     with pytest.raises(InputError, match=r"^x/checkpoint.*train the experiment again") as raised:
-        unpack(spoil(made[1]), "x/checkpoint.safetensors")
+        unpack(spoil(packed[1]), "x/checkpoint.safetensors")
     assert "\n" not in str(raised.value)
 
 
-def test_a_damaged_header_alone_is_one_sentence(made):
+def test_a_damaged_header_alone_is_reported_in_one_sentence(packed):
     for text in ("[1, 2]", "[" * 200_000, '{"format": 5, "model": [1]}'):
         with pytest.raises(InputError, match=r"^x/checkpoint.*train the experiment again"):
-            read_header(repacked(made[1], text), "x/checkpoint.safetensors")
+            read_header(repacked(packed[1], text), "x/checkpoint.safetensors")

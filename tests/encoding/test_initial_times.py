@@ -85,7 +85,7 @@ def test_fewer_starts_than_asked_are_all_there_are() -> None:
     assert places(test, of(test, Rollout(steps=15), Limits())["scored"]) == [5, 6, 7, 8]
 
 
-def test_a_split_that_is_too_short_is_one_sentence() -> None:
+def test_a_split_that_is_too_short_is_reported_in_one_sentence() -> None:
     with pytest.raises(
         InputError, match=r"20 times from 2003-02-01T00:00:00 to .* has no start with 5 .* 15 after"
     ):

@@ -156,7 +156,9 @@ def test_leads_are_hours(values: np.ndarray, units: str | None, expected: list[f
                                   crs=((), 0, {"grid_mapping_name": "lambert_conformal_conic"})), "on a lambert"),
     ],
 )  # fmt: skip
-def test_an_unusable_file_is_one_sentence(spoil: Callable[[xr.Dataset], xr.Dataset], message: str) -> None:
+def test_an_unusable_file_is_reported_in_one_sentence(
+    spoil: Callable[[xr.Dataset], xr.Dataset], message: str
+) -> None:
     with pytest.raises(InputError, match=message) as caught:
         to_forecasts(spoil(plain()), "mine.nc")
     assert "\n" not in str(caught.value)
@@ -170,14 +172,14 @@ def test_a_variable_that_is_no_forecast_is_left_aside() -> None:
     xr.testing.assert_equal(to_forecasts(data, "a test"), plain())
 
 
-def test_variables_of_different_numbers_of_members_are_one_sentence() -> None:
+def test_variables_of_different_numbers_of_members_are_reported_in_one_sentence() -> None:
     data = plain()
     data["mean"] = data["t"].mean("member")
     with pytest.raises(InputError, match=r"different numbers of members \(t 2, mean 1\)"):
         to_forecasts(data, "a test")
 
 
-def test_a_variable_that_is_not_wanted_is_no_reason_to_refuse() -> None:
+def test_a_variable_that_is_not_requested_is_no_reason_to_refuse() -> None:
     data = plain()
     data["mean"] = data["t"].mean("member")
     xr.testing.assert_equal(to_forecasts(data, "a test", ["t"]), plain())

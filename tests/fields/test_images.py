@@ -129,7 +129,7 @@ def break_it(folder, how):
         ("sizes", ("(4, 4)", "(3, 2)")),
     ],
 )
-def test_a_wrong_file_is_one_sentence(folder, how, message):
+def test_a_wrong_file_is_reported_in_one_sentence(folder, how, message):
     break_it(folder, how)
     with pytest.raises(InputError) as raised:
         opened(folder)

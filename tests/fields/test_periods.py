@@ -41,7 +41,7 @@ def test_years_may_be_numbers_and_calendars_may_lack_29_february() -> None:
         (("May 2002", "2003"), "'May 2002' in key is not a date"),
     ],
 )
-def test_a_wrong_period_is_one_sentence(period: tuple[str, str], message: str) -> None:
+def test_a_wrong_period_is_reported_in_one_sentence(period: tuple[str, str], message: str) -> None:
     with pytest.raises(InputError) as caught:
         within(TIMES, period, "key")
     assert message in str(caught.value) and "\n" not in str(caught.value)

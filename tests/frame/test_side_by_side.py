@@ -196,6 +196,6 @@ def test_progress_of_other_processes_is_logged_and_leaves_no_semaphore(
     assert sorted(line.split()[0] for line in caplog.messages if "/2 " in line) == ["1/2", "2/2"]
 
 
-def test_a_refusal_is_one_sentence(session: Any) -> None:
+def test_a_refusal_is_reported_in_one_sentence(session: Any) -> None:
     with pytest.raises(InputError, match=r"^the toy is refused: give it a name\.$"):
         session(parameters={"sample": {"a": {"fit": {"end": "refused"}}}}, runner=SideBySide(max_workers=2))

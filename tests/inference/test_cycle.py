@@ -214,14 +214,14 @@ def test_filters_of_assimilate(kind, forecaster, interpolation, record, waves):
         (lambda r: r.where(r["lat"] > 90), ("holds no observation",)),
     ],
 )
-def test_unsuitable_records_are_one_sentence(forecaster, interpolation, record, spoil, phrases):
+def test_unsuitable_records_are_reported_in_one_sentence(forecaster, interpolation, record, spoil, phrases):
     with pytest.raises(InputError) as caught:
         fieldcast.cycle(forecaster, interpolation, spoil(record), members=3)
     assert all(phrase in str(caught.value) for phrase in phrases), caught.value
     assert "\n" not in str(caught.value)
 
 
-def test_unsuitable_models_are_one_sentence(forecaster, interpolation, record, waves):
+def test_unsuitable_models_are_reported_in_one_sentence(forecaster, interpolation, record, waves):
     other = fieldcast.fit(waves.isel(time=slice(0, 700)), "forecast.persistence")
     same = fieldcast.fit(waves, "forecast.persistence")
     letkf = with_filter(interpolation, LETKF(interpolation.checkpoint.model.space))

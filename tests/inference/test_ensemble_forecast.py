@@ -26,17 +26,19 @@ class Persistence(Solved):
 
 
 @pytest.fixture(scope="module")
-def chosen(world):
+def stored(world):
     return starts(world.fields, world.splits, OPTIONS, Limits())
 
 
-def made(world, chosen, model=None, times="scored", **options):
+def forecaster_of(world, stored, model=None, times="scored", **options):
     model = model or initialised(NETWORK, world.space, 0).eval()
-    return EnsembleForecaster(model, world.codec, world.fields, chosen[times], 3, 0, **options)
+    return EnsembleForecaster(model, world.codec, world.fields, stored[times], 3, 0, **options)
 
 
-def test_persistence_is_the_last_anomaly_on_the_climatology_of_the_valid_day(world, chosen):
-    piece = list(forecast(made(world, chosen, Persistence(world.space)), chosen, None, "f"))[2].forecasts
+def test_persistence_is_the_last_anomaly_on_the_climatology_of_the_valid_day(world, stored):
+    piece = list(forecast(forecaster_of(world, stored, Persistence(world.space)), stored, None, "f"))[
+        2
+    ].forecasts
     assert piece["t"].dims == ("lead", "start", "member", "latitude", "longitude")
     assert piece["lead"].item() == 72 and piece.sizes["member"] == 1
     assert (piece.attrs["members"], piece.attrs["seed"], piece.attrs["model"]) == (3, 0, "f")
@@ -53,39 +55,43 @@ def xr_days(days):
     return [min(d.dayofyear - (d.is_leap_year and d.dayofyear > 59), 365) for d in days]
 
 
-def test_an_interrupted_rollout_resumes_to_the_same_bits(world, chosen):
-    whole = list(forecast(made(world, chosen), chosen, None, "f"))
+def test_an_interrupted_rollout_resumes_to_the_same_bits(world, stored):
+    whole = list(forecast(forecaster_of(world, stored), stored, None, "f"))
     for on_disk in (2, 3):  # the second: killed between the lead and its state
-        rest = list(forecast(made(world, chosen), chosen, whole[1].state, "f", on_disk))
+        rest = list(forecast(forecaster_of(world, stored), stored, whole[1].state, "f", on_disk))
         assert [p.forecasts.attrs["piece"] for p in rest] == [2, 3]
         assert all(a.forecasts.identical(b.forecasts) for a, b in zip(rest, whole[2:], strict=True))
 
 
 @pytest.mark.parametrize(("model", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])
-def test_a_state_of_something_else_is_not_resumed(world, chosen, model, on_disk):
-    state = next(forecast(made(world, chosen), chosen, None, "f")).state
-    begun = next(forecast(made(world, chosen), chosen, state, model, on_disk))
+def test_a_state_of_something_else_is_not_resumed(world, stored, model, on_disk):
+    state = next(forecast(forecaster_of(world, stored), stored, None, "f")).state
+    begun = next(forecast(forecaster_of(world, stored), stored, state, model, on_disk))
     assert begun.forecasts.attrs["piece"] == 0
 
 
-def test_the_same_weights_fed_on_in_another_way_begin_anew(world, chosen):
+def test_the_same_weights_fed_on_in_another_way_begin_anew(world, stored):
     """Other options also restart a long rollout, for which a finished state would otherwise be taken."""
-    item, other = (made(world, chosen, feedback=feedback) for feedback in ("members", "mean"))
-    state = next(forecast(item, chosen, None, "f")).state
-    assert next(forecast(made(world, chosen), chosen, state, "f", 1)).forecasts.attrs["piece"] == 1
-    assert next(forecast(other, chosen, state, "f", 1)).forecasts.attrs["piece"] == 0
-    assert item.lineage("f", chosen) != other.lineage("f", chosen)
+    item, other = (forecaster_of(world, stored, feedback=feedback) for feedback in ("members", "mean"))
+    state = next(forecast(item, stored, None, "f")).state
+    assert next(forecast(forecaster_of(world, stored), stored, state, "f", 1)).forecasts.attrs["piece"] == 1
+    assert next(forecast(other, stored, state, "f", 1)).forecasts.attrs["piece"] == 0
+    assert item.lineage("f", stored) != other.lineage("f", stored)
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:100], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
-def test_a_damaged_state_is_reported_and_the_rollout_restarts(world, chosen, spoil, caplog):
-    pieces = list(forecast(made(world, chosen), chosen, None, "f"))
-    again = next(forecast(made(world, chosen), chosen, spoil(pieces[1].state), "f", 2))
+def test_a_damaged_state_is_reported_and_the_rollout_restarts(world, stored, spoil, caplog):
+    pieces = list(forecast(forecaster_of(world, stored), stored, None, "f"))
+    again = next(forecast(forecaster_of(world, stored), stored, spoil(pieces[1].state), "f", 2))
     assert again.forecasts.identical(pieces[0].forecasts)
     assert "The state of the rollout" in caplog.text and "the work restarts" in caplog.text
-    long = list(long_rollout(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))[-1]
+    long = list(
+        long_rollout(forecaster_of(world, stored, times="stability"), stored, world.fields, None, "f")
+    )[-1]
     result = list(
-        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, spoil(long.state), "f")
+        long_rollout(
+            forecaster_of(world, stored, times="stability"), stored, world.fields, spoil(long.state), "f"
+        )
     )
     pd.testing.assert_frame_equal(result[-1].table, long.table)
 
@@ -101,53 +107,65 @@ def test_a_history_that_reaches_over_a_gap_is_refused(world):
             context_at(data, places, world.codec, world.space, history)
 
 
-def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, chosen, monkeypatch):
-    at_once = next(forecast(made(world, chosen), chosen, None, ""))
+def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, stored, monkeypatch):
+    at_once = next(forecast(forecaster_of(world, stored), stored, None, ""))
     monkeypatch.setattr("fieldcast.inference.ensemble_forecast.MEMBERS_AT_ONCE", 4)
-    one_by_one = next(forecast(made(world, chosen), chosen, None, ""))
+    one_by_one = next(forecast(forecaster_of(world, stored), stored, None, ""))
     assert np.allclose(at_once.forecasts["t"], one_by_one.forecasts["t"], rtol=1e-5)
 
 
-def test_a_long_rollout_of_persistence_keeps_its_states(world, chosen):
-    forecaster = made(world, chosen, Persistence(world.space), "stability")
-    result = list(long_rollout(forecaster, chosen, world.fields, None, ""))[-1]
+def test_a_long_rollout_of_persistence_keeps_its_states(world, stored):
+    forecaster = forecaster_of(world, stored, Persistence(world.space), "stability")
+    result = list(long_rollout(forecaster, stored, world.fields, None, ""))[-1]
     assert result.table["step"].tolist() == list(range(1, 13))
     assert result.table["finite"].all() and result.table["std"].nunique() == 1
     assert list(result.snapshots["step"].values) == [1, 10]
 
 
-def test_a_long_rollout_resumes_where_it_was_stopped(world, chosen, monkeypatch):
+def test_a_long_rollout_resumes_where_it_was_stopped(world, stored, monkeypatch):
     monkeypatch.setattr("fieldcast.inference.long_rollout.SAVE_EVERY", 0.0)
-    whole = list(long_rollout(made(world, chosen, times="stability"), chosen, world.fields, None, "f"))
+    whole = list(
+        long_rollout(forecaster_of(world, stored, times="stability"), stored, world.fields, None, "f")
+    )
     rest = list(
-        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, whole[4].state, "f")
+        long_rollout(
+            forecaster_of(world, stored, times="stability"), stored, world.fields, whole[4].state, "f"
+        )
     )
     assert len(whole) == 12 and len(rest) == 7
     pd.testing.assert_frame_equal(rest[-1].table, whole[-1].table)
     assert rest[-1].snapshots.identical(whole[-1].snapshots)
     done = list(
-        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "f")
+        long_rollout(
+            forecaster_of(world, stored, times="stability"), stored, world.fields, whole[-1].state, "f"
+        )
     )
     pd.testing.assert_frame_equal(done[0].table, whole[-1].table)
-    requested = {**chosen, "stability_steps": 9}  # fewer than were made
+    requested = {**stored, "stability_steps": 9}  # fewer than were made
     less = list(
-        long_rollout(made(world, chosen, times="stability"), requested, world.fields, whole[-1].state, "f")
+        long_rollout(
+            forecaster_of(world, stored, times="stability"), requested, world.fields, whole[-1].state, "f"
+        )
     )
     pd.testing.assert_frame_equal(less[0].table, whole[8].table)
     assert less[0].snapshots.identical(whole[8].snapshots)
     other = next(
-        long_rollout(made(world, chosen, times="stability"), chosen, world.fields, whole[-1].state, "g")
+        long_rollout(
+            forecaster_of(world, stored, times="stability"), stored, world.fields, whole[-1].state, "g"
+        )
     )
     assert other.table["step"].tolist() == [1]  # of another model nothing is taken over
 
 
-def test_a_model_that_blows_up_is_reported_with_its_step(world, chosen):
+def test_a_model_that_blows_up_is_reported_with_its_step(world, stored):
     class Explosive(Persistence):
         def sample(self, c, draws):
             return 1e20 * c.base()[:, None]
 
     result = list(
-        long_rollout(made(world, chosen, Explosive(world.space), "stability"), chosen, world.fields, None, "")
+        long_rollout(
+            forecaster_of(world, stored, Explosive(world.space), "stability"), stored, world.fields, None, ""
+        )
     )
     table = result[-1].table
     assert len(table) == 12 and table["finite"].iloc[0] and not table["finite"].iloc[-1]

@@ -26,7 +26,7 @@ def starts(world: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def made(world: Any, starts: dict[str, Any]) -> xr.Dataset:
+def perfect(world: Any, starts: dict[str, Any]) -> xr.Dataset:
     """The truth from every start of the test split to more leads than are scored; m is added to member m."""
     test = world.split("test")
     count, steps = test.sizes["time"], 6
@@ -47,8 +47,10 @@ def whole(pieces: Any) -> xr.Dataset:
     return xr.concat(list(pieces), "lead", data_vars="minimal", combine_attrs="drop_conflicts")
 
 
-def test_the_scored_starts_and_leads_are_chosen(world: Any, starts: dict[str, Any], made: xr.Dataset) -> None:
-    pieces = list(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))
+def test_the_scored_starts_and_leads_are_chosen(
+    world: Any, starts: dict[str, Any], perfect: xr.Dataset
+) -> None:
+    pieces = list(adopt(File("File", dataset="perfect_model"), perfect, starts, world.fields))
     assert [(piece.attrs["piece"], piece.attrs["pieces"]) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
     result, fields = whole(pieces), world.fields
     assert result.attrs["starts"] == starts["digest"]
@@ -64,10 +66,10 @@ def test_the_scored_starts_and_leads_are_chosen(world: Any, starts: dict[str, An
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
 def test_a_users_file_in_another_shape(
-    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path, suffix: str
+    world: Any, starts: dict[str, Any], perfect: xr.Dataset, tmp_path: Path, suffix: str
 ) -> None:
     """Longitudes from -180, latitudes from the north, as WeatherBench names things, with fewer members."""
-    reference = made.isel(latitude=slice(None, None, -1), member=slice(2))
+    reference = perfect.isel(latitude=slice(None, None, -1), member=slice(2))
     reference = reference.assign_coords(longitude=(reference["longitude"] + 180) % 360 - 180).sortby(
         "longitude"
     )
@@ -81,7 +83,7 @@ def test_a_users_file_in_another_shape(
     else:
         reference.to_zarr(path, zarr_format=2)
     result = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
-    straight = whole(selected(made, starts, world.fields, "it"))
+    straight = whole(selected(perfect, starts, world.fields, "it"))
     xr.testing.assert_equal(result, straight.isel(member=slice(2)))
     assert result["t"].dtype == np.float32 and result.attrs["source"] == f"'{path}'"
 
@@ -108,15 +110,15 @@ def test_without_a_perfect_model_its_experiment_is_skipped(
         (lambda data: data.convert_calendar("noleap", dim="start"), "calendar of mine.nc is 'noleap'"),
     ],
 )  # fmt: skip
-def test_an_unsuitable_file_is_one_sentence(
+def test_an_unsuitable_file_is_reported_in_one_sentence(
     world: Any,
     starts: dict[str, Any],
-    made: xr.Dataset,
+    perfect: xr.Dataset,
     spoil: Callable[[xr.Dataset], xr.Dataset],
     message: str,
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        list(selected(spoil(made), starts, world.fields, "mine.nc"))
+        list(selected(spoil(perfect), starts, world.fields, "mine.nc"))
     assert "\n" not in str(caught.value)
 
 
@@ -133,12 +135,12 @@ def test_a_model_of_type_file_has_one_source(wrong: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("value", [-9999.0, 1e20])
 def test_a_fill_value_that_is_not_declared_is_refused(
-    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path, value: float
+    world: Any, starts: dict[str, Any], perfect: xr.Dataset, tmp_path: Path, value: float
 ) -> None:
-    at = positions(made["start"], starts["scored"])
-    made = made.copy(deep=True)
-    made["t"][1, at[0], 2, 3, 4] = value
-    made.to_netcdf(tmp_path / "mine.nc")
+    at = positions(perfect["start"], starts["scored"])
+    perfect = perfect.copy(deep=True)
+    perfect["t"][1, at[0], 2, 3, 4] = value
+    perfect.to_netcdf(tmp_path / "mine.nc")
     pieces = adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields)
     next(pieces)
     phrases = rf"'t' of '.*mine.nc' holds {value:g} at a lead of 48 hours, .* declare it".replace("+", r"\+")
@@ -146,47 +148,47 @@ def test_a_fill_value_that_is_not_declared_is_refused(
         next(pieces)
 
 
-def rain(values: np.ndarray, made: xr.Dataset, folder: Path) -> str:
+def rain(values: np.ndarray, perfect: xr.Dataset, folder: Path) -> str:
     """Forecasts of `t`, 280 K and more, packed as lowest and highest value ask for; the path of the file."""
     scale = (float(values.max()) - 280) / 65535
-    numbers = made["t"].copy(data=np.round((values - 280) / scale - 32768).astype(np.int16))
+    numbers = perfect["t"].copy(data=np.round((values - 280) / scale - 32768).astype(np.int16))
     numbers.attrs |= {"scale_factor": scale, "add_offset": 280 + 32768 * scale}
     path = str(folder / "mine.nc")
-    made.assign(t=numbers).to_netcdf(path)
+    perfect.assign(t=numbers).to_netcdf(path)
     return path
 
 
 def test_a_lead_of_the_lowest_packed_value_is_sound(
-    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+    world: Any, starts: dict[str, Any], perfect: xr.Dataset, tmp_path: Path
 ) -> None:
     """Rain that is zero everywhere at one lead, and always in one cell, is data."""
-    values = np.clip(made["t"].values, 280, None)
+    values = np.clip(perfect["t"].values, 280, None)
     values[1] = 280
     values[..., 3, 4] = 280
-    path = rain(values, made, tmp_path)
+    path = rain(values, perfect, tmp_path)
     result = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))["t"]
-    at = positions(made["start"], starts["scored"])
+    at = positions(perfect["start"], starts["scored"])
     np.testing.assert_allclose(result, values[:3][:, at][:, :, :4], atol=1e-3)
 
 
 def test_a_packed_mask_at_all_leads_is_refused(
-    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+    world: Any, starts: dict[str, Any], perfect: xr.Dataset, tmp_path: Path
 ) -> None:
-    values = np.maximum(made["t"].values, 280.5)
+    values = np.maximum(perfect["t"].values, 280.5)
     values[..., 3, 4] = 280
-    path = rain(values, made, tmp_path)
+    path = rain(values, perfect, tmp_path)
     with pytest.raises(InputError, match=r"'t' of '.*mine.nc' holds 280 at all .* of 1 cells, .* declare it"):
         whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
 
 
 def test_values_outside_the_valid_range_are_missing(
-    world: Any, starts: dict[str, Any], made: xr.Dataset, tmp_path: Path
+    world: Any, starts: dict[str, Any], perfect: xr.Dataset, tmp_path: Path
 ) -> None:
-    made = made.copy()
-    made["t"].attrs = {**made["t"].attrs, "valid_max": np.float32(280)}
-    made.to_netcdf(tmp_path / "mine.nc")
+    perfect = perfect.copy()
+    perfect["t"].attrs = {**perfect["t"].attrs, "valid_max": np.float32(280)}
+    perfect.to_netcdf(tmp_path / "mine.nc")
     result = whole(adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, starts, world.fields))["t"]
     assert result.isnull().any() and float(result.max()) <= 280
-    made["t"].attrs.pop("valid_max")
-    sound = whole(adopt(File("File", dataset="perfect_model"), made, starts, world.fields))["t"]
+    perfect["t"].attrs.pop("valid_max")
+    sound = whole(adopt(File("File", dataset="perfect_model"), perfect, starts, world.fields))["t"]
     np.testing.assert_array_equal(result, sound.where(sound <= 280))

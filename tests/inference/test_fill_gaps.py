@@ -145,7 +145,7 @@ def test_values_beyond_the_limits_stay_missing(gappy: xr.Dataset, filled: xr.Dat
     assert "sst_members" not in strict
 
 
-def test_bad_input_is_one_sentence(gappy: xr.Dataset, truth: xr.Dataset) -> None:
+def test_bad_input_is_reported_in_one_sentence(gappy: xr.Dataset, truth: xr.Dataset) -> None:
     nothing = gappy.where(False)
     once = gappy.where(gappy["time"] == gappy["time"][50])
     twice = gappy.where(gappy["time"].isin(gappy["time"][50:52]))

@@ -55,8 +55,8 @@ def test_the_compliance_checker_finds_no_error(results, name, tmp_path):
     ComplianceChecker.run_checker(
         str(path), ["cf:1.11", "acdd:1.3"], 0, "lenient", output_filename=str(report), output_format="json"
     )
-    for checker, found in json.loads(report.read_text()).items():
-        errors = [f"{check['name']}: {check['msgs']}" for check in found["high_priorities"] if check["msgs"]]
+    for checker, checks in json.loads(report.read_text()).items():
+        errors = [f"{check['name']}: {check['msgs']}" for check in checks["high_priorities"] if check["msgs"]]
         assert not errors, f"{checker}: {errors}"
 
 

@@ -242,7 +242,7 @@ def test_values_outside_the_valid_range_are_filled(checkpoint, gappy):
         (lambda d: d.isel(time=slice(0, 0)), ("no time",)),
     ],
 )
-def test_an_unsuitable_file_is_one_sentence(checkpoint, gappy, spoil, words):
+def test_an_unsuitable_file_is_reported_in_one_sentence(checkpoint, gappy, spoil, words):
     with pytest.raises(InputError) as raised:
         fieldcast.load(checkpoint).fill(spoil(gappy[0]))
     assert all(word in str(raised.value) for word in words), str(raised.value)

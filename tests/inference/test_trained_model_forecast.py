@@ -104,7 +104,7 @@ def holes(data):
         (holes, ("'z'", "missing values on", "complete states")),
     ],
 )
-def test_an_unsuitable_file_is_one_sentence(network, mine, spoil, words):
+def test_an_unsuitable_file_is_reported_in_one_sentence(network, mine, spoil, words):
     with pytest.raises(InputError) as error:
         network.forecast(spoil(mine), 1)
     assert all(word in str(error.value) for word in words), str(error.value)

@@ -72,7 +72,7 @@ def test_channels_hold_season_and_static_fields(space):
         ),
     ],
 )
-def test_a_wrong_configuration_is_one_sentence_that_names_the_key(space, config, parts):
+def test_a_wrong_configuration_is_reported_in_one_sentence_that_names_the_key(space, config, parts):
     with pytest.raises(InputError) as raised:
         build(config, space)
     assert all(word in str(raised.value) for word in parts)

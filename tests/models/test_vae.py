@@ -119,7 +119,7 @@ def test_the_weight_of_the_kl_rises_with_the_steps_of_training_alone(space):
 
 
 @pytest.mark.parametrize("steps", [[8], [8, 4], [-1, 4]])
-def test_a_warm_up_that_ends_before_it_begins_is_one_sentence(space, steps):
+def test_a_warm_up_that_ends_before_it_begins_is_reported_in_one_sentence(space, steps):
     with pytest.raises(InputError, match=r"kl_warm_up is \[.*\]: give two steps"):
         make(space, kl_warm_up=steps)
 

@@ -131,7 +131,7 @@ def test_borrowed_weights_fill_too(fill: Any, gappy: Path) -> None:
         (lambda d: d.isel(valid_time=[]).drop_encoding(), ("no times",)),
     ],
 )
-def test_an_unsuitable_file_is_one_sentence_and_writes_nothing(
+def test_an_unsuitable_file_is_reported_in_one_sentence_and_writes_nothing(
     fill: Any, gappy: Path, tmp_path: Path, spoil: Any, words: tuple[str, ...]
 ) -> None:
     file = tmp_path / "spoilt.nc"

@@ -323,7 +323,7 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "words"), UNFIT)
-def test_options_that_no_forecast_can_have_are_one_sentence(
+def test_options_that_no_forecast_can_have_are_reported_in_one_sentence(
     project: Any, forecasted: Path, name: str, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(words)):

@@ -285,7 +285,7 @@ def test_every_data_set_of_every_pipeline_is_declared() -> None:
     assert undeclared() == set()
 
 
-def test_a_misspelt_name_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_name_would_be_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     from fieldcast.pipelines.fill import pipeline
 
     def misspelt() -> Pipeline:

@@ -21,7 +21,7 @@ Made = tuple[xr.Dataset, pd.DataFrame, xr.Dataset]
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
+def created() -> Made:
     return make_fields(PLANET, {})
 
 
@@ -44,72 +44,72 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
-def test_states_and_fields_are_of_the_same_days_and_of_one_mark(made: Made) -> None:
-    fields, _, states = made
+def test_states_and_fields_are_of_the_same_days_and_of_one_mark(created: Made) -> None:
+    fields, _, states = created
     assert fields.attrs["lineage"] == states.attrs["lineage"] == PLANET.lineage()
     assert list(states) == ["q"] and "q" not in fields
     assert np.array_equal(states["time"], fields["time"])
 
 
 def test_a_run_says_when_its_planet_is_another(
-    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    created: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The warning appears for new and for stored data; here a tiny planet replaces the documented one."""
-    make_fields(PLANET, earlier(*made))
+    make_fields(PLANET, earlier(*created))
     assert not caplog.messages[1:]
     monkeypatch.setattr(nodes.reference, "PlanetOptions", lambda: TINY)
-    for left in (earlier(*made), {}):
+    for left in (earlier(*created), {}):
         caplog.clear()
         fields, _, states = make_fields(PLANET, left)
         assert f"states {states.attrs['digest']} instead of" in caplog.messages[-1]
         assert f"fields {fields.attrs['digest']} instead of" in caplog.messages[-1]
 
 
-def test_states_change_nothing_of_the_fields(made: Made) -> None:
+def test_states_change_nothing_of_the_fields(created: Made) -> None:
     alone, _ = ingest(nodes.simulate(TINY, 0).drop_dims(("m", "part", "level", "n")))
-    assert alone.attrs["digest"] == made[0].attrs["digest"]
-    xr.testing.assert_equal(alone, made[0])
+    assert alone.attrs["digest"] == created[0].attrs["digest"]
+    xr.testing.assert_equal(alone, created[0])
 
 
-def test_existing_data_are_reused(made: Made, simulated: list[int]) -> None:
-    again = make_fields(PLANET, earlier(*made))
+def test_existing_data_are_reused(created: Made, simulated: list[int]) -> None:
+    again = make_fields(PLANET, earlier(*created))
     assert simulated == []
-    assert all(item is other for item, other in zip(again, made, strict=True))
+    assert all(item is other for item, other in zip(again, created, strict=True))
 
 
-def test_fields_without_stored_states_are_recreated_identically(made: Made, simulated: list[int]) -> None:
-    fields, quality, states = make_fields(PLANET, earlier(made[0], made[1], None))
+def test_fields_without_stored_states_are_recreated_identically(created: Made, simulated: list[int]) -> None:
+    fields, quality, states = make_fields(PLANET, earlier(created[0], created[1], None))
     assert simulated == [0]
-    assert fields.attrs["digest"] == made[0].attrs["digest"] and quality.equals(made[1])
-    xr.testing.assert_identical(states, made[2])
+    assert fields.attrs["digest"] == created[0].attrs["digest"] and quality.equals(created[1])
+    xr.testing.assert_identical(states, created[2])
 
 
-def test_states_of_another_planet_do_not_count(made: Made, simulated: list[int]) -> None:
-    other = made[2].assign_attrs(lineage="0" * 12)
-    assert make_fields(PLANET, earlier(made[0], made[1], other))[2].identical(made[2])
+def test_states_of_another_planet_do_not_count(created: Made, simulated: list[int]) -> None:
+    other = created[2].assign_attrs(lineage="0" * 12)
+    assert make_fields(PLANET, earlier(created[0], created[1], other))[2].identical(created[2])
     assert simulated == [0]
 
 
 def test_of_a_file_there_are_no_states_and_it_is_read_once(
-    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    created: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made[0].drop_vars("segment").to_netcdf(tmp_path / "mine.nc")
+    created[0].drop_vars("segment").to_netcdf(tmp_path / "mine.nc")
     file = Ingestion(source="file", path=str(tmp_path / "mine.nc"))
-    fields, quality, states = make_fields(file, earlier(*made))
+    fields, quality, states = make_fields(file, earlier(*created))
     assert not states.data_vars and states.attrs == {"lineage": file.lineage()}
     monkeypatch.setattr(nodes, "ingest_source", None)
-    for left in (None, states, made[2]):
+    for left in (None, states, created[2]):
         again = make_fields(file, earlier(fields, quality, left))
         assert again[0] is fields and not again[2].data_vars
 
 
-def test_states_come_back_from_the_disk_as_they_were(made: Made, tmp_path: Path) -> None:
+def test_states_come_back_from_the_disk_as_they_were(created: Made, tmp_path: Path) -> None:
     """Also when what was read lazily is saved again where it lies, and when there are none."""
     stored = ZarrDataset(filepath=str(tmp_path / "planet_states.zarr"), load_args={"lazy": True})
-    stored.save(made[2])
-    stored.save(make_fields(PLANET, earlier(made[0], made[1], stored.load()))[2])
+    stored.save(created[2])
+    stored.save(make_fields(PLANET, earlier(created[0], created[1], stored.load()))[2])
     result = stored.load()
     assert result["q"].chunks is not None
-    xr.testing.assert_identical(result.load(), made[2])
+    xr.testing.assert_identical(result.load(), created[2])
     stored.save(xr.Dataset(attrs={"lineage": "0"}))
     assert not stored.load().data_vars and stored.load().attrs == {"lineage": "0"}

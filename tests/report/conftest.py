@@ -126,13 +126,13 @@ class Elements(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.feed(page)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -143,7 +143,7 @@ class Elements(HTMLParser):
         self.text += data
 
     def attributes(self, name: str) -> list[str]:
-        return [expected[name] for _, expected in self.found if expected.get(name) is not None]
+        return [expected[name] for _, expected in self.tags if expected.get(name) is not None]
 
 
 @pytest.fixture(scope="session")

@@ -222,10 +222,10 @@ def test_the_animation_is_small_and_in_the_page(forecast, page, elements):
     assert Image.open(io.BytesIO(gif)).n_frames == 4
     result = elements(page)
     (player,) = [
-        expected for tag, expected in result.found if tag == "figure" and expected.get("class") == "animation"
+        expected for tag, expected in result.tags if tag == "figure" and expected.get("class") == "animation"
     ]
     assert player["data-labels"] == "start|1\u00a0d|2\u00a0d|3\u00a0d"
-    assert sum("hidden" in expected for tag, expected in result.found if tag == "img") == 3
+    assert sum("hidden" in expected for tag, expected in result.tags if tag == "img") == 3
 
 
 def test_the_same_run_gives_the_same_page(forecast, page):

@@ -33,7 +33,7 @@ def test_nothing_is_fetched_from_anywhere(page, elements):
     assert all(source.startswith("data:") for source in result.attributes("src"))
     files = [link for link in result.attributes("href") if not link.startswith(("#", "data:"))]
     assert not any(link.startswith("/") or ":" in link for link in files)  # relative to the page
-    pictures = [expected["src"] for tag, expected in result.found if tag == "img"]
+    pictures = [expected["src"] for tag, expected in result.tags if tag == "img"]
     assert len(pictures) >= 9
     for source in pictures:
         Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).verify()
@@ -49,10 +49,10 @@ def test_the_table_of_contents_leads_to_every_section(page, elements):
 
 def test_names_cannot_become_elements(page, elements):
     result = elements(page)
-    tags = {tag for tag, _ in result.found}
+    tags = {tag for tag, _ in result.tags}
     assert not tags & {"i", "u", "sup", "method"}
-    assert sum(tag == "script" for tag, _ in result.found) == 4  # two charts, Vega, ours
-    assert sum(tag == "b" for tag, _ in result.found) == 2  # the groups of the table of contents
+    assert sum(tag == "script" for tag, _ in result.tags) == 4  # two charts, Vega, ours
+    assert sum(tag == "b" for tag, _ in result.tags) == 2  # the groups of the table of contents
     for text in ("<b>t</b>&$", "K<sup>", "nugget<i>", "alert(1)", "abc<1>", "</code><b>"):
         assert text in result.text
 

@@ -331,5 +331,5 @@ def test_names_cannot_become_elements(sampled, elements):
     figures = pictures(task)
     result = elements(report({"sample": task}, figures={"sample": figures}))
     assert evil in result.text
-    assert sum(tag == "b" for tag, _ in result.found) == 2  # the groups of the table of contents
+    assert sum(tag == "b" for tag, _ in result.tags) == 2  # the groups of the table of contents
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in figures)

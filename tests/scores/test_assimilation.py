@@ -95,7 +95,7 @@ def test_a_curve_that_lags_by_half_a_day_has_lost_twelve_hours() -> None:
     assert lost["lost_hours"].to_list() == pytest.approx([12, 12, 12])
 
 
-def test_beyond_the_last_lead_nothing_can_be_said() -> None:
+def test_beyond_the_last_lead_the_lead_time_lost_is_unknown() -> None:
     lost = lead_time_lost(curves([1.5, 9.0], [1.0, 2.0]))
     assert lost["lost_hours"][0] == pytest.approx(12)
     assert np.isnan(lost["lost_hours"][1])

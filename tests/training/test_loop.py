@@ -457,6 +457,6 @@ def test_a_training_that_diverges_says_so_or_keeps_the_best(world, caplog):
     assert training.best_loss == 1.0
 
 
-def test_a_seed_out_of_range_is_one_sentence():
+def test_a_seed_out_of_range_is_reported_in_one_sentence():
     with pytest.raises(InputError, match="seed: -1"):
         recipe(seed=-1)

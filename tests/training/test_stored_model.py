@@ -101,7 +101,7 @@ def test_coordinates_in_single_precision_fit(codec, data):
         ),
     ],
 )
-def test_other_fields_are_one_sentence(data, checkpoint, check, spoil, words):
+def test_other_fields_are_reported_in_one_sentence(data, checkpoint, check, spoil, words):
     with pytest.raises(InputError) as caught:
         check(checkpoint, fields=spoil(data))
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)

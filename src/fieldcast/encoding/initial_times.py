@@ -18,6 +18,7 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.fields.domain import require_complete
 from fieldcast.fields.splits import SplitRanges, select
+from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 
 HISTORY = 5  # states before a start that a model may use

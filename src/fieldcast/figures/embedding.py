@@ -29,15 +29,17 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
     reduced to two by t-SNE (van der Maaten and Hinton, Journal of Machine Learning Research 9, 2008, 2579-2605):
     neighbours stay neighbours, while distances between clusters, their sizes and the axes have no meaning.
     """
-    shown = [panel for name, codes in latents.items() for panel in panels_of(name, codes, points)]
-    columns = 4 if any("training_mean" in codes for codes in latents.values()) else min(3, max(2, len(shown)))
-    lines = -(-max(1, len(shown)) // columns)
+    panels = [panel for name, codes in latents.items() for panel in panels_of(name, codes, points)]
+    columns = (
+        4 if any("training_mean" in codes for codes in latents.values()) else min(3, max(2, len(panels)))
+    )
+    lines = -(-max(1, len(panels)) // columns)
     size = 3.4 if columns < 4 else 2.55  # inches
     figure = new_figure(size * lines, size * columns + 0.8)
     axes_of = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes in axes_of[len(shown) :]:
+    for axes in axes_of[len(panels) :]:
         axes.set_visible(False)
-    for axes, (title, means, labels) in zip(axes_of, shown, strict=False):
+    for axes, (title, means, labels) in zip(axes_of, panels, strict=False):
         flat = means.shape[1] == 2
         draw_points(axes, means if flat else t_sne(means, seed), labels)
         how = f"{means.shape[1]} components" + ("" if flat else ", t-SNE")

@@ -58,7 +58,7 @@ def described(
         describe_axis(result[name], axis)
     for name in map(str, result.coords):
         describe_coordinate(result, name)
-    shown = ", ".join(
+    variables = ", ".join(
         long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS, "_members"))
     )
     version = provenance.versions(["fieldcast"]).get("fieldcast", "")
@@ -71,10 +71,10 @@ def described(
             for key, value in source.items()
         },
         "Conventions": CONVENTIONS,
-        "title": f"{what} of {shown}",
-        "summary": f"{what} of {shown} as an ensemble with its mean and its spread, the standard deviation of the "
+        "title": f"{what} of {variables}",
+        "summary": f"{what} of {variables} as an ensemble with its mean and its spread, the standard deviation of the "
         f"members, drawn from the generative model {model} ({call}).",
-        "keywords": f"{what.lower()}, ensemble, {shown}",
+        "keywords": f"{what.lower()}, ensemble, {variables}",
         "source": f"fieldcast {version}, model {model}",
         "history": "\n".join(filter(None, [line, source.get("history")])),
         "date_created": today,

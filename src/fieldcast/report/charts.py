@@ -183,9 +183,9 @@ class ScoresChart:
 
     @property
     def value(self) -> Spec:
-        """Channel of the score, between the limits of the chosen variable and score."""
-        chosen = "limits[variable + '|' + score]"
-        ends = {"domainMin": {"expr": f"{chosen}[0]"}, "domainMax": {"expr": f"{chosen}[1]"}}
+        """Channel of the score, between the limits of the selected variable and score."""
+        limits = "limits[variable + '|' + score]"
+        ends = {"domainMin": {"expr": f"{limits}[0]"}, "domainMax": {"expr": f"{limits}[1]"}}
         scale = {"zero": False, "nice": False, **ends}
         return {"field": "value", "type": "quantitative", "title": None, "scale": scale}
 

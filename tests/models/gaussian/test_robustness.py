@@ -130,7 +130,7 @@ def test_a_departure_that_training_never_saw_does_no_harm(world, pattern, noise)
         assert values == sorted(values, reverse=True)
 
 
-def test_a_gross_error_is_found_and_weighs_little(world):
+def test_a_gross_error_is_detected_and_weighs_little(world):
     data, models = world
     x, c = observed(data, 0.3, "random", 0.1)
     spoiled = c.observed.clone()

@@ -18,7 +18,7 @@ def test_distances_equal_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(near.distance, distance[:, 0] / np.sqrt(40), rtol=1e-5)
 
 
-def test_a_copy_is_found_at_no_distance() -> None:
+def test_a_copy_has_distance_zero() -> None:
     training = 5 + np.random.default_rng(1).standard_normal((30, 2000)).astype("f4")
     near = neighbours(training[[4, 17]], training)
     assert near.index.tolist() == [4, 17]
