@@ -102,12 +102,14 @@ def check_keys(overrides: Iterable[str], parameters: Mapping[str, Any], conf: Pa
     configured = dict(leaves(parameters, empty=True))
     names, types = {*configured, *_referenced(conf)}, cache(typed)
     for key in overrides:
+        if key in names:
+            continue
         parts = key.split(".")
         prefixes = [".".join(parts[: n + 1]) for n in range(len(parts))]
         is_section = any(name.startswith(f"{key}.") for name in names)
         of_model = parts[2:3] == ["model"] and any(name.startswith(f"{prefixes[1]}.") for name in names)
         open_ended = any(configured.get(prefix, "") in (None, {}) for prefix in prefixes) or of_model
-        if key in names or is_section or open_ended or any(prefix in types() for prefix in prefixes):
+        if is_section or open_ended or any(prefix in types() for prefix in prefixes):
             continue
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
 
