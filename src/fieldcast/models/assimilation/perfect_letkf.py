@@ -52,7 +52,7 @@ class Dynamics(Protocol):
 class PerfectLETKF(LETKF):
     """The LETKF with the exact model's forecasts and states; see the module for the equations.
 
-    Its memory holds the states. Whoever cycles it sets `dynamics`, and the states of the first step.
+    Its memory holds the states. Before a cycle, `dynamics` and the states of the first step must be set.
     """
 
     needs_forecast = False
