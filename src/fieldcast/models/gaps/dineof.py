@@ -19,10 +19,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
+from fieldcast.progress import Progress
 
 TOLERANCE = 1e-3  # root mean square change, in standard deviations of the observed values
 REPEATS = 300  # at most, for each number of modes
-EXACT = 500  # times or cells up to which each decomposition is exact
+EXACT = 60  # times or cells up to which each decomposition is exact
 MORE = 5  # axes beyond those requested, which make the subspace iteration of larger records converge
 WORSE = 3  # numbers of modes without improvement after which the search ends
 
@@ -125,7 +126,7 @@ def dineof(
     deviation = float(anomaly[observed].std())
     kept, truth, field = observed & ~hidden, anomaly[hidden], torch.where(hidden, 0.0, anomaly)
     errors: list[float] = []
-    for modes in range(1, largest + 1):
+    for modes in Progress(range(1, largest + 1), unit="mode"):
         iterated(field, kept, modes, deviation)
         errors.append(float((field[hidden] - truth).square().mean().sqrt()))
         best = min(range(modes), key=errors.__getitem__)

@@ -17,6 +17,7 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, symmetric
 from fieldcast.models.gaps.pieces import counts, pieces
+from fieldcast.progress import Progress
 
 RANKS = (5, 10, 20, 40, 80)  # among which models choose
 HIDDEN = 0.03  # share of the observed values that are hidden to choose the rank
@@ -64,7 +65,7 @@ def fit(
     model = initial(x, observed, rank, start)
     prior = second_moment(model.weights) + LEAST * torch.eye(rank).to(model.variance)
     history: list[float] = []
-    for _ in range(iterations):
+    for _ in Progress(range(iterations), unit="iteration"):
         z, factor, log_prob = model.posterior(x, observed)
         history.append(float(log_prob.sum()) / count)
         if len(history) > 1 and abs(history[-1] - history[-2]) < tolerance:

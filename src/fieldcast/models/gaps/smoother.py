@@ -23,6 +23,7 @@ from torch import Tensor
 from fieldcast.models.gaps.expectation_maximisation import noise_variance, regression
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, Moments
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +157,7 @@ def fit(
     identity = torch.eye(q, dtype=torch.float64, device=x.device)
     system = Dynamics(start, 0.5 * identity, 0.75 * identity, identity)
     history: list[float] = []
-    for _ in range(iterations):
+    for _ in Progress(range(iterations), unit="iteration"):
         smoothed = system.smooth(x, observed, segment)
         history.append(smoothed.log_likelihood / int(observed.count_nonzero()))
         if len(history) > 1 and history[-1] - history[-2] < tolerance:
