@@ -12,6 +12,7 @@ import xarray as xr
 from fieldcast.encoding.initial_times import starts
 from fieldcast.encoding.options import Limits, Rollout, Sparsification
 from fieldcast.errors import InputError
+from fieldcast.experiments import body_of, experiments
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.ingest import ingest
@@ -19,14 +20,16 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import make, select
 from fieldcast.inference import gap_trials
 from fieldcast.inference.feature_extractor import fit_features
+from fieldcast.models.configuration import resolve
 from fieldcast.models.gaps.record import FILLERS
 from fieldcast.models.gaps.trial import attempt
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
-CLASSICAL = ("climatology", "linear", "kriging", "gappy_pca", "optimal_interpolation", "dineof", "low_rank")
-FROM_COVARIANCES = CLASSICAL[3:]
+CONF = Path(__file__).parents[2] / "conf"
+RUN = ("climatology", "linear", "optimal_interpolation", "low_rank")
+FROM_COVARIANCES = RUN[2:]
 
 
 def gappy_record(days: int = 200, rows: int = 6, columns: int = 10) -> xr.Dataset:
@@ -60,13 +63,23 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def test_every_classical_reconstruction_learns_from_gaps(
-    project: Callable[..., Any], options: dict[str, Any]
-) -> None:
-    addresses = [f"reconstruct.{name}" for name in CLASSICAL]
+def test_every_classical_reconstruction_takes_gaps() -> None:
+    """`tests/models/test_learning_from_gaps.py` fits each of them."""
+    classical = [
+        address
+        for address, experiment in experiments(CONF).items()
+        if experiment.task == "reconstruct" and experiment.about.family == "classical"
+    ]
+    assert len(classical) == 9
+    for address in classical:
+        assert resolve(body_of(CONF, address)["model"]["type"], address).learns_from_gaps, address
+
+
+def test_reconstructions_learn_from_gaps(project: Callable[..., Any], options: dict[str, Any]) -> None:
+    addresses = [f"reconstruct.{name}" for name in RUN]
     project(*addresses, **options, to_outputs=[f"{address}.scores" for address in addresses])
     root, error = options["data_root"], {}
-    for name in CLASSICAL:
+    for name in RUN:
         scores = pd.read_parquet(root / f"08_reporting/reconstruct/{name}/scores.parquet")
         scored = scores[(scores["statistic"] == "squared_error") & (scores["variable"] == "t2m")]
         error[name] = scored[scored["cells"] == "unobserved"]["value"].mean() ** 0.5
@@ -96,20 +109,20 @@ def test_what_needs_complete_fields_says_so() -> None:
             refused()
 
 
-Filled = Callable[[str], Path]
+Filled = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """Fill a gappy record by the pipeline, in a data root of the given name."""
+    """Fill a gappy record by the pipeline, in a data root of the given name, up to some outputs."""
     folder = tmp_path_factory.mktemp("record")
     gappy_record(110).to_netcdf(folder / "gappy.nc")
 
-    def fill(name: str) -> Path:
+    def fill(name: str, **outputs: list[str]) -> Path:
         root = folder / name
         ingestion = {"source": "file", "path": str(folder / "gappy.nc"), "missing": "train"}
         options = {"members": 0, "output": str(root / "filled.nc"), "max_gap": 30}
-        project("gaps", data_root=root, parameters={"ingestion": ingestion, "fill": options})
+        project("gaps", data_root=root, parameters={"ingestion": ingestion, "fill": options}, **outputs)
         return root
 
     return fill
@@ -161,7 +174,7 @@ def test_interrupted_trials_resume_to_the_same_result(
     with pytest.raises(KeyboardInterrupt):
         fill_record("part")
     assert not (whole.parent / "part/filled.nc").exists()
-    part = fill_record("part")
+    part = fill_record("part", to_outputs=["gaps_filled", "summary_gaps", "series_gaps"])
     assert tried[2:] == list(FILLERS)[1:]
     for name in (
         "06_models/gaps_trials.safetensors",
