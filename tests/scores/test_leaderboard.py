@@ -182,7 +182,7 @@ def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None
 
 
 def test_intervals_of_monthly_data_are_those_of_blocks_of_half_a_year(scene: Callable) -> None:
-    """With blocks of ten days the times are resampled one by one: for a slow series the interval is far too narrow."""
+    """Blocks of ten days hold one month each: the interval of a slow series would be far too narrow."""
     table, month = scene(times=48).score()[0], np.datetime64("2001-01", "M") + np.arange(48)
     times = dict(zip(table["time"].unique(), month.astype("M8[s]").astype(str), strict=True))
     slow = 1 + 0.5 * np.sin(np.arange(48) / 4)
