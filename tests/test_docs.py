@@ -24,6 +24,7 @@ from fieldcast.fields.splits import Splits
 from fieldcast.frame import preflight
 from fieldcast.frame.tracking import metadata
 from fieldcast.inference.options import Evaluation, File, Fill, Seeds
+from fieldcast.lineage import leaves
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -122,7 +123,7 @@ def project() -> Iterator[dict[str, Any]]:
         pipelines = contextvars.Context().run(pipeline_registry.register_pipelines)
         yield {
             "pipelines": {*pipelines, *TO_BE_ADDED},
-            "parameters": loader["parameters"],
+            "parameters": dict(leaves(loader["parameters"], empty=True)),
             "tags": {tag for node in pipelines["__default__"].nodes for tag in node.tags},
         }
     finally:

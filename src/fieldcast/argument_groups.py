@@ -98,7 +98,7 @@ def collected(function: Callable[..., Any], argument: str, keys: Iterable[str]) 
     return bound
 
 
-def given(function: Callable[..., Any], **values: Any) -> Any:
+def given(function: Callable[..., Any], /, **values: Any) -> Any:
     """A function with values for some of its arguments, which its signature and annotations then lack.
 
     Kedro reads the types of parameters there; a `partial`, unlike a closure, can be sent to another process.

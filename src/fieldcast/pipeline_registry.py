@@ -6,9 +6,9 @@ edited here to add one. Names of data sets with dots are private to an experimen
 
 import importlib
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
-from functools import cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
 from fieldcast.frame.conf_source import configuration_folder, require_configuration
 from fieldcast.pipelines.names import handed_on
-from fieldcast.pipelines.steps import boxed
 
 if TYPE_CHECKING:
     from fieldcast.pipelines.reporting.pipeline import Ranked
@@ -42,7 +41,7 @@ CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None
 
 def register_pipelines() -> Mapping[str, Pipeline]:
     """Every pipeline by name."""
-    from fieldcast.tasks import TASKS  # the seconds that torch takes, which not every command needs
+    from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
 
     conf = configuration()
     listed = experiments(conf, *plugins.configurations())
@@ -71,14 +70,21 @@ class Registry:
             if (group := [each for each in listed.values() if each.task == name])
         }
         self.ranked = [(tasks[name], group) for name, group in self.by_task.items()]
-        self.preparation = {
-            name: Pipeline(boxed(stage(name).create_pipeline(), name), tags=name)
-            for task in tasks.values()
-            for name in task.preparation
-        }
-        outputs = (output for pipeline in self.preparation.values() for output in pipeline.all_outputs())
-        self.shared = {_base(output) for output in outputs}
         self._lives: dict[str, dict[str, Pipeline]] = {}
+
+    @cached_property
+    def preparation(self) -> dict[str, Pipeline]:
+        """Stages that run once for all experiments, by name."""
+        from fieldcast.pipelines.steps import boxed  # here: half a second, where no pipeline is built
+
+        names = dict.fromkeys(name for task in self.tasks.values() for name in task.preparation)
+        return {name: Pipeline(boxed(stage(name).create_pipeline(), name), tags=name) for name in names}
+
+    @cached_property
+    def shared(self) -> set[str]:
+        """Data sets that these stages make."""
+        outputs = (output for pipeline in self.preparation.values() for output in pipeline.all_outputs())
+        return {_base(output) for output in outputs}
 
     def makers(self) -> dict[str, Callable[[], Pipeline]]:
         """Functions that make each stage, and each pipeline that stands alone."""
@@ -86,13 +92,15 @@ class Registry:
             name for each in self.listed.values() for name in own_stages(each, self.tasks[each.task])
         )
         return {
-            **{name: partial(self.preparation.__getitem__, name) for name in self.preparation},
+            **{
+                name: partial(self.prepared, name)
+                for task in self.tasks.values()
+                for name in task.preparation
+            },
             "reporting": lambda: Reported(Pipeline([]), self.ranked),
             **{name: partial(self.at_stage, name) for name in stages},
-            **{name: stage(name).create_pipeline for name in STANDALONE},
-            "gaps": lambda: together(
-                [self.preparation["ingestion"].to_outputs("fields"), stage("gaps").create_pipeline()]
-            ),
+            **{name: partial(alone, name) for name in STANDALONE},
+            "gaps": lambda: together([self.preparation["ingestion"].to_outputs("fields"), alone("gaps")]),
         }
 
     def selections(self, experiments_of_demo: Collection[Experiment]) -> dict[str, Callable[[], Pipeline]]:
@@ -102,6 +110,10 @@ class Registry:
             groups["demo"] = list(experiments_of_demo)
         groups["__default__"] = list(self.listed.values())
         return {name: partial(self.whole, group) for name, group in groups.items()}
+
+    def prepared(self, name: str) -> Pipeline:
+        """One stage that runs once for all experiments."""
+        return self.preparation[name]
 
     def life_of(self, address: str) -> dict[str, Pipeline]:
         """The stages of one experiment by name."""
@@ -127,20 +139,33 @@ class Registry:
         return Reported(together([*(self.preparation[name] for name in before), *stages]), self.ranked)
 
 
-class Pipelines(Mapping[str, Pipeline]):
-    """Pipelines by name, each made when it is first asked for: a run needs one of a hundred."""
+class Later:
+    """A pipeline that is made when something of it is asked for."""
+
+    def __init__(self, make: Callable[[], Pipeline]) -> None:
+        self._make = make
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipeline itself."""
+        return self._make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.pipeline, name)
+
+
+class Pipelines(dict[str, Any]):
+    """Pipelines by name, each made when it is first asked for: a run needs one of a hundred.
+
+    A `dict`, which Kedro copies to list the names, as Python copies any other mapping by asking for each value.
+    """
 
     def __init__(self, makers: Mapping[str, Callable[[], Pipeline]]) -> None:
-        self._makers = {name: cache(make) for name, make in makers.items()}
+        super().__init__({name: Later(make) for name, make in makers.items()})
 
     def __getitem__(self, name: str) -> Pipeline:
-        return self._makers[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
+        pipeline: Pipeline = super().__getitem__(name).pipeline
+        return pipeline
 
 
 class Reported(Pipeline):
@@ -206,6 +231,12 @@ def stage(name: str) -> ModuleType:
     raise InputError(f"a task has a stage '{name}', but no package has a module pipelines.{name}.pipeline.")
 
 
+def alone(name: str) -> Pipeline:
+    """The pipeline of a stage that runs by itself."""
+    pipeline: Pipeline = stage(name).create_pipeline()
+    return pipeline
+
+
 def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:
     """Raise InputError for an experiment of an unknown task, or of type File where the task takes no files."""
     if experiment.task not in tasks:
@@ -224,17 +255,21 @@ def own_stages(experiment: Experiment, task: "Task") -> list[str]:
 
 def life(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
     """The stages of one experiment by name; each node has stage, task and family as tags."""
+    from fieldcast.pipelines.steps import boxed
+
     names = own_stages(experiment, task)
     parts = {name: stage(name).create_pipeline(task, experiment) for name in names}
     parts[names[-1]] += stage("evaluation").publish(parts.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
     return {
-        name: Pipeline(in_namespace(boxed(part, name), experiment, shared), tags={name, *tags})
+        name: in_namespace(boxed(part, name), experiment, shared, {name, *tags})
         for name, part in parts.items()
     }
 
 
-def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
+def in_namespace(
+    pipeline: Pipeline, experiment: Experiment, shared: set[str], tags: Collection[str] = ()
+) -> Pipeline:
     """A stage of an experiment: private names dotted, shared ones as they are.
 
     A data set that has the name of a role is the checkpoint that the experiment uses in it; what is drawn from is
@@ -252,7 +287,9 @@ def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -
     parameters = {
         name for name in pipeline.inputs() if name.startswith("params:") and _root(name) not in PRIVATE
     }
-    return Pipeline(pipeline, namespace=experiment.address, inputs=inputs, parameters=parameters)
+    return Pipeline(
+        pipeline, namespace=experiment.address, inputs=inputs, parameters=parameters, tags=set(tags)
+    )
 
 
 def _base(name: str) -> str:

@@ -30,6 +30,7 @@ from fieldcast.inference.external_forecasts import check_calendar, check_variabl
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Model
+from fieldcast.pipelines.parameters import type_of
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -82,7 +83,8 @@ def fit(
     body = body_of(configuration_folder() if conf is None else Path(conf), experiment)
     if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
-    if task_name not in TASKS or (problem := TASKS[task_name].problem) is None:
+    task = TASKS.get(task_name)
+    if task is None or task.problem is None:
         raise InputError(f"'{experiment}': there is no such task to train for{nearest(task_name, TASKS)}")
     check_model(body["model"], f"{experiment}.model", Model)
     fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", missing=missing)
@@ -90,9 +92,8 @@ def fit(
     training = select(fields, splits, "train")
     climatology = climatologies.fit(training)
     normalisation = normalisations.fit(training, climatology)
-    options = TASKS[task_name].options
     recipe = Recipe(
-        problem(options[1]()) if options else problem(),
+        task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem(),
         body["model"],
         fit_options({**(body.get("fit") or {}), **(fit or {})}),
         seed,

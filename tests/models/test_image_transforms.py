@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from fieldcast.models.image_transforms import (
-    TREATMENTS,
     bits_per_dim,
     fixed,
     grey_values,
@@ -12,6 +11,7 @@ from fieldcast.models.image_transforms import (
     treat,
 )
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.treatments import TREATMENTS
 
 
 def images(count=4, levels=256):

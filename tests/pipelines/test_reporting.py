@@ -1,15 +1,17 @@
 """Collection of the results of each experiment by reporting."""
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from fieldcast.inference.options import Drawing
-from fieldcast.pipelines.reporting.nodes import COSTS, Collector, join_summaries, list_costs
+from fieldcast.pipelines.reporting import nodes
+from fieldcast.pipelines.reporting.nodes import COSTS, join_summaries, list_costs
 from fieldcast.tasks import TASKS
 
 FORECAST = TASKS["forecast"]
-collect = Collector(FORECAST.results, FORECAST.target).collect
+collect = partial(nodes.collect, FORECAST.results, FORECAST.target)
 EXPERIMENTS: dict[str, Any] = {"vae": {}, "lim": {}, "never_run": {}}
 
 

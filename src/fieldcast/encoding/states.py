@@ -24,6 +24,7 @@ from fieldcast.geometry import GRID
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+from fieldcast.models.treatments import Treatment
 
 States = Float[Tensor, "batch variable y x"]
 
@@ -136,7 +137,7 @@ class AnyDayCodec:
 class ImageCodec:
     """Grey values 0 .. levels - 1, and their treatment for a model."""
 
-    treatment: image_transforms.Treatment
+    treatment: Treatment
     levels: int
 
     variables = ("image",)

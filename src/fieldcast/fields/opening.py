@@ -15,7 +15,7 @@ from fsspec.registry import known_implementations
 from fieldcast.errors import InputError
 from fieldcast.fields.chunks import refuse_missing_chunks
 from fieldcast.fields.netcdf3 import expected_size
-from fieldcast.fields.paths import is_remote, local
+from fieldcast.fields.paths import is_remote, local, require
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
@@ -37,9 +37,8 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
     """
     if is_remote(path):
         return _open_remote(path, key)
+    require(path, key)
     path = local(path)
-    if not os.path.exists(path):
-        raise InputError(f"'{path}' does not exist: check {key}")
     kind = _kind(path)
     try:
         if kind == "classic" and os.path.getsize(path) < expected_size(path):

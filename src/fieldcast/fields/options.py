@@ -65,6 +65,11 @@ class Ingestion(Source):
             raise InputError("ingestion.path is not set: name a file with --params ingestion.path=FILE.")
         return self
 
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """Option and path of every file that a run reads."""
+        return [("ingestion.path", path) for path in self.paths] if self.source == "file" else []
+
     def folder(self) -> str | None:
         """Folder of the images; None if they are fetched.
 

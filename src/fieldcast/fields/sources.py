@@ -15,7 +15,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract
 from fieldcast.fields.joining import joined
 from fieldcast.fields.opening import check_chunks, open_file, reading
-from fieldcast.fields.paths import is_remote, matches
+from fieldcast.fields.paths import is_remote, matches, require
 from fieldcast.fields.periods import Period, within
 from fieldcast.fields.quality import Missing
 from fieldcast.time_steps import step_of
@@ -107,10 +107,8 @@ def _expanded(patterns: Sequence[str]) -> list[str]:
     paths: list[str] = []
     for pattern in patterns:
         is_glob = not is_remote(pattern) and glob.has_magic(pattern)
-        expanded = matches(pattern) if is_glob else [pattern]
-        if not expanded:
-            raise InputError(f"no file matches '{pattern}': check ingestion.path")
-        paths += expanded
+        require(pattern, "ingestion.path")
+        paths += matches(pattern) if is_glob else [pattern]
     if not paths:
         raise InputError("ingestion.path names no file: give a NetCDF file, a Zarr store, or a glob")
     return paths

@@ -10,10 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
+from fieldcast.experiments import SAFE
+from fieldcast.lineage import leaves
 
 PARSED: dict[
     tuple[Any, ...], dict[Path, Any]
@@ -45,6 +48,24 @@ class ConfigLoader(OmegaConfigLoader):
             refuse_versions(config)
         return config
 
+    def declared(self) -> dict[str, Any]:
+        """Parameters by dotted name as the files give them, without those of the command line.
+
+        Read by a parser in C and not resolved, which takes a tenth of the time of `self["parameters"]`.
+        """
+        values: dict[str, Any] = {}
+        for environment in (self.base_env, self.env or self.default_run_env):
+            for folder in self._folders(environment):
+                for file in sorted(folder.rglob("*.y*ml")):
+                    if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
+                        values |= dict(leaves(parsed(file), empty=True))
+        return values
+
+    def _folders(self, environment: str) -> list[Path]:
+        """The folders of an environment: those of plug-ins, and the project's, which comes last."""
+        folders = [conf / environment for conf in (*plugins.configurations(), Path(self.conf_source))]
+        return [folder for folder in folders if folder.is_dir()]
+
     def _credentials(self) -> Mapping[str, Any]:
         try:
             credentials: Mapping[str, Any] = super().__getitem__("credentials")
@@ -56,10 +77,8 @@ class ConfigLoader(OmegaConfigLoader):
         self, conf_path: str, patterns: Iterable[str], key: str, processed_files: set[Path], *arguments: Any
     ) -> dict[Path, Any]:
         environment = os.path.relpath(conf_path, self.conf_source)
-        folders = [folder / environment for folder in plugins.configurations()] + [Path(conf_path)]
-        present = [folder for folder in folders if folder.is_dir()] or [Path(conf_path)]
         configs: dict[Path, Any] = {}
-        for folder in present:
+        for folder in self._folders(environment) or [Path(conf_path)]:
             state = key, tuple(patterns), arguments, *files(folder)
             if state not in PARSED:
                 PARSED[state] = super()._read_dir_configs(str(folder), patterns, key, set(), *arguments)
@@ -75,6 +94,15 @@ def files(folder: Path) -> list[tuple[str, int, int]]:
         for file in folder.rglob("*")
         if file.is_file()
     )
+
+
+def parsed(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; empty for any other file, which Kedro's own reading refuses."""
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), SAFE)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def filtered(archive: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,7 +68,9 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _damage(error: BaseException) -> str | None:
     """Name a damaged data set, with the command that makes it again."""
-    from fieldcast.datasets import DamagedError  # half a second, where there was no error
+    if "fieldcast.datasets.checked" not in sys.modules:  # half a second, where nothing has been read
+        return None
+    from fieldcast.datasets import DamagedError
 
     if not isinstance(error, DamagedError):
         return None

@@ -18,6 +18,7 @@ from kedro.validation.type_extractor import TypeExtractor
 from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
+from fieldcast.fields.paths import require
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.lineage import leaves
 
@@ -40,15 +41,16 @@ class Checks:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Check environment and run-time parameters; give experiments without `fit` or `options` empty ones."""
-        loader = context.config_loader
+        loader: Any = context.config_loader
         check_environment(
             Path(loader.conf_source), loader.env or settings.CONFIG_LOADER_ARGS.get("default_run_env", "")
         )
         pipeline_registry.CONTEXT.set(context)
+        # Kedro narrows this for a run of named pipelines; for the default one it would make all hundred, for seconds
+        context._pipelines_to_validate = ["__default__"]
         overrides = dict(leaves(loader.runtime_params or {}, empty=True))
         if overrides:
-            bare = type(loader)(loader.conf_source, env=loader.env, **settings.CONFIG_LOADER_ARGS)
-            check_keys(overrides, _parameters(bare), Path(loader.conf_source))
+            check_keys(overrides, loader.declared(), Path(loader.conf_source))
         parameters = _parameters(loader)
         for experiment in experiments(pipeline_registry.configuration(), *plugins.configurations()).values():
             body = parameters.get(experiment.task, {}).get(experiment.name)
@@ -61,16 +63,17 @@ class Checks:
     def before_pipeline_run(
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Check versions and models, and that the data sets which the pipeline reads from disk exist."""
+        """Check versions, that the files and data sets that the pipeline reads exist, and models, which takes torch."""
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
-        check_models(pipeline, catalog)
+        check_files(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
             if name == "parameters" or name.startswith("params:") or name not in catalog:
                 continue
             if not _metadata(catalog, name).get("optional") and not catalog.exists(name):
                 raise InputError(f"'{name}' is not there yet: {_how_to_make(name)}.")
+        check_models(pipeline, catalog)
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
@@ -97,9 +100,8 @@ def check_environment(conf: Path, env: str) -> None:
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
 
-def check_keys(overrides: Iterable[str], parameters: Mapping[str, Any], conf: Path) -> None:
+def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
-    configured = dict(leaves(parameters, empty=True))
     names, types = {*configured, *_referenced(conf)}, cache(typed)
     for key in overrides:
         if key in names:
@@ -122,6 +124,13 @@ def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> Non
                 f"--load-versions {name}: '{name}' is not versioned, a run replaces what was there; leave the option "
                 "out, or give --params data_root=FOLDER, the folder that holds the data of that version."
             )
+
+
+def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Raise InputError for a user's file that a parameter names and that does not exist."""
+    for name in sorted(name for name in pipeline.inputs() if name.startswith("params:") and name in catalog):
+        for option, path in getattr(catalog.load(name), "files", ()):
+            require(path, option)
 
 
 def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -31,7 +31,8 @@ from fieldcast.progress import Progress, state
 # A fork of this process would hang on locks of its other threads, and a new process imports for seconds. The server has
 # no threads; each worker is a fork of it that has imported what nodes need.
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["__main__", "fieldcast.frame.worker", "fieldcast.tasks"])
+TASKS = [f"fieldcast.tasks.{name}" for name in ("reconstruct", "forecast", "assimilate", "sample")]
+CONTEXT.set_forkserver_preload(["__main__", "fieldcast.frame.worker", *TASKS])
 THREADS = "OMP_NUM_THREADS"  # read by OpenMP, OpenBLAS, MKL and PyTorch when they are loaded
 Listener = Callable[[str, Mapping[str, Any]], None]  # of events: the name of Kedro's hook, and its arguments
 

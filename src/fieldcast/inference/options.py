@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.encoding.options import STRICT, Limits
 from fieldcast.errors import InputError
-from fieldcast.models.image_transforms import Treatment
+from fieldcast.models.treatments import Treatment
 
 Component = Annotated[int, Field(ge=0)]  # of a latent code
 FEWEST_SAMPLES = 16  # for a comparison of sets
@@ -79,6 +79,11 @@ class Fill:
     max_spread: float | dict[str, float] | None = None  # in the units of the variable, or of each by name
     output: str | None = None  # read by the catalog, from the command line
 
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """Option and path of every file that a run reads."""
+        return named_files("fill", observations=self.observations, stations=self.stations)
+
     def file(self) -> str | None:
         """The user's file of fields; None for stations alone.
 
@@ -132,6 +137,11 @@ class Predict:
     members: Annotated[int, Field(ge=1)] = 10
     output: str | None = None  # read by the catalog, from the command line
 
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """Option and path of every file that a run reads."""
+        return named_files("predict", states=self.states)
+
     def file(self) -> str:
         """The user's file.
 
@@ -154,6 +164,11 @@ class Cycle:
     noise: Annotated[float, Field(ge=0)] = 0.1  # error of an observation, in anomaly standard deviations
     withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the observations that is never assimilated
     output: str | None = None  # read by the catalog, from the command line
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """Option and path of every file that a run reads."""
+        return named_files("cycle", observations=self.observations)
 
     def file(self) -> str:
         """The user's record.
@@ -189,6 +204,11 @@ class Seeds:
                 "seeds.runs is not set: say which runs, with --params seeds.runs=FOLDER+FOLDER+FOLDER."
             )
         return folders
+
+
+def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
+    """The options of a section that are set, each with its path."""
+    return [(f"{section}.{option}", path) for option, path in paths.items() if path is not None]
 
 
 def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:

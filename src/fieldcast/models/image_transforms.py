@@ -15,15 +15,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.random_streams import RandomStreams, seed_for
-
-Treatment = Literal["threshold", "bernoulli", "grey", "dequantised", "symmetric"]
-TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
+from fieldcast.models.treatments import Treatment
 
 
 def treat(

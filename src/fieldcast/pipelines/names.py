@@ -15,6 +15,7 @@ def handed_on(name: str) -> bool:
     return name.startswith(("results_", "gathered_")) or name.endswith(".results")
 
 
+RESULTS_OF = "results_of_"  # before the name of an experiment, which might be that of another argument
 PREPARED = {name: name for name in ("fields", "climatology", "normalisation", "splits")}
 
 

@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
 from fieldcast.argument_groups import collected, given
+from fieldcast.deferred import is_deferred, with_arguments
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import parts_of, stored_model
+from fieldcast.pipelines.parameters import type_of
+from fieldcast.tasks import Step
 
-if TYPE_CHECKING:  # the seconds that torch takes, which not every command needs
-    from fieldcast.tasks import Step
+NO_TYPES: Mapping[str, type] = {}
 
 
-def as_node(step: Step, name: str, stored_as: Callable[[str], str] = str) -> Node:
-    """The node of a step; `stored_as` gives the data set for each name that the step uses."""
+def as_node(
+    step: Step,
+    name: str | None = None,
+    stored_as: Callable[[str], str] = str,
+    types: Mapping[str, type] = NO_TYPES,
+) -> Node:
+    """The node of a step.
+
+    Parameters
+    ----------
+    step
+        What runs.
+    name
+        Of the node; by default the name of the function.
+    stored_as
+        The data set for each name that the step uses.
+    types
+        Types of parameters that the task decides.
+    """
     inputs = {argument: stored_as(source) for argument, source in step.inputs.items()}
-    outputs = [stored_as(output) for output in step.outputs]
-    return node(step.function, inputs, outputs if len(outputs) > 1 else outputs[0], name=name)
+    return node_of(step.function, inputs, [stored_as(output) for output in step.outputs], name, types)
+
+
+def node_of(
+    function: Callable[..., Any],
+    inputs: Mapping[str, str],
+    outputs: Sequence[str] | Mapping[str, str],
+    name: str | None = None,
+    types: Mapping[str, type] = NO_TYPES,
+) -> Node:
+    """The node of a function, with its inputs by argument.
+
+    Parameters
+    ----------
+    function
+        What runs; a deferred function receives its signature from the inputs.
+    inputs
+        Data sets and parameters, by argument.
+    outputs
+        Data sets in the order of the function's results, or by name.
+    name
+        Of the node; by default the name of the function.
+    types
+        Types of parameters that the task decides.
+    """
+    label = name or function.__name__
+    if is_deferred(function):
+        function = with_arguments(
+            function, {argument: type_of(source, types) for argument, source in inputs.items()}
+        )
+    results = dict(outputs) if isinstance(outputs, Mapping) else [*outputs]
+    if len(results) == 1 and isinstance(results, list):
+        return node(function, dict(inputs), results[0], name=label)
+    return node(function, dict(inputs), results, name=label)
 
 
 def from_checkpoint(
     function: Callable[..., Any], experiment: Experiment
 ) -> tuple[Callable[..., Any], dict[str, str]]:
-    """A function of a `StoredModel` for one experiment, and the inputs of the fields of that record.
-
-    A function of something else is returned as it is, without inputs.
-    """
-    if "trained_by" not in inspect.signature(function).parameters:
-        return function, {}
+    """A function of a `StoredModel` for one experiment, and the inputs of the fields of that record."""
     parts = parts_of(experiment)
     inputs = stored_model(experiment) | {role: role for role in parts}
     return with_parts(given(function, trained_by=experiment.draws_from), parts), inputs

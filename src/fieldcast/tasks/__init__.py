@@ -1,7 +1,8 @@
-"""Tasks, each one module and one record, over which all stages loop.
+"""Tasks, each one record, over which all stages loop, and one module.
 
 =============  =======================================================
 `task`         `Task` and `Step`: what a stage needs to know of a task
+`records`      the four tasks
 `reconstruct`  fields from sparse observations
 `forecast`     the states that follow
 `assimilate`   a cycle of forecasts and observations
@@ -11,10 +12,7 @@
 """
 
 from fieldcast import plugins
-from fieldcast.tasks.assimilate import ASSIMILATE
-from fieldcast.tasks.forecast import FORECAST
-from fieldcast.tasks.reconstruct import RECONSTRUCT
-from fieldcast.tasks.sample import SAMPLE
+from fieldcast.tasks.records import ASSIMILATE, FORECAST, RECONSTRUCT, SAMPLE
 from fieldcast.tasks.task import Step, Task
 
 __all__ = ["TASKS", "Step", "Task"]

@@ -28,7 +28,7 @@ from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.tasks.task import RESULTS, Results, Step, Task
+from fieldcast.tasks.task import Results
 from fieldcast.tasks.truth import areas, require_draws
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import Batches
@@ -180,7 +180,7 @@ def page(
         for part in ("examples", "film")
     }
     given = {
-        "observations" if name == ASSIMILATE.target else name: part
+        "observations" if name == "daily_observations" else name: part
         for name, part in results.items()
         if name != "leads"
     }
@@ -191,29 +191,3 @@ def page(
         leads=tabulate_leads(results),
     )
     return {"assimilate": part}, {name: picture.png for name, picture in pictures(part).items()}
-
-
-ASSIMILATE = Task(
-    name="assimilate",
-    preparation=("ingestion", "observing_network"),
-    stages=("calibration", "assimilation", "evaluation"),
-    target="cycle_observations",
-    results=(*RESULTS, "leads", "film"),
-    score=Step(
-        score,
-        data=("draws", "cycle_observations", "fields", "splits", "climatology", "normalisation"),
-        parameters=("assimilation", "sparsification"),
-        outputs=("scores", "diagnostics"),
-    ),
-    show=Step(show, ("draws", "cycle_observations", "fields"), (), ("examples", "film")),
-    headline=headline,
-    rank=Step(
-        rank,
-        data=("results", "fields"),
-        parameters=("assimilation", "limits", "seed"),
-        outputs=("leaderboard", "summary"),
-    ),
-    page=Step(page, ("leaderboard", "results", "fields", "climatology"), (), ("gathered", "figures")),
-    further=(Step(tabulate_leads, ("results",), (), ("lead_time_lost",)),),
-    summary=assimilate_summary,
-)  # fmt: skip

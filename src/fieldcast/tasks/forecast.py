@@ -32,7 +32,7 @@ from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.starts import Starts
-from fieldcast.tasks.task import RESULTS, Results, Step, Task
+from fieldcast.tasks.task import Results
 from fieldcast.tasks.truth import areas, require_draws, units
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ForecastWindows
@@ -197,34 +197,3 @@ def of_one_training(results: Results) -> dict[str, Any]:
 def model_in(table: pd.DataFrame) -> str:
     """Digest of the model whose draws a table describes; empty where the table holds none."""
     return str(table["model"].iloc[0]) if "model" in table else ""
-
-
-SCORED = ("draws", "starts", "fields", "splits", "climatology", "normalisation")
-FORECAST = Task(
-    name="forecast",
-    preparation=("ingestion", "initial_times"),
-    stages=("training", "rollout", "evaluation"),
-    problem=Forecasting,
-    target="starts",
-    results=(*RESULTS, "stability", "snapshots"),
-    score=Step(
-        score,
-        data=SCORED,
-        parameters=("options", "rollout"),
-        outputs=("scores", "diagnostics"),
-    ),
-    score_file=Step(
-        score_file,
-        data=SCORED,
-        parameters=("model", "rollout", "limits", "seed"),
-        outputs=("scores", "diagnostics"),
-    ),
-    show=Step(show, ("draws", "fields", "climatology"), (), ("examples",)),
-    headline=headline,
-    rank=Step(rank, data=("results", "fields"), parameters=("seed",), outputs=("leaderboard", "summary")),
-    page=Step(
-        page, ("leaderboard", "results", "fields", "climatology"), (), ("gathered", "figures", "animation")
-    ),
-    further=(Step(tabulate, ("results",), (), ("stability",)),),
-    summary=forecast_summary,
-)

@@ -25,7 +25,7 @@ from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
-from fieldcast.tasks.task import Results, Step, Task
+from fieldcast.tasks.task import Results
 from fieldcast.tasks.truth import areas, require_draws
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ReconstructionBatches
@@ -125,29 +125,3 @@ def page(
         leaderboard=leaderboard, **{**results, "examples": departures}, outline=outline(fields)
     )
     return {"reconstruct": part}, {name: picture.png for name, picture in pictures(part).items()}
-
-
-RECONSTRUCT = Task(
-    name="reconstruct",
-    preparation=("ingestion", "sparsification"),
-    stages=("training", "reconstruction", "evaluation"),
-    problem=Reconstruction,
-    options=("sparsification", Sparsification),
-    target="observations",
-    score=Step(
-        score,
-        data=("draws", "observations", "fields", "splits", "climatology", "normalisation"),
-        parameters=("evaluation", "sparsification"),
-        outputs=("scores", "diagnostics"),
-    ),
-    show=Step(show, ("draws", "observations", "fields"), (), ("examples",)),
-    headline=headline,
-    rank=Step(
-        rank,
-        data=("results", "fields"),
-        parameters=("evaluation", "limits", "seed"),
-        outputs=("leaderboard", "summary"),
-    ),
-    page=Step(page, ("leaderboard", "results", "fields", "climatology"), (), ("gathered", "figures")),
-    summary=reconstruct_summary,
-)  # fmt: skip

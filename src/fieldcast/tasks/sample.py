@@ -28,7 +28,7 @@ from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
 from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics_table import scored_samples, with_origin
-from fieldcast.tasks.task import RESULTS, Results, Step, Task
+from fieldcast.tasks.task import Results
 from fieldcast.tasks.truth import require_draws, scored_period
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
@@ -141,30 +141,3 @@ def page(
     parts = {name: results[name] for name in results if name != "extractor"}
     part = Sample(leaderboard=leaderboard, **parts, outline=outline(fields))
     return {"sample": part}, {name: picture.png for name, picture in pictures(part).items()}
-
-
-SAMPLE = Task(
-    name="sample",
-    preparation=("ingestion", "features"),
-    stages=("training", "sampling", "evaluation"),
-    problem=StateSampling,
-    options=("options", StateOptions),
-    target="extractor",
-    results=(*RESULTS, "latents"),
-    score=Step(
-        score,
-        data=("draws", "densities", "latents", "extractor", "fields", "splits", "climatology", "normalisation"),
-        parameters=("options", "sampling"),
-        outputs=("scores", "diagnostics", "displayed"),
-    ),
-    show=Step(show, ("pictures", "displayed"), (), ("examples",)),
-    headline=headline,
-    rank=Step(
-        rank,
-        data=("results", "fields", "splits"),
-        parameters=("sampling", "limits"),
-        outputs=("leaderboard", "summary"),
-    ),
-    page=Step(page, ("leaderboard", "results", "fields"), (), ("gathered", "figures")),
-    summary=sample_summary,
-)  # fmt: skip

@@ -6,12 +6,13 @@ A record of data and plain functions. Stages loop over the tasks and never ask f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
-from fieldcast.training.problem import Problem
+    from fieldcast.training.problem import Problem
 
 RESULTS = ("scores", "diagnostics", "examples", "history", "costs")  # of an experiment of any task
 
@@ -21,7 +22,8 @@ class Step:
     """A function that a stage runs as a node.
 
     Each name in `data` is a data set and the argument that takes it, each in `parameters` a parameter and its
-    argument; `outputs` are data sets in the order of the function's results.
+    argument; `outputs` are data sets in the order of the function's results. A function of `fieldcast.deferred` is
+    imported when the node runs.
     """
 
     function: Callable[..., Any]
@@ -53,12 +55,14 @@ class Task:
     problem
         Options -> what a model is trained on; None where no stage is `training`.
     options
-        The parameter that holds the options of `problem`, and their type; None where it has none.
+        The parameter that holds the options of `problem`; None where it has none.
+    types
+        Types of the experiments' own parameters that this task decides, such as `options`.
     results
         Data sets of an experiment that ranking and page read.
     score
-        Draws and truth -> scores, diagnostics. A function of a `StoredModel` is given the checkpoint that was drawn
-        from, with the inputs of that record.
+        Draws and truth -> scores, diagnostics. With `checkpoint` among its data it is a function of a `StoredModel`,
+        which receives the checkpoint that was drawn from and the other inputs of that record.
     show
         A few draws beside the truth -> examples.
     headline
@@ -86,7 +90,8 @@ class Task:
     page: Step
     summary: Callable[[pd.DataFrame], str]
     problem: Callable[..., Problem] | None = None
-    options: tuple[str, type] | None = None
+    options: str | None = None
+    types: Mapping[str, type] = field(default_factory=dict)
     results: tuple[str, ...] = RESULTS
     further: tuple[Step, ...] = ()
     score_file: Step | None = None

@@ -1,12 +1,14 @@
 """checkpoint, forecast, observations -> draws, costs, leads."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.assimilation import nodes
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.steps import from_checkpoint
+from fieldcast.pipelines.steps import from_checkpoint, node_of
 from fieldcast.tasks import Task
+
+nodes = Module("fieldcast.pipelines.assimilation.nodes")
 
 PARAMETERS = {name: f"params:{name}" for name in ("assimilation", "sparsification", "earlier")}
 
@@ -18,7 +20,7 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Cycle with the checkpoint that the experiment calibrated or uses, and forecast from its analyses."""
     run, inputs = from_checkpoint(nodes.run, experiment)
     inputs |= PREPARED | PARAMETERS | {name: name for name in ("cycle_observations", "planet_states")}
-    cycle = Pipeline([node(run, inputs, ["draws", "costs"], name="cycle")])
+    cycle = Pipeline([node_of(run, inputs, ["draws", "costs"], "cycle")])
     if "forecast" not in experiment.uses:
         return cycle
-    return cycle + Pipeline([node(nodes.forecast_on, FORECAST, "leads", name="forecast")])
+    return cycle + Pipeline([node_of(nodes.forecast_on, FORECAST, ["leads"], "forecast")])

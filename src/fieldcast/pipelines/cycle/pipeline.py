@@ -1,12 +1,20 @@
 """A user's record, checkpoints -> cycled, and its scores as text."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.cycle import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-PARAMETERS = ["params:seed", "params:limits", "params:device"]
+nodes = Module("fieldcast.pipelines.cycle.nodes")
+
+CYCLE = Step(
+    nodes.cycle,
+    data=("parameters", "checkpoints"),
+    parameters=("cycle", "seed", "limits", "device"),
+    outputs=("cycled", "summary_cycle"),
+)
 
 
 def create_pipeline() -> Pipeline:
-    inputs = ["params:cycle", "parameters", "checkpoints", *PARAMETERS]
-    return Pipeline([node(nodes.cycle, inputs, ["cycled", "summary_cycle"], name="cycle")])
+    return Pipeline([as_node(CYCLE)])

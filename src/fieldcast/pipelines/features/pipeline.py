@@ -1,11 +1,14 @@
 """fields -> extractor: what sets of states are compared in."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.features import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-INPUTS = ["fields", "normalisation", "splits", "params:earlier"]
+nodes = Module("fieldcast.pipelines.features.nodes")
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([node(nodes.fit_features, INPUTS, "extractor", name="fit_features")])
+    data = ("fields", "normalisation", "splits")
+    return Pipeline([as_node(Step(nodes.fit_features, data, ("earlier",), ("extractor",)))])

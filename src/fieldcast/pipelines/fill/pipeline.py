@@ -1,12 +1,14 @@
 """A user's file, checkpoints -> filled."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.fill import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-PARAMETERS = ["params:seed", "params:limits", "params:device"]
+nodes = Module("fieldcast.pipelines.fill.nodes")
 
 
 def create_pipeline() -> Pipeline:
-    inputs = ["params:fill", "parameters", "checkpoints", *PARAMETERS]
-    return Pipeline([node(nodes.fill, inputs, "filled", name="fill")])
+    parameters = ("fill", "seed", "limits", "device")
+    return Pipeline([as_node(Step(nodes.fill, ("parameters", "checkpoints"), parameters, ("filled",)))])

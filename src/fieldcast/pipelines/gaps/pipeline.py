@@ -1,19 +1,24 @@
 """Fields with gaps -> trials of the methods -> filled fields, the report on them, and figures."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.gaps import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node, node_of
+from fieldcast.tasks import Step
 
-DRAWN = ["fields", "gaps_filled", "series_gaps"]
+nodes = Module("fieldcast.pipelines.gaps.nodes")
+
+TRIAL = Step(nodes.try_methods, ("fields",), ("gaps", "seed", "device", "earlier"), ("gaps_trials",))
+FILL = {"fields": "fields", "trials": "gaps_trials", "fill_options": "params:fill"}
+FILL |= {name: f"params:{name}" for name in ("seed", "limits", "device")}
+DRAWN = {"fields": "fields", "filled": "gaps_filled", "series": "series_gaps"}
 
 
 def create_pipeline() -> Pipeline:
-    trial = ["fields", "params:gaps", "params:seed", "params:device", "params:earlier"]
-    fill = ["fields", "gaps_trials", "params:fill", "params:seed", "params:limits", "params:device"]
     return Pipeline(
         [
-            node(nodes.try_methods, trial, "gaps_trials", name="try_methods"),
-            node(nodes.fill_gaps, fill, ["gaps_filled", "summary_gaps", "series_gaps"], name="fill_gaps"),
-            node(nodes.draw_figures, DRAWN, "figures_gaps", name="draw_figures"),
+            as_node(TRIAL),
+            node_of(nodes.fill_gaps, FILL, ["gaps_filled", "summary_gaps", "series_gaps"]),
+            node_of(nodes.draw_figures, DRAWN, ["figures_gaps"]),
         ]
     )

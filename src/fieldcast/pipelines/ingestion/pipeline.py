@@ -1,22 +1,19 @@
 """source -> fields, quality, states -> splits -> climatology, normalisation."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.ingestion import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-OUTPUTS = ["fields", "quality", "planet_states"]
+nodes = Module("fieldcast.pipelines.ingestion.nodes")
+
+STEPS = (
+    Step(nodes.make_fields, (), ("ingestion", "earlier"), ("fields", "quality", "planet_states")),
+    Step(nodes.split, ("fields",), ("ingestion",), ("splits",)),
+    Step(nodes.fit_statistics, ("fields", "splits"), (), ("climatology", "normalisation")),
+)
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline(
-        [
-            node(nodes.make_fields, ["params:ingestion", "params:earlier"], OUTPUTS, name="make_fields"),
-            node(nodes.split, ["fields", "params:ingestion"], "splits", name="split"),
-            node(
-                nodes.fit_statistics,
-                ["fields", "splits"],
-                ["climatology", "normalisation"],
-                name="fit_statistics",
-            ),
-        ]
-    )
+    return Pipeline([as_node(step) for step in STEPS])

@@ -1,21 +1,23 @@
 """fields -> starts -> the perfect model's forecasts."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.initial_times import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-PLANET = ["planet_states", "starts", "splits", "params:rollout", "params:seed", "params:earlier"]
+nodes = Module("fieldcast.pipelines.initial_times.nodes")
+
+STEPS = (
+    Step(nodes.choose_starts, ("fields", "splits"), ("rollout", "limits"), ("starts",)),
+    Step(
+        nodes.run_perfect_model,
+        data=("planet_states", "starts", "splits"),
+        parameters=("rollout", "seed", "earlier"),
+        outputs=("perfect_model",),
+    ),
+)
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline(
-        [
-            node(
-                nodes.choose_starts,
-                ["fields", "splits", "params:rollout", "params:limits"],
-                "starts",
-                name="choose_starts",
-            ),
-            node(nodes.run_perfect_model, PLANET, "perfect_model", name="run_perfect_model"),
-        ]
-    )
+    return Pipeline([as_node(step) for step in STEPS])

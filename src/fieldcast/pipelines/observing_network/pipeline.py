@@ -1,12 +1,18 @@
 """fields -> observations of a cycle."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from fieldcast.deferred import Module
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.observing_network import nodes
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-PARAMETERS = {name: f"params:{name}" for name in ("sparsification", "assimilation", "limits")}
+nodes = Module("fieldcast.pipelines.observing_network.nodes")
+
+OBSERVE = Step(
+    nodes.observe, tuple(PREPARED), ("sparsification", "assimilation", "limits"), ("cycle_observations",)
+)
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([node(nodes.observe, PREPARED | PARAMETERS, "cycle_observations", name="observe")])
+    return Pipeline([as_node(OBSERVE)])

@@ -1,12 +1,14 @@
 """A user's file, checkpoints -> predicted."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.predict import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-PARAMETERS = ["params:seed", "params:limits", "params:device"]
+nodes = Module("fieldcast.pipelines.predict.nodes")
 
 
 def create_pipeline() -> Pipeline:
-    inputs = ["params:predict", "parameters", "checkpoints", *PARAMETERS]
-    return Pipeline([node(nodes.predict, inputs, "predicted", name="predict")])
+    parameters = ("predict", "seed", "limits", "device")
+    return Pipeline([as_node(Step(nodes.predict, ("parameters", "checkpoints"), parameters, ("predicted",)))])

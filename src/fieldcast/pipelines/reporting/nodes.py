@@ -1,7 +1,6 @@
 """Reporting: all experiments of a task in one table, all tasks in one page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,11 +10,11 @@ from pydantic_core import to_jsonable_python
 from fieldcast import provenance
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.figures.png import Picture
+from fieldcast.pipelines.names import RESULTS_OF
 from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
 from fieldcast.scores.headline import headlines
 
-RESULTS_OF = "results_of_"  # before the name of an experiment, which might be that of another argument
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
     *("evaluations", "train_steps"),  # of the model in a step of a forecast; of gradient descent
@@ -24,55 +23,42 @@ COSTS = (
 )
 
 
-@dataclass(frozen=True)
-class Collector:
-    """Gathers the results of a task.
+def collect(
+    parts: tuple[str, ...], target_name: str, experiments: dict[str, Any], studies: list[dict[str, Any]],
+    earlier: Mapping[str, Any], target: Any = None, **published: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The results of all experiments, {part: {experiment: value}}, and the task's target if there is one.
 
     Parameters
     ----------
     parts
         Parts of a result, `Task.results`.
-    target
+    target_name
         Name of what draws are scored on, `Task.target`.
+    experiments
+        Their parameters, which say how each presents itself.
+    studies
+        Named comparisons of experiments.
+    earlier
+        What runs have left on the disk (`ResultsDataset`).
+    target
+        What this run's draws are scored on; otherwise the stored one is taken.
+    published
+        Results of the experiments of this run, {part: value} under `results_of_<experiment>`.
     """
-
-    parts: tuple[str, ...]
-    target: str
-
-    def collect(
-        self, experiments: dict[str, Any], studies: list[dict[str, Any]], earlier: Mapping[str, Any],
-        target: Any = None, **published: Mapping[str, Any],
-    ) -> dict[str, Any]:  # fmt: skip
-        """The results of all experiments, {part: {experiment: value}}, and the task's target if there is one.
-
-        Parameters
-        ----------
-        experiments
-            Their parameters, which say how each presents itself.
-        studies
-            Named comparisons of experiments.
-        earlier
-            What runs have left on the disk (`ResultsDataset`).
-        target
-            What this run's draws are scored on; otherwise the stored one is taken.
-        published
-            Results of the experiments of this run, {part: value} under `results_of_<experiment>`.
-        """
-        present = {name.removeprefix(RESULTS_OF): results for name, results in published.items()}
-        results: dict[str, Any] = {part: {} for part in self.parts}
-        for name in sorted(experiments):
-            for part in self.parts:
-                value = (
-                    present[name].get(part) if name in present else earlier.get(part, {}).get(name, none)()
-                )
-                if value is not None and len(value):
-                    results[part][name] = value
-        if target is None:
-            target = earlier.get(self.target, none)()
-        results |= {} if target is None else {self.target: target}
-        # plain values: other nodes turn the same parameters into dataclasses
-        plain = to_jsonable_python(experiments)
-        return {**results, "experiments": plain, "studies": read_studies(studies)}
+    present = {name.removeprefix(RESULTS_OF): results for name, results in published.items()}
+    results: dict[str, Any] = {part: {} for part in parts}
+    for name in sorted(experiments):
+        for part in parts:
+            value = present[name].get(part) if name in present else earlier.get(part, {}).get(name, none)()
+            if value is not None and len(value):
+                results[part][name] = value
+    if target is None:
+        target = earlier.get(target_name, none)()
+    results |= {} if target is None else {target_name: target}
+    # plain values: other nodes turn the same parameters into dataclasses
+    plain = to_jsonable_python(experiments)
+    return {**results, "experiments": plain, "studies": read_studies(studies)}
 
 
 def none() -> None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from fieldcast.argument_groups import given
+from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import of_task
-from fieldcast.pipelines.reporting import nodes
-from fieldcast.pipelines.steps import as_node, boxed
+from fieldcast.pipelines.names import RESULTS_OF, of_task
+from fieldcast.pipelines.steps import as_node, boxed, node_of
 from fieldcast.tasks import Task
+
+nodes = Module("fieldcast.pipelines.reporting.nodes")
 
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
 OF_TASK = ("results", "leaderboard", "summary", "gathered", "figures", "animation")
@@ -25,10 +28,10 @@ def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
     summaries = {task: of_task(task, "summary") for task in tasks}
     boards = {task: of_task(task, "leaderboard") for task in tasks}
     whole = [
-        node(nodes.compare, boards, "headlines", name="compare"),
-        node(nodes.join_summaries, summaries, "summary", name="join_summaries"),
-        node(nodes.list_costs, results, "costs", name="list_costs"),
-        node(nodes.write_page, page, "report", name="write_page"),
+        node_of(nodes.compare, boards, ["headlines"]),
+        node_of(nodes.join_summaries, summaries, ["summary"]),
+        node_of(nodes.list_costs, results, ["costs"]),
+        node_of(nodes.write_page, page, ["report"]),
     ]
     pages = Pipeline([*(show(task) for task, _ in ranked), *whole])
     collected = [collect(task, experiments, outputs) for task, experiments in ranked]
@@ -44,13 +47,12 @@ def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[s
     }
     if task.target in outputs:
         inputs["target"] = task.target
-    private = {f"{nodes.RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments}
+    private = {f"{RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments}
     present = {name: results for name, results in private.items() if results in outputs}
     inputs |= {name: name for name in present}
-    name = f"collect_{task.name}"
-    collector = nodes.Collector(task.results, task.target)
-    gather = node(collector.collect, inputs, of_task(task.name, "results"), name=name)
-    further = [as_node(step, step.function.__name__, stored_as(task)) for step in task.further]
+    collect_parts = given(nodes.collect, parts=task.results, target_name=task.target)
+    gather = node_of(collect_parts, inputs, [of_task(task.name, "results")], f"collect_{task.name}")
+    further = [as_node(step, stored_as=stored_as(task)) for step in task.further]
     return Pipeline(
         boxed(Pipeline([gather, *further]), task.name if present else "reporting"), inputs=present
     )

@@ -1,30 +1,38 @@
 """checkpoint, fields, starts, splits -> draws, stability, costs."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.rollout import nodes
-from fieldcast.pipelines.steps import from_checkpoint
-from fieldcast.tasks import Task
+from fieldcast.pipelines.parameters import decided_by
+from fieldcast.pipelines.steps import as_node, from_checkpoint, node_of
+from fieldcast.tasks import Step, Task
+
+nodes = Module("fieldcast.pipelines.rollout.nodes")
 
 INPUTS = (
     PREPARED | {"starts": "starts"} | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
 )
-FILE = {name: name for name in ("perfect_model", "starts", "fields", "splits")}
-FILE |= {name: f"params:{name}" for name in ("model", "rollout", "limits", "seed")}
+ADOPT = Step(
+    nodes.adopt,
+    data=("perfect_model", "starts", "fields", "splits"),
+    parameters=("model", "rollout", "limits", "seed"),
+    outputs=("draws",),
+)
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
+    types = decided_by(task, experiment)
     if experiment.file:
-        return Pipeline([node(nodes.adopt, FILE, "draws", name="adopt")])
+        return Pipeline([as_node(ADOPT, types=types)])
     roll, inputs = from_checkpoint(nodes.roll, experiment)
     roll_long, _ = from_checkpoint(nodes.roll_long, experiment)
     inputs |= INPUTS
     return Pipeline(
         [
-            node(roll, inputs, ["draws", "costs"], name="roll"),
-            node(roll_long, inputs, ["stability", "snapshots"], name="roll_long"),
+            node_of(roll, inputs, ["draws", "costs"], types=types),
+            node_of(roll_long, inputs, ["stability", "snapshots"], types=types),
         ]
     )

@@ -1,24 +1,28 @@
 """checkpoint, fields -> draws, densities, latents, pictures, costs."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.sampling import nodes
-from fieldcast.pipelines.steps import from_checkpoint
+from fieldcast.pipelines.parameters import decided_by
+from fieldcast.pipelines.steps import from_checkpoint, node_of
 from fieldcast.tasks import Task
+
+nodes = Module("fieldcast.pipelines.sampling.nodes")
 
 INPUTS = PREPARED | {name: f"params:{name}" for name in ("options", "sampling", "earlier")}
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses, and look at what it has learned."""
+    types = decided_by(task, experiment)
     draw, inputs = from_checkpoint(nodes.draw, experiment)
     look_inside, _ = from_checkpoint(nodes.look_inside, experiment)
     inputs |= INPUTS
     return Pipeline(
         [
-            node(draw, inputs, ["draws", "costs"], name="draw"),
-            node(look_inside, inputs, ["densities", "latents", "pictures"], name="look_inside"),
+            node_of(draw, inputs, ["draws", "costs"], types=types),
+            node_of(look_inside, inputs, ["densities", "latents", "pictures"], types=types),
         ]
     )

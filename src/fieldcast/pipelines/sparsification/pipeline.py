@@ -1,20 +1,16 @@
 """fields -> observations."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.sparsification import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.names import PREPARED
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-FITTED = ["fields", "climatology", "normalisation", "splits"]
+nodes = Module("fieldcast.pipelines.sparsification.nodes")
+
+OBSERVE = Step(nodes.observe, tuple(PREPARED), ("sparsification", "limits"), ("observations",))
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline(
-        [
-            node(
-                nodes.observe,
-                [*FITTED, "params:sparsification", "params:limits"],
-                "observations",
-                name="observe",
-            )
-        ]
-    )
+    return Pipeline([as_node(OBSERVE)])

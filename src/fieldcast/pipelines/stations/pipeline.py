@@ -1,14 +1,20 @@
 """A user's stations, checkpoints -> scores at left-out stations, and their text."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from fieldcast.pipelines.stations import nodes
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node
+from fieldcast.tasks import Step
 
-PARAMETERS = ["params:seed", "params:limits", "params:device"]
+nodes = Module("fieldcast.pipelines.stations.nodes")
+
+SCORE = Step(
+    nodes.score,
+    data=("parameters", "checkpoints"),
+    parameters=("fill", "evaluation", "seed", "limits", "device"),
+    outputs=("scores_stations", "summary_stations"),
+)
 
 
 def create_pipeline() -> Pipeline:
-    inputs = ["params:fill", "params:evaluation", "parameters", "checkpoints", *PARAMETERS]
-    return Pipeline(
-        [node(nodes.score, inputs, ["scores_stations", "summary_stations"], name="score_stations")]
-    )
+    return Pipeline([as_node(SCORE, "score_stations")])

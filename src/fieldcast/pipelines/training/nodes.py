@@ -1,11 +1,11 @@
 """Training: one model, fitted to the training split of its task."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from fieldcast.argument_groups import by_field, given
+from fieldcast.argument_groups import by_field
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
@@ -24,11 +24,7 @@ def fit(
     earlier: Mapping[str, Any], options: Any = None, base: bytes | None = None,
     parts: Mapping[str, bytes] | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
-    """Checkpoint with training state, and history, at each save; `options` are those of the task.
-
-    Kedro finds the types of parameters by their place, so `base` and `parts`, which not all experiments have, come
-    last.
-    """
+    """Checkpoint with training state, and history, at each save; `options` are those of the task."""
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)
@@ -36,13 +32,6 @@ def fit(
     recipe = Recipe(problem, model, fit, seed, limits, device)
     for saved in train(recipe, data, state, base, parts):
         yield (saved.checkpoint, saved.state), saved.history
-
-
-def fit_on(task: Task) -> Callable[..., Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]]:
-    """`fit` for a task, whose options Kedro checks by the annotation of their argument."""
-    function = given(fit, task=task)
-    function.__annotations__["options"] = task.options[1] if task.options else Any
-    return function
 
 
 def plot_history(history: pd.DataFrame) -> bytes:

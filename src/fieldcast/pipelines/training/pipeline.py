@@ -1,12 +1,16 @@
 """fields, statistics -> checkpoint, history, loss curve."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from fieldcast.argument_groups import given
+from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED, parts_of
-from fieldcast.pipelines.steps import with_parts
-from fieldcast.pipelines.training import nodes
-from fieldcast.tasks import Task
+from fieldcast.pipelines.parameters import decided_by
+from fieldcast.pipelines.steps import as_node, node_of, with_parts
+from fieldcast.tasks import Step, Task
+
+nodes = Module("fieldcast.pipelines.training.nodes")
 
 INPUTS = PREPARED | {
     name: f"params:{name}" for name in ("earlier", "model", "fit", "seed", "limits", "device")
@@ -21,12 +25,13 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     parts = parts_of(experiment)
     inputs = INPUTS | {role: role for role in parts}
     if task.options:
-        inputs["options"] = f"params:{task.options[0]}"
+        inputs["options"] = f"params:{task.options}"
     if "base" in experiment.uses:
         inputs["base"] = "base"
+    fit = with_parts(given(nodes.fit, task=task), parts)
     return Pipeline(
         [
-            node(with_parts(nodes.fit_on(task), parts), inputs, ["checkpoint", "history"], name="fit"),
-            node(nodes.plot_history, "history", "loss_curve", name="plot_history"),
+            node_of(fit, inputs, ["checkpoint", "history"], types=decided_by(task, experiment)),
+            as_node(Step(nodes.plot_history, ("history",), (), ("loss_curve",))),
         ]
     )

@@ -1,0 +1,105 @@
+"""The tasks of this package; their functions are in a module each, which is imported when one of them runs."""
+
+from fieldcast.deferred import Module
+from fieldcast.inference.options import Drawing, StateOptions
+from fieldcast.tasks.task import RESULTS, Step, Task
+
+assimilate = Module("fieldcast.tasks.assimilate")
+forecast = Module("fieldcast.tasks.forecast")
+reconstruct = Module("fieldcast.tasks.reconstruct")
+sample = Module("fieldcast.tasks.sample")
+
+PREPARED = ("fields", "splits", "climatology", "normalisation")
+SCORED = ("scores", "diagnostics")
+RANKED = ("leaderboard", "summary")
+PAGE = ("leaderboard", "results", "fields", "climatology")
+
+RECONSTRUCT = Task(
+    name="reconstruct",
+    preparation=("ingestion", "sparsification"),
+    stages=("training", "reconstruction", "evaluation"),
+    problem=reconstruct.Reconstruction,
+    options="sparsification",
+    target="observations",
+    score=Step(
+        reconstruct.score,
+        data=("draws", "observations", "checkpoint", *PREPARED),
+        parameters=("evaluation", "sparsification"),
+        outputs=SCORED,
+    ),
+    show=Step(reconstruct.show, ("draws", "observations", "fields"), (), ("examples",)),
+    headline=reconstruct.headline,
+    rank=Step(reconstruct.rank, ("results", "fields"), ("evaluation", "limits", "seed"), RANKED),
+    page=Step(reconstruct.page, PAGE, (), ("gathered", "figures")),
+    summary=reconstruct.reconstruct_summary,
+)
+
+FORECAST = Task(
+    name="forecast",
+    preparation=("ingestion", "initial_times"),
+    stages=("training", "rollout", "evaluation"),
+    problem=forecast.Forecasting,
+    types={"options": Drawing},
+    target="starts",
+    results=(*RESULTS, "stability", "snapshots"),
+    score=Step(
+        forecast.score,
+        data=("draws", "starts", "checkpoint", *PREPARED),
+        parameters=("options", "rollout"),
+        outputs=SCORED,
+    ),
+    score_file=Step(
+        forecast.score_file,
+        data=("draws", "starts", *PREPARED),
+        parameters=("model", "rollout", "limits", "seed"),
+        outputs=SCORED,
+    ),
+    show=Step(forecast.show, ("draws", "fields", "climatology"), (), ("examples",)),
+    headline=forecast.headline,
+    rank=Step(forecast.rank, ("results", "fields"), ("seed",), RANKED),
+    page=Step(forecast.page, PAGE, (), ("gathered", "figures", "animation")),
+    further=(Step(forecast.tabulate, ("results",), (), ("stability",)),),
+    summary=forecast.forecast_summary,
+)
+
+ASSIMILATE = Task(
+    name="assimilate",
+    preparation=("ingestion", "observing_network"),
+    stages=("calibration", "assimilation", "evaluation"),
+    target="cycle_observations",
+    results=(*RESULTS, "leads", "film"),
+    score=Step(
+        assimilate.score,
+        data=("draws", "cycle_observations", "checkpoint", *PREPARED),
+        parameters=("assimilation", "sparsification"),
+        outputs=SCORED,
+    ),
+    show=Step(assimilate.show, ("draws", "cycle_observations", "fields"), (), ("examples", "film")),
+    headline=assimilate.headline,
+    rank=Step(assimilate.rank, ("results", "fields"), ("assimilation", "limits", "seed"), RANKED),
+    page=Step(assimilate.page, PAGE, (), ("gathered", "figures")),
+    further=(Step(assimilate.tabulate_leads, ("results",), (), ("lead_time_lost",)),),
+    summary=assimilate.assimilate_summary,
+)
+
+SAMPLE = Task(
+    name="sample",
+    preparation=("ingestion", "features"),
+    stages=("training", "sampling", "evaluation"),
+    problem=sample.StateSampling,
+    options="options",
+    types={"options": StateOptions},
+    target="extractor",
+    results=(*RESULTS, "latents"),
+    score=Step(
+        sample.score,
+        data=("draws", "densities", "latents", "extractor", "checkpoint", *PREPARED),
+        parameters=("options", "sampling"),
+        outputs=(*SCORED, "displayed"),
+    ),
+    show=Step(sample.show, ("pictures", "displayed"), (), ("examples",)),
+    headline=sample.headline,
+    rank=Step(sample.rank, ("results", "fields", "splits"), ("sampling", "limits"), RANKED),
+    page=Step(sample.page, ("leaderboard", "results", "fields"), (), ("gathered", "figures")),
+    summary=sample.sample_summary,
+)
