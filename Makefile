@@ -15,7 +15,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 COMMA := ,
-EXTRAS ?= dev,docs,era5,export,mlflow,viz$(if $(shell command -v nvidia-smi),$(COMMA)gpu)
+EXTRAS ?= dev,dask,docs,era5,export,mlflow,viz$(if $(shell command -v nvidia-smi),$(COMMA)gpu)
 MLFLOW_VIEW := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
 export DO_NOT_TRACK := true
 
@@ -90,7 +90,7 @@ mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1
 
 constraints: ## rewrite constraints.txt with the newest compatible versions (needs uv)
-	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dev --extra docs --extra era5 --extra export --extra gpu --extra mlflow --extra s3 --extra viz \
+	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dask --extra dev --extra docs --extra era5 --extra export --extra gpu --extra mlflow --extra s3 --extra viz \
 		--no-annotate --upgrade pyproject.toml -o constraints.txt
 
 clean: ## caches and builds; no data, no trained model

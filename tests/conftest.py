@@ -50,7 +50,7 @@ FILES = {
         class Fit:
             steps: int = 3
             rate: Rate = Rate()
-            end: Literal["well", "refused", "broken", "interrupted", "endless", "full"] = "well"
+            end: Literal["well", "refused", "broken", "broken late", "interrupted", "endless", "full"] = "well"
 
         def make():
             table = pd.DataFrame({"t": [1.0, 2.0]})
@@ -64,7 +64,11 @@ FILES = {
                 yield {"step": last}, pd.DataFrame({"step": steps, "seconds": 1.0, "loss": loss})
             if fit.end == "refused":
                 raise InputError("the toy is refused: give it a name.")
-            if fit.end == "broken":
+            if fit.end == "broken late":  # when the other experiment has ended
+                while not Path("data/sample/b/scores.csv").exists():
+                    time.sleep(0.05)
+                time.sleep(1)
+            if fit.end.startswith("broken"):
                 raise RuntimeError("a fault")
             if fit.end == "interrupted":
                 raise KeyboardInterrupt

@@ -20,6 +20,7 @@ from fieldcast.frame.error_messages import sentence
 
 RUNNERS = {
     "CheapFirst": "fieldcast.frame.runner.CheapFirst",
+    "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
 OPTIONS = [option for option in kedro_run.params if option.name in ("env", "conf_source", "params")]
@@ -130,7 +131,9 @@ for option in run.params:
     if option.name == "params" and option.callback:
         option.callback = explained(option.callback)
     elif option.name == "runner" and isinstance(option, click.Option):
-        option.help = "CheapFirst, the default; SideBySide, one node for each core; or one of Kedro's."
+        option.help = (
+            "CheapFirst, the default; SideBySide, one node for each core; DaskRunner; or one of Kedro's."
+        )
 cli.add_command(run)
 
 

@@ -21,6 +21,7 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},  # an environment holds differences only
+    "config_patterns": {"dask": ["dask.yml"]},
 }
 # Kedro calls the last one first: the checks come before tracking, and the lock is released last
 HOOKS = (Lock(), Tracking(), Resumption(), Console(), Checks())

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 import torch
+from kedro.framework.hooks import hook_impl
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
@@ -194,6 +196,38 @@ def test_progress_of_other_processes_is_logged_and_leaves_no_semaphore(
     assert any("loop: " in line and "49 of 100 steps" in line for line in caplog.messages)
     assert not any("other: " in line for line in caplog.messages)
     assert sorted(line.split()[0] for line in caplog.messages if "/2 " in line) == ["1/2", "2/2"]
+
+
+class Witness:
+    """A hook of a plug-in that notes what a node has read and made."""
+
+    def __init__(self) -> None:
+        self.read: dict[str, Any] = {}
+        self.written: dict[str, Any] = {}
+
+    @hook_impl
+    def after_node_run(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        """Note inputs and outputs."""
+        self.read |= inputs
+        self.written |= outputs
+
+
+def test_hooks_of_plugins_receive_parameters_and_tables_of_nodes_in_other_processes() -> None:
+    witness, hooks = Witness(), _create_hook_manager()
+    hooks.register(witness)
+    graph = Pipeline(
+        [
+            node(pd.DataFrame, "params:columns", "table", name="tabulate"),
+            node(len, "table", "length", name="measure"),
+            node(os.getpid, None, "process", name="other"),
+        ]
+    )
+    catalog = DataCatalog({"params:columns": MemoryDataset({"x": [1, 2, 3]})})
+    SideBySide(max_workers=2).run(graph, catalog, hooks)
+    assert witness.read["params:columns"] == {"x": [1, 2, 3]}
+    for table in (witness.read["table"], witness.written["table"]):
+        pd.testing.assert_frame_equal(table, pd.DataFrame({"x": [1, 2, 3]}))
+    assert set(witness.written) == {"table", "length", "process"}
 
 
 def test_a_refusal_is_reported_in_one_sentence(session: Any) -> None:

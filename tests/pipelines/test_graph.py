@@ -22,6 +22,7 @@ from safetensors.torch import load
 from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
+from fieldcast.frame.runners import DaskRunner
 from fieldcast.frame.side_by_side import SideBySide
 from fieldcast.inference import reconstruct
 from fieldcast.inference.options import Evaluation
@@ -244,6 +245,34 @@ def test_side_by_side_and_after_a_kill_nodes_compute_the_same_bytes(
     for name in names:
         folder = f"06_models/reconstruct/{name}"
         assert weights(tmp_path / folder) == weights(finished / folder)
+
+
+def test_a_training_whose_dask_worker_is_killed_resumes_on_another(
+    project: Callable[..., Any], finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in ("01_raw", "02_intermediate", "03_primary"):
+        shutil.copytree(finished / folder, tmp_path / folder)
+    folder = "06_models/reconstruct/denoising_vae"
+
+    def kill_one() -> None:
+        end = time.monotonic() + 120
+        while not (tmp_path / folder / "training_state.safetensors").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with caplog.at_level("INFO", "fieldcast"):
+        project(
+            "training",
+            data_root=tmp_path,
+            node_names=["reconstruct.denoising_vae.training.fit"],
+            runner=DaskRunner(max_workers=1),
+        )
+    killer.join()
+    assert any("training.fit was lost: the node runs again" in line for line in caplog.messages)
+    assert weights(tmp_path / folder) == weights(finished / folder)
 
 
 def weights(folder: Path) -> dict[str, bytes]:

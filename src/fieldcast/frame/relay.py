@@ -1,6 +1,6 @@
 """A hook that passes the events of nodes on to another process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,14 +15,14 @@ class Relay:
         self._send = send
 
     @hook_impl(trylast=True)
-    def before_node_run(self) -> None:
+    def before_node_run(self, inputs: Mapping[str, Any]) -> None:
         """Send that the inputs are there."""
-        self._send("before_node_run", {"inputs": {}})
+        self._send("before_node_run", {"inputs": all_described(inputs)})
 
     @hook_impl
-    def after_node_run(self) -> None:
+    def after_node_run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Send that the function of the node has returned."""
-        self._send("after_node_run", {"inputs": {}, "outputs": {}})
+        self._send("after_node_run", {"inputs": all_described(inputs), "outputs": all_described(outputs)})
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str) -> None:
@@ -43,6 +43,11 @@ class Relay:
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Send the name, and what hooks want to know of the data."""
         self._send("after_dataset_saved", {"dataset_name": dataset_name, "data": described(data)})
+
+
+def all_described(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as they are, and what hooks want to know of data sets, by name."""
+    return {name: value if name.startswith("params:") else described(value) for name, value in data.items()}
 
 
 def described(data: Any) -> Any:

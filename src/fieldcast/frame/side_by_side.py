@@ -1,21 +1,18 @@
 """A runner of several nodes at a time, each in a process of its own, which records a run as one process does."""
 
-import io
 import logging
 import os
-import pickle
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from itertools import chain
 from types import TracebackType
 from typing import Any
 
-from kedro.framework.context import CatalogCommandsMixin
 from kedro.framework.hooks.manager import _create_hook_manager, _NullPluginManager
 from kedro.framework.project import LOGGING
-from kedro.io import CatalogProtocol, DataCatalog
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.runner import AbstractRunner
@@ -24,6 +21,7 @@ from fieldcast import progress
 from fieldcast.errors import InputError
 from fieldcast.frame import console
 from fieldcast.frame.durations import longest_paths, plan, stored_durations
+from fieldcast.frame.pickled import pickled
 from fieldcast.frame.runner import CheapFirst, cheap_first
 from fieldcast.frame.worker import Setting, Worker, start_server
 
@@ -39,12 +37,26 @@ class SideBySide(AbstractRunner):
     path, `CheapFirst` runs.
     """
 
+    fewest = 2  # nodes at a time that are worth processes of their own
+
     def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
         """max_workers: nodes at a time, by default the number of cores; is_async: for Kedro, which passes it."""
         super().__init__(is_async=is_async)
         self._max_workers = self._validate_max_workers(max_workers or cores())
-        if self._max_workers > 1:
-            start_server()  # it imports while this process loads configuration and pipelines
+        if self._max_workers >= self.fewest:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Begin to import while this process loads configuration and pipelines."""
+        start_server()
+
+    def _start(self, setting: bytes) -> Worker:
+        """Start a process for one node at a time, from a pickled Setting."""
+        return Worker(setting)
+
+    def _threads(self, at_once: int) -> int:
+        """Threads of the numerical libraries in each process."""
+        return max(1, cores() // at_once)
 
     @property
     def _logger(self) -> logging.Logger:
@@ -65,7 +77,7 @@ class SideBySide(AbstractRunner):
         run_id: str | None = None,
     ) -> None:
         at_once = self._get_required_workers_count(pipeline)
-        if at_once < 2:
+        if at_once < self.fewest:
             return CheapFirst()._run(pipeline, catalog, hook_manager, run_id)
         durations = stored_durations(catalog)
         logger.info("%s", plan(pipeline, durations, at_once))
@@ -75,7 +87,7 @@ class SideBySide(AbstractRunner):
         # on leaving, workers are killed first, which ends the threads that listen to them
         with (
             ThreadPoolExecutor(at_once) as threads,
-            Workers(pipeline, catalog, hook_manager, run_id, max(1, cores() // at_once)) as workers,
+            Workers(pipeline, catalog, hook_manager, run_id, self._threads(at_once), self._start) as workers,
         ):
             while True:
                 for node in schedule.begin(at_once - len(running)):
@@ -139,6 +151,8 @@ class Workers:
         Of the run, for hooks.
     threads
         Of the numerical libraries in each process.
+    start
+        Starts a process, from a pickled Setting.
     """
 
     def __init__(
@@ -148,8 +162,9 @@ class Workers:
         hook_manager: Any,
         run_id: str | None,
         threads: int,
+        start: Callable[[bytes], Worker],
     ) -> None:
-        self._catalog = catalog
+        self._catalog, self._start_worker = catalog, start
         self._hooks = _create_hook_manager() if isinstance(hook_manager, _NullPluginManager) else hook_manager
         self._acting = [hook for hook in self._hooks.get_plugins() if getattr(hook, "acts_on_data", False)]
         self._common = {"catalog": catalog, "is_async": False, "run_id": run_id}
@@ -180,12 +195,16 @@ class Workers:
         worker = self._idle.pop() if self._idle else self._start()
         inputs = {name: self._catalog.load(name) for name in node.inputs if self._is_in_memory(name)}
         outputs = [name for name in node.outputs if self._is_in_memory(name)]
+        read: dict[str, Any] = {}  # what hooks are told of the inputs
+
+        def listen(event: str, arguments: Mapping[str, Any]) -> None:
+            read.update(arguments.get("inputs", {}))
+            self._listen(node, event, arguments)
+
         try:
-            data = worker.run(
-                node, inputs, outputs, lambda event, arguments: self._listen(node, event, arguments)
-            )
+            data = worker.run(node, inputs, outputs, listen)
         except Exception as error:
-            self._call("on_node_error", node=node, error=error, inputs={})
+            self._call("on_node_error", node=node, error=error, inputs=read)
             raise
         finally:
             progress.relay("")
@@ -198,7 +217,7 @@ class Workers:
         with self._lock:
             if self._is_closed:
                 raise InputError("the run has ended.")
-            self._all.append(Worker(self._setting))
+            self._all.append(self._start_worker(self._setting))
             return self._all[-1]
 
     def _is_in_memory(self, name: str) -> bool:
@@ -216,28 +235,6 @@ class Workers:
         with self._lock:
             if not self._is_closed and hasattr(self._hooks.hook, event):
                 self._hooks.subset_hook_caller(event, self._acting)(**self._common, **arguments)
-
-
-class Pickler(pickle.Pickler):
-    """Serialises a catalog as Kedro's plain one: its class in a session is composed there, and cannot be imported."""
-
-    def reducer_override(self, content: Any) -> Any:
-        """Name the plain class for a catalog; leave everything else as it is."""
-        if not isinstance(content, CatalogCommandsMixin):
-            return NotImplemented
-        return object.__new__, (DataCatalog,), content.__getstate__()
-
-
-def pickled(content: Any, name: str) -> bytes:
-    """Serialise what is sent to another process; raises InputError for what cannot be sent."""
-    stream = io.BytesIO()
-    try:
-        Pickler(stream).dump(content)
-        return stream.getvalue()
-    except (AttributeError, TypeError, pickle.PicklingError) as error:
-        raise InputError(
-            f"{name} cannot be sent to another process ({error}): leave out --runner SideBySide."
-        ) from None
 
 
 def cores() -> int:

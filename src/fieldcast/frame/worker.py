@@ -136,11 +136,20 @@ def serve(pipe: Connection) -> None:
     set_start_method(
         "fork", force=True
     )  # semaphores of libraries then have no name, and a kill leaves none behind
+    lock = threading.Lock()
+
+    def send(kind: str, content: Any) -> None:
+        with lock:
+            pipe.send((kind, content))
+
     try:
         setting: Setting = pipe.recv()
-        service = Service(pipe, setting)
+        os.environ.clear()
+        os.environ.update(setting.environ)
+        service = Service(setting)
         while True:
-            service.run(*pipe.recv())
+            node, inputs, outputs = pipe.recv()
+            send(*service.run(node, inputs, outputs, send))
     except EOFError:
         return
 
@@ -155,44 +164,42 @@ def die_with_parent() -> None:
 class Service:
     """The process's side: runs a node, and tells the other side what happens."""
 
-    def __init__(self, pipe: Connection, setting: Setting) -> None:
-        set_environment(setting.environ, setting.threads)
+    def __init__(self, setting: Setting) -> None:
+        set_threads(setting.threads)
         configure_logging(setting.logging)
         Progress.may_draw = False  # other processes write to the same terminal
-        self._pipe, self._lock = pipe, threading.Lock()
-        self._catalog, self._run_id = setting.catalog, setting.run_id
-        self._hooks = _create_hook_manager()
-        for hook in (*setting.hooks, Relay(self._send)):
-            self._hooks.register(hook)
-        threading.Thread(target=self._report, args=(setting.interval,), daemon=True).start()
+        self._setting, self._catalog = setting, setting.catalog
 
-    def run(self, node: Node, inputs: Mapping[str, Any], outputs: list[str]) -> None:
-        """Run a node and send its outputs in memory, or its error."""
+    def run(
+        self, node: Node, inputs: Mapping[str, Any], outputs: list[str], send: Callable[[str, Any], None]
+    ) -> tuple[str, Any]:
+        """Run a node, and `send` its events; returns `ended` and its outputs in memory, or `failed` and its error."""
+        hooks = _create_hook_manager()
+        for hook in (*self._setting.hooks, Relay(send)):
+            hooks.register(hook)
+        end = threading.Event()
+        threading.Thread(target=self._report, args=(send, end), daemon=True).start()
         try:
             for name, data in inputs.items():
                 self._catalog.save(name, data)
-            Task(node, self._catalog, False, self._hooks, self._run_id).execute()
-            self._send("ended", {name: self._catalog.load(name) for name in outputs})
+            Task(node, self._catalog, False, hooks, self._setting.run_id).execute()
+            return "ended", {name: self._catalog.load(name) for name in outputs}
         except Exception as error:
-            self._send("failed", picklable(error))
-        for name in (*inputs, *outputs):
-            self._catalog.release(name)
+            return "failed", picklable(error)
+        finally:
+            end.set()
+            for name in (*inputs, *outputs):
+                self._catalog.release(name)
 
-    def _report(self, interval: float) -> None:
+    def _report(self, send: Callable[[str, Any], None], end: threading.Event) -> None:
         """Send progress at intervals (the body of a thread)."""
-        pause = threading.Event()
-        while not pause.wait(interval):
-            self._send("progress", {"state": state()})
-
-    def _send(self, kind: str, content: Any) -> None:
-        with self._lock:
-            self._pipe.send((kind, content))
+        while not end.wait(self._setting.interval):
+            send("progress", {"state": state()})
 
 
-def set_environment(environ: Mapping[str, str], threads: int) -> None:
-    """Set the environment and the number of threads: for libraries that are loaded, and those that will be."""
-    os.environ.clear()
-    os.environ.update({THREADS: str(threads), **environ})
+def set_threads(threads: int) -> None:
+    """Set the number of threads unless the environment does: for libraries that are loaded, and those that will be."""
+    os.environ.setdefault(THREADS, str(threads))
     given = int(os.environ[THREADS].partition(",")[0])
     threadpool_limits(given)
     if torch := sys.modules.get("torch"):

@@ -180,7 +180,7 @@ def page(
         for part in ("examples", "film")
     }
     given = {
-        "observations" if name == "daily_observations" else name: part
+        "observations" if name == "cycle_observations" else name: part
         for name, part in results.items()
         if name != "leads"
     }

@@ -1,0 +1,43 @@
+"""A node as a task of Dask: what a worker of the cluster runs."""
+
+import hashlib
+import os
+import pickle
+import threading
+import uuid
+from typing import Any
+
+from fieldcast.frame.worker import THREADS, Service, Setting
+
+_services: dict[
+    tuple[str, int], Service
+] = {}  # by setting and thread: data are compared with their digest once
+
+
+def run(setting: bytes, message: bytes, topic: str, slot: str) -> bytes:
+    """Run a node and send its events under `topic`; returns what `Service.run` does.
+
+    Everything travels pickled, from and to processes of the same run.
+    """
+    from distributed import get_worker  # here: an extra
+
+    worker, attempt = get_worker(), uuid.uuid4().hex
+
+    def send(event: str, arguments: Any) -> None:
+        content = pickle.dumps((event, arguments))
+        worker.log_event(topic, {"slot": slot, "attempt": attempt, "content": content})
+
+    key = hashlib.sha256(setting).hexdigest(), threading.get_ident()
+    if key not in _services:
+        _services.clear()  # of an earlier run
+        _services[key] = service(pickle.loads(setting))
+    node, inputs, outputs = pickle.loads(message)
+    outcome = _services[key].run(node, inputs, outputs, send)
+    send("returned", None)
+    return pickle.dumps(outcome)
+
+
+def service(setting: Setting) -> Service:
+    """The service of this process, in its own environment but for the number of threads."""
+    os.environ[THREADS] = setting.environ.get(THREADS, str(setting.threads))
+    return Service(setting)
