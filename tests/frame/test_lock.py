@@ -18,7 +18,7 @@ from kedro.runner import ParallelRunner
 
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
-from fieldcast.frame.lock import Lock, take
+from fieldcast.frame.lock import ARRAY_TASK, Lock, take
 
 
 @pytest.fixture
@@ -289,3 +289,27 @@ def test_pipelines_that_only_read_the_folder_take_no_lock(
     lock.before_pipeline_run({"pipeline_names": names})
     assert (tmp_path / ".lock").exists() is locks
     lock.after_pipeline_run()
+
+
+def test_tasks_of_a_job_array_share_the_lock_and_no_other_run_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(**run: Any) -> Lock:
+        lock = Lock()
+        lock._root = tmp_path
+        lock.before_pipeline_run({"pipeline_names": ["reconstruct"], **run})
+        return lock
+
+    monkeypatch.setenv(ARRAY_TASK, "3")
+    first, second = (begin(namespaces=[f"reconstruct.{name}"]) for name in ("linear", "kriging"))
+    with pytest.raises(InputError, match="is in use by another run"):
+        begin()
+    first.after_pipeline_run()
+    with pytest.raises(InputError, match="is in use by another run"):
+        begin()
+    second.after_pipeline_run()
+    monkeypatch.delenv(ARRAY_TASK)
+    alone = begin(namespaces=["reconstruct.linear"])
+    with pytest.raises(InputError, match="is in use by another run"):
+        begin(namespaces=["reconstruct.kriging"])
+    alone.after_pipeline_run()

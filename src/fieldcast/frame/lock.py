@@ -26,12 +26,15 @@ from fieldcast.frame.tracking import metadata
 
 logger = logging.getLogger(__name__)
 
+ARRAY_TASK = "SLURM_ARRAY_TASK_ID"  # set within a job array, whose tasks run an experiment each, side by side
+
 
 class Lock:
     """Locks the data root while pipelines run, unless it is remote."""
 
     def __init__(self) -> None:
         self._root: Path | None = None
+        self._is_shared = False
         self._held: tuple[Path, int] | None = None  # the data root, and the descriptor of its locked file
         os.register_at_fork(after_in_child=self._leave_to_parent)  # once: it cannot be taken back
 
@@ -48,7 +51,8 @@ class Lock:
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):
             return  # those only read what is under the root, also while a training runs
-        descriptor = take(self._root, metadata.command(run_params))
+        self._is_shared = bool(run_params.get("namespaces")) and ARRAY_TASK in os.environ
+        descriptor = take(self._root, metadata.command(run_params), self._is_shared)
         if descriptor is not None:
             self._held = self._root, descriptor
             atexit.register(self._release)  # Kedro calls no hook on Ctrl-C and SIGTERM
@@ -68,7 +72,8 @@ class Lock:
             return
         root, descriptor = self._held
         with suppress(OSError):
-            _file(root).unlink()
+            if not self._is_shared:  # else the others would lock a file that nobody finds
+                _file(root).unlink()
         os.close(descriptor)
         self._held = None
         atexit.unregister(self._release)
@@ -80,8 +85,10 @@ class Lock:
             self._held = None
 
 
-def take(root: Path, command: str) -> int | None:
+def take(root: Path, command: str, shared: bool = False) -> int | None:
     """Lock the file and return its descriptor; None where it cannot be locked, as in a read-only folder.
+
+    shared: with others that share it, such as the tasks of a job array, each of which writes files of its own.
 
     Raises
     ------
@@ -97,7 +104,7 @@ def take(root: Path, command: str) -> int | None:
                 continue  # another user's run has just released it
             return None  # the first data set that is written there reports the reason
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.read(descriptor, 10_000)
             os.close(descriptor)

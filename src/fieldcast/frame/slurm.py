@@ -1,0 +1,92 @@
+"""Job arrays of SLURM: a script that submits one experiment a task, between jobs that prepare and report."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from fieldcast import plugins
+from fieldcast.errors import InputError
+from fieldcast.experiments import Experiment, demo, experiments, nearest, requirements
+from fieldcast.frame.conf_source import configuration_folder
+
+HEAD = """#!/bin/bash
+# {count} experiments as tasks of job arrays; options behind the name of this script go to sbatch:
+#   bash {file} --partition=gpu --gres=gpu:1 --time=4:00:00
+set -eu
+submit() {{ sbatch --parsable --job-name=fieldcast "$@"; }}
+job=$(submit "$@" --wrap {prepare})
+"""
+ARRAY = """job=$(submit --dependency={condition}:$job --array=0-{last} "$@" --wrap {task})
+"""
+TAIL = """submit --dependency=afterany:$job "$@" --wrap {report}
+"""
+
+
+def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
+    """The script for the experiments of some pipelines.
+
+    Parameters
+    ----------
+    file
+        Name of the script.
+    names
+        Experiments, tasks, or `demo`.
+    options
+        Options of every `fieldcast run`.
+
+    Raises
+    ------
+    InputError
+        For a name that is none of these.
+    """
+    from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
+
+    conf = configuration_folder()
+    listed = experiments(conf, *plugins.configurations())
+    arrays = levels(selection(names, listed, demo(conf, listed)), listed)
+    preparation = dict.fromkeys(
+        stage for array in arrays for each in array for stage in TASKS[each.task].preparation
+    )
+    run = shlex.join(["fieldcast", "run", *options])
+    prepare, report = f"{run} --pipelines {','.join(preparation)}", f"{run} --pipelines reporting"
+    count = sum(map(len, arrays))
+    script = HEAD.format(count=count, file=file, prepare=shlex.quote(prepare))
+    for number, array in enumerate(arrays):
+        addresses = " ".join(each.address for each in array)
+        one = '"${experiments[$SLURM_ARRAY_TASK_ID]}"'
+        task = f"experiments=({addresses}); {run} --pipelines {one} --namespaces {one}"
+        condition = "afterany" if number else "afterok"
+        script += ARRAY.format(condition=condition, last=len(array) - 1, task=shlex.quote(task))
+    return script + TAIL.format(report=shlex.quote(report))
+
+
+def selection(
+    names: Iterable[str], listed: Mapping[str, Experiment], experiments_of_demo: Iterable[Experiment]
+) -> list[Experiment]:
+    """The experiments of pipelines by name.
+
+    Raises InputError for a name that is no experiment, no task and not `demo`.
+    """
+    groups = {address: [each] for address, each in listed.items()}
+    groups |= {task: [each for each in listed.values() if each.task == task] for task in tasks_of(listed)}
+    groups["demo"] = list(experiments_of_demo)
+    for name in names:
+        if name not in groups:
+            raise InputError(
+                f"'{name}' is no experiment, no task and not the demo, so it makes no job array{nearest(name, groups)}"
+            )
+    return [each for name in names for each in groups[name]]
+
+
+def tasks_of(listed: Mapping[str, Experiment]) -> list[str]:
+    """Names of the tasks that have experiments."""
+    return list(dict.fromkeys(each.task for each in listed.values()))
+
+
+def levels(selected: Iterable[Experiment], listed: Mapping[str, Experiment]) -> list[list[Experiment]]:
+    """Experiments, with those whose checkpoints they use, in arrays: each uses only those of arrays before its own."""
+    needed = {need.address: need for each in selected for need in requirements(each, listed)}
+    level: dict[str, int] = {}
+    for address, each in needed.items():  # those that an experiment uses come before it
+        level[address] = 1 + max((level[used] for used in each.uses.values()), default=-1)
+    count = max(level.values(), default=-1) + 1
+    return [[needed[address] for address, of in level.items() if of == number] for number in range(count)]
