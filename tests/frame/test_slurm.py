@@ -34,7 +34,7 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     script, log = tmp_path / "jobs.sh", tmp_path / "log"
-    names = "reconstruct.linear,reconstruct.denoising_vae_residual"
+    names = "reconstruct.linear,reconstruct.denoising_vae_residual_rk4"
     given = [
         "--pipelines",
         names,
@@ -56,8 +56,8 @@ def test_each_experiment_is_a_task_after_those_that_it_uses(submitted: list[str]
     run = [line for line in submitted if not line.startswith("sbatch")]
     arrays = [line.partition(" --namespaces ")[2] for line in run[1:-1]]
     assert run[0] == f"0: {options} ingestion,sparsification" and run[-1] == f"0: {options} reporting"
-    assert set(arrays[:2]) == {"reconstruct.linear", "reconstruct.denoising_vae"}
-    assert arrays[2:] == ["reconstruct.denoising_vae_residual"]
+    assert set(arrays[:2]) == {"reconstruct.linear", "reconstruct.denoising_vae_residual"}
+    assert arrays[2:] == ["reconstruct.denoising_vae_residual_rk4"]
     assert [line.split(":")[0] for line in run] == ["0", "0", "1", "0", "0"]
     assert run[1] == f"0: {options} {arrays[0]} --namespaces {arrays[0]}"
 
