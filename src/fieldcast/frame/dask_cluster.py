@@ -18,6 +18,7 @@ from fieldcast.frame.worker import start_server
 # Set before `distributed` is imported, which reads some of it then: no web pages, and workers that are forks of a
 # server that has imported what nodes need.
 CONFIGURATION = {
+    "logging": {"distributed": "error"},  # the run says which node has lost its worker
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -58,7 +59,7 @@ class DaskOptions:
     timeout: Annotated[float, Field(gt=0)] = 60.0
 
     def __post_init__(self) -> None:
-        if self.address and self.slurm:
+        if self.address and self.slurm is not None:
             raise InputError("dask.yml: 'address' and 'slurm' name two clusters: leave one of them out.")
         if self.slurm is not None and self.workers is None:
             raise InputError("dask.yml: 'slurm' needs 'workers', the number of its jobs.")
@@ -98,6 +99,8 @@ def connected(options: DaskOptions, most: int | None) -> Iterator[Any]:
         raise InputError(
             "--runner DaskRunner needs a package that is not installed: pip install 'fieldcast[dask]'."
         ) from None
+    # now, as the import adds defaults: Dask would set the threads of this process, too
+    dask.config.set({"distributed.nanny.pre-spawn-environ": {}})
     where = options.address or ("SLURM" if options.slurm else "this machine")
     cluster = None
     try:
