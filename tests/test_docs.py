@@ -17,6 +17,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.startup import bootstrap_project
 
 from fieldcast import experiments, pipeline_registry, settings
+from fieldcast.cli import RUNNERS
 from fieldcast.encoding.options import Limits, PerfectModel, Rollout, Sparsification, Stability, TrainingMasks
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet.weather import PlanetOptions
@@ -134,7 +135,9 @@ def project() -> Iterator[dict[str, Any]]:
 def test_kedro_commands_can_be_given(command: str, project: dict[str, Any]) -> None:
     phrases = shlex.split(command, comments=True)[2:]
     requested = dict(zip(phrases[::2], phrases[1::2], strict=True))
-    assert set(requested) <= {"--pipelines", "--env", "--params", "--namespaces", "--tags"}
+    selecting = {"--pipelines", "--env", "--params", "--namespaces", "--tags"}
+    assert set(requested) <= {*selecting, "--runner", "--runner-params"}
+    assert requested.get("--runner", "CheapFirst") in RUNNERS
     assert set(requested.get("--tags", "classical").split(",")) <= project["tags"]
     assert set(requested.get("--pipelines", "__default__").split(",")) <= project["pipelines"]
     assert set(requested.get("--namespaces", "reconstruct.linear").split(",")) <= project["pipelines"]
