@@ -28,7 +28,7 @@ FIELDCAST = '#!/bin/bash\necho "$SLURM_ARRAY_TASK_ID: $*"\n'
 
 @pytest.fixture
 def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is run by the script for two experiments, of which one uses the checkpoint of a third."""
+    """Lines of the jobs of two experiments, one of which uses the checkpoint of a third, and of what each job runs."""
     monkeypatch.chdir(ROOT)
     for name, text in (("sbatch", SBATCH), ("fieldcast", FIELDCAST)):
         (tmp_path / name).write_text(text)
