@@ -171,7 +171,7 @@ class Pipelines(dict[str, Any]):
 class Reported(Pipeline):
     """Stages, and a reporting that waits for the results of the experiments among them.
 
-    All others it reads from the disk, so the graph of an experiment shows that experiment alone. The sum with
+    All others it reads from the disk, so the graph of an experiment shows no node of any other. The sum with
     another pipeline has one reporting, too: `kedro run --pipelines a,b` adds pipelines that each bring theirs.
     """
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 import yaml
 
+from fieldcast import models
 from fieldcast.errors import InputError
 from fieldcast.models.conditional import Encoder
 from fieldcast.models.configuration import build, check_model, check_value, options
@@ -54,6 +55,25 @@ def test_a_value_fits_its_annotation_or_is_refused_by_name(
         with pytest.raises(InputError, match=r"^model\.option") as caught:
             check_value(value, annotation, "model.option")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "import not_installed",
+            "the module of 'broken.Ridge' cannot be imported: No module named 'not_installed'",
+        ),
+        ("from fieldcast.models.core import Solvd", "cannot be imported: cannot import name 'Solvd'"),
+    ],
+)
+def test_a_module_that_fails_to_import_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, sentence: str
+) -> None:
+    (tmp_path / "broken.py").write_text(f"{line}\n")
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    with pytest.raises(InputError, match=sentence):
+        check_model({"type": "broken.Ridge"}, "mine.model")
 
 
 @pytest.mark.parametrize(

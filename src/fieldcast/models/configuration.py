@@ -38,10 +38,19 @@ def resolve(kind: str, key: str) -> type:
         if not isinstance(resolved, type) or resolved.__module__ != module.__name__:
             raise KeyError(class_name)  # imported into the module, not defined there
         return resolved
-    except (ImportError, KeyError, ValueError):
+    except (ImportError, KeyError, ValueError) as error:
+        if isinstance(error, ImportError) and not in_the_way(
+            error, package or "fieldcast.models", module_name
+        ):
+            raise InputError(f"{key}.type: the module of '{kind}' cannot be imported: {error}.") from error
         raise InputError(
             f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE."
         ) from None
+
+
+def in_the_way(error: ImportError, package: str, module: str) -> bool:
+    """Whether an import failed because the module, or a package on the way to it, does not exist."""
+    return isinstance(error, ModuleNotFoundError) and f"{package}.{module}.".startswith(f"{error.name}.")
 
 
 def check_model(config: Any, key: str, expected: Any = Any) -> type:
