@@ -65,6 +65,16 @@ def test_resumed_from_any_save_it_ends_with_the_same_weights(world, warm_up):
         assert rest[-1].history.drop(columns="seconds").equals(whole[-1].history.drop(columns="seconds"))
 
 
+def test_between_two_validations_a_training_is_saved_and_resumes_to_the_same_weights_and_history(world):
+    requested = recipe(options=replace(OPTIONS, report_every=6, save_every=1e-9))
+    whole = run(world, requested)
+    assert [len(s.history) for s in whole] == [0] * 5 + [1] * 6 + [2]
+    for part in (whole[2], whole[8]):
+        rest = run(world, requested, part.state)
+        assert same(rest[-1].checkpoint, whole[-1].checkpoint)
+        assert rest[-1].history.drop(columns="seconds").equals(whole[-1].history.drop(columns="seconds"))
+
+
 def test_a_training_that_ends_before_the_warm_up_of_its_kl_is_warned_of(world, caplog):
     run(world, recipe({**VAE, "kl_warm_up": [4, 12]}))
     assert "kl_warm_up ends at step 12, and fit.steps is 12" in caplog.text
@@ -214,7 +224,7 @@ def test_rollouts_begin_from_the_best_weights(world):
         with torch.no_grad():
             weight += 1
             at.average = {name: value.clone() for name, value in at.model.state_dict().items()}
-        at.record({}, loss)
+        at.record(loss)
         if loss == 1.0:
             best = weight.detach().clone()
     assert at.step == at.first_rollout == 15
@@ -227,7 +237,7 @@ def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
     at = Training(initialised(STEPPED, world.space, 0), ROLLED, 0)
     best = []
     for at.step, loss in ((12, 1.0), (15, 0.9), (18, 1.7), (19, 1.5), (20, 1.6)):
-        at.record({}, loss)
+        at.record(loss)
         best.append((at.best_step, at.best_loss))
     assert best == [(12, 1.0), (15, 0.9), (18, 1.7), (19, 1.5), (19, 1.5)]
     saved = run(world, replace(recipe(STEPPED, ROLLED), problem=Forecasting()))[-1]
@@ -449,9 +459,9 @@ def test_a_training_that_diverges_says_so_or_keeps_the_best(world, caplog):
         run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, max_grad_norm=1e18, warm_up=0.0)))
     training = Training(initialised(VAE, world.space, 0), OPTIONS, 0)
     training.step = 1
-    training.record({}, 1.0)
+    training.record(1.0)
     training.step = 2
-    training.record({}, float("nan"))
+    training.record(float("nan"))
     assert "training diverged at step 2 of" in caplog.text and "weights of step 1 are kept" in caplog.text
     assert training.finished
     assert training.best_loss == 1.0

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from fieldcast.encoding import costs
 from fieldcast.encoding.selection import batch_index, evenly
@@ -149,13 +148,14 @@ def descend(
         return
     last = time.monotonic()
     with Progress(total=options.steps, initial=run.step, unit="step") as bar:
-        for _ in stretches(run, training, validation, bar):
+        for row in stepped(run, training, validation, bar):
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
                     run.history += tuning_rows(run.step, tune(model, validation, options, seed))
                 run.best = copied(learned(model))
-            if run.finished or time.monotonic() - last >= options.save_every:
+            due = time.monotonic() - last >= options.save_every and (row or options.save_every)
+            if run.finished or due:
                 yield saved(run, pack, sources)
                 last = time.monotonic()
 
@@ -168,8 +168,8 @@ def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]
     ]
 
 
-def stretches(run: Training, training: Batches, validation: Batches, bar: Progress) -> Iterator[None]:
-    """Train, and yield after each row that is added to the history."""
+def stepped(run: Training, training: Batches, validation: Batches, bar: Progress) -> Iterator[bool]:
+    """Train, and yield after each step whether it has added a row to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
     groups, lossy = model.groups(), half_precision(options, device)
     groups = (
@@ -177,36 +177,36 @@ def stretches(run: Training, training: Batches, validation: Batches, bar: Progre
     )  # batches are selected on the processor: no step waits for the device
     loss = torch.compile(model.loss) if options.compile else model.loss
     while not run.finished:
-        begin, count = time.perf_counter(), 0
-        sums: dict[str, Tensor | float] = {}
-        model.train()
-        while count == 0 or (
-            run.step % options.report_every and run.step < options.steps and not run.late(begin)
-        ):
-            places = batch_index(run.step, run.seed, groups, len(training), options.batch)
-            group = None if groups is None else int(groups[places[0]])
-            index = places.to(device)
-            draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
-            rollout, pushforward = run.rollout
-            batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
-            with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
-                terms = loss(replace(batch, pushforward=pushforward, group=group), draws)
-            run.update(terms.total)
-            for name, value in {"loss": terms.total, **terms.parts}.items():
-                sums[name] = sums.get(name, 0.0) + value.detach()
-            count += 1
-            bar.update()
-        costs.wait(device)
+        begin = time.perf_counter()
+        if not model.training:
+            model.train()
+        places = batch_index(run.step, run.seed, groups, len(training), options.batch)
+        group = None if groups is None else int(groups[places[0]])
+        index = places.to(device)
+        draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
+        rollout, pushforward = run.rollout
+        batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
+        with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
+            terms = loss(replace(batch, pushforward=pushforward, group=group), draws)
+        run.update(terms.total)
+        run.add({"loss": terms.total, **terms.parts})
+        bar.update()
+        row = run.step % options.report_every == 0 or run.step >= options.steps or run.late(begin)
+        if row:
+            costs.wait(device)
         run.stepping += time.perf_counter() - begin
-        model.eval()
-        with weights_of(model, run.average):
-            score = validation_loss(model, validation, options, run.seed, run.validated)
-        run.seconds += time.perf_counter() - begin
-        run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
-        run.record({name: float(value) / count for name, value in sums.items()}, score)
-        bar.n = run.step  # which may have skipped to the rollouts
-        bar.set_postfix(validation=f"{score:.4f}")
-        yield
+        if row:
+            model.eval()
+            with weights_of(model, run.average):
+                score = validation_loss(model, validation, options, run.seed, run.validated)
+            run.seconds += time.perf_counter() - begin
+            run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
+            run.record(score)
+            bar.n = run.step  # which may have skipped to the rollouts
+            bar.set_postfix(validation=f"{score:.4f}")
+        else:
+            run.seconds += time.perf_counter() - begin
+        yield row
 
 
 def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:

@@ -44,7 +44,7 @@ class Fit:
     validation
         Number of states scored at each validation.
     save_every
-        Seconds between two saves of the training state.
+        Seconds between two saves of the training state; 0 saves it with each row of the history.
     tuning
         Number of validation states on which choices are tuned.
     precision

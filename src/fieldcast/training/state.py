@@ -24,7 +24,7 @@ DIVERGED = "training diverged at step %d of %d: the weights of step %d are kept;
 TOO_LATE = "fit.max_minutes: %g minutes ended the training at step %d of %d."
 
 Weights = dict[str, Tensor]
-KEPT = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history")
+KEPT = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history", "added")
 
 
 def learned(model: Trained) -> Weights:
@@ -70,6 +70,8 @@ class Training:
         self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False
         self.skipped = 0  # steps omitted because validation stopped improving before the rollouts
         self.history: list[dict[str, float]] = []
+        self.sums: dict[str, Tensor | float] = {}  # of the losses of the steps since the last row
+        self.added = 0  # number of these steps
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
@@ -119,8 +121,16 @@ class Training:
             else:
                 self.average[name].copy_(value)
 
-    def record(self, parts: Mapping[str, float], loss: float) -> None:
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Add the losses of a step to those of the next row."""
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+        self.added += 1
+
+    def record(self, loss: float) -> None:
         """Add a row to the history; keep the average of the weights if its validation is the best so far."""
+        parts = {name: float(value) / self.added for name, value in self.sums.items()}
+        self.sums, self.added = {}, 0
         over = {"validation_steps": self.validated} if self.options.longest > 1 else {}
         self.history.append(
             {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss, **over}
@@ -158,6 +168,7 @@ class Training:
             for number, part in enumerate(self.parts):
                 tensors |= {f"solved.{number}.{k}": v for k, v in part.state_dict().items()}
         header = {name: getattr(self, name) for name in KEPT}
+        header["sums"] = {name: float(value) for name, value in self.sums.items()}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "lineage": sources})
 
@@ -181,4 +192,5 @@ class Training:
         self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
         self.peak_mb, self.stepping, self.skipped = header["peak_mb"], header["stepping"], header["skipped"]
         self.best_step, self.history = header["best_step"], list(header["history"])
+        self.sums, self.added = dict(header.get("sums", {})), header.get("added", 0)
         self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]
