@@ -47,7 +47,7 @@ def test_the_table_reads_as_written() -> None:
         "k              5 %     20 %",
         "oi          0.900",
         "",
-        "CRPS minus that of the reference (95 % interval of the paired difference; * it leaves out 0)",
+        "CRPS minus that of the reference (95 % interval of the paired difference; * it excludes 0)",
         "k                               5 %                      20 %",
         "nearest    +0.350 (+0.300, +0.400)*  +0.375 (-0.100, +0.400)",
     ]
@@ -102,7 +102,7 @@ def test_forecasts_are_shown_by_lead() -> None:
         "lead               1 d      3 d",
         "mine            0.500",
         "",
-        "CRPS minus that of the reference (95 % interval of the paired difference; * it leaves out 0)",
+        "CRPS minus that of the reference (95 % interval of the paired difference; * it excludes 0)",
         "lead                                1 d                       3 d",
         "mine           -0.250 (-0.300, -0.125)*",
     ]
@@ -143,7 +143,7 @@ def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
     )
     lines = reconstruct_summary(board).splitlines()
     assert lines[7:] == [
-        "CRPS minus that of the reference (95 % interval of the paired difference; * it leaves out 0)",
+        "CRPS minus that of the reference (95 % interval of the paired difference; * it excludes 0)",
         "k                                               1 %                       2 %                       5 %",
         "corrected_interpolation    -0.010 (-0.014, -0.007)*  -0.020 (-0.024, -0.017)*  -0.050 (-0.054, -0.047)*",
         "k                                              10 %                      20 %                      50 %",

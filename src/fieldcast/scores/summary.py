@@ -20,7 +20,7 @@ from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 from fieldcast.scores.text_table import LINE, grid
 from fieldcast.time_steps import UNITS, lead_label, nominal
 
-PAIRED = " (95 % interval of the paired difference; * it leaves out 0)"
+PAIRED = " (95 % interval of the paired difference; * it excludes 0)"
 LONG_ROLLOUT = {  # column of `stability_horizons`: its heading
     "steps": "steps",
     "below_one": "MSE < 1 to",
