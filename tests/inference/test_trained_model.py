@@ -125,6 +125,13 @@ def in_other_units(data):
     return data.assign(t=celsius, z=(data["z"] / 1000).assign_attrs(data["z"].attrs, units="km"))
 
 
+def test_observed_values_that_are_not_in_their_units_are_refused(checkpoint, gappy):
+    data = gappy[0]
+    wrong = data.assign(t=(data["t"] - 273.15).assign_attrs(data["t"].attrs))
+    with pytest.raises(InputError, match="half of the values of 't' in the data set .* check that they are in K"):
+        fieldcast.load(checkpoint).fill(wrong, members=2)
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_a_file_in_other_units_is_filled_in_its_units(checkpoint, gappy, noise):
     """Offsets are those of fields; a spread has none."""

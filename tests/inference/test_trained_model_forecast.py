@@ -80,6 +80,11 @@ def test_states_before_the_last_ones_do_not_matter(network, mine):
     assert np.array_equal(longer["t"], shorter["t"])
 
 
+def test_values_that_are_not_in_their_units_are_refused(persistence, mine):
+    with pytest.raises(InputError, match="half of the values of 't' in the data set .* check that they are in K"):
+        persistence.forecast(mine.assign(t=(mine["t"] - 273.15).assign_attrs(mine["t"].attrs)), 1)
+
+
 def test_a_file_in_other_units_is_forecast_in_its_units(network, mine):
     celsius = mine.assign(t=(mine["t"] - 273.15).assign_attrs(mine["t"].attrs, units="degC"))
     expected, forecast = (network.forecast(each, 2, members=4) for each in (mine, celsius))

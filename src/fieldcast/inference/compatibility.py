@@ -21,6 +21,7 @@ from fieldcast.models.space import Space
 from fieldcast.time_steps import unrounded
 
 LOG = logging.getLogger(__name__)
+FAR = 10.0  # standard deviations between climatology and weather that cannot be
 STEP_TOLERANCE = 1e-3  # hours
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 
@@ -150,7 +151,22 @@ def last_states(
                 f"variable '{v}' of {where} has missing values on {day}: a forecast "
                 "starts from complete states; fill them first."
             )
+    require_plausible(data, codec, where)
     return data, codec
+
+
+def require_plausible(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
+    """Raise InputError for a variable whose values are far from the climatology of their days, as in wrong units.
+
+    The median decides, so a few gross errors do not.
+    """
+    for v, x in zip(codec.variables, codec.encode(data).unbind(-3), strict=True):
+        far = float(x.abs().nanmedian())  # NaN where nothing is observed
+        if far > FAR:
+            raise InputError(
+                f"half of the values of '{v}' in {where} are more than {far:.3g} standard deviations of the training "
+                f"data from its climatology: check that they are in {codec.attrs[v].get('units', '1')}, as the file says."
+            )
 
 
 def around(data: xr.Dataset, codec: FieldCodec) -> bool:

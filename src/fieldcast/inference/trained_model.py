@@ -24,7 +24,7 @@ from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
-from fieldcast.inference.compatibility import last_states, matching
+from fieldcast.inference.compatibility import last_states, matching, require_plausible
 from fieldcast.inference.ensemble_forecast import START, EnsembleForecaster, physical
 from fieldcast.inference.quality_control import sentences, suspects
 from fieldcast.inference.reconstruct import context_of, draw
@@ -128,6 +128,7 @@ class TrainedModel:
             dataset = self.nothing_observed(times_of(table, model.space.time_step, where_stations))
         dataset = conventions.as_dataset(dataset, where)
         data, codec = matching(dataset, self.checkpoint.field_codec, where)
+        require_plausible(data, codec, where)
         c = context_of(data, codec, model.space, noise)
         facts: dict[str, str] = {}
         if table is not None:
