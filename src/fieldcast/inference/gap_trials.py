@@ -130,12 +130,12 @@ def stored(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
 
 def compared(file: bytes) -> list[str]:
     """Names of the methods of the comparison that a file of trials belongs to."""
-    return list(unpack_state(file, "the trials of an earlier run")[1].get("methods", ()))
+    return list(unpack_state(file, "The file of gap trials")[1].get("methods", ()))
 
 
 def restored(file: bytes | None, lineage: Mapping[str, Any]) -> list[Trial]:
     """Trials from a file of this lineage; none from another."""
-    tensors, header = unpack_state(file, "the trials of an earlier run")
+    tensors, header = unpack_state(file, "The file of gap trials")
     if not header or any(differences(header, lineage)):
         return []
     trials = []

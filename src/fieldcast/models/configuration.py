@@ -91,7 +91,7 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", expected:
     Raises
     ------
     InputError
-        For a configuration that `check` or the constructor refuses.
+        For a configuration that `check_model` or the constructor refuses.
     """
     kind = check_model(config, key, expected)
     arguments = {
