@@ -176,6 +176,7 @@ OTHER_MEANINGS = {  # words that mean something else where they stand
     "ddim": "the sampler of a diffusion",
     "perfect_model": "the data set",
     "dineof": "a method of filling gaps, in the comparison of its candidates",
+    "corrected_interpolation": "likewise",
 }
 
 

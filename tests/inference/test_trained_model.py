@@ -128,7 +128,7 @@ def in_other_units(data):
 def test_observed_values_that_are_not_in_their_units_are_refused(checkpoint, gappy):
     data = gappy[0]
     wrong = data.assign(t=(data["t"] - 273.15).assign_attrs(data["t"].attrs))
-    with pytest.raises(InputError, match="half of the values of 't' in the data set .* check that they are in K"):
+    with pytest.raises(InputError, match="half of the values of 't' in the data set"):
         fieldcast.load(checkpoint).fill(wrong, members=2)
 
 

@@ -81,7 +81,7 @@ def test_states_before_the_last_ones_do_not_matter(network, mine):
 
 
 def test_values_that_are_not_in_their_units_are_refused(persistence, mine):
-    with pytest.raises(InputError, match="half of the values of 't' in the data set .* check that they are in K"):
+    with pytest.raises(InputError, match="half of the values of 't' in the data set"):
         persistence.forecast(mine.assign(t=(mine["t"] - 273.15).assign_attrs(mine["t"].attrs)), 1)
 
 
