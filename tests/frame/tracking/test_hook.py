@@ -23,6 +23,8 @@ from kedro.runner import ParallelRunner
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from fieldcast.frame.tracking.writer import Writer
+
 # of sample.a: its last losses, its scores over all variables at unobserved cells, and their headline
 METRICS = {"loss": 1 / 4, "seconds": 1.0, "crps/random": 0.5, "ssr/blocks": 0.9, "headline": 0.5}
 
@@ -102,13 +104,27 @@ def test_a_loss_curve_has_each_step_once(toy: Path, session: Any, history: Any) 
     assert [(point.step, point.value) for point in points] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3), (4, 1 / 4)]
 
 
-def test_several_processes_leave_the_same_record(toy: Path, session: Any, history: Any) -> None:
+def test_several_processes_leave_the_same_record(
+    toy: Path, session: Any, history: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     catalog = toy / "conf/base/catalog.yml"  # in which processes share files only
     shared = 'fields: {type: pandas.CSVDataset, filepath: "data/fields.csv"}'
     catalog.write_text(
         catalog.read_text().replace("fields: {type: MemoryDataset, metadata: {mlflow: data}}", shared)
     )
+    events: list[str] = []
+    slowly, fork = Writer.begin, ParallelRunner._get_executor
+
+    def begin(*arguments: Any) -> None:
+        time.sleep(0.5)
+        slowly(*arguments)
+        events.append("begun")
+
+    monkeypatch.setattr(Writer, "begin", begin)
+    monkeypatch.setattr(ParallelRunner, "_get_executor", lambda *a: events.append("forked") or fork(*a))
     session("sample.a", runner=ParallelRunner(max_workers=2))
+    # a process that is forked while a thread imports MLflow would wait for that import for ever
+    assert events.index("begun") < events.index("forked")
     run = history()["sample.a"]
     assert run.info.status == "FINISHED"
     assert scored(run) == METRICS

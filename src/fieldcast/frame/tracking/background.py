@@ -4,6 +4,7 @@ import functools
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,12 @@ class Background(threading.Thread):
         """Wait at most `timeout` seconds until all actions are done."""
         self._actions.put(None)
         self.join(timeout)
+
+    def settle(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds until what has been submitted so far is done or lost."""
+        end = time.monotonic() + timeout
+        while self.is_alive() and time.monotonic() < end and (self._current or not self._actions.empty()):
+            time.sleep(0.02)
 
     def drop(self) -> None:
         """Drop all further actions."""

@@ -68,6 +68,9 @@ class Tracking:
         atexit.register(self._kill)  # Kedro calls no hook on Ctrl-C and SIGTERM
         _exit_on_sigterm()
         self._run.begin(run_params)
+        if "ParallelRunner" in str(run_params.get("runner")):
+            # its processes are forked: one that inherits an import which never ends would wait for it
+            self._run.settle(FLUSH_TIMEOUT)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:

@@ -62,6 +62,10 @@ class TrackedRun:
         self._writer.submit(self._writer.begin, PARENT, self._what, parameters, tags)
         self._writer.submit(self._writer.record_environment, Path(run_params["project_path"]), source)
 
+    def settle(self, timeout: float) -> None:
+        """Wait until the record has begun: its libraries are imported, and no action is going on."""
+        self._writer.settle(timeout)
+
     def begin_node(self, node: Node) -> None:
         """End the node that this thread ran before, and begin the run of the node's experiment."""
         self.end_node()
