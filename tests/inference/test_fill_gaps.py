@@ -113,6 +113,18 @@ def test_the_report_compares_with_time_and_dineof(filled: xr.Dataset) -> None:
         assert phrase in report
 
 
+def test_the_report_warns_of_gaps_that_are_longer_than_those_of_hidden_values(
+    truth: xr.Dataset, filled: xr.Dataset
+) -> None:
+    assert "the spread is unchecked" not in filled.attrs["comment"]
+    long = truth[["sst"]].copy(deep=True)
+    column = np.arange(COLUMNS)
+    for day in range(DAYS):  # half of the cells for twenty days, then the other half
+        long["sst"].values[day][:, column % 2 == day // 20 % 2] = np.nan
+    comment = fieldcast.fill_gaps(long).attrs["comment"]
+    assert "of the missing values are more than" in comment and "the spread is unchecked" in comment
+
+
 def test_the_share_of_extrapolated_values_is_never_rounded_to_none(filled: xr.Dataset) -> None:
     assert share_of(3, 100_000) == "less than 0.1%" and share_of(3, 1000) == "0.3%"
     number = int((filled["sst_flag"] == 2).sum())

@@ -15,11 +15,14 @@ from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.models.gaps.calibration import gaussian_crps
 from fieldcast.models.gaps.pieces import counts
+from fieldcast.models.gaps.reach import steps_to_observation
 from fieldcast.models.gaps.trial import Hidden, Trial
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
 EARTH = 6371.0  # radius [km]
 RIGHT = (0.85, 1.15)  # ratios of spread and error that count as right
+RARE = 0.05  # share of the hidden values that may be farther from an observation than the usual ones
+MANY = 0.1  # share of the missing values beyond these of which the report warns
 MOST = 5  # times that are listed
 FAR = 5.0  # spreads
 MIDNIGHT = "T00:00:00"  # which dates do without
@@ -128,10 +131,27 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
         f"The spread is {verdict}: {ratio:.2f} of the error, weighted as the gaps; {beyond:.2%} of {int(here.sum())} "
         f"errors exceed {FAR:g} spreads, the largest is {float((error.abs() / spread).max()):.1f} of them."
     )
+    yield from unchecked(outcome, columns)
     yield from extrapolation(outcome, columns, name)
     left = int(outcome.distrusted[:, columns].count_nonzero())
     if left:
         yield f"{left} values are left missing by fill.max_gap or fill.max_spread."
+
+
+def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[str]:
+    """A warning where many missing values are farther in time from an observation than the hidden ones."""
+    observed, hidden = outcome.gappy.record.observed[:, columns], outcome.hidden.mask[:, columns]
+    ever = observed.any(0)
+    steps = steps_to_observation(observed & ~hidden)[hidden].sort().values
+    usual = int(steps[int((1 - RARE) * (len(steps) - 1))])
+    missing = steps_to_observation(observed)[~observed & ever]
+    far = int((missing > usual).count_nonzero())
+    if far > MANY * missing.numel():
+        yield (
+            f"But {share_of(far, missing.numel())} of the missing values are more than {usual} steps from an "
+            f"observation of their cell, and at most {RARE:.0%} of the hidden ones: there the spread is unchecked, and "
+            "may be too small."
+        )
 
 
 def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:

@@ -47,3 +47,14 @@ def test_reached_values_equal_those_of_all_pairs() -> None:
                 if segment[i] == segment[t]
             ]
             assert reached[t, c] == (min(r, default=math.inf) <= 2.0), (t, c)
+
+
+def test_steps_to_the_nearest_observation_in_time_by_brute_force() -> None:
+    observed = torch.rand(30, 8, generator=torch.Generator().manual_seed(3)) < 0.15
+    observed[:, 7] = False
+    steps = reach.steps_to_observation(observed)
+    for cell in range(7):
+        times = observed[:, cell].nonzero()[:, 0]
+        expected = (torch.arange(30)[:, None] - times).abs().min(1).values
+        assert torch.equal(steps[:, cell].long(), expected)
+    assert (steps[:, 7] >= 30).all()

@@ -102,3 +102,15 @@ def within(
         reached[lag:] |= together & (nearest[:-lag] <= allowed)
         reached[:-lag] |= together & (nearest[lag:] <= allowed)
     return reached
+
+
+def steps_to_observation(observed: Bool[Tensor, "time cell"]) -> Int[Tensor, "time cell"]:
+    """Number of steps from each time to the nearest one at which the same cell was observed.
+
+    A cell that never was has the number of all times or more.
+    """
+    times = len(observed)
+    index = torch.arange(times, dtype=torch.int32, device=observed.device)[:, None]
+    before = torch.where(observed, index, -times).cummax(0).values
+    after = torch.where(observed, index, 2 * times).flip(0).cummin(0).values.flip(0)
+    return torch.minimum(index - before, after - index)
