@@ -142,7 +142,7 @@ cli.add_command(run)
 @click.option(
     "--stations", help="CSV or Parquet: time, lat, lon, variable, value; beside FILE, or in its place."
 )
-@click.option("--experiment", help="One that has been trained, as reconstruct.linear.")
+@click.option("--experiment", help="Address of a trained experiment, such as reconstruct.linear.")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/fill.nc in the data root.")
 @click.option("--members", type=int, help="Number of draws.")
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
@@ -167,7 +167,7 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
 
 @cli.command(params=copy.copy(OPTIONS))
 @click.argument("file")
-@click.option("--experiment", help="One that has been trained, as forecast.crps_ensemble.")
+@click.option("--experiment", help="Address of a trained experiment, such as forecast.crps_ensemble.")
 @click.option(
     "--output", help="NetCDF file to write; by default 07_model_output/predict.nc in the data root."
 )
@@ -180,8 +180,8 @@ def predict(file: str, **options: Any) -> None:
 
 @cli.command(params=copy.copy(OPTIONS))
 @click.argument("file")
-@click.option("--forecaster", help="One that has been trained, as forecast.crps_ensemble.")
-@click.option("--updater", help="One that has been trained, as reconstruct.optimal_interpolation.")
+@click.option("--forecaster", help="Address of a trained experiment, such as forecast.crps_ensemble.")
+@click.option("--updater", help="Address of a trained experiment, such as reconstruct.optimal_interpolation.")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/cycle.nc in the data root.")
 @click.option("--members", type=int, help="Size of the ensemble.")
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")

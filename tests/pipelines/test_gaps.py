@@ -64,7 +64,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_every_classical_reconstruction_takes_gaps() -> None:
-    """`tests/models/test_learning_from_gaps.py` fits each of them."""
+    """Their fits to records with gaps are in `tests/models/test_learning_from_gaps.py`."""
     classical = [
         address
         for address, experiment in experiments(CONF).items()

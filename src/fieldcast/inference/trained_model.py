@@ -120,21 +120,19 @@ class TrainedModel:
             raise InputError(
                 f"fill needs at least one member and no negative noise, not {members} and {noise}."
             )
-        model = self.checkpoint.model
+        model, stored = self.checkpoint.model, self.checkpoint.field_codec
         table = None if stations is None else read_stations(stations, where_stations)
         if dataset is None:
             if table is None:
                 raise InputError("fill needs a data set, stations, or both.")
             dataset = self.nothing_observed(times_of(table, model.space.time_step, where_stations))
         dataset = conventions.as_dataset(dataset, where)
-        data, codec = matching(dataset, self.checkpoint.field_codec, where)
+        data, codec = matching(dataset, stored, where)
         require_plausible(data, codec, where)
         c = context_of(data, codec, model.space, noise)
         facts: dict[str, str] = {}
         if table is not None:
-            c, facts = with_stations(
-                c, model, self.checkpoint.field_codec, table, data["time"], where_stations
-            )
+            c, facts = with_stations(c, model, stored, table, data["time"], where_stations)
         filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
             filled = with_observed(filled, data)

@@ -148,7 +148,7 @@ def descend(
         return
     last = time.monotonic()
     with Progress(total=options.steps, initial=run.step, unit="step") as bar:
-        for row in stepped(run, training, validation, bar):
+        for row in train_steps(run, training, validation, bar):
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
@@ -168,13 +168,12 @@ def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]
     ]
 
 
-def stepped(run: Training, training: Batches, validation: Batches, bar: Progress) -> Iterator[bool]:
+def train_steps(run: Training, training: Batches, validation: Batches, bar: Progress) -> Iterator[bool]:
     """Train, and yield after each step whether it has added a row to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
     groups, lossy = model.groups(), half_precision(options, device)
-    groups = (
-        None if groups is None else groups.cpu()
-    )  # batches are selected on the processor: no step waits for the device
+    # batches are selected on the processor: no step waits for the device
+    groups = None if groups is None else groups.cpu()
     loss = torch.compile(model.loss) if options.compile else model.loss
     while not run.finished:
         begin = time.perf_counter()
