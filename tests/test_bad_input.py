@@ -843,7 +843,9 @@ def adopted(forecasts: Path, tmp_path: Path) -> Callable[[Path], Path]:
 
 
 @pytest.mark.parametrize("family", OWN)
-def test_forecasts_made_elsewhere(adopted: Any, theirs: xr.Dataset, tmp_path: Path, family: str) -> None:
+def test_unusable_external_forecasts_are_refused(
+    adopted: Any, theirs: xr.Dataset, tmp_path: Path, family: str
+) -> None:
     spoil, harm, phrases = OWN[family]
     path = tmp_path / "mine.nc"
     spoil(theirs).to_netcdf(path)
@@ -867,7 +869,7 @@ def test_forecasts_that_end_early_leave_earlier_ones(
     assert len(before) > 10 and state(tmp_path / "forecasts.zarr") == before
 
 
-def test_forecasts_made_elsewhere_in_a_real_process(
+def test_external_forecasts_in_a_real_process(
     kedro: Any, whole: Path, theirs: xr.Dataset, tmp_path: Path
 ) -> None:
     conf, path = tmp_path / "conf", tmp_path / "mine.nc"

@@ -89,7 +89,7 @@ def test_fill_gaps_ingests_the_file_in_the_environment_gaps(noted: dict[str, Any
     }
 
 
-def test_options_alone_are_those_of_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_without_a_command_go_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kedro starts a packaged project so."""
     monkeypatch.setattr(cli.run, "callback", lambda **options: print(options["pipelines"], options["env"]))  # noqa: T201
     for phrases in (["run", "--pipelines", "a", "--env", "test"], ["--pipelines", "a", "-e", "test"]):

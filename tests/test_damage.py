@@ -122,7 +122,7 @@ def test_the_error_crosses_processes() -> None:
     assert (error.path, error.reason) == ("a.zarr", "it is empty") and "'a.zarr' is damaged" in str(error)
 
 
-def test_all_is_on_the_disk_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_are_synced_to_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order in which a loss of power could tell files, folders and renames apart."""
     events: list[tuple[str, str]] = []
     fsync, rename, replace = os.fsync, os.rename, os.replace

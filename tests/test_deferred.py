@@ -31,7 +31,7 @@ def count(stop):
     sys.modules.pop(NAME, None)
 
 
-def test_a_node_is_made_and_sent_without_the_import_and_runs_with_it(module):
+def test_nodes_are_built_and_pickled_without_the_import_and_run_with_it(module):
     partial = collected(given(module.tell, name="pool"), "parts", ["first", "second"])
     function = with_arguments(partial, {"scale": int, "first": float, "second": float})
     made = node(function, {"scale": "params:scale", "first": "a", "second": "b"}, "text", name="tell")

@@ -67,7 +67,7 @@ def test_every_key_is_explained(where: str, key: str) -> None:
     assert re.search(rf"(?<![\w-]){key}(?![\w-])", code(CONFIGURATION)), f"{key} of {where}"
 
 
-def test_defaults_of_fit_are_those_of_the_code() -> None:
+def test_documented_defaults_of_fit_equal_those_of_the_code() -> None:
     table = CONFIGURATION.partition("### Fit")[2].partition("\n## ")[0]
     records = re.findall(r"^\| `(\w+)` \|.*\| `?([\w.]+)`? \|$", table, re.M)
     assert {key: yaml.safe_load(value) for key, value in records} == dataclasses.asdict(Fit())
@@ -81,14 +81,14 @@ def test_every_environment_is_explained() -> None:
 EXPERIMENTS = "conf/base/parameters/experiments/*/*.yml"
 
 
-def test_the_readmes_tables_of_experiments_are_what_experiments_say_about_themselves() -> None:
+def test_the_readme_lists_the_experiments_by_their_descriptions() -> None:
     section = (ROOT / "README.md").read_text().partition("## The experiments")[2].partition("\n## ")[0]
     written = re.findall(r"(?:^\|.*\n)+", section, re.M)
     expected = [f"{table}\n" for table in experiments.tables(experiments.experiments(ROOT / "conf"))]
     assert sorted(written) == sorted(expected), "`python -m fieldcast.experiments` prints the tables"
 
 
-def test_checkpoints_that_documents_load_are_there_after_a_run() -> None:
+def test_a_run_writes_the_checkpoints_that_the_documents_load() -> None:
     """An experiment that borrows its weights has none of its own."""
     named = {
         pair
@@ -172,7 +172,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
-def test_files_that_are_named_are_there(document: Path) -> None:
+def test_named_files_exist(document: Path) -> None:
     named = re.findall(
         r"`((?:src|conf|docs|tests|benchmarks)/[\w./-]+\.(?:py|yml|md|txt))`", document.read_text()
     )

@@ -109,7 +109,7 @@ def test_the_demo_is_a_choice(conf: Path) -> None:
         demo(conf, expected)
 
 
-def test_the_nearest_word_is_offered_only_if_it_is_near() -> None:
+def test_only_similar_words_are_suggested() -> None:
     assert nearest("stpes", ["steps", "rate"]) == "; did you mean steps?"
     assert nearest("colour", ["steps", "rate"]) == "."
 

@@ -86,7 +86,7 @@ def test_a_docstring_can_be_read_alone(file: Path) -> None:
 
 
 @pytest.mark.parametrize("package", [*sorted(path.name for path in SOURCE.iterdir() if path.is_dir()), ""])
-def test_names_say_what_they_are(package: str) -> None:
+def test_names_are_descriptive(package: str) -> None:
     assert share_of_no_names([file.read_text() for file in python_files(package)]) < MOST
 
 
@@ -95,13 +95,13 @@ def test_names_in_tests_and_scripts_are_standard_terms() -> None:
 
 
 @pytest.mark.parametrize("file", [*SCRIPTS, *NOTEBOOKS], ids=lambda file: file.name)
-def test_names_in_scripts_and_notebooks_say_what_they_are(file: Path) -> None:
+def test_names_in_scripts_and_notebooks_are_descriptive(file: Path) -> None:
     source = notebook_code(file) if file.suffix == ".ipynb" else file.read_text()
     assert (NO_NAMES - {"rows"}) & set(names(ast.parse(source))) == set()  # rows of a table
 
 
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: file.name)
-def test_names_in_templates_say_what_they_are(file: Path) -> None:
+def test_names_in_templates_are_descriptive(file: Path) -> None:
     assert NO_NAMES & template_names(file.read_text()) == set()
 
 

@@ -235,7 +235,7 @@ def test_differences_are_tested_by_welch(make: Callable[..., Any], tables: Modul
     assert "`vae_flow` +0.12 ± 0.24 (p = 0.63)." in text
 
 
-def test_a_distance_has_its_floor_beside_it(tables: ModuleType) -> None:
+def test_distances_are_listed_with_their_floor(tables: ModuleType) -> None:
     for table in tables.TABLES:
         assert {f"{score}_floor" for score in {"fid", "kid"} & set(table.scores)} <= set(table.scores)
 

@@ -59,7 +59,7 @@ def experiments_of(pipeline: Pipeline) -> set[str]:
     return {name for name in nodes(pipeline) if name.count(".") == 3}
 
 
-def test_stages_tasks_experiments_demo_and_all_are_there(project: Path) -> None:
+def test_stages_tasks_experiments_and_demo_are_registered(project: Path) -> None:
     result = register_pipelines()
     listed = {
         f"reconstruct.{file.stem}" for file in project.glob("conf/base/parameters/experiments/reconstruct/*")
@@ -226,7 +226,7 @@ def test_nodes_have_stage_task_and_family_as_tags(project: Path) -> None:
     assert reporting >= {"reconstruct.collect_reconstruct", "reporting.write_page"}
 
 
-def test_what_was_made_elsewhere_is_adopted_and_not_trained(project: Path) -> None:
+def test_external_forecasts_are_adopted_and_not_trained(project: Path) -> None:
     write(project, "forecast.mine", "model: {type: File, path: mine.nc}")
     result = register_pipelines()
     private = {

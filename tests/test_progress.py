@@ -14,7 +14,7 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_the_innermost_loop_says_how_far_it_is() -> None:
+def test_the_innermost_loop_reports_progress() -> None:
     for _ in Progress(range(2), unit="case"):
         with Progress(total=40, initial=20, unit="step") as bar:
             assert state() == "20 of 40 steps"

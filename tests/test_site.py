@@ -65,7 +65,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[str, Page]) ->
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text()), sheet
 
 
-def test_files_that_pages_load_or_link_to_are_there(site: Path, pages: dict[str, Page]) -> None:
+def test_files_that_pages_load_or_link_to_exist(site: Path, pages: dict[str, Page]) -> None:
     missing = [
         (name, address)
         for name, page in pages.items()
@@ -106,7 +106,7 @@ def hooks() -> ModuleType:
     return module
 
 
-def test_a_formula_is_unescaped_and_displayed_as_it_was_written(hooks: ModuleType) -> None:
+def test_formulas_are_unescaped_and_displayed_unchanged(hooks: ModuleType) -> None:
     inline = hooks.on_page_content(r'<p><span class="arithmatex">\(a &lt; b\)</span></p>')
     assert 'display="inline"' in inline and "<mi>a</mi><mo>&#x0003C;</mo><mi>b</mi>" in inline
     assert 'display="block"' in hooks.on_page_content(r'<div class="arithmatex">\[x\]</div>')

@@ -111,7 +111,7 @@ def test_reconstructions_in_other_units_or_places_are_refused_and_few_are_enough
         scored(truth.isel(time=slice(0, 9)), filled, None)
 
 
-def test_a_model_says_what_it_is(model: TrainedModel) -> None:
+def test_models_declare_their_properties(model: TrainedModel) -> None:
     kind = "reconstruct, optimal_interpolation.OptimalInterpolation"
     assert repr(model) == f"TrainedModel({kind}: t on 5 x 8 cells)"
 

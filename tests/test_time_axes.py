@@ -131,7 +131,7 @@ def test_a_record_of_rounded_hours_is_filled_at_its_own_times(tmp_path):
     assert np.isfinite(table.loc[table["score"] == "rmse", "value"]).all()
 
 
-def test_without_a_regular_step_reconstructions_work_and_forecasts_say_why_not():
+def test_without_a_regular_step_reconstructions_work_and_forecasts_are_refused():
     data = irregular()
     fields, quality = ingest(data, "the record")
     assert not TimeStep.of(fields).hours and "forecasts are not possible" in " ".join(quality["sentence"])

@@ -110,7 +110,7 @@ def test_pickles_previews_and_describes_itself(tmp_path: Path) -> None:
     assert "append='time'" in str(stored)
 
 
-def test_a_missing_store_says_so(tmp_path: Path) -> None:
+def test_a_missing_store_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a.zarr' does not exist: run the stage that writes it first"):
         ZarrDataset(filepath=str(tmp_path / "a.zarr")).load()
     assert ZarrDataset(filepath=str(tmp_path / "a.zarr"), missing="none").load() is None

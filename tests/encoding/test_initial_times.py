@@ -80,7 +80,7 @@ def test_limits_cap_starts_leads_and_members() -> None:
     )
 
 
-def test_fewer_starts_than_asked_are_all_there_are() -> None:
+def test_fewer_start_times_than_requested_are_all_used() -> None:
     test = split(24)
     assert places(test, of(test, Rollout(steps=15), Limits())["scored"]) == [5, 6, 7, 8]
 

@@ -68,7 +68,7 @@ def test_a_day_of_the_planet_is_its_next_stored_day_to_the_last_bit(
     torch.testing.assert_close(weather, anomalies, rtol=0, atol=6e-3)  # the fields are rounded
 
 
-def test_increments_of_the_streamfunction_are_those_of_the_state(
+def test_streamfunction_increments_match_state_increments(
     planet: xr.Dataset, dynamics: PlanetDynamics
 ) -> None:
     """The maps resolve each state, but for its global mean, which all states of a season share almost exactly."""

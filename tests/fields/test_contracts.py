@@ -151,7 +151,7 @@ def test_each_rule_of_cases(make_weather: Make, rule: str, contract: Observation
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_observations_say_whence_they_are(make_weather: Make) -> None:
+def test_observations_carry_their_source(make_weather: Make) -> None:
     data = observed(ingest(make_weather())[0])
     for key in ("digest", "noise", "seed"):
         with pytest.raises(InputError, match=f"observations have no attribute '{key}'"):

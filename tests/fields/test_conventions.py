@@ -79,7 +79,7 @@ def test_levels_become_variables(make_weather: Make, name: str, scale: float) ->
     assert list(to_contract(with_levels(data), levels=[850.0]).data_vars) == ["z850"]
 
 
-def test_variables_are_found_by_any_of_their_names(make_weather: Make) -> None:
+def test_variables_are_recognised_by_any_of_their_names(make_weather: Make) -> None:
     data = xr.merge([with_levels(make_weather()), make_weather().rename(t2m="2m_temperature")])
     for requested, names in {
         "z500": ["z500"], "geopotential500": ["z500"], "geopotential": ["z500", "z850"],

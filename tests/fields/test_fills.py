@@ -54,7 +54,7 @@ def test_at_all_times_of_a_cell(make_weather: Make, value: float, chunks: int | 
 
 
 @pytest.mark.parametrize("value", [-999.0, 32767.0, -9999.0])
-def test_inside_the_range_of_the_others_it_is_data(make_weather: Make, value: float) -> None:
+def test_suspicious_constants_inside_the_range_are_data(make_weather: Make, value: float) -> None:
     data = make_weather()
     data["z"] = ((data["msl"] - 1e5) * 100).assign_attrs(units="m")
     data["z"][5:50, 1, 2] = value

@@ -57,7 +57,7 @@ def test_the_refusal_names_the_option(make_weather: Make) -> None:
         ingest(hidden(make_weather()), "it")
 
 
-def test_a_cell_exists_if_it_has_a_value_at_any_time(make_weather: Make) -> None:
+def test_cells_with_a_value_at_any_time_exist(make_weather: Make) -> None:
     data = make_weather()
     data["t2m"].values[:59, 0, 0] = np.nan
     data["t2m"].values[:, 1, 2] = np.nan
@@ -125,7 +125,7 @@ def test_a_cell_with_few_values_takes_its_neighbours_climatology(make_weather: M
         climatology.fit(with_gaps(hidden(make_weather(times=30), 0.9)))
 
 
-def test_statistics_are_those_of_what_was_observed(make_weather: Make) -> None:
+def test_statistics_use_only_observed_values(make_weather: Make) -> None:
     fields = with_gaps(hidden(make_weather(times=YEARS), 0.5))
     fitted = climatology.fit(fields)
     statistics = normalisation.fit(fields, fitted).sel(variable="t2m")

@@ -64,7 +64,7 @@ def test_only_the_first_of_each_set(folder):
     assert images.split(data)["test"] == [6, 7]
 
 
-def test_of_60000_the_last_10000_are_for_validation():
+def test_the_last_10000_of_60000_images_are_for_validation():
     whole = xr.Dataset({"image": ("sample", np.zeros(70_000))}, attrs={"train": 60_000})
     assert images.split(whole) == {
         "train": [0, 49_999],
@@ -166,7 +166,7 @@ def test_test_images_that_stand_in_the_training_set_too_are_counted():
     ]  # fmt: skip
 
 
-def test_without_a_network_the_folder_is_asked_for(monkeypatch):
+def test_without_internet_a_folder_is_requested(monkeypatch):
     def unreachable(*args, **keywords):
         raise ConnectionRefusedError(111, "Connection refused")
 

@@ -69,7 +69,7 @@ def test_larger_data_stay_lazy_and_come_out_the_same(
     assert same.equals(table)
 
 
-def test_damage_inside_a_file_is_found_in_reading(make_weather: Make, write: Write) -> None:
+def test_damage_inside_a_file_is_detected_on_reading(make_weather: Make, write: Write) -> None:
     rough = make_weather(times=400, latitude=np.linspace(-80, 80, 20))[["t2m"]]
     path = Path(write(rough, encoding={"t2m": {"zlib": True, "chunksizes": (50, 20, 6), "fletcher32": True}}))
     content = bytearray(path.read_bytes())

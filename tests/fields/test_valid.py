@@ -56,7 +56,7 @@ PACKED: dict[str, tuple[float, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", PACKED)
-def test_of_packed_data_the_range_is_packed(make_weather: Make, write: Write, case: str) -> None:
+def test_the_valid_range_of_packed_data_is_packed(make_weather: Make, write: Write, case: str) -> None:
     scale, attrs = PACKED[case]
     data = make_weather()
     data["msl"] = (np.round(data["msl"] * 2) / 2).assign_attrs(units="Pa")
@@ -68,7 +68,7 @@ def test_of_packed_data_the_range_is_packed(make_weather: Make, write: Write, ca
     np.testing.assert_array_equal(to_contract(read_file(path, "fill.observations"))["msl"], valid)
 
 
-def test_sentences_say_why_values_are_missing(make_weather: Make, write: Write) -> None:
+def test_sentences_explain_missing_values(make_weather: Make, write: Write) -> None:
     data = make_weather()
     data["msl"].attrs["valid_range"] = [9.0, 11.0]
     with pytest.raises(

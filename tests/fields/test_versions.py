@@ -16,7 +16,7 @@ Write = Callable[..., str]
 
 
 @pytest.mark.parametrize("numbers", [[1, 5], [5, 1], ["0001", "0005"], ["0005", "0001"]])
-def test_of_a_dimension_the_final_version_goes_first(
+def test_along_a_version_dimension_the_final_version_goes_first(
     make_weather: Make, write: Write, numbers: list, caplog: pytest.LogCaptureFixture
 ) -> None:
     final = make_weather()
@@ -53,7 +53,7 @@ def repeated(data: xr.Dataset, final: str = "0001", preliminary: str = "0005") -
     return both.assign_coords(expver=("time", [preliminary] * 30 + [final] * (n - 10)))
 
 
-def test_of_times_that_are_there_twice_the_final_version_is_taken(
+def test_the_final_version_of_repeated_times_is_taken(
     make_weather: Make, write: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = make_weather()
@@ -65,7 +65,7 @@ def test_of_times_that_are_there_twice_the_final_version_is_taken(
     assert "20 times occur in versions" in caplog.text
 
 
-def test_times_that_are_there_twice_in_one_version_are_still_refused(make_weather: Make) -> None:
+def test_repeated_times_in_one_version_are_refused(make_weather: Make) -> None:
     data = repeated(make_weather(), "0001", "0001")
     assert to_contract(data).sizes["time"] == 80
     with pytest.raises(InputError, match="twice at 2001-01-31"):

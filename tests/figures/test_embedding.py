@@ -38,7 +38,7 @@ def test_without_labels_there_is_one_colour_and_more_components_are_left_out(sam
     assert not can_be_shown(many.isel(latent=[0]))
 
 
-def test_training_codes_of_a_table_stand_beside_those_of_test_data(sampled):
+def test_training_codes_are_shown_beside_test_codes(sampled):
     both = sampled()["latents"]
     training = np.random.default_rng(0).normal(size=(30, 2))
     label = np.arange(30) % 4

@@ -49,7 +49,7 @@ def test_a_forecast_stands_between_the_initial_state_and_what_happened(shown):
     assert "blew up" in texts(broken) and len(maps(broken)) == 2
 
 
-def test_samples_stand_beside_a_real_state(sampled):
+def test_samples_are_shown_beside_a_real_state(sampled):
     stored = sampled()["examples"]["vae"]
     drawn = maps(of_samples(stored, "image", "vae"))
     np.testing.assert_array_equal(drawn[0], of_kind(stored, "image", "real")[0])

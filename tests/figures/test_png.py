@@ -29,7 +29,7 @@ def test_size_colours_and_a_white_ground():
     assert (np.abs(pixels - [255, 0, 0]).max(1) < 24).mean() > 0.3
 
 
-def test_a_picture_is_the_figure_as_it_looked_and_how_wide_it_is():
+def test_pictures_keep_the_look_and_width_of_the_figure():
     figure = drawing()
     picture = Picture(png(figure))
     assert picture == (png(drawing()),) and picture.inches == 3.0

@@ -29,7 +29,7 @@ def test_density_of_two_components_is_the_stored_one(sampled):
     np.testing.assert_array_equal(points, by_label(stored))
 
 
-def test_of_more_components_the_two_most_active_are_shown(sampled):
+def test_the_two_most_active_components_are_plotted(sampled):
     stored = sampled(latent=5)["latents"]["vae"]
     stored["mean"] = stored["mean"] * np.array([1e-3, 4.0, 1e-3, 1e-3, 1.0])
     assert most_active(stored) == (1, 4)

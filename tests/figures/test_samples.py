@@ -104,7 +104,7 @@ def test_the_components_are_named(sampled, components, words):
     assert said(latent_grid(stored, "image", "vae")) == words
 
 
-def test_the_components_stay_with_the_grid_beside_samples(sampled):
+def test_components_fit_the_grid_beside_samples(sampled):
     stored = sampled()["examples"]["vae"]
     created = stored["kind"].isin(["grid", "truth", "reconstruction"]).to_numpy()
     pictures = stored.isel(picture=created).assign_attrs(grid_components=[3, 17])

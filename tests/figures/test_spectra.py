@@ -95,7 +95,7 @@ def test_a_snapshot_of_twice_the_amplitude_has_four_times_the_power(season: Call
     assert not figure.axes[1].get_visible()
 
 
-def test_rows_with_a_missing_cell_are_left_out_and_the_others_are_shown(season: Callable):
+def test_table_rows_with_a_missing_cell_are_left_out(season: Callable):
     value = season(starts=8, leads=1)
     truth = value.truth[["z", "t"]].isel(time=slice(8)).rename(time="start").expand_dims(member=1, axis=1)
     sea = xr.ones_like(truth["z"].isel(start=0, member=0, drop=True), dtype=bool)

@@ -52,7 +52,7 @@ def test_an_experiment_without_an_order_changes_no_other_look() -> None:
     assert looks(dict(reversed(more.items()))) == looks(more)
 
 
-def test_roles_say_what_is_free() -> None:
+def test_roles_mark_free_observations() -> None:
     result = looks(
         {role: About(role=role) for role in ("baseline", "climatology", "reference")} | {"x": About()}
     )

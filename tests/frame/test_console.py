@@ -59,7 +59,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_durations_of_a_run_are_stored_beside_those_of_earlier_ones(tmp_path: Path) -> None:
+def test_durations_are_appended_to_those_of_earlier_runs(tmp_path: Path) -> None:
     catalog = DataCatalog({"durations": TableDataset(filepath=str(tmp_path / "durations.csv"))})
     for each in PIPELINE.nodes[:2]:
         run = Console()
@@ -74,7 +74,7 @@ def test_durations_of_a_run_are_stored_beside_those_of_earlier_ones(tmp_path: Pa
     assert stored_durations(catalog) == dict(zip(table["node"], table["seconds"], strict=True))
 
 
-def test_a_node_whose_end_is_told_is_not_watched_any_more(
+def test_a_node_that_reported_its_end_is_no_longer_watched(
     run: Console, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The time from its end to the next node of its thread is not its own."""

@@ -84,7 +84,7 @@ def test_a_healthy_folder_is_reported_as_such(catalog: DataCatalog) -> None:
     assert str(examine(catalog)) == "5 data sets are complete, undamaged and fit together."
 
 
-def test_forecasts_made_elsewhere_need_no_checkpoint(
+def test_external_forecasts_need_no_checkpoint(
     catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "forecast.file.draws"

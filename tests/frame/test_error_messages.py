@@ -126,7 +126,7 @@ def test_a_catalog_that_cannot_be_read(toy: Path, message: Any, content: str, ex
     assert text.startswith(expected) and "\n" not in text
 
 
-def test_what_an_earlier_stage_makes_is_asked_for(message: Any) -> None:
+def test_outputs_of_earlier_stages_are_required(message: Any) -> None:
     assert message("training") == "'fields' is not there yet: run `kedro run --pipelines ingestion` first."
 
 

@@ -104,7 +104,7 @@ def test_processes_of_one_run_share_its_lock(root: Path, session: Any) -> None:
     assert not (root / ".lock").exists()
 
 
-def test_many_that_start_at_once_get_it_one_at_a_time(tmp_path: Path) -> None:
+def test_simultaneous_starters_take_the_lock_in_turn(tmp_path: Path) -> None:
     """Each counts while it holds the lock and gives it back; a count that is lost would be two at once."""
     code = """
 import sys, time
@@ -261,7 +261,7 @@ def test_what_a_lock_says(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
-def test_a_folder_that_cannot_be_made_needs_no_lock(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_needs_no_lock(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert take(tmp_path / "file" / "data", "kedro run") is None
 

@@ -52,7 +52,7 @@ LONG = [step("fit", None, "learned"), step("correct", "fit", "learned"), step("r
 SHORT = [step(f"cheap{number}", None, "classical") for number in range(8)]
 
 
-def test_the_longest_path_begins_at_once_and_cheap_nodes_beside_it() -> None:
+def test_the_longest_path_starts_first() -> None:
     graph = Pipeline([*LONG, *SHORT])
     seconds = {each.name: 4.0 if each in LONG else 1.0 for each in graph.nodes}
     ends = simulated(graph, seconds, at_once=2)

@@ -38,7 +38,7 @@ def hybrid(world):
     return Assimilator.of(filter_, Persistence(world.space), world.codec)
 
 
-def test_every_day_has_its_own_mask_and_the_asked_share(world, observations):
+def test_every_day_has_its_own_mask_with_the_requested_fraction(world, observations):
     observed = np.isfinite(observations["t"].values)
     assert observed.shape[:2] == (2, 7)
     assert observed.mean((1, 2, 3)) == pytest.approx([0.1, 0.3], abs=0.01)

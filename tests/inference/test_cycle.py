@@ -149,7 +149,7 @@ def test_withheld_cells_are_blocks(world):
         withheld_cells(mask, 0.001, space, seed=4)
 
 
-def test_scores_at_withheld_observations_are_those_of_a_calibrated_ensemble():
+def test_scores_at_withheld_observations_show_calibration():
     """Members and truth from one Gaussian: CRPS sigma / sqrt(pi), 90 % inside, RMSE sqrt(1 + 1 / M) sigma."""
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(20, 1, 30, 40, generator=generator)

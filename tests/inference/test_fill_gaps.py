@@ -85,7 +85,7 @@ def test_flags_follow_their_meaning(filled: xr.Dataset) -> None:
     assert np.array_equal(missing, flag == 3)
 
 
-def test_errors_are_far_below_those_of_interpolation_in_time_and_the_spread_is_right(
+def test_fills_beat_interpolation_in_time_and_are_calibrated(
     truth: xr.Dataset, gappy: xr.Dataset, filled: xr.Dataset
 ) -> None:
     scored = (filled["sst_flag"].isin([1, 2])).values

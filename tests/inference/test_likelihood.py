@@ -136,7 +136,7 @@ def test_bits_of_a_flow_are_of_grey_values(images: xr.Dataset, space: Space) -> 
     assert np.allclose(result["bits_per_dim"], -(log_p / 64 - math.log(17)) / math.log(2))
 
 
-def test_the_bound_of_a_diffusion_does_not_depend_on_how_many_are_found_at_once(
+def test_the_bound_of_a_diffusion_does_not_depend_on_the_batch_size(
     images: xr.Dataset, space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = built(DIFFUSION, space)
@@ -168,7 +168,7 @@ class Mute(Model):
         return draws.normal(*self.space.state_shape)
 
 
-def test_a_new_model_is_asked_for_what_it_can_say(images: xr.Dataset, space: Space) -> None:
+def test_the_report_asks_new_models_for_their_capabilities(images: xr.Dataset, space: Space) -> None:
     part = split_of(images, split(images), "test", 6, GREY, White(space))
     result = examine(White(space), part, 30, GREY, 0)
     assert np.allclose(result.values["elbo"], stats.norm.logpdf(part.batch.x.numpy()).sum(axis=(1, 2, 3)))
@@ -178,7 +178,7 @@ def test_a_new_model_is_asked_for_what_it_can_say(images: xr.Dataset, space: Spa
     )
 
 
-def test_the_table_says_of_which_datum(images: xr.Dataset, space: Space) -> None:
+def test_the_table_names_its_datum(images: xr.Dataset, space: Space) -> None:
     model = built(CODED, space)
     part = split_of(images, split(images), "test", 4, GREY, model)
     table = density_table({"test": (part, examine(model, part, 5, GREY, 0))})
@@ -281,7 +281,7 @@ def test_an_interpolation_goes_from_one_reconstruction_to_the_next(images: xr.Da
     assert np.allclose(rows[1, 3], GREY.decode(decoded)["image"].values[0], atol=1e-3)
 
 
-def test_training_codes_are_those_that_the_table_learnt(images: xr.Dataset, space: Space) -> None:
+def test_training_codes_equal_the_learned_table(images: xr.Dataset, space: Space) -> None:
     model = built({**CODED, "encoder": {"type": "latent_table.LatentTable", "latent": 2, "steps": 2}}, space)
     with torch.no_grad():
         model.encoder.location.data = torch.arange(100.0).reshape(50, 2)

@@ -138,7 +138,7 @@ def test_a_decoder_in_onnxruntime_is_that_of_torch(checkpoint, tmp_path):
     assert session.get_modelmeta().custom_metadata_map["prior"] == '"StandardNormal"'
 
 
-def test_what_cannot_be_exported_says_so_in_one_sentence(checkpoint, tmp_path, capfd):
+def test_models_that_cannot_be_exported_are_refused(checkpoint, tmp_path, capfd):
     climatology = checkpoint(Forecasting(), {"type": "climatology.Climatology"})
     with pytest.raises(
         InputError, match=r"climatology.Climatology, which cannot be exported: only the step of"

@@ -58,7 +58,7 @@ def test_reconstructions_obey_their_contract(world, observations, vae):
     assert not np.allclose(pieces[0][0]["t"], pieces[1][0]["t"])
 
 
-def test_one_member_says_all_of_a_deterministic_model(world, observations):
+def test_a_deterministic_model_needs_one_member(world, observations):
     piece, _ = next(
         reconstruct(
             Climatology(world.space), world.codec, observations, lineage_of("abc", observations, 19, 0)

@@ -60,7 +60,7 @@ def test_the_compliance_checker_finds_no_error(results, name, tmp_path):
         assert not errors, f"{checker}: {errors}"
 
 
-def test_moments_say_how_they_came_from_the_members(results):
+def test_moments_have_cell_methods(results):
     for result in (results["fill"], results["predict"]):
         mean, spread = result["sst_mean"].attrs, result["sst_spread"].attrs
         assert mean["standard_name"] == spread["standard_name"] == "sea_surface_temperature"
@@ -73,7 +73,7 @@ def test_moments_say_how_they_came_from_the_members(results):
         assert "grid_mapping" not in result["sst"].attrs
 
 
-def test_what_is_the_sources_is_said_to_be_the_sources(results, source):
+def test_attributes_of_the_source_are_named_as_the_sources(results, source):
     filled, weights = results["fill"].attrs, results["fill"].attrs["source"]
     assert filled["source_title"] == "A record" and filled["source_institution"] == "A centre"
     assert filled["source_source"] == "satellites" and filled["license"] == "free"

@@ -140,7 +140,7 @@ def test_a_time_without_fields_and_nothing_at_all_are_refused(model, world) -> N
         model.fill()
 
 
-def test_a_station_beside_a_region_is_refused(model, world) -> None:
+def test_stations_outside_a_region_are_refused(model, world) -> None:
     truth = world.split("test").isel(time=slice(10, 12))
     region = replace(model.checkpoint.field_codec, longitude=np.linspace(0.0, 30.0, truth.sizes["longitude"]))
     with pytest.raises(InputError, match="lies outside the model's grid"):

@@ -270,7 +270,7 @@ def test_inf_is_no_gap(checkpoint, gappy):
         fieldcast.load(checkpoint).fill(data)
 
 
-def test_an_experiment_is_found_by_its_address(checkpoint, gappy):
+def test_experiments_are_looked_up_by_address(checkpoint, gappy):
     read = checkpoint.read_bytes
     parameters = {"reconstruct": {"mine": {"model": {}}, "other": {"model": {}}}, "seed": 0}
     created = trained_model("reconstruct.mine", parameters, {"reconstruct/mine": read})

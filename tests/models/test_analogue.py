@@ -94,7 +94,7 @@ def test_fewer_states_than_neighbours_are_enough(space):
     assert set(drawn[0].tolist()) == set(range(1, 12))
 
 
-def test_draws_do_not_depend_on_the_batch_and_missing_cells_say_nothing(space):
+def test_draws_depend_neither_on_the_batch_nor_on_missing_cells(space):
     exists = space.exists.clone()
     exists[4:] = False
     space = space.replace(exists=exists)

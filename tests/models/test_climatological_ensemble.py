@@ -51,7 +51,7 @@ def test_under_two_years_any_state_is_a_member():
     assert len(both.unique()) == 60  # two whole years are enough
 
 
-def test_it_knows_nothing_of_the_past_and_nothing_of_the_batch():
+def test_depends_neither_on_the_past_nor_on_the_batch():
     model, day = solved(800), torch.tensor([0.1, 0.5, 0.9])
     past = torch.full((3, 1, *model.space.state_shape), 1e6)
     assert model.history == 0 and not model.deterministic

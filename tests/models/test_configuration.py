@@ -67,7 +67,7 @@ def test_a_value_fits_its_annotation_or_is_refused_by_name(
         ("from fieldcast.models.core import Solvd", "cannot be imported: cannot import name 'Solvd'"),
     ],
 )
-def test_a_module_that_fails_to_import_says_why(
+def test_a_failed_import_is_reported_with_its_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, sentence: str
 ) -> None:
     (tmp_path / "broken.py").write_text(f"{line}\n")

@@ -44,12 +44,12 @@ def make(space, spread=1.5):
         return Corrected(space, Rough(space, spread), channels=(8, 16))
 
 
-def test_it_starts_as_its_base(space):
+def test_starts_as_its_base(space):
     model, c, draws = make(space), problem(space).context, RandomStreams(0, torch.arange(16), 3)
     assert torch.allclose(model.sample(c, draws), model.base.sample(c, RandomStreams(0, torch.arange(16), 3)))
 
 
-def test_it_finds_bias_and_spread(space):
+def test_bias_and_spread_are_recovered(space):
     """The optimum of the fair CRPS is the true N(0.8, 0.5^2), from a base of N(0, 1.5^2)."""
     model = make(space)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)

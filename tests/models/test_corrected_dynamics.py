@@ -72,7 +72,7 @@ def test_the_mean_of_the_linear_model_is_its_deterministic_forecast(space, base)
     assert torch.allclose(base.sample(c, many).mean(dim=1), mean, atol=0.15)
 
 
-def test_where_the_network_is_zero_it_is_the_linear_inverse_model(space, base):
+def test_a_zero_network_gives_the_linear_inverse_model(space, base):
     """Draws over a rollout, and so their mean, are those of the base from the same numbers."""
     model, c = Stepped(space, build(space, base)), context(space)
     x = model.sample(c, streams())

@@ -51,7 +51,7 @@ def make(space, **keywords):
     "keywords",
     [{}, {"sampler": "ddim", "ddim_steps": 100}, {"sampler": "ddim", "ddim_steps": 500, "eta": 1.0}],
 )
-def test_of_gaussian_data_the_exact_network_draws_their_mean_and_covariance(exact, keywords):
+def test_the_exact_denoiser_of_gaussian_data_draws_their_mean_and_covariance(exact, keywords):
     mean, covariance = gaussian()
     model = exact(mean, covariance, **keywords)
     x = model.sample(Context(1), RandomStreams(0, torch.zeros(1, dtype=torch.long), 8000))[0].flatten(1)
@@ -147,7 +147,7 @@ def test_each_term_of_the_bound_is_the_divergence_of_its_two_gaussians(exact):
     assert torch.allclose(apart**2 / (2 * beta), expected_kl, rtol=1e-9)
 
 
-def test_a_network_that_says_nothing_yet_guesses_the_noise_in_white_data(sized):
+def test_an_untrained_network_estimates_the_noise_of_white_data(sized):
     """eps - sqrt(1 - abar) x_t = abar eps - sqrt(abar (1 - abar)) x_0, of variance abar^2 + abar (1 - abar) = abar."""
     space, index = sized(1, 16, 16), torch.arange(256)
     model = make(space)  # starts at zero
@@ -158,7 +158,7 @@ def test_a_network_that_says_nothing_yet_guesses_the_noise_in_white_data(sized):
     assert 0.1 < loss < 0.5
 
 
-def test_where_little_but_noise_is_left_a_network_that_says_nothing_does_not_blow_up(sized):
+def test_an_untrained_network_stays_finite_at_high_noise(sized):
     """x0 = sqrt(abar) x_t, nearly nothing; a guess of no noise would be x_t / sqrt(abar), 158 times x_t."""
     space = sized(1, 16, 16)
     model = make(space)

@@ -25,7 +25,7 @@ def frozen(name, component):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_draws_and_densities_are_those_of_an_independent_library(name):
+def test_draws_and_densities_equal_an_independent_library(name):
     q = FAMILIES[name][0]
     z = q.draw(RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000))
     assert z.shape == (1, 20_000, 2)
@@ -101,7 +101,7 @@ def test_rows_may_repeat_and_draws_let_gradients_through(family):
     assert location.grad.flatten().tolist() == [4, 8]
 
 
-def test_a_point_is_where_it_is_and_has_no_density():
+def test_a_point_mass_has_a_location_and_no_density():
     q = Point(torch.tensor([[1.0, 2.0]]))
     z = q.draw(RandomStreams(0, torch.zeros(1, dtype=torch.long), 3))
     assert torch.equal(z, torch.tensor([[[1.0, 2.0]] * 3]))

@@ -53,7 +53,7 @@ def test_a_network_of_zeros_has_a_loss_of_1_on_white_noise(space):
 
 
 @pytest.mark.parametrize("sampler", [MMPS(), RePaint(repeats=2)])
-def test_guided_draws_are_those_of_the_sampler_alone(space, sampler):
+def test_guided_draws_equal_the_bare_sampler(space, sampler):
     """White noise: E[x | x_s] = x_s / (1 + s^2); the observations and their error are those of the context."""
     model, c, noise = build(GuidedEDM, space, sampler=sampler, levels=6), context(space), streams().per_row()
     rows = c.repeat(4)

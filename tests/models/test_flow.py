@@ -27,7 +27,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("keywords", KINDS)
-def test_log_determinants_and_inverses_are_those_of_autograd(sized, keywords):
+def test_log_determinants_and_inverses_equal_autograd(sized, keywords):
     space = sized(2, 3, 4)
     flow = make(space, **keywords).double()
     x = torch.rand(2, *space.state_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -92,7 +92,7 @@ def test_cells_that_never_exist_count_for_nothing(space):
     assert not drawn[..., :3, :].any()
 
 
-def test_it_starts_at_the_gaussian_of_each_cell(space):
+def test_starts_at_the_gaussian_of_each_cell(space):
     generator = torch.Generator().manual_seed(0)
     mean, spread = (
         torch.randn(*space.state_shape, generator=generator),
@@ -105,7 +105,7 @@ def test_it_starts_at_the_gaussian_of_each_cell(space):
     assert float(flow.log_prob(x).mean().detach()) == pytest.approx(float(expected), rel=0.01)
 
 
-def test_it_learns_the_density_of_correlated_gaussians(sized):
+def test_learns_the_density_of_correlated_gaussians(sized):
     """Expected -log p is the entropy of the data plus what is not learnt yet."""
     space = sized(1, 2, 2, wraps=False)
     generator = torch.Generator().manual_seed(0)

@@ -107,7 +107,7 @@ def test_variables_inform_each_other():
     assert torch.allclose(fill(model, x[100:], mask)[:, 0], x[100:], atol=2e-2)
 
 
-def test_nothing_observed_is_the_climatology_and_missing_cells_say_nothing():
+def test_without_observations_the_climatology_remains():
     exists = torch.ones(8, 12, dtype=torch.bool)
     exists[2:5, 3:7] = False
     space = make_space(exists=exists)

@@ -169,7 +169,7 @@ def test_observations_on_one_parallel_are_sound(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_cells_that_do_not_exist_are_zero_and_say_nothing(method):
+def test_nonexistent_cells_are_zero_and_carry_no_information(method):
     exists = torch.ones(12, 24, dtype=torch.bool)
     exists[3:9, 4:12] = False
     space = make_space(exists=exists)

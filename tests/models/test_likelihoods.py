@@ -18,7 +18,7 @@ def states(seed=0, count=5):
     return torch.randn(count, 2, 3, 4, generator=generator), torch.rand(count, 2, 3, 4, generator=generator)
 
 
-def test_densities_are_those_of_torch():
+def test_densities_equal_torch():
     output, x = states()
     whole = {"dim": (1, 2, 3)}
     sigma = Gaussian(0.3)

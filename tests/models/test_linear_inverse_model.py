@@ -182,7 +182,7 @@ def test_the_residual_of_the_modes_persists_and_keeps_its_variance(space):
     assert error.abs().max() < 6 / 4000**0.5
 
 
-def test_without_noise_it_is_the_mean_of_its_draws(small):
+def test_without_noise_the_step_is_the_mean_of_its_draws(small):
     x = simulate([operator(0.9, 1)], covariance(2), 300)
     model = solved(small, x, truncation=10.0, states=2.0)
     still = LinearInverseModel(small, stochastic=False)
@@ -230,7 +230,7 @@ def test_operators_follow_the_chosen_values_and_the_solution(small):
     assert torch.equal(copy.deepcopy(model).sample(c, draws.again()), model.sample(c, draws.again()))
 
 
-def test_missing_cells_are_zero_and_say_nothing(small):
+def test_missing_cells_are_zero_and_carry_no_information(small):
     exists = small.exists.clone()
     exists[1, 1:3] = False
     space = small.replace(exists=exists)

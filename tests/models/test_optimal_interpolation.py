@@ -242,7 +242,7 @@ def test_the_spread_is_the_error(training):
     assert float(error) == pytest.approx(float(torch.cat(best).mean()), rel=0.1)
 
 
-def test_the_fold_left_out_is_not_seen(training, context):
+def test_the_held_out_fold_does_not_matter(training, context):
     x, days = training
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0}
     model = solved(globe(), x, days, **values)

@@ -39,7 +39,7 @@ def test_persistence_is_the_last_state(space):
     assert model.deterministic and model.history == 1
 
 
-def test_the_slopes_of_an_autoregression_are_found(space):
+def test_the_slopes_of_an_autoregression_are_recovered(space):
     rho = torch.linspace(-0.5, 0.95, 288).reshape(space.state_shape)
     model = solved(space, autoregression(space, rho, 4000))
     error = (model.rho - rho) / ((1 - rho**2) / 4000).sqrt()  # in standard errors of the estimate

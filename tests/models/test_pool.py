@@ -65,7 +65,7 @@ def test_each_member_is_rolled_out_by_its_own_part(space):
             assert torch.allclose(pooled[:, part_of == place], x[:, part_of == place], atol=1e-6)
 
 
-def test_members_at_once_are_those_of_rows(space):
+def test_members_drawn_at_once_equal_those_drawn_by_row(space):
     model, c = weighted(built(space, first=STEPPED, second=ENSEMBLE), 0.3, 0.7), context(space)
     with torch.no_grad():
         rows = model.sample(c.repeat(5), streams().per_row())[:, 0].unflatten(0, (3, 5))

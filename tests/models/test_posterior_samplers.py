@@ -83,7 +83,7 @@ def moments(sampler, denoise, seen, levels, highest=80.0):
     return mean, a @ a.T
 
 
-def test_noise_levels_are_those_of_karras():
+def test_noise_levels_equal_karras():
     levels = noise_levels(18)
     assert levels[0] == pytest.approx(80) and levels[-2] == pytest.approx(0.01) and levels[-1] == 0
     roots = torch.tensor(levels[:-1]) ** (1 / 7)

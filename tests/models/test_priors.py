@@ -61,7 +61,7 @@ def test_a_mixture_learns_two_clusters():
 
 
 @pytest.mark.parametrize("kind", [Mixture, CouplingPrior])
-def test_densities_integrate_to_one_and_are_those_of_the_draws(kind):
+def test_densities_integrate_to_one_and_match_the_draws(kind):
     prior = kind(2)
     with torch.no_grad():
         for p in prior.parameters():

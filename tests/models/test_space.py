@@ -32,7 +32,7 @@ def test_weights_hold_nothing_of_it(space):
     assert not any("space" in name for name in [*model.state_dict(), *dict(model.named_parameters())])
 
 
-def test_replaced_parts_are_those_of_another_space(space):
+def test_replaced_parts_belong_to_another_space(space):
     exists = torch.zeros_like(space.exists)
     exists[2] = True
     other = space.replace(exists=exists, step=6.0)

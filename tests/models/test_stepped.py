@@ -167,7 +167,7 @@ class Recorded(Decay):
         return Terms(drawn.square().mean(), {})
 
 
-def test_over_a_training_rollout_some_numbers_last_and_the_others_are_of_one_lead_and_step(space):
+def test_lasting_noise_stays_through_a_rollout_and_other_noise_is_fresh(space):
     recorded = Recorded(space)
     model, inputs = Stepped(space, recorded, scale=1), {}
     for step_ in (0, 1):
@@ -235,7 +235,7 @@ class Watched(Decay):
         return super().loss(batch, draws)
 
 
-def test_while_it_is_trained_the_last_states_are_moved_and_what_is_sought_is_not(space):
+def test_training_perturbs_the_past_and_not_the_target(space):
     """Perturbations by 0.1 (b + w / 2): b the same in all cells and states of a variable, w of each."""
     space = space.replace(exists=torch.arange(space.shape[0])[:, None].expand(space.shape) > 1)
     model = Stepped(space, Watched(space), scale=1, noise=0.1)

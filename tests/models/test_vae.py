@@ -148,7 +148,7 @@ def test_a_linear_gaussian_problem_is_learned(space):
     assert float(error) < 0.1
 
 
-def test_a_day_on_which_nothing_was_seen_is_no_fault(space):
+def test_days_without_observations_are_accepted(space):
     nothing = torch.zeros(2, *space.state_shape)
     c = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
     assert torch.isfinite(make(space).sample(c, RandomStreams(0, torch.arange(2), 3))).all()

@@ -78,6 +78,6 @@ def test_a_model_that_is_not_a_filter_is_refused(project: Any, whole: Path) -> N
         )  # fmt: skip
 
 
-def test_the_figures_are_those_of_the_analyses(whole: Path) -> None:
+def test_figures_match_the_analyses(whole: Path) -> None:
     names = {file.stem for file in (whole / "08_reporting/figures/assimilate").glob("*.png")}
     assert {"scores_against_k", "error_over_time", "spectra", "masks"} <= names

@@ -74,7 +74,7 @@ def test_observed_cells_are_kept_and_the_rest_is_nearer_the_truth_than_climatolo
         assert float(spread.where(recorded).max()) == 0 < float(spread.where(~recorded).min())
 
 
-def test_names_axes_and_attributes_are_those_of_the_file(fill: Any, gappy: Path, truth: xr.Dataset) -> None:
+def test_names_axes_and_attributes_follow_the_file(fill: Any, gappy: Path, truth: xr.Dataset) -> None:
     given, filled = xr.open_dataset(gappy), fill(gappy)
     for name in DIMS:
         xr.testing.assert_equal(filled[name].variable, given[name].variable)

@@ -63,7 +63,7 @@ def test_a_blow_up_is_reported_and_stops_nothing(forecasted: Path, board: pd.Dat
     assert "decoder_l1_rk4" in page and "crps_ensemble" in page
 
 
-def test_differences_and_skill_are_those_of_the_scores(board: pd.DataFrame) -> None:
+def test_differences_and_skill_follow_from_the_scores(board: pd.DataFrame) -> None:
     wide = board.pivot(index=KEYS[:4], columns="score", values="value")
     for name in ALONE - {"linear_inverse_model"}:
         private, reference, free = (
@@ -80,7 +80,7 @@ def test_the_long_rollouts_are_one_table(forecasted: Path) -> None:
     assert all(private["step"].tolist() == [1, 2, 3, 4] for _, private in table.groupby("experiment"))
 
 
-def test_every_experiment_but_those_made_elsewhere_has_one_row_of_costs(forecasted: Path) -> None:
+def test_every_experiment_but_external_forecasts_has_one_row_of_costs(forecasted: Path) -> None:
     table = pd.read_csv(forecasted / "08_reporting/costs.csv").set_index("experiment")
     assert set(table["task"]) == {"forecast"} and sorted(table.index) == sorted(
         FORECAST_NAMES - {"perfect_model"}

@@ -90,7 +90,7 @@ def test_reconstructions_learn_from_gaps(project: Callable[..., Any], options: d
     assert land.isnull().all() and draws.notnull().sum() == draws.size - land.size
 
 
-def test_what_needs_complete_fields_says_so() -> None:
+def test_models_that_need_complete_fields_refuse_gaps() -> None:
     fields, _ = ingest(gappy_record(), missing="train")
     splits = make(fields["time"])
     training = select(fields, splits, "train")

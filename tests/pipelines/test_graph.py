@@ -281,7 +281,7 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {key: value.numpy().tobytes() for key, value in tensors.items() if key.startswith("model.")}
 
 
-def test_what_is_there_is_not_made_again(
+def test_existing_results_are_not_recomputed(
     project: Callable[..., Any],
     finished: Path,
     caplog: pytest.LogCaptureFixture,

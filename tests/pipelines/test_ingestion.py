@@ -90,7 +90,7 @@ def test_states_of_another_planet_do_not_count(created: Made, simulated: list[in
     assert simulated == [0]
 
 
-def test_of_a_file_there_are_no_states_and_it_is_read_once(
+def test_a_file_has_no_states_and_is_read_once(
     created: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     created[0].drop_vars("segment").to_netcdf(tmp_path / "mine.nc")

@@ -76,7 +76,7 @@ def test_the_perfect_model_runs_once_for_equal_starts_error_and_seed(
     assert np.isclose(stored.load().attrs["initial_error"], 0.1) and stored.load().attrs["seed"] == 1
 
 
-def test_of_other_sources_it_is_empty_and_takes_an_earlier_ones_place(
+def test_other_sources_give_an_empty_store_that_replaces_an_earlier_one(
     planet: Planet, stored: ZarrDataset
 ) -> None:
     save(stored, planet.forecasts())

@@ -64,7 +64,7 @@ def test_no_more_than_two_steps_are_held() -> None:
     assert all(len(kept.seen) == STEPS for kept in saved.values())
 
 
-def test_without_it_they_pile_up() -> None:
+def test_without_the_filter_small_scales_pile_up() -> None:
     """Kedro cannot do this itself yet; if this test fails, `streamed` can be removed."""
     assert peak(lambda generate: generate)[0] > STEPS
 

@@ -9,7 +9,7 @@ import pandas as pd
 from fieldcast.report.calibration import coverage_table, nominal, resolution_table
 
 
-def test_coverage_is_of_ensembles_beside_what_is_exact(results):
+def test_ensemble_coverage_matches_the_exact_one(results):
     table = coverage_table(results, results.board)
     assert table.head[-2] == "50 % coverage (between members 5..15 of 19, exactly 0.5)"
     assert "climatology" not in {row[0].text for row in table.rows}
@@ -23,7 +23,7 @@ def test_effective_resolution_has_a_row_a_case(results):
     assert [(row[1].text, row[2].text, row[3].text) for row in records][-1] == ("swaths", "10 %", "4321")
 
 
-def test_underspread_is_explained_by_what_the_model_says_not_by_a_name(results):
+def test_underspread_is_explained_by_the_model_not_by_a_name(results):
     """A class named VAE was taken for one that draws without noise, whatever a plug-in's class of that name does."""
     config = {"denoising_vae": {"model": {"type": "vae.VAE"}}, "mine": {"model": {"type": "other:Model"}}}
     for experiment, omits_noise, expected in (

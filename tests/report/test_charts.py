@@ -51,7 +51,7 @@ def test_every_experiment_has_a_line_and_a_place_in_the_order(drawn, results):
     ] == ordered  # after those of the legend
 
 
-def test_the_data_are_those_of_the_leaderboard(drawn, results):
+def test_the_chart_shows_the_leaderboard(drawn, results):
     data = pd.read_csv(StringIO(drawn["scores"]["data"]["values"])).set_index(
         ["variable", "score", "experiment", "x"]
     )
@@ -123,7 +123,7 @@ def page(results, summary) -> str:
     return report({"reconstruct": results}, summary, figures={"reconstruct": {}})
 
 
-def test_the_page_has_what_draws_charts_once_and_only_if_it_has_charts(page):
+def test_the_chart_library_is_included_once_and_only_with_charts(page):
     assert page.count('<figure class="chart">') == 2
     assert page.count("vegaEmbed(figure") == 1 and vega() in page
     assert len(vega()) < 1_000_000

@@ -232,7 +232,7 @@ def test_the_same_run_gives_the_same_page(forecast, page):
     assert report({"forecast": forecast}, figures={"forecast": pictures(forecast)}) == page
 
 
-def test_a_run_of_nothing_says_so(elements):
+def test_an_empty_run_is_reported(elements):
     nothing = Forecast(experiments={"vae": {}, "vae_rk4": {}}, studies=STUDIES)
     page = elements(report({"forecast": nothing}))
     for phrases in ("Not run: vae, vae_rk4.", "No experiment has been scored yet"):

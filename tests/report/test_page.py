@@ -81,7 +81,7 @@ def test_the_same_run_gives_the_same_page(results, summary, page):
     assert report({"reconstruct": fresh}, summary, PROVENANCE, PARAMETERS, figures) == page
 
 
-def test_a_run_of_nothing_says_so(elements):
+def test_an_empty_run_is_reported(elements):
     page = elements(report({"reconstruct": Reconstruct(experiments={"mine": {}, "kriging": {}})}))
     for phrases in ("Not run: mine, kriging.", "No experiment has been scored yet"):
         assert phrases in page.text

@@ -72,7 +72,7 @@ def test_every_experiment_is_on_the_page_and_nothing_comes_from_outside(page, ta
         assert f"<dt>{phrases}</dt>" in page
 
 
-def test_the_short_answer_says_what_the_leaderboard_says(task):
+def test_the_short_answer_agrees_with_the_leaderboard(task):
     text = plain(body(task, "The short answer"))
     for phrases in (
         "100 samples of each experiment against 200 test data.",
@@ -174,7 +174,7 @@ def test_values_of_the_tables_are_the_leaderboards(task):
     assert "K = 50 draws" in plain(body(task, "Likelihood"))
 
 
-def test_the_best_is_bold_among_those_that_see_the_data_alike(task):
+def test_the_best_of_comparable_models_is_bold(task):
     def bold(title: str) -> list[str]:
         table = re.findall(r"<table.*?</table>", body(task, title), re.S)[0]
         records = re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]
@@ -301,7 +301,7 @@ def test_the_same_run_gives_the_same_page(task, page):
     assert report({"sample": task}, figures={"sample": pictures(task)}) == page
 
 
-def test_a_run_of_nothing_says_so(elements):
+def test_an_empty_run_is_reported(elements):
     nothing = Sample(experiments={"vae": {}, "ddpm": {}}, studies=[KL])
     page = elements(report({"sample": nothing}))
     for phrases in ("Not run: vae, ddpm.", "No experiment has been scored yet"):

@@ -26,7 +26,7 @@ def test_one_time_is_one_block() -> None:
     assert block_length(times(1, 24)) == 1
 
 
-def test_resamples_are_made_of_whole_blocks_and_use_every_time_alike() -> None:
+def test_resamples_hold_whole_blocks_and_every_time_equally_often() -> None:
     weights = block_weights(40, 8, seed=1)
     np.testing.assert_allclose(weights.sum(1), 1)
     # 5 blocks of 8 neighbours: at most 5 places, round the end, where the multiplicity rises

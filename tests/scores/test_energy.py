@@ -27,7 +27,7 @@ def test_the_energy_score_equals_the_double_loop() -> None:
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
 
 
-def test_on_one_cell_it_is_the_fair_crps() -> None:
+def test_on_one_cell_the_energy_score_is_the_fair_crps() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(7, 20, 1, 1)), rng.normal(size=(20, 1, 1))
     scores = energy_score(squared_distances(x - y, np.ones((1, 1, 1))))

@@ -39,7 +39,7 @@ def test_features_of_training_are_standardised(fitted: FieldFeatures) -> None:
     np.testing.assert_allclose(other.std(0), 1, atol=0.25)
 
 
-def test_components_are_those_of_an_exact_decomposition(fitted: FieldFeatures) -> None:
+def test_components_equal_an_exact_decomposition(fitted: FieldFeatures) -> None:
     training = weather(300)
     cells = ((training - training.mean(0)) * np.sqrt(AREA)).reshape(300, -1)
     _, singular, exact = np.linalg.svd(cells, full_matrices=False)

@@ -32,7 +32,7 @@ def beside(evaluation, name: str, lead: int) -> tuple[xr.DataArray, xr.DataArray
 
 
 @pytest.mark.parametrize("region", ["globe", "northern_extratropics"])
-def test_statistics_are_those_of_scores_over_the_region(season: Callable, region: str) -> None:
+def test_statistics_equal_the_scores_package_over_the_region(season: Callable, region: str) -> None:
     evaluation = season(starts=6)
     scores, _ = evaluation.score()
     x, y = beside(evaluation, "t", 1)
@@ -140,9 +140,7 @@ def test_regions_add_up_to_the_globe(season: Callable) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e20])
-def test_a_start_that_blew_up_is_infinitely_wrong_and_the_others_are_not(
-    season: Callable, bad: float
-) -> None:
+def test_a_start_that_blew_up_scores_infinity_and_the_others_do_not(season: Callable, bad: float) -> None:
     evaluation = season(starts=5)
     broken = evaluation.forecasts.copy(deep=True)
     broken["z"][1:, 2, 4, 3, 3] = bad

@@ -130,7 +130,7 @@ def test_without_the_reference_there_is_no_difference(tables: dict) -> None:
 
 
 @pytest.mark.parametrize(("column", "reason"), [("data", "other data"), ("scored", "other times, cases")])
-def test_stale_rows_are_dropped_and_it_says_so(
+def test_stale_rows_are_dropped_and_reported(
     tables: dict, column: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     stale = {**tables, "second": tables["second"].assign(**{column: "old"})}
@@ -181,7 +181,7 @@ def test_too_short_a_record_has_values_and_no_intervals(scene: Callable) -> None
     assert board[["low", "high"]].isna().all(axis=None)
 
 
-def test_intervals_of_monthly_data_are_those_of_blocks_of_half_a_year(scene: Callable) -> None:
+def test_monthly_intervals_resample_blocks_of_half_a_year(scene: Callable) -> None:
     """Blocks of ten days hold one month each: the interval of a slow series would be far too narrow."""
     table, month = scene(times=48).score()[0], np.datetime64("2001-01", "M") + np.arange(48)
     times = dict(zip(table["time"].unique(), month.astype("M8[s]").astype(str), strict=True))

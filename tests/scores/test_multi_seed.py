@@ -27,7 +27,7 @@ def board(
     return pd.DataFrame(records).assign(run=run or f"data_seed{seed}")
 
 
-def test_means_and_deviations_are_those_found_by_hand() -> None:
+def test_means_and_deviations_equal_a_hand_calculation() -> None:
     first = board(
         0, {("vae", 24.0): 1.0, ("vae", 48.0): 0.5, ("wild", 24.0): INF, ("climatology", 24.0): 0.1}
     )

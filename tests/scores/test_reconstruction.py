@@ -20,7 +20,7 @@ def value_of(scores: pd.DataFrame, **where: object) -> np.ndarray:
     return scores.sort_values("time")["value"].to_numpy()
 
 
-def test_statistics_are_those_of_scores_over_the_unobserved_cells(scene: Callable) -> None:
+def test_statistics_equal_the_scores_package_over_unobserved_cells(scene: Callable) -> None:
     evaluation = scene(times=9)
     scores, _ = evaluation.score()
     x, y = evaluation.reconstructions["t"].isel(case=1, drop=True), evaluation.truth["t"]
@@ -129,7 +129,7 @@ def test_cells_that_never_exist_are_left_out(scene: Callable) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_time_that_blew_up_is_infinitely_wrong_and_the_others_are_not(scene: Callable, bad: float) -> None:
+def test_a_time_that_blew_up_scores_infinity_and_the_others_do_not(scene: Callable, bad: float) -> None:
     evaluation = scene(times=9)
     broken = evaluation.reconstructions.copy(deep=True)
     broken["z"][1, 4, 2, 3, 3] = bad

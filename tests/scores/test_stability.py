@@ -15,7 +15,7 @@ def weather(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=SHAPE).astype("f4"), rng.normal(size=(SHAPE[0], *SHAPE[2:])).astype("f4")
 
 
-def test_moments_are_those_of_a_loop_over_cells() -> None:
+def test_moments_equal_a_loop_over_cells() -> None:
     x, y = weather()
     statistics = step_statistics(x, y, AREA)
     w = np.broadcast_to(AREA, x.shape)

@@ -119,7 +119,7 @@ def test_ties_are_broken_evenly_and_by_the_seed() -> None:
     assert np.abs(counts[1:] - 12_500).max() < 4.5 * np.sqrt(12_500)
 
 
-def test_errors_are_those_of_scores_and_of_the_member_mean(rng: np.random.Generator) -> None:
+def test_errors_equal_the_scores_package_and_the_member_mean(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((7, 50)), rng.standard_normal(50)
     statistics = cell_statistics(x, y, ranks(x, y, rng))
     mean, truth = xr.DataArray(x.mean(0), dims="cell"), xr.DataArray(y, dims="cell")
@@ -137,7 +137,7 @@ def test_debiasing_gives_the_error_of_infinitely_many_members(rng: np.random.Gen
         assert abs(squares.mean() - 0.09) < 4 * squares.std() / np.sqrt(squares.size)
 
 
-def test_powers_are_those_of_the_units(rng: np.random.Generator) -> None:
+def test_powers_have_squared_units(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((19, 30)), rng.standard_normal(30)
     rank = ranks(x, y, rng)
     once, thrice = cell_statistics(x, y, rank), cell_statistics(3 * x, 3 * y, rank)

@@ -129,7 +129,7 @@ def test_the_end_of_skill_stands_in_a_sentence() -> None:
     assert sentence not in forecast_summary(pd.DataFrame(records).drop(columns="seed"))
 
 
-def test_differences_that_do_not_fit_beside_one_another_stand_below() -> None:
+def test_wide_tables_of_differences_are_stacked() -> None:
     board = pd.DataFrame(
         [
             row("optimal_interpolation", 0.01, "crps", 0.5, 0.4, 0.6),

@@ -93,7 +93,7 @@ def test_evenly_spaced_places():
     assert evenly(3, 10).tolist() == [0, 1, 2]
 
 
-def test_choices_are_not_made_on_nothing(forecast):
+def test_tuning_needs_validation_data(forecast):
     """Validation split in which no forecast of five steps fits: in segments too short, or altogether."""
     assert len(forecast(2, 1).trials(8, 0)[0][0].x) == 8
     whole = forecast(2, 1)

@@ -49,7 +49,7 @@ def fitted(correction: GapCorrection, record: Record) -> Corrected:
     return correction.fitted(record)
 
 
-def test_observed_values_are_kept_and_the_moments_are_those_of_the_members(
+def test_observed_values_are_kept_and_moments_follow_the_members(
     correction: GapCorrection, record: Record, fitted: Corrected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GapCorrection, "fitted", lambda self, record: fitted)

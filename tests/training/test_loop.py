@@ -114,7 +114,7 @@ def test_a_changed_recipe_starts_afresh(world, changed, caplog):
     assert ("training restarts" in caplog.text) is not changed.fit.restart
 
 
-def test_changed_data_start_afresh_and_a_damaged_state_says_so(world, caplog):
+def test_changed_data_restart_and_damaged_states_are_reported(world, caplog):
     state = run(world, recipe())[-1].state
     other = world.fields.assign_attrs(digest="0123456789ab")
     assert len(list(train(recipe(), replace(world.data, fields=other), state))) == 4
@@ -171,12 +171,12 @@ def test_training_lowers_the_loss_and_keeps_the_best(world):
     assert header["best_step"] == history["step"][history["validation"].idxmin()]
 
 
-def test_it_stops_early_when_nothing_improves(world):
+def test_stops_early_without_improvement(world):
     options = replace(OPTIONS, steps=300, report_every=3, patience=2, learning_rate=1e-12)
     assert len(run(world, recipe(options=options))[-1].history) < 20
 
 
-def test_it_ends_when_its_time_is_over(world):
+def test_fit_ends_at_its_time_limit(world):
     assert len(run(world, recipe(options=replace(OPTIONS, max_minutes=1e-6)))) == 1
 
 
@@ -454,7 +454,7 @@ def test_limits_that_change_a_fit_are_part_of_its_lineage():
     assert lineage() == lineage(members=2)
 
 
-def test_a_training_that_diverges_says_so_or_keeps_the_best(world, caplog):
+def test_diverging_training_is_reported_or_keeps_the_best_weights(world, caplog):
     with pytest.raises(InputError, match=r"diverged.*fit\.learning_rate"):
         run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, max_grad_norm=1e18, warm_up=0.0)))
     training = Training(initialised(VAE, world.space, 0), OPTIONS, 0)

@@ -67,7 +67,7 @@ def trials(space, count=60):
 @pytest.mark.parametrize(
     ("first", "second"), [((0.6, 0.8), (-0.4, 0.8)), ((0.3, 1.0), (-1.2, 0.5)), ((0.0, 1.0), (1.0, 1.0))]
 )
-def test_weights_of_two_gaussians_are_those_of_the_best_mixture(space, first, second):
+def test_weights_of_two_gaussians_give_the_best_mixture(space, first, second):
     model = Pool(space, {"first": Normal(space, *first), "second": Normal(space, *second)})
     table = tune_weights(model, trials(space))
     scores = [crps(share / 100, first, second) for share in range(101)]
@@ -124,7 +124,7 @@ def test_a_pool_takes_its_parts_from_other_experiments(world, problem, first, se
     assert header["parts"] == {name: unpack_bytes(part, "")[1]["weights"] for name, part in parts.items()}
 
 
-def test_parts_that_are_not_those_of_the_pool_are_refused(world):
+def test_parts_foreign_to_the_pool_are_refused(world):
     problem = Forecasting()
     linear = trained(world, problem, LINEAR)
     config = {"type": "pool.Pool", "parts": {"linear": LINEAR}}

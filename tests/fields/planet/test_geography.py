@@ -14,7 +14,7 @@ def test_a_bump_wraps() -> None:
     assert height[18].max() < 1e-30
 
 
-def test_every_feature_of_the_maps_is_there() -> None:
+def test_maps_have_coastlines_ticks_and_labels() -> None:
     longitude, latitude = np.arange(0.0, 360.0), np.arange(-89.0, 90.0)
     for bumps in (MOUNTAINS, HEAT_SOURCES):
         total = relief(bumps, longitude, latitude)

@@ -22,7 +22,7 @@ def test_analysis_inverts_synthesis(truncation: int) -> None:
     np.testing.assert_allclose(sphere.analysis(sphere.synthesis(c)), c, atol=1e-12)
 
 
-def test_harmonics_are_those_of_scipy() -> None:
+def test_harmonics_equal_scipy() -> None:
     """Ours have 1/2 int P^2 dmu = 1 and no Condon-Shortley phase: P exp(i m lambda) = (-1)^m sqrt(4 pi) Y."""
     sphere, rng = Sphere.gaussian(21), np.random.default_rng(1)
     colatitude = np.arccos(sphere.mu)

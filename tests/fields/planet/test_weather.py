@@ -113,7 +113,7 @@ def test_defaults_are_the_grid_of_weatherbench() -> None:
     assert PlanetOptions().days == 12 * 365
 
 
-def test_files_return_it_whole(dataset: xr.Dataset, tmp_path: Path) -> None:
+def test_files_round_trip(dataset: xr.Dataset, tmp_path: Path) -> None:
     dataset.to_netcdf(tmp_path / "planet.nc")
     dataset.to_zarr(tmp_path / "planet.zarr", consolidated=False)
     with xr.open_dataset(tmp_path / "planet.nc") as netcdf:
@@ -140,7 +140,7 @@ def test_stored_states_start_the_weather_again(dataset: xr.Dataset) -> None:
             assert not np.array_equal(values[1], dataset[name][day])
 
 
-def test_states_are_those_of_the_simulation(dataset: xr.Dataset) -> None:
+def test_states_equal_the_simulation(dataset: xr.Dataset) -> None:
     snapshots = list(simulation(TINY, seed=0))
     assert [snapshot.day for snapshot in snapshots] == list(range(36))
     states = dataset["q"]

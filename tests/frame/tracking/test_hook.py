@@ -276,12 +276,12 @@ def test_a_quick_server_receives_everything(
     assert set(server.files) == {"packages.txt", "state.json", "loss.png"}
 
 
-def test_tracking_is_off_where_the_configuration_says_so(toy: Path, session: Any) -> None:
+def test_tracking_can_be_switched_off(toy: Path, session: Any) -> None:
     session("ingestion")
     assert not (toy / "mlflow.db").exists()
 
 
-def test_without_mlflow_a_run_says_so_in_one_sentence_and_continues(
+def test_without_mlflow_a_run_warns_and_continues(
     toy: Path, empty: Path, session: Any, history: Any, monkeypatch: Any, caplog: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)  # as where it is not installed

@@ -93,7 +93,7 @@ def test_local_names_the_server_in_every_environment_and_test_switches_it_off(tm
         metadata.options(tmp_path, None)
 
 
-def test_the_commit_and_whether_it_was_changed(tmp_path: Path) -> None:
+def test_commit_and_uncommitted_changes_are_recorded(tmp_path: Path) -> None:
     assert metadata.commit(tmp_path) == {}
     identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):

@@ -71,7 +71,7 @@ def test_the_analysis_is_that_of_the_dense_kalman_gain(space: Space, weight: flo
     )
 
 
-def test_it_is_optimal_interpolation_for_a_climatological_pool(space: Space) -> None:
+def test_a_climatological_pool_gives_optimal_interpolation(space: Space) -> None:
     """Zero background and the pool of training days: one update, the same gain."""
     training = white(space, 60, 5)
     filter_ = hybrid(space, training)

@@ -83,7 +83,7 @@ def matrices(base, states):
 
 @pytest.mark.parametrize("states", [1, 2])
 @pytest.mark.parametrize("truncation", [CELLS, 10])
-def test_mean_and_covariance_are_those_of_the_textbook(small, base, states, truncation):
+def test_mean_and_covariance_equal_the_textbook(small, base, states, truncation):
     base.choose(states=float(states), truncation=float(truncation), ridge=0.1, persistence=0.4)
     filter = KalmanFilter(small, base, adaptive=False)
     filter.choose(unresolved=0.0)

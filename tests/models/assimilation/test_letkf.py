@@ -59,7 +59,7 @@ def kalman(mean, p, c, datum):
 
 
 @pytest.mark.parametrize("rotation", [False, True])
-def test_mean_and_covariance_without_localisation_are_those_of_the_kalman_filter(space, background, rotation):
+def test_without_localisation_mean_and_covariance_equal_the_kalman_filter(space, background, rotation):
     c = observe(background)
     x = analysis(filter_of(space, rotation=rotation), background, c)
 

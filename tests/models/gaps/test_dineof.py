@@ -44,7 +44,7 @@ def published(x: np.ndarray, observed: np.ndarray, hidden: np.ndarray, largest: 
 
 
 @pytest.mark.parametrize("shape", [(80, 60), (30, 50)])
-def test_it_is_the_published_algorithm(shape: tuple[int, int]) -> None:
+def test_equals_the_published_algorithm(shape: tuple[int, int]) -> None:
     x, observed, hidden = record(*shape)
     filled = dineof(x, observed, hidden, largest=10)
     values, modes, errors = published(x.numpy(), observed.numpy(), hidden.numpy(), 10)

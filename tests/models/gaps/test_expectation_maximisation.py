@@ -32,7 +32,7 @@ def test_tables_of_pairs_are_symmetric_matrices() -> None:
     assert torch.equal(symmetric(pairs(z), 4), z[:, :, None] * z[:, None])
 
 
-def test_with_complete_data_it_is_probabilistic_pca() -> None:
+def test_complete_data_give_probabilistic_pca() -> None:
     """Tipping and Bishop (1999), equations 7 and 8."""
     x, _ = sampled(low_rank(12, 3), 400, 0.0)
     model, _ = fit(x, torch.ones_like(x, dtype=torch.bool), 3, iterations=3000, tolerance=1e-14)

@@ -32,7 +32,7 @@ def test_e_folding_lengths_are_recovered(field: tuple[torch.Tensor, ...]) -> Non
     assert reach.duration(x, observed, torch.zeros(TIMES, dtype=torch.long)) == pytest.approx(DURATION, abs=1)
 
 
-def test_reached_values_equal_those_of_all_pairs() -> None:
+def test_binned_values_equal_those_of_all_pairs() -> None:
     generator = torch.Generator().manual_seed(1)
     observed = torch.rand(30, 12, generator=generator) < 0.02
     segment = torch.arange(30) // 17

@@ -57,7 +57,7 @@ def case() -> tuple[Dynamics, torch.Tensor, torch.Tensor, torch.Tensor]:
     return model, run(model, segment), observed, segment
 
 
-def test_it_is_the_conditional_distribution_of_the_dense_gaussian(case) -> None:
+def test_equals_the_conditional_of_the_dense_gaussian(case) -> None:
     model, x, observed, segment = case
     prior = dense(model, segment)
     operator = torch.kron(torch.eye(11, dtype=torch.float64), model.low_rank.weights.T.contiguous())

@@ -20,7 +20,7 @@ from fieldcast.models.gaussian.correlations import (
 )
 
 
-def test_every_correlation_can_be_asked_for():
+def test_every_correlation_option_works():
     assert get_args(Correlation) == tuple(CORRELATIONS)
 
 

@@ -65,7 +65,7 @@ def test_a_grid_without_coincident_cells_is_only_reshaped():
     assert torch.equal(places.scatter(x.flatten(2)), x)
 
 
-def test_a_pole_seen_through_several_cells_is_observed_once():
+def test_a_pole_in_several_cells_counts_as_one_observation():
     places = GridPoints(globe(4, 6, variables=2))
     mask = torch.zeros(1, 2, 4, 6, dtype=torch.bool)
     mask[0, 1, 0, :3] = mask[0, 0, 1, 2] = True

@@ -41,7 +41,7 @@ def test_second_moments_are_the_same_formed_or_not(terms):
         assert torch.allclose(form.block(index, other), expected[index][:, other])
 
 
-def test_days_without_share_are_not_seen(terms):
+def test_days_with_zero_weight_are_never_drawn(terms):
     moments = terms[0]
     changed = moments.anomalies.clone()
     changed[moments.share == 0] = 1e6

@@ -75,7 +75,7 @@ def test_the_operator_is_a_matrix(
 
 
 @pytest.mark.parametrize("form", [InnovationForm, InformationForm])
-def test_increments_are_those_of_dense_matrices(
+def test_increments_equal_dense_linear_algebra(
     world: tuple[Points, Operator, Tapered, Tensor, Tensor], form: type[InnovationForm | InformationForm]
 ) -> None:
     points, operator, part, c, h = world

@@ -24,7 +24,7 @@ def layers(space):
     yield Coupling(Convolutions(space, 8), mask, everywhere)
 
 
-def test_the_inverse_and_the_log_determinant_are_those_of_autograd(space):
+def test_the_inverse_and_the_log_determinant_equal_autograd(space):
     for layer in layers(space):
         randomised(layer)
         x = torch.randn(2, *space.state_shape, dtype=torch.float64)
@@ -35,7 +35,7 @@ def test_the_inverse_and_the_log_determinant_are_those_of_autograd(space):
         assert torch.allclose(log_det[0], expected, atol=1e-9)
 
 
-def test_what_passes_is_as_it_was_and_what_does_not_exist_never_moves(space):
+def test_accepted_values_and_nonexistent_cells_are_unchanged(space):
     exists = space.exists.clone()
     exists[:2] = False
     mask = checkerboard(space.state_shape, odd=False)

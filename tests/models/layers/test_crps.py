@@ -34,7 +34,7 @@ def test_its_expectation_does_not_depend_on_the_number_of_members():
         assert float(fair_crps(draws, truth).mean()) == pytest.approx(np.pi**-0.5, abs=0.006)
 
 
-def test_gradients_are_those_of_the_definition():
+def test_gradients_match_the_definition():
     draws = torch.randn(
         3, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True
     )

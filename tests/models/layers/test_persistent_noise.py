@@ -40,5 +40,5 @@ def test_the_phase_is_kept_where_a_number_turns_fast():
     assert np.abs(red_noise(drawn.at_lead(lead), 4, 10.0).numpy() - expected).max() < 1e-4
 
 
-def test_of_none_there_is_nothing():
+def test_an_empty_list_gives_an_empty_result():
     assert red_noise(draws(), 0, 10.0).shape == (3, 2, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 
-def test_ranks_of_a_calibrated_ensemble_are_flat_and_their_intervals_say_so(scene: Callable) -> None:
+def test_calibrated_ranks_are_flat_within_their_intervals(scene: Callable) -> None:
     _, diagnostics = scene().score()
     assert diagnostics.rank_histogram.sizes == {"case": 2, "variable": 2, "rank": 20}
     np.testing.assert_allclose(diagnostics.rank_histogram.sum("rank"), 1)
@@ -87,7 +87,7 @@ def test_times_that_blew_up_are_left_out_of_ranks_and_spectra(scene: Callable) -
 
 
 @pytest.mark.parametrize("wraps", [0, 1])
-def test_regions_say_that_they_are(scene: Callable, wraps: int) -> None:
+def test_regions_are_marked_as_regions(scene: Callable, wraps: int) -> None:
     evaluation = scene(times=9)
     _, diagnostics = evaluation._replace(truth=evaluation.truth.assign_attrs(wraps=wraps)).score()
     assert diagnostics.attrs["spectrum"].startswith("global" if wraps else "regional")

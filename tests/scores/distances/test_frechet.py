@@ -33,7 +33,7 @@ def test_the_distance_equals_the_formula_with_an_independent_root() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(40, 30), (5, 4)])  # the second has fewer rows than features
-def test_of_samples_it_is_symmetric_and_zero_for_itself(sizes: tuple[int, int]) -> None:
+def test_sample_distance_is_symmetric_and_zero_for_itself(sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(2)
     x, y = (rng.standard_normal((n, 12)).astype("f4") + 100 for n in sizes)
     assert frechet_distance(x, y) == pytest.approx(frechet_distance(y, x), rel=1e-9)

@@ -40,7 +40,7 @@ def test_equal_distributions_give_zero_on_average() -> None:
     assert min(distances) < -5 * error  # so that a bias as large as one pair's share would be seen
 
 
-def test_of_a_shift_it_is_the_closed_form() -> None:
+def test_shifted_gaussians_have_the_closed_form() -> None:
     """One feature, x ~ N(0, 1), y ~ N(δ, 1): E k over independent pairs needs the first three moments alone."""
     delta = 1.5
 
@@ -109,7 +109,7 @@ def test_the_error_of_blocks_is_that_of_leaving_out_each(monkeypatch: pytest.Mon
     assert np.isnan(jackknife_error(x, y, np.arange(11) // 6))
 
 
-def test_days_that_are_alike_say_less_than_there_are() -> None:
+def test_similar_days_carry_less_information_than_their_number() -> None:
     """An autoregression that forgets in about 10 of 200 days: by rows the error is far too small, by blocks it is the
     scatter."""
     rng = np.random.default_rng(10)

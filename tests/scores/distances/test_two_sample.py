@@ -19,7 +19,7 @@ def test_equal_distributions_give_one_half() -> None:
 
 
 @pytest.mark.parametrize("delta", [2.0, 4.0])
-def test_of_a_shift_it_is_the_bayes_accuracy(delta: float) -> None:
+def test_accuracy_of_shifted_gaussians_is_bayes(delta: float) -> None:
     """N(0, I) and N(δ e_1, I): nothing can be right more often than Φ(δ/2)."""
     x, y = gaussians(0, 300, 10)
     y[:, 0] += delta
@@ -28,7 +28,7 @@ def test_of_a_shift_it_is_the_bayes_accuracy(delta: float) -> None:
     assert result.low < norm.cdf(delta / 2)
 
 
-def test_differences_of_spread_and_of_shape_alone_are_seen() -> None:
+def test_differences_of_spread_or_shape_alone_are_detected() -> None:
     x, y = gaussians(1, 200)
     assert two_sample(2.0 * x, y).low > 0.8
     # the same mean and variance, two humps

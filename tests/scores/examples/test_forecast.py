@@ -10,7 +10,7 @@ from fieldcast.scores.examples.forecast import forecast_examples
 
 
 @pytest.mark.parametrize("cftime", [False, True])
-def test_kinds_are_those_of_the_start_in_the_middle(season: Callable, cftime: bool) -> None:
+def test_kinds_follow_the_middle_start(season: Callable, cftime: bool) -> None:
     evaluation = season(starts=5, cftime=cftime)
     examples = forecast_examples(evaluation.forecasts.chunk(lead=1), evaluation.truth, variables=1, steps=2)
     assert list(examples.data_vars) == ["z"]
