@@ -9,7 +9,7 @@ from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
 from fieldcast.frame.runner import CheapFirst, cheap_first
-from fieldcast.frame.side_by_side import Schedule
+from fieldcast.frame.side_by_side import NodeOrder
 from fieldcast.pipeline_registry import CONTEXT, register_pipelines
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_a_shared_node_runs_when_the_first_experiment_needs_it(demo: Pipeline) -
 
 
 def test_side_by_side_each_node_begins_after_those_that_it_reads_from(demo: Pipeline) -> None:
-    schedule, done, running = Schedule(demo, {}), set[str](), list[Node]()
+    schedule, done, running = NodeOrder(demo, {}), set[str](), list[Node]()
     while begun := schedule.begin(3 - len(running)) or running[:1]:
         running += [each for each in begun if each not in running]
         assert all({parent.name for parent in demo.node_dependencies[each]} <= done for each in running)

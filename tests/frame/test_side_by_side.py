@@ -24,14 +24,14 @@ from kedro.pipeline import Pipeline, node
 from fieldcast.errors import InputError
 from fieldcast.frame import console, side_by_side
 from fieldcast.frame.durations import longest_paths
-from fieldcast.frame.side_by_side import Schedule, SideBySide
+from fieldcast.frame.side_by_side import NodeOrder, SideBySide
 
 # --- the order
 
 
 def simulated(pipeline: Pipeline, seconds: Mapping[str, float], at_once: int) -> dict[str, float]:
     """Simulate a run in which nodes take these seconds; returns when each one ends."""
-    schedule, clock = Schedule(pipeline, seconds), 0.0
+    schedule, clock = NodeOrder(pipeline, seconds), 0.0
     ends: dict[str, float] = {}
     running: dict[Any, float] = {}
     while begun := schedule.begin(at_once - len(running)) or running:
@@ -62,7 +62,7 @@ def test_the_longest_path_starts_first() -> None:
 
 def test_without_durations_the_longest_path_has_most_nodes() -> None:
     graph = Pipeline([*LONG, *SHORT])
-    assert [each.name for each in Schedule(graph, {}).begin(2)] == ["fit", "cheap0"]
+    assert [each.name for each in NodeOrder(graph, {}).begin(2)] == ["fit", "cheap0"]
     paths = {each.name: path for each, path in longest_paths(graph, {}).items()}
     assert paths["fit"] == 3 and paths["cheap0"] == 1
 

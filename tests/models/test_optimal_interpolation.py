@@ -308,7 +308,7 @@ def test_an_update_moves_a_background(model, context):
 )
 @pytest.mark.parametrize("fold", [None, 1])
 def test_large_grids_take_another_way_to_the_same_numbers(training, context, module, name, fold):
-    """Moments without a matrix of all values, and in single precision."""
+    """SecondMoment without a matrix of all values, and in single precision."""
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0, "nugget": 0.01}
     draws = RandomStreams(0, torch.arange(4), 3)
     expected = solved(globe(), *training, **values).moments(context, draws.again(), fold)

@@ -12,9 +12,9 @@ from fieldcast.errors import InputError
 from fieldcast.models.persistence import Persistence
 from fieldcast.tasks.assimilate import Assimilation
 from fieldcast.training.calibration import calibrate
+from fieldcast.training.cycle_periods import CyclePeriods
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
-from fieldcast.training.stretches import Stretches
 
 OPTIONS = Calibration(members=3, segments=3, steps=6, spin_up=2, sweeps=2, tuning=3, k=0.3)
 NETWORK = Sparsification(noise=0.1)
@@ -104,7 +104,7 @@ def test_trials_are_ranked_on_the_validation_split_alone(world, forecast, whole)
 
 
 def test_segments_are_stretches_of_their_split(world) -> None:
-    trial = Stretches.of(world.split("train"), world.codec, 4, 10, torch.device("cpu"))
+    trial = CyclePeriods.of(world.split("train"), world.codec, 4, 10, torch.device("cpu"))
     assert trial.x.shape[:2] == (10, 4)
     truth = world.codec.encode(world.split("train"))
     first = world.split("train")["time"].values.searchsorted(trial.first.values)

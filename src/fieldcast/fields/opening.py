@@ -71,7 +71,7 @@ def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
     Raises
     ------
     InputError
-        As `chunks.refuse_missing_chunks` does.
+        If chunks are missing; see `chunks.refuse_missing_chunks`.
     """
     place = path if is_remote(path) else local(path)
     if is_remote(path) or os.path.isdir(place):

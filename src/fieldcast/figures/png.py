@@ -28,7 +28,7 @@ class Picture(NamedTuple):
 def png(figure: Figure, dpi: int = DPI) -> bytes:
     """Render a figure as PNG with 256 colours, a quarter of the size of full colour.
 
-    The same figure gives the same bytes: the file holds no date and no program name.
+    Equal figures give equal bytes: the file holds no date and no program name.
     """
     canvas = FigureCanvasAgg(figure)
     before = figure.dpi

@@ -33,7 +33,7 @@ class DaskOptions:
     Parameters
     ----------
     address
-        Of a scheduler that runs already, such as `tls://host:8786`; None starts a cluster for this run.
+        Address of a running scheduler, such as `tls://host:8786`; None starts a cluster for this run.
     tls_ca_file, tls_client_cert, tls_client_key
         Files with which the scheduler at `address` is reached.
     slurm

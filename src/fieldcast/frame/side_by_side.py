@@ -81,7 +81,7 @@ class SideBySide(AbstractRunner):
             return CheapFirst()._run(pipeline, catalog, hook_manager, run_id)
         durations = stored_durations(catalog)
         logger.info("%s", plan(pipeline, durations, at_once))
-        schedule = Schedule(pipeline, durations)
+        schedule = NodeOrder(pipeline, durations)
         reads = Counter(chain.from_iterable(node.inputs for node in pipeline.nodes))
         running: dict[Future[None], Node] = {}
         # on leaving, workers are killed first, which ends the threads that listen to them
@@ -101,7 +101,7 @@ class SideBySide(AbstractRunner):
                     self._release_datasets(node, catalog, reads, pipeline)
 
 
-class Schedule:
+class NodeOrder:
     """The order in which nodes begin.
 
     One of the nodes that run at a time is always on the longest path of all that could run, by the durations of
@@ -144,13 +144,13 @@ class Workers:
     pipeline
         The nodes of the run.
     catalog
-        Of this process, which holds the data in memory.
+        Catalog of this process, which holds the data in memory.
     hook_manager
         Passes events of the nodes on to hooks.
     run_id
-        Of the run, for hooks.
+        Identifier of the run, for hooks.
     threads
-        Of the numerical libraries in each process.
+        Threads of the numerical libraries in each process.
     start
         Starts a process, from a pickled Setting.
     """

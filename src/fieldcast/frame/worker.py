@@ -48,13 +48,13 @@ class Setting:
     hooks
         Objects that act within the process; all other hooks are told of its events.
     run_id
-        Of the run, for hooks.
+        Identifier of the run, for hooks.
     logging
         Configuration of the logs.
     environ
         Variables of the environment.
     threads
-        Of the numerical libraries, unless the environment sets OMP_NUM_THREADS.
+        Threads of the numerical libraries, unless the environment sets OMP_NUM_THREADS.
     interval
         Seconds between messages of progress.
     """

@@ -109,7 +109,7 @@ def context_at(observations: xr.Dataset, place: int, codec: FieldCodec, filter: 
     return Context(len(y), observed=torch.where(mask, y, 0.0), mask=mask, day=day, noise=noise)
 
 
-class Piece(NamedTuple):
+class StoredStep(NamedTuple):
     """One step, the state that the cycle resumes from after it, and the milliseconds of a step so far."""
 
     members: xr.Dataset
@@ -120,7 +120,7 @@ class Piece(NamedTuple):
 def assimilate(
     assimilator: Assimilator, observations: xr.Dataset, training: xr.Dataset, sources: Lineage,
     earlier: bytes | None = None, on_disk: int = 0,
-) -> Iterator[Piece]:  # fmt: skip
+) -> Iterator[StoredStep]:  # fmt: skip
     """Backgrounds and analyses, (state, case, time, member, latitude, longitude), step by step.
 
     `earlier` is the state of an interrupted cycle of which `on_disk` steps are stored: one more than the state holds,
@@ -146,7 +146,7 @@ def assimilate(
             torch.stack([step.background, step.analysis]), observations, number - 1, codec, filter
         )
         piece.attrs = {**sources, "piece": number - 1, "pieces": steps}
-        yield Piece(piece, packed(step.state, number, spent, sources), 1000 * spent / number)
+        yield StoredStep(piece, packed(step.state, number, spent, sources), 1000 * spent / number)
         begin = time.perf_counter()
 
 

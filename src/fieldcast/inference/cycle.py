@@ -51,7 +51,7 @@ def cycle(
     members
         Size of the ensemble, at least 2.
     seed
-        Of draws and withheld blocks.
+        Seed of the draws and of the withheld blocks.
     noise
         Standard deviation of the error of an observation, in anomaly standard deviations.
     withheld

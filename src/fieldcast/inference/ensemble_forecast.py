@@ -60,7 +60,7 @@ class EnsembleForecaster:
     members
         Requested number; a deterministic model has one.
     seed
-        Of the draws.
+        Seed of the draws.
     feedback
         What the next step starts from: the "members", or their "mean".
     """
@@ -168,7 +168,7 @@ def context_at(
     return Context(len(places), past=past, day=codec.days(next_times).to(space.area.device))
 
 
-class Piece(NamedTuple):
+class ForecastLead(NamedTuple):
     """One lead, the state that the rollout resumes from after it, and the milliseconds of one draw."""
 
     forecasts: xr.Dataset
@@ -182,7 +182,7 @@ def forecast(
     earlier: bytes | None,
     model_digest: str,
     on_disk: int = 0,
-) -> Iterator[Piece]:
+) -> Iterator[ForecastLead]:
     """Forecasts from the scored starts, in physical units, lead by lead, with their lineage.
 
     `model_digest` (see `checkpoint`) identifies the model. `earlier` is the state of an interrupted rollout, of
@@ -200,7 +200,7 @@ def forecast(
         piece = physical(forecaster, ensemble)
         piece.attrs = {**sources, "piece": ensemble.number - 1, "pieces": leads}
         state = forecaster.state(ensemble, sources, spent=spent)
-        yield Piece(piece, state, 1000 * spent / draws)
+        yield ForecastLead(piece, state, 1000 * spent / draws)
         begin = time.perf_counter()
 
 

@@ -53,7 +53,7 @@ def scores_at_left_out(
     members
         Number of draws; 19 make the coverage exact.
     seed
-        Of draws, clusters and resamples.
+        Seed of draws, clusters and resamples.
 
     Raises
     ------

@@ -33,8 +33,8 @@ def rollout(
     model
         The model of the next state.
     context
-        Of every member of every start, members of a start next to each other (`Context.repeat`); its day is that of
-        the first state.
+        Context of every member of every start, members of a start next to each other (`Context.repeat`); its day is
+        that of the first state.
     draws
         With a datum for each start, and as many members.
     steps

@@ -143,7 +143,7 @@ class Diffusion(Trained):
     def times(self) -> list[int]:
         """Times of the reverse chain, from T - 1 down to 0.
 
-        Those of DDIM are evenly spaced, but for some that lead exactly to the states of `SNAPSHOTS`.
+        DDIM's steps are evenly spaced, but for some that lead exactly to the states of `SNAPSHOTS`.
         """
         last, count = len(self.schedule) - 1, self.ddim_steps
         exact = (

@@ -31,7 +31,7 @@ def as_node(
     step
         What runs.
     name
-        Of the node; by default the name of the function.
+        Name of the node; by default the name of the function.
     stored_as
         The data set for each name that the step uses.
     types
@@ -59,7 +59,7 @@ def node_of(
     outputs
         Data sets in the order of the function's results, or by name.
     name
-        Of the node; by default the name of the function.
+        Name of the node; by default the name of the function.
     types
         Types of parameters that the task decides.
     """

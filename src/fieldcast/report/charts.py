@@ -44,7 +44,7 @@ class Axis:
     label
         A value as text.
     ticks
-        The same for the ticks, in the syntax of d3-format.
+        Format of the tick labels, in the syntax of d3-format.
     scale
         Kind of the scale: "linear" or "log".
     """

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from fieldcast import calendars
 from fieldcast.scores import bootstrap
 from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUCT, Layout
-from fieldcast.scores.metrics import Comparison, Metric
+from fieldcast.scores.metrics import Metric, RelativeMetric
 from fieldcast.scores.statistics_table import STEP
 
 __all__ = ["ASSIMILATE", "FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
@@ -55,7 +55,7 @@ def leaderboard(
         paired = [
             compared(statistics, [wide[other, run_seed] for other in others], score, metric)
             for score, metric in metrics.items()
-            if isinstance(metric, Comparison)
+            if isinstance(metric, RelativeMetric)
             for others in [[roles.get(role) for role in metric.roles]]
             if all((other, run_seed) in wide for other in others)
             and (metric.includes_reference or experiment not in others)
@@ -119,7 +119,7 @@ def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 
 
 def compared(
-    statistics: pd.DataFrame, others: Sequence[pd.DataFrame], score: str, metric: Comparison
+    statistics: pd.DataFrame, others: Sequence[pd.DataFrame], score: str, metric: RelativeMetric
 ) -> pd.DataFrame:
     """The statistic of an experiment and of those it is compared with, where and when all have it, under new names."""
     (statistic,) = metric.statistics
@@ -137,7 +137,7 @@ def compared(
 
 def needed(score: str, metric: Metric) -> tuple[str, ...]:
     """Names of the statistics that a score is a function of; those of a comparison come from `compared`."""
-    if not isinstance(metric, Comparison):
+    if not isinstance(metric, RelativeMetric):
         return metric.statistics
     return tuple(f"{score}: {name}" for name in ("experiment", *metric.roles))
 

@@ -52,7 +52,7 @@ class Metric(Legend):
 
 
 @dataclass(frozen=True)
-class Comparison(Metric):
+class RelativeMetric(Metric):
     """A score of an experiment relative to others, at the times that all of them have.
 
     It has a single statistic; `function` takes its mean for the experiment and its mean for each of the others.
@@ -125,7 +125,7 @@ METRICS: dict[str, Metric] = {
         "on the number of members. For a single member it equals the MAE.",
         summary=1,
     ),
-    "crps_minus_reference": Comparison(
+    "crps_minus_reference": RelativeMetric(
         ("crps",),
         difference,
         title="CRPS minus that of the reference",
@@ -142,7 +142,7 @@ METRICS: dict[str, Metric] = {
         power=0,
         summary=3,
     ),
-    "share_of_the_way": Comparison(
+    "share_of_the_way": RelativeMetric(
         ("squared_error",),
         share_of_the_way,
         title="share of the way to the perfect-model filter",
@@ -184,7 +184,7 @@ METRICS: dict[str, Metric] = {
         summary=4,
         tasks=FORECAST,
     ),
-    "skill": Comparison(
+    "skill": RelativeMetric(
         ("crps",),
         skill,
         title="skill",

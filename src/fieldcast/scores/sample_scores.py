@@ -65,7 +65,7 @@ def kernel_mean(x: Float[np.ndarray, "n column"], test: Float[np.ndarray, "m col
 def rows_scored(features: Sets) -> int:
     """Number of samples that are scored: as many as there are training states for the floor, at most all.
 
-    All of them if one is not finite, so that a model that blew up is penalised wherever it did.
+    If a feature is not finite all samples are scored, so that a model that blew up is penalised wherever it did.
     """
     finite = np.isfinite(features.samples).all()
     return min(len(features.samples), len(features.training)) if finite else len(features.samples)

@@ -14,7 +14,7 @@ import pandas as pd
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUCT, Layout
 from fieldcast.scores.legend import in_summary
-from fieldcast.scores.metrics import Comparison, Metric
+from fieldcast.scores.metrics import Metric, RelativeMetric
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 from fieldcast.scores.text_table import LINE, grid
@@ -165,7 +165,7 @@ def blocks(table: pd.DataFrame, column: str, levels: Mapping[float, str], layout
 
 def heading(metric: Metric, intervals: bool) -> str:
     """Title of a block, with the direction of the score or a note on paired differences that have intervals."""
-    if isinstance(metric, Comparison) and metric.signed:
+    if isinstance(metric, RelativeMetric) and metric.signed:
         return metric.title + (PAIRED if intervals else "")
     return f"{metric.title} ({metric.direction})" if metric.direction else metric.title
 
@@ -178,7 +178,7 @@ def by_crps(table: pd.DataFrame) -> list[str]:
 
 def score_cell(row: pd.Series, metric: Metric) -> str:
     """The value, with ± its standard deviation over seeds, or with the interval of a paired difference."""
-    sign = "+" if isinstance(metric, Comparison) and metric.signed else ""
+    sign = "+" if isinstance(metric, RelativeMetric) and metric.signed else ""
     text = number(row["value"], sign)
     if not isnan(row["sd"]):
         return f"{text} ± {number(row['sd'])} "

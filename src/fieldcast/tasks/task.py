@@ -76,7 +76,7 @@ class Task:
     further
         Results -> tables beside the leaderboard.
     score_file
-        As `score`, for draws that were made elsewhere; None where the task takes none.
+        Function like `score` for external forecasts; None where the task takes none.
     """
 
     name: str

@@ -29,9 +29,9 @@ from fieldcast.models.core import Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
+from fieldcast.training.cycle_periods import CyclePeriods
 from fieldcast.training.loop import Saved, resumable_state
 from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, take
-from fieldcast.training.stretches import Stretches
 from fieldcast.training.tuning import search
 
 FORECAST = "the checkpoint in the role 'forecast'"
@@ -136,7 +136,7 @@ class Calibrating:
         """Forecast minus truth after the spin-up; the first sweep cycles with the climatology for a pool."""
         training = select(self.data.fields, self.data.splits, "train")
         filter, options = self.assimilator.filter, self.options
-        trial = self._stretches(training, options.segments, options.steps)
+        trial = self._periods(training, options.segments, options.steps)
         if sweep == 0:
             filter.fill_pool(trial.x.flatten(0, 1))
         seed = seed_for("sweep", self.seed, sweep) % 2**31
@@ -153,7 +153,7 @@ class Calibrating:
         """Logarithm of the fair CRPS of the analysis at unobserved cells, over steps of the validation split."""
         validation = select(self.data.fields, self.data.splits, "validation")
         options, space = self.options, self.assimilator.filter.space
-        trial = self._stretches(validation, 1, options.tuning)
+        trial = self._periods(validation, 1, options.tuning)
         seed = seed_for("tuning", self.seed) % 2**31
         contexts = trial.contexts(options, self.network.noise, self.assimilator.filter, seed)
         total = weights = 0.0
@@ -168,15 +168,15 @@ class Calibrating:
             weights += float(weight.sum())
         return math.log(total / weights) if total > 0 else math.inf
 
-    def _stretches(self, split: xr.Dataset, cycles: int, steps: int) -> Stretches:
+    def _periods(self, split: xr.Dataset, cycles: int, steps: int) -> CyclePeriods:
         length, codec = self.options.spin_up + steps, self.assimilator.codec
-        return Stretches.of(split, codec, cycles, length, self._device, self.network.per_variable)
+        return CyclePeriods.of(split, codec, cycles, length, self._device, self.network.per_variable)
 
     @property
     def _device(self) -> torch.device:
         return self.assimilator.filter.space.area.device
 
-    def _cycle(self, trial: Stretches, members: int, seed: int) -> Iterator[CycleStep]:
+    def _cycle(self, trial: CyclePeriods, members: int, seed: int) -> Iterator[CycleStep]:
         training = select(self.data.fields, self.data.splits, "train")
         filter, cycles = self.assimilator.filter, trial.x.shape[1]
         state = self.assimilator.begin(training, trial.first, cycles, members, seed)

@@ -4,7 +4,7 @@ import torch
 
 from fieldcast.models.gaussian import covariance_terms as module
 from fieldcast.models.gaussian.correlations import Kernel, chord, gaspari_cohn, matern32
-from fieldcast.models.gaussian.covariance_terms import Independent, Moments, Parametric, Tapered
+from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, SecondMoment, Tapered
 from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
 
 PLACES, VARIABLES, DAYS = 30, 2, 50
@@ -28,7 +28,7 @@ def terms(monkeypatch):
     ones = torch.ones(VARIABLES, VARIABLES, dtype=torch.float64)
     whole = 0.7 * torch.kron(ones, gaspari_cohn(distance, 9000.0)) * (a.T @ torch.diag(share) @ a)
     whole += 0.3 * torch.kron(between, matern32(distance, 3000.0)) * torch.outer(deviation, deviation)
-    moments = Moments(a, share)
+    moments = SecondMoment(a, share)
     return moments, [Tapered(0.7, moments, taper, PLACES), Parametric(0.3, deviation, between, rho)], whole
 
 
@@ -45,7 +45,7 @@ def test_days_with_zero_weight_are_never_drawn(terms):
     moments = terms[0]
     changed = moments.anomalies.clone()
     changed[moments.share == 0] = 1e6
-    assert torch.equal(Moments(changed, moments.share).densified().dense, moments.densified().dense)
+    assert torch.equal(SecondMoment(changed, moments.share).densified().dense, moments.densified().dense)
 
 
 @pytest.mark.parametrize("dense", [True, False])

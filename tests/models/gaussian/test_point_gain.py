@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from fieldcast.models.gaussian.conditioning import touched
-from fieldcast.models.gaussian.covariance_terms import Moments, Tapered
+from fieldcast.models.gaussian.covariance_terms import SecondMoment, Tapered
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.point_gain import InformationForm, InnovationForm, Operator, PointGain
 from fieldcast.models.points import Points
@@ -49,7 +49,7 @@ def world(space: Space) -> tuple[Points, Operator, Tapered, Tensor, Tensor]:
         / values**0.5
     )
     share = torch.full((400,), 1 / 400, dtype=torch.float64)
-    part = Tapered(1.0, Moments(anomalies, share), None, space.area.numel())
+    part = Tapered(1.0, SecondMoment(anomalies, share), None, space.area.numel())
     return (
         points,
         operator_of(points, space),

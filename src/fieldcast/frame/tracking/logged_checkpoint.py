@@ -26,7 +26,7 @@ class LoggedCheckpoint:
     path
         Its file.
     model_id
-        Of the logged model; empty where there is none.
+        Identifier of the logged model; empty where there is none.
     """
 
     address: str

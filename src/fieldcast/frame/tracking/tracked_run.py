@@ -27,7 +27,7 @@ class TrackedRun:
     catalog
         Says by `metadata: {mlflow: ...}` what is recorded.
     parameters
-        As the nodes see them.
+        Parameters as the nodes receive them.
     """
 
     def __init__(

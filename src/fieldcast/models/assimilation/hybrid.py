@@ -46,7 +46,7 @@ from fieldcast.models.gaussian.conditioning import (
     observed_data,
 )
 from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn
-from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, Moments, Tapered
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, SecondMoment, Tapered
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.robustness import observation_error
 from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
@@ -165,7 +165,9 @@ class Hybrid(Derived, Filter):
         if w > 0:
             share = deviations.new_full((len(deviations),), 1 / max(len(deviations) - 1, 1))
             terms.append(
-                Tapered(s * w, Moments(deviations, share), self._kernel(float(self.ensemble_taper)), places)
+                Tapered(
+                    s * w, SecondMoment(deviations, share), self._kernel(float(self.ensemble_taper)), places
+                )
             )
         return terms
 

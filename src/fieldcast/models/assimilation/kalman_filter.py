@@ -36,7 +36,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 
-class Dynamics(NamedTuple):
+class LinearDynamics(NamedTuple):
     """The linear inverse model as a system of first order; symbols as in the module, in double precision."""
 
     E: Float[Tensor, "current value"]  # E^T, at the places of the grid
@@ -139,12 +139,12 @@ class KalmanFilter(Derived, Filter):
         x = x.float() + draws.normal(x.shape[-1]) * (self.unresolved * system.variance).sqrt().float()
         return self.grid.scatter(x.unflatten(-1, (len(self.space.variables), len(self.grid))))
 
-    def dynamics(self) -> Dynamics:
+    def dynamics(self) -> LinearDynamics:
         """The system of the base, cached for each choice of its values."""
         key = tuple(self.base.chosen().values())
         return self.derived(key, self._dynamics, self.base.features)
 
-    def _dynamics(self) -> Dynamics:
+    def _dynamics(self) -> LinearDynamics:
         base, operators = self.base, self.base.operators()
         k, p, states = len(operators.L), float(base.persistence), int(base.states)
         f = base.features.flatten(1).double()
@@ -156,6 +156,6 @@ class KalmanFilter(Derived, Filter):
         start = torch.block_diag(c0, residual, *(c0 for _ in range(states - 1)))
         if states > 1:
             start[:k, len(f) :], start[len(f) :, :k] = c1, c1.T
-        return Dynamics(
+        return LinearDynamics(
             e, operators.G.double(), p, noise, start, self.grid.gather(base.variance).flatten().double()
         )

@@ -29,7 +29,7 @@ STATE = "q"  # its name in the memory
 
 
 @runtime_checkable
-class Dynamics(Protocol):
+class ForecastModel(Protocol):
     """The model that the truth follows; days are fractions of the year."""
 
     def ahead(self, q: States, day: Float[Tensor, " batch"]) -> States:
@@ -56,7 +56,7 @@ class PerfectLETKF(LETKF):
     """
 
     needs_forecast = False
-    dynamics: Dynamics | None = None
+    dynamics: ForecastModel | None = None
     start: Mapping[str, float] = MappingProxyType(
         {"localisation": 3000.0, "relaxation": 0.4, "inflation": 1.02}
     )
@@ -83,7 +83,7 @@ class PerfectLETKF(LETKF):
         q = self._exact().plus(memory[STATE], increments)
         return self._exact().weather(q, c.day).to(background), {**memory, STATE: q}
 
-    def _exact(self) -> Dynamics:
+    def _exact(self) -> ForecastModel:
         """The exact model.
 
         Raises

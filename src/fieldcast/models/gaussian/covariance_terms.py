@@ -39,7 +39,7 @@ class CovarianceTerm(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class SecondMoment:
     """S = sum_t share_t a_t a_t^T, the second moment of anomalies about the climatology."""
 
     anomalies: Float[Tensor, "n values"]
@@ -60,7 +60,7 @@ class Moments:
             return self.dense[first[:, None], second]
         return (self.anomalies[:, first] * self.share[:, None]).T @ self.anomalies[:, second]
 
-    def densified(self) -> Moments:
+    def densified(self) -> SecondMoment:
         """Return the moments with S formed, by blocks of one triangle."""
         kept = self.anomalies[self.share > 0] * self.share[self.share > 0].sqrt()[:, None]
         s = kept.new_empty(kept.shape[1], kept.shape[1])
@@ -68,7 +68,7 @@ class Moments:
             here = slice(start, start + BLOCK)
             s[here, start:] = kept[:, here].T @ kept[:, start:]
             s[start + BLOCK :, here] = s[here, start + BLOCK :].T
-        return Moments(self.anomalies, self.share, s)
+        return SecondMoment(self.anomalies, self.share, s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Tapered(CovarianceTerm):
     """weight * T o S: all pairs of variables share the taper."""
 
     weight: float
-    moments: Moments
+    moments: SecondMoment
     taper: Kernel | None
     places: int
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.covariance_terms import Moments
+from fieldcast.models.gaussian.covariance_terms import SecondMoment
 
 DENSE_BYTES = 1.7e9  # limit up to which the second moments of all folds are stored
 SMALLEST = 1e-12  # least standard deviation: constant values have no correlation
@@ -17,7 +17,7 @@ SMALLEST = 1e-12  # least standard deviation: constant values have no correlatio
 class CovarianceComponents(NamedTuple):
     """Components of the covariance; values are (variable, place), flattened."""
 
-    moments: Moments  # S
+    moments: SecondMoment  # S
     deviation: Float[Tensor, " values"]  # D
     between: Float[Tensor, "variable variable"]  # Q
     rare: Float[Tensor, " values"]  # U^2
@@ -31,7 +31,7 @@ def training_statistics(
 ) -> CovarianceComponents:
     """Statistics of the days that are kept; S is formed where the memory for that of all `folds` suffices."""
     values = anomalies[0].numel()
-    moments = Moments(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
+    moments = SecondMoment(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
     if folds * values**2 * 4 <= DENSE_BYTES:
         moments = moments.densified()
     a = anomalies[kept]

@@ -82,7 +82,7 @@ def restored(
     Raises
     ------
     InputError
-        As `StoredModel.restored` does.
+        If the checkpoint does not fit; see `StoredModel.restored`.
     """
     trained = stored.restored(data, StateSampling(options))
     sources = {

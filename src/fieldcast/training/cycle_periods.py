@@ -1,4 +1,4 @@
-"""Stretches of a split over which a filter cycles while it is calibrated."""
+"""Periods of a split over which a filter cycles while it is calibrated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 
 
 @dataclass(frozen=True, eq=False)
-class Stretches:
+class CyclePeriods:
     """Successive states that cycles are run over: their truth, days of the year and first times."""
 
     x: Float[Tensor, "time cycle variable y x"]
@@ -32,7 +32,7 @@ class Stretches:
     def of(
         cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device,
         per_variable: bool = False,
-    ) -> Stretches:  # fmt: skip
+    ) -> CyclePeriods:  # fmt: skip
         """Evenly spaced stretches of a split.
 
         Raises
