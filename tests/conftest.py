@@ -100,7 +100,7 @@ FILES = {
     "src/toy/pipeline_registry.py": """
         from kedro.pipeline import Pipeline, node
         from fieldcast.experiments import Experiment
-        from fieldcast.pipeline_registry import in_namespace, together
+        from fieldcast.pipelines.assembly import in_namespace, together
         from fieldcast.pipelines.steps import boxed
         from toy import nodes
 

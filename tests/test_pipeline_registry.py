@@ -19,7 +19,8 @@ from fieldcast.datasets import InMemoryDataset
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.inference.options import StateOptions
-from fieldcast.pipeline_registry import in_namespace, register_pipelines
+from fieldcast.pipeline_registry import register_pipelines
+from fieldcast.pipelines.assembly import in_namespace
 from fieldcast.pipelines.evaluation.pipeline import publish
 from fieldcast.pipelines.names import handed_on
 from fieldcast.pipelines.steps import boxed

@@ -39,6 +39,6 @@ def publish(stages: Iterable[Pipeline], results: Collection[str]) -> Pipeline:
 
     These are the outputs that none of them reads, and those among the `results` that ranking and page read.
     """
-    life = Pipeline([node for stage in stages for node in stage.nodes])
-    parts = sorted(life.outputs() | (life.all_outputs() & set(results)))
+    whole = Pipeline([node for stage in stages for node in stage.nodes])
+    parts = sorted(whole.outputs() | (whole.all_outputs() & set(results)))
     return Pipeline([node_of(nodes.publish, {part: part for part in parts}, ["results"])])

@@ -1,0 +1,133 @@
+"""How stages become the pipeline of an experiment, and pipelines of experiments a run with one report.
+
+Names of data sets with dots are private to an experiment, all others are shared.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Collection, Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from kedro.pipeline import Pipeline
+
+from fieldcast import plugins
+from fieldcast.errors import InputError
+from fieldcast.experiments import Experiment
+from fieldcast.pipelines.names import handed_on
+
+if TYPE_CHECKING:
+    from fieldcast.pipelines.reporting.pipeline import Ranked
+    from fieldcast.tasks import Task
+
+TRAINING = ("training", "calibration")  # stages that make an experiment's own checkpoint
+PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
+
+# Kedro means names with dots by mistake; here they are checkpoints that an experiment of another task uses
+warnings.filterwarnings("ignore", "One or more dataset names contain '.' characters", UserWarning)
+
+
+def stage(name: str) -> ModuleType:
+    """The module of a stage, of Fieldcast or of a task plug-in, whose `create_pipeline` makes its pipeline."""
+    for package in ("fieldcast", *plugins.packages()):
+        module = f"{package}.pipelines.{name}.pipeline"
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not module.startswith(str(error.name)):
+                raise  # the stage is there, and imports something that is not
+    raise InputError(f"a task has a stage '{name}', but no package has a module pipelines.{name}.pipeline.")
+
+
+def alone(name: str) -> Pipeline:
+    """The pipeline of a stage that runs by itself."""
+    pipeline: Pipeline = stage(name).create_pipeline()
+    return pipeline
+
+
+def together(parts: Iterable[Pipeline]) -> Pipeline:
+    """The union of pipelines: a node that several of them hold is there once."""
+    return Pipeline({node for part in parts for node in part.nodes})
+
+
+def own_stages(experiment: Experiment, task: "Task") -> list[str]:
+    """Names of the stages of an experiment; one with the weights of another is not trained."""
+    return [name for name in task.stages if name not in TRAINING or experiment.trains]
+
+
+def experiment_pipelines(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
+    """The stages of one experiment by name; each node has stage, task and family as tags."""
+    from fieldcast.pipelines.steps import boxed
+
+    names = own_stages(experiment, task)
+    parts = {name: stage(name).create_pipeline(task, experiment) for name in names}
+    parts[names[-1]] += stage("evaluation").publish(parts.values(), task.results)
+    tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
+    return {
+        name: in_namespace(boxed(part, name), experiment, shared, {name, *tags})
+        for name, part in parts.items()
+    }
+
+
+def in_namespace(
+    pipeline: Pipeline, experiment: Experiment, shared: set[str], tags: Collection[str] = ()
+) -> Pipeline:
+    """A stage of an experiment: private names dotted, shared ones as they are.
+
+    A data set that has the name of a role is the checkpoint that the experiment uses in it; what is drawn from is
+    `checkpoint`.
+    """
+    used = {role: f"{address}.checkpoint" for role, address in experiment.uses.items()}
+    if not experiment.trains:
+        used["checkpoint"] = f"{experiment.draws_from}.checkpoint"
+    renamed = {**{name: name for name in shared}, **used}
+    inputs = {
+        name: renamed[base_name(name)] + name[len(base_name(name)) :]
+        for name in pipeline.inputs()
+        if base_name(name) in renamed
+    }
+    parameters = {
+        name for name in pipeline.inputs() if name.startswith("params:") and _root(name) not in PRIVATE
+    }
+    return Pipeline(
+        pipeline, namespace=experiment.address, inputs=inputs, parameters=parameters, tags=set(tags)
+    )
+
+
+class Reported(Pipeline):
+    """Stages, and a reporting that waits for the results of the experiments among them.
+
+    All others it reads from the disk, so the graph of an experiment shows no node of any other. The sum with
+    another pipeline has one reporting, too: `kedro run --pipelines a,b` adds pipelines that each bring theirs.
+    """
+
+    def __init__(self, stages: Pipeline, ranked: "Ranked") -> None:
+        self.stages, self.ranked = stages, ranked
+        reporting = stage("reporting").create_pipeline(ranked, stages.all_outputs())
+        super().__init__([stages, Pipeline(reporting, tags="reporting")])
+
+    def __add__(self, other: Any) -> Pipeline:
+        others = other.stages if isinstance(other, Reported) else other
+        return Reported(together([self.stages, others]), self.ranked)
+
+    __radd__ = __add__
+
+    def filter(self, *selection: Any, **further: Any) -> Pipeline:
+        """Select nodes, with those that gather again what they read and no run has stored."""
+        nodes = {node.name for node in super().filter(*selection, **further).nodes}
+        makers = {output: node for node in self.nodes for output in node.outputs if handed_on(output)}
+        for node in reversed(self.nodes):
+            if node.name in nodes:
+                nodes |= {makers[source].name for source in node.inputs if source in makers}
+        return self.only_nodes(*nodes)
+
+
+def base_name(name: str) -> str:
+    """The name of a data set without its transcoding (`@...`)."""
+    return name.partition("@")[0]
+
+
+def _root(parameter: str) -> str:
+    return parameter.removeprefix("params:").partition(".")[0]

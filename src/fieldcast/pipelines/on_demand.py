@@ -1,0 +1,38 @@
+"""Pipelines that are built when they are first asked for: a run needs one of a hundred."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from kedro.pipeline import Pipeline
+
+
+class Later:
+    """A pipeline that is made when something of it is asked for."""
+
+    def __init__(self, make: Callable[[], Pipeline]) -> None:
+        self._make = make
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipeline itself."""
+        return self._make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.pipeline, name)
+
+
+class Pipelines(dict[str, Any]):
+    """Pipelines by name, each built when it is first asked for.
+
+    A `dict`, which Kedro copies to list the names, as Python copies any other mapping by asking for each value.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Pipeline]]) -> None:
+        super().__init__({name: Later(make) for name, make in makers.items()})
+
+    def __getitem__(self, name: str) -> Pipeline:
+        pipeline: Pipeline = super().__getitem__(name).pipeline
+        return pipeline
