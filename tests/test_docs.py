@@ -1,5 +1,6 @@
 """Checks of the documents against the code: every option, every command, every link."""
 
+import ast
 import contextvars
 import dataclasses
 import os
@@ -220,3 +221,14 @@ def test_the_example_of_a_model_works() -> None:
     )[:, 0]
     torch.testing.assert_close(draw[0], truth[0])
     torch.testing.assert_close(draw[1][mask[1]], truth[1][mask[1]])
+
+
+def test_packages_list_their_modules() -> None:
+    source = ROOT / "src/fieldcast"
+    for init in source.rglob("__init__.py"):
+        package = init.parent
+        if package == source or package.parent.name == "pipelines":  # a stage is nodes and pipeline
+            continue
+        words = set(re.findall(r"\w+", ast.get_docstring(ast.parse(init.read_text())) or ""))
+        modules = {file.stem for file in package.glob("*.py")} - {"__init__"}
+        assert modules <= words, f"{package.name} does not list {', '.join(sorted(modules - words))}"

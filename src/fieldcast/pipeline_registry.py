@@ -119,7 +119,9 @@ class Registry:
         """The stages of one experiment by name."""
         if address not in self._experiments:
             experiment = self.listed[address]
-            self._experiments[address] = experiment_pipelines(experiment, self.tasks[experiment.task], self.shared)
+            self._experiments[address] = experiment_pipelines(
+                experiment, self.tasks[experiment.task], self.shared
+            )
         return self._experiments[address]
 
     def at_stage(self, name: str) -> Pipeline:

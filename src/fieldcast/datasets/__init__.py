@@ -4,6 +4,14 @@ folders of such files, and memory.
 `save` writes beside the target as `<name>.partial` and renames at the end: `exists()` means complete, and an
 interrupted or failed write leaves the old version unharmed (a folder of pictures is replaced file by file). Checksums
 reveal what a disk has damaged; loading it raises DamagedError. Paths may be local or remote (fsspec).
+
+files        NetCDF, tables, JSON, text, bytes, folders of files
+zarr_store   Zarr stores; encoding: their layout; retired_stores: their replacement while they are read
+resumable    a data set with the state from which its node resumes
+results      what the experiments of a task have stored
+pictures     PNG files
+in_memory    what nodes of one run hand on
+base         paths, and readable errors of writing; checked: damage detected in reading
 """
 
 from fieldcast.datasets.checked import DamagedError

@@ -7,7 +7,7 @@ observations    the stored masks and the values observed through them; cycle_obs
 gappy_record    a record with missing values as a matrix of times and cells
 climatological_past   past states of the season, for a cold start
 planet_dynamics the exact model of the simulated planet, for its own filter
-stations        a table of stations as observations between cells
+stations        a table of stations as observations between cells; point_observations: simulated ones
 initial_times   the initial times of forecasts, shared by every method
 selection       evenly spaced data, and the data of a training step
 device, costs   the device that a run computes on; its time and peak memory

@@ -10,10 +10,11 @@ fills          undeclared fill values                       notes             no
 parameter_names  short names of variables                   ingest            from a data set to `fields`
 repair         order and duplicates of coordinates          survey, quality   checks of the values
 contracts      what the catalog enforces                    chunked           iteration in blocks of time
-periods        intervals of ISO dates
-units          conversions between units of measure
+periods        intervals of ISO dates                       paths             local paths, globs and addresses
+units          conversions between units of measure         unit_jumps        changes of units midway
 splits         training, validation, test                   domain            cells in which a variable exists
-climatology    the normal for each day of the year          normalisation     statistics that standardise fields
+climatology    the normal for each day of the year          harmonics         the same of monthly data
+normalisation  statistics that standardise fields           image_files       IDX files, OpenML
 prepared       all that ingestion leaves                    planet            the simulated planet
 stations       tables of stations                           bilinear          the observation operator
 forecast_files   forecasts in any CF-like layout            images            grey images in place of fields

@@ -1,1 +1,16 @@
-"""The frame of a run: checks before it, errors as sentences, the lock on its data, tracking in MLflow."""
+"""The frame of a run: checks before it, runners, errors as sentences, the lock on its data, tracking in MLflow.
+
+preflight                   checks before the first node
+lock                        one run at a time in a data root
+conf_source, config_loader  where the configuration is, and how it is read
+resumption                  nodes receive their own outputs of an earlier run
+runner                      the order of nodes in one process
+side_by_side                several nodes at a time: worker runs them, relay passes their events to the hooks
+runners                     nodes on a Dask cluster: dask_cluster starts it, dask_node is what its workers run
+pickled                     messages between the processes of a run
+slurm                       job arrays
+console, durations          what a run prints; estimates from earlier runs
+error_messages              errors as one sentence each
+doctor                      what is stored under a data root, and what to run again
+tracking                    MLflow
+"""

@@ -9,6 +9,9 @@ derived          cache of quantities derived from a fitted state
 random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
 masks            observed cells: one function for each pattern
 gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, filling
+posterior_samplers  draws of p(x | y) from a diffusion model of p(x); krylov: the linear systems that they solve
+distributions    posteriors and the standard prior of a latent; autoencoder: what the autoencoders share
+treatments       names of the treatments of images, without torch; classifier: features for FID and KID
 assimilation     filters: Kalman, LETKF, hybrid, and baselines without a cycle
 gaussian         components of Gaussian models: covariances, Kalman gains, grid points, training series, seasons
 layers           components of networks and losses: convolutions on a grid, U-Net, couplings, filters, CRPS
@@ -23,7 +26,8 @@ probabilistic_pca      the Gaussian of the training states, with an exact densit
 vae                    VAE, ConditionalVAE = encoder + decoder + likelihood + prior: `encoders`, `conditional`,
                        `decoders`, `likelihoods`, `priors`
 latent_table           an auto-decoder: a table of latents instead of an encoder
-flow, diffusion        a normalising flow; a denoising diffusion, with its `schedule`
+flow, diffusion, edm   a normalising flow; denoising diffusions, with a `schedule` or by Karras et al. (2022)
 ensemble               a network trained by the exactly fair CRPS of its own draws
-stepped, corrected     wrappers: a base plus a learned correction
+stepped, corrected     wrappers: a base plus a learned correction; `corrected_dynamics`: the base of forecasts
+pool                   members of several fitted models in one ensemble
 """

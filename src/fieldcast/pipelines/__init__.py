@@ -1,5 +1,11 @@
 """Stages: thin nodes that call the library, and pipelines that name what goes in and out.
 
-`names` encodes what a data set belongs to in its name, and decodes it; `steps` makes nodes of the steps of a task;
-`streams` serves nodes with several outputs that are written again and again.
+A package for each stage, and:
+
+assembly     the pipeline of an experiment from its stages
+on_demand    pipelines that are built when they are first asked for
+names        the names of data sets, which say what they belong to
+parameters   types of parameters
+steps        nodes from the steps of a task
+streams      nodes with several outputs that are written again and again
 """

@@ -8,7 +8,7 @@
 `reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution
 `forecast`         the task `forecast`; `lead_tables`: lead times, regions, long rollouts
 `assimilate`       the task `assimilate`
-`sample`           the task `sample`; `sample_tables`, `sample_findings`: its tables and findings
+`sample`           the task `sample`; `sample_tables`, `sample_findings`, `sample_figures`: its parts
 `studies`          named comparisons of experiments (`studies.yml`); `study_answers`: what the scores say
 `board`            the scores of a leaderboard by experiment and case
 `score_tables`     tables and findings of a leaderboard; `tables`: cells

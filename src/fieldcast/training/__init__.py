@@ -8,6 +8,8 @@ states    the states of a split, by their places in order of time
 problem   what a task says for models to be trained on it
 batches   what a training batch of a task is
 tuning    choices made on the validation split
-calibration   filters fitted in cycles over the training split; stretches: the states that these cycles run over
+calibration   filters fitted in cycles over the training split; cycle_periods: the states that these cycles run over
+pool_weights  the weights of a pooled ensemble
+fill_gaps  the best method for a record with gaps; gap_correction: a network that learns from these gaps
 options   user options for training
 """

@@ -1,1 +1,12 @@
-"""Filters: the last forecast and the observations of its time, combined step by step in a cycle."""
+"""Filters: the last forecast and the observations of its time, combined step by step in a cycle.
+
+filter         the interface
+kalman_filter  the exact filter of a linear inverse model
+letkf          the local ensemble transform Kalman filter; ensemble_weights, nodes: its weights, and the cells where
+               they are computed
+perfect_letkf  the same around the model that the truth follows
+hybrid         a forecast with the covariance of optimal interpolation; adaptive_scale: its magnitude
+by_fraction    a copy of a filter for each fraction of observed cells
+cold_start     a filter without calibration
+baselines      no update, or no forecast
+"""

@@ -1,1 +1,12 @@
-"""Components of Gaussian models: correlations, gains, grid points and stations, time series, seasons, robustness."""
+"""Components of Gaussian models.
+
+block_gaussian           a Gaussian of blocks of variables: what follows from its covariance
+correlations             positive definite correlations on the sphere
+covariance_terms         terms of a covariance that is never formed as a whole; training_statistics: those of optimal
+                        interpolation
+conditioning             updates: H, errors of observations, a gain; robustness: observations that do not fit
+kalman_gain, point_gain  the gain at cells, and between them
+grid_points              the distinct points of a grid, and the observations at them
+training_days            anomalies and components of the training days; training_series: windows in order of time
+seasonal_selection       times of a span, year or season
+"""
