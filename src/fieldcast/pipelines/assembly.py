@@ -1,4 +1,4 @@
-"""How stages become the pipeline of an experiment, and pipelines of experiments a run with one report.
+"""Assembly: stages become the pipeline of an experiment, and pipelines of experiments a run with one report.
 
 Names of data sets with dots are private to an experiment, all others are shared.
 """
