@@ -1,0 +1,179 @@
+"""Whatever is wrong in the configuration is refused before the first node, in one sentence."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.pipeline.node import Node
+from refusals import ROOT, only_a_sentence
+
+PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "misspelt key": ({"sparsification": {"nois": 0.1}}, ("sparsification.nois", "did you mean noise?")),
+    "misspelt key of an experiment": (
+        {"reconstruct": {"denoising_vae": {"fit": {"step": 3}}}},
+        ("reconstruct.denoising_vae.fit.step", "did you mean steps?"),
+    ),
+    "misspelt key of the planet": (
+        {"ingestion": {"planet": {"yaers": 3}}},
+        ("ingestion.planet.yaers", "years"),
+    ),
+    "misspelt name": ({"devise": "cpu"}, ("devise", "did you mean device?")),
+    "wrong type": (
+        {"reconstruct": {"denoising_vae": {"fit": {"steps": "many"}}}},
+        ("reconstruct.denoising_vae.fit.steps = 'many'", "integer"),
+    ),
+    "k too large": (
+        {"sparsification": {"cases": {"random": [10.0]}}},
+        ("sparsification", "random", "10", "write 0.1 for 10 %"),
+    ),
+    "k of no pattern": (
+        {"sparsification": {"cases": {"randm": [0.1]}}},
+        ("sparsification.cases", "'random'"),
+    ),
+    "k of training": (
+        {"sparsification": {"training": {"k": [0.0, 0.5]}}},
+        ("sparsification.training", "0.005"),
+    ),
+    "test period outside the data": (
+        {
+            "ingestion": {
+                "splits": {
+                    "train": ["0001", "0002"],
+                    "validation": ["0003", "0003"],
+                    "test": ["0030", "0031"],
+                }
+            }
+        },
+        ("ingestion.splits.test", "0030"),
+    ),
+}
+FORECAST_PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "misspelt key": ({"rollout": {"strats": 3}}, ("rollout.strats", "did you mean starts?")),
+    "misspelt key of the long rollout": (
+        {"rollout": {"stability": {"step": 3}}},
+        ("rollout.stability.step", "did you mean steps?"),
+    ),
+    "no start": ({"rollout": {"starts": 0}}, ("rollout.starts = 0", "greater than or equal to 1")),
+    "negative error": (
+        {"rollout": {"perfect_model": {"initial_error": -0.1}}},
+        ("rollout.perfect_model.initial_error = -0.1", "greater than or equal to 0"),
+    ),
+    "unknown feedback": (
+        {"forecast": {"vae_mean": {"options": {"feedback": "median"}}}},
+        ("forecast.vae_mean.options.feedback = 'median'", "'members' or 'mean'"),
+    ),
+    "members of one experiment alone": (
+        {"forecast": {"vae": {"options": {"members": 50}}}},
+        ("forecast.vae.options.members", "there is no such option"),
+    ),
+}
+MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "misspelt option": (
+        {"latnet": 20},
+        (".latnet: unknown option of vae.ConditionalVAE", "did you mean 'latent'?"),
+    ),
+    "misspelt type": ({"type": "vae.VEA"}, (".type", "'vae.VEA'", "module.Class")),
+    "misspelt option of a part": (
+        {"encoder": {"latnet": 20}},
+        (".encoder.latnet", "did you mean 'latent'?"),
+    ),
+    "a word for a number": ({"kl_weight": "heavy"}, (".kl_weight = 'heavy'", "number")),
+    "a word for a whole number": ({"latent": "many"}, (".latent = 'many'", "integer")),
+    "a word for true or false": ({"likelihood_noise": "maybe"}, (".likelihood_noise = 'maybe'", "boolean")),
+    "no such word": (
+        {"encoder": {"beside": ["masks"]}},
+        (".encoder.beside", "'masks'", "'mask', 'season' or 'static'"),
+    ),
+    "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
+    "a part for a model": (
+        {"type": "conditional.PriorEncoder"},
+        (".type: conditional.PriorEncoder is not a core.Model",),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", PARAMETERS)
+def test_parameters(message: Any, family: str) -> None:
+    parameters, phrases = PARAMETERS[family]
+    text = message("reconstruct.denoising_vae", parameters=parameters)
+    assert all(word in text for word in phrases), text
+
+
+@pytest.mark.parametrize("family", FORECAST_PARAMETERS)
+def test_parameters_of_forecasts(message: Any, family: str) -> None:
+    parameters, phrases = FORECAST_PARAMETERS[family]
+    text = message("forecast.vae", "forecast.vae_mean", "forecast.perfect_model", parameters=parameters)
+    assert all(word in text for word in phrases), text
+
+
+def test_codes_that_start_by_class_need_labels(message: Any) -> None:
+    parameters = {"sample": {"autodecoder": {"model": {"encoder": {"by_class": True}}}}}
+    text = message("training", namespaces=["sample.autodecoder"], parameters=parameters)
+    assert "codes that start by class need labels" in text and "set by_class: false" in text
+
+
+@pytest.mark.parametrize(("key", "value"), [("steps", 0), ("members", 0)])
+def test_a_prediction_of_nothing(message: Any, key: str, value: int) -> None:
+    text = message("predict", parameters={"predict": {"states": "states.nc", key: value}})
+    assert f"predict.{key} = {value} should be greater than or equal to 1" in text
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_models_before_the_first_node(message: Any, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    def run(self: Node, *_: Any) -> None:
+        raise AssertionError(f"{self.name} has run")
+
+    monkeypatch.setattr(Node, "run", run)
+    model, phrases = MODELS[family]
+    for pipeline in ("reconstruct.denoising_vae", "__default__")[: 2 if family == "misspelt option" else 1]:
+        text = message(pipeline, parameters={"reconstruct": {"denoising_vae": {"model": model}}})
+        assert text.startswith("reconstruct.denoising_vae.model."), text
+        assert all(word in text for word in phrases), text
+
+
+def test_an_unknown_experiment(message: Any) -> None:
+    assert "'reconstruct.krigging'; did you mean reconstruct.kriging" in message("reconstruct.krigging")
+    fill = {"fill": {"observations": "x.nc", "experiment": "reconstruct.krigging"}}
+    assert "x.nc" in message("fill", parameters=fill)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("reconstruct: {mine: {modle: {}}}", ("mine.yml", "modle", "did you mean model?")),
+        ("reconstruct: {mine: {model: [}}", ("mine.yml",)),
+        ("reconstruct: {yours: {model: {}}}", ("mine.yml",)),
+        ("reconstruct: {mine: {model: {type: vae.VEA}}}", ("reconstruct.mine.model.type", "vae.VEA")),
+        (
+            "reconstruct: {mine: {model: vae.ConditionalVAE}}",
+            ("reconstruct.mine.model = 'vae.ConditionalVAE'", "{type: module"),
+        ),
+        ("reconstruct: {mine: {model: {type: stepped.Stepped}}}", ("mine.model.model is not set",)),
+        (
+            "reconstruct: {mine: {uses: {weights: reconstruct.liner}, model: {type: vae.ConditionalVAE}}}",
+            ("liner", "linear"),
+        ),
+    ],
+)
+def test_an_experiments_file(message: Any, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    (conf / "base/parameters/experiments/reconstruct/mine.yml").write_text(text)
+    displayed = message("reconstruct.mine", conf=conf)
+    assert all(word in displayed for word in words), displayed
+
+
+def test_a_configuration_in_a_real_process(kedro: Any, unharmed: Path) -> None:
+    address = "reconstruct.denoising_vae"
+    done = kedro("--pipelines", address, "--params", f"data_root={unharmed},{address}.fit.learning_rat=0.1")
+    only_a_sentence(done, f"{address}.fit.learning_rat", "did you mean learning_rate?")
+
+
+def test_a_model_in_a_real_process(kedro: Any, tmp_path: Path) -> None:
+    address = "reconstruct.denoising_vae"
+    given = f"data_root={tmp_path / 'data'},{address}.model.likelihood_noise=maybe"
+    done = kedro("--pipelines", address, "--params", given)
+    only_a_sentence(done, f"{address}.model.likelihood_noise = 'maybe' should be a valid boolean.")
+    assert len(done.stderr.splitlines()) == 1  # no node was told
+    assert list(tmp_path.iterdir()) == []
