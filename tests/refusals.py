@@ -1,4 +1,4 @@
-"""What tests of refusals share: a sound file, ways to harm files, and what a refusal must look like."""
+"""Shared parts of the tests of refusals: a sound file, ways to harm files, and the form of a refusal."""
 
 import builtins
 import hashlib
