@@ -101,7 +101,7 @@ def test_a_cycle_beats_the_interpolation_of_each_time(analyses, interpolation, r
         assert (
             at["analysis"] < at["interpolation"] < at["climatology"] and at["background"] < at["climatology"]
         )
-    assert 0.7 < float(analyses["t_coverage_90"].sel(state="analysis")) <= 1
+    assert 0.7 < float(analyses["t_coverage90"].sel(state="analysis")) <= 1
     assert 0.5 < float(analyses["t_chi_squared"].mean()) < 2
 
 
@@ -114,7 +114,7 @@ def test_the_result_has_the_layout_of_the_record_and_cf_attributes(analyses, rec
         analyses["t_spread"], analyses["t"].std("member", ddof=1), rtol=1e-3, atol=1e-3
     )
     assert analyses["t_mean"].attrs["cell_methods"] == "realization: mean"
-    assert analyses["t_crps"].attrs["units"] == "K" and analyses["t_coverage_90"].attrs["units"] == "1"
+    assert analyses["t_crps"].attrs["units"] == "K" and analyses["t_coverage90"].attrs["units"] == "1"
     assert analyses["t_chi_squared"].dims == analyses["t_suspect_share"].dims == ("time",)
     assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["source_title"] == "waves"
     text = as_text(analyses)
@@ -160,7 +160,7 @@ def test_scores_at_withheld_observations_show_calibration():
     assert (name, variable) == ("any", 0)
     assert means["crps"] == pytest.approx(1 / np.sqrt(np.pi), rel=0.02)
     assert means["rmse"] == pytest.approx(np.sqrt(1 + 1 / 19), rel=0.02)
-    assert means["coverage_90"] == pytest.approx(0.9, abs=0.01)
+    assert means["coverage90"] == pytest.approx(0.9, abs=0.01)
 
 
 def test_starts_are_successive_training_states(interpolation):

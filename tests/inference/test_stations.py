@@ -163,7 +163,7 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
     value = table["value"]
     assert value["oi", "rmse"] < 0.8 * value["nearest", "rmse"]
     assert value["oi", "crps"] < value["nearest", "crps"]
-    assert value["oi", "coverage_90"] == pytest.approx(0.9, abs=0.06)
+    assert value["oi", "coverage90"] == pytest.approx(0.9, abs=0.06)
     assert value["oi", "ssr"] == pytest.approx(1, abs=0.2)
     assert (table["low"] < value).all()
     assert (value < table["high"]).all()

@@ -15,7 +15,7 @@ def test_scores_of_three_observations_by_hand() -> None:
         name: value for name, value, _, _ in scores_with_intervals(columns, np.array([0, 0, 1]), 2.0, 0)
     }
     assert values["rmse"] == pytest.approx(2 * np.sqrt(((9 - y) ** 2).mean()))
-    assert values["coverage_90"] == pytest.approx(1 / 3)
+    assert values["coverage90"] == pytest.approx(1 / 3)
 
 
 def test_calibrated_members_have_the_error_that_their_spread_announces() -> None:

@@ -20,6 +20,8 @@ from fieldcast.time_steps import TimeStep
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 IMAGE_DIMS = ("sample", "y", "x")
 IMAGE_ATTRS = ("digest", "source", "levels")
+INGEST = "ingest the data again"  # remedies
+RECREATE = "recreate them"
 
 
 class Fields:
@@ -36,16 +38,18 @@ class Fields:
         _check_coordinates(data, DIMS)
         _check_times(data)
         if not time_varying(data):
-            raise InputError("fields have no variable on (time, latitude, longitude): ingest them again")
+            raise InputError(f"fields have no variable on (time, latitude, longitude): {INGEST}")
         for name, array in data.data_vars.items():
             if array.dims not in (DIMS, DIMS[1:]):
-                raise InputError(f"variable '{name}' has dimensions {_tuple(array.dims)}, not {_tuple(DIMS)}")
-            _check_variable(array)
+                raise InputError(
+                    f"variable '{name}' has dimensions {_tuple(array.dims)}, not {_tuple(DIMS)}: {INGEST}"
+                )
+            _check_variable(array, INGEST)
             if array.chunks is None:
                 _check_values(array, has_gaps(data))
         for key in FIELD_ATTRS:
             if key not in data.attrs:
-                raise InputError(f"fields have no attribute '{key}': ingest them again")
+                raise InputError(f"fields have no attribute '{key}': {INGEST}")
         return data
 
 
@@ -55,25 +59,25 @@ class Images:
     def validate(self, data: Any) -> xr.Dataset:
         """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
         if not isinstance(data, xr.Dataset) or list(data.data_vars) != ["image"]:
-            raise InputError("images must be a Dataset with the one variable 'image': ingest them again")
+            raise InputError(f"images must be a Dataset with the one variable 'image': {INGEST}")
         image = data["image"]
         if image.dims != IMAGE_DIMS:
             raise InputError(
-                f"variable 'image' has dimensions {_tuple(image.dims)}, not {_tuple(IMAGE_DIMS)}"
+                f"variable 'image' has dimensions {_tuple(image.dims)}, not {_tuple(IMAGE_DIMS)}: {INGEST}"
             )
-        _check_variable(image)
+        _check_variable(image, INGEST)
         for key in IMAGE_ATTRS:
             if key not in data.attrs:
-                raise InputError(f"images have no attribute '{key}': ingest them again")
+                raise InputError(f"images have no attribute '{key}': {INGEST}")
         if image.chunks is None:
             low, high = float(image.min(skipna=False)), float(image.max(skipna=False))
             if not 0 <= low <= high <= data.attrs["levels"] - 1:
                 raise InputError(
-                    f"variable 'image' has values from {low:g} to {high:g}, not 0 to {data.attrs['levels'] - 1}: "
-                    "ingest the images again"
+                    f"variable 'image' has values from {low:g} to {high:g}, not 0 to "
+                    f"{data.attrs['levels'] - 1}: {INGEST}"
                 )
         if "label" in data.coords and (data["label"].dims != ("sample",) or data["label"].dtype.kind != "i"):
-            raise InputError("the coordinate 'label' must be integers on (sample): ingest the images again")
+            raise InputError(f"the coordinate 'label' must be integers on (sample): {INGEST}")
         return data
 
 
@@ -97,18 +101,20 @@ class Observations:
         _check_coordinates(data, self.dims)
         for name in self.coordinates:
             if name not in data.coords:
-                raise InputError(f"{kind} have no coordinate '{name}': recreate them")
+                raise InputError(f"{kind} have no coordinate '{name}': {RECREATE}")
         k = data["k"].values
         if not np.all((k > 0) & (k <= 1)):
-            raise InputError(f"{kind} have a fraction k outside 0 to 1: recreate them")
+            raise InputError(f"{kind} have a fraction k outside 0 to 1: {RECREATE}")
         for name, array in data.data_vars.items():
             if array.dims != self.dims:
                 actual, expected = _tuple(array.dims), _tuple(self.dims)
-                raise InputError(f"variable '{name}' of {kind} has dimensions {actual}, not {expected}")
-            _check_variable(array)
+                raise InputError(
+                    f"variable '{name}' of {kind} has dimensions {actual}, not {expected}: {RECREATE}"
+                )
+            _check_variable(array, RECREATE)
         for key in self.attributes:
             if key not in data.attrs:
-                raise InputError(f"{kind} have no attribute '{key}': recreate them")
+                raise InputError(f"{kind} have no attribute '{key}': {RECREATE}")
         return data
 
 
@@ -125,29 +131,27 @@ def _tuple(dims: tuple) -> str:
 
 def _check_coordinates(data: Any, dims: tuple[str, ...]) -> None:
     if not isinstance(data, xr.Dataset):
-        raise InputError(f"a Dataset was expected, not {type(data).__name__}")
+        raise InputError(f"a Dataset was expected, not {type(data).__name__}: return one from the node")
     for name in dims:
         if name not in data.dims:
-            raise InputError(f"the dimension '{name}' is missing: {_tuple(dims)} are required")
+            raise InputError(f"the dimension '{name}' is missing, of {_tuple(dims)}: {INGEST}")
     for name, units in (("latitude", "degrees_north"), ("longitude", "degrees_east")):
         if name not in data.coords or not np.all(np.diff(data[name].values) > 0):
-            raise InputError(f"the coordinate '{name}' is not strictly ascending: ingest the fields again")
+            raise InputError(f"the coordinate '{name}' is not strictly ascending: {INGEST}")
         if data[name].attrs.get("units") != units:
-            raise InputError(
-                f"the coordinate '{name}' does not have the units '{units}': ingest the fields again"
-            )
+            raise InputError(f"the coordinate '{name}' does not have the units '{units}': {INGEST}")
     if not calendars.is_dates(data["time"]):
-        raise InputError("the coordinate 'time' does not hold dates: ingest the fields again")
+        raise InputError(f"the coordinate 'time' does not hold dates: {INGEST}")
 
 
 def _check_times(data: xr.Dataset) -> None:
     hours = calendars.hours(data["time"])
     if np.any(np.diff(hours) <= 0):
         at = calendars.iso(data["time"])[1:][np.diff(hours) <= 0][0]
-        raise InputError(f"times are not strictly ascending at {at}: ingest the fields again")
+        raise InputError(f"times are not strictly ascending at {at}: {INGEST}")
     segment = data.coords.get("segment")
     if segment is None or segment.dims != ("time",) or segment.dtype != np.int32:
-        raise InputError("the coordinate 'segment' (time, int32) is missing: ingest the fields again")
+        raise InputError(f"the coordinate 'segment' (time, int32) is missing: {INGEST}")
     within = np.diff(segment.values) == 0
     if not within.any():
         return
@@ -155,27 +159,27 @@ def _check_times(data: xr.Dataset) -> None:
     other = np.abs(step.counts(data["time"])[within] - 1) > 1e-6
     if other.any():
         at = calendars.iso(data["time"])[1:][within][other][0]
-        raise InputError(f"the time step within a segment is not {step} at {at}: ingest the fields again")
+        raise InputError(f"the time step within a segment is not {step} at {at}: {INGEST}")
 
 
-def _check_variable(array: xr.DataArray) -> None:
+def _check_variable(array: xr.DataArray, remedy: str) -> None:
     if array.dtype != np.float32:
-        raise InputError(f"variable '{array.name}' is {array.dtype}, not float32")
+        raise InputError(f"variable '{array.name}' is {array.dtype}, not float32: {remedy}")
     if not str(array.attrs.get("units", "")).strip():
-        raise InputError(f"variable '{array.name}' has no units")
+        raise InputError(f"variable '{array.name}' has no units: {remedy}")
 
 
 def _check_values(array: xr.DataArray, gaps: bool) -> None:
     if "time" not in array.dims:
         if not np.isfinite(array.values).all():
-            raise InputError(f"static variable '{array.name}' has missing or infinite values")
+            raise InputError(f"static variable '{array.name}' has missing or infinite values: {INGEST}")
         return
     missing: np.ndarray | int = 0
     for _, x in blocks(array):
         if np.isinf(x).any():
-            raise InputError(f"variable '{array.name}' has infinite values")
+            raise InputError(f"variable '{array.name}' has infinite values: {INGEST}")
         missing = missing + np.isnan(x).sum(axis=0)
     if not gaps and np.any((missing > 0) & (missing < array.sizes["time"])):
         raise InputError(
-            f"variable '{array.name}' has cells with missing values at some times but not at all"
+            f"variable '{array.name}' has cells with missing values at some times but not at all: {INGEST}"
         )

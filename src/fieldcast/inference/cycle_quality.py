@@ -21,7 +21,7 @@ from fieldcast.scores.assimilation import INNOVATION_POWER, innovation_statistic
 SCORES = {
     "crps": "fair CRPS of {v} at withheld observations",
     "rmse": "RMSE of the mean of {v} at withheld observations",
-    "coverage_90": "coverage of the 90 % interval of {v} at withheld observations",
+    "coverage90": "coverage of the 90 % interval of {v} at withheld observations",
 }
 TITLES = ("CRPS", "RMSE", "coverage of 90 %")
 USED = ("innovation_squared", "innovation_expected", "desroziers", "suspect")  # statistics of innovations
@@ -64,7 +64,7 @@ class CycleQuality:
             v, deviation = original_name(dataset, variable), float(codec.deviation[i])
             units = in_units(str(codec.attrs[variable].get("units", "1")))
             for score in SCORES if states else ():
-                factor, of_score = (1.0, in_units("1")) if score == "coverage_90" else (deviation, units)
+                factor, of_score = (1.0, in_units("1")) if score == "coverage90" else (deviation, units)
                 values = factor * np.array([means[state, i][score] for state in states])
                 count = {"observations": int(self.withheld[i])}
                 parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **count})

@@ -35,7 +35,7 @@ LOG = logging.getLogger(__name__)
 FOLDS = 10
 CLUSTERS = 40
 FEWEST = 20  # stations
-TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage_90": "coverage of 90 %"}
+TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage90": "coverage of 90 %"}
 
 
 def scores_at_left_out(

@@ -78,4 +78,4 @@ class WithheldScores:
             count = sums["count"] or nan
             root = (sums.get("square", nan) / count) ** 0.5
             coverage = sums.get("coverage", nan) / count  # too few members have none
-            yield name, v, {"crps": sums.get("crps", nan) / count, "rmse": root, "coverage_90": coverage}
+            yield name, v, {"crps": sums.get("crps", nan) / count, "rmse": root, "coverage90": coverage}

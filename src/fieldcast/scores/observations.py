@@ -45,7 +45,7 @@ def scores_with_intervals(
     if "variance" in means:
         values["ssr"] = np.sqrt(means["variance"] / means["square"])
     if "coverage" in means:
-        values["coverage_90"] = means["coverage"]
+        values["coverage90"] = means["coverage"]
     for name, value in values.items():
         low, high = (float(end[0]) for end in interval(value[1:, None]))
         yield name, float(value[0]), low, high
