@@ -328,11 +328,12 @@ def test_kedro_viz_shows_layers(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "boxes"),
     [
-        ("demo", {"initial_times", "features", "reconstruct", "forecast", "sample"}),
+        ("demo", {"initial_times", "events", "features", "reconstruct", "forecast", "sample"}),
         (
             "__default__",
             {
                 "initial_times",
+                "events",
                 "observing_network",
                 "features",
                 "reconstruct",
@@ -356,7 +357,7 @@ def test_kedro_viz_opens_on_stages_and_tasks(name: str, boxes: set[str]) -> None
     assert {"fields", "results_reconstruct", "report", "summary"} <= others
     private = {name for name in others if "." in name and not name.startswith("params:")}
     assert all(name.endswith(".checkpoint") for name in private)  # those that another task uses
-    assert len(visible) + len(others) <= 40
+    assert len(visible) + len(others) <= 44
 
 
 @pytest.mark.usefixtures("viz")

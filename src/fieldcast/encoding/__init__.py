@@ -9,6 +9,7 @@ climatological_past   past states of the season, for a cold start
 planet_dynamics the exact model of the simulated planet, for its own filter
 stations        a table of stations as observations between cells; point_observations: simulated ones
 initial_times   the initial times of forecasts, shared by every method
+event_thresholds  thresholds of events, shared by every method
 selection       evenly spaced data, and the data of a training step
 device, costs   the device that a run computes on; its time and peak memory
 options         user options for observations and initial times

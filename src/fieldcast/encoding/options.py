@@ -92,6 +92,23 @@ class Rollout:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Events:
+    """Events that forecasts and analyses are scored on: values beyond climatological quantiles."""
+
+    quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
+        *(0.05, 0.1),  # below 1/2, the event is a value below the quantile
+        *(0.9, 0.95, 0.99),
+    )
+    window: Annotated[int, Field(ge=3)] = 61  # days about a day of the year whose values enter its quantile
+
+    def __post_init__(self) -> None:
+        if list(self.quantiles) != sorted(set(self.quantiles)):
+            raise InputError(
+                f"events.quantiles = {list(self.quantiles)} must increase: give each quantile once, in order."
+            )
+
+
+@dataclass(frozen=True, config=STRICT)
 class Calibration:
     """Cycles by which a filter is calibrated: its background errors in the training split, its tuned values after."""
 

@@ -15,6 +15,7 @@ units          conversions between units of measure         unit_jumps        ch
 splits         training, validation, test                   domain            cells in which a variable exists
 climatology    the normal for each day of the year          harmonics         the same of monthly data
 normalisation  statistics that standardise fields           image_files       IDX files, OpenML
+event_thresholds   quantiles for each day of the year
 prepared       all that ingestion leaves                    planet            the simulated planet
 stations       tables of stations                           bilinear          the observation operator
 forecast_files   forecasts in any CF-like layout            images            grey images in place of fields

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial import cKDTree
 
 from fieldcast import calendars, geometry
@@ -59,7 +59,7 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
     span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
     by_day = span / 24 >= FEWEST_YEARS * DAYS
     shrink = shrink and by_day and bool(step.months) and has_gaps(training)
-    weights = _same_month() if step.months else _window(window)
+    weights = _same_month() if step.months else window_weights(np.arange(DAYS), window)
     variables: dict[str, tuple[Any, ...]] = {}
     for name in time_varying(training):
         array = training[name]
@@ -109,22 +109,20 @@ def anomaly(fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
         return fields[names] - at(climatology[names], fields["time"])
 
 
-def _window(window: int) -> Float[np.ndarray, "365 365"]:
-    """Weights w(D − d), decaying linearly with the distance between two days on the circle."""
-    day = np.arange(DAYS)
-    apart = np.abs(day[:, None] - day[None, :])
+def window_weights(centres: Shaped[np.ndarray, " centre"], window: int) -> Float[np.ndarray, "centre 365"]:
+    """Weights w(D − d) of the days d = 0..364 about each centre D, decaying linearly on the circle of 365 days."""
+    apart = np.abs(centres[:, None] - np.arange(DAYS))
     return np.clip(1 - np.minimum(apart, DAYS - apart) / ((window - 1) / 2), 0.0, None)
+
+
+def months() -> Int[np.ndarray, " 365"]:
+    """Month of each day of the year, from 0."""
+    return np.repeat(np.arange(12), np.diff(np.append(calendars.BEFORE, DAYS)))
 
 
 def _same_month() -> Float[np.ndarray, "365 365"]:
     """Weights 1 between the days of one month, 0 between others."""
-    month = _months()
-    return (month[:, None] == month[None, :]).astype(float)
-
-
-def _months() -> Int[np.ndarray, " 365"]:
-    """Month of each day of the year, from 0."""
-    return np.repeat(np.arange(12), np.diff(np.append(calendars.BEFORE, DAYS)))
+    return (months()[:, None] == months()).astype(float)
 
 
 def _daily_sums(
@@ -184,7 +182,7 @@ def _harmonics(
         squares += (np.nan_to_num(x - centre) ** 2).sum(axis=0, dtype=np.float64)
     firsts = calendars.BEFORE
     monthly_sums, monthly_counts = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
-    return (mean + shrunk_cycle(monthly_sums - monthly_counts * centre, monthly_counts, squares))[_months()]
+    return (mean + shrunk_cycle(monthly_sums - monthly_counts * centre, monthly_counts, squares))[months()]
 
 
 def _from_neighbours(

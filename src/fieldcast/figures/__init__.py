@@ -10,6 +10,7 @@
 `maps`            truth, observations, masks and reconstructions side by side
 `forecast_maps`   the first steps of a forecast, snapshots of a long one; `animation`: all steps, as a GIF
 `ranks`           rank histograms
+`events`          reliability diagrams, ROC curves, economic value
 `spectra`         power relative to the truth: of members and errors, by lead time, of samples
 `samples`         samples of each model beside real data, its reconstructions, its nearest training states
 `pictures`        rows of grey images, or of maps of one variable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fieldcast.encoding.options import Cycling, Limits, Rollout, Sparsification
+from fieldcast.encoding.options import Cycling, Events, Limits, Rollout, Sparsification
 from fieldcast.experiments import Experiment
 from fieldcast.fields.options import Ingestion
 from fieldcast.inference.options import Cycle, Evaluation, File, Fill, Gaps, Predict, Sampling, Seeds
@@ -16,6 +16,7 @@ TYPES: dict[str, type] = {
     "assimilation": Cycling,
     "cycle": Cycle,
     "evaluation": Evaluation,
+    "events": Events,
     "fill": Fill,
     "fit": Fit,
     "gaps": Gaps,

@@ -7,6 +7,7 @@
 `results`          what every task has; `context`: what the templates of all tasks read
 `reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution
 `forecast`         the task `forecast`; `lead_tables`: lead times, regions, long rollouts
+`events`           events: Brier skill, and which figures are drawn
 `assimilate`       the task `assimilate`
 `sample`           the task `sample`; `sample_tables`, `sample_findings`, `sample_figures`: its parts
 `studies`          named comparisons of experiments (`studies.yml`); `study_answers`: what the scores say

@@ -16,10 +16,12 @@ from fieldcast.figures.cycle_film import cycle_film
 from fieldcast.figures.style import percent
 from fieldcast.report import glance
 from fieldcast.report.board import Board, Observed
+from fieldcast.report.events import EventTables, event_figures
 from fieldcast.report.glance import Glance
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.tables import Cell, Table
+from fieldcast.scores.assimilation import STATES
 from fieldcast.scores.leaderboard_schema import ASSIMILATE
 from fieldcast.time_steps import lead_label
 
@@ -62,7 +64,27 @@ class Assimilate(Reconstruct):
             "backgrounds": self.table("unobserved"),
             "innovations": self.table("observed"),
             "lost": self.lead_table(),
+            "events": self.event_tables(),
         }
+
+    def event_tables(self) -> EventTables:
+        """Brier skill of events, of the analyses at unobserved cells."""
+        rows = self.event_scores
+        for column, value in {"variable": "all", "cells": "unobserved", "state": "analysis"}.items():
+            rows = rows[rows[column] == value] if len(rows) else rows
+        main = self.middle_case if self.board else None
+        return EventTables(self, rows, Observed, ("pattern", "k"), lambda board: board.cases, main)
+
+    def event_figures(self) -> dict[str, Figure]:
+        """Reliability, ROC curve and economic value of backgrounds and analyses at the middle fraction observed."""
+        if not self.events or not self.board:
+            return {}
+        case = self.middle_case
+        columns = {
+            f"{state}, {case} observed": {"state": state, **case._asdict(), "cells": "unobserved"}
+            for state in STATES
+        }
+        return event_figures(self, columns)
 
     def table(self, cells: str) -> Any:
         """Scores of the backgrounds over all variables, at unobserved cells, or at the observations."""
@@ -91,7 +113,7 @@ class Assimilate(Reconstruct):
 
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
-        drawn, films = super().figures(), self.filmed()
+        drawn, films = super().figures() | self.event_figures(), self.filmed()
         if films:
             variable = str(next(iter(next(iter(films.values())).data_vars)))
             drawn[FILM] = cycle_film(films, variable, self.outline)

@@ -23,6 +23,7 @@ from fieldcast.report import glance, lead_tables
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.charts import leads_chart
 from fieldcast.report.context import shared_context
+from fieldcast.report.events import EventTables, event_figures
 from fieldcast.report.glance import Glance
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
@@ -30,6 +31,7 @@ from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
 from fieldcast.starts import Starts
+from fieldcast.time_steps import lead_label
 
 DAYS = (1, 5, 10)  # of rank histograms and spectra
 MAPPED = 8  # experiments whose first steps are drawn
@@ -118,7 +120,24 @@ class Forecast(Results):
             "fates": lead_tables.fates(self),
             "long_rollouts": lead_tables.long_rollout_table(self),
             "score_boards": list(self.score_boards()),
+            "events": self.event_tables(),
         }
+
+    def event_tables(self) -> EventTables:
+        """Brier skill of events over the whole grid."""
+        rows = self.event_scores
+        if len(rows):
+            rows = rows[(rows["variable"] == "all") & (rows["region"] == self.region)]
+        main = self.glance_lead if self.board else None
+        return EventTables(self, rows, Lead, ("lead_hours",), lead_tables.columns, main)
+
+    def event_figures(self) -> dict[str, Figure]:
+        """Reliability, ROC curve and economic value at some lead times."""
+        if not self.events:
+            return {}
+        leads = some_leads(next(iter(self.events.values()))["lead_hours"].to_numpy().astype(float).tolist())
+        columns = {lead_label(lead): {"lead_hours": lead, "region": self.region} for lead in leads}
+        return event_figures(self, columns)
 
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""
@@ -161,7 +180,7 @@ class Forecast(Results):
             drawn["scores_against_lead"] = against_lead(board, region, looks)
             drawn["skill_and_spread"] = against_lead(board, region, looks, scores=("skill", "ssr"))
             drawn["variables_against_lead"] = variables_against_lead(board, self.units, region, looks)
-        drawn |= self.diagnostic_figures()
+        drawn |= self.diagnostic_figures() | self.event_figures()
         for steps in self.steps():
             examples = self.examples[steps.experiment]
             drawn[steps.file] = step_maps(

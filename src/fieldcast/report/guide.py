@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 TASKS = ("reconstruct", "forecast", "assimilate")
 OBSERVED = ("reconstruct", "assimilate")
+WITH_EVENTS = ("forecast", "assimilate")
 SAMPLE = ("sample",)
 
 TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -83,6 +85,8 @@ def guide(tasks: Collection[str]) -> list[tuple[str, str]]:
 def scores(tasks: Collection[str]) -> Iterator[Legend]:
     """The scores of these tasks, or of all."""
     yield from (metric for metric in METRICS.values() if not tasks or set(metric.tasks) & set(tasks))
+    if not tasks or set(WITH_EVENTS) & set(tasks):
+        yield from EVENT_METRICS.values()
     if not tasks or "sample" in tasks:
         yield from SAMPLE_METRICS.values()
 

@@ -15,6 +15,7 @@ from fieldcast.descriptions import About
 from fieldcast.figures.animation import frame_png
 from fieldcast.figures.style import percent
 from fieldcast.report import numbers
+from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
@@ -99,7 +100,7 @@ def writers(about: Mapping[str, About]) -> dict[str, Callable[..., str]]:
         return Markup(", ").join(map(name, experiments))
 
     def explain(*scores: str) -> str:
-        legends: Mapping[str, Any] = {**METRICS, **SAMPLE_METRICS}
+        legends: Mapping[str, Any] = {**METRICS, **EVENT_METRICS, **SAMPLE_METRICS}
         new = [score for score in scores if score not in explained]
         explained.update(new)
         return " ".join(

@@ -41,6 +41,10 @@ class Results(ABC):
         Stamped tables of statistics.
     diagnostics, examples
         What the evaluation stored for figures.
+    events
+        Contingency tables of events (`scores.event_tables`), of tasks that score any.
+    event_scores
+        The table of `scores.event_scores`.
     history
         What training stored (see `scores.training_log`).
     costs
@@ -57,6 +61,8 @@ class Results(ABC):
     scores: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     diagnostics: Mapping[str, xr.Dataset] = field(default_factory=dict)
     examples: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    events: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    event_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     history: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     costs: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -11,8 +11,11 @@ from fieldcast.report.board import Board, Observed
 from fieldcast.report.numbers import significant
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
+from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
+
+LEGENDS: Mapping[str, Legend] = {**METRICS, **EVENT_METRICS}
 
 
 class Improvement(NamedTuple):
@@ -100,7 +103,7 @@ def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]
         row = [results.head(name)]
         for case in cases:
             values = [board.value(other, score, case) for other in ranked]
-            best = METRICS[score].best([value for value in values if not math.isnan(value)] or [math.nan])
+            best = LEGENDS[score].best([value for value in values if not math.isnan(value)] or [math.nan])
             notes = comparison(results, board, name, case) if score == "crps" else ()
             bold = name in ranked and board.value(name, score, case) == best
             row.append(score_cell(board.scores.get((name, case, score)), *notes, kind="best" if bold else ""))

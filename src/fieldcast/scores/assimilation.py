@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from fieldcast import calendars
 from fieldcast.geometry import GRID
+from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import long_table
 
@@ -20,6 +21,7 @@ INNOVATION_POWER = {
     "desroziers": 2,
     "suspect": 0,
 }
+STATES = ("background", "analysis")
 SUSPECT = 5.0  # expected standard deviations
 TRUTH = "truth"  # the origin of forecasts without an error at the start
 COLUMNS = ["state", "pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
@@ -34,17 +36,19 @@ def assimilation_statistics(
     normalisation: xr.Dataset,
     area: xr.DataArray,
     seed: int = 0,
+    events: EventTables | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of backgrounds and analyses at each time, and diagnostics of the analyses.
 
     The table is that of `reconstruction_statistics` with a column `state`, "background" or "analysis". The statistics
     of `innovation_statistics` are listed under the state "background" and the cells "observed". `draws` are (state,
-    case, time, member, latitude, longitude) and may be lazy.
+    case, time, member, latitude, longitude) and may be lazy. `events` collects the tables of each variable: the
+    cases of the backgrounds, then those of the analyses.
 
     Raises InputError where the draws are not of the cases, times, grid or variables of the observations.
     """
     tables, diagnostics = [], xr.Dataset()
-    for state in ("background", "analysis"):
+    for state in STATES:
         table, diagnostics = reconstruction_statistics(
             draws.sel(state=state, drop=True),
             observations,
@@ -53,6 +57,7 @@ def assimilation_statistics(
             normalisation=normalisation,
             area=area,
             seed=seed,
+            events=events,
         )
         tables.append(table.assign(state=state))
     tables.append(

@@ -13,6 +13,7 @@ from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.forecast import ForecastDiagnostics
 from fieldcast.scores.energy import energy_score, squared_distances
 from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
+from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import POWER
 from fieldcast.scores.statistics_table import long_table
@@ -35,6 +36,7 @@ def forecast_statistics(
     area: xr.DataArray,
     seed: int = 0,
     starts: Starts | None = None,
+    events: EventTables | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of an ensemble of forecasts against the truth at start + lead, and diagnostics for figures.
 
@@ -51,7 +53,8 @@ def forecast_statistics(
     climatology. `energy` is the energy score with the area-weighted norm over the region's cells; for "all"
     the norm is over cells and the mean over standardised variables together. A value is NaN where a single member
     has no such statistic; it is infinite (`acc`: minus infinity) at a start from which a member is not finite
-    everywhere. The diagnostics are those of `ForecastDiagnostics`, over the whole grid.
+    everywhere. The diagnostics are those of `ForecastDiagnostics`, over the whole grid. `events` collects the tables
+    of each variable, lead by lead.
 
     Raises InputError where the forecasts are of other starts, grids, variables or units, or valid at times
     that the truth does not have.
@@ -76,6 +79,8 @@ def forecast_statistics(
             of_variable = squared_distances(errors.d, weights)
             values[lead, :, v] = area_statistics(errors, actual, weights, of_variable, deviations[v])
             distances[lead] += of_variable / deviations[v] ** 2 / len(aligned.variables)
+            if events is not None:
+                events.add(name, errors.d + actual, actual, days, weights, errors.finite)
             whole[lead] &= errors.finite
             diagnostics.add(lead, v, x, y, errors.finite, weights[0], np.random.default_rng([seed, lead, v]))
     values[:, :, -1] = overall(values[:, :, :-1], deviations)

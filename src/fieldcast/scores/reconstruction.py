@@ -7,10 +7,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Shaped
 
+from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.scores.diagnostics.reconstruction import Diagnostics
 from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
+from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means
 from fieldcast.scores.ssim import structural_similarity
 from fieldcast.scores.statistics import POWER, ranks
@@ -27,6 +29,7 @@ def reconstruction_statistics(
     normalisation: xr.Dataset,
     area: xr.DataArray,
     seed: int = 0,
+    events: EventTables | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of an ensemble of reconstructions against the truth, and diagnostics for figures.
 
@@ -40,7 +43,8 @@ def reconstruction_statistics(
     `observed_squared_error` compares each draw with the observed values, noise included, over the observed cells. A
     value is NaN where there are no such cells, or where a single member has no such statistic. It is infinite at a
     time when a draw is not finite everywhere: a model that blew up does not stop the others, and is penalised for
-    that time. The diagnostics are those of `Diagnostics`.
+    that time. The diagnostics are those of `Diagnostics`. `events` collects the tables of each variable, case by
+    case.
 
     Raises InputError where the reconstructions are not of the cases, times, grid or variables of the
     observations.
@@ -56,6 +60,7 @@ def reconstruction_statistics(
         for name, deviation in zip(variables, deviations, strict=True)
     ]
     diagnostics = Diagnostics(truth, observations, reconstructions.sizes["member"])
+    days = calendars.day_of_year(truth["time"])
     values = np.empty(
         (observations.sizes["case"], len(variables), len(CELLS), len(POWER), observations.sizes["time"])
     )
@@ -68,6 +73,10 @@ def reconstruction_statistics(
             errors = evaluators[v].errors(x, rank)
             values[case, v] = area_statistics(evaluators[v], x, errors, observed, weights, limits[v], wraps)
             diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")], errors.finite)
+            if events is not None:
+                normal = climatology[name].transpose("dayofyear", *GRID).to_numpy()[days - 1]
+                actual = evaluators[v].existing(evaluators[v].y - normal)
+                events.add(name, errors.d + actual, actual, days, weights[: len(CELLS)], errors.finite)
     units = deviations[:, None, None, None] ** np.array(list(POWER.values()))[:, None]
     overall = (values / units).mean(1, keepdims=True)
     table = tidy(np.concatenate([values, overall], 1), [*variables, "all"], observations)

@@ -69,15 +69,24 @@ def fair_crps(
     `scores.probability.crps_for_ensemble` is the same score in three times the time and four times the memory
     (benchmarks/crps.py); it leaves NaN members out, which would favour a model that blew up.
     """
-    d = x - y
-    members = len(d)
-    skill = np.abs(d).mean(0)
+    return ordered_crps(ordered(x - y))
+
+
+def ordered(x: Float[np.ndarray, " member *cell"]) -> Float[np.ndarray, "*cell member"]:
+    """Members of each cell in order, NaN last."""
+    values = np.ascontiguousarray(np.moveaxis(x, 0, -1))  # a sort along strides takes twice as long
+    values.sort(axis=-1)
+    return values
+
+
+def ordered_crps(d: Float[np.ndarray, "*cell member"]) -> Float[np.ndarray, "*cell"]:
+    """Fair CRPS of members in order, as differences from the truth."""
+    members = d.shape[-1]
+    skill = np.abs(d).mean(axis=-1)
     if members == 1:
         return skill
-    ordered = np.ascontiguousarray(np.moveaxis(d, 0, -1))  # a sort along strides takes twice as long
-    ordered.sort(axis=-1)  # NaN goes last and stays NaN in the product
     weight = (2 * np.arange(1, members + 1) - members - 1) / (members * (members - 1))
-    return skill - ordered @ weight.astype(d.dtype)
+    return skill - d @ weight.astype(d.dtype)  # a NaN stays one in the product
 
 
 def ranks(

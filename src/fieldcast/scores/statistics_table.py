@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,10 +66,14 @@ def with_origin(
     Where the `step` of the data is one of months, their number is added too: intervals need it, and scored times may be
     further apart than the data.
     """
-    origin = {"seed": seed, "data": data, "scored": scored}
-    if step is not None and step.months:
-        origin[STEP] = step.months
+    origin = origin_of(seed, data, scored, step)
     return scores.assign(**origin)[[*origin, *scores.columns]]
+
+
+def origin_of(seed: int, data: str, scored: str, step: TimeStep | None = None) -> dict[str, Any]:
+    """Columns of a table, or attributes of a data set, by which results of other runs are told apart."""
+    months = {STEP: step.months} if step is not None and step.months else {}
+    return {"seed": seed, "data": data, "scored": scored, **months}
 
 
 def name_rows(scores: pd.DataFrame, experiment: str) -> pd.DataFrame:

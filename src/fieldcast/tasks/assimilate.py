@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.argument_groups import by_field
 from fieldcast.descriptions import described, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.cycle_observations import require_cycle_observations
+from fieldcast.encoding.event_thresholds import ScoredEvents
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
@@ -21,11 +24,13 @@ from fieldcast.figures.outline import outline
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
 from fieldcast.report import Assimilate, pictures
-from fieldcast.scores.assimilation import assimilation_statistics, lead_time_lost
+from fieldcast.scores.assimilation import STATES, assimilation_statistics, lead_time_lost
+from fieldcast.scores.event_scores import event_scores as scores_of_events
+from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.statistics_table import scored_digest, with_origin
+from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.task import Results
@@ -97,9 +102,9 @@ def after_spin_up(data: xr.Dataset, observations: xr.Dataset) -> xr.Dataset:
 @by_field
 def score(
     draws: xr.Dataset, cycle_observations: xr.Dataset, stored: StoredModel, data: PreparedData,
-    assimilation: Cycling, sparsification: Sparsification,
-) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
-    """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
+    assimilation: Cycling, sparsification: Sparsification, scored_events: ScoredEvents,
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
+    """Statistics at each scored time, under the digest of what was scored; diagnostics; tables of events."""
     observations, problem = cycle_observations, problem_of(stored, assimilation, sparsification)
     require_cycle_observations(
         observations, data.fields, data.splits, sparsification, assimilation, stored.limits
@@ -108,18 +113,36 @@ def score(
     header = read_header(stored.checkpoint, "the checkpoint")
     present = sources(stored, header, observations, assimilation)
     require_draws(draws, present, "analyses", "assimilation")
+    scored_observations = after_spin_up(observations, observations)
+    events = scored_events.tables(data)
     scores, diagnostics = assimilation_statistics(
         after_spin_up(draws, observations),
-        after_spin_up(observations, observations),
+        scored_observations,
         data.fields,
         climatology=data.climatology,
         normalisation=data.normalisation,
         area=areas(data.fields),
         seed=stored.seed,
+        events=events,
     )
     scored = scored_digest(observations, present["members"])
-    step = TimeStep.of(data.fields)
-    return with_origin(scores, stored.seed, observations.attrs["data"], scored, step), diagnostics
+    origin = stored.seed, observations.attrs["data"], scored, TimeStep.of(data.fields)
+    tables = events_of_cycles(events, scored_observations, data.normalisation)
+    return with_origin(scores, *origin), diagnostics, tables.assign_attrs(origin_of(*origin))
+
+
+def events_of_cycles(events: EventTables, observations: xr.Dataset, normalisation: xr.Dataset) -> xr.Dataset:
+    """Contingency tables of backgrounds and analyses by state, pattern, k and cells."""
+    count = observations.sizes["case"]
+    pattern, k = (np.tile(observations[name].to_numpy(), len(STATES)) for name in ("pattern", "k"))
+    coordinates = {
+        "state": ("case", np.repeat(STATES, count)),
+        "pattern": ("case", pattern.astype(str)),
+        "k": ("case", k.astype(float).round(6)),
+        "cells": list(CELLS),
+    }
+    deviations = normalisation["anomaly_std"].sel(variable=list(observations.data_vars))
+    return events.dataset("case", "cells", calendars.iso(observations["time"]), deviations, coordinates)
 
 
 def show(
@@ -158,6 +181,17 @@ def rank(
     return table, assimilate_summary(table)
 
 
+def cycle_events(
+    results: Results, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
+) -> pd.DataFrame:
+    """Scores of events of the experiments that have been scored on these observations."""
+    observations = results.get("cycle_observations")
+    if observations is None:
+        return pd.DataFrame()
+    scored = scored_digest(observations, limits.cap("members", assimilation.members))
+    return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, seed)
+
+
 def tabulate_leads(results: Results) -> pd.DataFrame:
     """The lead time lost by forecasts from the analyses of each experiment."""
     tables = [
@@ -168,8 +202,9 @@ def tabulate_leads(results: Results) -> pd.DataFrame:
 
 
 def page(
-    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
-) -> tuple[dict[str, Assimilate], dict[str, bytes]]:
+    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset,
+    event_scores: pd.DataFrame,
+) -> tuple[dict[str, Assimilate], dict[str, bytes]]:  # fmt: skip
     """The page's part and its figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
@@ -187,6 +222,7 @@ def page(
     part = Assimilate(
         leaderboard=leaderboard,
         **{**given, **departures},
+        event_scores=event_scores,
         outline=outline(fields),
         leads=tabulate_leads(results),
     )

@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 import pandas as pd
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.argument_groups import by_field
 from fieldcast.descriptions import described, roles
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.event_thresholds import ScoredEvents
 from fieldcast.encoding.initial_times import regular_step, require_starts
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
@@ -23,13 +25,14 @@ from fieldcast.inference.external_forecasts import made_elsewhere
 from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
+from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import stability_table
-from fieldcast.scores.statistics_table import scored_starts, with_origin
+from fieldcast.scores.statistics_table import origin_of, scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.starts import Starts
 from fieldcast.tasks.task import Results
@@ -87,29 +90,29 @@ class Forecasting(OnFields):
 @by_field
 def score(
     draws: xr.Dataset, starts: Starts, stored: StoredModel, data: PreparedData, options: Drawing,
-    rollout: Rollout,
-) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
-    """Statistics of each start and lead, under the digest of what was scored; rank histograms and spectra."""
+    rollout: Rollout, scored_events: ScoredEvents,
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
+    """Statistics of each start and lead, under the digest of what was scored; diagnostics; tables of events."""
     require_starts(starts, data.fields, data.splits, rollout, stored.limits)
     require_draws(
         draws, {**sources(starts, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"
     )
     require_draws(draws, {"model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
-    return against_truth(draws, starts, data, stored.seed)
+    return against_truth(draws, starts, data, stored.seed, scored_events)
 
 
 @by_field
 def score_file(
     draws: xr.Dataset, starts: Starts, model: File, data: PreparedData, rollout: Rollout, limits: Limits,
-    seed: int,
-) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
+    seed: int, scored_events: ScoredEvents,
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
     require_starts(starts, data.fields, data.splits, rollout, limits)
     if not draws.data_vars:
-        return pd.DataFrame(), xr.Dataset()
+        return pd.DataFrame(), xr.Dataset(), xr.Dataset()
     present = {"model": made_elsewhere(model, rollout), **sources(starts, seed)}
     require_draws(draws, present, "forecasts", "rollout")
-    return against_truth(draws, starts, data, seed)
+    return against_truth(draws, starts, data, seed, scored_events)
 
 
 def sources(starts: Starts, seed: int) -> dict[str, Any]:
@@ -118,9 +121,10 @@ def sources(starts: Starts, seed: int) -> dict[str, Any]:
 
 
 def against_truth(
-    draws: xr.Dataset, starts: Starts, data: PreparedData, seed: int
-) -> tuple[pd.DataFrame, xr.Dataset]:
-    """Scores of forecasts from these starts with their origin, and diagnostics."""
+    draws: xr.Dataset, starts: Starts, data: PreparedData, seed: int, scored_events: ScoredEvents
+) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:
+    """Scores of forecasts from these starts with their origin, diagnostics, and tables of events."""
+    events = scored_events.tables(data)
     scores, diagnostics = forecast_statistics(
         draws,
         data.fields,
@@ -129,10 +133,15 @@ def against_truth(
         area=areas(data.fields),
         seed=seed,
         starts=starts,
+        events=events,
     )
+    labels = {name: list(scores[name].unique()) for name in ("lead_hours", "region")}
+    times = calendars.iso(draws["start"])
+    tables = events.dataset("lead_hours", "region", times, data.normalisation["anomaly_std"], labels)
     scores = scores.assign(model=draws.attrs["model"])
     scored = scored_starts(starts, units(draws), starts["members"])
-    return with_origin(scores, seed, starts["data"], scored, TimeStep.of(data.fields)), diagnostics
+    origin = seed, starts["data"], scored, TimeStep.of(data.fields)
+    return with_origin(scores, *origin), diagnostics, tables.assign_attrs(origin_of(*origin))
 
 
 def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
@@ -165,8 +174,9 @@ def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame,
 
 
 def page(
-    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
-) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:
+    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset,
+    event_scores: pd.DataFrame,
+) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:  # fmt: skip
     """The page's part, its figures and its animation."""
     if leaderboard.empty:
         return {}, {}, b""
@@ -175,9 +185,24 @@ def page(
         name: snapshot_departures(stored, climatology, TimeStep.stored_in(fields.attrs))
         for name, stored in kept["snapshots"].items()
     }
-    part = Forecast(leaderboard=leaderboard, **kept, snapshot_anomalies=anomalies, outline=outline(fields))
+    part = Forecast(
+        leaderboard=leaderboard,
+        **kept,
+        event_scores=event_scores,
+        snapshot_anomalies=anomalies,
+        outline=outline(fields),
+    )
     figures = {name: picture.png for name, picture in pictures(part).items()}
     return {"forecast": part}, figures, part.animation() or b""
+
+
+def forecast_events(results: Results, fields: xr.Dataset, seed: int) -> pd.DataFrame:
+    """Scores of events of the experiments that have been scored from these starts."""
+    starts = results.get("starts")
+    if starts is None:
+        return pd.DataFrame()
+    scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
+    return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, seed)
 
 
 def tabulate(results: Results) -> pd.DataFrame:

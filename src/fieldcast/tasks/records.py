@@ -11,8 +11,10 @@ sample = Module("fieldcast.tasks.sample")
 
 PREPARED = ("fields", "splits", "climatology", "normalisation")
 SCORED = ("scores", "diagnostics")
+EVENTS = ("event_thresholds",)
 RANKED = ("leaderboard", "summary")
 PAGE = ("leaderboard", "results", "fields", "climatology")
+PAGE_WITH_EVENTS = (*PAGE, "event_scores")
 
 RECONSTRUCT = Task(
     name="reconstruct",
@@ -36,49 +38,60 @@ RECONSTRUCT = Task(
 
 FORECAST = Task(
     name="forecast",
-    preparation=("ingestion", "initial_times"),
+    preparation=("ingestion", "initial_times", "events"),
     stages=("training", "rollout", "evaluation"),
     problem=forecast.Forecasting,
     types={"options": Drawing},
     target="starts",
-    results=(*RESULTS, "stability", "snapshots"),
+    results=(*RESULTS, "stability", "snapshots", "events"),
     score=Step(
         forecast.score,
-        data=("draws", "starts", "checkpoint", *PREPARED),
-        parameters=("options", "rollout"),
-        outputs=SCORED,
+        data=("draws", "starts", "checkpoint", *PREPARED, *EVENTS),
+        parameters=("options", "rollout", "events"),
+        outputs=(*SCORED, "events"),
     ),
     score_file=Step(
         forecast.score_file,
-        data=("draws", "starts", *PREPARED),
-        parameters=("model", "rollout", "limits", "seed"),
-        outputs=SCORED,
+        data=("draws", "starts", *PREPARED, *EVENTS),
+        parameters=("model", "rollout", "limits", "seed", "events"),
+        outputs=(*SCORED, "events"),
     ),
     show=Step(forecast.show, ("draws", "fields", "climatology"), (), ("examples",)),
     headline=forecast.headline,
     rank=Step(forecast.rank, ("results", "fields"), ("seed",), RANKED),
-    page=Step(forecast.page, PAGE, (), ("gathered", "figures", "animation")),
-    further=(Step(forecast.tabulate, ("results",), (), ("stability",)),),
+    page=Step(forecast.page, PAGE_WITH_EVENTS, (), ("gathered", "figures", "animation")),
+    further=(
+        Step(forecast.tabulate, ("results",), (), ("stability",)),
+        Step(forecast.forecast_events, ("results", "fields"), ("seed",), ("event_scores",)),
+    ),
     summary=forecast.forecast_summary,
 )
 
 ASSIMILATE = Task(
     name="assimilate",
-    preparation=("ingestion", "observing_network"),
+    preparation=("ingestion", "observing_network", "events"),
     stages=("calibration", "assimilation", "evaluation"),
     target="cycle_observations",
-    results=(*RESULTS, "leads", "film"),
+    results=(*RESULTS, "leads", "film", "events"),
     score=Step(
         assimilate.score,
-        data=("draws", "cycle_observations", "checkpoint", *PREPARED),
-        parameters=("assimilation", "sparsification"),
-        outputs=SCORED,
+        data=("draws", "cycle_observations", "checkpoint", *PREPARED, *EVENTS),
+        parameters=("assimilation", "sparsification", "events"),
+        outputs=(*SCORED, "events"),
     ),
     show=Step(assimilate.show, ("draws", "cycle_observations", "fields"), (), ("examples", "film")),
     headline=assimilate.headline,
     rank=Step(assimilate.rank, ("results", "fields"), ("assimilation", "limits", "seed"), RANKED),
-    page=Step(assimilate.page, PAGE, (), ("gathered", "figures")),
-    further=(Step(assimilate.tabulate_leads, ("results",), (), ("lead_time_lost",)),),
+    page=Step(assimilate.page, PAGE_WITH_EVENTS, (), ("gathered", "figures")),
+    further=(
+        Step(assimilate.tabulate_leads, ("results",), (), ("lead_time_lost",)),
+        Step(
+            assimilate.cycle_events,
+            data=("results", "fields"),
+            parameters=("assimilation", "limits", "seed"),
+            outputs=("event_scores",),
+        ),
+    ),
     summary=assimilate.assimilate_summary,
 )
 

@@ -14,7 +14,7 @@ from fieldcast.tasks import Task
 nodes = Module("fieldcast.pipelines.reporting.nodes")
 
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
-OF_TASK = ("results", "leaderboard", "summary", "gathered", "figures", "animation")
+OF_TASK = ("results", "leaderboard", "summary", "gathered", "figures", "animation", "event_scores")
 Ranked = Sequence[tuple[Task, Sequence[Experiment]]]  # tasks that have experiments, each with them
 
 

@@ -1,0 +1,107 @@
+"""Climatological quantiles of the training split: thresholds of events (`fieldcast.events`).
+
+The threshold of the quantile p on the day D is that of the anomalies x - c of all training times, weighted by the
+window of the climatology (`climatology.window_weights`) about D:
+
+    Q_p(D) = F_D^-1(p),    F_D(x_(i)) = (w_1 + ... + w_i - w_i / 2) / Σ w,    linear between the ordered values x_(i)
+
+(Hazen's plotting positions, with weights). Below the first and above the last position it is the extreme value itself.
+Days are 18 of the year, because quantiles in a window of 61 days change slowly; monthly data have 12, each with the
+values of its calendar month, and less than two years of data one.
+
+The window of 61 days holds 61 values of each training year, whose triangular weights count as (Σ w)² / Σ w² = 46 equal
+ones (attribute `values`): of eight years some 370, of which 18 lie beyond the 5 % and 4 beyond the 1 % quantile, and
+neighbouring days are correlated. A rare event of a short record is therefore defined only roughly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast import calendars
+from fieldcast.events import DAYS, MONTHS
+from fieldcast.fields import climatology as climatologies
+from fieldcast.fields.chunked import BYTES
+from fieldcast.fields.conventions import time_varying
+from fieldcast.geometry import GRID
+
+SEASONS = 18  # days of the year on which quantiles are estimated
+
+
+def fit(
+    training: xr.Dataset, climatology: xr.Dataset, quantiles: Sequence[float], window: int = 61
+) -> xr.Dataset:
+    """Thresholds of each time-varying variable on (quantile, dayofyear, latitude, longitude), anomalies in its units.
+
+    NaN in cells without training values. Bands of rows bound the memory.
+    """
+    centres, weights = _seasons(str(climatology.attrs["kind"]), window)
+    of_time = weights[:, calendars.day_of_year(training["time"]) - 1]  # (season, time)
+    variables = {}
+    for name in time_varying(training):
+        sizes = (len(quantiles), len(centres), *(training.sizes[axis] for axis in GRID))
+        values = np.empty(sizes, np.float32)
+        for rows in _bands(training[name]):
+            part = {"latitude": rows}
+            anomaly = climatologies.anomaly(training[[name]].isel(part), climatology[[name]].isel(part))
+            x = anomaly[name].transpose("time", *GRID).to_numpy()
+            for season, w in enumerate(of_time):
+                values[:, season, rows] = weighted_quantiles(x[w > 0], w[w > 0], quantiles)
+        units = {"units": training[name].attrs["units"]} if "units" in training[name].attrs else {}
+        variables[name] = (("quantile", "dayofyear", *GRID), values, units)
+    coords = {
+        "quantile": np.asarray(quantiles, float),
+        "dayofyear": centres + 1.0,
+        **{axis: training[axis] for axis in GRID},
+    }
+    effective = of_time.sum(axis=1) ** 2 / np.maximum((of_time**2).sum(axis=1), 1e-12)
+    return xr.Dataset(variables, coords, {"window": window, "values": float(effective.mean())})
+
+
+def weighted_quantiles(
+    x: Float[np.ndarray, "time y x"], w: Float[np.ndarray, " time"], quantiles: Sequence[float]
+) -> Float[np.ndarray, "quantile y x"]:
+    """Weighted quantiles of each cell, without its NaN; see the module for the definition."""
+    cells = x.reshape(len(x), -1).T
+    order = np.argsort(np.ascontiguousarray(cells), axis=1)  # NaN goes last
+    ordered = np.take_along_axis(cells, order, axis=1)
+    weight = w[order]
+    weight[np.isnan(ordered)] = 0.0
+    place = weight.cumsum(axis=1)
+    total = place[:, -1]
+    place -= weight / 2
+    place /= np.where(total > 0, total, np.nan)[:, None]
+    last = np.maximum(np.isfinite(ordered).sum(axis=1) - 1, 0)
+    values = []
+    for p in quantiles:
+        after = np.minimum((place < p).sum(axis=1), last)
+        before = np.maximum(after - 1, 0)
+        (x0, x1), (p0, p1) = (
+            [np.take_along_axis(of_time, index[:, None], axis=1)[:, 0] for index in (before, after)]
+            for of_time in (ordered, place)
+        )
+        share = np.clip((p - p0) / np.where(p1 > p0, p1 - p0, 1.0), 0.0, 1.0)
+        values.append(np.where(total > 0, x0 + share * (x1 - x0), np.nan))
+    return np.stack(values).reshape(len(quantiles), *x.shape[1:])
+
+
+def _seasons(kind: str, window: int) -> tuple[Float[np.ndarray, " season"], Float[np.ndarray, "season 365"]]:
+    """Days on which quantiles are estimated, from 0, and the weights of all days of the year for each."""
+    if kind == "training mean":
+        return np.zeros(1), np.ones((1, DAYS))
+    if kind == "day of year":
+        centres = np.arange(SEASONS) * DAYS / SEASONS
+        return centres, climatologies.window_weights(centres, window)
+    month = climatologies.months() == np.arange(MONTHS)[:, None]
+    return month @ np.arange(DAYS) / month.sum(axis=1), month.astype(float)
+
+
+def _bands(array: xr.DataArray) -> Iterator[slice]:
+    """Rows of the grid in bands of about the size of a block at all times."""
+    per_row = 4 * array.sizes["time"] * array.sizes["longitude"]
+    rows = max(1, BYTES // per_row)
+    yield from (slice(first, first + rows) for first in range(0, array.sizes["latitude"], rows))

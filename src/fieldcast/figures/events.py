@@ -1,0 +1,85 @@
+"""Events: reliability, discrimination and economic value of probability forecasts, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+from fieldcast.figures.style import INK, Look, calm, key, looks_of, new_figure, percent, plain
+from fieldcast.scores.event_curves import Curves
+
+ByExperiment = Mapping[str, Curves]
+RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+LOWEST = 0.005
+
+
+def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | None = None) -> Figure:
+    """Draw reliability diagrams, ROC curves and economic values (rows) of cases (columns, by their titles).
+
+    Reliability: consistency bars about the diagonal hold 95 % of what a reliable forecast would show; the dotted lines
+    are the frequency of the event.
+    """
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    appearance = looks_of(names, looks)
+    figure = new_figure(9.2)
+    panels = figure.subplots(3, len(columns), squeeze=False)
+    for place, (title, column) in enumerate(columns.items()):
+        first = place == 0
+        reliability, roc, value = panels[:, place]
+        draw_reliability(calm(reliability, title, "forecast probability", "frequency of the event" * first))
+        draw_roc(calm(roc, "", "false-alarm rate", "hit rate" * first))
+        draw_value(calm(value, "", "cost of protection / loss", "relative economic value" * first))
+        shown = {name: column[name] for name in appearance if name in column}
+        for number, (name, curves) in enumerate(shown.items()):
+            draw(panels[:, place], name, curves, appearance[name], dodge(number, len(shown)))
+        for curves in list(shown.values())[:1]:
+            for line in (reliability.axhline, reliability.axvline, value.axvline):
+                line(curves.happened, color=INK, linewidth=0.7, linestyle=":", zorder=1)
+    key(figure, *panels.ravel())
+    return figure
+
+
+def dodge(number: int, count: int) -> float:
+    """Shift along the axis of probabilities, which keeps the bars of several experiments apart."""
+    return 0.006 * (number - (count - 1) / 2)
+
+
+def draw(panels: np.ndarray, name: str, curves: Curves, look: Look, shift: float) -> None:
+    """Draw the curves of one experiment in its three panels."""
+    reliability, roc, value = panels
+    line = look.line
+    there = np.isfinite(curves.frequency)
+    reliability.plot(curves.probability[there], curves.frequency[there], label=plain(name), zorder=3, **line)
+    bars = np.isfinite(curves.low) & there
+    reliability.vlines(
+        curves.probability[bars] + shift, curves.low[bars], curves.high[bars], color=look.colour,
+        linewidth=2.2, alpha=0.45, zorder=2,
+    )  # fmt: skip
+    roc.plot(curves.false_alarm_rate, curves.hit_rate, zorder=3, **{**line, "markersize": 3})
+    value.plot(curves.cost_loss, curves.value, zorder=3, **{**line, "marker": ""})
+
+
+def draw_reliability(axes: Axes) -> None:
+    """Draw the diagonal, on which forecasts are reliable."""
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, zorder=1)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+
+
+def draw_roc(axes: Axes) -> None:
+    """Draw the diagonal, on which forecasts have no information."""
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, zorder=1)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+
+
+def draw_value(axes: Axes) -> None:
+    """Set a logarithmic axis of cost-loss ratios, because most rare events are cheap to protect against."""
+    axes.set_xscale("log")
+    axes.set(xlim=(LOWEST, 1.0), ylim=(0.0, 1.0))
+    axes.xaxis.set_major_locator(FixedLocator(RATIOS))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda ratio, _: percent(ratio))
+    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,147 @@
+"""Events on the page: Brier skill by event and by case, and figures of some events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from fieldcast.descriptions import roles
+from fieldcast.events import is_low, label
+from fieldcast.figures.events import event_page
+from fieldcast.report.board import Board
+from fieldcast.report.results import Results, file_name
+from fieldcast.report.score_tables import score_table
+from fieldcast.report.tables import Table
+from fieldcast.scores.event_curves import curves
+from fieldcast.scores.statistics_table import STEP
+
+SKILL, RANKING = "brier_skill", "brier"
+DRAWN = (0.05, 0.95)  # quantiles nearest to which there is a figure
+LINES = 6  # experiments in a figure
+
+
+class Event(NamedTuple):
+    """An event by its quantile."""
+
+    quantile: float
+
+    def __str__(self) -> str:
+        return label(self.quantile).replace(" ", "\u00a0")
+
+    @staticmethod
+    def enumerated(events: Sequence[Event]) -> str:
+        """List events."""
+        return ", ".join(map(str, events))
+
+
+@dataclass(frozen=True, eq=False)
+class EventTables:
+    """Tables of Brier skill over all variables.
+
+    Parameters
+    ----------
+    results
+        Results with scores of events.
+    rows
+        Their rows over all variables and one kind of cells.
+    case, by
+        Case of the task and the columns that make one.
+    columns
+        Cases to show, given a board.
+    main
+        The case of the table of all events.
+    """
+
+    results: Results
+    rows: pd.DataFrame
+    case: type
+    by: tuple[str, ...]
+    columns: Callable[[Board], Sequence[Any]]
+    main: Any
+
+    def __bool__(self) -> bool:
+        """Whether an event has been scored."""
+        return len(self.rows) > 0
+
+    def by_event(self) -> Table:
+        """Experiments by events, at the main case."""
+        rows = self.rows
+        for column, value in zip(self.by, self.main, strict=True):
+            rows = rows[rows[column] == value]
+        board = Board(rows, Event, ("quantile",), RANKING)
+        return score_table(self.results, board, SKILL, board.cases)
+
+    def by_case(self) -> Iterator[tuple[str, Table]]:
+        """Each event with experiments by cases."""
+        for quantile, rows in self.rows.groupby("quantile"):
+            board = Board(rows, self.case, self.by, RANKING)
+            yield label(float(quantile)), score_table(self.results, board, SKILL, self.columns(board))
+
+
+def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+    """Figures of a high and a low event over all variables, by file name.
+
+    `cases` are the columns by their titles, each as the labels of its case and its kind of cells.
+    """
+    names = drawn_experiments(results)
+    if not names:
+        return {}
+    figures = {}
+    for quantile in drawn_events(results.events[names[0]]["quantile"].to_numpy()):
+        columns = {
+            title: {
+                results.label(name): curves(table, int(results.events[name].attrs.get(STEP, 0)))
+                for name in names
+                if (table := event_table(results.events[name], quantile, case)) is not None
+            }
+            for title, case in cases.items()
+        }
+        figures[figure_of(quantile)] = event_page(columns, results.looks)
+    return figures
+
+
+def drawn_events(quantiles: np.ndarray) -> list[float]:
+    """One event above and one below its threshold, where there are such."""
+    drawn = []
+    for low, nominal in ((False, max(DRAWN)), (True, min(DRAWN))):
+        distance = {
+            abs(float(quantile) - nominal): float(quantile)
+            for quantile in quantiles
+            if is_low(float(quantile)) == low
+        }
+        drawn += [distance[min(distance)]] if distance else []
+    return drawn
+
+
+def drawn_experiments(results: Results) -> list[str]:
+    """Up to six experiments with tables of events: the climatology, the reference, and the best others."""
+    held = roles(results.about)
+    first = [held[role] for role in ("reference", "climatology") if role in held]
+    names = [name for name in dict.fromkeys([*first, *results.order]) if name in results.events]
+    return [name for name in results.order if name in names[:LINES]]
+
+
+def event_table(stored: xr.Dataset, quantile: float, labels: Mapping[str, Any]) -> xr.DataArray | None:
+    """Mean table over variables (outcome, number, time) of one case; None if it was not scored."""
+    table = stored["shares"].sel(quantile=quantile, method="nearest").mean("variable", skipna=False)
+    for name, value in labels.items():
+        coordinate = table[name]
+        same = coordinate == value if isinstance(value, str) else np.isclose(coordinate, value)
+        place = np.flatnonzero(same)
+        if not len(place):
+            return None
+        (dim,) = coordinate.dims
+        table = table.isel({dim: place})
+    dims = [dim for dim in table.dims if dim not in ("outcome", "number", "time")]
+    return table.isel(dict.fromkeys(dims, 0))
+
+
+def figure_of(quantile: float) -> str:
+    """Name of the figure of an event."""
+    return file_name("events", label(quantile).removesuffix(" %").replace(" ", "_"))

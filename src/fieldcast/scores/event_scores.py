@@ -1,0 +1,98 @@
+"""Scores of events of all experiments in one table, with intervals by the block bootstrap of the leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from fieldcast import calendars
+from fieldcast.events import probability
+from fieldcast.scores import bootstrap
+from fieldcast.scores.event_metrics import EVENT_METRICS, Contingency
+from fieldcast.scores.statistics_table import STEP, long_table
+
+ORIGIN = ("seed", "data")
+
+
+def event_scores(events: Mapping[str, xr.Dataset], data: str, scored: str, seed: int = 0) -> pd.DataFrame:
+    """One row for each experiment, case, kind of cells, variable, event and score: value, low, high.
+
+    `events` are the data sets of `EventTables` with the attributes of `with_origin`; those that differ from `data` or
+    `scored` are left out, as in the leaderboard. The event is named by its `quantile`. Variable "all" is the mean
+    table over variables, and the mean threshold-weighted CRPS in anomaly standard deviations. Intervals are those of
+    `leaderboard`, from the same resamples, and only for the first kind of cells: the whole grid, or unobserved cells.
+    """
+    tables = [
+        of_experiment(stored, seed).assign(experiment=experiment)
+        for experiment, stored in events.items()
+        if stored.attrs["data"] == data and stored.attrs["scored"] == scored
+    ]
+    if not tables:
+        return pd.DataFrame()
+    table = pd.concat(tables, ignore_index=True)
+    return table[["experiment", *table.columns.drop("experiment")]]
+
+
+def of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
+    """Scores of one experiment, case by case: one case is in memory with all of its resamples."""
+    times = calendars.from_iso(stored["time"].to_numpy().astype(str))
+    days = bootstrap.block_days(int(stored.attrs.get(STEP, 0)))
+    weights = bootstrap.block_weights(len(times), bootstrap.block_length(times, days), seed)
+    weights = np.concatenate([np.full((1, len(times)), 1 / len(times)), weights])
+    case = str(stored["shares"].dims[0])
+    labels = {
+        str(name): values.to_numpy() for name, values in stored.coords.items() if values.dims == (case,)
+    }
+    kind = str(stored["shares"].dims[2])
+    parts = ((slice(0, 1), weights), (slice(1, None), weights[:1]))  # resamples are what takes time
+    tables = [
+        of_case(stored.isel({case: place, kind: kinds}), resamples).assign(
+            **{name: values[place] for name, values in labels.items()}
+        )
+        for place in range(stored.sizes[case])
+        for kinds, resamples in parts
+        if stored.isel({kind: kinds}).sizes[kind]
+    ]
+    table = pd.concat(tables, ignore_index=True).assign(**{name: stored.attrs[name] for name in ORIGIN})
+    names = [*ORIGIN, *labels]
+    return table[[*names, *table.columns.drop(names)]]
+
+
+def of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time"]) -> pd.DataFrame:
+    """Scores of one case: its kinds of cells, variables and events."""
+    shares, tails = (
+        np.moveaxis(with_overall(stored[name], stored["deviation"], power), -1, 0)
+        for name, power in (("shares", 0), ("tail_crps", 1))
+    )
+    means = bootstrap.resampled_means(shares, weights).astype(np.float32)
+    quantiles = stored["quantile"].to_numpy()
+    table = Contingency(means, np.array([probability(quantile) for quantile in quantiles], np.float32))
+    values = np.stack(
+        [
+            metric.function(table) if metric.function else bootstrap.resampled_means(tails, weights)
+            for metric in EVENT_METRICS.values()
+        ],
+        axis=-1,
+    ).astype(np.float32)  # (resample, variable, kind, quantile, score)
+    kind = str(stored["shares"].dims[1])
+    axes = {
+        "variable": np.array([*stored["variable"].to_numpy().astype(str), "all"]),
+        kind: stored[kind].to_numpy().astype(str),
+        "quantile": quantiles,
+        "score": np.array(list(EVENT_METRICS)),
+    }
+    low, high = bootstrap.interval(values[1:])
+    rows = long_table(values[0], *({name: labels} for name, labels in axes.items()))
+    return rows.assign(low=low.ravel(), high=high.ravel())
+
+
+def with_overall(
+    values: xr.DataArray, deviation: xr.DataArray, power: int
+) -> Float[np.ndarray, "variable *shape"]:
+    """The values, and last their mean over variables in anomaly standard deviations."""
+    overall = (values / deviation**power).mean("variable", skipna=False)
+    return np.concatenate([values.to_numpy(), overall.to_numpy()[None]])
