@@ -67,6 +67,14 @@ def test_a_short_record_has_the_quantiles_of_all_its_values() -> None:
     np.testing.assert_allclose(thresholds_on(stored["t"], np.array([1, 200]))[:, 1], expected, atol=1e-4)
 
 
+def test_a_record_of_winters_has_thresholds_in_summer() -> None:
+    training = weather(365 * 4, spread=1.0)
+    training = training.isel(time=training["time"].dt.month.isin([12, 1, 2]).to_numpy())
+    stored = event_thresholds.fit(training, climatologies.fit(training), QUANTILES)
+    values = thresholds_on(stored["t"], np.arange(1, 366))
+    assert np.isfinite(values).all() and (np.diff(values, axis=0) > 0).all()
+
+
 def test_monthly_thresholds_hold_for_a_calendar_month() -> None:
     thresholds = xr.DataArray(
         np.arange(12.0).reshape(1, 12, 1, 1), dims=("quantile", "dayofyear", "latitude", "longitude")

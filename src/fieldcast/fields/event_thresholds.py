@@ -7,7 +7,7 @@ window of the climatology (`climatology.window_weights`) about D:
 
 (Hazen's plotting positions, with weights). Below the first and above the last position it is the extreme value itself.
 Days are 18 of the year, because quantiles in a window of 61 days change slowly; monthly data have 12, each with the
-values of its calendar month, and less than two years of data one.
+values of its calendar month, and less than two years of data one. A season without data has the quantiles of all days.
 
 The window of 61 days holds 61 values of each training year, whose triangular weights count as (Σ w)² / Σ w² = 46 equal
 ones (attribute `values`): of eight years some 370, of which 18 lie beyond the 5 % and 4 beyond the 1 % quantile, and
@@ -41,6 +41,7 @@ def fit(
     """
     centres, weights = _seasons(str(climatology.attrs["kind"]), window)
     of_time = weights[:, calendars.day_of_year(training["time"]) - 1]  # (season, time)
+    of_time[of_time.sum(axis=1) == 0] = 1.0  # a season without data takes all days, as in the climatology
     variables = {}
     for name in time_varying(training):
         sizes = (len(quantiles), len(centres), *(training.sizes[axis] for axis in GRID))
@@ -58,7 +59,7 @@ def fit(
         "dayofyear": centres + 1.0,
         **{axis: training[axis] for axis in GRID},
     }
-    effective = of_time.sum(axis=1) ** 2 / np.maximum((of_time**2).sum(axis=1), 1e-12)
+    effective = of_time.sum(axis=1) ** 2 / (of_time**2).sum(axis=1)
     return xr.Dataset(variables, coords, {"window": window, "values": float(effective.mean())})
 
 
@@ -72,7 +73,7 @@ def weighted_quantiles(
     weight = w[order]
     weight[np.isnan(ordered)] = 0.0
     place = weight.cumsum(axis=1)
-    total = place[:, -1]
+    total = place[:, -1].copy()  # `place` changes below
     place -= weight / 2
     place /= np.where(total > 0, total, np.nan)[:, None]
     last = np.maximum(np.isfinite(ordered).sum(axis=1) - 1, 0)
