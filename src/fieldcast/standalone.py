@@ -23,6 +23,7 @@ from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.quality import Missing
+from fieldcast.fields.repair import Gaps
 from fieldcast.fields.repair import FEWEST_TIMES
 from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder
@@ -49,6 +50,7 @@ def fit(
     experiment: str,
     *,
     fit: Mapping[str, Any] | None = None,
+    gaps: Gaps = "refuse",
     missing: Missing = "refuse",
     seed: int = 0,
     device: str = "auto",
@@ -64,6 +66,8 @@ def fit(
         The address of an experiment, as "reconstruct.optimal_interpolation".
     fit
         Options of the fit that replace those of the experiment: {"steps": 500}.
+    gaps
+        "refuse" missing dates, or "segment": each gap starts a new segment, which no forecast crosses.
     missing
         "refuse" values that are missing at some times of a cell, or "train": learn from the others.
     seed
@@ -87,7 +91,7 @@ def fit(
     if task is None or task.problem is None:
         raise InputError(f"'{experiment}': there is no such task to train for{nearest(task_name, TASKS)}")
     check_model(body["model"], f"{experiment}.model", Model)
-    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", missing=missing)
+    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
     splits = make(fields["time"])
     training = select(fields, splits, "train")
     climatology = climatologies.fit(training)

@@ -113,3 +113,16 @@ def test_scores_are_logged_as_soon_as_they_are_saved(caplog: pytest.LogCaptureFi
         run.after_dataset_saved("forecast.lim.metrics", leads, PIPELINE.nodes[1])
     run.on_pipeline_error()
     assert caplog.messages[-1].strip() == "forecast.lim: 0.375, mean fair CRPS over leads of 1 to 5 days"
+
+
+def test_a_failed_run_stores_the_durations_of_the_nodes_that_ended(tmp_path: Path) -> None:
+    catalog = DataCatalog({"durations": TableDataset(filepath=str(tmp_path / "durations.csv"))})
+    first, second = PIPELINE.nodes[:2]
+    run = Console()
+    run.before_pipeline_run(PIPELINE, catalog)
+    run.before_node_run(first)
+    run.after_dataset_saved("a", 1, first)
+    run.before_node_run(second)
+    run.after_dataset_saved("b", 1, second)  # a generator, which fails after its first save
+    run.on_pipeline_error()
+    assert stored_durations(catalog).keys() == {first.name}

@@ -85,8 +85,7 @@ class Console:
         """Store durations; print texts that the catalog marks, then paths."""
         self._stop()
         self._note_end()
-        if self._catalog is not None:
-            store_durations(self._catalog, self._seconds)
+        self._store(self._seconds)
         outputs = [output for node in pipeline.nodes for output in node.outputs]
         texts = [self._text(name) for name in outputs if self._metadata(name).get("print") is True]
         paths = [self._path(name) for name in outputs if self._metadata(name).get("print") == "path"]
@@ -96,8 +95,10 @@ class Console:
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Log no more lines."""
+        """Log no more lines; store the durations of the nodes that have ended."""
         self._stop()
+        running = {name for name, _ in self._running.values()}
+        self._store({name: seconds for name, seconds in self._seconds.items() if name not in running})
 
     def _watch(self, end: threading.Event) -> None:
         """Log a line every INTERVAL within a node, unless a bar in the terminal says more."""
@@ -116,6 +117,10 @@ class Console:
         """Note how long the last node of this thread has run if it saved nothing: its outputs already existed."""
         if last := self._running.pop(threading.get_ident(), None):
             self._seconds.setdefault(last[0], time.monotonic() - last[1])
+
+    def _store(self, seconds: Mapping[str, float]) -> None:
+        if self._catalog is not None:
+            store_durations(self._catalog, seconds)
 
     def _stop(self) -> None:
         self._end.set()

@@ -80,6 +80,12 @@ def test_a_stored_reconstruction_fills_as_the_checkpoint_does(
     ]
 
 
+def test_a_single_member_has_no_spread(stored: Any) -> None:
+    model = stored("reconstruct.oi")
+    drawn = model.predict(model.input_example, params={"members": 1})
+    assert drawn["t_spread"].shape == drawn["t_mean"].shape and np.isnan(drawn["t_spread"]).all()
+
+
 def test_a_model_is_stored_and_loaded_without_a_warning(
     stored: Any, recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -99,6 +105,7 @@ def test_the_input_example_is_scored_and_the_outputs_are_as_the_signature_says(
         array = drawn[spec.name]
         assert array.dtype == spec.type and array.ndim == len(spec.shape) and np.isfinite(array).all()
         assert all(size in (-1, actual) for size, actual in zip(spec.shape, array.shape, strict=True))
+    assert drawn.keys() == {spec.name for spec in signature.outputs.inputs}
     assert sizes.keys() < {param.name for param in signature.params}
     assert model.metadata.metadata["units"].keys() == {"t", "z"}
 

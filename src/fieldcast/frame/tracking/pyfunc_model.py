@@ -5,8 +5,9 @@
 
 MLflow stores a copy of this file, which it runs to load the model (models from code), and beside it the checkpoint.
 Each variable is an array (time, latitude, longitude) in its units, on the grid of the model's metadata, NaN where it
-was not observed; `time` counts seconds since 1970-01-01. A forecast starts from the last states of its input, a sample
-has no input.
+was not observed; `time` counts seconds since 1970-01-01. A variable that was not observed at all is an
+array of NaN, for MLflow requires every input of a signature. A forecast starts from the last states of its input, a
+sample has no input.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import fieldcast
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.geometry import GRID
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.time_steps import TimeStep
 
 SECONDS = "datetime64[s]"
@@ -64,17 +66,18 @@ def predict(
     """Draws of a model given arrays by variable.
 
     Reconstructions are v (time, member, latitude, longitude), forecasts v (lead, member, latitude, longitude) with the
-    valid `time` (lead), each with v_mean and v_spread; samples are v (sample, ...).
+    valid `time` (lead), each with v_mean and v_spread (NaN for a single member); samples are v (sample, ...). A model
+    that checks its observations adds v_suspect, 1 where it down-weighted one.
     """
     task = task_of(trained)
     if task == "sample":
         return values_of(trained.sample(params["samples"], params["seed"]))
     data = dataset(trained.checkpoint.field_codec, arrays or {})
     if task == "reconstruct":
-        return values_of(trained.fill(data, params["members"], seed=params["seed"], where="the input"))
+        return with_spread(trained.fill(data, params["members"], seed=params["seed"], where="the input"))
     future = trained.forecast(data, params["steps"], params["members"], params["seed"], "the input")
     valid = future["time"].values.astype(SECONDS).astype(np.int64)
-    return {**values_of(future), "time": valid}
+    return {**with_spread(future), "time": valid}
 
 
 def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray]) -> xr.Dataset:
@@ -94,16 +97,20 @@ def values_of(data: xr.Dataset) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(array.values, np.float32) for name, array in data.data_vars.items()}
 
 
+def with_spread(data: xr.Dataset) -> dict[str, np.ndarray]:
+    """The variables of a data set as arrays, and NaN for the spread that a single member does not have."""
+    values = values_of(data)
+    means = {name.removesuffix("_mean"): mean for name, mean in values.items() if name.endswith("_mean")}
+    return {**{f"{v}_spread": np.full_like(mean, np.nan) for v, mean in means.items()}, **values}
+
+
 def task_of(trained: TrainedModel) -> str:
     """The task of a model."""
     return str(trained.checkpoint.header.get("task", "reconstruct"))
 
 
 def signature(trained: TrainedModel) -> ModelSignature:
-    """Names, types and shapes of inputs, outputs and parameters; -1 is any size.
-
-    The spread is left out: for a single member there is none.
-    """
+    """Names, types and shapes of inputs, outputs and parameters; -1 is any size."""
     task, space = task_of(trained), trained.checkpoint.model.space
     defaults = [ParamSpec(name, "long", value) for name, value in DEFAULTS[task].items()]
     state = (-1, *space.shape)
@@ -112,8 +119,12 @@ def signature(trained: TrainedModel) -> ModelSignature:
         return ModelSignature(outputs=Schema(samples), params=ParamSchema(defaults))
     variables = trained.checkpoint.field_codec.variables
     time = TensorSpec(np.dtype(np.int64), (-1,), "time")
+    checks = task == "reconstruct" and isinstance(trained.checkpoint.model, ChecksObservations)
+    statistics = ("mean", "spread", *(["suspect"] if checks else []))
     outputs: list[Any] = [
-        spec for v in variables for spec in (field(v, (-1, *state)), field(f"{v}_mean", state))
+        spec
+        for v in variables
+        for spec in (field(v, (-1, *state)), *(field(f"{v}_{name}", state) for name in statistics))
     ]
     return ModelSignature(
         Schema([time, *(field(v, state) for v in variables)]),
