@@ -207,7 +207,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         date = calendars.date(time[border[0]])
         raise InputError(
             f"{missing(counts)} dates are missing in {where}, the first after {date} (step {step}): "
-            "fill them in, or let each gap start a segment with ingestion.gaps=segment (in Python gaps=\"segment\")"
+            'fill them in, or let each gap start a segment with ingestion.gaps=segment (in Python gaps="segment")'
         )
     number = np.zeros(time.size, dtype=np.int32)
     number[border + 1] = 1

@@ -126,9 +126,9 @@ class Results(ABC):
 
     @cached_property
     def not_run(self) -> list[str]:
-        """Configured experiments that are missing from the leaderboard."""
+        """Configured experiments that are missing from the leaderboard, in the order of their descriptions."""
         there = set(self.leaderboard["experiment"]) if len(self.leaderboard) else set()
-        return [name for name in self.experiments if name not in there]
+        return [name for name in self.about if name in self.experiments and name not in there]
 
     @cached_property
     def about(self) -> dict[str, About]:
@@ -192,6 +192,13 @@ class Results(ABC):
     def reference(self) -> str:
         """The reference of paired differences; empty if no experiment has the role."""
         return roles(self.about).get("reference", "")
+
+    def not_run_sentence(self, role: str) -> str:
+        """A sentence: the experiment with a role has not run, and the command that runs it."""
+        name = roles(self.about).get(role, "")
+        if not name:
+            return f"no experiment has the role {role} (about.role)."
+        return f"{self.label(name)} has not run: kedro run --pipelines {self.template}.{name}"
 
     @property
     def units(self) -> dict[str, str]:
