@@ -23,8 +23,7 @@ from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.quality import Missing
-from fieldcast.fields.repair import Gaps
-from fieldcast.fields.repair import FEWEST_TIMES
+from fieldcast.fields.repair import FEWEST_TIMES, Gaps
 from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder
 from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid

@@ -142,10 +142,16 @@ def run(database: Path, headlines: dict[str, float], checkpoint: Any, bounds: se
 
 
 def test_the_best_registered_checkpoint_is_the_champion(
-    checkpoint: Any, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Any,
+    client: MlflowClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     database = tmp_path / "mlflow.db"
-    run(database, {"reconstruct.oi": 0.2, "reconstruct.linear": 0.5}, checkpoint)
+    with caplog.at_level("INFO", "fieldcast"):
+        run(database, {"reconstruct.oi": 0.2, "reconstruct.linear": 0.5}, checkpoint)
+    assert "registered reconstruct.oi as fieldcast-reconstruct, version 1 (champion)" in caplog.messages
     champion = client.get_model_version_by_alias("fieldcast-reconstruct", "champion")
     assert champion.tags["experiment"] == "reconstruct.oi" and champion.tags["headline"] == "0.2"
     run(database, {"reconstruct.linear": 0.1}, checkpoint)

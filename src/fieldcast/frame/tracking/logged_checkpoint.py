@@ -70,11 +70,11 @@ class LoggedCheckpoint:
         client.finalize_logged_model(model.model_id, "READY")
         self.model_id = model.model_id
 
-    def register(self, client: MlflowClient, run: str, data: str, headline: float | None) -> None:
+    def register(self, client: MlflowClient, run: str, data: str, headline: float | None) -> str:
         """Register the model as a version of `fieldcast-<task>`, and give the best of these data the alias `champion`.
 
         `data` is the digest of the fields; scores on other data are not comparable. Models without a headline do not
-        compete.
+        compete. Returns the name of the version as messages give it.
         """
         name = f"fieldcast-{self.address.partition('.')[0]}"
         if not client.search_registered_models(f"name = '{name}'"):
@@ -97,5 +97,7 @@ class LoggedCheckpoint:
             for number, its in scored.items()
             if its.get("data") == data and "headline" in its
         ]
-        if ranked:
-            client.set_registered_model_alias(name, CHAMPION, min(ranked)[1])
+        best = min(ranked)[1] if ranked else ""
+        if best:
+            client.set_registered_model_alias(name, CHAMPION, best)
+        return f"{name}, version {version.version}{f' ({CHAMPION})' if version.version == best else ''}"

@@ -244,7 +244,8 @@ class Writer(Background):
         """Register the models of this run, if the configuration says so; bounds are no champions."""
         for name, checkpoint in self._models.items() if self._register else ():
             score = None if name in bounds else headlines.get(name)
-            checkpoint.register(self._client, self._ids[name], self._digest, score)
+            version = checkpoint.register(self._client, self._ids[name], self._digest, score)
+            logger.info("registered %s as %s", name, version)
 
     def _metrics(self, name: str, values: list[metrics.Value]) -> None:
         from mlflow.entities import Metric
