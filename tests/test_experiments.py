@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldcast.descriptions import About, described, description_of, roles
+from fieldcast.descriptions import About, description_of, descriptions, roles
 from fieldcast.errors import InputError
 from fieldcast.experiments import body_of, demo, experiments, nearest, requirements, tables
 
@@ -126,7 +126,7 @@ def test_an_experiment_describes_itself_and_has_defaults(conf: Path) -> None:
 
 def test_descriptions_come_in_order_and_those_without_one_last() -> None:
     bodies = {"z": {"about": {"order": 2}}, "b": {}, "y": {"about": {"order": 1}}, "a": {"model": {}}}
-    assert list(described(bodies)) == ["y", "z", "a", "b"]
+    assert list(descriptions(bodies)) == ["y", "z", "a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class About:
     order: int | None = None
 
 
-def described(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
+def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
     """Descriptions of the experiments of a task, in order; a missing label is the experiment's name.
 
     `bodies` are the experiments of one task as parameters: {name: {about, model, fit, ...}}.

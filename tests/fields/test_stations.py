@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.fields.stations import in_units, read_stations
+from fieldcast.fields.stations import converted, read_stations
 
 
 def table(**changes: object) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def test_common_names_zones_and_formats_are_understood(kind: str, tmp_path: Path
 
 def test_units_and_errors_are_converted() -> None:
     given = read_stations(table(units="degC", obs=[7.0, 8.0, 9.0], sigma=[0.5, np.nan, 1.0]), "'stations'")
-    read = in_units(given, {"t2m": "K"}, "'stations'")
+    read = converted(given, {"t2m": "K"}, "'stations'")
     np.testing.assert_allclose(read["value"], [280.15, 281.15, 282.15])
     np.testing.assert_allclose(read["error"], [0.5, 0, 1])
 
@@ -79,11 +79,13 @@ def test_columns_files_and_repetitions_that_are_wrong_are_refused(tmp_path: Path
 
 def test_a_variable_of_another_model_and_other_units_are_refused() -> None:
     with pytest.raises(InputError, match="is of a variable that the model lacks \\(it has z500\\)"):
-        in_units(read_stations(table(), "'stations'"), {"z500": "m"}, "'stations'")
+        converted(read_stations(table(), "'stations'"), {"z500": "m"}, "'stations'")
     with pytest.raises(InputError, match="is in 'm', which cannot be converted to 'K'"):
-        in_units(read_stations(table(units="m"), "'stations'"), {"t2m": "K"}, "'stations'")
+        converted(read_stations(table(units="m"), "'stations'"), {"t2m": "K"}, "'stations'")
 
 
 def test_a_row_without_units_among_rows_with_them_is_refused() -> None:
     with pytest.raises(InputError, match="has no units, although the table has a column of them"):
-        in_units(read_stations(table(units=["degC", None, "degC"]), "'stations'"), {"t2m": "K"}, "'stations'")
+        converted(
+            read_stations(table(units=["degC", None, "degC"]), "'stations'"), {"t2m": "K"}, "'stations'"
+        )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.descriptions import About
-from fieldcast.figures.leads import against_lead, in_units, variables_against_lead
+from fieldcast.figures.leads import against_lead, by_lead_unit, variables_against_lead
 from fieldcast.figures.style import looks
 
 CRPS = {"persistence": (0.6, 0.9), "climatological_ensemble": (0.8, 0.8), "perfect_model": (0.1, 0.2)}
@@ -76,5 +76,5 @@ def test_skill_and_variables_have_panels(board):
 
 
 def test_leads_in_months_are_drawn_in_months(board):
-    table, axis = in_units(board.assign(lead_hours=board["lead_hours"] / 24 * 730))
+    table, axis = by_lead_unit(board.assign(lead_hours=board["lead_hours"] / 24 * 730))
     assert axis.label == "lead, months" and set(table["lead"]) == set(board["lead_hours"] / 24)

@@ -61,7 +61,7 @@ def check(world, data):
             **of_run,
         )
         here, problem = replace(world.data, **{"fields": data, **changes}), Reconstruction(sparsification)
-        trained = stored.restored(here, problem)
+        trained = stored.restore(here, problem)
         assert stored.digest(here, problem) == model_digest(trained.header, model)
         return trained
 

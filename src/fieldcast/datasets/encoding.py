@@ -14,7 +14,7 @@ CHUNK_BYTES = 8 * 2**20
 ORDER = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
 
 
-def restored(data: xr.Dataset) -> xr.Dataset:
+def decoded(data: xr.Dataset) -> xr.Dataset:
     """Undo what saving changed: the order of variables, and text as `object`."""
     data = with_text(data, str)
     order = data.attrs.pop(ORDER, None)

@@ -18,9 +18,9 @@ from fieldcast.datasets.checked import CheckedStore, DamagedError, refusing_dama
 from fieldcast.datasets.encoding import (
     ORDER,
     chunks_of,
+    decoded,
     evenly_chunked,
     filters_of,
-    restored,
     whole_seconds,
     with_text,
 )
@@ -73,7 +73,7 @@ class ZarrDataset(FilesystemDataset):
         lazy = options.pop("lazy", "chunks" in options)
         options = {"chunks": {} if lazy else None, **options}
         with refusing_damage(self.location):
-            data = restored(xr.open_zarr(self._reader(lazy), **options))
+            data = decoded(xr.open_zarr(self._reader(lazy), **options))
             return data if lazy else data.load()
 
     def earlier(self) -> xr.Dataset | None:

@@ -145,7 +145,7 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         step = TimeStep.stored_in(header)
         place = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
         space = Space(**place, step=step.hours, months=step.months, **fixed)
-        codec = restored(arrays, header)
+        codec = stored_codec(arrays, header)
     except (KeyError, TypeError) as error:
         raise InputError(f"{where} is incomplete ({error}): train the experiment again.") from None
     built = build(model or header["model"], space)
@@ -176,7 +176,7 @@ def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
             )
 
 
-def restored(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Codec:
+def stored_codec(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Codec:
     """The codec of a checkpoint."""
     kind = header.get("codec", "field")
     if kind == "image":

@@ -41,7 +41,7 @@ def starts(fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Li
     require_complete(test, "forecasts")
     step = regular_step(test)
     leads, long = limits.cap("times", options.steps), limits.cap("times", options.stability.steps)
-    iso, (before, after) = calendars.iso(test["time"]), room(test["segment"].values)
+    iso, (before, after) = calendars.iso(test["time"]), states_around(test["segment"].values)
     scored = np.flatnonzero((before >= HISTORY) & (after >= leads))
     if not scored.size:
         raise InputError(
@@ -95,7 +95,9 @@ def require_starts(
     )
 
 
-def room(segment: Int[np.ndarray, " time"]) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:
+def states_around(
+    segment: Int[np.ndarray, " time"],
+) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:
     """Number of states before and after each one in its own segment."""
     place = np.arange(segment.size)
     _, first, size = np.unique(segment, return_index=True, return_counts=True)

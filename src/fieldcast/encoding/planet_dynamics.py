@@ -58,7 +58,7 @@ class PlanetDynamics:
 
     def ahead(self, q: States, day: Float[Tensor, " batch"]) -> States:
         """States on a day, from those of the day before, rounded as the planet's."""
-        before = np.repeat(days_of_year(day) - 1, q.shape[1])
+        before = np.repeat(day_numbers(day) - 1, q.shape[1])
         flat = q.flatten(0, 1).cpu().numpy()
         size = max(1, CHUNK // (self.planet.sphere.longitude.size * self.planet.sphere.mu.size))
         parts = [slice(first, first + size) for first in range(0, len(flat), size)]
@@ -76,7 +76,7 @@ class PlanetDynamics:
         """Standardised anomalies of the weather."""
         fields = weather(self.planet, self.grid, q.cpu().numpy())
         x = np.stack([fields[name] for name in self.codec.variables], axis=2)
-        x = x - self.codec.climatology[days_of_year(day) % YEAR][:, None]
+        x = x - self.codec.climatology[day_numbers(day) % YEAR][:, None]
         return torch.from_numpy(x / self.codec.deviation[:, None, None]).float().to(q.device)
 
     def maps(self, q: States) -> Float[Tensor, "batch members 3 y x"]:
@@ -92,6 +92,6 @@ class PlanetDynamics:
         return q + torch.from_numpy(difference).to(q)
 
 
-def days_of_year(day: Float[Tensor, " batch"]) -> np.ndarray:
+def day_numbers(day: Float[Tensor, " batch"]) -> np.ndarray:
     """Days since 1 January, from fractions of the year."""
     return np.rint(day.cpu().numpy().astype(np.float64) * YEAR).astype(int)

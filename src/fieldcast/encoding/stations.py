@@ -16,7 +16,7 @@ from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields.bilinear import stencil
-from fieldcast.fields.stations import in_units, refuse
+from fieldcast.fields.stations import converted, refuse
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
 from fieldcast.time_steps import TimeStep
@@ -33,7 +33,7 @@ def points_of(
         For a variable that the model lacks, units that do not convert, a place outside the grid or, on a grid with a
         land mask, on land, and a time that none of `times` is near.
     """
-    table = in_units(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
+    table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     exists = space.exists.cpu().numpy()
     refuse(~on_grid(codec, *at), table, where, "lies outside the model's grid")

@@ -100,10 +100,10 @@ def stored(data: bytes) -> tuple[str, str, dict[str, Any]]:
 
 def tensor_digest(tensors: Mapping[str, Tensor], *parts: Any) -> str:
     """Digest of names, types, shapes and values, and of some other parts."""
-    return lineage.digest(*parts, (part for item in sorted(tensors.items()) for part in described(*item)))
+    return lineage.digest(*parts, (part for item in sorted(tensors.items()) for part in tensor_parts(*item)))
 
 
-def described(name: str, tensor: Tensor) -> Iterator[Any]:
+def tensor_parts(name: str, tensor: Tensor) -> Iterator[Any]:
     """Name, type and shape of a tensor, and its values as bytes: numpy does not know all types of torch."""
     yield [name, str(tensor.dtype), *tensor.shape]
     yield tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy()

@@ -135,7 +135,7 @@ def numbers(column: pd.Series, where: str) -> pd.Series:
     return values.astype(float)
 
 
-def in_units(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.DataFrame:
+def converted(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.DataFrame:
     """The table in the units of each variable; without a column of units its values are taken to be in them.
 
     Raises
@@ -168,7 +168,7 @@ def refuse(wrong: pd.Series, table: pd.DataFrame, where: str, what: str) -> None
     """Raise an InputError that lists the first of some observations."""
     if not wrong.any():
         return
-    rows = "; ".join(described(row) for row in table[wrong].head(LISTED).to_dict("records"))
+    rows = "; ".join(observation_text(row) for row in table[wrong].head(LISTED).to_dict("records"))
     count = (
         f"an observation ({rows})"
         if wrong.sum() == 1
@@ -178,7 +178,7 @@ def refuse(wrong: pd.Series, table: pd.DataFrame, where: str, what: str) -> None
     raise InputError(f"{where}: {count} {verb}.")
 
 
-def described(row: Mapping[str, object]) -> str:
+def observation_text(row: Mapping[str, object]) -> str:
     """An observation in a message."""
     name = f"station {row['station']}, " if "station" in row else ""
     place = f"{row['latitude']:g}, {row['longitude']:g}"

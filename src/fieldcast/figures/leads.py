@@ -30,7 +30,7 @@ def against_lead(
 
     Reddish: no better than a free baseline. Greenish: better than the upper bound on skill."""
     table = leaderboard.query("variable == 'all' and region == @region")
-    table, axis = in_units(table)
+    table, axis = by_lead_unit(table)
     return score_panels(table, looks, scores, axis)
 
 
@@ -44,11 +44,11 @@ def variables_against_lead(
 ) -> Figure:
     """Draw `variable_panels` of one region, with the shading of `against_lead`."""
     table = leaderboard.query("variable != 'all' and region == @region")
-    table, axis = in_units(table)
+    table, axis = by_lead_unit(table)
     return variable_panels(table, units, looks, scores, axis)
 
 
-def in_units(table: pd.DataFrame) -> tuple[pd.DataFrame, Against]:
+def by_lead_unit(table: pd.DataFrame) -> tuple[pd.DataFrame, Against]:
     """Add a column `lead`, the lead time in days, or in months or years of the calendar; and the axis that names it."""
     unit = unit_of(table["lead_hours"].max()) if len(table) else "day"
     unit = "day" if unit == "hour" else unit

@@ -32,7 +32,7 @@ class Relay:
     @hook_impl(trylast=True)
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Send the name, and what hooks want to know of the data."""
-        self._send("after_dataset_loaded", {"dataset_name": dataset_name, "data": described(data)})
+        self._send("after_dataset_loaded", {"dataset_name": dataset_name, "data": message_of(data)})
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -42,14 +42,14 @@ class Relay:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Send the name, and what hooks want to know of the data."""
-        self._send("after_dataset_saved", {"dataset_name": dataset_name, "data": described(data)})
+        self._send("after_dataset_saved", {"dataset_name": dataset_name, "data": message_of(data)})
 
 
 def all_described(data: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as they are, and what hooks want to know of data sets, by name."""
-    return {name: value if name.startswith("params:") else described(value) for name, value in data.items()}
+    return {name: value if name.startswith("params:") else message_of(value) for name, value in data.items()}
 
 
-def described(data: Any) -> Any:
+def message_of(data: Any) -> Any:
     """A table itself; for anything else an empty data set with its attributes."""
     return data if isinstance(data, pd.DataFrame) else xr.Dataset(attrs=dict(getattr(data, "attrs", {})))

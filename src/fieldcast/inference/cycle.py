@@ -13,7 +13,7 @@ from fieldcast.inference.compatibility import STEP_TOLERANCE, matching
 from fieldcast.inference.cycle_models import CycleModels
 from fieldcast.inference.cycle_quality import CycleQuality
 from fieldcast.inference.reconstruct import context_of
-from fieldcast.inference.result_attributes import described
+from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.trained_model import TrainedModel, with_moments
 from fieldcast.inference.user_layout import restore_layout
 from fieldcast.inference.withheld import withheld_cells
@@ -89,7 +89,7 @@ def cycle(
     result = restore_layout(dataset, with_moments(codec.decode(x, data["time"]), codec), codec)
     options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
     names = " and ".join(model.name for model in (updater, forecaster) if model is not None)
-    return quality.beside(described(result, dataset.attrs, "Analysis", names, options), dataset, codec)
+    return quality.beside(with_attributes(result, dataset.attrs, "Analysis", names, options), dataset, codec)
 
 
 def check_times(times: xr.DataArray, step: TimeStep, where: str) -> None:

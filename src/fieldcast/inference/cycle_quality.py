@@ -62,17 +62,17 @@ class CycleQuality:
         parts: dict[str, xr.Variable] = {}
         for i, variable in enumerate(codec.variables):
             v, deviation = original_name(dataset, variable), float(codec.deviation[i])
-            units = in_units(str(codec.attrs[variable].get("units", "1")))
+            units = unit_attrs(str(codec.attrs[variable].get("units", "1")))
             for score in SCORES if states else ():
-                factor, of_score = (1.0, in_units("1")) if score == "coverage90" else (deviation, units)
+                factor, of_score = (1.0, unit_attrs("1")) if score == "coverage90" else (deviation, units)
                 values = factor * np.array([means[state, i][score] for state in states])
                 count = {"observations": int(self.withheld[i])}
                 parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **count})
             squared, expected, desroziers, suspect = (self._innovations(name, i) for name in USED)
             inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
             parts |= {
-                f"{v}_chi_squared": quality((time,), squared / expected, CHI_SQUARED, v, in_units("1")),
-                f"{v}_suspect_share": quality((time,), suspect, SUSPECT, v, in_units("1")),
+                f"{v}_chi_squared": quality((time,), squared / expected, CHI_SQUARED, v, unit_attrs("1")),
+                f"{v}_suspect_share": quality((time,), suspect, SUSPECT, v, unit_attrs("1")),
                 f"{v}_observation_error": quality((), inferred, INFERRED, v, units),
             }
             parts[f"{v}_observation_error"].attrs["assumed"] = deviation * self.noise
@@ -92,7 +92,7 @@ def quality(
     return xr.Variable(dims, values, {**about, **attrs})
 
 
-def in_units(units: str) -> dict[str, str]:
+def unit_attrs(units: str) -> dict[str, str]:
     """The attributes of a difference of values in some units."""
     difference = {"units_metadata": "temperature: difference"} if conversion(units, "K") else {}
     return {"units": units, **difference}

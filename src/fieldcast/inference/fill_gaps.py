@@ -21,7 +21,7 @@ from fieldcast.errors import InputError
 from fieldcast.inference.gap_trials import Comparison, best_of
 from fieldcast.inference.gaps_report import Lengths, Outcome, report
 from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, OBSERVED, as_fields, in_layout_of
-from fieldcast.inference.result_attributes import described
+from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.in_time import gap_lengths
@@ -122,7 +122,7 @@ def fill(
         gappy.codec,
     )
     options = {"method": best.name, "members": members, "seed": seed}
-    result = described(result, dataset.attrs, "Reconstruction", best.name, options)
+    result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, options)
     summary = SUMMARY.format(", ".join(gappy.codec.variables), best.name)
     return result.assign_attrs(summary=summary, comment=report(outcome))
 

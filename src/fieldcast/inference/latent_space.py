@@ -86,7 +86,7 @@ def pictures(
     """
     parts = []
     if isinstance(model, HasLatents):
-        parts = [decoded_grid(model, codec, inside, grid), *restored(model, codec, split, seed)]
+        parts = [decoded_grid(model, codec, inside, grid), *reconstructions(model, codec, split, seed)]
         if isinstance(codec, ImageCodec):
             parts.append(interpolated(model, codec, inside))
     elif isinstance(model, HasTrajectory):
@@ -123,7 +123,7 @@ def decoded_grid(
     return of_kind(model.space, codec, x, "grid").assign_attrs(grid_components=components)
 
 
-def restored(model: HasLatents, codec: StateCodec, split: Split, seed: int) -> list[xr.Dataset]:
+def reconstructions(model: HasLatents, codec: StateCodec, split: Split, seed: int) -> list[xr.Dataset]:
     """Some data, and their reconstructions from the posterior means."""
     batch = split.batch
     few = torch.arange(min(RESTORED, len(batch.x)), device=batch.x.device)

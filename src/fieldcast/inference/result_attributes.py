@@ -31,7 +31,7 @@ FLAGS = ("_suspect", "_flag")
 COMMANDS = ("kedro", "fieldcast")
 
 
-def described(
+def with_attributes(
     result: xr.Dataset, source: Mapping[str, Any], what: str, model: str, options: Mapping[str, Any]
 ) -> xr.Dataset:
     """The result with its attributes, and those of its source under names that begin with `source_`.

@@ -15,7 +15,7 @@ from torch import Tensor
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError
-from fieldcast.fields.stations import described
+from fieldcast.fields.stations import observation_text
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
 
@@ -107,7 +107,7 @@ def sentences(rejected: Bool[Tensor, " points"], table: pd.DataFrame, where: str
     rows = table[rejected.cpu().numpy()]
     if len(rows):
         listed = "; ".join(
-            f"{row['value']:.4g} ({described(row)})" for row in rows.head(LISTED).to_dict("records")
+            f"{row['value']:.4g} ({observation_text(row)})" for row in rows.head(LISTED).to_dict("records")
         )
         rest = f", and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
         yield (

@@ -28,7 +28,7 @@ from fieldcast.inference.compatibility import last_states, matching, require_pla
 from fieldcast.inference.ensemble_forecast import START, EnsembleForecaster, physical
 from fieldcast.inference.quality_control import sentences, suspects
 from fieldcast.inference.reconstruct import context_of, draw
-from fieldcast.inference.result_attributes import described
+from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.sample import draw_states
 from fieldcast.inference.sample import physical as physical_states
@@ -141,7 +141,9 @@ class TrainedModel:
             LOG.warning("%s: %s", where, sentence)
         result = restore_layout(dataset, with_moments(filled, codec).merge(flags), codec)
         options = {"members": members, "noise": noise, "seed": seed}
-        return described(result, dataset.attrs, "Reconstruction", self.name, options).assign_attrs(facts)
+        return with_attributes(result, dataset.attrs, "Reconstruction", self.name, options).assign_attrs(
+            facts
+        )
 
     def nothing_observed(self, times: xr.DataArray) -> xr.Dataset:
         """Fields of NaN at some times, on the model's grid and in its units."""
@@ -189,7 +191,7 @@ class TrainedModel:
             time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], last[0], valid),
         )  # fmt: skip
         options = {"members": members, "steps": steps, "feedback": self.feedback, "seed": seed}
-        return described(result, dataset.attrs, "Forecast", self.name, options)
+        return with_attributes(result, dataset.attrs, "Forecast", self.name, options)
 
     def sample(self, count: int, seed: int = 0) -> xr.Dataset:
         """`count` states drawn at random, (sample, ...): fields in their units, or images in grey values.
@@ -206,7 +208,7 @@ class TrainedModel:
         states = physical_states(model.space, self.checkpoint.state_codec, draw_states(model, count, seed))
         if "latitude" not in states.coords:
             return states
-        return described(states, {}, "Sample", self.name, {"samples": count, "seed": seed})
+        return with_attributes(states, {}, "Sample", self.name, {"samples": count, "seed": seed})
 
 
 def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fieldcast.figures.leads import in_units
+from fieldcast.figures.leads import by_lead_unit
 from fieldcast.figures.style import Look, percent
 from fieldcast.report.vega_lite import (
     EXPERIMENT,
@@ -240,6 +240,6 @@ def leads_chart(leaderboard: pd.DataFrame, label: Callable[[str], str], looks: M
     """Scores against the lead time in the unit of the figures; empty without rows."""
     if leaderboard.empty:
         return {}
-    table, axis = in_units(leaderboard.assign(experiment=leaderboard["experiment"].map(label)))
+    table, axis = by_lead_unit(leaderboard.assign(experiment=leaderboard["experiment"].map(label)))
     unit = axis.label.removeprefix("lead, ").removesuffix("s")
     return ScoresChart(table, lead_axis(unit), looks, ("crps", "rmse", "acc", "skill", "ssr")).spec()

@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.descriptions import About, described, roles
+from fieldcast.descriptions import About, descriptions, roles
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.png import Picture
 from fieldcast.figures.style import Look, looks
@@ -136,7 +136,7 @@ class Results(ABC):
         bodies = {
             name: self.experiments.get(name, {}) for name in dict.fromkeys([*self.experiments, *self.order])
         }
-        given = described(bodies)
+        given = descriptions(bodies)
         count = Counter(text.label for text in given.values())
         return {
             name: replace(

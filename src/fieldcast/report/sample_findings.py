@@ -99,7 +99,7 @@ class Findings:
         )
         return [(name, significant(self.board.value(name, "bits_per_dim"))) for name in names]
 
-    def restored(self) -> Iterator[tuple[str, str, str, str]]:
+    def reconstructions(self) -> Iterator[tuple[str, str, str, str]]:
         """Treatment, the experiment that reconstructs test data best, its error, and that of training data."""
         for where, names in self.groups(["test_loss"], lambda name: self.board.value(name, "test_loss")):
             if len(names) > 1:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.argument_groups import by_field
-from fieldcast.descriptions import described, roles
+from fieldcast.descriptions import descriptions, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.cycle_observations import require_cycle_observations
@@ -174,7 +174,7 @@ def rank(
     if observations is None:
         return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
-    held = roles(described(results["experiments"]))
+    held = roles(descriptions(results["experiments"]))
     table = leaderboard(
         results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held
     )

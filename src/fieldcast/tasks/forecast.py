@@ -11,7 +11,7 @@ import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.argument_groups import by_field
-from fieldcast.descriptions import described, roles
+from fieldcast.descriptions import descriptions, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.event_thresholds import ScoredEvents
 from fieldcast.encoding.initial_times import regular_step, require_starts
@@ -168,7 +168,7 @@ def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame,
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     present = of_one_training(results)
     scores = present.get("scores", {})
-    held = roles(described(results["experiments"]))
+    held = roles(descriptions(results["experiments"]))
     table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held)
     return table, forecast_summary(table, present["stability"])
 

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.argument_groups import by_field
-from fieldcast.descriptions import described, roles
+from fieldcast.descriptions import descriptions, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
@@ -107,7 +107,7 @@ def rank(
     if observations is None:
         return pd.DataFrame(), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
-    held = roles(described(results["experiments"]))
+    held = roles(descriptions(results["experiments"]))
     table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=held)
     return table, reconstruct_summary(table)
 

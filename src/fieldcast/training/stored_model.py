@@ -53,7 +53,7 @@ class StoredModel(ArgumentGroup):
     base: bytes | None = None
     parts: Mapping[str, bytes] | None = None
 
-    def restored(self, data: PreparedData, problem: Problem) -> Checkpoint:
+    def restore(self, data: PreparedData, problem: Problem) -> Checkpoint:
         """The checkpoint with its weights in `model`, on the device.
 
         Raises

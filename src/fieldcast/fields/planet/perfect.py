@@ -28,7 +28,7 @@ from threadpoolctl import ThreadpoolController
 from fieldcast import calendars
 from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
 from fieldcast.fields.planet.sphere import Sphere
-from fieldcast.fields.planet.weather import Map, PlanetOptions, described, stored, weather
+from fieldcast.fields.planet.weather import Map, PlanetOptions, stored, weather, with_attributes
 from fieldcast.progress import Progress
 from fieldcast.starts import Starts
 
@@ -149,4 +149,4 @@ def to_dataset(
         "latitude": grid.latitude,
         "longitude": grid.longitude,
     }
-    return described(xr.Dataset({name: (dims, x) for name, x in values.items()}, coords))
+    return with_attributes(xr.Dataset({name: (dims, x) for name, x in values.items()}, coords))

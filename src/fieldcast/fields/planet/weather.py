@@ -181,10 +181,10 @@ def _with_time_and_ground(dataset: xr.Dataset, options: PlanetOptions) -> xr.Dat
     dataset["time"].attrs = {"standard_name": "time", "long_name": "time"}
     dataset["time"].encoding = {"units": "days since 0001-01-01", "calendar": "noleap", "dtype": "int64"}
     dataset.attrs = {"Conventions": "CF-1.11", "title": "Simulated planet"}
-    return described(dataset)
+    return with_attributes(dataset)
 
 
-def described(dataset: xr.Dataset) -> xr.Dataset:
+def with_attributes(dataset: xr.Dataset) -> xr.Dataset:
     """Set the attributes of the variables and of the grid."""
     for name, (standard, long, units) in {**VARIABLES, "orography": OROGRAPHY}.items():
         if name in dataset:

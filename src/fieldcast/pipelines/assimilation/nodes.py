@@ -36,7 +36,7 @@ def run(
     require_cycle_observations(
         observations, data.fields, data.splits, sparsification, assimilation, stored.limits
     )
-    trained = stored.restored(data, problem)
+    trained = stored.restore(data, problem)
     lineage = sources(stored, dict(trained.header), observations, assimilation)
     steps, state, draws = earlier_output(earlier, "draws")
     if finished({**earlier, "draws": draws}, lineage):

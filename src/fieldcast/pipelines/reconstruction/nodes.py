@@ -28,7 +28,7 @@ def draw(
     sparsification: Sparsification, earlier: Mapping[str, Any],
 ) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
     """Reconstructions case by case, with the costs of training and drawing; those that exist are kept."""
-    trained = stored.restored(data, Reconstruction(sparsification))
+    trained = stored.restore(data, Reconstruction(sparsification))
     require_observations(observations, data.fields, data.splits, sparsification, stored.limits)
     members = stored.limits.cap("members", evaluation.members)
     sources = lineage_of(model_digest(trained.header, stored.model), observations, members, stored.seed)

@@ -37,7 +37,7 @@ def roll(
     Forecasts that exist are kept.
     """
     require_starts(starts, data.fields, data.splits, rollout, stored.limits)
-    trained = stored.restored(data, Forecasting())
+    trained = stored.restore(data, Forecasting())
     model, digest = trained.model, model_digest(trained.header, stored.model)
     forecaster = EnsembleForecaster(
         model,
@@ -66,7 +66,7 @@ def roll_long(
 ) -> Iterator[tuple[pd.DataFrame, tuple[xr.Dataset, bytes]]]:  # fmt: skip
     """Statistics of each step of the long rollout, and some of its fields with what the rollout resumes from."""
     require_starts(starts, data.fields, data.splits, rollout, stored.limits)
-    trained = stored.restored(data, Forecasting())
+    trained = stored.restore(data, Forecasting())
     times, members = starts["stability"], starts["stability_members"]
     forecaster = EnsembleForecaster(
         trained.model, trained.field_codec, data.fields, times, members, stored.seed, options.feedback

@@ -32,7 +32,7 @@ def draw(
     earlier: Mapping[str, Any],
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Samples in physical units or grey values, with the costs of training and drawing; those that exist are kept."""
-    trained, sources = restored(stored, data, options, sampling)
+    trained, sources = restore(stored, data, options, sampling)
     if finished(earlier, sources):
         LOG.info("Using the existing samples.")
         return earlier["draws"], earlier["costs"]
@@ -45,7 +45,7 @@ def draw(
 
 
 @by_field
-def look_inside(
+def examine_latent_space(
     stored: StoredModel,
     data: PreparedData,
     options: StateOptions,
@@ -53,7 +53,7 @@ def look_inside(
     earlier: Mapping[str, Any],
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures; kept if they exist."""
-    trained, sources = restored(stored, data, options, sampling)
+    trained, sources = restore(stored, data, options, sampling)
     sources["grid"] = list(options.grid or ())
     if finished(earlier, sources, INSIDE):
         LOG.info("Using the existing likelihoods, codes and pictures.")
@@ -74,7 +74,7 @@ def look_inside(
     return density_table(parts), latents, pictures
 
 
-def restored(
+def restore(
     stored: StoredModel, data: PreparedData, options: StateOptions, sampling: Sampling
 ) -> tuple[Checkpoint, dict[str, Any]]:
     """The trained model, and the lineage of draws from it, which the evaluation requires.
@@ -82,9 +82,9 @@ def restored(
     Raises
     ------
     InputError
-        If the checkpoint does not fit; see `StoredModel.restored`.
+        If the checkpoint does not fit; see `StoredModel.restore`.
     """
-    trained = stored.restored(data, StateSampling(options))
+    trained = stored.restore(data, StateSampling(options))
     sources = {
         "model": model_digest(trained.header, stored.model), "data": data.fields.attrs["digest"], "seed": stored.seed,
         **sampling.capped(stored.limits),

@@ -18,11 +18,11 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses, and look at what it has learned."""
     types = decided_by(task, experiment)
     draw, inputs = from_checkpoint(nodes.draw, experiment)
-    look_inside, _ = from_checkpoint(nodes.look_inside, experiment)
+    examine_latent_space, _ = from_checkpoint(nodes.examine_latent_space, experiment)
     inputs |= INPUTS
     return Pipeline(
         [
             node_of(draw, inputs, ["draws", "costs"], types=types),
-            node_of(look_inside, inputs, ["densities", "latents", "pictures"], types=types),
+            node_of(examine_latent_space, inputs, ["densities", "latents", "pictures"], types=types),
         ]
     )
