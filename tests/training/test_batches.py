@@ -110,7 +110,7 @@ class Counted:
 
     def __init__(self, states):
         self.states, self.days, self.segment, self.read = states, states.days, states.segment, 0
-        self.observed = None
+        self.observed, self.shards, self.hold = None, states.shards, states.hold
 
     def __len__(self):
         return len(self.states)

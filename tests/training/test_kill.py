@@ -21,15 +21,15 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["fieldcast.tasks.reconstruct"])
 
 
-def start(folder: Path, saves: int = -1) -> ForkServerProcess:
+def start(folder: Path, saves: int = -1, shard_bytes: int = 0) -> ForkServerProcess:
     folder.mkdir(exist_ok=True)
-    worker = PROCESSES.Process(target=train_to_disk, args=(folder, saves))
+    worker = PROCESSES.Process(target=train_to_disk, args=(folder, saves, shard_bytes))
     worker.start()
     return worker
 
 
-def finish(folder: Path) -> dict[str, torch.Tensor]:
-    worker = start(folder)
+def finish(folder: Path, shard_bytes: int = 0) -> dict[str, torch.Tensor]:
+    worker = start(folder, shard_bytes=shard_bytes)
     worker.join(timeout=300)
     assert worker.exitcode == 0
     tensors, _ = unpack_bytes((folder / "checkpoint.safetensors").read_bytes(), "")
@@ -70,3 +70,12 @@ def test_killed_between_the_saves_of_one_yield(alone, tmp_path, saves):
     worker.join(timeout=300)
     assert worker.exitcode == -signal.SIGKILL
     assert same(finish(tmp_path), alone)
+
+
+def test_killed_while_its_data_are_streamed(tmp_path):
+    """Nine windows, of which the kill falls into the third."""
+    shard_bytes = 16 * 4 * 2 * 7 * 12
+    worker = start(tmp_path / "killed", 34, shard_bytes)
+    worker.join(timeout=300)
+    assert worker.exitcode == -signal.SIGKILL
+    assert same(finish(tmp_path / "killed", shard_bytes), finish(tmp_path / "alone", shard_bytes))

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,17 +11,21 @@ import torch
 from fieldcast.datasets import BytesDataset, TableDataset
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.training import streamed
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
 OPTIONS = Fit(steps=60, batch=4, report_every=4, save_every=0.0, validation=8, learning_rate=3e-3)
 
 
-def train_to_disk(folder: Path, saves: int) -> None:
+def train_to_disk(folder: Path, saves: int, shard_bytes: int = 0) -> None:
     """Train, and save in `folder` what a node yields, in the order of the catalog, by the catalog's own data sets.
 
-    The process kills itself after this number of saves; -1 for never.
+    The process kills itself after this number of saves; -1 for never. With `shard_bytes` the data are streamed in
+    shards of this size.
     """
+    if shard_bytes:
+        streamed.SHARD_BYTES = shard_bytes
     torch.set_num_threads(1)
     spec = importlib.util.spec_from_file_location("worlds", Path(__file__).parents[1] / "worlds.py")
     worlds = importlib.util.module_from_spec(spec)
@@ -29,7 +34,7 @@ def train_to_disk(folder: Path, saves: int) -> None:
     recipe = Recipe(
         Reconstruction(Sparsification(noise=0.1)),
         {"type": "vae.ConditionalVAE", "latent": 4},
-        OPTIONS,
+        replace(OPTIONS, data="stream" if shard_bytes else "memory"),
         0,
         Limits(),
         "cpu",

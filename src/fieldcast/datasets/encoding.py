@@ -11,6 +11,7 @@ from numcodecs.abc import Codec
 from fieldcast.datasets.checked import CHECKSUM
 
 CHUNK_BYTES = 8 * 2**20
+BLOCK = 8  # chunks that are written together
 ORDER = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
 
 
@@ -55,22 +56,30 @@ def chunks_of(array: xr.Variable, requested: Mapping[str, int]) -> tuple[int, ..
     return tuple(reversed(chunks))
 
 
+def power_of_two(array: xr.Variable, size: int) -> tuple[int, ...]:
+    """Chunks of whole fields, a power of two of them, of at most `size` bytes."""
+    fields = max(1, size // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:]))))
+    return min(2 ** (fields.bit_length() - 1), max(array.shape[0], 1)), *(max(n, 1) for n in array.shape[1:])
+
+
 def filters_of(array: xr.Variable) -> list[Codec]:
     """Filters that turn a chunk into bytes: Zarr's default compression, then a checksum of the result."""
     text = array.dtype.kind == "O" and (not array.size or isinstance(array.values.flat[0], str))
     return [*([VLenUTF8()] if text else []), Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE), CHECKSUM]
 
 
-def evenly_chunked(data: xr.Dataset) -> xr.Dataset:
-    """Rechunk to the largest chunks that dask has along each dimension, as Zarr needs chunks of one size."""
-    chunked = {name: array for name, array in data.variables.items() if array.chunks is not None}
-    if not chunked:
-        return data
-    largest = {
-        name: {dim: max(sizes) for dim, sizes in zip(array.dims, array.chunks or (), strict=True)}
-        for name, array in chunked.items()
-    }
-    even = {str(name): data[name].chunk(sizes) for name, sizes in largest.items()}
+def evenly_chunked(data: xr.Dataset, size: int | None = None) -> xr.Dataset:
+    """Rechunk to the largest chunks that dask has along each dimension, as Zarr needs chunks of one size.
+
+    With `size`, blocks of whole fields hold a few chunks of so many bytes.
+    """
+    even = {}
+    for name, array in data.variables.items():
+        if array.chunks is None or not array.ndim:
+            continue
+        largest = [max(sizes) for sizes in array.chunks]
+        lengths = largest if size is None else [BLOCK * power_of_two(array, size)[0], *array.shape[1:]]
+        even[str(name)] = data[name].chunk(dict(zip(array.dims, lengths, strict=True)))
     return data.assign_coords({n: a for n, a in even.items() if n in data.coords}).assign(
         {n: a for n, a in even.items() if n in data.data_vars}
     )

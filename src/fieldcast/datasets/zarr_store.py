@@ -21,9 +21,11 @@ from fieldcast.datasets.encoding import (
     decoded,
     evenly_chunked,
     filters_of,
+    power_of_two,
     whole_seconds,
     with_text,
 )
+from fieldcast.datasets.parts import loaded_if_small, opened_in_parts, with_dask
 from fieldcast.datasets.retired_stores import flush, open_store, publish, readable_path, recover
 
 LAST = ".zmetadata"  # written last: the consolidated metadata of Zarr format 2
@@ -39,6 +41,8 @@ class ZarrDataset(FilesystemDataset):
       append: lead                          # a stream of pieces along this dimension
       load_args: {lazy: true}               # dask-backed; {chunks: {time: 100}} likewise; eager by default
       save_args: {chunks: {time: 64}}       # chunks on disk; by default whole fields, about 8 MiB
+    # load_args: {lazy: auto}               # eager if it takes at most a quarter of the memory available
+    # save_args: {chunk_bytes: 2097152}     # chunks of a power of two of whole fields, for random access
     ```
 
     Streams: a generator node yields pieces, each with the attributes `piece` (0, 1, ...) and `pieces` (how
@@ -71,8 +75,10 @@ class ZarrDataset(FilesystemDataset):
             raise self._missing()
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
-        options = {"chunks": {} if lazy else None, **options}
         with refusing_damage(self.location):
+            if lazy == "auto":
+                return loaded_if_small(decoded(opened_in_parts(self._reader(True))), self.location)
+            options = {"chunks": {} if lazy else None, **options}
             data = decoded(xr.open_zarr(self._reader(lazy), **options))
             return data if lazy else data.load()
 
@@ -82,7 +88,7 @@ class ZarrDataset(FilesystemDataset):
             return None
         try:
             data: xr.Dataset = self.load()
-            for array in (array for array in data.variables.values() if array.chunks):
+            for array in (array for array in with_dask(data).variables.values() if array.chunks):
                 for block in array.data.blocks.ravel():
                     block.compute()
         except DamagedError as error:
@@ -100,7 +106,7 @@ class ZarrDataset(FilesystemDataset):
         piece, pieces = int(data.attrs.get("piece", 0)), int(data.attrs.get("pieces", 1))
         if piece == pieces:
             return
-        data = with_text(data.drop_encoding(), object)
+        data = with_text(with_dask(data).drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
         data.attrs[ORDER] = [str(name) for name in data.data_vars]
         with readable_write_errors(self.location):
@@ -160,7 +166,7 @@ class ZarrDataset(FilesystemDataset):
             # variables without the dimension are those of the first piece
             options = {"mode": "a-", "append_dim": self._append}
             before = self._cut(partial, piece)
-        evenly_chunked(data).to_zarr(
+        evenly_chunked(data, self._save_args.get("chunk_bytes")).to_zarr(
             self._store(partial), consolidated=False, zarr_format=2, write_empty_chunks=True, **options
         )
         if self._append is not None:
@@ -187,8 +193,9 @@ class ZarrDataset(FilesystemDataset):
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
             encoding[name] = {"filters": filters_of(array), "compressors": None}
-            if array.ndim and name not in data.indexes and array.chunks is None:
-                encoding[name]["chunks"] = chunks_of(array, self._save_args.get("chunks", {}))
+            size, requested = self._save_args.get("chunk_bytes"), self._save_args.get("chunks", {})
+            if array.ndim and name not in data.indexes and (array.chunks is None or size):
+                encoding[name]["chunks"] = power_of_two(array, size) if size else chunks_of(array, requested)
             if array.dtype.kind == "M" and whole_seconds(array.values):
                 encoding[name] |= {"units": "seconds since 1970-01-01", "dtype": "int64"}
         return encoding

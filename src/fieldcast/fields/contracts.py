@@ -10,7 +10,7 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields import images, ingest
-from fieldcast.fields.chunked import blocks
+from fieldcast.fields.chunked import blocks, in_memory
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.coordinates import DIMS
 from fieldcast.fields.domain import has_gaps
@@ -45,7 +45,7 @@ class Fields:
                     f"variable '{name}' has dimensions {_tuple(array.dims)}, not {_tuple(DIMS)}: {INGEST}"
                 )
             _check_variable(array, INGEST)
-            if array.chunks is None:
+            if in_memory(array):
                 _check_values(array, has_gaps(data))
         for key in FIELD_ATTRS:
             if key not in data.attrs:
@@ -69,7 +69,7 @@ class Images:
         for key in IMAGE_ATTRS:
             if key not in data.attrs:
                 raise InputError(f"images have no attribute '{key}': {INGEST}")
-        if image.chunks is None:
+        if in_memory(image):
             low, high = float(image.min(skipna=False)), float(image.max(skipna=False))
             if not 0 <= low <= high <= data.attrs["levels"] - 1:
                 raise InputError(

@@ -76,7 +76,8 @@ class Forecasting(OnFields):
             For fields without a regular time step, or a split that does not hold one window.
         """
         regular_step(split)
-        states = self.states(split, codec, model.space)
+        reach = max(model.history, 1) - 1, max(fit.longest, 1)
+        states = self.states(split, codec, model.space, fit, reach)
         windows = ForecastWindows(states, model.space, model.history, fit.longest)
         if not len(windows):
             raise InputError(

@@ -58,7 +58,9 @@ class Reconstruction(OnFields):
         self, split: xr.Dataset, codec: FieldCodec, model: Model, fit: Fit, training: bool
     ) -> ReconstructionBatches:
         """States with their masks."""
-        return ReconstructionBatches(self.states(split, codec, model.space), model.space, self.sparsification)
+        return ReconstructionBatches(
+            self.states(split, codec, model.space, fit), model.space, self.sparsification
+        )
 
 
 @by_field

@@ -32,9 +32,10 @@ from fieldcast.tasks.task import Results
 from fieldcast.tasks.truth import require_draws, scored_period
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import refuse_rollouts
-from fieldcast.training.states import InMemory
+from fieldcast.training.problem import is_streamed, refuse_rollouts
+from fieldcast.training.states import InMemory, States
 from fieldcast.training.stored_model import StoredModel
+from fieldcast.training.streamed import Streamed
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ class StateSampling:
         """States, with their labels where they have them."""
         space, device = model.space, model.space.area.device
         label = torch.from_numpy(split["label"].values).to(device) if "label" in split.coords else None
-        states = InMemory.undated(codec.encode(split).to(device))
+        if is_streamed(split, fit):
+            states: States = Streamed.undated(split, codec.encode, device)
+        else:
+            states = InMemory.undated(codec.encode(split).to(device))
         return StateBatches(states, label, space, codec, not training)
 
 

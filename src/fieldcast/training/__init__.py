@@ -4,9 +4,9 @@ run       a recipe: everything that decides what a fitted model is; from data se
 stored_model  a checkpoint, which must be what this run would train
 loop      gradient steps, or a closed-form solution, as a generator that can be interrupted
 state     a model during training: everything needed to resume, and one step
-states    the states of a split, by their places in order of time
+states    the states of a split, by their places in order of time; streamed: states that do not fit in memory
 problem   what a task says for models to be trained on it
-batches   what a training batch of a task is
+batches   what a training batch of a task is; batch_order: the data of each step
 tuning    choices made on the validation split
 calibration   filters fitted in cycles over the training split; cycle_periods: the states that these cycles run over
 pool_weights  the weights of a pooled ensemble

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -36,6 +37,13 @@ class Batches(Protocol):
 
     @property
     def space(self) -> Space: ...
+    @property
+    def data(self) -> States: ...
+    @property
+    def home(self) -> Int[Tensor, " datum"]:
+        """The state at which each datum is, ascending: the datum belongs to the shard of this state."""
+        ...
+
     def __len__(self) -> int: ...
     def states(self) -> Iterator[Batch]:
         """Yield all data in order of time: the input of a closed-form solution."""
@@ -57,13 +65,19 @@ class ReconstructionBatches:
     space: Space
     options: Sparsification
 
+    @property
+    def home(self) -> Int[Tensor, " datum"]:
+        return torch.arange(len(self), device=self.data.days.device)
+
     def __len__(self) -> int:
         return len(self.data)
 
     def states(self) -> Iterator[Batch]:
-        index = torch.arange(len(self), device=self.data.days.device)
-        context = Context(len(self), day=self.data.days)
-        yield Batch(self.data[:], context, index=index, observed=self.data.observed)
+        for index in by_shard(self.data, self.home):
+            states = slice(int(index[0]), int(index[-1]) + 1)
+            observed = None if self.data.observed is None else self.data.observed[states]
+            context = Context(len(index), day=self.data.days[states])
+            yield Batch(self.data[states], context, index=index, observed=observed)
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1,
@@ -117,13 +131,18 @@ class ForecastWindows:
         unbroken = segment[places - max(self.history, 1) + 1] == segment[places + self.steps]
         return places[unbroken]
 
+    @property
+    def home(self) -> Int[Tensor, " datum"]:
+        return self.last
+
     def __len__(self) -> int:
         return len(self.last)
 
     def states(self) -> Iterator[Batch]:
         single = replace(self, steps=1)
-        for last in single.last.split(CHUNK):
-            yield single.window(last, 1)
+        for index in by_shard(self.data, single.last):
+            for last in single.last[index].split(CHUNK):
+                yield single.window(last, 1)
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
@@ -170,13 +189,17 @@ class StateBatches:
     codec: StateCodec
     scored: bool = False
 
+    @property
+    def home(self) -> Int[Tensor, " datum"]:
+        return torch.arange(len(self), device=self.data.days.device)
+
     def __len__(self) -> int:
         return len(self.data)
 
     def states(self) -> Iterator[Batch]:
-        """Yield all data as one batch."""
-        index = torch.arange(len(self), device=self.data.days.device)
-        yield self.batch(index, image_transforms.fixed(RandomStreams(0, index)))
+        """Yield the data of each shard as one batch."""
+        for index in by_shard(self.data, self.home):
+            yield self.batch(index, image_transforms.fixed(RandomStreams(0, index)))
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
@@ -189,3 +212,19 @@ class StateBatches:
         index = evenly(len(self), count).to(self.data.days.device)
         draws = RandomStreams(seed_for("trials", seed), index, MEMBERS)
         return [(self.batch(index, draws), draws)]
+
+
+def by_shard(states: States, home: Int[Tensor, " datum"]) -> Iterator[Int[Tensor, " shard"]]:
+    """The data of one shard after the other; its states are held meanwhile, and those of the next read ahead."""
+    ends = shard_ends(states, home)
+    for number, (first, end) in enumerate(pairwise([0, *ends])):
+        if end > first:
+            states.hold([number], [number + 1] if number + 1 < len(ends) else [])
+            yield torch.arange(first, end, device=home.device)
+    states.hold([])
+
+
+def shard_ends(states: States, home: Int[Tensor, " datum"]) -> list[int]:
+    """Number of data up to the end of each shard."""
+    ends = torch.tensor([shard.stop for shard in states.shards], device=home.device)
+    return torch.searchsorted(home, ends).tolist()

@@ -17,13 +17,14 @@ import pandas as pd
 import torch
 
 from fieldcast.encoding import costs
-from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
+from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.pool_weights import tune_weights
@@ -174,12 +175,13 @@ def train_steps(run: Training, training: Batches, validation: Batches, bar: Prog
     groups, lossy = model.groups(), half_precision(options, device)
     # batches are selected on the processor: no step waits for the device
     groups = None if groups is None else groups.cpu()
+    order = BatchOrder(training, groups, run.seed, options.batch)
     loss = torch.compile(model.loss) if options.compile else model.loss
     while not run.finished:
         begin = time.perf_counter()
         if not model.training:
             model.train()
-        places = batch_index(run.step, run.seed, groups, len(training), options.batch)
+        places = order.data(run.step)
         group = None if groups is None else int(groups[places[0]])
         index = places.to(device)
         draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)

@@ -11,7 +11,7 @@ from fieldcast.encoding.options import STRICT, Limits
 
 @dataclass(frozen=True, config=STRICT)
 class Fit:
-    """Options of a fit. A model with a closed-form solution uses `tuning` and `restart` alone.
+    """Options of a fit. A model with a closed-form solution uses `tuning`, `data` and `restart` alone.
 
     Parameters
     ----------
@@ -51,6 +51,9 @@ class Fit:
         Number format of the networks; "auto" is bfloat16 on a GPU that has it, otherwise float32.
     compile
         Whether torch compiles the model.
+    data
+        Whether the training data are held in memory, or read from their store while they are needed; "auto" streams
+        fields that are opened lazily.
     restart
         Whether to ignore an earlier training state.
     """
@@ -74,6 +77,7 @@ class Fit:
     tuning: Annotated[int, Field(ge=1)] = 128
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
+    data: Literal["auto", "memory", "stream"] = "auto"
     restart: bool = False
 
     @property

@@ -10,12 +10,14 @@ import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.errors import InputError
+from fieldcast.fields.chunked import in_memory
 from fieldcast.fields.domain import has_gaps
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
-from fieldcast.training.states import InMemory
+from fieldcast.training.states import InMemory, States
+from fieldcast.training.streamed import Streamed
 
 
 @runtime_checkable
@@ -62,13 +64,27 @@ class OnFields:
         """Standardised anomalies."""
         return FieldCodec.of(fields, climatology, normalisation), space_of(fields, climatology, normalisation)
 
-    def states(self, split: xr.Dataset, codec: FieldCodec, space: Space) -> InMemory:
-        """A split on the device; cells that never exist are at the climatology."""
+    def states(
+        self, split: xr.Dataset, codec: FieldCodec, space: Space, fit: Fit, reach: tuple[int, int] = (0, 0)
+    ) -> States:
+        """A split on the device, in memory or streamed; cells that never exist are at the climatology.
+
+        `reach`: number of states before and after a datum that its batch needs.
+        """
         device = space.area.device
-        x, days = codec.encode(split).to(device), codec.days(split["time"]).to(device)
+        days = codec.days(split["time"]).to(device)
         segment = torch.from_numpy(split["segment"].values).to(device)
-        observed = x.isfinite() & space.exists if has_gaps(split) else None
+        exists = space.exists if has_gaps(split) else None
+        if is_streamed(split, fit):
+            return Streamed(split, codec.encode, days, segment, exists, reach)
+        x = codec.encode(split).to(device)
+        observed = None if exists is None else x.isfinite() & exists
         return InMemory(torch.nan_to_num(x), days, segment, observed)
+
+
+def is_streamed(split: xr.Dataset, fit: Fit) -> bool:
+    """Whether to read the states of a split while they are needed, as `fit.data` says."""
+    return fit.data == "stream" or (fit.data == "auto" and not in_memory(split))
 
 
 def refuse_rollouts(kind: str, fit: Fit) -> None:

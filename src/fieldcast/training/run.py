@@ -19,14 +19,18 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Model, Solved
+from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.pool import Pool
 from fieldcast.models.space import Space
+from fieldcast.training.batch_order import BatchOrder
+from fieldcast.training.batches import Batches
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
+from fieldcast.training.states import InMemory
 
 LOG = logging.getLogger(__name__)
+NO_MATTER = "save_every", "restart", "data"  # options of a fit that do not decide what is fitted
 Checkpoints = Mapping[str, bytes]  # by role
 
 
@@ -60,9 +64,9 @@ class Recipe:
             raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
 
     def options(self) -> dict[str, Any]:
-        """Task, model and options that decide what is fitted: not how often it is saved, nor whether it restarts."""
+        """Task, model and options that decide what is fitted: not those in NO_MATTER."""
         fit = asdict(self.fit.capped(self.limits))
-        fit = {key: value for key, value in fit.items() if key not in ("save_every", "restart")}
+        fit = {key: value for key, value in fit.items() if key not in NO_MATTER}
         return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
 
     def lineage(
@@ -111,7 +115,8 @@ def train(
     )
     # another device, or random numbers of another version, would not continue a training as it began
     here = {"device": choose_device(recipe.device).type, "format": FORMAT}
-    sources = {**recipe.lineage(data, codec, base, parts), **here}
+    order = announced_order(model, training)
+    sources = {**recipe.lineage(data, codec, base, parts), **here, **order}
     same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
     unsolved = closed_form_parts(model)
     if isinstance(model, Pool):
@@ -126,6 +131,17 @@ def train(
         model, training, validation, options, recipe.seed,
         lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved,
     )  # fmt: skip
+
+
+def announced_order(model: Model, training: Batches) -> dict[str, int]:
+    """Return what the order of the batches adds to the lineage of a training state; log it for streamed data."""
+    order = BatchOrder(training, None, 0, 1)
+    if not isinstance(training.data, InMemory):
+        LOG.info(
+            "The training data are streamed: %d shards in %d windows (fit.data=memory holds them in memory).",
+            len(training.data.shards), order.windows,
+        )  # fmt: skip
+    return {"windows": order.windows} if isinstance(model, Trained) else {}
 
 
 def refuse_gaps(recipe: Recipe, model: Model, data: PreparedData) -> None:

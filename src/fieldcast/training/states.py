@@ -1,7 +1,8 @@
-"""The states of a split for training, indexed in order of time."""
+"""The states of a split for training, indexed in order of time: in memory, or streamed (`training.streamed`)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,8 +12,20 @@ from torch import Tensor
 
 
 @runtime_checkable
+class Presence(Protocol):
+    """Presence of the values of states, by index."""
+
+    def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Bool[Tensor, "*index variable y x"]:
+        """False where a value that exists is missing."""
+        ...
+
+
+@runtime_checkable
 class States(Protocol):
-    """Standardised states x_0 .. x_{n-1}, in order of time where they have a time."""
+    """Standardised states x_0 .. x_{n-1}, in order of time where they have a time.
+
+    Training visits them window by window; a window is some of the `shards`, which are ranges of states.
+    """
 
     @property
     def days(self) -> Float[Tensor, " state"]:
@@ -25,8 +38,17 @@ class States(Protocol):
         ...
 
     @property
-    def observed(self) -> Bool[Tensor, "state variable y x"] | None:
-        """False where a value that exists is missing; None if there are no gaps."""
+    def observed(self) -> Presence | None:
+        """Presence of values; None if there are no gaps."""
+        ...
+
+    @property
+    def shards(self) -> Sequence[range]:
+        """The ranges of states that are read together, in order of time."""
+        ...
+
+    def hold(self, shards: Sequence[int], following: Sequence[int] = ()) -> None:
+        """Hold these shards in memory until the next call, and read ahead those of the following window."""
         ...
 
     def __len__(self) -> int: ...
@@ -38,7 +60,7 @@ class States(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
-    """States in the memory of one device."""
+    """States in the memory of one device: one shard."""
 
     values: Float[Tensor, "state variable y x"]
     days: Float[Tensor, " state"]
@@ -50,6 +72,13 @@ class InMemory:
         """States without dates, such as images: one stretch."""
         days = torch.full(values.shape[:1], torch.nan, device=values.device)
         return cls(values, days, torch.zeros_like(days, dtype=torch.long))
+
+    @property
+    def shards(self) -> Sequence[range]:
+        return (range(len(self)),)
+
+    def hold(self, shards: Sequence[int], following: Sequence[int] = ()) -> None:
+        """Do nothing: all states are in memory."""
 
     def __len__(self) -> int:
         return len(self.values)

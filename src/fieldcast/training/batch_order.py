@@ -1,0 +1,85 @@
+"""The order in which training visits its data: shards are shuffled, and data are drawn within a window of shards.
+
+Pass p over the record takes the shards in a random order and divides them into windows of up to four; a window lasts as
+many steps as its share of the record needs. The batch of a step is drawn without replacement from its window. All are
+functions of seed and step, so a resumed training continues as it would have gone on. A record of up to four shards is
+one window: its batches do not depend on whether it is streamed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from fieldcast.encoding.selection import batch_index
+from fieldcast.models.random_streams import seed_for
+from fieldcast.training.batches import Batches, shard_ends
+
+SHARDS = 4  # of a window
+
+
+@dataclass(eq=False)
+class BatchOrder:
+    """The data of each step, as a function of seed and step.
+
+    Parameters
+    ----------
+    batches
+        The training data; those states that a step needs are held by `batches.data`.
+    groups
+        Group of each datum, if a batch must come from a single group.
+    seed
+        Seed of the order.
+    size
+        Number of data in a batch.
+    """
+
+    batches: Batches
+    groups: Int[Tensor, " training"] | None
+    seed: int
+    size: int
+    _window: int = -1
+    _data: Int[Tensor, " window"] | None = None
+
+    @cached_property
+    def edges(self) -> list[tuple[int, int, int]]:
+        """Number, first datum and end of each shard that has data."""
+        ends = shard_ends(self.batches.data, self.batches.home)
+        return [(number, a, b) for number, (a, b) in enumerate(pairwise([0, *ends])) if b > a]
+
+    @cached_property
+    def windows(self) -> int:
+        """Number of windows of a pass."""
+        return math.ceil(len(self.edges) / SHARDS)
+
+    @cached_property
+    def steps(self) -> int:
+        """Number of steps in a window."""
+        return max(1, math.ceil(len(self.batches) / (self.size * self.windows)))
+
+    def shards(self, window: int) -> list[int]:
+        """The shards of a window, ascending, as places among `edges`; windows are counted on from pass to pass."""
+        if self.windows == 1:
+            return list(range(len(self.edges)))
+        number, place = divmod(window, self.windows)
+        generator = torch.Generator().manual_seed(seed_for("shards", self.seed, number) % 2**32)
+        shuffled = torch.randperm(len(self.edges), generator=generator)
+        return sorted(shuffled.tensor_split(self.windows)[place].tolist())
+
+    def data(self, step: int) -> Int[Tensor, " batch"]:
+        """The data of a step; their states are then held in memory."""
+        window = step // self.steps if self.windows > 1 else 0
+        if window != self._window:
+            now, then = self.shards(window), self.shards(window + 1)
+            self.batches.data.hold(*([self.edges[place][0] for place in places] for places in (now, then)))
+            self._data = torch.cat([torch.arange(*self.edges[place][1:]) for place in now])
+            self._window = window
+        assert self._data is not None
+        groups = None if self.groups is None else self.groups[self._data]
+        return self._data[batch_index(step, self.seed, groups, len(self._data), self.size)]

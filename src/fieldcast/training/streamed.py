@@ -1,0 +1,181 @@
+"""States that do not fit in memory, read from a store ahead of their use.
+
+The record is divided into shards of about 64 MB. Training visits windows of a few shards (`training.batch_order`): one
+window is in memory, and a thread reads the next one meanwhile. States outside of the window, such as those of a
+validation, are read one by one, and the last of them are kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldcast.kinds import along
+
+SHARD_BYTES = 64 * 2**20
+KEPT_BYTES = 256 * 2**20  # of states outside of the window
+
+Encode = Callable[[xr.Dataset], Float[Tensor, "state variable y x"]]
+
+
+class Window(NamedTuple):
+    """States in memory."""
+
+    values: Float[Tensor, "held variable y x"]
+    place: Int[Tensor, " state"]  # of each state of the record among `values`; -1 if it is not held
+
+
+@dataclass(eq=False)
+class Streamed:
+    """States that are read from a record when they are needed.
+
+    Parameters
+    ----------
+    record
+        Fields of a split, opened lazily: a selection of times reads those times alone.
+    encode
+        From fields to states; missing values are NaN.
+    days, segment
+        As in `States`, on the device of the training.
+    exists
+        Cells that exist, where values of some are missing; None for complete records.
+    reach
+        Number of states before and after a datum that its batch needs, too.
+    """
+
+    record: xr.Dataset
+    encode: Encode
+    days: Float[Tensor, " state"]
+    segment: Int[Tensor, " state"]
+    exists: Bool[Tensor, "y x"] | None = None
+    reach: tuple[int, int] = (0, 0)
+    _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
+    _held: tuple[tuple[int, ...], Window] | None = field(default=None, repr=False)
+    _ahead: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, repr=False)
+    _kept: OrderedDict[int, Tensor] = field(default_factory=OrderedDict, repr=False)
+
+    @classmethod
+    def undated(cls, record: xr.Dataset, encode: Encode, device: torch.device) -> Streamed:
+        """States without dates, such as images: one stretch."""
+        days = torch.full((int(record.sizes[along(record)]),), torch.nan, device=device)
+        return cls(record, encode, days, torch.zeros_like(days, dtype=torch.long))
+
+    def __len__(self) -> int:
+        return int(self.record.sizes[along(self.record)])
+
+    @cached_property
+    def first(self) -> Float[Tensor, "one variable y x"]:
+        """The first state, which tells the shape of all."""
+        return self._read(range(1))
+
+    @cached_property
+    def shards(self) -> Sequence[range]:
+        """Ranges of a power of two of states, of at most SHARD_BYTES."""
+        size = max(1, SHARD_BYTES // self.first.nbytes)
+        length = 2 ** (size.bit_length() - 1)
+        return tuple(range(start, min(start + length, len(self))) for start in range(0, len(self), length))
+
+    @property
+    def observed(self) -> PresentValues | None:
+        return None if self.exists is None else PresentValues(self, self.exists)
+
+    def hold(self, shards: Sequence[int], following: Sequence[int] = ()) -> None:
+        now, then = tuple(sorted(shards)), tuple(sorted(following))
+        if self._held is None or self._held[0] != now:
+            self._held = None  # its memory is free before the next window is there
+            if self._ahead is not None and self._ahead[0] == now:
+                self._held = now, self._ahead[1].result()
+            else:
+                self._held = now, self._window(now)
+            self._ahead = None
+        if then and then != now and (self._ahead is None or self._ahead[0] != then):
+            self._ahead = then, self._reader.submit(self._window, then)
+
+    def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
+        return torch.nan_to_num(self.encoded(index))
+
+    def encoded(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
+        """The states at the given indices, NaN where a value is missing."""
+        device = self.days.device
+        numbers = torch.arange(len(self))[index] if isinstance(index, slice) else index.cpu()
+        place = torch.tensor(-1) if self._held is None else self._held[1].place[numbers]
+        if self._held is not None and bool((place >= 0).all()):
+            return self._held[1].values[place].to(device)
+        if isinstance(index, slice):
+            return self._read(range(*index.indices(len(self)))).to(device)
+        states = torch.stack(self._scattered(numbers.flatten().tolist()))
+        return states.unflatten(0, numbers.shape).to(device)
+
+    def _window(self, shards: Sequence[int]) -> Window:
+        """Read shards with the states around them that their data need."""
+        before, after = self.reach
+        ranges = merged(
+            range(
+                max(0, self.shards[number].start - before), min(len(self), self.shards[number].stop + after)
+            )
+            for number in shards
+        )
+        values = torch.empty(sum(map(len, ranges)), *self.first.shape[1:])
+        place = torch.full((len(self),), -1)
+        start = 0
+        for states in ranges:
+            for piece in cut(states, len(self.shards[0])):
+                values[start : start + len(piece)] = self._read(piece)
+                place[piece.start : piece.stop] = torch.arange(start, start + len(piece))
+                start += len(piece)
+        return Window(values, place)
+
+    def _scattered(self, states: list[int]) -> list[Float[Tensor, "variable y x"]]:
+        """Single states, of which the last are kept."""
+        absent = sorted({state for state in states if state not in self._kept})
+        found = {state: self._kept[state] for state in states if state in self._kept}
+        for piece in merged(range(state, state + 1) for state in absent):
+            found |= {state: x.clone() for state, x in zip(piece, self._read(piece), strict=True)}
+        for state in states:
+            self._kept[state] = found[state]
+            self._kept.move_to_end(state)
+        while len(self._kept) * self.first.nbytes > KEPT_BYTES:
+            self._kept.popitem(last=False)
+        return [found[state] for state in states]
+
+    def _read(self, states: range) -> Float[Tensor, "state variable y x"]:
+        """Read and encode a range of states."""
+        return self.encode(
+            self.record.isel({along(self.record): slice(states.start, states.stop, states.step)})
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PresentValues:
+    """Presence of the values of streamed states."""
+
+    states: Streamed
+    exists: Bool[Tensor, "y x"]
+
+    def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Bool[Tensor, "*index variable y x"]:
+        return self.states.encoded(index).isfinite() & self.exists
+
+
+def merged(ranges: Iterator[range]) -> list[range]:
+    """Ascending ranges, joined where they touch or overlap."""
+    joined: list[range] = []
+    for following in ranges:
+        if joined and following.start <= joined[-1].stop:
+            joined[-1] = range(joined[-1].start, max(joined[-1].stop, following.stop))
+        else:
+            joined.append(following)
+    return joined
+
+
+def cut(states: range, length: int) -> list[range]:
+    """Pieces of at most this length."""
+    return [range(a, min(a + length, states.stop)) for a in range(states.start, states.stop, length)]
