@@ -52,9 +52,11 @@ wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test 
 	@ls build/wheel/*.whl
 
 SETTING ?= reduced
-SCRIPT = $(if $(filter assimilate,$(SETTING)),assimilation_tables.py,make_tables.py $(SETTING))
-tables: $(INSTALLED) ## tables in docs/tables.md; hours, can be interrupted; SETTING=report, reduced or full (samples), or assimilate
-	@$(BIN)/python docs/$(SCRIPT) \
+EXPERIMENTS = planet sea_level_pressure winter
+SCRIPT = $(if $(filter assimilate,$(SETTING)),assimilation_tables.py,$(if \
+	$(filter $(EXPERIMENTS),$(SETTING)),experiment_tables.py,make_tables.py) $(SETTING))
+tables: $(INSTALLED) ## tables in docs/tables.md; hours, can be interrupted; SETTING: see the head of that page
+	@$(BIN)/python docs/$(SCRIPT) $(if $(FILE),--path $(FILE)) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 
 classifiers: $(INSTALLED) ## the classifiers of the package, in whose features FID and KID are; then run the tables again

@@ -5,7 +5,7 @@ A cell of a leaderboard over several seeds (`multi_seed.over_seeds`) is the mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isinf, isnan
 from textwrap import wrap
 
@@ -74,6 +74,11 @@ def forecast_summary(leaderboard: pd.DataFrame, stability: Mapping[str, pd.DataF
     Shows 1, 2, 3, 5 and 10 days where these were scored, else the first five lead times; then the skill horizons and
     the outcome of the long rollouts, if there are any.
     """
+    return forecast_table(leaderboard, stability_horizons(stability or {}))
+
+
+def forecast_table(leaderboard: pd.DataFrame, rollouts: pd.DataFrame) -> str:
+    """Scores of forecasts by lead time, given the outcomes of long rollouts as `stability_horizons` lists them."""
     table = leaderboard[(leaderboard["variable"] == "all") & leaderboard["region"].isin(WHOLE)]
     if table.empty:
         return NONE
@@ -82,8 +87,9 @@ def forecast_summary(leaderboard: pd.DataFrame, stability: Mapping[str, pd.DataF
     levels = {lead: lead_label(lead) for lead in leads}
     title = f"Forecasts, all variables, {table['region'].iloc[0]}; anomaly standard deviations"
     scores = blocks(table, "lead_hours", levels, FORECAST)
-    rollouts = {name: stability[name] for name in by_crps(table) if name in stability} if stability else {}
-    return "\n".join([title, *seeds(table), *scores, *horizons(table), *long_rollouts(rollouts)])
+    return "\n".join(
+        [title, *seeds(table), *scores, *horizons(table), *long_rollouts(rollouts, by_crps(table))]
+    )
 
 
 def horizons(leaderboard: pd.DataFrame) -> list[str]:
@@ -103,9 +109,12 @@ def horizons(leaderboard: pd.DataFrame) -> list[str]:
     return ["", *wrap(sentence, LINE)] if ends else []
 
 
-def long_rollouts(stability: Mapping[str, pd.DataFrame]) -> list[str]:
+def long_rollouts(rollouts: pd.DataFrame, order: Sequence[str]) -> list[str]:
     """A line for each experiment: the step at which the ensemble mean fails, and the statistics of the last step."""
-    table = stability_horizons(stability).set_index("experiment")
+    if rollouts.empty:
+        return []
+    table = rollouts.set_index("experiment")
+    table = table.loc[[name for name in order if name in table.index]]
     if table.empty:
         return []
     title = [
