@@ -6,6 +6,9 @@ spreads.
 `python -m benchmarks.gaps monthly` and `daily` print time and peak memory for 120 months of 89 x 180 cells with land,
 and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak is that of the resident memory while
 `fill_gaps` runs (Linux).
+`python -m benchmarks.gaps lengths SOURCE LENGTH [LENGTH ...]` hides 60 % in discs that last so many steps, each length
+with the same share, in the first 1000 times of the first variable of SOURCE (a NetCDF file, a Zarr store or `monthly`).
+Prints rows of a table: the errors of missing values by the length of the gap that they belong to.
 """
 
 from __future__ import annotations
@@ -23,12 +26,15 @@ from jaxtyping import Bool, Float
 
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields.ingest import ingest
+from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.record import dineof
 from fieldcast.training.fill_gaps import fill_gaps
 
 SHARE, SEED = 0.6, 0
 SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large": ("D", 3000, 96, 96)}
 WAVES, LAND = 30, 0.3
+TIMES = 1000  # of a record with lasting gaps
+NINETY = 1.645  # spreads on each side of the mean
 
 
 def blobs(
@@ -42,6 +48,22 @@ def blobs(
             size = rng.uniform(0.05, 0.2) * min(rows, columns)
             i, j = rng.uniform(0, rows), rng.uniform(0, columns)
             hidden[day] |= (row - i) ** 2 + (column - j) ** 2 < size**2
+    return hidden
+
+
+def lasting(
+    times: int, rows: int, columns: int, lengths: list[int], rng: np.random.Generator
+) -> Bool[np.ndarray, "time row column"]:
+    """Discs that last; those of each length cover the same share, 60 % in all."""
+    row, column = np.arange(rows)[:, None], np.arange(columns)
+    hidden = np.zeros((times, rows, columns), dtype=bool)
+    for number, length in enumerate(sorted(lengths, reverse=True), start=1):
+        while (lacking := SHARE * number / len(lengths) - hidden.mean()) > 0:
+            for _ in range(max(1, int(lacking * times / length / 2))):
+                size = rng.uniform(0.05, 0.2) * min(rows, columns)
+                i, j, first = rng.uniform(0, rows), rng.uniform(0, columns), rng.integers(1 - length, times)
+                disc = (row - i) ** 2 + (column - j) ** 2 < size**2
+                hidden[max(first, 0) : first + length] |= disc
     return hidden
 
 
@@ -126,6 +148,52 @@ def score(truth: xr.Dataset, libraries: int) -> None:
         )
 
 
+def by_length(source: str, lengths: list[int]) -> None:
+    """Hide discs that last, fill, and print errors by the length of gaps as rows of a table."""
+    if source in SIZES:
+        complete = synthetic(source)
+    else:
+        complete = xr.open_zarr(source) if Path(source).is_dir() else xr.open_dataset(source)
+    name = next(v for v in complete.data_vars if "time" in complete[v].dims)
+    truth = complete[[name]].isel(time=slice(0, TIMES)).load()
+    values = truth[name].values.astype(np.float32)
+    hidden = lasting(*values.shape, lengths, np.random.default_rng(SEED))
+    gappy = truth.assign({name: truth[name].copy(data=np.where(hidden, np.float32(np.nan), values))})
+    filled = fill_gaps(gappy)
+    missing = hidden & np.isfinite(values)
+    observed = torch.from_numpy(np.isfinite(gappy[name].values).reshape(len(values), -1))
+    length = gap_lengths(observed).numpy().reshape(values.shape)[missing]
+    error = (filled[f"{name}_mean"].values - values)[missing].astype(float)
+    spread = filled[f"{name}_spread"].values[missing].astype(float)
+    method, reported = (
+        match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
+        for pattern in (r"Filled by (\w+)", r"The spread is [a-z ]+: ([\d.]+) of the error")
+    )
+    lower = sorted({1, *lengths})
+    label = f"{name}, {', '.join(map(str, lengths))}"
+    for least, most in [*zip(lower, [*lower[1:], np.inf], strict=True), (1, np.inf)]:
+        here = (length >= least) & (length < most)
+        if not here.any():
+            continue
+        e, s = error[here], spread[here]
+        ratio = np.sqrt((s**2).mean() / (e**2).mean())
+        covered, beyond = (abs(e) < NINETY * s).mean(), (abs(e) > 5 * s).mean()
+        kind = (
+            "all"
+            if (least, most) == (1, np.inf)
+            else f"{least} to {most - 1:g}"
+            if most < np.inf
+            else f"{least} on"
+        )
+        print(
+            f"| {label} | {method} | {kind} | {here.sum()} | {np.sqrt((e**2).mean()):.3g} | {ratio:.2f} "
+            f"| {reported if kind == 'all' else ''} | {covered:.2f} | {beyond:.3%} |"
+        )
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "lengths":
+        by_length(sys.argv[2], [int(length) for length in sys.argv[3:]])
+        sys.exit()
     source, libraries = sys.argv[1], memory("VmRSS")  # those of `fill_gaps` are imported
     score(synthetic(source) if source in SIZES else xr.load_dataset(source), libraries)

@@ -113,16 +113,23 @@ def test_the_report_compares_with_time_and_dineof(filled: xr.Dataset) -> None:
         assert phrase in report
 
 
-def test_the_report_warns_of_gaps_that_are_longer_than_those_of_hidden_values(
-    truth: xr.Dataset, filled: xr.Dataset
-) -> None:
-    assert "the spread is unchecked" not in filled.attrs["comment"]
+def test_the_spread_is_right_where_gaps_last_long(truth: xr.Dataset) -> None:
     long = truth[["sst"]].copy(deep=True)
-    column = np.arange(COLUMNS)
-    for day in range(DAYS):  # half of the cells for twenty days, then the other half
-        long["sst"].values[day][:, column % 2 == day // 20 % 2] = np.nan
-    comment = fieldcast.fill_gaps(long).attrs["comment"]
-    assert "of the missing values are more than" in comment and "the spread is unchecked" in comment
+    row, column = np.arange(ROWS)[:, None], np.arange(COLUMNS)
+    rng = np.random.default_rng(3)
+    while long["sst"].isnull().mean() < 0.6:
+        first, i, j = rng.integers(-19, DAYS), rng.integers(ROWS), rng.integers(COLUMNS)
+        apart = np.minimum(abs(column - j), COLUMNS - abs(column - j))
+        long["sst"].values[max(first, 0) : first + 20, (row - i) ** 2 + apart**2 < 6] = np.nan
+    result = fieldcast.fill_gaps(long)
+    missing = long["sst"].isnull().values
+    error, spread = (
+        part.values[missing] for part in (result["sst_mean"] - truth["sst"], result["sst_spread"])
+    )
+    ratio = np.sqrt((spread**2).mean() / (error**2).mean())
+    assert 0.85 < ratio < 1.15
+    assert (abs(error) > 5 * spread).mean() < 1e-3
+    assert "The spread is right" in result.attrs["comment"]
 
 
 def test_the_share_of_extrapolated_values_is_never_rounded_to_none(filled: xr.Dataset) -> None:

@@ -22,7 +22,7 @@ from fieldcast.inference import gap_trials
 from fieldcast.inference.feature_extractor import fit_features
 from fieldcast.models.configuration import resolve
 from fieldcast.models.gaps.record import FILLERS
-from fieldcast.models.gaps.trial import attempt
+from fieldcast.models.gaps.trial import run_trial
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
@@ -168,9 +168,9 @@ def test_interrupted_trials_resume_to_the_same_result(
         tried.append(name)
         if len(tried) == 2:
             raise KeyboardInterrupt
-        return attempt(name, *how)
+        return run_trial(name, *how)
 
-    monkeypatch.setattr(gap_trials, "attempt", interrupted)
+    monkeypatch.setattr(gap_trials, "run_trial", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fill_record("part")
     assert not (whole.parent / "part/filled.nc").exists()

@@ -16,6 +16,7 @@ from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.models.gaps.in_time import linear_in_time
 from fieldcast.models.gaps.pieces import pieces
+from fieldcast.models.gaps.reach import Places
 from fieldcast.models.gaps.record import Record
 
 
@@ -98,6 +99,11 @@ class GappyRecord:
         exists = np.ones(self.there.shape[1:], dtype=bool)
         areas = torch.from_numpy(geometry.cell_areas(self.codec.latitude, self.codec.longitude, exists))
         return areas.expand(self.there.shape)[self.there].to(self.record.x.device)
+
+    @property
+    def places(self) -> Places:
+        """Positions, variables and areas of the columns."""
+        return Places(self.points, self.variable, self.area)
 
     @property
     def scale(self) -> Float[Tensor, " column"]:

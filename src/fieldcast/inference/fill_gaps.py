@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.encoding.gappy_record import GappyRecord
@@ -107,10 +107,11 @@ def fill(
     gappy, best = comparison.record(), best_of(trials)
     record = gappy.record
     trust.check_names(gappy.codec.variables)
-    near, lengths = reached(gappy)
+    distance = reach.nearest_observation(record.observed, gappy.places, ~record.observed)
+    near, lengths = reached(gappy, distance)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
-    filling = calibrated(comparison.fillers[best.name](record, streams), best, record)
+    filling = calibrated(comparison.fillers[best.name](record, streams), best, record, distance)
     far = ~near | (filling.spread > CLIMATOLOGICAL * deviations(record.x, record.observed))
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     distrusted = trust.beyond(gappy, filling)
@@ -127,17 +128,20 @@ def fill(
     return result.assign_attrs(summary=summary, comment=report(outcome))
 
 
-def reached(gappy: GappyRecord) -> tuple[Bool[Tensor, "time column"], Lengths]:
-    """Mask of the values near an observation, and the e-folding lengths of each variable."""
+def reached(
+    gappy: GappyRecord, distance: Float[Tensor, "time column"]
+) -> tuple[Bool[Tensor, "time column"], Lengths]:
+    """Mask of the values near an observation, and the e-folding lengths of each variable.
+
+    `distance` is that from the nearest observation of the time.
+    """
     scaled, near, lengths = gappy.record.scaled()[0], torch.empty_like(gappy.record.observed), Lengths()
     for v, name in enumerate(gappy.codec.variables):
         columns = (gappy.variable == v).nonzero()[:, 0]
         of_variable = slice(int(columns[0]), int(columns[-1]) + 1)
         x, observed = scaled.x[:, of_variable], scaled.observed[:, of_variable]
-        points = gappy.points[of_variable]
-        space = reach.length(x, observed, torch.from_numpy(points).to(x))
+        space = reach.length(x, observed, torch.from_numpy(gappy.points[of_variable]).to(x))
         time = reach.duration(x, observed, scaled.segment)
-        within = reach.within(observed, scaled.segment, points, space, time, FARTHEST)
-        near[:, of_variable] = torch.from_numpy(within).to(near.device)
+        near[:, of_variable] = reach.within(distance[:, of_variable], scaled.segment, space, time, FARTHEST)
         lengths[name] = space, time
     return near, lengths

@@ -20,9 +20,12 @@ from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
+from fieldcast.models.gaps.calibration import ErrorVariance
+from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.pieces import pieces
+from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.gaps.record import FILLERS, Filler, dineof
-from fieldcast.models.gaps.trial import Hidden, Trial, attempt, hide
+from fieldcast.models.gaps.trial import Trial, run_trial
 
 LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series", "spread_of_series")
@@ -71,7 +74,7 @@ class Comparison:
                 "no value of the data is missing, except in cells that never have one: there is nothing to fill."
             )
         gappy = GappyRecord.of(fields, choose_device(device))
-        hidden = hide(gappy.record, gappy.area, seed)
+        hidden = hide_values(gappy.record, gappy.places, seed)
         left = gappy.without(hidden.mask, fields)
         del gappy
         hidden = replace(hidden, truth=hidden.at(left.record.x))
@@ -93,9 +96,12 @@ class Comparison:
             yield trials, stored(trials, self.lineage)
         if len(trials) == len(self.fillers):
             return
-        left = self.record().without(self.hidden.mask, self.fields).record
+        gappy, columns = self.record().without(self.hidden.mask, self.fields), self.stretches.columns
+        left, scored = gappy.record, self.hidden.mask
+        scored[:, columns] = True
+        distance = nearest_observation(left.observed, gappy.places, scored)
         for name in list(self.fillers)[len(trials) :]:
-            trials.append(attempt(name, self.fillers[name], left, self.hidden, self.stretches.columns))
+            trials.append(run_trial(name, self.fillers[name], left, self.hidden, distance, columns))
             LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trials[-1].crps)
             yield trials, stored(trials, self.lineage)
 
@@ -141,6 +147,8 @@ def restored(file: bytes | None, lineage: Mapping[str, Any]) -> list[Trial]:
     trials = []
     for numbers in header["trials"]:
         parts: dict[str, Any] = {part: tensors[f"{numbers['name']}.{part}"] for part in TENSORS}
-        parts |= {kind: tuple(numbers[kind]) for kind in ("in_gaps", "at_whole_times")}
+        for kind in ("in_gaps", "at_whole_times"):
+            coefficients, *limits = numbers[kind]
+            parts[kind] = ErrorVariance(tuple(coefficients), *limits)
         trials.append(Trial(**{**numbers, **parts}))
     return trials

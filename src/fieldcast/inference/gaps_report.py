@@ -14,9 +14,10 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.models.gaps.calibration import gaussian_crps
+from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.reach import steps_to_observation
-from fieldcast.models.gaps.trial import Hidden, Trial
+from fieldcast.models.gaps.trial import Trial
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
 EARTH = 6371.0  # radius [km]
@@ -86,7 +87,7 @@ def table(outcome: Outcome, columns: Bool[Tensor, " column"], v: int, name: str)
     hidden, codec = outcome.hidden, outcome.gappy.codec
     scale, units = float(codec.deviation[v]), codec.attrs[name].get("units", "1")
     kinds = {"in gaps": ~hidden.whole, "at whole times": hidden.whole}
-    weights = {kind: hidden.area * (of_kind & columns[hidden.cell]) for kind, of_kind in kinds.items()}
+    weights = {kind: hidden.weights(of_kind & columns[hidden.cell]) for kind, of_kind in kinds.items()}
     weights = {kind: weight / weight.sum() for kind, weight in weights.items() if weight.any()}
     heading = "".join(f"{f'hidden {kind}: RMSE':>28}{'CRPS':>9}{'spread/error':>14}" for kind in weights)
     yield f"{f'errors in {units}':<26}{heading}"

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
-from fieldcast.models.gaps.trial import Hidden, Trial, busiest
+from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.trial import Trial
 
 LENGTH = 60  # times of a stretch
 
@@ -61,7 +62,7 @@ class Stretches:
         for v in range(len(codec.variables)):
             of_variable = (left.variable == v).nonzero()[:, 0]
             length = min(LENGTH, len(left.times))
-            first, column = busiest(mask[:, of_variable], observed[:, of_variable], length)
+            first, column = most_hidden(mask[:, of_variable], observed[:, of_variable], length)
             series.append(of_variable[column])
             begins.append(first)
         columns = torch.stack(series)
@@ -101,3 +102,20 @@ class Stretches:
             values = {name: np.asarray(values[part, number].cpu()) for name, values in columns.items()}
             tables.append(pd.DataFrame(place | {"time": self.times[part]} | values))
         return pd.concat(tables, ignore_index=True)
+
+
+def most_hidden(
+    hidden: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], length: int
+) -> tuple[int, int]:
+    """First time and cell of the stretch of `length` times with most hidden and most other observed values.
+
+    The product of the two numbers decides; of several the first.
+    """
+    totals = []
+    for present in (hidden, observed):
+        total = torch.cat(
+            [torch.zeros_like(present[:1], dtype=torch.int32), present.cumsum(0, dtype=torch.int32)]
+        )
+        totals.append(total[length:] - total[:-length])
+    best = int((totals[0] * totals[1]).argmax())
+    return divmod(best, hidden.shape[1])

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
+from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import linear_in_time
-from fieldcast.models.gaps.record import FILLERS, Record, hidden_like_other_times
-from fieldcast.models.gaps.trial import attempt, calibrated, hide
+from fieldcast.models.gaps.reach import Places, nearest_observation
+from fieldcast.models.gaps.record import FILLERS, Record, hidden_in_gap
+from fieldcast.models.gaps.trial import calibrated, run_trial
 from fieldcast.models.random_streams import RandomStreams
 
 TIMES, CELLS, MEMBERS = 320, 48, 6
@@ -40,11 +42,16 @@ def record(truth: torch.Tensor) -> Record:
 def test_records_are_filled_better_than_linearly_in_time(
     name: str, record: Record, truth: torch.Tensor
 ) -> None:
-    hidden_values = hide(record, torch.ones(CELLS), 0)
+    angle = torch.arange(CELLS) * (2 * torch.pi / CELLS)
+    points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
+    places = Places(points, torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    hidden_values = hide_values(record, places, 0)
     left = replace(record, observed=record.observed & ~hidden_values.mask)
-    trial = attempt(name, FILLERS[name], left, hidden_values)
+    distance = nearest_observation(left.observed, places, hidden_values.mask)
+    trial = run_trial(name, FILLERS[name], left, hidden_values, distance)
     filled = FILLERS[name](record, RandomStreams(0, torch.arange(TIMES), MEMBERS))
-    filled = calibrated(filled, trial, record)
+    distance = nearest_observation(record.observed, places, ~record.observed)
+    filled = calibrated(filled, trial, record, distance)
     assert filled.members.shape == (TIMES, MEMBERS, CELLS)
     for values in (filled.mean, filled.members[:, 3]):
         assert torch.equal(values[record.observed], truth[record.observed]) and values.isfinite().all()
@@ -65,13 +72,13 @@ def test_records_are_filled_better_than_linearly_in_time(
     assert (0.8 if name == "red_noise" else 0.85) < float(spread / error) < 1.15, name
 
 
-def test_hidden_values_have_the_shape_of_other_times_gaps(record: Record) -> None:
-    hidden = hidden_like_other_times(record.observed, 0.03, torch.Generator().manual_seed(0))
-    assert not (hidden & ~record.observed).any()
-    assert 0.03 <= float(hidden.sum() / record.observed.sum()) < 0.04
-    for time in hidden.any(1).nonzero()[:, 0]:
-        assert hidden[time].sum() <= record.observed[time].sum() / 5
-        assert any(not (hidden[time] & other).any() for other in record.observed)
+def test_values_of_a_time_are_hidden_in_the_gap_of_another(record: Record) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for time, other in ((3, 40), (80, 12)):
+        hidden = hidden_in_gap(record.observed[time], record.observed[other], generator)
+        assert hidden.any() and not (hidden & ~record.observed[time]).any()
+        assert not (hidden & record.observed[other]).any()
+        assert hidden.sum() <= record.observed[time].sum() / 5
 
 
 def test_a_record_with_hardly_anything_observed_is_refused() -> None:

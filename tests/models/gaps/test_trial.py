@@ -1,20 +1,22 @@
-"""Hidden values, the scores there, and the line of the error variance: closed forms and numpy as oracles."""
+"""Trials and the variance of errors: closed forms and numpy as oracles."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from fieldcast.errors import InputError
-from fieldcast.models.gaps.calibration import error_variance, gaussian_crps
+from fieldcast.models.gaps.calibration import Claims, error_variance, gaussian_crps
+from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
+from fieldcast.models.gaps.reach import Places, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record
-from fieldcast.models.gaps.trial import Hidden, attempt, busiest, calibrated, hide
+from fieldcast.models.gaps.trial import calibrated, run_trial
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams
 
-TIMES, CELLS = 200, 30
+TIMES, CELLS = 400, 30
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,16 @@ def record() -> Record:
 
 
 @pytest.fixture(scope="module")
-def hidden(record: Record) -> Hidden:
-    return hide(record, torch.linspace(0.5, 1.5, CELLS), 0)
+def places() -> Places:
+    """Cells on the equator."""
+    angle = torch.linspace(0, 2, CELLS)
+    points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
+    return Places(points, torch.zeros(CELLS, dtype=torch.long), torch.linspace(0.5, 1.5, CELLS))
+
+
+@pytest.fixture(scope="module")
+def hidden(record: Record, places: Places) -> Hidden:
+    return hide_values(record, places, 0)
 
 
 def test_crps_of_a_gaussian_is_the_limit_of_the_fair_crps() -> None:
@@ -41,13 +51,39 @@ def test_crps_of_a_gaussian_is_the_limit_of_the_fair_crps() -> None:
         assert float(exact) == pytest.approx(float(sampled), rel=0.03)
 
 
-@pytest.mark.parametrize("a, b", [(0.3, 2.0), (0.0, 0.5), (1.5, 0.0)])
-def test_error_variance_is_recovered_from_errors(a: float, b: float) -> None:
+def claims_at_random(count: int) -> Claims:
     generator = torch.Generator().manual_seed(3)
-    claimed = 4 * torch.rand(50_000, generator=generator, dtype=torch.float64) + 0.01
-    error = (a + b * claimed).sqrt() * torch.randn(50_000, generator=generator, dtype=torch.float64)
-    fitted = error_variance(error.square(), claimed, torch.ones_like(claimed))
-    assert fitted == pytest.approx((a, b), abs=0.05)
+    u = torch.rand(4, count, generator=generator, dtype=torch.float64)
+    return Claims(0.6 * u[0] + 0.2, 0.5 + u[1], (60 * u[2] ** 2).round() + 1, 0.4 * u[3])
+
+
+@pytest.mark.parametrize(
+    "variance",
+    [
+        lambda c: 0.3 * c.climatological**2 + 2 * c.spread**2,
+        lambda c: c.spread**2 * (0.5 + 3 * (1 - torch.exp(-c.steps / 10))),
+        lambda c: 0.05 + 0.8 * c.climatological**2 * (1 - torch.exp(-((c.distance / 0.3) ** 2))),
+    ],
+)
+def test_error_variance_is_recovered_from_errors(variance: Callable[[Claims], torch.Tensor]) -> None:
+    claims = claims_at_random(20_000)
+    true = variance(claims)
+    normal = torch.randn(20_000, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    fitted = error_variance(true.sqrt() * normal, claims, torch.ones_like(true))(claims)
+    assert float(((fitted / true).log() ** 2).mean().sqrt()) < 0.1
+    assert float(((true.mean() / true).log() ** 2).mean().sqrt()) > 0.2  # a constant would not do
+
+
+def test_error_variance_never_falls_far_from_observations() -> None:
+    claims = claims_at_random(500)
+    error = torch.randn(500, generator=torch.Generator().manual_seed(5), dtype=torch.float64) / claims.steps
+    fitted = error_variance(error, claims, torch.ones_like(error))
+    for farther in (
+        claims._replace(spread=2 * claims.spread),
+        claims._replace(steps=claims.steps + 5),
+        claims._replace(distance=torch.full_like(claims.distance, torch.inf)),
+    ):
+        assert (fitted(farther) >= fitted(claims) - 1e-12).all()
 
 
 def test_linear_interpolation_equals_numpy(record: Record) -> None:
@@ -61,20 +97,6 @@ def test_linear_interpolation_equals_numpy(record: Record) -> None:
     assert (after - before - 1)[25].min() >= 10
 
 
-def test_hidden_are_values_in_the_shape_of_gaps_and_whole_times(record: Record, hidden: Hidden) -> None:
-    left = record.observed & ~hidden.mask
-    assert not (left & ~record.observed).any()
-    assert torch.equal((record.observed & ~left).nonzero(), torch.stack([hidden.time, hidden.cell], 1))
-    times = hidden.time[hidden.whole].unique()
-    assert len(times) == int(0.05 * 190) and not left[times].any()
-    in_gaps = int((~hidden.whole).sum())
-    assert 0.03 <= in_gaps / int(record.observed[left.any(1)].sum()) < 0.04
-    empty = ~record.observed.any(1)
-    share = (~record.observed[empty]).sum() / (~record.observed).sum()  # of the missing values
-    assert float(hidden.weight[hidden.whole].sum()) == pytest.approx(float(share))
-    assert float(hidden.weight.sum()) == pytest.approx(1)
-
-
 def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
     """The climatology, which claims a third of its error in gaps, and a tenth at times without observations."""
     claimed = torch.where(record.observed.any(1)[:, None], 1 / 3, 0.1).expand_as(record.x)
@@ -84,12 +106,20 @@ def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
     return Filling(mean, spread, members)
 
 
-def test_spreads_are_scaled_to_the_errors_of_the_trial(record: Record, hidden: Hidden) -> None:
+def test_spreads_are_scaled_to_the_errors_of_the_trial(
+    record: Record, places: Places, hidden: Hidden
+) -> None:
     left = replace(record, observed=record.observed & ~hidden.mask)
-    trial = attempt("overconfident", overconfident, left, hidden)
+    distance = nearest_observation(left.observed, places, hidden.mask)
+    trial = run_trial("overconfident", overconfident, left, hidden, distance)
     assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # of a Gaussian in its own truth
     draws = RandomStreams(0, torch.arange(TIMES), 50)
-    filled = calibrated(overconfident(record, draws), trial, record)
+    filled = calibrated(
+        overconfident(record, draws),
+        trial,
+        record,
+        nearest_observation(record.observed, places, ~record.observed),
+    )
     assert torch.equal(filled.mean[record.observed], record.x[record.observed])
     assert torch.equal(filled.members[:, 7][record.observed], record.x[record.observed])
     assert not filled.spread[record.observed].any()
@@ -97,18 +127,3 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(record: Record, hidden: H
         missing = ~record.observed[times]
         assert float(filled.spread[times][missing].mean()) == pytest.approx(1, abs=0.15)
         assert float(filled.members[times].std(1)[missing].mean()) == pytest.approx(1, abs=0.2)
-
-
-def test_too_few_times_to_hide_some_are_refused() -> None:
-    observed = torch.zeros(40, 5, dtype=torch.bool)
-    observed[:2, :3] = True
-    record = Record(torch.zeros(40, 5), observed, torch.zeros(40, dtype=torch.long))
-    with pytest.raises(InputError, match="observed values at 2 of 40 times, too few to hide some"):
-        hide(record, torch.ones(5), 0)
-
-
-def test_the_busiest_stretch_has_most_hidden_beside_most_observed_values() -> None:
-    hidden, observed = torch.zeros(2, 40, 3, dtype=torch.bool)
-    hidden[5:15, 0], hidden[20:26, 2], observed[26:30, 2] = True, True, True
-    assert busiest(hidden, observed, 10) == (20, 2)
-    assert busiest(hidden, observed, 40) == (0, 2)

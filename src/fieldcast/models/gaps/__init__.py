@@ -1,13 +1,14 @@
 """Records with missing values.
 
 record                    fill a whole record: p(x | everything observed at all times)
+hiding                    observed values that are hidden from the methods, as far from others as missing ones
 trial                     methods compared at observed values that they do not see
-calibration               spreads scaled to the errors at such values
+calibration               variance of errors, fitted at such values, far from and near observations
 dineof                    leading modes of the record itself, as DINEOF iterates them
 expectation_maximisation  probabilistic PCA with missing values; low_rank_gaussian: its posterior given any cells
 smoother                  a linear dynamical system of modes, fitted by EM
 in_time                   interpolation and red noise at each cell
 augmentation              complete training records, drawn from what was observed
-reach                     e-folding lengths of the correlation of anomalies in space and time
+reach                     distances to observations; e-folding lengths of the correlation in space and time
 cells, pieces             states as vectors of existing values, processed in pieces of bounded memory
 """

@@ -1,22 +1,108 @@
-"""Calibration of spreads: the variance of errors as a function of the variance that a method claims, and the CRPS.
+"""Calibration of spreads: the variance of errors as a function of what makes it grow, and the CRPS of a Gaussian.
 
-The variance of the error at hidden values is fitted to the variance s^2 that the method claims,
+The variance of the error of a value grows with the variance s^2 that the method claims, the number of steps d from an
+observation of its cell, and the distance D from an observation of its time:
 
-    v = a + b s^2,    a, b >= 0,    minimal sum of w (log v + e^2 / v),
+    v = n + sigma^2 (a + sum_k e_k (1 - exp(-(D / D_k)^2))) + s^2 (b + sum_k c_k (1 - exp(-d / d_k))),
 
-the likelihood of a Gaussian.
+with the climatological variance sigma^2 of the cell; no coefficient n, a, e, b, c is negative, so that v never falls
+as s, d or D grow. Methods claim too little far from observations: the modes that they leave out, and errors of those
+that they fit, matter most there.
+
+The coefficients minimise the mean of log v + e^2 / v over errors e, the likelihood of a Gaussian, by multiplicative
+updates that never raise it (majorisation-minimisation for the divergence of Itakura and Saito: Fevotte and Idier 2011),
+
+    a_k <- a_k (sum f_k e^2 / v^2 / sum f_k / v)^(1/2),    v = sum a_k f_k.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-ITERATIONS = 30  # of the weighted regression of squared errors
-LEAST = 1e-6  # least fitted variance, as a share of the mean squared error
+STEPS = 1.0, 4.0, 16.0, 64.0  # d_k
+DISTANCES = 1.5, 3.0, 6.0  # D_k, in units of the usual distance
+UPDATES = 300
+MOST_OF = 0.95  # of the errors, which determine how far v grows
+MOST = 20_000  # errors that determine the coefficients
+LEAST = 1e-6  # least variance, as a share of the climatological one
+
+
+class Claims(NamedTuple):
+    """Properties of some values that the variance of their errors depends on."""
+
+    spread: Float[Tensor, "*n"]  # s
+    climatological: Float[Tensor, "*n"]  # sigma
+    steps: Float[Tensor, "*n"]  # d
+    distance: Float[Tensor, "*n"]  # D; infinite without observations at the time
+
+    def at(self, selected: Bool[Tensor, " n"]) -> Claims:
+        """Claims of selected values."""
+        return Claims(*(part[selected] for part in self))
+
+
+class ErrorVariance(NamedTuple):
+    """v of claims.
+
+    `coefficients` are n, a, e_k, b and c_k, and `usual` is the unit of D_k. Beyond `longest` and `farthest`, the
+    largest d and D that it was fitted to, v does not grow with them.
+    """
+
+    coefficients: tuple[float, ...]
+    usual: float
+    longest: float
+    farthest: float
+
+    def __call__(self, claims: Claims) -> Float[Tensor, "*n"]:
+        """v."""
+        steps, distance = claims.steps.clamp(max=self.longest), claims.distance.clamp(max=self.farthest)
+        factors = terms(claims._replace(steps=steps, distance=distance), self.usual)
+        v = sum(a * f for a, f in zip(self.coefficients, factors, strict=True))
+        return torch.maximum(torch.as_tensor(v), LEAST * claims.climatological.square())
+
+
+def terms(claims: Claims, usual: float) -> list[Float[Tensor, "*n"]]:
+    """The factors of n, a, e_k, b and c_k."""
+    variance, claimed = claims.climatological.square(), claims.spread.square()
+    near = [torch.exp(-(claims.distance / (scale * usual)).square()) for scale in DISTANCES]
+    recent = [torch.exp(-claims.steps / scale) for scale in STEPS]
+    return [
+        torch.ones_like(variance),
+        variance,
+        *(variance * (1 - f) for f in near),
+        claimed,
+        *(claimed * (1 - f) for f in recent),
+    ]
+
+
+def error_variance(error: Float[Tensor, " n"], claims: Claims, weight: Float[Tensor, " n"]) -> ErrorVariance:
+    """Fit v to errors, each with its weight."""
+    some = torch.linspace(0, len(error) - 1, min(MOST, len(error)), device=error.device).round().long()
+    claims = Claims(*(part[some].double() for part in claims))
+    usual = usual_distance(claims.distance)
+    f, w = torch.stack(terms(claims, usual), dim=1), weight[some].double()
+    least = LEAST * claims.climatological.square()
+    square = torch.maximum(error[some].double().square(), least)
+    a = ((w * square).sum() / (w @ f).clamp(min=torch.finfo(f.dtype).tiny)) / f.shape[1]
+    for _ in range(UPDATES):
+        v = torch.maximum(f @ a, least)
+        a = a * (((w * square / v.square()) @ f) / ((w / v) @ f).clamp(min=torch.finfo(f.dtype).tiny)).sqrt()
+    return ErrorVariance(tuple(a.tolist()), usual, largest(claims.steps), largest(claims.distance))
+
+
+def largest(x: Float[Tensor, " n"]) -> float:
+    """The value that all but few do not exceed, which may be infinite."""
+    return float(x.sort().values[int(MOST_OF * (len(x) - 1))])
+
+
+def usual_distance(distance: Float[Tensor, " n"]) -> float:
+    """The median of finite distances, 1 if there is none."""
+    finite = distance[distance.isfinite() & (distance > 0)]
+    return float(finite.median()) if len(finite) else 1.0
 
 
 def gaussian_crps(error: Float[Tensor, "*n"], spread: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -24,29 +110,3 @@ def gaussian_crps(error: Float[Tensor, "*n"], spread: Float[Tensor, "*n"]) -> Fl
     z = error / spread
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
     return spread * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
-
-
-def error_variance(
-    square: Float[Tensor, " n"], claimed: Float[Tensor, " n"], weight: Float[Tensor, " n"]
-) -> tuple[float, float]:
-    """a and b of the variance of errors, from their squares, by iteratively reweighted least squares."""
-    least = LEAST * float((weight * square).sum() / weight.sum()) or torch.finfo(torch.float64).tiny
-    a, b = 0.0, float((weight * square).sum() / (weight * claimed).sum())
-    for _ in range(ITERATIONS):
-        w = weight / (a + b * claimed).clamp(min=least).square()
-        a, b = nonnegative_line(claimed, square, w)
-    return max(a, least), b
-
-
-def nonnegative_line(
-    x: Float[Tensor, " n"], y: Float[Tensor, " n"], weight: Float[Tensor, " n"]
-) -> tuple[float, float]:
-    """a, b >= 0 with the least weighted squares of y - a - b x, for x, y >= 0."""
-    s, sx, sy, sxx, sxy = ((weight * term).sum().item() for term in (x.new_ones(()), x, y, x * x, x * y))
-    determinant = s * sxx - sx * sx
-    if determinant > 1e-9 * s * sxx:
-        a, b = (sxx * sy - sx * sxy) / determinant, (s * sxy - sx * sy) / determinant
-        if a >= 0 and b >= 0:
-            return a, b
-        return (0.0, sxy / sxx) if a < 0 else (sy / s, 0.0)
-    return 0.0, sxy / sxx

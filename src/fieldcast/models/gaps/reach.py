@@ -9,6 +9,7 @@ is the distance of a value from an observation in e-folding lengths; at r = 1 th
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,14 @@ from fieldcast.models.gaps.pieces import pieces
 CENTRES = 300  # cells whose correlations with all others are computed
 BINS = 30  # of distances, on a logarithmic scale
 FEWEST_PAIRS = 10  # observed together, for a correlation
+
+
+class Places(NamedTuple):
+    """Positions, variables and areas of the columns of a record."""
+
+    points: Float[np.ndarray, "column 3"]  # on the unit sphere
+    variable: Int[Tensor, " column"]  # its number, which ascends
+    area: Float[Tensor, " column"]
 
 
 def length(
@@ -70,38 +79,52 @@ def duration(
 
 
 def within(
-    observed: Bool[Tensor, "time cell"],
+    nearest: Float[Tensor, "time cell"],
     segment: Int[Tensor, " time"],
-    points: Float[np.ndarray, "cell 3"],
     space: float,
     time: int,
     farthest: float,
-) -> Bool[np.ndarray, "time cell"]:
+) -> Bool[Tensor, "time cell"]:
     """Whether some observation of the same segment is within `farthest` e-folding lengths of each value.
 
     Parameters
     ----------
-    observed, segment
-        Observed values, and the unbroken stretch that each time belongs to.
-    points
-        Cells on the unit sphere.
+    nearest
+        Chord to the nearest observation of the time.
+    segment
+        The unbroken stretch that each time belongs to.
     space, time
         L and tau.
     farthest
         Largest r.
     """
-    present, stretch = observed.cpu().numpy(), segment.cpu().numpy()
-    nearest = np.full(present.shape, np.inf, dtype=np.float32)
-    for t, here in enumerate(present):
-        if here.any():
-            nearest[t], _ = cKDTree(points[here]).query(points)
     reached = nearest <= farthest * space
-    for lag in range(1, min(int(farthest * time), len(present) - 1) + 1):
+    for lag in range(1, min(int(farthest * time), len(nearest) - 1) + 1):
         allowed = space * math.sqrt(max(farthest**2 - (lag / time) ** 2, 0.0))
-        together = (stretch[lag:] == stretch[:-lag])[:, None]
+        together = (segment[lag:] == segment[:-lag])[:, None]
         reached[lag:] |= together & (nearest[:-lag] <= allowed)
         reached[:-lag] |= together & (nearest[lag:] <= allowed)
     return reached
+
+
+def nearest_observation(
+    observed: Bool[Tensor, "time cell"], places: Places, requested: Bool[Tensor, "time cell"]
+) -> Float[Tensor, "time cell"]:
+    """Chord to the nearest observation of the same time and variable, infinite without; 0 where it is not requested."""
+    present, needed = (mask.cpu().numpy() for mask in (observed, requested & ~observed))
+    variable = places.variable.cpu().numpy()
+    distance = np.zeros(present.shape, dtype=np.float32)
+    for v in np.unique(variable):
+        first, last = np.searchsorted(variable, [v, v + 1])
+        points = places.points[first:last]
+        for row, here, lacking in zip(
+            distance[:, first:last], present[:, first:last], needed[:, first:last], strict=True
+        ):
+            if here.any() and lacking.any():
+                row[lacking] = cKDTree(points[here]).query(points[lacking])[0]
+            else:
+                row[lacking] = np.inf
+    return torch.from_numpy(distance).to(observed.device)
 
 
 def steps_to_observation(observed: Bool[Tensor, "time cell"]) -> Int[Tensor, "time cell"]:
@@ -109,8 +132,12 @@ def steps_to_observation(observed: Bool[Tensor, "time cell"]) -> Int[Tensor, "ti
 
     A cell that never was has the number of all times or more.
     """
+    steps = torch.empty_like(observed, dtype=torch.int32)
     times = len(observed)
     index = torch.arange(times, dtype=torch.int32, device=observed.device)[:, None]
-    before = torch.where(observed, index, -times).cummax(0).values
-    after = torch.where(observed, index, 2 * times).flip(0).cummin(0).values.flip(0)
-    return torch.minimum(index - before, after - index)
+    for cells in pieces(observed.shape[1], times):
+        here = observed[:, cells]
+        before = torch.where(here, index, -times).cummax(0).values
+        after = torch.where(here, index, 2 * times).flip(0).cummin(0).values.flip(0)
+        steps[:, cells] = torch.minimum(index - before, after - index)
+    return steps

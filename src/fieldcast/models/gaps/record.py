@@ -163,28 +163,13 @@ FILLERS: Mapping[str, Filler] = MappingProxyType(
 )
 
 
-def hidden_like_other_times(
-    observed: Bool[Tensor, "time cell"], share: float, generator: torch.Generator
-) -> Bool[Tensor, "time cell"]:
-    """Observed values in the gaps of other times, at random times: about `share` of all.
-
-    At most a fifth of the values of a time is hidden, neighbours in the order of the cells: so it stays nearly as well
-    observed as it was, and errors at its hidden values are like those in its gaps.
-    """
-    hidden, needed = torch.zeros_like(observed), share * int(observed.count_nonzero())
-    times, others = (torch.randperm(len(observed), generator=generator).tolist() for _ in range(2))
-    for time, other in zip(times, others, strict=True):
-        if needed <= 0:
-            break
-        hidden[time] = hidden_in_gap(observed[time], observed[other], generator)
-        needed -= int(hidden[time].sum())
-    return hidden
-
-
 def hidden_in_gap(
     observed: Bool[Tensor, " cell"], other: Bool[Tensor, " cell"], generator: torch.Generator
 ) -> Bool[Tensor, " cell"]:
-    """Observed values of one time in the gap of another: neighbours in the order of the cells, at most a fifth."""
+    """Observed values of one time in the gap of another: neighbours in the order of the cells, at most a fifth.
+
+    So the time stays nearly as well observed as it was.
+    """
     hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
     count = min(len(gap), int(observed.sum()) // LEFT)
     first = int(torch.randint(len(gap) - count + 1, (1,), generator=generator))

@@ -1,0 +1,99 @@
+"""Values hidden from the fillers: in gaps as long as those of the record, and whole times in runs as long."""
+
+import pytest
+import torch
+
+from fieldcast.errors import InputError
+from fieldcast.models.gaps import hiding
+from fieldcast.models.gaps.hiding import Hidden, hide_values
+from fieldcast.models.gaps.reach import Places, steps_to_observation
+from fieldcast.models.gaps.record import Record
+
+TIMES, CELLS, LONG = 400, 60, 20
+RUN = 4
+
+
+@pytest.fixture(scope="module")
+def places() -> Places:
+    angle = torch.arange(CELLS) * (2 * torch.pi / CELLS)
+    points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
+    return Places(points, torch.zeros(CELLS, dtype=torch.long), torch.linspace(0.5, 1.5, CELLS))
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    """A sector of a third is missing for twenty times, then another; six runs of four times have nothing."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randint(0, CELLS, (TIMES // LONG,), generator=generator).repeat_interleave(LONG)
+    observed = (torch.arange(CELLS) - start[:, None]) % CELLS >= CELLS // 3
+    for first in range(30, TIMES, 65):
+        observed[first : first + RUN] = False
+    x = torch.randn(TIMES, CELLS, generator=generator)
+    return Record(torch.where(observed, x, 0.0), observed, torch.zeros(TIMES, dtype=torch.long))
+
+
+@pytest.fixture(scope="module")
+def hidden(record: Record, places: Places) -> Hidden:
+    return hide_values(record, places, 0)
+
+
+def test_hidden_are_observed_values_in_gaps_and_at_whole_times(record: Record, hidden: Hidden) -> None:
+    left = record.observed & ~hidden.mask
+    assert record.observed[hidden.time, hidden.cell].all()
+    assert torch.equal(record.x[hidden.time, hidden.cell].double(), hidden.truth)
+    times = hidden.time[hidden.whole].unique()
+    assert len(times) == int(hiding.TIMES * int(record.observed.any(1).sum())) and not left[times].any()
+    in_gaps = int((~hidden.whole).sum())
+    assert 0.05 <= in_gaps / int(record.observed[left.any(1)].sum()) < 0.07
+
+
+def test_hidden_values_are_as_far_from_observations_as_missing_ones(record: Record, hidden: Hidden) -> None:
+    present = record.observed.any(1)[:, None]
+    steps = steps_to_observation(record.observed & ~hidden.mask)[hidden.time, hidden.cell].double()
+    missing = steps_to_observation(record.observed)[~record.observed & present].double()
+    assert float(steps[~hidden.whole].mean()) == pytest.approx(float(missing.mean()), rel=0.3)
+    far = float((missing > LONG / 4).double().mean())
+    assert float((steps[~hidden.whole] > LONG / 4).double().mean()) == pytest.approx(far, abs=0.2)
+
+
+def test_whole_times_are_hidden_in_runs_as_long_as_those_of_the_record(
+    record: Record, hidden: Hidden
+) -> None:
+    lengths = [len(hidden.time[hidden.group == run].unique()) for run in hidden.group[hidden.whole].unique()]
+    assert max(lengths) == RUN - 1 and len(lengths) >= hiding.RUNS  # shorter, so that there are enough
+    assert hiding.runs(torch.tensor([True, False, True, True, False])) == [1, 2, 2]
+
+
+def test_weights_are_those_of_the_missing_values(record: Record, places: Places, hidden: Hidden) -> None:
+    assert float(hidden.weight.sum()) == pytest.approx(1)
+    missing, empty = ~record.observed, ~record.observed.any(1)
+    area = places.area.double().expand(missing.shape)
+    expected = float(area[empty].sum() / area[missing].sum())
+    assert float(hidden.weight[hidden.whole].sum()) == pytest.approx(expected)
+    steps = steps_to_observation(record.observed & ~hidden.mask)[hidden.time, hidden.cell]
+    near = float(hidden.weight[~hidden.whole & (steps < 4)].sum())
+    of_missing = missing & ~empty[:, None] & (steps_to_observation(record.observed) < 4)
+    assert near == pytest.approx(float(area[of_missing].sum() / area[missing].sum()), abs=0.01)
+
+
+def test_a_class_without_enough_hidden_values_counts_with_the_next_nearer_one() -> None:
+    enough = hiding.FEWEST
+    classes = torch.tensor([0] * enough + [2] * (enough - 1) + [3] * enough)
+    total = torch.zeros(2 * hiding.CLASSES, dtype=torch.float64)
+    total[:6] = torch.tensor([3.0, 2.0, 1.0, 1.0, 0.5, 0.5])
+    weight = hiding.weights(classes, torch.ones(len(classes), dtype=torch.float64), total)
+    assert float(weight[classes < 3].sum()) == pytest.approx(6 / 8)
+    assert float(weight[classes == 3].sum()) == pytest.approx(2 / 8)
+
+
+def test_hidden_values_depend_on_the_seed_alone(record: Record, places: Places, hidden: Hidden) -> None:
+    assert torch.equal(hide_values(record, places, 0).mask, hidden.mask)
+    assert not torch.equal(hide_values(record, places, 1).mask, hidden.mask)
+
+
+def test_too_few_times_to_hide_some_are_refused(places: Places) -> None:
+    observed = torch.zeros(40, CELLS, dtype=torch.bool)
+    observed[:2, :3] = True
+    record = Record(torch.zeros(40, CELLS), observed, torch.zeros(40, dtype=torch.long))
+    with pytest.raises(InputError, match="observed values at 2 of 40 times, too few to hide some"):
+        hide_values(record, places, 0)
