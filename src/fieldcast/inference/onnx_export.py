@@ -175,9 +175,15 @@ def prepared(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, 
     Raises
     ------
     InputError
-        For any other model than a forecast model that reads past states, or a VAE of states.
+        For any other model than a forecast model that reads past states, or a VAE of states, and for one that
+        calibrates whole rollouts.
     """
     model, codec = trained.model, trained.codec
+    if model.calibrates:
+        raise InputError(
+            f"{where} holds a model of type {trained.header['model']['type']}, whose calibration depends on the lead "
+            "time, which a single step does not know: export the experiment that it calibrates."
+        )
     if isinstance(codec, FieldCodec) and model.history:
         freeze(model)
         return prepared_step(trained, members)

@@ -45,8 +45,9 @@ def rollout(
         Number of the first step, from 1.
     """
     for number in range(first, first + steps):
-        noise = draws.at_lead(number).per_row()
+        of_lead = draws.at_lead(number)
+        noise = of_lead.per_row()
         x = model.sample(context, noise)[:, 0].unflatten(0, (len(draws.datum), draws.members))
         fed_back = x if feedback == "members" else x.mean(dim=1, keepdim=True).expand_as(x)
         context = context.advance(fed_back.flatten(0, 1), model.space.step_years)
-        yield x, context
+        yield model.calibrated(x, of_lead), context

@@ -158,6 +158,7 @@ class Model(nn.Module, ABC):
     omits_noise: bool = False  # draws are means of a likelihood, without its noise: expect too little spread
     learns_from_gaps: bool = False  # can be fitted to data with missing values, `Batch.observed`
     trains_over_rollouts: bool = False  # its loss takes several successive states, `Batch.x` (B, T, V, Y, X)
+    calibrates: bool = False  # defines `calibrated`, so a draw of one step is no forecast of it
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
 
@@ -168,6 +169,12 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Draw M members of x for each context."""
+
+    def calibrated(
+        self, x: Float[Tensor, "batch members variable y x"], draws: RandomStreams
+    ) -> Float[Tensor, "batch members variable y x"]:
+        """Members of one lead of a rollout as they are stored and scored; the next step starts from x itself."""
+        return x
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Resize the buffers with a row for each training datum to the stored number of rows.

@@ -15,15 +15,15 @@ by the CRPS of the mixture itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Model, Solved
+from fieldcast.models.combined import Combined
+from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -43,43 +43,22 @@ def shares(weights: Float[Tensor, " part"], members: int) -> Int[Tensor, " membe
     return torch.tensor(parts, device=weights.device)
 
 
-class Pool(Solved):
+class Pool(Combined):
     """The mixture of fitted models; see the module for the equation.
 
     Member k of the pool is member k of the ensemble that its part would draw alone.
-
-    Parameters
-    ----------
-    space
-        Grid of the states.
-    parts
-        Models by name; training takes each from the checkpoint of the experiment that `uses` names in this role.
-
-    Raises
-    ------
-    InputError
-        For a pool without parts.
     """
 
     weights: Tensor
 
     def __init__(self, space: Space, parts: Mapping[str, Model]):
-        super().__init__(space)
-        if not parts:
-            raise InputError("parts is empty: name the models of the pool, as in {first: {type: ...}}.")
-        self.parts = nn.ModuleDict(parts)
+        super().__init__(space, parts)
         models = list(parts.values())
         self.register_buffer("weights", torch.full((len(models),), 1 / len(models)))
-        self.history = max(model.history for model in models)
         self.deterministic = len(models) == 1 and models[0].deterministic
-        self.evaluations = max(model.evaluations for model in models)
-        self.learned = any(model.learned for model in models)
         self.omits_noise = any(model.omits_noise for model in models)
         self.accepts_points = all(model.accepts_points for model in models)
         self.learns_from_gaps = all(model.learns_from_gaps for model in models)
-
-    def solve(self, training: Iterable[Batch]) -> None:
-        """Do nothing: the parts have been fitted, and validation states decide their weights."""
 
     def chosen(self) -> dict[str, float]:
         """The weight of each part."""

@@ -10,6 +10,7 @@ batches   what a training batch of a task is; batch_order: the data of each step
 tuning    choices made on the validation split
 calibration   filters fitted in cycles over the training split; cycle_periods: the states that these cycles run over
 pool_weights  the weights of a pooled ensemble
+emos_fit  the coefficients of calibrated forecasts
 fill_gaps  the best method for a record with gaps; gap_correction: a network that learns from these gaps
 options   user options for training
 """

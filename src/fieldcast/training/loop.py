@@ -21,11 +21,13 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
+from fieldcast.models.emos import EMOS
 from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
+from fieldcast.training.emos_fit import fit_emos
 from fieldcast.training.options import Fit
 from fieldcast.training.pool_weights import tune_weights
 from fieldcast.training.state import Training, Weights, copied, fits_model, learned, weights_of
@@ -101,6 +103,8 @@ def solve(
 ) -> list[dict[str, Any]]:
     """Solve in closed form, tune on validation data and return the trials."""
     model.solve(training.states())
+    if isinstance(model, EMOS):
+        return fit_emos(model, validation, options.tuning, seed)
     if isinstance(model, Pool):
         return tune_weights(model, validation.trials(options.tuning, seed))
     return tune(model, validation, options, seed)

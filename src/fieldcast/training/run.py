@@ -18,9 +18,9 @@ from fieldcast.fields.domain import require_complete
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.models.autoencoder import Autoencoder
+from fieldcast.models.combined import Combined
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model, Solved, Trained
-from fieldcast.models.pool import Pool
 from fieldcast.models.space import Space
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
@@ -119,7 +119,7 @@ def train(
     sources = {**recipe.lineage(data, codec, base, parts), **here, **order}
     same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
     unsolved = closed_form_parts(model)
-    if isinstance(model, Pool):
+    if isinstance(model, Combined):
         take_parts(model, recipe.model, parts or {}, same)
         unsolved = []
     if base is not None:
@@ -193,21 +193,23 @@ def take(part: Model, stored: bytes, role: str, option: str, present: lineage.Li
     part.load_state_dict(checkpoint.model.state_dict())
 
 
-def take_parts(pool: Pool, config: Mapping[str, Any], stored: Checkpoints, same: lineage.Lineage) -> None:
-    """Load the models of a pool, each from the checkpoint in the role of its name.
+def take_parts(
+    combined: Combined, config: Mapping[str, Any], stored: Checkpoints, same: lineage.Lineage
+) -> None:
+    """Load the parts of a model, each from the checkpoint in the role of its name.
 
     Raises
     ------
     InputError
         For roles in `uses` that are not the names of the parts; for a part of another model or other data.
     """
-    if set(stored) != set(pool.parts):
+    if set(stored) != set(combined.parts):
         raise InputError(
-            f"model.parts names {', '.join(pool.parts)}, and uses {', '.join(stored) or 'nothing'}: give each part "
+            f"model.parts names {', '.join(combined.parts)}, and uses {', '.join(stored) or 'nothing'}: give each part "
             "the experiment whose checkpoint it is, as in uses: {"
-            + f"{next(iter(pool.parts))}: forecast.<name>}}."
+            + f"{next(iter(combined.parts))}: forecast.<name>}}."
         )
-    for name, part in pool.parts.items():
+    for name, part in combined.parts.items():
         take(part, stored[name], name, f"model.parts.{name}", {"model": config["parts"][name], **same})
 
 

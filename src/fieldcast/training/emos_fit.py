@@ -1,0 +1,129 @@
+"""The coefficients of EMOS: those that minimise the CRPS of the normal distribution on validation states.
+
+Forecasts from evenly spaced validation states, with as many members as the model says, give m and s^2 lead by lead; the
+area-weighted mean of CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c)
+and sqrt(d), so that c and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.encoding.selection import evenly
+from fieldcast.errors import InputError
+from fieldcast.inference.rollout import rollout
+from fieldcast.models.emos import EMOS, moments, normal_crps, predictive
+from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.training.batches import STARTS, Batches, ForecastWindows
+
+ITERATIONS = 60
+States = Float[Tensor, "start variable y x"]
+Coefficients = Float[Tensor, "variable 4"]
+
+
+def fit_emos(model: EMOS, validation: Batches, count: int, seed: int) -> list[dict[str, Any]]:
+    """Set the coefficients of each lead, and return its CRPS, the mean over variables, as `validation`.
+
+    Leads that no stretch of times of the validation split holds take the coefficients of the last one before.
+
+    Raises
+    ------
+    InputError
+        For another task than forecasts, or forecasts that are not finite.
+    """
+    if not isinstance(validation, ForecastWindows):
+        raise InputError("emos.EMOS calibrates forecasts: use it in an experiment of the task forecast.")
+    weight = model.space.existing_area.double()
+    table, start = [], None
+    for lead, (m, variance, y) in enumerate(forecasts(model, validation, count, seed)):
+        start, score = minimised(m, variance, y, weight, model.v, start)
+        model.coefficients[lead:] = start.to(model.coefficients)
+        table.append({"step": lead + 1, "validation": score})
+    return table
+
+
+def forecasts(
+    model: EMOS, validation: ForecastWindows, count: int, seed: int
+) -> Iterator[tuple[States, States, States]]:
+    """Mean and variance of the members of the part, and the truth, lead by lead."""
+    windows = longest_windows(validation, model.leads)
+    part, members = model.forecaster, 1 if model.forecaster.deterministic else model.members
+    index = evenly(len(windows), count).to(windows.last.device)
+    runs, truths = [], []
+    for piece in index.split(STARTS):
+        batch = windows.window(windows.last[piece], windows.steps)
+        draws = RandomStreams(seed_for("emos", seed), piece, members)
+        runs.append(rollout(part, batch.context.repeat(members), draws, windows.steps))
+        truths.append(batch.x if windows.steps > 1 else batch.x[:, None])
+    for lead in range(windows.steps):
+        with torch.no_grad():  # not as a decorator, which may not see that this is a generator
+            pieces = [moments(next(run)[0]) for run in runs]
+        m, variance = (torch.cat(part) for part in zip(*pieces, strict=True))
+        yield m, variance, torch.cat([x[:, lead] for x in truths])
+
+
+def longest_windows(validation: ForecastWindows, leads: int) -> ForecastWindows:
+    """Windows of so many leads, or of as many as the longest stretch of times holds."""
+    for steps in range(leads, 0, -1):
+        windows = replace(validation, steps=steps)
+        if len(windows):
+            return windows
+    raise InputError("emos.EMOS: the validation split has no two successive times: give it more.")
+
+
+@torch.enable_grad()
+def minimised(
+    m: States,
+    variance: States,
+    y: States,
+    weight: Float[Tensor, "y x"],
+    v: Float[Tensor, "variable y x"],
+    start: Coefficients | None = None,
+) -> tuple[Coefficients, float]:
+    """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this score over variables."""
+    m, variance, y, v = (values.double() for values in (m, variance, y, v))
+    share = weight / weight.sum() / len(m)
+    if start is None:
+        error = ((y - m).square() * share).sum(dim=(0, 2, 3)) / (v.square() * share * len(m)).sum(dim=(1, 2))
+        start = torch.stack([torch.zeros_like(error), torch.ones_like(error), error, 0 * error + 0.25], dim=1)
+    root = start.double().clone()
+    root[:, 2:] = root[:, 2:].clamp(min=1e-4).sqrt()
+    if not variance.any():
+        root[:, 3] = 0.0
+    root.requires_grad_()
+    optimiser = torch.optim.LBFGS(
+        [root], max_iter=ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-10
+    )
+
+    def score() -> Tensor:
+        mu, sigma = predictive(squared(root), v, m, variance)
+        return (normal_crps(mu, sigma, y) * share).sum(dim=(0, 2, 3))
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        total = score().sum()
+        total.backward()
+        return float(total)
+
+    optimiser.step(closure)
+    with torch.no_grad():
+        final = score()
+        coefficients = squared(root)
+    if not math.isfinite(float(final.sum())):
+        raise InputError(
+            "emos.EMOS: the forecasts that it calibrates are not finite on the validation split: choose a model whose "
+            "rollouts stay finite, or set model.leads lower."
+        )
+    return coefficients, float(final.mean())
+
+
+def squared(root: Coefficients) -> Coefficients:
+    """a, b, c, d from a, b and the roots of c and d."""
+    return torch.cat([root[:, :2], root[:, 2:].square()], dim=1)
