@@ -71,7 +71,7 @@ def make_scene(
         parts["reconstructions"][name] = (("case", "time", "member", *dims[1:]), ensemble, units)
         parts["observations"][name] = (("case", *dims), observed, units)
         parts["truth"][name] = (dims, truth, units)
-        parts["climatology"][name] = (("dayofyear", *dims[1:]), level[None].repeat(2, 0), units)
+        parts["climatology"][name] = (("dayofyear", *dims[1:]), level[None].repeat(365, 0), units)
     with_time = {**grid, "time": time}
     stored = {**with_time, **case}
     return Scene(

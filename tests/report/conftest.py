@@ -88,6 +88,7 @@ def diagnostics(members: int) -> xr.Dataset:
             "rank_low": (ranks, 0.9 * flat),
             "rank_high": (ranks, 1.1 * flat),
             "spectrum_truth": (waves[1:], power[0]),
+            "spectrum_anomaly": (waves[1:], power[0]),
             "spectrum_members": (waves, 0.9 * power),
             "spectrum_error": (waves, 0.3 * power),
             "effective_resolution": (waves[:2], np.full((len(CASES), 1), 4321.0)),

@@ -26,10 +26,10 @@ def relative_spectra(
     looks: Mapping[str, Look] | None = None,
     pattern: str = "random",
 ) -> Figure:
-    """Draw the power of members (above) and of the error of the mean (below) relative to the truth, by variable.
+    """Draw relative power by variable: above of members, below of the error of the mean.
 
-    For members, 1 matches the truth at that wavelength. The estimate resolves waves whose error is
-    below 0.5 (effective resolution is where it crosses 0.5). Waves with almost no power in the truth are left out.
+    Members are relative to the truth: 1 matches it at that wavelength. The error is relative to the anomalies of the
+    truth: the estimate resolves waves for which it is below 0.5 (effective resolution is where it crosses 0.5). Waves with almost no power in the truth are left out.
     """
     appearance = looks_of(diagnostics, looks)
     variables = [str(name) for name in next(iter(diagnostics.values()))["variable"].to_numpy()]
@@ -44,7 +44,7 @@ def relative_spectra(
             for axes, ratio in zip(panels[:, column], ratios[1:], strict=True):
                 axes.plot(ratios[0], ratio, label=plain(name), **line)
         calm(panels[0, column], variable, y="" if column else "power of members / truth")
-        calm(panels[1, column], "", "wavelength, km", "" if column else "power of error / truth")
+        calm(panels[1, column], "", "wavelength, km", "" if column else "power of error / anomalies")
         panels[0, column].axhline(1.0, color="black", linewidth=0.8)
         panels[1, column].axhline(0.5, color="black", linewidth=0.8)
     wavelength_axes(panels)
@@ -77,11 +77,10 @@ def ratio_to_truth(
     if not len(place):
         return None
     spectra = diagnostics.isel(case=int(place[0])).sel(variable=variable)
-    truth = spectra["spectrum_truth"].to_numpy()
+    truth, anomaly = (spectra[f"spectrum_{name}"].to_numpy() for name in ("truth", "anomaly"))
     waves = waves_of(truth)
-    members, error = (
-        spectra[name].to_numpy()[waves] / truth[waves] for name in ("spectrum_members", "spectrum_error")
-    )
+    members = spectra["spectrum_members"].to_numpy()[waves] / truth[waves]
+    error = spectra["spectrum_error"].to_numpy()[waves] / anomaly[waves]
     return spectra["wavelength_km"].to_numpy()[waves], members, error
 
 

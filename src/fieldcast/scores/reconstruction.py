@@ -59,8 +59,9 @@ def reconstruction_statistics(
         value_range(climatology[name], deviation)
         for name, deviation in zip(variables, deviations, strict=True)
     ]
-    diagnostics = Diagnostics(truth, observations, reconstructions.sizes["member"])
     days = calendars.day_of_year(truth["time"])
+    normals = [climatology[name].transpose("dayofyear", *GRID).to_numpy()[days - 1] for name in variables]
+    diagnostics = Diagnostics(truth, normals, observations, reconstructions.sizes["member"])
     values = np.empty(
         (observations.sizes["case"], len(variables), len(CELLS), len(POWER), observations.sizes["time"])
     )
@@ -74,8 +75,7 @@ def reconstruction_statistics(
             values[case, v] = area_statistics(evaluators[v], x, errors, observed, weights, limits[v], wraps)
             diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")], errors.finite)
             if events is not None:
-                normal = climatology[name].transpose("dayofyear", *GRID).to_numpy()[days - 1]
-                actual = evaluators[v].existing(evaluators[v].y - normal)
+                actual = evaluators[v].existing(evaluators[v].y - normals[v])
                 events.add(name, errors.d + actual, actual, days, weights[: len(CELLS)], errors.finite)
     units = deviations[:, None, None, None] ** np.array(list(POWER.values()))[:, None]
     overall = (values / units).mean(1, keepdims=True)

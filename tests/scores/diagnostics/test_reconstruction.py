@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import xarray as xr
 
 
 def test_calibrated_ranks_are_flat_within_their_intervals(scene: Callable) -> None:
@@ -91,3 +92,19 @@ def test_regions_are_marked_as_regions(scene: Callable, wraps: int) -> None:
     evaluation = scene(times=9)
     _, diagnostics = evaluation._replace(truth=evaluation.truth.assign_attrs(wraps=wraps)).score()
     assert diagnostics.attrs["spectrum"].startswith("global" if wraps else "regional")
+
+
+def test_the_climatology_resolves_no_wave_however_much_it_varies_itself(scene: Callable) -> None:
+    evaluation = scene(times=9)
+    standing = 1000 * np.cos(2 * np.deg2rad(evaluation.truth["longitude"]))
+    climatology = evaluation.climatology + standing
+    estimate = xr.zeros_like(evaluation.reconstructions) + climatology.isel(dayofyear=0)
+    _, diagnostics = evaluation._replace(
+        truth=(evaluation.truth + standing).assign_attrs(evaluation.truth.attrs),
+        observations=(evaluation.observations + standing).assign_attrs(evaluation.observations.attrs),
+        climatology=climatology,
+        reconstructions=estimate.transpose(*evaluation.reconstructions["z"].dims),
+    ).score()
+    assert np.isnan(diagnostics.effective_resolution).all()
+    power = diagnostics.sel(wavenumber=2)
+    assert (power.spectrum_truth > 100 * power.spectrum_anomaly).all()

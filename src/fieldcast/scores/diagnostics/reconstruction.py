@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Integer
@@ -17,17 +19,38 @@ class Diagnostics:
 
     rank_histogram, rank_low, rank_high (case, variable, rank): how often, by area, the truth has this rank
     among the members over unobserved cells, with the 95 % interval of a block bootstrap of times; flat is
-    1/(M + 1). spectrum_truth (variable, wavenumber); spectrum_members (mean over members, never of their
-    mean) and spectrum_error (of the member mean) (case, variable, wavenumber): zonal power averaged over
-    time and the latitudes of `spectra.band`, in unit² · metre. effective_resolution (case, variable) in km.
+    1/(M + 1). spectrum_truth and spectrum_anomaly, of the truth minus the climatology of the day (variable,
+    wavenumber); spectrum_members (mean over members, never of their mean) and spectrum_error (of the member mean)
+    (case, variable, wavenumber): zonal power averaged over time and the latitudes of `spectra.band`, in unit² · metre.
+    effective_resolution (case, variable) in km, relative to the anomalies: where the climatology varies more than the
+    weather, as temperature does between land and sea, it would itself resolve most waves of the fields.
+
+    Parameters
+    ----------
+    truth
+        Fields at the scored times.
+    normals
+        Climatology of the day at each of these times, by variable.
+    observations
+        Cases that are scored.
+    members
+        Size of the ensembles.
     """
 
-    def __init__(self, truth: xr.Dataset, observations: xr.Dataset, members: int) -> None:
+    def __init__(
+        self,
+        truth: xr.Dataset,
+        normals: Sequence[Float[np.ndarray, "time latitude longitude"]],
+        observations: xr.Dataset,
+        members: int,
+    ) -> None:
         self.truth, self.observations, self.members = truth, observations, members
         self.y = [values.to_numpy() for values in truth.data_vars.values()]
         complete = np.all([np.isfinite(y).all((0, 2)) for y in self.y], axis=0)
         self.latitudes = spectra.Latitudes.of(truth, complete)
         self.spectrum_truth = np.stack([self.latitudes.spectrum(y) for y in self.y])
+        anomalies = (y - normal for y, normal in zip(self.y, normals, strict=True))
+        self.spectrum_anomaly = np.stack([self.latitudes.spectrum(anomaly) for anomaly in anomalies])
         cases = (observations.sizes["case"], len(self.y))
         self.histogram = np.full((*cases, truth.sizes["time"], members + 1), np.nan)
         self.spectrum_members = np.full((*cases, self.spectrum_truth.shape[-1]), np.nan)
@@ -58,8 +81,8 @@ class Diagnostics:
         mean, low, high = over_times(np.moveaxis(self.histogram, 2, 0), self.truth.time, self.truth)
         resolution = [
             [
-                spectra.effective_resolution(error, truth, wavelength)
-                for error, truth in zip(case, self.spectrum_truth, strict=True)
+                spectra.effective_resolution(error, anomaly, wavelength)
+                for error, anomaly in zip(case, self.spectrum_anomaly, strict=True)
             ]
             for case in self.spectrum_error
         ]
@@ -70,6 +93,7 @@ class Diagnostics:
                 "rank_low": (ranked, low),
                 "rank_high": (ranked, high),
                 "spectrum_truth": (waves[1:], self.spectrum_truth),
+                "spectrum_anomaly": (waves[1:], self.spectrum_anomaly),
                 "spectrum_members": (waves, self.spectrum_members),
                 "spectrum_error": (waves, self.spectrum_error),
                 "effective_resolution": (waves[:2], resolution, {"units": "km"}),
