@@ -29,7 +29,8 @@ def relative_spectra(
     """Draw relative power by variable: above of members, below of the error of the mean.
 
     Members are relative to the truth: 1 matches it at that wavelength. The error is relative to the anomalies of the
-    truth: the estimate resolves waves for which it is below 0.5 (effective resolution is where it crosses 0.5). Waves with almost no power in the truth are left out.
+    truth: the estimate resolves waves for which it is below 0.5 (effective resolution is where it crosses 0.5). Waves
+    with almost no power in the truth are left out.
     """
     appearance = looks_of(diagnostics, looks)
     variables = [str(name) for name in next(iter(diagnostics.values()))["variable"].to_numpy()]
