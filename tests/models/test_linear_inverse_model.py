@@ -144,7 +144,7 @@ def test_lags_do_not_cross_the_end_of_a_segment(small):
     x = simulate([operator(0.9, 1)], covariance(2), 30)
     segment = (torch.arange(30) >= 13).long()
     record = series(windows(small, x, segment), small.exists)
-    estimate = lagged_covariances(x, record)
+    estimate = lagged_covariances(x, record.stretch)
     for lag in range(3):
         pairs = [t for t in range(30 - lag) if segment[t] == segment[t + lag]]
         expected = sum(torch.outer(x[t + lag], x[t]) for t in pairs) / 30
@@ -153,7 +153,7 @@ def test_lags_do_not_cross_the_end_of_a_segment(small):
 
 def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):
     x = simulate([operator(0.9, 1)], covariance(2), 500)
-    c = lagged_covariances(x, series(windows(small, x), small.exists))
+    c = lagged_covariances(x, series(windows(small, x), small.exists).stretch)
     none, q = autoregression(c, torch.zeros(CELLS).double(), 1)
     assert torch.allclose(none @ c[0], c[1])
     assert torch.allclose(q, c[0] - c[1] @ torch.linalg.solve(c[0], c[1].T))

@@ -14,7 +14,7 @@ from fieldcast import geometry
 from fieldcast.calendars import day_of_year
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
-from fieldcast.fields.chunked import BYTES, SMALL, blocks
+from fieldcast.fields.chunked import BYTES, SMALL, blocks, in_memory
 from fieldcast.fields.conventions import time_varying
 
 INDEPENDENT = 2**0.5  # tendency of independent states: assumed where no two observed times follow one another
@@ -32,7 +32,7 @@ def fit(training: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     names = time_varying(training)
     exists = domain.exists(training)
     # sums over large blocks keep the statistics of complete fields what they were, to the last bit
-    size = SMALL if domain.has_gaps(training) else BYTES
+    size = BYTES if in_memory(training) and not domain.has_gaps(training) else SMALL
     values = np.array(
         [_statistics(training[v], climatology[v], exists.sel(variable=v).values, size) for v in names]
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -249,3 +249,7 @@ class Solved(Model):
     @abstractmethod
     def solve(self, training: Iterable[Batch]) -> None:
         """Solve for the state of the model from the training states."""
+
+    def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
+        """Solve from states that are not in memory together; by default in one pass. `passes` begins another one."""
+        self.solve(passes())

@@ -10,7 +10,7 @@ and of the residual beyond the modes. F_o: the observed rows of F.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved, observed_values
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
 from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.streamed_modes import streamed_modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -94,6 +95,26 @@ class GappyPCA(Solved):
         else:
             features = fitted_rank(x, observed, RANKS).axes(area)
         self.features = features.unflatten(1, self.space.state_shape)
+
+    def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
+        """Compute the modes in two passes, or in four where a state has more values than `streamed_modes.EXACT`.
+
+        States with missing values are held in memory.
+        """
+        exists, tails = self.space.exists, robustness.Tails()
+        for batch in passes():
+            if batch.observed is not None:
+                return super().solve_streamed(passes)
+            tails.add(torch.where(exists, batch.x, 0.0).flatten(1))
+        self.rare.copy_(tails.rare.view(self.space.state_shape))
+        area = (self.space.area * exists).expand(self.space.state_shape).flatten()
+
+        def states() -> Iterator[Tensor]:
+            return (torch.where(exists, batch.x, 0.0).flatten(1) for batch in passes())
+
+        features = streamed_modes(states, area, int(max(self.choices["modes"])), RANK)
+        self.features = features.unflatten(1, self.space.state_shape)
+        return None
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""

@@ -27,18 +27,19 @@ in each cell to the residual variance: independent draws for each cell would be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
-from fieldcast.models.gappy_pca import modes
-from fieldcast.models.gaussian.training_series import Series, series
+from fieldcast.models.gappy_pca import RANK, modes
+from fieldcast.models.gaussian.streamed_modes import streamed_modes
+from fieldcast.models.gaussian.training_series import SeriesPart, followed, series, series_parts
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -61,12 +62,12 @@ class Operators(NamedTuple):
 
 
 def lagged_covariances(
-    a: Float[Tensor, "time mode"], record: Series, lags: int = LAGS
+    a: Float[Tensor, "time mode"], stretch: Int[Tensor, " time"], lags: int = LAGS
 ) -> Float[Tensor, "lag mode mode"]:
     """C_k = sum_t a_{t+k} a_t^T / n, over the pairs within a stretch, n the number of all times."""
     covariances = []
     for lag in range(lags):
-        first = record.followed(lag).nonzero()[:, 0]
+        first = followed(stretch, lag).nonzero()[:, 0]
         covariances.append(a[first + lag].T @ a[first] / len(a))
     return torch.stack(covariances)
 
@@ -123,7 +124,30 @@ class LinearInverseModel(Derived, Solved):
         self.variance = x.square().mean(0).unflatten(0, self.space.state_shape)
         self.features = modes(x, self._area(), MODES).unflatten(1, self.space.state_shape)
         a = self.coefficients(x, self.mode_variances()[: int(max(self.choices["truncation"]))])
-        self.covariances = lagged_covariances(a.double(), record)
+        self.covariances = lagged_covariances(a.double(), record.stretch)
+
+    def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
+        """Solve in two passes, or in four where a state has more values than `streamed_modes.EXACT`."""
+
+        def states() -> Iterator[Tensor]:
+            return (self._vectors(part) for part in series_parts(passes()))
+
+        f = streamed_modes(states, self._area(), MODES, RANK)
+        self.features = f.unflatten(1, self.space.state_shape)
+        leading = self.mode_variances()[: int(max(self.choices["truncation"]))]
+        squares, parts = f.new_zeros(f.shape[1], dtype=torch.double), []
+        for part in series_parts(passes()):
+            x = self._vectors(part)
+            squares += x.double().square().sum(0)
+            parts.append((self.coefficients(x, leading), part.stretch, part.number))
+        a, stretch, number = (torch.cat(part) for part in zip(*parts, strict=True))
+        self.variance = (squares / len(a)).float().unflatten(0, self.space.state_shape)
+        order = torch.argsort(number)
+        self.covariances = lagged_covariances(a[order].double(), stretch[order])
+
+    def _vectors(self, part: SeriesPart) -> Float[Tensor, "time cell"]:
+        """States as vectors; cells that do not exist are 0."""
+        return torch.where(self.space.exists, part.states, 0.0).flatten(1)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         if self.deterministic:

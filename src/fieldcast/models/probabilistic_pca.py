@@ -10,7 +10,7 @@ d: cells that exist, over all variables; q: columns of W.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import scipy.linalg
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Density, Solved
+from fieldcast.models.gaussian.streamed_modes import streamed_modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -86,15 +87,43 @@ class ProbabilisticPCA(Solved):
         mean = torch.cat([x[:, columns].double().mean(dim=0) for columns in pieces(x.shape[1])])
         scale = self.deviations(x, mean)
         x /= scale.to(x)
-        axes, size, total = principal(x, mean / scale, self.components)
+        self._set(mean, scale, *principal(x, mean / scale, self.components))
+
+    def _set(
+        self,
+        mean: Float[Tensor, " cell"],
+        scale: Float[Tensor, " cell"],
+        axes: Float[Tensor, "axis cell"],
+        size: Float[Tensor, " axis"],
+        total: Float[Tensor, ""],
+    ) -> None:
+        """Set the parameters from axes, their variances and the total variance (eq. 7, 8)."""
         if total <= 0:
             raise InputError(
                 "the training states are all the same, and no density fits them: give states that vary."
             )
-        variance = (total - size.sum()) / (x.shape[1] - len(size))
-        self.mean, self.variance = self.state(mean.to(x)), variance.to(x)
-        self.scale = self.state(scale.to(x))
-        self.weights = self.state((axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(x))
+        variance, dtype = (total - size.sum()) / (axes.shape[1] - len(size)), self.mean.dtype
+        self.mean, self.variance = self.state(mean.to(dtype)), variance.to(dtype)
+        self.scale = self.state(scale.to(dtype))
+        self.weights = self.state((axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(dtype))
+
+    def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
+        """Fit in two passes, or in four where a state has more values than `streamed_modes.EXACT`."""
+        n, first, second = 0, torch.zeros(()), torch.zeros(())
+        for batch in passes():
+            x = self.cells(batch.x).double()
+            n, first, second = n + len(x), first.to(x) + x.sum(dim=0), second.to(x) + x.square().sum(dim=0)
+        mean = first / n
+        square = (second / n - mean.square()).clamp(min=0)
+        scale = bounded(square) if self.scaled else torch.ones_like(mean)
+
+        def states() -> Iterator[Tensor]:
+            return ((self.cells(batch.x) - mean.float()) / scale.float() for batch in passes())
+
+        f = streamed_modes(states, torch.ones_like(mean).float(), self.components + 1, RANK).double()
+        f = f[: min(self.components, max(len(f) - 1, 0))]
+        size = f.square().sum(dim=1)
+        self._set(mean, scale, f / size.sqrt()[:, None], size, (square / scale.square()).sum())
 
     def deviations(
         self, x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"]
@@ -105,8 +134,7 @@ class ProbabilisticPCA(Solved):
         square = torch.cat(
             [(x[:, columns].double() - mean[columns]).square().mean(dim=0) for columns in pieces(x.shape[1])]
         )
-        least = LEAST * square.mean().sqrt()
-        return torch.where(least > 0, square.sqrt().clamp(min=float(least)), 1.0)
+        return bounded(square)
 
     def log_prob(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, " batch"]:
         """log p(x), exact, in nats. Discrete data must be dequantised.
@@ -137,6 +165,12 @@ class ProbabilisticPCA(Solved):
             z = draws.normal(len(self.weights))
             x = x + (z @ self.weights.flatten(1)).unflatten(2, self.space.state_shape)
         return self.mean + self.scale * x
+
+
+def bounded(square: Float[Tensor, " cell"]) -> Float[Tensor, " cell"]:
+    """Standard deviations from variances, at least LEAST of their root mean square; ones where all are 0."""
+    least = LEAST * square.mean().sqrt()
+    return torch.where(least > 0, square.sqrt().clamp(min=float(least)), 1.0)
 
 
 def principal(

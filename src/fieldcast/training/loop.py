@@ -31,6 +31,7 @@ from fieldcast.training.emos_fit import fit_emos
 from fieldcast.training.options import Fit
 from fieldcast.training.pool_weights import tune_weights
 from fieldcast.training.state import Training, Weights, copied, fits_model, learned, weights_of
+from fieldcast.training.states import InMemory
 from fieldcast.training.tuning import tune
 
 LOG = logging.getLogger(__name__)
@@ -102,7 +103,10 @@ def solve(
     model: Solved, training: Batches, validation: Batches, options: Fit, seed: int
 ) -> list[dict[str, Any]]:
     """Solve in closed form, tune on validation data and return the trials."""
-    model.solve(training.states())
+    if isinstance(training.data, InMemory):
+        model.solve(training.states())
+    else:
+        model.solve_streamed(training.states)
     if isinstance(model, EMOS):
         return fit_emos(model, validation, options.tuning, seed)
     if isinstance(model, Pool):

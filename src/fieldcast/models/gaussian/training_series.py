@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -21,17 +21,38 @@ class Series(NamedTuple):
 
     def followed(self, steps: int = 1) -> Bool[Tensor, " time"]:
         """True where the state `steps` later belongs to the same stretch."""
-        later = torch.full_like(self.stretch, -1)
-        later[: max(len(later) - steps, 0)] = self.stretch[steps:]
-        return self.stretch == later
+        return followed(self.stretch, steps)
+
+
+def followed(stretch: Int[Tensor, " time"], steps: int = 1) -> Bool[Tensor, " time"]:
+    """True where the time `steps` later belongs to the same stretch."""
+    later = torch.full_like(stretch, -1)
+    later[: max(len(later) - steps, 0)] = stretch[steps:]
+    return stretch == later
 
 
 def series(training: Iterable[Batch], exists: Bool[Tensor, "y x"]) -> Series:
-    """Reassemble the states from windows in order of time; cells that do not exist are 0.
+    """Reassemble the states from windows in order of time; cells that do not exist are 0."""
+    parts = series_parts(training)
+    states, days, stretch, number = (torch.cat(part) for part in zip(*parts, strict=True))
+    order = torch.argsort(number)
+    return Series(torch.where(exists, states[order], 0.0), days[order].float(), stretch[order])
+
+
+class SeriesPart(NamedTuple):
+    """Some states of a series, with their numbers in order of time."""
+
+    states: Float[Tensor, "time variable y x"]
+    days: Float[Tensor, " time"]
+    stretch: Int[Tensor, " time"]
+    number: Int[Tensor, " time"]
+
+
+def series_parts(training: Iterable[Batch]) -> Iterator[SeriesPart]:
+    """Yield each state of the windows once.
 
     A window whose `index` does not follow the previous one begins a stretch, and contributes its past.
     """
-    parts = []
     previous, stretches = torch.tensor([-2]), torch.tensor(0)
     for batch in training:
         if batch.index is None:
@@ -40,15 +61,12 @@ def series(training: Iterable[Batch], exists: Bool[Tensor, "y x"]) -> Series:
         begins = index.diff(prepend=previous.to(index)) != 1
         stretch = begins.cumsum(0) + stretches.to(index)
         previous, stretches = index[-1:], stretch[-1]
-        parts.append(
-            (batch.x, torch.full_like(batch.x[:, 0, 0, 0], torch.nan) if day is None else day, stretch, index)
-        )
+        if day is None:
+            day = torch.full_like(batch.x[:, 0, 0, 0], torch.nan)
+        yield SeriesPart(batch.x, day, stretch, index)
         if past is not None and begins.any():
             length = past.shape[1]
             numbers = index[begins][:, None] + torch.arange(-length, 0, device=index.device)
             unknown = past.new_full((numbers.numel(),), torch.nan)
             before = past[begins].flatten(0, 1)
-            parts.append((before, unknown, stretch[begins].repeat_interleave(length), numbers.flatten()))
-    states, days, stretch, number = (torch.cat(part) for part in zip(*parts, strict=True))
-    order = torch.argsort(number)
-    return Series(torch.where(exists, states[order], 0.0), days[order].float(), stretch[order])
+            yield SeriesPart(before, unknown, stretch[begins].repeat_interleave(length), numbers.flatten())

@@ -1,0 +1,83 @@
+"""Leading modes of states that are not in memory together, from a few passes over them.
+
+With up to EXACT values in a state, one pass sums the second moment S = x^T x / n, from which the modes follow exactly.
+Larger states take three passes (Halko, Martinsson and Tropp 2011, "Finding structure with randomness", algorithm 4.4,
+with the covariance as the matrix): two iterate a subspace Q that begins at random,
+
+    Q <- orthonormal basis of sum_t x_t^T (x_t Q),
+
+and the third sums (x Q)^T (x Q) and (x Q)^T x. Q has OVERSAMPLING more columns than there are modes. The memory is
+that of 3 Q and one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+EXACT = 4096  # values: a second moment of 128 MB
+ITERATIONS = 2
+OVERSAMPLING = 20
+
+States = Iterator[Float[Tensor, "time cell"]]
+
+
+def streamed_modes(
+    states: Callable[[], States], area: Float[Tensor, " cell"], count: int, rank: float
+) -> Float[Tensor, "mode cell"]:
+    """F^T as in `gappy_pca.modes`, whose signs are arbitrary; `states` begins a pass.
+
+    Modes with less than the share `rank` of the variance of the first are left out.
+    """
+    root = area.double().sqrt()
+    if len(area) <= EXACT:
+        moment = second_moment(states())
+        variance, v = torch.linalg.eigh(root[:, None] * moment * root)
+        unscaled = v.T @ (root[:, None] * moment)
+    else:
+        q = subspace(states, root.to(area), min(count + OVERSAMPLING, len(area)))
+        variance, unscaled = projected(states(), root.to(area), q)
+    keep = slice(max(len(variance) - count, 0), None)
+    f = unscaled[keep] / variance[keep, None].clamp(min=1e-30).sqrt()
+    return f[variance[keep] > rank * variance[-1]].flip(0).to(area)
+
+
+def second_moment(states: States) -> Float[Tensor, "cell cell"]:
+    """x^T x / n, in double precision."""
+    x = next(states)
+    moment, n = x.double().T @ x.double(), len(x)
+    for x in states:
+        moment.addmm_(x.double().T, x.double())
+        n += len(x)
+    return moment / n
+
+
+def subspace(
+    states: Callable[[], States], root: Float[Tensor, " cell"], size: int
+) -> Float[Tensor, "cell size"]:
+    """An orthonormal basis that nearly holds the leading eigenvectors of the weighted covariance."""
+    q = torch.randn(len(root), size, generator=torch.Generator().manual_seed(0)).to(root)
+    for _ in range(ITERATIONS):
+        image = torch.zeros_like(q)
+        for x in states():
+            weighted = x * root
+            image.addmm_(weighted.T, weighted @ q)
+        q = torch.linalg.qr(image).Q
+    return q
+
+
+def projected(
+    states: States, root: Float[Tensor, " cell"], q: Float[Tensor, "cell size"]
+) -> tuple[Float[Tensor, " size"], Float[Tensor, "size cell"]]:
+    """Variances along the principal axes within a subspace, ascending, and the covariances of cells with them."""
+    n, inner, outer = 0, torch.zeros(q.shape[1], q.shape[1]).to(q).double(), torch.zeros_like(q.T)
+    for x in states:
+        y = (x * root) @ q
+        inner.addmm_(y.double().T, y.double())
+        outer.addmm_(y.T, x)
+        n += len(x)
+    variance, u = torch.linalg.eigh(inner / n)
+    return variance, u.T @ (outer / n).double()
