@@ -77,3 +77,12 @@ def test_an_area_mean_is_of_the_cells_that_have_an_area() -> None:
     area = np.array([[0.5, 0.0], [1.0, 1.0]])
     np.testing.assert_allclose(geometry.area_mean(values, area), [(0.5 + 3 + 3) / 2.5, 5.0])
     assert np.isnan(geometry.area_mean(values, 0 * area)).all()
+
+
+def test_grids_are_the_same_up_to_single_precision() -> None:
+    longitude = np.linspace(0, 357.5, 144)
+    grid = {"latitude": np.linspace(-88.75, 88.75, 72) / 3, "longitude": longitude}
+    assert geometry.different_axis(grid, {name: x.astype(np.float32) for name, x in grid.items()}) is None
+    assert geometry.different_axis(grid, grid | {"longitude": longitude[:-1]}) == "longitude"
+    assert geometry.different_axis(grid, grid | {"longitude": longitude + 0.1}) == "longitude"
+    assert geometry.different_axis(grid, grid | {"latitude": grid["latitude"][::-1]}) == "latitude"

@@ -8,6 +8,19 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 GRID = ("latitude", "longitude")
+TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
+
+
+def different_axis(grid: Any, other: Any) -> str | None:
+    """The first axis in which two grids differ, None if they are the same.
+
+    A grid is a data set, or a mapping from the names of `GRID` to coordinates [degrees].
+    """
+    for axis in GRID:
+        x, y = (np.asarray(coordinates[axis], dtype=float) for coordinates in (grid, other))
+        if x.shape != y.shape or not np.allclose(x, y, atol=TOLERANCE):
+            return axis
+    return None
 
 
 def wraps(longitude: Any) -> bool:

@@ -126,6 +126,22 @@ def test_dineof_fits_its_modes_to_what_is_observed(sized: Callable[..., Space]) 
     assert torch.allclose(filled[:, 0][mask], x[60:][mask], atol=1e-5)
 
 
+def test_dineof_fills_a_state_alone_as_in_a_batch(sized: Callable[..., Space]) -> None:
+    space, generator = sized(variables=1, latitudes=6, columns=8), torch.Generator().manual_seed(0)
+    modes = torch.linalg.qr(torch.randn(48, 3, generator=generator))[0].T
+    x = (torch.randn(64, 3, generator=generator) * 5 @ modes).view(64, 1, 6, 8)
+    model = Dineof(space)
+    model.solve([Batch(x[:60], Context(60))])
+    share = torch.tensor([0.05, 0.2, 0.5, 0.98])[:, None, None, None]  # slow and fast to converge
+    mask = torch.rand(x[60:].shape, generator=generator) < share
+    draws = RandomStreams(0, torch.arange(4))
+    together = model.sample(Context(4, observed=x[60:] * mask, mask=mask), draws)
+    for k in range(4):
+        some = torch.tensor([k])
+        alone = model.sample(Context(1, observed=(x[60:] * mask)[some], mask=mask[some]), draws.of_data(some))
+        torch.testing.assert_close(alone[0], together[k], rtol=0, atol=1e-5)
+
+
 def test_completed_days_keep_what_was_observed_and_the_variance(
     states: torch.Tensor, sized: Callable[..., Space]
 ) -> None:

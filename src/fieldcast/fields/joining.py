@@ -12,6 +12,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.conventions import units_of
 from fieldcast.fields.notes import with_notes_of_all
 from fieldcast.fields.repair import refuse_far_years
+from fieldcast.geometry import different_axis
 
 
 def joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
@@ -68,8 +69,7 @@ def _check_calendar(time: xr.DataArray, first: xr.DataArray, path: str, first_pa
 
 
 def _check_grid(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
-    for axis in ("latitude", "longitude"):
-        if part.sizes[axis] != first.sizes[axis] or not np.allclose(part[axis], first[axis], atol=1e-4):
-            raise InputError(
-                f"'{path}' is on another grid than '{first_path}' ({axis}): give files on the same grid"
-            )
+    if axis := different_axis(part, first):
+        raise InputError(
+            f"'{path}' is on another grid than '{first_path}' ({axis}): give files on the same grid"
+        )

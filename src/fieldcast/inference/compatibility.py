@@ -17,7 +17,7 @@ from fieldcast.fields.conventions import KEPT
 from fieldcast.fields.fills import Search
 from fieldcast.fields.quality import refuse_fills
 from fieldcast.fields.survey import HUGE
-from fieldcast.geometry import GRID
+from fieldcast.geometry import GRID, different_axis
 from fieldcast.models.space import Space
 from fieldcast.time_steps import unrounded
 
@@ -25,7 +25,6 @@ LOG = logging.getLogger(__name__)
 FAR = 10.0  # standard deviations between climatology and weather that cannot be
 FEWEST = 30  # values of a variable from which its units are judged
 STEP_TOLERANCE = 1e-3  # hours
-TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 
 
 def matching(
@@ -184,13 +183,12 @@ def describe(values: np.ndarray) -> str:
 
 def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> None:
     """Raise an InputError if the latitudes or longitudes of `what` are not the model's."""
-    for axis in GRID:
-        trained, given = getattr(codec, axis), data[axis].values
-        if len(trained) != len(given) or not np.allclose(trained, given, atol=TOLERANCE):
-            raise InputError(
-                f"the {axis}s differ: {what} has {describe(given)}, the model was trained on {describe(trained)}; "
-                f"interpolate {what} to the model's grid, or train on this grid."
-            )
+    trained = {axis: getattr(codec, axis) for axis in GRID}
+    if axis := different_axis(trained, data):
+        raise InputError(
+            f"the {axis}s differ: {what} has {describe(data[axis].values)}, the model was trained on "
+            f"{describe(trained[axis])}; interpolate {what} to the model's grid, or train on this grid."
+        )
 
 
 def same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:

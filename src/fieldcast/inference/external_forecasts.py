@@ -22,8 +22,8 @@ from fieldcast.fields.forecast_files import DIMS, to_forecasts
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.quality import TRUE_EXTREME
 from fieldcast.fields.valid import masked
-from fieldcast.geometry import GRID
-from fieldcast.inference.compatibility import TOLERANCE, describe
+from fieldcast.geometry import GRID, TOLERANCE, different_axis
+from fieldcast.inference.compatibility import describe
 from fieldcast.inference.options import File
 from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
@@ -151,13 +151,12 @@ def on_grid(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset
     first = fields["longitude"].values.min() - TOLERANCE
     longitude: Float[np.ndarray, " x"] = (forecasts["longitude"].values - first) % 360 + first
     forecasts = forecasts.assign_coords(longitude=longitude).sortby("longitude")
-    for axis in GRID:
-        expected, given = fields[axis].values, forecasts[axis].values
-        if len(expected) != len(given) or not np.allclose(expected, given, atol=TOLERANCE):
-            raise InputError(
-                f"the {axis}s of {where} are {describe(given)}, those of the fields {describe(expected)}: interpolate "
-                "it to the grid of the fields."
-            )
+    if axis := different_axis(forecasts, fields):
+        given, expected = (describe(grid[axis].values) for grid in (forecasts, fields))
+        raise InputError(
+            f"the {axis}s of {where} are {given}, those of the fields {expected}: interpolate it to the grid of the "
+            "fields."
+        )
     return forecasts
 
 

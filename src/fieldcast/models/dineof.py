@@ -18,7 +18,7 @@ LARGEST = 40  # number of modes to try
 
 
 class Dineof(Solved):
-    """x = D (mean + V V^T (x / D - mean)) where missing, repeated from 0 until it no longer changes.
+    """x = D (mean + V V^T (x / D - mean)) where missing, repeated from 0 until these values no longer change.
 
     V holds the modes of the training record, filled by DINEOF (Beckers and Rixen 2003; Alvera-Azcarate et al. 2005), in
     the number that predicts its hidden values best; a new state is filled as a further time of that record would be,
@@ -52,11 +52,16 @@ class Dineof(Solved):
             raise ValueError("DINEOF needs observations")
         y, observed = cells(self.space, c.observed) / self.deviation - self.mean, cells(self.space, c.mask)
         x = torch.where(observed, y, 0.0)
+        missing = (~observed).sum(1).clamp(min=1)
+        changing = torch.ones_like(missing, dtype=torch.bool)
         for _ in range(dineof.REPEATS):
-            fitted = torch.where(observed, y, (x @ self.axes.T) @ self.axes)
-            change = float((fitted - x).square().mean()) ** 0.5
-            x = fitted
-            if change < dineof.TOLERANCE:  # values have standard deviations of 1
+            some = changing.nonzero()[:, 0]
+            change = ((x[some] @ self.axes.T) @ self.axes - x[some]).masked_fill(observed[some], 0.0)
+            x[some] += change
+            # each datum stops by itself, so that no other of the batch has an effect; values have deviations of 1
+            size = (change.square().sum(1) / missing[some]).sqrt()
+            changing[some] = size >= dineof.TOLERANCE
+            if not changing.any():
                 break
         whole = state(self.space, ((x + self.mean) * self.deviation).float())
         return whole[:, None].expand(-1, draws.members, -1, -1, -1)

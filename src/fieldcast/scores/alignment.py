@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer, Shaped
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.geometry import GRID
+from fieldcast.geometry import GRID, different_axis
 from fieldcast.starts import Starts
 from fieldcast.time_steps import MONTH, TimeStep
 
@@ -106,12 +106,11 @@ def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str])
             raise InputError(
                 f"The forecasts have {name} in {unit}, the fields in {true_unit}: convert the forecasts."
             )
-    for name in GRID:
-        if forecasts.sizes[name] != truth.sizes[name] or not np.allclose(forecasts[name], truth[name]):
-            raise InputError(
-                f"The forecasts have another {name} than the fields they are scored against: bring them to the "
-                f"grid of the fields, in the order of its rows and columns."
-            )
+    if axis := different_axis(forecasts, truth):
+        raise InputError(
+            f"The forecasts have another {axis} than the fields they are scored against: bring them to the grid of "
+            "the fields, in the order of its rows and columns."
+        )
     if forecasts["start"].dt.calendar != truth["time"].dt.calendar:
         raise InputError(
             f"The starts of the forecasts are in the calendar {forecasts['start'].dt.calendar}, the times of the "
