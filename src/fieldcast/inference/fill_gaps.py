@@ -20,7 +20,15 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.inference.gap_trials import Comparison, best_of
 from fieldcast.inference.gaps_report import Lengths, Outcome, report
-from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, OBSERVED, as_fields, in_layout_of
+from fieldcast.inference.gaps_result import (
+    CLIMATOLOGICAL,
+    EXTRAPOLATED,
+    FARTHEST,
+    FILLED,
+    OBSERVED,
+    as_fields,
+    in_layout_of,
+)
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.cells import deviations
@@ -28,9 +36,6 @@ from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.record import Filling
 from fieldcast.models.gaps.trial import Trial, calibrated
 from fieldcast.models.random_streams import RandomStreams
-
-CLIMATOLOGICAL = 0.9  # share of the climatological spread from which a value is extrapolated
-FARTHEST = 2.0  # e-folding lengths to the nearest observation from which a value is extrapolated
 
 SUMMARY = (
     "{} with gaps filled by {} from the observed values of the record itself; the spread is the standard deviation of "

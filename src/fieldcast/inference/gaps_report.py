@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
 from fieldcast.models.gaps.calibration import gaussian_crps
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import counts
@@ -160,21 +161,22 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
     space, time = outcome.lengths[name]
     kilometres = 2 * EARTH * math.asin(min(1.0, space / 2))
     flag = outcome.flag[:, columns]
-    filled, extrapolated = ((flag == value) for value in (1, 2))
+    filled, extrapolated = ((flag == value) for value in (FILLED, EXTRAPOLATED))
     missing = int(filled.count_nonzero() + extrapolated.count_nonzero())
     yield f"Correlation falls to 1/e at {kilometres:.0f} km and at {time} steps."
     count = counts(extrapolated)[0]
     if not count.any():
         yield (
-            f"None of the {missing} missing values is extrapolated (flag 2): the spread of each is below the "
-            "climatological one, and each is within two of these lengths of an observation."
+            f"None of the {missing} missing values is extrapolated (flag 2): the spread of each is below "
+            f"{CLIMATOLOGICAL:g} of the climatological one, and each is within {FARTHEST:g} of these lengths of an "
+            "observation."
         )
     else:
         number = int(count.sum())
         yield (
             f"Of {missing} missing values {number} ({share_of(number, missing)}) are extrapolated (flag 2): their "
-            "spread is close to the climatological one, or they are farther than two of these lengths from any "
-            "observation. Do not trust them."
+            f"spread exceeds {CLIMATOLOGICAL:g} of the climatological one, or they are farther than {FARTHEST:g} of "
+            "these lengths from any observation. Do not trust them."
         )
         worst = torch.argsort(count, descending=True, stable=True)[:MOST]
         dates = outcome.gappy.times

@@ -19,6 +19,8 @@ from fieldcast.inference.user_layout import original_name, restore_layout
 from fieldcast.models.gaps.record import Filling
 
 OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)
+CLIMATOLOGICAL = 0.9  # share of the climatological spread from which a value is extrapolated
+FARTHEST = 2.0  # e-folding lengths to the nearest observation from which a value is extrapolated
 MEANINGS = "observed filled extrapolated never_observed"
 DIMS = ("time", *GRID)
 
