@@ -7,7 +7,9 @@ import pytest
 
 from fieldcast.descriptions import About, description_of, descriptions, roles
 from fieldcast.errors import InputError
-from fieldcast.experiments import body_of, demo, experiments, nearest, requirements, tables
+from fieldcast.experiments import demo, experiments, nearest, requirements, tables
+from fieldcast.frame.config_loader import ConfigLoader
+from fieldcast.settings import CONFIG_LOADER_ARGS
 
 
 @pytest.fixture
@@ -192,11 +194,14 @@ def test_the_code_knows_no_experiment_by_its_name() -> None:
     assert not named
 
 
-def test_the_parts_of_a_pool_are_the_models_that_it_uses() -> None:
+@pytest.mark.parametrize("env", ["demo", "era5", "netcdf", "test"])
+def test_the_parts_of_a_pool_are_the_models_that_it_uses(env: str) -> None:
     conf, pools = Path(__file__).parents[1] / "conf", 0
+    parameters = ConfigLoader(str(conf), env=env, **CONFIG_LOADER_ARGS)["parameters"]
     for address, experiment in experiments(conf).items():
-        model = body_of(conf, address).get("model", {})
+        model = parameters[experiment.task][experiment.name].get("model", {})
         for role, part in model.get("parts", {}).items():
-            assert part == body_of(conf, experiment.uses[role])["model"], address
+            task, name = experiment.uses[role].split(".")
+            assert part == parameters[task][name]["model"], address
             pools += 1
     assert pools

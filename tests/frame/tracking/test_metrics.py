@@ -54,4 +54,4 @@ def test_history_gives_what_is_new() -> None:
     assert first == [("seconds", 1.0, 5, 10), ("loss", 3.0, 5, 10), ("seconds", 2.0, 5, 20)]
     assert last == 20
     assert metrics.history(table, last, 6) == ([("seconds", 3.0, 6, 30), ("loss", 1.0, 6, 30)], 30.0)
-    assert metrics.history(table[:0], last, 6) == ([], 20)
+    assert metrics.history(table[:0], last, 6) == metrics.history(pd.DataFrame(), last, 6) == ([], 20)

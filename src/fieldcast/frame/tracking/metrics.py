@@ -42,6 +42,8 @@ def best(headlines: Mapping[str, float], bounds: Collection[str]) -> dict[str, s
 
 def history(table: pd.DataFrame, after: float, now: int) -> tuple[list[Value], float]:
     """Metrics of the rows of a training's history after the step `after`; also returns its last step."""
+    if table.empty:  # saved before the first row: it has no columns
+        return [], after
     fresh = table[table["step"] > after]
     columns = [name for name in fresh.select_dtypes("number").columns if name != "step"]
     values = [
@@ -50,7 +52,7 @@ def history(table: pd.DataFrame, after: float, now: int) -> tuple[list[Value], f
         for name in columns
         if math.isfinite(row[name])
     ]
-    return values, float(table["step"].max()) if len(table) else after
+    return values, float(table["step"].max())
 
 
 def key(row: dict[Any, Any]) -> str:
