@@ -120,3 +120,11 @@ def test_memory_does_not_grow_by_copies(images: xr.Dataset, extractor: bytes, mo
     monkeypatch.setattr(module.Real, "states", noted)
     compare(drawn(images, "grey", 8), images, xr.Dataset(), split(images), extractor, 0)
     assert max(requested) == 64  # 8 times as many as there are samples
+
+
+def test_a_drawn_value_that_is_not_finite_stays_so(world: Any) -> None:
+    """It was set to the mean of its variable, and the model that drew it was not found to have blown up."""
+    cells = module.cells_of(world.data.fields, world.data.normalisation)
+    states = world.split("test").isel(time=slice(4)).copy(deep=True)
+    states["t"][2, 3, 5] = np.nan
+    assert np.isfinite(cells(states)).all(axis=1).tolist() == [True, True, False, True]

@@ -209,3 +209,19 @@ def test_readings_of_a_month_count_for_that_month() -> None:
     month = TimeStep(730.0, 1)
     assert nearest_times(table["time"], times, month, table, "'stations'").tolist() == [0, 1, 1]
     np.testing.assert_array_equal(times_of(table, month, "'stations'"), times)
+
+
+def test_a_variable_that_is_rarely_observed_has_an_error_of_representativeness(model, world) -> None:
+    """Its observations were thinned with those of the others to fewer than thirty."""
+    truth = world.split("test")
+    codec, space = model.checkpoint.field_codec, model.checkpoint.model.space
+    error = 0.5 * float(codec.deviation[list(codec.variables).index("t")])
+    often, seldom = stations(truth, 6, error), stations(truth, 1, error, seed=1)
+    other = next(v for v in codec.variables if v != "t")
+    scale = float(codec.deviation[list(codec.variables).index(other)]) / error
+    seldom = seldom.assign(variable=other, value=truth[other].values.mean() + scale * (seldom["value"] - 280))
+    table = pd.concat([often, seldom], ignore_index=True)
+    points = points_of(table, truth["time"], codec, space, "'stations'")
+    nothing = context_of(model.nothing_observed(truth["time"]), codec, space, 0.0)
+    variance = representativeness(model.checkpoint.model, replace(nothing, points=points))
+    assert (variance > 0).all()

@@ -221,3 +221,12 @@ def test_skill_of_calibrated_ensembles_does_not_depend_on_their_size() -> None:
     skills = [event_metrics.brier_skill(make_case(members).table(0.1)).item() for members in (2, 60)]
     assert skills[0] == pytest.approx(skills[1], abs=0.06)
     assert min(skills) > 0.2
+
+
+def test_a_table_without_any_value_has_no_score() -> None:
+    """The sums of its parts were 0, the best reliability."""
+    empty = Contingency(np.full((1, 2, 4), np.nan), 0.1)
+    for metric in (event_metrics.brier, event_metrics.reliability, event_metrics.resolution):
+        assert np.isnan(metric(empty)).all()
+    never_two = Contingency(np.array([[[0.6, 0.1, 0.0], [0.0, 0.3, 0.0]]]), 0.1)
+    assert event_metrics.reliability(never_two) == pytest.approx(0.4 * (0.5 - 0.75) ** 2)

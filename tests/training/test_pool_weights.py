@@ -141,3 +141,12 @@ def test_parts_foreign_to_the_pool_are_refused(world):
 
 def replace_part(config, part):
     return {**config, "parts": {name: part for name in config["parts"]}}
+
+
+def test_a_part_that_diverged_is_refused(space):
+    """Its scores made those of every pool NaN, and the last part took all the weight."""
+    model = Pool(space, {"first": Normal(space, 0.0, 1.0), "lost": Normal(space, math.nan, 1.0)})
+    with pytest.raises(
+        InputError, match="draws of the part lost are not finite on the validation split: leave it out"
+    ):
+        tune_weights(model, trials(space))

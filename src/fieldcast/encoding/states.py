@@ -102,9 +102,12 @@ class AnyDayCodec:
 
     def encode(self, data: xr.Dataset) -> States:
         """Standardised states; cells that never exist are at the mean."""
+        return torch.nan_to_num(torch.from_numpy(self.standardised(data)))
+
+    def standardised(self, data: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
+        """Standardised states as they are: with values that are missing, or not finite."""
         arrays = [data[v].transpose(..., *GRID).values for v in self.variables]
-        x = standardised(np.stack(arrays, axis=-3), self.mean, self.deviation)
-        return torch.nan_to_num(torch.from_numpy(x.astype(np.float32)))
+        return standardised(np.stack(arrays, axis=-3), self.mean, self.deviation).astype(np.float32)
 
     def treated(self, values: States, draws: RandomStreams) -> States:
         return values

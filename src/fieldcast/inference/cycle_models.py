@@ -19,10 +19,8 @@ from fieldcast.models.assimilation.filter import CycleState, Filter, Members, cy
 from fieldcast.models.capabilities import CyclesAlone
 from fieldcast.models.core import Context
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
-from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
-
-START, SEASON, INTERPOLATION = range(3)  # streams beside those of the cycle
 
 Estimates = dict[str, Members]  # of one time, by name
 
@@ -99,19 +97,27 @@ class CycleModels:
         With optimal interpolation `interpolation` is beside them, that of the time by itself.
         """
         assert c.day is not None
-        device = c.day.device
-        draws = RandomStreams(seed, torch.zeros(1, dtype=torch.long, device=device), members)
-        state = self.start(c.day[:1], draws.persistent(START))
+        datum = torch.zeros(1, dtype=torch.long, device=c.day.device)
+        draws = RandomStreams(seed, datum, members)
+        (
+            start,
+            season,
+            alone,
+        ) = (  # of other seeds: forecasts draw their persistent noise from that of the cycle
+            RandomStreams(seed_for(f"cycle, {use}", seed), datum, members)
+            for use in ("start", "season", "alone")
+        )
+        state = self.start(c.day[:1], start)
         rows = (c[slice(number, number + 1)] for number in range(c.count))
         steps = cycle(self.assimilator.filter, self.assimilator.step, rows, state, draws)
         for number, step in enumerate(Progress(steps, unit="step", total=c.count)):
-            here, noise = c[slice(number, number + 1)], draws.persistent(SEASON).at_lead(number + 1)
+            here = c[slice(number, number + 1)]
             if self.interpolation is None:
                 references = {"climatology": state.past[:, :, -1]}
             else:
                 references = {
-                    "climatology": self.interpolation.season(here, noise),
-                    "interpolation": self.interpolation.sample(here, noise.fork(INTERPOLATION)),
+                    "climatology": self.interpolation.season(here, season.at_lead(number + 1)),
+                    "interpolation": self.interpolation.sample(here, alone.at_lead(number + 1)),
                 }
             yield {**references, "background": step.background, "analysis": step.analysis}
 

@@ -26,7 +26,7 @@ SCORES = {
 TITLES = ("CRPS", "RMSE", "coverage of 90 %")
 USED = ("innovation_squared", "innovation_expected", "desroziers", "suspect")  # statistics of innovations
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
-SUSPECT = "share of observations of {v} more than five standard deviations from the background"
+SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
 INFERRED = "error of observation of {v} that innovations and residuals imply"
 
 
@@ -72,7 +72,7 @@ class CycleQuality:
             inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
             parts |= {
                 f"{v}_chi_squared": quality((time,), squared / expected, CHI_SQUARED, v, unit_attrs("1")),
-                f"{v}_suspect_share": quality((time,), suspect, SUSPECT, v, unit_attrs("1")),
+                f"{v}_suspect_share": quality((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
                 f"{v}_observation_error": quality((), inferred, INFERRED, v, units),
             }
             parts[f"{v}_observation_error"].attrs["assumed"] = deviation * self.noise
@@ -99,8 +99,8 @@ def unit_attrs(units: str) -> dict[str, str]:
 
 
 def mean(values: Float[np.ndarray, " time"]) -> float:
-    """The mean of the times that have a value; NaN without any."""
-    present = values[np.isfinite(values)]
+    """The mean of the times that have a value, which may be infinite; NaN without any."""
+    present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else float("nan")
 
 

@@ -28,7 +28,6 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 from fieldcast.starts import Starts
-from fieldcast.time_steps import TimeStep
 
 MEMBERS_AT_ONCE = 80  # of all starts, on a processor: more take memory and are no faster
 MEMBERS_AT_ONCE_GPU = 640  # all of 64 starts and 10 members
@@ -107,7 +106,7 @@ class EnsembleForecaster:
 
     def valid(self, number: int) -> np.ndarray:
         """The valid times of a step."""
-        return step_of_space(self.model.space).after(self.times, number)
+        return self.model.space.time_step.after(self.times, number)
 
     def resumed(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
         """The next step, the contexts it starts from, and what else was saved; the start for another lineage."""
@@ -164,7 +163,7 @@ def context_at(
             )
         states = codec.encode(fields.isel(time=before.ravel()))
         past = torch.nan_to_num(states).unflatten(0, before.shape).to(space.area.device)
-    next_times = step_of_space(space).after(fields["time"].values[places])
+    next_times = space.time_step.after(fields["time"].values[places])
     return Context(len(places), past=past, day=codec.days(next_times).to(space.area.device))
 
 
@@ -210,12 +209,7 @@ def physical(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Data
     x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)
     valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")
     piece = codec.decode(x, valid).rename(time="start").expand_dims("lead")
-    lead, attrs = step_of_space(model.space).lead
+    lead, attrs = model.space.time_step.lead
     return piece.assign_coords(
         start=("start", forecaster.times, START), lead=("lead", [ensemble.number * lead], attrs)
     )
-
-
-def step_of_space(space: Space) -> TimeStep:
-    """The step of a model of the next state."""
-    return space.time_step

@@ -14,7 +14,6 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.geometry import GRID
-from fieldcast.inference.ensemble_forecast import step_of_space
 from fieldcast.inference.rollout import rollout
 from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
@@ -47,7 +46,7 @@ def scores_by_lead(
     """
     places = calendars.positions(truth["time"], calendars.iso(analyses["time"]))
     last = min(len(places), truth.sizes["time"] - int(places[0]) - steps)
-    history, lead = max(1, model.history), step_of_space(model.space).lead[0]
+    history, lead = max(1, model.history), model.space.time_step.lead[0]
     starts = [start for start in range(first, last, every) if start >= history - 1]
     cases = list(zip(analyses["pattern"].values.astype(str), analyses["k"].values.astype(float), strict=True))
     origins = [*cases, (TRUTH, np.nan)]

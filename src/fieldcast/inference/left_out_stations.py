@@ -120,7 +120,8 @@ def of_model(
     for out in Progress(range(FOLDS), unit="fold"):
         left = fold == out
         x = draw(model, replace(c, points=points[~left]), members, seed, out)
-        predicted[left] = points[left].at(x.nan_to_num()).double().cpu()
+        existing = torch.where(model.space.exists, x, 0.0)  # a draw that is not finite is not forgiven
+        predicted[left] = points[left].at(existing).double().cpu()
     if drawn > 1:
         eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()
         predicted += eps * points.error.sqrt()[:, None].cpu()

@@ -111,7 +111,7 @@ def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
         white = np.float32(fields.attrs["levels"] - 1)
         return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
     codec, exists = AnyDayCodec.of(fields, normalisation), domain.exists(fields).all("variable").values
-    return lambda states: codec.encode(states).numpy()[:, :, exists].reshape(states.sizes[along(states)], -1)
+    return lambda states: codec.standardised(states)[:, :, exists].reshape(states.sizes[along(states)], -1)
 
 
 def noise(training: Real, count: int, seed: int) -> xr.Dataset:

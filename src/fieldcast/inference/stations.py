@@ -52,7 +52,9 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
     present = c.points.datum.unique().cpu()
     if not len(present):
         return 0 * variance
-    count = min(len(present), max(TIMES, FEWEST * len(present) // len(c.points) + 1))
+    counts = torch.stack([(c.points.variable == v).sum() for v in range(variables)]).cpu()
+    rarest = min((int(n) for n in counts if n >= FEWEST), default=len(c.points))
+    count = min(len(present), max(TIMES, FEWEST * len(present) // rarest + 1))
     some = c[present[torch.linspace(0, len(present) - 1, count).round().long()]]
     points = some.points
     assert points is not None
@@ -62,7 +64,7 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
         product = (points.y * (points.y - points.at(mean))).masked_fill(rejected, torch.nan)
         for v in range(variables):
             of_variable = points.variable == v
-            if of_variable.sum() < FEWEST:
+            if counts[v] < FEWEST:
                 variance[v] = 0.0
             else:
                 variance[v] = (product - points.error)[of_variable].nanmean().clamp(min=0).nan_to_num()

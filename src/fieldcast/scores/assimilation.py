@@ -22,7 +22,7 @@ INNOVATION_POWER = {
     "suspect": 0,
 }
 STATES = ("background", "analysis")
-SUSPECT = 5.0  # expected standard deviations
+SUSPECT_DEPARTURE = 5.0  # expected standard deviations
 TRUTH = "truth"  # the origin of forecasts without an error at the start
 COLUMNS = ["state", "pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
 
@@ -128,7 +128,7 @@ def innovation_statistics(
         "innovation_squared": d_b**2,
         "innovation_expected": expected,
         "desroziers": d_a * d_b,
-        "suspect": np.where(np.isnan(expected), np.nan, np.abs(d_b) > SUSPECT * np.sqrt(expected)),
+        "suspect": np.where(np.isnan(expected), np.nan, np.abs(d_b) > SUSPECT_DEPARTURE * np.sqrt(expected)),
     }
     blown_up = (observed & ~(np.isfinite(d_b) & np.isfinite(d_a))).any((1, 2))
     count = observed.sum((1, 2))
@@ -145,8 +145,10 @@ def lead_time_lost(scores: pd.DataFrame) -> pd.DataFrame:
         lost(l) = l* - l,    CRPS_truth(l*) = CRPS_analysis(l):
 
     l* is the lead at which a forecast from the truth is as bad as the forecast from the analysis is at lead l,
-    interpolated linearly between leads; NaN where the forecast is worse than those from the truth are at any lead.
+    interpolated linearly between leads; NaN where the forecast is worse than those from the truth are at any lead. A
+    forecast that blew up has an infinite CRPS.
     """
+    scores = scores.assign(crps=scores["crps"].fillna(np.inf))
     means = scores.groupby(["pattern", "k", "lead_hours"], dropna=False)["crps"].mean().reset_index()
     exact = means[means["pattern"] == TRUTH].set_index("lead_hours")["crps"]
     table = means[means["pattern"] != TRUTH].assign(crps_from_truth=lambda t: t["lead_hours"].map(exact))

@@ -82,12 +82,12 @@ def brier_skill(table: Contingency) -> Score:
 
 def reliability(table: Contingency) -> Score:
     """Σ n_i (p_i - y_i / n_i)^2 (Murphy 1973, equation 8); lower is better."""
-    return np.nansum(table.n * (table.p - table.frequency) ** 2, axis=-1)
+    return np.where(table.n == 0, 0.0, table.n * (table.p - table.frequency) ** 2).sum(axis=-1)
 
 
 def resolution(table: Contingency) -> Score:
     """Σ n_i (y_i / n_i - o)^2 (Murphy 1973, equation 8); higher is better."""
-    return np.nansum(table.n * (table.frequency - table.o[..., None]) ** 2, axis=-1)
+    return np.where(table.n == 0, 0.0, table.n * (table.frequency - table.o[..., None]) ** 2).sum(axis=-1)
 
 
 def roc_area(table: Contingency) -> Score:

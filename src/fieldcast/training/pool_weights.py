@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch
 from fieldcast.models.pool import Pool, seen_by
 from fieldcast.models.random_streams import RandomStreams
@@ -28,9 +29,21 @@ STEPS = 20  # weights are multiples of a twentieth: ensembles have ten or twenty
 
 @torch.no_grad()
 def tune_weights(model: Pool, trials: Iterable[tuple[Batch, RandomStreams]]) -> list[dict[str, Any]]:
-    """Set the best weights, and return the score of each part alone and, last, of the pool."""
+    """Set the best weights, and return the score of each part alone and, last, of the pool.
+
+    Raises
+    ------
+    InputError
+        For a part whose draws are not finite: no weight could tell the others apart.
+    """
     distances = [pair for batch, draws in trials for pair in mean_distances(model, batch, draws)]
     a, b = (torch.stack(terms) for terms in zip(*distances, strict=True))
+    diverged = [name for place, name in enumerate(model.parts) if not a[:, place].isfinite().all()]
+    if diverged:
+        raise InputError(
+            f"pool.Pool: draws of the part {diverged[0]} are not finite on the validation split: leave it out of "
+            "model.parts and of uses, or train its experiment again."
+        )
     weights = compositions(len(model.parts)).to(a)
     scores = torch.log(weights @ a.T - torch.einsum("wi,kij,wj->wk", weights, b, weights) / 2).mean(dim=1)
     best = int(scores.argmin())

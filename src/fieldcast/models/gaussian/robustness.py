@@ -54,7 +54,7 @@ CHUNK = 64  # rows, or failed observations, at a time: bounds the memory
 
 
 class Tails:
-    """SecondMoment of training anomalies for each value, accumulated in chunks."""
+    """Second and fourth moments and largest squares of training anomalies for each value, accumulated in chunks."""
 
     def __init__(self) -> None:
         self.count: int | Tensor = 0
