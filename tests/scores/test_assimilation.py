@@ -102,7 +102,7 @@ def test_beyond_the_last_lead_the_lead_time_lost_is_unknown() -> None:
 
 
 def test_a_forecast_that_blew_up_counts_as_infinitely_bad() -> None:
-    """Its lead time lost was that of the other starts."""
+    """Left out, it gave the lead time lost of the other starts."""
     table = pd.concat([curves([1.5, 2.5], [1.0, 2.0]), curves([1.5, np.nan], [1.0, 2.0])])
     lost = lead_time_lost(table)
     assert lost["lost_hours"][0] == pytest.approx(12) and np.isinf(lost["crps"][1])
