@@ -123,7 +123,7 @@ def test_memory_does_not_grow_by_copies(images: xr.Dataset, extractor: bytes, mo
 
 
 def test_a_drawn_value_that_is_not_finite_stays_so(world: Any) -> None:
-    """It was set to the mean of its variable, and the model that drew it was not found to have blown up."""
+    """Set to the mean of its variable, the value would hide that the model blew up."""
     cells = module.cells_of(world.data.fields, world.data.normalisation)
     states = world.split("test").isel(time=slice(4)).copy(deep=True)
     states["t"][2, 3, 5] = np.nan

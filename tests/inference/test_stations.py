@@ -212,7 +212,7 @@ def test_readings_of_a_month_count_for_that_month() -> None:
 
 
 def test_a_variable_that_is_rarely_observed_has_an_error_of_representativeness(model, world) -> None:
-    """Its observations were thinned with those of the others to fewer than thirty."""
+    """Thirty observations suffice, though those of another variable are many more."""
     truth = world.split("test")
     codec, space = model.checkpoint.field_codec, model.checkpoint.model.space
     error = 0.5 * float(codec.deviation[list(codec.variables).index("t")])
