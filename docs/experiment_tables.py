@@ -138,7 +138,7 @@ def record(setting: Setting, experiment: Experiment) -> None:
     rows = board[(board["experiment"] == name) & (board["variable"] == "all") & board[column].isin(values)]
     merge(RECORD / f"{setting.name}_{task}.csv", rows, ["experiment"])
     if task == "forecast":
-        steps = pd.read_csv(reporting / "stability.csv").query("experiment == @name")
+        steps = pd.read_csv(setting.root / "07_model_output" / "forecast" / name / "stability.csv")
         merge(RECORD / f"{setting.name}_rollouts.csv", stability_horizons({name: steps}), ["experiment"])
     durations = pd.read_csv(reporting / "durations.csv")
     seconds = durations[durations["node"].str.startswith(f"{experiment.address}.")]["seconds"].sum()

@@ -73,8 +73,10 @@ def leave_results(root: Path, names: list[str]) -> None:
         "finite": True,
         "mse": [0.5, 2.0],
     }
-    long = pd.concat(pd.DataFrame(steps).assign(experiment=name) for name in names)
-    long.to_csv(root / "08_reporting/stability.csv", index=False)
+    for name in names:
+        file = root / "07_model_output/forecast" / name / "stability.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(steps).to_csv(file, index=False)
     durations = pd.DataFrame({"node": [f"forecast.{name}.training.fit" for name in names], "seconds": 60.0})
     durations.to_csv(root / "08_reporting/durations.csv", index=False)
 
