@@ -124,7 +124,9 @@ def test_the_end_of_skill_stands_in_a_sentence() -> None:
         for days, value in zip((1, 3), values, strict=True)
         for score in ("crps", "skill")
     ]
-    sentence = "skill over the climatological ensemble, by CRPS, ends after (days): far > 3, near 2.0, none 0.0"
+    sentence = (
+        "skill over the climatological ensemble, by CRPS, ends after (days): far > 3, near 2.0, none 0.0"
+    )
     assert forecast_summary(pd.DataFrame(records)).splitlines()[-2:] == ["", sentence]
     assert sentence not in forecast_summary(pd.DataFrame(records).drop(columns="seed"))
 
