@@ -101,10 +101,18 @@ class FieldCodec:
     def encode(self, data: xr.Dataset) -> Float[Tensor, "*lead time variable y x"]:
         """Standardised anomalies of a data set with time as its last dimension before the grid; NaN stays NaN."""
         lead = [d for d in data[self.variables[0]].dims if d not in ("time", *GRID)]
-        arrays = [data[v].transpose(*lead, "time", *GRID).values for v in self.variables]
-        x = np.stack(arrays, axis=-3).astype(np.float32)
-        x -= self.climatology_at(data["time"])
-        x /= self.deviation[:, None, None]
+        shape = (
+            *(data.sizes[dim] for dim in (*lead, "time")),
+            len(self.variables),
+            *self.climatology.shape[2:],
+        )
+        x, days = np.empty(shape, np.float32), calendars.day_of_year(data["time"]) - 1
+        for i, v in enumerate(self.variables):
+            values = data[v].transpose(*lead, "time", *GRID).values.astype(np.float32, copy=False)
+            for t, day in enumerate(days.tolist()):  # a field at a time stays in the cache of the processor
+                field = x[..., t, i, :, :]
+                np.subtract(values[..., t, :, :], self.climatology[day, i], out=field)
+                field /= self.deviation[i]
         return torch.from_numpy(x)
 
     def climatology_at(self, times: xr.DataArray) -> Float[np.ndarray, "time variable y x"]:

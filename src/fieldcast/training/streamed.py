@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from torch import Tensor
 from fieldcast.kinds import along
 
 SHARD_BYTES = 64 * 2**20
+READS = 2  # at the same time: one is decoded while the other is read
+PIECE_BYTES = 32 * 2**20  # read at once: the allocator keeps memory of this size for the next piece
 KEPT_BYTES = 256 * 2**20  # of states outside of the window
 
 Encode = Callable[[xr.Dataset], Float[Tensor, "state variable y x"]]
@@ -61,6 +64,7 @@ class Streamed:
     _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
     _held: tuple[tuple[int, ...], Window] | None = field(default=None, repr=False)
     _ahead: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, repr=False)
+    _spare: list[Tensor] = field(default_factory=list, repr=False)
     _kept: OrderedDict[int, Tensor] = field(default_factory=OrderedDict, repr=False)
 
     @classmethod
@@ -91,7 +95,9 @@ class Streamed:
     def hold(self, shards: Sequence[int], following: Sequence[int] = ()) -> None:
         now, then = tuple(sorted(shards)), tuple(sorted(following))
         if self._held is None or self._held[0] != now:
-            self._held = None  # its memory is free before the next window is there
+            if self._held is not None:
+                self._spare.append(self._held[1].values)
+                self._held = None
             if self._ahead is not None and self._ahead[0] == now:
                 self._held = now, self._ahead[1].result()
             else:
@@ -101,15 +107,17 @@ class Streamed:
             self._ahead = then, self._reader.submit(self._window, then)
 
     def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
-        return torch.nan_to_num(self.encoded(index))
+        states = self.encoded(index)
+        return states if self.exists is None else torch.nan_to_num(states)
 
     def encoded(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
-        """The states at the given indices, NaN where a value is missing."""
+        """The states at the given indices; where values of some are missing, these are NaN."""
         device = self.days.device
         numbers = torch.arange(len(self))[index] if isinstance(index, slice) else index.cpu()
         place = torch.tensor(-1) if self._held is None else self._held[1].place[numbers]
         if self._held is not None and bool((place >= 0).all()):
-            return self._held[1].values[place].to(device)
+            states = self._held[1].values.index_select(0, place.flatten())
+            return states.unflatten(0, numbers.shape).to(device)
         if isinstance(index, slice):
             return self._read(range(*index.indices(len(self)))).to(device)
         states = torch.stack(self._scattered(numbers.flatten().tolist()))
@@ -124,15 +132,25 @@ class Streamed:
             )
             for number in shards
         )
-        values = torch.empty(sum(map(len, ranges)), *self.first.shape[1:])
+        values = self._memory(sum(map(len, ranges)))
         place = torch.full((len(self),), -1)
-        start = 0
-        for states in ranges:
-            for piece in cut(states, len(self.shards[0])):
-                values[start : start + len(piece)] = self._read(piece)
-                place[piece.start : piece.stop] = torch.arange(start, start + len(piece))
-                start += len(piece)
+        pieces = [
+            piece for states in ranges for piece in cut(states, max(1, PIECE_BYTES // self.first.nbytes))
+        ]
+        starts = [0, *accumulate(map(len, pieces))]
+
+        def fill(start: int, piece: range) -> None:
+            values[start : start + len(piece)] = self._read(piece)
+            place[piece.start : piece.stop] = torch.arange(start, start + len(piece))
+
+        with ThreadPoolExecutor(READS) as pool:
+            list(pool.map(fill, starts[:-1], pieces))  # raises the first error
         return Window(values, place)
+
+    def _memory(self, length: int) -> Float[Tensor, "length variable y x"]:
+        """Room for some states: that of an earlier window if it suffices, because new memory must first be cleared."""
+        room = self._spare.pop() if self._spare else torch.empty(0, *self.first.shape[1:])
+        return room[:length] if len(room) >= length else room.new_empty(length, *room.shape[1:])
 
     def _scattered(self, states: list[int]) -> list[Float[Tensor, "variable y x"]]:
         """Single states, of which the last are kept."""
@@ -148,10 +166,10 @@ class Streamed:
         return [found[state] for state in states]
 
     def _read(self, states: range) -> Float[Tensor, "state variable y x"]:
-        """Read and encode a range of states."""
-        return self.encode(
-            self.record.isel({along(self.record): slice(states.start, states.stop, states.step)})
-        )
+        """Read and encode a range of states; 0 where nothing exists."""
+        span = slice(states.start, states.stop, states.step)
+        x = self.encode(self.record.isel({along(self.record): span}))
+        return x.nan_to_num_() if self.exists is None else x
 
 
 @dataclass(frozen=True, eq=False)
