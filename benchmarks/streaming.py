@@ -203,10 +203,10 @@ def memory(gigabytes: float, limit: float, rows: int, folder: Path) -> None:
     for size in (gigabytes / 4, gigabytes):
         source = folder / f"source_{size:g}.zarr"
         record(size, rows, 2 * rows).to_zarr(source, zarr_format=2)
-        run = ["reconstruct.climatology", "reconstruct.gappy_pca", "reconstruct.denoising_vae"]
+        run = ["reconstruct.climatology", "reconstruct.gappy_pca", "reconstruct.diffusion"]
         options = {
             "ingestion.path": source, "data_root": folder / f"run_{size:g}", "limits.steps": 20,
-            "limits.members": 2, "limits.times": 8,
+            "limits.members": 2, "limits.times": 8, "reconstruct.diffusion.fit.batch": 4,
         }  # fmt: skip
         command = [sys.executable, "-c", LIMITED, str(int(limit * 2**30)), "run", "--env", "netcdf"]
         command += ["--pipelines", ",".join(run)]
