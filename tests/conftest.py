@@ -17,6 +17,9 @@ from kedro.framework import project as kedro_project
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+# The user's font cache may list the fonts of another installation, which makes matplotlib write to standard error.
+os.environ["MPLCONFIGDIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "matplotlib")
+
 pytest_plugins = ["worlds", "evaluations", "sampled_experiments"]
 kedro_project.LOGGING.set_project_logging(
     "toy"
