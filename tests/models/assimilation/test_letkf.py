@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
+from fieldcast.models.assimilation.baselines import FreeRun
 from fieldcast.models.assimilation.ensemble_weights import moved
+from fieldcast.models.assimilation.filter import CycleState, cycle
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
@@ -222,3 +224,24 @@ def test_single_members_and_no_distance_are_refused(space, background):
         filter_of(space).weights(background[:, :1], observe(background), DRAWS)
     with pytest.raises(InputError, match=r"model\.every = 0"):
         LETKF(space, every=0)
+
+
+def test_a_diverged_forecast_ends_a_cycle_but_not_a_free_run(space, background):
+    day = torch.zeros(CYCLES)
+    observed = [
+        Context(CYCLES, observed=c.observed, mask=c.mask, noise=NOISE, day=day)
+        for c in (observe(background, seed=seed) for seed in range(3))
+    ]
+
+    def forecast(c, draws):
+        return (c.past[:, -1] * 1e200)[:, None]  # infinite in the second step
+
+    def steps(filter):
+        state = CycleState(background[:, :, None], filter.begin(CYCLES))
+        return cycle(filter, forecast, observed, state, DRAWS)
+
+    cycled = steps(filter_of(space, localisation=3000.0))
+    next(cycled)
+    with pytest.raises(InputError, match="has diverged at step 2"):
+        next(cycled)
+    assert [bool(step.background.isfinite().all()) for step in steps(FreeRun(space))] == [True, False, False]

@@ -15,6 +15,8 @@ from fieldcast.models.random_streams import RandomStreams
 class FreeRun(Filter):
     """Forecasts without observations: each member continues its own past."""
 
+    needs_finite = False
+
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:

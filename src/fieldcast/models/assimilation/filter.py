@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 
@@ -56,6 +57,7 @@ class Filter(Model):
         None  # number of members that it cycles with; None: as many as the other filters
     )
     needs_spread: bool = False  # its covariance is that of the members, which must differ
+    needs_finite: bool = True  # no update brings members back that have diverged
     learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
@@ -125,12 +127,28 @@ def cycle(
         With a datum for each cycle, and as many members as `state`.
     first
         Number of the first step, from 1: the draws of a step depend on its number, so a cycle can resume.
+
+    Raises
+    ------
+    InputError
+        If a background is not finite, unless the filter has no update.
     """
     for number, c in enumerate(observations, first):
         assert c.day is not None
         noise = draws.at_lead(number)
         with torch.no_grad():
             background, prior = filter.background(state, c.day, forecast, noise.fork(BACKGROUND))
+            if filter.needs_finite:
+                require_finite(background, filter.space.exists, number)
             analysis, memory = filter.update(background, c, prior, noise.fork(UPDATE))
         state = state.followed_by(analysis, memory)
         yield CycleStep(background, prior, analysis, state)
+
+
+def require_finite(background: Members, exists: Bool[Tensor, "y x"], number: int) -> None:
+    """Raise an InputError for a background with values that are not finite, at step `number`."""
+    if not background.masked_fill(~exists, 0.0).isfinite().all():
+        raise InputError(
+            f"the forecast that the cycle runs has diverged at step {number}: choose another forecast model, or train "
+            "this one for longer."
+        )

@@ -1,4 +1,4 @@
-"""The LETKF around the model that the truth follows: an upper bound on skill, for simulated data.
+"""The LETKF around the model that the truth follows: an approximate upper bound on skill, for simulated data.
 
     q_b(t) = M(q_a(t-1)),    x_b = w(q_b),    psi_a = psi_b + X w,    q_a = q(psi_a),    x_a = w(q_a):
 
