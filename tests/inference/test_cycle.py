@@ -115,6 +115,8 @@ def test_the_result_has_the_layout_of_the_record_and_cf_attributes(analyses, rec
     )
     assert analyses["t_mean"].attrs["cell_methods"] == "realization: mean"
     assert analyses["t_crps"].attrs["units"] == "K" and analyses["t_coverage90"].attrs["units"] == "1"
+    chi_squared = analyses["t_chi_squared"]
+    assert chi_squared.min() < chi_squared.attrs["ratio_of_means"] < chi_squared.max()
     assert analyses["t_chi_squared"].dims == analyses["t_suspect_share"].dims == ("time",)
     assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["source_title"] == "waves"
     text = as_text(analyses)

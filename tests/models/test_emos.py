@@ -11,7 +11,8 @@ from scipy.stats import norm
 from fieldcast.errors import InputError
 from fieldcast.inference.rollout import rollout
 from fieldcast.models.core import Context, Solved
-from fieldcast.models.emos import EMOS, moments, normal_crps, ranks
+from fieldcast.models.emos import EMOS, moments, ranks
+from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.persistence import Persistence
 from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams
@@ -48,7 +49,7 @@ def test_the_score_is_the_integral_of_its_definition() -> None:
     for mu, sigma, y in ((0.3, 0.7, -0.4), (-1.0, 2.0, 2.5), (0.0, 1.0, 0.0)):
         below, _ = integrate.quad(lambda x, mu=mu, sigma=sigma: norm.cdf(x, mu, sigma) ** 2, -30, y)
         above, _ = integrate.quad(lambda x, mu=mu, sigma=sigma: norm.sf(x, mu, sigma) ** 2, y, 30)
-        score = normal_crps(*(torch.tensor(value, dtype=torch.double) for value in (mu, sigma, y)))
+        score = normal_crps(*(torch.tensor(value, dtype=torch.double) for value in (y - mu, sigma)))
         assert float(score) == pytest.approx(below + above, abs=1e-7)
 
 
@@ -63,7 +64,7 @@ def test_the_coefficients_of_simulated_forecasts_are_recovered() -> None:
     y = mu + sigma * noise
     fitted, score = minimised(m, variance, y, torch.ones(8, 12, dtype=torch.double), v)
     torch.testing.assert_close(fitted, known, atol=0.03, rtol=0)
-    best = normal_crps(mu, sigma, y).mean()
+    best = normal_crps(y - mu, sigma).mean()
     assert score <= float(best) + 1e-6
 
 
@@ -129,9 +130,9 @@ def test_the_fit_is_never_worse_than_the_forecasts_and_mends_their_spread(world,
     weight = space.existing_area.double()
     weight = weight / weight.sum()
     for lead, (m, variance, y) in enumerate(forecasts(again, windows, 40, seed=0)):
-        before = (normal_crps(m.double(), variance.double().sqrt(), y.double()) * weight).sum((2, 3)).mean()
+        before = (normal_crps((y - m).double(), variance.double().sqrt()) * weight).sum((2, 3)).mean()
         mu, sigma = model.distribution(m, variance, lead + 1)
-        after = (normal_crps(mu.double(), sigma.double(), y.double()) * weight).sum((2, 3)).mean()
+        after = (normal_crps((y - mu).double(), sigma.double()) * weight).sum((2, 3)).mean()
         assert float(after) == pytest.approx(table[lead]["validation"], rel=1e-5)
         assert after < before
         error, spread = (y - mu).square().mean(), sigma.square().mean()

@@ -97,7 +97,7 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
     assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
     assert glance.best == [
         "for forecasting, lim (climatology is 25 % worse), whose typical error 2 days ahead is 25 % smaller than that "
-        "of the baseline “climatology”, and stays better than the climatology for 3 days"
+        "of the baseline “climatology”, and stays better than past days of the season for 3 days"
     ]
 
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
-from fieldcast.models.gaps.calibration import gaussian_crps
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.reach import steps_to_observation
 from fieldcast.models.gaps.trial import Trial
+from fieldcast.models.layers.crps import normal_crps
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
 EARTH = 6371.0  # radius [km]
@@ -111,7 +111,7 @@ def scores(
 ) -> str:  # fmt: skip
     """RMSE, CRPS (the mean absolute error without a spread) and spread-skill ratio of one method."""
     square = float((weight * error.square()).sum())
-    crps = error.abs() if spread is None else gaussian_crps(error, spread)
+    crps = error.abs() if spread is None else normal_crps(error, spread)
     ratio = "-" if spread is None else f"{math.sqrt(float((weight * spread.square()).sum()) / square):.2f}"
     return f"{scale * math.sqrt(square):>28.3g}{scale * float((weight * crps).sum()):>9.3g}{ratio:>14}"
 

@@ -20,7 +20,6 @@ cycle that forecasts with EMOS has the members of the other model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -38,13 +37,6 @@ SMALLEST = 1e-3  # standard deviation
 
 Members = Float[Tensor, "batch members variable y x"]
 States = Float[Tensor, "batch variable y x"]
-
-
-def normal_crps(mu: Tensor, sigma: Tensor, y: Tensor) -> Tensor:
-    """sigma (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)),  z = (y - mu) / sigma  (Gneiting et al. 2005, equation 5)."""
-    z = (y - mu) / sigma
-    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-    return sigma * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
 
 
 def moments(x: Members) -> tuple[States, States]:

@@ -68,6 +68,16 @@ def block_weights(
     return counts.reshape(resamples, times) / times
 
 
+def mean_weights(times: int) -> Float[np.ndarray, "1 time"]:
+    """The weights of the mean over all times."""
+    return np.full((1, times), 1 / times)
+
+
+def mean_and_resamples(times: int, length: int, seed: int = 0) -> Float[np.ndarray, "row time"]:
+    """The weights of the mean over all times, then those of `block_weights`."""
+    return np.concatenate([mean_weights(times), block_weights(times, length, seed)])
+
+
 def resampled_means(
     values: Float[np.ndarray, " time *shape"], weights: Float[np.ndarray, "resample time"]
 ) -> Float[np.ndarray, " resample *shape"]:

@@ -59,7 +59,7 @@ def curves(shares: xr.DataArray, months: int = 0) -> Curves:
     by_time = shares.transpose("time", "outcome", "number").to_numpy().astype(float)
     times = calendars.from_iso(shares["time"].to_numpy().astype(str))
     length = bootstrap.block_length(times, bootstrap.block_days(months))
-    table = Contingency(bootstrap.resampled_means(by_time, plain(len(times)))[0], 0.5)
+    table = Contingency(bootstrap.resampled_means(by_time, bootstrap.mean_weights(len(times)))[0], 0.5)
     often = table.n > FEWEST
     bar = consistency(by_time, table, bootstrap.block_weights(len(times), length))
     low, high = (np.where(often, np.clip(table.p + end, 0.0, 1.0), np.nan) for end in bar)
@@ -78,11 +78,6 @@ def curves(shares: xr.DataArray, months: int = 0) -> Curves:
     )
 
 
-def plain(times: int) -> Float[np.ndarray, "1 time"]:
-    """The weights of a mean."""
-    return np.full((1, times), 1 / times)
-
-
 def consistency(
     by_time: Float[np.ndarray, "time outcome number"],
     table: Contingency,
@@ -92,7 +87,7 @@ def consistency(
     y = by_time[:, 1]
     n = by_time[:, 0] + y
     departure = y - table.p * n
-    centred = departure - bootstrap.resampled_means(departure, plain(len(y)))
+    centred = departure - bootstrap.resampled_means(departure, bootstrap.mean_weights(len(y)))
     size = bootstrap.resampled_means(n, weights)
     samples = bootstrap.resampled_means(centred, weights) / np.where(size > 0, size, np.nan)
     return bootstrap.interval(np.nan_to_num(samples))

@@ -41,8 +41,7 @@ def of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
     """Scores of one experiment, case by case: one case is in memory with all of its resamples."""
     times = calendars.from_iso(stored["time"].to_numpy().astype(str))
     days = bootstrap.block_days(int(stored.attrs.get(STEP, 0)))
-    weights = bootstrap.block_weights(len(times), bootstrap.block_length(times, days), seed)
-    weights = np.concatenate([np.full((1, len(times)), 1 / len(times)), weights])
+    weights = bootstrap.mean_and_resamples(len(times), bootstrap.block_length(times, days), seed)
     case = str(stored["shares"].dims[0])
     labels = {
         str(name): values.to_numpy() for name, values in stored.coords.items() if values.dims == (case,)

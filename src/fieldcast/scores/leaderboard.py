@@ -151,11 +151,8 @@ def experiment_scores(
     A score has rows where all statistics that it needs have them.
     """
     times = calendars.from_iso(statistics.columns.to_numpy())
-    weights = bootstrap.block_weights(len(times), bootstrap.block_length(times, days), seed)
-    by_time = statistics.to_numpy().T
-    # the first row is the mean itself, the others are resampled
-    plain = np.full((1, len(times)), 1 / len(times))
-    means = bootstrap.resampled_means(by_time, np.concatenate([plain, weights]))
+    weights = bootstrap.mean_and_resamples(len(times), bootstrap.block_length(times, days), seed)
+    means = bootstrap.resampled_means(statistics.to_numpy().T, weights)
     position = pd.Series(np.arange(len(statistics)), index=statistics.index)
     parts = []
     for score, metric in metrics.items():

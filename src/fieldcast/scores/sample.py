@@ -77,9 +77,8 @@ def density_scores(densities: pd.DataFrame, days: float, seed: int) -> Iterator[
     for split, part in densities.groupby("split"):
         wide = part.pivot(index="datum", columns="statistic", values="value").sort_index()
         times = part.groupby("datum")["time"].first().to_numpy()
-        weights = bootstrap.block_weights(len(wide), length_of(times, days), seed)
-        plain = np.full((1, len(wide)), 1 / len(wide))
-        means = bootstrap.resampled_means(wide.to_numpy(float), np.concatenate([plain, weights]))
+        weights = bootstrap.mean_and_resamples(len(wide), length_of(times, days), seed)
+        means = bootstrap.resampled_means(wide.to_numpy(float), weights)
         low, high = bootstrap.interval(means[1:])
         for column, statistic in enumerate(wide.columns):
             name = f"{split}_loss" if statistic == "loss" else str(statistic)

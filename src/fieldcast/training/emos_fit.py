@@ -19,7 +19,8 @@ from torch import Tensor
 from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.inference.rollout import rollout
-from fieldcast.models.emos import EMOS, moments, normal_crps, predictive
+from fieldcast.models.emos import EMOS, moments, predictive
+from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.training.batches import STARTS, Batches, ForecastWindows
 
@@ -104,7 +105,7 @@ def minimised(
 
     def score() -> Tensor:
         mu, sigma = predictive(squared(root), v, m, variance)
-        return (normal_crps(mu, sigma, y) * share).sum(dim=(0, 2, 3))
+        return (normal_crps(y - mu, sigma) * share).sum(dim=(0, 2, 3))
 
     def closure() -> float:
         optimiser.zero_grad()

@@ -25,9 +25,9 @@ from fieldcast.encoding.selection import batch_index, evenly
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
-from fieldcast.models.gaps.calibration import gaussian_crps
 from fieldcast.models.gaps.cells import cells, state
 from fieldcast.models.gaps.record import Filling, Record, filling, hidden_in_gap, room
+from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
@@ -204,7 +204,7 @@ def log_crps(model: Corrected, batch: Batch) -> float:
     streams = RandomStreams(seed_for("tuning"), batch.index)
     m, s, _ = moments(model, batch.context, batch.index, streams)
     weight = model.space.existing_area * batch.observed
-    crps = gaussian_crps(m - batch.x, s.clamp(min=SMALLEST))
+    crps = normal_crps(m - batch.x, s.clamp(min=SMALLEST))
     return math.log(float((crps * weight).sum() / weight.sum()))
 
 

@@ -1,11 +1,12 @@
 """Tuning on the validation split: coordinate search over a model's `choices`.
 
-The score is the mean, over fractions k or over lead times, of the logarithm of the fair CRPS on unobserved cells: a
-gain of one percent counts the same whether few or many values are observed.
+The score is the mean, over fractions k or over lead times and pieces of the split, of the logarithm of the fair CRPS on
+unobserved cells: a gain of one percent counts the same whether few or many values are observed.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
+
+LOG = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -60,6 +63,10 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
     for name, values in model.choices.items():
         results = []
         yield from trials([{name: value} for value in values])
+        if not np.isfinite(results).any():
+            LOG.warning(
+                "tuning: the model's draws are not finite with any value of %s; the first is kept.", name
+            )
         model.choose(**{name: values[int(np.argmin(np.nan_to_num(results, nan=np.inf)))]})
 
 

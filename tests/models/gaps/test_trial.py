@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.models.gaps.calibration import Claims, error_variance, gaussian_crps
+from fieldcast.models.gaps.calibration import Claims, error_variance
 from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
 from fieldcast.models.gaps.reach import Places, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record
 from fieldcast.models.gaps.trial import calibrated, run_trial
-from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.layers.crps import fair_crps, normal_crps
 from fieldcast.models.random_streams import RandomStreams
 
 TIMES, CELLS = 400, 30
@@ -47,7 +47,7 @@ def test_crps_of_a_gaussian_is_the_limit_of_the_fair_crps() -> None:
     draws = torch.randn(1, 4000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for error, spread in ((0.0, 1.0), (0.7, 2.0), (-3.0, 0.5)):
         sampled = fair_crps(error + spread * draws, torch.zeros(1, 1, dtype=torch.float64))
-        exact = gaussian_crps(torch.tensor(error).double(), torch.tensor(spread).double())
+        exact = normal_crps(torch.tensor(error).double(), torch.tensor(spread).double())
         assert float(exact) == pytest.approx(float(sampled), rel=0.03)
 
 

@@ -17,7 +17,6 @@ updates that never raise it (majorisation-minimisation for the divergence of Ita
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -103,10 +102,3 @@ def usual_distance(distance: Float[Tensor, " n"]) -> float:
     """The median of finite distances, 1 if there is none."""
     finite = distance[distance.isfinite() & (distance > 0)]
     return float(finite.median()) if len(finite) else 1.0
-
-
-def gaussian_crps(error: Float[Tensor, "*n"], spread: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = error / s (Gneiting et al. 2005, eq. 5)."""
-    z = error / spread
-    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-    return spread * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))

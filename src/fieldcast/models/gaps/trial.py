@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.calibration import Claims, ErrorVariance, error_variance, gaussian_crps
+from fieldcast.models.gaps.calibration import Claims, ErrorVariance, error_variance
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Record
+from fieldcast.models.layers.crps import normal_crps
 
 FEWEST = 10  # observations of a cell, below which its spread is at least the climatological one
 FOLDS = 5  # of the hidden gaps
@@ -89,7 +90,7 @@ def run_trial(
         for kind, variance in zip((~hidden.whole, hidden.whole), variances, strict=True):
             here = scored & kind
             spread[here] = variance(claims.at(here)).sqrt()
-    crps = float((hidden.weight * gaussian_crps(error, spread)).sum())
+    crps = float((hidden.weight * normal_crps(error, spread)).sum())
     variances = fitted(error, claims, hidden, torch.ones_like(hidden.whole))
     of_series = error_spread(
         filled.spread[:, columns], record.observed[:, columns], distance[:, columns], sigma[columns],

@@ -1,7 +1,10 @@
-"""The continuous ranked probability score as a loss: fair, so that underdispersion is not rewarded."""
+"""The continuous ranked probability score as a loss: of an ensemble, fair, and of a normal distribution."""
 
 from __future__ import annotations
 
+import math
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,7 +15,8 @@ def fair_crps(
     """mean_i |x_i - y| - 1 / (2 M (M - 1)) sum_ij |x_i - x_j|; for M = 1 the absolute error.
 
     Pairs are summed by their difference in index, which for ten members takes a third of the time of sorting; the
-    gradient stores M (M - 1) / 2 differences. Ferro (2014), eq. 8; Zamo and Naveau (2018), eq. 7.
+    gradient stores M (M - 1) / 2 differences. Dividing by M^2 instead would reward too little spread. Ferro (2014),
+    eq. 8; Zamo and Naveau (2018), eq. 7.
     """
     members = draws.shape[1]
     skill = (draws - truth[:, None]).abs().mean(dim=1)
@@ -20,3 +24,13 @@ def fair_crps(
         return skill
     pairs = sum((draws[:, apart:] - draws[:, :-apart]).abs().sum(dim=1) for apart in range(1, members))
     return skill - pairs / (members * (members - 1))
+
+
+def normal_crps(error: Float[Tensor, "*shape"], sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """sigma (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = error / sigma (Gneiting et al. 2005, eq. 5).
+
+    `error` is that of the mean, of either sign.
+    """
+    z = error / sigma
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    return sigma * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))

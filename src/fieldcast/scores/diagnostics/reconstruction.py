@@ -133,7 +133,6 @@ def over_times(
     """Mean over the times that have a value, and its 95 % interval by a block bootstrap at the step of the fields."""
     moments = calendars.from_iso(calendars.iso(times))
     days = bootstrap.block_days(TimeStep.of(fields).months)
-    weights = bootstrap.block_weights(len(times), bootstrap.block_length(moments, days))
-    plain = np.full((1, len(times)), 1 / len(times))
-    means = bootstrap.resampled_means(values, np.concatenate([plain, weights]))
+    weights = bootstrap.mean_and_resamples(len(times), bootstrap.block_length(moments, days))
+    means = bootstrap.resampled_means(values, weights)
     return (means[0], *bootstrap.interval(means[1:]))
