@@ -1,4 +1,4 @@
-"""Scores at observations, by hand, and the fair variance of the error of a mean of members."""
+"""Scores at observations, by hand, and the spread-skill ratio of ensembles of any size."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,9 @@ def test_scores_of_three_observations_by_hand() -> None:
     assert values["coverage90"] == pytest.approx(1 / 3)
 
 
-def test_calibrated_members_have_the_error_that_their_spread_announces() -> None:
+def test_the_spread_skill_ratio_does_not_depend_on_the_number_of_members() -> None:
     members, y = np.random.default_rng(0).standard_normal((2, 5, 20_000))
-    columns = observation_statistics(members, y[0])
-    assert columns["square"].mean() == pytest.approx(columns["variance"].mean(), rel=0.03)
+    columns = observation_statistics(members / 2, y[0])
     assert "coverage" not in columns  # five members have no interval of 90 %
+    values = {name: value for name, value, _, _ in scores_with_intervals(columns, np.arange(20_000), 1.0, 0)}
+    assert values["ssr"] == pytest.approx(0.5, rel=0.02)  # half the spread of the truth

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from fieldcast.scores.bootstrap import block_weights, interval
+from fieldcast.scores.bootstrap import interval, mean_and_resamples
+from fieldcast.scores.functions_of_means import unbiased_spread_skill_ratio
 from fieldcast.scores.statistics import coverage, coverage_interval, fair_crps
 
 NOMINAL = 0.9  # probability of the interval whose coverage is scored
@@ -20,13 +21,13 @@ Columns = Mapping[str, Float[np.ndarray, " n"]]
 def observation_statistics(predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"]) -> Columns:
     """Statistics of each observation, whose means give the scores; those that so few members lack are left out.
 
-    crps, square (that of the mean's error), variance (1 + 1 / M) s^2, the fair one for the error of the mean of M
-    members, and coverage.
+    crps, square (that of the mean's error), variance s^2, debiased = square - s^2 / M for M members, and coverage.
     """
     members = len(predicted)
     columns = {"crps": fair_crps(predicted, y), "square": (predicted.mean(0) - y) ** 2}
     if members > 1:
-        columns["variance"] = predicted.var(0, ddof=1) * (members + 1) / members
+        columns["variance"] = predicted.var(0, ddof=1)
+        columns["debiased"] = columns["square"] - columns["variance"] / members
     if coverage_interval(members, NOMINAL) is not None:
         columns["coverage"] = coverage((predicted < y).sum(0), members, NOMINAL)
     return columns
@@ -39,11 +40,11 @@ def scores_with_intervals(
     label, index = np.unique(cluster, return_inverse=True)
     count = np.bincount(index).astype(float)
     sums = {name: np.bincount(index, column) for name, column in columns.items()}
-    resamples = np.concatenate([np.full((1, len(label)), 1 / len(label)), block_weights(len(label), 1, seed)])
+    resamples = mean_and_resamples(len(label), 1, seed)
     means = {name: resamples @ total / (resamples @ count) for name, total in sums.items()}
     values = {"crps": scale * means["crps"], "rmse": scale * np.sqrt(means["square"])}
     if "variance" in means:
-        values["ssr"] = np.sqrt(means["variance"] / means["square"])
+        values["ssr"] = unbiased_spread_skill_ratio(means["variance"], means["debiased"])
     if "coverage" in means:
         values["coverage90"] = means["coverage"]
     for name, value in values.items():
