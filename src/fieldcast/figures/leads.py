@@ -1,4 +1,4 @@
-"""Scores of forecasts against lead time, between free baselines and the upper bound on skill."""
+"""Scores of forecasts against lead time, between free baselines and the perfect model."""
 
 from __future__ import annotations
 

@@ -34,8 +34,9 @@ def cycle(
     """Analyses of successive times: members of p(x_t | y_1 .. y_t), with their mean and spread.
 
     Each variable v becomes v (time, member, ...), v_mean and v_spread, in the units of the record. Scores at withheld
-    observations are v_crps, v_rmse and v_coverage90 (state), where `state` is the climatology, the background, the
-    analysis and, with optimal interpolation for an updater, the interpolation of each time by itself. Statistics of the
+    observations are v_crps, v_rmse and v_coverage90 (state), where `state` is the climatology (with a filter of
+    `assimilate` the anomalies of the members that it starts from, at every time), the background, the analysis and,
+    with optimal interpolation for an updater, the interpolation of each time by itself. Statistics of the
     innovations are v_chi_squared and v_suspect_share (time), and v_observation_error. All times count, also the first
     ones after the cold start from climatological members: see `CycleModels.start`.
 

@@ -70,8 +70,11 @@ class CycleQuality:
                 parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **count})
             squared, expected, desroziers, suspect = (self._innovations(name, i) for name in USED)
             inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
+            overall = {"ratio_of_means": mean(squared) / mean(expected)}
             parts |= {
-                f"{v}_chi_squared": quality((time,), squared / expected, CHI_SQUARED, v, unit_attrs("1")),
+                f"{v}_chi_squared": quality(
+                    (time,), squared / expected, CHI_SQUARED, v, {**unit_attrs("1"), **overall}
+                ),
                 f"{v}_suspect_share": quality((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
                 f"{v}_observation_error": quality((), inferred, INFERRED, v, units),
             }
@@ -116,7 +119,7 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
     error, chi_squared, suspect = (
         result[f"{v}_{name}"] for name in ("observation_error", "chi_squared", "suspect_share")
     )
-    unit = error.attrs["units"]
+    unit, overall = error.attrs["units"], chi_squared.attrs["ratio_of_means"]
     if f"{v}_crps" in result:
         count = result[f"{v}_crps"].attrs["observations"]
         yield f"{v} at {count} withheld observations of {chi_squared.size} times; CRPS and RMSE in {unit}"
@@ -125,7 +128,7 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
             values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
     yield (
-        f"{v} innovations: chi-squared {mean(chi_squared.values):.3g}, {100 * mean(suspect.values):.2g} % above five "
+        f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above five "
         f"standard deviations, inferred error of observation {float(error):.3g} {unit} "
         f"(assumed {error.attrs['assumed']:.3g})"
     )

@@ -104,7 +104,7 @@ def forecast(results: Forecast) -> Glance:
 
 
 def useful(results: Forecast) -> str:
-    """Duration for which the best forecasts are better than the climatology; empty without skill scores."""
+    """Duration for which the best forecasts are better than the climatological ensemble; empty without skill scores."""
     table = skill_horizon(results.leaderboard)
     table = table[(table["region"] == results.region) & (table["variable"] == "all")]
     hours = table.loc[table["experiment"] == results.best, "lead_hours"].mean()
@@ -113,7 +113,7 @@ def useful(results: Forecast) -> str:
     last = float(results.leaderboard["lead_hours"].max())
     unit = UNITS[unit_of(last) if math.isinf(hours) or hours >= UNITS[unit_of(last)] else unit_of(hours)]
     until = f"at least {lead_text(last)}" if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
-    return f", and stays better than the climatology for {until}"
+    return f", and stays better than past days of the season for {until}"
 
 
 def duration_of(lead: Lead) -> str:
@@ -134,9 +134,9 @@ def sample(results: Sample) -> Glance:
     share = f"{100 * accuracy[best]:.0f} % accuracy, where 50 % would be chance"
     if accuracy[best] >= RECOGNISED:
         share = f"{100 * accuracy[best]:.0f} % accuracy (chance: 50 %)"
-        doubt = [
-            f"a classifier distinguishes the samples of every method from real data, with at least {share}"
-        ]
+        whose = "every method" if len(accuracy) > 1 else results.label(best)
+        least = "at least " if len(accuracy) > 1 and not share.startswith("100") else ""
+        doubt = [f"a classifier distinguishes the samples of {whose} from real data with {least}{share}"]
         return Glance([done], [], doubt, trained_once(results))
     clause = f"for sampling, {results.label(best)}: a classifier distinguishes its samples from real data with {share}"
     recognised = [name for name, value in accuracy.items() if value >= RECOGNISED]
