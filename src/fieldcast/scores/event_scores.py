@@ -86,7 +86,8 @@ def of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time"]) -> 
     }
     low, high = bootstrap.interval(values[1:])
     rows = long_table(values[0], *({name: labels} for name, labels in axes.items()))
-    return rows.assign(low=low.ravel(), high=high.ravel())
+    ends = {"low": low, "high": high}
+    return rows.assign(**{name: end.ravel().astype(np.float32) for name, end in ends.items()})
 
 
 def with_overall(
