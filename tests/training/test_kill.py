@@ -1,6 +1,5 @@
 """Killed at any moment and run again, a training ends with bit for bit the weights of one that was left alone."""
 
-import multiprocessing
 import random
 import signal
 import sys
@@ -12,18 +11,15 @@ import pytest
 import torch
 
 from fieldcast.encoding.tensor_file import unpack_bytes
+from fieldcast.processes import CONTEXT
 
 sys.path.insert(0, str(Path(__file__).parent))
 from train_to_disk import train_to_disk
 
-# a process that has imported everything forks each worker: a start takes the seconds of torch only once
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["fieldcast.tasks.reconstruct"])
-
 
 def start(folder: Path, saves: int = -1, shard_bytes: int = 0) -> ForkServerProcess:
     folder.mkdir(exist_ok=True)
-    worker = PROCESSES.Process(target=train_to_disk, args=(folder, saves, shard_bytes))
+    worker = CONTEXT.Process(target=train_to_disk, args=(folder, saves, shard_bytes))
     worker.start()
     return worker
 

@@ -7,7 +7,8 @@ import threading
 import uuid
 from typing import Any
 
-from fieldcast.frame.worker import THREADS, Service, Setting
+from fieldcast.frame.worker import Service, Setting
+from fieldcast.processes import THREADS
 
 _services: dict[
     tuple[str, int], Service

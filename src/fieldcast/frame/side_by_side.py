@@ -23,7 +23,8 @@ from fieldcast.frame import console
 from fieldcast.frame.durations import longest_paths, plan, stored_durations
 from fieldcast.frame.pickled import pickled
 from fieldcast.frame.runner import CheapFirst, cheap_first
-from fieldcast.frame.worker import Setting, Worker, start_server
+from fieldcast.frame.worker import Setting, Worker
+from fieldcast.processes import start_server
 
 logger = logging.getLogger(__name__)
 

@@ -5,14 +5,13 @@ Nodes, catalog and data in memory travel by pipe. `Worker` is the caller's end o
 
 import os
 import pickle
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing import forkserver, get_context, parent_process, set_start_method
+from multiprocessing import set_start_method
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -26,14 +25,9 @@ from threadpoolctl import threadpool_limits
 from fieldcast.errors import InputError
 from fieldcast.frame import error_messages
 from fieldcast.frame.relay import Relay
+from fieldcast.processes import CONTEXT, THREADS, die_with_parent, start_server
 from fieldcast.progress import Progress, state
 
-# A fork of this process would hang on locks of its other threads, and a new process imports for seconds. The server has
-# no threads; each worker is a fork of it that has imported what nodes need.
-CONTEXT = get_context("forkserver")
-TASKS = [f"fieldcast.tasks.{name}" for name in ("reconstruct", "forecast", "assimilate", "sample")]
-CONTEXT.set_forkserver_preload(["__main__", "fieldcast.frame.worker", *TASKS])
-THREADS = "OMP_NUM_THREADS"  # read by OpenMP, OpenBLAS, MKL and PyTorch when they are loaded
 Listener = Callable[[str, Mapping[str, Any]], None]  # of events: the name of Kedro's hook, and its arguments
 
 
@@ -113,23 +107,6 @@ class Worker:
         self._process.join()
 
 
-def start_server() -> None:
-    """Have the process of which workers are forks start and import, unless it runs already; returns at once.
-
-    It and the workers inherit blocked signals: Ctrl-C and SIGTERM are for the main process, which kills the workers.
-    """
-    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    before = os.environ.get(THREADS)
-    os.environ[THREADS] = "1"  # no library shall start threads, which a fork would lack
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-        del os.environ[THREADS]
-        if before is not None:
-            os.environ[THREADS] = before
-
-
 def serve(pipe: Connection) -> None:
     """Run nodes until the other end of the pipe is closed (the body of the process)."""
     threading.Thread(target=die_with_parent, daemon=True).start()
@@ -152,13 +129,6 @@ def serve(pipe: Connection) -> None:
             send(*service.run(node, inputs, outputs, send))
     except EOFError:
         return
-
-
-def die_with_parent() -> None:
-    """End this process when its parent has died, also within a node."""
-    if parent := parent_process():
-        parent.join()
-    os._exit(1)
 
 
 class Service:

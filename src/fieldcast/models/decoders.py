@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Context
+from fieldcast.models.layers.batch_norm import BatchNorm
 from fieldcast.models.layers.encoder_decoder import ConvDecoder
 from fieldcast.models.layers.grid_convolutions import halved
 from fieldcast.models.space import Space
@@ -66,10 +67,10 @@ class TransposedDecoder(nn.Module):
         self.latent, self.shape, cells = latent, space.shape, space.area.numel()
         self.convolutions = nn.Sequential(
             nn.ConvTranspose2d(latent, first, halved(space.shape, 2), bias=False),
-            nn.BatchNorm2d(first),
+            BatchNorm(first),
             nn.ReLU(),
             nn.ConvTranspose2d(first, second, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(second),
+            BatchNorm(second),
             nn.ReLU(),
             nn.ConvTranspose2d(second, variables, 4, stride=2, padding=1),
             nn.Sigmoid(),

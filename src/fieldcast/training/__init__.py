@@ -3,6 +3,9 @@
 run       a recipe: everything that decides what a fitted model is; from data sets to files
 stored_model  a checkpoint, which must be what this run would train
 loop      gradient steps, or a closed-form solution, as a generator that can be interrupted
+steps     the gradient steps, their validations, and when the state is due to be saved
+ranks     shares of a batch for several processes, and their sums; rank_processes: these processes are started and
+          watched; shared_states: the data that they share
 state     a model during training: everything needed to resume, and one step
 states    the states of a split, by their places in order of time; streamed: states that do not fit in memory
 problem   what a task says for models to be trained on it

@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 
 from fieldcast.encoding import costs
-from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
@@ -25,13 +23,14 @@ from fieldcast.models.emos import EMOS
 from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
-from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.emos_fit import fit_emos
 from fieldcast.training.options import Fit
 from fieldcast.training.pool_weights import tune_weights
+from fieldcast.training.rank_processes import due_saves_of_ranks
 from fieldcast.training.state import Training, Weights, copied, fits_model, learned, weights_of
 from fieldcast.training.states import InMemory
+from fieldcast.training.steps import due_saves
 from fieldcast.training.tuning import tune
 
 LOG = logging.getLogger(__name__)
@@ -50,19 +49,6 @@ class Saved(NamedTuple):
 
 
 Pack = Callable[[Mapping[str, Any]], bytes]  # results of the fit, for the header -> checkpoint
-
-
-@torch.no_grad()
-def validation_loss(model: Trained, validation: Batches, options: Fit, seed: int, steps: int = 1) -> float:
-    """The loss on evenly spaced validation states over some steps, with the same masks and draws every time."""
-    index = evenly(len(validation), options.validation).to(model.space.area.device)
-    total = 0.0
-    for number, part in enumerate(index.split(options.batch)):
-        draws = RandomStreams(seed_for("validation", seed), part, options.members, number)
-        batch = validation.batch(part, draws, shared_mask=model.shares_mask, steps=steps)
-        batch = replace(batch, index=None)  # not trained on
-        total += float(model.loss(batch, draws).total) * len(part)
-    return total / len(index)
 
 
 def fit(
@@ -155,18 +141,24 @@ def descend(
     if run.finished:
         yield saved(run, pack, sources)
         return
-    last = time.monotonic()
     with Progress(total=options.steps, initial=run.step, unit="step") as bar:
-        for row in train_steps(run, training, validation, bar):
+
+        def report(step: int, score: float | None) -> None:
+            bar.update(step - bar.n)  # which may have skipped to the rollouts
+            if score is not None:
+                bar.set_postfix(validation=f"{score:.4f}")
+
+        if isinstance(options.ranks, int) and options.ranks > 1:
+            saves = due_saves_of_ranks(run, training, validation, report, options.ranks)
+        else:
+            saves = due_saves(run, training, validation, report)
+        for _ in saves:
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
                     run.history += tuning_rows(run.step, tune(model, validation, options, seed))
                 run.best = copied(learned(model))
-            due = time.monotonic() - last >= options.save_every and (row or options.save_every)
-            if run.finished or due:
-                yield saved(run, pack, sources)
-                last = time.monotonic()
+            yield saved(run, pack, sources)
 
 
 def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -175,47 +167,6 @@ def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]
         {("tuning" if key == "validation" else key): value for key, value in trial.items()} | {"step": step}
         for trial in trials
     ]
-
-
-def train_steps(run: Training, training: Batches, validation: Batches, bar: Progress) -> Iterator[bool]:
-    """Train, and yield after each step whether it has added a row to the history."""
-    model, options, device = run.model, run.options, run.parameters[0].device
-    groups, lossy = model.groups(), half_precision(options, device)
-    # batches are selected on the processor: no step waits for the device
-    groups = None if groups is None else groups.cpu()
-    order = BatchOrder(training, groups, run.seed, options.batch)
-    loss = torch.compile(model.loss) if options.compile else model.loss
-    while not run.finished:
-        begin = time.perf_counter()
-        if not model.training:
-            model.train()
-        places = order.data(run.step)
-        group = None if groups is None else int(groups[places[0]])
-        index = places.to(device)
-        draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
-        rollout, pushforward = run.rollout
-        batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
-        with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
-            terms = loss(replace(batch, pushforward=pushforward, group=group), draws)
-        run.update(terms.total)
-        run.add({"loss": terms.total, **terms.parts})
-        bar.update()
-        row = run.step % options.report_every == 0 or run.step >= options.steps or run.late(begin)
-        if row:
-            costs.wait(device)
-        run.stepping += time.perf_counter() - begin
-        if row:
-            model.eval()
-            with weights_of(model, run.average):
-                score = validation_loss(model, validation, options, run.seed, run.validated)
-            run.seconds += time.perf_counter() - begin
-            run.peak_mb = max(run.peak_mb, costs.peak_mb(device) or 0.0)
-            run.record(score)
-            bar.n = run.step  # which may have skipped to the rollouts
-            bar.set_postfix(validation=f"{score:.4f}")
-        else:
-            run.seconds += time.perf_counter() - begin
-        yield row
 
 
 def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
@@ -233,10 +184,3 @@ def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
         with weights_of(model, run.best):
             checkpoint = pack({**results, "tuned": model.chosen()})
     return Saved(run.state(sources), checkpoint, pd.DataFrame(run.history))
-
-
-def half_precision(options: Fit, device: torch.device) -> bool:
-    """Whether to use bfloat16: if set, or by default on a GPU that has it."""
-    if options.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return options.precision == "bfloat16"

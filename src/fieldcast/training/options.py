@@ -54,6 +54,8 @@ class Fit:
     data
         Whether the training data are held in memory, or read from their store while they are needed; "auto" streams
         fields that are opened lazily.
+    ranks
+        Number of processes that train together, each with a share of every batch; "auto" is one for each GPU.
     restart
         Whether to ignore an earlier training state.
     """
@@ -78,6 +80,7 @@ class Fit:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     data: Literal["auto", "memory", "stream"] = "auto"
+    ranks: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     restart: bool = False
 
     @property

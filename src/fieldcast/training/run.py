@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -27,10 +27,11 @@ from fieldcast.training.batches import Batches
 from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
+from fieldcast.training.ranks import number_of_ranks
 from fieldcast.training.states import InMemory
 
 LOG = logging.getLogger(__name__)
-NO_MATTER = "save_every", "restart", "data"  # options of a fit that do not decide what is fitted
+NO_MATTER = "save_every", "restart", "data", "ranks"  # options of a fit that do not decide what is fitted
 Checkpoints = Mapping[str, bytes]  # by role
 
 
@@ -113,6 +114,8 @@ def train(
         )
         for name in ("train", "validation")
     )
+    if isinstance(model, Trained):
+        options = replace(options, ranks=number_of_ranks(options, recipe.device, len(training)))
     # another device, or random numbers of another version, would not continue a training as it began
     here = {"device": choose_device(recipe.device).type, "format": FORMAT}
     order = announced_order(model, training)

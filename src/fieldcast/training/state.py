@@ -16,8 +16,9 @@ from torch import Tensor
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.lineage import Lineage
-from fieldcast.models.core import Solved, Trained
+from fieldcast.models.core import Solved, Terms, Trained
 from fieldcast.training.options import Fit
+from fieldcast.training.ranks import ALONE, Ranks
 
 LOG = logging.getLogger(__name__)
 DIVERGED = "training diverged at step %d of %d: the weights of step %d are kept; lower fit.learning_rate."
@@ -105,12 +106,19 @@ class Training:
         since = 0.0 if begin is None else time.perf_counter() - begin
         return self.options.max_minutes is not None and self.seconds + since >= 60 * self.options.max_minutes
 
-    def update(self, loss: Tensor) -> None:
-        """One step of AdamW, and of the moving average: its decay grows with the step, to forget the start soon."""
+    def update(self, terms: Terms, ranks: Ranks = ALONE, weight: float = 1.0) -> None:
+        """One step of AdamW, and of the moving average: its decay grows with the step, to forget the start soon.
+
+        With several ranks `terms` are those of this rank's share of the batch, whose `weight` is w_r.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        losses = {
+            name: weight * value.detach() for name, value in {"loss": terms.total, **terms.parts}.items()
+        }
+        (weight * terms.total).backward()
+        ranks.add([p.grad for p in self.parameters if p.grad is not None] + list(losses.values()))
         torch.nn.utils.clip_grad_norm_(self.parameters, self.options.max_grad_norm)
         self.optimiser.step()
         self.step += 1
@@ -120,11 +128,8 @@ class Training:
                 self.average[name].lerp_(value, 1 - decay)
             else:
                 self.average[name].copy_(value)
-
-    def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Add the losses of a step to those of the next row."""
         for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+            self.sums[name] = self.sums.get(name, 0.0) + value
         self.added += 1
 
     def record(self, loss: float) -> None:

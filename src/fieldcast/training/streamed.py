@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import xarray as xr
@@ -61,11 +61,15 @@ class Streamed:
     segment: Int[Tensor, " state"]
     exists: Bool[Tensor, "y x"] | None = None
     reach: tuple[int, int] = (0, 0)
-    _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
-    _held: tuple[tuple[int, ...], Window] | None = field(default=None, repr=False)
-    _ahead: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, repr=False)
-    _spare: list[Tensor] = field(default_factory=list, repr=False)
-    _kept: OrderedDict[int, Tensor] = field(default_factory=OrderedDict, repr=False)
+    _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False, repr=False)
+    _held: tuple[tuple[int, ...], Window] | None = field(default=None, init=False, repr=False)
+    _ahead: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, init=False, repr=False)
+    _spare: list[Tensor] = field(default_factory=list, init=False, repr=False)
+    _kept: OrderedDict[int, Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[Streamed], tuple[Any, ...]]:
+        """Another process reads by itself: it gets the record, and nothing that was read."""
+        return Streamed, (self.record, self.encode, self.days, self.segment, self.exists, self.reach)
 
     @classmethod
     def undated(cls, record: xr.Dataset, encode: Encode, device: torch.device) -> Streamed:

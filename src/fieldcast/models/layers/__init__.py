@@ -4,6 +4,7 @@ unet               residual blocks, a dense layer at the coarsest level, optiona
 encoder_decoder    the convolutional encoder and decoder of the original studies
 grid_convolutions  convolutions that wrap round the globe
 coupling           affine coupling layers
+batch_norm         batch normalisation over the batch of several processes
 filters            the Shapiro filter
 persistent_noise   red noise that lasts through a rollout
 crps, contrasts    the fair CRPS as a loss, of values and of differences between cells

@@ -1,0 +1,229 @@
+"""Training in several processes on this machine: the ranks train, and this process saves what the first one sends.
+
+The processes meet in a file of a temporary folder and exchange gradients through the loopback interface (gloo), or
+between GPUs (nccl). States in memory are shared by all ranks of a machine without GPUs. A rank that is killed, or that
+fails, ends the training; no rank outlives this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import socket
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from logging.handlers import QueueHandler
+from multiprocessing.connection import Connection, wait
+from queue import Queue
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from fieldcast.encoding import costs
+from fieldcast.encoding.tensor_file import unpack_state
+from fieldcast.errors import InputError
+from fieldcast.processes import CONTEXT, die_with_parent, start_server
+from fieldcast.training.batches import Batches
+from fieldcast.training.options import Fit
+from fieldcast.training.ranks import Ranks
+from fieldcast.training.shared_states import moved, require_shared_memory
+from fieldcast.training.state import Training
+from fieldcast.training.steps import Report, due_saves
+
+PATIENCE = timedelta(hours=2)  # of a rank that waits for another one, whose state is being saved
+REPORT_EVERY = 0.5  # seconds between two reports of progress
+BURIAL = (
+    1.0  # seconds in which the death of a rank is noticed after the failure that it causes in another one
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Options and start of a training, which all ranks receive beside its data.
+
+    Parameters
+    ----------
+    model
+        The model and its closed-form parts, pickled together: messages among the processes of a run may be.
+    state
+        Bytes of the state to start from.
+    options, seed
+        As in `Training`.
+    device
+        Type of the devices.
+    threads
+        Threads of each rank.
+    meeting
+        File in which the ranks find each other.
+    """
+
+    model: bytes
+    state: bytes
+    options: Fit
+    seed: int
+    device: str
+    threads: int
+    meeting: str
+
+
+def due_saves_of_ranks(
+    run: Training, training: Batches, validation: Batches, report: Report, count: int
+) -> Iterator[None]:
+    """Train to the end in `count` processes; yield whenever the state, which `run` then holds, is to be saved.
+
+    Raises
+    ------
+    InputError
+        If a rank is killed, or if the states do not fit into shared memory. An error in a rank is raised here.
+    """
+    device = run.parameters[0].device.type
+    require_shared_memory(training, validation)
+    training, validation = (moved(batches, torch.device("cpu")) for batches in (training, validation))
+    start_server()
+    processes, pipes = [], []
+    with tempfile.TemporaryDirectory(prefix="fieldcast-") as folder:
+        job = Job(
+            pickle.dumps((run.model, run.parts)), run.state({}), run.options, run.seed, device,
+            max(1, torch.get_num_threads() // count), f"{folder}/ranks",
+        )  # fmt: skip
+        try:
+            for number in range(count):
+                here, there = CONTEXT.Pipe(duplex=False)
+                arguments = (number, count, job, training, validation, there)
+                processes.append(CONTEXT.Process(target=serve, args=arguments, name=f"rank {number}"))
+                pipes.append(here)
+                processes[-1].start()
+                there.close()
+            for kind, content in messages(processes, pipes):
+                if kind == "progress":
+                    report(*content)
+                elif kind == "log":
+                    logging.getLogger(content.name).handle(content)
+                else:
+                    run.resume(*unpack_state(content, "The state of a rank"))
+                    yield
+                if run.finished:
+                    return
+        finally:
+            for process in processes:
+                if process.pid is not None:
+                    process.kill()
+                    process.join()
+
+
+def messages(processes: Sequence[Any], pipes: Sequence[Connection]) -> Iterator[tuple[str, Any]]:
+    """Yield what the ranks send; raise the error of a rank that fails, and an InputError for one that is killed."""
+    while True:
+        for pipe in wait(pipes):
+            assert isinstance(pipe, Connection)
+            try:
+                kind, content = pipe.recv()
+            except (EOFError, ConnectionError):
+                raise killed(processes) from None
+            if kind == "failed":
+                if not isinstance(content, InputError) and wait([p.sentinel for p in processes], BURIAL):
+                    raise killed(processes)  # the others fail for want of it
+                raise content
+            yield kind, content
+
+
+def killed(processes: Sequence[Any]) -> InputError:
+    """The error that a rank was killed: ranks do not end by themselves."""
+    sentinels = wait([process.sentinel for process in processes], BURIAL)
+    dead = next((process for process in processes if process.sentinel in sentinels), processes[0])
+    dead.join(BURIAL)
+    return InputError(
+        f"{dead.name} of the {len(processes)} ranks of the training was killed (exit code {dead.exitcode}), perhaps "
+        "for lack of memory: run the same command again to resume from the last save, with a smaller fit.ranks if it "
+        "happens again."
+    )
+
+
+def serve(
+    number: int, count: int, job: Job, training: Batches, validation: Batches, pipe: Connection
+) -> None:
+    """Train as one of several ranks (the body of a process)."""
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}
+    )  # this process's parent kills it
+    threading.Thread(target=die_with_parent, daemon=True).start()
+    try:
+        train_rank(number, count, job, training, validation, pipe)
+    except BaseException as error:
+        pipe.send(("failed", portable(error)))
+    threading.Event().wait()  # to be killed: if this rank ended, the others would fail for want of it
+
+
+def train_rank(
+    number: int, count: int, job: Job, training: Batches, validation: Batches, pipe: Connection
+) -> None:
+    """Join the other ranks and train; the first rank sends its log, its progress and the states to save."""
+    lock, last = threading.Lock(), -REPORT_EVERY
+
+    def send(kind: str, content: Any) -> None:
+        if number == 0:
+            with lock:
+                pipe.send((kind, content))
+
+    def report(step: int, score: float | None) -> None:
+        nonlocal last
+        if score is not None or time.monotonic() - last >= REPORT_EVERY:
+            last = time.monotonic()
+            send("progress", (step, score))
+
+    logging.getLogger().handlers = [Relayed(send)]
+    torch.set_num_threads(job.threads)
+    device = join(number, count, job)
+    costs.reset_peak(device)
+    model, parts = pickle.loads(job.model)
+    run = Training(model.to(device), job.options, job.seed, parts)
+    run.resume(*unpack_state(job.state, "The state of this training"))
+    training, validation = (moved(batches, device) for batches in (training, validation))
+    for _ in due_saves(run, training, validation, report, Ranks(number, count, device)):
+        if number == 0:
+            send("state", run.state({}))
+
+
+class Relayed(QueueHandler):
+    """A handler of logs that sends each record to another process."""
+
+    def __init__(self, send: Callable[[str, Any], None]) -> None:
+        super().__init__(Queue())
+        self._send = send
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._send("log", record)
+
+
+def join(number: int, count: int, job: Job) -> torch.device:
+    """Join the group of ranks, on this machine alone; returns the device of this rank."""
+    loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
+    if loopback:
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
+    device = torch.device("cuda", number) if job.device == "cuda" else torch.device(job.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", store=dist.FileStore(job.meeting, count), rank=number,
+        world_size=count, timeout=PATIENCE,
+    )  # fmt: skip
+    return device
+
+
+def portable(error: BaseException) -> BaseException:
+    """The error as it would arrive in another process, or a RuntimeError with its text if it cannot be sent."""
+    try:
+        copy: BaseException = pickle.loads(pickle.dumps(error))
+    except Exception:
+        copy = RuntimeError(f"{type(error).__name__}: {error}")
+    if not isinstance(error, InputError):
+        copy.add_note("\nin a rank:\n" + "".join(traceback.format_exception(error)))
+    return copy

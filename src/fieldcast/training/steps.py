@@ -1,0 +1,102 @@
+"""The steps of a training, in one process or as one of several ranks (`training.ranks`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from fieldcast.encoding import costs
+from fieldcast.encoding.selection import evenly
+from fieldcast.models.core import Trained
+from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.training.batch_order import BatchOrder
+from fieldcast.training.batches import Batches
+from fieldcast.training.options import Fit
+from fieldcast.training.ranks import ALONE, Ranks
+from fieldcast.training.state import Training, weights_of
+
+Report = Callable[[int, float | None], None]  # is told the step, and the loss of a validation
+
+
+@torch.no_grad()
+def validation_loss(
+    model: Trained, validation: Batches, options: Fit, seed: int, steps: int = 1, ranks: Ranks = ALONE
+) -> float:
+    """The loss on evenly spaced validation states over some steps, with the same masks and draws every time.
+
+    The ranks take the batches in turn; the sum is in their order, so that the loss is the same for any number of ranks.
+    """
+    index = evenly(len(validation), options.validation).to(model.space.area.device)
+    parts = index.split(options.batch)
+    sums = [0.0] * len(parts)
+    for number in range(ranks.number, len(parts), ranks.count):
+        part = parts[number]
+        draws = RandomStreams(seed_for("validation", seed), part, options.members, number)
+        batch = validation.batch(part, draws, shared_mask=model.shares_mask, steps=steps)
+        batch = replace(batch, index=None)  # not trained on
+        sums[number] = float(model.loss(batch, draws).total) * len(part)
+    return sum(ranks.sums(sums)) / len(index)
+
+
+def due_saves(
+    run: Training, training: Batches, validation: Batches, report: Report, ranks: Ranks = ALONE
+) -> Iterator[None]:
+    """Train to the end, and yield whenever the state is to be saved: now and then, and at the end."""
+    last = time.monotonic()
+    for row in train_steps(run, training, validation, ranks):
+        report(run.step, run.history[-1]["validation"] if row else None)
+        due = time.monotonic() - last >= run.options.save_every and (row or run.options.save_every)
+        if run.finished or due:
+            yield
+            last = time.monotonic()
+
+
+def train_steps(
+    run: Training, training: Batches, validation: Batches, ranks: Ranks = ALONE
+) -> Iterator[bool]:
+    """Train, and yield after each step whether it has added a row to the history."""
+    model, options, device = run.model, run.options, run.parameters[0].device
+    groups, lossy = model.groups(), half_precision(options, device)
+    # batches are selected on the processor: no step waits for the device
+    groups = None if groups is None else groups.cpu()
+    order = BatchOrder(training, groups, run.seed, options.batch)
+    loss = torch.compile(model.loss) if options.compile else model.loss
+    while not run.finished:
+        begin = time.perf_counter()
+        if not model.training:
+            model.train()
+        places, weight = ranks.share(order.data(run.step))
+        group = None if groups is None else int(groups[places[0]])
+        index = places.to(device)
+        draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
+        rollout, pushforward = run.rollout
+        batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
+        with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
+            terms = loss(replace(batch, pushforward=pushforward, group=group), draws)
+        run.update(terms, ranks, weight)
+        row = run.step % options.report_every == 0 or run.step >= options.steps
+        if options.max_minutes is not None:
+            row = row or bool(ranks.gathered(float(run.late(begin)))[0])
+        if row:
+            costs.wait(device)
+        run.stepping += time.perf_counter() - begin
+        if row:
+            model.eval()
+            with weights_of(model, run.average):
+                score = validation_loss(model, validation, options, run.seed, run.validated, ranks)
+            run.seconds = ranks.gathered(run.seconds + time.perf_counter() - begin)[0]
+            run.peak_mb = max(run.peak_mb, *ranks.gathered(costs.peak_mb(device) or 0.0))
+            run.record(score)
+        else:
+            run.seconds += time.perf_counter() - begin
+        yield row
+
+
+def half_precision(options: Fit, device: torch.device) -> bool:
+    """Whether to use bfloat16: if set, or by default on a GPU that has it."""
+    if options.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return options.precision == "bfloat16"
