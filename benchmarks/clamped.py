@@ -25,7 +25,8 @@ from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.encoding.options import Sparsification
 from fieldcast.encoding.selection import evenly
 from fieldcast.fields import climatology, normalisation
-from fieldcast.fields.planet.weather import PlanetOptions, simulate
+from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.weather import simulate
 from fieldcast.models import masks
 from fieldcast.models.core import Context, Solved
 from fieldcast.models.gappy_pca import GappyPCA

@@ -28,10 +28,11 @@ import numpy as np
 import threadpoolctl
 
 from fieldcast.fields.ingest import digest
-from fieldcast.fields.planet.dynamics import STATE_STEP, Day, Planet, State
+from fieldcast.fields.planet.dynamics import FIELD_STEP, STATE_STEP, Day, Planet, State
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.reference import state_digest
 from fieldcast.fields.planet.sphere import Sphere
-from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions, simulate, weather
+from fieldcast.fields.planet.weather import simulate, weather
 
 FEWER_VECTORS = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 VARIANTS: dict[str, dict[str, str]] = {

@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 
 from fieldcast.calendars import iso
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.perfect import perfect_model
-from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
+from fieldcast.fields.planet.weather import VARIABLES, simulate
 
 SOURCE = """\
 Standard deviation and autocorrelation of anomalies (from three annual harmonics), 30 to 65 degrees.

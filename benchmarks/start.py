@@ -29,7 +29,9 @@ COMMANDS = (
 def measure(words: list[str], check: bool = False) -> tuple[float, float]:
     """Seconds of the processor and of the clock."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-m", *words], capture_output=True, check=check)
+    ended = subprocess.run([sys.executable, "-m", *words], capture_output=True, check=check, text=True)
+    if "Traceback" in ended.stderr:
+        raise RuntimeError(ended.stderr)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - begin
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 

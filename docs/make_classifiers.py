@@ -10,7 +10,8 @@ import argparse
 from dataclasses import asdict
 
 from fieldcast.encoding.tensor_file import pack_bytes
-from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.fields.images import open_images, split
+from fieldcast.fields.options import ImageSource
 from fieldcast.inference.image_classifier import SHIPPED, Architecture, beginning, trained
 
 SMALL = Architecture((28, 28), 10, channels=(16, 32), features=32)

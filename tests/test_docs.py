@@ -20,9 +20,8 @@ from kedro.framework.startup import bootstrap_project
 from fieldcast import experiments, pipeline_registry, settings
 from fieldcast.cli import RUNNERS
 from fieldcast.encoding.options import Limits, PerfectModel, Rollout, Sparsification, Stability, TrainingMasks
-from fieldcast.fields.options import Ingestion
-from fieldcast.fields.planet.weather import PlanetOptions
-from fieldcast.fields.splits import Splits
+from fieldcast.fields.options import Ingestion, Splits
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.frame import preflight
 from fieldcast.frame.tracking import metadata
 from fieldcast.inference.options import Evaluation, File, Fill, Seeds

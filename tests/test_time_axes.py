@@ -144,7 +144,8 @@ def test_without_a_regular_step_reconstructions_work_and_forecasts_are_refused()
 
 
 def test_a_step_in_hours_cannot_be_taken_from_months(tmp_path):
-    from fieldcast.fields.sources import Source, open_source
+    from fieldcast.fields.options import Source
+    from fieldcast.fields.sources import open_source
 
     path = tmp_path / "monthly.nc"
     red_noise(RECORDS["monthly"][0]).to_netcdf(path)

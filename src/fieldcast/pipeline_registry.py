@@ -4,7 +4,7 @@ A stage is a pipeline, an experiment is a namespace `<task>.<name>`, found by li
 edited here to add one. Names of data sets with dots are private to an experiment, all others are shared.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from fieldcast.pipelines.assembly import (
     Reported,
     alone,
     base_name,
-    experiment_pipelines,
+    experiment_pipeline,
     own_stages,
     stage,
     together,
@@ -70,7 +70,7 @@ class Registry:
             if (group := [each for each in listed.values() if each.task == name])
         }
         self.ranked = [(tasks[name], group) for name, group in self.by_task.items()]
-        self._experiments: dict[str, dict[str, Pipeline]] = {}
+        self._experiments: dict[tuple[str, ...], Pipeline] = {}
 
     @cached_property
     def preparation(self) -> dict[str, Pipeline]:
@@ -115,30 +115,25 @@ class Registry:
         """One stage that runs once for all experiments."""
         return self.preparation[name]
 
-    def of_experiment(self, address: str) -> dict[str, Pipeline]:
-        """The stages of one experiment by name."""
-        if address not in self._experiments:
-            experiment = self.listed[address]
-            self._experiments[address] = experiment_pipelines(
-                experiment, self.tasks[experiment.task], self.shared
-            )
-        return self._experiments[address]
+    def of_experiment(self, experiment: Experiment, names: Sequence[str]) -> Pipeline:
+        """Some stages of one experiment."""
+        key = experiment.address, *names
+        if key not in self._experiments:
+            task = self.tasks[experiment.task]
+            self._experiments[key] = experiment_pipeline(experiment, task, self.shared, names)
+        return self._experiments[key]
 
     def at_stage(self, name: str) -> Pipeline:
         """One stage of all experiments that have it."""
-        having = (
-            address
-            for address, each in self.listed.items()
-            if name in own_stages(each, self.tasks[each.task])
-        )
-        return together(self.of_experiment(address)[name] for address in having)
+        having = (each for each in self.listed.values() if name in own_stages(each, self.tasks[each.task]))
+        return together(self.of_experiment(each, [name]) for each in having)
 
     def whole(self, selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
         needed = {need.address: need for each in selected for need in requirements(each, self.listed)}
         before = {name for need in needed.values() for name in self.tasks[need.task].preparation}
-        stages = [part for address in needed for part in self.of_experiment(address).values()]
-        return Reported(together([*(self.preparation[name] for name in before), *stages]), self.ranked)
+        own = [self.of_experiment(need, own_stages(need, self.tasks[need.task])) for need in needed.values()]
+        return Reported(together([*(self.preparation[name] for name in before), *own]), self.ranked)
 
 
 def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:

@@ -7,6 +7,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+from fieldcast.frame.catalog import Catalog
 from fieldcast.frame.conf_source import conf_source
 from fieldcast.frame.config_loader import ConfigLoader
 from fieldcast.frame.console import Console
@@ -17,6 +18,7 @@ from fieldcast.frame.tracking.hook import Tracking
 
 CONF_SOURCE = conf_source()
 CONFIG_LOADER_CLASS = ConfigLoader
+DATA_CATALOG_CLASS = Catalog
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

@@ -21,8 +21,8 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.options import Missing
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.fields.quality import Missing
 from fieldcast.fields.repair import FEWEST_TIMES, Gaps
 from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder

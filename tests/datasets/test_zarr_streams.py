@@ -15,7 +15,7 @@ from stores import leftovers, piece
 
 from fieldcast.datasets import (
     ZarrDataset,
-    zarr_store,
+    encoding,
 )
 
 
@@ -124,7 +124,7 @@ def test_a_stream_that_starts_anew_forgets_the_pieces_of_the_last(
     stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
     for number in range(3):
         stream.save(piece(number, number))
-    monkeypatch.setattr(zarr_store, "evenly_chunked", None)  # as if killed while piece 0 is written
+    monkeypatch.setattr(encoding, "evenly_chunked", None)  # as if killed while piece 0 is written
     with pytest.raises(DatasetError):
         stream.save(piece(0, 5))
     assert stream.unfinished() == 0

@@ -10,7 +10,8 @@ from fieldcast.encoding.cycle_observations import observe_cycle
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.errors import InputError
-from fieldcast.fields.planet.weather import PlanetOptions, simulate
+from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.weather import simulate
 from fieldcast.inference.assimilate import Assimilator, assimilate
 from fieldcast.models.assimilation.ensemble_weights import moved
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF

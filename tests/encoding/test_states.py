@@ -9,7 +9,8 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import pack, unpack
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, space_of_images
 from fieldcast.errors import InputError
-from fieldcast.fields.images import ImageSource, open_images
+from fieldcast.fields.images import open_images
+from fieldcast.fields.options import ImageSource
 from fieldcast.models.configuration import build
 from fieldcast.models.random_streams import RandomStreams
 

@@ -12,7 +12,8 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.opening import read_file
-from fieldcast.fields.sources import Source, open_source
+from fieldcast.fields.options import Source
+from fieldcast.fields.sources import open_source
 
 Make = Callable[..., xr.Dataset]
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")

@@ -8,8 +8,9 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.contracts import Fields, Images, Observations, Reconstructions
-from fieldcast.fields.images import ImageSource, open_images
+from fieldcast.fields.images import open_images
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.options import ImageSource
 
 Make = Callable[..., xr.Dataset]
 

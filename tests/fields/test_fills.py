@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fieldcast.errors import InputError
 from fieldcast.fields.fills import Search
 from fieldcast.fields.ingest import ingest, ingest_source
-from fieldcast.fields.sources import Source
+from fieldcast.fields.options import Source
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]

@@ -11,7 +11,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import ingest as chain
 from fieldcast.fields.contracts import Fields
 from fieldcast.fields.ingest import digest, ingest, ingest_source
-from fieldcast.fields.sources import Source
+from fieldcast.fields.options import Source
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from fieldcast.errors import InputError
 from fieldcast.fields import opening, sources
-from fieldcast.fields.sources import Source, open_source
+from fieldcast.fields.options import Source
+from fieldcast.fields.sources import open_source
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]

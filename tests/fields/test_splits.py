@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.splits import Splits, make, select
+from fieldcast.fields.options import Splits
+from fieldcast.fields.splits import make, select
 from fieldcast.kinds import along
 
 TIMES = pd.date_range("2001-01-01", "2010-12-31")

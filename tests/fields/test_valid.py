@@ -11,7 +11,8 @@ from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
 from fieldcast.fields.ingest import ingest_source
 from fieldcast.fields.opening import read_file
-from fieldcast.fields.sources import Source, open_source
+from fieldcast.fields.options import Source
+from fieldcast.fields.sources import open_source
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]

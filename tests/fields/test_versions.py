@@ -9,7 +9,7 @@ import xarray as xr
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
 from fieldcast.fields.ingest import ingest, ingest_source
-from fieldcast.fields.sources import Source
+from fieldcast.fields.options import Source
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]

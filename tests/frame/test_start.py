@@ -26,7 +26,7 @@ for line in sys.argv[1:]:
             pass
         except Exception as error:
             sys.excepthook(type(error), error, error.__traceback__)
-    slow = sorted({"torch", "matplotlib", "mlflow"} & set(sys.modules))
+    slow = sorted({"matplotlib", "mlflow", "pandas", "scipy", "torch", "xarray", "zarr"} & set(sys.modules))
     printed.append((out.getvalue() + err.getvalue(), slow))
 print(json.dumps(printed))
 """

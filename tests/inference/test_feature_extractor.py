@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.fields.images import open_images, split
+from fieldcast.fields.options import ImageSource
 from fieldcast.inference import feature_extractor
 from fieldcast.inference.feature_extractor import fit_features, load_features
 

@@ -9,7 +9,8 @@ import xarray as xr
 
 from fieldcast.encoding.tensor_file import intact, pack_bytes
 from fieldcast.errors import InputError
-from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.fields.images import open_images, split
+from fieldcast.fields.options import ImageSource
 from fieldcast.inference import image_classifier
 from fieldcast.inference.feature_extractor import fit_features, load_features
 from fieldcast.inference.image_classifier import SHIPPED, Architecture, beginning, classifier_of

@@ -10,7 +10,8 @@ from scipy import stats
 
 from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.errors import InputError
-from fieldcast.fields.images import ImageSource, open_images, split, with_classes
+from fieldcast.fields.images import open_images, split, with_classes
+from fieldcast.fields.options import ImageSource
 from fieldcast.inference import likelihood
 from fieldcast.inference.latent_space import WAY, latents, pictures, training_codes
 from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of

@@ -8,7 +8,8 @@ import torch
 import xarray as xr
 
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
-from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.fields.images import open_images, split
+from fieldcast.fields.options import ImageSource
 from fieldcast.fields.splits import select
 from fieldcast.inference import sample_sets as module
 from fieldcast.inference.feature_extractor import fit_features, load_features

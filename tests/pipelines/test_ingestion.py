@@ -11,7 +11,7 @@ import xarray as xr
 from fieldcast.datasets import ZarrDataset
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.options import Ingestion
-from fieldcast.fields.planet.weather import PlanetOptions
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.pipelines.ingestion import nodes
 from fieldcast.pipelines.ingestion.nodes import make_fields
 

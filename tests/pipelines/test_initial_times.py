@@ -11,7 +11,8 @@ import xarray as xr
 from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.options import Limits, PerfectModel, Rollout, Stability
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.planet.weather import PlanetOptions, simulate
+from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.splits import make
 from fieldcast.pipelines.initial_times.nodes import choose_starts, run_perfect_model
 

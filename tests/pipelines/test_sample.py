@@ -18,7 +18,8 @@ from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import space_of_images
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
-from fieldcast.fields.images import ImageSource, open_images, split
+from fieldcast.fields.images import open_images, split
+from fieldcast.fields.options import ImageSource
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.options import StateOptions

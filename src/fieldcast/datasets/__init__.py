@@ -12,10 +12,11 @@ resumable    a data set with the state from which its node resumes
 results      what the experiments of a task have stored
 pictures     PNG files
 in_memory    what nodes of one run hand on
-base         paths, and readable errors of writing; checked: damage detected in reading
+base         paths, and readable errors of writing
+damage       errors of damaged data; checked: detection in a Zarr store
 """
 
-from fieldcast.datasets.checked import DamagedError
+from fieldcast.datasets.damage import DamagedError
 from fieldcast.datasets.files import (
     BytesDataset,
     FolderDataset,

@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 from kedro.io.core import AbstractDataset, DatasetError, get_protocol_and_path
 
-from fieldcast.datasets.checked import DamagedError, warn_of_damage
+from fieldcast.datasets.damage import DamagedError, warn_of_damage
 
 
 @contextmanager

@@ -1,52 +1,17 @@
-"""Detect damaged or lost data when they are read, and name the folder or file."""
+"""Detect damaged or lost chunks of a local Zarr store when they are read."""
 
 import json
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kedro.io.core import DatasetError
 from numcodecs import CRC32C
 from zarr.storage import LocalStore
 
-logger = logging.getLogger(__name__)
+from fieldcast.datasets.damage import DamagedError, refusing_damage
 
 CHUNK = re.compile(r"\d+(\.\d+)*")  # the name of a chunk in its array
 CHECKSUM = CRC32C()  # the last filter of every array: covers the bytes as they are stored
-
-
-class DamagedError(DatasetError):
-    """A stored file or folder is damaged; the message gives the reason and the remedy."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        """path: of the whole data set; reason: a few words."""
-        super().__init__(f"'{path}' is damaged ({reason}): remove it, and run the stage that writes it again")
-        self.path, self.reason = path, reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.reason)  # pickled where a worker process raises it
-
-
-@contextmanager
-def refusing_damage(path: str) -> Iterator[None]:
-    """Turn errors of decoding into DamagedError; errors of memory and of the operating system pass unchanged."""
-    try:
-        yield
-    except (DatasetError, MemoryError):
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = (str(error).splitlines() or [""])[0][:100].rstrip(".:") or type(error).__name__
-        raise DamagedError(path, reason) from error
-
-
-def warn_of_damage(error: DamagedError) -> None:
-    """Log the damage instead of raising, where damaged data count as missing."""
-    logger.warning("'%s' is damaged (%s): it will be recreated.", error.path, error.reason)
 
 
 class CheckedStore(LocalStore):

@@ -10,16 +10,18 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
-import xarray as xr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview, TablePreview
 
 from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
-from fieldcast.datasets.checked import refusing_damage
+from fieldcast.datasets.damage import refusing_damage
 from fieldcast.datasets.retired_stores import flush
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 
 class FileDataset(FilesystemDataset):
@@ -144,10 +146,12 @@ class FolderDataset(FilesystemDataset):
 class NetCDFDataset(FileDataset):
     """An `xarray.Dataset` in a NetCDF file, read and written as a whole; its coordinates have no fill value (CF)."""
 
-    def _decode(self, content: bytes) -> xr.Dataset:
+    def _decode(self, content: bytes) -> "xr.Dataset":
+        import xarray as xr  # here and below: an existing file is noticed without the second that these imports take
+
         return xr.load_dataset(content, engine="netcdf4", **self._load_args)
 
-    def _encode(self, data: xr.Dataset) -> bytes:
+    def _encode(self, data: "xr.Dataset") -> bytes:
         data = data.copy()
         for name in data.coords:
             data[name].encoding["_FillValue"] = None
@@ -199,7 +203,9 @@ class TableDataset(FileDataset):
         if self._path.suffix not in (".csv", ".parquet"):
             raise DatasetError(f"'{self.location}' is neither .csv nor .parquet: choose one of the two")
 
-    def _decode(self, content: bytes) -> pd.DataFrame:
+    def _decode(self, content: bytes) -> "pd.DataFrame":
+        import pandas as pd
+
         if self._path.suffix == ".parquet":
             return pd.read_parquet(
                 io.BytesIO(content), **{"page_checksum_verification": True, **self._load_args}
@@ -209,12 +215,14 @@ class TableDataset(FileDataset):
         options = {"dtype": DIGESTS, "float_precision": "round_trip", **self._load_args}
         return pd.read_csv(io.BytesIO(content), **options)
 
-    def _encode(self, data: pd.DataFrame) -> bytes:
+    def _encode(self, data: "pd.DataFrame") -> bytes:
         if self._path.suffix == ".parquet":
             return data.to_parquet(None, **{"index": False, "write_page_checksum": True, **self._save_args})
         return data.to_csv(**{"index": False, "lineterminator": "\n", **self._save_args}).encode("utf-8")
 
-    def _substitute(self) -> pd.DataFrame:
+    def _substitute(self) -> "pd.DataFrame":
+        import pandas as pd
+
         return pd.DataFrame()
 
     def preview(

@@ -1,16 +1,20 @@
 """Replace local Zarr stores in one step, while lazy arrays of this process may still read the old ones."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from fieldcast.datasets.checked import CheckedStore
+if TYPE_CHECKING:
+    from fieldcast.datasets.checked import CheckedStore
 
 FLUSHES = 16  # at the same time: the file system combines them, which takes a twentieth of the time
-READERS: dict[str, list["weakref.ref[CheckedStore]"]] = {}  # lazily opened stores of this process, by path
+READERS: dict[str, list[weakref.ref[CheckedStore]]] = {}  # lazily opened stores of this process, by path
 
 
 def readable_path(path: PurePosixPath) -> Path:
@@ -28,6 +32,8 @@ def readable_path(path: PurePosixPath) -> Path:
 
 def open_store(path: PurePosixPath) -> CheckedStore:
     """Open a store for lazy reading, and register the reader: it follows the store when that is moved aside."""
+    from fieldcast.datasets.checked import CheckedStore  # here: zarr takes half a second to import
+
     store = CheckedStore(readable_path(path))
     READERS[str(path)] = [*map(weakref.ref, _readers(path)), weakref.ref(store)]
     return store

@@ -2,31 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Hashable
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import xarray as xr
-import zarr
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import JSONPreview
-from zarr.core.sync import sync
 
 from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
-from fieldcast.datasets.checked import CheckedStore, DamagedError, refusing_damage, warn_of_damage
-from fieldcast.datasets.encoding import (
-    ORDER,
-    chunks_of,
-    decoded,
-    evenly_chunked,
-    filters_of,
-    power_of_two,
-    whole_seconds,
-    with_text,
-)
-from fieldcast.datasets.parts import loaded_if_small, opened_in_parts, with_dask
+from fieldcast.datasets.damage import DamagedError, refusing_damage, warn_of_damage
 from fieldcast.datasets.retired_stores import flush, open_store, publish, readable_path, recover
+
+if (
+    TYPE_CHECKING
+):  # imported where data are read or written: whether a store exists is told without these seconds
+    from collections.abc import Hashable
+
+    import xarray as xr
 
 LAST = ".zmetadata"  # written last: the consolidated metadata of Zarr format 2
 
@@ -67,12 +58,17 @@ class ZarrDataset(FilesystemDataset):
         super().__init__(**settings)
         self._append, self._if_missing = append, missing
 
-    def load(self) -> xr.Dataset | None:
+    def load(self) -> "xr.Dataset | None":
         """Load the data set into memory, or lazily if `load_args` say so."""
         if not self._exists():
             if self._if_missing == "none":
                 return None
             raise self._missing()
+        import xarray as xr
+
+        from fieldcast.datasets.encoding import decoded
+        from fieldcast.datasets.parts import loaded_if_small, opened_in_parts
+
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
         with refusing_damage(self.location):
@@ -82,12 +78,14 @@ class ZarrDataset(FilesystemDataset):
             data = decoded(xr.open_zarr(self._reader(lazy), **options))
             return data if lazy else data.load()
 
-    def earlier(self) -> xr.Dataset | None:
+    def earlier(self) -> "xr.Dataset | None":
         """The data set if it is there and none of its chunks is damaged; a lazy one is read once to see that."""
         if not self._exists():
             return None
+        from fieldcast.datasets.parts import with_dask
+
         try:
-            data: xr.Dataset = self.load()
+            data: "xr.Dataset" = self.load()
             for array in (array for array in with_dask(data).variables.values() if array.chunks):
                 for block in array.data.blocks.ravel():
                     block.compute()
@@ -101,8 +99,13 @@ class ZarrDataset(FilesystemDataset):
         record = self._beside("pieces")
         return len(json.loads(self._fs.cat_file(record))) if self._fs.exists(record) else 0
 
-    def save(self, data: xr.Dataset) -> None:
+    def save(self, data: "xr.Dataset") -> None:
         """Write a whole data set, or the next piece of a stream."""
+        from zarr.core.sync import sync
+
+        from fieldcast.datasets.encoding import ORDER, with_text
+        from fieldcast.datasets.parts import with_dask
+
         piece, pieces = int(data.attrs.get("piece", 0)), int(data.attrs.get("pieces", 1))
         if piece == pieces:
             return
@@ -143,13 +146,17 @@ class ZarrDataset(FilesystemDataset):
     def _reader(self, lazy: bool) -> Any:
         if not self._local:
             return self._store(self._path)
+        from fieldcast.datasets.checked import CheckedStore
+
         return open_store(self._path) if lazy else CheckedStore(readable_path(self._path))
 
     def _store(self, path: str | PurePosixPath) -> Any:
         return str(path) if self._local else self._fs.get_mapper(str(path))
 
-    def _write(self, data: xr.Dataset, piece: int) -> None:
+    def _write(self, data: "xr.Dataset", piece: int) -> None:
         """Write to the partial store: the first piece starts it, others are appended."""
+        from fieldcast.datasets.encoding import evenly_chunked
+
         partial, before = self._beside("partial"), []
         if piece == 0:
             self._remove(self._beside("pieces"))
@@ -177,6 +184,9 @@ class ZarrDataset(FilesystemDataset):
 
     def _cut(self, partial: str, piece: int) -> list[int]:
         """Cut off what an interrupted stream wrote from this piece on; returns the length after each earlier piece."""
+        import numpy as np
+        import zarr
+
         lengths: list[int] = json.loads(self._fs.cat_file(self._beside("pieces")))[:piece]
         if len(lengths) < piece:
             raise DatasetError(f"'{self.location}' lacks a piece of its stream: run it again from its start")
@@ -188,8 +198,10 @@ class ZarrDataset(FilesystemDataset):
                     array.resize((*array.shape[:along], lengths[-1], *array.shape[along + 1 :]))
         return lengths
 
-    def _encoding(self, data: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
+    def _encoding(self, data: "xr.Dataset") -> "dict[Hashable, dict[str, Any]]":
         """Choose chunks and filters, and whole seconds for times where exact, so that all pieces share one unit."""
+        from fieldcast.datasets.encoding import chunks_of, filters_of, power_of_two, whole_seconds
+
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
             encoding[name] = {"filters": filters_of(array), "compressors": None}
@@ -202,6 +214,8 @@ class ZarrDataset(FilesystemDataset):
 
     def _publish(self) -> None:
         """Put the partial store in its place."""
+        import zarr
+
         partial = self._beside("partial")
         if self._append is not None:
             self._remove(self._beside("pieces"))
@@ -231,7 +245,7 @@ async def other_writes_end() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def ends(coordinate: xr.DataArray) -> str:
+def ends(coordinate: "xr.DataArray") -> str:
     """Describe a coordinate by its first and last value and its length."""
     values = coordinate.values.ravel()
     if not values.size:
@@ -239,7 +253,7 @@ def ends(coordinate: xr.DataArray) -> str:
     return f"{values[0]} ... {values[-1]} ({values.size})" if values.size > 1 else str(values[0])
 
 
-def summary(array: xr.DataArray) -> str:
+def summary(array: "xr.DataArray") -> str:
     """Describe a variable by type, dimensions and unit."""
     dims = ", ".join(f"{dim}: {size}" for dim, size in array.sizes.items())
     return f"{array.dtype} ({dims}) {array.attrs.get('units', '')}".strip()

@@ -16,8 +16,9 @@ from torch import Tensor
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.dynamics import STATE_STEP, YEAR, Planet, rounded
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.perfect import CHUNK
-from fieldcast.fields.planet.weather import PlanetOptions, weather
+from fieldcast.fields.planet.weather import weather
 
 States = Float[Tensor, "batch members m 2 3 n"]
 

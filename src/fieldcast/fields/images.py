@@ -8,17 +8,15 @@ first. `models.image_transforms` prepares them for a model (binarised, dequantis
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Shaped
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
 from fieldcast import lineage
 from fieldcast.errors import InputError
 from fieldcast.fields.image_files import Pictures, digits, from_openml, read_folder, truncate
+from fieldcast.fields.options import ImageSource
 from fieldcast.fields.repair import Finding
 
 CLASSES = {  # names of the labels 0, 1 ... (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747, table 2)
@@ -27,27 +25,6 @@ CLASSES = {  # names of the labels 0, 1 ... (Xiao, Rasul and Vollgraf 2017, arXi
     ),
 }  # fmt: skip
 VALIDATION = 1 / 6  # share of the training set, at its end: the last 10 000 of 60 000
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class ImageSource:
-    """Selection of images.
-
-    Parameters
-    ----------
-    name
-        "mnist" or "fashion_mnist", from OpenML if no folder is given; or "digits", the 1797 images of 8 x 8 cells
-        bundled with scikit-learn.
-    train, test
-        Number of images to use of each set, from its beginning; all by default.
-    validation
-        Number of these training images, at their end, that are held out for validation; a sixth by default.
-    """
-
-    name: Literal["mnist", "fashion_mnist", "digits"] = "digits"
-    train: Annotated[int, Field(ge=6)] | None = None
-    test: Annotated[int, Field(ge=1)] | None = None
-    validation: Annotated[int, Field(ge=1)] | None = None
 
 
 def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:

@@ -13,8 +13,9 @@ from fieldcast.fields import quality
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import KEPT, static, time_varying, to_contract
 from fieldcast.fields.opening import first_line, reading
+from fieldcast.fields.options import Missing, Source
 from fieldcast.fields.repair import FEWEST_TIMES, Gaps, repair
-from fieldcast.fields.sources import Source, open_source
+from fieldcast.fields.sources import open_source
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
 RESERVED = (
@@ -41,7 +42,7 @@ def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
 
 def ingest(
     dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", fewest: int = FEWEST_TIMES,
-    missing: quality.Missing = "refuse",
+    missing: Missing = "refuse",
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Convert, repair and check a data set: `fields` as in the contract, and the quality table (`quality.COLUMNS`).
 

@@ -1,23 +1,94 @@
-"""Options of ingestion, validated before anything runs."""
+"""Options of ingestion, validated before anything runs; a refusal must not wait for xarray."""
 
 import os
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
-from fieldcast.fields.images import ImageSource
 from fieldcast.fields.paths import files_of
-from fieldcast.fields.planet.dynamics import STATE_STEP
-from fieldcast.fields.planet.weather import FIELD_STEP, PlanetOptions
-from fieldcast.fields.sources import Source
-from fieldcast.fields.splits import Splits
+from fieldcast.fields.periods import Period
+from fieldcast.fields.planet.dynamics import FIELD_STEP, STATE_STEP
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.lineage import digest
 
 SOURCES = ("planet", "file", "images")
+Missing = Literal["refuse", "train"]  # values missing at some times of a cell
+StepHours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Source:
+    """Selection of data to read.
+
+    Parameters
+    ----------
+    path
+        NetCDF file, glob, Zarr store, address (gs://...), or a list of them.
+    variables
+        Names in the file or short names (z500, t2m); all on (time, latitude, longitude) by default.
+    period
+        Dates [first, last], ISO, complete or partial (2001, 2001-05), both inclusive.
+    levels
+        Levels of variables with a level dimension [hPa, or the level's own unit]; all by default.
+    step_hours
+        Interval at which fields are taken (not averaged); all by default.
+    gaps
+        Treatment of missing dates: "refuse", or "segment" (each regular stretch of time is one segment).
+    missing
+        Treatment of values missing at some times of a cell: "refuse", or "train" (models learn from the others).
+    """
+
+    path: str | list[str] | None = None
+    variables: list[str] | None = None
+    period: Period | None = None
+    levels: list[float] | None = None
+    step_hours: StepHours | None = None
+    gaps: Literal["refuse", "segment"] = "refuse"
+    missing: Missing = "refuse"
+
+    @property
+    def where(self) -> str:
+        """Name of the source in messages."""
+        return f"'{self.path}'" if isinstance(self.path, str) else f"'{self.paths[0]}' and others"
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths as a list."""
+        return [self.path] if isinstance(self.path, str) else self.path or []
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ImageSource:
+    """Selection of images.
+
+    Parameters
+    ----------
+    name
+        "mnist" or "fashion_mnist", from OpenML if no folder is given; or "digits", the 1797 images of 8 x 8 cells
+        bundled with scikit-learn.
+    train, test
+        Number of images to use of each set, from its beginning; all by default.
+    validation
+        Number of these training images, at their end, that are held out for validation; a sixth by default.
+    """
+
+    name: Literal["mnist", "fashion_mnist", "digits"] = "digits"
+    train: Annotated[int, Field(ge=6)] | None = None
+    test: Annotated[int, Field(ge=1)] | None = None
+    validation: Annotated[int, Field(ge=1)] | None = None
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Splits:
+    """Dates [first, last] of each split: ISO, complete or partial (2001, 2001-05), both inclusive."""
+
+    train: Period
+    validation: Period
+    test: Period
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -6,8 +6,6 @@ midway, and for values that single precision cannot resolve; `docs/data.md` hold
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -19,13 +17,13 @@ from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import static, time_varying
 from fieldcast.fields.fills import Search
 from fieldcast.fields.notes import WIDE
+from fieldcast.fields.options import Missing
 from fieldcast.fields.repair import Finding
 from fieldcast.fields.survey import HUGE, LARGEST, Survey, survey
 from fieldcast.fields.unit_jumps import check_unit_jumps
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
 
-Missing = Literal["refuse", "train"]  # values missing at some times of a cell
 COLUMNS = list(Finding._fields)
 FEWEST_OBSERVED = 2  # times with a value
 FEWEST_CELLS = 4  # that change in time: as many as the smallest grid, 2 x 2

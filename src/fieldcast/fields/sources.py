@@ -3,66 +3,21 @@
 import glob
 from collections.abc import Sequence
 from math import prod
-from typing import Annotated, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract
 from fieldcast.fields.joining import joined
 from fieldcast.fields.opening import check_chunks, open_file, reading
+from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, matches, require
-from fieldcast.fields.periods import Period, within
-from fieldcast.fields.quality import Missing
+from fieldcast.fields.periods import within
 from fieldcast.time_steps import step_of
 
 MIN_READ = 2**20  # bytes
-StepHours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Source:
-    """Selection of data to read.
-
-    Parameters
-    ----------
-    path
-        NetCDF file, glob, Zarr store, address (gs://...), or a list of them.
-    variables
-        Names in the file or short names (z500, t2m); all on (time, latitude, longitude) by default.
-    period
-        Dates [first, last], ISO, complete or partial (2001, 2001-05), both inclusive.
-    levels
-        Levels of variables with a level dimension [hPa, or the level's own unit]; all by default.
-    step_hours
-        Interval at which fields are taken (not averaged); all by default.
-    gaps
-        Treatment of missing dates: "refuse", or "segment" (each regular stretch of time is one segment).
-    missing
-        Treatment of values missing at some times of a cell: "refuse", or "train" (models learn from the others).
-    """
-
-    path: str | list[str] | None = None
-    variables: list[str] | None = None
-    period: Period | None = None
-    levels: list[float] | None = None
-    step_hours: StepHours | None = None
-    gaps: Literal["refuse", "segment"] = "refuse"
-    missing: Missing = "refuse"
-
-    @property
-    def where(self) -> str:
-        """Name of the source in messages."""
-        return f"'{self.path}'" if isinstance(self.path, str) else f"'{self.paths[0]}' and others"
-
-    @property
-    def paths(self) -> list[str]:
-        """The paths as a list."""
-        return [self.path] if isinstance(self.path, str) else self.path or []
 
 
 def open_source(source: Source) -> xr.Dataset:

@@ -9,26 +9,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields.periods import Period, within
+from fieldcast.fields.options import Splits
+from fieldcast.fields.periods import within
 from fieldcast.kinds import along
 
 NAMES = ("train", "validation", "test")
 _FRACTIONS = (0.7, 0.8)
 SplitRanges = Mapping[str, Sequence[str | int]]  # first and last time, or number of an image, of each split
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Splits:
-    """Dates [first, last] of each split: ISO, complete or partial (2001, 2001-05), both inclusive."""
-
-    train: Period
-    validation: Period
-    test: Period
 
 
 def make(times: Any, periods: Splits | None = None) -> dict[str, list[str]]:

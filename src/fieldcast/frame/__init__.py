@@ -1,6 +1,7 @@
 """The frame of a run: checks before it, runners, errors as sentences, the lock on its data, tracking in MLflow.
 
-preflight                   checks before the first node
+preflight                   checks before the first node; parameter_types: of parameters, and what is wrong with a value
+catalog                     Kedro's catalog, which holds parameters without importing pandas
 lock                        one run at a time in a data root
 conf_source, config_loader  where the configuration is, and how it is read
 resumption                  nodes receive their own outputs of an earlier run

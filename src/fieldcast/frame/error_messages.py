@@ -1,11 +1,9 @@
 """Translate errors that a user can cause into one sentence each."""
 
-import dataclasses
 import errno
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from kedro.framework.project import pipelines
 from kedro.io import DatasetError
@@ -17,7 +15,8 @@ from yaml import YAMLError
 from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
-from fieldcast.frame.preflight import commands, typed
+from fieldcast.frame.parameter_types import annotated_types, complaint, value_of
+from fieldcast.frame.preflight import commands
 
 # Kedro raises a bare ValueError in these cases, so only the text tells which: tests/frame/test_error_messages.py
 # provokes each one with the installed Kedro, and pyproject.toml admits no other minor version.
@@ -35,7 +34,6 @@ NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 NO_KEY = re.compile(r"Interpolation key '[^']*' not found|Unsupported interpolation type")
-UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's types of error
 
 
 def sentence(error: BaseException) -> str | None:
@@ -68,7 +66,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _damage(error: BaseException) -> str | None:
     """Name a damaged data set, with the command that makes it again."""
-    if "fieldcast.datasets.checked" not in sys.modules:  # half a second, where nothing has been read
+    if "fieldcast.datasets.damage" not in sys.modules:  # nothing has been read
         return None
     from fieldcast.datasets import DamagedError
 
@@ -83,40 +81,22 @@ def _damage(error: BaseException) -> str | None:
 
 def _parameter(error: BaseException) -> str | None:
     if isinstance(error, ValidationError):
-        return _invalid(error.title, type(None), error)
+        return complaint(error.title, type(None), error)
     if not isinstance(error, ParameterValidationError):
         return None
-    for key, kind in typed().items():  # Kedro's error is text alone, pydantic's has the key and the reason
+    context = pipeline_registry.CONTEXT.get()
+    parameters = context.config_loader["parameters"] if context else {}
+    for (
+        key,
+        kind,
+    ) in annotated_types().items():  # Kedro's error is text alone, pydantic's has the key and the reason
         try:
-            TypeAdapter(kind).validate_python(_configured(key))
+            TypeAdapter(kind).validate_python(value_of(key, parameters))
         except ValidationError as details:
-            return _invalid(key, kind, details)
+            return complaint(key, kind, details)
         except KeyError:
             continue  # Kedro skips parameters that are not configured, too
     return str(error)
-
-
-def _invalid(key: str, kind: Any, error: ValidationError) -> str:
-    """Report the first complaint of pydantic, with the full name of the key."""
-    first, more = error.errors()[0], error.error_count() - 1
-    name = ".".join([key, *(str(part) for part in first["loc"])])
-    others = f" ({more} more)" if more else ""
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, InputError):
-        return f"{name}: {cause}{others}"
-    if first["type"] in UNKNOWN_OPTION:
-        fields = _fields(kind, first["loc"][:-1])
-        return f"{name}: there is no such option{nearest(str(first['loc'][-1]), fields)}{others}"
-    requirement = first["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
-    return f"{name} = {first['input']!r} {requirement}{others}."
-
-
-def _fields(kind: Any, path: tuple[int | str, ...]) -> list[str]:
-    """List the options of a dataclass, or of the dataclass under a path within it."""
-    if not dataclasses.is_dataclass(kind):
-        return []
-    types = {field.name: field.type for field in dataclasses.fields(kind)}
-    return _fields(types.get(str(path[0])), path[1:]) if path else list(types)
 
 
 def _configuration(error: BaseException) -> str | None:
@@ -164,12 +144,3 @@ def _memory(error: BaseException) -> str | None:
     if reported or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory: ask for fewer members, a smaller batch or a smaller grid."
     return None
-
-
-def _configured(key: str) -> Any:
-    """The value of a parameter by dotted name, as it is configured."""
-    context = pipeline_registry.CONTEXT.get()
-    value: Any = context.config_loader["parameters"] if context else {}
-    for part in key.split("."):
-        value = value[part]
-    return value

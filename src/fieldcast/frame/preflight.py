@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines, settings
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from kedro.validation.type_extractor import TypeExtractor
 
 from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
 from fieldcast.fields.paths import require
 from fieldcast.frame.conf_source import require_configuration
+from fieldcast.frame.parameter_types import annotated_types, check_values, listed_types
 from fieldcast.lineage import leaves
 
 REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
@@ -57,6 +57,8 @@ class Checks:
             if isinstance(body, dict):
                 body.setdefault("fit", {})
                 body.setdefault("options", {})
+        if overrides:
+            check_values(overrides, parameters, Path(loader.conf_source))
         loader["parameters"] = parameters
 
     @hook_impl(tryfirst=True)
@@ -83,7 +85,7 @@ class Checks:
         self._compared.add(dataset_name)
         if not _metadata(self._catalog, dataset_name).get("digest"):
             return
-        from fieldcast.datasets import DamagedError  # half a second that only runs need
+        from fieldcast.datasets import DamagedError
         from fieldcast.fields.contracts import fits_digest
 
         if not fits_digest(data):
@@ -102,7 +104,11 @@ def check_environment(conf: Path, env: str) -> None:
 
 def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
-    names, types = {*configured, *_referenced(conf)}, cache(typed)
+    names, listed, annotated = (
+        {*configured, *_referenced(conf)},
+        cache(partial(listed_types, conf)),
+        cache(annotated_types),
+    )
     for key in overrides:
         if key in names:
             continue
@@ -111,7 +117,9 @@ def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Pa
         is_section = any(name.startswith(f"{key}.") for name in names)
         of_model = parts[2:3] == ["model"] and any(name.startswith(f"{prefixes[1]}.") for name in names)
         open_ended = any(configured.get(prefix, "") in (None, {}) for prefix in prefixes) or of_model
-        if is_section or open_ended or any(prefix in types() for prefix in prefixes):
+        if is_section or open_ended or any(prefix in listed() for prefix in prefixes):
+            continue
+        if any(prefix in annotated() for prefix in prefixes):
             continue
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
 
@@ -150,14 +158,6 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
     metadata = getattr(catalog.get(name), "metadata", None)
     return metadata if isinstance(metadata, Mapping) else {}
-
-
-def typed() -> dict[str, Any]:
-    """Collect the dataclasses and pydantic models with which nodes annotate parameters, by dotted name."""
-    complete = ("__default__", *pipeline_registry.STANDALONE, "gaps")  # together they hold every node
-    parts = {name: pipelines[name] for name in complete if name in pipelines}
-    types = TypeExtractor(parts).extract_types_from_pipelines()
-    return {key: kind for key, kind in types.items() if is_dataclass(kind) or hasattr(kind, "model_fields")}
 
 
 def _how_to_make(name: str) -> str:

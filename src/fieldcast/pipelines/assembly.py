@@ -57,24 +57,26 @@ def own_stages(experiment: Experiment, task: "Task") -> list[str]:
     return [name for name in task.stages if name not in TRAINING or experiment.trains]
 
 
-def experiment_pipelines(experiment: Experiment, task: "Task", shared: set[str]) -> dict[str, Pipeline]:
-    """The stages of one experiment by name; each node has stage, task and family as tags."""
+def experiment_pipeline(
+    experiment: Experiment, task: "Task", shared: set[str], names: Collection[str]
+) -> Pipeline:
+    """Some stages of one experiment; each node has stage, task and family as tags."""
     from fieldcast.pipelines.steps import boxed
 
-    names = own_stages(experiment, task)
-    parts = {name: stage(name).create_pipeline(task, experiment) for name in names}
-    parts[names[-1]] += stage("evaluation").publish(parts.values(), task.results)
-    tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
-    return {
-        name: in_namespace(boxed(part, name), experiment, shared, {name, *tags})
-        for name, part in parts.items()
+    stages = own_stages(experiment, task)
+    is_last = stages[-1] in names
+    parts = {
+        name: stage(name).create_pipeline(task, experiment) for name in stages if is_last or name in names
     }
+    if is_last:  # it publishes what all of them leave
+        parts[stages[-1]] += stage("evaluation").publish(parts.values(), task.results)
+    tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
+    boxes = [boxed(parts[name], name, {name, *tags}) for name in stages if name in names]
+    return in_namespace(together(boxes), experiment, shared)
 
 
-def in_namespace(
-    pipeline: Pipeline, experiment: Experiment, shared: set[str], tags: Collection[str] = ()
-) -> Pipeline:
-    """A stage of an experiment: private names dotted, shared ones as they are.
+def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
+    """Stages of an experiment: private names dotted, shared ones as they are.
 
     A data set that has the name of a role is the checkpoint that the experiment uses in it; what is drawn from is
     `checkpoint`.
@@ -91,9 +93,7 @@ def in_namespace(
     parameters = {
         name for name in pipeline.inputs() if name.startswith("params:") and _root(name) not in PRIVATE
     }
-    return Pipeline(
-        pipeline, namespace=experiment.address, inputs=inputs, parameters=parameters, tags=set(tags)
-    )
+    return Pipeline(pipeline, namespace=experiment.address, inputs=inputs, parameters=parameters)
 
 
 class Reported(Pipeline):

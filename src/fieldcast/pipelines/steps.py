@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kedro.pipeline import Pipeline, node
@@ -88,6 +88,6 @@ def with_parts(function: Callable[..., Any], parts: Sequence[str]) -> Callable[.
     return collected(function, "parts", parts) if parts else function
 
 
-def boxed(pipeline: Pipeline, namespace: str) -> Pipeline:
+def boxed(pipeline: Pipeline, namespace: str, tags: Collection[str] = ()) -> Pipeline:
     """The nodes in a namespace, which kedro-viz shows as a box; data sets and parameters keep their names."""
-    return Pipeline(pipeline, namespace=namespace, prefix_datasets_with_namespace=False)
+    return Pipeline(pipeline, namespace=namespace, prefix_datasets_with_namespace=False, tags=set(tags))

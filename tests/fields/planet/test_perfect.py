@@ -9,8 +9,9 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from fieldcast.calendars import iso
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.perfect import draw_pairs, initial_states, lineage_of, perfect_model
-from fieldcast.fields.planet.weather import VARIABLES, PlanetOptions, simulate
+from fieldcast.fields.planet.weather import VARIABLES, simulate
 
 TINY = PlanetOptions(years=3, spin_up=60, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
 STARTS = (800, 911, 1032)  # days

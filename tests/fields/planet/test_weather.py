@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from fieldcast.fields.planet.dynamics import OMEGA, RADIUS, Planet
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.sphere import Sphere, equiangular_latitudes
 from fieldcast.fields.planet.weather import (
     GRAVITY,
     MEAN_T650,
     MEAN_Z500,
-    PlanetOptions,
     height,
     simulate,
     simulation,

@@ -8,7 +8,8 @@ import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.fields import climatology, normalisation
-from fieldcast.fields.planet.weather import PlanetOptions, simulate
+from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.weather import simulate
 from fieldcast.models import masks
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gappy_pca import GappyPCA

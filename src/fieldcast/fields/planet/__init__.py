@@ -3,8 +3,8 @@
 `sphere`     spherical harmonics,
 `geography`  mountains and heat sources,
 `dynamics`   the model: `Parameters`, `Planet` (its state q, tendency, steps, `run`),
-`weather`    observable fields: `PlanetOptions`, `simulate` (a dataset, with its states q),
-             `simulation` (day by day),
+`options`    `PlanetOptions`,
+`weather`    observable fields: `simulate` (a dataset, with its states q), `simulation` (day by day),
 `reference`  the digests of the planet of the documented tables,
 `perfect`    the ensemble of the perfect model, restarted from stored states.
 

@@ -43,6 +43,7 @@ YEAR = 365  # [days]
 F45 = 2 * OMEGA * math.sin(math.radians(45))  # f at 45 degrees [s-1]
 PRESSURES = 200, 500, 800  # pressure levels [hPa]
 STATE_STEP = 2.0**-33  # rounding step of q [s-1]; |q| < 2^-9, so rounded values fit single precision
+FIELD_STEP = 2.0**-7  # rounding step of the observable fields, in their units
 
 State = Float[np.ndarray, "*batch m 2 3 n"]
 Day = (

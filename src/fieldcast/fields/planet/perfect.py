@@ -27,8 +27,9 @@ from threadpoolctl import ThreadpoolController
 
 from fieldcast import calendars
 from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.sphere import Sphere
-from fieldcast.fields.planet.weather import Map, PlanetOptions, stored, weather, with_attributes
+from fieldcast.fields.planet.weather import Map, stored, weather, with_attributes
 from fieldcast.progress import Progress
 from fieldcast.starts import Starts
 

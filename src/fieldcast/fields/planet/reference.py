@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from fieldcast.fields.planet.weather import PlanetOptions
+from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.lineage import digest
 
 SEED = 0

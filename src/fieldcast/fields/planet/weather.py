@@ -9,37 +9,32 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pydantic
 import xarray as xr
 from jaxtyping import Float
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from threadpoolctl import ThreadpoolController
 
 from fieldcast.fields.planet.dynamics import (
+    FIELD_STEP,
     GAS_CONSTANT,
     OMEGA,
     PRESSURES,
     RADIUS,
-    YEAR,
-    Parameters,
     Planet,
     State,
     rounded,
 )
-from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings, equiangular_latitudes
+from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings
 from fieldcast.progress import Progress
 
 GRAVITY = 9.80665  # g [m s-2]
 MEAN_Z500 = 5650.0  # global mean height of 500 hPa [m]
 MEAN_T650 = 268.0  # global mean temperature between 800 and 500 hPa [K]
-FIELD_STEP = 2.0**-7  # rounding step of the fields, in their units
 
 Map = Float[np.ndarray, "*batch latitude longitude"]
-Count = Annotated[int, pydantic.Field(ge=2)]
 
 # name: CF standard name, long name, units
 VARIABLES = {
@@ -51,29 +46,6 @@ VARIABLES = {
 OROGRAPHY = ("surface_altitude", "height of the ground, as the model sees it", "m")
 STATE = {"long_name": "potential vorticity, coefficients of spherical harmonics", "units": "s-1"}
 STATE_DIMS = ("time", "m", "part", "level", "n")  # as in `sphere`
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class PlanetOptions(Parameters):
-    """Options of a simulation: the planet's parameters, the length, and the output grid.
-
-    The default grid is WeatherBench's 5.625 degree grid.
-    """
-
-    years: Annotated[float, pydantic.Field(gt=0)] = 12.0  # years of 365 days, daily from 1 January
-    # days run before the output and discarded; u200 still drifts after 180
-    spin_up: Annotated[int, pydantic.Field(ge=0)] = YEAR
-    n_longitude: Count = 64
-    n_latitude: Count = 32
-
-    def grid(self) -> Sphere:
-        """Output grid: longitudes from 0, latitudes at the centres of cells of equal height."""
-        return Sphere(self.truncation, self.n_longitude, equiangular_latitudes(self.n_latitude))
-
-    @property
-    def days(self) -> int:
-        """Number of days of output."""
-        return max(1, round(YEAR * self.years))
 
 
 class Snapshot(NamedTuple):

@@ -1,0 +1,99 @@
+"""Types of parameters by dotted name, and what is wrong with a value.
+
+The types of Fieldcast's own parameters are listed, so that a wrong option is refused before a pipeline is built;
+those of a plug-in are taken from the annotations of its nodes.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.framework import project
+from kedro.framework.project import pipelines
+from kedro.validation.type_extractor import TypeExtractor
+from pydantic import TypeAdapter, ValidationError
+
+from fieldcast import pipeline_registry, plugins
+from fieldcast.errors import InputError
+from fieldcast.experiments import experiments, nearest
+
+PACKAGE = "fieldcast"  # of which the types are listed
+UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's types of error
+
+
+def listed_types(conf: Path) -> dict[str, Any]:
+    """Types that need no pipeline: of the sections, and of what each experiment of Fieldcast's tasks sets for itself.
+
+    conf: the folder of configuration, which lists the experiments.
+    """
+    if project.PACKAGE_NAME != PACKAGE:
+        return {}
+    from fieldcast.pipelines.parameters import TYPES, decided_by  # here: pydantic builds each type
+    from fieldcast.tasks import PLUGINS, TASKS
+
+    types = dict[str, Any](TYPES)
+    for experiment in experiments(conf, *plugins.configurations()).values():
+        task = TASKS.get(experiment.task)
+        if task is not None and task not in PLUGINS:
+            own = {"fit": TYPES["fit"], **decided_by(task, experiment)}
+            types |= {f"{experiment.address}.{name}": kind for name, kind in own.items()}
+    return types
+
+
+def annotated_types() -> dict[str, Any]:
+    """Dataclasses and pydantic models with which nodes annotate parameters; builds every pipeline."""
+    complete = ("__default__", *pipeline_registry.STANDALONE, "gaps")  # together they hold every node
+    parts = {name: pipelines[name] for name in complete if name in pipelines}
+    types = TypeExtractor(parts).extract_types_from_pipelines()
+    return {
+        key: kind
+        for key, kind in types.items()
+        if dataclasses.is_dataclass(kind) or hasattr(kind, "model_fields")
+    }
+
+
+def check_values(overrides: Iterable[str], parameters: Mapping[str, Any], conf: Path) -> None:
+    """Raise InputError for a section or an experiment whose value, with these run-time parameters, does not fit."""
+    keys = list(overrides)
+    for name, kind in listed_types(conf).items():
+        if any(key == name or key.startswith(f"{name}.") for key in keys):
+            try:
+                TypeAdapter(kind).validate_python(value_of(name, parameters))
+            except ValidationError as error:
+                raise InputError(complaint(name, kind, error)) from error
+            except KeyError:
+                continue
+
+
+def value_of(name: str, parameters: Mapping[str, Any]) -> Any:
+    """Value of a parameter by dotted name; raises KeyError if there is none."""
+    value: Any = parameters
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            raise KeyError(name)
+        value = value[part]
+    return value
+
+
+def complaint(name: str, kind: Any, error: ValidationError) -> str:
+    """Report the first complaint of pydantic, with the full name of the key."""
+    first, more = error.errors()[0], error.error_count() - 1
+    key = ".".join([name, *(str(part) for part in first["loc"])])
+    others = f" ({more} more)" if more else ""
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return f"{key}: {cause}{others}"
+    if first["type"] in UNKNOWN_OPTION:
+        options = _options(kind, first["loc"][:-1])
+        return f"{key}: there is no such option{nearest(str(first['loc'][-1]), options)}{others}"
+    requirement = first["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
+    return f"{key} = {first['input']!r} {requirement}{others}."
+
+
+def _options(kind: Any, path: tuple[int | str, ...]) -> list[str]:
+    """List the options of a dataclass, or of the dataclass under a path within it."""
+    if not dataclasses.is_dataclass(kind):
+        return []
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    return _options(types.get(str(path[0])), path[1:]) if path else list(types)
