@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from logging.handlers import QueueHandler
+from multiprocessing import set_start_method
 from multiprocessing.connection import Connection, wait
 from queue import Queue
 from typing import Any
@@ -155,6 +156,9 @@ def serve(
         signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}
     )  # this process's parent kills it
     threading.Thread(target=die_with_parent, daemon=True).start()
+    set_start_method(
+        "fork", force=True
+    )  # semaphores of libraries then have no name, and a kill leaves none behind
     try:
         train_rank(number, count, job, training, validation, pipe)
     except BaseException as error:
