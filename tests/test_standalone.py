@@ -13,6 +13,7 @@ import xarray as xr
 from scores.probability import crps_for_ensemble
 
 import fieldcast
+from fieldcast import standalone
 from fieldcast.errors import InputError
 from fieldcast.geometry import cell_areas
 from fieldcast.inference.trained_model import TrainedModel
@@ -41,6 +42,16 @@ def waves() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def model(waves: xr.Dataset) -> TrainedModel:
     return fieldcast.fit(waves["t"], "reconstruct.optimal_interpolation", fit={"tuning": 16}, conf=CONF)
+
+
+def test_a_script_trains_in_its_process_unless_it_gives_a_number_of_ranks(waves, monkeypatch):
+    """Ranks import the script that starts them: one that is not prepared for this would start itself again."""
+    ranks = []
+    monkeypatch.setattr(standalone, "train", lambda recipe, *_: ranks.append(recipe.fit.ranks) or iter(()))
+    for options in ({}, {"ranks": 2}):
+        with pytest.raises(UnboundLocalError):  # nothing was trained
+            fieldcast.fit(waves["t"], "reconstruct.denoising_vae", fit=options, conf=CONF)
+    assert ranks == [1, 2]
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,8 @@ def fit(
     experiment
         The address of an experiment, as "reconstruct.optimal_interpolation".
     fit
-        Options of the fit that replace those of the experiment: {"steps": 500}.
+        Options of the fit that replace those of the experiment: {"steps": 500}. "ranks" is 1 unless it is given: other
+        ranks import the calling script, whose statements must then stand under `if __name__ == "__main__"`.
     gaps
         "refuse" missing dates, or "segment": each gap starts a new segment, which no forecast crosses.
     missing
@@ -98,7 +99,7 @@ def fit(
     recipe = Recipe(
         task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem(),
         body["model"],
-        fit_options({**(body.get("fit") or {}), **(fit or {})}),
+        fit_options({"ranks": 1, **(body.get("fit") or {}), **(fit or {})}),
         seed,
         Limits(),
         device,
