@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from fsspec.registry import _registry
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
@@ -214,6 +215,7 @@ def test_files_and_stores(
     data: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)  # as where it is not installed
+    monkeypatch.delitem(_registry, "s3", raising=False)  # which an earlier test may have filled
     make, phrases = PLACES[family]
     text = refusal(make(data, tmp_path))
     assert all(word in text for word in phrases), text

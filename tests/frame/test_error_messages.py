@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.registry import _registry
 from kedro.io import DatasetError
 
 from fieldcast.cli import cli, show
@@ -237,6 +238,7 @@ def test_a_comma_in_a_parameter(value: str) -> None:
 
 def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)  # as where it is not installed
+    monkeypatch.delitem(_registry, "s3", raising=False)  # which an earlier test may have filled
     with pytest.raises(DatasetError) as caught:
         JSONDataset(filepath="s3://bucket/a.json").exists()
     text = sentence(caught.value) or ""

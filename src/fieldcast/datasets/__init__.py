@@ -7,6 +7,7 @@ reveal what a disk has damaged; loading it raises DamagedError. Paths may be loc
 
 files        NetCDF, tables, JSON, text, bytes, folders of files
 zarr_store   Zarr stores; encoding: their layout; retired_stores: their replacement while they are read
+remote_stores  the replacement of stores object by object
 parts        data that may not fit in memory, which `memory` measures
 resumable    a data set with the state from which its node resumes
 results      what the experiments of a task have stored

@@ -12,6 +12,8 @@ from kedro.io.core import AbstractDataset, DatasetError, get_protocol_and_path
 
 from fieldcast.datasets.damage import DamagedError, warn_of_damage
 
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")  # without folders; to make one would make a bucket
+
 
 @contextmanager
 def readable_write_errors(path: str) -> Iterator[None]:
@@ -69,8 +71,10 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
 
     @property
     def _fs(self) -> fsspec.AbstractFileSystem:
+        # what another process has written since a folder was listed counts
+        fresh = {"use_listings_cache": False} if self._protocol in OBJECT_STORES else {}
         try:
-            return fsspec.filesystem(self._protocol, **self._fs_args)
+            return fsspec.filesystem(self._protocol, **{**fresh, **self._fs_args})
         except ImportError as error:  # its text names the package
             raise DatasetError(
                 f"'{self._protocol}://{self._path}' needs a package that is not installed ({error}): install it, or "
@@ -102,6 +106,11 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
     def unfinished(self) -> int:
         """Count the complete pieces of an interrupted stream; 0 for data sets that are written at once."""
         return 0
+
+    def _make_folder(self) -> None:
+        """Create the folder that the path lies in, where there are folders."""
+        if self._protocol not in OBJECT_STORES:
+            self._fs.makedirs(str(self._path.parent), exist_ok=True)
 
     def _beside(self, suffix: str) -> str:
         return str(self._path.with_name(f"{self._path.name}.{suffix}"))

@@ -64,7 +64,7 @@ class FileDataset(FilesystemDataset):
             if self._local:
                 replace(str(self._path), self._beside("partial"), content)
             else:
-                self._fs.makedirs(str(self._path.parent), exist_ok=True)
+                self._make_folder()
                 self._fs.pipe_file(str(self._path), content)
 
     def _exists(self) -> bool:

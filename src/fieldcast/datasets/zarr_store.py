@@ -10,6 +10,7 @@ from kedro_datasets._typing import JSONPreview
 
 from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
 from fieldcast.datasets.damage import DamagedError, refusing_damage, warn_of_damage
+from fieldcast.datasets.remote_stores import publish_objects
 from fieldcast.datasets.retired_stores import flush, open_store, publish, readable_path, recover
 
 if (
@@ -161,7 +162,7 @@ class ZarrDataset(FilesystemDataset):
         if piece == 0:
             self._remove(self._beside("pieces"))
             self._remove(partial)
-            self._fs.makedirs(str(self._path.parent), exist_ok=True)
+            self._make_folder()
             options: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}
         elif self._append is None:
             raise DatasetError(f"'{self.location}' is given a stream: its catalog entry needs 'append'")
@@ -223,16 +224,7 @@ class ZarrDataset(FilesystemDataset):
         if self._local:
             publish(partial, self._path)
         else:
-            self._remove(str(self._path))
-            self._copy_last_last(partial)
-            self._remove(partial)
-
-    def _copy_last_last(self, partial: str) -> None:
-        """Copy all objects, as object stores cannot rename; the one that marks completeness comes last."""
-        names = [name for name in self._fs.find(partial) if not name.endswith(f"/{LAST}")]
-        root = self._fs._strip_protocol(partial)
-        for name in [*names, f"{root}/{LAST}"]:
-            self._fs.copy(name, f"{self._path}{name[len(root) :]}")
+            publish_objects(self._fs, partial, str(self._path), LAST)
 
     def _remove(self, path: str) -> None:
         if self._fs.exists(path):

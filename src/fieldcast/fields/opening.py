@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import fsspec
 import xarray as xr
 from fsspec.registry import known_implementations
 
@@ -19,6 +20,7 @@ from fieldcast.fields.paths import is_remote, local, require
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
+_NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 _EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # of this package, which install those
 _ANONYMOUS: dict[str, dict[str, Any]] = {
     "gs": {"token": "anon"},
@@ -179,7 +181,7 @@ def _unreadable(path: str, kind: str, error: Exception) -> str:
 
 
 def _open_remote(path: str, key: str) -> xr.Dataset:
-    """Open a remote Zarr store anonymously."""
+    """Open a remote Zarr store, or a NetCDF file, which is copied to this machine for this process."""
     address = urlsplit(path)
     if address.scheme not in known_implementations:
         raise InputError(
@@ -188,7 +190,12 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
     try:
         if address.scheme in _HOSTS:
             _reach(_HOSTS[address.scheme])
+        if address.path.endswith(_NETCDF):
+            copy = fsspec.open_local(f"simplecache::{path}", **{address.scheme: _options(path)})
+            return open_file(copy, key)
         return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=_options(path))
+    except InputError:
+        raise
     except ImportError as error:  # fsspec's text names the package
         package = known_implementations[address.scheme]["class"].partition(".")[0]
         installed = f"'fieldcast[{_EXTRAS[package]}]'" if package in _EXTRAS else package
@@ -198,7 +205,8 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
             "of the store on this machine"
         ) from error
     except FileNotFoundError as error:
-        raise InputError(f"there is no Zarr store at '{path}': check {key}") from error
+        kind = "NetCDF file" if address.path.endswith(_NETCDF) else "Zarr store"
+        raise InputError(f"there is no {kind} at '{path}': check {key}") from error
     except Exception as error:
         raise InputError(
             f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give {key} "
@@ -208,7 +216,17 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
 
 def _options(path: str) -> dict[str, Any]:
     """Options of the fsspec client for an address."""
-    return _ANONYMOUS.get(urlsplit(path).scheme, {})
+    scheme = urlsplit(path).scheme
+    return {} if scheme == "s3" and _has_s3_credentials() else _ANONYMOUS.get(scheme, {})
+
+
+def _has_s3_credentials() -> bool:
+    """Whether the environment or the user's files give credentials (those of AWS's own tools)."""
+    try:
+        from botocore.session import Session
+    except ImportError:
+        return False
+    return Session().get_credentials() is not None
 
 
 def _reach(host: str) -> None:

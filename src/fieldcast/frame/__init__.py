@@ -2,6 +2,7 @@
 
 preflight                   checks before the first node; parameter_types: of parameters, and what is wrong with a value
 catalog                     Kedro's catalog, which holds parameters without importing pandas
+remote_root                 whether a bucket can be reached
 lock                        one run at a time in a data root
 conf_source, config_loader  where the configuration is, and how it is read
 resumption                  nodes receive their own outputs of an earlier run

@@ -41,7 +41,7 @@ class Lock:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember the data root."""
-        root = _data_root(context)
+        root = data_root(context)
         self._root = None if root is None or "://" in root else Path(context.project_path) / root
 
     @hook_impl(tryfirst=True)  # before tracking, and after the checks
@@ -176,7 +176,8 @@ def _refusal(root: Path, owner: bytes) -> str:
     )
 
 
-def _data_root(context: KedroContext) -> str | None:
+def data_root(context: KedroContext) -> str | None:
+    """The folder or address of everything that runs store; None if nothing sets it."""
     loader = context.config_loader
     try:
         configured = loader["globals"]

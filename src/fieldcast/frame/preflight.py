@@ -17,8 +17,10 @@ from kedro.pipeline import Pipeline
 from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
-from fieldcast.fields.paths import require
+from fieldcast.fields.paths import is_remote, require
 from fieldcast.frame.conf_source import require_configuration
+from fieldcast.frame.config_loader import DATA_ROOT
+from fieldcast.frame.lock import data_root
 from fieldcast.frame.parameter_types import annotated_types, check_values, listed_types
 from fieldcast.lineage import leaves
 
@@ -69,6 +71,7 @@ class Checks:
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
+        check_place()
         check_files(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
             if name == "parameters" or name.startswith("params:") or name not in catalog:
@@ -122,6 +125,18 @@ def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Pa
         if any(prefix in annotated() for prefix in prefixes):
             continue
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
+
+
+def check_place() -> None:
+    """Raise InputError for a remote data root that cannot be reached."""
+    context = pipeline_registry.CONTEXT.get()
+    if context is None:
+        return
+    root = data_root(context)
+    if root and is_remote(root):
+        from fieldcast.frame.remote_root import check_data_root  # here: only a bucket needs its client
+
+        check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
 
 
 def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:

@@ -1,0 +1,42 @@
+"""Refusal of a remote data root that cannot be reached, before a data set fails there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+from fsspec.utils import get_protocol
+
+from fieldcast.datasets.base import OBJECT_STORES
+from fieldcast.errors import InputError
+
+READ_ONLY = ("http", "https")
+SECRETS = "the entry data_root in conf/local/credentials.yml"
+
+
+def check_data_root(address: str, credentials: Mapping[str, Any]) -> None:
+    """Raise InputError for an address that cannot be written to, or a bucket that is missing or refuses access."""
+    protocol = get_protocol(address)
+    if protocol in READ_ONLY:
+        raise InputError(
+            f"data_root = {address} can only be read: give a folder, or a bucket such as s3://bucket/run."
+        )
+    if protocol not in OBJECT_STORES:
+        return
+    bucket = address.partition("://")[2].partition("/")[0]
+    try:
+        fsspec.filesystem(protocol, **{"use_listings_cache": False, **credentials}).ls(bucket)
+    except ImportError as error:  # its text names the package
+        raise InputError(
+            f"data_root = {address} needs a package that is missing ({error}): install it."
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError(
+            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {SECRETS}."
+        ) from error
+    except PermissionError as error:
+        raise InputError(f"data_root = {address}: access is denied ({error}): check {SECRETS}.") from error
+    except Exception as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(
+            f"data_root = {address} cannot be reached ({reason}): check the network, and {SECRETS}."
+        ) from error
