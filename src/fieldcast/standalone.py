@@ -26,7 +26,7 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.repair import FEWEST_TIMES, Gaps
 from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder
-from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid
+from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid_of
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Model
@@ -179,7 +179,7 @@ def score(
         forecasts = to_forecasts(as_dataset(draws, "the forecasts"), "the forecasts", variables)
         check_variables(forecasts, fields[variables], "the forecasts")
         check_calendar(forecasts["start"], fields["time"], "the forecasts")
-        aligned = on_grid(forecasts[variables], fields, "the forecasts")
+        aligned = on_grid_of(forecasts[variables], fields, "the forecasts")
         table, _ = forecast_statistics(aligned, fields, **statistics, area=areas(fields), seed=seed)
     elif observed is None:
         raise InputError("score: reconstructions need `observed`, the data that they were made from.")
@@ -213,7 +213,7 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
         selected = selected.expand_dims("member")
     members = [selected.isel(member=number, drop=True) for number in range(selected.sizes["member"])]
     plain = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
-    case = on_grid(xr.concat(plain, "member"), fields, where)
+    case = on_grid_of(xr.concat(plain, "member"), fields, where)
     check_variables(case, fields, where)
     check_calendar(case["time"], fields["time"], where)
     case = unrounded(case)

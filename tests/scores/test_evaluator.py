@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast.scores.evaluator import CellEvaluator, on_grid
+from fieldcast.scores.evaluator import CellEvaluator, cell_areas
 from fieldcast.scores.regions import area_means
 
 
@@ -41,4 +41,4 @@ def test_a_time_with_an_infinite_member_is_marked(bad: float) -> None:
 def test_areas_of_rows_are_areas_of_cells() -> None:
     fields = xr.Dataset(coords={"latitude": [0.0, 60.0], "longitude": [0.0, 1.0, 2.0]})
     area = xr.DataArray([2.0, 1.0], {"latitude": [0.0, 60.0]}, ("latitude",))
-    np.testing.assert_array_equal(on_grid(area, fields), [[2.0] * 3, [1.0] * 3])
+    np.testing.assert_array_equal(cell_areas(area, fields), [[2.0] * 3, [1.0] * 3])

@@ -20,7 +20,7 @@ from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.perfect import CHUNK
 from fieldcast.fields.planet.weather import weather
 
-States = Float[Tensor, "batch members m 2 3 n"]
+PlanetStates = Float[Tensor, "batch members m 2 3 n"]
 
 
 class PlanetDynamics:
@@ -57,7 +57,7 @@ class PlanetDynamics:
         q = self.states.sel(time=distinct).values.astype(np.float64)
         return torch.from_numpy(q[inverse])
 
-    def ahead(self, q: States, day: Float[Tensor, " batch"]) -> States:
+    def ahead(self, q: PlanetStates, day: Float[Tensor, " batch"]) -> PlanetStates:
         """States on a day, from those of the day before, rounded as the planet's."""
         before = np.repeat(day_numbers(day) - 1, q.shape[1])
         flat = q.flatten(0, 1).cpu().numpy()
@@ -73,19 +73,21 @@ class PlanetDynamics:
             following = np.concatenate(list(workers.map(next_day, parts)))
         return torch.from_numpy(following).view_as(q).to(q.device)
 
-    def weather(self, q: States, day: Float[Tensor, " batch"]) -> Float[Tensor, "batch members variable y x"]:
+    def weather(
+        self, q: PlanetStates, day: Float[Tensor, " batch"]
+    ) -> Float[Tensor, "batch members variable y x"]:
         """Standardised anomalies of the weather."""
         fields = weather(self.planet, self.grid, q.cpu().numpy())
         x = np.stack([fields[name] for name in self.codec.variables], axis=2)
         x = x - self.codec.climatology[day_numbers(day) % YEAR][:, None]
         return torch.from_numpy(x / self.codec.deviation[:, None, None]).float().to(q.device)
 
-    def maps(self, q: States) -> Float[Tensor, "batch members 3 y x"]:
+    def maps(self, q: PlanetStates) -> Float[Tensor, "batch members 3 y x"]:
         """The streamfunction of each level."""
         psi = self.grid.synthesis(self.planet.streamfunction(q.cpu().numpy()))
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(psi, -3, -1))).to(q.device)
 
-    def plus(self, q: States, increments: Float[Tensor, "batch members 3 y x"]) -> States:
+    def plus(self, q: PlanetStates, increments: Float[Tensor, "batch members 3 y x"]) -> PlanetStates:
         """States whose streamfunction differs by increments."""
         psi = self.grid.analysis(np.ascontiguousarray(np.moveaxis(increments.cpu().numpy(), -1, -3)))
         psi[..., 0, :, :, 0] = 0

@@ -36,7 +36,7 @@ def points_of(
     table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     exists = space.exists.cpu().numpy()
-    refuse(~on_grid(codec, *at), table, where, "lies outside the model's grid")
+    refuse(~within_grid(codec, *at), table, where, "lies outside the model's grid")
     cells, weights = stencil(codec.latitude, codec.longitude, exists, *at)
     refuse(
         pd.Series(weights.sum(1) == 0, table.index),
@@ -55,7 +55,7 @@ def points_of(
     return Points(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)).to(space.area.device)
 
 
-def on_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) -> pd.Series:
+def within_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) -> pd.Series:
     """Whether places lie within the cells of the grid, whether or not these exist."""
     everywhere = np.ones((len(codec.latitude), len(codec.longitude)), dtype=bool)
     return pd.Series(

@@ -67,7 +67,7 @@ def selected(dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str
     forecasts = to_forecasts(dataset, where, names)
     check_variables(forecasts, fields[names], where)
     check_calendar(forecasts["start"], fields["time"], where)
-    forecasts = on_grid(forecasts[names], fields, where)
+    forecasts = on_grid_of(forecasts[names], fields, where)
     lead, start = lead_positions(forecasts, starts, where), start_positions(forecasts, starts, where)
     times = fields["time"].values[calendars.positions(fields["time"], starts["scored"])]
     coords: dict[str, Any] = {
@@ -140,7 +140,7 @@ def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
         )
 
 
-def on_grid(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
+def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
     """Forecasts on the grid of the fields, whichever meridian their longitudes count from.
 
     Raises

@@ -24,7 +24,7 @@ class Errors(NamedTuple):
     statistics: dict[str, Float[np.ndarray, "time latitude longitude"]]  # `cell_statistics`
 
 
-def on_grid(area: xr.DataArray, fields: xr.Dataset) -> Float[np.ndarray, "latitude longitude"]:
+def cell_areas(area: xr.DataArray, fields: xr.Dataset) -> Float[np.ndarray, "latitude longitude"]:
     """Areas of the cells of fields; `area` may lack a dim along which cells are equal."""
     sizes = {name: fields.sizes[name] for name in GRID if name not in area.dims}
     return area.expand_dims(sizes).transpose(*GRID).to_numpy().astype(float)

@@ -12,7 +12,7 @@ from fieldcast.geometry import GRID
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.forecast import ForecastDiagnostics
 from fieldcast.scores.energy import energy_score, squared_distances
-from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
+from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import POWER
@@ -64,7 +64,7 @@ def forecast_statistics(
     )
     deviations = normalisation["anomaly_std"].to_numpy().astype(float)
     bands = regions(truth["latitude"].to_numpy().astype(float), bool(truth.attrs["wraps"]))
-    cells, selected = on_grid(area, truth), np.stack(list(bands.values()))[:, :, None]
+    cells, selected = cell_areas(area, truth), np.stack(list(bands.values()))[:, :, None]
     members, leads, times = forecasts.sizes["member"], len(aligned.leads), forecasts.sizes["start"]
     diagnostics = ForecastDiagnostics(aligned, members)
     values = np.empty((leads, len(bands), len(aligned.variables) + 1, len(STATISTICS), times))

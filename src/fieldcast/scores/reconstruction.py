@@ -11,7 +11,7 @@ from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.scores.diagnostics.reconstruction import Diagnostics
-from fieldcast.scores.evaluator import CellEvaluator, Errors, on_grid
+from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means
 from fieldcast.scores.ssim import structural_similarity
@@ -53,7 +53,7 @@ def reconstruction_statistics(
     refuse_other(reconstructions, observations, variables)
     truth = truth[variables].sel(time=observations.time).transpose("time", *GRID).load()
     deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
-    cells, wraps = on_grid(area, truth), bool(truth.attrs["wraps"])
+    cells, wraps = cell_areas(area, truth), bool(truth.attrs["wraps"])
     evaluators = [CellEvaluator.of(truth[name].to_numpy(), cells) for name in variables]
     limits = [
         value_range(climatology[name], deviation)

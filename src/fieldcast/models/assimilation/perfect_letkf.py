@@ -24,7 +24,7 @@ from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 
-States = Float[Tensor, "batch members *state"]
+PlanetStates = Float[Tensor, "batch members *state"]
 STATE = "q"  # its name in the memory
 
 
@@ -32,19 +32,19 @@ STATE = "q"  # its name in the memory
 class ForecastModel(Protocol):
     """The model that the truth follows; days are fractions of the year."""
 
-    def ahead(self, q: States, day: Float[Tensor, " batch"]) -> States:
+    def ahead(self, q: PlanetStates, day: Float[Tensor, " batch"]) -> PlanetStates:
         """States at a time of the year, from those one step before."""
         ...
 
-    def weather(self, q: States, day: Float[Tensor, " batch"]) -> Members:
+    def weather(self, q: PlanetStates, day: Float[Tensor, " batch"]) -> Members:
         """Standardised anomalies of the states at a time of the year."""
         ...
 
-    def maps(self, q: States) -> Float[Tensor, "batch members level y x"]:
+    def maps(self, q: PlanetStates) -> Float[Tensor, "batch members level y x"]:
         """Linear functions of the states on the cells of the grid."""
         ...
 
-    def plus(self, q: States, increments: Float[Tensor, "batch members level y x"]) -> States:
+    def plus(self, q: PlanetStates, increments: Float[Tensor, "batch members level y x"]) -> PlanetStates:
         """States whose maps differ by increments, as far as the model resolves these."""
         ...
 

@@ -22,11 +22,11 @@ EXACT = 4096  # values: a second moment of 128 MB
 ITERATIONS = 2
 OVERSAMPLING = 20
 
-States = Iterator[Float[Tensor, "time cell"]]
+Pieces = Iterator[Float[Tensor, "time cell"]]
 
 
 def streamed_modes(
-    states: Callable[[], States], area: Float[Tensor, " cell"], count: int, rank: float
+    states: Callable[[], Pieces], area: Float[Tensor, " cell"], count: int, rank: float
 ) -> Float[Tensor, "mode cell"]:
     """F^T as in `gappy_pca.modes`, whose signs are arbitrary; `states` begins a pass.
 
@@ -45,7 +45,7 @@ def streamed_modes(
     return f[variance[keep] > rank * variance[-1]].flip(0).to(area)
 
 
-def second_moment(states: States) -> Float[Tensor, "cell cell"]:
+def second_moment(states: Pieces) -> Float[Tensor, "cell cell"]:
     """x^T x / n, in double precision."""
     x = next(states)
     moment, n = x.double().T @ x.double(), len(x)
@@ -56,7 +56,7 @@ def second_moment(states: States) -> Float[Tensor, "cell cell"]:
 
 
 def subspace(
-    states: Callable[[], States], root: Float[Tensor, " cell"], size: int
+    states: Callable[[], Pieces], root: Float[Tensor, " cell"], size: int
 ) -> Float[Tensor, "cell size"]:
     """An orthonormal basis that nearly holds the leading eigenvectors of the weighted covariance."""
     q = torch.randn(len(root), size, generator=torch.Generator().manual_seed(0)).to(root)
@@ -70,7 +70,7 @@ def subspace(
 
 
 def projected(
-    states: States, root: Float[Tensor, " cell"], q: Float[Tensor, "cell size"]
+    states: Pieces, root: Float[Tensor, " cell"], q: Float[Tensor, "cell size"]
 ) -> tuple[Float[Tensor, " size"], Float[Tensor, "size cell"]]:
     """Variances along the principal axes within a subspace, ascending, and the covariances of cells with them."""
     n, inner, outer = 0, torch.zeros(q.shape[1], q.shape[1]).to(q).double(), torch.zeros_like(q.T)
