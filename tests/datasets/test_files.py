@@ -160,6 +160,29 @@ def test_a_full_disk_leaves_the_old_netcdf(tmp_path: Path, monkeypatch: pytest.M
     assert leftovers(tmp_path) == []
 
 
+def test_lazy_data_become_netcdf(tmp_path: Path) -> None:
+    lazy = weather(12).chunk({"time": 1})
+    lazy["z"] = 2 * lazy["z"]
+    stored = NetCDFDataset(filepath=str(tmp_path / "a.nc"))
+    stored.save(lazy)
+    xr.testing.assert_identical(stored.load(), lazy.compute())
+
+
+@pytest.mark.parametrize(("free", "phrase"), [(0, "No space left on device"), (10**9, "HDF error")])
+def test_an_error_of_the_hdf_library_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, phrase: str
+) -> None:
+    def broken(self: xr.Dataset, path: str, **options: Any) -> None:
+        Path(path).write_bytes(b"half a file")
+        raise RuntimeError("NetCDF: HDF error")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", broken)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": free}))
+    with pytest.raises(DatasetError, match=rf"a\.nc' could not be written .*{phrase}"):
+        NetCDFDataset(filepath=str(tmp_path / "a.nc")).save(weather(2))
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.parametrize("place", [None, "memory:///folder"])
 def test_a_folder_lists_its_files_and_reads_them_on_demand(tmp_path: Path, place: str | None) -> None:
     root = place or str(tmp_path / "models")

@@ -9,9 +9,10 @@ import xarray as xr
 import fieldcast
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.errors import InputError
+from fieldcast.inference.cycle import RecordCycle
 from fieldcast.inference.cycle_quality import as_text
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.inference.withheld import WithheldScores, withheld_cells
+from fieldcast.inference.withheld import withheld_cells, withheld_scores, withheld_sums
 from fieldcast.models.assimilation.cold_start import ends_of_stretches, free_run_states, training_stretches
 from fieldcast.models.assimilation.kalman_filter import KalmanFilter
 from fieldcast.models.assimilation.letkf import LETKF
@@ -155,14 +156,31 @@ def test_scores_at_withheld_observations_show_calibration():
     """Members and truth from one Gaussian: CRPS sigma / sqrt(pi), 90 % inside, RMSE sqrt(1 + 1 / M) sigma."""
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(20, 1, 30, 40, generator=generator)
-    scores = WithheldScores(y, 0.0, seed=0)
-    for time in range(20):
-        scores.add(time, {"any": torch.randn(1, 19, 1, 30, 40, generator=generator)})
-    ((name, variable, means),) = scores.means()
-    assert (name, variable) == ("any", 0)
-    assert means["crps"] == pytest.approx(1 / np.sqrt(np.pi), rel=0.02)
-    assert means["rmse"] == pytest.approx(np.sqrt(1 + 1 / 19), rel=0.02)
-    assert means["coverage90"] == pytest.approx(0.9, abs=0.01)
+    sums = sum(
+        withheld_sums(y[time], {"any": torch.randn(1, 19, 1, 30, 40, generator=generator)}, 0.0, 0, time)[
+            "any"
+        ]
+        for time in range(20)
+    )
+    scores = {name: value.item() for name, value in withheld_scores(sums).items()}
+    assert scores["crps"] == pytest.approx(1 / np.sqrt(np.pi), rel=0.02)
+    assert scores["rmse"] == pytest.approx(np.sqrt(1 + 1 / 19), rel=0.02)
+    assert scores["coverage90"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_an_interrupted_cycle_goes_on_to_the_same_numbers(forecaster, interpolation, record):
+    few = record.isel(time=slice(6))
+    run = RecordCycle.of(forecaster, interpolation, few, 3, 0, 0.1, 0.2, "the record")
+    whole = list(run.pieces(length=2))
+    for done, on_disk in ((1, 1), (1, 2)):  # the second was killed between the two saves
+        rest = list(run.pieces(whole[done - 1][1], on_disk, length=2))
+        assert [piece.attrs["piece"] for piece, _ in rest] == [1, 2]
+        for (piece, _), (before, _) in zip(rest, whole[done:], strict=True):
+            xr.testing.assert_identical(piece, before)
+    assert len(list(run.pieces(whole[0][1], 3, length=2))) == 3  # a store of other pieces: from the start
+    shifted = few.assign(t=few["t"] + 1e-3)
+    other = RecordCycle.of(forecaster, interpolation, shifted, 3, 0, 0.1, 0.2, "the record")
+    assert len(list(other.pieces(whole[0][1], 1, length=2))) == 3
 
 
 def test_starts_are_successive_training_states(interpolation):

@@ -32,8 +32,13 @@ def trained(finished: Path, forecasted: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_the_pipeline_equals_python_and_prints_the_scores(
-    project: Any, trained: Path, record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_pipeline_equals_python_prints_the_scores_and_keeps_its_analyses(
+    project: Any,
+    trained: Path,
+    record: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     given = {"observations": str(record), "output": str(tmp_path / "cycle.nc"), "withheld": 0.2}
     given |= {"forecaster": "forecast.linear_inverse_model"}
@@ -49,6 +54,13 @@ def test_the_pipeline_equals_python_and_prints_the_scores(
     assert stored.attrs["fieldcast_experiment"] == "reconstruct.optimal_interpolation"
     assert stored.attrs["fieldcast_forecaster"] == "forecast.linear_inverse_model"
     assert stored.attrs["Conventions"].startswith("CF-1.")
+    stored.close()
+    Path(given["output"]).unlink()
+    project("cycle", data_root=trained, parameters={"cycle": given, "limits": {"members": 4}})
+    assert "Using the existing analyses." in caplog.text
+    again = xr.open_dataset(given["output"])
+    xr.testing.assert_allclose(again, by_hand, rtol=1e-6)
+    again.close()
 
 
 def test_a_record_is_needed(project: Any, tmp_path: Path) -> None:

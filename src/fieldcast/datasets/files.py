@@ -4,12 +4,16 @@ kedro-datasets has such classes, but none that replaces its file in one step, fl
 damaged one; wrapping them takes as many lines as these codecs, and text and empty CSV files do not survive them.
 """
 
+import errno
 import io
 import json
 import os
+import shutil
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from kedro.io.core import DatasetError
@@ -22,6 +26,8 @@ from fieldcast.datasets.retired_stores import flush
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+FULL = 2**20  # bytes that are free on a disk where a write failed for want of space
 
 
 class FileDataset(FilesystemDataset):
@@ -77,17 +83,40 @@ class FileDataset(FilesystemDataset):
 def replace(path: str, partial: str, content: bytes) -> None:
     """Write beside the file, flush to the disk, and rename."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    try:
+    with removed_if_broken(partial):
         with open(partial, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        flush(os.path.dirname(path) or ".", deep=False)
-    except OSError:
+        publish_file(partial, path)
+
+
+def publish_file(partial: str, path: str) -> None:
+    """Flush a file to the disk, and put it in the place of another."""
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    flush(os.path.dirname(path) or ".", deep=False)
+
+
+@contextmanager
+def removed_if_broken(partial: str) -> Iterator[None]:
+    """Remove a file that could not be written, or whose writing was interrupted."""
+    try:
+        yield
+    except BaseException:
         if os.path.exists(partial):
             os.remove(partial)
         raise
+
+
+@contextmanager
+def explained_hdf_errors(folder: PurePath) -> Iterator[None]:
+    """Turn an error of the HDF library, which does not say why a write failed, into that of the operating system."""
+    try:
+        yield
+    except RuntimeError as error:
+        if shutil.disk_usage(folder).free < FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise OSError(str(error)) from error
 
 
 class BytesDataset(FileDataset):
@@ -144,7 +173,22 @@ class FolderDataset(FilesystemDataset):
 
 
 class NetCDFDataset(FileDataset):
-    """An `xarray.Dataset` in a NetCDF file, read and written as a whole; its coordinates have no fill value (CF)."""
+    """An `xarray.Dataset` in a NetCDF file; its coordinates have no fill value (CF).
+
+    It is read as a whole. Lazy data are written to a local file block by block.
+    """
+
+    def save(self, data: "xr.Dataset") -> None:
+        """Replace the file."""
+        if not self._local:
+            super().save(data)
+            return
+        partial = self._beside("partial")
+        with readable_write_errors(self.location), removed_if_broken(partial):
+            os.makedirs(self._path.parent, exist_ok=True)
+            with explained_hdf_errors(self._path.parent):
+                self._bare(data).to_netcdf(partial, engine="netcdf4", **self._save_args)
+            publish_file(partial, str(self._path))
 
     def _decode(self, content: bytes) -> "xr.Dataset":
         import xarray as xr  # here and below: an existing file is noticed without the second that these imports take
@@ -152,10 +196,14 @@ class NetCDFDataset(FileDataset):
         return xr.load_dataset(content, engine="netcdf4", **self._load_args)
 
     def _encode(self, data: "xr.Dataset") -> bytes:
+        return bytes(self._bare(data).to_netcdf(engine="netcdf4", **self._save_args))
+
+    def _bare(self, data: "xr.Dataset") -> "xr.Dataset":
+        """The data without fill values of the coordinates."""
         data = data.copy()
         for name in data.coords:
             data[name].encoding["_FillValue"] = None
-        return bytes(data.to_netcdf(engine="netcdf4", **self._save_args))
+        return data
 
 
 class TextDataset(FileDataset):

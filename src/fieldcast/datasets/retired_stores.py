@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fieldcast.datasets.checked import CheckedStore
 
 FLUSHES = 16  # at the same time: the file system combines them, which takes a twentieth of the time
+CLOCK = 2.0  # seconds by which times of change may be coarse
 READERS: dict[str, list[weakref.ref[CheckedStore]]] = {}  # lazily opened stores of this process, by path
 
 
@@ -60,10 +61,14 @@ def publish(partial: str, path: PurePosixPath) -> None:
     _sweep(path)
 
 
-def flush(folder: str, deep: bool = True) -> None:
-    """Flush a folder, and if deep its whole content, to the disk, so that it survives a loss of power."""
+def flush(folder: str, deep: bool = True, since: float = 0.0) -> None:
+    """Flush a folder, and if deep its content, to the disk, so that it survives a loss of power.
+
+    Files that were last changed before the time `since`, in seconds of `time.time`, are on the disk already.
+    """
     walk = list(os.walk(folder)) if deep else [(folder, [], [])]
     paths = [os.path.join(place, file) for place, _, files in walk for file in (*files, "")]
+    paths = [path for path in paths if os.stat(path).st_mtime >= since - CLOCK]
     with ThreadPoolExecutor(FLUSHES) as pool:
         for _ in pool.map(_fsync, paths):
             pass  # re-raises the error of any of them

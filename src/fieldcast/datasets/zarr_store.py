@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,7 +159,7 @@ class ZarrDataset(FilesystemDataset):
         """Write to the partial store: the first piece starts it, others are appended."""
         from fieldcast.datasets.encoding import evenly_chunked
 
-        partial, before = self._beside("partial"), []
+        partial, before, begin = self._beside("partial"), [], time.time()
         if piece == 0:
             self._remove(self._beside("pieces"))
             self._remove(partial)
@@ -180,7 +181,7 @@ class ZarrDataset(FilesystemDataset):
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
             if self._local:
-                flush(partial)  # before any state is saved that counts on this piece
+                flush(partial, since=begin)  # before any state is saved that counts on this piece
             self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
 
     def _cut(self, partial: str, piece: int) -> list[int]:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Bool
+from torch import Tensor
 
 from fieldcast import calendars
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
+from fieldcast.inference.assimilate import packed, resumed
 from fieldcast.inference.compatibility import STEP_TOLERANCE, matching
-from fieldcast.inference.cycle_models import CycleModels
-from fieldcast.inference.cycle_quality import CycleQuality
+from fieldcast.inference.cycle_models import CycleModels, Estimates
+from fieldcast.inference.cycle_quality import quality_of_step, with_quality
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.trained_model import TrainedModel, with_moments
 from fieldcast.inference.user_layout import restore_layout
 from fieldcast.inference.withheld import withheld_cells
+from fieldcast.lineage import Lineage, digest
 from fieldcast.models.core import Context
 from fieldcast.time_steps import TimeStep
+
+PIECE = 16 * 2**20  # bytes of the times that are stored together
 
 
 def cycle(
@@ -66,31 +78,107 @@ def cycle(
         For models that fit neither each other nor a cycle; if the grid is not theirs, if times are fewer than two or
         not a step apart, if nothing was observed.
     """
-    if members < 2 or noise < 0 or not 0 <= withheld < 1:
-        raise InputError(
-            "cycle needs at least two members, no negative noise, and withheld from 0 to below 1, not "
-            f"{members}, {noise:g} and {withheld:g}."
-        )
-    models = CycleModels.of(forecaster, updater)
-    dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
-    data, codec = matching(dataset, updater.checkpoint.field_codec, where)
-    check_times(data["time"], space.time_step, where)
-    c = context_of(data, codec, space, noise)
-    assert c.observed is not None and c.mask is not None
-    if not c.mask.any():
-        raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
-    held = withheld_cells(c.mask, withheld, space, seed)
-    assimilated = Context(c.count, observed=c.observed * ~held, mask=c.mask & ~held, day=c.day, noise=noise)
-    quality = CycleQuality(torch.where(c.mask, c.observed, torch.nan), held, noise, seed)
-    x = torch.empty(c.count, members, *space.state_shape)
-    for number, estimates in enumerate(models.run(assimilated, members, seed)):
-        x[number] = estimates["analysis"][0].float().cpu()
-        quality.add(number, estimates)
-    x = x.masked_fill(~space.exists.cpu(), torch.nan)
-    result = restore_layout(dataset, with_moments(codec.decode(x, data["time"]), codec), codec)
-    options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
-    names = " and ".join(model.name for model in (updater, forecaster) if model is not None)
-    return quality.beside(with_attributes(result, dataset.attrs, "Analysis", names, options), dataset, codec)
+    run = RecordCycle.of(forecaster, updater, observations, members, seed, noise, withheld, where)
+    return run.result(xr.concat([piece for piece, _ in run.pieces()], "time"))
+
+
+@dataclass(frozen=True, eq=False)
+class RecordCycle:
+    """A cycle over a user's record: step by step, so that it can be stored and go on after an interruption."""
+
+    models: CycleModels
+    dataset: xr.Dataset  # the record, in its own layout
+    times: xr.DataArray
+    codec: FieldCodec  # in the units of the record
+    c: Context  # all observations
+    held: Bool[Tensor, "y x"]  # cells whose observations are withheld
+    options: dict[str, Any]  # members, noise, withheld, seed
+    names: str  # of the models
+
+    @classmethod
+    def of(
+        cls, forecaster: TrainedModel | None, updater: TrainedModel, observations: xr.Dataset | xr.DataArray,
+        members: int, seed: int, noise: float, withheld: float, where: str,
+    ) -> RecordCycle:  # fmt: skip
+        """The cycle that `cycle` describes, with its errors."""
+        if members < 2 or noise < 0 or not 0 <= withheld < 1:
+            raise InputError(
+                f"cycle needs at least two members, no negative noise, and withheld from 0 to below 1, not "
+                f"{members}, {noise:g} and {withheld:g}."
+            )
+        models = CycleModels.of(forecaster, updater)
+        dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
+        data, codec = matching(dataset, updater.checkpoint.field_codec, where)
+        check_times(data["time"], space.time_step, where)
+        c = context_of(data, codec, space, noise)
+        assert c.mask is not None
+        if not c.mask.any():
+            raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
+        options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
+        names = " and ".join(model.name for model in (updater, forecaster) if model is not None)
+        held = withheld_cells(c.mask, withheld, space, seed)
+        return cls(models, dataset, data["time"], codec, c, held, options, names)
+
+    @cached_property
+    def sources(self) -> Lineage:
+        """Lineage of the analyses: digest of the observations, the models with their digests, and the options."""
+        assert self.c.observed is not None and self.c.mask is not None
+        observed = [part.cpu().numpy() for part in (self.c.observed, self.c.mask)]
+        return {
+            "observations": digest(observed, calendars.iso(self.times)),
+            "models": self.names,
+            **self.options,
+        }
+
+    def pieces(
+        self, earlier: bytes | None = None, on_disk: int = 0, length: int | None = None
+    ) -> Iterator[tuple[xr.Dataset, bytes]]:
+        """Yield members of the analyses, (time, member, latitude, longitude), with their quality, and the state after.
+
+        Parameters
+        ----------
+        earlier
+            State of an interrupted cycle.
+        on_disk
+            Number of its stored pieces: one more than the state holds, where it was killed between the two saves.
+        length
+            Number of times in a piece; by default as many as PIECE holds.
+        """
+        c, members, seed = self.c, self.options["members"], self.options["seed"]
+        length = length or max(1, PIECE // (4 * members * self.held.numel() * len(self.codec.variables)))
+        state, header = resumed(earlier, self.sources, self.held.device)
+        done = header.get("number", 0) if state is not None else 0
+        if not done <= on_disk <= done + 1:
+            state, done = None, 0
+        assert c.observed is not None and c.mask is not None
+        observed, mask = c.observed * ~self.held, c.mask & ~self.held
+        assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=self.options["noise"])
+        steps = self.models.run(assimilated, members, seed, state, done * length)
+        firsts = range(0, c.count, length)
+        for number, first in list(enumerate(firsts))[done:]:
+            parts = []
+            for place in range(first, min(first + length, c.count)):
+                estimates, following = next(steps)
+                parts.append(self.step(place, estimates))
+            piece = xr.concat(parts, "time").assign_attrs(self.sources, piece=number, pieces=len(firsts))
+            yield piece, packed(following, number + 1, 0.0, self.sources)
+
+    def step(self, place: int, estimates: Estimates) -> xr.Dataset:
+        """The analysis of one time, in the units of the record, and its quality."""
+        c, options = self.c, self.options
+        assert c.observed is not None and c.mask is not None
+        exists = self.models.assimilator.filter.space.exists.cpu()
+        x = estimates["analysis"].float().cpu().masked_fill(~exists, torch.nan)
+        y = torch.where(c.mask[place], c.observed[place], torch.nan)
+        quality = quality_of_step(y, self.held, estimates, options["noise"], options["seed"], place)
+        return self.codec.decode(x, self.times[[place]]).merge(quality)
+
+    def result(self, steps: xr.Dataset) -> xr.Dataset:
+        """The analyses in the layout of the record, from all `steps`, which may be read lazily."""
+        fields = with_moments(steps[list(self.codec.variables)].drop_attrs(deep=False), self.codec)
+        result = restore_layout(self.dataset, fields, self.codec)
+        result = with_attributes(result, self.dataset.attrs, "Analysis", self.names, self.options)
+        return with_quality(result, steps, self.dataset, self.codec, self.options["noise"])
 
 
 def check_times(times: xr.DataArray, step: TimeStep, where: str) -> None:

@@ -91,10 +91,13 @@ class CycleModels:
         return CycleState(members, memory)
 
     @torch.no_grad()
-    def run(self, c: Context, members: int, seed: int) -> Iterator[Estimates]:
-        """Yield for each row of a context, in order of time, climatology, background and analysis.
+    def run(
+        self, c: Context, members: int, seed: int, state: CycleState | None = None, done: int = 0
+    ) -> Iterator[tuple[Estimates, CycleState]]:
+        """Yield for each row of a context, in order of time, the estimates and what the next step starts from.
 
-        With optimal interpolation `interpolation` is beside them, that of the time by itself.
+        The estimates are climatology, background and analysis, and with optimal interpolation `interpolation`, that of
+        the time by itself. A cycle that was interrupted goes on from its `state`, when so many steps were `done`.
         """
         assert c.day is not None
         datum = torch.zeros(1, dtype=torch.long, device=c.day.device)
@@ -107,10 +110,11 @@ class CycleModels:
             RandomStreams(seed_for(f"cycle, {use}", seed), datum, members)
             for use in ("start", "season", "alone")
         )
-        state = self.start(c.day[:1], start)
-        rows = (c[slice(number, number + 1)] for number in range(c.count))
-        steps = cycle(self.assimilator.filter, self.assimilator.step, rows, state, draws)
-        for number, step in enumerate(Progress(steps, unit="step", total=c.count)):
+        if state is None:
+            state = self.start(c.day[:1], start)
+        rows = (c[slice(number, number + 1)] for number in range(done, c.count))
+        steps = cycle(self.assimilator.filter, self.assimilator.step, rows, state, draws, first=done + 1)
+        for number, step in enumerate(Progress(steps, unit="step", initial=done, total=c.count), done):
             here = c[slice(number, number + 1)]
             if self.interpolation is None:
                 references = {"climatology": state.past[:, :, -1]}
@@ -119,7 +123,7 @@ class CycleModels:
                     "climatology": self.interpolation.season(here, season.at_lead(number + 1)),
                     "interpolation": self.interpolation.sample(here, alone.at_lead(number + 1)),
                 }
-            yield {**references, "background": step.background, "analysis": step.analysis}
+            yield {**references, "background": step.background, "analysis": step.analysis}, step.state
 
 
 def same(a: FieldCodec, b: FieldCodec) -> bool:

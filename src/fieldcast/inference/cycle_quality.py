@@ -15,7 +15,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import conventions
 from fieldcast.fields.units import conversion
 from fieldcast.inference.user_layout import original_name
-from fieldcast.inference.withheld import WithheldScores
+from fieldcast.inference.withheld import withheld_scores, withheld_sums
 from fieldcast.scores.assimilation import INNOVATION_POWER, innovation_statistics
 
 SCORES = {
@@ -28,63 +28,88 @@ USED = ("innovation_squared", "innovation_expected", "desroziers", "suspect")  #
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
 INFERRED = "error of observation of {v} that innovations and residuals imply"
+INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # beside the fields of a step
 
 
-class CycleQuality:
-    """Scores at withheld observations and statistics of the innovations, collected time by time."""
+def quality_of_step(
+    y: Float[Tensor, "variable y x"],
+    held: Bool[Tensor, "y x"],
+    estimates: Mapping[str, Float[Tensor, "1 members variable y x"]],
+    noise: float,
+    seed: int,
+    number: int,
+) -> xr.Dataset:
+    """Innovations of one time, and scores at its withheld observations: what `with_quality` needs.
 
-    def __init__(
-        self, y: Float[Tensor, "time variable y x"], held: Bool[Tensor, "y x"], noise: float, seed: int
-    ):
-        """Take observations, NaN elsewhere, in anomaly standard deviations; `held` are the withheld cells."""
-        self.noise = noise
-        self.assimilated = y.masked_fill(held, torch.nan)
-        withheld = y.masked_fill(~held, torch.nan)
-        self.withheld = withheld.isfinite().sum((0, 2, 3)).cpu().numpy()  # observations of each variable
-        self.scores = WithheldScores(withheld, noise, seed)
-        self.innovations = np.full((len(INNOVATION_POWER), *y.shape[1::-1]), np.nan)  # (statistic, V, T)
+    Parameters
+    ----------
+    y
+        Observations, NaN elsewhere, in anomaly standard deviations.
+    held
+        The withheld cells.
+    estimates
+        Members by name, of which `background` and `analysis` give the innovations.
+    noise
+        Error of an observation.
+    seed
+        Seed of the draws of these errors.
+    number
+        Number of the time.
+    """
+    assimilated = y.masked_fill(held, torch.nan).double().cpu().numpy()
+    b, a = (estimates[name][0].double().cpu().numpy() for name in ("background", "analysis"))
+    by_variable = [
+        [
+            float(value[0])
+            for value in innovation_statistics(v[None], b[:, i, None], a[:, i, None], noise).values()
+        ]
+        for i, v in enumerate(assimilated)
+    ]
+    sums = (
+        withheld_sums(y.masked_fill(~held, torch.nan), estimates, noise, seed, number) if held.any() else {}
+    )
+    parts: dict[str, Any] = {INNOVATIONS: (("time", "number", "statistic"), np.array([by_variable]))}
+    if sums:
+        parts[WITHHELD] = ("time", "state", "number", "sum"), np.stack([*sums.values()])[None]
+    return xr.Dataset(parts, {"state": [*sums]} if sums else None)
 
-    def add(self, time: int, estimates: Mapping[str, Float[Tensor, "1 members variable y x"]]) -> None:
-        """Score the estimates of one time, of which `background` and `analysis` give the innovations."""
-        if self.withheld.any():
-            self.scores.add(time, estimates)
-        y = self.assimilated[time].double().cpu().numpy()
-        b, a = (estimates[name][0].double().cpu().numpy() for name in ("background", "analysis"))
-        for v in range(len(y)):
-            statistics = innovation_statistics(y[v][None], b[:, v][:, None], a[:, v][:, None], self.noise)
-            self.innovations[:, v, time] = [float(value[0]) for value in statistics.values()]
 
-    def beside(self, result: xr.Dataset, dataset: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-        """The result with the scores and statistics of each variable, in its units; `dataset` is the user's record."""
-        (time,) = map(str, dataset[conventions.axes(dataset)["time"]].dims)
-        means = {(name, v): scores for name, v, scores in self.scores.means()}
-        states = list(dict.fromkeys(name for name, _ in means))
-        parts: dict[str, xr.Variable] = {}
-        for i, variable in enumerate(codec.variables):
-            v, deviation = original_name(dataset, variable), float(codec.deviation[i])
-            units = unit_attrs(str(codec.attrs[variable].get("units", "1")))
-            for score in SCORES if states else ():
-                factor, of_score = (1.0, unit_attrs("1")) if score == "coverage90" else (deviation, units)
-                values = factor * np.array([means[state, i][score] for state in states])
-                count = {"observations": int(self.withheld[i])}
-                parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **count})
-            squared, expected, desroziers, suspect = (self._innovations(name, i) for name in USED)
-            inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
-            overall = {"ratio_of_means": mean(squared) / mean(expected)}
-            parts |= {
-                f"{v}_chi_squared": quality(
-                    (time,), squared / expected, CHI_SQUARED, v, {**unit_attrs("1"), **overall}
-                ),
-                f"{v}_suspect_share": quality((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
-                f"{v}_observation_error": quality((), inferred, INFERRED, v, units),
-            }
-            parts[f"{v}_observation_error"].attrs["assumed"] = deviation * self.noise
-        if states:
-            parts["state"] = xr.Variable("state", states, {"long_name": "estimate that is scored"})
-        return result.assign(parts)
+def with_quality(
+    result: xr.Dataset, steps: xr.Dataset, dataset: xr.Dataset, codec: FieldCodec, noise: float
+) -> xr.Dataset:
+    """The result with the scores and statistics of each variable, in its units.
 
-    def _innovations(self, name: str, variable: int) -> Float[np.ndarray, " time"]:
-        return self.innovations[list(INNOVATION_POWER).index(name), variable]
+    `steps` holds `quality_of_step` of all times, `dataset` is the user's record.
+    """
+    (time,) = map(str, dataset[conventions.axes(dataset)["time"]].dims)
+    innovations = steps[INNOVATIONS].to_numpy().T  # (statistic, variable, time)
+    by_name = dict(zip(INNOVATION_POWER, innovations, strict=True))
+    sums = steps[WITHHELD].sum("time", skipna=False).to_numpy() if WITHHELD in steps else None
+    scores = {} if sums is None else withheld_scores(sums)  # (state, variable)
+    parts: dict[str, xr.Variable] = {}
+    for i, variable in enumerate(codec.variables):
+        v, deviation = original_name(dataset, variable), float(codec.deviation[i])
+        units = unit_attrs(str(codec.attrs[variable].get("units", "1")))
+        for score, by_state in scores.items():
+            factor, of_score = (1.0, unit_attrs("1")) if score == "coverage90" else (deviation, units)
+            count = {"observations": int(sums[0, i, 0])} if sums is not None else {}
+            values = factor * by_state[:, i]
+            parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **count})
+        squared, expected, desroziers, suspect = (by_name[name][i] for name in USED)
+        overall = {"ratio_of_means": mean(squared) / mean(expected)}
+        inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
+        parts |= {
+            f"{v}_chi_squared": quality(
+                (time,), squared / expected, CHI_SQUARED, v, unit_attrs("1") | overall
+            ),
+            f"{v}_suspect_share": quality((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
+            f"{v}_observation_error": quality((), inferred, INFERRED, v, units),
+        }
+        parts[f"{v}_observation_error"].attrs["assumed"] = deviation * noise
+    if scores:
+        names = steps["state"].to_numpy()
+        parts["state"] = xr.Variable("state", names, {"long_name": "estimate that is scored"})
+    return result.assign(parts)
 
 
 def quality(

@@ -6,9 +6,10 @@ before, would tell what it reads. What is scored is the predicted observation x 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import nan
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -18,6 +19,8 @@ from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 from fieldcast.scores.observations import observation_statistics
+
+SUMS = ("count", "crps", "square", "coverage")  # of `observation_statistics`
 
 
 def withheld_cells(
@@ -47,35 +50,49 @@ def withheld_cells(
     return cells
 
 
-class WithheldScores:
-    """Sums of the scores of several estimates, by the name of the estimate and the number of the variable."""
+def withheld_sums(
+    y: Float[Tensor, "variable y x"],
+    estimates: Mapping[str, Float[Tensor, "1 members variable y x"]],
+    noise: float,
+    seed: int,
+    time: int,
+) -> dict[str, Float[np.ndarray, "variable sum"]]:
+    """SUMS over the withheld observations of one time, by the name of the estimate.
 
-    def __init__(self, y: Float[Tensor, "time variable y x"], noise: float, seed: int):
-        """Take the withheld observations, NaN elsewhere, in standard deviations of the anomaly, and their error."""
-        self.y, self.noise, self.seed = y, noise, seed_for("errors of withheld observations", seed)
-        self.sums: dict[tuple[str, int], dict[str, float]] = {}
+    Parameters
+    ----------
+    y
+        Withheld observations, NaN elsewhere, in anomaly standard deviations.
+    estimates
+        Members; all have the same errors of observation.
+    noise
+        Standard deviation of these errors.
+    seed
+        Seed of the draws of the errors.
+    time
+        Number of the time, on which the draws depend.
+    """
+    by_name = {}
+    for name, members in estimates.items():
+        shape, zero = members.shape, torch.zeros(1, dtype=torch.long, device=members.device)
+        draws = RandomStreams(seed_for("errors of withheld observations", seed), zero, shape[1]).at_lead(time)
+        predicted = (members + noise * draws.normal(*shape[2:]))[0].double()
+        by_name[name] = np.array([sums_of(predicted[:, v], values) for v, values in enumerate(y)])
+    return by_name
 
-    def add(self, time: int, estimates: Mapping[str, Float[Tensor, "1 members variable y x"]]) -> None:
-        """Score the members of each estimate at one time; all have the same errors of observation."""
-        for name, members in estimates.items():
-            shape, zero = members.shape, torch.zeros(1, dtype=torch.long, device=members.device)
-            draws = RandomStreams(self.seed, zero, shape[1]).at_lead(time)
-            predicted = (members + self.noise * draws.normal(*shape[2:]))[0].double()
-            for v, y in enumerate(self.y[time]):
-                observed = y.isfinite()
-                sums = self.sums.setdefault((name, v), {"count": 0.0})
-                if not observed.any():
-                    continue
-                members_there = predicted[:, v, observed].cpu().numpy()
-                columns = observation_statistics(members_there, y[observed].double().cpu().numpy())
-                sums["count"] += float(observed.sum())
-                for column, values in columns.items():
-                    sums[column] = sums.get(column, 0.0) + float(values.sum())
 
-    def means(self) -> Iterator[tuple[str, int, dict[str, float]]]:
-        """Estimate, variable, and its fair CRPS, RMSE of the mean and coverage of 90 %; NaN where none was withheld."""
-        for (name, v), sums in self.sums.items():
-            count = sums["count"] or nan
-            root = (sums.get("square", nan) / count) ** 0.5
-            coverage = sums.get("coverage", nan) / count  # too few members have none
-            yield name, v, {"crps": sums.get("crps", nan) / count, "rmse": root, "coverage90": coverage}
+def sums_of(predicted: Float[Tensor, "members y x"], y: Float[Tensor, "y x"]) -> list[float]:
+    """SUMS of one variable; NaN for a score that so few members lack."""
+    observed = y.isfinite()
+    if not observed.any():
+        return [0.0] * len(SUMS)
+    columns = observation_statistics(predicted[:, observed].cpu().numpy(), y[observed].double().cpu().numpy())
+    totals = {"count": float(observed.sum())} | {name: float(x.sum()) for name, x in columns.items()}
+    return [totals.get(name, nan) for name in SUMS]
+
+
+def withheld_scores(sums: Float[np.ndarray, "*shape sum"]) -> dict[str, Float[np.ndarray, "*shape"]]:
+    """Fair CRPS, RMSE of the mean and coverage of 90 % from SUMS; NaN where none was withheld."""
+    count, crps, square, inside = np.moveaxis(sums, -1, 0)
+    count = np.where(count > 0, count, nan)
+    return {"crps": crps / count, "rmse": np.sqrt(square / count), "coverage90": inside / count}

@@ -111,7 +111,7 @@ def minimised(
         optimiser.zero_grad()
         total = score().sum()
         total.backward()
-        return float(total)
+        return float(total.detach())
 
     optimiser.step(closure)
     with torch.no_grad():

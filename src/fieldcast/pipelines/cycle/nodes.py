@@ -1,24 +1,58 @@
 """Cycle: a user's record of successive times as analyses, and how good they are at withheld observations."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
-from fieldcast.inference.cycle import cycle as analyses
+from fieldcast.inference.cycle import RecordCycle
 from fieldcast.inference.cycle_quality import as_text
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Cycle
 from fieldcast.models.capabilities import CyclesAlone
+from fieldcast.pipelines.streams import earlier_output, finished, nothing_new
+
+LOG = logging.getLogger(__name__)
+Checkpoints = Mapping[str, Callable[[], bytes]]
 
 
-def cycle(
-    cycle: Cycle, parameters: Mapping[str, Any], checkpoints: Mapping[str, Callable[[], bytes]],
-    seed: int, limits: Limits, device: str,
+def analyse(
+    cycle: Cycle, parameters: Mapping[str, Any], checkpoints: Checkpoints, seed: int, limits: Limits, device: str,
+    earlier: Mapping[str, Any],
+) -> Iterator[tuple[xr.Dataset, bytes]]:  # fmt: skip
+    """Cycle over the times of the file with two trained experiments: analyses step by step, with what the cycle
+    resumes from; those that exist are kept."""
+    run, _ = record_cycle(cycle, parameters, checkpoints, seed, limits, device)
+    pieces, state, analyses = earlier_output(earlier, "cycle_analyses")
+    if finished({"cycle_analyses": analyses}, run.sources, ["cycle_analyses"]):
+        LOG.info("Using the existing analyses.")
+        yield nothing_new(analyses, "time"), state or b""
+        return
+    yield from run.pieces(state if pieces else None, pieces)
+
+
+def write(
+    cycle: Cycle, parameters: Mapping[str, Any], checkpoints: Checkpoints, seed: int, limits: Limits, device: str,
+    cycle_analyses: xr.Dataset,
 ) -> tuple[xr.Dataset, str]:  # fmt: skip
-    """Cycle over the times of the file with two trained experiments; the analyses, and their scores as text."""
+    """The analyses in the layout of the record, with mean, spread and scores; the scores also as text."""
+    run, origin = record_cycle(cycle, parameters, checkpoints, seed, limits, device)
+    result = run.result(cycle_analyses).assign_attrs(origin)
+    return result, as_text(result)
+
+
+def record_cycle(
+    cycle: Cycle,
+    parameters: Mapping[str, Any],
+    checkpoints: Checkpoints,
+    seed: int,
+    limits: Limits,
+    device: str,
+) -> tuple[RecordCycle, dict[str, str]]:
+    """The cycle over the user's record, and the attributes that name its experiments."""
     path = cycle.file()
     record = read_file(path, "cycle.observations")
     updater = trained_model(cycle.updater, parameters, checkpoints, "cycle.updater").to(device)
@@ -28,7 +62,5 @@ def cycle(
         weights = forecaster.checkpoint.header["weights"]
         origin |= {"fieldcast_forecaster": cycle.forecaster, "fieldcast_forecaster_weights": weights}
     members = max(2, limits.cap("members", cycle.members))
-    result = analyses(
-        forecaster, updater, record, members, seed, cycle.noise, cycle.withheld, f"'{path}'"
-    ).assign_attrs(origin)
-    return result, as_text(result)
+    run = RecordCycle.of(forecaster, updater, record, members, seed, cycle.noise, cycle.withheld, f"'{path}'")
+    return run, origin

@@ -1,4 +1,4 @@
-"""A user's record, checkpoints -> cycled, and its scores as text."""
+"""A user's record, checkpoints -> its analyses -> cycled, and its scores as text."""
 
 from kedro.pipeline import Pipeline
 
@@ -8,13 +8,12 @@ from fieldcast.tasks import Step
 
 nodes = Module("fieldcast.pipelines.cycle.nodes")
 
-CYCLE = Step(
-    nodes.cycle,
-    data=("parameters", "checkpoints"),
-    parameters=("cycle", "seed", "limits", "device"),
-    outputs=("cycled", "summary_cycle"),
+MODELS, OPTIONS = ("parameters", "checkpoints"), ("cycle", "seed", "limits", "device")
+STEPS = (
+    Step(nodes.analyse, MODELS, (*OPTIONS, "earlier"), ("cycle_analyses",)),
+    Step(nodes.write, (*MODELS, "cycle_analyses"), OPTIONS, ("cycled", "summary_cycle")),
 )
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([as_node(CYCLE)])
+    return Pipeline([as_node(step) for step in STEPS])
