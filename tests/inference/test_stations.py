@@ -130,6 +130,16 @@ def test_stations_of_another_world_are_refused(model, world, changes, message) -
         model.fill(stations=stations(truth, 5, 0.0).assign(**changes))
 
 
+def test_readings_in_other_units_than_the_model_are_refused(model, world) -> None:
+    """Readings in hundreds of K: so large an error of representativeness would let none of them count as gross."""
+    table = stations(world.split("test").isel(time=slice(10, 12)), 30, 0.0)
+    readings = table.assign(value=table["value"] / 100)
+    with pytest.raises(
+        InputError, match="half of the readings of 't' in the table of stations are more than"
+    ):
+        model.fill(stations=readings)
+
+
 def test_a_time_without_fields_and_nothing_at_all_are_refused(model, world) -> None:
     truth = world.split("test").isel(time=slice(10, 12))
     late = stations(truth, 5, 0.0)

@@ -46,7 +46,7 @@ ABOUT = {
 @pytest.fixture
 def reconstruct() -> Reconstruct:
     table = board(RECONSTRUCTIONS, pattern="random", k=0.1, cells="unobserved")
-    return Reconstruct(leaderboard=table, experiments=ABOUT)
+    return Reconstruct(leaderboard=table, experiments=ABOUT, costs={"vae": pd.DataFrame([{"learned": True}])})
 
 
 def test_the_best_is_compared_with_the_next_and_with_a_free_guess(reconstruct):
@@ -72,6 +72,8 @@ def test_one_seed_is_a_reason_to_doubt_and_several_are_not(reconstruct):
     several = replace(reconstruct, leaderboard=pd.concat([table, table.assign(seed=1)], ignore_index=True))
     assert reconstruct.glance().single and not several.glance().single
     assert "another seed" in dict(sentences([reconstruct.glance()]))["What to doubt"]
+    classical = replace(reconstruct, leaderboard=table[table["experiment"] != "vae"])
+    assert not classical.glance().single
 
 
 def test_how_long_forecasts_are_useful_is_where_skill_ends():
@@ -103,7 +105,7 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
 
 def test_there_are_three_sentences_for_all_tasks():
     glances = [Glance(["a"], ["b"], ["c"], True), Glance(["d"], [], ["e"], True)]
-    seeds = "each method was trained once, so small differences may vanish with another seed"
+    seeds = "learned methods were trained once, so small differences may vanish with another seed"
     assert sentences(glances) == [
         ("What was done", "A; d."),
         ("What is best", "B."),

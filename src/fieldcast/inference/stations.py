@@ -16,8 +16,10 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import observation_text
+from fieldcast.inference.compatibility import FAR
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
+from fieldcast.models.points import Points
 
 LOG = logging.getLogger(__name__)
 FIRST_GUESS = 0.1  # variance of the error of representativeness, in variances of the variable
@@ -83,6 +85,7 @@ def with_stations(
     """
     check_accepts_points(model, f"a model of type {type(model).__name__}")
     points = points_of(table, times, codec, model.space, where)
+    require_plausible_readings(points, table, codec, where)
     c = replace(c, points=points)
     variance = representativeness(model, c)
     c = replace(c, points=points.with_error(variance))
@@ -102,6 +105,22 @@ def with_stations(
         "fieldcast_stations": f"{len(table)} observations, {int(rejected.sum())} of them left out",
         "fieldcast_representativeness": listed,
     }
+
+
+def require_plausible_readings(points: Points, table: pd.DataFrame, codec: FieldCodec, where: str) -> None:
+    """Raise an InputError for a variable whose readings are far from the climatology, as in wrong units.
+
+    Their errors of representativeness would be estimated so large that none is rejected. The median decides.
+    """
+    for v, name in enumerate(codec.variables):
+        readings = points.y[points.variable == v].abs()
+        if len(readings) >= FEWEST and (far := float(readings.median())) > FAR:
+            units = codec.attrs[name].get("units", "1")
+            given = "as the table says" if "units" in table else "or add a column 'units' to the table"
+            raise InputError(
+                f"half of the readings of '{name}' in {where} are more than {far:.3g} standard deviations of the "
+                f"training data from its climatology: check that they are in {units}, {given}."
+            )
 
 
 def sentences(rejected: Bool[Tensor, " points"], table: pd.DataFrame, where: str) -> Iterator[str]:

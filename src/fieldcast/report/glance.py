@@ -34,14 +34,14 @@ class Glance(NamedTuple):
     done: Sequence[str] = ()
     best: Sequence[str] = ()
     doubt: Sequence[str] = ()
-    single: bool = False  # every method was trained with one seed only
+    single: bool = False  # methods were trained with a single seed
 
 
 def sentences(glances: Sequence[Glance]) -> list[tuple[str, str]]:
     """Headings and sentences of the first screen, from the clauses of all tasks; those without any are left out."""
     doubt = [clause for glance in glances for clause in glance.doubt]
     if any(glance.single for glance in glances):
-        doubt.append("each method was trained once, so small differences may vanish with another seed")
+        doubt.append("learned methods were trained once, so small differences may vanish with another seed")
     parts = {
         "What was done": [clause for glance in glances for clause in glance.done],
         "What is best": [clause for glance in glances for clause in glance.best],
@@ -192,8 +192,9 @@ def overconfident(results: Results, where: str) -> list[str]:
 
 
 def trained_once(results: Results) -> bool:
-    """Whether every method was trained with one seed only."""
-    return bool(results.leaderboard["seed"].nunique() == 1)
+    """Whether a method is learned, and every one was trained with one seed only."""
+    learned = any(results.learned(name) for name in results.board.order)
+    return learned and bool(results.leaderboard["seed"].nunique() == 1)
 
 
 def count(experiments: Sequence[str]) -> str:
