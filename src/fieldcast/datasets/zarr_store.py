@@ -14,9 +14,7 @@ from fieldcast.datasets.damage import DamagedError, refusing_damage, warn_of_dam
 from fieldcast.datasets.remote_stores import publish_objects
 from fieldcast.datasets.retired_stores import flush, open_store, publish, readable_path, recover
 
-if (
-    TYPE_CHECKING
-):  # imported where data are read or written: whether a store exists is told without these seconds
+if TYPE_CHECKING:  # else imported where data are read or written: to look for a store takes no second then
     from collections.abc import Hashable
 
     import xarray as xr
