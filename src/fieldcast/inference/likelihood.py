@@ -78,7 +78,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     """
     device, count = model.space.area.device, len(split.datum)
     pieces = []
-    for index in Progress(torch.arange(count, device=device).split(AT_ONCE), unit="batch"):
+    for index in Progress(torch.arange(count, device=device).split(AT_ONCE), unit="part"):
         data = split.batch
         label = None if data.label is None else data.label[index]
         batch = Batch(data.x[index], data.context[index], label=label)

@@ -49,7 +49,7 @@ def draw(
     members = 1 if model.deterministic else members
     places = torch.from_numpy(np.arange(c.count) if order is None else order).to(model.space.area.device)
     x = torch.empty(c.count, members, *model.space.state_shape)
-    for index in Progress(places.split(AT_ONCE), unit="batch"):
+    for index in Progress(places.split(AT_ONCE), unit="part"):
         x[index.cpu()] = model.sample(c[index], RandomStreams(seed, index, members, step)).float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)
 

@@ -21,7 +21,7 @@ def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw vari
     """`count` draws of x; they do not depend on how many are drawn at once."""
     x = torch.empty(count, *model.space.state_shape)
     batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE)
-    for index in Progress(batches, unit="batch"):
+    for index in Progress(batches, unit="part"):
         x[index.cpu()] = model.sample(Context(len(index)), RandomStreams(seed, index))[:, 0].float().cpu()
     return x
 
