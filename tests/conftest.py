@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +270,11 @@ def forecasted(project: Callable[..., Any], finished: Path, made_once: Callable[
         project("forecast", data_root=data_root, parameters=blown_up)
 
     return made_once("forecasted", make)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Interrupts raise, also where a shell has started the tests in the background, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +58,6 @@ def test_a_node_whose_worker_dies_runs_again_and_an_error_is_that_of_the_node(
     assert "The worker that ran die was lost: the node runs again." in caplog.text
     with pytest.raises(InputError, match="3 is refused: choose another"):
         run(node(refuse, "number", "nothing", name="refuse"), **data)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Interrupts raise, also where a shell has started the tests in the background, which ignores them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def leave_process(file: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +100,6 @@ def test_a_process_that_is_killed_ends_the_run_with_a_sentence() -> None:
             long=60,
         )
     assert not multiprocessing.active_children()
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Interrupts raise, also where a shell has started the tests in the background, which ignores them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -13,7 +13,7 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import Trust
-from fieldcast.inference.gaps_report import share_of
+from fieldcast.inference.gaps_report import farther, share_of
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
 LAND, ONCE = (2, 3), (7, 5)
@@ -220,3 +220,9 @@ def test_a_monthly_record_of_ten_years_is_filled_better_than_linearly_in_time() 
     rmse = float(np.sqrt((error**2).mean()))
     assert rmse < 0.6 * np.sqrt((in_time**2).mean())
     assert 0.85 < np.sqrt((filled["sst_spread"].values[scored] ** 2).mean()) / rmse < 1.15
+
+
+def test_a_report_tells_that_hidden_values_are_nearer_to_observations_than_missing_ones() -> None:
+    hidden, missing = torch.linspace(0, 1, 101), torch.linspace(0, 2, 101)
+    assert farther(hidden, missing) == (pytest.approx(0.95), "52.5%")
+    assert farther(hidden, hidden) is None and farther(hidden[:0], missing) is None

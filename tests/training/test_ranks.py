@@ -118,6 +118,7 @@ def test_the_error_of_a_rank_arrives_as_its_sentence_and_its_warning_in_the_log(
     assert "minutes ended the training at step 1 of 24" in caplog.text
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_leaves_no_process_behind(world):
     training = train(recipe(ranks=2, steps=100_000, report_every=50), world.data, None)
     next(training)

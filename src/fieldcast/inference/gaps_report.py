@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int8, Shaped
 from torch import Tensor
 
 from fieldcast import calendars
@@ -16,7 +16,7 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import counts
-from fieldcast.models.gaps.reach import steps_to_observation
+from fieldcast.models.gaps.reach import nearest_observation, steps_to_observation
 from fieldcast.models.gaps.trial import Trial
 from fieldcast.models.layers.crps import normal_crps
 
@@ -27,6 +27,10 @@ RARE = 0.05  # share of the hidden values that may be farther from an observatio
 MANY = 0.1  # share of the missing values beyond these of which the report warns
 MOST = 5  # times that are listed
 FAR = 5.0  # spreads
+UNCHECKED = (
+    "But {} of the missing values are more than {}, and at most "
+    f"{RARE:.0%} of the hidden ones: there the spread is unchecked, and may be far too small."
+)
 MIDNIGHT = "T00:00:00"  # which dates do without
 
 
@@ -130,8 +134,9 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
     verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"
     beyond = float((error.abs() > FAR * spread).double().mean())
     yield (
-        f"The spread is {verdict}: {ratio:.2f} of the error, weighted as the gaps; {beyond:.2%} of {int(here.sum())} "
-        f"errors exceed {FAR:g} spreads, the largest is {float((error.abs() / spread).max()):.1f} of them."
+        f"The spread is {verdict} at hidden values: {ratio:.2f} of the error, weighted as the gaps; {beyond:.2%} of "
+        f"{int(here.sum())} errors exceed {FAR:g} spreads, the largest is {float((error.abs() / spread).max()):.1f} of "
+        "them."
     )
     yield from unchecked(outcome, columns)
     yield from extrapolation(outcome, columns, name)
@@ -141,19 +146,38 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
 
 
 def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[str]:
-    """A warning where many missing values are farther in time from an observation than the hidden ones."""
-    observed, hidden = outcome.gappy.record.observed[:, columns], outcome.hidden.mask[:, columns]
-    ever = observed.any(0)
-    steps = steps_to_observation(observed & ~hidden)[hidden].sort().values
-    usual = int(steps[int((1 - RARE) * (len(steps) - 1))])
-    missing = steps_to_observation(observed)[~observed & ever]
+    """A warning where many missing values are farther in time, or in space, from observations than the hidden ones."""
+    record, places, hidden = outcome.gappy.record, outcome.gappy.places, outcome.hidden.mask
+    left, lacking = record.observed & ~hidden, ~record.observed & record.observed.any(0)
+    far = farther(
+        steps_to_observation(left)[hidden & columns], steps_to_observation(record.observed)[lacking & columns]
+    )
+    if far:
+        yield UNCHECKED.format(far.share, f"{far.usual:.0f} steps from an observation of their cell")
+    chords = (
+        nearest_observation(left, places, hidden & columns)[hidden & columns],
+        nearest_observation(record.observed, places, lacking & columns)[lacking & columns],
+    )
+    far = farther(*(chord[chord.isfinite()] for chord in chords))  # of times with observations
+    if far:
+        usual = 2 * EARTH * math.asin(far.usual / 2)
+        yield UNCHECKED.format(far.share, f"{usual:.0f} km from the observations of their time")
+
+
+class Farther(NamedTuple):
+    """How far nearly all hidden values are from observations, and the share of the missing ones that are farther."""
+
+    usual: float
+    share: str
+
+
+def farther(hidden: Shaped[Tensor, " hidden"], missing: Shaped[Tensor, " missing"]) -> Farther | None:
+    """Compare distances of hidden and of missing values; None unless many missing ones are farther."""
+    if not len(hidden):
+        return None
+    usual = hidden.sort().values[int((1 - RARE) * (len(hidden) - 1))]
     far = int((missing > usual).count_nonzero())
-    if far > MANY * missing.numel():
-        yield (
-            f"But {share_of(far, missing.numel())} of the missing values are more than {usual} steps from an "
-            f"observation of their cell, and at most {RARE:.0%} of the hidden ones: there the spread is unchecked, and "
-            "may be too small."
-        )
+    return Farther(float(usual), share_of(far, len(missing))) if far > MANY * len(missing) else None
 
 
 def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:

@@ -141,7 +141,7 @@ class GapCorrection:
         with torch.enable_grad():
             while run.step < self.fit.steps:
                 places = batch_index(run.step, self.seed, None, len(batch.x), self.fit.batch)
-                run.update(model.terms(part(batch, places), *(values[places] for values in drawn)).total)
+                run.update(model.terms(part(batch, places), *(values[places] for values in drawn)))
         model.load_state_dict(run.average, strict=False)
 
     def minutes(self, record: Record) -> float:
@@ -160,7 +160,7 @@ class GapCorrection:
         first = torch.zeros(self.fit.batch, dtype=torch.long, device=usual.device)
         run = Training(model, self.fit, self.seed)
         step = seconds(
-            lambda: run.update(model.terms(part(one, first), *(values[first] for values in drawn)).total)
+            lambda: run.update(model.terms(part(one, first), *(values[first] for values in drawn)))
         )
         completed = augmentation.ROUNDS * len(augmentation.affordable(record.observed))
         completed += augmentation.TRIED * len(augmentation.WEIGHTS)
