@@ -165,7 +165,7 @@ def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[st
 
 
 class Farther(NamedTuple):
-    """How far nearly all hidden values are from observations, and the share of the missing ones that are farther."""
+    """Distance within which nearly all hidden values have observations, and the share of missing ones beyond it."""
 
     usual: float
     share: str

@@ -4,8 +4,8 @@ Hidden are 5 % of the observed values, in gaps of the record, and 5 % of the tim
 
 In gaps: for a missing value that is drawn, what is missing near it for as long as its own gap lasts is hidden at other
 times, as many and in succession, but at most a fifth of the values of a time. Hidden values thus lie as far from
-observations in time as missing ones do, and in space where gaps hold few cells; values hidden at single times would have observations of the
-times before and after beside them.
+observations in time as missing ones do, and in space where gaps hold few cells; values hidden at single times would
+have observations of the times before and after beside them.
 
 Whole times: runs as long as those of the record without any observation, as far as there are then at least five of
 them; single times if it has none.
