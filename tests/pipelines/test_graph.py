@@ -33,6 +33,7 @@ COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "s
 SCORES = {"rmse", "mae", "bias", "ssim", "crps", "crps_minus_reference", "ssr", "coverage50", "coverage90"}
 CASES = {("random", 0.01), ("random", 0.1), ("stations", 0.1), ("blocks", 0.1)}
 VARIABLES = {"all", "z500", "t650", "u200", "ws800"}
+STEPS = 150  # of a training that is killed
 
 
 def listed(conf: Path = ROOT / "conf") -> set[str]:
@@ -250,13 +251,24 @@ def test_side_by_side_and_after_a_kill_nodes_compute_the_same_bytes(
 def test_a_training_whose_dask_worker_is_killed_resumes_on_another(
     project: Callable[..., Any], finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The training is long enough to be killed before its end."""
     for folder in ("01_raw", "02_intermediate", "03_primary"):
-        shutil.copytree(finished / folder, tmp_path / folder)
+        shutil.copytree(finished / folder, tmp_path / "killed" / folder)
+        shutil.copytree(finished / folder, tmp_path / "whole" / folder)
     folder = "06_models/reconstruct/denoising_vae"
 
+    def run(data_root: Path, **options: Any) -> None:
+        project(
+            "training",
+            data_root=data_root,
+            node_names=["reconstruct.denoising_vae.training.fit"],
+            parameters={"limits": {"steps": STEPS}},
+            **options,
+        )
+
     def kill_one() -> None:
-        end = time.monotonic() + 120
-        while not (tmp_path / folder / "training_state.safetensors").exists() and time.monotonic() < end:
+        state, end = tmp_path / "killed" / folder / "training_state.safetensors", time.monotonic() + 120
+        while not state.exists() and time.monotonic() < end:
             time.sleep(0.01)
         for process in multiprocessing.active_children():
             process.kill()
@@ -264,15 +276,11 @@ def test_a_training_whose_dask_worker_is_killed_resumes_on_another(
     killer = threading.Thread(target=kill_one)
     killer.start()
     with caplog.at_level("INFO", "fieldcast"):
-        project(
-            "training",
-            data_root=tmp_path,
-            node_names=["reconstruct.denoising_vae.training.fit"],
-            runner=DaskRunner(max_workers=1),
-        )
+        run(tmp_path / "killed", runner=DaskRunner(max_workers=1))
     killer.join()
     assert any("training.fit was lost: the node runs again" in line for line in caplog.messages)
-    assert weights(tmp_path / folder) == weights(finished / folder)
+    run(tmp_path / "whole")
+    assert weights(tmp_path / "killed" / folder) == weights(tmp_path / "whole" / folder)
 
 
 def weights(folder: Path) -> dict[str, bytes]:
