@@ -119,7 +119,7 @@ def test_the_result_has_the_layout_of_the_record_and_cf_attributes(analyses, rec
     chi_squared = analyses["t_chi_squared"]
     assert chi_squared.min() < chi_squared.attrs["ratio_of_means"] < chi_squared.max()
     assert analyses["t_chi_squared"].dims == analyses["t_suspect_share"].dims == ("time",)
-    assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["source_title"] == "waves"
+    assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["input_title"] == "waves"
     text = as_text(analyses)
     assert "withheld observations of 40 times; CRPS and RMSE in K" in text and "interpolation" in text
 

@@ -11,6 +11,7 @@ from worlds import red_noise
 
 import fieldcast
 from fieldcast import provenance
+from fieldcast.inference.result_attributes import with_attributes
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,19 @@ def results(source) -> dict[str, xr.Dataset]:
         "fill": models[0].fill(gappy, members=3, noise=0.1, seed=2),
         "predict": models[1].forecast(source, 3, members=3, seed=2),
         "fill one time": models[0].fill(gappy.isel(time=0, drop=False), members=1),
+        "gaps": fieldcast.fill_gaps(scattered(source), members=2),
     }
 
 
-@pytest.mark.parametrize("name", ["fill", "predict", "fill one time"])
+def scattered(source: xr.Dataset) -> xr.Dataset:
+    """The record without half of its values, under a long name that holds a comma."""
+    present = np.random.default_rng(0).random(source["sst"].shape) < 0.5
+    gappy = source.assign(sst=source["sst"].where(present))
+    gappy["sst"].attrs["long_name"] = "sea surface temperature, bulk"
+    return gappy
+
+
+@pytest.mark.parametrize("name", ["fill", "predict", "fill one time", "gaps"])
 def test_the_compliance_checker_finds_no_error(results, name, tmp_path):
     path, report = tmp_path / f"{name.replace(' ', '_')}.nc", tmp_path / "report.json"
     results[name].to_netcdf(path)
@@ -58,6 +68,28 @@ def test_the_compliance_checker_finds_no_error(results, name, tmp_path):
     for checker, checks in json.loads(report.read_text()).items():
         errors = [f"{check['name']}: {check['msgs']}" for check in checks["high_priorities"] if check["msgs"]]
         assert not errors, f"{checker}: {errors}"
+
+
+def test_a_variable_says_whether_it_holds_members_or_observed_and_filled_values(results):
+    assert results["fill"]["sst"].attrs["comment"] == "one draw for each member; sst_mean holds their mean"
+    assert (
+        results["gaps"]["sst"].attrs["comment"] == "observed values where sst_flag is 0, elsewhere sst_mean"
+    )
+    assert results["gaps"]["sst_members"].attrs["standard_name"] == "sea_surface_temperature"
+    filled = results["gaps"].where(results["gaps"]["sst_flag"] > 0)
+    assert np.array_equal(filled["sst"], filled["sst_mean"], equal_nan=True)
+
+
+def test_a_comma_splits_no_keyword(results):
+    words = results["gaps"].attrs["keywords"].split(", ")
+    assert words == ["reconstruction", "ensemble", "sea surface temperature", "bulk"]
+
+
+def test_attributes_of_ingestion_stay_behind(source):
+    stored = source.assign_attrs(digest="0", wraps=0, lineage="1", missing="train", step_hours=24.0)
+    assert not {"digest", "wraps", "lineage", "missing", "step_hours"} & set(
+        with_attributes(source, stored.attrs, "Reconstruction", "a model", {}).attrs
+    )
 
 
 def test_moments_have_cell_methods(results):
@@ -75,8 +107,8 @@ def test_moments_have_cell_methods(results):
 
 def test_attributes_of_the_source_are_named_as_the_sources(results, source):
     filled, weights = results["fill"].attrs, results["fill"].attrs["source"]
-    assert filled["source_title"] == "A record" and filled["source_institution"] == "A centre"
-    assert filled["source_source"] == "satellites" and filled["license"] == "free"
+    assert filled["input_title"] == "A record" and filled["input_institution"] == "A centre"
+    assert filled["input_source"] == "satellites" and filled["license"] == "free"
     assert filled["title"] == "Reconstruction of sea surface temperature" and "institution" not in filled
     assert filled["Conventions"] == "CF-1.11, ACDD-1.3" and "optimal_interpolation" in weights
     first, second = filled["history"].splitlines()

@@ -49,7 +49,7 @@ def test_filling_is_close_to_the_truth_and_keeps_what_was_observed(checkpoint, g
         )
         assert float(filled[f"{v}_spread"].where(recorded).max()) < 1e-3
         assert filled[v].attrs["units"] == filled[f"{v}_mean"].attrs["units"] == data[v].attrs["units"]
-    assert filled.attrs["source_title"] == "mine"
+    assert filled.attrs["input_title"] == "mine"
 
 
 def test_with_noise_observed_cells_are_weighed_and_not_kept(checkpoint, gappy):

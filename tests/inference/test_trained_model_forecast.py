@@ -48,8 +48,7 @@ def test_persistence_of_anomalies_in_the_users_layout(world, persistence, mine):
     result = persistence.forecast(mine, 3)
     assert result["t"].dims == ("lead", "member", "lat", "lon") and result.sizes["member"] == 1
     assert (
-        result["lat"].values.tolist() == mine["lat"].values.tolist()
-        and result.attrs["source_title"] == "mine"
+        result["lat"].values.tolist() == mine["lat"].values.tolist() and result.attrs["input_title"] == "mine"
     )
     last = pd.Timestamp(mine["time"].values[-1])
     assert pd.Timestamp(result["forecast_reference_time"].values) == last

@@ -88,7 +88,7 @@ def test_names_axes_and_attributes_follow_the_file(fill: Any, gappy: Path, truth
         assert units == {given[v].attrs["units"]}
     assert filled["z500"].attrs["instrument"] == "radiosonde"
     assert filled["member"].attrs["standard_name"] == "realization"
-    assert filled.attrs["source_title"] == "two days" and filled.attrs["Conventions"].startswith("CF-1.")
+    assert filled.attrs["input_title"] == "two days" and filled.attrs["Conventions"].startswith("CF-1.")
     line, earlier = filled.attrs["history"].splitlines()
     assert " reconstruction by fieldcast " in line and earlier == "measured"
 

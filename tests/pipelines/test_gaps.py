@@ -110,17 +110,31 @@ def test_models_that_need_complete_fields_refuse_gaps() -> None:
 
 
 Filled = Callable[..., Path]
+NAME = "sea_surface_temperature"
+
+
+def southward(record: xr.Dataset) -> xr.Dataset:
+    """A record with other names of its axes, whose latitudes descend and longitudes begin at -180."""
+    east = record["longitude"].values
+    record = record.assign_coords(longitude=(east + 180) % 360 - 180).sortby("longitude")
+    record = record.isel(latitude=slice(None, None, -1)).assign_attrs(
+        title="Thermometers", Conventions="CF-1.6"
+    )
+    return record.rename(latitude="lat", longitude="lon", time="valid_time", t2m=NAME)
 
 
 @pytest.fixture(scope="module")
 def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Filled:
     """Fill a gappy record by the pipeline, in a data root of the given name, up to some outputs."""
     folder = tmp_path_factory.mktemp("record")
-    gappy_record(110).to_netcdf(folder / "gappy.nc")
+    record = southward(gappy_record(110))
+    record.to_netcdf(folder / "gappy.nc")
+    for number, days in enumerate((slice(0, 60), slice(60, None))):
+        record.isel(valid_time=days).to_netcdf(folder / f"part{number}.nc")
 
-    def fill(name: str, **outputs: list[str]) -> Path:
+    def fill(name: str, file: str = "gappy.nc", **outputs: list[str]) -> Path:
         root = folder / name
-        ingestion = {"source": "file", "path": str(folder / "gappy.nc"), "missing": "train"}
+        ingestion = {"source": "file", "path": str(folder / file), "missing": "train"}
         options = {"members": 0, "output": str(root / "filled.nc"), "max_gap": 30}
         project("gaps", data_root=root, parameters={"ingestion": ingestion, "fill": options}, **outputs)
         return root
@@ -135,22 +149,38 @@ def whole(fill_record: Filled) -> Path:
 
 
 def test_the_pipeline_gaps_fills_a_file(whole: Path) -> None:
-    record, filled = gappy_record(110), xr.load_dataset(whole / "filled.nc")
-    observed = record["t2m"].notnull()
-    assert np.array_equal(filled["t2m"].values[observed], record["t2m"].values[observed])
-    assert np.array_equal(filled["t2m_flag"] == 0, observed)
-    assert set(filled.data_vars) == {"t2m", "t2m_mean", "t2m_spread", "t2m_flag"}
+    require_layout(xr.load_dataset(whole / "filled.nc"))
     report = (whole / "08_reporting/gaps.txt").read_text()
-    assert report.startswith("t2m: ") and "linear in time" in report
+    assert report.startswith("sst: ") and "linear in time" in report
     assert "figures/gaps/<variable>_maps.png" in report
     figures = whole / "08_reporting/figures/gaps"
-    assert {path.name for path in figures.iterdir()} == {"t2m_maps.png", "t2m_series.png"}
+    assert {path.name for path in figures.iterdir()} == {"sst_maps.png", "sst_series.png"}
+
+
+def require_layout(filled: xr.Dataset) -> None:
+    """Require the names, order and observed values of the record, and no attribute of ingestion."""
+    record = southward(gappy_record(110))
+    observed = record[NAME].notnull()
+    assert filled[NAME].dims == ("valid_time", "lat", "lon")
+    for name, coordinate in record.coords.items():
+        assert np.array_equal(filled[name], coordinate)
+    assert np.array_equal(filled[NAME].values[observed], record[NAME].values[observed])
+    assert np.array_equal(filled[f"{NAME}_flag"] == 0, observed)
+    assert set(filled.data_vars) == {NAME + part for part in ("", "_mean", "_spread", "_flag")}
+    assert filled.attrs["input_title"] == "Thermometers"
+    assert not {"wraps", "missing", "digest", "lineage", "step_hours", "source_source"} & set(filled.attrs)
+
+
+def test_a_record_in_several_files_keeps_their_layout(fill_record: Filled) -> None:
+    root = fill_record("parts", "part*.nc", to_outputs=["gaps_filled"])
+    require_layout(xr.load_dataset(root / "filled.nc"))
 
 
 def test_the_series_of_a_cell_holds_the_truth_that_was_hidden(whole: Path) -> None:
     series = pd.read_csv(whole / "08_reporting/gaps_series.csv", index_col="time")
     place = {name: series[name].iloc[0] for name in ("latitude", "longitude")}
-    truth = gappy_record(110)["t2m"].sel(place, method="nearest").sel(time=series.index)
+    cell = {"lat": place["latitude"], "lon": place["longitude"]}
+    truth = southward(gappy_record(110))[NAME].sel(cell, method="nearest").sel(valid_time=series.index)
     hidden, observed = (series[name].notna() for name in ("hidden", "observed"))
     assert hidden.any() and observed.any() and not (hidden & observed).any()
     np.testing.assert_allclose(series["observed"].fillna(series["hidden"]), truth, rtol=1e-6)

@@ -57,6 +57,11 @@ def open_source(source: Source) -> xr.Dataset:
     return dataset
 
 
+def open_layout(source: Source) -> xr.Dataset:
+    """Open the first file of a source as it is, whose names, order and attributes stand for those of the others."""
+    return open_file(_expanded(source.paths)[0])
+
+
 def _expanded(patterns: Sequence[str]) -> list[str]:
     """Expand globs: all files and stores, those of each glob sorted by name."""
     paths: list[str] = []

@@ -86,15 +86,15 @@ def in_layout_of(
 ) -> xr.Dataset:
     """The result with the names, order and precision of the data set, whose observed values it keeps bit for bit.
 
-    Where ingestion changed the times of the data set or joined its variables from levels, the result has the layout of
-    the contract.
+    Where ingestion changed the times or the grid of the data set, or joined its variables from levels or files, the
+    result has the names of the data set and the times, cells and values of the fields.
     """
-    time = conventions.axes(dataset)["time"]
-    alike = np.array_equal(dataset[time].values, fields["time"].values)
+    axes = conventions.axes(dataset)
+    alike = np.array_equal(dataset[axes["time"]].values, fields["time"].values)
+    alike &= all(dataset[axes[axis]].size == fields.sizes[axis] for axis in GRID)
     if not alike or any(original_name(dataset, v) not in dataset for v in codec.variables):
-        dataset = fields
-    dataset = dataset.drop_vars("segment", errors="ignore")
-    result = restore_layout(dataset, result, codec)
+        return restore_layout(layout_of(dataset, fields, codec), result, codec)
+    result = restore_layout(dataset.drop_vars("segment", errors="ignore"), result, codec)
     for v in codec.variables:
         name = original_name(dataset, v)
         like = dataset[name]
@@ -104,3 +104,24 @@ def in_layout_of(
                 like.transpose(*result[name].dims).where(observed, result[name]).assign_attrs(attrs)
             )
     return result
+
+
+def layout_of(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """The layout of a data set around the times and cells of the fields made from it; it holds no values."""
+    coords, dims = {}, {}
+    for axis, name in conventions.axes(dataset).items():
+        like = dataset[name]
+        dims[axis] = str(like.dims[0]) if like.ndim else name
+        unchanged = axis in GRID and like.size == fields.sizes[axis]
+        values = (like if unchanged else fields[axis]).values
+        attrs = {key: value for key, value in like.attrs.items() if key != "bounds"}
+        coords[name] = xr.Variable(dims[axis], values, attrs)
+    sizes = {dims[axis]: fields.sizes[axis] for axis in DIMS}
+    variables = {}
+    for v in codec.variables:
+        name = original_name(dataset, v)
+        like = dataset[name] if name in dataset else fields[v].rename(dims)
+        order = [str(dim) for dim in like.dims if dim in sizes]
+        empty = np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in order])
+        variables[name] = order, empty, like.attrs
+    return xr.Dataset(variables, coords, dataset.attrs)

@@ -25,23 +25,26 @@ OF_SOURCE = re.compile(
     "^(title|summary|institution|source|id|uuid|naming_authority|doi|processing_level|product_version|keywords.*|"
     "(creator|publisher|contributor|date|geospatial|time_coverage)_.*)$"
 )
+# attributes of stored fields, which say how ingestion made them
+OF_INGESTION = frozenset({"digest", "lineage", "missing", "step_hours", "step_months", "wraps"})
 AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
 METHODS = {"_mean": "realization: mean", "_spread": "realization: standard_deviation"}
 FLAGS = ("_suspect", "_flag")
+MEMBERS = "_members"
 COMMANDS = ("kedro", "fieldcast")
 
 
 def with_attributes(
     result: xr.Dataset, source: Mapping[str, Any], what: str, model: str, options: Mapping[str, Any]
 ) -> xr.Dataset:
-    """The result with its attributes, and those of its source under names that begin with `source_`.
+    """The result with its attributes, and those of its source under names that begin with `input_`.
 
     Parameters
     ----------
     result
         Variables v with v_mean, v_spread, v_suspect and v_flag, in the layout of the user's data.
     source
-        Global attributes of the data that it was made from.
+        Global attributes of the data that it was made from; those of ingestion are left out.
     what
         What was done, as the first words of the title: "Reconstruction", "Forecast".
     model
@@ -49,6 +52,7 @@ def with_attributes(
     options
         Members, seed and the like, which become attributes `fieldcast_...`.
     """
+    stored = source.keys() >= {"digest", "wraps"}
     result = result.copy()
     bounds = {array.attrs.get("bounds") for array in result.coords.values()}
     names = [str(name) for name in result.data_vars if name not in bounds]
@@ -59,22 +63,24 @@ def with_attributes(
     for name in map(str, result.coords):
         describe_coordinate(result, name)
     variables = ", ".join(
-        long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS, "_members"))
+        long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS, MEMBERS))
     )
+    keywords = [word.strip() for word in variables.split(",")]
     version = provenance.versions(["fieldcast"]).get("fieldcast", "")
     call = ", ".join(f"{key}={value}" for key, value in options.items())
     today = provenance.now()[:10]
     line = f"{today} {what.lower()} by fieldcast {version}: {command() or call}"
     result.attrs = {
         **{
-            OF_SOURCE.sub(lambda match: f"source_{match[0]}", str(key)): value
+            OF_SOURCE.sub(lambda match: f"input_{match[0]}", str(key)): value
             for key, value in source.items()
+            if not (stored and key in OF_INGESTION)
         },
         "Conventions": CONVENTIONS,
         "title": f"{what} of {variables}",
         "summary": f"{what} of {variables} as an ensemble with its mean and its spread, the standard deviation of the "
         f"members, drawn from the generative model {model} ({call}).",
-        "keywords": f"{what.lower()}, ensemble, {variables}",
+        "keywords": ", ".join([what.lower(), "ensemble", *keywords]),
         "source": f"fieldcast {version}, model {model}",
         "history": "\n".join(filter(None, [line, source.get("history")])),
         "date_created": today,
@@ -103,24 +109,36 @@ def describe_coordinate(result: xr.Dataset, name: str) -> None:
 def describe_variable(result: xr.Dataset, name: str) -> None:
     """Set the attributes of one variable; a moment has the standard name and cell methods of its variable too."""
     base, attrs = name, result[name].attrs
-    for suffix, method in METHODS.items():
+    for suffix, method in {**METHODS, MEMBERS: ""}.items():
         if name.endswith(suffix) and name.removesuffix(suffix) in result:
             base = name.removesuffix(suffix)
             of_base = result[base].attrs
             attrs |= {key: of_base[key] for key in ("standard_name",) if key in of_base}
             if suffix == "_spread" and conversion(str(attrs.get("units", "1")), "K"):
                 attrs["units_metadata"] = "temperature: difference"
-            attrs["cell_methods"] = " ".join(filter(None, [of_base.get("cell_methods"), method]))
+            methods = " ".join(filter(None, [of_base.get("cell_methods"), method]))
+            attrs |= {"cell_methods": methods} if methods else {}
     if name.endswith(FLAGS):
         attrs |= {"standard_name": "quality_flag", "coverage_content_type": "qualityInformation"}
     else:
         attrs["coverage_content_type"] = "modelResult"
     attrs.setdefault("long_name", name)
+    if base == name and (content := values_of(result, name)):
+        attrs["comment"] = "; ".join(filter(None, [attrs.get("comment"), content]))
     for key in [key for key in ("coordinates", "grid_mapping", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
     related = [f"{name}{suffix}" for suffix in ("_spread", *FLAGS) if f"{name}{suffix}" in result]
     if base == name and related:
         attrs["ancillary_variables"] = " ".join(related)
+
+
+def values_of(result: xr.Dataset, name: str) -> str:
+    """What a variable holds beside its mean and spread: members, or observed and filled values."""
+    if "member" in result[name].dims:
+        return f"one draw for each member; {name}_mean holds their mean"
+    return (
+        f"observed values where {name}_flag is 0, elsewhere {name}_mean" if f"{name}_flag" in result else ""
+    )
 
 
 def describe_axis(coordinate: xr.DataArray, axis: str) -> None:

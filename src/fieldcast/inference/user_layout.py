@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float, Int
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import conventions
@@ -36,11 +37,9 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
     """Dimensions and coordinates of the data set, which may descend, start at -180 or have other names."""
     coordinates = {axis: dataset[name] for axis, name in conventions.axes(dataset).items()}
     for axis in GRID:
-        values = coordinates[axis].values
-        if axis == "longitude" and values.min() < 0 <= codec.longitude.min():
-            values = values % 360
-        if (np.diff(values) < 0).any():  # the model's axes ascend
-            filled = filled.isel({axis: np.argsort(np.argsort(values))})
+        order = ascending(coordinates[axis].values, axis, getattr(codec, axis))
+        if (np.diff(order) < 0).any():
+            filled = filled.isel({axis: np.argsort(order)})
     filled = filled.drop_vars(coordinates)
     if not coordinates["time"].ndim:
         filled = filled.squeeze("time")
@@ -50,6 +49,30 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
     return filled.assign_coords(
         {name: array.variable for name, array in dataset.coords.items() if {*array.dims} <= shared}
     )
+
+
+def ascending(
+    values: Float[np.ndarray, " cell"], axis: str, contract: Float[np.ndarray, " cell"]
+) -> Int[np.ndarray, " cell"]:
+    """Positions of the cells of a data set's axis in the order of the contract's, which ascends."""
+    east = axis == "longitude" and values.min() < 0 <= contract.min()
+    return np.argsort(values % 360 if east else values)
+
+
+def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
+    """A result in the layout of a user's data set with the names and order of the fields made from it."""
+    names = {}
+    for v in conventions.time_varying(fields):
+        name = original_name(result, v)
+        names |= {name + part: v + part for part in PARTS if name + part in result}
+    renamed = result.rename(names)
+    for axis, name in conventions.axes(result).items():
+        dim, values = str(result[name].dims[0]), result[name].values
+        if axis in GRID:
+            renamed = renamed.isel({dim: ascending(values, axis, fields[axis].values)})
+        renamed = renamed.drop_vars(name).rename_dims({dim: axis} if dim != axis else {})
+        renamed = renamed.assign_coords({axis: fields[axis].variable})
+    return renamed
 
 
 def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:

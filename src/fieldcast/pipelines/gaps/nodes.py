@@ -10,9 +10,12 @@ from fieldcast.encoding.options import Limits
 from fieldcast.figures.gaps import pictures
 from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
+from fieldcast.fields.options import Ingestion
+from fieldcast.fields.sources import open_layout
 from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison, compared
 from fieldcast.inference.options import Fill, Gaps
+from fieldcast.inference.user_layout import to_model_names
 from fieldcast.models.gaps.record import FILLERS, Filler
 from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 
@@ -31,9 +34,12 @@ def try_methods(
 
 
 def fill_gaps(
-    fields: xr.Dataset, trials: bytes, fill_options: Fill, seed: int, limits: Limits, device: str
+    fields: xr.Dataset, trials: bytes, ingestion: Ingestion, fill_options: Fill, seed: int, limits: Limits, device: str
 ) -> tuple[xr.Dataset, str, pd.DataFrame]:  # fmt: skip
-    """Fill the fields by the best method of the trials: the result, its report, and series for a figure."""
+    """Fill the fields by the best method of the trials: the result, its report, and series for a figure.
+
+    The result has the layout of the file that the fields come from.
+    """
     fillers: Mapping[str, Filler] = FILLERS
     if CORRECTED in compared(trials):
         fillers = {**fillers, CORRECTED: correction_of(fields, seed)}
@@ -41,10 +47,12 @@ def fill_gaps(
     *_, (tried, _) = comparison.trials(trials)
     trust = Trust(fill_options.max_gap, fill_options.max_spread)
     members = fill_options.members and limits.cap("members", fill_options.members)
-    filled = fill(comparison, tried, fields, members, trust, seed)
+    dataset = open_layout(ingestion) if ingestion.source == "file" else fields
+    filled = fill(comparison, tried, dataset, members, trust, seed)
     return filled, f"{filled.attrs['comment']}\n\n{PICTURES}", comparison.series(tried)
 
 
 def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:
     """Maps and series of each variable, as PNG by name."""
-    return {name: png(figure) for name, figure in pictures(filled, series, outline(fields))}
+    drawn = pictures(to_model_names(filled, fields), series, outline(fields))
+    return {name: png(figure) for name, figure in drawn}

@@ -10,7 +10,7 @@ nodes = Module("fieldcast.pipelines.gaps.nodes")
 
 TRIAL = Step(nodes.try_methods, ("fields",), ("gaps", "seed", "device", "earlier"), ("gaps_trials",))
 FILL = {"fields": "fields", "trials": "gaps_trials", "fill_options": "params:fill"}
-FILL |= {name: f"params:{name}" for name in ("seed", "limits", "device")}
+FILL |= {name: f"params:{name}" for name in ("ingestion", "seed", "limits", "device")}
 DRAWN = {"fields": "fields", "filled": "gaps_filled", "series": "series_gaps"}
 
 
