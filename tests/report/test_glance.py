@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.report import Forecast, Reconstruct, report
-from fieldcast.report.glance import Glance, sentences
+from fieldcast.report.glance import Glance, sentences, useful
 
 
 def board(scores: dict[str, dict[str, float]], **case) -> pd.DataFrame:
@@ -99,8 +99,35 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
     assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
     assert glance.best == [
         "for forecasting, lim (climatology is 25 % worse), whose typical error 2 days ahead is 25 % smaller than that "
-        "of the baseline “climatology”, and stays better than past days of the season for 3 days"
+        "of the baseline “climatology”, and is on average better than past days of the season up to 3 days ahead"
     ]
+
+
+@pytest.mark.parametrize(
+    ("lows", "ending"),
+    [
+        (
+            (0.1, 0.05, -0.1),
+            "up to 7 days ahead, and up to 3 days by more than chance explains (95 % interval)",
+        ),
+        (
+            (0.1, -0.1, 0.05),
+            "up to 7 days ahead, and up to 1 day by more than chance explains (95 % interval)",
+        ),
+        (
+            (-0.1, 0.1, 0.1),
+            "up to 7 days ahead, though at no lead time by more than chance explains (95 % interval)",
+        ),
+    ],
+)
+def test_forecasts_are_better_beyond_doubt_until_an_interval_of_skill_contains_zero(lows, ending):
+    tables = []
+    for hours, low in zip((24.0, 72.0, 168.0), lows, strict=True):
+        scores = {"lim": {"crps": 0.4, "rmse": 0.6, "skill": 0.2}, "climatology": {"crps": 0.5, "rmse": 0.8}}
+        tables.append(board(scores, region="globe", lead_hours=hours).assign(low=low))
+    about = {"climatology": {"about": {"role": "climatology"}}, "lim": {}}
+    results = Forecast(leaderboard=pd.concat(tables, ignore_index=True), experiments=about)
+    assert useful(results).endswith(ending)
 
 
 def test_there_are_three_sentences_for_all_tasks():

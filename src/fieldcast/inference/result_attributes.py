@@ -133,7 +133,7 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
 
 
 def values_of(result: xr.Dataset, name: str) -> str:
-    """What a variable holds beside its mean and spread: members, or observed and filled values."""
+    """A remark on what a variable holds, members or observed and filled values; empty if neither."""
     if "member" in result[name].dims:
         return f"one draw for each member; {name}_mean holds their mean"
     return (

@@ -61,7 +61,7 @@ def ascending(
 
 def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     """A result in the layout of a user's data set with the names and order of the fields made from it."""
-    names = {}
+    names: dict[str, str] = {}
     for v in conventions.time_varying(fields):
         name = original_name(result, v)
         names |= {name + part: v + part for part in PARTS if name + part in result}

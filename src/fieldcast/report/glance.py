@@ -104,16 +104,36 @@ def forecast(results: Forecast) -> Glance:
 
 
 def useful(results: Forecast) -> str:
-    """Duration for which the best forecasts are better than the climatological ensemble; empty without skill scores."""
-    table = skill_horizon(results.leaderboard)
+    """Lead times to which the best forecasts beat the climatological ensemble, on average and beyond the interval.
+
+    Empty without skill scores.
+    """
+    board = results.leaderboard
+    table = skill_horizon(board)
     table = table[(table["region"] == results.region) & (table["variable"] == "all")]
     hours = table.loc[table["experiment"] == results.best, "lead_hours"].mean()
     if not hours > 0:
         return ""
-    last = float(results.leaderboard["lead_hours"].max())
+    last = float(board["lead_hours"].max())
     unit = UNITS[unit_of(last) if math.isinf(hours) or hours >= UNITS[unit_of(last)] else unit_of(hours)]
-    until = f"at least {lead_text(last)}" if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
-    return f", and stays better than past days of the season for {until}"
+    average = lead_text(last) if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
+    better = "better than past days of the season up to"
+    clause = f", and is on average {better} {average} ahead"
+    of_best = (board["experiment"] == results.best) & (board["region"] == results.region)
+    skill = board[of_best & (board["variable"] == "all") & (board["score"] == "skill")]
+    low = skill.groupby("lead_hours")["low"].min()
+    if low.isna().all():
+        return clause
+    certain = low.index[(low > 0).cummin()]
+    chance = "by more than chance explains (95 % interval)"
+    if not len(certain):
+        return f"{clause}, though at no lead time {chance}"
+    until = lead_text(float(certain[-1]))
+    return (
+        f", and is {better} {until} ahead {chance}"
+        if until == average
+        else f"{clause}, and up to {until} {chance}"
+    )
 
 
 def duration_of(lead: Lead) -> str:

@@ -7,11 +7,11 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.encoding.options import Limits
+from fieldcast.fields.options import Ingestion
+from fieldcast.fields.sources import open_layout
 from fieldcast.figures.gaps import pictures
 from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
-from fieldcast.fields.options import Ingestion
-from fieldcast.fields.sources import open_layout
 from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison, compared
 from fieldcast.inference.options import Fill, Gaps
