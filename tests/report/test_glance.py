@@ -99,7 +99,8 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
     assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
     assert glance.best == [
         "for forecasting, lim (climatology is 25 % worse), whose typical error 2 days ahead is 25 % smaller than that "
-        "of the baseline “climatology”, and is on average better than past days of the season up to 3 days ahead"
+        "of the baseline “climatology”, and is on average better than past days of the season up to 3 days ahead, "
+        "and up to 2 days by more than chance explains (95 % interval)"
     ]
 
 
@@ -109,6 +110,10 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
         (
             (0.1, 0.05, -0.1),
             "up to 7 days ahead, and up to 3 days by more than chance explains (95 % interval)",
+        ),
+        (
+            (0.1, 0.1, 0.1),
+            "is better than past days of the season up to 7 days ahead by more than chance explains (95 % interval)",
         ),
         (
             (0.1, -0.1, 0.05),
