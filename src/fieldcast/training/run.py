@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+import xarray as xr
 
 from fieldcast import lineage, provenance
 from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
@@ -17,6 +18,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.domain import require_complete
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
+from fieldcast.kinds import are_images
 from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.combined import Combined
 from fieldcast.models.configuration import build
@@ -129,11 +131,21 @@ def train(
         for part in unsolved:
             take(part, base, "base", "model.base", {"model": base_of(recipe.model), **same})
         unsolved = []
-    header = {**sources, "source": data.fields.attrs["source"], **provenance.code()}
+    header = {
+        **sources,
+        "source": data.fields.attrs["source"],
+        **calendar_of(data.fields),
+        **provenance.code(),
+    }
     yield from fit(
         model, training, validation, options, recipe.seed,
         lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved,
     )  # fmt: skip
+
+
+def calendar_of(fields: xr.Dataset) -> dict[str, str]:
+    """The calendar of fields, as an entry of the header; none for images."""
+    return {} if are_images(fields) else {"calendar": str(fields["time"].dt.calendar)}
 
 
 def announced_order(model: Model, training: Batches) -> dict[str, int]:

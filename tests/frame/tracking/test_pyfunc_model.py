@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cftime
 import mlflow
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mlflow import MlflowClient
 
 import fieldcast
 from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.errors import InputError
 from fieldcast.frame.tracking import pyfunc_model
 from fieldcast.frame.tracking.writer import PARENT, Writer
 from fieldcast.inference.options import StateOptions
@@ -21,7 +23,9 @@ from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
+from tests.worlds import World, make_world
 
+ROOT = Path(__file__).parents[3]
 PROBLEMS = {
     "reconstruct.oi": (
         Reconstruction(Sparsification()),
@@ -78,6 +82,66 @@ def test_a_stored_reconstruction_fills_as_the_checkpoint_does(
     assert "checkpoint.safetensors" in files and not [
         name for name in files if name.endswith((".pkl", ".pickle"))
     ]
+
+
+@pytest.fixture(scope="module")
+def planet_world() -> World:
+    """A world of the year 12 in the calendar of the simulated planet."""
+    world = make_world()
+    dates = xr.date_range("0009-01-01", periods=world.sizes["time"], calendar="noleap", use_cftime=True)
+    return World(world.assign_coords(time=dates))
+
+
+def trained_on(world: World, address: str, file: Path) -> Path:
+    problem, model = PROBLEMS[address]
+    recipe = Recipe(problem, model, Fit(), 0, Limits(times=4), "cpu")
+    file.write_bytes(list(train(recipe, world.data, None))[-1].checkpoint)
+    return file
+
+
+@pytest.mark.parametrize("address", ["reconstruct.oi", "forecast.lim"])
+def test_dates_are_those_of_the_calendar_of_the_model(
+    address: str, planet_world: World, tmp_path: Path
+) -> None:
+    file = trained_on(planet_world, address, tmp_path / "checkpoint.safetensors")
+    pyfunc_model.save(file, tmp_path / "model")
+    model, trained = mlflow.pyfunc.load_model(str(tmp_path / "model")), fieldcast.load(file)
+    assert model.metadata.metadata["calendar"] == "noleap"
+    july = planet_world.fields[["t", "z"]].sel(time=slice("0012-07-01", "0012-07-02"))
+    if address == "reconstruct.oi":  # only where little is observed does the climatology of the day show
+        july = july.where(xr.DataArray(np.arange(12) == 0, dims="longitude"))
+    count = cftime.date2num(july["time"].values, "seconds since 1970-01-01", calendar="noleap")
+    arrays = {"time": count.astype(np.int64), **{v: july[v].values for v in ("t", "z")}}
+    drawn = model.predict(arrays, params={"members": 2, "seed": 3})
+    if address == "reconstruct.oi":
+        expected = trained.fill(july, 2, seed=3)
+    else:
+        expected = trained.forecast(july, 10, 2, 3)
+        dates = cftime.num2date(drawn["time"], "seconds since 1970-01-01", calendar="noleap")
+        assert [date.isoformat() for date in dates] == [f"0012-07-{day:02d}T00:00:00" for day in range(3, 13)]
+    np.testing.assert_allclose(drawn["z_mean"], expected["z_mean"].values, rtol=1e-5)
+
+
+def test_the_example_in_the_documents_runs(planet_world: World, tmp_path: Path) -> None:
+    pyfunc_model.save(
+        trained_on(planet_world, "reconstruct.oi", tmp_path / "checkpoint.safetensors"), tmp_path / "model"
+    )
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    example = next(block for block in text.split("```python")[1:] if "mlflow.pyfunc" in block)
+    code = example.partition("```")[0].replace(
+        "models:/fieldcast-reconstruct@champion", str(tmp_path / "model")
+    )
+    names: dict[str, Any] = {}
+    exec(code.replace("z500", "z").replace("5500.0", "280.0"), names)
+    assert names["filled"]["t_mean"].shape == (1, 7, 12) and np.isfinite(names["filled"]["t_mean"]).all()
+
+
+@pytest.mark.parametrize("year", [-60_000_000_000, 20_000_000_000, 2**62])
+def test_a_date_that_the_calendar_of_the_model_cannot_hold_is_refused(year: int, stored: Any) -> None:
+    model = stored("reconstruct.oi")
+    arrays = {**model.input_example, "time": np.array([year])}
+    with pytest.raises(InputError, match="beyond the years 1678 to 2261 in the model's calendar"):
+        model.predict(arrays)
 
 
 def test_a_single_member_has_no_spread(stored: Any) -> None:

@@ -5,9 +5,9 @@
 
 MLflow stores a copy of this file, which it runs to load the model (models from code), and beside it the checkpoint.
 Each variable is an array (time, latitude, longitude) in its units, on the grid of the model's metadata, NaN where it
-was not observed; `time` counts seconds since 1970-01-01. A variable that was not observed at all is an
-array of NaN, for MLflow requires every input of a signature. A forecast starts from the last states of its input, a
-sample has no input.
+was not observed; `time` counts seconds since 1970-01-01 in the `calendar` of the metadata, as `cftime.date2num` does. A
+variable that was not observed at all is an array of NaN, for MLflow requires every tensor of a signature. A forecast
+starts from the last states of its input, a sample has no input.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cftime
 import mlflow
 import numpy as np
 import xarray as xr
@@ -24,13 +25,16 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 import fieldcast
+from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.time_steps import TimeStep
 
 SECONDS = "datetime64[s]"
+EPOCH = "seconds since 1970-01-01"
 DEFAULTS: dict[str, dict[str, int]] = {
     "reconstruct": {"members": 19, "seed": 0},
     "forecast": {"steps": 10, "members": 10, "seed": 0},
@@ -72,24 +76,60 @@ def predict(
     task = task_of(trained)
     if task == "sample":
         return values_of(trained.sample(params["samples"], params["seed"]))
-    data = dataset(trained.checkpoint.field_codec, arrays or {})
+    calendar = calendar_of(trained)
+    data = dataset(trained.checkpoint.field_codec, arrays or {}, calendar)
     if task == "reconstruct":
         return with_spread(trained.fill(data, params["members"], seed=params["seed"], where="the input"))
     future = trained.forecast(data, params["steps"], params["members"], params["seed"], "the input")
-    valid = future["time"].values.astype(SECONDS).astype(np.int64)
-    return {**with_spread(future), "time": valid}
+    return {**with_spread(future), "time": seconds(future["time"].values)}
 
 
-def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray]) -> xr.Dataset:
-    """Arrays by variable as a data set on the grid of the model."""
+def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray], calendar: str) -> xr.Dataset:
+    """Arrays by variable as a data set on the grid of the model, whose data have the calendar."""
     place = {axis: getattr(codec, axis) for axis in GRID}
-    time = np.asarray(arrays["time"]).astype(np.int64).astype(SECONDS).astype("datetime64[ns]")
     fields = {
         v: (("time", *GRID), np.asarray(arrays[v]), dict(codec.attrs[v]))
         for v in codec.variables
         if v in arrays
     }
-    return xr.Dataset(fields, {"time": time, **place})
+    return xr.Dataset(fields, {"time": dates(arrays["time"], calendar), **place})
+
+
+def dates(count: Any, calendar: str) -> np.ndarray:
+    """Dates from seconds since 1970: `datetime64[s]` in the standard calendar, else cftime.
+
+    Raises
+    ------
+    InputError
+        For a date beyond the years to which the calendar is limited.
+    """
+    whole = np.asarray(count).astype(np.int64)
+    is_standard = calendar in calendars.STANDARD
+    try:
+        result = whole.astype(SECONDS) if is_standard else cftime.num2date(whole, EPOCH, calendar)
+        fits = calendars.representable(result) if is_standard else True
+    except (OverflowError, ValueError):
+        fits = False
+    if not fits:
+        limit = f"goes beyond the years {calendars.FIRST_YEAR} to {calendars.LAST_YEAR}"
+        raise InputError(
+            f"'time' of the input, {whole.min()} to {whole.max()}, "
+            f"{limit if is_standard else 'is no date'} in the model's calendar '{calendar}': give it in {EPOCH}, as "
+            f"cftime.date2num(dates, '{EPOCH}', '{calendar}') does."
+        )
+    return result
+
+
+def seconds(times: np.ndarray) -> np.ndarray:
+    """Seconds since 1970 of dates, in their calendar."""
+    if times.dtype.kind == "M":
+        return times.astype(SECONDS).astype(np.int64)
+    return np.asarray(cftime.date2num(times, EPOCH, times[0].calendar)).astype(np.int64)
+
+
+def calendar_of(trained: TrainedModel) -> str:
+    """The calendar of the data that the model was trained on."""
+    return str(trained.checkpoint.header.get("calendar", "proleptic_gregorian"))
 
 
 def values_of(data: xr.Dataset) -> dict[str, np.ndarray]:
@@ -152,19 +192,23 @@ def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
         observed = np.zeros(model.space.shape, bool)
         observed.flat[::EVERY] = True
         days[:, :, ~observed] = np.nan
-    epoch = np.zeros(1, SECONDS)
+    epoch = dates([0], calendar_of(trained))
     time = np.concatenate([step.after(epoch, number) for number in range(len(days))])
-    time = time.astype(SECONDS).astype(np.int64)
-    return {"time": time, **{v: np.ascontiguousarray(days[:, i]) for i, v in enumerate(codec.variables)}}
+    return {
+        "time": seconds(time),
+        **{v: np.ascontiguousarray(days[:, i]) for i, v in enumerate(codec.variables)},
+    }
 
 
 def facts(trained: TrainedModel) -> dict[str, Any]:
-    """Metadata of the stored model: task, variables with their units, grid, step."""
+    """Metadata of the stored model: task, variables with their units, grid, step, calendar."""
     codec, header = trained.checkpoint.codec, trained.checkpoint.header
     place = {axis: getattr(codec, axis).tolist() for axis in GRID} if hasattr(codec, "latitude") else {}
     attrs = getattr(codec, "attrs", {})
     units = {v: attrs[v].get("units", "1") for v in codec.variables if v in attrs}
-    return {"task": task_of(trained), "units": units, **place, **TimeStep.stored_in(header).attrs()}
+    calendar = {"calendar": header["calendar"]} if "calendar" in header else {}
+    step = TimeStep.stored_in(header).attrs()
+    return {"task": task_of(trained), "units": units, **place, **step, **calendar}
 
 
 def save(checkpoint: Path, folder: Path, model_id: str | None = None) -> None:
