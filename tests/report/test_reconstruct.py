@@ -6,12 +6,14 @@ import re
 from dataclasses import replace
 from html import unescape
 
+import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from fieldcast.report import Reconstruct
 from fieldcast.report.numbers import with_interval
-from fieldcast.report.score_tables import comparison
+from fieldcast.tasks import reconstruct as tasks_reconstruct
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +58,6 @@ def test_the_paired_difference_is_stated_in_words(tables):
     assert difference["mine", "5 %"] == ["−0.010", "−0.020 to −0.005", "better"]
     assert difference["climatology", "20 %"] == ["+0.27", "0.20 to 0.30", "worse"]
     assert ("optimal_interpolation", "5 %") not in difference
-
-
-@pytest.mark.parametrize(("share", "style"), [(0.009, ""), (0.011, "better")])
-def test_a_difference_below_one_percent_is_stated_without_colour(results, share, style):
-    table = results.leaderboard.copy()
-    case = (table["pattern"] == "random") & (table["k"] == 0.05) & (table["variable"] == "all")
-    crps = table[case & (table["score"] == "crps") & (table["cells"] == "unobserved")].set_index(
-        "experiment"
-    )["value"]
-    difference = case & (table["experiment"] == "mine") & (table["score"] == "crps_minus_reference")
-    size = share * crps["optimal_interpolation"]
-    table.loc[difference, ["value", "low", "high"]] = -size, -1.5 * size, -0.5 * size
-    changed = replace(results, leaderboard=table)
-    case = next(case for case in changed.board.cases if case.k == 0.05)
-    ((verdict, drawn),) = comparison(changed, changed.board, "mine", case)
-    assert verdict.startswith("better by ") and drawn == style
 
 
 def test_rows_are_in_the_order_of_their_crps(tables):
@@ -149,3 +135,28 @@ def test_empty_sections_are_absent(results):
     )
     assert given.order == []
     assert given.figures() == {}
+
+
+def test_examples_without_the_main_pattern_give_maps_but_no_figure_at_a_glance(results):
+    """The best experiment was scored on other cases than those of the leaderboard."""
+    swaths = results.examples["mine"].isel(case=[3])
+    part = replace(results, examples={"mine": swaths})
+    assert part.best == "mine" and part.main_pattern == "random"
+    assert part.glance_figure() == {}
+    assert [(maps.pattern, maps.k) for maps in part.maps()] == [("swaths", 0.1)]
+
+
+def test_experiments_that_were_scored_on_other_observations_are_not_drawn(results):
+    board = results.leaderboard.query("experiment == 'climatology' and pattern == 'swaths'")
+    parts = {name: getattr(results, name) for name in ("scores", "diagnostics", "examples", "experiments")}
+    swaths = {part: parts[part]["climatology"].isel(case=[3]) for part in ("diagnostics", "examples")}
+    swaths["scores"] = parts["scores"]["climatology"].query("pattern == 'swaths'")
+    parts |= {part: {**parts[part], "climatology": stored} for part, stored in swaths.items()}
+    days = xr.DataArray(np.zeros((365, 3, 4)), dims=("dayofyear", "latitude", "longitude"))
+    climatology = xr.Dataset({"<b>t</b>&$": days}, {"dayofyear": np.arange(1, 366)})
+    fields = results.examples["mine"]["<b>t</b>&$"].isel(case=0, kind=0).to_dataset()
+    page, figures = tasks_reconstruct.page(board, parts, fields, climatology)
+    assert page["reconstruct"].examples.keys() == page["reconstruct"].scores.keys() == {"climatology"}
+    assert page["reconstruct"].main_pattern == "swaths"
+    assert any(name.startswith("maps_swaths_10") for name in figures)
+    assert not any("random" in name for name in figures)

@@ -143,7 +143,7 @@ class Reconstruct(Results):
         return glance.reconstruct(self)
 
     def glance_figure(self) -> dict[str, Figure]:
-        """The best experiment on the first screen; empty without examples of it."""
+        """The best experiment on the first screen; empty without examples of it in the main pattern."""
         if self.best not in self.examples:
             return {}
         stored = self.examples[self.best]
@@ -151,6 +151,8 @@ class Reconstruct(Results):
             stored["pattern"].to_numpy().astype(str), stored["k"].to_numpy().astype(float), strict=True
         )
         cases = [(str(pattern), float(k)) for pattern, k in pairs if pattern == self.main_pattern]
+        if not cases:
+            return {}
         variable = str(next(iter(stored.data_vars)))
         return {
             GLANCE: of_reconstruction(stored, variable, middle(cases), self.label(self.best), self.outline)
@@ -214,10 +216,10 @@ class Reconstruct(Results):
         )
         for pattern, k in pairs:
             yield Maps(pattern, k, variables[0], 0, 0)
-        main = self.main_pattern, middle([k for pattern, k in pairs if pattern == self.main_pattern])
-        yield from (Maps(*main, variables[0], 0, part) for part in range(1, len(self.map_parts)))
-        yield from (Maps(*main, variable, 0, 0) for variable in variables[1:])
-        yield from (Maps(*main, variables[0], time, 0) for time in range(1, stored.sizes["time"]))
+        pattern, k = middle([case for case in pairs if case[0] == self.main_pattern] or pairs)
+        yield from (Maps(pattern, k, variables[0], 0, part) for part in range(1, len(self.map_parts)))
+        yield from (Maps(pattern, k, variable, 0, 0) for variable in variables[1:])
+        yield from (Maps(pattern, k, variables[0], time, 0) for time in range(1, stored.sizes["time"]))
 
 
 def fractions(diagnostics: xr.Dataset, pattern: str, nominal: Sequence[float] = FRACTIONS) -> list[float]:

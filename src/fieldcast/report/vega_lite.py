@@ -23,10 +23,7 @@ CONFIG = {
     "customFormatTypes": True,  # for `NAME`
     "view": {"stroke": None},
     "axis": {"gridColor": "#e6e9ec", "domainColor": "#888888"},
-    "legend": {
-        "orient": "bottom", "columns": 2, "labelLimit": NAMES, "title": None,
-        "symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2,
-    },
+    "legend": {"labelLimit": NAMES, "title": None, "symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2},
 }  # fmt: skip
 
 
