@@ -21,7 +21,7 @@ class About:
     label
         Its title in tables and figures; by default the name of the experiment.
     family
-        Its style in figures: `classical` methods are grey and dashed, `learned` ones coloured. A `bound` limits the
+        Its style in figures: `classical` methods are muted and dashed, `learned` ones coloured. A `bound` limits the
         attainable skill and is not ranked. By default, an experiment trained by gradients is learned.
     description
         One line that explains the method.

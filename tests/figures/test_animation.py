@@ -33,3 +33,18 @@ def test_an_animation_that_would_be_too_large_has_smaller_frames(shown, monkeypa
     smaller = frames(shown, "z")
     assert len(gif(smaller)) < limit and sum(len(frame_png(picture)) for picture in smaller) < limit
     assert len(smaller) == len(whole) and smaller[0].size[0] < whole[0].size[0]
+
+
+def test_lead_0_shows_no_forecast(shown):
+    """The first frame is that of forecasts without values there; the second one is not."""
+    blank = {
+        name: stored.where((stored["kind"] == "truth") | (stored["lead"] > 0))
+        for name, stored in shown.items()
+    }
+    begin, later = ([frames(stored, "z")[place].tobytes() for stored in (shown, blank)] for place in (0, 1))
+    assert begin[0] == begin[1] and later[0] == later[1]
+    later = {
+        name: stored.where((stored["kind"] == "truth") | (stored["lead"] == 0))
+        for name, stored in shown.items()
+    }
+    assert frames(shown, "z")[1].tobytes() != frames(later, "z")[1].tobytes()

@@ -93,3 +93,21 @@ def test_images_have_no_degrees():
     sheet = Sheet(-np.arange(4), np.arange(4), 1, 1, degrees=False)
     sheet.draw((0, 0), np.zeros((4, 4)), shades("gray", 0.0, 1.0))
     assert not sheet.axes.texts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [
+        (0.0, 11.0, "neither"),
+        (1.0, 11.0, "min"),
+        (0.0, 10.0, "max"),
+        (3.0, 4.0, "both"),
+        (-1.0, 10.95, "neither"),
+    ],
+)
+def test_a_colour_bar_has_arrows_where_values_lie_beyond_it(low, high, ends):
+    sheet = Sheet(np.array([-45.0, 0.0, 45.0]), np.arange(4) * 90.0, 1, 1, top=0.3)
+    colours = shades("viridis", low, high)
+    assert sheet.beyond(colours) == "neither"  # nothing was drawn
+    sheet.draw((0, 0), np.arange(12.0).reshape(3, 4), colours)
+    assert sheet.beyond(colours) == ends

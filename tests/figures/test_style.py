@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
@@ -24,12 +25,20 @@ def every(number: int) -> dict[str, About]:
     }
 
 
-def test_classical_methods_are_grey_and_dashed_and_learned_models_coloured_and_solid() -> None:
+def test_classical_methods_are_muted_and_dashed_and_learned_models_coloured_and_solid() -> None:
     for name, look in looks(every(15)).items():
         saturation = rgb_to_hsv(to_rgb(look.colour))[1]
         assert (saturation > 0.5) == (look.family == "learned"), name
         assert (look.dash == "-") == (look.family == "learned"), name
     assert looks(every(3))["classical0"].colour == "#000000"
+
+
+def test_the_colours_of_six_classical_methods_can_be_told_apart() -> None:
+    """Five greys could not: at least a fifth of the range between any two colours, also from black and from bounds."""
+    drawn = [look for look in looks(every(7)).values() if look.family != "learned"]
+    colours = {to_rgb(look.colour) for look in drawn}
+    assert len(colours) == 8  # black, six muted ones, slate
+    assert min(math.dist(*pair) for pair in itertools.combinations(colours, 2)) > 0.2
 
 
 @pytest.mark.parametrize("number", [1, 6, 18])

@@ -13,6 +13,7 @@ import xarray as xr
 
 from fieldcast.report import Reconstruct
 from fieldcast.report.numbers import with_interval
+from fieldcast.report.score_tables import comparison
 from fieldcast.tasks import reconstruct as tasks_reconstruct
 
 
@@ -58,6 +59,22 @@ def test_the_paired_difference_is_stated_in_words(tables):
     assert difference["mine", "5 %"] == ["−0.010", "−0.020 to −0.005", "better"]
     assert difference["climatology", "20 %"] == ["+0.27", "0.20 to 0.30", "worse"]
     assert ("optimal_interpolation", "5 %") not in difference
+
+
+@pytest.mark.parametrize(("share", "style"), [(0.009, ""), (0.011, "better")])
+def test_a_difference_below_one_percent_is_stated_without_colour(results, share, style):
+    table = results.leaderboard.copy()
+    case = (table["pattern"] == "random") & (table["k"] == 0.05) & (table["variable"] == "all")
+    crps = table[case & (table["score"] == "crps") & (table["cells"] == "unobserved")].set_index(
+        "experiment"
+    )["value"]
+    difference = case & (table["experiment"] == "mine") & (table["score"] == "crps_minus_reference")
+    size = share * crps["optimal_interpolation"]
+    table.loc[difference, ["value", "low", "high"]] = -size, -1.5 * size, -0.5 * size
+    changed = replace(results, leaderboard=table)
+    case = next(case for case in changed.board.cases if case.k == 0.05)
+    ((verdict, drawn),) = comparison(changed, changed.board, "mine", case)
+    assert verdict.startswith("better by ") and drawn == style
 
 
 def test_rows_are_in_the_order_of_their_crps(tables):

@@ -37,21 +37,30 @@ def drawn(
 ) -> list[Image.Image]:
     """Draw one frame per lead time from 0: the truth, then each experiment's ensemble mean above one member.
 
+    At lead 0 there is the truth alone.
+
     All frames share one palette, so that nothing flickers."""
     first = next(iter(examples.values()))
     truth = first[variable].sel(kind="truth").to_numpy()
     colours, levels = scale(truth, "anomaly" in first.attrs)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
+    everything = np.concatenate(
+        [stored[variable].sel(kind=["truth", "mean", "member_0"]).to_numpy() for stored in examples.values()]
+    )
+    ends = everything[np.isfinite(everything)]
     pictures = []
     for place, lead in enumerate(first["lead"].to_numpy()):
         sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, aside=0.05, outline=outline)
+        sheet.ranges[id(colours)] = [float(ends.min()), float(ends.max())]  # or arrows would come and go
         draw(sheet, (0, 0), truth[place], colours, levels)
         sheet.title((0, 0), "truth")
         for column, (name, forecasts) in enumerate(examples.items(), start=1):
             sheet.title((column, 0), wrapped(name))
             for row, kind in enumerate(("mean", "member_0")):
                 values = forecasts[variable].sel(kind=kind).isel(lead=place).to_numpy()
-                if kind == "mean" or forecasts.attrs.get("members", 1) > 1:
+                if lead == 0:  # what a climatological ensemble begins with is not the truth
+                    sheet.note((column, row), "no forecast yet")
+                elif kind == "mean" or forecasts.attrs.get("members", 1) > 1:
                     draw(sheet, (column, row), values, colours, levels)
                 else:
                     sheet.note((column, row), "one forecast:\nno members")

@@ -24,6 +24,7 @@ UNSEEN = "#e4e7ea"  # a cell that was not observed; one that never exists is whi
 GAP = 0.055  # between maps; lengths are in widths of a map
 BESIDE, BELOW, TICK = 0.3, 0.17, 0.035  # inches: room for degrees beside and below the maps; length of a tick
 STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90  # degrees between ticks
+BEYOND = 0.01  # of a scale of colours: how far values must lie outside to matter
 MOST = 4  # ticks along an axis
 Map = Float[np.ndarray, "latitude longitude"]
 
@@ -75,6 +76,7 @@ class Sheet:
         self.x = (edges(longitude) - west) / wide
         self.y = (edges(latitude) - south) / tall * self.height
         size = np.array([1.0 / wide, self.height / tall])
+        self.ranges: dict[int, list[float]] = {}  # of the values drawn in each scale of colours
         self.outline = [(line - [west, south]) * size for line in outline]
         width = left + columns + (columns - 1) * GAP + aside
         height = top + rows * self.height + (rows - 1) * between
@@ -105,8 +107,11 @@ class Sheet:
     ) -> None:
         """Draw a map at (column, row) with outline, frame and degrees; NaN has the colour `missing`."""
         left, bottom = self.corner(*place)
-        if not np.isfinite(values).all():
+        present = values[np.isfinite(values)]
+        if present.size < values.size:
             self.box(left, bottom, facecolor=missing, edgecolor="none")
+        if present.size:
+            self.ranges.setdefault(id(colours), []).extend([float(present.min()), float(present.max())])
         self.cells(left, bottom, values, colours)
         moved = [line + np.array([left, bottom]) for line in self.outline]
         self.axes.add_artist(LineCollection(moved, colors=INK, linewidths=0.45, alpha=0.75, zorder=3.5))
@@ -181,15 +186,25 @@ class Sheet:
         self.axes.text(*where, text, ha="center", va="center", fontsize=SMALL, color="#777777")
 
     def bar(self, left: float, bottom: float, colours: ScalarMappable, label: str, wide: float = 0.9) -> None:
-        """Draw a colour bar, by default 0.9 map widths wide, with its label above."""
+        """Draw a colour bar, by default 0.9 map widths wide, with its label above, after the maps.
+
+        An arrow at an end says that values on the maps lie beyond it.
+        """
         x, y = self.axes.transLimits.transform((left + 0.05, bottom))
         right, upper = self.axes.transLimits.transform((left + 0.05 + wide, bottom + wide / 20))
         room = self.figure.add_axes((x, y, right - x, upper - y))
-        self.figure.colorbar(colours, cax=room, orientation="horizontal")
+        self.figure.colorbar(colours, cax=room, orientation="horizontal", extend=self.beyond(colours))
         room.tick_params(labelsize=SMALL - 1, width=0.5, length=2)
         longest = max(len(f"{end:g}") for end in colours.get_clim())
         room.locator_params(axis="x", nbins=4 if longest < 6 else 2)  # long numbers would lie on each other
         room.set_title(plain(label), fontsize=SMALL, color=INK, pad=3)
+
+    def beyond(self, colours: ScalarMappable) -> str:
+        """Ends of a scale of colours that values drawn so far exceed, as matplotlib's `extend` names them."""
+        drawn, (low, high) = self.ranges.get(id(colours), []), colours.get_clim()
+        tolerance = BEYOND * (high - low)
+        ends = min(drawn, default=low) < low - tolerance, max(drawn, default=high) > high + tolerance
+        return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(ends, "both")
 
 
 def shades(colours: str, low: float, high: float) -> ScalarMappable:

@@ -1,7 +1,8 @@
 """Style of figures: each experiment has one look, the same in every figure.
 
-Classical methods are grey or black and dashed, learned models coloured and solid, bounds slate. The first colours are
-those of Okabe and Ito (2008), which readers with any of the common colour blindnesses tell apart; markers differ too.
+Classical methods are dashed, in muted colours or black, learned models coloured and solid, bounds slate. The first
+colours are those of Okabe and Ito (2008), which readers with any of the common colour blindnesses tell apart; markers
+differ too.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ LEARNED = (
     *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#C2408F", "#7A3E9D", "#A00044"),
     *("#B5A300", "#1B3A93", "#00A3A3", "#6F8CFF", "#5C7A00", "#FF6F61", "#B36AE2"),
 )
-GREYS: tuple[tuple[str, Dash], ...] = (
+MUTED: tuple[tuple[str, Dash], ...] = (
     ("#a8a8a8", (0, (1, 1.5))),
-    ("#8a8a8a", (0, (6, 2))),
-    ("#7c7c7c", (0, (4, 1.5, 1, 1.5))),
-    ("#9c9c9c", (0, (1, 1))),
-    ("#6a6a6a", (0, (3, 1.5))),
-    ("#8f8577", (0, (5, 1, 1, 1, 1, 1))),
+    ("#94714a", (0, (6, 2))),
+    ("#6f9460", (0, (4, 1.5, 1, 1.5))),
+    ("#7f83b5", (0, (1, 1))),
+    ("#c4b06a", (0, (3, 1.5))),
+    ("#b5738f", (0, (5, 1, 1, 1, 1, 1))),
 )
 MARKERS = "os^vDPX*<>hpd8H"
 THIN_MARKERS = ("", "+", "1", "x", "s", "^")
@@ -93,10 +94,10 @@ def look(family: str, role: str | None, number: int) -> Look:
         return Look(*REFERENCE, "o", family, role)
     if family == "bound":
         return Look(BOUND[0], (0, (2 + number, 1)), "*", family, role)
-    turn, place = divmod(number, len(GREYS))
-    grey, dash = GREYS[place]
+    turn, place = divmod(number, len(MUTED))
+    muted, dash = MUTED[place]
     dash = dash if not turn else (0, (2 + turn, 1, 2 + place, 1 + turn))
-    return Look(grey, dash, THIN_MARKERS[number % len(THIN_MARKERS)], family, role)
+    return Look(muted, dash, THIN_MARKERS[number % len(THIN_MARKERS)], family, role)
 
 
 def looks_of(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:

@@ -153,7 +153,7 @@ class ScoresChart:
             "encoding": {"x": {**x, "aggregate": "min"}, "color": None, "opacity": {"value": 1}},
         }  # fmt: skip
         return {
-            "width": 430, "height": HEIGHT, "title": {"text": {"expr": "score"}, "anchor": "start"},
+            "width": 400, "height": HEIGHT, "title": {"text": {"expr": "score"}, "anchor": "start"},
             "encoding": {"x": x, "y": self.value, "color": colour, "opacity": FADED},
             "layer": [line, points, rule],
         }  # fmt: skip
@@ -172,7 +172,7 @@ class ScoresChart:
         interval = {"x": {**self.value, "field": "low"}, "x2": {"field": "high"}}
         point = {"type": "point", "filled": True, "size": 60, "clip": True}
         return {
-            "width": 230, "height": HEIGHT, "title": {"text": {"expr": heading}, "anchor": "start"},
+            "width": 200, "height": HEIGHT, "title": {"text": {"expr": heading}, "anchor": "start"},
             "transform": [{"filter": {"param": "at"}}, {"calculate": self.order(), "as": "order"}],
             "encoding": {"y": y, "color": {**colour, "legend": None}, "opacity": FADED, "tooltip": self.tooltip},
             "layer": [

@@ -15,6 +15,7 @@ from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
 
+LITTLE = 0.01  # of the reference's score: a difference that is told, but not coloured
 LEGENDS: Mapping[str, Legend] = {**METRICS, **EVENT_METRICS}
 
 
@@ -81,14 +82,16 @@ def reduction(results: Results, board: Board, name: str, cases: Sequence[Any]) -
 
 
 def comparison(results: Results, board: Board, name: str, case: Any) -> tuple[tuple[str, str], ...]:
-    """Verdict of an experiment against the reference, and its CSS class."""
+    """Verdict of an experiment against the reference, and its CSS class, which a difference below 1 % lacks."""
     if name == results.reference:
         return (("reference", ""),)
     score = board.scores.get((name, case, DIFFERENCE))
     if score is None:
         return ()
-    by = f" by {significant(abs(score.value), 2)}" if score.verdict in ("better", "worse") else ""
-    return ((score.verdict + by, score.verdict.replace(" ", "-")),)
+    if score.verdict not in ("better", "worse"):
+        return ((score.verdict, score.verdict.replace(" ", "-")),)
+    small = abs(score.value) < LITTLE * abs(board.value(results.reference, "crps", case))
+    return ((f"{score.verdict} by {significant(abs(score.value), 2)}", "" if small else score.verdict),)
 
 
 def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]) -> Table:

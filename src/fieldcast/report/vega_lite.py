@@ -23,7 +23,10 @@ CONFIG = {
     "customFormatTypes": True,  # for `NAME`
     "view": {"stroke": None},
     "axis": {"gridColor": "#e6e9ec", "domainColor": "#888888"},
-    "legend": {"labelLimit": NAMES, "title": None, "symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2},
+    "legend": {
+        "orient": "bottom", "columns": 2, "labelLimit": NAMES, "title": None,
+        "symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2,
+    },
 }  # fmt: skip
 
 
