@@ -65,7 +65,7 @@ def score(root: Path) -> None:
     sys.stdout.write(
         f"{len(table)} observations of {STATIONS} stations on {DAYS} days: {root / 'stations.csv'}\n\n"
     )
-    sys.stdout.write(as_text(scores_at_left_out(models, table, 19, SEED)) + "\n\n")
+    sys.stdout.write(as_text(scores_at_left_out(models, table, 19, SEED)[0]) + "\n\n")
     sys.stdout.write(
         f"{'RMSE of the mean field against the truth':42}" + "".join(f"{v:>10}" for v in deviation) + "\n"
     )

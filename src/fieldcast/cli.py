@@ -148,6 +148,11 @@ cli.add_command(run)
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/fill.nc in the data root.")
 @click.option("--members", type=int, help="Number of draws.")
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
+@click.option(
+    "--representativeness",
+    type=float,
+    help="Error of stations beside that of their instruments, in the variable's units; estimated by default.",
+)
 def fill(file: str | None, **options: Any) -> None:
     """Fill what was not observed in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""
     on_file("fill", {"observations": file} if file else {}, **options)

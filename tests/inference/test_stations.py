@@ -14,6 +14,8 @@ from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.stations import nearest_times, points_of, times_of
 from fieldcast.errors import InputError
+from fieldcast.fields.stations import read_stations
+from fieldcast.figures.stations import station_maps
 from fieldcast.inference.left_out_stations import scores_at_left_out
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.stations import representativeness
@@ -167,9 +169,8 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
         model, checkpoint=replace(model.checkpoint, model=Nearest(model.checkpoint.model.space))
     )
     readings = stations(truth, 80, 0.2 * float(deviation))
-    table = scores_at_left_out({"oi": model, "nearest": nearest}, readings, 19, 0).set_index(
-        ["experiment", "score"]
-    )
+    table, places = scores_at_left_out({"oi": model, "nearest": nearest}, readings, 19, 0)
+    table = table.set_index(["experiment", "score"])
     value = table["value"]
     assert value["oi", "rmse"] < 0.8 * value["nearest", "rmse"]
     assert value["oi", "crps"] < value["nearest", "crps"]
@@ -177,14 +178,53 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
     assert value["oi", "ssr"] == pytest.approx(1, abs=0.2)
     assert (table["low"] < value).all()
     assert (value < table["high"]).all()
+    assert len(places) == 2 * 80 and (places["observations"] == 30).all()
+    for name, at in places.groupby("experiment"):
+        np.testing.assert_allclose(at["crps"].mean(), value[name, "crps"])
+        np.testing.assert_allclose(np.sqrt((at["rmse"] ** 2).mean()), value[name, "rmse"])
+    assert (places["bias"].abs() <= places["rmse"]).all()
+    drawn = dict(station_maps(table.reset_index(), places))
+    assert list(drawn) == ["t_stations"] and len(drawn["t_stations"].axes) == 4
     readings.loc[100, "value"] = 9999.0
-    again = scores_at_left_out({"nearest": nearest, "oi": model}, readings, 19, 0).set_index(
+    again = scores_at_left_out({"nearest": nearest, "oi": model}, readings, 19, 0)[0].set_index(
         ["experiment", "score"]
     )
     assert "1 of 2400 observations are more than five" in caplog.text
     assert again["value"]["nearest", "rmse"] == pytest.approx(value["nearest", "rmse"], rel=0.02)
     with pytest.raises(InputError, match="has 5 stations: to leave some out needs at least 20"):
         scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
+
+
+def test_a_given_error_of_representativeness_is_used_and_the_log_tells_the_estimate(
+    model, world, caplog
+) -> None:
+    truth = world.split("test").isel(time=slice(10, 13))
+    table = stations(truth, 40, 0.0)
+    with caplog.at_level(logging.INFO):
+        estimated = model.fill(stations=table, members=2)
+        given = model.fill(stations=table, members=2, representativeness=3.0)
+    listed = estimated.attrs["fieldcast_representativeness"]
+    assert f"the table of stations: error of representativeness: {listed}." in caplog.text
+    assert given.attrs["fieldcast_representativeness"].startswith("t 3 K, z 3")
+    by_name = model.fill(stations=table, members=2, representativeness={"t": 3.0})
+    np.testing.assert_allclose(by_name["t_mean"], given["t_mean"])
+    fits = [float(np.abs(each["t_mean"] - truth["t"]).mean()) for each in (estimated, given)]
+    assert fits[0] < fits[1]  # readings that are less exact are followed less
+    with pytest.raises(InputError, match="cannot be negative"):
+        model.fill(stations=table, members=2, representativeness=-1.0)
+    with pytest.raises(InputError, match="names snow, but the model has t, z"):
+        model.fill(stations=table, members=2, representativeness={"snow": 1.0})
+
+
+def test_stations_that_read_zero_only_are_listed(caplog) -> None:
+    day = pd.date_range("2001-01-01", periods=12)
+    places = pd.DataFrame({"station": ["dry", "works", "new"], "lat": 0.0, "lon": [0.0, 1.0, 2.0]})
+    table = places.merge(pd.DataFrame({"time": day}), "cross").assign(variable="tp", value=0.0)
+    table.loc[table["station"] == "works", "value"] = np.arange(12.0)
+    table = table[(table["station"] != "new") | (table["time"] < day[9])]  # too few readings to suspect
+    with caplog.at_level(logging.WARNING):
+        read_stations(table, "'gauges.csv'")
+    assert "'gauges.csv': all readings of 1 stations are zero (station dry, tp at 0, 0)" in caplog.text
 
 
 def test_readings_are_in_the_models_units_whatever_the_file_is_in(model, world) -> None:

@@ -32,6 +32,7 @@ NAMES: Mapping[str, Sequence[str]] = {
     "station": ("station", "station_id", "id", "name"),
 }
 OPTIONAL = ("error", "units", "station")
+ZEROS = 10  # readings of a station that are not all zero by chance
 LISTED = 3  # rows that a message lists
 
 
@@ -68,7 +69,29 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     table["variable"] = table["variable"].astype(str).map(short)
     key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
     refuse(table.duplicated(key), table, where, "is there twice: choose one of them")
+    if silent := all_zero(table):
+        LOG.warning(
+            "%s: all readings of %d stations are zero (%s): check whether these instruments work.",
+            where, len(silent), "; ".join(silent[:LISTED]) + " ..." * (len(silent) > LISTED),
+        )  # fmt: skip
     return table.reset_index(drop=True)
+
+
+def station_columns(table: pd.DataFrame) -> list[str]:
+    """Columns that identify a series of readings: station, if there are names, place and variable."""
+    return [name for name in ("station", "latitude", "longitude", "variable") if name in table]
+
+
+def all_zero(table: pd.DataFrame) -> list[str]:
+    """Stations with at least ten readings of a variable, all of them zero, as messages name them."""
+    series = table.groupby(station_columns(table), sort=False, dropna=False)["value"]
+    summary = series.agg(count="size", largest=lambda values: values.abs().max()).reset_index()
+    suspect = summary[(summary["count"] >= ZEROS) & (summary["largest"] == 0)]
+    return [
+        (f"station {row['station']}, " if "station" in row else "")
+        + f"{row['variable']} at {row['latitude']:g}, {row['longitude']:g}"
+        for row in suspect.to_dict("records")
+    ]
 
 
 def read_table(path: Path, where: str) -> pd.DataFrame:

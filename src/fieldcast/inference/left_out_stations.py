@@ -15,21 +15,28 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from fieldcast.encoding.stations import points_of, times_of
 from fieldcast.errors import InputError
-from fieldcast.fields.stations import read_stations
+from fieldcast.fields.stations import read_stations, station_columns
 from fieldcast.geometry import unit_points
 from fieldcast.inference.reconstruct import context_of, draw
-from fieldcast.inference.stations import check_accepts_points, representativeness, sentences
+from fieldcast.inference.stations import (
+    Representativeness,
+    check_accepts_points,
+    error_variance,
+    log_errors,
+    sentences,
+)
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
-from fieldcast.scores.observations import observation_statistics, scores_with_intervals
+from fieldcast.scores.observations import Columns, observation_statistics, scores_with_intervals
 
 LOG = logging.getLogger(__name__)
 FOLDS = 10
@@ -40,9 +47,11 @@ TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage90": "
 
 def scores_at_left_out(
     models: Mapping[str, TrainedModel], stations: pd.DataFrame | str, members: int, seed: int,
-    where: str = "the table of stations",
-) -> pd.DataFrame:  # fmt: skip
-    """Scores of each model, by experiment and variable: CRPS, RMSE, spread-skill ratio, coverage of 90 %.
+    where: str = "the table of stations", given: Representativeness = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Scores of each model, by experiment and variable: CRPS, RMSE, spread-skill ratio, coverage of 90 %; by station.
+
+    The second table has a row for each experiment and station (`by_station`).
 
     Parameters
     ----------
@@ -54,28 +63,36 @@ def scores_at_left_out(
         Number of draws; 19 make the coverage exact.
     seed
         Seed of draws, clusters and resamples.
+    where
+        The table in messages.
+    given
+        Error of representativeness in the units of the variables; by default it is estimated.
 
     Raises
     ------
     InputError
         For fewer than 20 stations, and for what `TrainedModel.fill` refuses.
     """
-    table = without_gross_errors(read_stations(stations, where), models, where)
+    table = without_gross_errors(read_stations(stations, where), models, where, given)
     cluster = clusters(table, seed, where)
-    rows = [
-        row
+    parts = [
+        part
         for name, model in models.items()
-        for row in of_model(name, model, table, cluster, members, seed, where)
+        for part in of_model(name, model, table, cluster, members, seed, where, given)
     ]
-    return pd.DataFrame(rows)
+    rows = [row for scores, _ in parts for row in scores]
+    return pd.DataFrame(rows), pd.concat([places for _, places in parts], ignore_index=True)
 
 
-def without_gross_errors(table: pd.DataFrame, models: Mapping[str, TrainedModel], where: str) -> pd.DataFrame:
+def without_gross_errors(
+    table: pd.DataFrame, models: Mapping[str, TrainedModel], where: str, given: Representativeness
+) -> pd.DataFrame:
     """The observations that the first model which checks them accepts; the log lists the others."""
     for trained in models.values():
-        c, points = observed(trained, table, where)
+        c, points, variance = observed(trained, table, where, given)
         model = trained.checkpoint.model
         if isinstance(model, ChecksPoints):
+            log_errors(variance, trained.checkpoint.field_codec, where)
             _, rejected = model.analysis(replace(c, points=points))
             for sentence in sentences(rejected, table, where):
                 LOG.warning(sentence)
@@ -83,13 +100,17 @@ def without_gross_errors(table: pd.DataFrame, models: Mapping[str, TrainedModel]
     return table
 
 
-def observed(trained: TrainedModel, table: pd.DataFrame, where: str) -> tuple[Context, Points]:
-    """A context of all times of a table in which nothing is observed, and its points with all their errors."""
+def observed(
+    trained: TrainedModel, table: pd.DataFrame, where: str, given: Representativeness
+) -> tuple[Context, Points, Float[Tensor, " variable"]]:
+    """A context of all times of a table in which nothing is observed, its points with all their errors, and the
+    variances of the errors of representativeness."""
     model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
     times = times_of(table, model.space.time_step, where)
     points = points_of(table, times, codec, model.space, where)
     c = context_of(trained.nothing_observed(times), codec, model.space, 0.0)
-    return c, points.with_error(representativeness(model, replace(c, points=points)))
+    variance = error_variance(model, replace(c, points=points), codec, given)
+    return c, points.with_error(variance), variance
 
 
 def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
@@ -108,12 +129,12 @@ def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"
 @torch.no_grad()
 def of_model(
     name: str, trained: TrainedModel, table: pd.DataFrame, cluster: Int[np.ndarray, " n"],
-    members: int, seed: int, where: str,
-) -> Iterator[dict[str, object]]:  # fmt: skip
-    """Rows of one model."""
+    members: int, seed: int, where: str, given: Representativeness,
+) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:  # fmt: skip
+    """Rows of one model, and its scores at each station, for each variable."""
     model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
     check_accepts_points(model, f"'{name}'")
-    c, points = observed(trained, table, where)
+    c, points, _ = observed(trained, table, where, given)
     drawn = 1 if model.deterministic else members
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)
@@ -125,19 +146,39 @@ def of_model(
     if drawn > 1:
         eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()
         predicted += eps * points.error.sqrt()[:, None].cpu()
-    parts = observation_statistics(predicted.T.numpy(), points.y.double().cpu().numpy())
+    y = points.y.double().cpu().numpy()
+    parts = {**observation_statistics(predicted.T.numpy(), y), "error": predicted.mean(1).numpy() - y}
     for v, variable in enumerate(codec.variables):
         of_variable = points.variable.cpu().numpy() == v
         if of_variable.any():
             scale = float(codec.deviation[v])
             selected = {key: values[of_variable] for key, values in parts.items()}
             units = codec.attrs[variable].get("units", "1")
-            for score, value, low, high in scores_with_intervals(selected, cluster[of_variable], scale, seed):
-                unit = units if score in ("crps", "rmse") else "1"
-                yield {
-                    "experiment": name, "variable": variable, "score": score, "value": value, "low": low,
-                    "high": high, "unit": unit, "observations": int(of_variable.sum()),
-                }  # fmt: skip
+            rows: list[dict[str, object]] = [
+                {
+                    "experiment": name, "variable": variable, "score": score, "value": value, "low": low, "high": high,
+                    "unit": units if score in ("crps", "rmse") else "1", "observations": int(of_variable.sum()),
+                }
+                for score, value, low, high in scores_with_intervals(selected, cluster[of_variable], scale, seed)
+            ]  # fmt: skip
+            yield rows, by_station(table[of_variable], selected, scale).assign(experiment=name, unit=units)
+
+
+def by_station(table: pd.DataFrame, statistics: Columns, scale: float) -> pd.DataFrame:
+    """Scores of one variable at each station: observations, crps, rmse, bias (mean minus reading), coverage90.
+
+    CRPS, RMSE and bias are in the unit of which `scale` is the standard deviation.
+    """
+    columns = {name: np.asarray(values) for name, values in statistics.items()}
+    scored = table.assign(**{name: columns[name] for name in ("crps", "square", "error")})
+    scored["coverage90"] = columns.get("coverage", np.nan)
+    means = scored.groupby(station_columns(table), sort=False, dropna=False).agg(
+        observations=("value", "size"), crps=("crps", "mean"), rmse=("square", "mean"), bias=("error", "mean"),
+        coverage90=("coverage90", "mean"),
+    )  # fmt: skip
+    means["rmse"] = np.sqrt(means["rmse"])
+    means[["crps", "rmse", "bias"]] *= scale
+    return means.reset_index()
 
 
 def as_text(table: pd.DataFrame) -> str:

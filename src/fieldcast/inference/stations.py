@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import pandas as pd
 import torch
@@ -22,6 +23,7 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.points import Points
 
 LOG = logging.getLogger(__name__)
+Representativeness: TypeAlias = float | Mapping[str, float] | None
 FIRST_GUESS = 0.1  # variance of the error of representativeness, in variances of the variable
 ROUNDS = 4  # of the estimate, which has settled by then
 TIMES = 12  # times that it uses at least, spread evenly over those with observations
@@ -73,10 +75,50 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
     return variance
 
 
+def error_variance(
+    model: Model, c: Context, codec: FieldCodec, given: Representativeness
+) -> Float[Tensor, " variable"]:
+    """Variance of the error of representativeness as `given` in units of the variables, else as estimated.
+
+    Raises
+    ------
+    InputError
+        For a negative error, or one of a variable that the model lacks.
+    """
+    if given is None:
+        return representativeness(model, c)
+    by_name = given if isinstance(given, Mapping) else dict.fromkeys(codec.variables, given)
+    if unknown := sorted(set(by_name) - set(codec.variables)):
+        raise InputError(
+            f"representativeness names {', '.join(unknown)}, but the model has {', '.join(codec.variables)}."
+        )
+    if min(by_name.values(), default=0.0) < 0:
+        raise InputError("representativeness is an error, which cannot be negative: give 0 or more.")
+    error = torch.tensor([by_name.get(v, 0.0) for v in codec.variables], dtype=torch.float64)
+    return (error / torch.as_tensor(codec.deviation, dtype=torch.float64)) ** 2
+
+
+def log_errors(variance: Float[Tensor, " variable"], codec: FieldCodec, where: str) -> None:
+    """Log the error of representativeness of each variable."""
+    LOG.info("%s: error of representativeness: %s.", where, in_words(variance, codec))
+
+
+def in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> str:
+    """Errors of the variables in their units."""
+    errors = variance.sqrt().cpu().numpy() * codec.deviation
+    return ", ".join(
+        f"{v} {error:.3g} {codec.attrs[v].get('units', '')}".rstrip()
+        for v, error in zip(codec.variables, errors, strict=True)
+    )
+
+
 def with_stations(
-    c: Context, model: Model, codec: FieldCodec, table: pd.DataFrame, times: xr.DataArray, where: str
-) -> tuple[Context, dict[str, str]]:
+    c: Context, model: Model, codec: FieldCodec, table: pd.DataFrame, times: xr.DataArray, where: str,
+    given: Representativeness = None,
+) -> tuple[Context, dict[str, str]]:  # fmt: skip
     """The context with the stations of a table as points, and facts about them for the attributes of a result.
+
+    `given` is their error of representativeness, in the units of the variables; by default it is estimated.
 
     Raises
     ------
@@ -87,7 +129,8 @@ def with_stations(
     points = points_of(table, times, codec, model.space, where)
     require_plausible_readings(points, table, codec, where)
     c = replace(c, points=points)
-    variance = representativeness(model, c)
+    variance = error_variance(model, c, codec, given)
+    log_errors(variance, codec, where)
     c = replace(c, points=points.with_error(variance))
     rejected = (
         model.analysis(c)[1]
@@ -96,14 +139,9 @@ def with_stations(
     )
     for sentence in sentences(rejected, table, where):
         LOG.warning(sentence)
-    errors = variance.sqrt().numpy() * codec.deviation
-    listed = ", ".join(
-        f"{v} {error:.3g} {codec.attrs[v].get('units', '')}".rstrip()
-        for v, error in zip(codec.variables, errors, strict=True)
-    )
     return c, {
         "fieldcast_stations": f"{len(table)} observations, {int(rejected.sum())} of them left out",
-        "fieldcast_representativeness": listed,
+        "fieldcast_representativeness": in_words(variance, codec),
     }
 
 

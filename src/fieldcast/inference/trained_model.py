@@ -32,7 +32,7 @@ from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.sample import draw_states
 from fieldcast.inference.sample import physical as physical_states
-from fieldcast.inference.stations import with_stations
+from fieldcast.inference.stations import Representativeness, with_stations
 from fieldcast.inference.user_layout import restore_layout
 
 LOG = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class TrainedModel:
         *,
         stations: pd.DataFrame | str | Path | None = None,
         where_stations: str = "the table of stations",
+        representativeness: Representativeness = None,
     ) -> xr.Dataset:
         """Members of x given the values of a data set that are not NaN, or of stations, with their mean and spread.
 
@@ -104,9 +105,9 @@ class TrainedModel:
         deviation of their error in anomaly standard deviations, is above zero. Messages call the data set `where`.
 
         Stations, a table as `fields.stations` describes it, are observed beside the cells of the data set, each with
-        its own error and an error of representativeness that is estimated from all of them. Without a data set, the
-        fields of their times are drawn on the model's grid. Gross errors are left out, and listed in the log;
-        v_suspect is the check of the cells by themselves.
+        its own error and an error of representativeness (in units of the variables, by default estimated from all).
+        Without a data set, the fields of their times are drawn on the model's grid. Gross errors are left out, and
+        listed in the log; v_suspect is the check of the cells by themselves.
 
         Raises
         ------
@@ -132,7 +133,9 @@ class TrainedModel:
         c = context_of(data, codec, model.space, noise)
         facts: dict[str, str] = {}
         if table is not None:
-            c, facts = with_stations(c, model, stored, table, data["time"], where_stations)
+            c, facts = with_stations(
+                c, model, stored, table, data["time"], where_stations, representativeness
+            )
         filled = codec.decode(draw(model, c, members, seed), data["time"])
         if noise == 0:
             filled = with_observed(filled, data)

@@ -27,5 +27,6 @@ def fill(
         f"'{path}'",
         stations=fill.stations,
         where_stations=f"fill.stations '{fill.stations}'",
+        representativeness=fill.representativeness,
     )
     return result.assign_attrs(model.origin(fill.experiment))

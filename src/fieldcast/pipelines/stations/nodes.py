@@ -4,9 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
+from fieldcast.figures.outline import outline
+from fieldcast.figures.png import png
+from fieldcast.figures.stations import station_maps
+from fieldcast.geometry import edges
 from fieldcast.inference.left_out_stations import as_text, scores_at_left_out
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Evaluation, Fill
@@ -15,8 +20,8 @@ from fieldcast.inference.options import Evaluation, Fill
 def score(
     fill: Fill, evaluation: Evaluation, parameters: Mapping[str, Any],
     checkpoints: Mapping[str, Callable[[], bytes]], seed: int, limits: Limits, device: str,
-) -> tuple[pd.DataFrame, str]:  # fmt: skip
-    """Score every trained experiment of `reconstruct` that can use stations; the table, and its text."""
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:  # fmt: skip
+    """Score every trained experiment of `reconstruct` that can use stations; by station; and as text."""
     path = fill.table()
     models = {
         address: trained_model(address, parameters, checkpoints).to(device)
@@ -29,5 +34,12 @@ def score(
             f"`kedro run --pipelines {fill.experiment}` first, with the same data_root and --env."
         )
     members = limits.cap("members", evaluation.members)
-    table = scores_at_left_out(able, path, members, seed, f"fill.stations '{path}'")
-    return table, as_text(table)
+    where = f"fill.stations '{path}'"
+    table, places = scores_at_left_out(able, path, members, seed, where, fill.representativeness)
+    return table, places, as_text(table)
+
+
+def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, places: pd.DataFrame) -> dict[str, bytes]:
+    """CRPS and bias of the best experiment at each station, a figure for each variable, as PNG by name."""
+    west = float(edges(fields["longitude"].to_numpy())[0])
+    return {name: png(figure) for name, figure in station_maps(scores, places, outline(fields), west)}

@@ -1,9 +1,9 @@
-"""A user's stations, checkpoints -> scores at left-out stations, and their text."""
+"""A user's stations, checkpoints -> scores at left-out stations, their text and their maps."""
 
 from kedro.pipeline import Pipeline
 
 from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import as_node
+from fieldcast.pipelines.steps import as_node, node_of
 from fieldcast.tasks import Step
 
 nodes = Module("fieldcast.pipelines.stations.nodes")
@@ -12,9 +12,10 @@ SCORE = Step(
     nodes.score,
     data=("parameters", "checkpoints"),
     parameters=("fill", "evaluation", "seed", "limits", "device"),
-    outputs=("scores_stations", "summary_stations"),
+    outputs=("scores_stations", "scores_by_station", "summary_stations"),
 )
+DRAWN = {"fields": "fields", "scores": "scores_stations", "places": "scores_by_station"}
 
 
 def create_pipeline() -> Pipeline:
-    return Pipeline([as_node(SCORE, "score_stations")])
+    return Pipeline([as_node(SCORE, "score_stations"), node_of(nodes.draw_maps, DRAWN, ["figures_stations"])])

@@ -1,0 +1,76 @@
+"""Scores at left-out stations as maps: where a filled field is good, and which stations are odd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from fieldcast.figures.maps import ERROR, SPREAD
+from fieldcast.figures.outline import Outline
+from fieldcast.figures.style import INK, SMALL, calm, new_figure, plain
+
+TYPICAL = (
+    0.95  # share of the stations within the scale of colours; the arrows of its bar stand for the others
+)
+ROOM = 0.05  # around the stations, relative to their extent
+
+
+def station_maps(
+    scores: pd.DataFrame, places: pd.DataFrame, outline: Outline = (), west: float = -180.0
+) -> Iterator[tuple[str, Figure]]:
+    """Figures by name, one for each variable: CRPS and bias of the experiment with the lowest CRPS at each station.
+
+    Parameters
+    ----------
+    scores, places
+        The tables of `inference.left_out_stations.scores_at_left_out`.
+    outline
+        Lines that orient the reader of a map.
+    west
+        Longitude at which the map begins.
+    """
+    places = places.assign(longitude=(places["longitude"] - west) % 360.0 + west)
+    crps = scores[scores["score"] == "crps"]
+    for variable, of_variable in crps.groupby("variable", sort=False):
+        best = of_variable.loc[of_variable["value"].idxmin(), "experiment"]
+        here = places[(places["variable"] == variable) & (places["experiment"] == best)]
+        figure = new_figure(3.4)
+        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+        unit = plain(here["unit"].iloc[0])
+        worst = float(here["crps"].quantile(TYPICAL))
+        largest = float(here["bias"].abs().quantile(TYPICAL))
+        points(figure, left, here, "crps", (0.0, worst), SPREAD, f"CRPS, {unit}")
+        points(figure, right, here, "bias", (-largest, largest), ERROR, f"bias, {unit}")
+        for axes in (left, right):
+            axes.add_collection(
+                LineCollection(list(outline), colors=INK, linewidths=0.5, alpha=0.7, zorder=1)
+            )
+        calm(left, f"{variable}, {best}, at stations left out", "longitude", "latitude")
+        calm(right, "mean of the members minus reading", "longitude")
+        yield f"{variable}_stations", figure
+
+
+def points(
+    figure: Figure, axes: Axes, table: pd.DataFrame, column: str, ends: tuple[float, float],
+    colours: str, label: str,
+) -> None:  # fmt: skip
+    """Draw a point for each station, and the colour bar."""
+    low, high = ends
+    high = high if high > low else low + 1.0
+    drawn = axes.scatter(
+        table["longitude"], table["latitude"], c=table[column], cmap=colours, vmin=low, vmax=high, s=28,
+        edgecolors=INK, linewidths=0.4, zorder=3,
+    )  # fmt: skip
+    beyond = float(table[column].min()) < low, float(table[column].max()) > high
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(beyond, "both")
+    bar = figure.colorbar(drawn, ax=axes, extend=extend, shrink=0.85)
+    bar.set_label(label, fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL - 1)
+    for values, limit in ((table["longitude"], axes.set_xlim), (table["latitude"], axes.set_ylim)):
+        room = ROOM * max(float(np.ptp(values)), 1.0)
+        limit(float(values.min()) - room, float(values.max()) + room)
