@@ -18,6 +18,7 @@
 `sample_scores`   FID, KID, accuracy of a classifier; `wasserstein`: distances of distributions, cell by cell
 `long_rollout`    a long rollout step by step
 `training`        loss during training
+`stations`        scores at left-out stations, as maps
 `png`             a figure as PNG
 ================  =======================================================================================
 """

@@ -15,8 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Int
 
 from fieldcast.encoding.stations import points_of, times_of
 from fieldcast.errors import InputError
@@ -27,7 +26,6 @@ from fieldcast.inference.stations import (
     Representativeness,
     check_accepts_points,
     error_variance,
-    log_errors,
     sentences,
 )
 from fieldcast.inference.trained_model import TrainedModel
@@ -89,10 +87,9 @@ def without_gross_errors(
 ) -> pd.DataFrame:
     """The observations that the first model which checks them accepts; the log lists the others."""
     for trained in models.values():
-        c, points, variance = observed(trained, table, where, given)
+        c, points = observed(trained, table, where, given)
         model = trained.checkpoint.model
         if isinstance(model, ChecksPoints):
-            log_errors(variance, trained.checkpoint.field_codec, where)
             _, rejected = model.analysis(replace(c, points=points))
             for sentence in sentences(rejected, table, where):
                 LOG.warning(sentence)
@@ -102,15 +99,13 @@ def without_gross_errors(
 
 def observed(
     trained: TrainedModel, table: pd.DataFrame, where: str, given: Representativeness
-) -> tuple[Context, Points, Float[Tensor, " variable"]]:
-    """A context of all times of a table in which nothing is observed, its points with all their errors, and the
-    variances of the errors of representativeness."""
+) -> tuple[Context, Points]:
+    """A context of all times of a table in which nothing is observed, and its points with all their errors."""
     model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
     times = times_of(table, model.space.time_step, where)
     points = points_of(table, times, codec, model.space, where)
     c = context_of(trained.nothing_observed(times), codec, model.space, 0.0)
-    variance = error_variance(model, replace(c, points=points), codec, given)
-    return c, points.with_error(variance), variance
+    return c, points.with_error(error_variance(model, replace(c, points=points), codec, given))
 
 
 def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
@@ -134,7 +129,7 @@ def of_model(
     """Rows of one model, and its scores at each station, for each variable."""
     model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
     check_accepts_points(model, f"'{name}'")
-    c, points, _ = observed(trained, table, where, given)
+    c, points = observed(trained, table, where, given)
     drawn = 1 if model.deterministic else members
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)

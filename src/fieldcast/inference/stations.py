@@ -98,11 +98,6 @@ def error_variance(
     return (error / torch.as_tensor(codec.deviation, dtype=torch.float64)) ** 2
 
 
-def log_errors(variance: Float[Tensor, " variable"], codec: FieldCodec, where: str) -> None:
-    """Log the error of representativeness of each variable."""
-    LOG.info("%s: error of representativeness: %s.", where, in_words(variance, codec))
-
-
 def in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> str:
     """Errors of the variables in their units."""
     errors = variance.sqrt().cpu().numpy() * codec.deviation
@@ -130,7 +125,6 @@ def with_stations(
     require_plausible_readings(points, table, codec, where)
     c = replace(c, points=points)
     variance = error_variance(model, c, codec, given)
-    log_errors(variance, codec, where)
     c = replace(c, points=points.with_error(variance))
     rejected = (
         model.analysis(c)[1]

@@ -1,5 +1,6 @@
 """Fill: a user's file with gaps, or stations, as members, mean and spread."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Fill
+
+LOG = logging.getLogger(__name__)
 
 
 def fill(
@@ -29,4 +32,6 @@ def fill(
         where_stations=f"fill.stations '{fill.stations}'",
         representativeness=fill.representativeness,
     )
+    if error := result.attrs.get("fieldcast_representativeness"):
+        LOG.info("fill.stations: error of representativeness %s", error)
     return result.assign_attrs(model.origin(fill.experiment))
