@@ -44,11 +44,13 @@ def drawn() -> bool:
 
 
 def state() -> str:
-    """Describe how far the innermost loop is, as `30 of 100 steps, about 2 min left`; empty if none runs."""
-    bars = list(_open)  # another thread may close them
-    if not bars:
-        return ""
-    bar = bars[-1].format_dict
+    """Describe how far the loops are, outermost first, as `30 of 100 steps, about 2 min left`; empty if none runs."""
+    return "; ".join(state_of(bar) for bar in list(_open))  # another thread may close them
+
+
+def state_of(progress: Progress) -> str:
+    """Describe how far one loop is."""
+    bar = progress.format_dict
     done, total, first = bar["n"], bar["total"], bar["initial"]
     text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
     if total and done > first:

@@ -17,6 +17,7 @@ from fieldcast.inference.gap_trials import Comparison, compared
 from fieldcast.inference.options import Fill, Gaps
 from fieldcast.inference.user_layout import to_model_names
 from fieldcast.models.gaps.record import FILLERS, Filler
+from fieldcast.progress import Progress
 from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 
 PICTURES = (
@@ -29,8 +30,11 @@ def try_methods(
 ) -> Iterator[bytes]:
     """The trials so far after each method, as a file; those of an interrupted run are kept."""
     comparison = Comparison.of(fields, seed, device, methods(fields, gaps, seed, device))
-    for _, file in comparison.trials(earlier.get("gaps_trials")):
-        yield file
+    trials = comparison.trials(earlier.get("gaps_trials"))
+    with Progress(total=len(comparison.fillers), unit="method") as bar:
+        for tried, file in trials:
+            bar.update(len(tried) - bar.n)
+            yield file
 
 
 def fill_gaps(
