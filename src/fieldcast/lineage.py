@@ -19,6 +19,7 @@ from fieldcast.errors import InputError
 
 DIGITS = 12
 UNSET = "unset"
+CODE = "code"  # entry with a digest for each module
 LONGEST = 120  # characters of a value in a sentence
 
 Lineage = Mapping[str, Any]  # whatever JSON can hold, by name
@@ -81,10 +82,15 @@ def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> No
 
 
 def differences(stored: Lineage, present: Lineage) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted names of the entries of `present` that the stored lineage does not share, with both values."""
+    """Dotted names of the entries of `present` that the stored lineage does not share, with both values.
+
+    The code of a module is compared only where both know it: an artefact of another version stays valid.
+    """
     stored = {name: stored[name] for name in present if name in stored}
     before, now = (dict(leaves(json.loads(json.dumps(each, default=str)))) for each in (stored, present))
     for key in {**now, **before}:
+        if key.startswith(f"{CODE}.") and not (key in now and key in before):
+            continue
         if before.get(key, UNSET) != now.get(key, UNSET):
             yield key, before.get(key, UNSET), now.get(key, UNSET)
 

@@ -22,6 +22,7 @@ from fieldcast.experiments import Experiment
 from fieldcast.fields import images
 from fieldcast.frame import doctor
 from fieldcast.frame.doctor import Examination, Fault, examine
+from fieldcast.models.source_code import code_of
 
 MODEL = {"type": "interpolation.Linear"}
 HEADER = {
@@ -202,3 +203,14 @@ def test_the_exit_code_says_whether_there_is_something(
     outcome = CliRunner().invoke(cli.cli, ["doctor", str(tmp_path), "--env", "test"])
     assert outcome.exit_code == len(faults), outcome.exception
     assert outcome.output.startswith("1 of 3 data sets" if faults else "3 data sets are complete")
+
+
+def test_a_model_class_that_changed_since_its_training_is_named(catalog: DataCatalog) -> None:
+    """Comments aside, the code of a class decides what is trained and drawn."""
+    digest, code = image_fields().attrs["digest"], code_of(MODEL)
+    for stored, outcome in ((code, "are complete"), (dict.fromkeys(code, "edited"), "has changed since")):
+        header = {**HEADER, "data": digest, "code": stored}
+        catalog.save("reconstruct.a.checkpoint", pack_bytes({"w": torch.ones(2)}, header))
+        draws = xr.Dataset({"z": ("x", [1.0])}, attrs={"starts": "s", "model": model_digest(header, MODEL)})
+        catalog.save("reconstruct.a.draws", draws)
+        assert outcome in str(examine(catalog))

@@ -104,8 +104,11 @@ def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     """Digest of what draws are drawn from: the tensors of a checkpoint, and the model that holds them.
 
     The lineage of a checkpoint is not enough: one lineage leads to several weights where a clock ends the training.
+    Its code counts too: equal weights draw differently after a change of `sample`.
     """
-    return lineage.digest(header["weights"], model)
+    return lineage.digest(
+        header["weights"], model, *([header[lineage.CODE]] if lineage.CODE in header else [])
+    )
 
 
 def codec_digest(codec: Codec) -> str:

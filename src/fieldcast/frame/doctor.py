@@ -17,6 +17,8 @@ from fieldcast.experiments import Experiment, experiments
 from fieldcast.fields.contracts import fits_digest
 from fieldcast.frame.error_messages import sentence
 from fieldcast.frame.preflight import commands
+from fieldcast.lineage import CODE, differences
+from fieldcast.models.source_code import code_of
 from fieldcast.pipelines.names import handed_on, parts_of
 
 SOURCES = {
@@ -101,11 +103,20 @@ def complaints(
     except Exception as error:  # any error is a fault of the file
         yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
         return
+    for key, stored, current in changed_code(entries):
+        yield f"its model class has changed since it was trained ({key}: {stored}, now {current})."
+        return
     for key, now in present.items():
         if key in entries and entries[key] != now:
             source = SOURCES.get(key, "weights or model options")
             yield f"it was made from other {source} ({entries[key]}, now {now})."
             return
+
+
+def changed_code(header: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Modules of the model of a checkpoint whose code differs from the present one, with both digests."""
+    if CODE in header:
+        yield from differences(header, {CODE: code_of(header["model"])})
 
 
 def read(name: str, catalog: CatalogProtocol) -> Any:

@@ -23,6 +23,7 @@ from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.combined import Combined
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model, Solved, Trained
+from fieldcast.models.source_code import code_of
 from fieldcast.models.space import Space
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
@@ -77,14 +78,15 @@ class Recipe:
     ) -> dict[str, Any]:
         """Everything that the fitted model depends on but its device.
 
-        `base` is the checkpoint that it starts from, `parts` those that it pools. Data, statistics, base and parts are
-        digests: of the fields, of the codec that is made from their statistics, and of weights.
+        `base` is the checkpoint that it starts from, `parts` those that it pools. Code, data, statistics, base and
+        parts are digests: of modules, of the fields, of the codec that is made from their statistics, and of weights.
         """
         weights = None if base is None else read_header(base, in_role("base"))["weights"]
         pooled = {role: read_header(part, in_role(role))["weights"] for role, part in (parts or {}).items()}
         return {
             **({"parts": pooled} if pooled else {}),
-            **self.options(), "data": data.fields.attrs["digest"], "splits": dict(data.splits),
+            **self.options(), "code": code_of(self.model),
+            "data": data.fields.attrs["digest"], "splits": dict(data.splits),
             "statistics": codec_digest(codec), "seed": self.seed, "base": weights,
         }  # fmt: skip
 

@@ -1,0 +1,67 @@
+"""Digests of the code of model classes: changed code is another model, for a training and for draws.
+
+A digest is of the module in which a class is defined, without comments and docstrings. What that module imports does
+not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fieldcast import lineage
+
+OURS = "fieldcast.models"
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def code_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of the module of each class that a configuration names, of the model and of its parts.
+
+    Modules of Fieldcast go by name and version, `vae of 0.1.0`, those of other packages by `package:module`. Modules
+    that cannot be found are left out: the class is refused when the model is built.
+    """
+    digests = {}
+    for kind in sorted(set(types(config))):
+        package, _, place = kind.rpartition(":")
+        module = place.rpartition(".")[0]
+        path = source_of(f"{package or OURS}.{module}")
+        if path is not None:
+            digests[f"{package}:{module}" if package else f"{module} of {version()}"] = digest(path)
+    return digests
+
+
+def types(config: Any) -> Iterator[str]:
+    """The value of `type` in a configuration and in each of its parts."""
+    if isinstance(config, Mapping):
+        if isinstance(config.get("type"), str):
+            yield config["type"]
+        for value in config.values():
+            yield from types(value)
+
+
+def source_of(module: str) -> Path | None:
+    """The file of a module; None if it has none."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def digest(path: Path) -> str:
+    """Digest of the code of a file without comments and docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return lineage.digest(ast.unparse(tree))
+
+
+def version() -> str:
+    """The version of Fieldcast."""
+    return importlib.metadata.version("fieldcast")
